@@ -1,0 +1,61 @@
+package message
+
+import "encoding/binary"
+
+// AttrTag names an attribute. Attributes are tagged values, little-endian:
+//
+//	┌─────────┬─────────┬───────┐
+//	│ tag u16 │ len u16 │ value │ …
+//	└─────────┴─────────┴───────┘
+//
+// A reader skips tags that it does not know; whoever copies a record keeps
+// them.
+type AttrTag uint16
+
+// AttrDeliverAt holds when a deferred message is due: i64, ms since 1970.
+const AttrDeliverAt AttrTag = 1
+
+const attrHeader = 4
+
+// AppendAttr appends one attribute. A value is at most 65,535 bytes long.
+func AppendAttr(dst []byte, tag AttrTag, value []byte) []byte {
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(tag))
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(value)))
+	return append(dst, value...)
+}
+
+// AppendDeliverAt appends the attribute of a message due at ms since 1970.
+func AppendDeliverAt(dst []byte, ms int64) []byte {
+	var v [8]byte
+	binary.LittleEndian.PutUint64(v[:], uint64(ms))
+	return AppendAttr(dst, AttrDeliverAt, v[:])
+}
+
+// Attr finds the value of tag; ok is false when attrs lacks it or is malformed
+// before it.
+func Attr(attrs []byte, tag AttrTag) (value []byte, ok bool) {
+	for len(attrs) >= attrHeader {
+		n := attrHeader + int(binary.LittleEndian.Uint16(attrs[2:]))
+		if n > len(attrs) {
+			return nil, false
+		}
+		if AttrTag(binary.LittleEndian.Uint16(attrs)) == tag {
+			return attrs[attrHeader:n:n], true
+		}
+		attrs = attrs[n:]
+	}
+	return nil, false
+}
+
+// DeliverAt is when the message is due (ms since 1970); ok is false for one
+// that was not deferred.
+func (v *View) DeliverAt() (ms int64, ok bool) {
+	if len(v.Attrs) == 0 {
+		return 0, false
+	}
+	value, ok := Attr(v.Attrs, AttrDeliverAt)
+	if !ok || len(value) != 8 {
+		return 0, false
+	}
+	return int64(binary.LittleEndian.Uint64(value)), true
+}

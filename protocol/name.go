@@ -1,0 +1,38 @@
+package protocol
+
+// MaxNameLength is the length of the longest topic or channel name in bytes,
+// its suffix included.
+const MaxNameLength = 64
+
+// EphemeralSuffix ends the name of a topic or channel that is not kept.
+const EphemeralSuffix = "#ephemeral"
+
+// nameByte tells which bytes a name consists of before its suffix.
+var nameByte = func() (t [256]bool) {
+	const allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+	for i := range len(allowed) {
+		t[allowed[i]] = true
+	}
+	return t
+}()
+
+// ValidName tells whether name may name a topic or a channel: letters, digits,
+// '.', '_' and '-', at least one of them, then perhaps EphemeralSuffix; at most
+// MaxNameLength bytes in all.
+func ValidName[T string | []byte](name T) bool {
+	if len(name) == 0 || len(name) > MaxNameLength {
+		return false
+	}
+	for i := range len(name) {
+		if !nameByte[name[i]] {
+			return i > 0 && string(name[i:]) == EphemeralSuffix
+		}
+	}
+	return true
+}
+
+// IsEphemeral tells whether a valid name is that of an ephemeral topic or
+// channel.
+func IsEphemeral[T string | []byte](name T) bool {
+	return len(name) > len(EphemeralSuffix) && string(name[len(name)-len(EphemeralSuffix):]) == EphemeralSuffix
+}
