@@ -1,0 +1,81 @@
+//go:build unix
+
+package vfs
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// OS is the operating system's file system. Files are made readable by their
+// owner alone, as they hold other people's messages.
+var OS FS = osFS{}
+
+type osFS struct{}
+
+func (osFS) Create(name string) (File, error) { return openOS(name, os.O_CREATE|os.O_EXCL) }
+func (osFS) Open(name string) (File, error)   { return openOS(name, 0) }
+
+func openOS(name string, flag int) (File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|flag, 0o600)
+	if err != nil {
+		return nil, err // not a nil *osFile inside a File
+	}
+	return osFile{f}, nil
+}
+
+func (osFS) Rename(oldname, newname string) error       { return os.Rename(oldname, newname) }
+func (osFS) Remove(name string) error                   { return os.Remove(name) }
+func (osFS) RemoveAll(name string) error                { return os.RemoveAll(name) }
+func (osFS) MkdirAll(name string) error                 { return os.MkdirAll(name, 0o755) }
+func (osFS) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(name) }
+
+func (osFS) SyncDir(name string) error {
+	d, err := openDir(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Lock uses flock on the directory itself, as nsqd does, so that neither runs
+// beside the other. The kernel lets go of it when the process dies.
+func (osFS) Lock(dir string) (io.Closer, error) {
+	d, err := openDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = syscall.Flock(int(d.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err != syscall.EINTR {
+			break
+		}
+	}
+	if err == nil {
+		return d, nil
+	}
+	if err == syscall.EWOULDBLOCK {
+		err = ErrLocked
+	}
+	d.Close() // nothing was written through it
+	return nil, &fs.PathError{Op: "lock", Path: dir, Err: err}
+}
+
+func openDir(name string) (*os.File, error) {
+	return os.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY, 0)
+}
+
+type osFile struct{ *os.File }
+
+func (f osFile) Size() (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+func (f osFile) Sync() error { return datasync(f.File) }
