@@ -158,10 +158,8 @@ func (s *Set) raise(floor uint64) {
 		if b == nil {
 			break
 		}
-		at := uint32(floor & blockMask)
-		b.addRange(0, at)
-		if b.open > 0 {
-			floor = floor&^blockMask | uint64(b.next(at))
+		if next := b.next(uint32(floor & blockMask)); next < blockSize {
+			floor = floor&^blockMask | uint64(next)
 			break
 		}
 		s.dropBlock(floor >> blockShift)

@@ -1,0 +1,41 @@
+GO ?= go
+KILLS ?= 20
+MESSAGES ?= 5000000
+FUZZTIME ?= 1m
+
+# Packages whose tests run under the race detector.
+CONCURRENT = ./broker ./channel ./diskqueue ./internal/... ./journal ./server ./topic
+
+.PHONY: build run test check bench fuzz crash clean
+
+build: ## all binaries into bin/
+	$(GO) build -o bin/ ./cmd/... ./examples/...
+
+run: build ## a node on the default ports, with its data in data/
+	mkdir -p data
+	bin/qd --data-path=data
+
+test: ## the tests
+	$(GO) test ./...
+
+check: ## everything that must hold before a change lands
+	$(GO) vet ./...
+	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+	$(GO) tool staticcheck ./...
+	$(GO) test ./...
+	$(GO) test -race $(CONCURRENT)
+
+bench: ## the benchmarks, of the packages and of the daemon over loopback
+	$(GO) test -run '^$$' -bench . ./channel ./diskqueue ./journal ./message ./protocol ./topic
+	$(GO) test -run '^$$' -bench . -benchtime 1000000x ./test/bench
+
+fuzz: ## each fuzz target for FUZZTIME
+	$(GO) test -fuzz FuzzCommandStream -fuzztime $(FUZZTIME) ./protocol
+	$(GO) test -fuzz FuzzMpub -fuzztime $(FUZZTIME) ./protocol
+	$(GO) test -fuzz FuzzIdentify -fuzztime $(FUZZTIME) ./protocol
+
+crash: ## kill -9 at KILLS random moments, MESSAGES messages, nothing lost
+	$(GO) test -count=1 -timeout 30m -v ./test/crash -args -kills=$(KILLS) -messages=$(MESSAGES)
+
+clean: ## what was built
+	rm -rf bin

@@ -1,0 +1,339 @@
+// Package broker is the registry of a node's topics: it finds and creates
+// them, brings them back at start, deletes them, and knows whether the node
+// can store messages. It touches no message.
+//
+// Its only goroutine probes the logs that refused to be written; it lives
+// while there is one.
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"qmq/diskqueue"
+	"qmq/internal/clock"
+	"qmq/internal/deadline"
+	"qmq/internal/vfs"
+	"qmq/journal"
+	"qmq/topic"
+)
+
+var (
+	// ErrNoTopic means that there is no topic of that name.
+	ErrNoTopic = errors.New("no such topic")
+	// ErrExiting means that the daemon stops.
+	ErrExiting = topic.ErrExiting
+)
+
+// Options configure a broker.
+type Options struct {
+	FS       vfs.FS
+	DataPath string // must exist
+	NodeID   uint16
+
+	SegmentBytes int64 // size of a full segment file
+	HotBytes     int64 // memory of all topics' newest messages
+	MemQueueSize int   // newest messages kept in memory, per topic
+	SyncEvery    int64 // see topic.Options
+	SyncTimeout  time.Duration
+
+	MaxMsgTimeout       time.Duration
+	MaxReqTimeout       time.Duration
+	MaxChannelConsumers int // 0: no limit
+
+	Logger *slog.Logger
+}
+
+// Broker is a node's topics. All methods may be called concurrently.
+type Broker struct {
+	o         Options
+	start     time.Time
+	clock     *clock.Clock
+	deadlines *deadline.Queue
+	lock      io.Closer
+	journal   *journal.Journal
+	disk      *diskqueue.Shared
+	memory    *diskqueue.Shared // of ephemeral topics
+	damaged   atomic.Uint64
+	last      atomic.Uint64 // incarnation given out last
+
+	mu       sync.Mutex // guards what follows
+	closed   bool
+	topics   map[string]*slot
+	refusing map[*topic.Topic]error // logs that cannot be written
+	journals error                  // why the journal cannot be written
+	probing  bool
+	removals sync.WaitGroup // directories being removed, and the prober
+	stop     chan struct{}
+	snapshot snapshotWriter
+}
+
+// slot is a topic by name, while it is made, lives and is deleted.
+type slot struct {
+	topic   *topic.Topic
+	err     error
+	settled chan struct{} // closed when topic or err is set
+	gone    chan struct{} // closed when the name is free again
+}
+
+// Open takes the data directory for this process, brings back what is in it,
+// and removes what deletions left. Damage does not stop it, an error of the
+// file system does.
+func Open(o Options) (*Broker, error) {
+	lock, err := o.FS.Lock(o.DataPath)
+	if err != nil {
+		return nil, fmt.Errorf("failed to lock data-path: %w", err)
+	}
+	b := &Broker{
+		o: o, start: time.Now(), clock: clock.New(), lock: lock,
+		topics: make(map[string]*slot), refusing: make(map[*topic.Topic]error), stop: make(chan struct{}),
+	}
+	b.deadlines = deadline.New(b.clock)
+	if err := b.open(); err != nil {
+		b.deadlines.Close()
+		return nil, errors.Join(err, lock.Close())
+	}
+	return b, nil
+}
+
+func (b *Broker) open() (err error) {
+	b.disk, err = diskqueue.NewShared(diskqueue.SharedOptions{
+		FS: b.o.FS, RecycleDir: filepath.Join(b.o.DataPath, "recycled"), HotBytes: b.o.HotBytes, Logger: b.o.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	b.memory, err = diskqueue.NewShared(diskqueue.SharedOptions{FS: vfs.NewMem(), HotBytes: b.o.HotBytes, Logger: b.o.Logger})
+	if err != nil {
+		return err
+	}
+	if err := b.o.FS.MkdirAll(b.topicsDir()); err != nil {
+		return err
+	}
+	var state *journal.State
+	b.journal, state, err = journal.Open(journal.Options{
+		FS: b.o.FS, Dir: filepath.Join(b.o.DataPath, "journal"), SyncTopology: b.o.SyncEvery == 1,
+		Logger: b.o.Logger, OnHealth: b.journalHealth,
+	})
+	if err != nil {
+		return err
+	}
+	if err := b.restore(state); err != nil {
+		return errors.Join(err, b.journal.Close())
+	}
+	b.snapshot.init(b)
+	return nil
+}
+
+func (b *Broker) topicsDir() string { return filepath.Join(b.o.DataPath, "topics") }
+
+// StartTime is when the broker was opened.
+func (b *Broker) StartTime() time.Time { return b.start }
+
+// NodeID is the node's part of message ids.
+func (b *Broker) NodeID() uint16 { return b.o.NodeID }
+
+// Clock is the clock that delays and timeouts run on.
+func (b *Broker) Clock() *clock.Clock { return b.clock }
+
+// newIncarnation returns a number that no topic or channel had or will have.
+func (b *Broker) newIncarnation() uint64 {
+	for {
+		last := b.last.Load()
+		next := max(last+1, uint64(b.clock.Wall()))
+		if b.last.CompareAndSwap(last, next) {
+			return next
+		}
+	}
+}
+
+// Topic returns the topic of that name, creating it if need be. It returns
+// once the creation is journalled. The name must be valid.
+func (b *Broker) Topic(name string) (*topic.Topic, error) {
+	for {
+		b.mu.Lock()
+		if b.closed {
+			b.mu.Unlock()
+			return nil, ErrExiting
+		}
+		s, ok := b.topics[name]
+		if !ok {
+			s = &slot{settled: make(chan struct{})}
+			b.topics[name] = s
+		}
+		gone := s.gone
+		b.mu.Unlock()
+		switch {
+		case !ok:
+			return b.create(name, s)
+		case gone != nil:
+			<-gone
+		default:
+			<-s.settled
+			return s.topic, s.err
+		}
+	}
+}
+
+func (b *Broker) create(name string, s *slot) (*topic.Topic, error) {
+	t, err := b.newTopic(name)
+	b.mu.Lock()
+	s.topic, s.err = t, err
+	if err != nil {
+		delete(b.topics, name)
+	}
+	b.mu.Unlock()
+	close(s.settled)
+	if err == nil {
+		b.snapshot.changed()
+	}
+	return t, err
+}
+
+func (b *Broker) newTopic(name string) (*topic.Topic, error) {
+	ephemeral := strings.HasSuffix(name, ephemeralSuffix)
+	o := b.topicOptions(name, b.newIncarnation(), ephemeral)
+	var err error
+	if o.Log, err = b.openLog(o, 0); err != nil {
+		return nil, err
+	}
+	t := topic.New(o)
+	if ephemeral {
+		return t, nil
+	}
+	err = b.journal.Commit(journal.Entry{Op: journal.CreateTopic, Topic: o.Incarnation, Name: name, FanOut: o.Log.End()})
+	if err != nil {
+		t.Discard()
+		return nil, err
+	}
+	return t, nil
+}
+
+// Existing finds the topic of that name.
+func (b *Broker) Existing(name string) (*topic.Topic, bool) {
+	b.mu.Lock()
+	s, ok := b.topics[name]
+	ok = ok && s.gone == nil
+	b.mu.Unlock()
+	if !ok {
+		return nil, false
+	}
+	<-s.settled
+	return s.topic, s.err == nil
+}
+
+// Topics lists the topics, sorted by name.
+func (b *Broker) Topics() []*topic.Topic {
+	b.mu.Lock()
+	list := make([]*topic.Topic, 0, len(b.topics))
+	for _, s := range b.topics {
+		if s.topic != nil && s.gone == nil {
+			list = append(list, s.topic)
+		}
+	}
+	b.mu.Unlock()
+	slices.SortFunc(list, func(x, y *topic.Topic) int { return strings.Compare(x.Name(), y.Name()) })
+	return list
+}
+
+// DeleteTopic ends a topic with its channels and messages. One created later
+// by that name shares nothing with it.
+func (b *Broker) DeleteTopic(name string) error {
+	t, ok := b.Existing(name)
+	if !ok {
+		return ErrNoTopic
+	}
+	return b.deleteTopic(t)
+}
+
+func (b *Broker) deleteTopic(t *topic.Topic) error {
+	b.mu.Lock()
+	s, ok := b.topics[t.Name()]
+	if !ok || s.topic != t || s.gone != nil {
+		b.mu.Unlock()
+		return ErrNoTopic
+	}
+	s.gone = make(chan struct{})
+	b.mu.Unlock()
+	if !t.Ephemeral() {
+		if err := b.journal.Commit(journal.Entry{Op: journal.DeleteTopic, Topic: t.Incarnation()}); err != nil {
+			b.mu.Lock()
+			close(s.gone)
+			s.gone = nil
+			b.mu.Unlock()
+			return err
+		}
+	}
+	for _, c := range t.Channels() {
+		b.journal.Detach(c)
+	}
+	t.Discard()
+	b.removeLog(t)
+	b.mu.Lock()
+	delete(b.topics, t.Name())
+	delete(b.refusing, t)
+	close(s.gone)
+	b.mu.Unlock()
+	b.snapshot.changed()
+	return nil
+}
+
+// removeLog renames the topic's directory, so that it is gone at once, and
+// removes it in the background.
+func (b *Broker) removeLog(t *topic.Topic) {
+	fs, dir := b.o.FS, b.logDir(t.Name(), t.Incarnation())
+	if t.Ephemeral() {
+		if err := b.memory.FS().RemoveAll(dir); err != nil {
+			b.o.Logger.Error("log of deleted topic not removed", "topic", t.Name(), "error", err)
+		}
+		return
+	}
+	doomed := filepath.Join(b.topicsDir(), deletedPrefix+filepath.Base(dir))
+	if err := fs.Rename(dir, doomed); err != nil {
+		doomed = dir // or it never had a record
+	} else if err := fs.SyncDir(b.topicsDir()); err != nil {
+		b.o.Logger.Error("directory not synced", "path", b.topicsDir(), "error", err)
+	}
+	b.removals.Go(func() {
+		if err := fs.RemoveAll(doomed); err != nil {
+			b.o.Logger.Error("log of deleted topic not removed", "topic", t.Name(), "path", doomed, "error", err)
+		}
+	})
+}
+
+// Close ends all topics, brings everything to disk and gives the directory
+// up. Publishes and consumers must have ended.
+func (b *Broker) Close() error {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nil
+	}
+	b.closed = true
+	close(b.stop)
+	b.mu.Unlock()
+	var errs []error
+	topics := b.Topics()
+	for _, t := range topics {
+		t.Stop()
+	}
+	// The journal's last checkpoint comes before the logs close: it asks the
+	// channels, which need no log for that.
+	errs = append(errs, b.journal.Close())
+	for _, t := range topics {
+		errs = append(errs, t.Close())
+	}
+	b.removals.Wait()
+	b.snapshot.close()
+	b.deadlines.Close()
+	errs = append(errs, b.lock.Close())
+	return errors.Join(errs...)
+}

@@ -1,0 +1,88 @@
+package broker
+
+import (
+	"fmt"
+	"time"
+
+	"qmq/topic"
+)
+
+// probeEvery is how often a log that refused to be written is tried again.
+const probeEvery = 500 * time.Millisecond
+
+// Health is nil when the node can store messages, or else the reason why it
+// cannot.
+func (b *Broker) Health() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for t, err := range b.refusing {
+		return fmt.Errorf("topic %s: %w", t.Name(), err)
+	}
+	if b.journals != nil {
+		return fmt.Errorf("journal: %w", b.journals)
+	}
+	return nil
+}
+
+// DamagedRecords is how many messages were found to be unreadable since the
+// start.
+func (b *Broker) DamagedRecords() uint64 { return b.damaged.Load() }
+
+func (b *Broker) journalHealth(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.journals = err
+}
+
+// logFailed is called when a topic's log refused to be written. It is probed
+// until it can be again.
+func (b *Broker) logFailed(t *topic.Topic, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refusing[t] = err
+	if b.probing || b.closed {
+		return
+	}
+	b.probing = true
+	b.removals.Go(b.probe)
+}
+
+func (b *Broker) probe() {
+	ticker := time.NewTicker(probeEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-b.stop:
+			return
+		case <-ticker.C:
+		}
+		if !b.probeAll() {
+			return
+		}
+	}
+}
+
+// probeAll tries all refusing logs and says whether one still refuses.
+func (b *Broker) probeAll() bool {
+	b.mu.Lock()
+	var list []*topic.Topic
+	for t := range b.refusing {
+		list = append(list, t)
+	}
+	b.mu.Unlock()
+	for _, t := range list {
+		err := t.Probe()
+		b.mu.Lock()
+		if _, still := b.refusing[t]; still && err == nil {
+			delete(b.refusing, t)
+			b.o.Logger.Info("publishes are accepted again", "topic", t.Name())
+		} else if still {
+			b.refusing[t] = err
+		}
+		b.mu.Unlock()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.probing = len(b.refusing) > 0
+	return b.probing
+}

@@ -1,0 +1,59 @@
+package channel
+
+import (
+	"time"
+
+	"qmq/message"
+)
+
+// AnswerOp is what a consumer says about a message.
+type AnswerOp uint8
+
+const (
+	Finish  AnswerOp = iota // it is done
+	Requeue                 // deliver it again, after Delay
+	Touch                   // it needs the full message timeout again
+)
+
+// Answer is a consumer's word on one message it has in flight.
+type Answer struct {
+	Op    AnswerOp
+	ID    message.ID
+	Delay time.Duration // of a Requeue; longer than allowed is cut
+	Err   error         // out: nil, ErrNotInFlight, ErrNotOwner or ErrExiting
+}
+
+// Answer applies the answers in order and sets the Err of each.
+func (k *Consumer) Answer(as []Answer) {
+	if len(as) == 0 {
+		return
+	}
+	c := k.ch
+	now := c.o.Clock.Now()
+	c.mu.Lock()
+	for i := range as {
+		as[i].Err = k.apply(&as[i], now)
+	}
+	c.core.wakeNext()
+	c.settleAndUnlock()
+}
+
+// apply applies one answer. The channel's lock is held.
+func (k *Consumer) apply(a *Answer, now int64) error {
+	c := k.ch
+	if c.core.closed {
+		return ErrExiting
+	}
+	node, seq, ok := a.ID.Split()
+	if !ok || node != c.o.NodeID || k.holder.gone {
+		return ErrNotInFlight
+	}
+	switch a.Op {
+	case Requeue:
+		return c.core.requeue(&k.holder, seq, now, int64(a.Delay))
+	case Touch:
+		return c.core.touch(&k.holder, seq, now)
+	default:
+		return c.core.finish(&k.holder, seq)
+	}
+}

@@ -1,0 +1,171 @@
+package channel
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"qmq/internal/seqset"
+)
+
+// booked is a message on its way to a consumer.
+type booked struct {
+	seq      uint64
+	attempts uint16 // this one included
+	before   uint16 // attempts without this one
+	fresh    bool   // the cursor passed it for the first time
+}
+
+// book appends to dst what h may deliver now, at most most messages, and
+// counts it as in flight and tried once more. When there is nothing, h is
+// parked. end is the cursor afterwards; unbook wants it back.
+func (c *core) book(h *holder, now int64, most int, dst []booked) (batch []booked, end uint64) {
+	if h.gone {
+		return dst, c.cursor
+	}
+	c.wakeUp(now)
+	c.moveDue(now)
+	c.unpark(h)
+	n := c.share(h, most)
+	if n <= 0 {
+		c.park(h)
+		c.wakeNext()
+		return dst, c.cursor
+	}
+	fresh, old := c.split(n)
+	deadline := now + h.timeout
+	if c.freshTurn {
+		dst = c.bookFresh(h, now, deadline, fresh, dst)
+		dst = c.bookReady(h, now, deadline, old, dst)
+	} else {
+		dst = c.bookReady(h, now, deadline, old, dst)
+		dst = c.bookFresh(h, now, deadline, fresh, dst)
+	}
+	if n&1 == 1 {
+		c.freshTurn = !c.freshTurn
+	}
+	h.delivered += uint64(n)
+	c.setCredit(h, h.rdy, h.inFlight+int64(n))
+	c.pending.dirty = c.pending.on
+	c.wakeNext()
+	return dst, c.cursor
+}
+
+// share is how many messages h may book: what it has credit for, and no more
+// than its part when others have credit too.
+func (c *core) share(h *holder, most int) int {
+	credit, available := h.credit(), c.available()
+	if credit <= 0 || available == 0 {
+		return 0
+	}
+	others := uint64(c.withCredit)
+	part := (available + others - 1) / others
+	return int(min(uint64(credit), uint64(most), part))
+}
+
+// split divides a booking of n messages between fresh ones and those ready
+// again: by halves as long as there are enough of both.
+func (c *core) split(n int) (fresh, old int) {
+	fresh = n / 2
+	if c.freshTurn {
+		fresh = n - fresh
+	}
+	fresh = max(fresh, n-c.ready.len())
+	if uint64(fresh) > c.waiting {
+		fresh = int(c.waiting)
+	}
+	return fresh, n - fresh
+}
+
+// bookFresh books the next n fresh messages.
+func (c *core) bookFresh(h *holder, now, deadline int64, n int, dst []booked) []booked {
+	c.waiting -= uint64(n)
+	for n > 0 {
+		end := c.fanOut
+		if r, ok := c.skip.front(); ok {
+			end = min(end, r.From)
+		}
+		end = min(end, c.cursor+uint64(n))
+		n -= int(end - c.cursor)
+		for ; c.cursor < end; c.cursor++ {
+			c.flight.add(h, again{seq: c.cursor, attempts: 1}, now, deadline)
+			dst = append(dst, booked{seq: c.cursor, attempts: 1, fresh: true})
+		}
+		c.skipOver()
+	}
+	return dst
+}
+
+// bookReady books the next n messages that are ready again; they are read in
+// the order of the log.
+func (c *core) bookReady(h *holder, now, deadline int64, n int, dst []booked) []booked {
+	start := len(dst)
+	for range n {
+		m := c.ready.popFront()
+		b := booked{seq: m.seq, attempts: m.attempts, before: m.attempts}
+		if b.attempts < math.MaxUint16 {
+			b.attempts++
+		}
+		m.attempts = b.attempts
+		c.flight.add(h, m, now, deadline)
+		c.pending.open(m.seq, m.attempts, 0)
+		dst = append(dst, b)
+	}
+	slices.SortFunc(dst[start:], func(a, b booked) int { return cmp.Compare(a.seq, b.seq) })
+	return dst
+}
+
+// unbook takes back rest, the last messages of a booking of h that gave end:
+// they were not delivered after all. Fresh ones become fresh again if the
+// cursor has not moved on since, else they are ready first of all.
+func (c *core) unbook(h *holder, rest []booked, end uint64) {
+	if len(rest) > 0 {
+		c.freshTurn = rest[len(rest)-1].fresh // it came off badly: the other kind was first
+	}
+	rewind := c.cursor == end
+	for i := len(rest) - 1; i >= 0; i-- {
+		b := rest[i]
+		e := c.flight.find(b.seq)
+		if e == 0 || c.flight.at(e).owner != h.index || h.gone {
+			// Timed out, emptied or void meanwhile. What is not done must not
+			// get above the cursor, where it would count as fresh.
+			rewind = rewind && (!b.fresh || c.acked.Contains(b.seq))
+			continue
+		}
+		h.delivered--
+		m := c.land(e)
+		m.attempts = b.before
+		if b.fresh && rewind {
+			c.skip.add(seqset.Range{From: b.seq + 1, To: c.cursor})
+			c.cursor = b.seq
+			c.waiting++
+			continue
+		}
+		c.ready.pushFront(m)
+		c.pending.open(m.seq, m.attempts, 0)
+	}
+	c.pending.dirty = c.pending.on
+	c.wakeNext()
+}
+
+// rest stops delivery for a while because a message could not be read; each
+// time twice as long as before, until readAgain.
+func (c *core) rest(now int64) {
+	c.restPause = min(max(2*c.restPause, restMin), restMax)
+	c.resting = true
+	c.restUntil = now + c.restPause
+}
+
+// readAgain notes that messages can be read.
+func (c *core) readAgain() {
+	c.restPause = 0
+	c.resting = false
+	c.wakeNext()
+}
+
+// wakeUp ends a rest whose time is over.
+func (c *core) wakeUp(now int64) {
+	if c.resting && now >= c.restUntil {
+		c.resting = false
+	}
+}

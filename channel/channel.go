@@ -1,0 +1,299 @@
+// Package channel decides who gets which message of a topic, and when. A
+// channel is a cursor into the topic's log plus what is known about messages
+// near it: which are acknowledged, in flight or deferred, and how often each
+// was tried; it holds no body. A pure core decides, with time passed in, and a
+// thin shell around it locks, reads the clock, wakes consumers and reads
+// bodies outside the lock.
+//
+// The package starts no goroutine: work is done by the sessions that call it
+// and, when a deadline passes, by the goroutine of the deadline queue.
+package channel
+
+import (
+	"errors"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"qmq/internal/clock"
+	"qmq/internal/deadline"
+	"qmq/internal/seqset"
+	"qmq/journal"
+	"qmq/message"
+)
+
+var (
+	// ErrNotInFlight answers for a message that is not in flight (any more).
+	ErrNotInFlight = errors.New("ID not in flight")
+	// ErrNotOwner answers for a message that another consumer has in flight.
+	ErrNotOwner = errors.New("client does not own message")
+	// ErrExiting means that the channel was closed.
+	ErrExiting = errors.New("exiting")
+	// ErrTooManyConsumers refuses a consumer beyond Options.MaxConsumers.
+	ErrTooManyConsumers = errors.New("too many consumers")
+)
+
+// Reader reads messages of the topic's log for one consumer. It is not safe
+// for concurrent use.
+type Reader interface {
+	// Read returns the message seq. The view is valid until the next Read or
+	// Release. A *diskqueue.DamageError means that the message is lost for
+	// ever, any other error that it cannot be read now.
+	Read(seq uint64) (message.View, error)
+	// Release gives up buffers; the Reader stays usable.
+	Release()
+}
+
+// Options of a channel. Callbacks may come from several goroutines at once.
+type Options struct {
+	Name                          string
+	Incarnation, TopicIncarnation uint64
+	NodeID                        uint16
+
+	// EphemeralLimit above 0 makes the channel ephemeral: with that many
+	// messages waiting, newer ones count as acknowledged at once.
+	EphemeralLimit int
+
+	Clock     *clock.Clock
+	Deadlines *deadline.Queue
+	// Journal is told, with the channel's lock held, that the channel has
+	// changes; nil for a channel that is not journalled.
+	Journal interface{ Mark(journal.Source) }
+
+	// NewReader makes a consumer's Reader, when it first takes something.
+	NewReader func() Reader
+	// Damaged is called, without locks, when messages in [from, to) turn out
+	// to be lost; it is to call Void on every channel of the topic.
+	Damaged func(from, to uint64)
+	// ReadFailed is called, without locks, with each error that keeps
+	// messages from being read for now, and with nil when they can be read
+	// again. It may be nil.
+	ReadFailed func(error)
+	// Moved is called, without locks, after a consumer's Take or Answer moved
+	// the floor or the cursor. Calls may overtake each other. After Advance,
+	// Void and Empty the caller looks for itself. It may be nil.
+	Moved func(floor, cursor uint64)
+
+	MaxMsgTimeout time.Duration // the longest time in flight, touched or not
+	MaxReqTimeout time.Duration // the longest delay of a requeue
+	MaxConsumers  int           // 0 = no limit
+}
+
+// Channel gives out the messages of a topic to its consumers. All methods may
+// be called concurrently, except that calls of Advance must not overlap.
+type Channel struct {
+	o     Options
+	timer *deadline.Timer
+
+	floor, cursor atomic.Uint64 // copies of the core's
+	// failing says that the last read failed, so that a Take that works need
+	// not lock to know whether to say so.
+	failing atomic.Bool
+
+	// mu guards the fields below and the parts of Consumer that say so. It is
+	// held across no I/O and no callback but Wake and Journal.Mark.
+	mu        sync.Mutex
+	core      *core
+	consumers map[*Consumer]struct{}
+	version   uint64 // of the last Changes
+	marked    bool   // the journal knows of changes that it has not asked for
+}
+
+// New makes a channel that gets the messages from start on.
+func New(o Options, start uint64) *Channel {
+	return build(o, newCore(o.limits(), start), 0)
+}
+
+// Restore makes a channel from what the journal remembers of it; voids are the
+// topic's void ranges and delayed all delayed messages of the log below
+// fanOut, ascending, at least from the channel's floor on. The pause is the
+// caller's to restore.
+func Restore(o Options, st *journal.ChannelState, fanOut uint64, voids []seqset.Range, delayed []message.Delayed) *Channel {
+	core := restoreCore(o.limits(), o.Clock.Now(), st, fanOut, voids, delayed, -wallShift(o.Clock))
+	return build(o, core, st.Version)
+}
+
+func build(o Options, core *core, version uint64) *Channel {
+	c := &Channel{o: o, core: core, version: version, consumers: make(map[*Consumer]struct{})}
+	c.timer = o.Deadlines.NewTimer(c.expire)
+	c.mu.Lock()
+	c.settle()
+	c.mu.Unlock()
+	return c
+}
+
+func (o *Options) limits() limits {
+	return limits{
+		waiting:    o.EphemeralLimit,
+		maxTimeout: int64(o.MaxMsgTimeout),
+		maxDelay:   int64(o.MaxReqTimeout),
+		journalled: o.Journal != nil,
+	}
+}
+
+// wallShift is what added to a steady time in ms makes it wall-clock time. It
+// is rounded so that a time comes back as it was stored.
+func wallShift(c *clock.Clock) int64 { return (c.ToWall(0) + 5e5) / 1e6 }
+
+// settle ends every change of the core: it publishes the positions, tells the
+// journal and arms the timer. It says whether a position moved. mu is held.
+func (c *Channel) settle() (moved bool) {
+	floor, cursor := c.core.floor(), c.core.cursor
+	if floor != c.floor.Load() || cursor != c.cursor.Load() {
+		c.floor.Store(floor)
+		c.cursor.Store(cursor)
+		moved = true
+	}
+	if c.core.pending.dirty && !c.marked && !c.core.closed {
+		c.marked = true
+		c.o.Journal.Mark(c)
+	}
+	if at := c.core.next(); at != math.MaxInt64 && !c.core.closed {
+		c.timer.Arm(at)
+	}
+	return moved
+}
+
+// settleAndUnlock is settle for callers that consumers' calls come from.
+func (c *Channel) settleAndUnlock() {
+	moved := c.settle()
+	c.mu.Unlock()
+	if moved && c.o.Moved != nil {
+		c.o.Moved(c.Floor(), c.Cursor())
+	}
+}
+
+// expire is the timer's function.
+func (c *Channel) expire(now int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.core.closed {
+		return
+	}
+	c.core.expire(now)
+	c.settle()
+}
+
+// Advance tells the channel that it may give out the messages below fanOut,
+// and which of the new ones are delayed, ascending. The topic's lock is held.
+func (c *Channel) Advance(fanOut uint64, delayed []message.Delayed) {
+	now, shift := int64(0), int64(0)
+	if len(delayed) > 0 {
+		now, shift = c.o.Clock.Now(), wallShift(c.o.Clock)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.core.closed {
+		return
+	}
+	c.core.advance(now, fanOut, delayed, -shift)
+	c.settle()
+}
+
+// Void makes the numbers in [from, to) count as acknowledged for ever. They
+// may lie beyond the fan-out position; numbers that never were messages have
+// to be void before Advance passes them, or MessageCount counts them.
+func (c *Channel) Void(from, to uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.core.void(from, to)
+	c.settle()
+}
+
+// Empty acknowledges everything below the fan-out position, which it returns:
+// what waits, what is deferred and what is in flight.
+func (c *Channel) Empty() (fanOut uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.core.empty()
+	c.settle()
+	return c.core.fanOut
+}
+
+// Floor is the smallest number that is not acknowledged, at most Cursor.
+func (c *Channel) Floor() uint64 { return c.floor.Load() }
+
+// Cursor is the smallest number that was neither given out nor deferred; all
+// below it have been.
+func (c *Channel) Cursor() uint64 { return c.cursor.Load() }
+
+// Name is the channel's name.
+func (c *Channel) Name() string { return c.o.Name }
+
+// Incarnation is the channel's incarnation.
+func (c *Channel) Incarnation() uint64 { return c.o.Incarnation }
+
+// Pause stops delivery; what is in flight may still be answered.
+func (c *Channel) Pause() { c.setPaused(true) }
+
+// Unpause resumes delivery.
+func (c *Channel) Unpause() { c.setPaused(false) }
+
+func (c *Channel) setPaused(paused bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.core.setPaused(paused)
+}
+
+// Paused says whether delivery is stopped.
+func (c *Channel) Paused() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.core.paused
+}
+
+// Close ends the channel: its consumers are told, and later calls fail with
+// ErrExiting or do nothing. The state stays for a last Changes or Snapshot.
+func (c *Channel) Close() { c.close(false) }
+
+// CloseIfAbandoned closes the channel if it has no consumer, and says whether
+// it did.
+func (c *Channel) CloseIfAbandoned() bool { return c.close(true) }
+
+func (c *Channel) close(onlyAbandoned bool) bool {
+	c.mu.Lock()
+	if c.core.closed || onlyAbandoned && len(c.consumers) > 0 {
+		c.mu.Unlock()
+		return false
+	}
+	c.core.closed = true // nobody is woken any more
+	consumers := make([]*Consumer, 0, len(c.consumers))
+	for k := range c.consumers {
+		consumers = append(consumers, k)
+	}
+	c.mu.Unlock()
+	c.timer.Stop()
+	for _, k := range consumers {
+		if k.closed != nil {
+			k.closed()
+		}
+	}
+	return true
+}
+
+// Changes is the channel's part of journal.Source.
+func (c *Channel) Changes(full bool) journal.ChannelChanges {
+	c.mu.Lock()
+	c.version++
+	c.marked = false
+	ch := c.core.takeChanges(full, wallShift(c.o.Clock))
+	ch.Version = c.version
+	c.mu.Unlock()
+	return c.finishChanges(ch)
+}
+
+// Snapshot is the channel's part of journal.Source.
+func (c *Channel) Snapshot() journal.ChannelChanges {
+	c.mu.Lock()
+	ch := c.core.snapshot(wallShift(c.o.Clock))
+	ch.Version = c.version
+	c.mu.Unlock()
+	return c.finishChanges(ch)
+}
+
+func (c *Channel) finishChanges(ch journal.ChannelChanges) journal.ChannelChanges {
+	ch.Topic, ch.Channel = c.o.TopicIncarnation, c.o.Incarnation
+	tidy(&ch)
+	return ch
+}

@@ -1,0 +1,254 @@
+package channel
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"qmq/internal/seqset"
+	"qmq/message"
+)
+
+// core decides who gets which message and when. It is plain code: it takes no
+// lock, starts no goroutine and reads no clock; now is steady time in ns.
+//
+// Every number below fanOut is in one of five states. Fresh ones are at or
+// above the cursor and outside skip. The others are acknowledged (or void, or
+// dropped), in flight, ready again, or deferred; those at or above the cursor
+// are in skip, so that the cursor passes them over.
+type core struct {
+	acked  *seqset.Set
+	cursor uint64 // a fresh message, or fanOut
+	fanOut uint64
+	skip   skipList
+	// waiting is the number of fresh messages.
+	waiting uint64
+
+	flight   inflight
+	ready    readyQueue
+	deferred deferredHeap
+	// freshTurn says whether fresh messages come before those ready again at
+	// the next booking.
+	freshTurn bool
+
+	limit      int   // of waiting messages; 0 = none
+	maxTimeout int64 // ns a message may be in flight, however often touched
+	maxDelay   int64 // ns a message may be deferred by a requeue
+
+	paused    bool
+	closed    bool
+	resting   bool  // nothing is given out: messages cannot be read now
+	restUntil int64 // steady ns
+	restPause int64 // length of this rest, ns; 0 when the last read worked
+
+	idle       idleQueue
+	woken      int // how many consumers were woken and have not come yet
+	withCredit int // how many consumers have credit
+
+	messages, requeued, timedOut uint64 // since the start of the process
+
+	pending       pending
+	scratch       []again
+	scratchExpiry []expired
+}
+
+const (
+	restMin = 100 * 1e6 // ns, after the first failed read
+	restMax = 5 * 1e9   // ns
+)
+
+// limits bound what messages and consumers of a core may do.
+type limits struct {
+	waiting    int   // see core.limit
+	maxTimeout int64 // see core.maxTimeout
+	maxDelay   int64 // see core.maxDelay
+	journalled bool  // changes are recorded for the journal
+}
+
+func newCore(l limits, start uint64) *core {
+	return &core{
+		acked: seqset.New(start), cursor: start, fanOut: start,
+		flight: newInflight(),
+		limit:  l.waiting, maxTimeout: l.maxTimeout, maxDelay: l.maxDelay,
+		pending: pending{on: l.journalled},
+	}
+}
+
+// floor is the smallest number that is not acknowledged, at most the cursor.
+func (c *core) floor() uint64 { return min(c.acked.Floor(), c.cursor) }
+
+// depth is what a new consumer could get now.
+func (c *core) depth() uint64 { return c.waiting + uint64(c.ready.len()) }
+
+// advance moves the fan-out position to fanOut. delayed are the delayed
+// messages among the new ones, ascending, shift is what added to a stored time
+// (ms) makes it steady.
+func (c *core) advance(now int64, fanOut uint64, delayed []message.Delayed, shift int64) {
+	if fanOut <= c.fanOut {
+		return
+	}
+	from := c.fanOut
+	c.fanOut = fanOut
+	c.messages += fanOut - from - c.skip.overlap(from, fanOut)
+	for _, d := range delayed {
+		if d.Seq < from || d.Seq >= fanOut || c.acked.Contains(d.Seq) {
+			continue
+		}
+		c.skip.add(seqset.Range{From: d.Seq, To: d.Seq + 1})
+		c.postpone(now, again{seq: d.Seq, delayed: true}, d.DeliverAt+shift)
+	}
+	c.waiting += fanOut - from - c.skip.overlap(from, fanOut)
+	if c.limit > 0 && c.depth() > uint64(c.limit) {
+		c.drop(from, c.depth()-uint64(c.limit))
+	}
+	c.skipOver()
+	c.wakeNext()
+}
+
+// drop acknowledges the newest n of the fresh messages at or above from; when
+// there are fewer, all of them.
+func (c *core) drop(from, n uint64) {
+	for _, gap := range c.skip.lastGaps(from, c.fanOut, n) {
+		c.acked.AddRange(gap.From, gap.To)
+		c.pending.acked(gap)
+		c.skip.add(gap)
+		c.waiting -= gap.Len()
+	}
+}
+
+// postpone defers m until the steady time due (ms), or makes it ready at once
+// when that has passed.
+func (c *core) postpone(now int64, m again, due int64) {
+	if due <= now/1e6 {
+		c.ready.pushBack(m)
+		return
+	}
+	c.deferred.push(newDeferral(m, due))
+}
+
+// moveDue makes the deferred messages ready that are due.
+func (c *core) moveDue(now int64) {
+	for c.deferred.len() > 0 && c.deferred.items[0].dueMs() <= now/1e6 {
+		c.ready.pushBack(c.deferred.pop().message())
+	}
+}
+
+// skipOver moves the cursor to the next fresh message or to fanOut.
+func (c *core) skipOver() {
+	for {
+		r, ok := c.skip.front()
+		if !ok || r.From > c.cursor {
+			return
+		}
+		if r.To > c.fanOut {
+			c.cursor = c.fanOut
+			return
+		}
+		c.cursor = max(c.cursor, r.To)
+		c.skip.popFront()
+	}
+}
+
+// void makes the numbers in [from, to) count as acknowledged, also those at or
+// above fanOut.
+func (c *core) void(from, to uint64) {
+	from = max(from, c.floor())
+	if from >= to {
+		return
+	}
+	if low, high := max(from, c.cursor), min(to, c.fanOut); low < high {
+		c.waiting -= high - low - c.skip.overlap(low, high)
+	}
+	c.skip.add(seqset.Range{From: max(from, c.cursor), To: to})
+	c.landRange(from, to)
+	c.ready.removeRange(from, to)
+	c.deferred.removeRange(from, to)
+	c.acked.AddRange(from, to)
+	c.pending.acked(seqset.Range{From: from, To: to})
+	c.skipOver()
+	c.wakeNext()
+}
+
+// landRange takes the messages in [from, to) out of flight.
+func (c *core) landRange(from, to uint64) {
+	c.scratch = c.scratch[:0]
+	if to-from < uint64(c.flight.n) {
+		for seq := from; seq < to; seq++ {
+			if c.flight.find(seq) != 0 {
+				c.scratch = append(c.scratch, again{seq: seq})
+			}
+		}
+	} else {
+		c.flight.each(func(_ uint32, e *entry) {
+			if from <= e.seq && e.seq < to {
+				c.scratch = append(c.scratch, again{seq: e.seq})
+			}
+		})
+	}
+	for _, m := range c.scratch {
+		c.land(c.flight.find(m.seq))
+	}
+	c.dropScratch()
+}
+
+// land takes the entry i out of flight, which gives its holder credit back.
+func (c *core) land(i uint32) again {
+	h := c.flight.holders[c.flight.at(i).owner]
+	m := c.flight.remove(i)
+	c.setCredit(h, h.rdy, h.inFlight-1)
+	return m
+}
+
+// dropScratch forgets scratch's contents, and its room when that is large.
+func (c *core) dropScratch() {
+	c.scratch = c.scratch[:0]
+	if cap(c.scratch) > 4096 {
+		c.scratch = nil
+	}
+}
+
+// empty acknowledges everything below fanOut.
+func (c *core) empty() {
+	c.pending.acked(seqset.Range{From: c.floor(), To: c.fanOut})
+	c.acked.AddRange(c.acked.Floor(), c.fanOut)
+	for _, h := range c.flight.holders {
+		if h != nil {
+			c.setCredit(h, h.rdy, 0)
+		}
+	}
+	c.flight.clear()
+	c.ready = readyQueue{}
+	c.deferred = deferredHeap{}
+	c.waiting = 0
+	c.cursor = c.fanOut
+	for r, ok := c.skip.front(); ok && r.To <= c.fanOut; r, ok = c.skip.front() {
+		c.skip.popFront()
+	}
+	c.wakeNext()
+}
+
+func (c *core) setPaused(paused bool) {
+	c.paused = paused
+	c.wakeNext()
+}
+
+// next is when the core has to be called again, at the latest: a deferred
+// message is due, one in flight times out, or a rest ends. math.MaxInt64 means
+// never.
+func (c *core) next() int64 {
+	at := int64(math.MaxInt64)
+	if c.flight.n > 0 {
+		at = c.flight.due
+	}
+	if c.deferred.len() > 0 {
+		at = min(at, c.deferred.items[0].dueMs()*1e6)
+	}
+	if c.resting {
+		at = min(at, c.restUntil)
+	}
+	return at
+}
+
+func sortBySeq(ms []again) {
+	slices.SortFunc(ms, func(a, b again) int { return cmp.Compare(a.seq, b.seq) })
+}

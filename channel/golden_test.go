@@ -1,0 +1,287 @@
+package channel
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"qmq/internal/seqset"
+	"qmq/journal"
+	"qmq/message"
+)
+
+var update = flag.Bool("update", false, "rewrite the expectations in testdata/*.txt")
+
+// TestGoldenScripts runs each testdata/*.txt. A script is blocks apart by empty
+// lines: commands, a line ----, and what they print followed by the state.
+// See script.run for the commands.
+func TestGoldenScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := newScript(t)
+			var out []string
+			for _, block := range strings.Split(strings.TrimSpace(string(text)), "\n\n") {
+				input, want, _ := strings.Cut(block, "\n----")
+				got := s.block(input)
+				if !*update && got != strings.TrimSpace(want) {
+					t.Errorf("%s\n---- got\n%s\n---- want\n%s", input, got, strings.TrimSpace(want))
+				}
+				out = append(out, input+"\n----\n"+got)
+			}
+			if *update {
+				if err := os.WriteFile(file, []byte(strings.Join(out, "\n\n")+"\n"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+type script struct {
+	t       *testing.T
+	l       limits
+	c       *core
+	now     int64
+	holders map[string]*scriptHolder
+	voids   []seqset.Range
+	delayed []message.Delayed
+	st      *journal.ChannelState
+	woken   []string
+}
+
+type scriptHolder struct {
+	holder
+	batch []booked
+	end   uint64
+}
+
+func newScript(t *testing.T) *script {
+	s := &script{t: t, holders: map[string]*scriptHolder{}}
+	s.reset(1, 0)
+	return s
+}
+
+func (s *script) reset(start uint64, limit int) {
+	s.l = limits{waiting: limit, maxTimeout: 15e9, maxDelay: 3600e9, journalled: limit == 0}
+	s.c = newCore(s.l, start)
+	s.st = &journal.ChannelState{Acked: seqset.New(start), Open: map[uint64]journal.OpenMessage{}, Cursor: start}
+}
+
+// block runs the commands and returns what they print and the state.
+func (s *script) block(input string) string {
+	var out []string
+	for _, line := range strings.Split(input, "\n") {
+		words := strings.Fields(line)
+		if len(words) == 0 || words[0] == "#" {
+			continue
+		}
+		out = append(out, s.run(words)...)
+		if len(s.woken) > 0 {
+			out = append(out, "wake "+strings.Join(s.woken, " "))
+			s.woken = nil
+		}
+		if err := s.c.check(); err != nil {
+			s.t.Fatalf("%s: %v", line, err)
+		}
+	}
+	return strings.Join(append(out, s.state()...), "\n")
+}
+
+// run runs one command:
+//
+//	new START [LIMIT]         at TIME                 advance FANOUT [SEQ@DUE…]
+//	join WHO TIMEOUT          rdy WHO N               leave WHO
+//	take WHO [MOST]           unbook WHO N (the last ones of the last take)
+//	fin WHO SEQ…              req WHO SEQ DELAY       touch WHO SEQ
+//	void FROM TO              empty                   pause, unpause
+//	rest, works               changes [full]          restart
+func (s *script) run(words []string) []string {
+	args := append(words[1:], make([]string, 3)...)
+	switch words[0] {
+	case "new":
+		s.reset(number(args[0]), int(number(args[1])))
+	case "at":
+		s.now = nanos(args[0])
+		s.c.expire(s.now)
+	case "advance":
+		s.advance(number(args[0]), words[2:])
+	case "void":
+		s.voids = append(s.voids, seqset.Range{From: number(args[0]), To: number(args[1])})
+		s.c.void(number(args[0]), number(args[1]))
+	case "empty":
+		s.c.empty()
+	case "pause", "unpause":
+		s.c.setPaused(words[0] == "pause")
+	case "rest":
+		s.c.rest(s.now)
+	case "works":
+		s.c.readAgain()
+	case "changes":
+		return s.changes(args[0] == "full")
+	case "restart":
+		s.changes(false)
+		s.c = restoreCore(s.l, s.now, s.st, s.c.fanOut, s.voids, s.delayed, 0)
+		s.holders = map[string]*scriptHolder{}
+	case "join":
+		h := &scriptHolder{}
+		s.holders[args[0]] = h
+		s.c.join(&h.holder, nanos(args[1]), func() { s.woken = append(s.woken, args[0]) })
+	default:
+		return s.runHolder(s.holders[args[0]], words)
+	}
+	return nil
+}
+
+func (s *script) runHolder(h *scriptHolder, words []string) (out []string) {
+	args := append(words[2:], make([]string, 2)...)
+	switch words[0] {
+	case "rdy":
+		s.c.setCredit(&h.holder, int64(number(args[0])), h.inFlight)
+	case "leave":
+		s.c.leave(&h.holder)
+		delete(s.holders, words[1])
+	case "take":
+		most := 256
+		if args[0] != "" {
+			most = int(number(args[0]))
+		}
+		h.batch, h.end = s.c.book(&h.holder, s.now, most, nil)
+		line := words[1] + " takes"
+		for _, b := range h.batch {
+			line += fmt.Sprintf(" %d/%d", b.seq, b.attempts)
+		}
+		out = append(out, line)
+	case "unbook":
+		s.c.unbook(&h.holder, h.batch[len(h.batch)-int(number(args[0])):], h.end)
+	case "fin":
+		for _, arg := range words[2:] {
+			out = appendError(out, arg, s.c.finish(&h.holder, number(arg)))
+		}
+	case "req":
+		out = appendError(out, args[0], s.c.requeue(&h.holder, number(args[0]), s.now, nanos(args[1])))
+	case "touch":
+		out = appendError(out, args[0], s.c.touch(&h.holder, number(args[0]), s.now))
+	default:
+		s.t.Fatalf("unknown command %v", words)
+	}
+	s.c.wakeNext()
+	return out
+}
+
+func appendError(out []string, seq string, err error) []string {
+	if err != nil {
+		out = append(out, seq+": "+err.Error())
+	}
+	return out
+}
+
+func (s *script) advance(fanOut uint64, words []string) {
+	var delayed []message.Delayed
+	for _, w := range words {
+		seq, due, _ := strings.Cut(w, "@")
+		delayed = append(delayed, message.Delayed{Seq: number(seq), DeliverAt: nanos(due) / 1e6})
+	}
+	s.delayed = append(s.delayed, delayed...)
+	s.c.advance(s.now, fanOut, delayed, 0)
+}
+
+func (s *script) changes(full bool) []string {
+	ch := s.c.takeChanges(full, 0)
+	tidy(&ch)
+	applyChanges(s.st, ch)
+	line := fmt.Sprintf("journal full=%v floor=%d cursor=%d acked=%v", ch.Full, ch.Floor, ch.Cursor, ch.Acked)
+	for _, o := range ch.Open {
+		line += fmt.Sprintf(" %d/%d", o.Seq, o.Attempts)
+		if o.Due != 0 {
+			line += "@" + time.Duration(o.Due*1e6).String()
+		}
+	}
+	return []string{line}
+}
+
+// state prints the core.
+func (s *script) state() []string {
+	c := s.c
+	line := fmt.Sprintf("floor=%d cursor=%d fan-out=%d depth=%d", c.floor(), c.cursor, c.fanOut, c.depth())
+	if ranges := c.skip.all(); len(ranges) > 0 {
+		line += fmt.Sprintf(" skip=%v", ranges)
+	}
+	if c.timedOut > 0 {
+		line += fmt.Sprintf(" timeouts=%d", c.timedOut)
+	}
+	out := []string{line}
+	if c.ready.len() > 0 {
+		line = "ready:"
+		for i := range c.ready.len() {
+			line += fmt.Sprintf(" %d/%d", c.ready.at(i).seq, c.ready.at(i).attempts)
+		}
+		out = append(out, line)
+	}
+	if c.deferred.len() > 0 {
+		line = "deferred:"
+		items := slices.Clone(c.deferred.items)
+		slices.SortFunc(items, func(a, b deferral) int {
+			if a.before(b) {
+				return -1
+			}
+			return 1
+		})
+		for _, d := range items {
+			line += fmt.Sprintf(" %d/%d@%v", d.message().seq, d.message().attempts, time.Duration(d.dueMs()*1e6))
+		}
+		out = append(out, line)
+	}
+	return append(out, s.stateOfHolders()...)
+}
+
+func (s *script) stateOfHolders() (out []string) {
+	for who, h := range s.holders {
+		line := fmt.Sprintf("%s: rdy=%d", who, h.rdy)
+		s.c.flight.each(func(_ uint32, e *entry) {
+			if e.owner == h.index {
+				line += fmt.Sprintf(" %d/%d until %v", e.seq, e.attempts, time.Duration(e.deadline))
+			}
+		})
+		switch {
+		case h.queued:
+			line += " idle"
+		case h.parked:
+			line += " parked"
+		case h.woken:
+			line += " woken"
+		}
+		out = append(out, line)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func number(word string) uint64 {
+	n, err := strconv.ParseUint(word, 10, 64)
+	if err != nil && word != "" {
+		panic(err)
+	}
+	return n
+}
+
+func nanos(word string) int64 {
+	d, err := time.ParseDuration(word)
+	if err != nil {
+		panic(err)
+	}
+	return int64(d)
+}

@@ -1,0 +1,163 @@
+package channel
+
+// holder is a consumer as the core sees it.
+type holder struct {
+	index   uint32 // in inflight.holders
+	timeout int64  // how long a message may be in flight, ns
+
+	head, tail uint32   // its untouched messages in flight, see inflight
+	touched    []uint32 // heap of its touched ones
+
+	rdy      int64 // how many messages it accepts in flight
+	inFlight int64
+
+	delivered, finished, requeued uint64
+
+	// A holder that is new or found nothing to take is parked until it is
+	// woken. A parked one with credit is queued, see idleQueue.
+	parked, queued bool
+	// woken means that it was woken and has not tried to take since.
+	woken              bool
+	wake               func()
+	idlePrev, idleNext *holder // in the idleQueue
+
+	gone bool // it has left the channel
+}
+
+func (h *holder) credit() int64 { return h.rdy - h.inFlight }
+
+// idleQueue holds the parked consumers that have credit, the one that waits
+// longest first.
+type idleQueue struct {
+	head, tail *holder
+}
+
+func (q *idleQueue) push(h *holder) {
+	h.queued = true
+	h.idlePrev, h.idleNext = q.tail, nil
+	if q.tail != nil {
+		q.tail.idleNext = h
+	} else {
+		q.head = h
+	}
+	q.tail = h
+}
+
+func (q *idleQueue) remove(h *holder) {
+	h.queued = false
+	if h.idlePrev != nil {
+		h.idlePrev.idleNext = h.idleNext
+	} else {
+		q.head = h.idleNext
+	}
+	if h.idleNext != nil {
+		h.idleNext.idlePrev = h.idlePrev
+	} else {
+		q.tail = h.idlePrev
+	}
+	h.idlePrev, h.idleNext = nil, nil
+}
+
+// setCredit sets what h accepts and holds. A parked holder that comes to have
+// credit waits for a wake from now on.
+func (c *core) setCredit(h *holder, rdy, inFlight int64) {
+	had := h.credit() > 0
+	h.rdy, h.inFlight = rdy, inFlight
+	has := h.credit() > 0
+	switch {
+	case has && !had:
+		c.withCredit++
+		if h.parked {
+			c.idle.push(h)
+		}
+	case had && !has:
+		c.withCredit--
+		if h.queued {
+			c.idle.remove(h)
+		}
+	}
+}
+
+// available is how many messages a consumer could take now.
+func (c *core) available() uint64 {
+	if c.paused || c.resting || c.closed {
+		return 0
+	}
+	return c.waiting + uint64(c.ready.len())
+}
+
+// wakeNext wakes one idle consumer if there is more to take than consumers on
+// their way to take it. Each step of the core ends with it, and each take of a
+// woken consumer is a step, so while messages are available and a consumer is
+// idle one is always on its way.
+func (c *core) wakeNext() {
+	h := c.idle.head
+	if h == nil || c.available() <= uint64(c.woken) {
+		return
+	}
+	c.idle.remove(h)
+	h.parked = false
+	h.woken = true
+	c.woken++
+	h.wake()
+}
+
+// unpark notes that h has come to take, woken or by itself.
+func (c *core) unpark(h *holder) {
+	if h.woken {
+		h.woken = false
+		c.woken--
+	}
+	if h.queued {
+		c.idle.remove(h)
+	}
+	h.parked = false
+}
+
+// park notes that h found nothing to take, for want of messages or of credit.
+func (c *core) park(h *holder) {
+	h.parked = true
+	if h.credit() > 0 {
+		c.idle.push(h)
+	}
+}
+
+// join adds a consumer whose messages time out after timeout ns. It is parked,
+// without credit.
+func (c *core) join(h *holder, timeout int64, wake func()) {
+	h.timeout, h.wake, h.parked = timeout, wake, true
+	for i, other := range c.flight.holders {
+		if other == nil {
+			h.index = uint32(i)
+			c.flight.holders[i] = h
+			return
+		}
+	}
+	h.index = uint32(len(c.flight.holders))
+	c.flight.holders = append(c.flight.holders, h)
+}
+
+// leave takes the consumer out. What it has in flight waits for delivery
+// again at once, in log order.
+func (c *core) leave(h *holder) {
+	if h.gone {
+		return
+	}
+	h.gone = true
+	c.unpark(h)
+	c.scratch = c.scratch[:0]
+	for i := c.flight.earliest(h); i != 0; i = c.flight.earliest(h) {
+		c.scratch = append(c.scratch, c.flight.remove(i))
+	}
+	sortBySeq(c.scratch)
+	for _, m := range c.scratch {
+		c.ready.pushBack(m)
+	}
+	c.dropScratch()
+	c.setCredit(h, 0, 0)
+	c.flight.holders[h.index] = nil
+	if c.flight.n == 0 {
+		c.flight.clear()
+	}
+	c.wakeNext()
+}

@@ -1,0 +1,554 @@
+package channel
+
+import (
+	"cmp"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"qmq/internal/seqset"
+	"qmq/journal"
+	"qmq/message"
+
+	"pgregory.net/rapid"
+)
+
+const (
+	modelMaxTimeout = 20e9
+	modelMaxDelay   = 30e9
+	modelShift      = 7777 // wall-clock ms − steady ms
+)
+
+type place int
+
+const (
+	isFresh place = iota
+	isFlying
+	isReady
+	isDeferred
+	isDone
+)
+
+// modelMessage is what the model knows of a message.
+type modelMessage struct {
+	place           place
+	attempts        uint16
+	delayed         bool
+	due             int64 // steady ms
+	deadline, first int64
+	owner           *modelHolder
+}
+
+type modelHolder struct {
+	holder holder
+	rdy    int64
+}
+
+// model is a channel in maps and slices, next to the core under test.
+type model struct {
+	t       *rapid.T
+	dice    *rand.Rand // nil when rapid draws
+	l       limits
+	c       *core
+	now     int64
+	fanOut  uint64
+	start   uint64
+	msgs    map[uint64]*modelMessage
+	ready   []uint64
+	holders []*modelHolder
+	paused  bool
+	voids   []seqset.Range
+	delayed []message.Delayed
+	st      *journal.ChannelState
+	version uint64
+}
+
+// draw picks a number from low to high. Half of the runs pick evenly, which
+// reaches deep states; the others leave it to rapid, which shrinks failures.
+func draw[T int | int64 | uint64](m *model, low, high T, label string) T {
+	if m.dice != nil {
+		return low + T(m.dice.Uint64N(uint64(high-low)+1))
+	}
+	return low + T(rapid.Uint64Range(0, uint64(high-low)).Draw(m.t, label))
+}
+
+func sample[T any](m *model, from []T, label string) T {
+	return from[draw(m, 0, len(from)-1, label)]
+}
+
+func (m *model) flying(h *modelHolder) (seqs []uint64) {
+	for seq, x := range m.msgs {
+		if x.place == isFlying && (h == nil || x.owner == h) {
+			seqs = append(seqs, seq)
+		}
+	}
+	slices.Sort(seqs)
+	return seqs
+}
+
+func (m *model) count(p place) (n int) {
+	for _, x := range m.msgs {
+		if x.place == p {
+			n++
+		}
+	}
+	return n
+}
+
+func (m *model) fresh() (seqs []uint64) {
+	for seq, x := range m.msgs {
+		if x.place == isFresh {
+			seqs = append(seqs, seq)
+		}
+	}
+	slices.Sort(seqs)
+	return seqs
+}
+
+func (m *model) voided(seq uint64) bool {
+	return slices.ContainsFunc(m.voids, func(r seqset.Range) bool { return r.From <= seq && seq < r.To })
+}
+
+func (m *model) makeReady(seq uint64) {
+	m.msgs[seq].place = isReady
+	m.ready = append(m.ready, seq)
+}
+
+func (m *model) leaveReady(seq uint64) {
+	m.ready = slices.DeleteFunc(m.ready, func(s uint64) bool { return s == seq })
+}
+
+// moveDue makes ready what is due, by due time.
+func (m *model) moveDue() {
+	var due []uint64
+	for seq, x := range m.msgs {
+		if x.place == isDeferred && x.due*1e6 <= m.now {
+			due = append(due, seq)
+		}
+	}
+	slices.SortFunc(due, func(a, b uint64) int {
+		return cmp.Or(cmp.Compare(m.msgs[a].due, m.msgs[b].due), cmp.Compare(a, b))
+	})
+	for _, seq := range due {
+		m.makeReady(seq)
+	}
+}
+
+func (m *model) advance() {
+	from := m.fanOut
+	n := draw(m, uint64(1), 90, "new")
+	m.fanOut += n
+	var delayed []message.Delayed
+	if draw(m, 0, 1, "some delayed") == 1 {
+		for seq := from; seq < m.fanOut; seq++ {
+			if draw(m, 0, 3, "delayed") == 0 {
+				due := m.now/1e6 + draw(m, int64(-5), 10_000, "due")
+				delayed = append(delayed, message.Delayed{Seq: seq, DeliverAt: due + modelShift})
+			}
+		}
+	}
+	m.delayed = append(m.delayed, delayed...)
+	for _, d := range delayed {
+		x := &modelMessage{place: isDeferred, delayed: true, due: d.DeliverAt - modelShift}
+		m.msgs[d.Seq] = x
+		switch {
+		case m.voided(d.Seq):
+			x.place = isDone
+		case x.due*1e6 <= m.now:
+			m.makeReady(d.Seq)
+		}
+	}
+	depth := len(m.ready) + m.count(isFresh)
+	for seq := from; seq < m.fanOut; seq++ {
+		if m.msgs[seq] != nil {
+			continue
+		}
+		x := &modelMessage{}
+		m.msgs[seq] = x
+		switch {
+		case m.voided(seq), m.l.waiting > 0 && depth >= m.l.waiting:
+			x.place = isDone
+		default:
+			depth++
+		}
+	}
+	m.c.advance(m.now, m.fanOut, delayed, -modelShift)
+}
+
+func (m *model) void() {
+	from := draw(m, m.start, m.fanOut+20, "from")
+	to := from + draw(m, uint64(1), 60, "length")
+	m.voids = append(m.voids, seqset.Range{From: from, To: to})
+	for seq, x := range m.msgs {
+		if from <= seq && seq < to {
+			x.place = isDone
+			m.leaveReady(seq)
+		}
+	}
+	m.c.void(from, to)
+}
+
+func (m *model) empty() {
+	for _, x := range m.msgs {
+		x.place = isDone
+	}
+	m.ready = nil
+	m.c.empty()
+}
+
+func (m *model) subscribe() {
+	if len(m.holders) < 4 {
+		h := &modelHolder{}
+		m.holders = append(m.holders, h)
+		m.c.join(&h.holder, draw(m, int64(1e9), 10e9, "timeout"), func() {})
+	}
+}
+
+func (m *model) pick() *modelHolder {
+	if len(m.holders) == 0 {
+		return nil
+	}
+	return sample(m, m.holders, "holder")
+}
+
+func (m *model) leave() {
+	h := m.pick()
+	if h == nil {
+		return
+	}
+	for _, seq := range m.flying(h) {
+		m.makeReady(seq)
+	}
+	m.holders = slices.DeleteFunc(m.holders, func(o *modelHolder) bool { return o == h })
+	m.c.leave(&h.holder)
+}
+
+func (m *model) setReady() {
+	if h := m.pick(); h != nil {
+		h.rdy = draw(m, int64(0), 50, "rdy")
+		m.c.setCredit(&h.holder, h.rdy, h.holder.inFlight)
+		m.c.wakeNext()
+	}
+}
+
+// share is how many messages h may get.
+func (m *model) share(h *modelHolder, most int) int {
+	available, others := len(m.ready)+m.count(isFresh), 0
+	for _, o := range m.holders {
+		if o.rdy > int64(len(m.flying(o))) {
+			others++
+		}
+	}
+	credit := int(h.rdy) - len(m.flying(h))
+	if credit <= 0 || m.paused {
+		return 0
+	}
+	return min(credit, most, (available+others-1)/others)
+}
+
+func (m *model) book() {
+	h := m.pick()
+	if h == nil {
+		return
+	}
+	most := draw(m, 1, 40, "most")
+	m.moveDue()
+	n, fresh := m.share(h, most), m.fresh()
+	batch, end := m.c.book(&h.holder, m.now, most, nil)
+	if len(batch) != n {
+		m.t.Fatalf("booked %d, want %d", len(batch), n)
+	}
+	nFresh := 0
+	for _, b := range batch {
+		if b.fresh {
+			nFresh++
+		}
+	}
+	if old := n - nFresh; old > len(m.ready) || nFresh < min(n/2, len(fresh)) || old < min(n/2, len(m.ready)) {
+		m.t.Fatalf("booked %d fresh of %d and %d ready of %d", nFresh, len(fresh), old, len(m.ready))
+	}
+	want := append(slices.Clone(fresh[:nFresh]), m.ready[:n-nFresh]...)
+	got := make([]uint64, 0, n)
+	for _, b := range batch {
+		got = append(got, b.seq)
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		m.t.Fatalf("booked %v, want %v", got, want)
+	}
+	m.ready = slices.Clone(m.ready[n-nFresh:])
+	for _, b := range batch {
+		x := m.msgs[b.seq]
+		if b.fresh != (x.place == isFresh) || b.attempts != x.attempts+1 {
+			m.t.Fatalf("booked %+v, was %+v", b, *x)
+		}
+		*x = modelMessage{place: isFlying, attempts: b.attempts, delayed: x.delayed, owner: h,
+			first: m.now, deadline: m.now + h.holder.timeout}
+	}
+	if n > 0 && draw(m, 0, 2, "short") == 0 {
+		m.check()
+		m.unbook(h, batch[draw(m, 0, n-1, "encoded"):], end)
+	}
+}
+
+// unbook takes back rest, with something else in between, perhaps.
+func (m *model) unbook(h *modelHolder, rest []booked, end uint64) {
+	switch draw(m, 0, 8, "meanwhile") {
+	case 0:
+		m.advance()
+	case 1:
+		m.void()
+	case 2:
+		m.tick()
+	case 3:
+		m.finish()
+	case 4:
+		m.empty()
+	}
+	rewind := m.c.cursor == end
+	for i := len(rest) - 1; i >= 0; i-- {
+		x := m.msgs[rest[i].seq]
+		if x.place != isFlying || x.owner != h {
+			rewind = rewind && (x.place == isDone || !rest[i].fresh)
+			continue
+		}
+		x.attempts--
+		if rest[i].fresh && rewind {
+			x.place = isFresh
+			continue
+		}
+		x.place = isReady
+		m.ready = slices.Insert(m.ready, 0, rest[i].seq)
+	}
+	m.c.unbook(&h.holder, rest, end)
+}
+
+// flight picks a number, mostly one in flight, and a holder, mostly its owner.
+func (m *model) flight() (h *modelHolder, seq uint64, want error) {
+	h = m.pick()
+	if h == nil {
+		return nil, 0, nil
+	}
+	seq = draw(m, m.start, m.fanOut, "seq")
+	if all := m.flying(nil); len(all) > 0 && draw(m, 0, 9, "hit") > 0 {
+		seq = sample(m, all, "flying")
+		if draw(m, 0, 9, "own") > 0 {
+			h = m.msgs[seq].owner
+		}
+	}
+	switch x := m.msgs[seq]; {
+	case x == nil || x.place != isFlying:
+		return h, seq, ErrNotInFlight
+	case x.owner != h:
+		return h, seq, ErrNotOwner
+	}
+	return h, seq, nil
+}
+
+func (m *model) same(got, want error) {
+	if got != want {
+		m.t.Fatalf("got %v, want %v", got, want)
+	}
+	m.c.wakeNext()
+}
+
+func (m *model) finish() {
+	h, seq, want := m.flight()
+	if h == nil {
+		return
+	}
+	if want == nil {
+		m.msgs[seq].place = isDone
+	}
+	m.same(m.c.finish(&h.holder, seq), want)
+}
+
+func (m *model) requeue() {
+	h, seq, want := m.flight()
+	if h == nil {
+		return
+	}
+	delay := sample(m, []int64{-1, 0, 1, 1e6, 1500e6, 29e9, 90e9}, "delay")
+	switch {
+	case want != nil:
+	case delay <= 0:
+		m.makeReady(seq)
+	default:
+		x := m.msgs[seq]
+		x.place = isDeferred
+		x.due = (m.now + min(delay, modelMaxDelay) + 999_999) / 1e6
+	}
+	m.same(m.c.requeue(&h.holder, seq, m.now, delay), want)
+}
+
+func (m *model) touch() {
+	h, seq, want := m.flight()
+	if h == nil {
+		return
+	}
+	if want == nil {
+		x := m.msgs[seq]
+		x.deadline = min(m.now+h.holder.timeout, x.first+modelMaxTimeout)
+	}
+	m.same(m.c.touch(&h.holder, seq, m.now), want)
+}
+
+func (m *model) tick() {
+	m.now += draw(m, int64(1), 6e9, "tick")
+	m.moveDue()
+	late := slices.DeleteFunc(m.flying(nil), func(seq uint64) bool { return m.msgs[seq].deadline > m.now })
+	slices.SortFunc(late, func(a, b uint64) int {
+		return cmp.Or(cmp.Compare(m.msgs[a].deadline, m.msgs[b].deadline), cmp.Compare(a, b))
+	})
+	for _, seq := range late {
+		m.makeReady(seq)
+	}
+	m.c.expire(m.now)
+}
+
+func (m *model) pause() {
+	m.paused = !m.paused
+	m.c.setPaused(m.paused)
+}
+
+// journal applies the core's changes to the state as replay does.
+func (m *model) journal() {
+	ch := m.c.takeChanges(draw(m, 0, 5, "full") == 0, modelShift)
+	tidy(&ch)
+	applyChanges(m.st, ch)
+}
+
+func applyChanges(st *journal.ChannelState, ch journal.ChannelChanges) {
+	if ch.Full {
+		st.Acked = seqset.New(ch.Floor)
+		st.Open = map[uint64]journal.OpenMessage{}
+	}
+	st.Acked.AddRange(0, ch.Floor)
+	for _, r := range ch.Acked {
+		st.Acked.AddRange(r.From, r.To)
+	}
+	for _, o := range ch.Open {
+		st.Open[o.Seq] = o
+	}
+	maps.DeleteFunc(st.Open, func(seq uint64, _ journal.OpenMessage) bool { return st.Acked.Contains(seq) })
+	st.Cursor = ch.Cursor
+}
+
+// restart builds the core anew from changes, and checks that a snapshot would
+// have given the same.
+func (m *model) restart() {
+	if !m.l.journalled {
+		return
+	}
+	snap := m.c.snapshot(modelShift)
+	tidy(&snap)
+	st := &journal.ChannelState{}
+	applyChanges(st, snap)
+	m.journal()
+	c := restoreCore(m.l, m.now, m.st, m.fanOut, m.voids, m.delayed, -modelShift)
+	o := restoreCore(m.l, m.now, st, m.fanOut, m.voids, m.delayed, -modelShift)
+	if err := sameCore(c, o); err != "" {
+		m.t.Fatalf("changes and snapshot differ: %s", err)
+	}
+	m.c, m.holders, m.paused = c, nil, false
+	m.moveDue()
+	m.ready = append(m.ready, m.flying(nil)...)
+	slices.Sort(m.ready)
+	for _, seq := range m.ready {
+		m.msgs[seq].place = isReady
+	}
+}
+
+func sameCore(a, b *core) string {
+	switch {
+	case a.cursor != b.cursor || a.floor() != b.floor() || a.waiting != b.waiting:
+		return "positions"
+	case a.ready.len() != b.ready.len() || a.deferred.len() != b.deferred.len():
+		return "counts"
+	}
+	for i := range a.ready.len() {
+		if *a.ready.at(i) != *b.ready.at(i) {
+			return "ready messages"
+		}
+	}
+	for i := range a.deferred.items {
+		if a.deferred.items[i] != b.deferred.items[i] {
+			return "deferred messages"
+		}
+	}
+	return ""
+}
+
+// check compares the core with the model.
+func (m *model) check() {
+	if err := m.c.check(); err != nil {
+		m.t.Fatal(err)
+	}
+	c := m.c
+	for seq, x := range m.msgs {
+		if c.acked.Contains(seq) != (x.place == isDone) {
+			m.t.Fatalf("%d is %+v", seq, *x)
+		}
+	}
+	if c.ready.len() != len(m.ready) || c.waiting != uint64(m.count(isFresh)) || c.flight.n != m.count(isFlying) || c.deferred.len() != m.count(isDeferred) {
+		m.t.Fatalf("%d ready, %d fresh, %d in flight, %d deferred; want %d, %d, %d, %d", c.ready.len(), c.waiting, c.flight.n,
+			c.deferred.len(), len(m.ready), m.count(isFresh), m.count(isFlying), m.count(isDeferred))
+	}
+	for i, seq := range m.ready {
+		if got, want := *c.ready.at(i), (again{seq, m.msgs[seq].attempts, m.msgs[seq].delayed}); got != want {
+			m.t.Fatalf("ready[%d] is %+v, want %+v", i, got, want)
+		}
+	}
+	for _, d := range c.deferred.items {
+		got := d.message()
+		if x := m.msgs[got.seq]; x.place != isDeferred || x.due != d.dueMs() || x.attempts != got.attempts || x.delayed != got.delayed {
+			m.t.Fatalf("deferred %+v until %d, want %+v", got, d.dueMs(), *x)
+		}
+	}
+	c.flight.each(func(_ uint32, e *entry) {
+		x := m.msgs[e.seq]
+		if x.place != isFlying || x.attempts != e.attempts || x.deadline != e.deadline || x.owner.holder.index != e.owner {
+			m.t.Fatalf("in flight %+v, want %+v", *e, *x)
+		}
+	})
+}
+
+func newModel(t *rapid.T) *model {
+	m := &model{t: t, now: 1e15, msgs: map[uint64]*modelMessage{}}
+	if rapid.Bool().Draw(t, "even") {
+		m.dice = rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
+	}
+	m.l = limits{maxTimeout: modelMaxTimeout, maxDelay: modelMaxDelay, journalled: true}
+	if draw(m, 0, 3, "ephemeral") == 0 {
+		m.l.journalled = false
+		m.l.waiting = draw(m, 1, 120, "limit")
+	}
+	m.start = draw(m, uint64(1), 1<<53, "start")
+	m.fanOut = m.start
+	m.c = newCore(m.l, m.start)
+	m.st = &journal.ChannelState{Acked: seqset.New(m.start), Open: map[uint64]journal.OpenMessage{}, Cursor: m.start}
+	return m
+}
+
+// TestCoreEqualsNaiveModel drives the core and a naive model through the same
+// random steps, restarts from the journal included.
+func TestCoreEqualsNaiveModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newModel(t)
+		steps := []func(){
+			m.advance, m.advance, m.subscribe, m.setReady, m.setReady, m.book, m.book, m.book, m.book,
+			m.finish, m.finish, m.finish, m.finish, m.requeue, m.requeue, m.touch, m.tick,
+		}
+		rare := []func(){m.void, m.empty, m.leave, m.pause, m.journal, m.restart}
+		for range draw(m, 1, 300, "steps") {
+			if draw(m, 0, 7, "rare") == 0 {
+				sample(m, rare, "step")()
+			} else {
+				sample(m, steps, "step")()
+			}
+			m.check()
+		}
+	})
+}

@@ -1,0 +1,159 @@
+package channel
+
+import (
+	"cmp"
+	"slices"
+
+	"qmq/internal/seqset"
+	"qmq/journal"
+)
+
+// pendingMax bounds the runs and the exceptions that wait for the journal.
+// With more of either, the whole state is written instead.
+const pendingMax = 64 << 10
+
+// pending is what changed since the journal asked last.
+type pending struct {
+	on    bool // the channel is journalled
+	dirty bool // something changed
+	full  bool // more changed than is listed
+	runs  []seqset.Range
+	opens []openChange
+}
+
+// openChange says what holds for an open message from now on.
+type openChange struct {
+	seq      uint64
+	due      int64 // steady ms, 0 = now
+	attempts uint16
+}
+
+// acked notes that the numbers of r are done.
+func (p *pending) acked(r seqset.Range) {
+	if !p.on || r.From >= r.To {
+		return
+	}
+	p.dirty = true
+	if n := len(p.runs); n > 0 && p.runs[n-1].To == r.From {
+		p.runs[n-1].To = r.To
+		return
+	}
+	if p.full || len(p.runs) == pendingMax {
+		p.overflow()
+		return
+	}
+	p.runs = append(p.runs, r)
+}
+
+// open notes the attempts and the due time of a message where they may differ
+// from the rule, see journal.OpenMessage.
+func (p *pending) open(seq uint64, attempts uint16, due int64) {
+	if !p.on {
+		return
+	}
+	p.dirty = true
+	if p.full || len(p.opens) == pendingMax {
+		p.overflow()
+		return
+	}
+	p.opens = append(p.opens, openChange{seq, due, attempts})
+}
+
+func (p *pending) overflow() { *p = pending{on: p.on, dirty: true, full: true} }
+
+// reset forgets what was listed, and its room when that is large.
+func (p *pending) reset() {
+	p.dirty, p.full = false, false
+	p.runs, p.opens = p.runs[:0], p.opens[:0]
+	if cap(p.runs)+cap(p.opens) > 4096 {
+		p.runs, p.opens = nil, nil
+	}
+}
+
+// takeChanges returns what changed since the last call, shift being what added
+// to a steady time (ms) makes it one to store. The lists still have to be
+// tidied.
+func (c *core) takeChanges(full bool, shift int64) journal.ChannelChanges {
+	p := &c.pending
+	if full || p.full {
+		ch := c.snapshot(shift)
+		p.reset()
+		return ch
+	}
+	ch := journal.ChannelChanges{Floor: c.floor(), Cursor: c.cursor}
+	for _, r := range p.runs {
+		if r.From = max(r.From, ch.Floor); r.From < r.To {
+			ch.Acked = append(ch.Acked, r)
+		}
+	}
+	for _, o := range p.opens {
+		if !c.acked.Contains(o.seq) {
+			ch.Open = append(ch.Open, openAt(o.seq, o.attempts, o.due, shift))
+		}
+	}
+	p.reset()
+	return ch
+}
+
+// openAt is the journal's form of an open message, due being steady ms or 0.
+func openAt(seq uint64, attempts uint16, due, shift int64) journal.OpenMessage {
+	if due != 0 {
+		due += shift
+	}
+	return journal.OpenMessage{Seq: seq, Attempts: attempts, Due: due}
+}
+
+// tidy sorts the lists of ch, joins runs that touch and keeps of several
+// entries for a message the last one.
+func tidy(ch *journal.ChannelChanges) {
+	slices.SortFunc(ch.Acked, func(a, b seqset.Range) int { return cmp.Compare(a.From, b.From) })
+	runs := ch.Acked[:0]
+	for _, r := range ch.Acked {
+		if n := len(runs); n > 0 && r.From <= runs[n-1].To {
+			runs[n-1].To = max(runs[n-1].To, r.To)
+		} else {
+			runs = append(runs, r)
+		}
+	}
+	ch.Acked = runs
+	slices.SortStableFunc(ch.Open, func(a, b journal.OpenMessage) int { return cmp.Compare(a.Seq, b.Seq) })
+	opens := ch.Open[:0]
+	for i, o := range ch.Open {
+		if i+1 == len(ch.Open) || ch.Open[i+1].Seq != o.Seq {
+			opens = append(opens, o)
+		}
+	}
+	ch.Open = opens
+}
+
+// snapshot returns all of the state as takeChanges does, and forgets nothing.
+func (c *core) snapshot(shift int64) journal.ChannelChanges {
+	ch := journal.ChannelChanges{Full: true, Floor: c.floor(), Cursor: c.cursor}
+	for r := range c.acked.Ranges() {
+		ch.Acked = append(ch.Acked, r)
+	}
+	list := func(m again, due int64) {
+		if c.exception(m, due) {
+			ch.Open = append(ch.Open, openAt(m.seq, m.attempts, due, shift))
+		}
+	}
+	c.flight.each(func(_ uint32, e *entry) {
+		list(again{e.seq, e.attempts, e.flags&flagDelayed != 0}, 0)
+	})
+	for i := range c.ready.len() {
+		list(*c.ready.at(i), 0)
+	}
+	for _, d := range c.deferred.items {
+		list(d.message(), d.dueMs())
+	}
+	return ch
+}
+
+// exception says whether an open message has to be listed: because the rule
+// would give it other attempts, or another due time.
+func (c *core) exception(m again, due int64) bool {
+	if m.delayed {
+		return m.attempts > 0
+	}
+	return m.attempts != 1 || due != 0 || m.seq >= c.cursor
+}

@@ -1,0 +1,71 @@
+package channel
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Stats are a channel's numbers at one moment. Counters start at 0 with the
+// process.
+type Stats struct {
+	Depth    int64 // what a new consumer could get now
+	InFlight int
+	Deferred int
+
+	MessageCount uint64 // messages that came into the channel
+	RequeueCount uint64
+	TimeoutCount uint64
+
+	Paused    bool
+	Consumers []ConsumerStats // by ID
+}
+
+// ConsumerStats are a consumer's numbers.
+type ConsumerStats struct {
+	ID           uint64
+	Ready        int64 // RDY
+	InFlight     int64
+	MessageCount uint64 // messages delivered to it
+	FinishCount  uint64
+	RequeueCount uint64
+}
+
+// Stats returns the channel's numbers. Deferred messages that are due count as
+// waiting.
+func (c *Channel) Stats() Stats {
+	now := c.o.Clock.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.core.moveDue(now)
+	c.core.wakeNext()
+	s := Stats{
+		Depth:        int64(c.core.depth()),
+		InFlight:     c.core.flight.n,
+		Deferred:     c.core.deferred.len(),
+		MessageCount: c.core.messages,
+		RequeueCount: c.core.requeued,
+		TimeoutCount: c.core.timedOut,
+		Paused:       c.core.paused,
+		Consumers:    make([]ConsumerStats, 0, len(c.consumers)),
+	}
+	for k := range c.consumers {
+		s.Consumers = append(s.Consumers, k.stats())
+	}
+	slices.SortFunc(s.Consumers, func(a, b ConsumerStats) int { return cmp.Compare(a.ID, b.ID) })
+	return s
+}
+
+// Stats returns the consumer's numbers.
+func (k *Consumer) Stats() ConsumerStats {
+	k.ch.mu.Lock()
+	defer k.ch.mu.Unlock()
+	return k.stats()
+}
+
+func (k *Consumer) stats() ConsumerStats {
+	h := &k.holder
+	return ConsumerStats{
+		ID: k.id, Ready: h.rdy, InFlight: h.inFlight,
+		MessageCount: h.delivered, FinishCount: h.finished, RequeueCount: h.requeued,
+	}
+}

@@ -1,0 +1,151 @@
+package diskqueue
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+
+	"qmq/internal/vfs"
+	"qmq/message"
+)
+
+// The index file of a segment, <base:016x>.idx, is written once the segment is
+// full, or its log closed, and its records are synced. It says that the
+// segment need not be scanned. It can be rebuilt from the segment at any time.
+// Little-endian:
+//
+//	 0       4         8      12        16     24     32
+//	┌───────┬─────────┬──────┬─────────┬──────┬──────┬───────────┬───────────┬───────────┐
+//	│ magic │ version │ salt │ crc     │ end  │ size │ 3 counts  │ entries   │ delayed   │ …
+//	│ QIDX  │ u32 = 1 │ u32  │ u32     │ u64  │ u64  │ u32 each  │ 8 B each  │ 16 B each │
+//	└───────┴─────────┴──────┴─────────┴──────┴──────┴───────────┴───────────┴───────────┘
+//
+// followed by the damaged stretches (32 B each: from, to, offset, resume). The
+// counts are those of entries, delayed records and damaged stretches. The CRC
+// covers everything after itself.
+const (
+	indexMagic      = "QIDX"
+	indexVersion    = 1
+	indexHeaderSize = 44
+	indexCRCStart   = 16
+)
+
+var errBadIndex = errors.New("index does not match its segment")
+
+// encodeIndex draws the index of a segment whose fields do not change any more.
+func encodeIndex(s *segment, delayed []message.Delayed) []byte {
+	b := make([]byte, indexHeaderSize, indexHeaderSize+8*len(s.index)+16*len(delayed)+32*len(s.damaged))
+	copy(b, indexMagic)
+	binary.LittleEndian.PutUint32(b[4:], indexVersion)
+	binary.LittleEndian.PutUint32(b[8:], s.salt)
+	binary.LittleEndian.PutUint64(b[16:], s.end)
+	binary.LittleEndian.PutUint64(b[24:], uint64(s.size))
+	binary.LittleEndian.PutUint32(b[32:], uint32(len(s.index)))
+	binary.LittleEndian.PutUint32(b[36:], uint32(len(delayed)))
+	binary.LittleEndian.PutUint32(b[40:], uint32(len(s.damaged)))
+	for _, e := range s.index {
+		b = binary.LittleEndian.AppendUint32(b, e.rel)
+		b = binary.LittleEndian.AppendUint32(b, e.offset)
+	}
+	for _, d := range delayed {
+		b = binary.LittleEndian.AppendUint64(b, d.Seq)
+		b = binary.LittleEndian.AppendUint64(b, uint64(d.DeliverAt))
+	}
+	for _, d := range s.damaged {
+		b = binary.LittleEndian.AppendUint64(b, d.from)
+		b = binary.LittleEndian.AppendUint64(b, d.to)
+		b = binary.LittleEndian.AppendUint64(b, uint64(d.offset))
+		b = binary.LittleEndian.AppendUint64(b, uint64(d.resume))
+	}
+	binary.LittleEndian.PutUint32(b[12:], crc32.Checksum(b[indexCRCStart:], castagnoli))
+	return b
+}
+
+// decodedIndex is what an index file says.
+type decodedIndex struct {
+	end     uint64
+	size    int64
+	index   []indexEntry
+	delayed []message.Delayed
+	damaged []damage
+}
+
+// decodeIndex reads an index file's bytes; salt is that of its segment.
+func decodeIndex(b []byte, salt uint32) (decodedIndex, error) {
+	if len(b) < indexHeaderSize || string(b[:4]) != indexMagic ||
+		binary.LittleEndian.Uint32(b[4:]) != indexVersion ||
+		binary.LittleEndian.Uint32(b[8:]) != salt ||
+		crc32.Checksum(b[indexCRCStart:], castagnoli) != binary.LittleEndian.Uint32(b[12:]) {
+		return decodedIndex{}, errBadIndex
+	}
+	entries := int(binary.LittleEndian.Uint32(b[32:]))
+	delayed := int(binary.LittleEndian.Uint32(b[36:]))
+	damaged := int(binary.LittleEndian.Uint32(b[40:]))
+	if len(b) != indexHeaderSize+8*entries+16*delayed+32*damaged {
+		return decodedIndex{}, errBadIndex
+	}
+	d := decodedIndex{
+		end:  binary.LittleEndian.Uint64(b[16:]),
+		size: int64(binary.LittleEndian.Uint64(b[24:])),
+	}
+	b = b[indexHeaderSize:]
+	for range entries {
+		d.index = append(d.index, indexEntry{binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:])})
+		b = b[8:]
+	}
+	for range delayed {
+		d.delayed = append(d.delayed, message.Delayed{
+			Seq:       binary.LittleEndian.Uint64(b),
+			DeliverAt: int64(binary.LittleEndian.Uint64(b[8:])),
+		})
+		b = b[16:]
+	}
+	for range damaged {
+		d.damaged = append(d.damaged, damage{
+			from:   binary.LittleEndian.Uint64(b),
+			to:     binary.LittleEndian.Uint64(b[8:]),
+			offset: int64(binary.LittleEndian.Uint64(b[16:])),
+			resume: int64(binary.LittleEndian.Uint64(b[24:])),
+		})
+		b = b[32:]
+	}
+	return d, nil
+}
+
+// readIndex reads the index file of a segment.
+func readIndex(fs vfs.FS, path string, salt uint32) (decodedIndex, error) {
+	f, err := fs.Open(path)
+	if err != nil {
+		return decodedIndex{}, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return decodedIndex{}, err
+	}
+	b := make([]byte, size)
+	if _, err := readFull(f, b, 0); err != nil {
+		return decodedIndex{}, err
+	}
+	return decodeIndex(b, salt)
+}
+
+// writeIndex writes the index file of a segment, replacing one that is there.
+// It need not be synced: one that is missing or torn is rebuilt by a scan.
+func writeIndex(fs vfs.FS, path string, b []byte) error {
+	if err := fs.Remove(path); err != nil && !isNotExist(err) {
+		return err
+	}
+	f, err := fs.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(b, 0)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		fs.Remove(path)
+	}
+	return err
+}

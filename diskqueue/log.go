@@ -1,0 +1,394 @@
+// Package diskqueue is a segmented, append-only log of records on disk: it
+// appends batches, reads records back by sequence number, recovers after a
+// crash and gives up segments that nobody needs. It knows nothing of topics or
+// channels, decides nothing about when to sync, and starts no goroutine.
+//
+// One goroutine at a time may append, one may sync, any number may read.
+package diskqueue
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sort"
+	"sync"
+	"sync/atomic"
+
+	"qmq/internal/seqset"
+	"qmq/internal/vfs"
+	"qmq/message"
+)
+
+// ErrNotFound means that a sequence number is not, or no longer, in the log.
+var ErrNotFound = errors.New("not in the log")
+
+// Options configure one log.
+type Options struct {
+	Dir         string // made when the first record is appended
+	Incarnation uint64 // of the topic; a segment of another one is not read
+	// SegmentBytes is the size at which a segment is full. A batch is never
+	// split: a segment with one batch may be larger. At most 2 GiB.
+	SegmentBytes int64
+	HotMessages  int // newest messages kept in memory; 0 keeps none
+	// Next is a lower bound of the next sequence number.
+	Next   uint64
+	Now    func() int64 // wall clock, ns since 1970
+	Logger *slog.Logger
+}
+
+// Log is one log. Append and Sync may run beside each other and beside any
+// number of Readers, each of which belongs to one goroutine.
+type Log struct {
+	shared *Shared
+	o      Options
+	hot    hotTail
+
+	mu       sync.Mutex // guards what follows and the segments' fields
+	segments []*segment // ascending; the last may be the active one
+	active   *segment   // nil until the next Append makes one
+	next     uint64     // the next sequence number
+	dirMade  bool
+	voids    []seqset.Range // found at Open
+	loads    []*load        // reads from disk under way
+
+	cached      []*cached // guarded by shared.chunks.mu
+	closedCache bool      // guarded by shared.chunks.mu
+	// rewinds counts the calls of Rewind: what was read before one may not be
+	// what counts now. Written with shared.chunks.mu held.
+	rewinds atomic.Uint64
+
+	scratch []uint32 // of the one appender: starts of the records being written
+}
+
+// Appended says what an Append added.
+type Appended struct {
+	First, End uint64 // sequence numbers, End exclusive
+	Delayed    []message.Delayed
+}
+
+// End is one past the highest sequence number written.
+func (l *Log) End() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.next
+}
+
+// Start is the lowest sequence number held; that of an empty log is its End.
+func (l *Log) Start() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.segments) == 0 {
+		return l.next
+	}
+	return l.segments[0].base
+}
+
+// HotStart is the lowest sequence number that is in memory; the log's End when
+// none is.
+func (l *Log) HotStart() uint64 {
+	if seq, ok := l.hot.firstSeq(); ok {
+		return seq
+	}
+	return l.End()
+}
+
+// TrimAt is the sequence number that TrimHot must be called with, at least, to
+// give anything up; the largest number when nothing can be.
+func (l *Log) TrimAt() uint64 { return l.hot.trimAt() }
+
+// TrimHot gives up the memory of what lies below seq.
+func (l *Log) TrimHot(seq uint64) { l.hot.trim(seq) }
+
+// maxAppend bounds one write, so that offsets within a segment fit in 32 bits.
+const maxAppend = 1 << 30
+
+// Append writes the batches, each as a whole, with one write to one segment.
+// When it returns nil they are in the kernel: they survive the end of the
+// process, and that of the machine after the next successful Sync. After an
+// error nothing of them is in the log.
+func (l *Log) Append(batches []*Batch) (Appended, error) {
+	total, count := 0, 0
+	for _, b := range batches {
+		total += len(b.buf)
+		count += len(b.offsets)
+	}
+	if count == 0 {
+		return Appended{First: l.next, End: l.next}, nil
+	}
+	if total > maxAppend {
+		return Appended{}, fmt.Errorf("%d bytes in one write: at most %d", total, maxAppend)
+	}
+	s, err := l.writable(int64(total))
+	if err != nil {
+		return Appended{}, err
+	}
+	done := Appended{First: l.next, End: l.next + uint64(count)} // only the appender changes next
+	space := l.hot.reserve(total)
+	buf, offs := space.buf, l.scratch[:0]
+	for _, b := range batches {
+		start := len(buf)
+		buf = append(buf, b.buf...)
+		seq := done.First + uint64(len(offs))
+		for _, d := range b.delayed {
+			done.Delayed = append(done.Delayed, message.Delayed{Seq: seq + uint64(d.index), DeliverAt: d.deliverAt})
+		}
+		for _, o := range b.offsets {
+			message.Seal(buf[start+int(o):], seq, s.salt)
+			offs = append(offs, uint32(start)+o)
+			seq++
+		}
+	}
+	l.scratch = offs
+	if err := l.write(s, buf); err != nil {
+		l.hot.abandon(space)
+		return Appended{}, err
+	}
+	l.hot.commit(space, done.First, buf, offs)
+	l.book(s, done, offs, int64(len(buf)))
+	return done, nil
+}
+
+// book makes what was written part of the log.
+func (l *Log) book(s *segment, done Appended, offs []uint32, size int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, o := range offs {
+		s.note(done.First+uint64(i), s.size+int64(o))
+	}
+	s.delayed = append(s.delayed, done.Delayed...)
+	s.size += size
+	s.end = done.End
+	l.next = done.End
+}
+
+// write puts buf behind the segment's records. When that fails the file is cut
+// back, and if it cannot be, the segment is not written to again: the next
+// one's base tells recovery that what may stand behind does not count.
+func (l *Log) write(s *segment, buf []byte) error {
+	h, err := l.shared.files.acquire(s)
+	if err != nil {
+		return err
+	}
+	defer l.shared.files.release(h)
+	if _, err := h.WriteAt(buf, s.size); err != nil {
+		if cutErr := h.Truncate(s.size); cutErr != nil {
+			l.roll(s)
+		}
+		return err
+	}
+	return nil
+}
+
+// writable returns the segment that the next size bytes go to.
+func (l *Log) writable(size int64) (*segment, error) {
+	l.mu.Lock()
+	s := l.active
+	full := s != nil && (s.rolled || s.size > segmentHeaderSize && s.size+size > l.o.SegmentBytes)
+	l.mu.Unlock()
+	if s != nil && !full {
+		return s, nil
+	}
+	if full {
+		l.roll(s)
+	}
+	return l.create()
+}
+
+// roll ends the active segment. An empty one is forgotten.
+func (l *Log) roll(s *segment) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.rolled = true
+	l.active = nil
+	if s.end == s.base {
+		l.segments = l.segments[:len(l.segments)-1]
+		s.gone = true
+		l.shared.files.forget(s)
+		l.shared.fs.Remove(s.path)
+	}
+}
+
+// create makes the next segment and its header.
+func (l *Log) create() (*segment, error) {
+	if !l.dirMade {
+		if err := l.shared.fs.MkdirAll(l.o.Dir); err != nil {
+			return nil, err
+		}
+		l.dirMade = true
+	}
+	s := &segment{base: l.next, end: l.next, path: segmentPath(l.o.Dir, l.next), size: segmentHeaderSize, salt: newSalt()}
+	header := segmentHeader{incarnation: l.o.Incarnation, base: s.base, salt: s.salt, created: l.o.Now()}
+	f, err := l.createFile(s.path, header.encode())
+	if err != nil {
+		return nil, err
+	}
+	l.shared.files.release(l.shared.files.adopt(s, f))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.segments = append(l.segments, s)
+	l.active = s
+	return s, nil
+}
+
+// createFile makes a file that starts with header, of a recycled one if any
+// waits.
+func (l *Log) createFile(path string, header []byte) (vfs.File, error) {
+	fs := l.shared.fs
+	if f, ok := l.shared.recycle.take(path, header); ok {
+		return f, nil
+	}
+	// A file of that name can only be one that could not be removed when a
+	// write failed: Open goes on above the bases of all files that it sees, so
+	// no record with this number was ever committed.
+	if err := fs.Remove(path); err != nil && !isNotExist(err) {
+		return nil, err
+	}
+	f, err := fs.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.WriteAt(header, 0); err != nil {
+		f.Close()
+		fs.Remove(path)
+		return nil, err
+	}
+	return f, nil
+}
+
+func newSalt() uint32 {
+	var b [4]byte
+	rand.Read(b[:]) // never fails
+	return binary.LittleEndian.Uint32(b[:])
+}
+
+// Probe finds out whether the log can be written again after a failure: it
+// writes and syncs a file of size bytes beside the segments and removes it.
+func (l *Log) Probe(size int) error {
+	if err := l.shared.fs.MkdirAll(l.o.Dir); err != nil {
+		return err
+	}
+	path := filepath.Join(l.o.Dir, "probe.tmp")
+	if err := l.shared.fs.Remove(path); err != nil && !isNotExist(err) {
+		return err
+	}
+	f, err := l.shared.fs.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(make([]byte, size), 0)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close(), l.shared.fs.Remove(path))
+}
+
+// Delayed lists the deferred messages with from ≤ seq < to, ascending.
+func (l *Log) Delayed(from, to uint64) ([]message.Delayed, error) {
+	var found []message.Delayed
+	var failed error
+	for _, s := range l.between(from, to) {
+		all, err := l.delayedOf(s)
+		failed = errors.Join(failed, err)
+		i := sort.Search(len(all), func(i int) bool { return all[i].Seq >= from })
+		j := sort.Search(len(all), func(i int) bool { return all[i].Seq >= to })
+		found = append(found, all[i:max(i, j)]...)
+		l.unpin(s)
+	}
+	return found, failed
+}
+
+// between pins the segments that hold numbers of [from, to).
+func (l *Log) between(from, to uint64) []*segment {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var list []*segment
+	for _, s := range l.segments {
+		if s.base < to && from < s.end {
+			s.pins++
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// delayedOf lists the deferred messages of a pinned segment, which may have to
+// be read from its index.
+func (l *Log) delayedOf(s *segment) ([]message.Delayed, error) {
+	l.mu.Lock()
+	delayed, onDisk := s.delayed, s.delayedOnDisk
+	l.mu.Unlock()
+	if !onDisk {
+		return delayed, nil
+	}
+	idx, err := readIndex(l.shared.fs, s.indexPath(), s.salt)
+	if err == nil {
+		return idx.delayed, nil
+	}
+	found, err := l.scan(s, s.end)
+	if err != nil {
+		return nil, fmt.Errorf("deferred messages of %s: %w", s.path, err)
+	}
+	return found.delayed, nil
+}
+
+func (l *Log) unpin(s *segment) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.pins--
+}
+
+// Voids lists the sequence numbers from the log's start to its end at the time
+// of Open that hold no message: skipped after a stop, or damaged.
+func (l *Log) Voids() []seqset.Range { return l.voids }
+
+// Close syncs what is not synced and closes the files. The log must not be
+// used any more by then.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	if s := l.active; s != nil {
+		s.rolled = true
+		l.active = nil
+	}
+	l.mu.Unlock()
+	err := l.syncRest()
+	l.discard()
+	return err
+}
+
+// syncRest syncs all that can be synced: a segment that cannot be does not
+// keep the later ones from it.
+func (l *Log) syncRest() error {
+	var failed error
+	for {
+		_, err := l.Sync()
+		failed = errors.Join(failed, err)
+		var one *SyncError // which is not tried again
+		if !errors.As(err, &one) {
+			return failed
+		}
+	}
+}
+
+// Discard closes the files without syncing them; their directory is about to
+// go.
+func (l *Log) Discard() {
+	l.mu.Lock()
+	l.active = nil
+	l.mu.Unlock()
+	l.discard()
+}
+
+func (l *Log) discard() {
+	l.hot.clear()
+	l.shared.chunks.drop(l)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.segments {
+		l.shared.files.forget(s)
+	}
+}
+
+var _ vfs.File = (*fileHandle)(nil)

@@ -1,0 +1,195 @@
+package diskqueue
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sort"
+
+	"qmq/internal/seqset"
+	"qmq/internal/vfs"
+)
+
+// Recovery says what Open found amiss.
+type Recovery struct {
+	TornBytes      int64          // cut off the ends of segments
+	Damaged        []seqset.Range // records that cannot be read, now void
+	DamagedRecords uint64
+	Ignored        []string // segment files that are not this log's, left alone
+}
+
+// Open opens the log in o.Dir, which need not exist. Segments that were not
+// closed properly are scanned: a torn end is cut off, damaged records become
+// void with a copy of their bytes kept beside the segment, and an MPUB of
+// which a part is missing is dropped as a whole. No error but that of the file
+// system stops it. The log goes on in a new segment.
+func Open(shared *Shared, o Options) (*Log, Recovery, error) {
+	l := &Log{shared: shared, o: o}
+	l.hot = hotTail{maxMessages: o.HotMessages, budget: &shared.hot}
+	var rec Recovery
+	if err := l.recoverAll(&rec); err != nil {
+		return nil, rec, fmt.Errorf("open log %s: %w", o.Dir, err)
+	}
+	end := uint64(0)
+	for _, s := range l.segments {
+		if s.base > end {
+			l.voids = append(l.voids, seqset.Range{From: end, To: s.base})
+		}
+		for _, d := range s.damaged {
+			r := seqset.Range{From: d.from, To: d.to}
+			l.voids = append(l.voids, r)
+		}
+		end = s.end
+	}
+	// No number is given out twice: go on above all that was ever seen, and
+	// above all that can have been given out and lost by this time.
+	l.next = max(end, o.Next, uint64(o.Now())>>8)
+	if l.next > end {
+		l.voids = append(l.voids, seqset.Range{From: end, To: l.next})
+	}
+	return l, rec, nil
+}
+
+func (l *Log) recoverAll(rec *Recovery) error {
+	entries, err := l.shared.fs.ReadDir(l.o.Dir)
+	if isNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	l.dirMade = true
+	for _, e := range entries {
+		base, ok := parseSegmentName(e.Name())
+		if !ok {
+			continue
+		}
+		s := &segment{base: base, end: base, path: filepath.Join(l.o.Dir, e.Name()), rolled: true}
+		if s.salt, err = l.readHeader(s); errors.Is(err, errForeign) {
+			rec.Ignored = append(rec.Ignored, s.path)
+			l.o.Logger.Error("segment file left alone", "path", s.path, "error", err)
+			continue
+		} else if err != nil {
+			return err
+		}
+		l.segments = append(l.segments, s)
+	}
+	sort.Slice(l.segments, func(i, j int) bool { return l.segments[i].base < l.segments[j].base })
+	kept := l.segments[:0]
+	for i, s := range l.segments {
+		bound := ^uint64(0)
+		if i+1 < len(l.segments) {
+			bound = l.segments[i+1].base
+		}
+		if err := l.recover(s, bound, rec); err != nil {
+			return err
+		}
+		if s.end > s.base {
+			kept = append(kept, s)
+			continue
+		}
+		l.shared.files.forget(s)
+		if err := l.shared.fs.Remove(s.path); err != nil {
+			return err
+		}
+	}
+	l.segments = kept
+	return nil
+}
+
+// errForeign means that a file is not a segment of this log.
+var errForeign = errors.New("not a segment of this log")
+
+func (l *Log) readHeader(s *segment) (salt uint32, err error) {
+	h, err := l.shared.files.acquire(s)
+	if err != nil {
+		return 0, err
+	}
+	defer l.shared.files.release(h)
+	b := make([]byte, segmentHeaderSize)
+	if n, err := readFull(h, b, 0); n < len(b) {
+		if size, sizeErr := h.Size(); sizeErr != nil || size >= segmentHeaderSize {
+			return 0, err
+		}
+		// Its creation was cut short: nothing was ever written to it.
+		return 0, fmt.Errorf("%w: shorter than a header", errForeign)
+	}
+	head, err := decodeSegmentHeader(b)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", errForeign, err)
+	}
+	if head.base != s.base || head.incarnation != l.o.Incarnation {
+		return 0, fmt.Errorf("%w: it was being put to a new use when the machine stopped", errForeign)
+	}
+	return head.salt, nil
+}
+
+// recover finds out what a segment holds, from its index or by a scan.
+func (l *Log) recover(s *segment, bound uint64, rec *Recovery) error {
+	idx, err := readIndex(l.shared.fs, s.indexPath(), s.salt)
+	if err == nil && idx.end <= bound {
+		s.end, s.size, s.index, s.damaged = idx.end, idx.size, idx.index, idx.damaged
+		s.delayedOnDisk = len(idx.delayed) > 0
+		s.syncedSize, s.syncedEnd, s.indexed, s.nameDurable = s.size, s.end, true, true
+		return nil
+	}
+	found, err := l.scan(s, bound)
+	if err != nil {
+		return err
+	}
+	s.end, s.size, s.index, s.delayed, s.damaged = found.end, found.size, found.index, found.delayed, found.damaged
+	for _, d := range s.damaged {
+		rec.Damaged = append(rec.Damaged, seqset.Range{From: d.from, To: d.to})
+		rec.DamagedRecords += d.to - d.from
+		l.keepDamaged(s, d)
+	}
+	if found.torn > 0 {
+		rec.TornBytes += found.torn
+		l.o.Logger.Warn("torn end of segment cut off", "path", s.path, "offset", s.size, "bytes", found.torn)
+		l.truncate(s)
+	}
+	return nil
+}
+
+// truncate cuts a recovered segment at its end. It is not needed for safety:
+// the next scan would come to the same end.
+func (l *Log) truncate(s *segment) {
+	h, err := l.shared.files.acquire(s)
+	if err != nil {
+		return
+	}
+	defer l.shared.files.release(h)
+	if err := h.Truncate(s.size); err != nil {
+		l.o.Logger.Warn("segment not truncated", "path", s.path, "error", err)
+	}
+}
+
+// keepDamagedBytes bounds the copy that is kept of one damaged stretch.
+const keepDamagedBytes = 16 << 20
+
+// keepDamaged reports a damaged stretch and copies its bytes to a file beside
+// the segment, for people.
+func (l *Log) keepDamaged(s *segment, d damage) {
+	path := fmt.Sprintf("%s-%d.damaged", s.path, d.offset)
+	l.o.Logger.Error("damaged records are lost", "path", s.path, "offset", d.offset,
+		"first", d.from, "records", d.to-d.from, "copy", path)
+	h, err := l.shared.files.acquire(s)
+	if err != nil {
+		return
+	}
+	defer l.shared.files.release(h)
+	b := make([]byte, min(d.resume-d.offset, keepDamagedBytes))
+	n, _ := readFull(h, b, d.offset)
+	if err := writeNew(l.shared.fs, path, b[:n]); err != nil && !isExist(err) {
+		l.o.Logger.Warn("no copy of damaged records kept", "path", path, "error", err)
+	}
+}
+
+func writeNew(fs vfs.FS, path string, b []byte) error {
+	f, err := fs.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(b, 0)
+	return errors.Join(err, f.Close())
+}

@@ -1,0 +1,285 @@
+package diskqueue
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"qmq/message"
+)
+
+// Reader reads messages of a log by sequence number. Reading upwards is what
+// it is fast at. A Reader belongs to one goroutine; it holds no memory after
+// Release.
+type Reader struct {
+	l    *Log
+	view chunkView
+	// rewinds is what l.rewinds was before view was taken.
+	rewinds uint64
+	// next is where the stretch that was last read from disk ended: reading
+	// goes on there in larger steps.
+	next uint64
+}
+
+const (
+	// smallStretch is read for a lone message, largeStretch for a reader that
+	// goes upwards.
+	smallStretch = 16 << 10
+	largeStretch = 256 << 10
+)
+
+// NewReader returns a reader of l.
+func (l *Log) NewReader() *Reader { return &Reader{l: l} }
+
+// Read returns the message with sequence number seq. The view is valid until
+// the next Read or Release. A *DamageError names records that are lost for
+// good; ErrNotFound is returned for a number that is not in the log; any other
+// error is of the file system and may pass.
+func (r *Reader) Read(seq uint64) (message.View, error) {
+	rewinds := r.l.rewinds.Load()
+	if r.view.holds(seq) && r.rewinds == rewinds {
+		return message.Decode(r.view.record(seq)), nil
+	}
+	r.Release()
+	r.rewinds = rewinds
+	v, ok := r.l.hot.get(seq)
+	if !ok {
+		var err error
+		if v, err = r.fetch(seq); err != nil {
+			return message.View{}, err
+		}
+	}
+	r.view = v
+	return message.Decode(v.record(seq)), nil
+}
+
+// Release gives up the memory that the last view is in.
+func (r *Reader) Release() {
+	if r.view.c != nil {
+		r.view.c.release()
+		r.view = chunkView{}
+	}
+}
+
+// fetch gets the stretch with seq from the cache or the disk.
+func (r *Reader) fetch(seq uint64) (chunkView, error) {
+	if v, ok := r.l.shared.chunks.get(r.l, seq); ok {
+		r.next = v.first + uint64(len(v.offs))
+		return v, nil
+	}
+	stretch := smallStretch
+	if seq == r.next {
+		stretch = largeStretch
+	}
+	v, err := r.l.load(seq, stretch)
+	if err == nil {
+		r.next = v.first + uint64(len(v.offs))
+	}
+	return v, err
+}
+
+// load is a read from disk under way.
+type load struct {
+	segment *segment
+	offset  int64
+	done    chan struct{}
+	err     error
+}
+
+// load reads a stretch of records, beginning at or before seq, into the cache.
+func (l *Log) load(seq uint64, stretch int) (chunkView, error) {
+	for {
+		rewinds := l.rewinds.Load()
+		s, start, err := l.find(seq)
+		if err != nil {
+			return chunkView{}, err
+		}
+		ld, mine := l.join(s, start.offset)
+		if !mine {
+			<-ld.done
+			l.unpin(s)
+			if v, ok := l.shared.chunks.get(l, seq); ok {
+				return v, nil
+			}
+			var damaged *DamageError // perhaps not of seq: it is booked now
+			if ld.err != nil && !errors.As(ld.err, &damaged) {
+				return chunkView{}, ld.err
+			}
+			continue
+		}
+		v, err := l.readStretch(s, start, seq, stretch, rewinds)
+		l.leave(ld, err)
+		l.unpin(s)
+		return v, err
+	}
+}
+
+// place is a known start of a record.
+type place struct {
+	seq    uint64
+	offset int64
+	limit  int64 // end of the segment's committed records
+	end    uint64
+}
+
+// find pins the segment with seq and says where to start reading.
+func (l *Log) find(seq uint64) (*segment, place, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := len(l.segments) - 1; i >= 0; i-- {
+		s := l.segments[i]
+		if seq < s.base {
+			continue
+		}
+		if seq >= s.end {
+			break
+		}
+		if d, ok := s.damageAt(seq); ok {
+			return nil, place{}, &DamageError{Path: s.path, From: d.from, To: d.to}
+		}
+		s.pins++
+		at, offset := s.locate(seq)
+		return s, place{seq: at, offset: offset, limit: s.size, end: s.end}, nil
+	}
+	return nil, place{}, fmt.Errorf("message %d: %w", seq, ErrNotFound)
+}
+
+// join finds a load of the same place, or registers one as the caller's.
+func (l *Log) join(s *segment, offset int64) (ld *load, mine bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, ld := range l.loads {
+		if ld.segment == s && ld.offset == offset {
+			return ld, false
+		}
+	}
+	ld = &load{segment: s, offset: offset, done: make(chan struct{})}
+	l.loads = append(l.loads, ld)
+	return ld, true
+}
+
+func (l *Log) leave(ld *load, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, x := range l.loads {
+		if x == ld {
+			last := len(l.loads) - 1
+			l.loads[i] = l.loads[last]
+			l.loads[last] = nil
+			l.loads = l.loads[:last]
+			break
+		}
+	}
+	ld.err = err
+	close(ld.done)
+}
+
+// readStretch reads records from p on into a chunk that holds seq, and puts it
+// into the cache. Every record in it is verified.
+func (l *Log) readStretch(s *segment, p place, seq uint64, stretch int, rewinds uint64) (chunkView, error) {
+	h, err := l.shared.files.acquire(s)
+	if err != nil {
+		return chunkView{}, err
+	}
+	defer l.shared.files.release(h)
+	for {
+		c, stop, err := fillChunk(h, s.salt, p, stretch)
+		if err != nil {
+			return chunkView{}, fmt.Errorf("read %s: %w", s.path, err)
+		}
+		if seq < c.end() {
+			return l.shared.chunks.put(l, c, rewinds), nil
+		}
+		p.seq, p.offset = c.end(), p.offset+int64(len(c.buf))
+		c.release()
+		if stop == stopBad {
+			d, err := l.foundDamage(h, s, p)
+			if err != nil {
+				return chunkView{}, fmt.Errorf("read %s: %w", s.path, err)
+			}
+			if seq < d.to {
+				return chunkView{}, &DamageError{Path: s.path, From: d.from, To: d.to}
+			}
+			p.seq, p.offset = d.to, d.resume
+		}
+	}
+}
+
+// stop says why a chunk ended where it did.
+type stop int
+
+const (
+	stopFull stop = iota
+	stopBad       // the next record is not a good one
+)
+
+// fillChunk reads up to stretch bytes of records, at least one record.
+func fillChunk(f io.ReaderAt, salt uint32, p place, stretch int) (*chunk, stop, error) {
+	n := int(max(0, min(int64(stretch), p.limit-p.offset)))
+	c := newChunk(n)
+	c.first = p.seq
+	for {
+		c.buf = c.buf[:n]
+		got, err := readFull(f, c.buf, p.offset)
+		if err != nil && !isEnd(err) {
+			c.release()
+			return nil, 0, err
+		}
+		c.buf = c.buf[:got]
+		used, err := verifyRecords(c, salt)
+		size, known := message.Size(c.buf[used:])
+		c.buf = c.buf[:used]
+		if used > 0 && !errors.Is(err, message.ErrCorrupt) {
+			return c, stopFull, nil
+		}
+		// The first record may be longer than the stretch.
+		if !errors.Is(err, message.ErrShort) || !known || int64(size) > p.limit-p.offset || size <= n {
+			return c, stopBad, nil
+		}
+		c.release()
+		n = size
+		c = newChunk(n)
+		c.first = p.seq
+	}
+}
+
+// verifyRecords notes where the good records in c.buf start, from the front up
+// to the first that is cut short or bad, and returns how many bytes they take.
+func verifyRecords(c *chunk, salt uint32) (used int, err error) {
+	for used < len(c.buf) {
+		n, err := message.Verify(c.buf[used:], salt)
+		if err != nil {
+			return used, err
+		}
+		if message.SeqOf(c.buf[used:]) != c.first+uint64(len(c.offs)) {
+			return used, message.ErrCorrupt
+		}
+		c.offs = append(c.offs, uint32(used))
+		used += n
+	}
+	return used, nil
+}
+
+// foundDamage books the damage that starts at p.
+func (l *Log) foundDamage(f io.ReaderAt, s *segment, p place) (damage, error) {
+	sc := scanner{f: f, salt: s.salt, limit: p.limit}
+	at, seq, found, err := sc.next(p.offset+1, p.seq+1, p.end)
+	if err != nil {
+		return damage{}, err
+	}
+	if !found {
+		at, seq = p.limit, p.end
+	}
+	d := damage{from: p.seq, to: seq, offset: p.offset, resume: at}
+	l.mu.Lock()
+	known, was := s.damageAt(d.from)
+	if !was {
+		s.damaged = append(s.damaged, d)
+	}
+	l.mu.Unlock()
+	if was {
+		return known, nil
+	}
+	l.keepDamaged(s, d)
+	return d, nil
+}

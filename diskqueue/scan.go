@@ -1,0 +1,237 @@
+package diskqueue
+
+import (
+	"encoding/binary"
+	"io"
+	"math"
+
+	"qmq/message"
+)
+
+// scanned is what a scan of a segment found.
+type scanned struct {
+	end     uint64 // one past the last record that counts
+	size    int64  // where that record ends
+	index   []indexEntry
+	delayed []message.Delayed
+	damaged []damage
+	torn    int64 // bytes behind size that look like the start of more
+}
+
+// scanner reads a segment file record by record.
+type scanner struct {
+	f     io.ReaderAt
+	salt  uint32
+	limit int64 // bytes of the file that may be looked at
+
+	buf   []byte // a window on the file
+	start int64  // offset of buf[0]
+}
+
+const scanWindow = 1 << 20
+
+// bytes returns n bytes at off, fewer at the limit.
+func (sc *scanner) bytes(off int64, n int) ([]byte, error) {
+	n = int(min(int64(n), max(0, sc.limit-off)))
+	if off >= sc.start && off+int64(n) <= sc.start+int64(len(sc.buf)) {
+		return sc.buf[off-sc.start:][:n], nil
+	}
+	want := int(min(int64(max(n, scanWindow)), sc.limit-off))
+	if cap(sc.buf) < want {
+		sc.buf = make([]byte, want)
+	}
+	sc.buf, sc.start = sc.buf[:want], off
+	got, err := readFull(sc.f, sc.buf, off)
+	sc.buf = sc.buf[:got]
+	if err != nil && !isEnd(err) {
+		sc.buf = sc.buf[:0]
+		return nil, err
+	}
+	return sc.buf[:min(n, got)], nil
+}
+
+// record returns the record at off if it is a good one, and nil if not.
+func (sc *scanner) record(off int64) ([]byte, error) {
+	head, err := sc.bytes(off, message.HeaderSize)
+	if err != nil || len(head) < message.HeaderSize {
+		return nil, err
+	}
+	n, ok := message.Size(head)
+	if !ok || int64(n) > sc.limit-off {
+		return nil, nil
+	}
+	rec, err := sc.bytes(off, n)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := message.Verify(rec, sc.salt); err != nil {
+		return nil, nil
+	}
+	return rec, nil
+}
+
+// next searches from off on for a good record with low ≤ seq < high.
+func (sc *scanner) next(off int64, low, high uint64) (at int64, seq uint64, found bool, err error) {
+	// A record takes at least a header, which bounds the numbers to expect.
+	high = min(high, low+uint64((sc.limit-off)/message.HeaderSize)+1)
+	for off+message.HeaderSize <= sc.limit {
+		win, err := sc.bytes(off, int(min(scanWindow, sc.limit-off)))
+		if err != nil {
+			return 0, 0, false, err
+		}
+		if len(win) < message.HeaderSize {
+			break
+		}
+		base := off
+		last := len(win) - message.HeaderSize
+		for i := 0; i <= last; i++ {
+			seq := binary.LittleEndian.Uint64(win[i+8:])
+			if seq < low || seq >= high {
+				continue
+			}
+			rec, err := sc.record(base + int64(i))
+			if err != nil {
+				return 0, 0, false, err
+			}
+			if rec != nil {
+				return base + int64(i), seq, true, nil
+			}
+			// The look at a long candidate may have moved the window.
+			if win, err = sc.bytes(base, len(win)); err != nil {
+				return 0, 0, false, err
+			}
+		}
+		off = base + int64(last) + 1
+	}
+	return 0, 0, false, nil
+}
+
+// scan reads all of a segment. Only numbers below bound count: from there on
+// they are the next segment's.
+func (l *Log) scan(s *segment, bound uint64) (scanned, error) {
+	h, err := l.shared.files.acquire(s)
+	if err != nil {
+		return scanned{}, err
+	}
+	defer l.shared.files.release(h)
+	limit, err := h.Size()
+	if err != nil {
+		return scanned{}, err
+	}
+	pass := scanPass{sc: scanner{f: h, salt: s.salt, limit: min(limit, math.MaxUint32)}, bound: bound}
+	pass.out.end, pass.out.size = s.base, segmentHeaderSize
+	pass.base = s.base
+	for {
+		more, err := pass.step()
+		if err != nil {
+			return scanned{}, err
+		}
+		if !more {
+			pass.finish()
+			return pass.out, nil
+		}
+	}
+}
+
+// scanPass is the state of one scan.
+type scanPass struct {
+	sc    scanner
+	base  uint64
+	bound uint64
+	out   scanned
+
+	// open is what was found before the MPUB that is not complete yet.
+	open   *scanned
+	inLost bool // within the rest of an MPUB whose start was lost
+}
+
+// step takes the record at the end of what was found. It returns false when
+// there is none and no good one behind it.
+func (p *scanPass) step() (bool, error) {
+	if p.out.end >= p.bound {
+		return false, nil
+	}
+	rec, err := p.sc.record(p.out.size)
+	if err != nil {
+		return false, err
+	}
+	if rec == nil || message.SeqOf(rec) != p.out.end {
+		return p.skipDamage()
+	}
+	p.take(message.Decode(rec), len(rec))
+	return true, nil
+}
+
+// take adds a good record.
+func (p *scanPass) take(v message.View, size int) {
+	if p.inLost {
+		if v.Flags&message.FlagBatch != 0 && v.Flags&message.FlagBatchFirst == 0 {
+			p.loseOne(size)
+			return
+		}
+		p.inLost = false
+	}
+	if v.Flags&message.FlagBatchFirst != 0 {
+		before := p.out
+		p.open = &before
+	}
+	if n := len(p.out.index); n == 0 || p.out.size-int64(p.out.index[n-1].offset) >= indexStride {
+		p.out.index = append(p.out.index, indexEntry{rel: uint32(v.Seq - p.base), offset: uint32(p.out.size)})
+	}
+	if at, ok := v.DeliverAt(); ok {
+		p.out.delayed = append(p.out.delayed, message.Delayed{Seq: v.Seq, DeliverAt: at})
+	}
+	p.out.end++
+	p.out.size += int64(size)
+	if v.Flags&message.FlagBatchLast != 0 {
+		p.open = nil
+	}
+}
+
+// loseOne extends the last damage by a record of an MPUB that lost its start:
+// it is delivered whole or not at all.
+func (p *scanPass) loseOne(size int) {
+	p.out.end++
+	p.out.size += int64(size)
+	d := &p.out.damaged[len(p.out.damaged)-1]
+	d.to, d.resume = p.out.end, p.out.size
+}
+
+// skipDamage looks for good records behind a bad one. Without any, the bad one
+// is where the segment ends.
+func (p *scanPass) skipDamage() (bool, error) {
+	at, seq, found, err := p.sc.next(p.out.size+1, p.out.end+1, p.bound)
+	if err != nil {
+		return false, err
+	}
+	if !found {
+		head, err := p.sc.bytes(p.out.size, message.HeaderSize)
+		if err != nil {
+			return false, err
+		}
+		if len(head) == message.HeaderSize && message.SeqOf(head) == p.out.end {
+			p.out.torn = p.sc.limit - p.out.size
+		}
+		return false, nil
+	}
+	d := damage{from: p.out.end, to: seq, offset: p.out.size, resume: at}
+	if p.open != nil {
+		d.from, d.offset = p.open.end, p.open.size
+		p.out = *p.open
+		p.open = nil
+	}
+	p.out.damaged = append(p.out.damaged, d)
+	p.out.end, p.out.size = seq, at
+	p.inLost = true
+	return true, nil
+}
+
+// finish drops an MPUB of which the end is missing.
+func (p *scanPass) finish() {
+	if p.open == nil {
+		return
+	}
+	torn := max(p.out.torn, 0) + p.out.size - p.open.size
+	p.out = *p.open
+	p.out.torn = torn
+}

@@ -1,0 +1,56 @@
+package diskqueue
+
+import (
+	"fmt"
+	"log/slog"
+
+	"qmq/internal/vfs"
+)
+
+// SharedOptions configure what the logs of a node share. Zero values stand for
+// the defaults that are named.
+type SharedOptions struct {
+	FS           vfs.FS
+	RecycleDir   string // where files wait for their next use; empty: none do
+	RecycleFiles int    // how many wait at most; 4
+	HotBytes     int64  // memory of all hot tails; 256 MiB
+	CacheBytes   int64  // memory for what is read back from disk; 16 MiB
+	OpenFiles    int    // segment files held open; 256
+	Logger       *slog.Logger
+}
+
+// Shared is what the logs of a node have in common: the budget of their hot
+// tails, the open files, the stretches read back from disk, and the files that
+// wait to be used again. It may be used concurrently.
+type Shared struct {
+	fs      vfs.FS
+	files   fileCache
+	chunks  chunkCache
+	recycle recycler
+	hot     byteBudget
+	logger  *slog.Logger
+}
+
+// NewShared prepares the recycling directory; files that wait there from a
+// former run are used.
+func NewShared(o SharedOptions) (*Shared, error) {
+	s := &Shared{fs: o.FS, logger: o.Logger}
+	s.hot.limit = orDefault(o.HotBytes, 256<<20)
+	s.files.fs, s.files.max = o.FS, int(orDefault(int64(o.OpenFiles), 256))
+	s.chunks.budget = orDefault(o.CacheBytes, 16<<20)
+	s.recycle = recycler{fs: o.FS, dir: o.RecycleDir, max: int(orDefault(int64(o.RecycleFiles), 4))}
+	if err := s.recycle.load(); err != nil {
+		return nil, fmt.Errorf("recycling directory: %w", err)
+	}
+	return s, nil
+}
+
+func orDefault(v, def int64) int64 {
+	if v == 0 {
+		return def
+	}
+	return v
+}
+
+// FS is the file system that the logs are on.
+func (s *Shared) FS() vfs.FS { return s.fs }

@@ -1,0 +1,194 @@
+package diskqueue
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"qmq/message"
+)
+
+// SyncError says that an fsync failed. What was written before it and after
+// the last good one may or may not be on the platter, and no later success
+// changes that.
+type SyncError struct {
+	Path string
+	Err  error
+}
+
+func (e *SyncError) Error() string { return fmt.Sprintf("sync %s: %v", e.Path, e.Err) }
+
+// Unwrap returns the file system's error.
+func (e *SyncError) Unwrap() error { return e.Err }
+
+// Sync makes everything that was appended when it was called survive a crash
+// of the machine, and returns the sequence number up to which (exclusive) the
+// log does. Segments that are full get their index. One goroutine at a time
+// may call it; Append may go on meanwhile.
+//
+// After a *SyncError the segment concerned is never appended to again, nor
+// synced. After any error the caller stops appending, in strict mode calls
+// Rewind, and goes on only after a good Probe.
+func (l *Log) Sync() (uint64, error) {
+	target := l.End() // what is appended from now on is the next call's
+	for {
+		s, size, end, rolled := l.unsynced(target)
+		if s == nil {
+			return l.syncedEnd(), nil
+		}
+		err := l.syncSegment(s, size, end)
+		if err == nil && rolled {
+			l.writeIndexOf(s)
+		}
+		l.unpin(s)
+		if err != nil {
+			return l.syncedEnd(), err
+		}
+	}
+}
+
+// unsynced pins and returns the first segment that has something below target
+// to sync or an index to be written, with its extent of this moment.
+func (l *Log) unsynced(target uint64) (s *segment, size int64, end uint64, rolled bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.segments {
+		if s.unsyncable && s.syncedSize < s.size {
+			continue
+		}
+		if max(s.base, s.syncedEnd) < min(s.end, target) || s.rolled && !s.indexed {
+			s.pins++
+			return s, s.size, s.end, s.rolled
+		}
+	}
+	return nil, 0, 0, false
+}
+
+// syncedEnd is up to where the log survives a crash of the machine.
+func (l *Log) syncedEnd() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.segments {
+		if end := max(s.base, s.syncedEnd); end < s.end {
+			return end
+		}
+	}
+	return l.next
+}
+
+func (l *Log) syncSegment(s *segment, size int64, end uint64) error {
+	if s.syncedSize == size {
+		return nil
+	}
+	h, err := l.shared.files.acquire(s)
+	if err != nil {
+		return err // nothing is known to be lost
+	}
+	defer l.shared.files.release(h)
+	if err := h.Sync(); err != nil {
+		return l.syncFailed(s, err)
+	}
+	if !s.nameDurable { // only the syncer reads and writes it
+		// A new file's first sync also syncs its name; a recycled one also
+		// leaves the directory that it waited in.
+		for _, dir := range []string{l.o.Dir, filepath.Dir(l.o.Dir), l.shared.recycle.dir} {
+			if dir == "" {
+				continue
+			}
+			if err := l.shared.fs.SyncDir(dir); err != nil {
+				return l.syncFailed(s, err)
+			}
+		}
+		s.nameDurable = true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.syncedSize, s.syncedEnd = size, end
+	return nil
+}
+
+func (l *Log) syncFailed(s *segment, err error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.unsyncable = true
+	s.rolled = true
+	return &SyncError{Path: s.path, Err: err}
+}
+
+// writeIndexOf writes the index of a full, synced segment. When it cannot be
+// written the segment is scanned at the next start, which is all that is lost.
+func (l *Log) writeIndexOf(s *segment) {
+	delayed, err := l.delayedOf(s)
+	if err == nil && s.end > s.base {
+		err = writeIndex(l.shared.fs, s.indexPath(), l.drawIndex(s, delayed))
+	}
+	if err != nil {
+		l.o.Logger.Warn("segment index not written", "path", s.indexPath(), "error", err)
+	}
+	l.mu.Lock()
+	s.indexed = true
+	if err == nil {
+		s.delayed, s.delayedOnDisk = nil, len(delayed) > 0
+	}
+	gone := s.gone
+	l.mu.Unlock()
+	if gone { // meanwhile, and perhaps before the index was there to be removed
+		l.shared.fs.Remove(s.indexPath())
+	}
+}
+
+// drawIndex encodes the index of a full segment, in which readers may find
+// damage at any time.
+func (l *Log) drawIndex(s *segment, delayed []message.Delayed) []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return encodeIndex(s, delayed)
+}
+
+// Rewind takes back what was appended behind the last good Sync, after a
+// failed one in strict mode: none of it was answered for, so its numbers are
+// used again in a new segment, whose base tells recovery that the old ones do
+// not count. Readers see nothing of it from now on; until the next good Sync
+// it may come back after a crash of the machine, but not after one of the
+// process. What the log held when it was opened stays, synced or not. Nothing
+// may be appending or syncing.
+func (l *Log) Rewind() {
+	l.hot.clear()
+	last, removed := l.takeBack()
+	l.shared.chunks.rewind(l, l.End())
+	for _, s := range removed {
+		l.shared.files.forget(s)
+		l.shared.fs.Remove(s.path)
+	}
+	if last != nil {
+		l.truncate(last)
+	}
+}
+
+// takeBack cuts the first segment that is not synced as a whole, and takes out
+// the later ones, and it too if nothing of it is left.
+func (l *Log) takeBack() (cut *segment, removed []*segment) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.active != nil {
+		l.active.rolled = true
+		l.active = nil
+	}
+	first := slices.IndexFunc(l.segments, func(s *segment) bool { return !s.recovered && s.syncedSize < s.size })
+	if first < 0 {
+		return nil, nil
+	}
+	cut = l.segments[first]
+	cut.cut()
+	l.next = cut.end
+	keep := first + 1
+	if cut.end == cut.base {
+		keep, cut = first, nil
+	}
+	removed = slices.Clone(l.segments[keep:])
+	for _, s := range removed {
+		s.gone = true
+	}
+	l.segments = slices.Delete(l.segments, keep, len(l.segments))
+	return cut, removed
+}

@@ -1,0 +1,45 @@
+package house
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// floors are the packages from the ground up. A package imports only packages
+// of lower floors; those of one line do not import one another.
+var floors = [][]string{
+	{"internal/clock", "internal/seqset", "internal/vfs/ram", "internal/house", "message"},
+	{"internal/vfs", "internal/deadline"},
+	{"internal/vfs/crashfs", "protocol", "journal", "diskqueue"},
+	{"channel"},
+	{"topic"},
+	{"broker"},
+	{"server"},
+	{"cmd/qd", "examples/consumer", "test/bench", "test/crash"},
+}
+
+func TestImportsPointDownOnly(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "qmq/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	floor := make(map[string]int)
+	for i, names := range floors {
+		for _, name := range names {
+			floor["qmq/"+name] = i
+		}
+	}
+	for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
+		fields := strings.Fields(line)
+		at, ok := floor[fields[0]]
+		if !ok {
+			t.Errorf("%s has no floor in the picture", fields[0])
+		}
+		for _, imported := range fields[1:] {
+			if below, ours := floor[imported]; ours && below >= at {
+				t.Errorf("%s imports %s, which is not below it", fields[0], imported)
+			}
+		}
+	}
+}

@@ -1,0 +1,119 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math/rand/v2"
+)
+
+// Logs and checkpoints are made of the same parts, all little-endian. A file
+// begins with
+//
+//	0        8             12         16         20
+//	| "QJOURNAL" | version u32 | salt u32 | crc u32 |      crc32c of the 16 bytes before it
+//
+// and goes on with frames to its end:
+//
+//	0         4           8
+//	| len u32 | crc32c u32 | payload, len bytes |          crc32c of the payload, seeded with the salt
+//
+// The salt is random, so that nothing left over from another file, nor a name
+// chosen by somebody, can pass for a frame. A frame is read whole or not at
+// all: what must be all or nothing goes into one frame.
+const (
+	magic       = "QJOURNAL"
+	version     = 1
+	headerSize  = 20
+	frameHeader = 8
+	// maxPayload bounds what is written and what a length may say.
+	maxPayload = 1 << 30
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+var (
+	errHeader = errors.New("damaged file header")
+	// errVersion is not damage: a newer program wrote the file, and starting
+	// without what is in it would lose it.
+	errVersion = errors.New("written by a newer version")
+)
+
+func newSalt() uint32 { return rand.Uint32() }
+
+func appendHeader(b []byte, salt uint32) []byte {
+	start := len(b)
+	b = append(b, magic...)
+	b = binary.LittleEndian.AppendUint32(b, version)
+	b = binary.LittleEndian.AppendUint32(b, salt)
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
+}
+
+func parseHeader(b []byte) (salt uint32, err error) {
+	if len(b) < headerSize || string(b[:len(magic)]) != magic ||
+		binary.LittleEndian.Uint32(b[16:]) != crc32.Checksum(b[:16], castagnoli) {
+		return 0, errHeader
+	}
+	if v := binary.LittleEndian.Uint32(b[8:]); v != version {
+		return 0, fmt.Errorf("format version %d: %w", v, errVersion)
+	}
+	return binary.LittleEndian.Uint32(b[12:]), nil
+}
+
+func appendFrame(b []byte, salt uint32, payload []byte) []byte {
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(payload)))
+	b = binary.LittleEndian.AppendUint32(b, crc32.Update(salt, castagnoli, payload))
+	return append(b, payload...)
+}
+
+// frameAt is the payload of the frame at off and where the next one begins.
+func frameAt(b []byte, off int, salt uint32) (payload []byte, next int, ok bool) {
+	if len(b)-off < frameHeader+2 {
+		return nil, 0, false
+	}
+	size := int(binary.LittleEndian.Uint32(b[off:]))
+	if size < 2 || size > maxPayload || size > len(b)-off-frameHeader {
+		return nil, 0, false
+	}
+	payload = b[off+frameHeader:][:size]
+	if !looksLikeRecord(payload) || crc32.Update(salt, castagnoli, payload) != binary.LittleEndian.Uint32(b[off+4:]) {
+		return nil, 0, false
+	}
+	return payload, off + frameHeader + size, true
+}
+
+// looksLikeRecord says whether p begins as a record does. It keeps the search
+// for the next frame from summing megabytes at every offset.
+func looksLikeRecord(p []byte) bool {
+	return p[0]&0xf0 == 0x90 && p[1] >= 1 && kind(p[1]) <= lastKind
+}
+
+// span is a piece of a file.
+type span struct{ off, size int }
+
+// scan calls f with each frame's payload. Where frames are damaged it goes on
+// at the next one that is whole and reports what it passed over; a damaged
+// place with no whole frame after it is a torn tail of so many bytes.
+func scan(b []byte, salt uint32, f func(off int, payload []byte)) (lost []span, tail int) {
+	off := headerSize
+	for off < len(b) {
+		payload, next, ok := frameAt(b, off, salt)
+		if ok {
+			f(off, payload)
+			off = next
+			continue
+		}
+		start := off
+		for off++; off < len(b); off++ {
+			if _, _, ok = frameAt(b, off, salt); ok {
+				break
+			}
+		}
+		if !ok {
+			return lost, len(b) - start
+		}
+		lost = append(lost, span{start, off - start})
+	}
+	return lost, 0
+}

@@ -1,0 +1,247 @@
+// Package journal remembers the topology (topics, channels, what is paused or
+// emptied) and the state of every channel: it writes both to append-only logs
+// behind the work, gathers them in checkpoints, and replays them at start. It
+// never deletes what it does not know and never refuses to start over damaged
+// files: what it cannot read means that messages are delivered again. One
+// goroutine per Journal writes; it sleeps until somebody commits or a deadline
+// comes, and Close stops it.
+package journal
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"qmq/internal/vfs"
+)
+
+// ErrClosed is what Commit and Flush return after Close.
+var ErrClosed = errors.New("journal is closed")
+
+// Options says where a journal is and how eagerly it writes.
+type Options struct {
+	FS  vfs.FS
+	Dir string // made when missing
+	// SyncTopology makes Commit wait for fdatasync.
+	SyncTopology bool
+	// Interval is how long the changes of a channel may wait after its Mark;
+	// default 50 ms. After a failed write they wait for the retry, at most 1 s.
+	Interval time.Duration
+	// Bytes is how much of the channels' changes goes into one write, give or
+	// take one channel's; default 64 KiB. Commits are served in between.
+	Bytes int
+	// CheckpointBytes is how long the logs since the last checkpoint may grow;
+	// default 64 MiB.
+	CheckpointBytes int64
+	// CheckpointEvery is how long after the first write since the last
+	// checkpoint there is the next; default 60 s.
+	CheckpointEvery time.Duration
+	// Logger defaults to slog.Default().
+	Logger *slog.Logger
+	// OnHealth is called with the error of each write that failed, and with nil
+	// after the first good one again. It is called from the writer goroutine
+	// and must not call the Journal. A checkpoint that fails is logged and
+	// tried again, and is not reported here. May be nil.
+	OnHealth func(error)
+}
+
+func (o Options) withDefaults() Options {
+	o.Interval = cmp.Or(o.Interval, 50*time.Millisecond)
+	o.Bytes = cmp.Or(o.Bytes, 64<<10)
+	o.CheckpointBytes = cmp.Or(o.CheckpointBytes, 64<<20)
+	o.CheckpointEvery = cmp.Or(o.CheckpointEvery, time.Minute)
+	o.Logger = cmp.Or(o.Logger, slog.Default())
+	if o.OnHealth == nil {
+		o.OnHealth = func(error) {}
+	}
+	return o
+}
+
+// Journal is an open journal. All methods may be called concurrently.
+type Journal struct {
+	o       Options
+	wake    chan struct{} // capacity 1: the writer looks again
+	stopped chan struct{} // closed when the writer has ended
+	failure error         // of Close; read after stopped is closed
+
+	// mu is held for moments only, never across I/O or a call of a Source, so
+	// that Mark may be called under a channel's lock.
+	mu      sync.Mutex
+	queue   []*request
+	marked  []*member
+	members map[Source]*member
+	closing bool
+}
+
+// request is a Commit or, without entries, a Flush that waits.
+type request struct {
+	entries []Entry
+	done    chan error // capacity 1
+}
+
+// member is a source that the next checkpoint asks: an attached one, and one
+// that is not and has said something since the last checkpoint.
+type member struct {
+	source   Source
+	attached bool // guarded by Journal.mu
+	marked   bool // guarded by Journal.mu; it is in Journal.marked or writer.due
+	full     bool // owned by the writer: what it said last was not written
+}
+
+// Open reads the journal in o.Dir and starts a new log in it, durably. The
+// State is the caller's. Damage is logged and counted in State.LostBytes; the
+// errors returned are those of the file system, and of files that a newer
+// version of the program wrote.
+func Open(o Options) (*Journal, *State, error) {
+	o = o.withDefaults()
+	files, err := tidy(o.FS, o.Dir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("journal: %w", err)
+	}
+	r := newReplay(o.FS, o.Dir, o.Logger)
+	if err := r.run(files); err != nil {
+		return nil, nil, fmt.Errorf("journal: %w", err)
+	}
+	j := &Journal{
+		o:       o,
+		wake:    make(chan struct{}, 1),
+		stopped: make(chan struct{}),
+		members: make(map[Source]*member),
+	}
+	w := newWriter(j, r, files.last()+1)
+	if err := w.ensureLog(); err != nil {
+		return nil, nil, fmt.Errorf("journal: starting a log: %w", err)
+	}
+	go w.run()
+	return j, r.state, nil
+}
+
+// makeDir makes the folder if need be, durably.
+func makeDir(fsys vfs.FS, dir string) error {
+	parent := filepath.Dir(dir)
+	if _, err := fsys.ReadDir(dir); err != nil {
+		if parent != dir {
+			if err := makeDir(fsys, parent); err != nil {
+				return err
+			}
+		}
+		if err := fsys.MkdirAll(dir); err != nil {
+			return err
+		}
+	}
+	return fsys.SyncDir(parent) // also when it is there: it may have been made just before a crash
+}
+
+// tidy makes the folder, removes checkpoints that were not finished, and lists
+// the rest.
+func tidy(fsys vfs.FS, dir string) (listing, error) {
+	if err := makeDir(fsys, dir); err != nil {
+		return listing{}, err
+	}
+	files, err := list(fsys, dir)
+	if err != nil {
+		return listing{}, err
+	}
+	for _, n := range files.temporary {
+		if err := fsys.Remove(filepath.Join(dir, fileName(n, temporarySuffix))); err != nil {
+			return listing{}, err
+		}
+	}
+	return files, nil
+}
+
+// Commit writes entries, all or none, and returns when they are written (and
+// synced, with Options.SyncTopology). Callers at the same time share a write.
+// After an error the entries are not there; only when they could neither be
+// written whole nor be cut off again, or the machine fails just then, may a
+// later Open see them.
+func (j *Journal) Commit(entries ...Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	return j.ask(&request{entries: entries, done: make(chan error, 1)})
+}
+
+// Flush writes all changes of marked sources now. It does not sync.
+func (j *Journal) Flush() error {
+	return j.ask(&request{done: make(chan error, 1)})
+}
+
+func (j *Journal) ask(r *request) error {
+	j.mu.Lock()
+	if j.closing {
+		j.mu.Unlock()
+		return ErrClosed
+	}
+	j.queue = append(j.queue, r)
+	j.mu.Unlock()
+	j.wakeWriter()
+	return <-r.done
+}
+
+// Attach makes s speak for its channel from now on: checkpoints ask it instead
+// of writing what was replayed. It is to be called when the channel's creation
+// is committed, or its state replayed, and before the first Mark.
+func (j *Journal) Attach(s Source) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.member(s).attached = true
+}
+
+// Detach lets go of s, at the next checkpoint: should its channel not be
+// deleted by then, s is asked a last time and the journal itself keeps the
+// answer for the checkpoints to come.
+func (j *Journal) Detach(s Source) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.member(s).attached = false
+}
+
+// member is s's entry among the members. Called with j.mu held.
+func (j *Journal) member(s Source) *member {
+	m := j.members[s]
+	if m == nil {
+		m = &member{source: s}
+		j.members[s] = m
+	}
+	return m
+}
+
+// Mark says that s has changes; the writer calls s.Changes within
+// Options.Interval. It neither blocks nor calls s.
+func (j *Journal) Mark(s Source) {
+	j.mu.Lock()
+	m := j.member(s)
+	first := false
+	if !m.marked {
+		m.marked = true
+		j.marked = append(j.marked, m)
+		first = len(j.marked) == 1
+	}
+	j.mu.Unlock()
+	if first {
+		j.wakeWriter()
+	}
+}
+
+// Close writes what is pending and a last checkpoint, syncs, and waits for the
+// writer to end. Its error says that something marked may not be on disk.
+func (j *Journal) Close() error {
+	j.mu.Lock()
+	j.closing = true
+	j.mu.Unlock()
+	j.wakeWriter()
+	<-j.stopped
+	return j.failure
+}
+
+func (j *Journal) wakeWriter() {
+	select {
+	case j.wake <- struct{}{}:
+	default: // it is awake already
+	}
+}

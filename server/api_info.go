@@ -1,0 +1,56 @@
+package server
+
+import (
+	"net/http"
+
+	"github.com/julienschmidt/httprouter"
+)
+
+// ping is GET /ping: plain text that says whether the broker is well.
+func (h *HTTP) ping(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if err := h.broker.Health(); err != nil {
+		w.WriteHeader(http.StatusInternalServerError)
+	}
+	w.Write([]byte(h.health()))
+}
+
+// health is the broker's state in the words of /ping and /stats.
+func (h *HTTP) health() string {
+	if err := h.broker.Health(); err != nil {
+		return "NOK - " + err.Error()
+	}
+	return "OK"
+}
+
+// infoAnswer is the answer to /info; durations are in ns.
+type infoAnswer struct {
+	Version                string `json:"version"`
+	BroadcastAddress       string `json:"broadcast_address"`
+	Hostname               string `json:"hostname"`
+	HTTPPort               int    `json:"http_port"`
+	TCPPort                int    `json:"tcp_port"`
+	StartTime              int64  `json:"start_time"`
+	MaxHeartbeatInterval   int64  `json:"max_heartbeat_interval"`
+	MaxOutputBufferSize    int    `json:"max_output_buffer_size"`
+	MaxOutputBufferTimeout int64  `json:"max_output_buffer_timeout"`
+	MaxDeflateLevel        int    `json:"max_deflate_level"`
+	TopologyZone           string `json:"topology_zone"`
+	TopologyRegion         string `json:"topology_region"`
+}
+
+// info is GET /info.
+func (h *HTTP) info(_ http.ResponseWriter, _ *http.Request) (any, error) {
+	return infoAnswer{
+		Version:                Version,
+		BroadcastAddress:       h.o.BroadcastAddress,
+		Hostname:               h.o.Hostname,
+		HTTPPort:               h.httpPort,
+		TCPPort:                h.tcpPort,
+		StartTime:              h.broker.StartTime().Unix(),
+		MaxHeartbeatInterval:   int64(h.o.MaxHeartbeatInterval),
+		MaxOutputBufferSize:    h.o.MaxOutputBufferSize,
+		MaxOutputBufferTimeout: int64(h.o.MaxOutputBufferTimeout),
+		MaxDeflateLevel:        maxDeflateLevel,
+	}, nil
+}

@@ -1,0 +1,242 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"qmq/diskqueue"
+	"qmq/protocol"
+	"qmq/topic"
+)
+
+// batches are for publishes over HTTP, which come one by one.
+var batches = sync.Pool{New: func() any { return new(diskqueue.Batch) }}
+
+// pub is POST /pub: the body is one message.
+func (h *HTTP) pub(w http.ResponseWriter, r *http.Request) (any, error) {
+	body, err := readBody(w, r, h.o.MaxMsgSize, "MSG_TOO_BIG")
+	if err != nil {
+		return nil, err
+	}
+	if len(body) == 0 {
+		return nil, bad("MSG_EMPTY")
+	}
+	q, err := query(r)
+	if err != nil {
+		return nil, err
+	}
+	t, err := h.publishTopic(q)
+	if err != nil {
+		return nil, err
+	}
+	delay, err := h.deferParameter(q)
+	if err != nil {
+		return nil, err
+	}
+	now := h.broker.Clock().Wall()
+	return h.publish(t, func(b *diskqueue.Batch) {
+		if delay > 0 {
+			b.AddDeferred(now, body, deliverAt(now, delay))
+		} else {
+			b.Add(now, body)
+		}
+	})
+}
+
+// mpub is POST /mpub: the body is many messages, one a line or, with binary,
+// laid out as in the MPUB command. All of them are published, or none.
+func (h *HTTP) mpub(w http.ResponseWriter, r *http.Request) (any, error) {
+	if r.ContentLength > int64(h.o.MaxBodySize) {
+		return nil, tooBig("BODY_TOO_BIG")
+	}
+	q, err := query(r)
+	if err != nil {
+		return nil, err
+	}
+	t, err := h.publishTopic(q)
+	if err != nil {
+		return nil, err
+	}
+	fill := h.textMessages
+	if isBinary(q) {
+		fill = h.binaryMessages
+	}
+	add, err := fill(w, r)
+	if err != nil {
+		return nil, err
+	}
+	if add == nil {
+		return "OK", nil
+	}
+	now := h.broker.Clock().Wall()
+	return h.publish(t, func(b *diskqueue.Batch) {
+		b.BeginMulti()
+		add(b, now)
+		b.EndMulti()
+	})
+}
+
+// isBinary reads the binary parameter: anything but a plain no means yes.
+func isBinary(q url.Values) bool {
+	v, ok := q["binary"]
+	return ok && v[0] != "false" && v[0] != "0"
+}
+
+// messages adds messages published now (wall clock, ns) to a batch.
+type messages func(b *diskqueue.Batch, now int64)
+
+// textMessages reads one message a line; empty lines are none. It returns nil
+// when there is no message at all.
+func (h *HTTP) textMessages(w http.ResponseWriter, r *http.Request) (messages, error) {
+	body, err := readBody(w, r, h.o.MaxBodySize, "BODY_TOO_BIG")
+	if err != nil {
+		return nil, err
+	}
+	any := false
+	for line := range bytes.SplitSeq(body, newline) {
+		if len(line) > h.o.MaxMsgSize {
+			return nil, tooBig("MSG_TOO_BIG")
+		}
+		any = any || len(line) > 0
+	}
+	if !any {
+		return nil, nil
+	}
+	return func(b *diskqueue.Batch, now int64) {
+		for line := range bytes.SplitSeq(body, newline) {
+			if len(line) > 0 {
+				b.Add(now, line)
+			}
+		}
+	}, nil
+}
+
+var newline = []byte{'\n'}
+
+// binaryMessages reads the layout of the MPUB command, from the count on.
+func (h *HTTP) binaryMessages(w http.ResponseWriter, r *http.Request) (messages, error) {
+	body, err := readBody(w, r, h.o.MaxBodySize, "BAD_BODY")
+	if err != nil && len(body) == 0 {
+		return nil, tooBig("BAD_BODY")
+	}
+	parsed, _, fault := protocol.ParseBatch(body, h.o.limits())
+	if fault != nil {
+		code := "BAD_BODY"
+		if fault.Code == protocol.CodeBadMessage {
+			code = "BAD_MESSAGE"
+		}
+		return nil, tooBig(code)
+	}
+	return func(b *diskqueue.Batch, now int64) {
+		for body, ok := parsed.Next(); ok; body, ok = parsed.Next() {
+			b.Add(now, body)
+		}
+	}, nil
+}
+
+// publish stores what add puts into a batch.
+func (h *HTTP) publish(t *topic.Topic, add func(*diskqueue.Batch)) (any, error) {
+	b := batches.Get().(*diskqueue.Batch)
+	defer func() {
+		b.Reset()
+		batches.Put(b)
+	}()
+	add(b)
+	if _, err := publish(h.broker, t, b); err != nil {
+		return nil, refusedPublish(err)
+	}
+	return "OK", nil
+}
+
+// refusedPublish is 503 with the reason, or with EXITING when there is no
+// other than that the topic is on its way out.
+func refusedPublish(err error) error {
+	code := "EXITING"
+	if !errors.Is(err, topic.ErrExiting) {
+		code = err.Error()
+	}
+	return &apiError{http.StatusServiceUnavailable, code}
+}
+
+// publishTopic gets or creates the topic that the query names.
+func (h *HTTP) publishTopic(q url.Values) (*topic.Topic, error) {
+	name, err := topicParameter(q)
+	if err != nil {
+		return nil, err
+	}
+	t, err := h.broker.Topic(name)
+	if err != nil {
+		return nil, refusedPublish(err)
+	}
+	return t, nil
+}
+
+// topicParameter is the topic's name for routes that know topics only.
+func topicParameter(q url.Values) (string, error) {
+	v, ok := q["topic"]
+	if !ok {
+		return "", bad("MISSING_ARG_TOPIC")
+	}
+	if !protocol.ValidName(v[0]) {
+		return "", bad("INVALID_TOPIC")
+	}
+	return v[0], nil
+}
+
+// deferParameter is the delay that the query asks for, 0 if none.
+func (h *HTTP) deferParameter(q url.Values) (time.Duration, error) {
+	v, ok := q["defer"]
+	if !ok {
+		return 0, nil
+	}
+	ms, err := strconv.ParseInt(v[0], 10, 64)
+	if err != nil || ms < 0 || ms > h.o.MaxReqTimeout.Milliseconds() {
+		return 0, bad("INVALID_DEFER")
+	}
+	return time.Duration(ms) * time.Millisecond, nil
+}
+
+func tooBig(code string) error { return &apiError{http.StatusRequestEntityTooLarge, code} }
+
+// readBody reads a body of at most limit bytes. Memory is taken as bytes
+// arrive, whatever length they announce; code is for a body that is longer.
+func readBody(w http.ResponseWriter, r *http.Request, limit int, code string) ([]byte, error) {
+	if r.ContentLength > int64(limit) {
+		return nil, tooBig(code)
+	}
+	in := &patientReader{r: r.Body, control: http.NewResponseController(w)}
+	var body bytes.Buffer
+	if r.ContentLength > 0 {
+		body.Grow(int(min(r.ContentLength+bytes.MinRead, readBuffer)))
+	}
+	_, err := body.ReadFrom(io.LimitReader(in, int64(limit)+1))
+	in.done()
+	switch {
+	case err != nil:
+		return body.Bytes(), internalError()
+	case body.Len() > limit:
+		return nil, tooBig(code)
+	}
+	return body.Bytes(), nil
+}
+
+// patientReader reads a body, however slowly it comes, as long as something
+// comes within bodyPatience.
+type patientReader struct {
+	r       io.Reader
+	control *http.ResponseController
+}
+
+func (p *patientReader) Read(b []byte) (int, error) {
+	// A writer without deadlines, as in tests, just waits.
+	_ = p.control.SetReadDeadline(time.Now().Add(bodyPatience))
+	return p.r.Read(b)
+}
+
+func (p *patientReader) done() { _ = p.control.SetReadDeadline(time.Time{}) }

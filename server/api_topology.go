@@ -1,0 +1,156 @@
+package server
+
+import (
+	"errors"
+	"net/http"
+
+	"qmq/broker"
+	"qmq/protocol"
+	"qmq/topic"
+)
+
+var (
+	errTopicNotFound   = &apiError{http.StatusNotFound, "TOPIC_NOT_FOUND"}
+	errChannelNotFound = &apiError{http.StatusNotFound, "CHANNEL_NOT_FOUND"}
+)
+
+func (h *HTTP) createTopic(_ http.ResponseWriter, r *http.Request) (any, error) {
+	q, err := query(r)
+	if err != nil {
+		return nil, err
+	}
+	name, err := topicParameter(q)
+	if err != nil {
+		return nil, err
+	}
+	_, err = h.broker.Topic(name)
+	return nil, err
+}
+
+func (h *HTTP) deleteTopic(_ http.ResponseWriter, r *http.Request) (any, error) {
+	name, err := anyTopic(r)
+	if err != nil {
+		return nil, err
+	}
+	return nil, notFound(h.broker.DeleteTopic(name))
+}
+
+func (h *HTTP) emptyTopic(_ http.ResponseWriter, r *http.Request) (any, error) {
+	name, err := anyTopic(r)
+	if err != nil {
+		return nil, err
+	}
+	if !protocol.ValidName(name) {
+		return nil, bad("INVALID_TOPIC")
+	}
+	return nil, h.changeTopic(name, (*topic.Topic).Empty)
+}
+
+func (h *HTTP) pauseTopic(_ http.ResponseWriter, r *http.Request) (any, error) {
+	return h.changeAnyTopic(r, (*topic.Topic).Pause)
+}
+
+func (h *HTTP) unpauseTopic(_ http.ResponseWriter, r *http.Request) (any, error) {
+	return h.changeAnyTopic(r, (*topic.Topic).Unpause)
+}
+
+func (h *HTTP) changeAnyTopic(r *http.Request, change func(*topic.Topic) error) (any, error) {
+	name, err := anyTopic(r)
+	if err != nil {
+		return nil, err
+	}
+	return nil, h.changeTopic(name, change)
+}
+
+// changeTopic does something to an existing topic.
+func (h *HTTP) changeTopic(name string, change func(*topic.Topic) error) error {
+	t, ok := h.broker.Existing(name)
+	if !ok {
+		return errTopicNotFound
+	}
+	return change(t)
+}
+
+// anyTopic is the topic parameter of a route that does not check the name.
+func anyTopic(r *http.Request) (string, error) {
+	q, err := query(r)
+	if err != nil {
+		return "", err
+	}
+	v, ok := q["topic"]
+	if !ok {
+		return "", bad("MISSING_ARG_TOPIC")
+	}
+	return v[0], nil
+}
+
+func (h *HTTP) createChannel(_ http.ResponseWriter, r *http.Request) (any, error) {
+	t, name, err := h.channelParameters(r)
+	if err != nil {
+		return nil, err
+	}
+	_, err = t.Channel(name)
+	return nil, err
+}
+
+func (h *HTTP) deleteChannel(_ http.ResponseWriter, r *http.Request) (any, error) {
+	return h.changeChannel(r, (*topic.Topic).DeleteChannel)
+}
+
+func (h *HTTP) emptyChannel(_ http.ResponseWriter, r *http.Request) (any, error) {
+	return h.changeChannel(r, (*topic.Topic).EmptyChannel)
+}
+
+func (h *HTTP) pauseChannel(_ http.ResponseWriter, r *http.Request) (any, error) {
+	return h.changeChannel(r, (*topic.Topic).PauseChannel)
+}
+
+func (h *HTTP) unpauseChannel(_ http.ResponseWriter, r *http.Request) (any, error) {
+	return h.changeChannel(r, (*topic.Topic).UnpauseChannel)
+}
+
+// changeChannel does something to an existing channel.
+func (h *HTTP) changeChannel(r *http.Request, change func(*topic.Topic, string) error) (any, error) {
+	t, name, err := h.channelParameters(r)
+	if err != nil {
+		return nil, err
+	}
+	return nil, notFound(change(t, name))
+}
+
+// channelParameters are the existing topic and the channel's name.
+func (h *HTTP) channelParameters(r *http.Request) (*topic.Topic, string, error) {
+	q, err := query(r)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, p := range [...]struct{ key, missing, invalid string }{
+		{"topic", "MISSING_ARG_TOPIC", "INVALID_ARG_TOPIC"},
+		{"channel", "MISSING_ARG_CHANNEL", "INVALID_ARG_CHANNEL"},
+	} {
+		v, ok := q[p.key]
+		if !ok {
+			return nil, "", bad(p.missing)
+		}
+		if !protocol.ValidName(v[0]) {
+			return nil, "", bad(p.invalid)
+		}
+	}
+	t, ok := h.broker.Existing(q.Get("topic"))
+	if !ok {
+		return nil, "", errTopicNotFound
+	}
+	return t, q.Get("channel"), nil
+}
+
+// notFound turns what the broker says about a missing name into its answer.
+// One that is on its way out is as good as gone.
+func notFound(err error) error {
+	switch {
+	case errors.Is(err, broker.ErrNoTopic), errors.Is(err, topic.ErrExiting):
+		return errTopicNotFound
+	case errors.Is(err, topic.ErrNoChannel):
+		return errChannelNotFound
+	}
+	return err
+}

@@ -1,0 +1,49 @@
+package server
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"qmq/broker"
+	"qmq/internal/vfs"
+)
+
+// brokerOptions are those of a broker in memory.
+func brokerOptions() broker.Options {
+	return broker.Options{
+		FS:            vfs.NewMem(),
+		DataPath:      "data",
+		NodeID:        1,
+		SegmentBytes:  1 << 20,
+		HotBytes:      16 << 20,
+		MemQueueSize:  10000,
+		SyncEvery:     2500,
+		SyncTimeout:   2 * time.Second,
+		MaxMsgTimeout: 15 * time.Minute,
+		MaxReqTimeout: time.Hour,
+		Logger:        slog.New(slog.DiscardHandler),
+	}
+}
+
+// openBroker opens a broker that is closed after the servers of the test.
+func openBroker(t *testing.T, change ...func(*broker.Options)) *broker.Broker {
+	t.Helper()
+	o := brokerOptions()
+	for _, c := range change {
+		c(&o)
+	}
+	if err := o.FS.MkdirAll(o.DataPath); err != nil {
+		t.Fatal(err)
+	}
+	b, err := broker.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}

@@ -1,0 +1,303 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"qmq/broker"
+)
+
+func TestOKOfSubComesBeforeMessages(t *testing.T) {
+	r := start(t)
+	p := r.connect(pub("t", "first"))
+	p.expect("OK")
+	c := r.connect("SUB t ch\nRDY 1\n")
+	c.expect("OK")
+	if m := c.message(); m.body != "first" || m.attempts != 1 {
+		t.Fatalf("got %+v", m)
+	}
+}
+
+func TestReadyIsACeilingOnMessagesInFlight(t *testing.T) {
+	r := start(t)
+	c := r.consume("t", "ch", 3)
+	p := r.connect(mpub("t", "1", "2", "3", "4", "5"))
+	p.expect("OK")
+	var ids []string
+	for range 3 {
+		ids = append(ids, c.message().id)
+	}
+	c.expectOpen() // and no fourth message
+	c.send("FIN " + ids[0] + "\nFIN " + ids[1] + "\n")
+	c.message()
+	c.message()
+	c.expectOpen()
+	if s := channelStatsOf(t, r, "t", "ch"); s.InFlightCount != 3 || s.Depth != 0 {
+		t.Errorf("%d in flight, depth %d", s.InFlightCount, s.Depth)
+	}
+}
+
+func TestReadyZeroStopsDelivery(t *testing.T) {
+	r := start(t)
+	c := r.consume("t", "ch", 1)
+	c.send("RDY 0\n")
+	c.expectOpen()
+	p := r.connect(pub("t", "x"))
+	p.expect("OK")
+	c.expectOpen()
+	c.send("RDY\n")
+	c.message()
+}
+
+func TestRequeuedMessageComesAgainWithOneMoreAttempt(t *testing.T) {
+	r := start(t)
+	c := r.consume("t", "ch", 1)
+	p := r.connect(pub("t", "x"))
+	p.expect("OK")
+	first := c.message()
+	c.send("REQ " + first.id + " 0\n")
+	second := c.message()
+	if second.id != first.id || second.timestamp != first.timestamp || second.attempts != 2 {
+		t.Fatalf("first %+v, then %+v", first, second)
+	}
+	c.send("TOUCH " + second.id + "\nFIN " + second.id + "\n")
+	c.expectOpen()
+	c.send("FIN " + second.id + "\n")
+	c.expectError("E_FIN_FAILED FIN " + second.id + " failed ID not in flight")
+}
+
+func TestFinOfTimedOutMessageFailsButKeepsConnection(t *testing.T) {
+	r := start(t, func(o *Options) { o.MsgTimeout = 30 * time.Millisecond })
+	slow := r.consume("t", "ch", 1)
+	p := r.connect(pub("t", "x"))
+	p.expect("OK")
+	m := slow.message()
+	slow.send("RDY 0\n")
+	slow.expectOpen()
+	fast := r.connect(identify(`{"msg_timeout":60000}`), "SUB t ch\n", "RDY 1\n")
+	fast.expect("OK", "OK")
+	if again := fast.message(); again.id != m.id || again.attempts != 2 {
+		t.Fatalf("first %+v, then %+v", m, again)
+	}
+	slow.send("FIN " + m.id + "\n")
+	slow.expectError("E_FIN_FAILED FIN " + m.id + " failed client does not own message")
+	fast.send("FIN " + m.id + "\n")
+	fast.expectOpen()
+	slow.send("REQ " + m.id + " 0\n")
+	slow.expectError("E_REQ_FAILED REQ " + m.id + " failed ID not in flight")
+	slow.expectOpen()
+	if s := channelStatsOf(t, r, "t", "ch"); s.TimeoutCount != 1 || s.RequeueCount != 0 {
+		t.Errorf("%d timeouts, %d requeues", s.TimeoutCount, s.RequeueCount)
+	}
+}
+
+func TestMessagesOfALostConnectionComeBackAtOnce(t *testing.T) {
+	r := start(t)
+	lost := r.consume("t", "ch", 10)
+	p := r.connect(mpub("t", "a", "b"))
+	p.expect("OK")
+	lost.message()
+	lost.message()
+	next := r.consume("t", "ch", 10)
+	lost.Close()
+	for range 2 {
+		if m := next.message(); m.attempts != 2 {
+			t.Errorf("got %+v", m)
+		}
+	}
+}
+
+func TestCloseWaitIsTheEndOfDelivery(t *testing.T) {
+	r := start(t)
+	c := r.consume("t", "ch", 1)
+	p := r.connect(mpub("t", "a", "b", "c"))
+	p.expect("OK")
+	m := c.message()
+	c.send("FIN " + m.id + "\nCLS\nRDY 5\nRDY nonsense\n")
+	var ids []string
+	for {
+		kind, data := c.frame()
+		if kind == 0 && data == "CLOSE_WAIT" {
+			break
+		}
+		ids = append(ids, data[10:26])
+	}
+	c.expectOpen()
+	for _, id := range ids {
+		c.send("FIN " + id + "\n")
+	}
+	c.expectOpen()
+	rest := r.consume("t", "ch", 10)
+	for range 2 - len(ids) {
+		rest.message()
+	}
+}
+
+func TestHalfClosedConnectionGetsItsAnswers(t *testing.T) {
+	c := start(t).connect("SUB t ch\n", pub("u", "x"), "CLS\n")
+	c.halfClose()
+	c.expect("OK", "OK", "CLOSE_WAIT")
+	c.expectEnd()
+}
+
+func TestDeletedChannelClosesItsConsumersWithoutAFrame(t *testing.T) {
+	r := start(t)
+	gone, stays := r.consume("t", "gone", 1), r.consume("t", "stays", 1)
+	topic, _ := r.broker.Existing("t")
+	if err := topic.DeleteChannel("gone"); err != nil {
+		t.Fatal(err)
+	}
+	gone.expectEnd()
+	stays.expectOpen()
+	if err := r.broker.DeleteTopic("t"); err != nil {
+		t.Fatal(err)
+	}
+	stays.expectEnd()
+}
+
+func TestTooManyConsumers(t *testing.T) {
+	r := startOn(t, openBroker(t, func(o *broker.Options) { o.MaxChannelConsumers = 2 }),
+		func(o *Options) { o.MaxChannelConsumers = 2 })
+	first := r.consume("t", "ch", 1)
+	r.consume("t", "ch", 1)
+	third := r.connect("SUB t ch\n")
+	third.expectError("E_SUB_FAILED SUB failed consumers for t:ch exceeds limit of 2")
+	third.expectEnd()
+	first.expectOpen()
+	first.Close()
+	eventually(t, func() bool { return channelStatsOf(t, r, "t", "ch").ClientCount == 1 })
+	r.consume("t", "ch", 1)
+}
+
+func TestEphemeralChannelEndsWithItsLastConsumerAndCanComeAgain(t *testing.T) {
+	r := start(t)
+	for range 50 {
+		c := r.consume("t", "ch#ephemeral", 1) // may meet the last one on its way out
+		c.Close()
+	}
+	topic, _ := r.broker.Existing("t")
+	eventually(t, func() bool { return len(topic.Channels()) == 0 })
+}
+
+func TestEphemeralTopicEndsWithItsLastChannel(t *testing.T) {
+	r := start(t)
+	r.consume("t#ephemeral", "ch#ephemeral", 1).Close()
+	eventually(t, func() bool { return len(r.broker.Topics()) == 0 })
+}
+
+// TestNoWakeIsLost publishes one by one to consumers that rest after each
+// message: every message comes with a wake of its own.
+func TestNoWakeIsLost(t *testing.T) {
+	const messages, consumers = 3000, 4
+	r := start(t)
+	got := make(chan string, messages)
+	for range consumers {
+		c := r.consume("t", "ch", 1)
+		go func() {
+			for {
+				kind, data, err := c.tryFrame()
+				if err != nil {
+					return
+				}
+				if kind != 2 {
+					continue
+				}
+				fmt.Fprintf(c, "FIN %s\n", data[10:26])
+				got <- data[26:]
+			}
+		}()
+	}
+	p := r.connect()
+	for i := range messages {
+		p.send(pub("t", fmt.Sprint(i)))
+		p.expect("OK")
+		if i%7 == 0 {
+			<-got // now and then let everybody come to rest
+		}
+	}
+	deadline := time.After(patience)
+	for range messages - (messages+6)/7 {
+		select {
+		case <-got:
+		case <-deadline:
+			t.Fatal("a message was not delivered")
+		}
+	}
+}
+
+// TestClientThatNeverReadsIsCutOff: what it was sent goes to another.
+func TestClientThatNeverReadsIsCutOff(t *testing.T) {
+	const messages = 64
+	r := start(t, func(o *Options) { o.HeartbeatInterval = 100 * time.Millisecond })
+	deaf := r.consume("t", "ch", 2500)
+	stop := make(chan struct{})
+	var talking sync.WaitGroup
+	talking.Go(func() { // it does send, so that only its not reading counts
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				deaf.Write([]byte("NOP\n"))
+			}
+		}
+	})
+	defer talking.Wait()
+	defer close(stop)
+
+	p := r.connect(identify(`{"heartbeat_interval":30000}`))
+	p.expect("OK")
+	for i := range messages {
+		p.send(pub("t", fmt.Sprintf("%02d", i)+strings.Repeat("x", 512<<10)))
+		p.expect("OK")
+	}
+	other := r.connect(identify(`{"heartbeat_interval":30000}`), "SUB t ch\nRDY 5\n")
+	other.expect("OK", "OK")
+	seen := make(map[string]bool)
+	for len(seen) < messages {
+		m := other.message()
+		seen[m.body[:2]] = true
+		other.send("FIN " + m.id + "\n")
+	}
+}
+
+// TestSlowConsumerIsNotCutOff: who takes something within each interval stays,
+// even if a whole delivery takes many of them.
+func TestSlowConsumerIsNotCutOff(t *testing.T) {
+	const interval, messages = 100 * time.Millisecond, 48
+	r := start(t, func(o *Options) { o.HeartbeatInterval = interval })
+	slow := r.consume("t", "ch", 2500)
+	p := r.connect(identify(`{"heartbeat_interval":30000}`))
+	p.expect("OK")
+	for range messages {
+		p.send(pub("t", strings.Repeat("x", 512<<10)))
+		p.expect("OK")
+	}
+	tick := time.NewTicker(interval / 5)
+	defer tick.Stop()
+	for range messages {
+		<-tick.C
+		m := slow.message()
+		slow.send("FIN " + m.id + "\n")
+		if m.attempts != 1 {
+			t.Fatalf("attempt %d", m.attempts)
+		}
+	}
+}
+
+// channelStatsOf is a channel as /stats shows it.
+func channelStatsOf(t *testing.T, r *rig, topic, channel string) channelStats {
+	t.Helper()
+	for _, ts := range r.http.topicStats(statsFilter{topic: topic, channel: channel, clients: true}) {
+		for _, cs := range ts.Channels {
+			return cs
+		}
+	}
+	t.Fatalf("no channel %s of topic %s", channel, topic)
+	return channelStats{}
+}

@@ -1,0 +1,51 @@
+package server
+
+import (
+	"encoding/json"
+
+	"qmq/protocol"
+)
+
+// identify takes over what the client says of itself and what it asks for. It
+// may come again until SUB; each time all of it is set anew.
+func (s *session) identify(body []byte) error {
+	s.out.silence()
+	request, fatal := protocol.ParseIdentify(body)
+	if fatal != nil {
+		return fatal
+	}
+	limits := s.tcp.o.identifyLimits()
+	settings, fatal := request.Negotiate(limits)
+	if fatal != nil {
+		return fatal
+	}
+	frame := []byte(protocol.OKFrame)
+	if request.FeatureNegotiation {
+		data, err := s.identifyAnswer(settings, limits)
+		if err != nil {
+			return protocol.IdentifyFailed(err.Error())
+		}
+		frame = protocol.AppendResponse(nil, data)
+	}
+
+	s.mu.Lock()
+	s.client = clientInfo{
+		id:        request.ClientID,
+		hostname:  request.Hostname,
+		userAgent: request.UserAgent,
+		zone:      request.TopologyZone,
+		region:    request.TopologyRegion,
+	}
+	s.mu.Unlock()
+	s.msgTimeout = settings.MsgTimeout
+	s.parser.NoHeartbeats = settings.HeartbeatInterval == 0
+	return s.answerIdentify(frame, settings.HeartbeatInterval)
+}
+
+// identifyAnswer is the JSON for a client that negotiates features.
+func (s *session) identifyAnswer(settings protocol.Settings, limits protocol.IdentifyLimits) ([]byte, error) {
+	answer := settings.Response(limits)
+	answer.MaxRdyCount = s.tcp.o.MaxRdyCount
+	answer.Version = Version
+	return json.Marshal(answer)
+}

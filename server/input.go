@@ -1,0 +1,129 @@
+package server
+
+import (
+	"errors"
+	"net"
+	"syscall"
+)
+
+// errCommandTooBig cannot happen as long as the parser refuses what does not
+// fit the limits; it keeps a mistake there from growing a buffer for ever.
+var errCommandTooBig = errors.New("command exceeds every limit")
+
+// input is the reading side of a connection: the bytes that came and are not
+// carried out yet. While a connection is idle it holds no buffer; a buffer
+// grows only when bytes really came, whatever size they announce. It belongs
+// to the session's reading goroutine.
+type input struct {
+	conn  net.Conn
+	raw   syscall.RawConn       // nil when the connection has no descriptor of its own
+	try   func(fd uintptr) bool // tryRead, bound once
+	limit int                   // the longest command in bytes
+
+	buf  *buffer // nil while idle
+	n    int     // buf.b[:n] came and is not carried out
+	want int     // how much to read at once, follows what comes
+	err  error   // of the last tryRead
+}
+
+func (in *input) init(conn net.Conn, limit int) {
+	in.conn, in.limit, in.want = conn, limit, readBuffer
+	in.try = in.tryRead
+	if sc, ok := conn.(syscall.Conn); ok && rawReads {
+		if raw, err := sc.SyscallConn(); err == nil {
+			in.raw = raw
+		}
+	}
+}
+
+// bytes is what came and is not carried out yet. It is valid until the next
+// call of consume or fill.
+func (in *input) bytes() []byte {
+	if in.buf == nil {
+		return nil
+	}
+	return in.buf.b[:in.n]
+}
+
+// fill waits for bytes and adds to bytes what there is, at least one. At the
+// end of the stream it returns io.EOF, at a deadline os.ErrDeadlineExceeded.
+func (in *input) fill() error {
+	if in.raw == nil {
+		if err := in.makeRoom(); err != nil {
+			return err
+		}
+		n, err := in.conn.Read(in.buf.b[in.n:])
+		in.received(n)
+		if n > 0 {
+			return nil // an error will come again
+		}
+		return err
+	}
+	if err := in.raw.Read(in.try); err != nil {
+		return err
+	}
+	return in.err
+}
+
+// consume drops the first n bytes. What is left moves to the front, which
+// happens at most once per buffer because only half a command is ever left.
+func (in *input) consume(n int) {
+	if n == in.n {
+		in.release()
+		return
+	}
+	in.n = copy(in.buf.b, in.buf.b[n:in.n])
+}
+
+// release gives the buffer up and with it the bytes in it.
+func (in *input) release() {
+	in.buf.give()
+	in.buf, in.n = nil, 0
+}
+
+// received counts the bytes of a read, and learns from it how much to read at
+// once: a connection that fills its buffer gets a longer one next time.
+func (in *input) received(n int) {
+	in.n += n
+	switch {
+	case in.n == len(in.buf.b) && in.want < 4*readBuffer:
+		in.want *= 2
+	case n < in.want/4 && in.want > readBuffer:
+		in.want /= 2
+	}
+}
+
+// makeRoom sees to it that there is a buffer with room in it.
+func (in *input) makeRoom() error {
+	switch {
+	case in.buf == nil:
+		in.buf = takeBuffer(in.want)
+	case len(in.buf.b) < readBuffer:
+		in.move(in.want)
+	case in.n == len(in.buf.b):
+		if in.n >= in.limit {
+			return errCommandTooBig
+		}
+		in.move(2 * in.n)
+	}
+	return nil
+}
+
+// park gives up what memory it can before a wait: all of it when nothing is
+// left over, all but a small buffer when only a little is.
+func (in *input) park() {
+	switch {
+	case in.n == 0:
+		in.release()
+	case in.n <= smallestBuffer/2 && len(in.buf.b) > smallestBuffer:
+		in.move(smallestBuffer)
+	}
+}
+
+// move puts the bytes into a buffer of the given size.
+func (in *input) move(size int) {
+	to := takeBuffer(size)
+	copy(to.b, in.buf.b[:in.n])
+	in.buf.give()
+	in.buf = to
+}

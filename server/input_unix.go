@@ -1,0 +1,37 @@
+//go:build unix
+
+package server
+
+import (
+	"io"
+	"syscall"
+)
+
+// rawReads says that tryRead works here.
+const rawReads = true
+
+// tryRead reads what the descriptor has right now. It returns false when that
+// is nothing, so that the runtime waits and calls again: the wait itself then
+// holds no buffer.
+func (in *input) tryRead(fd uintptr) bool {
+	if in.err = in.makeRoom(); in.err != nil {
+		return true
+	}
+	for {
+		n, err := syscall.Read(int(fd), in.buf.b[in.n:])
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err == syscall.EAGAIN:
+			in.park()
+			return false
+		case err != nil:
+			in.err = err
+		case n == 0:
+			in.err = io.EOF
+		default:
+			in.received(n)
+		}
+		return true
+	}
+}

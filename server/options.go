@@ -1,0 +1,106 @@
+package server
+
+import (
+	"log/slog"
+	"time"
+
+	"qmq/protocol"
+)
+
+// Options are the limits and defaults of the sessions and the HTTP API.
+type Options struct {
+	// MaxMsgSize is the longest body of one message in bytes.
+	MaxMsgSize int
+	// MaxBodySize is the longest body of IDENTIFY, AUTH, MPUB and /mpub in bytes.
+	MaxBodySize int
+	// MaxReqTimeout is the longest delay of DPUB, /pub?defer= and REQ. REQ is
+	// cut down to it, the others are refused.
+	MaxReqTimeout time.Duration
+
+	// MsgTimeout is how long a consumer has for a message unless its IDENTIFY
+	// says otherwise; MaxMsgTimeout is the most that it may say.
+	MsgTimeout    time.Duration
+	MaxMsgTimeout time.Duration
+
+	// HeartbeatInterval is how often a client hears from the server unless its
+	// IDENTIFY says otherwise; MaxHeartbeatInterval is the most that it may say.
+	// A connection that says nothing for two intervals is closed.
+	HeartbeatInterval    time.Duration
+	MaxHeartbeatInterval time.Duration
+
+	// MaxChannelConsumers is the broker's limit, for the text of the refusal.
+	MaxChannelConsumers int
+
+	// MaxRdyCount is the highest RDY count.
+	MaxRdyCount int64
+
+	// OutputBufferSize and OutputBufferTimeout are told to clients that ask for
+	// no other; the Min and Max are what they may ask for. Messages are never
+	// held back for either.
+	OutputBufferSize       int
+	MaxOutputBufferSize    int
+	OutputBufferTimeout    time.Duration
+	MinOutputBufferTimeout time.Duration
+	MaxOutputBufferTimeout time.Duration
+
+	// MagicTimeout is how long a new connection may take to say which protocol
+	// it speaks.
+	MagicTimeout time.Duration
+
+	// BroadcastAddress and Hostname are shown by /info.
+	BroadcastAddress string
+	Hostname         string
+
+	Logger *slog.Logger
+}
+
+// DefaultOptions are the limits and defaults of NSQ. They log to nowhere.
+func DefaultOptions() Options {
+	return Options{
+		MaxMsgSize:             1 << 20,
+		MaxBodySize:            5 << 20,
+		MaxReqTimeout:          time.Hour,
+		MsgTimeout:             time.Minute,
+		MaxMsgTimeout:          15 * time.Minute,
+		HeartbeatInterval:      30 * time.Second,
+		MaxHeartbeatInterval:   time.Minute,
+		MaxRdyCount:            2500,
+		OutputBufferSize:       16 << 10,
+		MaxOutputBufferSize:    64 << 10,
+		OutputBufferTimeout:    250 * time.Millisecond,
+		MinOutputBufferTimeout: 25 * time.Millisecond,
+		MaxOutputBufferTimeout: 30 * time.Second,
+		MagicTimeout:           time.Minute,
+		Logger:                 slog.New(slog.DiscardHandler),
+	}
+}
+
+// limits are what bounds one command.
+func (o *Options) limits() protocol.Limits {
+	return protocol.Limits{
+		MaxMsgSize:    int64(o.MaxMsgSize),
+		MaxBodySize:   int64(o.MaxBodySize),
+		MaxRdyCount:   o.MaxRdyCount,
+		MaxReqTimeout: o.MaxReqTimeout,
+	}
+}
+
+// identifyLimits are what clients may ask for in IDENTIFY. TLS, compression
+// and sampling are not offered.
+func (o *Options) identifyLimits() protocol.IdentifyLimits {
+	return protocol.IdentifyLimits{
+		HeartbeatInterval:      o.HeartbeatInterval,
+		MaxHeartbeatInterval:   o.MaxHeartbeatInterval,
+		OutputBufferSize:       o.OutputBufferSize,
+		MaxOutputBufferSize:    o.MaxOutputBufferSize,
+		OutputBufferTimeout:    o.OutputBufferTimeout,
+		MinOutputBufferTimeout: o.MinOutputBufferTimeout,
+		MaxOutputBufferTimeout: o.MaxOutputBufferTimeout,
+		MsgTimeout:             o.MsgTimeout,
+		MaxMsgTimeout:          o.MaxMsgTimeout,
+		MaxDeflateLevel:        maxDeflateLevel,
+	}
+}
+
+// maxDeflateLevel is what IDENTIFY and /info report.
+const maxDeflateLevel = 6

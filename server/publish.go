@@ -1,0 +1,90 @@
+package server
+
+import (
+	"errors"
+	"time"
+
+	"qmq/broker"
+	"qmq/diskqueue"
+	"qmq/protocol"
+	"qmq/topic"
+)
+
+// gatherPublish puts a Pub, Mpub or Dpub into the round's batch of its topic.
+func (s *session) gatherPublish(r *round, cmd *protocol.Command, now int64) {
+	index, ok := r.batchOf(cmd.Topic)
+	if !ok {
+		index = r.addBatch(s.topicFor(cmd.Topic))
+	}
+	r.addPublish(cmd, index, now)
+}
+
+// topicFor gets or creates a topic. Clients mostly publish to one, so the last
+// one is remembered; should it have been deleted, Publish says so.
+func (s *session) topicFor(name []byte) (*topic.Topic, error) {
+	if s.lastTopic != nil && s.lastTopic.Name() == string(name) {
+		return s.lastTopic, nil
+	}
+	t, err := s.tcp.broker.Topic(string(name))
+	if err != nil {
+		return nil, err
+	}
+	s.lastTopic = t
+	return t, nil
+}
+
+// publish stores the round's batches, one after the other, and keeps what came
+// of each.
+func (s *session) publish(r *round) {
+	for i := range r.batches {
+		b := &r.batches[i]
+		if b.topic == nil {
+			continue
+		}
+		t, err := publish(s.tcp.broker, b.topic, &b.records)
+		if b.err = err; err != nil {
+			s.lastTopic = nil
+			continue
+		}
+		s.lastTopic = t
+		s.countPublished(t.Name(), b.records.Len())
+	}
+}
+
+// countPublished counts for /stats what the client published.
+func (s *session) countPublished(name string, messages int) {
+	s.mu.Lock()
+	if s.published == nil {
+		s.published = make(map[string]uint64, 1)
+	}
+	s.published[name] += uint64(messages)
+	s.mu.Unlock()
+}
+
+// publish stores records in t or, when t has just been deleted, in the new
+// topic of that name, which it returns.
+func publish(b *broker.Broker, t *topic.Topic, records *diskqueue.Batch) (*topic.Topic, error) {
+	err := t.Publish(records)
+	if !errors.Is(err, topic.ErrExiting) {
+		return t, err
+	}
+	if t, err = b.Topic(t.Name()); err != nil {
+		return nil, err
+	}
+	return t, t.Publish(records)
+}
+
+// publishReason is what a client is told about a refused publish.
+func publishReason(err error) string {
+	if errors.Is(err, topic.ErrExiting) {
+		return topic.ErrExiting.Error()
+	}
+	return err.Error()
+}
+
+// deliverAt is when a message published now (wall clock, ns) with a delay is
+// due, in ms since 1970, rounded up so that it is never early.
+func deliverAt(now int64, delay time.Duration) int64 {
+	const ms = int64(time.Millisecond)
+	return (now + int64(delay) + ms - 1) / ms
+}

@@ -1,0 +1,242 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"qmq/channel"
+	"qmq/protocol"
+	"qmq/topic"
+)
+
+// session is one client's connection.
+//
+// Its reading goroutine parses and carries out commands; its delivering
+// goroutine, which exists only while needed, writes messages; its heartbeat
+// timer writes heartbeats. Whoever finds that the connection has failed calls
+// shut; the reading goroutine then ends by itself.
+type session struct {
+	id    uint64
+	tcp   *TCP
+	conn  net.Conn
+	since time.Time
+	log   *slog.Logger
+
+	in  input  // of the reading goroutine
+	out output // has its own lock
+
+	// Set once by SUB, and read by the delivering goroutine and by shut.
+	consumer  atomic.Pointer[channel.Consumer]
+	channel   *channel.Channel // of the consumer, and
+	topic     *topic.Topic     // its topic; of the reading goroutine
+	leaveOnce sync.Once
+	delivery  delivery
+	// delivering is held from taking messages until they are written.
+	delivering sync.Mutex
+	frameSize  atomic.Int32 // how large the last delivery's buffer was
+
+	state    atomic.Int32 // a protocol.State, written by the reading goroutine
+	stopping atomic.Bool  // the server is closing
+
+	mu        sync.Mutex // guards what follows; never held across I/O
+	client    clientInfo
+	published map[string]uint64 // messages by topic
+	heartbeat *time.Timer
+	interval  time.Duration // of heartbeats; 0 when disabled
+	closed    bool
+
+	// Of the reading goroutine.
+	parser      protocol.Parser
+	readExpires time.Time     // the read deadline that is set on conn
+	patience    time.Duration // how long the client may say nothing; 0 for ever
+	msgTimeout  time.Duration
+	lastTopic   *topic.Topic // the last one published to
+}
+
+// clientInfo is what a client says of itself in IDENTIFY.
+type clientInfo struct {
+	id, hostname, userAgent string
+	zone, region            string
+}
+
+func newSession(t *TCP, id uint64, conn net.Conn) *session {
+	host, _, err := net.SplitHostPort(conn.RemoteAddr().String())
+	if err != nil {
+		host = conn.RemoteAddr().String()
+	}
+	s := &session{
+		id:         id,
+		tcp:        t,
+		conn:       conn,
+		since:      time.Now(),
+		log:        t.o.Logger,
+		client:     clientInfo{id: host, hostname: host},
+		interval:   t.o.HeartbeatInterval,
+		msgTimeout: t.o.MsgTimeout,
+	}
+	s.parser.Limits = t.o.limits()
+	s.patience = 2 * s.interval
+	s.out.conn, s.out.patience = conn, s.interval
+	s.in.init(conn, protocol.MaxLine+4+max(t.o.MaxBodySize, t.o.MaxMsgSize))
+	s.frameSize.Store(readBuffer)
+	return s
+}
+
+// run serves the connection to its end.
+func (s *session) run() {
+	err := s.converse()
+	s.shut()
+	s.in.release()
+	if s.channel != nil {
+		s.topic.ConsumerLeft(s.channel)
+	}
+	s.log.Debug("client left", slog.String("client", s.conn.RemoteAddr().String()), slog.Any("reason", err))
+}
+
+// converse reads and carries out commands until the connection ends, and says
+// why it did.
+func (s *session) converse() error {
+	if err := s.readMagic(); err != nil {
+		return s.endAfter(err)
+	}
+	s.startHeartbeats()
+	for {
+		if err := s.carryOut(); err != nil {
+			return s.endAfter(err)
+		}
+		if err := s.fill(); err != nil {
+			return s.endAfter(s.readError(err))
+		}
+	}
+}
+
+// endAfter sends the error frame of a fatal *protocol.Error and sees to it
+// that the client can read it. Other errors are of the connection itself.
+func (s *session) endAfter(err error) error {
+	var fatal *protocol.Error
+	if !errors.As(err, &fatal) {
+		return err
+	}
+	s.log.Warn("client made a fatal error", slog.String("client", s.conn.RemoteAddr().String()), slog.Any("error", err))
+	s.leave()
+	s.delivering.Lock() // what was taken before is written before
+	s.delivering.Unlock()
+	if frame := protocol.AppendError(nil, fatal); len(frame) > 0 && s.out.write(frame) == nil {
+		s.linger()
+	}
+	return err
+}
+
+// How long a connection stays open after a fatal error for the client to read
+// about it.
+const lingerTime = time.Second
+
+// linger waits for the client to close, and throws away what it still sends:
+// closing a connection with unread bytes in it would reset it, and the client
+// might never see the error.
+func (s *session) linger() {
+	half, ok := s.conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	s.conn.SetReadDeadline(time.Now().Add(lingerTime))
+	if s.stopping.Load() {
+		return
+	}
+	waste := takeBuffer(smallestBuffer)
+	defer waste.give()
+	for {
+		if _, err := s.conn.Read(waste.b); err != nil {
+			return
+		}
+	}
+}
+
+// shut closes the connection and gives the consumer's messages back. It may be
+// called by anyone, any number of times, and does not wait for the session's
+// goroutines.
+func (s *session) shut() {
+	s.mu.Lock()
+	s.closed = true
+	if s.heartbeat != nil {
+		s.heartbeat.Stop()
+	}
+	s.mu.Unlock()
+	s.conn.Close()
+	s.leave()
+}
+
+// leave gives the consumer's messages back.
+func (s *session) leave() {
+	if k := s.consumer.Load(); k != nil {
+		s.leaveOnce.Do(k.Close)
+	}
+}
+
+// interrupt lets the session carry out what it has read, and no more.
+func (s *session) interrupt() {
+	s.stopping.Store(true)
+	s.conn.SetReadDeadline(time.Unix(1, 0))
+}
+
+var errStopping = errors.New("server is closing")
+
+// readMagic waits for the four bytes that say which protocol the client speaks.
+func (s *session) readMagic() error {
+	s.conn.SetReadDeadline(s.since.Add(s.tcp.o.MagicTimeout))
+	for s.in.n < len(protocol.Magic) {
+		if s.stopping.Load() {
+			return errStopping
+		}
+		if err := s.in.fill(); err != nil {
+			return err
+		}
+	}
+	if string(s.in.bytes()[:len(protocol.Magic)]) != protocol.Magic {
+		return protocol.BadProtocol()
+	}
+	s.in.consume(len(protocol.Magic))
+	if s.patience == 0 {
+		s.conn.SetReadDeadline(time.Time{})
+	}
+	return nil
+}
+
+// fill waits for bytes from the client, for two heartbeat intervals at most.
+func (s *session) fill() error {
+	if s.patience > 0 {
+		now := time.Now()
+		if s.readExpires.Sub(now) < s.patience {
+			s.readExpires = now.Add(s.patience + deadlineSlack(s.patience))
+			s.conn.SetReadDeadline(s.readExpires)
+		}
+	}
+	// interrupt sets its flag before the deadline: either the flag is seen
+	// here, or its deadline comes after the one above.
+	if s.stopping.Load() {
+		return errStopping
+	}
+	return s.in.fill()
+}
+
+// readError is what a failed read means: the end of the stream in the middle
+// of a command is an error of the client's.
+func (s *session) readError(err error) error {
+	switch {
+	case s.stopping.Load():
+		return errStopping
+	case errors.Is(err, io.EOF) && s.in.n > 0:
+		if cut := s.parser.Truncated(s.in.bytes()); cut != nil {
+			return cut
+		}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return errors.New("heard nothing from the client for two heartbeat intervals")
+	}
+	return err
+}

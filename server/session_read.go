@@ -1,0 +1,125 @@
+package server
+
+import (
+	"qmq/channel"
+	"qmq/protocol"
+)
+
+// carryOut parses all complete commands that were read and carries them out.
+// Publishes and answers to messages are gathered and done together; the other
+// commands act at their place in the order. All replies go out in one write.
+func (s *session) carryOut() error {
+	in := s.in.bytes()
+	if len(in) == 0 {
+		return nil
+	}
+	r := takeRound()
+	defer r.give()
+	now := s.tcp.broker.Clock().Wall()
+
+	var cmd protocol.Command
+	done := 0
+	for done < len(in) {
+		n, _, fatal := s.parser.Parse(in[done:], &cmd)
+		if fatal == nil && n == 0 {
+			break // the rest of the command has not come yet
+		}
+		done += n
+		var err error = fatal
+		if fatal == nil {
+			err = s.do(r, &cmd, now)
+		}
+		if err != nil {
+			// What came before a mistake is still carried out and answered.
+			if failed := s.finishRound(r); failed != nil {
+				return failed
+			}
+			return err
+		}
+	}
+	if err := s.finishRound(r); err != nil {
+		return err
+	}
+	s.in.consume(done)
+	return nil
+}
+
+// do gathers the command or carries it out. Its error ends the connection.
+func (s *session) do(r *round, cmd *protocol.Command, now int64) error {
+	switch cmd.Kind {
+	case protocol.Pub, protocol.Mpub, protocol.Dpub:
+		s.gatherPublish(r, cmd, now)
+	case protocol.Fin:
+		r.addAnswer(cmd, channel.Finish)
+	case protocol.Req:
+		r.addAnswer(cmd, channel.Requeue)
+	case protocol.Touch:
+		r.addAnswer(cmd, channel.Touch)
+	case protocol.Rdy:
+		r.ready = cmd.Count // only the last one of a round matters
+	case protocol.Nop:
+	default:
+		if err := s.finishRound(r); err != nil {
+			return err
+		}
+		return s.control(cmd)
+	}
+	if r.full() {
+		return s.finishRound(r)
+	}
+	return nil
+}
+
+// control carries out a command that changes the session.
+func (s *session) control(cmd *protocol.Command) error {
+	switch cmd.Kind {
+	case protocol.Identify:
+		return s.identify(cmd.Body)
+	case protocol.Sub:
+		return s.subscribe(string(cmd.Topic), string(cmd.Channel))
+	case protocol.Cls:
+		return s.startClosing()
+	case protocol.Auth:
+		return protocol.AuthDisabled()
+	}
+	return nil
+}
+
+// finishRound does what was gathered and sends the replies. Publishes come
+// first, so that a message answered behind a publish is not finished before
+// the publish is stored. The error is of the connection.
+func (s *session) finishRound(r *round) error {
+	s.publish(r)
+	if len(r.answers) > 0 || r.ready >= 0 {
+		k := s.consumer.Load() // there is one, or the parser would have refused
+		if len(r.answers) > 0 {
+			k.Answer(r.answers)
+		}
+		if r.ready >= 0 {
+			k.SetReady(r.ready)
+		}
+	}
+	r.appendReplies()
+	var err error
+	if len(r.out) > 0 {
+		err = s.out.write(r.out)
+	}
+	r.reset()
+	return err
+}
+
+// setState changes what the client may do, for the parser and for /stats.
+func (s *session) setState(state protocol.State) {
+	s.parser.State = state
+	s.state.Store(int32(state))
+}
+
+// startClosing is CLS: the client gets nothing new, but may still answer what
+// it has.
+func (s *session) startClosing() error {
+	s.consumer.Load().SetReady(0)
+	s.delivering.Lock() // what was taken before is written before CLOSE_WAIT
+	s.delivering.Unlock()
+	s.setState(protocol.StateClosing)
+	return s.out.write([]byte(protocol.CloseWaitFrame))
+}

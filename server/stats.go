@@ -1,0 +1,208 @@
+package server
+
+import (
+	"slices"
+	"strings"
+
+	"qmq/channel"
+	"qmq/topic"
+)
+
+// The answer to /stats. The order of the fields is that of the JSON keys,
+// which readers of the text rely on.
+type (
+	statsAnswer struct {
+		Version   string        `json:"version"`
+		Health    string        `json:"health"`
+		StartTime int64         `json:"start_time"`
+		Topics    []topicStats  `json:"topics"`
+		Memory    *memoryStats  `json:"memory,omitempty"`
+		Producers []clientStats `json:"producers"`
+	}
+
+	topicStats struct {
+		Name         string         `json:"topic_name"`
+		Channels     []channelStats `json:"channels"`
+		Depth        int64          `json:"depth"`
+		BackendDepth int64          `json:"backend_depth"`
+		MessageCount uint64         `json:"message_count"`
+		MessageBytes uint64         `json:"message_bytes"`
+		Paused       bool           `json:"paused"`
+		Latency      latencyStats   `json:"e2e_processing_latency"`
+	}
+
+	channelStats struct {
+		Name          string        `json:"channel_name"`
+		Depth         int64         `json:"depth"`
+		BackendDepth  int64         `json:"backend_depth"`
+		InFlightCount int           `json:"in_flight_count"`
+		DeferredCount int           `json:"deferred_count"`
+		MessageCount  uint64        `json:"message_count"`
+		RequeueCount  uint64        `json:"requeue_count"`
+		TimeoutCount  uint64        `json:"timeout_count"`
+		ClientCount   int           `json:"client_count"`
+		Clients       []clientStats `json:"clients"`
+		Paused        bool          `json:"paused"`
+		Latency       latencyStats  `json:"e2e_processing_latency"`
+	}
+
+	clientStats struct {
+		ClientID        string     `json:"client_id"`
+		Hostname        string     `json:"hostname"`
+		Version         string     `json:"version"`
+		RemoteAddress   string     `json:"remote_address"`
+		State           int32      `json:"state"`
+		ReadyCount      int64      `json:"ready_count"`
+		InFlightCount   int64      `json:"in_flight_count"`
+		MessageCount    uint64     `json:"message_count"`
+		FinishCount     uint64     `json:"finish_count"`
+		RequeueCount    uint64     `json:"requeue_count"`
+		ConnectTime     int64      `json:"connect_ts"`
+		SampleRate      int32      `json:"sample_rate"`
+		Deflate         bool       `json:"deflate"`
+		Snappy          bool       `json:"snappy"`
+		UserAgent       string     `json:"user_agent"`
+		TopologyZone    string     `json:"topology_zone"`
+		TopologyRegion  string     `json:"topology_region"`
+		PubCounts       []pubCount `json:"pub_counts,omitempty"`
+		TLS             bool       `json:"tls"`
+		TLSCipherSuite  string     `json:"tls_cipher_suite"`
+		TLSVersion      string     `json:"tls_version"`
+		TLSProtocol     string     `json:"tls_negotiated_protocol"`
+		TLSProtocolBoth bool       `json:"tls_negotiated_protocol_is_mutual"`
+	}
+
+	pubCount struct {
+		Topic string `json:"topic"`
+		Count uint64 `json:"count"`
+	}
+
+	// latencyStats stands for the latency figures, which are not kept.
+	latencyStats struct {
+		Count       int       `json:"count"`
+		Percentiles []float64 `json:"percentiles"`
+	}
+)
+
+// statsFilter is what a caller of /stats wants to see.
+type statsFilter struct {
+	topic, channel string // empty for all
+	clients        bool
+}
+
+// topicStats gathers the figures of the topics that pass the filter: nil when
+// it names an unknown topic. Topics without the wanted channel are left out.
+func (h *HTTP) topicStats(f statsFilter) []topicStats {
+	topics := h.broker.Topics()
+	if f.topic != "" {
+		t, ok := h.broker.Existing(f.topic)
+		if !ok {
+			return nil
+		}
+		topics = []*topic.Topic{t}
+	}
+	stats := make([]topicStats, 0, len(topics))
+	for _, t := range topics {
+		channels := t.Channels()
+		if f.channel != "" {
+			c, ok := t.ExistingChannel(f.channel)
+			if !ok {
+				continue
+			}
+			channels = []*channel.Channel{c}
+		}
+		stats = append(stats, h.statsOfTopic(t, channels, f.clients))
+	}
+	return stats
+}
+
+func (h *HTTP) statsOfTopic(t *topic.Topic, channels []*channel.Channel, clients bool) topicStats {
+	s := t.Stats()
+	stats := topicStats{
+		Name:         t.Name(),
+		Channels:     make([]channelStats, 0, len(channels)),
+		Depth:        s.Depth,
+		BackendDepth: s.BackendDepth,
+		MessageCount: s.MessageCount,
+		MessageBytes: s.MessageBytes,
+		Paused:       s.Paused,
+	}
+	for _, c := range channels {
+		stats.Channels = append(stats.Channels, h.statsOfChannel(t, c, clients))
+	}
+	return stats
+}
+
+func (h *HTTP) statsOfChannel(t *topic.Topic, c *channel.Channel, clients bool) channelStats {
+	s := c.Stats()
+	stats := channelStats{
+		Name:          c.Name(),
+		Depth:         s.Depth,
+		BackendDepth:  t.BackendDepth(c),
+		InFlightCount: s.InFlight,
+		DeferredCount: s.Deferred,
+		MessageCount:  s.MessageCount,
+		RequeueCount:  s.RequeueCount,
+		TimeoutCount:  s.TimeoutCount,
+		ClientCount:   len(s.Consumers),
+		Paused:        s.Paused,
+	}
+	if clients {
+		stats.Clients = make([]clientStats, 0, len(s.Consumers))
+		for _, k := range s.Consumers {
+			if session := h.tcp.session(k.ID); session != nil {
+				stats.Clients = append(stats.Clients, session.consumerStats(k))
+			}
+		}
+	}
+	return stats
+}
+
+// producerStats are the connections that have published, to the filtered
+// topic if there is one; nil when there is none.
+func (h *HTTP) producerStats(f statsFilter) []clientStats {
+	var producers []clientStats
+	for _, s := range h.tcp.all() {
+		stats := s.clientStats()
+		if f.topic != "" {
+			stats.PubCounts = slices.DeleteFunc(stats.PubCounts, func(p pubCount) bool { return p.Topic != f.topic })
+		}
+		if len(stats.PubCounts) > 0 {
+			producers = append(producers, stats)
+		}
+	}
+	return producers
+}
+
+// consumerStats is what /stats shows of a session that consumes.
+func (s *session) consumerStats(k channel.ConsumerStats) clientStats {
+	stats := s.clientStats()
+	stats.ReadyCount = k.Ready
+	stats.InFlightCount = int64(k.InFlight)
+	stats.MessageCount = k.MessageCount
+	stats.FinishCount = k.FinishCount
+	stats.RequeueCount = k.RequeueCount
+	return stats
+}
+
+// clientStats is what /stats shows of any session.
+func (s *session) clientStats() clientStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stats := clientStats{
+		ClientID:       s.client.id,
+		Hostname:       s.client.hostname,
+		Version:        "V2",
+		RemoteAddress:  s.conn.RemoteAddr().String(),
+		State:          s.state.Load(),
+		ConnectTime:    s.since.Unix(),
+		UserAgent:      s.client.userAgent,
+		TopologyZone:   s.client.zone,
+		TopologyRegion: s.client.region,
+	}
+	for topic, count := range s.published {
+		stats.PubCounts = append(stats.PubCounts, pubCount{Topic: topic, Count: count})
+	}
+	slices.SortFunc(stats.PubCounts, func(a, b pubCount) int { return strings.Compare(a.Topic, b.Topic) })
+	return stats
+}

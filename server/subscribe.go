@@ -1,0 +1,81 @@
+package server
+
+import (
+	"errors"
+	"time"
+
+	"qmq/channel"
+	"qmq/protocol"
+	"qmq/topic"
+)
+
+// resubscribeAfter is how long a SUB that met a channel on its way out waits
+// before it tries once more.
+const resubscribeAfter = 100 * time.Millisecond
+
+// subscribe makes the session a consumer of a channel. The OK is sent before
+// anything else happens, so that no message can come before it.
+func (s *session) subscribe(topicName, channelName string) error {
+	k, err := s.findConsumer(topicName, channelName)
+	if isExiting(err) {
+		if waitFor(s.tcp.stop, resubscribeAfter) {
+			return errStopping
+		}
+		k, err = s.findConsumer(topicName, channelName)
+	}
+	if err != nil {
+		return s.subscribeError(err, topicName, channelName)
+	}
+	s.consumer.Store(k)
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		s.leave() // shut may not have seen the consumer
+	}
+	s.setState(protocol.StateSubscribed)
+	err = s.out.write([]byte(protocol.OKFrame))
+	s.wake() // the first Take parks the consumer: only then it is woken
+	return err
+}
+
+// findConsumer gets or creates the topic and the channel, and joins it.
+func (s *session) findConsumer(topicName, channelName string) (*channel.Consumer, error) {
+	t, err := s.tcp.broker.Topic(topicName)
+	if err != nil {
+		return nil, err
+	}
+	c, err := t.Channel(channelName)
+	if err != nil {
+		return nil, err
+	}
+	k, err := c.Subscribe(channel.ConsumerOptions{
+		ID:         s.id,
+		MsgTimeout: s.msgTimeout,
+		Wake:       s.wake,
+		Closed:     s.shut,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.topic, s.channel = t, c
+	return k, nil
+}
+
+// subscribeError is what the client is told when it cannot be a consumer.
+func (s *session) subscribeError(err error, topicName, channelName string) error {
+	switch {
+	case errors.Is(err, channel.ErrTooManyConsumers):
+		return protocol.TooManyConsumers(topicName, channelName, s.tcp.o.MaxChannelConsumers)
+	case !isExiting(err):
+		return protocol.SubFailed(err.Error())
+	case protocol.IsEphemeral(topicName) || protocol.IsEphemeral(channelName):
+		return protocol.SubFailed("to deleted topic/channel")
+	}
+	return protocol.SubFailed(topic.ErrExiting.Error())
+}
+
+// isExiting tells whether a topic or channel is being deleted.
+func isExiting(err error) bool {
+	return errors.Is(err, channel.ErrExiting) || errors.Is(err, topic.ErrExiting)
+}

@@ -1,0 +1,85 @@
+package crash
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Flags of the long run, given after -args.
+var (
+	kills      = flag.Int("kills", 3, "how often the daemon is killed under load")
+	messages   = flag.Int("messages", 400_000, "how many messages are published in all")
+	seed       = flag.Uint64("seed", 0, "of the random choices; 0 takes a new one (timing stays random)")
+	daemonPath = flag.String("daemon", "", "`path` of a daemon to test instead of building cmd/qd")
+	race       = flag.Bool("race-daemon", false, "build the daemon with the race detector")
+)
+
+// workDir holds the binaries of this test run.
+var workDir string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(inWorkDir(m.Run))
+}
+
+func inWorkDir(f func() int) int {
+	dir, err := os.MkdirTemp("", "crash")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	workDir = dir
+	return f()
+}
+
+// goBuild builds cmd/qd under a name, with more arguments for go build.
+func goBuild(name string, args ...string) (string, error) {
+	bin := filepath.Join(workDir, name)
+	args = append([]string{"build", "-o", bin}, args...)
+	if *race {
+		args = append(args, "-race")
+	}
+	cmd := exec.Command("go", append(args, "qmq/cmd/qd")...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go %v: %w\n%s", cmd.Args, err, out)
+	}
+	return bin, nil
+}
+
+var buildOnce = sync.OnceValues(func() (string, error) {
+	if *daemonPath != "" {
+		return *daemonPath, nil
+	}
+	return goBuild("qd")
+})
+
+// goodDaemon is the daemon as it stands in the tree.
+func goodDaemon(t testing.TB) string {
+	t.Helper()
+	bin, err := buildOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bin
+}
+
+// chosenSeed is logged, so that the choices of a run can be repeated.
+func chosenSeed(t testing.TB) uint64 {
+	s := *seed
+	if s == 0 {
+		s = uint64(time.Now().UnixNano())
+	}
+	t.Logf("seed %d", s)
+	return s
+}
+
+func TestNothingAcknowledgedIsLostWhenTheDaemonIsKilled(t *testing.T) {
+	runLoad(t, goodDaemon(t), wholeLoad(*messages, *kills, chosenSeed(t))).require(t)
+}

@@ -1,0 +1,442 @@
+package crash
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// startLimit bounds a start, recovery included; exitLimit a clean exit.
+const (
+	startLimit = 60 * time.Second
+	exitLimit  = 30 * time.Second
+)
+
+// run is one life of the daemon.
+type run struct {
+	number    int
+	tcp, http string
+	cmd       *exec.Cmd
+	dead      chan struct{} // closed when the process is gone
+	exit      error         // of Wait; read it after dead
+
+	up      bool // answers /ping; guarded by daemon.mu
+	leaving bool // told to end; guarded by daemon.mu
+}
+
+// daemon is a qd that is started again and again on one data directory. Its
+// methods may be called concurrently, but only one goroutine starts and ends
+// runs.
+type daemon struct {
+	bin, data string
+	flags     []string
+	env       []string
+	onStart   func(run int) // called when a run was launched
+	onEnd     func(run int) // called just before a run is told to end
+
+	logPath string
+	logFile *os.File
+	client  *http.Client
+
+	mu      sync.Mutex
+	last    *run
+	changes *notifier // of last and its up
+}
+
+func newDaemon(t testing.TB, bin string, flags ...string) *daemon {
+	t.Helper()
+	dir := t.TempDir()
+	d := &daemon{
+		bin:     bin,
+		data:    filepath.Join(dir, "data"),
+		flags:   flags,
+		logPath: filepath.Join(dir, "log"),
+		client:  &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}},
+		changes: newNotifier(),
+	}
+	if err := os.Mkdir(d.data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(d.logPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.logFile = f
+	t.Cleanup(func() {
+		d.kill()
+		f.Close()
+	})
+	return d
+}
+
+// freeAddress is a loopback address that nobody listens on just now.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// launch starts the process and does not wait for it. Every run has addresses
+// of its own, because another process may take a port while nobody listens.
+func (d *daemon) launch() (*run, error) {
+	tcp, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	web, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	args := append([]string{"-data-path=" + d.data, "-tcp-address=" + tcp, "-http-address=" + web}, d.flags...)
+	r := &run{tcp: tcp, http: web, cmd: exec.Command(d.bin, args...), dead: make(chan struct{})}
+	r.cmd.Stdout, r.cmd.Stderr = d.logFile, d.logFile
+	r.cmd.Env = append(os.Environ(), d.env...)
+	if err := r.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		r.exit = r.cmd.Wait()
+		close(r.dead)
+	}()
+	d.mu.Lock()
+	if d.last != nil {
+		r.number = d.last.number + 1
+	}
+	d.last = r
+	d.mu.Unlock()
+	d.changes.notify()
+	if d.onStart != nil {
+		d.onStart(r.number)
+	}
+	return r, nil
+}
+
+// start launches the daemon and waits until it answers /ping.
+func (d *daemon) start(ctx context.Context) error {
+	const tries = 5
+	for try := 1; ; try++ {
+		r, err := d.launch()
+		if err != nil {
+			return err
+		}
+		err = d.awaitPing(ctx, r)
+		if err == nil {
+			d.mu.Lock()
+			r.up = true
+			d.mu.Unlock()
+			d.changes.notify()
+			return nil
+		}
+		d.kill()
+		if try == tries || !strings.Contains(d.logTail(5), "address already in use") {
+			return fmt.Errorf("start %d: %w\n%s", r.number, err, d.logTail(40))
+		}
+	}
+}
+
+func (d *daemon) awaitPing(ctx context.Context, r *run) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if body, err := d.request(ctx, r, "GET", "/ping", nil); err == nil && string(body) == "OK" {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-r.dead:
+			return fmt.Errorf("the daemon ended by itself: %v", r.exit)
+		case <-ctx.Done():
+			return fmt.Errorf("no answer to /ping: %w", ctx.Err())
+		}
+	}
+}
+
+// awaitUp waits for a run that takes connections.
+func (d *daemon) awaitUp(ctx context.Context) (*run, error) {
+	for {
+		changed := d.changes.wait()
+		d.mu.Lock()
+		r := d.last
+		up := r != nil && r.up && !r.leaving
+		d.mu.Unlock()
+		if up {
+			return r, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// died returns why the daemon ended without being told to, or nil.
+func (d *daemon) died() error {
+	d.mu.Lock()
+	r := d.last
+	leaving := r == nil || r.leaving
+	d.mu.Unlock()
+	if leaving {
+		return nil
+	}
+	select {
+	case <-r.dead:
+		return fmt.Errorf("the daemon ended by itself: %v\n%s", r.exit, d.logTail(60))
+	default:
+		return nil
+	}
+}
+
+// end marks the last run as leaving; it is nil when there is none to end.
+func (d *daemon) end() *run {
+	d.mu.Lock()
+	r := d.last
+	if r == nil || r.leaving {
+		d.mu.Unlock()
+		return nil
+	}
+	r.leaving = true
+	d.mu.Unlock()
+	if d.onEnd != nil {
+		d.onEnd(r.number)
+	}
+	return r
+}
+
+// kill ends the daemon with SIGKILL and waits until it is gone. It does nothing
+// when none is running.
+func (d *daemon) kill() {
+	if r := d.end(); r != nil {
+		r.cmd.Process.Kill()
+		<-r.dead
+	}
+}
+
+// terminate ends the daemon with SIGTERM and expects a clean exit.
+func (d *daemon) terminate() error {
+	r := d.end()
+	if r == nil {
+		return errors.New("no daemon is running")
+	}
+	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	limit := time.NewTimer(exitLimit)
+	defer limit.Stop()
+	select {
+	case <-r.dead:
+		if r.exit != nil {
+			return fmt.Errorf("exit after SIGTERM: %w\n%s", r.exit, d.logTail(40))
+		}
+		return nil
+	case <-limit.C:
+		r.cmd.Process.Kill()
+		<-r.dead
+		return fmt.Errorf("no exit within %v of SIGTERM\n%s", exitLimit, d.logTail(40))
+	}
+}
+
+// logTail is the end of what the daemon has logged.
+func (d *daemon) logTail(lines int) string {
+	b, err := os.ReadFile(d.logPath)
+	if err != nil {
+		return err.Error()
+	}
+	all := strings.Split(strings.TrimRight(string(b), "\n"), "\n")
+	if len(all) > lines {
+		all = all[len(all)-lines:]
+	}
+	return strings.Join(all, "\n")
+}
+
+// logHas finds the lines that hold one of the words.
+func (d *daemon) logHas(words ...string) (found []string) {
+	b, err := os.ReadFile(d.logPath)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for line := range strings.Lines(string(b)) {
+		for _, w := range words {
+			if strings.Contains(line, w) {
+				found = append(found, strings.TrimSpace(line))
+				break
+			}
+		}
+	}
+	return found
+}
+
+// statusError is an HTTP answer other than 200.
+type statusError struct {
+	status int
+	body   string
+}
+
+func (e *statusError) Error() string { return fmt.Sprintf("status %d: %s", e.status, e.body) }
+
+func isStatus(err error, status int) bool {
+	var s *statusError
+	return errors.As(err, &s) && s.status == status
+}
+
+func (d *daemon) request(ctx context.Context, r *run, method, pathAndQuery string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+r.http+pathAndQuery, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	resp, err := d.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, &statusError{resp.StatusCode, string(b)}
+	}
+	return b, nil
+}
+
+// operate sends a topology command until the daemon answers, over as many runs
+// as that takes. An answer of absent counts as success.
+func (d *daemon) operate(ctx context.Context, path, topic, channel string, absent bool) error {
+	q := "?topic=" + url.QueryEscape(topic)
+	if channel != "" {
+		q += "&channel=" + url.QueryEscape(channel)
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		r, err := d.awaitUp(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = d.request(ctx, r, "POST", path+q, nil)
+		var answered *statusError
+		switch {
+		case err == nil, absent && isStatus(err, http.StatusNotFound):
+			return nil
+		case errors.As(err, &answered):
+			return fmt.Errorf("%s%s: %w", path, q, err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// topicStats and channelStats are what /stats says.
+type topicStats struct {
+	Name     string         `json:"topic_name"`
+	Depth    int64          `json:"depth"`
+	Channels []channelStats `json:"channels"`
+}
+
+type channelStats struct {
+	Name     string `json:"channel_name"`
+	Depth    int64  `json:"depth"`
+	InFlight int64  `json:"in_flight_count"`
+	Deferred int64  `json:"deferred_count"`
+	Clients  int64  `json:"client_count"`
+}
+
+func (c channelStats) String() string {
+	return fmt.Sprintf("%s depth %d, in flight %d, deferred %d, consumers %d", c.Name, c.Depth, c.InFlight, c.Deferred, c.Clients)
+}
+
+func (d *daemon) stats(ctx context.Context) ([]topicStats, error) {
+	r, err := d.awaitUp(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b, err := d.request(ctx, r, "GET", "/stats?format=json&include_clients=false&include_mem=false", nil)
+	if err != nil {
+		return nil, err
+	}
+	var s struct {
+		Topics []topicStats `json:"topics"`
+	}
+	if err := json.Unmarshal(b, &s); err != nil {
+		return nil, fmt.Errorf("/stats: %w", err)
+	}
+	return s.Topics, nil
+}
+
+// busy lists what is not empty.
+func busy(topics []topicStats) (list []string) {
+	for _, t := range topics {
+		if t.Depth != 0 {
+			list = append(list, fmt.Sprintf("topic %s depth %d", t.Name, t.Depth))
+		}
+		for _, c := range t.Channels {
+			if c.Depth != 0 || c.InFlight != 0 || c.Deferred != 0 {
+				list = append(list, fmt.Sprintf("channel %s/%v", t.Name, c))
+			}
+		}
+	}
+	return list
+}
+
+// awaitQuiet waits until nothing waits, is in flight or is deferred anywhere,
+// three looks in a row. It returns what is left when limit has passed.
+func (d *daemon) awaitQuiet(ctx context.Context, limit time.Duration) (left []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for quiet := 0; quiet < 3; {
+		topics, err := d.stats(ctx)
+		switch {
+		case err == nil:
+			if left = busy(topics); len(left) == 0 {
+				quiet++
+			} else {
+				quiet = 0
+			}
+		case ctx.Err() == nil:
+			return nil, err
+		}
+		if err := d.died(); err != nil {
+			return nil, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return append(left, "limit: "+limit.String()), nil
+		}
+	}
+	return nil, nil
+}
+
+// wait passes d, or less when ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,256 @@
+package crash
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+)
+
+// answerLimit is how long a publisher waits for an answer before it takes the
+// daemon for stuck.
+const answerLimit = 30 * time.Second
+
+// Sizes of what a publisher sends in one go.
+const (
+	pubWindow   = 256 // pipelined PUBs
+	deferWindow = 32  // pipelined DPUBs
+	multiBatch  = 200 // messages of an MPUB
+	pipeline    = 3   // windows not yet answered
+)
+
+// maxDelay bounds the delay of a deferred publish.
+const maxDelay = 1500 * time.Millisecond
+
+// publisher sends the messages of one stream, each once: what is not answered
+// is never sent again, so that every number appears at most once.
+type publisher struct {
+	l    *ledger
+	d    *daemon
+	s    *stream
+	kind kind
+	goal *goal
+	rng  *rand.Rand
+	load *payloads
+}
+
+func newPublisher(l *ledger, d *daemon, s *stream, k kind, g *goal, seed uint64) *publisher {
+	rng := rand.New(rand.NewPCG(seed, uint64(s.id)))
+	return &publisher{l: l, d: d, s: s, kind: k, goal: g, rng: rng, load: newPayloads(rng)}
+}
+
+// publish sends until the whole quota is used or ctx ends.
+func (p *publisher) publish(ctx context.Context) {
+	for p.s.next.Load() < uint32(len(p.s.status)) {
+		if err := p.goal.await(ctx, p.s); err != nil {
+			return
+		}
+		r, err := p.d.awaitUp(ctx)
+		if err != nil {
+			return
+		}
+		if p.kind == kindHTTP {
+			err = p.overHTTP(ctx, r)
+		} else {
+			err = p.overTCP(ctx, r)
+		}
+		// Without a connection no answer can come any more.
+		p.s.settle(p.s.next.Load())
+		if err != nil {
+			p.l.disconnected(ctx, "publisher", r, p.d, err)
+			wait(ctx, 5*time.Millisecond)
+		}
+	}
+}
+
+// room is how many messages may be sent now.
+func (p *publisher) room() int {
+	return int(p.goal.of(p.s)) - int(p.s.next.Load())
+}
+
+// overTCP sends windows over one connection, a few ahead of their answers,
+// until the goal is reached.
+func (p *publisher) overTCP(ctx context.Context, r *run) error {
+	w, err := dialWire(ctx, r.tcp)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	defer context.AfterFunc(ctx, w.close)()
+	var open []int // windows without all answers, by index
+	for {
+		if room := p.room(); room > 0 && len(open) < pipeline {
+			open = append(open, p.send(w, min(room, p.windowSize()), r.number))
+			if err := w.flush(time.Now().Add(answerLimit)); err != nil {
+				return err
+			}
+			continue
+		}
+		if len(open) == 0 {
+			return nil
+		}
+		if err := p.collect(w, open[0]); err != nil {
+			return err
+		}
+		open = open[1:]
+		if p.kind == kindDeferred {
+			wait(ctx, time.Duration(p.rng.IntN(3))*time.Millisecond)
+		}
+	}
+}
+
+func (p *publisher) windowSize() int {
+	switch p.kind {
+	case kindMulti:
+		return multiBatch
+	case kindDeferred:
+		return deferWindow
+	}
+	return 1 + p.rng.IntN(pubWindow)
+}
+
+// send encodes a window of n messages and returns its index.
+func (p *publisher) send(w *wire, n, run int) int {
+	first := p.s.take(n, p.l.now(), run)
+	switch p.kind {
+	case kindMulti:
+		w.out = fmt.Appendf(w.out, "MPUB %s\n", p.s.topic.name)
+		at := len(w.out)
+		w.sized(0)
+		w.out = p.appendBatch(w.out, kindMulti, first, n)
+		binary.BigEndian.PutUint32(w.out[at:], uint32(len(w.out)-at-4))
+	case kindDeferred:
+		for i := range n {
+			delay := p.delay()
+			due := time.Now().Add(delay).UnixNano()
+			w.out = fmt.Appendf(w.out, "DPUB %s %d\n", p.s.topic.name, delay.Milliseconds())
+			p.appendSized(w, content{p.s.id, first + uint32(i), kindDeferred, due})
+		}
+	default:
+		for i := range n {
+			w.out = append(w.out, "PUB "...)
+			w.out = append(w.out, p.s.topic.name...)
+			w.out = append(w.out, '\n')
+			p.appendSized(w, content{p.s.id, first + uint32(i), kindPub, 0})
+		}
+	}
+	return len(p.s.windows) - 1
+}
+
+// delay is mostly short, so that many messages become due while others come.
+func (p *publisher) delay() time.Duration {
+	return time.Duration(1+p.rng.Int64N(maxDelay.Milliseconds())) * time.Millisecond
+}
+
+func (p *publisher) appendSized(w *wire, c content) {
+	payload := p.load.next(c.kind)
+	w.sized(bodySize(c.kind, len(payload)))
+	w.out = appendBody(w.out, c, payload)
+}
+
+// appendBatch appends count and messages as MPUB and binary /mpub want them,
+// and marks the numbers as one batch.
+func (p *publisher) appendBatch(dst []byte, k kind, first uint32, n int) []byte {
+	dst = binary.BigEndian.AppendUint32(dst, uint32(n))
+	for i := range n {
+		payload := p.load.next(k)
+		dst = binary.BigEndian.AppendUint32(dst, uint32(bodySize(k, len(payload))))
+		dst = appendBody(dst, content{p.s.id, first + uint32(i), k, 0}, payload)
+	}
+	p.markBatch(first, n)
+	return dst
+}
+
+func (p *publisher) markBatch(first uint32, n int) {
+	for i := range n {
+		p.s.status[int(first)+i] |= statusBatch
+	}
+	p.s.status[first] |= statusBatchFirst
+}
+
+// collect reads the answers of a window.
+func (p *publisher) collect(w *wire, index int) error {
+	win := &p.s.windows[index]
+	deadline := time.Now().Add(answerLimit)
+	answers, each := win.count, uint32(1)
+	if p.kind == kindMulti {
+		answers, each = 1, win.count
+	}
+	for i := range answers {
+		frame, data, err := w.next(deadline)
+		if err != nil {
+			return err
+		}
+		status := byte(statusOK)
+		if frame != frameResponse || string(data) != "OK" {
+			status = statusRefused
+			p.l.refused("publish", string(data))
+		}
+		p.s.mark(win.first+i*each, each, status)
+	}
+	win.answered = p.l.now()
+	return nil
+}
+
+// mark notes the answer to n messages.
+func (s *stream) mark(first, n uint32, status byte) {
+	for i := first; i < first+n; i++ {
+		s.status[i] |= status
+	}
+	s.settle(first + n)
+}
+
+// disconnected judges the end of a connection that its client did not want.
+// Kills explain nearly all; a daemon that lives and does not answer is a fault.
+func (l *ledger) disconnected(ctx context.Context, who string, r *run, d *daemon, err error) {
+	var timeout interface{ Timeout() bool }
+	if ctx.Err() == nil && errors.As(err, &timeout) && timeout.Timeout() && d.serving(r) {
+		l.blame(faultStuck, "%s in run %d: %v", who, r.number, err)
+	}
+}
+
+// serving reports whether r is the run that clients are to use.
+func (d *daemon) serving(r *run) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.last == r && r.up && !r.leaving
+}
+
+// goal says how far the streams may go: a run with kills lets them go on in
+// equal steps, so that every life of the daemon has something to lose.
+type goal struct {
+	steps   int
+	step    atomic.Int64
+	changes *notifier
+}
+
+func newGoal(steps int) *goal { return &goal{steps: steps, changes: newNotifier()} }
+
+// advance allows one more step.
+func (g *goal) advance() {
+	g.step.Add(1)
+	g.changes.notify()
+}
+
+// of is the bound of the numbers that a stream may send now.
+func (g *goal) of(s *stream) uint32 {
+	return uint32(len(s.status) * min(int(g.step.Load()), g.steps) / g.steps)
+}
+
+// await returns when the stream may send.
+func (g *goal) await(ctx context.Context, s *stream) error {
+	for {
+		changed := g.changes.wait()
+		if s.next.Load() < g.of(s) {
+			return ctx.Err()
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

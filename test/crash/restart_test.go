@@ -1,0 +1,282 @@
+package crash
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+// What the restart tests publish.
+const (
+	restartPlain    = 1000
+	restartDeferred = 50
+	// firstDue leaves time for everything up to the restart.
+	firstDue = 6 * time.Second
+	// lateLimit is for a consumer that waits, on a busy machine.
+	lateLimit = time.Second
+)
+
+// restartCase is a topic with two channels, of which one has been worked on.
+type restartCase struct {
+	t   *testing.T
+	ctx context.Context
+	d   *daemon
+
+	due       map[string]int64        // of deferred publishes, by body, ns wall
+	requeued  map[string]int64        // of channel a's REQs, by body
+	attempts  map[string]uint16       // channel a: how often it was delivered
+	finished  map[string]bool         // channel a
+	remaining map[string]channelStats // what /stats must say
+}
+
+func TestCleanRestartKeepsDepthDeferralAndAttempts(t *testing.T) {
+	r := newRestartCase(t)
+	r.prepare()
+	if err := r.d.terminate(); err != nil {
+		t.Fatal(err)
+	}
+	r.resume()
+}
+
+func TestKilledDaemonKeepsDepthDeferralAndAttempts(t *testing.T) {
+	r := newRestartCase(t)
+	r.prepare()
+	wait(r.ctx, sure)
+	r.d.kill()
+	r.resume()
+}
+
+func newRestartCase(t *testing.T) *restartCase {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	r := &restartCase{
+		t: t, ctx: ctx, d: newDaemon(t, goodDaemon(t), daemonFlags...),
+		due: map[string]int64{}, requeued: map[string]int64{}, attempts: map[string]uint16{}, finished: map[string]bool{},
+	}
+	r.must(r.d.start(ctx))
+	return r
+}
+
+func (r *restartCase) must(err error) {
+	r.t.Helper()
+	if err != nil {
+		r.t.Fatalf("%v\n%s", err, r.d.logTail(30))
+	}
+}
+
+func (r *restartCase) deadline() time.Time { return time.Now().Add(15 * time.Second) }
+
+// prepare publishes and works on channel a: some messages are finished, some
+// requeued for later, some given back, some twice.
+func (r *restartCase) prepare() {
+	r.must(r.d.operate(r.ctx, "/topic/create", "t", "", false))
+	for _, c := range []string{"a", "b"} {
+		r.must(r.d.operate(r.ctx, "/channel/create", "t", c, false))
+	}
+	r.publish()
+	r.work(100, 60, 20)
+	r.work(30, 0, 0)
+	done, later := int64(len(r.finished)), int64(len(r.requeued))
+	r.remaining = map[string]channelStats{
+		"a": {Name: "a", Depth: restartPlain - done - later, Deferred: restartDeferred + later},
+		"b": {Name: "b", Depth: restartPlain, Deferred: restartDeferred},
+	}
+	r.awaitStats()
+}
+
+func (r *restartCase) dial() *wire {
+	run, err := r.d.awaitUp(r.ctx)
+	r.must(err)
+	w, err := dialWire(r.ctx, run.tcp)
+	r.must(err)
+	r.t.Cleanup(w.close)
+	return w
+}
+
+func (r *restartCase) publish() {
+	w := r.dial()
+	defer w.close()
+	for first := 0; first < restartPlain; first += 200 {
+		w.out = append(w.out, "MPUB t\n"...)
+		at := len(w.out)
+		w.sized(0)
+		w.sized(200)
+		for i := range 200 {
+			body := fmt.Sprintf("plain %d", first+i)
+			w.sized(len(body))
+			w.out = append(w.out, body...)
+		}
+		binary.BigEndian.PutUint32(w.out[at:], uint32(len(w.out)-at-4))
+		r.expectOK(w)
+	}
+	for i := range restartDeferred {
+		body := fmt.Sprintf("deferred %d", i)
+		delay := firstDue + time.Duration(i)*20*time.Millisecond
+		r.due[body] = time.Now().Add(delay).UnixNano()
+		w.out = fmt.Appendf(w.out, "DPUB t %d\n", delay.Milliseconds())
+		w.sized(len(body))
+		w.out = append(w.out, body...)
+		r.expectOK(w)
+	}
+}
+
+func (r *restartCase) expectOK(w *wire) {
+	r.t.Helper()
+	answer, err := w.command(r.deadline())
+	r.must(err)
+	if answer != "OK" {
+		r.t.Fatalf("answer %q, want OK", answer)
+	}
+}
+
+// work takes n messages of channel a, finishes some, requeues some for later,
+// and leaves the rest by going away.
+func (r *restartCase) work(n, finish, requeue int) {
+	w := r.dial()
+	defer w.close()
+	r.must(w.subscribe("t", "a", r.deadline()))
+	w.ready(n)
+	r.must(w.flush(r.deadline()))
+	for i := range n {
+		id, attempts, body := r.message(w)
+		r.attempts[body]++
+		if attempts != r.attempts[body] {
+			r.t.Errorf("before the restart: %q has attempts %d, want %d", body, attempts, r.attempts[body])
+		}
+		if i == 0 { // no more than n in all
+			w.ready(0)
+		}
+		switch {
+		case i < finish:
+			r.finished[body] = true
+			w.answer("FIN", &id)
+		case i < finish+requeue:
+			delay := firstDue + time.Duration(i)*10*time.Millisecond
+			r.requeued[body] = time.Now().Add(delay).UnixNano()
+			w.requeue(&id, delay)
+		}
+	}
+	w.answer("FIN", (*messageID)([]byte(probeID)))
+	if _, err := w.command(r.deadline()); err == nil {
+		r.t.Error("FIN of an unknown message was not refused")
+	}
+}
+
+// message reads the next delivery.
+func (r *restartCase) message(w *wire) (id messageID, attempts uint16, body string) {
+	r.t.Helper()
+	frame, data, err := w.next(r.deadline())
+	r.must(err)
+	if frame != frameMessage || len(data) <= messageHead {
+		r.t.Fatalf("frame of type %d %q, want a message", frame, data)
+	}
+	return messageID(data[10:26]), binary.BigEndian.Uint16(data[8:]), string(data[messageHead:])
+}
+
+// awaitStats waits until /stats says what it must say.
+func (r *restartCase) awaitStats() {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.ctx, 3*time.Second)
+	defer cancel()
+	pulse := time.NewTicker(20 * time.Millisecond)
+	defer pulse.Stop()
+	for {
+		wrong := r.wrongStats()
+		if wrong == "" {
+			return
+		}
+		select {
+		case <-pulse.C:
+		case <-ctx.Done():
+			r.t.Fatalf("before the restart: %s", wrong)
+		}
+	}
+}
+
+// wrongStats says what differs from what must remain, or nothing.
+func (r *restartCase) wrongStats() string {
+	topics, err := r.d.stats(r.ctx)
+	r.must(err)
+	if len(topics) != 1 || topics[0].Name != "t" || topics[0].Depth != 0 || len(topics[0].Channels) != len(r.remaining) {
+		return fmt.Sprintf("topics are %+v, want t with channels a and b", topics)
+	}
+	for _, c := range topics[0].Channels {
+		if want := r.remaining[c.Name]; c != want {
+			return fmt.Sprintf("channel %v, want %v", c, want)
+		}
+	}
+	return ""
+}
+
+// resume starts the daemon again and compares everything.
+func (r *restartCase) resume() {
+	r.must(r.d.start(r.ctx))
+	if wrong := r.wrongStats(); wrong != "" {
+		r.t.Errorf("after the restart: %s", wrong)
+	}
+	r.drain("a", r.attempts, r.finished, r.requeued)
+	r.drain("b", nil, nil, nil)
+	left, err := r.d.awaitQuiet(r.ctx, 10*time.Second)
+	r.must(err)
+	if left != nil {
+		r.t.Errorf("in the end: %v", left)
+	}
+	r.must(r.d.terminate())
+}
+
+// drain takes all that a channel owes, each message once, with exact attempts,
+// and deferred ones when they are due. When it has been busy with the other
+// channel meanwhile, late does not count.
+func (r *restartCase) drain(channel string, attempts map[string]uint16, finished map[string]bool, requeued map[string]int64) {
+	w := r.dial()
+	defer w.close()
+	r.must(w.subscribe("t", channel, r.deadline()))
+	w.ready(2000)
+	r.must(w.flush(r.deadline()))
+	began := time.Now().UnixNano()
+	seen := map[string]bool{}
+	for len(seen) < restartPlain+restartDeferred-len(finished) {
+		id, tries, body := r.message(w)
+		now := time.Now().UnixNano()
+		if seen[body] || finished[body] {
+			r.t.Errorf("channel %s: %q came again", channel, body)
+		}
+		seen[body] = true
+		if want := attempts[body] + 1; tries != want {
+			r.t.Errorf("channel %s: %q has attempts %d, want %d", channel, body, tries, want)
+		}
+		due := max(r.due[body], requeued[body])
+		if now < due {
+			r.t.Errorf("channel %s: %q came %v before it was due", channel, body, time.Duration(due-now))
+		}
+		if late := time.Duration(now - max(due, began)); late > lateLimit {
+			r.t.Errorf("channel %s: %q came %v late", channel, body, late)
+		}
+		w.answer("FIN", &id)
+		r.must(w.flush(r.deadline()))
+	}
+	r.complete(channel, seen, finished)
+}
+
+// complete checks that what came is all there was.
+func (r *restartCase) complete(channel string, seen, finished map[string]bool) {
+	var missing []string
+	expect := func(body string) {
+		if !seen[body] && !finished[body] {
+			missing = append(missing, body)
+		}
+	}
+	for i := range restartPlain {
+		expect(fmt.Sprintf("plain %d", i))
+	}
+	for body := range r.due {
+		expect(body)
+	}
+	if len(missing) > 0 {
+		slices.Sort(missing)
+		r.t.Errorf("channel %s: %d missing, among them %q", channel, len(missing), missing[:min(5, len(missing))])
+	}
+}

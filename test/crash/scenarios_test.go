@@ -1,0 +1,141 @@
+package crash
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"qmq/message"
+)
+
+// The scenarios are functions of a daemon's binary, so that the same one shows
+// that the good daemon keeps its promise and that a broken one is caught.
+
+// quietPlan is one topic with one channel, published in two steps, nothing
+// deferred.
+func quietPlan(messages int) plan {
+	return plan{
+		messages: messages, kills: 1, seed: 1, limit: 2 * time.Minute, drain: 10 * time.Second,
+		topics: []topicPlan{{name: "quiet", percent: 100, channels: []channelPlan{{name: "c", consumers: 2}}}},
+	}
+}
+
+// loadScenario is the ordinary load with two kills.
+func loadScenario(t *testing.T, bin string) *ledger {
+	p := wholeLoad(150_000, 2, 1)
+	p.drain = 15 * time.Second
+	return runLoad(t, bin, p)
+}
+
+// cutScenario: everything is finished, and the journal knows it; then the log
+// loses its end, as it may when power fails. What is published afterwards must
+// not take the numbers that the journal takes for finished.
+func cutScenario(t *testing.T, bin string) *ledger {
+	x, ctx := begin(t, bin, quietPlan(20_000))
+	x.mood.orderly.Store(true)
+	x.build(ctx)
+	x.connect(ctx)
+	x.step(ctx)
+	x.rest(ctx)
+	wait(ctx, sure)
+	x.hold(true)
+	x.must(x.d.died())
+	x.d.kill()
+	x.must(cutNewestSegment(x.d.data, 1000))
+	x.must(x.d.start(ctx))
+	x.step(ctx)
+	x.restart(ctx)
+	x.hold(false)
+	x.rest(ctx)
+	return x.finish()
+}
+
+// clockScenario: the system clock is set back, and a topic is deleted and
+// created again, so that its numbers begin below those that its predecessor's
+// acknowledgements are about. bin must be built with steppedClock.
+func clockScenario(t *testing.T, bin string) *ledger {
+	x, ctx := begin(t, bin, quietPlan(20_000))
+	x.mood.orderly.Store(true)
+	x.build(ctx)
+	x.connect(ctx)
+	x.step(ctx)
+	x.rest(ctx)
+	wait(ctx, sure)
+	x.hold(true)
+	x.d.env = []string{clockVariable + "=-1h"}
+	x.restart(ctx)
+	tl := x.l.topics[0]
+	x.must(x.recreate(operation{topic: tl.name, hit: tl.channels}))
+	x.step(ctx)
+	x.restart(ctx)
+	x.hold(false)
+	x.rest(ctx)
+	return x.finish()
+}
+
+func TestWhatIsPublishedAfterTheLogLostItsEndIsDelivered(t *testing.T) {
+	cutScenario(t, goodDaemon(t)).require(t)
+}
+
+func TestARecreatedTopicIsNotTakenForItsPredecessor(t *testing.T) {
+	bin, err := steppedClock.build("clock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	clockScenario(t, bin).require(t)
+}
+
+// segmentHeader is the size of a segment's header.
+const segmentHeader = 64
+
+// cutNewestSegment cuts the last n records, and half of the one before, off
+// the newest segment of the only topic.
+func cutNewestSegment(data string, n int) error {
+	paths, err := filepath.Glob(filepath.Join(data, "topics", "*", "*.seg"))
+	if err != nil {
+		return err
+	}
+	if len(paths) == 0 {
+		return errors.New("no segment in " + data)
+	}
+	path := slices.MaxFunc(paths, func(a, b string) int {
+		if filepath.Base(a) < filepath.Base(b) {
+			return -1
+		}
+		return 1
+	})
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	starts := recordStarts(b)
+	if len(starts) <= n {
+		return fmt.Errorf("%s holds %d records, want more than %d", path, len(starts), n)
+	}
+	last := starts[len(starts)-n-1]
+	size, _ := message.Size(b[last:])
+	return os.Truncate(path, int64(last+size/2))
+}
+
+// recordStarts finds the records of a segment by their lengths and numbers.
+func recordStarts(segment []byte) (starts []int) {
+	seq := uint64(0)
+	for at := segmentHeader; len(segment)-at >= message.HeaderSize; {
+		size, ok := message.Size(segment[at:])
+		if !ok || at+size > len(segment) {
+			break
+		}
+		next := message.SeqOf(segment[at:])
+		if len(starts) > 0 && next != seq+1 {
+			break
+		}
+		starts = append(starts, at)
+		seq = next
+		at += size
+	}
+	return starts
+}

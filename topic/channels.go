@@ -1,0 +1,386 @@
+package topic
+
+import (
+	"slices"
+	"strings"
+
+	"qmq/channel"
+	"qmq/internal/seqset"
+	"qmq/journal"
+)
+
+const ephemeralSuffix = "#ephemeral"
+
+// Channel returns the channel of that name, creating it if need be. A new
+// channel gets every message whose publish is OK'd after Channel returned; the
+// first channel of a topic also gets everything that waited for one. It
+// returns once the creation is journalled.
+func (t *Topic) Channel(name string) (*channel.Channel, error) {
+	if c, ok := t.ExistingChannel(name); ok {
+		return c, nil
+	}
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	if c, ok := t.ExistingChannel(name); ok {
+		return c, nil
+	}
+	s, entry, err := t.addChannel(name)
+	if err != nil {
+		return nil, err
+	}
+	if t.journals(name) {
+		if err := t.o.Journal.Commit(entry); err != nil {
+			t.mu.Lock()
+			t.removeChannel(name)
+			t.mu.Unlock()
+			s.channel.Close()
+			return nil, err
+		}
+		t.o.Journal.Attach(s.channel)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s.ready = true
+	t.ready++
+	t.catchUp()
+	t.o.Changed()
+	return s.channel, nil
+}
+
+// journals says whether the channel of that name outlives the process.
+func (t *Topic) journals(name string) bool {
+	return !t.o.Ephemeral && !strings.HasSuffix(name, ephemeralSuffix)
+}
+
+// addChannel makes a channel that starts at the fan-out position of this
+// moment. It is not ready: nobody can find it yet, but it gets what is fanned
+// out from now on.
+func (t *Topic) addChannel(name string) (*slot, journal.Entry, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil, journal.Entry{}, ErrExiting
+	}
+	incarnation := t.o.NewIncarnation()
+	c := channel.New(t.channelOptions(name, incarnation), t.fanOut)
+	s := &slot{channel: c}
+	t.channels[name] = s
+	t.order = append(t.order, c)
+	return s, journal.Entry{Op: journal.CreateChannel, Topic: t.o.Incarnation, Channel: incarnation, Name: name, Start: t.fanOut}, nil
+}
+
+// removeChannel takes a channel out of the fan-out. The caller holds t.mu.
+func (t *Topic) removeChannel(name string) {
+	s := t.channels[name]
+	delete(t.channels, name)
+	i := slices.Index(t.order, s.channel)
+	t.order = slices.Delete(slices.Clone(t.order), i, i+1)
+	if s.ready {
+		t.ready--
+	}
+}
+
+func (t *Topic) channelOptions(name string, incarnation uint64) channel.Options {
+	o := channel.Options{
+		Name:             name,
+		Incarnation:      incarnation,
+		TopicIncarnation: t.o.Incarnation,
+		NodeID:           t.o.NodeID,
+		Clock:            t.o.Clock,
+		Deadlines:        t.o.Deadlines,
+		NewReader:        func() channel.Reader { return t.o.Log.NewReader() },
+		Damaged:          t.damaged,
+		Moved:            func(floor, _ uint64) { t.moved(floor) },
+		MaxMsgTimeout:    t.o.MaxMsgTimeout,
+		MaxReqTimeout:    t.o.MaxReqTimeout,
+		MaxConsumers:     t.o.MaxChannelConsumers,
+	}
+	if strings.HasSuffix(name, ephemeralSuffix) {
+		o.EphemeralLimit = max(1, t.o.MemQueueSize)
+	}
+	if t.journals(name) {
+		o.Journal = t.o.Journal
+	}
+	return o
+}
+
+// ExistingChannel finds the channel of that name.
+func (t *Topic) ExistingChannel(name string) (*channel.Channel, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s, ok := t.channels[name]
+	if !ok || !s.ready {
+		return nil, false
+	}
+	return s.channel, true
+}
+
+// Channels lists the channels, sorted by name.
+func (t *Topic) Channels() []*channel.Channel {
+	t.mu.Lock()
+	list := make([]*channel.Channel, 0, len(t.channels))
+	for _, s := range t.channels {
+		if s.ready {
+			list = append(list, s.channel)
+		}
+	}
+	t.mu.Unlock()
+	slices.SortFunc(list, func(a, b *channel.Channel) int { return strings.Compare(a.Name(), b.Name()) })
+	return list
+}
+
+// DeleteChannel ends a channel: its messages are dropped, its consumers are
+// closed. One created later by that name shares nothing with it.
+func (t *Topic) DeleteChannel(name string) error {
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	c, ok := t.ExistingChannel(name)
+	if !ok {
+		return ErrNoChannel
+	}
+	return t.deleteChannel(c)
+}
+
+// deleteChannel takes the channel out first, so that the fan-out position that
+// is journalled with its end is the one at which later channels start.
+func (t *Topic) deleteChannel(c *channel.Channel) error {
+	t.mu.Lock()
+	s := t.channels[c.Name()]
+	t.removeChannel(c.Name())
+	fanOut, last := t.fanOut, len(t.channels) == 0
+	t.mu.Unlock()
+	if !t.o.Ephemeral {
+		entry := journal.Entry{Op: journal.DeleteChannel, Topic: t.o.Incarnation, Channel: c.Incarnation(), FanOut: fanOut}
+		if err := t.o.Journal.Commit(entry); err != nil {
+			t.restoreChannel(s, fanOut)
+			return err
+		}
+		if t.journals(c.Name()) {
+			t.o.Journal.Detach(c)
+		}
+	}
+	c.Close()
+	t.letGo()
+	t.o.Changed()
+	if last && t.o.Ephemeral {
+		t.o.Abandoned(t)
+	}
+	return nil
+}
+
+// restoreChannel puts a channel back whose end could not be journalled, with
+// what was fanned out meanwhile.
+func (t *Topic) restoreChannel(s *slot, fanOut uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.channels[s.channel.Name()] = s
+	t.order = append(slices.Clone(t.order), s.channel)
+	t.ready++
+	for at := fanOut; at < t.fanOut; {
+		to := t.fanOut
+		t.catching = true
+		t.mu.Unlock()
+		delayed := t.delayed(at, to)
+		t.mu.Lock()
+		t.catching = false
+		s.channel.Advance(to, delayed)
+		at = to
+	}
+	t.catchUp()
+}
+
+// ConsumerLeft is called when a consumer of c has gone: an ephemeral channel
+// ends with its last one.
+func (t *Topic) ConsumerLeft(c *channel.Channel) {
+	if !strings.HasSuffix(c.Name(), ephemeralSuffix) {
+		return
+	}
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	if found, ok := t.ExistingChannel(c.Name()); !ok || found != c || !c.CloseIfAbandoned() {
+		return
+	}
+	if err := t.deleteChannel(c); err != nil {
+		t.o.Logger.Error("ephemeral channel not deleted", "topic", t.o.Name, "channel", c.Name(), "error", err)
+	}
+}
+
+// PauseChannel stops the delivery of a channel's messages; the channel goes on
+// filling.
+func (t *Topic) PauseChannel(name string) error {
+	return t.changeChannel(name, journal.PauseChannel, (*channel.Channel).Pause)
+}
+
+// UnpauseChannel undoes PauseChannel.
+func (t *Topic) UnpauseChannel(name string) error {
+	return t.changeChannel(name, journal.UnpauseChannel, (*channel.Channel).Unpause)
+}
+
+func (t *Topic) changeChannel(name string, op journal.Op, apply func(*channel.Channel)) error {
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	c, ok := t.ExistingChannel(name)
+	if !ok {
+		return ErrNoChannel
+	}
+	if t.journals(name) {
+		entry := journal.Entry{Op: op, Topic: t.o.Incarnation, Channel: c.Incarnation()}
+		if err := t.o.Journal.Commit(entry); err != nil {
+			return err
+		}
+	}
+	apply(c)
+	t.o.Changed()
+	return nil
+}
+
+// EmptyChannel drops everything that waits, is in flight or is deferred in a
+// channel.
+func (t *Topic) EmptyChannel(name string) error {
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	c, ok := t.ExistingChannel(name)
+	if !ok {
+		return ErrNoChannel
+	}
+	upTo := c.Empty()
+	t.letGo()
+	if !t.journals(name) {
+		return nil
+	}
+	return t.o.Journal.Commit(journal.Entry{Op: journal.EmptyChannel, Topic: t.o.Incarnation, Channel: c.Incarnation(), FanOut: upTo})
+}
+
+// Pause makes the fan-out position stand still: publishes are accepted and
+// wait in the topic.
+func (t *Topic) Pause() error {
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	t.mu.Lock()
+	was := t.paused
+	t.paused = true
+	fanOut := t.fanOut
+	t.mu.Unlock()
+	if was {
+		return nil
+	}
+	err := t.commitChange(journal.Entry{Op: journal.PauseTopic, FanOut: fanOut})
+	if err != nil {
+		t.resume()
+	}
+	return err
+}
+
+// Unpause undoes Pause.
+func (t *Topic) Unpause() error {
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	if !t.Paused() {
+		return nil
+	}
+	if err := t.commitChange(journal.Entry{Op: journal.UnpauseTopic}); err != nil {
+		return err
+	}
+	t.resume()
+	return nil
+}
+
+func (t *Topic) resume() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.paused = false
+	t.catchUp()
+}
+
+// Empty drops the messages that wait in the topic; what its channels have
+// stays.
+func (t *Topic) Empty() error {
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	t.mu.Lock()
+	void := seqset.Range{From: t.fanOut, To: t.end}
+	t.mu.Unlock()
+	if void.Len() == 0 {
+		return nil
+	}
+	if err := t.commitChange(journal.Entry{Op: journal.EmptyTopic, FanOut: void.To, Void: void}); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	t.addVoid(void)
+	if t.fanOut < void.To {
+		t.advance(void.To, nil)
+	}
+	t.mu.Unlock()
+	t.letGo()
+	return nil
+}
+
+func (t *Topic) commitChange(e journal.Entry) error {
+	if t.o.Ephemeral {
+		return nil
+	}
+	e.Topic = t.o.Incarnation
+	defer t.o.Changed()
+	return t.o.Journal.Commit(e)
+}
+
+// Paused says whether the topic is paused.
+func (t *Topic) Paused() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.paused
+}
+
+// damaged is called by a channel that could not read messages for good.
+func (t *Topic) damaged(from, to uint64) {
+	t.mu.Lock()
+	before := t.voidsWithin(0, t.end)
+	t.addVoid(seqset.Range{From: from, To: to})
+	lost := t.voidsWithin(0, t.end) - before
+	t.mu.Unlock()
+	if lost > 0 {
+		t.o.Damaged(lost)
+	}
+}
+
+// addVoid makes a range void in every channel. The caller holds t.mu.
+func (t *Topic) addVoid(r seqset.Range) {
+	t.voids = mergeVoids(t.voids, []seqset.Range{r})
+	for _, c := range t.order {
+		c.Void(r.From, r.To)
+	}
+}
+
+// voidsWithin counts the void numbers of a range. The caller holds t.mu.
+func (t *Topic) voidsWithin(from, to uint64) (n uint64) {
+	for _, v := range t.voids {
+		if lo, hi := max(v.From, from), min(v.To, to); lo < hi {
+			n += hi - lo
+		}
+	}
+	return n
+}
+
+// mergeVoids unites two lists of ranges into a sorted list of disjoint ones.
+func mergeVoids(a, b []seqset.Range) []seqset.Range {
+	all := slices.Concat(a, b)
+	slices.SortFunc(all, func(x, y seqset.Range) int {
+		if x.From < y.From {
+			return -1
+		}
+		return 1
+	})
+	merged := all[:0]
+	for _, r := range all {
+		if r.Len() == 0 {
+			continue
+		}
+		if n := len(merged); n > 0 && r.From <= merged[n-1].To {
+			merged[n-1].To = max(merged[n-1].To, r.To)
+			continue
+		}
+		merged = append(merged, r)
+	}
+	return merged
+}

@@ -1,0 +1,214 @@
+package topic
+
+import (
+	"sync"
+
+	"qmq/diskqueue"
+	"qmq/message"
+)
+
+const (
+	// maxPending is how many bytes may wait to be written before publishers
+	// are held back.
+	maxPending = 8 << 20
+	// maxWrite is about how many bytes are written at a time.
+	maxWrite = 1 << 20
+)
+
+// request is a batch on its way and how its publisher is woken.
+type request struct {
+	batch  *diskqueue.Batch
+	err    error
+	signal chan signal // of capacity 1
+}
+
+type signal int
+
+const (
+	settled signal = iota // request.err says how
+	lead                  // this publisher writes next
+)
+
+var requests = sync.Pool{New: func() any { return &request{signal: make(chan signal, 1)} }}
+
+// groupBuffers belong to the publisher that is writing.
+type groupBuffers struct {
+	requests []*request
+	batches  []*diskqueue.Batch
+}
+
+// written is what one write added and who waits for it to be synced.
+type written struct {
+	added    diskqueue.Appended
+	bytes    uint64
+	requests []*request
+}
+
+// Publish stores a batch: it returns nil when the batch may be OK'd, which is
+// when it is in the kernel, or on the platter with SyncEvery 1. On an error
+// nothing of it will be delivered, unless the daemon is killed before it can
+// cut it off. The batch may be used again when Publish returns.
+//
+// The publisher that finds no write under way writes everything that is
+// pending, others' batches included.
+func (t *Topic) Publish(b *diskqueue.Batch) error {
+	t.mu.Lock()
+	for t.pendingBytes > maxPending && t.refusal() == nil {
+		t.idle.Wait()
+	}
+	if err := t.refusal(); err != nil {
+		t.mu.Unlock()
+		return err
+	}
+	if t.overflows(b) {
+		t.count(b.Len(), uint64(b.BodyBytes()))
+		t.mu.Unlock()
+		return nil
+	}
+	r := requests.Get().(*request)
+	r.batch, r.err = b, nil
+	t.pending = append(t.pending, r)
+	t.pendingBytes += b.Bytes()
+	if t.writing {
+		t.mu.Unlock()
+		if <-r.signal == settled {
+			return r.result()
+		}
+		t.mu.Lock()
+	}
+	t.writing = true
+	if wait := t.write(r); wait {
+		<-r.signal
+	}
+	return r.result()
+}
+
+func (r *request) result() error {
+	err := r.err
+	r.batch = nil
+	requests.Put(r)
+	return err
+}
+
+// overflows says that the batch is dropped, as an ephemeral topic does while
+// nobody takes its messages and its memory is full. The caller holds t.mu.
+func (t *Topic) overflows(b *diskqueue.Batch) bool {
+	return t.o.Ephemeral && t.standing() && t.end-t.fanOut+uint64(b.Len()) > uint64(max(1, t.o.MemQueueSize))
+}
+
+// write writes what is pending, own first. It is called with t.mu held and
+// returns without. wait says that own is not settled yet: it waits for a sync.
+func (t *Topic) write(own *request) (wait bool) {
+	group, bytes := t.takeGroup()
+	t.mu.Unlock()
+	added, err := t.o.Log.Append(t.groupBufs.batches)
+	t.mu.Lock()
+	switch {
+	case err != nil:
+		t.fail(err)
+		settle(group, own, err)
+		settle(t.pending, nil, err)
+		t.pending, t.pendingBytes = t.pending[:0], 0
+	case t.strict():
+		// Should a sync have failed meanwhile, it waits for this write to end
+		// and takes it back with the others.
+		t.unsynced = append(t.unsynced, written{added: added, bytes: bytes, requests: append([]*request(nil), group...)})
+		t.startSync()
+		wait = true
+	default:
+		t.commit(added, bytes)
+		settle(group, own, nil)
+		t.noteUnsynced(int64(added.End - added.First))
+	}
+	t.endWrite()
+	return wait
+}
+
+// takeGroup takes the requests that are written together from pending.
+func (t *Topic) takeGroup() (group []*request, bodyBytes uint64) {
+	g := &t.groupBufs
+	g.requests, g.batches = g.requests[:0], g.batches[:0]
+	size := 0
+	for _, r := range t.pending {
+		if size > 0 && size+r.batch.Bytes() > maxWrite {
+			break
+		}
+		size += r.batch.Bytes()
+		bodyBytes += uint64(r.batch.BodyBytes())
+		g.requests = append(g.requests, r)
+		g.batches = append(g.batches, r.batch)
+	}
+	rest := copy(t.pending, t.pending[len(g.requests):])
+	clear(t.pending[rest:])
+	t.pending = t.pending[:rest]
+	t.pendingBytes -= size
+	return g.requests, bodyBytes
+}
+
+// endWrite hands the writing over to the next publisher, if one waits, and
+// unlocks t.mu.
+func (t *Topic) endWrite() {
+	t.idle.Broadcast()
+	if len(t.pending) > 0 {
+		t.pending[0].signal <- lead
+	} else {
+		t.writing = false
+	}
+	t.mu.Unlock()
+}
+
+// settle tells the publishers of a group how it ended; own is told by return.
+func settle(group []*request, own *request, err error) {
+	for _, r := range group {
+		r.err = err
+		if r != own {
+			r.signal <- settled
+		}
+	}
+}
+
+// strict says that nothing is OK'd before it is synced.
+func (t *Topic) strict() bool { return t.o.SyncEvery == 1 && !t.o.Ephemeral }
+
+// commit makes what was written visible. The caller holds t.mu.
+func (t *Topic) commit(added diskqueue.Appended, bytes uint64) {
+	t.end = added.End
+	t.count(int(added.End-added.First), bytes)
+	t.lookForWake() // first: a channel that gets through at once must find it
+	if !t.standing() {
+		t.advance(added.End, added.Delayed)
+	}
+}
+
+func (t *Topic) count(messages int, bytes uint64) {
+	t.messages += uint64(messages)
+	t.bytes += bytes
+}
+
+// standing says that the fan-out position does not follow the end. The caller
+// holds t.mu.
+func (t *Topic) standing() bool { return t.paused || t.ready == 0 || t.catching }
+
+// advance moves the fan-out position. The caller holds t.mu.
+func (t *Topic) advance(to uint64, delayed []message.Delayed) {
+	t.fanOut = to
+	for _, c := range t.order {
+		c.Advance(to, delayed)
+	}
+}
+
+// catchUp moves the fan-out position to the end after it stood still. It is
+// called with t.changing and t.mu held and gives t.mu up for a while.
+func (t *Topic) catchUp() {
+	for !t.standing() && t.fanOut < t.end {
+		from, to := t.fanOut, t.end
+		t.catching = true
+		t.mu.Unlock()
+		delayed := t.delayed(from, to)
+		t.mu.Lock()
+		t.catching = false
+		if !t.closed {
+			t.advance(to, delayed)
+		}
+	}
+}

@@ -1,0 +1,84 @@
+package topic
+
+// noteUnsynced counts records that were written but not synced and starts a
+// sync when enough of them, or enough time, has passed. The caller holds t.mu.
+func (t *Topic) noteUnsynced(n int64) {
+	if t.o.Ephemeral {
+		return
+	}
+	first := t.unsyncedLen == 0
+	t.unsyncedLen += n
+	switch {
+	case t.syncing:
+	case t.unsyncedLen >= t.o.SyncEvery:
+		t.startSync()
+	case first:
+		t.syncTimer.Arm(t.o.Clock.Now() + int64(t.o.SyncTimeout))
+	}
+}
+
+// syncDue is called when SyncTimeout has passed.
+func (t *Topic) syncDue() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.unsyncedLen > 0 && !t.closed {
+		t.startSync()
+	}
+}
+
+// startSync starts the syncing goroutine unless it runs. The caller holds t.mu.
+func (t *Topic) startSync() {
+	if t.syncing {
+		return
+	}
+	t.syncing = true
+	go t.syncAll()
+}
+
+// syncAll syncs the log until there is nothing that must be synced now.
+func (t *Topic) syncAll() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for {
+		group := t.unsynced
+		t.unsynced, t.unsyncedLen = nil, 0
+		t.mu.Unlock()
+		_, err := t.o.Log.Sync()
+		t.mu.Lock()
+		if err != nil {
+			t.syncFailed(group, err)
+			break
+		}
+		for _, w := range group {
+			t.commit(w.added, w.bytes)
+			settle(w.requests, nil, nil)
+		}
+		if len(t.unsynced) == 0 && (t.strict() || t.unsyncedLen < t.o.SyncEvery) {
+			break
+		}
+	}
+	if t.unsyncedLen > 0 {
+		t.syncTimer.Arm(t.o.Clock.Now() + int64(t.o.SyncTimeout))
+	}
+	t.syncing = false
+	t.idle.Broadcast()
+}
+
+// syncFailed refuses publishes. In strict mode it also takes back what was
+// written since the last good sync. The caller holds t.mu.
+func (t *Topic) syncFailed(group []written, err error) {
+	t.fail(err)
+	if !t.strict() {
+		return
+	}
+	// Whoever comes now is refused at once; the writes that were accepted
+	// before end first and add themselves to unsynced.
+	for t.writing {
+		t.idle.Wait()
+	}
+	for _, w := range append(group, t.unsynced...) {
+		settle(w.requests, nil, err)
+	}
+	t.unsynced = nil
+	t.o.Log.Rewind()
+}

@@ -1,0 +1,242 @@
+// Package topic is a topic: its log, the position up to which the log has been
+// given to the channels, and the channels. It decides when a publish may be
+// OK'd and when the log is synced. Who gets which message of a channel is the
+// channel's business.
+//
+// Publishing goroutines write the log themselves, one at a time for all that
+// wait. The only goroutine of a topic is the one that syncs; it lives while
+// there is something to sync.
+package topic
+
+import (
+	"errors"
+	"log/slog"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"qmq/channel"
+	"qmq/diskqueue"
+	"qmq/internal/clock"
+	"qmq/internal/deadline"
+	"qmq/internal/seqset"
+	"qmq/journal"
+	"qmq/message"
+)
+
+var (
+	// ErrExiting means that the topic is being deleted or the daemon stops.
+	ErrExiting = errors.New("exiting")
+	// ErrNoChannel means that the topic has no channel of that name.
+	ErrNoChannel = errors.New("no such channel")
+)
+
+// Options configure a topic.
+type Options struct {
+	Name        string
+	Incarnation uint64
+	// Ephemeral topics are not journalled; while nobody takes their messages
+	// at most MemQueueSize are kept.
+	Ephemeral      bool
+	Log            *diskqueue.Log
+	Journal        *journal.Journal
+	Clock          *clock.Clock
+	Deadlines      *deadline.Queue
+	NewIncarnation func() uint64 // for channels
+	NodeID         uint16
+
+	// SyncEvery records after the last sync, or SyncTimeout after the first of
+	// them, the log is synced in the background. With SyncEvery 1 no publish
+	// is OK'd before it is synced.
+	SyncEvery   int64
+	SyncTimeout time.Duration
+
+	MemQueueSize        int // of ephemeral channels
+	MaxMsgTimeout       time.Duration
+	MaxReqTimeout       time.Duration
+	MaxChannelConsumers int
+
+	// Failed is called when the log refuses to be written: the topic takes no
+	// publish until a Probe succeeds.
+	Failed func(*Topic, error)
+	// Damaged is called with the number of messages that were found to be lost.
+	Damaged func(messages uint64)
+	// Abandoned is called when the last channel of an ephemeral topic is gone.
+	Abandoned func(*Topic)
+	// Changed is called when a channel came or went or something was paused.
+	Changed func()
+	Logger  *slog.Logger
+}
+
+// Topic is one topic. All methods may be called concurrently.
+type Topic struct {
+	o Options
+
+	// changing serialises changes of what channels there are and whether they
+	// are paused. It is held across the journal's write and never taken by
+	// publishing or delivery.
+	changing sync.Mutex
+
+	mu       sync.Mutex // guards what follows
+	idle     sync.Cond  // signalled when pending shrinks or writing or syncing ends
+	closed   bool
+	failed   error
+	paused   bool
+	catching bool   // catchUp moves the fan-out position, commits do not
+	end      uint64 // one past the last committed message
+	fanOut   uint64 // what is below has been given to the channels
+	voids    []seqset.Range
+	channels map[string]*slot
+	order    []*channel.Channel // all of channels, for fan-out
+	ready    int                // channels whose creation is journalled
+
+	pending      []*request // accepted, not written
+	pendingBytes int
+	writing      bool
+	unsynced     []written // strict mode: written, not synced
+	unsyncedLen  int64     // records written since the last sync began
+	syncing      bool
+
+	messages, bytes uint64
+
+	// wake is the floor at which a channel's progress lets something go: the
+	// end of the oldest full segment or of the oldest chunk of the hot tail.
+	wake      atomic.Uint64
+	letting   sync.Mutex // held by the one goroutine that lets go
+	syncTimer *deadline.Timer
+	groupBufs groupBuffers // of the writing goroutine
+}
+
+// slot is a channel by name. It counts once its creation is journalled.
+type slot struct {
+	channel *channel.Channel
+	ready   bool
+}
+
+// New makes a topic without channels on an empty log.
+func New(o Options) *Topic {
+	t := newTopic(o)
+	t.end = o.Log.End()
+	t.fanOut = t.end
+	return t
+}
+
+func newTopic(o Options) *Topic {
+	t := &Topic{o: o, channels: make(map[string]*slot)}
+	t.idle.L = &t.mu
+	t.syncTimer = o.Deadlines.NewTimer(func(int64) { t.syncDue() })
+	t.wake.Store(math.MaxUint64)
+	return t
+}
+
+// Restore makes a topic from what the journal and the log know of it.
+func Restore(o Options, st *journal.TopicState) *Topic {
+	t := newTopic(o)
+	t.paused = st.Paused
+	t.end = o.Log.End()
+	t.voids = mergeVoids(o.Log.Voids(), st.Voids)
+	t.fanOut = min(st.FanOut, t.end)
+	if len(st.Channels) > 0 && !st.Paused {
+		t.fanOut = t.end
+	}
+	for _, cs := range st.Channels {
+		floor := min(cs.Acked.Floor(), t.fanOut)
+		delayed := t.delayed(floor, t.fanOut)
+		c := channel.Restore(t.channelOptions(cs.Name, cs.Incarnation), cs, t.fanOut, t.voids, delayed)
+		t.channels[cs.Name] = &slot{channel: c, ready: true}
+		t.order = append(t.order, c)
+		t.ready++
+		o.Journal.Attach(c)
+	}
+	t.wake.Store(0)
+	t.letGo()
+	return t
+}
+
+// Name is the topic's name.
+func (t *Topic) Name() string { return t.o.Name }
+
+// Incarnation tells this topic from others that had or will have its name.
+func (t *Topic) Incarnation() uint64 { return t.o.Incarnation }
+
+// Ephemeral says whether the topic lives in memory only.
+func (t *Topic) Ephemeral() bool { return t.o.Ephemeral }
+
+// delayed lists the log's deferred messages of a range. A range that cannot be
+// read is reported and its messages are delivered without their delay: late is
+// not lost, and early is better than never.
+func (t *Topic) delayed(from, to uint64) []message.Delayed {
+	delayed, err := t.o.Log.Delayed(from, to)
+	if err != nil {
+		t.o.Logger.Error("deferred messages lose their delay", "topic", t.o.Name, "error", err)
+	}
+	return delayed
+}
+
+// refusal says why the topic takes no publish now. The caller holds t.mu.
+func (t *Topic) refusal() error {
+	if t.closed {
+		return ErrExiting
+	}
+	return t.failed
+}
+
+// probeBytes is how much a Probe writes: enough that a disk with a few blocks
+// left does not pass for one with room.
+const probeBytes = 256 << 10
+
+// Probe tries whether the log can be written again after it failed, and if so
+// takes publishes again.
+func (t *Topic) Probe() error {
+	if err := t.o.Log.Probe(probeBytes); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failed = nil
+	return nil
+}
+
+// fail stops the topic from taking publishes. The caller holds t.mu.
+func (t *Topic) fail(err error) {
+	if t.failed != nil {
+		return
+	}
+	t.failed = err
+	t.o.Logger.Error("publishes are refused", "topic", t.o.Name, "error", err)
+	t.o.Failed(t, err)
+}
+
+// Stop refuses publishes from now on, waits for those under way and closes the
+// consumers. What the channels know can still be asked for.
+func (t *Topic) Stop() {
+	t.mu.Lock()
+	t.closed = true
+	t.idle.Broadcast()
+	for t.writing || t.syncing || len(t.pending) > 0 {
+		t.idle.Wait()
+	}
+	order := t.order
+	t.mu.Unlock()
+	t.syncTimer.Stop()
+	for _, c := range order {
+		c.Close()
+	}
+	t.letting.Lock() // the one that lets go is done, and no other comes
+	t.wake.Store(math.MaxUint64)
+	t.letting.Unlock()
+}
+
+// Close stops the topic, syncs what is written and closes the log.
+func (t *Topic) Close() error {
+	t.Stop()
+	return t.o.Log.Close()
+}
+
+// Discard stops the topic and closes the log without syncing it: its files are
+// about to be removed.
+func (t *Topic) Discard() {
+	t.Stop()
+	t.o.Log.Discard()
+}
