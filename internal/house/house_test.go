@@ -16,7 +16,7 @@ var floors = [][]string{
 	{"topic"},
 	{"broker"},
 	{"server"},
-	{"cmd/qd", "examples/consumer", "test/bench", "test/crash"},
+	{"cmd/qd", "examples/consumer", "test/bench", "test/crash", "test/readme"},
 }
 
 func TestImportsPointDownOnly(t *testing.T) {

@@ -1,0 +1,142 @@
+// Package readme types the README's commands, so that they stay true.
+package readme
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// commands returns the lines of the README's shell blocks, in order.
+func commands(t *testing.T) []string {
+	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+		lines = append(lines, strings.Split(strings.TrimSpace(block[1]), "\n")...)
+	}
+	return lines
+}
+
+// TestQuickStartWorksAsTyped builds the binaries, starts a node and types what
+// the README says, on ports of its own.
+func TestQuickStartWorksAsTyped(t *testing.T) {
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "bin")+"/", "qmq/cmd/qd", "qmq/examples/consumer").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	tcp, http := freeAddress(t), freeAddress(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	startNode(t, ctx, dir, tcp, http)
+
+	lines := commands(t)
+	if lines[0] != "make run" {
+		t.Fatalf("the README starts with %q", lines[0])
+	}
+	if text, err := os.ReadFile(filepath.Join(root, "Makefile")); err != nil || !strings.Contains(string(text), "\nrun: build") {
+		t.Fatalf("the Makefile has no target run: %v", err)
+	}
+	for _, line := range lines[1:] {
+		line = strings.ReplaceAll(line, "127.0.0.1:4151", http)
+		if strings.HasPrefix(line, "bin/consumer") {
+			wantMessages(t, ctx, dir, line+" -nsqd-tcp-address="+tcp, "hello", "one", "two", "later")
+			continue
+		}
+		cmd := exec.CommandContext(ctx, "sh", "-c", line)
+		cmd.Dir = dir
+		out, err := cmd.Output()
+		switch {
+		case err != nil:
+			t.Fatalf("%s: %v", line, err)
+		case strings.Contains(line, "pub?") && string(out) != "OK":
+			t.Fatalf("%s: %q", line, out)
+		case strings.Contains(line, "/stats") && !strings.Contains(string(out), "greetings"):
+			t.Fatalf("%s: %s", line, out)
+		}
+	}
+}
+
+// startNode starts qd and waits until it says that it listens.
+func startNode(t *testing.T, ctx context.Context, dir, tcp, http string) {
+	t.Helper()
+	data := t.TempDir()
+	cmd := exec.CommandContext(ctx, "bin/qd", "--data-path="+data, "--tcp-address="+tcp, "--http-address="+http)
+	cmd.Dir = dir
+	log, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		cmd.Wait()
+	})
+	lines := bufio.NewScanner(log)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), "HTTP: listening on "+http) {
+			go func() {
+				for lines.Scan() { // keep the pipe from filling
+				}
+			}()
+			return
+		}
+	}
+	t.Fatal("qd ended before it listened")
+}
+
+// wantMessages runs a consumer until the bodies have come, in any order.
+func wantMessages(t *testing.T, ctx context.Context, dir, line string, bodies ...string) {
+	t.Helper()
+	args := strings.Fields(line)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Dir = dir
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		cmd.Wait()
+	}()
+	missing := make(map[string]bool)
+	for _, body := range bodies {
+		missing[body] = true
+	}
+	lines := bufio.NewScanner(out)
+	for len(missing) > 0 {
+		if !lines.Scan() {
+			t.Fatalf("%s: messages missing: %v", line, missing)
+		}
+		delete(missing, lines.Text())
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
