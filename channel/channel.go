@@ -134,7 +134,9 @@ func (o *Options) limits() limits {
 
 // wallShift is what added to a steady time in ms makes it wall-clock time. It
 // is rounded so that a time comes back as it was stored.
-func wallShift(c *clock.Clock) int64 { return (c.ToWall(0) + 5e5) / 1e6 }
+func wallShift(c *clock.Clock) int64 {
+	return time.Duration(c.ToWall(0)).Round(time.Millisecond).Milliseconds()
+}
 
 // settle ends every change of the core: it publishes the positions, tells the
 // journal and arms the timer. It says whether a position moved. mu is held.
@@ -215,7 +217,7 @@ func (c *Channel) Empty() (fanOut uint64) {
 func (c *Channel) Floor() uint64 { return c.floor.Load() }
 
 // Cursor is the smallest number that was neither given out nor deferred; all
-// below it have been.
+// below it have been. It goes back when a Take cannot send what it booked.
 func (c *Channel) Cursor() uint64 { return c.cursor.Load() }
 
 // Name is the channel's name.
@@ -277,23 +279,24 @@ func (c *Channel) Changes(full bool) journal.ChannelChanges {
 	c.mu.Lock()
 	c.version++
 	c.marked = false
-	ch := c.core.takeChanges(full, wallShift(c.o.Clock))
-	ch.Version = c.version
+	d := c.core.takeChanges(full, wallShift(c.o.Clock))
+	version := c.version
 	c.mu.Unlock()
-	return c.finishChanges(ch)
+	return c.sign(d, version)
 }
 
 // Snapshot is the channel's part of journal.Source.
 func (c *Channel) Snapshot() journal.ChannelChanges {
 	c.mu.Lock()
-	ch := c.core.snapshot(wallShift(c.o.Clock))
-	ch.Version = c.version
+	d := c.core.snapshot(wallShift(c.o.Clock))
+	version := c.version
 	c.mu.Unlock()
-	return c.finishChanges(ch)
+	return c.sign(d, version)
 }
 
-func (c *Channel) finishChanges(ch journal.ChannelChanges) journal.ChannelChanges {
-	ch.Topic, ch.Channel = c.o.TopicIncarnation, c.o.Incarnation
-	tidy(&ch)
+// sign finishes d and says whose it is.
+func (c *Channel) sign(d draft, version uint64) journal.ChannelChanges {
+	ch := d.finish()
+	ch.Topic, ch.Channel, ch.Version = c.o.TopicIncarnation, c.o.Incarnation, version
 	return ch
 }

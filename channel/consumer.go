@@ -27,7 +27,6 @@ type Consumer struct {
 
 	// The fields below belong to Take.
 	reader Reader
-	batch  []booked
 	// frameSize is the average size of the last frames, in bytes; 0 at first.
 	frameSize int
 }

@@ -178,7 +178,9 @@ func (s *script) runHolder(h *scriptHolder, words []string) (out []string) {
 	default:
 		s.t.Fatalf("unknown command %v", words)
 	}
-	s.c.wakeNext()
+	if words[0] != "take" && words[0] != "leave" { // as the shell does
+		s.c.wakeNext()
+	}
 	return out
 }
 
@@ -200,8 +202,7 @@ func (s *script) advance(fanOut uint64, words []string) {
 }
 
 func (s *script) changes(full bool) []string {
-	ch := s.c.takeChanges(full, 0)
-	tidy(&ch)
+	ch := s.c.takeChanges(full, 0).finish()
 	applyChanges(s.st, ch)
 	line := fmt.Sprintf("journal full=%v floor=%d cursor=%d acked=%v", ch.Full, ch.Floor, ch.Cursor, ch.Acked)
 	for _, o := range ch.Open {

@@ -306,6 +306,11 @@ func (m *model) unbook(h *modelHolder, rest []booked, end uint64) {
 		m.finish()
 	case 4:
 		m.empty()
+	case 5:
+		m.requeue()
+	case 6:
+		m.touch()
+		m.tick()
 	}
 	rewind := m.c.cursor == end
 	for i := len(rest) - 1; i >= 0; i-- {
@@ -415,8 +420,7 @@ func (m *model) pause() {
 
 // journal applies the core's changes to the state as replay does.
 func (m *model) journal() {
-	ch := m.c.takeChanges(draw(m, 0, 5, "full") == 0, modelShift)
-	tidy(&ch)
+	ch := m.c.takeChanges(draw(m, 0, 5, "full") == 0, modelShift).finish()
 	applyChanges(m.st, ch)
 }
 
@@ -442,8 +446,7 @@ func (m *model) restart() {
 	if !m.l.journalled {
 		return
 	}
-	snap := m.c.snapshot(modelShift)
-	tidy(&snap)
+	snap := m.c.snapshot(modelShift).finish()
 	st := &journal.ChannelState{}
 	applyChanges(st, snap)
 	m.journal()

@@ -70,15 +70,20 @@ func (p *pending) reset() {
 	}
 }
 
+// draft is state copied from the core, which can be finished without it.
+type draft struct {
+	journal.ChannelChanges
+	acked *seqset.Set // the source of Acked when all state was copied, else nil
+}
+
 // takeChanges returns what changed since the last call, shift being what added
-// to a steady time (ms) makes it one to store. The lists still have to be
-// tidied.
-func (c *core) takeChanges(full bool, shift int64) journal.ChannelChanges {
+// to a steady time (ms) makes it one to store.
+func (c *core) takeChanges(full bool, shift int64) draft {
 	p := &c.pending
 	if full || p.full {
-		ch := c.snapshot(shift)
+		d := c.snapshot(shift)
 		p.reset()
-		return ch
+		return d
 	}
 	ch := journal.ChannelChanges{Floor: c.floor(), Cursor: c.cursor}
 	for _, r := range p.runs {
@@ -92,7 +97,7 @@ func (c *core) takeChanges(full bool, shift int64) journal.ChannelChanges {
 		}
 	}
 	p.reset()
-	return ch
+	return draft{ChannelChanges: ch}
 }
 
 // openAt is the journal's form of an open message, due being steady ms or 0.
@@ -103,9 +108,13 @@ func openAt(seq uint64, attempts uint16, due, shift int64) journal.OpenMessage {
 	return journal.OpenMessage{Seq: seq, Attempts: attempts, Due: due}
 }
 
-// tidy sorts the lists of ch, joins runs that touch and keeps of several
-// entries for a message the last one.
-func tidy(ch *journal.ChannelChanges) {
+// finish sorts the lists, joins runs that touch and keeps of several entries
+// for a message the last one.
+func (d draft) finish() journal.ChannelChanges {
+	ch := d.ChannelChanges
+	if d.acked != nil {
+		ch.Acked = slices.AppendSeq(ch.Acked, d.acked.Ranges())
+	}
 	slices.SortFunc(ch.Acked, func(a, b seqset.Range) int { return cmp.Compare(a.From, b.From) })
 	runs := ch.Acked[:0]
 	for _, r := range ch.Acked {
@@ -124,14 +133,12 @@ func tidy(ch *journal.ChannelChanges) {
 		}
 	}
 	ch.Open = opens
+	return ch
 }
 
 // snapshot returns all of the state as takeChanges does, and forgets nothing.
-func (c *core) snapshot(shift int64) journal.ChannelChanges {
+func (c *core) snapshot(shift int64) draft {
 	ch := journal.ChannelChanges{Full: true, Floor: c.floor(), Cursor: c.cursor}
-	for r := range c.acked.Ranges() {
-		ch.Acked = append(ch.Acked, r)
-	}
 	list := func(m again, due int64) {
 		if c.exception(m, due) {
 			ch.Open = append(ch.Open, openAt(m.seq, m.attempts, due, shift))
@@ -146,7 +153,7 @@ func (c *core) snapshot(shift int64) journal.ChannelChanges {
 	for _, d := range c.deferred.items {
 		list(d.message(), d.dueMs())
 	}
-	return ch
+	return draft{ch, c.acked.Clone()}
 }
 
 // exception says whether an open message has to be listed: because the rule

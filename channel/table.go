@@ -1,5 +1,7 @@
 package channel
 
+import "math/bits"
+
 // The hash table that finds messages in flight by sequence number. A slot
 // holds an entry's index, 0 when it is free. 64 neighbours have their homes in
 // one aligned stretch of 64 slots, in an order of their own, so that a run of
@@ -14,12 +16,14 @@ const (
 
 type table struct {
 	slots []uint32 // a power of two of them, at most half in use
+	shift uint8    // 64 - log2(len(slots))
 }
 
-// home is where probing for seq starts.
+// home is where probing for seq starts. The high bits of the product (by the
+// golden ratio) spread stretches that follow each other evenly.
 func (t *table) home(seq uint64) uint32 {
 	h := (seq >> 6) * 0x9e3779b97f4a7c15
-	return (uint32(h>>32) ^ uint32(seq&63)) & uint32(len(t.slots)-1)
+	return uint32(h>>(t.shift&63)) ^ uint32(seq&63)
 }
 
 // slot finds the slot of seq; ok is false when it is not in the table, and the
@@ -65,7 +69,7 @@ func (f *inflight) rehash(n int) {
 	for room < 2*n {
 		room *= 2
 	}
-	f.table.slots = make([]uint32, room)
+	f.table = table{slots: make([]uint32, room), shift: uint8(64 - bits.TrailingZeros(uint(room)))}
 	for i := uint32(1); i < f.used; i++ {
 		if e := f.at(i); e.flags&flagLive != 0 {
 			p, _ := f.slot(e.seq)

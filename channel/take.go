@@ -2,6 +2,7 @@ package channel
 
 import (
 	"errors"
+	"sync"
 
 	"qmq/diskqueue"
 	"qmq/internal/seqset"
@@ -16,23 +17,27 @@ const (
 	takeBytes = 256 << 10
 )
 
+// batches holds room for what a Take books, so that idle consumers keep none.
+var batches = sync.Pool{New: func() any { return new([takeMessages]booked) }}
+
 // Take books messages for the consumer, appends their frames to dst and
 // returns the result and how many there are: at most 256, and not much more
 // than 256 KiB unless the first one is larger. With n == 0 there is nothing to
 // take now, and Wake will be called when there may be.
 func (k *Consumer) Take(dst []byte) (frames []byte, n int) {
+	room := batches.Get().(*[takeMessages]booked)
+	defer batches.Put(room)
 	for {
-		end, ok := k.book()
-		if !ok {
+		t := taking{Consumer: k, frames: dst, start: len(dst)}
+		if !t.book(room[:0]) {
 			return dst, 0
 		}
 		if k.reader == nil {
 			k.reader = k.ch.o.NewReader()
 		}
-		t := taking{Consumer: k, frames: dst, start: len(dst)}
 		t.encode()
 		k.reader.Release()
-		k.conclude(&t, end)
+		t.conclude()
 		if t.n > 0 {
 			k.frameSize = (3*k.frameSize + (len(t.frames)-t.start)/t.n) / 4
 			return t.frames, t.n
@@ -42,28 +47,30 @@ func (k *Consumer) Take(dst []byte) (frames []byte, n int) {
 	}
 }
 
-// book fills k.batch; ok is false when there is nothing.
-func (k *Consumer) book() (end uint64, ok bool) {
-	c := k.ch
+// taking is one Take under way.
+type taking struct {
+	*Consumer
+	batch  []booked
+	end    uint64 // what core.unbook needs to know
+	frames []byte
+	start  int   // where this Take's frames begin
+	n      int   // messages encoded
+	done   int   // messages of batch that were encoded or are lost
+	err    error // why the next one could not be read
+}
+
+// book fills the batch; it returns false when there is nothing.
+func (t *taking) book(room []booked) bool {
+	c := t.ch
 	most := takeMessages
-	if k.frameSize > takeBytes/takeMessages {
-		most = max(1, takeBytes/k.frameSize)
+	if t.frameSize > takeBytes/takeMessages {
+		most = max(1, takeBytes/t.frameSize)
 	}
 	now := c.o.Clock.Now()
 	c.mu.Lock()
-	k.batch, end = c.core.book(&k.holder, now, most, k.batch[:0])
+	t.batch, t.end = c.core.book(&t.holder, now, most, room)
 	c.settleAndUnlock()
-	return end, len(k.batch) > 0
-}
-
-// taking is one Take while it reads and encodes what was booked.
-type taking struct {
-	*Consumer
-	frames []byte
-	start  int // where this Take's frames begin
-	n      int // messages encoded
-	done   int // messages of batch that were encoded or are lost
-	err    error
+	return len(t.batch) > 0
 }
 
 // encode appends the frames of the batch until it is large enough or a message
@@ -106,19 +113,19 @@ func damage(err error) (r seqset.Range) {
 	return r
 }
 
-// lost reports a message that cannot be read and never will be. The topic
-// makes the whole range void; the channel makes sure of this message.
+// lost reports that the messages in r, seq among them, cannot be read and never
+// will be. The topic makes them void; the channel does not rely on it.
 func (c *Channel) lost(r seqset.Range, seq uint64) {
 	if c.o.Damaged != nil {
 		c.o.Damaged(r.From, r.To)
 	}
-	c.Void(seq, seq+1)
+	c.Void(min(r.From, seq), max(r.To, seq+1))
 }
 
 // conclude gives back what was booked and not encoded, and notes whether
 // messages can be read.
-func (k *Consumer) conclude(t *taking, end uint64) {
-	c := k.ch
+func (t *taking) conclude() {
+	c := t.ch
 	worked := t.err == nil && t.n > 0 && c.failing.Load()
 	if t.done == len(t.batch) && t.n == t.done && !worked {
 		return
@@ -128,8 +135,8 @@ func (k *Consumer) conclude(t *taking, end uint64) {
 	if t.err != nil && c.core.acked.Contains(t.batch[t.done].seq) {
 		t.err = nil // done meanwhile, and perhaps gone from the log
 	}
-	k.holder.delivered -= uint64(t.done - t.n)
-	c.core.unbook(&k.holder, t.batch[t.done:], end)
+	t.holder.delivered -= uint64(t.done - t.n)
+	c.core.unbook(&t.holder, t.batch[t.done:], t.end)
 	switch {
 	case t.err != nil:
 		c.core.rest(now)

@@ -17,6 +17,7 @@ const (
 	PauseChannel                 // Topic, Channel
 	UnpauseChannel               // Topic, Channel
 	EmptyChannel                 // Topic, Channel, FanOut: everything below it is done
+	StandTopic                   // Topic, FanOut: what is below was given to channels that are not journalled
 )
 
 // Entry is one change of the topology. Topics and channels are named by their

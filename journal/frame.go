@@ -16,19 +16,22 @@ import (
 //
 // and goes on with frames to its end:
 //
-//	0         4           8
-//	| len u32 | crc32c u32 | payload, len bytes |          crc32c of the payload, seeded with the salt
+//	0         4         8           12
+//	| len u32 | sum u32 | check u32 | payload, len bytes |
 //
-// The salt is random, so that nothing left over from another file, nor a name
-// chosen by somebody, can pass for a frame. A frame is read whole or not at
-// all: what must be all or nothing goes into one frame.
+// where sum is the crc32c of the payload and check that of the 8 bytes before
+// it, both seeded with the salt. The salt is random, so that nothing left over
+// from another file, nor a name chosen by somebody, can pass for a frame. The
+// check keeps the search for the next frame after damage from summing up
+// megabytes at every offset. A frame is read whole or not at all: what must be
+// all or nothing goes into one frame.
 const (
 	magic       = "QJOURNAL"
 	version     = 1
 	headerSize  = 20
-	frameHeader = 8
-	// maxPayload bounds what is written and what a length may say.
-	maxPayload = 1 << 30
+	frameHeader = 12
+	minPayload  = 2       // the kind of a record is in its second byte
+	maxPayload  = 1 << 30 // far above the state of any channel
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -62,31 +65,29 @@ func parseHeader(b []byte) (salt uint32, err error) {
 }
 
 func appendFrame(b []byte, salt uint32, payload []byte) []byte {
+	start := len(b)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(payload)))
 	b = binary.LittleEndian.AppendUint32(b, crc32.Update(salt, castagnoli, payload))
+	b = binary.LittleEndian.AppendUint32(b, crc32.Update(salt, castagnoli, b[start:]))
 	return append(b, payload...)
 }
 
 // frameAt is the payload of the frame at off and where the next one begins.
 func frameAt(b []byte, off int, salt uint32) (payload []byte, next int, ok bool) {
-	if len(b)-off < frameHeader+2 {
+	if len(b)-off < frameHeader+minPayload {
 		return nil, 0, false
 	}
-	size := int(binary.LittleEndian.Uint32(b[off:]))
-	if size < 2 || size > maxPayload || size > len(b)-off-frameHeader {
+	head := b[off:][:frameHeader]
+	size := binary.LittleEndian.Uint32(head)
+	if size < minPayload || size > maxPayload || uint64(size) > uint64(len(b)-off-frameHeader) ||
+		binary.LittleEndian.Uint32(head[8:]) != crc32.Update(salt, castagnoli, head[:8]) {
 		return nil, 0, false
 	}
 	payload = b[off+frameHeader:][:size]
-	if !looksLikeRecord(payload) || crc32.Update(salt, castagnoli, payload) != binary.LittleEndian.Uint32(b[off+4:]) {
+	if binary.LittleEndian.Uint32(head[4:]) != crc32.Update(salt, castagnoli, payload) {
 		return nil, 0, false
 	}
-	return payload, off + frameHeader + size, true
-}
-
-// looksLikeRecord says whether p begins as a record does. It keeps the search
-// for the next frame from summing megabytes at every offset.
-func looksLikeRecord(p []byte) bool {
-	return p[0]&0xf0 == 0x90 && p[1] >= 1 && kind(p[1]) <= lastKind
+	return payload, off + frameHeader + int(size), true
 }
 
 // span is a piece of a file.

@@ -35,19 +35,14 @@ const (
 	kindChanges
 	kindTopic
 	kindEnd
-
-	// lastKind bounds what the search after damage takes for a record.
-	lastKind kind = 15
 )
 
 type entriesRecord struct {
-	_struct bool `codec:",toarray"`
 	Kind    kind
 	Entries []entryRecord
 }
 
 type entryRecord struct {
-	_struct  bool `codec:",toarray"`
 	Op       Op
 	Topic    uint64
 	Channel  uint64
@@ -59,7 +54,6 @@ type entryRecord struct {
 }
 
 type changesRecord struct {
-	_struct bool `codec:",toarray"`
 	Kind    kind
 	Topic   uint64
 	Channel uint64
@@ -72,7 +66,6 @@ type changesRecord struct {
 }
 
 type topicRecord struct {
-	_struct     bool `codec:",toarray"`
 	Kind        kind
 	Incarnation uint64
 	Name        string
@@ -83,7 +76,6 @@ type topicRecord struct {
 }
 
 type channelRecord struct {
-	_struct     bool `codec:",toarray"`
 	Incarnation uint64
 	Name        string
 	Paused      bool
@@ -92,7 +84,6 @@ type channelRecord struct {
 }
 
 type endRecord struct {
-	_struct        bool `codec:",toarray"`
 	Kind           kind
 	Records        uint64 // before this one
 	Topics         uint64
@@ -103,6 +94,7 @@ type endRecord struct {
 func msgpack() *codec.MsgpackHandle {
 	h := &codec.MsgpackHandle{WriteExt: true}
 	h.RawToString = true
+	h.StructToArray = true
 	return h
 }
 
@@ -126,9 +118,19 @@ func newEncoder() *encoder {
 
 // encode cannot fail: it writes into memory, and every type is known.
 func (e *encoder) encode(record any) []byte {
+	e.out = trim(e.out)
 	e.enc.ResetBytes(&e.out)
 	e.enc.MustEncode(record)
 	return e.out
+}
+
+// trim empties a buffer for the next record, and lets go of one that a huge
+// record made grow.
+func trim(b []byte) []byte {
+	if cap(b) > keepBuffer {
+		return make([]byte, 0, 1024)
+	}
+	return b[:0]
 }
 
 func (e *encoder) commit(entries []Entry) []byte {
@@ -144,8 +146,8 @@ func (e *encoder) commit(entries []Entry) []byte {
 }
 
 func (e *encoder) changes(ch ChannelChanges) []byte {
-	e.ranges = appendRanges(e.ranges[:0], ch.Floor, ch.Acked)
-	e.open = appendOpen(e.open[:0], ch.Floor, ch.Open)
+	e.ranges = appendRanges(trim(e.ranges), ch.Floor, ch.Acked)
+	e.open = appendOpen(trim(e.open), ch.Floor, ch.Open)
 	e.change = changesRecord{
 		Kind: kindChanges, Topic: ch.Topic, Channel: ch.Channel, Version: ch.Version, Full: ch.Full,
 		Floor: ch.Floor, Cursor: ch.Cursor, Acked: e.ranges, Open: e.open,

@@ -43,6 +43,7 @@ func (st *State) apply(e Entry) {
 		t.Paused = false
 	case EmptyTopic:
 		t.Voids = addVoid(t.Voids, e.Void)
+	case StandTopic: // its FanOut says it all
 	case CreateChannel:
 		t.createChannel(e)
 	case DeleteChannel:

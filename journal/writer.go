@@ -269,10 +269,7 @@ func (w *writer) probe() {
 // when that fails.
 func (w *writer) write(sync bool) error {
 	b := w.buf
-	w.buf = b[:0]
-	if cap(b) > keepBuffer {
-		w.buf = nil
-	}
+	w.buf = trim(b)
 	if len(b) == 0 {
 		return nil
 	}

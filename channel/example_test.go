@@ -1,0 +1,53 @@
+package channel_test
+
+import (
+	"fmt"
+	"time"
+
+	"qmq/channel"
+	"qmq/internal/clock"
+	"qmq/internal/deadline"
+	"qmq/message"
+)
+
+// greetings stands for a topic's log.
+type greetings struct{}
+
+func (greetings) Read(seq uint64) (message.View, error) {
+	return message.View{Seq: seq, Body: fmt.Appendf(nil, "hello %d", seq)}, nil
+}
+
+func (greetings) Release() {}
+
+func Example() {
+	c := clock.New()
+	q := deadline.New(c)
+	defer q.Close()
+	ch := channel.New(channel.Options{
+		Name: "greetings", Clock: c, Deadlines: q,
+		NewReader:     func() channel.Reader { return greetings{} },
+		MaxMsgTimeout: 15 * time.Minute, MaxReqTimeout: time.Hour,
+	}, 1)
+	defer ch.Close()
+
+	consumer, err := ch.Subscribe(channel.ConsumerOptions{ID: 1, MsgTimeout: time.Minute})
+	if err != nil {
+		panic(err)
+	}
+	consumer.SetReady(10)
+	ch.Advance(3, nil) // messages 1 and 2 are in the log
+
+	frames, n := consumer.Take(nil)
+	fmt.Println(n, "messages,", len(frames), "bytes")
+
+	answers := []channel.Answer{
+		{Op: channel.Finish, ID: message.MakeID(0, 1)},
+		{Op: channel.Requeue, ID: message.MakeID(0, 2), Delay: time.Minute},
+	}
+	consumer.Answer(answers)
+	s := ch.Stats()
+	fmt.Println("floor", ch.Floor(), "depth", s.Depth, "deferred", s.Deferred)
+	// Output:
+	// 2 messages, 82 bytes
+	// floor 2 depth 0 deferred 1
+}
