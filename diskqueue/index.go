@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"math"
 
 	"qmq/internal/vfs"
 	"qmq/message"
@@ -63,6 +64,7 @@ func encodeIndex(s *segment, delayed []message.Delayed) []byte {
 
 // decodedIndex is what an index file says.
 type decodedIndex struct {
+	salt    uint32
 	end     uint64
 	size    int64
 	index   []indexEntry
@@ -70,51 +72,89 @@ type decodedIndex struct {
 	damaged []damage
 }
 
-// decodeIndex reads an index file's bytes; salt is that of its segment.
-func decodeIndex(b []byte, salt uint32) (decodedIndex, error) {
-	if len(b) < indexHeaderSize || string(b[:4]) != indexMagic ||
-		binary.LittleEndian.Uint32(b[4:]) != indexVersion ||
-		binary.LittleEndian.Uint32(b[8:]) != salt ||
-		crc32.Checksum(b[indexCRCStart:], castagnoli) != binary.LittleEndian.Uint32(b[12:]) {
-		return decodedIndex{}, errBadIndex
+// indexSize is the size that the header of an index file asks for; ok is false
+// when it is none.
+func indexSize(head []byte) (size int64, ok bool) {
+	if len(head) < indexHeaderSize || string(head[:4]) != indexMagic || binary.LittleEndian.Uint32(head[4:]) != indexVersion {
+		return 0, false
 	}
-	entries := int(binary.LittleEndian.Uint32(b[32:]))
-	delayed := int(binary.LittleEndian.Uint32(b[36:]))
-	damaged := int(binary.LittleEndian.Uint32(b[40:]))
-	if len(b) != indexHeaderSize+8*entries+16*delayed+32*damaged {
+	entries := int64(binary.LittleEndian.Uint32(head[32:]))
+	delayed := int64(binary.LittleEndian.Uint32(head[36:]))
+	damaged := int64(binary.LittleEndian.Uint32(head[40:]))
+	return indexHeaderSize + 8*entries + 16*delayed + 32*damaged, true
+}
+
+// decodeIndex reads the bytes of the index file of the segment at base.
+func decodeIndex(b []byte, base uint64) (decodedIndex, error) {
+	size, ok := indexSize(b)
+	if !ok || size != int64(len(b)) || crc32.Checksum(b[indexCRCStart:], castagnoli) != binary.LittleEndian.Uint32(b[12:]) {
 		return decodedIndex{}, errBadIndex
 	}
 	d := decodedIndex{
-		end:  binary.LittleEndian.Uint64(b[16:]),
-		size: int64(binary.LittleEndian.Uint64(b[24:])),
+		salt:    binary.LittleEndian.Uint32(b[8:]),
+		end:     binary.LittleEndian.Uint64(b[16:]),
+		size:    int64(binary.LittleEndian.Uint64(b[24:])),
+		index:   make([]indexEntry, binary.LittleEndian.Uint32(b[32:])),
+		delayed: make([]message.Delayed, binary.LittleEndian.Uint32(b[36:])),
+		damaged: make([]damage, binary.LittleEndian.Uint32(b[40:])),
 	}
 	b = b[indexHeaderSize:]
-	for range entries {
-		d.index = append(d.index, indexEntry{binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:])})
+	for i := range d.index {
+		d.index[i] = indexEntry{binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:])}
 		b = b[8:]
 	}
-	for range delayed {
-		d.delayed = append(d.delayed, message.Delayed{
+	for i := range d.delayed {
+		d.delayed[i] = message.Delayed{
 			Seq:       binary.LittleEndian.Uint64(b),
 			DeliverAt: int64(binary.LittleEndian.Uint64(b[8:])),
-		})
+		}
 		b = b[16:]
 	}
-	for range damaged {
-		d.damaged = append(d.damaged, damage{
+	for i := range d.damaged {
+		d.damaged[i] = damage{
 			from:   binary.LittleEndian.Uint64(b),
 			to:     binary.LittleEndian.Uint64(b[8:]),
 			offset: int64(binary.LittleEndian.Uint64(b[16:])),
 			resume: int64(binary.LittleEndian.Uint64(b[24:])),
-		})
+		}
 		b = b[32:]
+	}
+	if !d.fits(base) {
+		return decodedIndex{}, errBadIndex
 	}
 	return d, nil
 }
 
-// readIndex reads the index file of a segment.
-func readIndex(fs vfs.FS, path string, salt uint32) (decodedIndex, error) {
-	f, err := fs.Open(path)
+// fits checks that everything lies within a segment that starts at base, so
+// that nobody who uses it has to.
+func (d *decodedIndex) fits(base uint64) bool {
+	if d.end < base || d.end > message.MaxSeq || d.size < segmentHeaderSize || d.size > math.MaxUint32 {
+		return false
+	}
+	for i, e := range d.index {
+		if base+uint64(e.rel) >= d.end || e.offset < segmentHeaderSize || int64(e.offset) >= d.size ||
+			i > 0 && (e.rel <= d.index[i-1].rel || e.offset <= d.index[i-1].offset) {
+			return false
+		}
+	}
+	for i, m := range d.delayed {
+		if m.Seq < base || m.Seq >= d.end || i > 0 && m.Seq <= d.delayed[i-1].Seq {
+			return false
+		}
+	}
+	for _, x := range d.damaged {
+		if x.from < base || x.from >= x.to || x.to > d.end ||
+			x.offset < segmentHeaderSize || x.offset > x.resume || x.resume > d.size {
+			return false
+		}
+	}
+	return true
+}
+
+// readIndex reads the index file of a segment. It takes no more memory than
+// the file is long.
+func (l *Log) readIndex(s *segment) (decodedIndex, error) {
+	f, err := l.shared.fs.Open(s.indexPath())
 	if err != nil {
 		return decodedIndex{}, err
 	}
@@ -123,11 +163,18 @@ func readIndex(fs vfs.FS, path string, salt uint32) (decodedIndex, error) {
 	if err != nil {
 		return decodedIndex{}, err
 	}
+	head := make([]byte, indexHeaderSize)
+	if _, err := readFull(f, head, 0); err != nil {
+		return decodedIndex{}, err
+	}
+	if want, ok := indexSize(head); !ok || want != size {
+		return decodedIndex{}, errBadIndex
+	}
 	b := make([]byte, size)
 	if _, err := readFull(f, b, 0); err != nil {
 		return decodedIndex{}, err
 	}
-	return decodeIndex(b, salt)
+	return decodeIndex(b, s.base)
 }
 
 // writeIndex writes the index file of a segment, replacing one that is there.

@@ -323,8 +323,8 @@ func (l *Log) delayedOf(s *segment) ([]message.Delayed, error) {
 	if !onDisk {
 		return delayed, nil
 	}
-	idx, err := readIndex(l.shared.fs, s.indexPath(), s.salt)
-	if err == nil {
+	idx, err := l.readIndex(s)
+	if err == nil && idx.salt == s.salt {
 		return idx.delayed, nil
 	}
 	found, err := l.scan(s, s.end)

@@ -1,10 +1,11 @@
 package diskqueue
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
-	"sort"
+	"slices"
 
 	"qmq/internal/seqset"
 	"qmq/internal/vfs"
@@ -24,10 +25,12 @@ type Recovery struct {
 // which a part is missing is dropped as a whole. No error but that of the file
 // system stops it. The log goes on in a new segment.
 func Open(shared *Shared, o Options) (*Log, Recovery, error) {
+	o.SegmentBytes = min(o.SegmentBytes, 2<<30) // offsets take 32 bits
 	l := &Log{shared: shared, o: o}
 	l.hot = hotTail{maxMessages: o.HotMessages, budget: &shared.hot}
 	var rec Recovery
 	if err := l.recoverAll(&rec); err != nil {
+		l.Discard()
 		return nil, rec, fmt.Errorf("open log %s: %w", o.Dir, err)
 	}
 	end := uint64(0)
@@ -43,7 +46,7 @@ func Open(shared *Shared, o Options) (*Log, Recovery, error) {
 	}
 	// No number is given out twice: go on above all that was ever seen, and
 	// above all that can have been given out and lost by this time.
-	l.next = max(end, o.Next, uint64(o.Now())>>8)
+	l.next = max(end, l.next, o.Next, uint64(o.Now())>>8)
 	if l.next > end {
 		l.voids = append(l.voids, seqset.Range{From: end, To: l.next})
 	}
@@ -64,18 +67,14 @@ func (l *Log) recoverAll(rec *Recovery) error {
 		if !ok {
 			continue
 		}
-		s := &segment{base: base, end: base, path: filepath.Join(l.o.Dir, e.Name()), rolled: true}
-		if s.salt, err = l.readHeader(s); errors.Is(err, errForeign) {
-			rec.Ignored = append(rec.Ignored, s.path)
-			l.o.Logger.Error("segment file left alone", "path", s.path, "error", err)
-			continue
-		} else if err != nil {
+		l.next = max(l.next, base+1) // also above what is left alone
+		s := &segment{base: base, end: base, path: filepath.Join(l.o.Dir, e.Name()), recovered: true, rolled: true}
+		if err := l.identify(s, rec); err != nil {
 			return err
 		}
-		l.segments = append(l.segments, s)
 	}
-	sort.Slice(l.segments, func(i, j int) bool { return l.segments[i].base < l.segments[j].base })
-	kept := l.segments[:0]
+	slices.SortFunc(l.segments, func(a, b *segment) int { return cmp.Compare(a.base, b.base) })
+	kept := make([]*segment, 0, len(l.segments))
 	for i, s := range l.segments {
 		bound := ^uint64(0)
 		if i+1 < len(l.segments) {
@@ -97,37 +96,73 @@ func (l *Log) recoverAll(rec *Recovery) error {
 	return nil
 }
 
-// errForeign means that a file is not a segment of this log.
-var errForeign = errors.New("not a segment of this log")
+// identify adds a file to the segments if it is one of this log.
+func (l *Log) identify(s *segment, rec *Recovery) error {
+	err := l.readHeader(s)
+	switch {
+	case err == nil:
+		l.segments = append(l.segments, s)
+		return nil
+	case errors.Is(err, errUnborn):
+		l.shared.files.forget(s)
+		return l.shared.fs.Remove(s.path)
+	case errors.Is(err, errForeign):
+		l.shared.files.forget(s)
+		rec.Ignored = append(rec.Ignored, s.path)
+		l.o.Logger.Error("segment file left alone", "path", s.path, "error", err)
+		return nil
+	default:
+		l.shared.files.forget(s)
+		return err
+	}
+}
 
-func (l *Log) readHeader(s *segment) (salt uint32, err error) {
+var (
+	// errForeign means that a file is not a segment of this log.
+	errForeign = errors.New("not a segment of this log")
+	// errUnborn means that the creation of a segment was cut short before
+	// anything was written to it.
+	errUnborn = errors.New("segment without a header")
+)
+
+// readHeader finds out the salt of a segment file, from its index if the
+// header is damaged.
+func (l *Log) readHeader(s *segment) error {
 	h, err := l.shared.files.acquire(s)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer l.shared.files.release(h)
 	b := make([]byte, segmentHeaderSize)
-	if n, err := readFull(h, b, 0); n < len(b) {
-		if size, sizeErr := h.Size(); sizeErr != nil || size >= segmentHeaderSize {
-			return 0, err
-		}
-		// Its creation was cut short: nothing was ever written to it.
-		return 0, fmt.Errorf("%w: shorter than a header", errForeign)
+	n, err := readFull(h, b, 0)
+	if err != nil && !isEnd(err) {
+		return err
 	}
-	head, err := decodeSegmentHeader(b)
-	if err != nil {
-		return 0, fmt.Errorf("%w: %w", errForeign, err)
+	head, err := decodeSegmentHeader(b[:n])
+	if err == nil && (head.base != s.base || head.incarnation != l.o.Incarnation) {
+		return fmt.Errorf("%w: it says that it is of topic %d and starts at %d", errForeign, head.incarnation, head.base)
 	}
-	if head.base != s.base || head.incarnation != l.o.Incarnation {
-		return 0, fmt.Errorf("%w: it was being put to a new use when the machine stopped", errForeign)
+	if err == nil {
+		s.salt = head.salt
+		return nil
 	}
-	return head.salt, nil
+	idx, indexErr := l.readIndex(s)
+	switch {
+	case indexErr == nil:
+		s.salt = idx.salt
+		l.o.Logger.Error("segment header is damaged, its index is not", "path", s.path, "error", err)
+		return nil
+	case n < segmentHeaderSize && isNotExist(indexErr):
+		return errUnborn
+	default:
+		return fmt.Errorf("%w: %w", errForeign, err)
+	}
 }
 
 // recover finds out what a segment holds, from its index or by a scan.
 func (l *Log) recover(s *segment, bound uint64, rec *Recovery) error {
-	idx, err := readIndex(l.shared.fs, s.indexPath(), s.salt)
-	if err == nil && idx.end <= bound {
+	idx, err := l.readIndex(s)
+	if err == nil && idx.salt == s.salt && idx.end <= bound {
 		s.end, s.size, s.index, s.damaged = idx.end, idx.size, idx.index, idx.damaged
 		s.delayedOnDisk = len(idx.delayed) > 0
 		s.syncedSize, s.syncedEnd, s.indexed, s.nameDurable = s.size, s.end, true, true
@@ -151,8 +186,9 @@ func (l *Log) recover(s *segment, bound uint64, rec *Recovery) error {
 	return nil
 }
 
-// truncate cuts a recovered segment at its end. It is not needed for safety:
-// the next scan would come to the same end.
+// truncate cuts a segment's file at the end of its records. It is not needed
+// for safety: a scan comes to the same end, because it is where the bytes are
+// torn or the next segment starts.
 func (l *Log) truncate(s *segment) {
 	h, err := l.shared.files.acquire(s)
 	if err != nil {

@@ -1,9 +1,11 @@
 package diskqueue
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"qmq/message"
 )
@@ -107,7 +109,11 @@ func (l *Log) load(seq uint64, stretch int) (chunkView, error) {
 			}
 			continue
 		}
-		v, err := l.readStretch(s, start, seq, stretch, rewinds)
+		// Another load may have ended since the cache was asked.
+		v, ok := l.shared.chunks.get(l, seq)
+		if !ok {
+			v, err = l.readStretch(s, start, seq, stretch, rewinds)
+		}
 		l.leave(ld, err)
 		l.unpin(s)
 		return v, err
@@ -118,7 +124,7 @@ func (l *Log) load(seq uint64, stretch int) (chunkView, error) {
 type place struct {
 	seq    uint64
 	offset int64
-	limit  int64 // end of the segment's committed records
+	limit  int64 // where to stop: at known damage or the end of what is committed
 	end    uint64
 }
 
@@ -138,8 +144,7 @@ func (l *Log) find(seq uint64) (*segment, place, error) {
 			return nil, place{}, &DamageError{Path: s.path, From: d.from, To: d.to}
 		}
 		s.pins++
-		at, offset := s.locate(seq)
-		return s, place{seq: at, offset: offset, limit: s.size, end: s.end}, nil
+		return s, s.locate(seq), nil
 	}
 	return nil, place{}, fmt.Errorf("message %d: %w", seq, ErrNotFound)
 }
@@ -272,12 +277,17 @@ func (l *Log) foundDamage(f io.ReaderAt, s *segment, p place) (damage, error) {
 	}
 	d := damage{from: p.seq, to: seq, offset: p.offset, resume: at}
 	l.mu.Lock()
+	rewound := d.from >= s.end // and cut off while it was read
 	known, was := s.damageAt(d.from)
-	if !was {
+	if !was && !rewound {
 		s.damaged = append(s.damaged, d)
+		slices.SortFunc(s.damaged, func(a, b damage) int { return cmp.Compare(a.from, b.from) })
 	}
 	l.mu.Unlock()
-	if was {
+	switch {
+	case rewound:
+		return damage{}, ErrNotFound
+	case was:
 		return known, nil
 	}
 	l.keepDamaged(s, d)

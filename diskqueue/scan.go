@@ -1,7 +1,6 @@
 package diskqueue
 
 import (
-	"encoding/binary"
 	"io"
 	"math"
 
@@ -26,6 +25,8 @@ type scanner struct {
 
 	buf   []byte // a window on the file
 	start int64  // offset of buf[0]
+
+	wasted int64 // bytes looked at for records that were none
 }
 
 const scanWindow = 1 << 20
@@ -70,6 +71,25 @@ func (sc *scanner) record(off int64) ([]byte, error) {
 	return rec, nil
 }
 
+// Bodies may be full of what looks like the start of a long record. Once many
+// bytes were looked at in vain, next passes over records that seem long.
+const (
+	maxWasted  = 256 << 20
+	longRecord = 16 << 10
+)
+
+// worthALook says whether buf, which is what stands at off, may start with a
+// good record, of n bytes.
+func (sc *scanner) worthALook(buf []byte, off int64, low, high uint64) (n int64, ok bool) {
+	seq := message.SeqOf(buf)
+	if seq < low || seq >= high {
+		return 0, false
+	}
+	size, ok := message.Size(buf)
+	n = int64(size)
+	return n, ok && n <= sc.limit-off && (sc.wasted < maxWasted || n < longRecord)
+}
+
 // next searches from off on for a good record with low ≤ seq < high.
 func (sc *scanner) next(off int64, low, high uint64) (at int64, seq uint64, found bool, err error) {
 	// A record takes at least a header, which bounds the numbers to expect.
@@ -85,8 +105,8 @@ func (sc *scanner) next(off int64, low, high uint64) (at int64, seq uint64, foun
 		base := off
 		last := len(win) - message.HeaderSize
 		for i := 0; i <= last; i++ {
-			seq := binary.LittleEndian.Uint64(win[i+8:])
-			if seq < low || seq >= high {
+			n, ok := sc.worthALook(win[i:], base+int64(i), low, high)
+			if !ok {
 				continue
 			}
 			rec, err := sc.record(base + int64(i))
@@ -94,8 +114,9 @@ func (sc *scanner) next(off int64, low, high uint64) (at int64, seq uint64, foun
 				return 0, 0, false, err
 			}
 			if rec != nil {
-				return base + int64(i), seq, true, nil
+				return base + int64(i), message.SeqOf(rec), true, nil
 			}
+			sc.wasted += n
 			// The look at a long candidate may have moved the window.
 			if win, err = sc.bytes(base, len(win)); err != nil {
 				return 0, 0, false, err

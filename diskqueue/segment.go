@@ -161,19 +161,24 @@ func (s *segment) cut() {
 	}
 }
 
-// locate finds the nearest known start of a record at or before seq.
-func (s *segment) locate(seq uint64) (at uint64, offset int64) {
-	at, offset = s.base, segmentHeaderSize
+// locate finds the nearest known start of a record at or before seq, which is
+// in no damaged stretch, and how far one may read from there: what is within a
+// damaged stretch does not count even if it can be read, as the rest of an MPUB.
+func (s *segment) locate(seq uint64) place {
+	p := place{seq: s.base, offset: segmentHeaderSize, limit: s.size, end: s.end}
 	i := sort.Search(len(s.index), func(i int) bool { return s.base+uint64(s.index[i].rel) > seq })
 	if i > 0 {
-		at, offset = s.base+uint64(s.index[i-1].rel), int64(s.index[i-1].offset)
+		p.seq, p.offset = s.base+uint64(s.index[i-1].rel), int64(s.index[i-1].offset)
 	}
 	for _, d := range s.damaged {
-		if d.to <= seq && d.to >= at {
-			at, offset = d.to, d.resume
+		switch {
+		case d.to <= seq && d.to >= p.seq:
+			p.seq, p.offset = d.to, d.resume
+		case d.from > seq && d.from < p.end:
+			p.limit, p.end = d.offset, d.from
 		}
 	}
-	return at, offset
+	return p
 }
 
 // damageAt returns the damaged stretch that holds seq.

@@ -1,6 +1,7 @@
 package diskqueue
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -41,7 +42,7 @@ func (l *Log) Sync() (uint64, error) {
 			l.writeIndexOf(s)
 		}
 		l.unpin(s)
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrNotFound) { // which it is if reclaimed meanwhile
 			return l.syncedEnd(), err
 		}
 	}
@@ -141,8 +142,9 @@ func (l *Log) writeIndexOf(s *segment) {
 // damage at any time.
 func (l *Log) drawIndex(s *segment, delayed []message.Delayed) []byte {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	return encodeIndex(s, delayed)
+	fixed := &segment{base: s.base, end: s.end, size: s.size, salt: s.salt, index: s.index, damaged: slices.Clone(s.damaged)}
+	l.mu.Unlock()
+	return encodeIndex(fixed, delayed)
 }
 
 // Rewind takes back what was appended behind the last good Sync, after a
