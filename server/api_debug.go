@@ -30,7 +30,9 @@ func debugRoutes(r *httprouter.Router) {
 func setBlockRate(w http.ResponseWriter, r *http.Request, _ httprouter.Params) {
 	rate, err := strconv.Atoi(r.FormValue("rate"))
 	if err != nil {
-		http.Error(w, fmt.Sprintf("invalid block rate : %s", err), http.StatusBadRequest)
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprintf(w, "invalid block rate : %s", err)
 		return
 	}
 	runtime.SetBlockProfileRate(rate)

@@ -22,11 +22,11 @@ import (
 // timer writes heartbeats. Whoever finds that the connection has failed calls
 // shut; the reading goroutine then ends by itself.
 type session struct {
-	id    uint64
-	tcp   *TCP
-	conn  net.Conn
-	since time.Time
-	log   *slog.Logger
+	id     uint64
+	tcp    *TCP
+	conn   net.Conn
+	remote string // the client's address
+	since  time.Time
 
 	in  input  // of the reading goroutine
 	out output // has its own lock
@@ -66,16 +66,20 @@ type clientInfo struct {
 }
 
 func newSession(t *TCP, id uint64, conn net.Conn) *session {
-	host, _, err := net.SplitHostPort(conn.RemoteAddr().String())
+	remote := ""
+	if a := conn.RemoteAddr(); a != nil { // nil when the client has gone already
+		remote = a.String()
+	}
+	host, _, err := net.SplitHostPort(remote)
 	if err != nil {
-		host = conn.RemoteAddr().String()
+		host = remote
 	}
 	s := &session{
 		id:         id,
 		tcp:        t,
 		conn:       conn,
+		remote:     remote,
 		since:      time.Now(),
-		log:        t.o.Logger,
 		client:     clientInfo{id: host, hostname: host},
 		interval:   t.o.HeartbeatInterval,
 		msgTimeout: t.o.MsgTimeout,
@@ -96,7 +100,7 @@ func (s *session) run() {
 	if s.channel != nil {
 		s.topic.ConsumerLeft(s.channel)
 	}
-	s.log.Debug("client left", slog.String("client", s.conn.RemoteAddr().String()), slog.Any("reason", err))
+	s.tcp.o.Logger.Debug("client left", slog.String("client", s.remote), slog.Any("reason", err))
 }
 
 // converse reads and carries out commands until the connection ends, and says
@@ -123,7 +127,7 @@ func (s *session) endAfter(err error) error {
 	if !errors.As(err, &fatal) {
 		return err
 	}
-	s.log.Warn("client made a fatal error", slog.String("client", s.conn.RemoteAddr().String()), slog.Any("error", err))
+	s.tcp.o.Logger.Warn("client made a fatal error", slog.String("client", s.remote), slog.Any("error", err))
 	s.leave()
 	s.delivering.Lock() // what was taken before is written before
 	s.delivering.Unlock()

@@ -193,7 +193,7 @@ func (s *session) clientStats() clientStats {
 		ClientID:       s.client.id,
 		Hostname:       s.client.hostname,
 		Version:        "V2",
-		RemoteAddress:  s.conn.RemoteAddr().String(),
+		RemoteAddress:  s.remote,
 		State:          s.state.Load(),
 		ConnectTime:    s.since.Unix(),
 		UserAgent:      s.client.userAgent,

@@ -34,9 +34,9 @@ var step = func() time.Duration {
 	d, _ := time.ParseDuration(os.Getenv("` + clockVariable + `"))
 	return d
 }()`},
-	{"internal/clock/clock.go", "	now := time.Now()\n	return &Clock{", "	now := time.Now().Add(step)\n	return &Clock{"},
+	{"internal/clock/clock.go", "wall: now.UnixNano()}", "wall: now.Add(step).UnixNano()}"},
 	{"internal/clock/clock.go", "{ return time.Now().UnixNano() }", "{ return time.Now().Add(step).UnixNano() }"},
-	{"internal/clock/clock.go", "	now := time.Now()\n	return now.UnixNano()", "	now := time.Now().Add(step)\n	return now.UnixNano()"},
+	{"internal/clock/clock.go", "	return now.UnixNano() -", "	return now.Add(step).UnixNano() -"},
 }
 
 // brokenBuilds are daemons with one mistake each, the scenario that brings it
@@ -52,7 +52,7 @@ var brokenBuilds = []struct {
 		name: "OK is sent before the record is written",
 		variant: variant{
 			{"diskqueue/log.go", "	if _, err := h.WriteAt(buf, s.size); err != nil {", `	late, at := append([]byte(nil), buf...), s.size
-	time.AfterFunc(25*time.Millisecond, func() {
+	time.AfterFunc(100*time.Millisecond, func() {
 		if h, err := l.shared.files.acquire(s); err == nil {
 			h.WriteAt(late, at)
 			l.shared.files.release(h)
@@ -83,10 +83,18 @@ var brokenBuilds = []struct {
 	{
 		name: "numbers that the journal knows are given out again",
 		variant: variant{
-			{"diskqueue/open.go", "	l.next = max(end, o.Next, uint64(o.Now())>>8)", "	l.next = end"},
+			{"diskqueue/open.go", "	l.next = max(end, l.next, o.Next, uint64(o.Now())>>8)", "	l.next = end"},
 		},
 		scenario: cutScenario,
 		want:     faultLost,
+	},
+	{
+		name: "acknowledgements are journalled too late",
+		variant: variant{
+			{"journal/journal.go", "	o.Interval = cmp.Or(o.Interval, 50*time.Millisecond)", "	o.Interval = 10 * time.Minute"},
+		},
+		scenario: loadScenario,
+		want:     faultUndone,
 	},
 }
 

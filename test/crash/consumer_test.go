@@ -95,7 +95,9 @@ func (k *consumer) consume(ctx context.Context) {
 			return
 		}
 		if err := k.connect(ctx, r); err != nil {
-			k.l.disconnected(ctx, "consumer of "+k.c.topic.name+"/"+k.c.name, r, k.d, err)
+			if ctx.Err() == nil && timedOut(err) && k.d.serving(r) {
+				k.l.blame(faultStuck, "consumer of %s/%s in run %d: %v", k.c.topic.name, k.c.name, r.number, err)
+			}
 			wait(ctx, 5*time.Millisecond)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 // Flags of the long run, given after -args.
 var (
 	kills      = flag.Int("kills", 3, "how often the daemon is killed under load")
-	messages   = flag.Int("messages", 400_000, "how many messages are published in all")
+	messages   = flag.Int("messages", 1_000_000, "how many messages are published in all")
 	seed       = flag.Uint64("seed", 0, "of the random choices; 0 takes a new one (timing stays random)")
 	daemonPath = flag.String("daemon", "", "`path` of a daemon to test instead of building cmd/qd")
 	race       = flag.Bool("race-daemon", false, "build the daemon with the race detector")

@@ -106,11 +106,15 @@ func runLoad(t testing.TB, bin string, p plan) *ledger {
 	defer endOperations()
 	x.operating.Go(func() { x.operate(operations) })
 	for n := range p.kills {
-		x.goal.advance()
-		x.awaitKillTime(ctx, n)
+		if n%2 == 0 {
+			x.burst(ctx, n)
+		} else {
+			x.stretch(ctx)
+		}
+		x.goal.step(n + 1)
 		x.killAndRestart(ctx, n)
 	}
-	x.step(ctx)
+	x.step(ctx, p.kills+1)
 	endOperations()
 	x.operating.Wait()
 	x.rest(ctx)
@@ -203,19 +207,21 @@ func (x *load) must(err error) {
 	}
 }
 
-// operate deletes and re-creates at random until ctx ends; what it has begun it
-// completes.
+// operate deletes and re-creates in random order until ctx ends; what it has
+// begun it completes.
 func (x *load) operate(ctx context.Context) {
 	rng := rand.New(rand.NewPCG(x.seed, 2<<32))
-	for len(x.surgery) > 0 {
-		wait(ctx, 200*time.Millisecond+time.Duration(rng.Int64N(int64(1500*time.Millisecond))))
-		if ctx.Err() != nil {
-			return
-		}
-		op := x.surgery[rng.IntN(len(x.surgery))]
-		if err := x.recreate(op); err != nil {
-			x.l.blame(faultAnswer, "delete and re-create %s/%s: %v", op.topic, op.channel, err)
-			return
+	for {
+		for _, i := range rng.Perm(len(x.surgery)) {
+			wait(ctx, 50*time.Millisecond+time.Duration(rng.Int64N(int64(time.Second))))
+			if ctx.Err() != nil {
+				return
+			}
+			op := x.surgery[i]
+			if err := x.recreate(op); err != nil {
+				x.l.blame(faultAnswer, "delete and re-create %s/%s: %v", op.topic, op.channel, err)
+				return
+			}
 		}
 	}
 }
@@ -247,17 +253,12 @@ func (x *load) recreate(op operation) error {
 	return nil
 }
 
-// awaitKillTime lets the load run until a random share of the step is
-// published, or for a random time, which is often longer and then catches the
-// consumers at the tail.
-func (x *load) awaitKillTime(ctx context.Context, n int) {
-	limit, target := 10*time.Second, x.answered()
-	if n%2 == 0 {
-		target += int(float64(x.messages) / float64(x.kills+1) * (0.1 + 0.85*x.rng.Float64()))
-	} else {
-		limit, target = 300*time.Millisecond+time.Duration(x.rng.Int64N(int64(3700*time.Millisecond))), 1<<62
-	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+// burst lets a whole step be published at full speed and ends at a random
+// moment of it.
+func (x *load) burst(ctx context.Context, n int) {
+	target := x.answered() + int(float64(x.messages)/float64(x.kills+1)*(0.1+0.85*x.rng.Float64()))
+	x.goal.step(n + 1)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	pulse := time.NewTicker(2 * time.Millisecond)
 	defer pulse.Stop()
@@ -270,10 +271,21 @@ func (x *load) awaitKillTime(ctx context.Context, n int) {
 	}
 }
 
-// step lets the streams go one step further and waits until everything that
-// may be sent was sent and answered or given up.
-func (x *load) step(ctx context.Context) {
-	x.goal.advance()
+// stretch publishes a step in slices over a random time, or part of it, and
+// ends between two of them, so that acknowledgements have grown old.
+func (x *load) stretch(ctx context.Context) {
+	life := time.Second + time.Duration(x.rng.Int64N(int64(4*time.Second)))
+	for range 1 + x.rng.IntN(slicesPerStep) {
+		x.goal.slice()
+		wait(ctx, life/slicesPerStep)
+	}
+	wait(ctx, time.Duration(x.rng.Int64N(int64(life/slicesPerStep))))
+}
+
+// step lets the streams go as far as these steps and waits until everything
+// that may be sent was sent and answered or given up.
+func (x *load) step(ctx context.Context, steps int) {
+	x.goal.step(steps)
 	pulse := time.NewTicker(5 * time.Millisecond)
 	defer pulse.Stop()
 	for x.answered() < x.allowed() {

@@ -60,7 +60,7 @@ func (p *publisher) publish(ctx context.Context) {
 		// Without a connection no answer can come any more.
 		p.s.settle(p.s.next.Load())
 		if err != nil {
-			p.l.disconnected(ctx, "publisher", r, p.d, err)
+			p.disconnected(ctx, r, err)
 			wait(ctx, 5*time.Millisecond)
 		}
 	}
@@ -203,13 +203,21 @@ func (s *stream) mark(first, n uint32, status byte) {
 	s.settle(first + n)
 }
 
-// disconnected judges the end of a connection that its client did not want.
-// Kills explain nearly all; a daemon that lives and does not answer is a fault.
-func (l *ledger) disconnected(ctx context.Context, who string, r *run, d *daemon, err error) {
-	var timeout interface{ Timeout() bool }
-	if ctx.Err() == nil && errors.As(err, &timeout) && timeout.Timeout() && d.serving(r) {
-		l.blame(faultStuck, "%s in run %d: %v", who, r.number, err)
+// disconnected judges the end of a connection that the publisher did not want.
+// Kills explain it; nothing else does, not even the deletion of the topic.
+func (p *publisher) disconnected(ctx context.Context, r *run, err error) {
+	switch {
+	case ctx.Err() != nil || !p.d.serving(r):
+	case timedOut(err):
+		p.l.blame(faultStuck, "publisher in run %d: %v", r.number, err)
+	default:
+		p.l.blame(faultAnswer, "publisher in run %d: connection closed: %v", r.number, err)
 	}
+}
+
+func timedOut(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
 }
 
 // serving reports whether r is the run that clients are to use.
@@ -219,25 +227,39 @@ func (d *daemon) serving(r *run) bool {
 	return d.last == r && r.up && !r.leaving
 }
 
-// goal says how far the streams may go: a run with kills lets them go on in
-// equal steps, so that every life of the daemon has something to lose.
+// goal says how far the streams may go. A run with kills lets them go on in
+// equal steps, so that every life of the daemon has something to lose, and a
+// step in slices, so that it can be stretched over a life.
 type goal struct {
-	steps   int
-	step    atomic.Int64
+	slices  int64 // in all
+	allowed atomic.Int64
 	changes *notifier
 }
 
-func newGoal(steps int) *goal { return &goal{steps: steps, changes: newNotifier()} }
+// slicesPerStep is into how many slices a step can be cut.
+const slicesPerStep = 20
 
-// advance allows one more step.
-func (g *goal) advance() {
-	g.step.Add(1)
+func newGoal(steps int) *goal {
+	return &goal{slices: int64(steps * slicesPerStep), changes: newNotifier()}
+}
+
+// slice allows one more slice.
+func (g *goal) slice() {
+	if g.allowed.Add(1) > g.slices {
+		panic("more slices than there are")
+	}
+	g.changes.notify()
+}
+
+// step allows what is missing to a number of whole steps.
+func (g *goal) step(steps int) {
+	g.allowed.Store(int64(steps * slicesPerStep))
 	g.changes.notify()
 }
 
 // of is the bound of the numbers that a stream may send now.
 func (g *goal) of(s *stream) uint32 {
-	return uint32(len(s.status) * min(int(g.step.Load()), g.steps) / g.steps)
+	return uint32(int64(len(s.status)) * g.allowed.Load() / g.slices)
 }
 
 // await returns when the stream may send.

@@ -33,6 +33,7 @@ type restartCase struct {
 }
 
 func TestCleanRestartKeepsDepthDeferralAndAttempts(t *testing.T) {
+	t.Parallel()
 	r := newRestartCase(t)
 	r.prepare()
 	if err := r.d.terminate(); err != nil {
@@ -42,6 +43,7 @@ func TestCleanRestartKeepsDepthDeferralAndAttempts(t *testing.T) {
 }
 
 func TestKilledDaemonKeepsDepthDeferralAndAttempts(t *testing.T) {
+	t.Parallel()
 	r := newRestartCase(t)
 	r.prepare()
 	wait(r.ctx, sure)
@@ -168,12 +170,20 @@ func (r *restartCase) work(n, finish, requeue int) {
 // message reads the next delivery.
 func (r *restartCase) message(w *wire) (id messageID, attempts uint16, body string) {
 	r.t.Helper()
-	frame, data, err := w.next(r.deadline())
+	id, attempts, body, err := r.receive(w)
 	r.must(err)
-	if frame != frameMessage || len(data) <= messageHead {
-		r.t.Fatalf("frame of type %d %q, want a message", frame, data)
+	return id, attempts, body
+}
+
+func (r *restartCase) receive(w *wire) (id messageID, attempts uint16, body string, err error) {
+	frame, data, err := w.next(r.deadline())
+	if err == nil && (frame != frameMessage || len(data) <= messageHead) {
+		err = fmt.Errorf("frame of type %d %q, want a message", frame, data)
 	}
-	return messageID(data[10:26]), binary.BigEndian.Uint16(data[8:]), string(data[messageHead:])
+	if err != nil {
+		return id, 0, "", err
+	}
+	return messageID(data[10:26]), binary.BigEndian.Uint16(data[8:]), string(data[messageHead:]), nil
 }
 
 // awaitStats waits until /stats says what it must say.
@@ -239,7 +249,11 @@ func (r *restartCase) drain(channel string, attempts map[string]uint16, finished
 	began := time.Now().UnixNano()
 	seen := map[string]bool{}
 	for len(seen) < restartPlain+restartDeferred-len(finished) {
-		id, tries, body := r.message(w)
+		id, tries, body, err := r.receive(w)
+		if err != nil {
+			r.t.Errorf("channel %s: after %d messages: %v", channel, len(seen), err)
+			break
+		}
 		now := time.Now().UnixNano()
 		if seen[body] || finished[body] {
 			r.t.Errorf("channel %s: %q came again", channel, body)

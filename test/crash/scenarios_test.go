@@ -15,8 +15,7 @@ import (
 // The scenarios are functions of a daemon's binary, so that the same one shows
 // that the good daemon keeps its promise and that a broken one is caught.
 
-// quietPlan is one topic with one channel, published in two steps, nothing
-// deferred.
+// quietPlan is one topic with one channel, published in two steps.
 func quietPlan(messages int) plan {
 	return plan{
 		messages: messages, kills: 1, seed: 1, limit: 2 * time.Minute, drain: 10 * time.Second,
@@ -39,7 +38,7 @@ func cutScenario(t *testing.T, bin string) *ledger {
 	x.mood.orderly.Store(true)
 	x.build(ctx)
 	x.connect(ctx)
-	x.step(ctx)
+	x.step(ctx, 1)
 	x.rest(ctx)
 	wait(ctx, sure)
 	x.hold(true)
@@ -47,7 +46,7 @@ func cutScenario(t *testing.T, bin string) *ledger {
 	x.d.kill()
 	x.must(cutNewestSegment(x.d.data, 1000))
 	x.must(x.d.start(ctx))
-	x.step(ctx)
+	x.step(ctx, 2)
 	x.restart(ctx)
 	x.hold(false)
 	x.rest(ctx)
@@ -62,7 +61,7 @@ func clockScenario(t *testing.T, bin string) *ledger {
 	x.mood.orderly.Store(true)
 	x.build(ctx)
 	x.connect(ctx)
-	x.step(ctx)
+	x.step(ctx, 1)
 	x.rest(ctx)
 	wait(ctx, sure)
 	x.hold(true)
@@ -70,7 +69,7 @@ func clockScenario(t *testing.T, bin string) *ledger {
 	x.restart(ctx)
 	tl := x.l.topics[0]
 	x.must(x.recreate(operation{topic: tl.name, hit: tl.channels}))
-	x.step(ctx)
+	x.step(ctx, 2)
 	x.restart(ctx)
 	x.hold(false)
 	x.rest(ctx)

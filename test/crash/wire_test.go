@@ -102,8 +102,7 @@ func (w *wire) fill(deadline time.Time) error {
 	return err
 }
 
-// next waits for a frame that is no heartbeat; a heartbeat is answered with the
-// next flush.
+// next waits for a frame that is no heartbeat; heartbeats are answered.
 func (w *wire) next(deadline time.Time) (frame int32, data []byte, err error) {
 	for {
 		frame, data, ok, err := w.buffered()
@@ -118,6 +117,9 @@ func (w *wire) next(deadline time.Time) (frame int32, data []byte, err error) {
 		}
 		if frame == frameResponse && string(data) == "_heartbeat_" {
 			w.out = append(w.out, "NOP\n"...)
+			if err := w.flush(deadline); err != nil {
+				return 0, nil, err
+			}
 			continue
 		}
 		return frame, data, nil

@@ -1,0 +1,180 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// keys lists the keys of a JSON object in their order.
+func keys(t *testing.T, object json.RawMessage) (list []string) {
+	t.Helper()
+	d := json.NewDecoder(strings.NewReader(string(object)))
+	if _, err := d.Token(); err != nil {
+		t.Fatal(err)
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var skip json.RawMessage
+		if err := d.Decode(&skip); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, key.(string))
+	}
+	return list
+}
+
+func TestStatsKeysComeInTheirOrder(t *testing.T) {
+	r := start(t)
+	c := r.connect(identify(`{"client_id":"me","hostname":"h","user_agent":"test/1","topology_zone":"z"}`), "SUB t ch\n", pub("t", "x"), "RDY 1\n")
+	c.expect("OK", "OK")
+	// Its OK and the message may come in either order.
+	c.frame()
+	c.frame()
+	type object = json.RawMessage
+	var all struct {
+		Topics    []object
+		Memory    object
+		Producers []object
+	}
+	text := r.must("GET", "/stats?format=json", "")
+	if err := json.Unmarshal([]byte(text), &all); err != nil {
+		t.Fatal(err)
+	}
+	var topic struct{ Channels []object }
+	json.Unmarshal(all.Topics[0], &topic)
+	var channel struct{ Clients []object }
+	json.Unmarshal(topic.Channels[0], &channel)
+
+	check := func(what string, o object, want string) {
+		t.Helper()
+		if got := strings.Join(keys(t, o), " "); got != want {
+			t.Errorf("%s has keys\n%s, want\n%s", what, got, want)
+		}
+	}
+	check("stats", object(text), "version health start_time topics memory producers")
+	check("topic", all.Topics[0], "topic_name channels depth backend_depth message_count message_bytes paused e2e_processing_latency")
+	check("channel", topic.Channels[0], "channel_name depth backend_depth in_flight_count deferred_count message_count requeue_count timeout_count client_count clients paused e2e_processing_latency")
+	client := "client_id hostname version remote_address state ready_count in_flight_count message_count finish_count requeue_count connect_ts sample_rate deflate snappy user_agent topology_zone topology_region pub_counts tls tls_cipher_suite tls_version tls_negotiated_protocol tls_negotiated_protocol_is_mutual"
+	check("client", channel.Clients[0], client)
+	check("producer", all.Producers[0], client)
+	check("memory", all.Memory, "heap_objects heap_idle_bytes heap_in_use_bytes heap_released_bytes gc_pause_usec_100 gc_pause_usec_99 gc_pause_usec_95 next_gc_bytes gc_total_runs")
+
+	var got clientStats
+	json.Unmarshal(channel.Clients[0], &got)
+	if got.ClientID != "me" || got.State != 3 || got.ReadyCount != 1 || got.InFlightCount != 1 || got.MessageCount != 1 ||
+		got.UserAgent != "test/1" || got.TopologyZone != "z" || got.RemoteAddress != c.LocalAddr().String() ||
+		!slices.Equal(got.PubCounts, []pubCount{{"t", 1}}) {
+		t.Errorf("client is %+v", got)
+	}
+}
+
+func TestStatsFilters(t *testing.T) {
+	r := start(t)
+	for _, name := range []string{"a", "b"} {
+		r.must("POST", "/topic/create?topic="+name, "")
+		r.must("POST", "/channel/create?channel=both&topic="+name, "")
+	}
+	r.must("POST", "/channel/create?channel=one&topic=b", "")
+	c := r.connect(pub("a", "x"), pub("b", "x"), mpub("b", "x", "y"))
+	c.expect("OK", "OK", "OK")
+	shape := func(query string) string {
+		var s struct {
+			Topics []struct {
+				Name     string `json:"topic_name"`
+				Channels []struct {
+					Name    string `json:"channel_name"`
+					Clients []any
+				}
+			}
+			Memory    any
+			Producers []struct {
+				PubCounts []pubCount `json:"pub_counts"`
+			}
+		}
+		text := r.must("GET", "/stats?format=json&"+query, "")
+		if err := json.Unmarshal([]byte(text), &s); err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		if s.Topics == nil {
+			b.WriteString("null")
+		}
+		for _, topic := range s.Topics {
+			b.WriteString(topic.Name + "(")
+			for _, c := range topic.Channels {
+				fmt.Fprintf(&b, "%s:%v ", c.Name, c.Clients != nil)
+			}
+			b.WriteString(")")
+		}
+		fmt.Fprintf(&b, " %v", s.Memory != nil)
+		if s.Producers == nil {
+			b.WriteString(" null")
+		}
+		for _, p := range s.Producers {
+			fmt.Fprintf(&b, " %v", p.PubCounts)
+		}
+		return b.String()
+	}
+	for query, want := range map[string]string{
+		"":                                      "a(both:true )b(both:true one:true ) true [{a 1} {b 3}]",
+		"topic=b":                               "b(both:true one:true ) true [{b 3}]",
+		"topic=b&channel=one":                   "b(one:true ) true [{b 3}]",
+		"channel=one":                           "b(one:true ) true [{a 1} {b 3}]",
+		"topic=a&channel=one":                   " true [{a 1}]",
+		"topic=absent":                          "null true null",
+		"include_clients=false":                 "a(both:false )b(both:false one:false ) true null",
+		"include_clients=0&include_mem=0":       "a(both:false )b(both:false one:false ) false null",
+		"include_mem=false&include_clients=yes": "a(both:true )b(both:true one:true ) false [{a 1} {b 3}]",
+	} {
+		if got := shape(query); got != want {
+			t.Errorf("%s: got %s, want %s", query, got, want)
+		}
+	}
+}
+
+func TestStatsWithoutTopics(t *testing.T) {
+	r := start(t)
+	want := fmt.Sprintf(`{"version":"2.0.0","health":"OK","start_time":%d,"topics":[],"memory":{`, r.broker.StartTime().Unix())
+	if got := r.must("GET", "/stats?format=json", ""); !strings.HasPrefix(got, want) {
+		t.Errorf("got %s", got)
+	}
+	if got := r.must("GET", "/stats?format=JSON&include_mem=false", ""); !strings.HasSuffix(got, "\nHealth: OK\n\nTopics: None\n\nProducers: None\n") {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestStatsText(t *testing.T) {
+	r := start(t)
+	r.must("POST", "/topic/create?topic=quiet", "")
+	r.must("POST", "/topic/pause?topic=quiet", "")
+	c := r.connect(identify(`{"hostname":"h","user_agent":"test/1"}`), "SUB t ch\n", pub("t", "x"), mpub("t", "y", "z"), "RDY 1\n")
+	c.expect("OK", "OK")
+	for range 3 { // two OKs and a message
+		c.frame()
+	}
+	r.must("POST", "/channel/pause?topic=t&channel=ch", "")
+	text := r.must("GET", "/stats", "")
+	_, port, _ := net.SplitHostPort(c.LocalAddr().String())
+	name := fmt.Sprintf("%-21s", "h:"+port+" test/1")
+	for _, want := range []string{
+		VersionString("qd") + "\nstart_time ",
+		"\nuptime ",
+		"\n\nHealth: OK\n\nMemory:\n   heap_objects             \t",
+		"\n\nTopics:\n*P [quiet          ] depth: 0     be-depth: 0     msgs: 0        e2e%: \n\n" +
+			"   [t              ] depth: 0     be-depth: 0     msgs: 3        e2e%: \n" +
+			"   *P [ch                       ] depth: 2     be-depth: 0     inflt: 1    def: 0    re-q: 0     timeout: 0     msgs: 3        e2e%: \n" +
+			"        [V2 " + name + "] state: 3 inflt: 1    rdy: 1    fin: 0        re-q: 0        msgs: 1        connected: ",
+		"\n\nProducers:\n   [V2 " + name + "] msgs: 3        topics: t=3 connected: ",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+}
