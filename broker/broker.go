@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -65,15 +66,20 @@ type Broker struct {
 	damaged   atomic.Uint64
 	last      atomic.Uint64 // incarnation given out last
 
-	mu       sync.Mutex // guards what follows
+	// mu guards what follows. Topics call with their own lock held, so no topic
+	// is called under it.
+	mu       sync.Mutex
 	closed   bool
 	topics   map[string]*slot
 	refusing map[*topic.Topic]error // logs that cannot be written
 	journals error                  // why the journal cannot be written
 	probing  bool
-	removals sync.WaitGroup // directories being removed, and the prober
-	stop     chan struct{}
-	snapshot snapshotWriter
+	// background is the removal of directories and of abandoned topics, and
+	// the prober. It grows under mu and only while closed is false, or while
+	// a slot is going that Close waits for.
+	background sync.WaitGroup
+	stop       chan struct{}
+	snapshot   snapshotWriter
 }
 
 // slot is a topic by name, while it is made, lives and is deleted.
@@ -127,6 +133,9 @@ func (b *Broker) open() (err error) {
 		return err
 	}
 	if err := b.restore(state); err != nil {
+		for _, t := range b.Topics() {
+			t.Discard()
+		}
 		return errors.Join(err, b.journal.Close())
 	}
 	b.snapshot.init(b)
@@ -251,31 +260,32 @@ func (b *Broker) DeleteTopic(name string) error {
 	if !ok {
 		return ErrNoTopic
 	}
-	return b.deleteTopic(t)
+	return b.deleteTopic(t, func() error {
+		if t.Ephemeral() {
+			return nil
+		}
+		return b.journal.Commit(journal.Entry{Op: journal.DeleteTopic, Topic: t.Incarnation()})
+	})
 }
 
-func (b *Broker) deleteTopic(t *topic.Topic) error {
-	b.mu.Lock()
-	s, ok := b.topics[t.Name()]
-	if !ok || s.topic != t || s.gone != nil {
+// deleteTopic takes the topic's name out of use, asks decide, and with its
+// consent removes the topic.
+func (b *Broker) deleteTopic(t *topic.Topic, decide func() error) error {
+	s, err := b.beginDelete(t)
+	if err != nil {
+		return err
+	}
+	if err := decide(); err != nil {
+		b.mu.Lock()
+		close(s.gone)
+		s.gone = nil
 		b.mu.Unlock()
-		return ErrNoTopic
+		return err
 	}
-	s.gone = make(chan struct{})
-	b.mu.Unlock()
-	if !t.Ephemeral() {
-		if err := b.journal.Commit(journal.Entry{Op: journal.DeleteTopic, Topic: t.Incarnation()}); err != nil {
-			b.mu.Lock()
-			close(s.gone)
-			s.gone = nil
-			b.mu.Unlock()
-			return err
-		}
-	}
+	t.Discard()
 	for _, c := range t.Channels() {
 		b.journal.Detach(c)
 	}
-	t.Discard()
 	b.removeLog(t)
 	b.mu.Lock()
 	delete(b.topics, t.Name())
@@ -284,6 +294,20 @@ func (b *Broker) deleteTopic(t *topic.Topic) error {
 	b.mu.Unlock()
 	b.snapshot.changed()
 	return nil
+}
+
+func (b *Broker) beginDelete(t *topic.Topic) (*slot, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil, ErrExiting
+	}
+	s, ok := b.topics[t.Name()]
+	if !ok || s.topic != t || s.gone != nil {
+		return nil, ErrNoTopic
+	}
+	s.gone = make(chan struct{})
+	return s, nil
 }
 
 // removeLog renames the topic's directory, so that it is gone at once, and
@@ -302,7 +326,7 @@ func (b *Broker) removeLog(t *topic.Topic) {
 	} else if err := fs.SyncDir(b.topicsDir()); err != nil {
 		b.o.Logger.Error("directory not synced", "path", b.topicsDir(), "error", err)
 	}
-	b.removals.Go(func() {
+	b.background.Go(func() {
 		if err := fs.RemoveAll(doomed); err != nil {
 			b.o.Logger.Error("log of deleted topic not removed", "topic", t.Name(), "path", doomed, "error", err)
 		}
@@ -312,28 +336,58 @@ func (b *Broker) removeLog(t *topic.Topic) {
 // Close ends all topics, brings everything to disk and gives the directory
 // up. Publishes and consumers must have ended.
 func (b *Broker) Close() error {
-	b.mu.Lock()
-	if b.closed {
-		b.mu.Unlock()
+	if !b.beginClose() {
 		return nil
 	}
-	b.closed = true
-	close(b.stop)
-	b.mu.Unlock()
+	b.settle()
 	var errs []error
 	topics := b.Topics()
+	var standing []journal.Entry
 	for _, t := range topics {
 		t.Stop()
+		if e, needed := t.Standing(); needed {
+			standing = append(standing, e)
+		}
 	}
+	errs = append(errs, b.journal.Commit(standing...))
 	// The journal's last checkpoint comes before the logs close: it asks the
 	// channels, which need no log for that.
 	errs = append(errs, b.journal.Close())
 	for _, t := range topics {
 		errs = append(errs, t.Close())
 	}
-	b.removals.Wait()
+	b.background.Wait()
 	b.snapshot.close()
 	b.deadlines.Close()
 	errs = append(errs, b.lock.Close())
 	return errors.Join(errs...)
+}
+
+// beginClose says whether this is the first Close.
+func (b *Broker) beginClose() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return false
+	}
+	b.closed = true
+	close(b.stop)
+	return true
+}
+
+// settle waits for the topics that are being made or deleted: none begins to
+// be any more.
+func (b *Broker) settle() {
+	b.mu.Lock()
+	slots := slices.Collect(maps.Values(b.topics))
+	b.mu.Unlock()
+	for _, s := range slots {
+		<-s.settled
+		b.mu.Lock()
+		gone := s.gone
+		b.mu.Unlock()
+		if gone != nil {
+			<-gone
+		}
+	}
 }

@@ -34,17 +34,23 @@ func (b *Broker) journalHealth(err error) {
 	b.journals = err
 }
 
-// logFailed is called when a topic's log refused to be written. It is probed
-// until it can be again.
+// logFailed is called when a topic's log refused to be written, and with nil
+// when it can be again. Meanwhile it is probed. The topic's lock is held, so
+// that what is known here is never older than what the topic knows.
 func (b *Broker) logFailed(t *topic.Topic, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if err == nil {
+		delete(b.refusing, t)
+		b.o.Logger.Info("publishes are accepted again", "topic", t.Name())
+		return
+	}
 	b.refusing[t] = err
 	if b.probing || b.closed {
 		return
 	}
 	b.probing = true
-	b.removals.Go(b.probe)
+	b.background.Go(b.probe)
 }
 
 func (b *Broker) probe() {
@@ -73,10 +79,7 @@ func (b *Broker) probeAll() bool {
 	for _, t := range list {
 		err := t.Probe()
 		b.mu.Lock()
-		if _, still := b.refusing[t]; still && err == nil {
-			delete(b.refusing, t)
-			b.o.Logger.Info("publishes are accepted again", "topic", t.Name())
-		} else if still {
+		if _, still := b.refusing[t]; still && err != nil {
 			b.refusing[t] = err
 		}
 		b.mu.Unlock()

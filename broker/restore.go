@@ -1,8 +1,10 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,7 +33,7 @@ func (b *Broker) restore(state *journal.State) error {
 		close(s.settled)
 		b.topics[ts.Name] = s
 	}
-	return b.sweep(known)
+	return b.sweep(known, state.Deleted)
 }
 
 // highest is the highest sequence number that the journal mentions of a topic.
@@ -50,7 +52,7 @@ func highest(ts *journal.TopicState) uint64 {
 }
 
 // sweep removes what deletions left and reports what is not known.
-func (b *Broker) sweep(known map[string]bool) error {
+func (b *Broker) sweep(known map[string]bool, deleted []uint64) error {
 	entries, err := b.o.FS.ReadDir(b.topicsDir())
 	if err != nil {
 		return err
@@ -59,21 +61,27 @@ func (b *Broker) sweep(known map[string]bool) error {
 		path := filepath.Join(b.topicsDir(), e.Name())
 		switch {
 		case known[e.Name()]:
-		case strings.HasPrefix(e.Name(), deletedPrefix):
+		case strings.HasPrefix(e.Name(), deletedPrefix) || slices.Contains(deleted, incarnationOf(e.Name())):
 			if err := b.o.FS.RemoveAll(path); err != nil {
 				return err
 			}
 		default:
 			b.o.Logger.Warn("directory of an unknown topic is kept and not served", "path", path)
 			// Its incarnation must not be given out again.
-			if i := strings.LastIndexByte(e.Name(), '-'); i >= 0 {
-				if n, err := strconv.ParseUint(e.Name()[i+1:], 16, 64); err == nil {
-					b.last.Store(max(b.last.Load(), n))
-				}
-			}
+			b.last.Store(max(b.last.Load(), incarnationOf(e.Name())))
 		}
 	}
 	return nil
+}
+
+// incarnationOf reads the incarnation from the name of a log's directory; it
+// is 0 for another name.
+func incarnationOf(name string) uint64 {
+	n, err := strconv.ParseUint(name[strings.LastIndexByte(name, '-')+1:], 16, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // logDir is the directory of a topic's log. Names may hold dots and differ by
@@ -135,11 +143,23 @@ func (b *Broker) topicOptions(name string, incarnation uint64, ephemeral bool) t
 	}
 }
 
-// abandoned deletes an ephemeral topic whose last channel is gone.
+// abandoned deletes an ephemeral topic whose last channel is gone, unless
+// another one has come. While it looks, nobody finds the topic by its name.
 func (b *Broker) abandoned(t *topic.Topic) {
-	b.removals.Go(func() {
-		if err := b.deleteTopic(t); err != nil && err != ErrNoTopic {
-			b.o.Logger.Error("ephemeral topic not deleted", "topic", t.Name(), "error", err)
-		}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return
+	}
+	b.background.Go(func() {
+		_ = b.deleteTopic(t, func() error {
+			if !t.CloseIfAbandoned() {
+				return errInUse
+			}
+			return nil
+		}) // nor need it be deleted if it is already, or the broker closes
 	})
 }
+
+// errInUse means that an ephemeral topic has a channel again.
+var errInUse = errors.New("topic has a channel")

@@ -37,7 +37,7 @@ type snapshotWriter struct {
 	mu      sync.Mutex // guards what follows
 	timer   *time.Timer
 	closed  bool
-	writing sync.Mutex // held while the file is written
+	writing sync.Mutex // held while the file is written; taken before mu
 }
 
 func (w *snapshotWriter) init(b *Broker) {
@@ -53,16 +53,26 @@ func (w *snapshotWriter) changed() {
 	if w.closed || w.b == nil || w.timer != nil {
 		return
 	}
-	w.timer = time.AfterFunc(snapshotDelay, func() {
-		w.mu.Lock()
-		w.timer = nil
-		w.mu.Unlock()
-		w.write()
-	})
+	w.timer = time.AfterFunc(snapshotDelay, w.due)
 }
 
-// close writes the last state.
+// due is called by the timer.
+func (w *snapshotWriter) due() {
+	w.writing.Lock()
+	defer w.writing.Unlock()
+	w.mu.Lock()
+	w.timer = nil
+	closed := w.closed
+	w.mu.Unlock()
+	if !closed {
+		w.write()
+	}
+}
+
+// close writes the last state. Nothing is written after it.
 func (w *snapshotWriter) close() {
+	w.writing.Lock()
+	defer w.writing.Unlock()
 	w.mu.Lock()
 	w.closed = true
 	if w.timer != nil {
@@ -72,9 +82,8 @@ func (w *snapshotWriter) close() {
 	w.write()
 }
 
+// write writes the file. The caller holds w.writing.
 func (w *snapshotWriter) write() {
-	w.writing.Lock()
-	defer w.writing.Unlock()
 	m := metadata{Topics: []metadataTopic{}}
 	for _, t := range w.b.Topics() {
 		if t.Ephemeral() {

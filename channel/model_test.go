@@ -61,7 +61,6 @@ type model struct {
 	voids   []seqset.Range
 	delayed []message.Delayed
 	st      *journal.ChannelState
-	version uint64
 }
 
 // draw picks a number from low to high. Half of the runs pick evenly, which

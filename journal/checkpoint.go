@@ -110,6 +110,7 @@ func (w *writer) stepCheckpoint() {
 	w.checkpoint = nil
 	w.clean = w.since == 0
 	w.checkpointBackoff = 0
+	w.topology.Deleted = nil
 	w.removeOlder(c.number)
 }
 

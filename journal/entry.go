@@ -74,6 +74,9 @@ type Source interface {
 // State is what a journal says after replay.
 type State struct {
 	Topics map[uint64]*TopicState // by incarnation
+	// Deleted are the topics whose deletion is younger than the newest
+	// checkpoint: their files may still be there.
+	Deleted []uint64
 	// MaxIncarnation is the highest one ever seen, deleted ones included.
 	MaxIncarnation uint64
 	// LostBytes is how much of the files could not be read because it was

@@ -37,6 +37,7 @@ func (st *State) apply(e Entry) {
 	switch e.Op {
 	case DeleteTopic:
 		delete(st.Topics, e.Topic)
+		st.Deleted = append(st.Deleted, e.Topic)
 	case PauseTopic:
 		t.Paused = true
 	case UnpauseTopic:

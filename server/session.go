@@ -129,9 +129,8 @@ func (s *session) endAfter(err error) error {
 	}
 	s.tcp.o.Logger.Warn("client made a fatal error", slog.String("client", s.remote), slog.Any("error", err))
 	s.leave()
-	s.delivering.Lock() // what was taken before is written before
-	s.delivering.Unlock()
-	if frame := protocol.AppendError(nil, fatal); len(frame) > 0 && s.out.write(frame) == nil {
+	frame := protocol.AppendError(nil, fatal)
+	if len(frame) > 0 && s.writeAfterDelivery(frame) == nil {
 		s.linger()
 	}
 	return err

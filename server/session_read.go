@@ -118,8 +118,13 @@ func (s *session) setState(state protocol.State) {
 // it has.
 func (s *session) startClosing() error {
 	s.consumer.Load().SetReady(0)
-	s.delivering.Lock() // what was taken before is written before CLOSE_WAIT
-	s.delivering.Unlock()
 	s.setState(protocol.StateClosing)
-	return s.out.write([]byte(protocol.CloseWaitFrame))
+	return s.writeAfterDelivery([]byte(protocol.CloseWaitFrame))
+}
+
+// writeAfterDelivery writes a frame behind the messages that were taken before.
+func (s *session) writeAfterDelivery(frame []byte) error {
+	s.delivering.Lock()
+	defer s.delivering.Unlock()
+	return s.out.write(frame)
 }

@@ -63,6 +63,9 @@ func (t *Topic) addChannel(name string) (*slot, journal.Entry, error) {
 	}
 	incarnation := t.o.NewIncarnation()
 	c := channel.New(t.channelOptions(name, incarnation), t.fanOut)
+	for _, v := range t.voids { // it may have what waits in the topic before it
+		c.Void(v.From, v.To)
+	}
 	s := &slot{channel: c}
 	t.channels[name] = s
 	t.order = append(t.order, c)
@@ -88,7 +91,7 @@ func (t *Topic) channelOptions(name string, incarnation uint64) channel.Options 
 		NodeID:           t.o.NodeID,
 		Clock:            t.o.Clock,
 		Deadlines:        t.o.Deadlines,
-		NewReader:        func() channel.Reader { return t.o.Log.NewReader() },
+		NewReader:        func() channel.Reader { return logReader{t.o.Log.NewReader()} },
 		Damaged:          t.damaged,
 		Moved:            func(floor, _ uint64) { t.moved(floor) },
 		MaxMsgTimeout:    t.o.MaxMsgTimeout,
@@ -147,17 +150,18 @@ func (t *Topic) deleteChannel(c *channel.Channel) error {
 	t.mu.Lock()
 	s := t.channels[c.Name()]
 	t.removeChannel(c.Name())
+	t.leaving = c
 	fanOut, last := t.fanOut, len(t.channels) == 0
 	t.mu.Unlock()
-	if !t.o.Ephemeral {
-		entry := journal.Entry{Op: journal.DeleteChannel, Topic: t.o.Incarnation, Channel: c.Incarnation(), FanOut: fanOut}
-		if err := t.o.Journal.Commit(entry); err != nil {
-			t.restoreChannel(s, fanOut)
-			return err
-		}
-		if t.journals(c.Name()) {
-			t.o.Journal.Detach(c)
-		}
+	err := t.commitEnd(c, fanOut)
+	t.mu.Lock()
+	t.leaving = nil
+	if err != nil {
+		t.putBack(s, fanOut)
+	}
+	t.mu.Unlock()
+	if err != nil {
+		return err
 	}
 	c.Close()
 	t.letGo()
@@ -168,25 +172,38 @@ func (t *Topic) deleteChannel(c *channel.Channel) error {
 	return nil
 }
 
-// restoreChannel puts a channel back whose end could not be journalled, with
-// what was fanned out meanwhile.
-func (t *Topic) restoreChannel(s *slot, fanOut uint64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// commitEnd journals the end of a channel. One that does not outlive the
+// process ends in any case; what the journal is told then is up to where the
+// topic's messages were given out.
+func (t *Topic) commitEnd(c *channel.Channel, fanOut uint64) error {
+	if t.journals(c.Name()) {
+		err := t.commitChange(journal.Entry{Op: journal.DeleteChannel, Channel: c.Incarnation(), FanOut: fanOut})
+		if err == nil {
+			t.o.Journal.Detach(c)
+		}
+		return err
+	}
+	if e, needed := t.Standing(); needed {
+		if err := t.commitChange(e); err != nil {
+			t.o.Logger.Warn("a restart would bring messages back that ephemeral channels had",
+				"topic", t.o.Name, "error", err)
+		}
+	}
+	return nil
+}
+
+// putBack takes a channel in again whose end could not be journalled, with
+// what was fanned out since it stood at from. It is called with t.changing and
+// t.mu held and gives t.mu up for a while.
+func (t *Topic) putBack(s *slot, from uint64) {
 	t.channels[s.channel.Name()] = s
 	t.order = append(slices.Clone(t.order), s.channel)
 	t.ready++
-	for at := fanOut; at < t.fanOut; {
-		to := t.fanOut
-		t.catching = true
-		t.mu.Unlock()
-		delayed := t.delayed(at, to)
-		t.mu.Lock()
-		t.catching = false
-		s.channel.Advance(to, delayed)
-		at = to
+	delayed := t.gather(from)
+	s.channel.Advance(t.fanOut, delayed)
+	if !t.standing() && t.fanOut < t.end {
+		t.advance(t.end, delayed)
 	}
-	t.catchUp()
 }
 
 // ConsumerLeft is called when a consumer of c has gone: an ephemeral channel
@@ -316,13 +333,20 @@ func (t *Topic) Empty() error {
 	return nil
 }
 
+// commitChange journals a change of a topic that outlives the process.
 func (t *Topic) commitChange(e journal.Entry) error {
 	if t.o.Ephemeral {
 		return nil
 	}
 	e.Topic = t.o.Incarnation
-	defer t.o.Changed()
-	return t.o.Journal.Commit(e)
+	if err := t.o.Journal.Commit(e); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	t.stoodAt = max(t.stoodAt, e.FanOut)
+	t.mu.Unlock()
+	t.o.Changed()
+	return nil
 }
 
 // Paused says whether the topic is paused.
@@ -330,57 +354,4 @@ func (t *Topic) Paused() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.paused
-}
-
-// damaged is called by a channel that could not read messages for good.
-func (t *Topic) damaged(from, to uint64) {
-	t.mu.Lock()
-	before := t.voidsWithin(0, t.end)
-	t.addVoid(seqset.Range{From: from, To: to})
-	lost := t.voidsWithin(0, t.end) - before
-	t.mu.Unlock()
-	if lost > 0 {
-		t.o.Damaged(lost)
-	}
-}
-
-// addVoid makes a range void in every channel. The caller holds t.mu.
-func (t *Topic) addVoid(r seqset.Range) {
-	t.voids = mergeVoids(t.voids, []seqset.Range{r})
-	for _, c := range t.order {
-		c.Void(r.From, r.To)
-	}
-}
-
-// voidsWithin counts the void numbers of a range. The caller holds t.mu.
-func (t *Topic) voidsWithin(from, to uint64) (n uint64) {
-	for _, v := range t.voids {
-		if lo, hi := max(v.From, from), min(v.To, to); lo < hi {
-			n += hi - lo
-		}
-	}
-	return n
-}
-
-// mergeVoids unites two lists of ranges into a sorted list of disjoint ones.
-func mergeVoids(a, b []seqset.Range) []seqset.Range {
-	all := slices.Concat(a, b)
-	slices.SortFunc(all, func(x, y seqset.Range) int {
-		if x.From < y.From {
-			return -1
-		}
-		return 1
-	})
-	merged := all[:0]
-	for _, r := range all {
-		if r.Len() == 0 {
-			continue
-		}
-		if n := len(merged); n > 0 && r.From <= merged[n-1].To {
-			merged[n-1].To = max(merged[n-1].To, r.To)
-			continue
-		}
-		merged = append(merged, r)
-	}
-	return merged
 }

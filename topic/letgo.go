@@ -16,19 +16,27 @@ func (t *Topic) lookForWake() {
 }
 
 // letGo gives up what no channel needs any more: memory of the hot tail and
-// full segments.
+// full segments. While one goroutine is at it, others leave it to that one,
+// which looks again when it is done.
 func (t *Topic) letGo() {
-	if !t.letting.TryLock() {
-		return // somebody is at it
+	floor := t.lowest()
+	for t.letting.TryLock() {
+		t.letGoBelow(floor)
+		t.letting.Unlock()
+		was := floor
+		if floor = t.lowest(); floor == was || floor < t.wake.Load() {
+			return
+		}
 	}
-	defer t.letting.Unlock()
+}
+
+// letGoBelow gives up what lies below floor, unless the topic was stopped. The
+// caller holds t.letting.
+func (t *Topic) letGoBelow(floor uint64) {
 	if t.wake.Load() == math.MaxUint64 {
 		return
 	}
-	floor, channels := t.lowest()
-	if channels > 0 {
-		t.o.Log.TrimHot(floor)
-	}
+	t.o.Log.TrimHot(floor)
 	t.o.Log.Reclaim(floor)
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -36,12 +44,15 @@ func (t *Topic) letGo() {
 }
 
 // lowest is the lowest number that anybody may still need.
-func (t *Topic) lowest() (floor uint64, channels int) {
+func (t *Topic) lowest() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	floor = t.fanOut
+	floor := t.fanOut
 	for _, c := range t.order {
 		floor = min(floor, c.Floor())
 	}
-	return floor, len(t.order)
+	if t.leaving != nil {
+		floor = min(floor, t.leaving.Floor())
+	}
+	return floor
 }

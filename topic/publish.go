@@ -1,8 +1,6 @@
 package topic
 
 import (
-	"sync"
-
 	"qmq/diskqueue"
 	"qmq/message"
 )
@@ -29,7 +27,7 @@ const (
 	lead                  // this publisher writes next
 )
 
-var requests = sync.Pool{New: func() any { return &request{signal: make(chan signal, 1)} }}
+func newRequest() any { return &request{signal: make(chan signal, 1)} }
 
 // groupBuffers belong to the publisher that is writing.
 type groupBuffers struct {
@@ -65,14 +63,14 @@ func (t *Topic) Publish(b *diskqueue.Batch) error {
 		t.mu.Unlock()
 		return nil
 	}
-	r := requests.Get().(*request)
+	r := t.requests.Get().(*request)
 	r.batch, r.err = b, nil
 	t.pending = append(t.pending, r)
 	t.pendingBytes += b.Bytes()
 	if t.writing {
 		t.mu.Unlock()
 		if <-r.signal == settled {
-			return r.result()
+			return t.result(r)
 		}
 		t.mu.Lock()
 	}
@@ -80,13 +78,14 @@ func (t *Topic) Publish(b *diskqueue.Batch) error {
 	if wait := t.write(r); wait {
 		<-r.signal
 	}
-	return r.result()
+	return t.result(r)
 }
 
-func (r *request) result() error {
+// result takes a settled request back.
+func (t *Topic) result(r *request) error {
 	err := r.err
 	r.batch = nil
-	requests.Put(r)
+	t.requests.Put(r)
 	return err
 }
 
@@ -108,6 +107,7 @@ func (t *Topic) write(own *request) (wait bool) {
 		t.fail(err)
 		settle(group, own, err)
 		settle(t.pending, nil, err)
+		clear(t.pending)
 		t.pending, t.pendingBytes = t.pending[:0], 0
 	case t.strict():
 		// Should a sync have failed meanwhile, it waits for this write to end
@@ -148,6 +148,7 @@ func (t *Topic) takeGroup() (group []*request, bodyBytes uint64) {
 // endWrite hands the writing over to the next publisher, if one waits, and
 // unlocks t.mu.
 func (t *Topic) endWrite() {
+	clear(t.groupBufs.batches) // they belong to sessions that may end
 	t.idle.Broadcast()
 	if len(t.pending) > 0 {
 		t.pending[0].signal <- lead
@@ -175,7 +176,10 @@ func (t *Topic) commit(added diskqueue.Appended, bytes uint64) {
 	t.end = added.End
 	t.count(int(added.End-added.First), bytes)
 	t.lookForWake() // first: a channel that gets through at once must find it
-	if !t.standing() {
+	switch {
+	case t.catching:
+		t.meanwhile = append(t.meanwhile, added.Delayed...)
+	case !t.standing():
 		t.advance(added.End, added.Delayed)
 	}
 }
@@ -200,15 +204,24 @@ func (t *Topic) advance(to uint64, delayed []message.Delayed) {
 // catchUp moves the fan-out position to the end after it stood still. It is
 // called with t.changing and t.mu held and gives t.mu up for a while.
 func (t *Topic) catchUp() {
-	for !t.standing() && t.fanOut < t.end {
-		from, to := t.fanOut, t.end
-		t.catching = true
-		t.mu.Unlock()
-		delayed := t.delayed(from, to)
-		t.mu.Lock()
-		t.catching = false
-		if !t.closed {
-			t.advance(to, delayed)
-		}
+	if t.standing() || t.fanOut == t.end {
+		return
 	}
+	delayed := t.gather(t.fanOut)
+	t.advance(t.end, delayed)
+}
+
+// gather lists the deferred messages from a number on up to the end. It is
+// called with t.changing and t.mu held and gives t.mu up for a while, in which
+// the fan-out position stands.
+func (t *Topic) gather(from uint64) []message.Delayed {
+	to := t.end
+	t.catching = true
+	t.mu.Unlock()
+	delayed := t.delayed(from, to)
+	t.mu.Lock()
+	t.catching = false
+	delayed = append(delayed, t.meanwhile...)
+	t.meanwhile = nil
+	return delayed
 }

@@ -1,5 +1,7 @@
 package topic
 
+import "qmq/internal/seqset"
+
 // noteUnsynced counts records that were written but not synced and starts a
 // sync when enough of them, or enough time, has passed. The caller holds t.mu.
 func (t *Topic) noteUnsynced(n int64) {
@@ -40,12 +42,13 @@ func (t *Topic) syncAll() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for {
-		group := t.unsynced
+		group, records := t.unsynced, t.unsyncedLen
 		t.unsynced, t.unsyncedLen = nil, 0
 		t.mu.Unlock()
 		_, err := t.o.Log.Sync()
 		t.mu.Lock()
 		if err != nil {
+			t.unsyncedLen += records // what can be synced yet is tried again
 			t.syncFailed(group, err)
 			break
 		}
@@ -81,4 +84,10 @@ func (t *Topic) syncFailed(group []written, err error) {
 	}
 	t.unsynced = nil
 	t.o.Log.Rewind()
+	if end := t.o.Log.End(); end > t.end {
+		// A segment that was synced before another one failed keeps what was
+		// refused now.
+		t.addVoid(seqset.Range{From: t.end, To: end})
+	}
+	t.lookForWake()
 }

@@ -58,11 +58,14 @@ type Options struct {
 	MaxChannelConsumers int
 
 	// Failed is called when the log refuses to be written: the topic takes no
-	// publish until a Probe succeeds.
+	// publish until a Probe succeeds. Then it is called with nil. The topic's
+	// lock is held: it must not call the topic.
 	Failed func(*Topic, error)
 	// Damaged is called with the number of messages that were found to be lost.
 	Damaged func(messages uint64)
 	// Abandoned is called when the last channel of an ephemeral topic is gone.
+	// It must not wait for the topic; CloseIfAbandoned says later whether the
+	// topic may go.
 	Abandoned func(*Topic)
 	// Changed is called when a channel came or went or something was paused.
 	Changed func()
@@ -79,17 +82,24 @@ type Topic struct {
 	changing sync.Mutex
 
 	mu       sync.Mutex // guards what follows
-	idle     sync.Cond  // signalled when pending shrinks or writing or syncing ends
+	idle     sync.Cond  // signalled when pending shrinks or writing, syncing or probing ends
 	closed   bool
 	failed   error
 	paused   bool
-	catching bool   // catchUp moves the fan-out position, commits do not
+	probing  bool   // Probe is at the log
+	catching bool   // gather is at the log: the fan-out position stands meanwhile
 	end      uint64 // one past the last committed message
 	fanOut   uint64 // what is below has been given to the channels
+	stoodAt  uint64 // the fan-out position that the journal knows
 	voids    []seqset.Range
 	channels map[string]*slot
 	order    []*channel.Channel // all of channels, for fan-out
 	ready    int                // channels whose creation is journalled
+	// leaving is out of the fan-out, but comes back should its end not be
+	// journalled: what it has may not be let go yet.
+	leaving *channel.Channel
+	// meanwhile is the deferred messages that were committed while catching.
+	meanwhile []message.Delayed
 
 	pending      []*request // accepted, not written
 	pendingBytes int
@@ -106,6 +116,7 @@ type Topic struct {
 	letting   sync.Mutex // held by the one goroutine that lets go
 	syncTimer *deadline.Timer
 	groupBufs groupBuffers // of the writing goroutine
+	requests  sync.Pool    // of *request
 }
 
 // slot is a channel by name. It counts once its creation is journalled.
@@ -118,13 +129,14 @@ type slot struct {
 func New(o Options) *Topic {
 	t := newTopic(o)
 	t.end = o.Log.End()
-	t.fanOut = t.end
+	t.fanOut, t.stoodAt = t.end, t.end
 	return t
 }
 
 func newTopic(o Options) *Topic {
 	t := &Topic{o: o, channels: make(map[string]*slot)}
 	t.idle.L = &t.mu
+	t.requests.New = newRequest
 	t.syncTimer = o.Deadlines.NewTimer(func(int64) { t.syncDue() })
 	t.wake.Store(math.MaxUint64)
 	return t
@@ -136,7 +148,7 @@ func Restore(o Options, st *journal.TopicState) *Topic {
 	t.paused = st.Paused
 	t.end = o.Log.End()
 	t.voids = mergeVoids(o.Log.Voids(), st.Voids)
-	t.fanOut = min(st.FanOut, t.end)
+	t.fanOut, t.stoodAt = min(st.FanOut, t.end), st.FanOut
 	if len(st.Channels) > 0 && !st.Paused {
 		t.fanOut = t.end
 	}
@@ -144,6 +156,9 @@ func Restore(o Options, st *journal.TopicState) *Topic {
 		floor := min(cs.Acked.Floor(), t.fanOut)
 		delayed := t.delayed(floor, t.fanOut)
 		c := channel.Restore(t.channelOptions(cs.Name, cs.Incarnation), cs, t.fanOut, t.voids, delayed)
+		if cs.Paused {
+			c.Pause()
+		}
 		t.channels[cs.Name] = &slot{channel: c, ready: true}
 		t.order = append(t.order, c)
 		t.ready++
@@ -187,15 +202,33 @@ func (t *Topic) refusal() error {
 const probeBytes = 256 << 10
 
 // Probe tries whether the log can be written again after it failed, and if so
-// takes publishes again.
+// takes publishes again. One goroutine at a time may call it. Its error is that
+// of the log, or ErrExiting.
 func (t *Topic) Probe() error {
-	if err := t.o.Log.Probe(probeBytes); err != nil {
-		return err
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.failed = nil
-	return nil
+	if t.closed {
+		return ErrExiting
+	}
+	if t.failed == nil {
+		return nil
+	}
+	t.probing = true
+	t.mu.Unlock()
+	err := t.o.Log.Probe(probeBytes)
+	t.mu.Lock()
+	// What was under way when the log failed ends first: a sync that failed may
+	// still have to take writes back, and must not meet new ones.
+	for err == nil && (t.writing || t.syncing) {
+		t.idle.Wait()
+	}
+	t.probing = false
+	t.idle.Broadcast()
+	if err == nil {
+		t.failed = nil
+		t.o.Failed(t, nil)
+	}
+	return err
 }
 
 // fail stops the topic from taking publishes. The caller holds t.mu.
@@ -208,13 +241,15 @@ func (t *Topic) fail(err error) {
 	t.o.Failed(t, err)
 }
 
-// Stop refuses publishes from now on, waits for those under way and closes the
-// consumers. What the channels know can still be asked for.
+// Stop refuses publishes and new channels from now on, waits for those under
+// way and closes the consumers. What the channels know can still be asked for.
 func (t *Topic) Stop() {
+	t.changing.Lock() // a channel that is being created is there afterwards
 	t.mu.Lock()
 	t.closed = true
+	t.changing.Unlock()
 	t.idle.Broadcast()
-	for t.writing || t.syncing || len(t.pending) > 0 {
+	for t.writing || t.syncing || t.probing || len(t.pending) > 0 {
 		t.idle.Wait()
 	}
 	order := t.order
@@ -226,6 +261,35 @@ func (t *Topic) Stop() {
 	t.letting.Lock() // the one that lets go is done, and no other comes
 	t.wake.Store(math.MaxUint64)
 	t.letting.Unlock()
+}
+
+// CloseIfAbandoned refuses publishes and new channels from now on if the topic
+// has no channel, and says whether it does.
+func (t *Topic) CloseIfAbandoned() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.channels) > 0 {
+		return false
+	}
+	t.closed = true
+	t.idle.Broadcast()
+	return true
+}
+
+// Standing is what the journal has to be told so that a restart finds the
+// fan-out position of a stopped topic; needed is false when it knows.
+func (t *Topic) Standing() (e journal.Entry, needed bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.o.Ephemeral || t.fanOut <= t.stoodAt {
+		return e, false
+	}
+	for name := range t.channels {
+		if t.journals(name) {
+			return e, false // the position of what moves with a channel is the end
+		}
+	}
+	return journal.Entry{Op: journal.StandTopic, Topic: t.o.Incarnation, FanOut: t.fanOut}, true
 }
 
 // Close stops the topic, syncs what is written and closes the log.

@@ -292,7 +292,7 @@ func TestSameSeedSameCrash(t *testing.T) {
 		}
 		return state.String()
 	}
-	if run(7) != run(7) {
+	if first, second := run(7), run(7); first != second {
 		t.Error("the same seed gave two outcomes")
 	}
 	if run(7) == run(8) {

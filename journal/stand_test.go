@@ -1,0 +1,24 @@
+package journal
+
+import (
+	"testing"
+
+	"qmq/internal/vfs/crashfs"
+)
+
+func TestStandingFanOutIsRememberedAndNeverGoesBack(t *testing.T) {
+	fsys := crashfs.New(1)
+	j, _ := openJournal(t, fsys)
+	must(t, j.Commit(createTopic(1, "t")))
+	must(t, j.Commit(Entry{Op: StandTopic, Topic: 1, FanOut: 500}, Entry{Op: StandTopic, Topic: 9, FanOut: 7}))
+	must(t, j.Commit(Entry{Op: StandTopic, Topic: 1, FanOut: 400}))
+	fsys.Kill()
+	_ = j.Close() // its file system is gone
+	for _, from := range []string{"log", "checkpoint"} {
+		j, st := openJournal(t, fsys)
+		if len(st.Topics) != 1 || st.Topics[1].FanOut != 500 {
+			t.Errorf("%s: fan-out %d, %d topics; want 500, 1", from, st.Topics[1].FanOut, len(st.Topics))
+		}
+		must(t, j.Close())
+	}
+}

@@ -1,0 +1,77 @@
+package topic
+
+import (
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"qmq/diskqueue"
+	"qmq/internal/clock"
+	"qmq/internal/deadline"
+	"qmq/internal/vfs"
+	"qmq/journal"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// bench is a topic with all that it needs.
+type bench struct {
+	*Topic
+	journal   *journal.Journal
+	deadlines *deadline.Queue
+	failures  atomic.Int64 // calls of Failed with an error
+}
+
+func newBench(t testing.TB, fs vfs.FS, dir string, syncEvery int64) *bench {
+	t.Helper()
+	b := &bench{}
+	c := clock.New()
+	b.deadlines = deadline.New(c)
+	shared, err := diskqueue.NewShared(diskqueue.SharedOptions{FS: fs, Logger: quiet})
+	must(t, err)
+	log, _, err := diskqueue.Open(shared, diskqueue.Options{
+		Dir: dir + "/t", Incarnation: 1, SegmentBytes: 64 << 20, HotMessages: 10000, Now: c.Wall, Logger: quiet,
+	})
+	must(t, err)
+	b.journal, _, err = journal.Open(journal.Options{FS: fs, Dir: dir + "/j", Logger: quiet})
+	must(t, err)
+	var last uint64 = 1
+	b.Topic = New(Options{
+		Name: "t", Incarnation: 1, Log: log, Journal: b.journal, Clock: c, Deadlines: b.deadlines,
+		NewIncarnation: func() uint64 { last++; return last },
+		SyncEvery:      syncEvery, SyncTimeout: 2 * time.Second, MemQueueSize: 10000,
+		MaxMsgTimeout: time.Hour, MaxReqTimeout: time.Hour,
+		Failed: func(_ *Topic, err error) {
+			if err != nil {
+				b.failures.Add(1)
+			}
+		},
+		Damaged: func(uint64) {}, Abandoned: func(*Topic) {}, Changed: func() {}, Logger: quiet,
+	})
+	return b
+}
+
+func (b *bench) close(t testing.TB) {
+	t.Helper()
+	b.Stop()
+	must(t, b.journal.Close())
+	must(t, b.Close())
+	b.deadlines.Close()
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func batchOf(n, size int) *diskqueue.Batch {
+	var b diskqueue.Batch
+	b.Reset()
+	for range n {
+		b.Add(1, make([]byte, size))
+	}
+	return &b
+}

@@ -1,0 +1,235 @@
+package topic
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"qmq/internal/vfs/crashfs"
+)
+
+var errIO = errors.New("input/output error")
+
+// onLog is a hook that asks f about operations on the log's segments.
+func onLog(op crashfs.Op, f func() error) func(crashfs.Op, string) error {
+	return func(o crashfs.Op, name string) error {
+		if o == op && strings.HasSuffix(name, ".seg") {
+			return f()
+		}
+		return nil
+	}
+}
+
+// TestEveryPublisherIsAnsweredOnceWhereverTheLogFails lets the nth write, or
+// the nth sync, of a log fail that many publish to: all are answered, what was
+// OK'd is counted and nothing else, and after a probe it works again.
+func TestEveryPublisherIsAnsweredOnceWhereverTheLogFails(t *testing.T) {
+	for _, syncEvery := range []int64{1, 3, 2500} {
+		for _, op := range []crashfs.Op{crashfs.OpWrite, crashfs.OpSync} {
+			for n := int64(1); n <= 12; n++ {
+				synctest.Test(t, func(t *testing.T) {
+					disk := crashfs.New(uint64(n))
+					b := newBench(t, disk, "/d", syncEvery)
+					var seen, good atomic.Int64
+					disk.Fail(onLog(op, func() error {
+						if seen.Add(1) == n {
+							return errIO
+						}
+						return nil
+					}))
+					var publishers sync.WaitGroup
+					for range 8 {
+						publishers.Go(func() {
+							for range 10 {
+								if err := b.Publish(batchOf(1, 10)); err == nil {
+									good.Add(1)
+								} else if !errors.Is(err, errIO) {
+									t.Error(err)
+								}
+							}
+						})
+					}
+					publishers.Wait()
+					synctest.Wait()
+					disk.Fail(nil)
+					if s := b.Stats(); s.Depth != good.Load() || s.MessageCount != uint64(good.Load()) {
+						t.Errorf("every %d, %s %d: %d OK'd, %+v", syncEvery, op, n, good.Load(), s)
+					}
+					must(t, b.Probe())
+					must(t, b.Publish(batchOf(1, 10)))
+					if d := b.Stats().Depth; d != good.Load()+1 {
+						t.Errorf("every %d, %s %d: depth %d after the probe, want %d", syncEvery, op, n, d, good.Load()+1)
+					}
+					b.Stop()
+					_ = b.Close() // a segment that could not be synced
+					must(t, b.journal.Close())
+					b.deadlines.Close()
+				})
+			}
+		}
+	}
+}
+
+// stuckWrites makes writes to the log wait until the channel is closed.
+func stuckWrites(disk *crashfs.FS) (release chan struct{}) {
+	release = make(chan struct{})
+	disk.Fail(onLog(crashfs.OpWrite, func() error {
+		<-release
+		return nil
+	}))
+	return release
+}
+
+func TestPublishersWaitWhenTooMuchIsPending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := crashfs.New(1)
+		b := newBench(t, disk, "/d", 2500)
+		release := stuckWrites(disk)
+		var publishers sync.WaitGroup
+		for range 30 {
+			publishers.Go(func() { must(t, b.Publish(batchOf(1, 1<<20))) })
+		}
+		synctest.Wait()
+		b.mu.Lock()
+		if b.pendingBytes > maxPending+2<<20 || b.pendingBytes < maxPending {
+			t.Errorf("%d bytes pending", b.pendingBytes)
+		}
+		b.mu.Unlock()
+		close(release)
+		publishers.Wait()
+		if d := b.Stats().Depth; d != 30 {
+			t.Errorf("depth %d", d)
+		}
+		b.close(t)
+	})
+}
+
+func TestStopRefusesWhoWaitsForRoomAndAnswersWhoIsPending(t *testing.T) {
+	for _, syncEvery := range []int64{1, 2500} {
+		synctest.Test(t, func(t *testing.T) {
+			disk := crashfs.New(1)
+			b := newBench(t, disk, "/d", syncEvery)
+			release := stuckWrites(disk)
+			var good, refused atomic.Int64
+			var publishers sync.WaitGroup
+			for range 30 {
+				publishers.Go(func() {
+					switch err := b.Publish(batchOf(1, 1<<20)); err {
+					case nil:
+						good.Add(1)
+					case ErrExiting:
+						refused.Add(1)
+					default:
+						t.Error(err)
+					}
+				})
+			}
+			synctest.Wait()
+			publishers.Go(b.Stop)
+			synctest.Wait()
+			if refused.Load() == 0 || good.Load() != 0 {
+				t.Errorf("%d OK'd, %d refused", good.Load(), refused.Load())
+			}
+			close(release)
+			publishers.Wait()
+			if good.Load()+refused.Load() != 30 || b.Stats().Depth != good.Load() {
+				t.Errorf("%d OK'd, %d refused, depth %d", good.Load(), refused.Load(), b.Stats().Depth)
+			}
+			b.close(t)
+		})
+	}
+}
+
+// TestProbeWaitsForWhatAFailedSyncTakesBack has a probe come while a write is
+// under way that the sync which failed is waiting for.
+func TestProbeWaitsForWhatAFailedSyncTakesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := crashfs.New(1)
+		b := newBench(t, disk, "/d", 1)
+		must(t, b.Publish(batchOf(1, 10)))
+		syncing, writing := make(chan struct{}), make(chan struct{})
+		disk.Fail(func(op crashfs.Op, name string) error {
+			switch {
+			case op == crashfs.OpSync && strings.HasSuffix(name, ".seg"):
+				<-syncing
+				return errIO
+			case op == crashfs.OpWrite && strings.HasSuffix(name, ".seg") && b.isSyncing():
+				<-writing
+			}
+			return nil
+		})
+		var publishers sync.WaitGroup
+		refused := func() {
+			if err := b.Publish(batchOf(1, 10)); !errors.Is(err, errIO) {
+				t.Errorf("published: %v", err)
+			}
+		}
+		publishers.Go(refused)
+		synctest.Wait() // it is written, and its sync under way
+		publishers.Go(refused)
+		synctest.Wait() // this one is being written
+		close(syncing)
+		synctest.Wait() // the sync has failed
+		probed := make(chan error, 1)
+		go func() { probed <- b.Probe() }()
+		synctest.Wait()
+		if len(probed) > 0 {
+			t.Error("the probe did not wait")
+		}
+		if b.Publish(batchOf(1, 10)) == nil {
+			t.Error("published before the writes were taken back")
+		}
+		close(writing)
+		must(t, <-probed)
+		publishers.Wait()
+		disk.Fail(nil)
+		must(t, b.Publish(batchOf(1, 10)))
+		if d := b.Stats().Depth; d != 2 {
+			t.Errorf("depth %d", d)
+		}
+		b.Stop()
+		must(t, b.journal.Close())
+		_ = b.Close()
+		b.deadlines.Close()
+	})
+}
+
+func (t *Topic) isSyncing() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.syncing
+}
+
+func TestBackgroundSyncComesAfterEnoughRecordsOrTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := crashfs.New(1)
+		b := newBench(t, disk, "/d", 10)
+		var syncs atomic.Int64
+		disk.Fail(onLog(crashfs.OpSync, func() error { syncs.Add(1); return nil }))
+		must(t, b.Publish(batchOf(9, 10)))
+		synctest.Wait()
+		if n := syncs.Load(); n != 0 {
+			t.Errorf("%d syncs of 9 records", n)
+		}
+		must(t, b.Publish(batchOf(1, 10)))
+		synctest.Wait()
+		if n := syncs.Load(); n != 1 {
+			t.Errorf("%d syncs of 10 records", n)
+		}
+		must(t, b.Publish(batchOf(1, 10)))
+		timer := b.o.Clock.Now() + int64(b.o.SyncTimeout)
+		for done := make(chan struct{}); b.o.Clock.Now() < timer+20e6; done = make(chan struct{}) {
+			tick := b.deadlines.NewTimer(func(int64) { close(done) })
+			tick.Arm(b.o.Clock.Now() + 10e6)
+			<-done
+		}
+		synctest.Wait()
+		if n := syncs.Load(); n != 2 {
+			t.Errorf("%d syncs after the time", n)
+		}
+		b.close(t)
+	})
+}

@@ -1,0 +1,85 @@
+package topic
+
+import (
+	"errors"
+	"slices"
+
+	"qmq/diskqueue"
+	"qmq/internal/seqset"
+	"qmq/message"
+)
+
+// damaged is called by a channel that could not read messages for good.
+func (t *Topic) damaged(from, to uint64) {
+	if to <= t.lowest() {
+		return // done by everybody while it was being read
+	}
+	t.mu.Lock()
+	before := t.voidsWithin(0, t.end)
+	t.addVoid(seqset.Range{From: from, To: to})
+	lost := t.voidsWithin(0, t.end) - before
+	t.mu.Unlock()
+	t.letGo()
+	if lost > 0 {
+		t.o.Logger.Error("messages cannot be read and are lost", "topic", t.o.Name, "first", from, "messages", lost)
+		t.o.Damaged(lost)
+	}
+}
+
+// logReader reads for a channel. What was fanned out was in the log: a number
+// that is not is lost for good, and no channel waits for it.
+type logReader struct {
+	*diskqueue.Reader
+}
+
+func (r logReader) Read(seq uint64) (message.View, error) {
+	v, err := r.Reader.Read(seq)
+	if errors.Is(err, diskqueue.ErrNotFound) {
+		err = &diskqueue.DamageError{From: seq, To: seq + 1}
+	}
+	return v, err
+}
+
+// addVoid makes a range void in every channel. The caller holds t.mu.
+func (t *Topic) addVoid(r seqset.Range) {
+	t.voids = mergeVoids(t.voids, []seqset.Range{r})
+	for _, c := range t.order {
+		c.Void(r.From, r.To)
+	}
+	if t.leaving != nil {
+		t.leaving.Void(r.From, r.To)
+	}
+}
+
+// voidsWithin counts the void numbers of a range. The caller holds t.mu.
+func (t *Topic) voidsWithin(from, to uint64) (n uint64) {
+	for _, v := range t.voids {
+		if lo, hi := max(v.From, from), min(v.To, to); lo < hi {
+			n += hi - lo
+		}
+	}
+	return n
+}
+
+// mergeVoids unites two lists of ranges into a sorted list of disjoint ones.
+func mergeVoids(a, b []seqset.Range) []seqset.Range {
+	all := slices.Concat(a, b)
+	slices.SortFunc(all, func(x, y seqset.Range) int {
+		if x.From < y.From {
+			return -1
+		}
+		return 1
+	})
+	merged := all[:0]
+	for _, r := range all {
+		if r.Len() == 0 {
+			continue
+		}
+		if n := len(merged); n > 0 && r.From <= merged[n-1].To {
+			merged[n-1].To = max(merged[n-1].To, r.To)
+			continue
+		}
+		merged = append(merged, r)
+	}
+	return merged
+}
