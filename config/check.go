@@ -1,0 +1,96 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"slices"
+	"time"
+)
+
+// check is one thing that must hold for a value.
+type check[T any] struct {
+	allowed string         // ends "must be …"
+	ok      func(T) bool   // whether it holds
+	text    func(T) string // the whole mistake, where people know it in other words; nil for the usual ones
+}
+
+// between allows low to high, both included.
+func between[T cmp.Ordered](low, high T) check[T] {
+	return check[T]{
+		allowed: fmt.Sprintf("[%v,%v]", low, high),
+		ok:      func(v T) bool { return low <= v && v <= high },
+	}
+}
+
+// below allows 0 to high, which is not included.
+func below[T int | int64](high T) check[T] {
+	return check[T]{
+		allowed: fmt.Sprintf("[0,%d)", high),
+		ok:      func(v T) bool { return 0 <= v && v < high },
+	}
+}
+
+func atLeast[T int | int64](low T) check[T] {
+	return check[T]{
+		allowed: fmt.Sprintf("at least %d", low),
+		ok:      func(v T) bool { return v >= low },
+	}
+}
+
+// positive allows durations above 0, notNegative 0 as well.
+var (
+	positive = check[time.Duration]{
+		allowed: "longer than 0",
+		ok:      func(d time.Duration) bool { return d > 0 },
+	}
+	notNegative = check[time.Duration]{
+		allowed: "0 or longer",
+		ok:      func(d time.Duration) bool { return d >= 0 },
+	}
+)
+
+var notEmpty = check[string]{
+	allowed: "host:port or the path of a unix socket",
+	ok:      func(s string) bool { return s != "" },
+}
+
+// hostPort allows an address that can be dialled, or none.
+var hostPort = check[string]{
+	allowed: "host:port, or empty",
+	ok:      func(s string) bool { return s == "" || isHostPort(s) },
+}
+
+var hostPorts = check[[]string]{
+	allowed: "host:port each time",
+	ok:      func(list []string) bool { return !slices.ContainsFunc(list, isNotHostPort) },
+}
+
+var noneEmpty = check[[]string]{
+	allowed: "host:port or a URL each time",
+	ok:      func(list []string) bool { return !slices.Contains(list, "") },
+}
+
+func isHostPort(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	return err == nil && port != ""
+}
+
+func isNotHostPort(s string) bool { return !isHostPort(s) }
+
+var requestMethods = check[string]{
+	allowed: "post or get",
+	ok:      func(s string) bool { return s == "post" || s == "get" },
+}
+
+var percentiles = check[[]float64]{
+	allowed: "(0,1] each time",
+	ok:      func(list []float64) bool { return !slices.ContainsFunc(list, isNoPercentile) },
+	text: func(list []float64) string {
+		wrong := list[slices.IndexFunc(list, isNoPercentile)]
+		return fmt.Sprintf("invalid E2E processing latency percentile: %v (must be (0,1])", wrong)
+	},
+}
+
+// isNoPercentile is true for NaN too.
+func isNoPercentile(p float64) bool { return !(p > 0 && p <= 1) }

@@ -1,0 +1,132 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/BurntSushi/toml"
+)
+
+const (
+	maxFileSize = 1 << 20 // of a configuration file, in bytes
+	maxUnknown  = 20      // unknown keys that are told one by one
+)
+
+// loadFile applies the TOML file to all options that the command line has not
+// set. It returns a line for each key that it does not know.
+func (t table) loadFile(name string, r *review) (unknown []string) {
+	content, err := readAll(name)
+	if err != nil {
+		r.mistake("failed to load config file %s - %w", name, err)
+		return nil
+	}
+	return t.readTOML(name, content, r)
+}
+
+func readAll(name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
+	if err != nil {
+		return "", err
+	}
+	if len(content) > maxFileSize {
+		return "", fmt.Errorf("it is longer than %d bytes", maxFileSize)
+	}
+	return string(content), nil
+}
+
+func (t table) readTOML(file, content string, r *review) (unknown []string) {
+	var values map[string]toml.Primitive
+	meta, err := toml.Decode(content, &values)
+	if err != nil {
+		r.mistake("failed to load config file %s - %w", file, err)
+		return nil
+	}
+	unknownKeys := 0
+	for _, path := range meta.Keys() {
+		key := path[0]
+		undecoded, ok := values[key]
+		if !ok {
+			continue // a further key of a table that was dealt with
+		}
+		delete(values, key)
+		o := t.keyed(key)
+		if o == nil {
+			if unknownKeys++; unknownKeys <= maxUnknown {
+				_, line := locate(&meta, undecoded)
+				unknown = append(unknown, fmt.Sprintf("unknown key %s in %s%s", quote(key), place(file, line), t.suggestKey(key)))
+			}
+			continue
+		}
+		v, line := locate(&meta, undecoded)
+		o.readTOML(v, file, line, r)
+	}
+	if unknownKeys > maxUnknown {
+		unknown = append(unknown, fmt.Sprintf("%d more unknown keys in %s", unknownKeys-maxUnknown, file))
+	}
+	return unknown
+}
+
+func (o *option) readTOML(v any, file string, line int, r *review) {
+	at := place(file, line)
+	if o.origin == fromFlag {
+		if !o.acceptsTOML(v) {
+			r.warn("%s: %s must be %s, not %s; the command line's value is used", at, o.key, o.typing().expects, showTOML(v))
+		}
+		return
+	}
+	o.origin, o.file, o.line = fromFile, file, line
+	if o.setTOML(v) {
+		return
+	}
+	o.broken = true
+	where := ""
+	if line > 0 {
+		where = fmt.Sprintf("line %d: ", line)
+	}
+	r.mistake("failed to load config file %s - %s%s must be %s, not %s", file, where, o.key, o.typing().expects, showTOML(v))
+}
+
+// locate returns a value and the line of its key; the line is 0 for a table
+// that is only implied.
+func locate(meta *toml.MetaData, undecoded toml.Primitive) (v any, line int) {
+	var c capture
+	var at toml.ParseError
+	if err := meta.PrimitiveDecode(undecoded, &c); errors.As(err, &at) {
+		line = at.Position.Line
+	}
+	return c.value, line
+}
+
+// capture keeps a value and refuses it, because the toml package tells a
+// position only with an error.
+type capture struct{ value any }
+
+var errCaptured = errors.New("captured")
+
+// UnmarshalTOML is part of [toml.Unmarshaler].
+func (c *capture) UnmarshalTOML(v any) error {
+	c.value = v
+	return errCaptured
+}
+
+func showTOML(v any) string {
+	switch v := v.(type) {
+	case string:
+		return quote(v)
+	case []any:
+		return "an array"
+	case map[string]any, []map[string]any:
+		return "a table"
+	case time.Time:
+		return "a date or time"
+	}
+	return fmt.Sprint(v)
+}
