@@ -24,6 +24,7 @@ type input struct {
 	n    int     // buf.b[:n] came and is not carried out
 	want int     // how much to read at once, follows what comes
 	err  error   // of the last tryRead
+	spin spinner
 }
 
 func (in *input) init(conn net.Conn, limit int) {

@@ -12,7 +12,8 @@ const rawReads = true
 
 // tryRead reads what the descriptor has right now. It returns false when that
 // is nothing, so that the runtime waits and calls again: the wait itself then
-// holds no buffer.
+// holds no buffer. Deadlines do not end a spin, which is shorter than their
+// grain.
 func (in *input) tryRead(fd uintptr) bool {
 	if in.err = in.makeRoom(); in.err != nil {
 		return true
@@ -23,6 +24,9 @@ func (in *input) tryRead(fd uintptr) bool {
 		case err == syscall.EINTR:
 			continue
 		case err == syscall.EAGAIN:
+			if in.spin.again() {
+				continue
+			}
 			in.park()
 			return false
 		case err != nil:
@@ -32,6 +36,7 @@ func (in *input) tryRead(fd uintptr) bool {
 		default:
 			in.received(n)
 		}
+		in.spin.came()
 		return true
 	}
 }
