@@ -50,7 +50,7 @@ func (c *chunk) release() {
 
 // chunkClasses are the sizes that are pooled. Larger chunks are left to the
 // garbage collector.
-var chunkClasses = [...]int{4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20}
+var chunkClasses = [...]int{4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 2 << 20, 4 << 20, 8 << 20}
 
 var chunkPools [len(chunkClasses)]sync.Pool
 
