@@ -4,7 +4,7 @@ MESSAGES ?= 5000000
 FUZZTIME ?= 1m
 
 # Packages whose tests run under the race detector.
-CONCURRENT = ./broker ./channel ./diskqueue ./internal/... ./journal ./server ./topic
+CONCURRENT = ./broker ./channel ./cmd/... ./config ./diskqueue ./internal/... ./journal ./server ./topic
 
 .PHONY: build run test check bench fuzz crash clean
 
@@ -33,6 +33,7 @@ fuzz: ## each fuzz target for FUZZTIME
 	$(GO) test -fuzz FuzzCommandStream -fuzztime $(FUZZTIME) ./protocol
 	$(GO) test -fuzz FuzzMpub -fuzztime $(FUZZTIME) ./protocol
 	$(GO) test -fuzz FuzzIdentify -fuzztime $(FUZZTIME) ./protocol
+	$(GO) test -fuzz FuzzTOML -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./config
 
 crash: ## kill -9 at KILLS random moments, MESSAGES messages, nothing lost
 	$(GO) test -count=1 -timeout 30m -v ./test/crash -args -kills=$(KILLS) -messages=$(MESSAGES)

@@ -7,8 +7,8 @@ type ConsumerOptions struct {
 	ID         uint64        // shown in Stats
 	MsgTimeout time.Duration // how long a message may be in flight
 	// Wake is called when something may be taken, before the first Take and
-	// after each that returned nothing, once until the next. The channel's lock is held: it must not block
-	// or call the channel. Whoever is woken must call Take soon (or Close),
+	// after each that returned nothing, once until the next. The channel's
+	// lock is held: it must not block or call the channel. Whoever is woken must call Take soon (or Close),
 	// whether it can send or not: others may not be woken before.
 	Wake func()
 	// Closed is called once, without locks, when the channel closes. It may

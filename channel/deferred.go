@@ -1,7 +1,10 @@
 package channel
 
-// dueBits is how many bits the due time of a deferred message has.
-const dueBits = 48
+import "math"
+
+// dueMax is the latest due time of a deferred message, in steady ms: what
+// still fits when it is counted in ns. It has 44 bits of the 48 that there are.
+const dueMax = math.MaxInt64 / 1_000_000
 
 // deferral is a deferred message in 16 bytes.
 type deferral struct {
@@ -12,7 +15,7 @@ type deferral struct {
 // newDeferral defers m until the steady time due, in ms.
 func newDeferral(m again, due int64) deferral {
 	d := deferral{
-		due: uint64(min(max(due, 0), 1<<dueBits-1))<<16 | uint64(m.attempts),
+		due: uint64(min(max(due, 0), dueMax))<<16 | uint64(m.attempts),
 		seq: m.seq << 1,
 	}
 	if m.delayed {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/BurntSushi/toml"
@@ -46,7 +47,9 @@ func (t table) readTOML(file, content string, r *review) (unknown []string) {
 	var values map[string]toml.Primitive
 	meta, err := toml.Decode(content, &values)
 	if err != nil {
-		r.mistake("failed to load config file %s - %w", file, err)
+		// Its text may quote the end of a line.
+		text := strings.NewReplacer("\n", `\n`, "\r", `\r`).Replace(err.Error())
+		r.mistake("failed to load config file %s - %s", file, text)
 		return nil
 	}
 	unknownKeys := 0

@@ -37,7 +37,7 @@ func TestCoercionsOfTOMLValues(t *testing.T) {
 		{`e2e_processing_latency_percentiles = "0.5, 0.95"`, "e2e_processing_latency_percentiles", `[0.95,0.5]`},
 	} {
 		s := mustParse(t, "--config", file(t, test.line))
-		if got, ok := s.Lookup(test.key); !ok || got != test.want {
+		if got, ok := lookup(s, test.key); !ok || got != test.want {
 			t.Errorf("%s: got %s", test.line, got)
 		}
 		if len(s.Warnings()) > 0 {
@@ -154,6 +154,7 @@ func FuzzTOML(f *testing.F) {
 		"e2e_processing_latency_percentiles = [1, 0.5, nan]\ntls_required = true",
 		"\xef\xbb\xbflog_level = '''x'''",
 		"data_path.x = 1\ndata_path.y = 2\n",
+		"max_rdy_count = 0x\n",
 	} {
 		f.Add(seed)
 	}

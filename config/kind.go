@@ -22,6 +22,7 @@ type kind[T any] struct {
 	show  func(T) string              // such that parse reads it
 	// render is how GET /config shows a value.
 	render func(T) string
+	asIs   bool // what render returns is text, not JSON
 
 	// body reads what PUT /config brings, bodyExpects says what that must be;
 	// nil for kinds of which no option is changeable.
@@ -135,7 +136,7 @@ func text(unit string) kind[string] {
 		parse:  func(s string) (string, bool) { return s, true },
 		toml:   scalarText,
 		show:   quoteIfNeeded,
-		render: same,
+		render: same, asIs: true,
 	}
 }
 

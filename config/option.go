@@ -48,6 +48,7 @@ type typing struct {
 	unit     string   // what a value counts or names, such as "bytes"
 	expects  string   // what may be written
 	byItself bool     // the flag needs no value
+	asIs     bool     // what render returns is text, not JSON
 	repeats  bool     // the flag may be repeated
 	def      string   // the default, as one would write it
 	allowed  []string // the ranges
@@ -175,6 +176,7 @@ func (b *bound[T]) typing() typing {
 		unit:     b.kind.unit,
 		expects:  b.kind.expects,
 		byItself: b.kind.byItself,
+		asIs:     b.kind.asIs,
 		repeats:  b.kind.join != nil,
 		def:      b.kind.show(b.def),
 	}

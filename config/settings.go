@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -123,15 +124,26 @@ func (s *Settings[V]) Given(flag string) bool {
 }
 
 // Lookup returns the value of the option with that TOML key as GET /config
-// answers it: strings as they are, everything else as JSON, durations in ns.
-func (s *Settings[V]) Lookup(key string) (value string, ok bool) {
+// answers it: a string if the option is text, a [json.RawMessage] if it is
+// anything else. Durations are in ns.
+func (s *Settings[V]) Lookup(key string) (value any, ok bool) {
 	o := s.table.keyed(key)
 	if o == nil {
-		return "", false
+		return nil, false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return o.render(), true
+	if o.typing().asIs {
+		return o.render(), true
+	}
+	return json.RawMessage(o.render()), true
+}
+
+// Changeable tells whether there is an option with that TOML key that may be
+// changed while the daemon runs.
+func (s *Settings[V]) Changeable(key string) bool {
+	o := s.table.keyed(key)
+	return o != nil && o.live
 }
 
 // Set changes the option with that TOML key to what a PUT /config brought, and

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -8,6 +9,12 @@ import (
 	"sync"
 	"testing"
 )
+
+// lookup is Lookup without what the value is sent as.
+func lookup(s *Settings[QD], key string) (shown string, ok bool) {
+	value, ok := s.Lookup(key)
+	return fmt.Sprintf("%s", value), ok
+}
 
 func TestLookupRendersLikeNsqd(t *testing.T) {
 	s := mustParse(t, "--tls-required=tcp-https", "--tls-cert=c", "--tls-key=k", "--tls-min-version=tls1.2", "--lookupd-tcp-address=a:1",
@@ -31,13 +38,28 @@ func TestLookupRendersLikeNsqd(t *testing.T) {
 		"queue_scan_selection_count":         "9",
 		"mem_queue_bytes":                    "268435456",
 	} {
-		if got, ok := s.Lookup(key); !ok || got != want {
+		if got, ok := lookup(s, key); !ok || got != want {
 			t.Errorf("%s: got %q, %v", key, got, ok)
 		}
 	}
 	for _, key := range []string{"", "version", "config", "verbose", "worker_id", "node_id", "log-level", "lookupd_tcp_address"} {
 		if got, ok := s.Lookup(key); ok {
 			t.Errorf("%q is %q", key, got)
+		}
+	}
+}
+
+func TestLookupTellsTextFromJSON(t *testing.T) {
+	s := mustParse(t)
+	for _, o := range s.table {
+		if o.key == "" {
+			continue
+		}
+		value, _ := s.Lookup(o.key)
+		_, isText := value.(string)
+		equal(t, o.key+" is text", isText, o.typing().word == "string")
+		if data, isJSON := value.(json.RawMessage); !isText && (!isJSON || !json.Valid(data)) {
+			t.Errorf("%s: got %#v", o.key, value)
 		}
 	}
 }
@@ -77,7 +99,7 @@ func TestSetChangesAndTellsTheObservers(t *testing.T) {
 		if err := s.Set(step.key, []byte(step.body)); err != nil {
 			t.Errorf("%s: %v", step.body, err)
 		}
-		if got, _ := s.Lookup(step.key); got != step.want {
+		if got, _ := lookup(s, step.key); got != step.want {
 			t.Errorf("%s: got %s", step.body, got)
 		}
 	}
@@ -117,6 +139,9 @@ func TestSetRefusesWithoutChanging(t *testing.T) {
 		{"nsqlookupd_tcp_addresses", `["a"]`, "must be host:port each time, not a", ErrInvalidValue},
 		{"nsqlookupd_tcp_addresses", `["a:1"] x`, "", ErrInvalidValue},
 	} {
+		if errors.Is(test.want, ErrInvalidValue) != s.Changeable(test.key) {
+			t.Errorf("%q: changeable is %v", test.key, s.Changeable(test.key))
+		}
 		if err := s.Set(test.key, []byte(test.body)); !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.text) {
 			t.Errorf("%s %q: got %v", test.key, test.body, err)
 		}
@@ -143,7 +168,7 @@ func TestLookupAndSetAtTheSameTime(t *testing.T) {
 		})
 		wait.Go(func() {
 			for range 200 {
-				if v, ok := s.Lookup("nsqlookupd_tcp_addresses"); !ok || v[0] != '[' {
+				if v, ok := lookup(s, "nsqlookupd_tcp_addresses"); !ok || v[0] != '[' {
 					t.Errorf("got %q", v)
 				}
 				if q := s.Values(); q.LogLevel.String() == "" || len(q.LookupdTCPAddresses) > 1 {

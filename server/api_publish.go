@@ -216,7 +216,6 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int, code string) ([
 		body.Grow(int(min(r.ContentLength+bytes.MinRead, readBuffer)))
 	}
 	_, err := body.ReadFrom(io.LimitReader(in, int64(limit)+1))
-	in.done()
 	switch {
 	case err != nil:
 		return body.Bytes(), internalError()
@@ -238,5 +237,3 @@ func (p *patientReader) Read(b []byte) (int, error) {
 	_ = p.control.SetReadDeadline(time.Now().Add(bodyPatience))
 	return p.r.Read(b)
 }
-
-func (p *patientReader) done() { _ = p.control.SetReadDeadline(time.Time{}) }

@@ -69,13 +69,15 @@ func (s *session) wake() {
 // fails.
 func (s *session) deliver() {
 	defer s.tcp.wg.Done()
-	frames := takeBuffer(int(s.frameSize.Load()))
+	before, longest := int(s.frameSize.Load()), 0
+	frames := takeBuffer(before)
 	defer func() {
-		s.frameSize.Store(int32(min(len(frames.b), longestDelivery)))
+		s.frameSize.Store(int32(nextFrameSize(before, longest)))
 		frames.give()
 	}()
 	for {
 		n, err := s.deliverSome(frames)
+		longest = max(longest, n)
 		if err != nil {
 			s.shut() // the consumer is gone with it: no wake comes any more
 			return
@@ -86,8 +88,17 @@ func (s *session) deliver() {
 	}
 }
 
-// deliverSome takes messages and writes them. Both happen under one lock, so
-// that whoever holds it knows that nothing taken is still to be written.
+// nextFrameSize is how large a buffer the next delivery asks for, after one
+// that asked for before and wrote at most longest bytes at a time. It shrinks
+// slowly, so that a rare long delivery does not leave large buffers in the
+// hands of clients that are slow to take short ones.
+func nextFrameSize(before, longest int) int {
+	return min(max(longest, before/2, readBuffer), longestDelivery)
+}
+
+// deliverSome takes messages and writes them; n is how many bytes. Both happen
+// under one lock, so that whoever holds it knows that nothing taken is still to
+// be written.
 func (s *session) deliverSome(frames *buffer) (n int, err error) {
 	consumer := s.consumer.Load()
 	if consumer == nil {
@@ -95,12 +106,12 @@ func (s *session) deliverSome(frames *buffer) (n int, err error) {
 	}
 	s.delivering.Lock()
 	defer s.delivering.Unlock()
-	out, n := consumer.Take(frames.b[:0])
+	out, messages := consumer.Take(frames.b[:0])
 	if cap(out) > len(frames.b) {
 		frames.b = out[:cap(out)]
 	}
-	if n == 0 {
+	if messages == 0 {
 		return 0, nil
 	}
-	return n, s.out.write(out)
+	return len(out), s.out.write(out)
 }

@@ -2,12 +2,15 @@ package server
 
 import (
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"qmq/broker"
+	"qmq/channel"
+	"qmq/message"
 	"qmq/protocol"
 )
 
@@ -51,6 +54,52 @@ func TestReadyZeroStopsDelivery(t *testing.T) {
 	c.expectOpen()
 	c.send("RDY\n")
 	c.message()
+}
+
+func TestReadyZeroHoldsBackWhatIsRequeuedBehindIt(t *testing.T) {
+	r := start(t)
+	r.connect(pub("t", "x")).expect("OK")
+	topic, err := r.broker.Topic("t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ch, err := topic.Channel("ch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wakes := 0
+	k, err := ch.Subscribe(channel.ConsumerOptions{MsgTimeout: time.Minute, Wake: func() { wakes++ }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.SetReady(1)
+	frame, n := k.Take(nil)
+	if n != 1 {
+		t.Fatalf("took %d", n)
+	}
+	k.Take(nil) // finds nothing, so that it is to be woken
+
+	here, there := net.Pipe()
+	defer there.Close()
+	s := newSession(r.tcp, 0, here)
+	s.consumer.Store(k)
+	gathered := takeRound()
+	wakes = 0
+	for _, cmd := range []protocol.Command{
+		{Kind: protocol.Rdy, Count: 0},
+		{Kind: protocol.Req, ID: message.ID(frame[18:34])},
+	} {
+		if err := s.do(gathered, &cmd, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.finishRound(gathered); err != nil {
+		t.Fatal(err)
+	}
+	if s := ch.Stats(); wakes != 0 || s.Depth != 1 || s.RequeueCount != 1 {
+		t.Errorf("%d wakes, %+v", wakes, s)
+	}
+	k.Close()
 }
 
 func TestRequeuedMessageComesAgainWithOneMoreAttempt(t *testing.T) {

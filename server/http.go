@@ -22,9 +22,11 @@ import (
 const (
 	headerPatience = 10 * time.Second
 	idlePatience   = 2 * time.Minute
-	bodyPatience   = time.Minute
 	maxHeaderBytes = 64 << 10
 )
+
+// bodyPatience is a variable for tests only.
+var bodyPatience = time.Minute
 
 // HTTP serves the HTTP API. Its methods may be called concurrently.
 type HTTP struct {
@@ -53,7 +55,7 @@ func PortOf(a net.Addr) int {
 func NewHTTP(b *broker.Broker, t *TCP, o Options, ports Ports) *HTTP {
 	h := &HTTP{broker: b, tcp: t, o: o, tcpPort: ports.TCP, httpPort: ports.HTTP}
 	h.server = &http.Server{
-		Handler:           h.routes(),
+		Handler:           limitWaits(h.routes()),
 		ReadHeaderTimeout: headerPatience,
 		IdleTimeout:       idlePatience,
 		MaxHeaderBytes:    maxHeaderBytes,
@@ -83,6 +85,19 @@ func (h *HTTP) Close(ctx context.Context) error {
 // ServeHTTP answers one request.
 func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.server.Handler.ServeHTTP(w, r) }
 
+// limitWaits sets a deadline to a body that no handler asks for: the HTTP
+// server reads it before it answers, and would wait for ever. (There is none
+// for a request without body; it would end long profiles.)
+func limitWaits(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			// A writer without deadlines, as in tests, just waits.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyPatience))
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // routes is the table of the API.
 func (h *HTTP) routes() http.Handler {
 	r := httprouter.New()
@@ -109,6 +124,10 @@ func (h *HTTP) routes() http.Handler {
 	r.POST("/channel/empty", h.api(h.emptyChannel))
 	r.POST("/channel/pause", h.api(h.pauseChannel))
 	r.POST("/channel/unpause", h.api(h.unpauseChannel))
+	if h.o.Config != nil {
+		r.GET("/config/:opt", h.api(h.getConfig))
+		r.PUT("/config/:opt", h.api(h.putConfig))
+	}
 	debugRoutes(r)
 	return r
 }

@@ -51,6 +51,9 @@ type Options struct {
 	BroadcastAddress string
 	Hostname         string
 
+	// Config is what /config shows and changes; nil: there is no /config.
+	Config Config
+
 	Logger *slog.Logger
 }
 

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -162,6 +163,55 @@ func TestRefusedPublishesAreAnsweredEachAndKeepTheConnection(t *testing.T) {
 			t.Fatalf("got %q, want %q", m.body, want)
 		}
 	}
+}
+
+func TestPublishDeferredByNothingKeepsItsPlace(t *testing.T) {
+	r := start(t)
+	c := r.consume("t", "ch", 10)
+	p := r.connect()
+	for range 20 {
+		p.send(dpub("t", 0, "first") + pub("t", "second"))
+		p.expect("OK", "OK")
+		for _, want := range []string{"first", "second"} {
+			m := c.message()
+			if m.body != want {
+				t.Fatalf("got %q, want %q", m.body, want)
+			}
+			c.send("FIN " + m.id + "\n")
+		}
+	}
+}
+
+// watchedConn calls write for each Write.
+type watchedConn struct {
+	net.Conn
+	write func(b []byte) (int, error)
+}
+
+func (c watchedConn) Write(b []byte) (int, error) { return c.write(b) }
+
+// TestBatchesAreLetGoBeforeTheAnswerIsWritten: a client that does not read its
+// answers must not hold the memory of what it published.
+func TestBatchesAreLetGoBeforeTheAnswerIsWritten(t *testing.T) {
+	r := start(t)
+	here, there := net.Pipe()
+	defer there.Close()
+	gathered := takeRound()
+	written := false
+	s := newSession(r.tcp, 0, watchedConn{here, func(b []byte) (int, error) {
+		written = true
+		if n := gathered.batches[:1][0].records.Bytes(); n != 0 || len(gathered.batches) != 0 {
+			t.Errorf("%d bytes are held while %q is written", n, b)
+		}
+		return len(b), nil
+	}})
+	if err := s.do(gathered, &protocol.Command{Kind: protocol.Pub, Topic: []byte("t"), Body: []byte("x")}, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.finishRound(gathered); err != nil || !written {
+		t.Fatalf("written: %v, %v", written, err)
+	}
+	gathered.give()
 }
 
 func TestDeferredMessageIsNotEarly(t *testing.T) {

@@ -47,18 +47,20 @@ var rounds = sync.Pool{New: func() any { return &round{ready: -1} }}
 func takeRound() *round { return rounds.Get().(*round) }
 
 func (r *round) give() {
-	r.reset()
+	r.forget()
+	r.out = r.out[:0]
 	rounds.Put(r)
 }
 
-func (r *round) reset() {
+// forget drops what was gathered, but not the replies in out.
+func (r *round) forget() {
 	for i := range r.batches {
 		b := &r.batches[i]
 		b.records.Reset()
 		b.topic, b.err = nil, nil
 	}
 	r.replies, r.batches, r.answers = r.replies[:0], r.batches[:0], r.answers[:0]
-	r.bytes, r.ready, r.out = 0, -1, r.out[:0]
+	r.bytes, r.ready = 0, -1
 }
 
 // full tells whether it is time to act on what was gathered.
@@ -78,10 +80,10 @@ func (r *round) addPublish(cmd *protocol.Command, index int, now int64) {
 	r.replies = append(r.replies, reply{kind: cmd.Kind, index: int32(index)})
 	records := &r.batches[index].records
 	before := records.Bytes()
-	switch cmd.Kind {
-	case protocol.Mpub:
+	switch {
+	case cmd.Kind == protocol.Mpub:
 		addMulti(records, cmd.Messages, now)
-	case protocol.Dpub:
+	case cmd.Delay > 0:
 		records.AddDeferred(now, cmd.Body, deliverAt(now, cmd.Delay))
 	default:
 		records.Add(now, cmd.Body)

@@ -87,24 +87,24 @@ func (s *session) control(cmd *protocol.Command) error {
 
 // finishRound does what was gathered and sends the replies. Publishes come
 // first, so that a message answered behind a publish is not finished before
-// the publish is stored. The error is of the connection.
+// the publish is stored. RDY comes before the answers: a lower one holds for
+// what they free. The error is of the connection.
 func (s *session) finishRound(r *round) error {
 	s.publish(r)
 	if len(r.answers) > 0 || r.ready >= 0 {
 		k := s.consumer.Load() // there is one, or the parser would have refused
-		if len(r.answers) > 0 {
-			k.Answer(r.answers)
-		}
 		if r.ready >= 0 {
 			k.SetReady(r.ready)
 		}
+		k.Answer(r.answers)
 	}
 	r.appendReplies()
+	r.forget() // a client that does not read must not hold it
 	var err error
 	if len(r.out) > 0 {
 		err = s.out.write(r.out)
 	}
-	r.reset()
+	r.out = r.out[:0]
 	return err
 }
 

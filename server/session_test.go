@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -32,6 +33,41 @@ func TestNoHeartbeatBetweenIdentifyAndItsAnswer(t *testing.T) {
 	here.Close()
 	if all := next(t, got); all != protocol.HeartbeatFrame+protocol.OKFrame+protocol.HeartbeatFrame {
 		t.Errorf("got %q", all)
+	}
+}
+
+// TestNothingFollowsAFrameThatWasCutShort: what another goroutine writes after
+// a write failed would be taken for the rest of the frame.
+func TestNothingFollowsAFrameThatWasCutShort(t *testing.T) {
+	cut := errors.New("cut")
+	writes := 0
+	o := output{conn: watchedConn{write: func(b []byte) (int, error) {
+		writes++
+		if writes == 1 {
+			return 3, cut
+		}
+		return len(b), nil
+	}}}
+	for range 2 {
+		if err := o.write([]byte(protocol.OKFrame)); err != cut {
+			t.Errorf("got %v", err)
+		}
+	}
+	if err := o.heartbeat(); err != cut || writes != 1 {
+		t.Errorf("%d writes, %v", writes, err)
+	}
+}
+
+func TestDeliveryAsksForNoLargerBufferThanItLatelyNeeded(t *testing.T) {
+	size := nextFrameSize(readBuffer, 3<<20)
+	if size != longestDelivery {
+		t.Errorf("%d bytes after a very long one", size)
+	}
+	for range 10 {
+		size = nextFrameSize(size, 100)
+	}
+	if size != readBuffer {
+		t.Errorf("%d bytes after many short ones", size)
 	}
 }
 

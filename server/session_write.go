@@ -19,6 +19,7 @@ type output struct {
 	mu       sync.Mutex    // held while writing; guards what follows
 	patience time.Duration // how long a write may make no progress; 0 for ever
 	expires  time.Time     // the deadline that is set on conn
+	failed   error         // of an earlier write, after which nothing may follow
 	silent   bool          // no heartbeats just now: an IDENTIFY is being answered
 	buf      [64]byte      // scratch for heartbeats
 }
@@ -63,8 +64,12 @@ func (o *output) speak(frames []byte, patience time.Duration) error {
 }
 
 // writeLocked writes all of b. A client that takes some bytes within each
-// patience is slow but alive; one that takes none is cut off.
+// patience is slow but alive; one that takes none is cut off. A frame may have
+// been cut short then, so all later writes fail too.
 func (o *output) writeLocked(b []byte) error {
+	if o.failed != nil {
+		return o.failed
+	}
 	for len(b) > 0 {
 		o.renew()
 		n, err := o.conn.Write(b)
@@ -73,6 +78,7 @@ func (o *output) writeLocked(b []byte) error {
 			continue
 		}
 		if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			o.failed = err
 			return err
 		}
 		o.expires = time.Time{}

@@ -14,10 +14,14 @@ import (
 //
 // It only looks again while the last few waits were short, for no longer than
 // a short wait, and for one connection of the process at a time, so that it
-// takes next to nothing from anybody else.
+// takes next to nothing from anybody else. A processor that always has
+// something to run does not look at the network, so every now and then a wait
+// is slept through, and with a single processor, which the client may need
+// too, all are.
 type spinner struct {
 	since   time.Time // when this wait began; zero when there is none
 	quick   int       // how many waits in a row were short
+	spun    int       // how many were spun through since the last sleep
 	holding bool      // this connection is the one
 }
 
@@ -26,6 +30,8 @@ const (
 	shortWait = 50 * time.Microsecond
 	// quickEnough is how many short waits make such a client.
 	quickEnough = 3
+	// longestRun is how many waits in a row may be spun through.
+	longestRun = 32
 )
 
 // spinning is 1 while a connection spins.
@@ -37,6 +43,10 @@ func (s *spinner) again() bool {
 	now := time.Now()
 	if s.since.IsZero() {
 		s.since = now
+		if s.spun++; s.spun > longestRun {
+			s.spun, s.since = 0, time.Time{} // this wait says nothing of the client
+			return false
+		}
 	}
 	if s.quick < quickEnough || now.Sub(s.since) > shortWait || !s.hold() {
 		s.release()
@@ -61,7 +71,7 @@ func (s *spinner) came() {
 }
 
 func (s *spinner) hold() bool {
-	if !s.holding {
+	if !s.holding && runtime.GOMAXPROCS(0) > 1 {
 		s.holding = spinning.CompareAndSwap(0, 1)
 	}
 	return s.holding

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"qmq/config"
 )
 
 // logHandler writes log lines the way nsqd does, which scripts wait for and
@@ -20,17 +21,19 @@ type logHandler struct {
 	mu     *sync.Mutex // serialises lines
 	w      io.Writer
 	prefix string
-	level  slog.Level
+	level  slog.Leveler
 	group  string // of the attributes to come, with its dot
 	attrs  string // of With, formatted
 }
 
-func newLogger(w io.Writer, prefix string, level slog.Level) *slog.Logger {
+func newLogger(w io.Writer, prefix string, level slog.Leveler) *slog.Logger {
 	return slog.New(&logHandler{mu: new(sync.Mutex), w: w, prefix: prefix, level: level})
 }
 
 // Enabled is part of slog.Handler.
-func (h *logHandler) Enabled(_ context.Context, level slog.Level) bool { return level >= h.level }
+func (h *logHandler) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= h.level.Level()
+}
 
 // Handle is part of slog.Handler.
 func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
@@ -112,10 +115,15 @@ func oneLine(s string) string {
 
 // levelName is nsqd's word for a level.
 func levelName(level slog.Level) string {
-	for _, known := range slices.Backward(levels) {
-		if level >= known.level {
-			return known.shown
-		}
+	switch {
+	case level >= config.LevelFatal:
+		return "FATAL"
+	case level >= slog.LevelError:
+		return "ERROR"
+	case level >= slog.LevelWarn:
+		return "WARNING"
+	case level >= slog.LevelInfo:
+		return "INFO"
 	}
 	return "DEBUG"
 }

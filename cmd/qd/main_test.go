@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -23,18 +24,21 @@ const patience = 20 * time.Second
 type running struct {
 	t       *testing.T
 	signals chan os.Signal
-	lines   chan string // of its log
+	lines   chan string // of its log; closed at its end
 	exit    chan int
 }
 
+// start runs qd with the given arguments.
 func start(t *testing.T, args ...string) *running {
 	t.Helper()
+	args = append([]string{"qd"}, args...)
 	r := &running{t: t, signals: make(chan os.Signal, 2), lines: make(chan string, 1000), exit: make(chan int, 1)}
 	read, write := io.Pipe()
 	go func() {
 		for s := bufio.NewScanner(read); s.Scan(); {
 			r.lines <- s.Text()
 		}
+		close(r.lines)
 	}()
 	go func() {
 		r.exit <- run(args, io.Discard, write, r.signals)
@@ -49,7 +53,10 @@ func (r *running) line(text string) string {
 	deadline := time.After(patience)
 	for {
 		select {
-		case line := <-r.lines:
+		case line, ok := <-r.lines:
+			if !ok {
+				r.t.Fatalf("it ended without a line with %q", text)
+			}
 			if _, after, ok := strings.Cut(line, text); ok {
 				return after
 			}
@@ -99,7 +106,7 @@ func TestServesUntilToldToStop(t *testing.T) {
 	}
 
 	second := start(t, args...)
-	second.line("FATAL: failed to start qd - failed to lock data-path: ")
+	second.line("FATAL: failed to start qd - failed to lock data-path: lock " + dir + ": ")
 	if code := second.exitCode(); code != exitFailed {
 		t.Errorf("a second one exits with %d", code)
 	}
@@ -136,20 +143,98 @@ func TestAddressInUseFailsTheStart(t *testing.T) {
 }
 
 func TestExitCodesWithoutServing(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "qd.toml")
+	if err := os.WriteFile(file, []byte("max_rdy_count = 'many'\nmax_deflate_level = 10\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fatal := func(text string) string { return "FATAL: failed to start qd - " + text + "\n" }
 	for _, test := range []struct {
-		arg  string
-		code int
-		out  string
+		args   string
+		code   int
+		stdout string
+		stderr []string // what is in it
 	}{
-		{"--version", exitOK, server.VersionString("qd") + "\n"},
-		{"--help", exitOK, ""},
-		{"--no-such-flag", exitUsage, ""},
-		{"--msg-timeout=soon", exitUsage, ""},
-		{"--node-id=-1", exitUsage, ""},
+		{"--version", exitOK, server.VersionString("qd") + "\n", nil},
+		{"--config=/does/not/exist --version", exitOK, server.VersionString("qd") + "\n", nil},
+		{"--help", exitOK, "", []string{"Usage: nsqd [flags]\n", "\n  --mem-queue-size "}},
+		{"-h", exitOK, "", []string{"Usage: nsqd [flags]\n"}},
+
+		{"--no-such-flag --msg-timeout=soon", exitUsage, "", []string{
+			"Usage: nsqd [flags]\n",
+			"\nflag provided but not defined: --no-such-flag\ninvalid value \"soon\" for flag --msg-timeout: must be "}},
+		{"--version --no-such-flag", exitUsage, "", []string{"--no-such-flag\n"}},
+		{"--node-id=x --max-deflate-level=0", exitUsage, "", []string{"--node-id", "--max-deflate-level must be [1,9], not 0\n"}},
+
+		{"--node-id=-1", exitFailed, "", []string{fatal("--node-id must be [0,1024), not -1")}},
+		{"--data-path=/does/not/exist --tls-required", exitFailed, "", []string{
+			fatal("cannot require TLS client connections without TLS key and cert"),
+			fatal("failed to lock data-path: stat /does/not/exist: no such file or directory")}},
+		{"--config=/does/not/exist", exitFailed, "", []string{
+			fatal("failed to load config file /does/not/exist - open /does/not/exist: no such file or directory")}},
+		{"--config=" + file, exitFailed, "", []string{
+			fatal("failed to load config file " + file + " - line 1: max_rdy_count must be a whole number, not \"many\""),
+			fatal("--max-deflate-level must be [1,9], not 10 (max_deflate_level in line 2 of " + file + ")")}},
 	} {
-		var stdout bytes.Buffer
-		if code := run([]string{test.arg}, &stdout, io.Discard, nil); code != test.code || stdout.String() != test.out {
-			t.Errorf("%s: exit code %d, %q", test.arg, code, stdout.String())
+		var stdout, stderr bytes.Buffer
+		code := run(append([]string{"/usr/bin/nsqd"}, strings.Fields(test.args)...), &stdout, &stderr, nil)
+		if code != test.code || stdout.String() != test.stdout {
+			t.Errorf("%s: exit code %d, %q", test.args, code, stdout.String())
 		}
+		for _, want := range test.stderr {
+			if !strings.Contains(stderr.String(), want) {
+				t.Errorf("%s: %q is not in\n%s", test.args, want, stderr.String())
+			}
+		}
+		if test.stderr == nil && stderr.Len() > 0 {
+			t.Errorf("%s: it also says %s", test.args, stderr.String())
+		}
+	}
+}
+
+// TestMain lets the test binary be qd itself, for what only a process can show.
+func TestMain(m *testing.M) {
+	if os.Getenv("QD_TEST_IS_QD") != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+func TestSecondSignalEndsItAtOnce(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "--data-path", t.TempDir(), "--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0")
+	cmd.Env = append(os.Environ(), "QD_TEST_IS_QD=1")
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	log := bufio.NewScanner(stderr)
+	wait := func(text string) (after string) {
+		for log.Scan() {
+			if _, after, ok := strings.Cut(log.Text(), text); ok {
+				return after
+			}
+		}
+		t.Fatalf("no line with %q", text)
+		return ""
+	}
+	// A request without end holds up the exit. The server asks for its body
+	// once it is under way.
+	conn, err := net.Dial("tcp", wait("HTTP: listening on "))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(patience))
+	io.WriteString(conn, "POST /pub?topic=t HTTP/1.1\r\nHost: q\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	cmd.Process.Signal(syscall.SIGTERM)
+	cmd.Process.Signal(os.Interrupt) // another one, for two of a kind may arrive as one
+	wait("ERROR: not stopped in good order error=\"told twice to stop\"")
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitFailed {
+		t.Errorf("it ends with %v", err)
 	}
 }

@@ -1,95 +1,238 @@
 package main
 
 import (
-	"bytes"
-	"errors"
-	"flag"
+	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"qmq/broker"
+	"qmq/config"
+	"qmq/internal/vfs"
+	"qmq/server"
 )
 
-func TestDashesAndDefaults(t *testing.T) {
-	var stderr bytes.Buffer
-	o, err := parseOptions([]string{"-tcp-address", "127.0.0.1:1", "--http-address=", "--msg-timeout=5s", "-verbose",
-		"--sync-every=1", "--sync-every=7", "--log-level=WARN", "stray", "--nonsense"}, &stderr)
-	if err != nil {
-		t.Fatal(err, stderr.String())
-	}
-	if o.tcpAddress != "127.0.0.1:1" || o.httpAddress != "" || o.msgTimeout != 5*time.Second || o.syncEvery != 7 ||
-		slog.Level(o.logLevel) != slog.LevelWarn {
-		t.Errorf("got %+v", o)
-	}
-	if o.memQueueBytes != 256<<20 || o.maxRdyCount != 2500 || o.maxReqTimeout != time.Hour || o.maxMsgSize != 1<<20 {
-		t.Errorf("defaults are %+v", o)
-	}
-	if len(o.without) != 0 {
-		t.Errorf("without effect: %v", o.without)
-	}
+// get returns the answer to a GET of qd's HTTP API.
+func get(t *testing.T, address, path string) string {
+	t.Helper()
+	return ask(t, http.MethodGet, address, path, "")
 }
 
-func TestAllMistakesAreReportedAtOnceWithTheirRange(t *testing.T) {
-	var stderr bytes.Buffer
-	_, err := parseOptions([]string{"--node-id=1024", "--sync-every=0", "--msg-timeout=1h", "--max-msg-size=0",
-		"--data-path=/does/not/exist", "--tcp-address="}, &stderr)
-	if err == nil {
-		t.Fatal("no error")
-	}
-	for _, want := range []string{
-		"--node-id must be [0,1024), not 1024",
-		"--sync-every must be [1,1099511627776], not 0",
-		"--msg-timeout must be [1ms,15m0s], not 1h0m0s",
-		"--max-msg-size must be [1,268435456], not 0",
-		"--data-path: ",
-		"--tcp-address must not be empty",
-	} {
-		if !strings.Contains(stderr.String(), want) {
-			t.Errorf("%q is not in\n%s", want, stderr.String())
-		}
-	}
-}
-
-func TestFlagsForMachineryThatIsNotThereAreNamed(t *testing.T) {
-	o, err := parseOptions([]string{"--queue-scan-selection-count=20", "--worker-id", "--verbose"}, new(bytes.Buffer))
+func ask(t *testing.T, method, address, path, body string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, "http://"+address+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(o.without, " "); got != "--queue-scan-selection-count --worker-id" {
-		t.Errorf("got %s", got)
+	request.Close = true
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Errorf("%s %s: %s %s, %v", method, path, response.Status, answer, err)
+	}
+	return string(answer)
+}
+
+// stop ends a qd in good order.
+func (r *running) stop() {
+	r.t.Helper()
+	r.signals <- syscall.SIGTERM
+	if code := r.exitCode(); code != exitOK {
+		r.t.Errorf("exit code %d", code)
 	}
 }
 
-func TestHelpIsNoMistake(t *testing.T) {
-	var stderr bytes.Buffer
-	if _, err := parseOptions([]string{"--help"}, &stderr); !errors.Is(err, flag.ErrHelp) || !strings.Contains(stderr.String(), "-mem-queue-size") {
-		t.Errorf("%v\n%s", err, stderr.String())
+// untilListening returns the warnings of the start and the address of HTTP.
+func (r *running) untilListening() (warnings []string, address string) {
+	for line := range r.lines {
+		if _, text, ok := strings.Cut(line, " WARNING: "); ok {
+			warnings = append(warnings, text)
+		}
+		if _, address, ok := strings.Cut(line, "HTTP: listening on "); ok {
+			return warnings, address
+		}
 	}
+	r.t.Fatal("it ended before it listened")
+	return nil, ""
 }
 
-func TestLogLines(t *testing.T) {
-	var out bytes.Buffer
-	log := newLogger(&out, "[p] ", slog.LevelInfo)
-	log.Debug("unseen")
-	log.Warn("two\nlines", "client", "a b", "empty", "", "n", 5)
-	log.With("topic", "t").WithGroup("g").Error("x", "k", "v", slog.Group("h", "i", 1))
-	lines := strings.Split(out.String(), "\n")
-	if len(lines) != 3 || lines[2] != "" {
-		t.Fatalf("got %q", lines)
-	}
-	for i, want := range []string{
-		`WARNING: two\nlines client="a b" empty="" n=5`,
-		`ERROR: x topic=t g.k=v g.h.i=1`,
+func TestCommandLinesOfClientSuitesGetARunningDaemon(t *testing.T) {
+	const missing = "not available in this version: "
+	for _, test := range []struct {
+		line     string
+		warnings []string
+	}{
+		{"--data-path={dir} --lookupd-tcp-address=127.0.0.1:4160 --tls-cert=./test/server.pem --tls-key=./test/server.key --tls-root-ca-file=./test/ca.pem" +
+			" --tcp-address=127.0.0.1:0 --http-address=127.0.0.1:0",
+			[]string{missing + "--tls-cert (TLS)", missing + "--tls-key (TLS)", missing + "--tls-root-ca-file (TLS)", missing + "--lookupd-tcp-address (discovery)"}},
+		{"-http-address 127.0.0.1:0 -tcp-address 127.0.0.1:0 -broadcast-address 127.0.0.1 -data-path {dir} -tls-cert ./test/cert.pem -tls-key ./test/key.pem",
+			[]string{missing + "--tls-cert (TLS)", missing + "--tls-key (TLS)"}},
+		{"--verbose --snappy --tls-key=k --tls-cert=c -data-path={dir} --tcp-address 127.0.0.1:0 -http-address=127.0.0.1:0",
+			[]string{"option has no effect option=--verbose", missing + "--tls-cert (TLS)", missing + "--tls-key (TLS)", missing + "--snappy (compression)"}},
+		{"--verbose -lookupd-tcp-address=127.0.0.1:4160 -data-path={dir} --tcp-address 127.0.0.1:0 -http-address=127.0.0.1:0",
+			[]string{"option has no effect option=--verbose", missing + "--lookupd-tcp-address (discovery)"}},
+		{"--deflate=false --snappy=false --tls-required=false --statsd-address= --max-connections=0 --https-address=127.0.0.1:1" +
+			" --data-path={dir} --tcp-address=127.0.0.1:0 --http-address=127.0.0.1:0", nil},
 	} {
-		rest, ok := strings.CutPrefix(lines[i], "[p] ")
-		if len(rest) < 27 || !ok {
-			t.Fatalf("got %q", lines[i])
+		r := start(t, strings.Fields(strings.ReplaceAll(test.line, "{dir}", t.TempDir()))...)
+		warnings, address := r.untilListening()
+		if !slices.Equal(warnings, test.warnings) {
+			t.Errorf("%s: warnings\n%s", test.line, strings.Join(warnings, "\n"))
 		}
-		if _, err := time.Parse("2006/01/02 15:04:05.000000 ", rest[:27]); err != nil {
-			t.Error(err)
+		if body := get(t, address, "/ping"); body != "OK" {
+			t.Errorf("%s: /ping says %s", test.line, body)
 		}
-		if rest[27:] != want {
-			t.Errorf("got %q, want %q", rest[27:], want)
+		r.stop()
+	}
+}
+
+func TestOptionsThatPromiseProtectionFailTheStart(t *testing.T) {
+	certificate := []string{"--tls-cert=c", "--tls-key=k"}
+	for _, test := range []struct{ arg, want string }{
+		{"--tls-required", "--tls-required is not available in this version, and without it clients would be served unencrypted"},
+		{"--tls-required=tcp-https", "--tls-required is not available in this version, and without it clients would be served unencrypted"},
+		{"--tls-client-auth-policy=require", "--tls-client-auth-policy is not available in this version, and without it clients would be served unencrypted and without a certificate"},
+		{"--auth-http-address=127.0.0.1:1234", "--auth-http-address is not available in this version, and without it clients would be served unasked"},
+	} {
+		r := start(t, append(certificate, test.arg, "--data-path", t.TempDir(), "--tcp-address=127.0.0.1:0", "--log-level=fatal")...)
+		if line := <-r.lines; !strings.HasSuffix(line, " FATAL: failed to start qd - "+test.want) {
+			t.Errorf("%s: got %s", test.arg, line)
+		}
+		if code := r.exitCode(); code != exitFailed {
+			t.Errorf("%s: exit code %d", test.arg, code)
 		}
 	}
+}
+
+// TestNoOptionIsIgnoredInSilence: each has an effect, or is told to have none.
+func TestNoOptionIsIgnoredInSilence(t *testing.T) {
+	handled := strings.Fields(`
+		version config strict-config log-level log-prefix
+		verbose worker-id queue-scan-worker-pool-max queue-scan-selection-count
+		node-id tcp-address http-address broadcast-address
+		data-path mem-queue-size mem-queue-bytes max-bytes-per-file sync-every sync-timeout
+		max-msg-size max-body-size max-rdy-count max-channel-consumers
+		msg-timeout max-msg-timeout max-req-timeout max-heartbeat-interval
+		max-output-buffer-size output-buffer-timeout min-output-buffer-timeout max-output-buffer-timeout
+		tls-required tls-client-auth-policy auth-http-address`)
+	for _, ability := range abilities {
+		handled = append(handled, ability.flags...)
+	}
+	var all []string
+	for _, found := range regexp.MustCompile(`(?m)^  --([a-z0-9-]+)`).FindAllStringSubmatch(config.UsageQD("qd"), -1) {
+		all = append(all, found[1])
+	}
+	slices.Sort(handled)
+	slices.Sort(all)
+	if !slices.Equal(handled, all) {
+		t.Errorf("handled are\n%v\nbut there are\n%v", handled, all)
+	}
+}
+
+func TestCommandLineBeforeFileBeforeDefault(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "qd.toml")
+	content := "max_rdy_count = 7\nmax_body_size = 1000\nmax_heartbeat_interval = 70000\nqueue_scan_selection_count = 5\nmax_rdy_counts = 1\n" +
+		fmt.Sprintf("data_path = %q\ntcp_address = '127.0.0.1:0'\nhttp_address = '127.0.0.1:0'\nbroadcast_address = 'elsewhere'\n", dir)
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, "--config", file, "--max-body-size=2000")
+	warnings, address := r.untilListening()
+	if want := []string{
+		`unknown key "max_rdy_counts" in line 5 of ` + file + `; did you mean "max_rdy_count"?`,
+		`option has no effect option=--queue-scan-selection-count`,
+	}; !slices.Equal(warnings, want) {
+		t.Errorf("warnings are %q, want %q", warnings, want)
+	}
+	_, port, _ := strings.Cut(address, ":")
+	for key, want := range map[string]string{
+		"max_body_size":              "2000",
+		"max_rdy_count":              "7",
+		"max_heartbeat_interval":     "70000000000",
+		"max_req_timeout":            "3600000000000",
+		"queue_scan_selection_count": "5",
+		"broadcast_http_port":        port,
+		"statsd_prefix":              "nsq.elsewhere_" + port + ".",
+		"log_prefix":                 "[qd] ",
+	} {
+		if got := get(t, address, "/config/"+key); got != want {
+			t.Errorf("%s is %s, want %s", key, got, want)
+		}
+	}
+	// That the values are not only shown.
+	if info := get(t, address, "/info"); !strings.Contains(info, `"broadcast_address":"elsewhere"`) || !strings.Contains(info, `"max_heartbeat_interval":70000000000`) {
+		t.Errorf("/info is %s", info)
+	}
+	r.stop()
+}
+
+func TestOptionsReachThosePackagesThatTheyAreFor(t *testing.T) {
+	settings, err := config.ParseQD(strings.Fields(`--node-id=1 --max-bytes-per-file=65536 --mem-queue-bytes=3 --mem-queue-size=4
+		--sync-every=5 --sync-timeout=6s --max-msg-timeout=7s --max-req-timeout=8s --max-channel-consumers=9 --max-msg-size=10
+		--max-body-size=11 --msg-timeout=5s --max-heartbeat-interval=13s --max-rdy-count=14 --max-output-buffer-size=15
+		--output-buffer-timeout=16s --min-output-buffer-timeout=17s --max-output-buffer-timeout=18s --broadcast-address=b`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := settings.Values()
+	log := slog.New(slog.DiscardHandler)
+	if got, want := brokerOptions(&q, log), (broker.Options{
+		FS: vfs.OS, DataPath: ".", NodeID: 1, SegmentBytes: 65536, HotBytes: 3, MemQueueSize: 4, SyncEvery: 5, SyncTimeout: 6 * time.Second,
+		MaxMsgTimeout: 7 * time.Second, MaxReqTimeout: 8 * time.Second, MaxChannelConsumers: 9, Logger: log,
+	}); got != want {
+		t.Errorf("the broker gets\n%+v, want\n%+v", got, want)
+	}
+	want := server.DefaultOptions()
+	want.MaxMsgSize, want.MaxBodySize, want.MaxRdyCount, want.MaxChannelConsumers = 10, 11, 14, 9
+	want.MaxReqTimeout, want.MsgTimeout, want.MaxMsgTimeout, want.MaxHeartbeatInterval = 8*time.Second, 5*time.Second, 7*time.Second, 13*time.Second
+	want.MaxOutputBufferSize = 15
+	want.OutputBufferTimeout, want.MinOutputBufferTimeout, want.MaxOutputBufferTimeout = 16*time.Second, 17*time.Second, 18*time.Second
+	want.BroadcastAddress, want.Hostname, want.Logger = "b", q.Hostname, log
+	if got := serverOptions(&q, log); got != want {
+		t.Errorf("the server gets\n%+v, want\n%+v", got, want)
+	}
+}
+
+func TestLogLevelChangesAtOnce(t *testing.T) {
+	r := start(t, "--data-path", t.TempDir(), "--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0")
+	_, address := r.untilListening()
+	for _, step := range []struct {
+		method, path, body, answer string
+		logged                     bool
+	}{
+		{"GET", "/config/log_level", "", "2", true},
+		{"PUT", "/config/log_level", "ERROR", "4", false},
+		{"GET", "/config/id", "", "", false},
+		{"PUT", "/config/nsqlookupd_tcp_addresses", `["a:1"]`, `["a:1"]`, false},
+		{"PUT", "/config/log_level", "debug", "1", true},
+	} {
+		answer := ask(t, step.method, address, step.path, step.body)
+		if step.answer != "" && answer != step.answer {
+			t.Errorf("%s %s: %s", step.method, step.path, answer)
+		}
+		if !step.logged {
+			continue
+		}
+		if line := <-r.lines; !strings.Contains(line, " INFO: 200 "+step.method+" "+step.path+" (") {
+			t.Errorf("%s %s: logged %s", step.method, step.path, line)
+		}
+	}
+	ask(t, "PUT", address, "/config/nsqlookupd_tcp_addresses", `["b:2"]`)
+	if line := <-r.lines; !strings.HasSuffix(line, " WARNING: not available in this version: nsqlookupd_tcp_addresses (discovery)") {
+		t.Errorf("logged %s", line)
+	}
+	r.stop()
 }

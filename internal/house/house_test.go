@@ -9,7 +9,7 @@ import (
 // floors are the packages from the ground up. A package imports only packages
 // of lower floors; those of one line do not import one another.
 var floors = [][]string{
-	{"internal/clock", "internal/seqset", "internal/vfs/ram", "internal/house", "message"},
+	{"internal/clock", "internal/seqset", "internal/vfs/ram", "internal/house", "message", "config"},
 	{"internal/vfs", "internal/deadline"},
 	{"internal/vfs/crashfs", "protocol", "journal", "diskqueue"},
 	{"channel"},

@@ -1,0 +1,38 @@
+package server
+
+import (
+	"runtime"
+	"testing"
+)
+
+// spins is how many waits in a row a quick client's connection spins through
+// before it sleeps for once; it gives up counting at most.
+func spins(s *spinner, most int) (n int) {
+	for n < most && s.again() {
+		s.came()
+		n++
+	}
+	return n
+}
+
+func TestSpinningEndsNowAndThenSoThatOthersAreHeard(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	s := spinner{quick: quickEnough}
+	for range 3 {
+		if n := spins(&s, 1000); n == 0 || n == 1000 {
+			t.Fatalf("it spins through %d waits in a row", n)
+		}
+		if s.holding || spinning.Load() != 0 {
+			t.Fatal("a sleeping connection keeps others from spinning")
+		}
+		s.came()
+	}
+}
+
+func TestNobodySpinsOnASingleProcessor(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	s := spinner{quick: quickEnough}
+	if s.again() || spinning.Load() != 0 {
+		t.Error("it spins")
+	}
+}
