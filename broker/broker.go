@@ -72,6 +72,7 @@ type Broker struct {
 	closed   bool
 	topics   map[string]*slot
 	refusing map[*topic.Topic]error // logs that cannot be written
+	unread   map[reading]error      // channels whose messages cannot be read
 	journals error                  // why the journal cannot be written
 	probing  bool
 	// background is the removal of directories and of abandoned topics, and
@@ -100,7 +101,7 @@ func Open(o Options) (*Broker, error) {
 	}
 	b := &Broker{
 		o: o, start: time.Now(), clock: clock.New(), lock: lock,
-		topics: make(map[string]*slot), refusing: make(map[*topic.Topic]error), stop: make(chan struct{}),
+		topics: make(map[string]*slot), refusing: make(map[*topic.Topic]error), unread: make(map[reading]error), stop: make(chan struct{}),
 	}
 	b.deadlines = deadline.New(b.clock)
 	if err := b.open(); err != nil {

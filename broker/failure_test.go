@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -392,5 +393,64 @@ func TestTopologyMayChangeWhileTheBrokerCloses(t *testing.T) {
 	must(t, b.Close())
 	if dirs := topicDirs(t, disk); len(dirs) != 0 {
 		t.Errorf("left: %q", dirs)
+	}
+}
+
+func TestUnreadableMessagesWaitAndShowInHealth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := newDisk(t, 1)
+		b := open(t, disk, func(o *Options) { o.MemQueueSize = 0 })
+		tp := getTopic(t, b, "t")
+		c := getChannel(t, b, "t", "c")
+		must(t, publish(tp, "1", "2"))
+		disk.Fail(func(op crashfs.Op, name string) error {
+			if op == crashfs.OpRead && strings.HasSuffix(name, ".seg") {
+				return syscall.EIO
+			}
+			return nil
+		})
+		k := subscribe(t, c, 10)
+		if ds := k.take(); len(ds) > 0 {
+			t.Fatalf("taken: %v", bodies(ds))
+		}
+		if err := b.Health(); !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "channel c") {
+			t.Errorf("health: %v", err)
+		}
+		if s := c.Stats(); s.Depth != 2 || s.InFlight != 0 {
+			t.Errorf("depth %d, in flight %d", s.Depth, s.InFlight)
+		}
+		disk.Fail(nil)
+		<-time.After(time.Second)
+		if ds := k.take(); !slices.Equal(bodies(ds), []string{"1", "2"}) || ds[0].attempts != 1 {
+			t.Errorf("taken: %v", ds)
+		}
+		if err := b.Health(); err != nil {
+			t.Errorf("health: %v", err)
+		}
+		k.Close()
+		must(t, b.Close())
+	})
+}
+
+func TestHealthForgetsAnUnreadableChannelThatIsDeleted(t *testing.T) {
+	disk := newDisk(t, 1)
+	b := open(t, disk, func(o *Options) { o.MemQueueSize = 0 })
+	defer b.Close()
+	tp := getTopic(t, b, "t")
+	c := getChannel(t, b, "t", "c")
+	must(t, publish(tp, "1"))
+	disk.Fail(func(op crashfs.Op, name string) error {
+		if op == crashfs.OpRead && strings.HasSuffix(name, ".seg") {
+			return syscall.EIO
+		}
+		return nil
+	})
+	subscribe(t, c, 10).take()
+	if b.Health() == nil {
+		t.Error("an unreadable log does not show in health")
+	}
+	must(t, tp.DeleteChannel("c"))
+	if err := b.Health(); err != nil {
+		t.Errorf("health: %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"qmq/topic"
@@ -10,9 +11,51 @@ import (
 // probeEvery is how often a log that refused to be written is tried again.
 const probeEvery = 500 * time.Millisecond
 
-// Health is nil when the node can store messages, or else the reason why it
-// cannot.
+// reading is a channel that reads its topic's log.
+type reading struct {
+	topic   *topic.Topic
+	channel string
+}
+
+// readFailed is called when a channel's messages cannot be read, and with nil
+// when they can be again or the channel is gone.
+func (b *Broker) readFailed(t *topic.Topic, channel string, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err == nil {
+		delete(b.unread, reading{t, channel})
+		return
+	}
+	b.unread[reading{t, channel}] = err
+}
+
+// unreadable says why the messages of a channel cannot be read, of those that
+// still exist.
+func (b *Broker) unreadable() error {
+	b.mu.Lock()
+	unread := maps.Clone(b.unread)
+	b.mu.Unlock()
+	for r, err := range unread {
+		if t, ok := b.Existing(r.topic.Name()); ok && t == r.topic {
+			if _, ok := t.ExistingChannel(r.channel); ok {
+				return fmt.Errorf("topic %s, channel %s: %w", t.Name(), r.channel, err)
+			}
+		}
+		b.readFailed(r.topic, r.channel, nil)
+	}
+	return nil
+}
+
+// Health is nil when the node can store messages and read them back, or else
+// the reason why it cannot.
 func (b *Broker) Health() error {
+	if err := b.unwritable(); err != nil {
+		return err
+	}
+	return b.unreadable()
+}
+
+func (b *Broker) unwritable() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for t, err := range b.refusing {

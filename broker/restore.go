@@ -136,6 +136,7 @@ func (b *Broker) topicOptions(name string, incarnation uint64, ephemeral bool) t
 		MaxReqTimeout:       b.o.MaxReqTimeout,
 		MaxChannelConsumers: b.o.MaxChannelConsumers,
 		Failed:              b.logFailed,
+		ReadFailed:          b.readFailed,
 		Damaged:             func(n uint64) { b.damaged.Add(n) },
 		Abandoned:           b.abandoned,
 		Changed:             b.snapshot.changed,

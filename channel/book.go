@@ -151,6 +151,9 @@ func (c *core) unbook(h *holder, rest []booked, end uint64) {
 // rest stops delivery for a while because a message could not be read; each
 // time twice as long as before, until readAgain.
 func (c *core) rest(now int64) {
+	if c.resting {
+		return // several consumers failed at the same place
+	}
 	c.restPause = min(max(2*c.restPause, restMin), restMax)
 	c.resting = true
 	c.restUntil = now + c.restPause

@@ -207,10 +207,15 @@ func (c *Channel) Void(from, to uint64) {
 // what waits, what is deferred and what is in flight.
 func (c *Channel) Empty() (fanOut uint64) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.core.empty()
+	c.core.readAgain() // what could not be read is gone
 	c.settle()
-	return c.core.fanOut
+	fanOut = c.core.fanOut
+	c.mu.Unlock()
+	if c.failing.Swap(false) && c.o.ReadFailed != nil {
+		c.o.ReadFailed(nil)
+	}
+	return fanOut
 }
 
 // Floor is the smallest number that is not acknowledged, at most Cursor.

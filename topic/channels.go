@@ -93,6 +93,7 @@ func (t *Topic) channelOptions(name string, incarnation uint64) channel.Options 
 		Deadlines:        t.o.Deadlines,
 		NewReader:        func() channel.Reader { return logReader{t.o.Log.NewReader()} },
 		Damaged:          t.damaged,
+		ReadFailed:       func(err error) { t.readFailed(name, err) },
 		Moved:            func(floor, _ uint64) { t.moved(floor) },
 		MaxMsgTimeout:    t.o.MaxMsgTimeout,
 		MaxReqTimeout:    t.o.MaxReqTimeout,

@@ -47,7 +47,7 @@ func newBench(t testing.TB, fs vfs.FS, dir string, syncEvery int64) *bench {
 				b.failures.Add(1)
 			}
 		},
-		Damaged: func(uint64) {}, Abandoned: func(*Topic) {}, Changed: func() {}, Logger: quiet,
+		Damaged: func(uint64) {}, ReadFailed: func(*Topic, string, error) {}, Abandoned: func(*Topic) {}, Changed: func() {}, Logger: quiet,
 	})
 	return b
 }

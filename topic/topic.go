@@ -61,6 +61,9 @@ type Options struct {
 	// publish until a Probe succeeds. Then it is called with nil. The topic's
 	// lock is held: it must not call the topic.
 	Failed func(*Topic, error)
+	// ReadFailed is called when messages of a channel cannot be read for now,
+	// and with nil when they can be again.
+	ReadFailed func(t *Topic, channel string, err error)
 	// Damaged is called with the number of messages that were found to be lost.
 	Damaged func(messages uint64)
 	// Abandoned is called when the last channel of an ephemeral topic is gone.

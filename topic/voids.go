@@ -83,3 +83,12 @@ func mergeVoids(a, b []seqset.Range) []seqset.Range {
 	}
 	return merged
 }
+
+// readFailed is called by a channel whose messages cannot be read, or can be
+// again.
+func (t *Topic) readFailed(channel string, err error) {
+	if err != nil {
+		t.o.Logger.Error("messages cannot be read now", "topic", t.o.Name, "channel", channel, "error", err)
+	}
+	t.o.ReadFailed(t, channel, err)
+}
