@@ -11,7 +11,9 @@ package channel
 
 import (
 	"errors"
+	"maps"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -252,23 +254,9 @@ func (c *Channel) Paused() bool {
 
 // Close ends the channel: its consumers are told, and later calls fail with
 // ErrExiting or do nothing. The state stays for a last Changes or Snapshot.
-func (c *Channel) Close() { c.close(false) }
-
-// CloseIfAbandoned closes the channel if it has no consumer, and says whether
-// it did.
-func (c *Channel) CloseIfAbandoned() bool { return c.close(true) }
-
-func (c *Channel) close(onlyAbandoned bool) bool {
+func (c *Channel) Close() {
 	c.mu.Lock()
-	if c.core.closed || onlyAbandoned && len(c.consumers) > 0 {
-		c.mu.Unlock()
-		return false
-	}
-	c.core.closed = true // nobody is woken any more
-	consumers := make([]*Consumer, 0, len(c.consumers))
-	for k := range c.consumers {
-		consumers = append(consumers, k)
-	}
+	consumers := c.end()
 	c.mu.Unlock()
 	c.timer.Stop()
 	for _, k := range consumers {
@@ -276,7 +264,31 @@ func (c *Channel) close(onlyAbandoned bool) bool {
 			k.closed()
 		}
 	}
-	return true
+}
+
+// CloseIfAbandoned closes the channel if it has no consumer, and says whether
+// it did.
+func (c *Channel) CloseIfAbandoned() bool {
+	c.mu.Lock()
+	abandoned := !c.core.closed && len(c.consumers) == 0
+	if abandoned {
+		c.end()
+	}
+	c.mu.Unlock()
+	if abandoned {
+		c.timer.Stop()
+	}
+	return abandoned
+}
+
+// end closes the core and returns the consumers to be told, the first time.
+// mu is held.
+func (c *Channel) end() []*Consumer {
+	if c.core.closed {
+		return nil
+	}
+	c.core.closed = true // nobody is woken any more
+	return slices.Collect(maps.Keys(c.consumers))
 }
 
 // Changes is the channel's part of journal.Source.

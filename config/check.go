@@ -50,6 +50,22 @@ var (
 	}
 )
 
+// longestDelay is a hundred years: a time on the clock and a delay added to it
+// still fit 64 bits of nanoseconds.
+const longestDelay = 876_000 * time.Hour
+
+// delay and timeout are for durations that are added to the time.
+var (
+	delay = check[time.Duration]{
+		allowed: "0 to 876000h",
+		ok:      func(d time.Duration) bool { return d >= 0 && d <= longestDelay },
+	}
+	timeout = check[time.Duration]{
+		allowed: "longer than 0, at most 876000h",
+		ok:      func(d time.Duration) bool { return d > 0 && d <= longestDelay },
+	}
+)
+
 var notEmpty = check[string]{
 	allowed: "host:port or the path of a unix socket",
 	ok:      func(s string) bool { return s != "" },

@@ -159,7 +159,7 @@ func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 		`--tcp-address must be host:port or the path of a unix socket, not ""`,
 		`--max-bytes-per-file must be [65536,2147483648], not 1024`,
 		`--sync-every must be at least 0, not -1`,
-		`--max-req-timeout must be 0 or longer, not -1s`,
+		`--max-req-timeout must be 0 to 876000h, not -1s`,
 		`--max-deflate-level must be [1,9], not 12 (max_deflate_level in line 1 of ` + name + `)`,
 		`--auth-http-request-method must be post or get, not put`,
 		`--lookupd-tcp-address must be host:port each time, not nohost (nsqlookupd_tcp_addresses in line 3 of ` + name + `)`,

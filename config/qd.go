@@ -155,9 +155,9 @@ func (q *QD) limitOptions() []*option {
 		bind(&q.MaxRdyCount, "max-rdy-count", whole[int64]("messages"), 2500, "highest RDY count", atLeast[int64](1)),
 		bind(&q.MaxChannelConsumers, "max-channel-consumers", whole[int]("consumers"), 0, "most consumers of one channel; 0 for no limit", atLeast(0)),
 		bind(&q.MaxConnections, "max-connections", whole[int]("connections"), 0, "most TCP clients at a time; 0 for no limit", atLeast(0)),
-		bind(&q.MsgTimeout, "msg-timeout", span(), time.Minute, "time a consumer has for a message unless it asks for another", positive),
-		bind(&q.MaxMsgTimeout, "max-msg-timeout", span(), 15*time.Minute, "longest time a consumer may ask for", positive),
-		bind(&q.MaxReqTimeout, "max-req-timeout", span(), time.Hour, "longest delay of a deferred or requeued message", notNegative),
+		bind(&q.MsgTimeout, "msg-timeout", span(), time.Minute, "time a consumer has for a message unless it asks for another", timeout),
+		bind(&q.MaxMsgTimeout, "max-msg-timeout", span(), 15*time.Minute, "longest time a consumer may ask for", timeout),
+		bind(&q.MaxReqTimeout, "max-req-timeout", span(), time.Hour, "longest delay of a deferred or requeued message", delay),
 		bind(&q.MaxHeartbeatInterval, "max-heartbeat-interval", span(), time.Minute, "longest heartbeat interval a client may ask for", positive),
 	}
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"strings"
 
 	"qmq/protocol"
 )
@@ -30,16 +31,27 @@ func (s *session) identify(body []byte) error {
 
 	s.mu.Lock()
 	s.client = clientInfo{
-		id:        request.ClientID,
-		hostname:  request.Hostname,
-		userAgent: request.UserAgent,
-		zone:      request.TopologyZone,
-		region:    request.TopologyRegion,
+		id:        clip(request.ClientID),
+		hostname:  clip(request.Hostname),
+		userAgent: clip(request.UserAgent),
+		zone:      clip(request.TopologyZone),
+		region:    clip(request.TopologyRegion),
 	}
 	s.mu.Unlock()
 	s.msgTimeout = settings.MsgTimeout
 	s.parser.NoHeartbeats = settings.HeartbeatInterval == 0
 	return s.answerIdentify(frame, settings.HeartbeatInterval)
+}
+
+// longestInfo bounds, in bytes, each thing that is kept of what a client says
+// of itself: a connection must not cost megabytes.
+const longestInfo = 1024
+
+func clip(text string) string {
+	if len(text) <= longestInfo {
+		return text
+	}
+	return strings.Clone(strings.ToValidUTF8(text[:longestInfo], ""))
 }
 
 // identifyAnswer is the JSON for a client that negotiates features.
