@@ -454,3 +454,33 @@ func TestHealthForgetsAnUnreadableChannelThatIsDeleted(t *testing.T) {
 		t.Errorf("health: %v", err)
 	}
 }
+
+func TestFullDiskIsUsableAgainOnceItsMessagesAreDone(t *testing.T) {
+	for name, adjust := range map[string]func(*Options){"written": func(*Options) {}, "synced": strict} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				disk := newDisk(t, 1)
+				b := open(t, disk, adjust)
+				tp := getTopic(t, b, "t")
+				c := getChannel(t, b, "t", "c")
+				disk.Limit(disk.Used() + 900<<10) // less than a segment
+				body := strings.Repeat("x", 100<<10)
+				for publish(tp, body) == nil {
+				}
+				<-time.After(3 * time.Second)
+				if b.Health() == nil {
+					t.Error("the disk is full of messages and nothing says so")
+				}
+				k := subscribe(t, c, 100)
+				k.finish(t, k.takeAll()...)
+				k.Close()
+				<-time.After(3 * time.Second)
+				if err := b.Health(); err != nil {
+					t.Errorf("health: %v", err)
+				}
+				must(t, publish(tp, body))
+				must(t, b.Close())
+			})
+		})
+	}
+}

@@ -166,7 +166,9 @@ func (l *Log) book(s *segment, done Appended, offs []uint32, size int64) {
 
 // write puts buf behind the segment's records. When that fails the file is cut
 // back, and if it cannot be, the segment is not written to again: the next
-// one's base tells recovery that what may stand behind does not count.
+// one's base tells recovery that what may stand behind does not count. Nor is a
+// segment of some size: on a full disk only the end of a segment lets its space
+// be given up once its messages are done.
 func (l *Log) write(s *segment, buf []byte) error {
 	h, err := l.shared.files.acquire(s)
 	if err != nil {
@@ -174,7 +176,7 @@ func (l *Log) write(s *segment, buf []byte) error {
 	}
 	defer l.shared.files.release(h)
 	if _, err := h.WriteAt(buf, s.size); err != nil {
-		if cutErr := h.Truncate(s.size); cutErr != nil {
+		if cutErr := h.Truncate(s.size); cutErr != nil || s.size >= l.o.SegmentBytes/16 {
 			l.roll(s)
 		}
 		return err
@@ -267,6 +269,7 @@ func newSalt() uint32 {
 // Probe finds out whether the log can be written again after a failure: it
 // writes and syncs a file of size bytes beside the segments and removes it.
 func (l *Log) Probe(size int) error {
+	l.shared.recycle.clear() // the disk may be full
 	if err := l.shared.fs.MkdirAll(l.o.Dir); err != nil {
 		return err
 	}

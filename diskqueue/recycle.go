@@ -91,6 +91,17 @@ func (r *recycler) take(path string, header []byte) (f vfs.File, ok bool) {
 	return f, true
 }
 
+// clear removes the waiting files.
+func (r *recycler) clear() {
+	for {
+		name, ok := r.pop()
+		if !ok {
+			return
+		}
+		r.fs.Remove(name) // another start tries again
+	}
+}
+
 func (r *recycler) pop() (name string, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -104,7 +104,12 @@ func (t *Topic) write(own *request) (wait bool) {
 	t.mu.Lock()
 	switch {
 	case err != nil:
+		t.failedBytes = 0
+		for _, b := range t.groupBufs.batches {
+			t.failedBytes += b.Bytes()
+		}
 		t.fail(err)
+		t.lookForWake() // the segment may have ended
 		settle(group, own, err)
 		settle(t.pending, nil, err)
 		clear(t.pending)

@@ -84,20 +84,22 @@ type Topic struct {
 	// publishing or delivery.
 	changing sync.Mutex
 
-	mu       sync.Mutex // guards what follows
-	idle     sync.Cond  // signalled when pending shrinks or writing, syncing or probing ends
-	closed   bool
-	failed   error
-	paused   bool
-	probing  bool   // Probe is at the log
-	catching bool   // gather is at the log: the fan-out position stands meanwhile
-	end      uint64 // one past the last committed message
-	fanOut   uint64 // what is below has been given to the channels
-	stoodAt  uint64 // the fan-out position that the journal knows
-	voids    []seqset.Range
-	channels map[string]*slot
-	order    []*channel.Channel // all of channels, for fan-out
-	ready    int                // channels whose creation is journalled
+	mu     sync.Mutex // guards what follows
+	idle   sync.Cond  // signalled when pending shrinks or writing, syncing or probing ends
+	closed bool
+	failed error
+	// failedBytes is the size of the write that failed last.
+	failedBytes int
+	paused      bool
+	probing     bool   // Probe is at the log
+	catching    bool   // gather is at the log: the fan-out position stands meanwhile
+	end         uint64 // one past the last committed message
+	fanOut      uint64 // what is below has been given to the channels
+	stoodAt     uint64 // the fan-out position that the journal knows
+	voids       []seqset.Range
+	channels    map[string]*slot
+	order       []*channel.Channel // all of channels, for fan-out
+	ready       int                // channels whose creation is journalled
 	// leaving is out of the fan-out, but comes back should its end not be
 	// journalled: what it has may not be let go yet.
 	leaving *channel.Channel
@@ -200,7 +202,8 @@ func (t *Topic) refusal() error {
 	return t.failed
 }
 
-// probeBytes is how much a Probe writes: enough that a disk with a few blocks
+// probeBytes is how much a Probe writes at least, more after a larger write
+// failed: enough that a disk with a few blocks
 // left does not pass for one with room.
 const probeBytes = 256 << 10
 
@@ -217,8 +220,10 @@ func (t *Topic) Probe() error {
 		return nil
 	}
 	t.probing = true
+	size := max(probeBytes, t.failedBytes)
 	t.mu.Unlock()
-	err := t.o.Log.Probe(probeBytes)
+	t.letGo() // what is done may be what fills the disk
+	err := t.o.Log.Probe(size)
 	t.mu.Lock()
 	// What was under way when the log failed ends first: a sync that failed may
 	// still have to take writes back, and must not meet new ones.
