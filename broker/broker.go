@@ -2,8 +2,8 @@
 // them, brings them back at start, deletes them, and knows whether the node
 // can store messages. It touches no message.
 //
-// Its only goroutine probes the logs that refused to be written; it lives
-// while there is one.
+// It has goroutines in the background only while there is work for them: one
+// probes the logs that refuse to be written, others remove what was deleted.
 package broker
 
 import (
@@ -63,8 +63,10 @@ type Broker struct {
 	journal   *journal.Journal
 	disk      *diskqueue.Shared
 	memory    *diskqueue.Shared // of ephemeral topics
-	damaged   atomic.Uint64
-	last      atomic.Uint64 // incarnation given out last
+	damaged   atomic.Uint64     // messages
+	// journalLost is how much of the journal was damaged; set by Open.
+	journalLost int64
+	last        atomic.Uint64 // incarnation given out last
 
 	// mu guards what follows. Topics call with their own lock held, so no topic
 	// is called under it.

@@ -171,7 +171,7 @@ func TestDamageLosesTheDamagedMessageOnlyAndIsCounted(t *testing.T) {
 	must(t, disk.FlipBit(segment.Name, 64+3*record+record-1))
 	want := slices.Delete(numbered("m", 10), 3, 4)
 	wantDrained(t, c, want...)
-	if n := b.DamagedRecords(); n != 1 {
+	if n := b.Damage().Messages; n != 1 {
 		t.Errorf("%d damaged records", n)
 	}
 	if s := c.Stats(); s.Depth != 9 {

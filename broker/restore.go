@@ -21,6 +21,7 @@ const (
 // restore brings back the topics that the journal knows.
 func (b *Broker) restore(state *journal.State) error {
 	b.last.Store(state.MaxIncarnation)
+	b.journalLost = state.LostBytes
 	known := make(map[string]bool, len(state.Topics))
 	for _, ts := range state.Topics {
 		o := b.topicOptions(ts.Name, ts.Incarnation, false)

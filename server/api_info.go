@@ -9,15 +9,16 @@ import (
 // ping is GET /ping: plain text that says whether the broker is well.
 func (h *HTTP) ping(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	if err := h.broker.Health(); err != nil {
+	err := h.broker.Health()
+	if err != nil {
 		w.WriteHeader(http.StatusInternalServerError)
 	}
-	w.Write([]byte(h.health()))
+	w.Write([]byte(healthText(err)))
 }
 
-// health is the broker's state in the words of /ping and /stats.
-func (h *HTTP) health() string {
-	if err := h.broker.Health(); err != nil {
+// healthText is the broker's health in the words of /ping and /stats.
+func healthText(err error) string {
+	if err != nil {
 		return "NOK - " + err.Error()
 	}
 	return "OK"

@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"strings"
 	"time"
+
+	"qmq/broker"
 )
 
 // stats is GET /stats: figures of everything, as JSON or as text.
@@ -19,9 +21,12 @@ func (h *HTTP) stats(_ http.ResponseWriter, r *http.Request) (any, error) {
 	f := statsFilter{topic: q.Get("topic"), channel: q.Get("channel"), clients: flag(q, "include_clients")}
 	a := statsAnswer{
 		Version:   Version,
-		Health:    h.health(),
+		Health:    healthText(h.broker.Health()),
 		StartTime: h.broker.StartTime().Unix(),
 		Topics:    h.topicStats(f),
+	}
+	if d := h.broker.Damage(); d != (broker.Damage{}) {
+		a.Damage = &damageStats{Messages: d.Messages, JournalBytes: d.JournalBytes}
 	}
 	if f.clients {
 		a.Producers = h.producerStats(f)
@@ -48,6 +53,9 @@ func statsText(a *statsAnswer, start time.Time) string {
 	fmt.Fprintf(w, "start_time %s\n", start.Format(time.RFC3339))
 	fmt.Fprintf(w, "uptime %s\n", time.Since(start))
 	fmt.Fprintf(w, "\nHealth: %s\n", a.Health)
+	if d := a.Damage; d != nil {
+		fmt.Fprintf(w, "Damage: %d messages lost, %d bytes of the journal unreadable\n", d.Messages, d.JournalBytes)
+	}
 	if a.Memory != nil {
 		writeMemory(w, a.Memory)
 	}

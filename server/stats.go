@@ -18,6 +18,13 @@ type (
 		Topics    []topicStats  `json:"topics"`
 		Memory    *memoryStats  `json:"memory,omitempty"`
 		Producers []clientStats `json:"producers"`
+		// Damage is Q's own: nsqd has no such key.
+		Damage *damageStats `json:"damage,omitempty"`
+	}
+
+	damageStats struct {
+		Messages     uint64 `json:"messages"`
+		JournalBytes int64  `json:"journal_bytes"`
 	}
 
 	topicStats struct {

@@ -4,9 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"qmq/broker"
+	"qmq/internal/vfs"
 )
 
 // keys lists the keys of a JSON object in their order.
@@ -185,5 +189,52 @@ func TestWhatAClientSaysOfItselfIsKeptInPart(t *testing.T) {
 	text := r.must("GET", "/stats?format=json", "")
 	if n := strings.Count(text, "x"); n < 1024 || n > 1200 {
 		t.Errorf("%d bytes of the user agent are kept", n)
+	}
+}
+
+func TestDamageIsCountedInStatsAndLeavesHealthAlone(t *testing.T) {
+	fs := vfs.NewMem()
+	r := startOn(t, openBroker(t, func(o *broker.Options) { o.FS, o.MemQueueSize = fs, 0 }))
+	r.must("POST", "/pub?topic=t", "damaged")
+	r.must("POST", "/pub?topic=t", "whole")
+	if text := r.must("GET", "/stats?format=json", ""); strings.Contains(text, "damage") {
+		t.Errorf("damage shows before there is any: %s", text)
+	}
+	spoilFirstRecord(t, fs)
+	c := r.consume("t", "ch", 10)
+	if m := c.message(); m.body != "whole" {
+		t.Errorf("%q came", m.body)
+	}
+	if text := r.must("GET", "/stats?format=json", ""); !strings.Contains(text, `"damage":{"messages":1,"journal_bytes":0}`) {
+		t.Errorf("no damage in %s", text)
+	}
+	if text := r.must("GET", "/stats", ""); !strings.Contains(text, "Damage: 1 messages lost") {
+		t.Errorf("no damage in %s", text)
+	}
+	if text := r.must("GET", "/ping", ""); text != "OK" {
+		t.Errorf("ping: %s", text)
+	}
+}
+
+// spoilFirstRecord writes over a byte of the first record of the only topic.
+func spoilFirstRecord(t *testing.T, fs vfs.FS) {
+	t.Helper()
+	topics, err := fs.ReadDir("data/topics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join("data/topics", topics[0].Name())
+	files, err := fs.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := fs.Open(filepath.Join(dir, files[0].Name()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const header, record = 64, 28
+	if _, err := f.WriteAt([]byte{0}, header+record); err != nil {
+		t.Fatal(err)
 	}
 }
