@@ -33,8 +33,6 @@ type Error struct {
 	Code  Code
 	Text  string // what follows the code and a blank; may be empty
 	Fatal bool   // the connection is closed after the error was sent
-
-	tooBig bool
 }
 
 // ErrLineTooLong means that the client sent MaxLine bytes without a newline.
@@ -43,10 +41,6 @@ var ErrLineTooLong = &Error{Text: "command line too long", Fatal: true}
 
 // Error is the data of the error frame: code, blank, text.
 func (e *Error) Error() string { return string(e.appendText(nil)) }
-
-// TooBig tells whether a size exceeds its limit: with CodeBadMessage the size
-// of one message, with CodeBadBody that of a whole body.
-func (e *Error) TooBig() bool { return e.tooBig }
 
 func (e *Error) appendText(dst []byte) []byte {
 	dst = append(dst, e.Code...)
@@ -130,13 +124,9 @@ func errBadDelay(kind Kind, token []byte) *Error {
 }
 
 func errBodyTooBig(kind Kind, size, limit int64) *Error {
-	e := fatalf(CodeBadBody, "%s body too big %d > %d", kind, size, limit)
-	e.tooBig = true
-	return e
+	return fatalf(CodeBadBody, "%s body too big %d > %d", kind, size, limit)
 }
 
 func errMessageTooBig(kind Kind, size, limit int64) *Error {
-	e := fatalf(CodeBadMessage, "%s message too big %d > %d", kind, size, limit)
-	e.tooBig = true
-	return e
+	return fatalf(CodeBadMessage, "%s message too big %d > %d", kind, size, limit)
 }

@@ -25,15 +25,9 @@ func (c *Clock) Now() int64 { return c.wall + int64(time.Since(c.start)) }
 // Wall is the system clock in nanoseconds since 1970. It may step.
 func (c *Clock) Wall() int64 { return time.Now().UnixNano() }
 
-// FromWall puts a wall-clock instant (ns) on the steady time line, by its
-// distance from now.
-func (c *Clock) FromWall(ns int64) int64 { return ns - c.offset() }
-
-// ToWall is the inverse of FromWall.
-func (c *Clock) ToWall(ns int64) int64 { return ns + c.offset() }
-
-// offset is how far the wall clock has been stepped since the start.
-func (c *Clock) offset() int64 {
+// ToWall is the wall-clock instant (ns) of a steady one, by its distance from
+// now: it allows for how far the wall clock has been stepped since the start.
+func (c *Clock) ToWall(ns int64) int64 {
 	now := time.Now()
-	return now.UnixNano() - (c.wall + int64(now.Sub(c.start)))
+	return ns + now.UnixNano() - (c.wall + int64(now.Sub(c.start)))
 }

@@ -36,7 +36,7 @@ var step = func() time.Duration {
 }()`},
 	{"internal/clock/clock.go", "wall: now.UnixNano()}", "wall: now.Add(step).UnixNano()}"},
 	{"internal/clock/clock.go", "{ return time.Now().UnixNano() }", "{ return time.Now().Add(step).UnixNano() }"},
-	{"internal/clock/clock.go", "	return now.UnixNano() -", "	return now.Add(step).UnixNano() -"},
+	{"internal/clock/clock.go", "ns + now.UnixNano() -", "ns + now.Add(step).UnixNano() -"},
 }
 
 // brokenBuilds are daemons with one mistake each, the scenario that brings it
