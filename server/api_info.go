@@ -2,12 +2,11 @@ package server
 
 import (
 	"net/http"
-
-	"github.com/julienschmidt/httprouter"
+	"qmq/internal/version"
 )
 
 // ping is GET /ping: plain text that says whether the broker is well.
-func (h *HTTP) ping(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) {
+func (h *HTTP) ping(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	err := h.broker.Health()
 	if err != nil {
@@ -43,7 +42,7 @@ type infoAnswer struct {
 // info is GET /info.
 func (h *HTTP) info(_ http.ResponseWriter, _ *http.Request) (any, error) {
 	return infoAnswer{
-		Version:                Version,
+		Version:                version.Number,
 		BroadcastAddress:       h.o.BroadcastAddress,
 		Hostname:               h.o.Hostname,
 		HTTPPort:               h.httpPort,

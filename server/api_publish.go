@@ -3,9 +3,9 @@ package server
 import (
 	"bytes"
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
+	"qmq/internal/httpapi"
 	"strconv"
 	"sync"
 	"time"
@@ -20,14 +20,14 @@ var batches = sync.Pool{New: func() any { return new(diskqueue.Batch) }}
 
 // pub is POST /pub: the body is one message.
 func (h *HTTP) pub(w http.ResponseWriter, r *http.Request) (any, error) {
-	body, err := readBody(w, r, h.o.MaxMsgSize, "MSG_TOO_BIG")
+	body, err := httpapi.ReadBody(w, r, h.o.MaxMsgSize, "MSG_TOO_BIG")
 	if err != nil {
 		return nil, err
 	}
 	if len(body) == 0 {
-		return nil, bad("MSG_EMPTY")
+		return nil, httpapi.Bad("MSG_EMPTY")
 	}
-	q, err := query(r)
+	q, err := httpapi.Query(r)
 	if err != nil {
 		return nil, err
 	}
@@ -53,9 +53,9 @@ func (h *HTTP) pub(w http.ResponseWriter, r *http.Request) (any, error) {
 // laid out as in the MPUB command. All of them are published, or none.
 func (h *HTTP) mpub(w http.ResponseWriter, r *http.Request) (any, error) {
 	if r.ContentLength > int64(h.o.MaxBodySize) {
-		return nil, tooBig("BODY_TOO_BIG")
+		return nil, httpapi.TooBig("BODY_TOO_BIG")
 	}
-	q, err := query(r)
+	q, err := httpapi.Query(r)
 	if err != nil {
 		return nil, err
 	}
@@ -94,14 +94,14 @@ type messages func(b *diskqueue.Batch, now int64)
 // textMessages reads one message a line; empty lines are none. It returns nil
 // when there is no message at all.
 func (h *HTTP) textMessages(w http.ResponseWriter, r *http.Request) (messages, error) {
-	body, err := readBody(w, r, h.o.MaxBodySize, "BODY_TOO_BIG")
+	body, err := httpapi.ReadBody(w, r, h.o.MaxBodySize, "BODY_TOO_BIG")
 	if err != nil {
 		return nil, err
 	}
 	any := false
 	for line := range bytes.SplitSeq(body, newline) {
 		if len(line) > h.o.MaxMsgSize {
-			return nil, tooBig("MSG_TOO_BIG")
+			return nil, httpapi.TooBig("MSG_TOO_BIG")
 		}
 		any = any || len(line) > 0
 	}
@@ -121,9 +121,9 @@ var newline = []byte{'\n'}
 
 // binaryMessages reads the layout of the MPUB command, from the count on.
 func (h *HTTP) binaryMessages(w http.ResponseWriter, r *http.Request) (messages, error) {
-	body, err := readBody(w, r, h.o.MaxBodySize, "BAD_BODY")
+	body, err := httpapi.ReadBody(w, r, h.o.MaxBodySize, "BAD_BODY")
 	if err != nil && len(body) == 0 {
-		return nil, tooBig("BAD_BODY")
+		return nil, httpapi.TooBig("BAD_BODY")
 	}
 	parsed, _, fault := protocol.ParseBatch(body, h.o.limits())
 	if fault != nil {
@@ -131,7 +131,7 @@ func (h *HTTP) binaryMessages(w http.ResponseWriter, r *http.Request) (messages,
 		if fault.Code == protocol.CodeBadMessage {
 			code = "BAD_MESSAGE"
 		}
-		return nil, tooBig(code)
+		return nil, httpapi.TooBig(code)
 	}
 	return func(b *diskqueue.Batch, now int64) {
 		for body, ok := parsed.Next(); ok; body, ok = parsed.Next() {
@@ -161,7 +161,7 @@ func refusedPublish(err error) error {
 	if !errors.Is(err, topic.ErrExiting) {
 		code = err.Error()
 	}
-	return &apiError{http.StatusServiceUnavailable, code}
+	return &httpapi.Error{Status: http.StatusServiceUnavailable, Code: code}
 }
 
 // publishTopic gets or creates the topic that the query names.
@@ -181,10 +181,10 @@ func (h *HTTP) publishTopic(q url.Values) (*topic.Topic, error) {
 func topicParameter(q url.Values) (string, error) {
 	v, ok := q["topic"]
 	if !ok {
-		return "", bad("MISSING_ARG_TOPIC")
+		return "", httpapi.Bad("MISSING_ARG_TOPIC")
 	}
 	if !protocol.ValidName(v[0]) {
-		return "", bad("INVALID_TOPIC")
+		return "", httpapi.Bad("INVALID_TOPIC")
 	}
 	return v[0], nil
 }
@@ -197,43 +197,7 @@ func (h *HTTP) deferParameter(q url.Values) (time.Duration, error) {
 	}
 	ms, err := strconv.ParseInt(v[0], 10, 64)
 	if err != nil || ms < 0 || ms > h.o.MaxReqTimeout.Milliseconds() {
-		return 0, bad("INVALID_DEFER")
+		return 0, httpapi.Bad("INVALID_DEFER")
 	}
 	return time.Duration(ms) * time.Millisecond, nil
-}
-
-func tooBig(code string) error { return &apiError{http.StatusRequestEntityTooLarge, code} }
-
-// readBody reads a body of at most limit bytes. Memory is taken as bytes
-// arrive, whatever length they announce; code is for a body that is longer.
-func readBody(w http.ResponseWriter, r *http.Request, limit int, code string) ([]byte, error) {
-	if r.ContentLength > int64(limit) {
-		return nil, tooBig(code)
-	}
-	in := &patientReader{r: r.Body, control: http.NewResponseController(w)}
-	var body bytes.Buffer
-	if r.ContentLength > 0 {
-		body.Grow(int(min(r.ContentLength+bytes.MinRead, readBuffer)))
-	}
-	_, err := body.ReadFrom(io.LimitReader(in, int64(limit)+1))
-	switch {
-	case err != nil:
-		return body.Bytes(), internalError()
-	case body.Len() > limit:
-		return nil, tooBig(code)
-	}
-	return body.Bytes(), nil
-}
-
-// patientReader reads a body, however slowly it comes, as long as something
-// comes within bodyPatience.
-type patientReader struct {
-	r       io.Reader
-	control *http.ResponseController
-}
-
-func (p *patientReader) Read(b []byte) (int, error) {
-	// A writer without deadlines, as in tests, just waits.
-	_ = p.control.SetReadDeadline(time.Now().Add(bodyPatience))
-	return p.r.Read(b)
 }

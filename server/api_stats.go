@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"qmq/internal/httpapi"
+	"qmq/internal/version"
 	"reflect"
 	"strings"
 	"time"
@@ -14,13 +16,13 @@ import (
 
 // stats is GET /stats: figures of everything, as JSON or as text.
 func (h *HTTP) stats(_ http.ResponseWriter, r *http.Request) (any, error) {
-	q, err := query(r)
+	q, err := httpapi.Query(r)
 	if err != nil {
 		return nil, err
 	}
 	f := statsFilter{topic: q.Get("topic"), channel: q.Get("channel"), clients: flag(q, "include_clients")}
 	a := statsAnswer{
-		Version:   Version,
+		Version:   version.Number,
 		Health:    healthText(h.broker.Health()),
 		StartTime: h.broker.StartTime().Unix(),
 		Topics:    h.topicStats(f),
@@ -49,7 +51,7 @@ func flag(q url.Values, key string) bool {
 // statsText lays the figures out for people.
 func statsText(a *statsAnswer, start time.Time) string {
 	w := new(strings.Builder)
-	fmt.Fprintf(w, "%s\n", VersionString("qd"))
+	fmt.Fprintf(w, "%s\n", version.String("qd"))
 	fmt.Fprintf(w, "start_time %s\n", start.Format(time.RFC3339))
 	fmt.Fprintf(w, "uptime %s\n", time.Since(start))
 	fmt.Fprintf(w, "\nHealth: %s\n", a.Health)

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"net/http"
+	"qmq/internal/httpapi"
 
 	"qmq/broker"
 	"qmq/protocol"
@@ -10,12 +11,12 @@ import (
 )
 
 var (
-	errTopicNotFound   = &apiError{http.StatusNotFound, "TOPIC_NOT_FOUND"}
-	errChannelNotFound = &apiError{http.StatusNotFound, "CHANNEL_NOT_FOUND"}
+	errTopicNotFound   = &httpapi.Error{Status: http.StatusNotFound, Code: "TOPIC_NOT_FOUND"}
+	errChannelNotFound = &httpapi.Error{Status: http.StatusNotFound, Code: "CHANNEL_NOT_FOUND"}
 )
 
 func (h *HTTP) createTopic(_ http.ResponseWriter, r *http.Request) (any, error) {
-	q, err := query(r)
+	q, err := httpapi.Query(r)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +42,7 @@ func (h *HTTP) emptyTopic(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	if !protocol.ValidName(name) {
-		return nil, bad("INVALID_TOPIC")
+		return nil, httpapi.Bad("INVALID_TOPIC")
 	}
 	return nil, h.changeTopic(name, (*topic.Topic).Empty)
 }
@@ -73,13 +74,13 @@ func (h *HTTP) changeTopic(name string, change func(*topic.Topic) error) error {
 
 // anyTopic is the topic parameter of a route that does not check the name.
 func anyTopic(r *http.Request) (string, error) {
-	q, err := query(r)
+	q, err := httpapi.Query(r)
 	if err != nil {
 		return "", err
 	}
 	v, ok := q["topic"]
 	if !ok {
-		return "", bad("MISSING_ARG_TOPIC")
+		return "", httpapi.Bad("MISSING_ARG_TOPIC")
 	}
 	return v[0], nil
 }
@@ -120,7 +121,7 @@ func (h *HTTP) changeChannel(r *http.Request, change func(*topic.Topic, string) 
 
 // channelParameters are the existing topic and the channel's name.
 func (h *HTTP) channelParameters(r *http.Request) (*topic.Topic, string, error) {
-	q, err := query(r)
+	q, err := httpapi.Query(r)
 	if err != nil {
 		return nil, "", err
 	}
@@ -130,10 +131,10 @@ func (h *HTTP) channelParameters(r *http.Request) (*topic.Topic, string, error) 
 	} {
 		v, ok := q[p.key]
 		if !ok {
-			return nil, "", bad(p.missing)
+			return nil, "", httpapi.Bad(p.missing)
 		}
 		if !protocol.ValidName(v[0]) {
-			return nil, "", bad(p.invalid)
+			return nil, "", httpapi.Bad(p.invalid)
 		}
 	}
 	t, ok := h.broker.Existing(q.Get("topic"))

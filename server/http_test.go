@@ -302,36 +302,10 @@ func TestInfo(t *testing.T) {
 	}
 }
 
-// TestRequestWhoseBodyNeverComesIsEnded also where nobody asks for the body.
-func TestRequestWhoseBodyNeverComesIsEnded(t *testing.T) {
-	r := start(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+func TestWithoutConfigThereIsNoSuchPath(t *testing.T) {
+	if w := start(t).call("GET", "/config/log_level", ""); w.Code != 404 {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	was := bodyPatience
-	bodyPatience = short
-	served := make(chan error, 1)
-	go func() { served <- r.http.Serve(l) }()
-	for _, target := range []string{"/pub?topic=t", "/mpub?topic=t", "/mpub?topic=t&binary=1", "/topic/create?topic=t", "/none"} {
-		conn, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		conn.SetDeadline(time.Now().Add(patience / 4))
-		io.WriteString(conn, "POST "+target+" HTTP/1.1\r\nHost: q\r\nContent-Length: 100\r\n\r\nhalf")
-		if _, err := io.ReadAll(conn); err != nil {
-			t.Errorf("%s: %v", target, err)
-		}
-		conn.Close()
-	}
-	if err := r.http.Close(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if err := <-served; err != nil {
-		t.Error(err)
-	}
-	bodyPatience = was
 }
 
 // TestOverSockets: what only a real connection shows.

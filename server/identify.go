@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"qmq/internal/version"
 	"strings"
 
 	"qmq/protocol"
@@ -58,6 +59,6 @@ func clip(text string) string {
 func (s *session) identifyAnswer(settings protocol.Settings, limits protocol.IdentifyLimits) ([]byte, error) {
 	answer := settings.Response(limits)
 	answer.MaxRdyCount = s.tcp.o.MaxRdyCount
-	answer.Version = Version
+	answer.Version = version.Number
 	return json.Marshal(answer)
 }

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"qmq/internal/httpapi"
 	"qmq/protocol"
 )
 
@@ -52,7 +53,7 @@ type Options struct {
 	Hostname         string
 
 	// Config is what /config shows and changes; nil: there is no /config.
-	Config Config
+	Config httpapi.Config
 
 	Logger *slog.Logger
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"qmq/internal/version"
 	"slices"
 	"strings"
 	"testing"
@@ -168,7 +169,7 @@ func TestStatsText(t *testing.T) {
 	_, port, _ := net.SplitHostPort(c.LocalAddr().String())
 	name := fmt.Sprintf("%-21s", "h:"+port+" test/1")
 	for _, want := range []string{
-		VersionString("qd") + "\nstart_time ",
+		version.String("qd") + "\nstart_time ",
 		"\nuptime ",
 		"\n\nHealth: OK\n\nMemory:\n   heap_objects             \t",
 		"\n\nTopics:\n*P [quiet          ] depth: 0     be-depth: 0     msgs: 0        e2e%: \n\n" +

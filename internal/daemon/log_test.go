@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 
 func TestLogLines(t *testing.T) {
 	var out bytes.Buffer
-	log := newLogger(&out, "[p] ", slog.LevelInfo)
+	log := NewLogger(&out, "[p] ", slog.LevelInfo)
 	log.Debug("unseen")
 	log.Warn("two\nlines", "client", "a b", "empty", "", "n", 5)
 	log.With("topic", "t").WithGroup("g").Error("x", "k", "v", slog.Group("h", "i", 1))

@@ -1,4 +1,4 @@
-package server
+package httpapi
 
 import (
 	"encoding/json"
@@ -38,10 +38,8 @@ func (o *twoOptions) Set(_ string, value []byte) error {
 
 func TestConfigTable(t *testing.T) {
 	var log strings.Builder
-	r := start(t, small, func(o *Options) {
-		o.Config = &twoOptions{level: `["x"]`}
-		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
-	})
+	r := NewRouter(slog.New(slog.NewTextHandler(&log, nil)))
+	r.Config(&twoOptions{level: `["x"]`}, 10)
 	const text, object = "text/plain; charset=utf-8", "application/json; charset=utf-8"
 	for _, test := range []struct {
 		method, option, body string
@@ -68,7 +66,7 @@ func TestConfigTable(t *testing.T) {
 		{"POST", "level", "7", 405, object, `{"message":"METHOD_NOT_ALLOWED"}`},
 		{"HEAD", "level", "", 405, object, `{"message":"METHOD_NOT_ALLOWED"}`},
 	} {
-		w := r.call(test.method, "/config/"+test.option, test.body)
+		w := call(r, test.method, "/config/"+test.option, strings.NewReader(test.body))
 		head := w.Header()
 		if w.Code != test.status || w.Body.String() != test.want || head.Get("Content-Type") != test.kind || head.Get("X-NSQ-Content-Type") != "nsq; version=1.0" {
 			t.Errorf("%s %s %q: %d %s, %v; want %d %s, %s", test.method, test.option, test.body, w.Code, w.Body, head, test.status, test.want, test.kind)
@@ -80,16 +78,21 @@ func TestConfigTable(t *testing.T) {
 }
 
 func TestUnreadableConfigValueIsAnInternalError(t *testing.T) {
-	r := start(t, func(o *Options) { o.Config = &twoOptions{} })
-	w := httptest.NewRecorder()
-	r.http.ServeHTTP(w, httptest.NewRequest("PUT", "/config/level", io.MultiReader(strings.NewReader("half"), broken{})))
+	r := NewRouter(slog.New(slog.DiscardHandler))
+	r.Config(&twoOptions{}, 10)
+	w := call(r, "PUT", "/config/level", io.MultiReader(strings.NewReader("half"), broken{}))
 	if w.Code != 500 || w.Body.String() != `{"message":"INTERNAL_ERROR"}` {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
 
-func TestWithoutConfigThereIsNoSuchPath(t *testing.T) {
-	if w := start(t).call("GET", "/config/log_level", ""); w.Code != 404 {
-		t.Errorf("%d %s", w.Code, w.Body)
-	}
+// call sends a request to the router, without a socket.
+func call(r *Router, method, target string, body io.Reader) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	r.ServeHTTP(w, httptest.NewRequest(method, target, body))
+	return w
 }
+
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, errors.New("broken") }

@@ -1,4 +1,4 @@
-package server
+package httpapi
 
 import (
 	"fmt"
@@ -11,24 +11,25 @@ import (
 	"github.com/julienschmidt/httprouter"
 )
 
-// debugRoutes adds the profiles of the Go runtime.
-func debugRoutes(r *httprouter.Router) {
-	r.HandlerFunc("GET", "/debug/pprof/", pprof.Index)
-	r.HandlerFunc("GET", "/debug/pprof/cmdline", pprof.Cmdline)
-	r.HandlerFunc("GET", "/debug/pprof/symbol", pprof.Symbol)
-	r.HandlerFunc("POST", "/debug/pprof/symbol", pprof.Symbol)
-	r.HandlerFunc("GET", "/debug/pprof/profile", pprof.Profile)
-	r.HandlerFunc("GET", "/debug/pprof/trace", pprof.Trace)
+// Debug adds the profiles of the Go runtime.
+func (r *Router) Debug() {
+	routes := r.routes
+	routes.HandlerFunc("GET", "/debug/pprof/", pprof.Index)
+	routes.HandlerFunc("GET", "/debug/pprof/cmdline", pprof.Cmdline)
+	routes.HandlerFunc("GET", "/debug/pprof/symbol", pprof.Symbol)
+	routes.HandlerFunc("POST", "/debug/pprof/symbol", pprof.Symbol)
+	routes.HandlerFunc("GET", "/debug/pprof/profile", pprof.Profile)
+	routes.HandlerFunc("GET", "/debug/pprof/trace", pprof.Trace)
 	for _, profile := range []string{"heap", "allocs", "goroutine", "block", "mutex", "threadcreate"} {
-		r.Handler("GET", "/debug/pprof/"+profile, pprof.Handler(profile))
+		routes.Handler("GET", "/debug/pprof/"+profile, pprof.Handler(profile))
 	}
-	r.PUT("/debug/setblockrate", setBlockRate)
-	r.POST("/debug/freememory", freeMemory)
+	routes.PUT("/debug/setblockrate", setBlockRate)
+	routes.POST("/debug/freememory", freeMemory)
 }
 
 // setBlockRate chooses how many blocking events the block profile samples.
 func setBlockRate(w http.ResponseWriter, r *http.Request, _ httprouter.Params) {
-	rate, err := strconv.Atoi(r.FormValue("rate"))
+	rate, err := strconv.Atoi(r.URL.Query().Get("rate"))
 	if err != nil {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.WriteHeader(http.StatusBadRequest)

@@ -1,12 +1,10 @@
-package main
+package daemon
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"time"
 
 	"qmq/broker"
 	"qmq/config"
@@ -14,18 +12,34 @@ import (
 	"qmq/server"
 )
 
-// daemon is what runs between start and stop.
-type daemon struct {
+// QD is the program qd.
+var QD = Program[config.QD]{
+	Name:   "qd",
+	Parse:  config.ParseQD,
+	Usage:  config.UsageQD,
+	Common: func(q config.QD) config.Common { return q.Common },
+	Start:  startQD,
+}
+
+// qd is a node at work.
+type qd struct {
+	faces
 	broker *broker.Broker
 	tcp    *server.TCP
 	http   *server.HTTP // nil when HTTP is off
-	failed chan error   // a listener failed for good
 }
 
-// startDaemon opens the data directory and the listeners and serves. From then
-// on, options that are changed have their effect.
-func startDaemon(settings *config.Settings[config.QD], level *slog.LevelVar, log *slog.Logger) (d *daemon, err error) {
+// startQD opens the data directory and the listeners and serves. From then on,
+// options that are changed have their effect.
+func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *slog.Logger) (_ Daemon, err error) {
 	q := settings.Values()
+	log.Info(fmt.Sprintf("ID: %d", q.NodeID))
+	for _, text := range unavailable(settings) {
+		log.Warn("not available in this version: " + text)
+	}
+	if err := unsafeWithout(settings); err != nil {
+		return nil, err
+	}
 	b, err := broker.Open(brokerOptions(&q, log))
 	if err != nil {
 		return nil, err
@@ -53,13 +67,13 @@ func startDaemon(settings *config.Settings[config.QD], level *slog.LevelVar, log
 
 	so := serverOptions(&q, log)
 	so.Config = settings
-	d = &daemon{broker: b, tcp: server.NewTCP(b, so), failed: make(chan error, 2)}
+	d := &qd{faces: newFaces(), broker: b, tcp: server.NewTCP(b, so)}
 	log.Info("TCP: listening on " + tcp.Addr().String())
-	go d.serve(d.tcp.Serve, tcp)
+	d.serve(d.tcp.Serve, tcp)
 	if web != nil {
 		d.http = server.NewHTTP(b, d.tcp, so, ports)
 		log.Info("HTTP: listening on " + web.Addr().String())
-		go d.serve(d.http.Serve, web)
+		d.serve(d.http.Serve, web)
 	}
 	return d, nil
 }
@@ -78,39 +92,14 @@ func observe(level *slog.LevelVar, log *slog.Logger) func(key string, now config
 	}
 }
 
-func (d *daemon) serve(serve func(net.Listener) error, l net.Listener) {
-	if err := serve(l); err != nil {
-		d.failed <- err
-	}
-}
-
-// How long requests under way may take at the end.
-const closeHTTP = 2 * time.Second
-
-// stop ends everything in the order that loses nothing: first those who bring
+// Stop ends everything in the order that loses nothing: first those who bring
 // work, then the broker.
-func (d *daemon) stop() error {
+func (d *qd) Stop() error {
 	errs := []error{d.tcp.Close()}
 	if d.http != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), closeHTTP)
-		defer cancel()
-		errs = append(errs, d.http.Close(ctx))
+		errs = append(errs, closing(d.http))
 	}
 	return errors.Join(append(errs, d.broker.Close())...)
-}
-
-// listen opens a TCP listener, or one on a unix socket for what is no
-// host:port.
-func listen(address string) (net.Listener, error) {
-	network := "tcp"
-	if _, _, err := net.SplitHostPort(address); err != nil {
-		network = "unix"
-	}
-	l, err := net.Listen(network, address)
-	if err != nil {
-		return nil, fmt.Errorf("listen (%s) failed - %w", address, err)
-	}
-	return l, nil
 }
 
 // brokerOptions are the part of the options that is the broker's.

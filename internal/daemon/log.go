@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -26,7 +26,9 @@ type logHandler struct {
 	attrs  string // of With, formatted
 }
 
-func newLogger(w io.Writer, prefix string, level slog.Leveler) *slog.Logger {
+// NewLogger makes a logger that writes lines of nsqd's form to w, each at
+// once. It may be used concurrently.
+func NewLogger(w io.Writer, prefix string, level slog.Leveler) *slog.Logger {
 	return slog.New(&logHandler{mu: new(sync.Mutex), w: w, prefix: prefix, level: level})
 }
 

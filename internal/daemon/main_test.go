@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"bufio"
@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"qmq/server"
+	"qmq/internal/version"
 )
 
 // patience bounds every wait of the tests.
@@ -41,7 +41,7 @@ func start(t *testing.T, args ...string) *running {
 		close(r.lines)
 	}()
 	go func() {
-		r.exit <- run(args, io.Discard, write, r.signals)
+		r.exit <- Main(QD, args, io.Discard, write, r.signals)
 		write.Close()
 	}()
 	return r
@@ -81,7 +81,7 @@ func TestServesUntilToldToStop(t *testing.T) {
 	dir := t.TempDir()
 	args := []string{"--data-path", dir, "--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0"}
 	r := start(t, args...)
-	r.line("INFO: qd v" + server.Version + " (built w/go")
+	r.line("INFO: qd v" + version.Number + " (built w/go")
 	r.line("INFO: ID: ")
 	tcp := r.line("INFO: TCP: listening on ")
 	web := r.line("INFO: HTTP: listening on ")
@@ -154,8 +154,8 @@ func TestExitCodesWithoutServing(t *testing.T) {
 		stdout string
 		stderr []string // what is in it
 	}{
-		{"--version", exitOK, server.VersionString("qd") + "\n", nil},
-		{"--config=/does/not/exist --version", exitOK, server.VersionString("qd") + "\n", nil},
+		{"--version", exitOK, version.String("qd") + "\n", nil},
+		{"--config=/does/not/exist --version", exitOK, version.String("qd") + "\n", nil},
 		{"--help", exitOK, "", []string{"Usage: nsqd [flags]\n", "\n  --mem-queue-size "}},
 		{"-h", exitOK, "", []string{"Usage: nsqd [flags]\n"}},
 
@@ -176,7 +176,7 @@ func TestExitCodesWithoutServing(t *testing.T) {
 			fatal("--max-deflate-level must be [1,9], not 10 (max_deflate_level in line 2 of " + file + ")")}},
 	} {
 		var stdout, stderr bytes.Buffer
-		code := run(append([]string{"/usr/bin/nsqd"}, strings.Fields(test.args)...), &stdout, &stderr, nil)
+		code := Main(QD, append([]string{"/usr/bin/nsqd"}, strings.Fields(test.args)...), &stdout, &stderr, nil)
 		if code != test.code || stdout.String() != test.stdout {
 			t.Errorf("%s: exit code %d, %q", test.args, code, stdout.String())
 		}
@@ -194,7 +194,7 @@ func TestExitCodesWithoutServing(t *testing.T) {
 // TestMain lets the test binary be qd itself, for what only a process can show.
 func TestMain(m *testing.M) {
 	if os.Getenv("QD_TEST_IS_QD") != "" {
-		main()
+		Exec(QD)
 	}
 	os.Exit(m.Run())
 }

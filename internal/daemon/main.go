@@ -1,0 +1,131 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"qmq/config"
+	"qmq/internal/version"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1 // could not start, or could not store everything at the end
+	exitUsage  = 2 // the command line cannot be read
+)
+
+// Daemon is what runs between start and stop.
+type Daemon interface {
+	// Failed delivers an error when a listener failed for good.
+	Failed() <-chan error
+	// Stop ends everything in good order and waits for it. It is called once.
+	Stop() error
+}
+
+// Program is a daemon before its start, with options V.
+type Program[V any] struct {
+	Name  string // of the daemon, such as qd
+	Parse func(args []string) (*config.Settings[V], error)
+	// Usage is the help text of a program of that name.
+	Usage  func(program string) string
+	Common func(options V) config.Common
+	Start  func(settings *config.Settings[V], level *slog.LevelVar, log *slog.Logger) (Daemon, error)
+}
+
+// Exec is the body of a main function: it runs the process's command line,
+// ends with SIGINT and SIGTERM, and exits.
+func Exec[V any](p Program[V]) {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	os.Exit(Main(p, os.Args, os.Stdout, os.Stderr, signals))
+}
+
+// Main runs p from its command line, program name first, to its exit code. The
+// first signal ends it in good order, a second one at once.
+func Main[V any](p Program[V], args []string, stdout, stderr io.Writer, signals <-chan os.Signal) (exit int) {
+	settings, err := p.Parse(args[1:])
+	if err != nil {
+		return p.explain(err, filepath.Base(args[0]), stderr)
+	}
+	common := p.Common(settings.Values())
+	if common.ShowVersion {
+		fmt.Fprintln(stdout, version.String(p.Name))
+		return exitOK
+	}
+	level := new(slog.LevelVar)
+	level.Set(common.LogLevel.Level())
+	log := NewLogger(stderr, common.LogPrefix, level)
+	log.Info(version.String(p.Name))
+	warn(settings, log)
+	d, err := p.Start(settings, level, log)
+	if err != nil {
+		return p.failStart(log, err)
+	}
+	return supervise(d, log, signals)
+}
+
+// supervise waits for the end of d's life and gives it a good one.
+func supervise(d Daemon, log *slog.Logger, signals <-chan os.Signal) (exit int) {
+	select {
+	case s := <-signals:
+		log.Info("stopping", slog.String("signal", s.String()))
+	case err := <-d.Failed():
+		log.Error("a listener failed", slog.Any("error", err))
+		exit = exitFailed
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- d.Stop() }()
+	var err error
+	select {
+	case err = <-stopped:
+	case <-signals:
+		err = errors.New("told twice to stop")
+	}
+	if err != nil {
+		log.Error("not stopped in good order", slog.Any("error", err))
+		return exitFailed
+	}
+	log.Info("bye")
+	return exit
+}
+
+// explain tells why there is nothing to run. The mistakes come after the long
+// usage text, where one sees them.
+func (p Program[V]) explain(err error, program string, stderr io.Writer) (exit int) {
+	switch {
+	case errors.Is(err, config.ErrHelp):
+		fmt.Fprint(stderr, p.Usage(program))
+		return exitOK
+	case errors.Is(err, config.ErrUsage):
+		fmt.Fprintf(stderr, "%s\n%s\n", p.Usage(program), err)
+		return exitUsage
+	}
+	return p.failStart(NewLogger(stderr, "["+p.Name+"] ", slog.LevelInfo), err)
+}
+
+// failStart logs what the start failed with, a line for each mistake.
+func (p Program[V]) failStart(log *slog.Logger, err error) (exit int) {
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		log.Log(context.Background(), config.LevelFatal, "failed to start "+p.Name+" - "+line)
+	}
+	return exitFailed
+}
+
+// warn logs, once each, what the user may not have meant.
+func warn[V any](settings *config.Settings[V], log *slog.Logger) {
+	for _, text := range settings.Warnings() {
+		log.Warn(text)
+	}
+	for _, flag := range settings.WithoutEffect() {
+		log.Warn("option has no effect", slog.String("option", flag))
+	}
+}

@@ -1,0 +1,96 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+
+	"github.com/julienschmidt/httprouter"
+)
+
+// Handler answers a request: an object is sent as JSON, a string or bytes as
+// text, and nil as nothing. An error that is no [Error] is a fault of ours and
+// is answered 500 INTERNAL_ERROR.
+type Handler func(w http.ResponseWriter, r *http.Request) (any, error)
+
+// Error is the refusal of a request. Its code is the message of the answer.
+type Error struct {
+	Status int
+	Code   string
+}
+
+func (e *Error) Error() string { return e.Code }
+
+// Bad is a refusal with status 400.
+func Bad(code string) error { return &Error{http.StatusBadRequest, code} }
+
+// TooBig is a refusal with status 413.
+func TooBig(code string) error { return &Error{http.StatusRequestEntityTooLarge, code} }
+
+// Internal is a fault of ours.
+func Internal() error { return &Error{http.StatusInternalServerError, "INTERNAL_ERROR"} }
+
+// Query reads the parameters, which come from the query string only.
+func Query(r *http.Request) (url.Values, error) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, Bad("INVALID_REQUEST")
+	}
+	return q, nil
+}
+
+// Param is the part of the path that the route names.
+func Param(r *http.Request, name string) string {
+	return httprouter.ParamsFromContext(r.Context()).ByName(name)
+}
+
+func answer(w http.ResponseWriter, r *http.Request, f Handler) (status int) {
+	data, err := f(w, r)
+	if err != nil {
+		return respondError(w, err)
+	}
+	return respond(w, data)
+}
+
+// respond sends a success.
+func respond(w http.ResponseWriter, data any) (status int) {
+	head := w.Header()
+	head.Set("X-NSQ-Content-Type", "nsq; version=1.0")
+	switch data := data.(type) {
+	case nil:
+		w.WriteHeader(http.StatusOK)
+	case string:
+		head.Set("Content-Type", "text/plain; charset=utf-8")
+		w.Write([]byte(data))
+	case []byte:
+		head.Set("Content-Type", "text/plain; charset=utf-8")
+		w.Write(data)
+	default:
+		body, err := json.Marshal(data)
+		if err != nil {
+			return respondError(w, err)
+		}
+		head.Set("Content-Type", "application/json; charset=utf-8")
+		w.Write(body)
+	}
+	return http.StatusOK
+}
+
+// respondError sends a refusal.
+func respondError(w http.ResponseWriter, err error) (status int) {
+	status, code := http.StatusInternalServerError, "INTERNAL_ERROR"
+	var refusal *Error
+	if errors.As(err, &refusal) {
+		status, code = refusal.Status, refusal.Code
+	}
+	body, _ := json.Marshal(struct { // strings always marshal
+		Message string `json:"message"`
+	}{code})
+	head := w.Header()
+	head.Set("X-NSQ-Content-Type", "nsq; version=1.0")
+	head.Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	w.Write(body)
+	return status
+}

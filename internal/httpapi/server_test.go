@@ -1,0 +1,48 @@
+package httpapi
+
+import (
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// TestRequestWhoseBodyNeverComesIsEnded also where nobody asks for the body.
+func TestRequestWhoseBodyNeverComesIsEnded(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	routes := NewRouter(log)
+	routes.Handle("POST", "/read", func(w http.ResponseWriter, r *http.Request) (any, error) {
+		return ReadBody(w, r, 1000, "TOO_BIG")
+	})
+	routes.Handle("POST", "/unread", func(http.ResponseWriter, *http.Request) (any, error) { return nil, nil })
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := bodyPatience
+	bodyPatience = 50 * time.Millisecond
+	s := NewServer(routes, log)
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	for _, target := range []string{"/read", "/unread", "/none"} {
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.SetDeadline(time.Now().Add(5 * time.Second))
+		io.WriteString(conn, "POST "+target+" HTTP/1.1\r\nHost: q\r\nContent-Length: 100\r\n\r\nhalf")
+		if _, err := io.ReadAll(conn); err != nil {
+			t.Errorf("%s: %v", target, err)
+		}
+		conn.Close()
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	bodyPatience = was
+}
