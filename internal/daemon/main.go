@@ -27,6 +27,9 @@ const (
 type Daemon interface {
 	// Failed delivers an error when a listener failed for good.
 	Failed() <-chan error
+	// Addresses are where it listens, by TCP, HTTP and HTTPS; a port that was
+	// asked for as 0 is the one that it got.
+	Addresses() map[string]string
 	// Stop ends everything in good order and waits for it. It is called once.
 	Stop() error
 }
@@ -56,21 +59,40 @@ func Main[V any](p Program[V], args []string, stdout, stderr io.Writer, signals 
 	if err != nil {
 		return p.explain(err, filepath.Base(args[0]), stderr)
 	}
-	common := p.Common(settings.Values())
-	if common.ShowVersion {
+	if p.Common(settings.Values()).ShowVersion {
 		fmt.Fprintln(stdout, version.String(p.Name))
 		return exitOK
 	}
+	d, log, err := p.start(settings, stderr)
+	if err != nil {
+		return p.failStart(log, err)
+	}
+	return supervise(d, log, signals)
+}
+
+// Launch starts p with the flags in args, for a program that runs more than
+// one daemon. The log goes to stderr.
+func Launch[V any](p Program[V], args []string, stderr io.Writer) (Daemon, error) {
+	settings, err := p.Parse(args)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	d, _, err := p.start(settings, stderr)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	return d, nil
+}
+
+func (p Program[V]) start(settings *config.Settings[V], stderr io.Writer) (Daemon, *slog.Logger, error) {
+	common := p.Common(settings.Values())
 	level := new(slog.LevelVar)
 	level.Set(common.LogLevel.Level())
 	log := NewLogger(stderr, common.LogPrefix, level)
 	log.Info(version.String(p.Name))
 	warn(settings, log)
 	d, err := p.Start(settings, level, log)
-	if err != nil {
-		return p.failStart(log, err)
-	}
-	return supervise(d, log, signals)
+	return d, log, err
 }
 
 // supervise waits for the end of d's life and gives it a good one.

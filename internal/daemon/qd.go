@@ -67,13 +67,11 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 
 	so := serverOptions(&q, log)
 	so.Config = settings
-	d := &qd{faces: newFaces(), broker: b, tcp: server.NewTCP(b, so)}
-	log.Info("TCP: listening on " + tcp.Addr().String())
-	d.serve(d.tcp.Serve, tcp)
+	d := &qd{faces: newFaces(log), broker: b, tcp: server.NewTCP(b, so)}
+	d.serve("TCP", tcp, d.tcp.Serve)
 	if web != nil {
 		d.http = server.NewHTTP(b, d.tcp, so, ports)
-		log.Info("HTTP: listening on " + web.Addr().String())
-		d.serve(d.http.Serve, web)
+		d.serve("HTTP", web, d.http.Serve)
 	}
 	return d, nil
 }

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"time"
 )
@@ -10,19 +11,30 @@ import (
 // closeHTTP is how long HTTP requests under way may take at the end.
 const closeHTTP = 2 * time.Second
 
-// faces are the servers of a daemon at work.
+// faces are the listeners of a daemon at work.
 type faces struct {
-	failed chan error
+	log       *slog.Logger
+	failed    chan error
+	listening map[string]string
 }
 
-func newFaces() faces { return faces{failed: make(chan error, 4)} } // room for one error of each listener
+func newFaces(log *slog.Logger) faces {
+	const most = 4 // listeners, each of which may fail once
+	return faces{log: log, failed: make(chan error, most), listening: make(map[string]string)}
+}
 
 // Failed is part of Daemon.
 func (f faces) Failed() <-chan error { return f.failed }
 
-// serve runs a server on l until it is closed. The server's Close waits for
-// what it does.
-func (f faces) serve(serve func(net.Listener) error, l net.Listener) {
+// Addresses is part of Daemon.
+func (f faces) Addresses() map[string]string { return f.listening }
+
+// serve runs a server on l until it is closed, after a log line that scripts
+// wait for. The server's Close waits for what it does. Name is TCP, HTTP or
+// HTTPS.
+func (f faces) serve(name string, l net.Listener, serve func(net.Listener) error) {
+	f.listening[name] = l.Addr().String()
+	f.log.Info(name + ": listening on " + l.Addr().String())
 	go func() {
 		if err := serve(l); err != nil {
 			f.failed <- err
