@@ -9,16 +9,16 @@ import (
 // floors are the packages from the ground up. A package imports only packages
 // of lower floors; those of one line do not import one another.
 var floors = [][]string{
-	{"internal/clock", "internal/seqset", "internal/vfs/ram", "internal/house", "internal/version", "internal/quantile", "message", "config"},
+	{"internal/clock", "internal/seqset", "internal/vfs/ram", "internal/house", "internal/version", "internal/quantile", "internal/accept", "internal/certs", "message", "config"},
 	{"internal/vfs", "internal/deadline", "internal/httpapi", "internal/apiclient"},
-	{"internal/vfs/crashfs", "protocol", "journal", "diskqueue"},
+	{"internal/auth", "internal/vfs/crashfs", "protocol", "journal", "diskqueue"},
 	{"channel"},
 	{"topic"},
 	{"broker"},
 	{"server", "lookup", "internal/qdapi", "admin/web"},
 	{"admin"},
-	{"internal/daemon"},
-	{"cmd/qd", "cmd/qlookupd", "cmd/qadmin", "cmd/q", "test/semantics", "examples/consumer", "test/bench", "test/crash", "test/readme"},
+	{"internal/daemon", "internal/loadgen"},
+	{"cmd/qd", "cmd/qlookupd", "cmd/qadmin", "cmd/q", "test/semantics", "test/process", "test/compose", "test/cluster", "test/page", "examples/consumer", "test/bench", "test/crash", "test/readme"},
 }
 
 func TestImportsPointDownOnly(t *testing.T) {

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+
+	"qmq/config"
+	"qmq/internal/daemon"
+)
+
+// devCommand is q dev. It listens on the default ports; flags for one of the
+// daemons come after its defaults and so replace them.
+type devCommand struct {
+	DataPath string   `default:"data" help:"Directory for messages; made if it is not there."`
+	Host     string   `default:"127.0.0.1" help:"Address to listen on. Nothing asks who comes in: open it with care."`
+	LogLevel string   `default:"warn" help:"Lowest level that is logged: debug, info, warn, error."`
+	QD       []string `name:"qd" sep:"none" placeholder:"FLAG" help:"Flag for qd, such as --qd=--sync-every=1. May be repeated."`
+}
+
+// Run starts the daemons, says where they are, and stops them when the first
+// signal comes or one of them fails. A second signal ends the process at once.
+func (d *devCommand) Run(c console) (err error) {
+	if err := os.MkdirAll(d.DataPath, 0o777); err != nil {
+		return err
+	}
+	house := new(household)
+	defer func() { err = errors.Join(err, house.stop(c)) }()
+
+	qd, err := launch(house, c, daemon.QD, append(d.flags("qd", "4150", "4151"),
+		"--data-path="+d.DataPath, "--broadcast-address="+d.Host), d.QD)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.out, `Q is running; Ctrl-C stops it.
+  publish  curl -d 'hello' 'http://%s/pub?topic=greetings'
+  consume  with an NSQ client from %s
+  data in  %s
+`, qd.Addresses()["HTTP"], qd.Addresses()["TCP"], d.DataPath)
+	return house.wait(c)
+}
+
+// flags are what all daemons are told.
+func (d *devCommand) flags(name, tcp, http string) []string {
+	return []string{
+		"--log-level=" + d.LogLevel, "--log-prefix=[" + name + "] ",
+		"--tcp-address=" + net.JoinHostPort(d.Host, tcp), "--http-address=" + net.JoinHostPort(d.Host, http),
+	}
+}
+
+// household are the daemons that run, in the order in which they were started.
+type household []daemon.Daemon
+
+// launch starts one more daemon.
+func launch[V any](h *household, c console, p daemon.Program[V], flags, more []string) (daemon.Daemon, error) {
+	d, err := daemon.Launch(p, append(flags, more...), c.err)
+	if errors.Is(err, config.ErrHelp) {
+		return nil, errors.New(p.Usage(p.Name))
+	}
+	if err != nil {
+		return nil, err
+	}
+	*h = append(*h, d)
+	return d, nil
+}
+
+// wait returns when a signal has come, or with the error of a daemon that
+// failed.
+func (h household) wait(c console) error {
+	failed := make(chan error, len(h))
+	done := make(chan struct{})
+	defer close(done)
+	for _, d := range h {
+		go func() {
+			select {
+			case err := <-d.Failed():
+				failed <- err
+			case <-done:
+			}
+		}()
+	}
+	select {
+	case <-c.signals:
+		return nil
+	case err := <-failed:
+		return err
+	}
+}
+
+// stop ends the daemons, the last one first.
+func (h household) stop(c console) error {
+	stopped := make(chan error, 1)
+	go func() {
+		var errs []error
+		for _, d := range slices.Backward(h) {
+			errs = append(errs, d.Stop())
+		}
+		stopped <- errors.Join(errs...)
+	}()
+	select {
+	case err := <-stopped:
+		return err
+	case <-c.signals:
+		return errors.New("told twice to stop")
+	}
+}

@@ -1,0 +1,77 @@
+// Command q is the tool of Q: it runs a node for development and asks daemons
+// whether they are well.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"qmq/internal/version"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1 // the command could not do what it should
+	exitUsage  = 2 // the command line cannot be read
+)
+
+// commands are the subcommands of q.
+type commands struct {
+	Dev     devCommand       `cmd:"" help:"Run all daemons in one process, to try things out."`
+	Ping    pingCommand      `cmd:"" help:"Ask daemons over HTTP whether they are well."`
+	Version kong.VersionFlag `short:"v" help:"Print the version and exit."`
+}
+
+// console is what a subcommand talks to.
+type console struct {
+	out, err io.Writer
+	signals  <-chan os.Signal
+}
+
+func main() {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	os.Exit(run(os.Args[1:], console{os.Stdout, os.Stderr, signals}))
+}
+
+// run is q from its arguments to its exit code.
+func run(args []string, c console) (exit int) {
+	// Help and version end the program in the middle of parsing.
+	defer func() {
+		if e, ok := recover().(early); ok {
+			exit = int(e)
+		}
+	}()
+	parser := kong.Must(new(commands),
+		kong.Name("q"),
+		kong.Description("The tool of Q, a distributed message queue."),
+		kong.UsageOnError(),
+		kong.Writers(c.out, c.err),
+		kong.Exit(func(code int) { panic(early(code)) }),
+		kong.Vars{"version": version.String("q")},
+	)
+	command, err := parser.Parse(args)
+	if err != nil {
+		var wrong *kong.ParseError
+		if errors.As(err, &wrong) {
+			_ = wrong.Context.PrintUsage(true)
+		}
+		fmt.Fprintf(c.err, "q: %v\n", err)
+		return exitUsage
+	}
+	if err := command.Run(c); err != nil {
+		fmt.Fprintf(c.err, "q: %v\n", err)
+		return exitFailed
+	}
+	return exitOK
+}
+
+// early is an exit code that parsing ended with.
+type early int

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"qmq/internal/version"
+)
+
+// patience bounds every wait of the tests.
+const patience = 20 * time.Second
+
+func TestExitCodes(t *testing.T) {
+	well := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/ping" {
+			http.NotFound(w, r)
+		}
+		io.WriteString(w, "OK")
+	}))
+	defer well.Close()
+	ill := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+		io.WriteString(w, "NOK - the disk is full\n")
+	}))
+	defer ill.Close()
+	address := strings.TrimPrefix(well.URL, "http://")
+	for _, test := range []struct {
+		args           string
+		code           int
+		stdout, stderr string // what is in them
+	}{
+		{"--version", exitOK, version.String("q") + "\n", ""},
+		{"--help", exitOK, "Usage: q <command>", ""},
+		{"dev --help", exitOK, "--data-path", ""},
+		{"", exitUsage, "Usage: q <command>", "q: expected one of"},
+		{"dev --no-such-flag", exitUsage, "Usage: q dev", "q: unknown flag --no-such-flag"},
+		{"dev --data-path=" + t.TempDir() + " --qd=--no-such-flag", exitFailed, "", "q: qd: flag provided but not defined: --no-such-flag"},
+		{"ping " + address + " " + well.URL + "/", exitOK, address + ": OK (", ""},
+		{"ping " + address + " " + ill.URL + " here", exitFailed, address + ": OK (", "500 Internal Server Error: NOK - the disk is full"},
+		{"ping here", exitFailed, "", "here: the address must be host:port or a URL"},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(strings.Fields(test.args), console{&stdout, &stderr, nil})
+		if code != test.code || !strings.Contains(stdout.String(), test.stdout) || !strings.Contains(stderr.String(), test.stderr) {
+			t.Errorf("q %s: exit code %d\n%s\n%s", test.args, code, stdout.String(), stderr.String())
+		}
+	}
+}
+
+func TestPingGivesUp(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // which nobody accepts from
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var stderr bytes.Buffer
+	code := run([]string{"ping", "--timeout=10ms", l.Addr().String()}, console{io.Discard, &stderr, nil})
+	if code != exitFailed || !strings.Contains(stderr.String(), "deadline exceeded") {
+		t.Errorf("exit code %d, %s", code, stderr.String())
+	}
+}

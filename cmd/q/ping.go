@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// pingCommand is q ping. Containers use it as their health check: the image
+// has no other program that speaks HTTP.
+type pingCommand struct {
+	Addresses []string      `arg:"" name:"address" help:"HTTP address of a daemon, such as 127.0.0.1:4151 or https://q.example:4152."`
+	Timeout   time.Duration `default:"2s" help:"How long to wait for each answer."`
+}
+
+// Run fails unless all daemons answer OK.
+func (p *pingCommand) Run(c console) error {
+	var errs []error
+	for _, address := range p.Addresses {
+		start := time.Now()
+		if err := p.ping(address); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", address, err))
+			continue
+		}
+		fmt.Fprintf(c.out, "%s: OK (%s)\n", address, time.Since(start).Round(time.Microsecond))
+	}
+	return errors.Join(errs...)
+}
+
+// longestAnswer bounds what is read of an answer, in bytes.
+const longestAnswer = 4 << 10
+
+func (p *pingCommand) ping(address string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), p.Timeout)
+	defer cancel()
+	if !strings.Contains(address, "://") {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			return fmt.Errorf("the address must be host:port or a URL: %w", err)
+		}
+		address = "http://" + address
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(address, "/")+"/ping", nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, longestAnswer))
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", response.Status, strings.TrimSpace(string(body)))
+	}
+	return nil
+}

@@ -1,0 +1,278 @@
+// Package compose checks docker-compose.yml without a container engine: it
+// starts every service's command line as a process and uses the cluster as its
+// users would.
+package compose
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/nsqio/go-nsq"
+
+	"qmq/test/process"
+)
+
+// load reads the compose file as an engine would.
+func load(t *testing.T) *types.Project {
+	t.Helper()
+	options, err := cli.NewProjectOptions([]string{filepath.Join("..", "..", "docker-compose.yml")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	project, err := options.LoadProject(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return project
+}
+
+// cluster is the compose project as processes of this machine. What a
+// container has under a port, a process has under another port of loopback.
+type cluster struct {
+	t       *testing.T
+	project *types.Project
+	bin     string
+	ports   map[string]string // "service:port" → host:port of loopback
+}
+
+func startCluster(t *testing.T) *cluster {
+	t.Helper()
+	c := &cluster{t: t, project: load(t), ports: make(map[string]string)}
+	c.bin = process.Build(t, "cmd/q", "cmd/qd", "cmd/qlookupd")
+	for name, service := range c.project.Services {
+		for _, p := range service.Ports {
+			c.ports[fmt.Sprint(name, ":", p.Target)] = process.FreeAddress(t)
+		}
+	}
+	started := make(map[string]bool)
+	for len(started) < len(c.project.Services) {
+		before := len(started)
+		for name, service := range c.project.Services {
+			if !started[name] && ready(service, started) {
+				c.start(service)
+				started[name] = true
+			}
+		}
+		if len(started) == before {
+			t.Fatal("the services wait for one another")
+		}
+	}
+	return c
+}
+
+// ready tells whether what the service depends on has started.
+func ready(s types.ServiceConfig, started map[string]bool) bool {
+	for name := range s.DependsOn {
+		if !started[name] {
+			return false
+		}
+	}
+	return true
+}
+
+// start runs a service's command and waits until its health check succeeds.
+func (c *cluster) start(s types.ServiceConfig) {
+	c.t.Helper()
+	var args []string
+	for _, arg := range s.Command[1:] {
+		args = append(args, c.translate(s.Name, arg))
+	}
+	for flag, port := range map[string]string{"--tcp-address": "4160", "--http-address": "4161"} { // the defaults of qlookupd
+		if own, ok := c.ports[s.Name+":"+port]; ok {
+			args = append(args, flag+"="+own)
+		}
+	}
+	p := process.Start(c.t, filepath.Join(c.bin, s.Command[0]), args...)
+	p.Await("HTTP: listening on ")
+	check := s.HealthCheck.Test
+	if check[0] != "CMD" {
+		c.t.Fatalf("%s: the image has no shell for %v", s.Name, check)
+	}
+	for i := range check {
+		check[i] = c.translate(s.Name, check[i])
+	}
+	if out, err := exec.Command(filepath.Join(c.bin, check[1]), check[2:]...).CombinedOutput(); err != nil {
+		c.t.Fatalf("%s: health check %v: %v\n%s", s.Name, check, err, out)
+	}
+}
+
+// translate says for this machine what an argument says for a container.
+func (c *cluster) translate(service, arg string) string {
+	flag, value, isFlag := strings.Cut(arg, "=")
+	if !isFlag {
+		flag, value = "", arg
+	}
+	switch {
+	case flag == "--data-path":
+		value = c.t.TempDir()
+	case flag == "--broadcast-address" && c.project.Services[value].Name != "":
+		value = "127.0.0.1"
+	}
+	if host, port, err := net.SplitHostPort(value); err == nil {
+		if host == "0.0.0.0" || host == "127.0.0.1" {
+			host = service
+		}
+		address, ok := c.ports[host+":"+port]
+		if !ok {
+			c.t.Fatalf("%s: %s leads nowhere", service, arg)
+		}
+		value = address
+	}
+	if !isFlag {
+		return value
+	}
+	return flag + "=" + value
+}
+
+// localhostNames resolves names under .localhost the way RFC 6761 asks of a
+// host, whether this machine does or not.
+func localhostNames(t *testing.T) {
+	was := net.DefaultResolver
+	net.DefaultResolver = newLocalhostResolver(t)
+	t.Cleanup(func() { net.DefaultResolver = was })
+}
+
+func TestConsumerOnTheHostFindsEveryNode(t *testing.T) {
+	localhostNames(t)
+	c := startCluster(t)
+	var lookups []string
+	for name := range c.project.Services {
+		if address, ok := c.ports[name+":4161"]; ok {
+			lookups = append(lookups, address)
+		}
+	}
+	want := make(map[string]bool)
+	for _, node := range c.nodes() {
+		body := "from " + node.Name
+		c.publish(node, "orders", body)
+		want[body] = true
+	}
+	consumer, err := nsq.NewConsumer("orders", "print", nsq.NewConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	consumer.SetLoggerLevel(nsq.LogLevelMax)
+	bodies := make(chan string, 10)
+	consumer.AddHandler(nsq.HandlerFunc(func(m *nsq.Message) error {
+		bodies <- string(m.Body)
+		return nil
+	}))
+	if err := consumer.ConnectToNSQLookupds(lookups); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { consumer.Stop(); <-consumer.StopChan }()
+	deadline := time.After(process.Patience)
+	for len(want) > 0 {
+		select {
+		case body := <-bodies:
+			delete(want, body)
+		case <-deadline:
+			t.Fatalf("not received: %v", want)
+		}
+	}
+}
+
+// nodes are the services that run qd.
+func (c *cluster) nodes() (nodes []types.ServiceConfig) {
+	for _, s := range c.project.Services {
+		if s.Command[0] == "qd" {
+			nodes = append(nodes, s)
+		}
+	}
+	return nodes
+}
+
+func (c *cluster) publish(node types.ServiceConfig, topic, body string) {
+	c.t.Helper()
+	_, port, _ := net.SplitHostPort(option(node, "--http-address"))
+	response, err := http.Post("http://"+c.ports[node.Name+":"+port]+"/pub?topic="+topic, "", strings.NewReader(body))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if answer, _ := io.ReadAll(response.Body); string(answer) != "OK" {
+		c.t.Fatalf("%s answers %s", node.Name, answer)
+	}
+}
+
+// option is the value of a flag in a service's command.
+func option(s types.ServiceConfig, flag string) string {
+	for _, arg := range s.Command {
+		if value, ok := strings.CutPrefix(arg, flag+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// TestAddressesAreRightInsideAndOutside: lookup hands out the broadcast
+// address and the port that a node listens on. Inside, the name must be the
+// node's on the network; outside, it is the host's, so the port must be
+// published under the same number.
+func TestAddressesAreRightInsideAndOutside(t *testing.T) {
+	c := &cluster{t: t, project: load(t)}
+	taken := make(map[string]string)
+	nodes := c.nodes()
+	if len(nodes) != 3 {
+		t.Errorf("%d nodes, want 3", len(nodes))
+	}
+	for _, node := range nodes {
+		host := option(node, "--broadcast-address")
+		if !slices.Contains(node.Networks["default"].Aliases, host) {
+			t.Errorf("%s: no container of the network is called %s", node.Name, host)
+		}
+		if !strings.HasSuffix(host, ".localhost") {
+			t.Errorf("%s: the host does not know that %s is itself", node.Name, host)
+		}
+		for _, flag := range []string{"--tcp-address", "--http-address"} {
+			_, port, err := net.SplitHostPort(option(node, flag))
+			if err != nil {
+				t.Fatalf("%s: %v", node.Name, err)
+			}
+			published := slices.ContainsFunc(node.Ports, func(p types.ServicePortConfig) bool {
+				return p.Published == port && fmt.Sprint(p.Target) == port
+			})
+			if !published {
+				t.Errorf("%s: port %s is not published under its own number", node.Name, port)
+			}
+			if other, ok := taken[port]; ok {
+				t.Errorf("%s and %s both have port %s", node.Name, other, port)
+			}
+			taken[port] = node.Name
+		}
+	}
+}
+
+func TestNodesKeepTheirMessagesAndWaitForTheDirectories(t *testing.T) {
+	c := &cluster{t: t, project: load(t)}
+	volumes := make(map[string]bool)
+	for _, node := range c.nodes() {
+		if len(node.Volumes) != 1 || node.Volumes[0].Type != types.VolumeTypeVolume || node.Volumes[0].Target != option(node, "--data-path") {
+			t.Fatalf("%s: its data directory is no volume: %v", node.Name, node.Volumes)
+		}
+		volumes[node.Volumes[0].Source] = true
+		for _, address := range []string{"qlookupd1", "qlookupd2"} {
+			if node.DependsOn[address].Condition != types.ServiceConditionHealthy {
+				t.Errorf("%s does not wait until %s is healthy", node.Name, address)
+			}
+		}
+	}
+	if len(volumes) != 3 {
+		t.Errorf("volumes %v, want one for each node", volumes)
+	}
+	for name, s := range c.project.Services {
+		if s.HealthCheck == nil || s.Build == nil {
+			t.Errorf("%s: no health check, or not built from this repository", name)
+		}
+	}
+}
