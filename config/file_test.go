@@ -26,7 +26,7 @@ func TestCoercionsOfTOMLValues(t *testing.T) {
 		{`topology_zone = true`, "topology_zone", "true"},
 		{`topology_zone = 1.5`, "topology_zone", "1.5"},
 		{`tls_min_version = "tls1.3"`, "tls_min_version", "772"},
-		{`tls_min_version = ""`, "tls_min_version", "769"},
+		{`tls_min_version = ""`, "tls_min_version", "771"},
 		{`nsqlookupd_tcp_addresses = ["a:1", "b:2"]`, "nsqlookupd_tcp_addresses", `["a:1","b:2"]`},
 		{`nsqlookupd_tcp_addresses = "a:1, b:2"`, "nsqlookupd_tcp_addresses", `["a:1","b:2"]`},
 		{`nsqlookupd_tcp_addresses = []`, "nsqlookupd_tcp_addresses", `[]`},

@@ -218,7 +218,8 @@ func TestWhatNsqdLivesWithIsOnlyWarnedAbout(t *testing.T) {
 		{"--enable-experiment=x", "there is no experiment", func(q QD) bool { return len(q.Experiments) == 1 }},
 		{"--max-msg-size=10485760", "", func(q QD) bool { return q.MaxMsgSize == 2*q.MaxBodySize }},
 		{"--max-req-timeout=0", "", func(q QD) bool { return q.MaxReqTimeout == 0 }},
-		{"--tls-min-version=", "", func(q QD) bool { return q.TLSMinVersion == 769 }},
+		{"--tls-min-version=", "", func(q QD) bool { return q.TLSMinVersion == 771 }},
+		{"--tls-min-version=tls1.0", "--tls-min-version=tls1.0 allows clients versions of TLS that are known to be weak", func(q QD) bool { return q.TLSMinVersion == 769 }},
 		{"--enable-experiment=topology-aware-consumption", "", func(q QD) bool { return len(q.Experiments) == 1 }},
 	} {
 		s := mustParse(t, test.arg)

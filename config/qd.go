@@ -62,6 +62,8 @@ type QD struct {
 	TLSRequired         TLSRequired
 	TLSMinVersion       TLSVersion
 
+	HTTPAuth string // file of credentials; empty: the HTTP API is open
+
 	AuthHTTPAddresses        []string // host:port or URL
 	AuthHTTPRequestMethod    string   // get or post
 	HTTPClientConnectTimeout time.Duration
@@ -181,7 +183,8 @@ func (q *QD) securityOptions() []*option {
 		bind(&q.TLSRootCAFile, "tls-root-ca-file", text("file"), "", "roots for certificates of clients and of the auth server (PEM)"),
 		bind(&q.TLSClientAuthPolicy, "tls-client-auth-policy", text("word"), "", "require: clients need a certificate; require-verify: one that chains to a root; else none is asked for"),
 		bind(&q.TLSRequired, "tls-required", tlsRequirement(), TLSNotRequired, "who must use TLS: true for all, tcp-https for all but plain HTTP"),
-		bind(&q.TLSMinVersion, "tls-min-version", tlsVersion(), tlsVersions[0].value, "oldest version that is spoken"),
+		bind(&q.TLSMinVersion, "tls-min-version", tlsVersion(), safestTLS, "oldest version that is spoken"),
+		bind(&q.HTTPAuth, "http-auth", text("file"), "", "credentials for the HTTP API, one on each line: roles (read, publish, admin), bearer and a digest, or basic, a user and a digest (sha256: and hex; bcrypt for users); the API is open if empty"),
 		bind(&q.AuthHTTPAddresses, "auth-http-address", texts("address"), nil, "auth server", noneEmpty).keyed("auth_http_addresses"),
 		bind(&q.AuthHTTPRequestMethod, "auth-http-request-method", text("word"), "get", "how the auth server is asked", requestMethods),
 		bind(&q.HTTPClientConnectTimeout, "http-client-connect-timeout", span(), 2*time.Second, "time to connect to a lookup or auth server; 0 for no limit", notNegative),
@@ -209,6 +212,9 @@ func (q *QD) measurementOptions() []*option {
 		bind(&q.E2ELatencyWindow, "e2e-processing-latency-window-time", span(), 10*time.Minute, "time over which they are taken", positive),
 	}
 }
+
+// TopologyAware tells whether the experiment of that name is on.
+func (q *QD) TopologyAware() bool { return slices.Contains(q.Experiments, topologyAware) }
 
 // nodeIDOf spreads hosts over the ids, the way nsqd does.
 func nodeIDOf(hostname string) int {
@@ -260,6 +266,9 @@ func (q *QD) relateTLS(r *review) {
 	}
 	if policies := []string{"", "require", "require-verify"}; !slices.Contains(policies, q.TLSClientAuthPolicy) {
 		r.warn("--tls-client-auth-policy=%s asks for no certificate; require and require-verify do", quoteIfNeeded(q.TLSClientAuthPolicy))
+	}
+	if q.TLSMinVersion < safestTLS {
+		r.warn("--tls-min-version=%s allows clients versions of TLS that are known to be weak", wordFor(tlsVersions, q.TLSMinVersion).text)
 	}
 	switch hasCert, hasKey := q.TLSCert != "", q.TLSKey != ""; {
 	case hasCert && !hasKey:

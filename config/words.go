@@ -122,13 +122,17 @@ var tlsVersions = []word[TLSVersion]{
 	{"tls1.3", tls.VersionTLS13, tls.VersionTLS13},
 }
 
-// tlsVersion takes nothing for the oldest, as nsqd does.
+// safestTLS is the oldest version that is spoken unless one asks for an older
+// one. nsqd begins at tls1.0.
+const safestTLS = TLSVersion(tls.VersionTLS12)
+
+// tlsVersion takes nothing for the default, as nsqd does.
 func tlsVersion() kind[TLSVersion] {
 	k := oneOf(tlsVersions)
 	words := k.parse
 	k.parse = func(text string) (TLSVersion, bool) {
 		if text == "" {
-			return tlsVersions[0].value, true
+			return safestTLS, true
 		}
 		return words(text)
 	}

@@ -18,6 +18,9 @@ const (
 	CodeBadMessage     Code = "E_BAD_MESSAGE"
 	CodeIdentifyFailed Code = "E_IDENTIFY_FAILED"
 	CodeAuthDisabled   Code = "E_AUTH_DISABLED"
+	CodeAuthFailed     Code = "E_AUTH_FAILED"
+	CodeAuthFirst      Code = "E_AUTH_FIRST"
+	CodeUnauthorized   Code = "E_UNAUTHORIZED"
 	CodeSubFailed      Code = "E_SUB_FAILED"
 	CodePubFailed      Code = "E_PUB_FAILED"
 	CodeMpubFailed     Code = "E_MPUB_FAILED"
@@ -72,6 +75,27 @@ func IdentifyFailed(reason string) *Error {
 // AuthDisabled answers a well-formed AUTH on a server that wants none.
 func AuthDisabled() *Error { return fatalf(CodeAuthDisabled, "AUTH disabled") }
 
+// AuthAlreadySet answers a second AUTH.
+func AuthAlreadySet() *Error { return fatalf(CodeInvalid, "AUTH already set") }
+
+// AuthFailed answers a command when the auth server refuses the secret or
+// cannot be asked.
+func AuthFailed() *Error { return fatalf(CodeAuthFailed, "AUTH failed") }
+
+// NoAuthorizations answers an AUTH whose secret is good for nothing.
+func NoAuthorizations() *Error { return fatalf(CodeUnauthorized, "AUTH no authorizations found") }
+
+// AuthFirst answers a command that needs an AUTH before it.
+func AuthFirst(kind Kind) *Error {
+	return fatalf(CodeAuthFirst, "AUTH required before %s", kind)
+}
+
+// Unauthorized answers a command that the client's authorizations do not
+// allow; channel is empty for those that publish.
+func Unauthorized(kind Kind, topic, channel string) *Error {
+	return fatalf(CodeUnauthorized, "AUTH failed for %s on %q %q", kind, topic, channel)
+}
+
 // SubFailed answers a SUB that the channel or topic refuses.
 func SubFailed(reason string) *Error { return fatalf(CodeSubFailed, "SUB failed %s", reason) }
 
@@ -109,6 +133,10 @@ func AnswerFailed(kind Kind, id message.ID, reason string) *Error {
 
 func errWrongState(kind Kind) *Error {
 	return fatalf(CodeInvalid, "cannot %s in current state", kind)
+}
+
+func errTLSRequired(name []byte) *Error {
+	return fatalf(CodeInvalid, "cannot %s in current state (TLS required)", name)
 }
 
 func errTooFewParameters(kind Kind) *Error {

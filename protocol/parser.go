@@ -14,6 +14,12 @@ type Parser struct {
 	Limits       Limits
 	State        State
 	NoHeartbeats bool // the client switched them off, so it may not SUB
+	NeedsTLS     bool // it must use TLS and does not yet: it may only IDENTIFY
+
+	// MayPublish, if set, is asked before the body of an MPUB is read, and
+	// again each time that Parse looks at an unfinished one. For PUB and DPUB,
+	// whose bodies come first, the session asks.
+	MayPublish func(kind Kind, topic []byte) *Error
 
 	// batch is how far the MPUB at the front of the buffer was checked when
 	// Parse last called it incomplete, so that no message is checked again for
@@ -48,6 +54,9 @@ func (p *Parser) Parse(buf []byte, cmd *Command) (n, need int, err *Error) {
 	args := params{rest: line, left: true}
 	name, _ := args.next()
 	kind := kindOf(name)
+	if p.NeedsTLS && kind != Identify {
+		return 0, 0, errTLSRequired(name)
+	}
 	if kind == 0 {
 		return 0, 0, fatalf(CodeInvalid, "invalid command %s", name)
 	}
@@ -166,6 +175,11 @@ func (p *Parser) parseMpub(args params, buf []byte, start int, cmd *Command) (n,
 	}
 	if !ValidName(topic) {
 		return 0, 0, errBadTopic(Mpub, topic)
+	}
+	if p.MayPublish != nil {
+		if err := p.MayPublish(Mpub, topic); err != nil {
+			return 0, 0, err
+		}
 	}
 	size, body, err := p.bodySize(Mpub, buf, start)
 	if err != nil || size == 0 {

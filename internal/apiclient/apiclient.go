@@ -1,0 +1,236 @@
+// Package apiclient makes single HTTP requests to the API of a daemon, ours or
+// NSQ's: it knows the envelope of answers, refusals and old versions. What the
+// answers mean is its callers' business. It has no goroutine of its own beyond
+// those of kept connections, which Close ends.
+package apiclient
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Options configure a client.
+type Options struct {
+	// ConnectTimeout is for a new connection, RequestTimeout for a request from
+	// its start to the last byte of its answer; 0: no limit.
+	ConnectTimeout, RequestTimeout time.Duration
+	TLS                            *tls.Config // for https; nil: Go's defaults
+	UserAgent                      string      // empty: Go's
+	PostsJSON                      bool        // bodies are JSON, and are said to be
+	// MaxAnswer is the longest answer in bytes; 0: 64 MiB.
+	MaxAnswer int64
+	// MaxConnections to one address at a time, beyond which requests wait for
+	// one another; 0: 16.
+	MaxConnections int
+}
+
+const (
+	defaultMaxAnswer      = 64 << 20
+	defaultMaxConnections = 16
+	idleTimeout           = 90 * time.Second
+	shownBody             = 1 << 10 // bytes of a refusal that an error keeps
+)
+
+// Client makes requests and keeps connections for the next ones. Its methods
+// may be called concurrently.
+type Client struct {
+	o         Options
+	http      http.Client
+	transport *http.Transport
+}
+
+// New makes a client. It connects when it is asked something.
+func New(o Options) *Client {
+	if o.MaxAnswer == 0 {
+		o.MaxAnswer = defaultMaxAnswer
+	}
+	if o.MaxConnections == 0 {
+		o.MaxConnections = defaultMaxConnections
+	}
+	c := &Client{o: o, transport: &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: o.ConnectTimeout}).DialContext,
+		TLSClientConfig:     o.TLS,
+		TLSHandshakeTimeout: o.RequestTimeout,
+		MaxConnsPerHost:     o.MaxConnections,
+		MaxIdleConnsPerHost: 2,
+		IdleConnTimeout:     idleTimeout,
+	}}
+	c.http = http.Client{
+		Transport: c.transport,
+		// No daemon sends anybody elsewhere for an answer.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return c
+}
+
+// Close ends the connections that are kept. Requests under way go on.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+// StatusError is an answer other than 200.
+type StatusError struct {
+	Code   int
+	Status string // with the code: "404 Not Found"
+	Body   []byte // its beginning
+}
+
+func (e *StatusError) Error() string { return fmt.Sprintf("got response %s %q", e.Status, e.Body) }
+
+// URL is the address of a route. The address of the daemon is host:port or a
+// URL without path; query may be nil.
+func URL(address, path string, query url.Values) string {
+	if !strings.Contains(address, "://") {
+		address = "http://" + address
+	}
+	address = strings.TrimSuffix(address, "/") + path
+	if len(query) > 0 {
+		address += "?" + query.Encode()
+	}
+	return address
+}
+
+// Get asks for a URL. See [Client.Do].
+func (c *Client) Get(ctx context.Context, url string, into any) error {
+	return c.Do(ctx, http.MethodGet, url, nil, into)
+}
+
+// Post posts to a URL. See [Client.Do].
+func (c *Client) Post(ctx context.Context, url string, body []byte, into any) error {
+	return c.Do(ctx, http.MethodPost, url, body, into)
+}
+
+// Do makes one request. The answer goes where into points: the bytes as they
+// are for a *[]byte, decoded JSON for anything else; nil drops it. A daemon that
+// answers only to TLS says so and is asked again there. The error is a
+// *[StatusError] when the daemon refused.
+func (c *Client) Do(ctx context.Context, method, url string, body []byte, into any) error {
+	if c.o.RequestTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.o.RequestTimeout)
+		defer cancel()
+	}
+	a, err := c.ask(ctx, method, url, body)
+	if err == nil && a.code == http.StatusForbidden {
+		if secure, ok := secureURL(url, a.body); ok {
+			a, err = c.ask(ctx, method, secure, body)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return a.decode(into)
+}
+
+// answer is what came back, whole.
+type answer struct {
+	code    int
+	status  string
+	wrapped bool // as before version 1.0
+	body    []byte
+}
+
+func (c *Client) ask(ctx context.Context, method, url string, body []byte) (*answer, error) {
+	var reader io.Reader
+	if body != nil {
+		reader = bytes.NewReader(body)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, url, reader)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Accept", "application/vnd.nsq; version=1.0")
+	if body != nil && c.o.PostsJSON {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if c.o.UserAgent != "" {
+		r.Header.Set("User-Agent", c.o.UserAgent)
+	}
+	resp, err := c.http.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, c.o.MaxAnswer+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(text)) > c.o.MaxAnswer {
+		return nil, fmt.Errorf("the answer is longer than %d bytes", c.o.MaxAnswer)
+	}
+	wrapped := resp.Header.Get("X-NSQ-Content-Type") != "nsq; version=1.0"
+	return &answer{code: resp.StatusCode, status: resp.Status, wrapped: wrapped, body: text}, nil
+}
+
+// secureURL is where a daemon that wants TLS says, in its refusal, that it can
+// be asked.
+func secureURL(plain string, refusal []byte) (secure string, ok bool) {
+	u, err := url.Parse(plain)
+	if err != nil || u.Scheme != "http" {
+		return "", false
+	}
+	var told struct {
+		HTTPSPort int `json:"https_port"`
+	}
+	if json.Unmarshal(refusal, &told) != nil || told.HTTPSPort <= 0 {
+		return "", false
+	}
+	u.Scheme, u.Host = "https", net.JoinHostPort(u.Hostname(), strconv.Itoa(told.HTTPSPort))
+	return u.String(), true
+}
+
+func (a *answer) decode(into any) error {
+	if a.code != http.StatusOK {
+		return &StatusError{Code: a.code, Status: a.status, Body: a.body[:min(len(a.body), shownBody)]}
+	}
+	switch into := into.(type) {
+	case nil:
+		return nil
+	case *[]byte:
+		*into = a.body
+		return nil
+	}
+	text := a.body
+	if a.wrapped {
+		var err error
+		if text, err = unwrap(text); err != nil {
+			return err
+		}
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("the answer cannot be understood: %w", err)
+	}
+	return nil
+}
+
+// unwrap takes the object out of what daemons before version 1.0 put around
+// it. What is not wrapped stays as it is.
+func unwrap(text []byte) ([]byte, error) {
+	var old struct {
+		Code *int            `json:"status_code"`
+		Text string          `json:"status_txt"`
+		Data json.RawMessage `json:"data"`
+	}
+	if json.Unmarshal(text, &old) != nil || old.Code == nil {
+		return text, nil
+	}
+	if *old.Code != http.StatusOK {
+		return nil, &StatusError{Code: *old.Code, Status: strconv.Itoa(*old.Code), Body: []byte(old.Text)}
+	}
+	return old.Data, nil
+}
+
+// IsStatus tells whether err is a refusal with that status code.
+func IsStatus(err error, code int) bool {
+	var refused *StatusError
+	return errors.As(err, &refused) && refused.Code == code
+}

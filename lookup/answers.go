@@ -1,0 +1,65 @@
+package lookup
+
+// These are the JSON shapes that directories and those who ask them share. The
+// order of the fields is that of the keys on the wire.
+
+// Identity is what a node says of itself when it connects to a directory, which
+// refuses one without broadcast address, version and both ports.
+type Identity struct {
+	Hostname         string `json:"hostname"`
+	BroadcastAddress string `json:"broadcast_address"` // under which others reach the node
+	TCPPort          int    `json:"tcp_port"`
+	HTTPPort         int    `json:"http_port"`
+	Version          string `json:"version"`
+	TopologyZone     string `json:"topology_zone"`
+	TopologyRegion   string `json:"topology_region"`
+}
+
+// Producer is a node that has registered with a directory.
+type Producer struct {
+	RemoteAddress string `json:"remote_address"` // of its connection, as the directory sees it
+	Identity
+}
+
+// Node is a producer with all its topics.
+type Node struct {
+	Producer
+	Tombstones []bool   `json:"tombstones"` // whether the topic with that index is tombstoned there
+	Topics     []string `json:"topics"`
+}
+
+// IdentifyAnswer is what a directory says of itself when a node connects.
+type IdentifyAnswer struct {
+	BroadcastAddress string `json:"broadcast_address"`
+	Hostname         string `json:"hostname"`
+	HTTPPort         int    `json:"http_port"`
+	TCPPort          int    `json:"tcp_port"`
+	Version          string `json:"version"`
+}
+
+// InfoAnswer is that of GET /info.
+type InfoAnswer struct {
+	Version string `json:"version"`
+}
+
+// TopicsAnswer is that of GET /topics.
+type TopicsAnswer struct {
+	Topics []string `json:"topics"`
+}
+
+// ChannelsAnswer is that of GET /channels.
+type ChannelsAnswer struct {
+	Channels []string `json:"channels"`
+}
+
+// LookupAnswer is that of GET /lookup: the channels of a topic, and the
+// producers that have the topic, are heard of and are not tombstoned for it.
+type LookupAnswer struct {
+	Channels  []string   `json:"channels"`
+	Producers []Producer `json:"producers"`
+}
+
+// NodesAnswer is that of GET /nodes: the producers that are heard of.
+type NodesAnswer struct {
+	Producers []Node `json:"producers"`
+}

@@ -1,0 +1,144 @@
+package lookup
+
+import (
+	"cmp"
+	"context"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"qmq/internal/apiclient"
+)
+
+// ClusterNode is a node as the directories together know it.
+type ClusterNode struct {
+	Identity             // as the first directory has it
+	Seen     []Sighting  // by directory, in the order in which they were given
+	Topics   []NodeTopic // sorted
+}
+
+// Sighting is that a directory knows a node.
+type Sighting struct {
+	Directory     string // its address, as it was given
+	RemoteAddress string // of the node's connection, as the directory sees it
+}
+
+// NodeTopic is a topic that a node has.
+type NodeTopic struct {
+	Topic      string
+	Tombstoned bool // in at least one directory
+}
+
+// Lookup returns the channels and producers of a topic, both sorted. A
+// directory that does not know the topic answers with nothing. A producer is
+// there once, with the remote address that the first directory sees.
+func (c *Client) Lookup(ctx context.Context, addresses []string, topic string) (LookupAnswer, error) {
+	answers, err := askAll(addresses, func(address string) (a LookupAnswer, err error) {
+		err = c.api.Get(ctx, apiclient.URL(address, "/lookup", url.Values{"topic": {topic}}), &a)
+		if apiclient.IsStatus(err, http.StatusNotFound) {
+			err = nil
+		}
+		return a, err
+	})
+	merged := LookupAnswer{Channels: union(answers, func(a LookupAnswer) []string { return a.Channels })}
+	known := make(map[string]bool)
+	for _, a := range answers {
+		for _, p := range a.Producers {
+			if !known[p.address()] {
+				known[p.address()] = true
+				merged.Producers = append(merged.Producers, p)
+			}
+		}
+	}
+	slices.SortFunc(merged.Producers, func(x, y Producer) int { return cmp.Compare(x.address(), y.address()) })
+	return merged, err
+}
+
+// address tells nodes apart: several directories see the same one from
+// different sides.
+func (id *Identity) address() string {
+	return net.JoinHostPort(id.BroadcastAddress, strconv.Itoa(id.TCPPort))
+}
+
+// Nodes lists the nodes, sorted by broadcast address and TCP port, which make a
+// node of what several directories know.
+func (c *Client) Nodes(ctx context.Context, addresses []string) ([]ClusterNode, error) {
+	type sightings struct {
+		directory string
+		NodesAnswer
+	}
+	answers, err := askAll(addresses, func(address string) (a sightings, err error) {
+		a.directory = address
+		return a, c.api.Get(ctx, apiclient.URL(address, "/nodes", nil), &a.NodesAnswer)
+	})
+	nodes := make(map[string]*ClusterNode)
+	for _, a := range answers {
+		for _, p := range a.Producers {
+			n := nodes[p.address()]
+			if n == nil {
+				n = &ClusterNode{Identity: p.Identity}
+				nodes[p.address()] = n
+			}
+			n.add(a.directory, &p)
+		}
+	}
+	var list []ClusterNode
+	for _, n := range nodes {
+		slices.SortFunc(n.Topics, func(x, y NodeTopic) int { return cmp.Compare(x.Topic, y.Topic) })
+		list = append(list, *n)
+	}
+	slices.SortFunc(list, func(x, y ClusterNode) int { return cmp.Compare(x.address(), y.address()) })
+	return list, err
+}
+
+// add merges what a directory knows of the node.
+func (n *ClusterNode) add(directory string, p *Node) {
+	n.Seen = append(n.Seen, Sighting{Directory: directory, RemoteAddress: p.RemoteAddress})
+	at := make(map[string]int, len(n.Topics))
+	for i, t := range n.Topics {
+		at[t.Topic] = i
+	}
+	for i, topic := range p.Topics {
+		known, ok := at[topic]
+		if !ok {
+			known = len(n.Topics)
+			at[topic] = known
+			n.Topics = append(n.Topics, NodeTopic{Topic: topic})
+		}
+		if i < len(p.Tombstones) && p.Tombstones[i] {
+			n.Topics[known].Tombstoned = true
+		}
+	}
+}
+
+// CreateTopic makes a topic known, so that consumers find its channels before
+// anybody publishes.
+func (c *Client) CreateTopic(ctx context.Context, addresses []string, topic string) error {
+	return c.post(ctx, addresses, "/topic/create", url.Values{"topic": {topic}})
+}
+
+// DeleteTopic makes the directories forget a topic and its channels.
+func (c *Client) DeleteTopic(ctx context.Context, addresses []string, topic string) error {
+	return c.post(ctx, addresses, "/topic/delete", url.Values{"topic": {topic}})
+}
+
+// CreateChannel makes a channel known; topics of that name that are made later
+// have it from the start.
+func (c *Client) CreateChannel(ctx context.Context, addresses []string, topic, channel string) error {
+	return c.post(ctx, addresses, "/channel/create", url.Values{"topic": {topic}, "channel": {channel}})
+}
+
+// DeleteChannel makes the directories forget a channel. One that does not know
+// it is content.
+func (c *Client) DeleteChannel(ctx context.Context, addresses []string, topic, channel string) error {
+	return c.post(ctx, addresses, "/channel/delete", url.Values{"topic": {topic}, "channel": {channel}}, http.StatusNotFound)
+}
+
+// Tombstone hides a node from those who look for a topic, for as long as the
+// directories keep tombstones. The node is its broadcast address and HTTP port,
+// host:port without brackets.
+func (c *Client) Tombstone(ctx context.Context, addresses []string, topic, node string) error {
+	return c.post(ctx, addresses, "/topic/tombstone", url.Values{"topic": {topic}, "node": {node}})
+}

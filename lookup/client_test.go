@@ -1,0 +1,171 @@
+package lookup
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// answers is a directory that answers requests, "METHOD path?query", with
+// texts; to any other it says 404.
+func answers(t *testing.T, texts map[string]string) (address string) {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-NSQ-Content-Type", "nsq; version=1.0")
+		text, ok := texts[r.Method+" "+r.URL.String()]
+		if !ok {
+			w.WriteHeader(http.StatusNotFound)
+			text = `{"message":"TOPIC_NOT_FOUND"}`
+		}
+		w.Write([]byte(text))
+	}))
+	t.Cleanup(s.Close)
+	return strings.TrimPrefix(s.URL, "http://")
+}
+
+// unreachable is an address that refuses connections.
+func unreachable(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	return l.Addr().String()
+}
+
+func newTestClient(t *testing.T) *Client {
+	c := NewClient(ClientOptions{ConnectTimeout: longest, RequestTimeout: longest})
+	t.Cleanup(c.Close)
+	return c
+}
+
+func producer(remote, host string, port string) string {
+	return `{"remote_address":"` + remote + `","hostname":"h","broadcast_address":"` + host + `","tcp_port":` + port + `,"http_port":2,"version":"1.3.0"`
+}
+
+func TestDirectoriesThatDisagreeAreMerged(t *testing.T) {
+	one := answers(t, map[string]string{
+		"GET /topics":              `{"topics":["b","a"]}`,
+		"GET /channels?topic=t%23": `{"channels":["x","y"]}`,
+		"GET /lookup?topic=t":      `{"channels":["x"],"producers":[` + producer("r1", "p", "1") + `},` + producer("r2", "o", "1") + `}]}`,
+		"GET /nodes": `{"producers":[` + producer("r1", "p", "1") + `,"tombstones":[false,true],"topics":["t","s"]},` +
+			producer("r9", "p", "2") + `,"tombstones":[],"topics":[]}]}`,
+	})
+	two := answers(t, map[string]string{
+		"GET /topics":              `{"topics":["b","c"]}`,
+		"GET /channels?topic=t%23": `{"channels":["z","y"]}`,
+		"GET /nodes":               `{"producers":[` + producer("r3", "p", "1") + `,"tombstones":[true],"topics":["t","u"]}]}`,
+	})
+	addresses := []string{one, "http://" + two}
+	c := newTestClient(t)
+	if topics, err := c.Topics(t.Context(), addresses); err != nil || !slices.Equal(topics, []string{"a", "b", "c"}) {
+		t.Errorf("topics %q, %v", topics, err)
+	}
+	if channels, err := c.Channels(t.Context(), addresses, "t#"); err != nil || !slices.Equal(channels, []string{"x", "y", "z"}) {
+		t.Errorf("channels %q, %v", channels, err)
+	}
+	found, err := c.Lookup(t.Context(), addresses, "t") // which the other one does not know
+	if err != nil || !slices.Equal(found.Channels, []string{"x"}) || len(found.Producers) != 2 ||
+		found.Producers[0].BroadcastAddress != "o" || found.Producers[1].RemoteAddress != "r1" {
+		t.Errorf("found %+v, %v", found, err)
+	}
+	id := Identity{Hostname: "h", BroadcastAddress: "p", TCPPort: 1, HTTPPort: 2, Version: "1.3.0"}
+	other := id
+	other.TCPPort = 2
+	want := []ClusterNode{
+		{id, []Sighting{{one, "r1"}, {addresses[1], "r3"}}, []NodeTopic{{"s", true}, {"t", true}, {"u", false}}},
+		{other, []Sighting{{one, "r9"}}, nil},
+	}
+	if nodes, err := c.Nodes(t.Context(), addresses); err != nil || !reflect.DeepEqual(nodes, want) {
+		t.Errorf("nodes\n%+v, %v, want\n%+v", nodes, err, want)
+	}
+}
+
+func TestWhatSomeDirectoriesAnswerComesWithTheErrorsOfTheOthers(t *testing.T) {
+	good := answers(t, map[string]string{"GET /topics": `{"topics":["t"]}`})
+	bad, nonsense := unreachable(t), answers(t, map[string]string{"GET /topics": `{"topics":5}`})
+	c := newTestClient(t)
+	topics, err := c.Topics(t.Context(), []string{bad, good, nonsense})
+	var partial *PartialError
+	if !errors.As(err, &partial) || partial.All() || partial.Asked != 3 || !slices.Equal(topics, []string{"t"}) {
+		t.Fatalf("%q, %v", topics, err)
+	}
+	if len(partial.Failed) != 2 || partial.Failed[0].Address != bad || partial.Failed[1].Address != nonsense {
+		t.Errorf("failed: %v", partial.Failed)
+	}
+	var refused *net.OpError
+	if !errors.As(err, &refused) || !strings.HasPrefix(err.Error(), "2 of 3 gave no answer: "+bad+": ") {
+		t.Error(err)
+	}
+	topics, err = c.Topics(t.Context(), []string{bad})
+	if !errors.As(err, &partial) || !partial.All() || len(topics) != 0 {
+		t.Errorf("%q, %v", topics, err)
+	}
+	if topics, err := c.Topics(t.Context(), nil); err != nil || len(topics) != 0 {
+		t.Errorf("%q, %v", topics, err)
+	}
+}
+
+func TestDirectoryThatHangsHoldsBackOnlyItself(t *testing.T) {
+	release := make(chan struct{})
+	hangs := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	defer hangs.Close()
+	defer close(release)
+	good := answers(t, map[string]string{"GET /topics": `{"topics":["t"]}`})
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	topics, err := newTestClient(t).Topics(ctx, []string{hangs.URL, good})
+	if !slices.Equal(topics, []string{"t"}) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%q, %v", topics, err)
+	}
+}
+
+func TestChangesReachARealDirectory(t *testing.T) {
+	d := openDirectory(t)
+	addresses := []string{d.httpServer()}
+	n := d.join("host")
+	n.tell("REGISTER t")
+	c := newTestClient(t)
+	do := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	do(c.CreateTopic(t.Context(), addresses, "u#ephemeral"))
+	do(c.CreateChannel(t.Context(), addresses, "v", "c"))
+	do(c.CreateChannel(t.Context(), addresses, "v", "d"))
+	do(c.DeleteChannel(t.Context(), addresses, "v", "d"))
+	do(c.DeleteChannel(t.Context(), addresses, "v", "unknown"))
+	do(c.CreateTopic(t.Context(), addresses, "gone"))
+	do(c.DeleteTopic(t.Context(), addresses, "gone"))
+	if topics, err := c.Topics(t.Context(), addresses); err != nil || !slices.Equal(topics, []string{"t", "u#ephemeral", "v"}) {
+		t.Errorf("%q, %v", topics, err)
+	}
+	if found, err := c.Lookup(t.Context(), addresses, "t"); err != nil || len(found.Producers) != 1 {
+		t.Errorf("%+v, %v", found, err)
+	}
+	if found, err := c.Lookup(t.Context(), addresses, "v"); err != nil || !slices.Equal(found.Channels, []string{"c"}) {
+		t.Errorf("%+v, %v", found, err)
+	}
+	do(c.Tombstone(t.Context(), addresses, "t", "host:2"))
+	if found, err := c.Lookup(t.Context(), addresses, "t"); err != nil || len(found.Producers) != 0 {
+		t.Errorf("%+v, %v", found, err)
+	}
+	nodes, err := c.Nodes(t.Context(), addresses)
+	if err != nil || len(nodes) != 1 || !slices.Equal(nodes[0].Topics, []NodeTopic{{"t", true}}) {
+		t.Errorf("%+v, %v", nodes, err)
+	}
+	var partial *PartialError
+	if err := c.CreateTopic(t.Context(), addresses, "not valid"); !errors.As(err, &partial) || !strings.Contains(err.Error(), "INVALID_ARG_TOPIC") {
+		t.Error(err)
+	}
+}

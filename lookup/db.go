@@ -1,0 +1,222 @@
+package lookup
+
+import (
+	"hash/maphash"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"qmq/protocol"
+)
+
+// DBOptions are the times that decide who is listed.
+type DBOptions struct {
+	InactiveTimeout   time.Duration    // a producer not heard of for longer is hidden
+	TombstoneLifetime time.Duration    // how long a tombstone hides a producer
+	Now               func() time.Time // nil: time.Now
+}
+
+// DB holds which topics and channels there are and which producers have
+// registered them. Topics and channels stay when their last producer has gone,
+// unless they are ephemeral. Its methods may be called concurrently, and none
+// keeps others waiting longer than it takes to go through one topic, through
+// the topics of one producer, or through a small share of all topics.
+//
+// Locks are taken in the order shard, presence; db.mu is taken alone.
+type DB struct {
+	o     DBOptions
+	start time.Time
+	seed  maphash.Seed
+	parts [shards]shard
+
+	mu        sync.RWMutex // guards producers
+	producers index[*presence, struct{}]
+}
+
+// shards is how many parts the topics are spread over by name.
+const shards = 256
+
+// shard is a part of the topics.
+type shard struct {
+	mu     sync.RWMutex // guards topics and all that hangs on them
+	topics index[string, *topicEntry]
+}
+
+// topicEntry is a topic that was registered or created.
+type topicEntry struct {
+	name          string
+	shard         *shard
+	registrations []*registration // in no order
+	channels      index[string, *channelEntry]
+}
+
+// channelEntry is a channel of a topic.
+type channelEntry struct {
+	name      string
+	producers int // how many registrations list it
+}
+
+// NewDB makes an empty DB.
+func NewDB(o DBOptions) *DB {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &DB{o: o, start: o.Now(), seed: maphash.MakeSeed()}
+}
+
+// moment is the time since the start, never 0, on the steady clock.
+func (d *DB) moment() int64 { return int64(d.o.Now().Sub(d.start)) + 1 }
+
+// wallTime is a moment in ns since 1970.
+func (d *DB) wallTime(moment int64) int64 { return d.start.UnixNano() + moment - 1 }
+
+func (d *DB) shardOf(topic string) *shard {
+	return &d.parts[maphash.String(d.seed, topic)%shards]
+}
+
+// join adds a producer, without topics.
+func (d *DB) join(remoteAddress string, id Identity) *presence {
+	p := &presence{
+		db:       d,
+		Producer: Producer{RemoteAddress: remoteAddress, Identity: id},
+		node:     id.BroadcastAddress + ":" + strconv.Itoa(id.HTTPPort),
+	}
+	p.heard.Store(d.moment())
+	d.mu.Lock()
+	d.producers.put(p, struct{}{})
+	d.mu.Unlock()
+	return p
+}
+
+// createTopic adds a topic without producers, if it is not there.
+func (d *DB) createTopic(topic string) {
+	s := d.shardOf(topic)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.topic(topic)
+}
+
+// createChannel adds a channel without producers, and its topic, if they are
+// not there.
+func (d *DB) createChannel(topic, channel string) {
+	s := d.shardOf(topic)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.topic(topic).channel(channel)
+}
+
+// deleteTopic removes a topic, its channels and all registrations of them.
+func (d *DB) deleteTopic(topic string) {
+	s := d.shardOf(topic)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.topics.all[topic]
+	if e == nil {
+		return
+	}
+	for _, r := range e.registrations {
+		r.producer.forget(e)
+	}
+	e.registrations = nil
+	s.topics.remove(topic)
+}
+
+// deleteChannel removes a channel and all registrations of it; false means
+// that it is not there.
+func (d *DB) deleteChannel(topic, channel string) bool {
+	s := d.shardOf(topic)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.topics.all[topic]
+	if e == nil || e.channels.all[channel] == nil {
+		return false
+	}
+	c := e.channels.all[channel]
+	for _, r := range e.registrations {
+		r.removeChannel(c)
+	}
+	e.channels.remove(channel)
+	return true
+}
+
+// tombstone hides the producers on a node (broadcast_address:http_port) from
+// lookups of a topic for the tombstones' lifetime.
+func (d *DB) tombstone(topic, node string) {
+	now := d.moment()
+	s := d.shardOf(topic)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.topics.all[topic]
+	if e == nil {
+		return
+	}
+	for _, r := range e.registrations {
+		if r.producer.node == node {
+			r.tombstonedAt.Store(now)
+		}
+	}
+}
+
+// topic finds or makes a topic; s.mu is locked for writing.
+func (s *shard) topic(name string) *topicEntry {
+	e := s.topics.all[name]
+	if e == nil {
+		e = &topicEntry{name: strings.Clone(name), shard: s} // name may be part of a long request
+		s.topics.put(e.name, e)
+	}
+	return e
+}
+
+// channel finds or makes a channel; e.shard.mu is locked for writing, as it is
+// for the methods that follow.
+func (e *topicEntry) channel(name string) *channelEntry {
+	c := e.channels.all[name]
+	if c == nil {
+		c = &channelEntry{name: strings.Clone(name)}
+		e.channels.put(c.name, c)
+	}
+	return c
+}
+
+// dropIdleChannel removes an ephemeral channel that no producer has.
+func (e *topicEntry) dropIdleChannel(c *channelEntry) {
+	if c.producers == 0 && protocol.IsEphemeral(c.name) {
+		e.channels.remove(c.name)
+	}
+}
+
+// dropIdle removes an ephemeral topic that no producer has. The entry may be an
+// old one of a topic that was deleted and is there again.
+func (e *topicEntry) dropIdle() {
+	if len(e.registrations) == 0 && protocol.IsEphemeral(e.name) && e.shard.topics.all[e.name] == e {
+		e.shard.topics.remove(e.name)
+	}
+}
+
+// add appends a registration.
+func (e *topicEntry) add(r *registration) {
+	r.index = len(e.registrations)
+	e.registrations = append(e.registrations, r)
+}
+
+// remove takes a registration out of the list, whose last one takes its place.
+func (e *topicEntry) remove(r *registration) {
+	last := len(e.registrations) - 1
+	moved := e.registrations[last]
+	e.registrations[r.index], moved.index = moved, r.index
+	e.registrations[last] = nil
+	e.registrations = trim(e.registrations[:last])
+}
+
+// trim gives back the memory of a list that has become much shorter.
+func trim[T any](list []T) []T {
+	switch {
+	case len(list) == 0:
+		return nil
+	case cap(list) > 16 && len(list) < cap(list)/4:
+		return slices.Clone(list)
+	}
+	return list
+}

@@ -1,0 +1,301 @@
+package lookup
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"qmq/protocol"
+)
+
+// registry is the directory as a user thinks of it: a set of producers for
+// each topic and channel, and nothing clever.
+type registry map[[2]string]map[string]bool // [topic, channel or ""] → hosts
+
+func (r registry) create(topic, channel string) {
+	for _, key := range [][2]string{{topic, ""}, {topic, channel}} {
+		if r[key] == nil {
+			r[key] = map[string]bool{}
+		}
+	}
+}
+
+func (r registry) register(host, topic, channel string) {
+	r.create(topic, channel)
+	r[[2]string{topic, ""}][host] = true
+	r[[2]string{topic, channel}][host] = true
+}
+
+func (r registry) unregister(host, topic, channel string) {
+	for key, hosts := range r {
+		if key[0] == topic && (channel == "" || key[1] == channel) {
+			had := hosts[host]
+			delete(hosts, host)
+			name := key[1]
+			if name == "" {
+				name = topic
+			}
+			// Other channels of a topic go with their last producer only.
+			if len(hosts) == 0 && protocol.IsEphemeral(name) && (had || key[1] == channel) {
+				delete(r, key)
+			}
+		}
+	}
+	if _, there := r[[2]string{topic, ""}]; !there {
+		r.delete(topic)
+	}
+}
+
+func (r registry) leave(host string) {
+	for _, topic := range r.topics() {
+		if r[[2]string{topic, ""}][host] {
+			r.unregister(host, topic, "")
+		}
+	}
+}
+
+func (r registry) delete(topic string) {
+	for key := range r {
+		if key[0] == topic {
+			delete(r, key)
+		}
+	}
+}
+
+func (r registry) topics() []string {
+	names := []string{}
+	for key := range r {
+		if key[1] == "" {
+			names = append(names, key[0])
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (r registry) channels(topic string) []string {
+	names := []string{}
+	for key := range r {
+		if key[0] == topic && key[1] != "" {
+			names = append(names, key[1])
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (r registry) hosts(topic string) []string {
+	return slices.Sorted(maps.Keys(r[[2]string{topic, ""}]))
+}
+
+func TestDBDoesWhatASetOfProducersPerNameWouldDo(t *testing.T) {
+	const seed = 3
+	random := rand.New(rand.NewPCG(seed, seed))
+	d := NewDB(DBOptions{InactiveTimeout: time.Hour, TombstoneLifetime: time.Hour})
+	model := registry{}
+	present := map[string]*presence{}
+	topics := []string{"a", "b", "c", "x#ephemeral", "y#ephemeral"}
+	channels := []string{"", "", "k", "l", "e#ephemeral", "f#ephemeral"}
+	pick := func(from []string) string { return from[random.IntN(len(from))] }
+	for step := range 5000 {
+		host := fmt.Sprintf("h%02d", random.IntN(20))
+		topic, channel := pick(topics), pick(channels)
+		p := present[host]
+		if p == nil {
+			p = d.join("", Identity{BroadcastAddress: host})
+			present[host] = p
+		}
+		switch what := random.IntN(100); {
+		case what < 50:
+			p.register(topic, channel)
+			model.register(host, topic, channel)
+		case what < 85:
+			p.unregister(topic, channel)
+			model.unregister(host, topic, channel)
+		case what < 90:
+			p.leave()
+			delete(present, host)
+			model.leave(host)
+		case what < 93:
+			d.deleteTopic(topic)
+			model.delete(topic)
+		case what < 96 && channel != "":
+			if got, want := d.deleteChannel(topic, channel), model[[2]string{topic, channel}] != nil; got != want {
+				t.Fatalf("step %d: channel deleted: %v", step, got)
+			}
+			delete(model, [2]string{topic, channel})
+		case channel != "":
+			d.createChannel(topic, channel)
+			model.create(topic, channel)
+		default:
+			d.createTopic(topic)
+			model.create(topic, "")
+		}
+		compare(t, step, d, model, topics)
+		if t.Failed() {
+			return
+		}
+	}
+	for _, p := range present {
+		p.leave()
+	}
+	if err := d.check(); err != nil {
+		t.Error(err)
+	}
+}
+
+func compare(t *testing.T, step int, d *DB, model registry, topics []string) {
+	if err := d.check(); err != nil {
+		t.Fatalf("step %d: %v", step, err)
+	}
+	if got := d.topicNames(); !reflect.DeepEqual(got, model.topics()) {
+		t.Fatalf("step %d: topics %v, want %v", step, got, model.topics())
+	}
+	byHost := map[string][]string{}
+	for _, topic := range topics {
+		answer, ok := d.lookup(topic)
+		if ok != (model[[2]string{topic, ""}] != nil) {
+			t.Fatalf("step %d: topic %s is there: %v", step, topic, ok)
+		}
+		if !ok {
+			continue
+		}
+		var hosts []string
+		for _, p := range answer.Producers {
+			hosts = append(hosts, p.BroadcastAddress)
+			byHost[p.BroadcastAddress] = append(byHost[p.BroadcastAddress], topic)
+		}
+		if want := model.hosts(topic); !slices.Equal(hosts, want) || !slices.Equal(answer.Channels, model.channels(topic)) {
+			t.Fatalf("step %d: %s has %v %v, want %v %v", step, topic, hosts, answer.Channels, want, model.channels(topic))
+		}
+	}
+	for _, n := range d.nodes() {
+		if !slices.Equal(n.Topics, byHost[n.BroadcastAddress]) || len(n.Tombstones) != len(n.Topics) {
+			t.Fatalf("step %d: %s has topics %v, want %v", step, n.BroadcastAddress, n.Topics, byHost[n.BroadcastAddress])
+		}
+	}
+}
+
+// TestDBHoldsTogetherUnderConcurrentChanges is for the race detector, and for
+// the indexes afterwards.
+func TestDBHoldsTogetherUnderConcurrentChanges(t *testing.T) {
+	d := NewDB(DBOptions{InactiveTimeout: time.Hour, TombstoneLifetime: time.Hour})
+	topics := []string{"a", "b", "x#ephemeral"}
+	channels := []string{"", "k", "e#ephemeral"}
+	var wg sync.WaitGroup
+	run := func(seed uint64, step func(random *rand.Rand, topic, channel string)) {
+		wg.Go(func() {
+			random := rand.New(rand.NewPCG(seed, seed))
+			for range 3000 {
+				step(random, topics[random.IntN(3)], channels[random.IntN(3)])
+			}
+		})
+	}
+	for i := range uint64(4) {
+		host := Identity{BroadcastAddress: fmt.Sprint("h", i)}
+		var p *presence
+		run(i, func(random *rand.Rand, topic, channel string) {
+			if p == nil {
+				p = d.join("", host)
+			}
+			switch random.IntN(10) {
+			case 0:
+				p.leave()
+				p = nil
+			case 1, 2, 3:
+				p.unregister(topic, channel)
+			default:
+				p.register(topic, channel)
+				p.heardOf()
+			}
+		})
+	}
+	run(10, func(random *rand.Rand, topic, channel string) {
+		switch random.IntN(4) {
+		case 0:
+			d.deleteTopic(topic)
+		case 1:
+			d.deleteChannel(topic, channel)
+		case 2:
+			d.tombstone(topic, "h1:0")
+		default:
+			d.createTopic(topic)
+		}
+	})
+	run(11, func(_ *rand.Rand, topic, _ string) {
+		d.lookup(topic)
+		d.nodes()
+		d.topicNames()
+		d.channelNames(topic)
+		d.debugLines(func(map[string][]debugEntry) error { return nil })
+	})
+	wg.Wait()
+	if err := d.check(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestChurnOfEphemeralNamesLeavesNoMemory: neither when they are unregistered
+// nor when the node is gone.
+func TestChurnOfEphemeralNamesLeavesNoMemory(t *testing.T) {
+	d := NewDB(DBOptions{InactiveTimeout: time.Hour, TombstoneLifetime: time.Hour})
+	stays := d.join("", Identity{BroadcastAddress: "a"})
+	stays.register("t", "c")
+	churn := func(from, to int) {
+		goes := d.join("", Identity{BroadcastAddress: "b"})
+		for i := from; i < to; i++ {
+			name := fmt.Sprintf("%s-%d#ephemeral", strings.Repeat("n", 40), i)
+			stays.register("t", name)
+			stays.register(name, name)
+			goes.register("t", name)
+			goes.register(name, "c")
+			stays.unregister("t", name)
+			stays.unregister(name, "")
+			if i%2 == 0 {
+				goes.unregister("t", name)
+			}
+		}
+		goes.leave()
+	}
+	churn(0, 1000)
+	before := liveBytes()
+	churn(1000, 6000)
+	if grown := liveBytes() - before; grown > 64<<10 {
+		t.Errorf("%d bytes more", grown)
+	}
+	if got := d.topicNames(); !slices.Equal(got, []string{"t"}) {
+		t.Errorf("%d topics", len(got))
+	}
+	if got := d.channelNames("t"); !slices.Equal(got, []string{"c"}) {
+		t.Errorf("%d channels", len(got))
+	}
+	if err := d.check(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTopicThatHadManyProducersGivesTheirMemoryBack(t *testing.T) {
+	d := NewDB(DBOptions{InactiveTimeout: time.Hour, TombstoneLifetime: time.Hour})
+	var all []*presence
+	for range 1000 {
+		p := d.join("", Identity{BroadcastAddress: "a"})
+		p.register("t", "c")
+		all = append(all, p)
+	}
+	for _, p := range all[:990] {
+		p.leave()
+	}
+	e := d.shardOf("t").topics.all["t"]
+	if len(e.registrations) != 10 || cap(e.registrations) > 64 {
+		t.Errorf("%d registrations in the room of %d", len(e.registrations), cap(e.registrations))
+	}
+	if err := d.check(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,149 @@
+package lookup
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"qmq/protocol"
+)
+
+const (
+	// patience is how long a directory may take to be connected to, to take a
+	// write, and for each reply.
+	patience = time.Second
+	// maxReply is the longest reply that is read, in bytes.
+	maxReply = 64 << 10
+	// maxBatch is how many commands are sent before their replies are read.
+	// These replies fit the buffers of any socket, so that neither side waits
+	// for the other.
+	maxBatch = 128
+)
+
+// link is a connection to a directory, with one user at a time.
+type link struct {
+	conn net.Conn
+	in   *bufio.Reader
+}
+
+func newLink(conn net.Conn) *link {
+	return &link{conn: conn, in: bufio.NewReaderSize(conn, 1<<10)}
+}
+
+// identify opens the conversation and returns where the directory serves HTTP;
+// empty if it does not say.
+func (l *link) identify(id Identity) (web string, err error) {
+	body, err := json.Marshal(id)
+	if err != nil {
+		return "", err
+	}
+	out := []byte(protocol.LookupMagic)
+	out = protocol.AppendLookupCommand(out, &protocol.LookupCommand{Kind: protocol.LookupIdentify, Body: body})
+	if err := l.write(out); err != nil {
+		return "", err
+	}
+	reply, err := l.reply()
+	if err != nil {
+		return "", err
+	}
+	var is IdentifyAnswer
+	if err := json.Unmarshal(reply, &is); err != nil {
+		return "", fmt.Errorf("IDENTIFY: answered %q", shorten(reply))
+	}
+	if is.BroadcastAddress == "" || is.HTTPPort <= 0 {
+		return "", nil
+	}
+	return net.JoinHostPort(is.BroadcastAddress, strconv.Itoa(is.HTTPPort)), nil
+}
+
+// announce sends changes, at most maxBatch of them, and reads the replies.
+func (l *link) announce(changes []change) error {
+	var out []byte
+	for _, c := range changes {
+		out = c.append(out)
+	}
+	if err := l.write(out); err != nil {
+		return err
+	}
+	for _, c := range changes {
+		if err := l.expectOK(); err != nil {
+			return fmt.Errorf("%s: %w", strings.TrimSpace(string(c.append(nil))), err)
+		}
+	}
+	return nil
+}
+
+// append adds the command that tells the change.
+func (c change) append(dst []byte) []byte {
+	cmd := protocol.LookupCommand{Kind: protocol.LookupRegister, Topic: []byte(c.topic), Channel: []byte(c.channel)}
+	if c.gone {
+		cmd.Kind = protocol.LookupUnregister
+	}
+	return protocol.AppendLookupCommand(dst, &cmd)
+}
+
+// ping tells the directory that this node lives.
+func (l *link) ping() error {
+	err := l.write(protocol.AppendLookupCommand(nil, &protocol.LookupCommand{Kind: protocol.LookupPing}))
+	if err == nil {
+		err = l.expectOK()
+	}
+	if err != nil {
+		return fmt.Errorf("PING: %w", err)
+	}
+	return nil
+}
+
+func (l *link) expectOK() error {
+	reply, err := l.reply()
+	if err == nil && string(reply) != protocol.LookupOK {
+		err = fmt.Errorf("answered %q", shorten(reply))
+	}
+	return err
+}
+
+func (l *link) write(b []byte) error {
+	if err := l.conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	_, err := l.conn.Write(b)
+	return err
+}
+
+func (l *link) reply() ([]byte, error) {
+	if err := l.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return nil, err
+	}
+	reply, err := protocol.ReadLookupReply(l.in, maxReply)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = fmt.Errorf("no reply within %s", patience)
+	}
+	return reply, err
+}
+
+var errUnasked = errors.New("it talks without being asked")
+
+// listen waits until the read deadline, which others set, has passed; then it
+// returns nil. The error is that the connection is lost.
+func (l *link) listen() error {
+	_, err := l.in.Peek(1)
+	switch {
+	case err == nil:
+		return errUnasked
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil
+	case errors.Is(err, io.EOF):
+		return errors.New("closed by the directory")
+	}
+	return err
+}
+
+// shorten cuts what is shown of a reply.
+func shorten(reply []byte) []byte { return reply[:min(len(reply), 200)] }

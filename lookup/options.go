@@ -1,0 +1,19 @@
+package lookup
+
+import (
+	"log/slog"
+
+	"qmq/internal/httpapi"
+)
+
+// Options are what a directory's servers need to know.
+type Options struct {
+	// What nodes are told when they identify themselves: where they reach this
+	// directory's HTTP.
+	BroadcastAddress  string
+	Hostname          string
+	TCPPort, HTTPPort int
+
+	Config httpapi.Config // the daemon's options for /config; nil: there is no such route
+	Logger *slog.Logger
+}

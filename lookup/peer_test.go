@@ -1,0 +1,247 @@
+package lookup
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"qmq/protocol"
+)
+
+// caller is the other end of a node's connection, as a directory that a test
+// plays sees it.
+type caller struct {
+	net.Conn
+	t      *testing.T
+	parser protocol.LookupParser
+	in     []byte
+}
+
+// meet reads the magic and IDENTIFY and answers {}.
+func (c *caller) meet() {
+	magic := make([]byte, len(protocol.LookupMagic))
+	if _, err := io.ReadFull(c, magic); err != nil || string(magic) != protocol.LookupMagic {
+		return // closed meanwhile
+	}
+	c.parser.MaxBodySize = 1000
+	if _, ok := c.next(); ok {
+		c.parser.Identified = true
+		c.reply("{}")
+	}
+}
+
+// next reads the next command, as a line; ok is false at the end of the
+// connection.
+func (c *caller) next() (line string, ok bool) {
+	for {
+		var cmd protocol.LookupCommand
+		n, _, refusal := c.parser.Parse(c.in, &cmd)
+		if refusal != nil {
+			c.t.Errorf("got %q: %v", c.in, refusal)
+			return "", false
+		}
+		if n > 0 {
+			line, _, _ := strings.Cut(string(c.in[:n]), "\n")
+			c.in = c.in[n:]
+			return line, true
+		}
+		room := make([]byte, 1000)
+		n, err := c.Read(room)
+		c.in = append(c.in, room[:n]...)
+		if err != nil {
+			return "", false
+		}
+	}
+}
+
+func (c *caller) reply(text string) {
+	_, _ = c.Write(protocol.AppendLookupReply(nil, text)) // the peer may be gone
+}
+
+// obey answers all commands with OK and passes them on until the end.
+func (c *caller) obey(seen chan<- string) {
+	for {
+		line, ok := c.next()
+		if !ok {
+			return
+		}
+		c.reply(protocol.LookupOK)
+		seen <- line
+	}
+}
+
+// listening is a directory that a test plays, on a socket.
+func listening(t *testing.T, play func(*caller)) (address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var playing sync.WaitGroup
+	playing.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			playing.Go(func() {
+				defer conn.Close()
+				play(&caller{t: t, Conn: conn})
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		playing.Wait()
+	})
+	return l.Addr().String()
+}
+
+func awaitLine(t *testing.T, seen <-chan string, want string) {
+	t.Helper()
+	select {
+	case got := <-seen:
+		if got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	case <-time.After(longest):
+		t.Fatalf("no %s", want)
+	}
+}
+
+// TestBadDirectoriesDelayNoOther has a slow directory, a dead one, one that
+// stops reading and one that answers garbage beside a good one.
+func TestBadDirectoriesDelayNoOther(t *testing.T) {
+	dead, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.Close()
+	seen, slowly, hold := make(chan string, 10000), make(chan string, 10000), make(chan struct{})
+	good := listening(t, func(c *caller) { c.meet(); c.obey(seen) })
+	slow := listening(t, func(c *caller) {
+		c.meet()
+		line, _ := c.next()
+		<-hold
+		c.reply(protocol.LookupOK)
+		slowly <- line
+		c.obey(slowly)
+	})
+	mute := listening(t, func(c *caller) {
+		c.meet()
+		io.ReadFull(c, make([]byte, 1))
+		<-hold
+	})
+	garbage := listening(t, func(c *caller) { c.meet(); io.WriteString(c, strings.Repeat("garbage", 1000)); <-hold })
+
+	a := NewAnnouncer(AnnouncerOptions{Logger: slog.New(slog.DiscardHandler)})
+	a.Start(me, []string{slow, dead.Addr().String(), mute, garbage, good})
+	began := time.Now()
+	a.Register("t", 1, "")
+	awaitLine(t, seen, "REGISTER t")
+	for i := uint64(1); i < 100; i++ {
+		a.Unregister("t", i, "")
+		a.Register("t", i+1, "")
+		awaitLine(t, seen, "UNREGISTER t")
+		awaitLine(t, seen, "REGISTER t")
+	}
+	a.Register("t", 100, "c")
+	awaitLine(t, seen, "REGISTER t c")
+	if took := time.Since(began); took > 10*patience { // waiting for one of them costs patience each time
+		t.Errorf("200 changes took %s", took)
+	}
+	close(hold)
+	// The slow one is told the same in the same order, unless it was too slow
+	// and is told on a new connection what there is now.
+	last := ""
+	for last != "REGISTER t c" {
+		select {
+		case line := <-slowly:
+			if line == last {
+				t.Fatalf("told %s twice", line)
+			}
+			last = line
+		case <-time.After(longest):
+			t.Fatal("the slow directory is not told")
+		}
+	}
+	a.Close()
+}
+
+func TestRestartedDirectoryIsToldEverythingOnOneConnection(t *testing.T) {
+	conns := make(chan *caller, 10)
+	served := make(chan struct{})
+	address := listening(t, func(c *caller) { c.meet(); conns <- c; <-served })
+	a := NewAnnouncer(AnnouncerOptions{Logger: slog.New(slog.DiscardHandler)})
+	defer a.Close()
+	for i := range 300 {
+		a.Register(fmt.Sprint("t", i), 1, "")
+		a.Register(fmt.Sprint("t", i), 1, "c")
+	}
+	a.Start(me, []string{address})
+	for range 3 {
+		c := <-conns
+		var got []string
+		for range 300 {
+			line, ok := c.next()
+			if !ok {
+				t.Fatal("disconnected")
+			}
+			got = append(got, line)
+			c.reply(protocol.LookupOK)
+		}
+		slices.Sort(got)
+		if n := len(slices.Compact(got)); n != 300 || got[0] != "REGISTER t0 c" {
+			t.Errorf("told %d things, the first %s", n, got[0])
+		}
+		c.Close()
+	}
+	close(served)
+}
+
+func TestTenThousandTopicsAreKnownSoonAndTakeLittle(t *testing.T) {
+	const topics = 10000
+	d := openDirectory(t)
+	before := liveBytes()
+	a := NewAnnouncer(AnnouncerOptions{Logger: slog.New(slog.DiscardHandler)})
+	names := make([]string, topics)
+	for i := range topics {
+		names[i] = fmt.Sprintf("topic%d", i)
+		a.Register(names[i], uint64(i), "")
+		a.Register(names[i], uint64(i), "channel")
+	}
+	per := (liveBytes() - before) / topics
+	if per > 300 {
+		t.Errorf("%d bytes a topic", per)
+	}
+	seen := make(chan string, 2*topics)
+	fake := listening(t, func(c *caller) { c.meet(); c.obey(seen) })
+	began := time.Now()
+	a.Start(me, []string{d.address, fake})
+	defer a.Close()
+	for range topics {
+		awaitAny(t, seen)
+	}
+	for i := range topics {
+		a.Register(names[i], uint64(topics+i), "") // ends the one before and its channel
+	}
+	for range 3 * topics {
+		awaitAny(t, seen)
+	}
+	t.Logf("10,000 topics with a channel, %d bytes each, deleted and made again, in %s", per, time.Since(began))
+}
+
+func awaitAny(t *testing.T, seen <-chan string) {
+	t.Helper()
+	select {
+	case <-seen:
+	case <-time.After(longest):
+		t.Fatal("told nothing")
+	}
+}

@@ -1,0 +1,152 @@
+package lookup
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// presence is a producer in a DB, from the moment it has identified itself to
+// the end of its connection. heardOf may be called concurrently; the other
+// methods belong to the producer's session, and leave is the last one.
+type presence struct {
+	Producer // does not change
+	db       *DB
+	node     string       // broadcast_address:http_port
+	heard    atomic.Int64 // the moment of its IDENTIFY or last PING
+
+	mu     sync.Mutex // guards topics
+	topics index[*topicEntry, *registration]
+}
+
+// registration says that a producer has a topic and some of its channels.
+type registration struct {
+	producer     *presence
+	index        int             // in the topic's list
+	channels     []*channelEntry // in no order, each once
+	tombstonedAt atomic.Int64    // the moment of the last tombstone; 0: there was none
+}
+
+// heardOf keeps the producer listed.
+func (p *presence) heardOf() { p.heard.Store(p.db.moment()) }
+
+// register adds the producer to a topic and, unless it is empty, to a channel
+// of it. What is registered already stays as it is, with its tombstone.
+func (p *presence) register(topic, channel string) {
+	s := p.db.shardOf(topic)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.topic(topic)
+	r := p.registrationOf(e)
+	if r == nil {
+		r = &registration{producer: p}
+		e.add(r)
+		p.mu.Lock()
+		p.topics.put(e, r)
+		p.mu.Unlock()
+	}
+	if channel == "" {
+		return
+	}
+	if c := e.channel(channel); !slices.Contains(r.channels, c) {
+		r.channels = append(r.channels, c)
+		c.producers++
+	}
+}
+
+// unregister takes the producer from a channel, or from a topic and all its
+// channels if channel is empty. An ephemeral one that no producer has any more
+// is removed.
+func (p *presence) unregister(topic, channel string) {
+	s := p.db.shardOf(topic)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.topics.all[topic]
+	if e == nil {
+		return
+	}
+	if channel == "" {
+		p.unregisterTopic(e)
+		return
+	}
+	c := e.channels.all[channel]
+	if c == nil {
+		return
+	}
+	if r := p.registrationOf(e); r != nil {
+		r.removeChannel(c)
+	}
+	e.dropIdleChannel(c)
+}
+
+// leave takes the producer from everything it has registered and from the list
+// of nodes.
+func (p *presence) leave() {
+	p.db.mu.Lock()
+	p.db.producers.remove(p)
+	p.db.mu.Unlock()
+	p.mu.Lock()
+	entries := make([]*topicEntry, 0, len(p.topics.all))
+	for e := range p.topics.all {
+		entries = append(entries, e)
+	}
+	p.mu.Unlock()
+	for _, e := range entries {
+		e.shard.mu.Lock()
+		p.unregisterTopic(e)
+		e.shard.mu.Unlock()
+	}
+}
+
+// unregisterTopic takes the producer from a topic, if it is there, and its
+// channels; e.shard.mu is locked for writing.
+func (p *presence) unregisterTopic(e *topicEntry) {
+	r := p.registrationOf(e)
+	if r != nil {
+		p.forget(e)
+		e.remove(r)
+		for _, c := range r.channels {
+			c.producers--
+			e.dropIdleChannel(c)
+		}
+	}
+	e.dropIdle()
+}
+
+func (p *presence) registrationOf(e *topicEntry) *registration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.topics.all[e]
+}
+
+// forget takes a topic out of the producer's own list.
+func (p *presence) forget(e *topicEntry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.topics.remove(e)
+}
+
+// removeChannel takes a channel out of the registration's list; the topic's
+// shard is locked for writing.
+func (r *registration) removeChannel(c *channelEntry) {
+	i := slices.Index(r.channels, c)
+	if i < 0 {
+		return
+	}
+	last := len(r.channels) - 1
+	r.channels[i] = r.channels[last]
+	r.channels[last] = nil
+	r.channels = trim(r.channels[:last])
+	c.producers--
+}
+
+// isTombstoned tells whether a tombstone hides the producer now.
+func (r *registration) isTombstoned(d *DB, now int64) bool {
+	at := r.tombstonedAt.Load()
+	return at != 0 && now-at < int64(d.o.TombstoneLifetime)
+}
+
+// isHeardOf tells whether the producer gave a sign of life lately.
+func (p *presence) isHeardOf(now int64) bool {
+	return now-p.heard.Load() <= int64(p.db.o.InactiveTimeout)
+}
