@@ -3,10 +3,12 @@
 // can store messages. It touches no message.
 //
 // It has goroutines in the background only while there is work for them: one
-// probes the logs that refuse to be written, others remove what was deleted.
+// probes the logs that refuse to be written, others remove what was deleted or
+// ask for the channels of new topics.
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -48,7 +50,11 @@ type Options struct {
 
 	MaxMsgTimeout       time.Duration
 	MaxReqTimeout       time.Duration
-	MaxChannelConsumers int // 0: no limit
+	MaxChannelConsumers int           // 0: no limit
+	LatencyWindow       time.Duration // times from publish to FIN are kept for; 0: not at all
+
+	// Directory is told of topics and channels; nil: nobody is.
+	Directory Directory
 
 	Logger *slog.Logger
 }
@@ -61,6 +67,7 @@ type Broker struct {
 	deadlines *deadline.Queue
 	lock      io.Closer
 	journal   *journal.Journal
+	common    *topic.Common // set by Open
 	disk      *diskqueue.Shared
 	memory    *diskqueue.Shared // of ephemeral topics
 	damaged   atomic.Uint64     // messages
@@ -81,16 +88,21 @@ type Broker struct {
 	// the prober. It grows under mu and only while closed is false, or while
 	// a slot is going that Close waits for.
 	background sync.WaitGroup
-	stop       chan struct{}
+	ctx        context.Context // done when Close begins
+	stop       context.CancelFunc
 	snapshot   snapshotWriter
+	// unlearnt are topics whose channels nobody could tell yet, learning says
+	// that they are asked for.
+	unlearnt []*topic.Topic
+	learning bool
 }
 
 // slot is a topic by name, while it is made, lives and is deleted.
 type slot struct {
 	topic   *topic.Topic
 	err     error
-	settled chan struct{} // closed when topic or err is set
-	gone    chan struct{} // closed when the name is free again
+	settled sync.WaitGroup // until topic or err is set
+	gone    chan struct{}  // closed when the name is free again
 }
 
 // Open takes the data directory for this process, brings back what is in it,
@@ -103,10 +115,12 @@ func Open(o Options) (*Broker, error) {
 	}
 	b := &Broker{
 		o: o, start: time.Now(), clock: clock.New(), lock: lock,
-		topics: make(map[string]*slot), refusing: make(map[*topic.Topic]error), unread: make(map[reading]error), stop: make(chan struct{}),
+		topics: make(map[string]*slot), refusing: make(map[*topic.Topic]error), unread: make(map[reading]error),
 	}
+	b.ctx, b.stop = context.WithCancel(context.Background())
 	b.deadlines = deadline.New(b.clock)
 	if err := b.open(); err != nil {
+		b.stop()
 		b.deadlines.Close()
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -135,6 +149,7 @@ func (b *Broker) open() (err error) {
 	if err != nil {
 		return err
 	}
+	b.common = b.commonOptions()
 	if err := b.restore(state); err != nil {
 		for _, t := range b.Topics() {
 			t.Discard()
@@ -178,7 +193,9 @@ func (b *Broker) Topic(name string) (*topic.Topic, error) {
 		}
 		s, ok := b.topics[name]
 		if !ok {
-			s = &slot{settled: make(chan struct{})}
+			name = strings.Clone(name) // it may be a part of a whole request
+			s = &slot{}
+			s.settled.Add(1)
 			b.topics[name] = s
 		}
 		gone := s.gone
@@ -189,30 +206,37 @@ func (b *Broker) Topic(name string) (*topic.Topic, error) {
 		case gone != nil:
 			<-gone
 		default:
-			<-s.settled
+			s.settled.Wait()
 			return s.topic, s.err
 		}
 	}
 }
 
 func (b *Broker) create(name string, s *slot) (*topic.Topic, error) {
-	t, err := b.newTopic(name)
+	held := b.o.Directory != nil && !b.o.Directory.Alone()
+	t, err := b.newTopic(name, held)
 	b.mu.Lock()
 	s.topic, s.err = t, err
 	if err != nil {
 		delete(b.topics, name)
+	} else {
+		b.came(t, "") // before anybody can make a channel
+		if held {
+			b.startLearning(t)
+		}
 	}
 	b.mu.Unlock()
-	close(s.settled)
+	s.settled.Done()
 	if err == nil {
 		b.snapshot.changed()
 	}
 	return t, err
 }
 
-func (b *Broker) newTopic(name string) (*topic.Topic, error) {
+func (b *Broker) newTopic(name string, held bool) (*topic.Topic, error) {
 	ephemeral := strings.HasSuffix(name, ephemeralSuffix)
 	o := b.topicOptions(name, b.newIncarnation(), ephemeral)
+	o.Held = held
 	var err error
 	if o.Log, err = b.openLog(o, 0); err != nil {
 		return nil, err
@@ -238,7 +262,7 @@ func (b *Broker) Existing(name string) (*topic.Topic, bool) {
 	if !ok {
 		return nil, false
 	}
-	<-s.settled
+	s.settled.Wait()
 	return s.topic, s.err == nil
 }
 
@@ -254,86 +278,6 @@ func (b *Broker) Topics() []*topic.Topic {
 	b.mu.Unlock()
 	slices.SortFunc(list, func(x, y *topic.Topic) int { return strings.Compare(x.Name(), y.Name()) })
 	return list
-}
-
-// DeleteTopic ends a topic with its channels and messages. One created later
-// by that name shares nothing with it.
-func (b *Broker) DeleteTopic(name string) error {
-	t, ok := b.Existing(name)
-	if !ok {
-		return ErrNoTopic
-	}
-	return b.deleteTopic(t, func() error {
-		if t.Ephemeral() {
-			return nil
-		}
-		return b.journal.Commit(journal.Entry{Op: journal.DeleteTopic, Topic: t.Incarnation()})
-	})
-}
-
-// deleteTopic takes the topic's name out of use, asks decide, and with its
-// consent removes the topic.
-func (b *Broker) deleteTopic(t *topic.Topic, decide func() error) error {
-	s, err := b.beginDelete(t)
-	if err != nil {
-		return err
-	}
-	if err := decide(); err != nil {
-		b.mu.Lock()
-		close(s.gone)
-		s.gone = nil
-		b.mu.Unlock()
-		return err
-	}
-	t.Discard()
-	for _, c := range t.Channels() {
-		b.journal.Detach(c)
-	}
-	b.removeLog(t)
-	b.mu.Lock()
-	delete(b.topics, t.Name())
-	delete(b.refusing, t)
-	close(s.gone)
-	b.mu.Unlock()
-	b.snapshot.changed()
-	return nil
-}
-
-func (b *Broker) beginDelete(t *topic.Topic) (*slot, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		return nil, ErrExiting
-	}
-	s, ok := b.topics[t.Name()]
-	if !ok || s.topic != t || s.gone != nil {
-		return nil, ErrNoTopic
-	}
-	s.gone = make(chan struct{})
-	return s, nil
-}
-
-// removeLog renames the topic's directory, so that it is gone at once, and
-// removes it in the background.
-func (b *Broker) removeLog(t *topic.Topic) {
-	fs, dir := b.o.FS, b.logDir(t.Name(), t.Incarnation())
-	if t.Ephemeral() {
-		if err := b.memory.FS().RemoveAll(dir); err != nil {
-			b.o.Logger.Error("log of deleted topic not removed", "topic", t.Name(), "error", err)
-		}
-		return
-	}
-	doomed := filepath.Join(b.topicsDir(), deletedPrefix+filepath.Base(dir))
-	if err := fs.Rename(dir, doomed); err != nil {
-		doomed = dir // or it never had a record
-	} else if err := fs.SyncDir(b.topicsDir()); err != nil {
-		b.o.Logger.Error("directory not synced", "path", b.topicsDir(), "error", err)
-	}
-	b.background.Go(func() {
-		if err := fs.RemoveAll(doomed); err != nil {
-			b.o.Logger.Error("log of deleted topic not removed", "topic", t.Name(), "path", doomed, "error", err)
-		}
-	})
 }
 
 // Close ends all topics, brings everything to disk and gives the directory
@@ -374,7 +318,7 @@ func (b *Broker) beginClose() bool {
 		return false
 	}
 	b.closed = true
-	close(b.stop)
+	b.stop()
 	return true
 }
 
@@ -385,7 +329,7 @@ func (b *Broker) settle() {
 	slots := slices.Collect(maps.Values(b.topics))
 	b.mu.Unlock()
 	for _, s := range slots {
-		<-s.settled
+		s.settled.Wait()
 		b.mu.Lock()
 		gone := s.gone
 		b.mu.Unlock()

@@ -109,7 +109,7 @@ func (b *Broker) probe() {
 	defer ticker.Stop()
 	for {
 		select {
-		case <-b.stop:
+		case <-b.ctx.Done():
 			return
 		case <-ticker.C:
 		}

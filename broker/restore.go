@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"qmq/channel"
 	"qmq/diskqueue"
 	"qmq/journal"
 	"qmq/topic"
@@ -30,9 +31,12 @@ func (b *Broker) restore(state *journal.State) error {
 		if o.Log, err = b.openLog(o, highest(ts)+1); err != nil {
 			return err
 		}
-		s := &slot{topic: topic.Restore(o, ts), settled: make(chan struct{})}
-		close(s.settled)
+		s := &slot{topic: topic.Restore(o, ts)}
 		b.topics[ts.Name] = s
+		b.came(s.topic, "")
+		for _, c := range s.topic.Channels() {
+			b.came(s.topic, c.Name())
+		}
 	}
 	return b.sweep(known, state.Deleted)
 }
@@ -121,27 +125,34 @@ func (b *Broker) openLog(o topic.Options, next uint64) (*diskqueue.Log, error) {
 }
 
 func (b *Broker) topicOptions(name string, incarnation uint64, ephemeral bool) topic.Options {
-	return topic.Options{
-		Name:                name,
-		Incarnation:         incarnation,
-		Ephemeral:           ephemeral,
-		Journal:             b.journal,
-		Clock:               b.clock,
-		Deadlines:           b.deadlines,
-		NewIncarnation:      b.newIncarnation,
-		NodeID:              b.o.NodeID,
-		SyncEvery:           b.o.SyncEvery,
-		SyncTimeout:         b.o.SyncTimeout,
-		MemQueueSize:        b.o.MemQueueSize,
-		MaxMsgTimeout:       b.o.MaxMsgTimeout,
-		MaxReqTimeout:       b.o.MaxReqTimeout,
-		MaxChannelConsumers: b.o.MaxChannelConsumers,
-		Failed:              b.logFailed,
-		ReadFailed:          b.readFailed,
-		Damaged:             func(n uint64) { b.damaged.Add(n) },
-		Abandoned:           b.abandoned,
-		Changed:             b.snapshot.changed,
-		Logger:              b.o.Logger,
+	return topic.Options{Name: name, Incarnation: incarnation, Ephemeral: ephemeral, Common: b.common}
+}
+
+// commonOptions are what all topics have in common.
+func (b *Broker) commonOptions() *topic.Common {
+	return &topic.Common{
+		Common: &channel.Common{
+			NodeID:        b.o.NodeID,
+			Clock:         b.clock,
+			Deadlines:     b.deadlines,
+			MaxMsgTimeout: b.o.MaxMsgTimeout,
+			MaxReqTimeout: b.o.MaxReqTimeout,
+			MaxConsumers:  b.o.MaxChannelConsumers,
+			LatencyWindow: b.o.LatencyWindow,
+		},
+		Journal:        b.journal,
+		NewIncarnation: b.newIncarnation,
+		SyncEvery:      b.o.SyncEvery,
+		SyncTimeout:    b.o.SyncTimeout,
+		MemQueueSize:   b.o.MemQueueSize,
+		Failed:         b.logFailed,
+		ReadFailed:     b.readFailed,
+		Damaged:        func(n uint64) { b.damaged.Add(n) },
+		Abandoned:      b.abandoned,
+		Changed:        b.snapshot.changed,
+		Came:           b.came,
+		Went:           b.went,
+		Logger:         b.o.Logger,
 	}
 }
 

@@ -1,7 +1,10 @@
 package broker
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
+	"io"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -10,12 +13,9 @@ import (
 	"qmq/internal/vfs"
 )
 
-// metadata is metadata.json: the topology in a form that people and tools can
-// read. Nothing is ever read back from it.
-type metadata struct {
-	Topics []metadataTopic `json:"topics"`
-}
-
+// metadataTopic is an element of the list "topics" of metadata.json, the
+// topology in a form that people and tools can read. Nothing is ever read back
+// from it.
 type metadataTopic struct {
 	Name     string            `json:"name"`
 	Paused   bool              `json:"paused"`
@@ -84,37 +84,63 @@ func (w *snapshotWriter) close() {
 
 // write writes the file. The caller holds w.writing.
 func (w *snapshotWriter) write() {
-	m := metadata{Topics: []metadataTopic{}}
-	for _, t := range w.b.Topics() {
-		if t.Ephemeral() {
-			continue
-		}
-		mt := metadataTopic{Name: t.Name(), Paused: t.Paused(), Channels: []metadataChannel{}}
-		for _, c := range t.Channels() {
-			if !strings.HasSuffix(c.Name(), ephemeralSuffix) {
-				mt.Channels = append(mt.Channels, metadataChannel{Name: c.Name(), Paused: c.Paused()})
-			}
-		}
-		m.Topics = append(m.Topics, mt)
-	}
-	text, err := json.MarshalIndent(m, "", "  ")
-	if err == nil {
-		err = replaceFile(w.b.o.FS, filepath.Join(w.b.o.DataPath, "metadata.json"), append(text, '\n'))
-	}
+	err := replaceFile(w.b.o.FS, filepath.Join(w.b.o.DataPath, "metadata.json"), w.b.writeMetadata)
 	if err != nil {
 		w.b.o.Logger.Warn("metadata.json not written", "error", err)
 	}
 }
 
+// writeMetadata writes the topics one by one: the whole of a large node's
+// metadata would take megabytes.
+func (b *Broker) writeMetadata(w io.Writer) error {
+	var text bytes.Buffer
+	encode := json.NewEncoder(&text)
+	encode.SetIndent("    ", "  ")
+	mt := metadataTopic{Channels: []metadataChannel{}}
+	first := true
+	io.WriteString(w, "{\n  \"topics\": [") // an error comes back with a later write
+	for _, t := range b.Topics() {
+		if t.Ephemeral() {
+			continue
+		}
+		mt.Name, mt.Paused, mt.Channels = t.Name(), t.Paused(), mt.Channels[:0]
+		for _, c := range t.Channels() {
+			if !strings.HasSuffix(c.Name(), ephemeralSuffix) {
+				mt.Channels = append(mt.Channels, metadataChannel{Name: c.Name(), Paused: c.Paused()})
+			}
+		}
+		text.Reset()
+		if err := encode.Encode(&mt); err != nil {
+			return err
+		}
+		separator := ",\n    "
+		if first {
+			separator, first = "\n    ", false
+		}
+		io.WriteString(w, separator)
+		w.Write(bytes.TrimSuffix(text.Bytes(), []byte("\n")))
+	}
+	end := "\n  ]\n}\n"
+	if first {
+		end = "]\n}\n"
+	}
+	_, err := io.WriteString(w, end)
+	return err
+}
+
 // replaceFile writes a file under another name and puts it in place.
-func replaceFile(fs vfs.FS, path string, text []byte) error {
+func replaceFile(fs vfs.FS, path string, write func(io.Writer) error) error {
 	tmp := path + ".tmp"
 	fs.Remove(tmp)
 	f, err := fs.Create(tmp)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt(text, 0)
+	w := bufio.NewWriter(io.NewOffsetWriter(f, 0)) // which keeps the first error
+	err = write(w)
+	if err == nil {
+		err = w.Flush()
+	}
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}

@@ -54,6 +54,6 @@ func (k *Consumer) apply(a *Answer, now int64) error {
 	case Touch:
 		return c.core.touch(&k.holder, seq, now)
 	default:
-		return c.core.finish(&k.holder, seq)
+		return k.finish(seq, now)
 	}
 }

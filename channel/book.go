@@ -26,7 +26,10 @@ func (c *core) book(h *holder, now int64, most int, dst []booked) (batch []booke
 	c.wakeUp(now)
 	c.moveDue(now)
 	c.unpark(h)
-	n := c.share(h, most)
+	n := 0
+	if !c.yields(h) {
+		n = c.share(h, most)
+	}
 	if n <= 0 {
 		c.park(h)
 		c.wakeNext()
@@ -45,6 +48,7 @@ func (c *core) book(h *holder, now int64, most int, dst []booked) (batch []booke
 		c.freshTurn = !c.freshTurn
 	}
 	h.delivered += uint64(n)
+	c.delivered[h.near] += uint64(n)
 	c.setCredit(h, h.rdy, h.inFlight+int64(n))
 	c.pending.dirty = c.pending.on
 	c.wakeNext()
@@ -52,13 +56,13 @@ func (c *core) book(h *holder, now int64, most int, dst []booked) (batch []booke
 }
 
 // share is how many messages h may book: what it has credit for, and no more
-// than its part when others have credit too.
+// than its part when others that are as near have credit too.
 func (c *core) share(h *holder, most int) int {
 	credit, available := h.credit(), c.available()
 	if credit <= 0 || available == 0 {
 		return 0
 	}
-	others := uint64(c.withCredit)
+	others := uint64(c.rivals(h))
 	part := (available + others - 1) / others
 	return int(min(uint64(credit), uint64(most), part))
 }
@@ -133,6 +137,7 @@ func (c *core) unbook(h *holder, rest []booked, end uint64) {
 			continue
 		}
 		h.delivered--
+		c.delivered[h.near]--
 		m := c.land(e)
 		m.attempts = b.before
 		if b.fresh && rewind {
@@ -146,6 +151,13 @@ func (c *core) unbook(h *holder, rest []booked, end uint64) {
 	}
 	c.pending.dirty = c.pending.on
 	c.wakeNext()
+}
+
+// undelivered takes n messages that h had booked out of the count: they are
+// lost.
+func (c *core) undelivered(h *holder, n int) {
+	h.delivered -= uint64(n)
+	c.delivered[h.near] -= uint64(n)
 }
 
 // rest stops delivery for a while because a message could not be read; each

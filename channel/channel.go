@@ -20,6 +20,7 @@ import (
 
 	"qmq/internal/clock"
 	"qmq/internal/deadline"
+	"qmq/internal/quantile"
 	"qmq/internal/seqset"
 	"qmq/journal"
 	"qmq/message"
@@ -51,14 +52,12 @@ type Reader interface {
 type Options struct {
 	Name                          string
 	Incarnation, TopicIncarnation uint64
-	NodeID                        uint16
+	*Common
 
 	// EphemeralLimit above 0 makes the channel ephemeral: with that many
 	// messages waiting, newer ones count as acknowledged at once.
 	EphemeralLimit int
 
-	Clock     *clock.Clock
-	Deadlines *deadline.Queue
 	// Journal is told, with the channel's lock held, that the channel has
 	// changes; nil for a channel that is not journalled.
 	Journal interface{ Mark(journal.Source) }
@@ -76,17 +75,28 @@ type Options struct {
 	// the floor or the cursor. Calls may overtake each other. After Advance,
 	// Void and Empty the caller looks for itself. It may be nil.
 	Moved func(floor, cursor uint64)
+}
+
+// Common is what the channels of a node have in common. It must not be changed
+// once a channel has it.
+type Common struct {
+	NodeID    uint16
+	Clock     *clock.Clock
+	Deadlines *deadline.Queue
 
 	MaxMsgTimeout time.Duration // the longest time in flight, touched or not
 	MaxReqTimeout time.Duration // the longest delay of a requeue
 	MaxConsumers  int           // 0 = no limit
+
+	// LatencyWindow is over how long the times from publish to FIN are kept;
+	// 0 = not at all.
+	LatencyWindow time.Duration
 }
 
 // Channel gives out the messages of a topic to its consumers. All methods may
 // be called concurrently, except that calls of Advance must not overlap.
 type Channel struct {
-	o     Options
-	timer *deadline.Timer
+	o Options
 
 	floor, cursor atomic.Uint64 // copies of the core's
 	// failing says that the last read failed, so that a Take that works need
@@ -97,9 +107,12 @@ type Channel struct {
 	// held across no I/O and no callback but Wake and Journal.Mark.
 	mu        sync.Mutex
 	core      *core
-	consumers map[*Consumer]struct{}
-	version   uint64 // of the last Changes
-	marked    bool   // the journal knows of changes that it has not asked for
+	timer     *deadline.Timer        // nil until there is a deadline
+	consumers map[*Consumer]struct{} // nil until there is one
+	version   uint64                 // of the last Changes
+	marked    bool                   // the journal knows of changes that it has not asked for
+	// latency is nil, for ever, when latencies are not kept.
+	latency *quantile.Window
 }
 
 // New makes a channel that gets the messages from start on.
@@ -117,8 +130,10 @@ func Restore(o Options, st *journal.ChannelState, fanOut uint64, voids []seqset.
 }
 
 func build(o Options, core *core, version uint64) *Channel {
-	c := &Channel{o: o, core: core, version: version, consumers: make(map[*Consumer]struct{})}
-	c.timer = o.Deadlines.NewTimer(c.expire)
+	c := &Channel{o: o, core: core, version: version}
+	if o.LatencyWindow > 0 {
+		c.latency = quantile.NewWindow(o.LatencyWindow)
+	}
 	c.mu.Lock()
 	c.settle()
 	c.mu.Unlock()
@@ -131,6 +146,7 @@ func (o *Options) limits() limits {
 		maxTimeout: int64(o.MaxMsgTimeout),
 		maxDelay:   int64(o.MaxReqTimeout),
 		journalled: o.Journal != nil,
+		timed:      o.LatencyWindow > 0,
 	}
 }
 
@@ -154,6 +170,9 @@ func (c *Channel) settle() (moved bool) {
 		c.o.Journal.Mark(c)
 	}
 	if at := c.core.next(); at != math.MaxInt64 && !c.core.closed {
+		if c.timer == nil {
+			c.timer = c.o.Deadlines.NewTimer(c.expire)
+		}
 		c.timer.Arm(at)
 	}
 	return moved
@@ -258,7 +277,6 @@ func (c *Channel) Close() {
 	c.mu.Lock()
 	consumers := c.end()
 	c.mu.Unlock()
-	c.timer.Stop()
 	for _, k := range consumers {
 		if k.closed != nil {
 			k.closed()
@@ -275,9 +293,6 @@ func (c *Channel) CloseIfAbandoned() bool {
 		c.end()
 	}
 	c.mu.Unlock()
-	if abandoned {
-		c.timer.Stop()
-	}
 	return abandoned
 }
 
@@ -288,6 +303,9 @@ func (c *Channel) end() []*Consumer {
 		return nil
 	}
 	c.core.closed = true // nobody is woken any more
+	if c.timer != nil {
+		c.timer.Stop()
+	}
 	return slices.Collect(maps.Keys(c.consumers))
 }
 

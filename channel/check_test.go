@@ -57,9 +57,7 @@ func (c *core) places() (map[uint64]string, error) {
 	for i := range c.ready.len() {
 		put(c.ready.at(i).seq, "ready")
 	}
-	for _, d := range c.deferred.items {
-		put(d.message().seq, "deferred")
-	}
+	c.deferred.each(func(d deferral) { put(d.message().seq, "deferred") })
 	return at, err
 }
 
@@ -163,12 +161,18 @@ func (f *inflight) checkHolder(h *holder) error {
 }
 
 func (c *core) checkDeferred() error {
-	for i, d := range c.deferred.items {
-		if i > 0 && d.before(c.deferred.items[(i-1)/4]) {
-			return fmt.Errorf("deferral of %d is due before its parent", d.message().seq)
+	var err error
+	i := 0
+	c.deferred.each(func(d deferral) {
+		if i > 0 && d.before(*c.deferred.at((i - 1) / 4)) {
+			err = fmt.Errorf("deferral of %d is due before its parent", d.message().seq)
 		}
+		i++
+	})
+	if err == nil && i != c.deferred.n {
+		err = fmt.Errorf("%d deferred, counted %d", i, c.deferred.n)
 	}
-	return nil
+	return err
 }
 
 func (c *core) checkHolders() error {

@@ -6,6 +6,10 @@ import "time"
 type ConsumerOptions struct {
 	ID         uint64        // shown in Stats
 	MsgTimeout time.Duration // how long a message may be in flight
+	// SampleRate, 1 to 99, is how many per cent of the messages the consumer
+	// wants; the others that it would get are dropped for good. 0: all.
+	SampleRate int
+	Near       Nearness
 	// Wake is called when something may be taken, before the first Take and
 	// after each that returned nothing, once until the next. The channel's
 	// lock is held: it must not block or call the channel. Whoever is woken must call Take soon (or Close),
@@ -20,8 +24,8 @@ type ConsumerOptions struct {
 // itself; all other methods may be called at any time.
 type Consumer struct {
 	ch     *Channel
-	id     uint64
 	closed func()
+	sample int // per cent; 0: all
 
 	holder holder // guarded by ch.mu
 
@@ -42,12 +46,15 @@ func (c *Channel) Subscribe(o ConsumerOptions) (*Consumer, error) {
 	if c.o.MaxConsumers > 0 && len(c.consumers) >= c.o.MaxConsumers {
 		return nil, ErrTooManyConsumers
 	}
-	k := &Consumer{ch: c, id: o.ID, closed: o.Closed}
+	k := &Consumer{ch: c, closed: o.Closed, sample: o.SampleRate, holder: holder{id: o.ID, near: o.Near}}
 	wake := o.Wake
 	if wake == nil {
 		wake = func() {}
 	}
 	c.core.join(&k.holder, int64(o.MsgTimeout), wake)
+	if c.consumers == nil {
+		c.consumers = make(map[*Consumer]struct{})
+	}
 	c.consumers[k] = struct{}{}
 	return k, nil
 }

@@ -24,19 +24,20 @@ type core struct {
 	// waiting is the number of fresh messages.
 	waiting uint64
 
-	flight   inflight
+	flight   *inflight // noneInFlight until the first consumer joins
 	ready    readyQueue
 	deferred deferredHeap
-	// freshTurn says whether fresh messages come before those ready again at
-	// the next booking.
-	freshTurn bool
 
 	limit      int   // of waiting messages; 0 = none
 	maxTimeout int64 // ns a message may be in flight, however often touched
 	maxDelay   int64 // ns a message may be deferred by a requeue
 
+	// freshTurn says whether fresh messages come before those ready again at
+	// the next booking.
+	freshTurn bool
 	paused    bool
 	closed    bool
+	timed     bool  // see inflight.timed
 	resting   bool  // nothing is given out: messages cannot be read now
 	restUntil int64 // steady ns
 	restPause int64 // length of this rest, ns; 0 when the last read worked
@@ -44,12 +45,13 @@ type core struct {
 	idle       idleQueue
 	woken      int // how many consumers were woken and have not come yet
 	withCredit int // how many consumers have credit
+	// Of woken and withCredit, those of each nearness.
+	wokenNear, creditNear [nearnesses]int32
 
 	messages, requeued, timedOut uint64 // since the start of the process
+	delivered                    [nearnesses]uint64
 
-	pending       pending
-	scratch       []again
-	scratchExpiry []expired
+	pending pending
 }
 
 const (
@@ -63,13 +65,14 @@ type limits struct {
 	maxTimeout int64 // see core.maxTimeout
 	maxDelay   int64 // see core.maxDelay
 	journalled bool  // changes are recorded for the journal
+	timed      bool  // see inflight.timed
 }
 
 func newCore(l limits, start uint64) *core {
 	return &core{
 		acked: seqset.New(start), cursor: start, fanOut: start,
-		flight: newInflight(),
-		limit:  l.waiting, maxTimeout: l.maxTimeout, maxDelay: l.maxDelay,
+		flight: noneInFlight, timed: l.timed,
+		limit: l.waiting, maxTimeout: l.maxTimeout, maxDelay: l.maxDelay,
 		pending: pending{on: l.journalled},
 	}
 }
@@ -128,7 +131,7 @@ func (c *core) postpone(now int64, m again, due int64) {
 
 // moveDue makes the deferred messages ready that are due.
 func (c *core) moveDue(now int64) {
-	for c.deferred.len() > 0 && c.deferred.items[0].dueMs() <= now/1e6 {
+	for c.deferred.len() > 0 && c.deferred.next().dueMs() <= now/1e6 {
 		c.ready.pushBack(c.deferred.pop().message())
 	}
 }
@@ -171,24 +174,23 @@ func (c *core) void(from, to uint64) {
 
 // landRange takes the messages in [from, to) out of flight.
 func (c *core) landRange(from, to uint64) {
-	c.scratch = c.scratch[:0]
+	var there []uint64
 	if to-from < uint64(c.flight.n) {
 		for seq := from; seq < to; seq++ {
 			if c.flight.find(seq) != 0 {
-				c.scratch = append(c.scratch, again{seq: seq})
+				there = append(there, seq)
 			}
 		}
 	} else {
 		c.flight.each(func(_ uint32, e *entry) {
 			if from <= e.seq && e.seq < to {
-				c.scratch = append(c.scratch, again{seq: e.seq})
+				there = append(there, e.seq)
 			}
 		})
 	}
-	for _, m := range c.scratch {
-		c.land(c.flight.find(m.seq))
+	for _, seq := range there {
+		c.land(c.flight.find(seq))
 	}
-	c.dropScratch()
 }
 
 // land takes the entry i out of flight, which gives its holder credit back.
@@ -197,14 +199,6 @@ func (c *core) land(i uint32) again {
 	m := c.flight.remove(i)
 	c.setCredit(h, h.rdy, h.inFlight-1)
 	return m
-}
-
-// dropScratch forgets scratch's contents, and its room when that is large.
-func (c *core) dropScratch() {
-	c.scratch = c.scratch[:0]
-	if cap(c.scratch) > 4096 {
-		c.scratch = nil
-	}
 }
 
 // empty acknowledges everything below fanOut.
@@ -241,7 +235,7 @@ func (c *core) next() int64 {
 		at = c.flight.due
 	}
 	if c.deferred.len() > 0 {
-		at = min(at, c.deferred.items[0].dueMs()*1e6)
+		at = min(at, c.deferred.next().dueMs()*1e6)
 	}
 	if c.resting {
 		at = min(at, c.restUntil)

@@ -38,81 +38,126 @@ func (d deferral) before(o deferral) bool {
 	return d.seq < o.seq
 }
 
+// deferredPage is how many deferrals are allocated at a time: 64 KiB. One
+// large slice would be copied as it grows, which takes twice its memory.
+const deferredPage = 4096
+
 // deferredHeap is a 4-ary heap of deferred messages, the next due one first.
 type deferredHeap struct {
-	items []deferral
+	// pages hold the deferrals in the order of the heap. All are of full size
+	// but for the first, which grows and shrinks. The last may be a spare.
+	pages [][]deferral
+	n     int
 }
 
-func (h *deferredHeap) len() int { return len(h.items) }
+func (h *deferredHeap) len() int { return h.n }
+
+// at is the i-th deferral in the order of the heap.
+func (h *deferredHeap) at(i int) *deferral { return &h.pages[i/deferredPage][i%deferredPage] }
+
+// next is the deferral that is due first. There must be one.
+func (h *deferredHeap) next() deferral { return h.pages[0][0] }
+
+// each calls do with every deferral.
+func (h *deferredHeap) each(do func(deferral)) {
+	for _, page := range h.pages {
+		for _, d := range page {
+			do(d)
+		}
+	}
+}
 
 func (h *deferredHeap) push(d deferral) {
-	h.items = append(h.items, d)
-	h.up(len(h.items)-1, d)
+	p := h.n / deferredPage
+	if p == len(h.pages) {
+		var page []deferral
+		if p > 0 {
+			page = make([]deferral, 0, deferredPage)
+		}
+		h.pages = append(h.pages, page)
+	}
+	h.pages[p] = append(h.pages[p], d)
+	h.n++
+	h.up(h.n-1, d)
 }
 
 // up moves d from the free place i to where it belongs.
 func (h *deferredHeap) up(i int, d deferral) {
 	for i > 0 {
 		parent := (i - 1) / 4
-		if !d.before(h.items[parent]) {
+		if !d.before(*h.at(parent)) {
 			break
 		}
-		h.items[i] = h.items[parent]
+		*h.at(i) = *h.at(parent)
 		i = parent
 	}
-	h.items[i] = d
+	*h.at(i) = d
 }
 
 func (h *deferredHeap) pop() deferral {
-	top := h.items[0]
-	last := len(h.items) - 1
-	d := h.items[last]
-	h.items = h.items[:last]
-	if last > 0 {
+	top := h.next()
+	d := *h.at(h.n - 1)
+	h.truncate(h.n - 1)
+	if h.n > 0 {
 		h.down(0, d)
-	}
-	if cap(h.items) > 1024 && last < cap(h.items)/4 {
-		h.items = append(make([]deferral, 0, cap(h.items)/2), h.items...)
 	}
 	return top
 }
 
 // down moves d from the free place i to where it belongs.
 func (h *deferredHeap) down(i int, d deferral) {
-	n := len(h.items)
 	for {
 		first := 4*i + 1
-		if first >= n {
+		if first >= h.n {
 			break
 		}
 		least := first
-		for k := first + 1; k < min(first+4, n); k++ {
-			if h.items[k].before(h.items[least]) {
+		for k := first + 1; k < min(first+4, h.n); k++ {
+			if h.at(k).before(*h.at(least)) {
 				least = k
 			}
 		}
-		if !h.items[least].before(d) {
+		if !h.at(least).before(d) {
 			break
 		}
-		h.items[i] = h.items[least]
+		*h.at(i) = *h.at(least)
 		i = least
 	}
-	h.items[i] = d
+	*h.at(i) = d
+}
+
+// truncate forgets all but the first n deferrals in the order of the heap, and
+// the memory of the others, but for one page.
+func (h *deferredHeap) truncate(n int) {
+	h.n = n
+	used := (n + deferredPage - 1) / deferredPage
+	for p := len(h.pages) - 1; p >= 0 && p*deferredPage+len(h.pages[p]) > n; p-- {
+		h.pages[p] = h.pages[p][:max(0, n-p*deferredPage)]
+	}
+	if used+1 < len(h.pages) {
+		clear(h.pages[used+1:])
+		h.pages = h.pages[:used+1]
+	}
+	if room := cap(h.pages[0]); n < room/4 && room > 1024 {
+		h.pages = [][]deferral{append(make([]deferral, 0, room/2), h.pages[0]...)}
+	}
 }
 
 // removeRange takes the messages in [from, to) out.
 func (h *deferredHeap) removeRange(from, to uint64) {
-	kept := h.items[:0]
-	for _, d := range h.items {
+	kept := 0
+	for i := range h.n {
+		d := *h.at(i)
 		if seq := d.seq >> 1; seq < from || seq >= to {
-			kept = append(kept, d)
+			*h.at(kept) = d
+			kept++
 		}
 	}
-	if len(kept) == len(h.items) {
+	if kept == h.n {
 		return
 	}
-	h.items = kept
-	for i := (len(kept) - 2) / 4; i >= 0 && len(kept) > 1; i-- {
-		h.down(i, h.items[i])
+	h.truncate(kept)
+	for i := (kept - 2) / 4; i >= 0 && kept > 1; i-- {
+		h.down(i, *h.at(i))
 	}
 }

@@ -18,3 +18,32 @@ func TestMessageDueAtTheEndOfTimeIsNeverDue(t *testing.T) {
 		}
 	}
 }
+
+// TestDeferredComeOutInOrderWhateverTheirNumber crosses the ends of pages both
+// ways, with some taken out of the middle.
+func TestDeferredComeOutInOrderWhateverTheirNumber(t *testing.T) {
+	var h deferredHeap
+	for _, n := range []int{1, 3*deferredPage + 1, deferredPage, 20, 2 * deferredPage} {
+		for i := range n {
+			h.push(newDeferral(again{seq: uint64(i)}, int64(i*7919%10007)))
+		}
+		h.removeRange(10, 1000)
+		kept := n - max(0, min(n, 1000)-10)
+		if h.len() != kept {
+			t.Fatalf("%d of %d are left, want %d", h.len(), n, kept)
+		}
+		for last := (deferral{}); h.len() > 0; kept-- {
+			if next, d := h.next(), h.pop(); d != next || d.before(last) {
+				t.Fatalf("%v comes after %v, and %v was next", d, last, next)
+			} else {
+				last = d
+			}
+		}
+		if kept != 0 {
+			t.Errorf("%d of %d did not come out", kept, n)
+		}
+	}
+	if n := len(h.pages); n > 2 {
+		t.Errorf("%d pages are kept", n)
+	}
+}

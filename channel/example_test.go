@@ -24,9 +24,9 @@ func Example() {
 	q := deadline.New(c)
 	defer q.Close()
 	ch := channel.New(channel.Options{
-		Name: "greetings", Clock: c, Deadlines: q,
-		NewReader:     func() channel.Reader { return greetings{} },
-		MaxMsgTimeout: 15 * time.Minute, MaxReqTimeout: time.Hour,
+		Name:      "greetings",
+		NewReader: func() channel.Reader { return greetings{} },
+		Common:    &channel.Common{Clock: c, Deadlines: q, MaxMsgTimeout: 15 * time.Minute, MaxReqTimeout: time.Hour},
 	}, 1)
 	defer ch.Close()
 

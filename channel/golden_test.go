@@ -234,7 +234,7 @@ func (s *script) state() []string {
 	}
 	if c.deferred.len() > 0 {
 		line = "deferred:"
-		items := slices.Clone(c.deferred.items)
+		items := slices.Concat(c.deferred.pages...)
 		slices.SortFunc(items, func(a, b deferral) int {
 			if a.before(b) {
 				return -1

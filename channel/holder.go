@@ -2,6 +2,7 @@ package channel
 
 // holder is a consumer as the core sees it.
 type holder struct {
+	id      uint64 // as it is shown
 	index   uint32 // in inflight.holders
 	timeout int64  // how long a message may be in flight, ns
 
@@ -21,30 +22,46 @@ type holder struct {
 	wake               func()
 	idlePrev, idleNext *holder // in the idleQueue
 
+	near Nearness
 	gone bool // it has left the channel
 }
 
 func (h *holder) credit() int64 { return h.rdy - h.inFlight }
 
-// idleQueue holds the parked consumers that have credit, the one that waits
-// longest first.
+// idleQueue holds the parked consumers that have credit: the nearest first, and
+// of those that are as near the one that waits longest.
 type idleQueue struct {
-	head, tail *holder
+	head *holder
+	last [nearnesses]*holder // of each nearness
 }
 
 func (q *idleQueue) push(h *holder) {
 	h.queued = true
-	h.idlePrev, h.idleNext = q.tail, nil
-	if q.tail != nil {
-		q.tail.idleNext = h
+	before := q.last[h.near]
+	for near := h.near + 1; before == nil && near < nearnesses; near++ {
+		before = q.last[near]
+	}
+	q.last[h.near] = h
+	h.idlePrev, h.idleNext = before, q.head
+	if before != nil {
+		h.idleNext = before.idleNext
+		before.idleNext = h
 	} else {
 		q.head = h
 	}
-	q.tail = h
+	if h.idleNext != nil {
+		h.idleNext.idlePrev = h
+	}
 }
 
 func (q *idleQueue) remove(h *holder) {
 	h.queued = false
+	if q.last[h.near] == h {
+		q.last[h.near] = nil
+		if before := h.idlePrev; before != nil && before.near == h.near {
+			q.last[h.near] = before
+		}
+	}
 	if h.idlePrev != nil {
 		h.idlePrev.idleNext = h.idleNext
 	} else {
@@ -52,8 +69,6 @@ func (q *idleQueue) remove(h *holder) {
 	}
 	if h.idleNext != nil {
 		h.idleNext.idlePrev = h.idlePrev
-	} else {
-		q.tail = h.idlePrev
 	}
 	h.idlePrev, h.idleNext = nil, nil
 }
@@ -67,11 +82,13 @@ func (c *core) setCredit(h *holder, rdy, inFlight int64) {
 	switch {
 	case has && !had:
 		c.withCredit++
+		c.creditNear[h.near]++
 		if h.parked {
 			c.idle.push(h)
 		}
 	case had && !has:
 		c.withCredit--
+		c.creditNear[h.near]--
 		if h.queued {
 			c.idle.remove(h)
 		}
@@ -99,6 +116,7 @@ func (c *core) wakeNext() {
 	h.parked = false
 	h.woken = true
 	c.woken++
+	c.wokenNear[h.near]++
 	h.wake()
 }
 
@@ -107,6 +125,7 @@ func (c *core) unpark(h *holder) {
 	if h.woken {
 		h.woken = false
 		c.woken--
+		c.wokenNear[h.near]--
 	}
 	if h.queued {
 		c.idle.remove(h)
@@ -126,6 +145,9 @@ func (c *core) park(h *holder) {
 // without credit.
 func (c *core) join(h *holder, timeout int64, wake func()) {
 	h.timeout, h.wake, h.parked = timeout, wake, true
+	if c.flight == noneInFlight {
+		c.flight = newInflight(c.timed)
+	}
 	for i, other := range c.flight.holders {
 		if other == nil {
 			h.index = uint32(i)
@@ -145,15 +167,14 @@ func (c *core) leave(h *holder) {
 	}
 	h.gone = true
 	c.unpark(h)
-	c.scratch = c.scratch[:0]
+	var left []again
 	for i := c.flight.earliest(h); i != 0; i = c.flight.earliest(h) {
-		c.scratch = append(c.scratch, c.flight.remove(i))
+		left = append(left, c.flight.remove(i))
 	}
-	sortBySeq(c.scratch)
-	for _, m := range c.scratch {
+	sortBySeq(left)
+	for _, m := range left {
 		c.ready.pushBack(m)
 	}
-	c.dropScratch()
 	c.setCredit(h, 0, 0)
 	c.flight.holders[h.index] = nil
 	if c.flight.n == 0 {

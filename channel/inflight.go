@@ -36,13 +36,27 @@ type inflight struct {
 	n       int
 	table   table
 	holders []*holder // by index; nil where there is none
+	// published is when the messages of the entries were published, steady ns.
+	// Only a channel that keeps latencies has them, others have none.
+	published []*[chunkLen]int64
+	timed     bool // published is kept
 	// due is no later than the earliest deadline.
 	due int64
 }
 
-func newInflight() inflight { return inflight{used: 1, due: math.MaxInt64} }
+// noneInFlight is what all channels share that no consumer ever joined: most
+// channels of a node with very many are idle. It is never written to.
+var noneInFlight = newInflight(false)
+
+func newInflight(timed bool) *inflight {
+	return &inflight{used: 1, due: math.MaxInt64, timed: timed}
+}
 
 func (f *inflight) at(i uint32) *entry { return &f.chunks[i/chunkLen][i%chunkLen] }
+
+// publishedAt is when the message of the entry i was published. Only a channel
+// that keeps latencies knows.
+func (f *inflight) publishedAt(i uint32) *int64 { return &f.published[i/chunkLen][i%chunkLen] }
 
 // find is the index of the entry of seq, 0 when it is not in flight.
 func (f *inflight) find(seq uint64) uint32 {
@@ -68,6 +82,9 @@ func (f *inflight) add(h *holder, m again, now, deadline int64) {
 		i = f.used
 		if int(i/chunkLen) == len(f.chunks) {
 			f.chunks = append(f.chunks, new([chunkLen]entry))
+			if f.timed {
+				f.published = append(f.published, new([chunkLen]int64))
+			}
 		}
 		f.used++
 	}
@@ -77,6 +94,9 @@ func (f *inflight) add(h *holder, m again, now, deadline int64) {
 	}
 	*f.at(i) = entry{
 		seq: m.seq, deadline: deadline, first: now, owner: h.index, attempts: m.attempts, flags: flags,
+	}
+	if f.timed {
+		*f.publishedAt(i) = now // until it is read
 	}
 	f.append(h, i)
 	p, _ := f.slot(m.seq)
@@ -227,12 +247,15 @@ func (f *inflight) each(do func(i uint32, e *entry)) {
 
 // clear forgets all entries and frees the memory.
 func (f *inflight) clear() {
+	if f == noneInFlight {
+		return
+	}
 	for _, h := range f.holders {
 		if h != nil {
 			h.head, h.tail, h.touched = 0, 0, nil
 		}
 	}
-	*f = inflight{used: 1, due: math.MaxInt64, holders: f.holders}
+	*f = inflight{used: 1, due: math.MaxInt64, holders: f.holders, timed: f.timed}
 }
 
 // compact moves the entries of a channel that had many more in flight to the
@@ -250,6 +273,9 @@ func (f *inflight) compact() {
 		f.move(i, to)
 	}
 	f.chunks = append(make([]*[chunkLen]entry, 0, limit/chunkLen), f.chunks[:limit/chunkLen]...)
+	if f.timed {
+		f.published = append(make([]*[chunkLen]int64, 0, limit/chunkLen), f.published[:limit/chunkLen]...)
+	}
 	f.used, f.free = limit, 0
 	for i := limit - 1; i > 0; i-- {
 		if e := f.at(i); e.flags&flagLive == 0 {
@@ -265,6 +291,9 @@ func (f *inflight) move(from, to uint32) {
 	e := f.at(from)
 	h := f.holders[e.owner]
 	*f.at(to) = *e
+	if f.timed {
+		*f.publishedAt(to) = *f.publishedAt(from)
+	}
 	if e.flags&flagTouched != 0 {
 		h.touched[e.next] = to
 	} else {

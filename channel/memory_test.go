@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"testing"
 
+	"qmq/internal/clock"
+	"qmq/internal/deadline"
 	"qmq/message"
 )
 
@@ -102,6 +104,26 @@ func TestMillionDeferredTakeAtMost24BytesEach(t *testing.T) {
 	}
 	if per := float64(bytes) / million; per > 24 {
 		t.Errorf("%.1f bytes each", per)
+	}
+}
+
+func TestIdleChannelTakesAtMost640Bytes(t *testing.T) {
+	clock := clock.New()
+	deadlines := deadline.New(clock)
+	defer deadlines.Close()
+	const n = 10_000
+	o := Options{Name: "ch", Common: &Common{Clock: clock, Deadlines: deadlines}, Journal: &testJournal{}}
+	channels, bytes := heapOf(func() (channels [n]*Channel) {
+		for i := range channels {
+			channels[i] = New(o, uint64(i))
+		}
+		return channels
+	})
+	if per := bytes / n; per > 640 {
+		t.Errorf("%d bytes each", per)
+	}
+	for _, c := range channels {
+		c.Close()
 	}
 }
 

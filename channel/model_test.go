@@ -475,8 +475,8 @@ func sameCore(a, b *core) string {
 			return "ready messages"
 		}
 	}
-	for i := range a.deferred.items {
-		if a.deferred.items[i] != b.deferred.items[i] {
+	for i := range a.deferred.n {
+		if *a.deferred.at(i) != *b.deferred.at(i) {
 			return "deferred messages"
 		}
 	}
@@ -503,7 +503,7 @@ func (m *model) check() {
 			m.t.Fatalf("ready[%d] is %+v, want %+v", i, got, want)
 		}
 	}
-	for _, d := range c.deferred.items {
+	for _, d := range slices.Concat(c.deferred.pages...) {
 		got := d.message()
 		if x := m.msgs[got.seq]; x.place != isDeferred || x.due != d.dueMs() || x.attempts != got.attempts || x.delayed != got.delayed {
 			m.t.Fatalf("deferred %+v until %d, want %+v", got, d.dueMs(), *x)

@@ -150,9 +150,7 @@ func (c *core) snapshot(shift int64) draft {
 	for i := range c.ready.len() {
 		list(*c.ready.at(i), 0)
 	}
-	for _, d := range c.deferred.items {
-		list(d.message(), d.dueMs())
-	}
+	c.deferred.each(func(d deferral) { list(d.message(), d.dueMs()) })
 	return draft{ch, c.acked.Clone()}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"sync"
 
 	"qmq/internal/seqset"
 )
@@ -82,8 +83,13 @@ func (c *core) expire(now int64) {
 	c.wakeNext()
 }
 
+// expiries holds room for what times out together.
+var expiries = sync.Pool{New: func() any { return new([]expired) }}
+
 func (c *core) timeOut(now int64) {
-	late := c.scratchExpiry[:0]
+	room := expiries.Get().(*[]expired)
+	defer expiries.Put(room)
+	late := (*room)[:0]
 	for _, h := range c.flight.holders {
 		if h == nil {
 			continue
@@ -104,7 +110,7 @@ func (c *core) timeOut(now int64) {
 	if c.flight.n > 0 {
 		c.flight.due = c.flight.earliestDue()
 	}
-	if c.scratchExpiry = late; cap(late) > 4096 {
-		c.scratchExpiry = nil
+	if cap(late) <= 4096 {
+		*room = late
 	}
 }

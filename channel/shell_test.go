@@ -83,11 +83,13 @@ func inBubbleWith(t *testing.T, set func(o *Options), f func(h *house)) {
 		q := deadline.New(h.clock)
 		defer q.Close()
 		h.o = Options{
-			Name: "ch", Incarnation: 7, TopicIncarnation: 3, NodeID: 5,
-			Clock: h.clock, Deadlines: q, Journal: h.journal,
-			NewReader:     func() Reader { return &testReader{log: h.log} },
-			Damaged:       func(from, to uint64) { h.Void(from, to) },
-			MaxMsgTimeout: 15 * time.Minute, MaxReqTimeout: time.Hour,
+			Name: "ch", Incarnation: 7, TopicIncarnation: 3, Journal: h.journal,
+			NewReader: func() Reader { return &testReader{log: h.log} },
+			Damaged:   func(from, to uint64) { h.Void(from, to) },
+			Common: &Common{
+				NodeID: 5, Clock: h.clock, Deadlines: q,
+				MaxMsgTimeout: 15 * time.Minute, MaxReqTimeout: time.Hour,
+			},
 		}
 		set(&h.o)
 		h.Channel = New(h.o, 1)

@@ -9,10 +9,14 @@ import (
 // process.
 type Stats struct {
 	Depth    int64 // what a new consumer could get now
+	Cursor   uint64
 	InFlight int
 	Deferred int
 
 	MessageCount uint64 // messages that came into the channel
+	Delivered    uint64 // messages given to consumers, each time anew
+	ZoneLocal    uint64 // of them, to consumers of the same zone
+	RegionLocal  uint64 // of them, to others of the same region
 	RequeueCount uint64
 	TimeoutCount uint64
 
@@ -33,6 +37,12 @@ type ConsumerStats struct {
 // Stats returns the channel's numbers. Deferred messages that are due count as
 // waiting.
 func (c *Channel) Stats() Stats {
+	s := c.stats()
+	slices.SortFunc(s.Consumers, func(a, b ConsumerStats) int { return cmp.Compare(a.ID, b.ID) })
+	return s
+}
+
+func (c *Channel) stats() Stats {
 	now := c.o.Clock.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -40,18 +50,23 @@ func (c *Channel) Stats() Stats {
 	c.core.wakeNext()
 	s := Stats{
 		Depth:        int64(c.core.depth()),
+		Cursor:       c.core.cursor,
 		InFlight:     c.core.flight.n,
 		Deferred:     c.core.deferred.len(),
 		MessageCount: c.core.messages,
+		ZoneLocal:    c.core.delivered[SameZone],
+		RegionLocal:  c.core.delivered[SameRegion],
 		RequeueCount: c.core.requeued,
 		TimeoutCount: c.core.timedOut,
 		Paused:       c.core.paused,
 		Consumers:    make([]ConsumerStats, 0, len(c.consumers)),
 	}
+	for _, n := range c.core.delivered {
+		s.Delivered += n
+	}
 	for k := range c.consumers {
 		s.Consumers = append(s.Consumers, k.stats())
 	}
-	slices.SortFunc(s.Consumers, func(a, b ConsumerStats) int { return cmp.Compare(a.ID, b.ID) })
 	return s
 }
 
@@ -65,7 +80,7 @@ func (k *Consumer) Stats() ConsumerStats {
 func (k *Consumer) stats() ConsumerStats {
 	h := &k.holder
 	return ConsumerStats{
-		ID: k.id, Ready: h.rdy, InFlight: h.inFlight,
+		ID: h.id, Ready: h.rdy, InFlight: h.inFlight,
 		MessageCount: h.delivered, FinishCount: h.finished, RequeueCount: h.requeued,
 	}
 }

@@ -57,6 +57,9 @@ type taking struct {
 	n      int   // messages encoded
 	done   int   // messages of batch that were encoded or are lost
 	err    error // why the next one could not be read
+	// published is when each of batch was, wall clock ns, where latencies are
+	// kept.
+	published []int64
 }
 
 // book fills the batch; it returns false when there is nothing.
@@ -67,10 +70,18 @@ func (t *taking) book(room []booked) bool {
 		most = max(1, takeBytes/t.frameSize)
 	}
 	now := c.o.Clock.Now()
-	c.mu.Lock()
-	t.batch, t.end = c.core.book(&t.holder, now, most, room)
-	c.settleAndUnlock()
-	return len(t.batch) > 0
+	for {
+		c.mu.Lock()
+		t.batch, t.end = c.core.book(&t.holder, now, most, room)
+		booked := len(t.batch)
+		if t.sample > 0 {
+			t.batch = c.core.sample(&t.holder, t.batch, func() bool { return drawn(t.sample) })
+		}
+		c.settleAndUnlock()
+		if len(t.batch) > 0 || booked == 0 {
+			return len(t.batch) > 0
+		}
+	}
 }
 
 // encode appends the frames of the batch until it is large enough or a message
@@ -78,6 +89,9 @@ func (t *taking) book(room []booked) bool {
 // timed out meanwhile is sent all the same.
 func (t *taking) encode() {
 	c := t.ch
+	if c.latency != nil {
+		t.published = make([]int64, len(t.batch))
+	}
 	var lost seqset.Range // found damaged
 	for t.done < len(t.batch) {
 		b := t.batch[t.done]
@@ -97,6 +111,9 @@ func (t *taking) encode() {
 		}
 		if t.n > 0 && len(t.frames)-t.start+protocol.MessageFrameOverhead+len(view.Body) > takeBytes {
 			return
+		}
+		if c.latency != nil {
+			t.published[t.done] = view.Timestamp
 		}
 		t.frames = protocol.AppendMessage(t.frames, view.Timestamp, b.attempts, message.MakeID(c.o.NodeID, b.seq), view.Body)
 		t.n++
@@ -123,11 +140,11 @@ func (c *Channel) lost(r seqset.Range, seq uint64) {
 }
 
 // conclude gives back what was booked and not encoded, and notes whether
-// messages can be read.
+// messages can be read and, where latencies are kept, when they were published.
 func (t *taking) conclude() {
 	c := t.ch
 	worked := t.err == nil && t.n > 0 && c.failing.Load()
-	if t.done == len(t.batch) && t.n == t.done && !worked {
+	if t.done == len(t.batch) && t.n == t.done && !worked && c.latency == nil {
 		return
 	}
 	now := c.o.Clock.Now()
@@ -135,7 +152,10 @@ func (t *taking) conclude() {
 	if t.err != nil && c.core.acked.Contains(t.batch[t.done].seq) {
 		t.err = nil // done meanwhile, and perhaps gone from the log
 	}
-	t.holder.delivered -= uint64(t.done - t.n)
+	c.core.undelivered(&t.holder, t.done-t.n)
+	if c.latency != nil {
+		c.stamp(&t.holder, t.batch[:t.done], t.published, now)
+	}
 	c.core.unbook(&t.holder, t.batch[t.done:], t.end)
 	switch {
 	case t.err != nil:

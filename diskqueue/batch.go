@@ -48,6 +48,28 @@ func (b *Batch) Bytes() int { return len(b.buf) }
 // BodyBytes is the sum of the sizes of the messages' bodies.
 func (b *Batch) BodyBytes() int64 { return b.bodyBytes }
 
+// Truncate drops all messages but the first n. Of an MPUB the first part may
+// stay, as a shorter one: it is for logs that need not keep all they are given.
+func (b *Batch) Truncate(n int) {
+	if n >= len(b.offsets) {
+		return
+	}
+	for _, o := range b.offsets[n:] {
+		b.bodyBytes -= int64(len(message.Decode(b.buf[o:]).Body))
+	}
+	b.buf = b.buf[:b.offsets[n]]
+	b.offsets = b.offsets[:n]
+	for len(b.delayed) > 0 && b.delayed[len(b.delayed)-1].index >= n {
+		b.delayed = b.delayed[:len(b.delayed)-1]
+	}
+	if n == 0 {
+		return
+	}
+	if last := b.buf[b.offsets[n-1]:]; message.Decode(last).Flags&message.FlagBatch != 0 {
+		message.SetFlags(last, message.FlagBatchLast)
+	}
+}
+
 // Add adds a message published at timestamp (ns since 1970). It copies body.
 func (b *Batch) Add(timestamp int64, body []byte) {
 	b.add(timestamp, nil, body)

@@ -34,23 +34,29 @@ const (
 var errBadIndex = errors.New("index does not match its segment")
 
 // encodeIndex draws the index of a segment whose fields do not change any more.
-func encodeIndex(s *segment, delayed []message.Delayed) []byte {
-	b := make([]byte, indexHeaderSize, indexHeaderSize+8*len(s.index)+16*len(delayed)+32*len(s.damaged))
+func encodeIndex(s *segment, pages [][]message.Delayed) []byte {
+	delayed := 0
+	for _, page := range pages {
+		delayed += len(page)
+	}
+	b := make([]byte, indexHeaderSize, indexHeaderSize+8*len(s.index)+16*delayed+32*len(s.damaged))
 	copy(b, indexMagic)
 	binary.LittleEndian.PutUint32(b[4:], indexVersion)
 	binary.LittleEndian.PutUint32(b[8:], s.salt)
 	binary.LittleEndian.PutUint64(b[16:], s.end)
 	binary.LittleEndian.PutUint64(b[24:], uint64(s.size))
 	binary.LittleEndian.PutUint32(b[32:], uint32(len(s.index)))
-	binary.LittleEndian.PutUint32(b[36:], uint32(len(delayed)))
+	binary.LittleEndian.PutUint32(b[36:], uint32(delayed))
 	binary.LittleEndian.PutUint32(b[40:], uint32(len(s.damaged)))
 	for _, e := range s.index {
 		b = binary.LittleEndian.AppendUint32(b, e.rel)
 		b = binary.LittleEndian.AppendUint32(b, e.offset)
 	}
-	for _, d := range delayed {
-		b = binary.LittleEndian.AppendUint64(b, d.Seq)
-		b = binary.LittleEndian.AppendUint64(b, uint64(d.DeliverAt))
+	for _, page := range pages {
+		for _, d := range page {
+			b = binary.LittleEndian.AppendUint64(b, d.Seq)
+			b = binary.LittleEndian.AppendUint64(b, uint64(d.DeliverAt))
+		}
 	}
 	for _, d := range s.damaged {
 		b = binary.LittleEndian.AppendUint64(b, d.from)

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"sort"
 	"sync"
 	"sync/atomic"
 
@@ -51,16 +50,15 @@ type Log struct {
 	active   *segment   // nil until the next Append makes one
 	next     uint64     // the next sequence number
 	dirMade  bool
-	voids    []seqset.Range // found at Open
-	loads    []*load        // reads from disk under way
+	// closedCache is guarded by shared.chunks.mu.
+	closedCache bool
+	voids       []seqset.Range // found at Open
+	loads       []*load        // reads from disk under way
 
-	cached      []*cached // guarded by shared.chunks.mu
-	closedCache bool      // guarded by shared.chunks.mu
+	cached []*cached // guarded by shared.chunks.mu
 	// rewinds counts the calls of Rewind: what was read before one may not be
 	// what counts now. Written with shared.chunks.mu held.
 	rewinds atomic.Uint64
-
-	scratch []uint32 // of the one appender: starts of the records being written
 }
 
 // Appended says what an Append added.
@@ -110,10 +108,11 @@ const maxAppend = 1 << 30
 // process, and that of the machine after the next successful Sync. After an
 // error nothing of them is in the log.
 func (l *Log) Append(batches []*Batch) (Appended, error) {
-	total, count := 0, 0
+	total, count, delayed := 0, 0, 0
 	for _, b := range batches {
 		total += len(b.buf)
 		count += len(b.offsets)
+		delayed += len(b.delayed)
 	}
 	if count == 0 {
 		return Appended{First: l.next, End: l.next}, nil
@@ -127,7 +126,12 @@ func (l *Log) Append(batches []*Batch) (Appended, error) {
 	}
 	done := Appended{First: l.next, End: l.next + uint64(count)} // only the appender changes next
 	space := l.hot.reserve(total)
-	buf, offs := space.buf, l.scratch[:0]
+	scratch := l.shared.takeScratch()
+	defer l.shared.scratch.Put(scratch)
+	buf, offs := space.buf, (*scratch)[:0]
+	if delayed > 0 {
+		done.Delayed = make([]message.Delayed, 0, delayed)
+	}
 	for _, b := range batches {
 		start := len(buf)
 		buf = append(buf, b.buf...)
@@ -141,7 +145,7 @@ func (l *Log) Append(batches []*Batch) (Appended, error) {
 			seq++
 		}
 	}
-	l.scratch = offs
+	*scratch = offs
 	if err := l.write(s, buf); err != nil {
 		l.hot.abandon(space)
 		return Appended{}, err
@@ -158,7 +162,7 @@ func (l *Log) book(s *segment, done Appended, offs []uint32, size int64) {
 	for i, o := range offs {
 		s.note(done.First+uint64(i), s.size+int64(o))
 	}
-	s.delayed = append(s.delayed, done.Delayed...)
+	s.addDelayed(done.Delayed)
 	s.size += size
 	s.end = done.End
 	l.next = done.End
@@ -288,21 +292,6 @@ func (l *Log) Probe(size int) error {
 	return errors.Join(err, f.Close(), l.shared.fs.Remove(path))
 }
 
-// Delayed lists the deferred messages with from ≤ seq < to, ascending.
-func (l *Log) Delayed(from, to uint64) ([]message.Delayed, error) {
-	var found []message.Delayed
-	var failed error
-	for _, s := range l.between(from, to) {
-		all, err := l.delayedOf(s)
-		failed = errors.Join(failed, err)
-		i := sort.Search(len(all), func(i int) bool { return all[i].Seq >= from })
-		j := sort.Search(len(all), func(i int) bool { return all[i].Seq >= to })
-		found = append(found, all[i:max(i, j)]...)
-		l.unpin(s)
-	}
-	return found, failed
-}
-
 // between pins the segments that hold numbers of [from, to).
 func (l *Log) between(from, to uint64) []*segment {
 	l.mu.Lock()
@@ -315,26 +304,6 @@ func (l *Log) between(from, to uint64) []*segment {
 		}
 	}
 	return list
-}
-
-// delayedOf lists the deferred messages of a pinned segment, which may have to
-// be read from its index.
-func (l *Log) delayedOf(s *segment) ([]message.Delayed, error) {
-	l.mu.Lock()
-	delayed, onDisk := s.delayed, s.delayedOnDisk
-	l.mu.Unlock()
-	if !onDisk {
-		return delayed, nil
-	}
-	idx, err := l.readIndex(s)
-	if err == nil && idx.salt == s.salt {
-		return idx.delayed, nil
-	}
-	found, err := l.scan(s, s.end)
-	if err != nil {
-		return nil, fmt.Errorf("deferred messages of %s: %w", s.path, err)
-	}
-	return found.delayed, nil
 }
 
 func (l *Log) unpin(s *segment) {

@@ -1,6 +1,7 @@
 package diskqueue
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -358,4 +359,33 @@ func (b *board) next() bool {
 		b.moved.Wait()
 	}
 	return !b.done
+}
+
+func TestTruncatedBatchHoldsItsFirstMessages(t *testing.T) {
+	fill := func(messages int) *Batch {
+		b := new(Batch)
+		b.Reset()
+		add := []func(){
+			func() { b.Add(1, []byte("plain")) },
+			func() { b.AddDeferred(2, []byte("deferred"), 9) },
+			func() { b.BeginMulti(); b.Add(3, []byte("first")) },
+			func() { b.Add(3, []byte("middle")) },
+			func() { b.Add(3, []byte("last")) },
+		}
+		for _, f := range add[:messages] {
+			f()
+		}
+		if messages > 2 {
+			b.EndMulti()
+		}
+		return b
+	}
+	for n := range 7 {
+		got, want := fill(5), fill(min(n, 5))
+		got.Truncate(n)
+		if !bytes.Equal(got.buf, want.buf) || !slices.Equal(got.offsets, want.offsets) ||
+			!slices.Equal(got.delayed, want.delayed) || got.bodyBytes != want.bodyBytes {
+			t.Errorf("cut to %d messages: %+v, want %+v", n, got, want)
+		}
+	}
 }

@@ -172,7 +172,8 @@ func (l *Log) recover(s *segment, bound uint64, rec *Recovery) error {
 	if err != nil {
 		return err
 	}
-	s.end, s.size, s.index, s.delayed, s.damaged = found.end, found.size, found.index, found.delayed, found.damaged
+	s.end, s.size, s.index, s.damaged = found.end, found.size, found.index, found.damaged
+	s.addDelayed(found.delayed)
 	for _, d := range s.damaged {
 		rec.Damaged = append(rec.Damaged, seqset.Range{From: d.from, To: d.to})
 		rec.DamagedRecords += d.to - d.from

@@ -96,10 +96,12 @@ type segment struct {
 	salt uint32
 	path string // of the .seg file
 
-	end     uint64       // one past the last committed record
-	size    int64        // bytes of header and committed records
-	index   []indexEntry // ascending; the first is the first record
-	delayed []message.Delayed
+	end   uint64       // one past the last committed record
+	size  int64        // bytes of header and committed records
+	index []indexEntry // ascending; the first is the first record
+	// delayed lists the deferred messages, page by page. What is in a page does
+	// not change, more is only appended.
+	delayed [][]message.Delayed
 	// delayedOnDisk says that delayed is not held here but in the .idx file.
 	delayedOnDisk bool
 	damaged       []damage
@@ -151,8 +153,13 @@ func (s *segment) cut() {
 	for len(s.index) > 0 && int64(s.index[len(s.index)-1].offset) >= s.size {
 		s.index = s.index[:len(s.index)-1]
 	}
-	for len(s.delayed) > 0 && s.delayed[len(s.delayed)-1].Seq >= s.end {
-		s.delayed = s.delayed[:len(s.delayed)-1]
+	for n := len(s.delayed) - 1; n >= 0; n-- {
+		page := s.delayed[n]
+		keep := sort.Search(len(page), func(i int) bool { return page[i].Seq >= s.end })
+		if s.delayed[n] = page[:keep]; keep > 0 {
+			break
+		}
+		s.delayed = s.delayed[:n]
 	}
 	s.damaged = slices.DeleteFunc(s.damaged, func(d damage) bool { return d.from >= s.end })
 	for i := range s.damaged {

@@ -3,6 +3,7 @@ package diskqueue
 import (
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"qmq/internal/vfs"
 )
@@ -29,6 +30,15 @@ type Shared struct {
 	recycle recycler
 	hot     byteBudget
 	logger  *slog.Logger
+	scratch sync.Pool // of *[]uint32: starts of records being written
+}
+
+// takeScratch takes room for the starts of records.
+func (s *Shared) takeScratch() *[]uint32 {
+	if room, ok := s.scratch.Get().(*[]uint32); ok {
+		return room
+	}
+	return new([]uint32)
 }
 
 // NewShared prepares the recycling directory; files that wait there from a

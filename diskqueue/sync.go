@@ -140,7 +140,7 @@ func (l *Log) writeIndexOf(s *segment) {
 
 // drawIndex encodes the index of a full segment, in which readers may find
 // damage at any time.
-func (l *Log) drawIndex(s *segment, delayed []message.Delayed) []byte {
+func (l *Log) drawIndex(s *segment, delayed [][]message.Delayed) []byte {
 	l.mu.Lock()
 	fixed := &segment{base: s.base, end: s.end, size: s.size, salt: s.salt, index: s.index, damaged: slices.Clone(s.damaged)}
 	l.mu.Unlock()

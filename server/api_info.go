@@ -45,12 +45,14 @@ func (h *HTTP) info(_ http.ResponseWriter, _ *http.Request) (any, error) {
 		Version:                version.Number,
 		BroadcastAddress:       h.o.BroadcastAddress,
 		Hostname:               h.o.Hostname,
-		HTTPPort:               h.httpPort,
-		TCPPort:                h.tcpPort,
+		HTTPPort:               h.ports.HTTP,
+		TCPPort:                h.ports.TCP,
 		StartTime:              h.broker.StartTime().Unix(),
 		MaxHeartbeatInterval:   int64(h.o.MaxHeartbeatInterval),
 		MaxOutputBufferSize:    h.o.MaxOutputBufferSize,
 		MaxOutputBufferTimeout: int64(h.o.MaxOutputBufferTimeout),
-		MaxDeflateLevel:        maxDeflateLevel,
+		MaxDeflateLevel:        h.o.MaxDeflateLevel,
+		TopologyZone:           h.o.TopologyZone,
+		TopologyRegion:         h.o.TopologyRegion,
 	}, nil
 }

@@ -95,8 +95,8 @@ func writeTopic(w *strings.Builder, t *topicStats) {
 	if t.Paused {
 		mark = "*P "
 	}
-	fmt.Fprintf(w, "\n%s[%-15s] depth: %-5d be-depth: %-5d msgs: %-8d e2e%%: \n",
-		mark, t.Name, t.Depth, t.BackendDepth, t.MessageCount)
+	fmt.Fprintf(w, "\n%s[%-15s] depth: %-5d be-depth: %-5d msgs: %-8d e2e%%: %s\n",
+		mark, t.Name, t.Depth, t.BackendDepth, t.MessageCount, t.Latency)
 	for i := range t.Channels {
 		writeChannel(w, &t.Channels[i])
 	}
@@ -107,15 +107,38 @@ func writeChannel(w *strings.Builder, c *channelStats) {
 	if c.Paused {
 		mark = "   *P "
 	}
-	fmt.Fprintf(w, "%s[%-25s] depth: %-5d be-depth: %-5d inflt: %-4d def: %-4d re-q: %-5d timeout: %-5d msgs: %-8d e2e%%: \n",
+	fmt.Fprintf(w, "%s[%-25s] depth: %-5d be-depth: %-5d inflt: %-4d def: %-4d re-q: %-5d timeout: %-5d msgs: %-8d e2e%%: %s\n",
 		mark, c.Name, c.Depth, c.BackendDepth, c.InFlightCount, c.DeferredCount,
-		c.RequeueCount, c.TimeoutCount, c.MessageCount)
+		c.RequeueCount, c.TimeoutCount, c.MessageCount, c.Latency)
 	for i := range c.Clients {
 		k := &c.Clients[i]
 		fmt.Fprintf(w, "        [%s %-21s] state: %d inflt: %-4d rdy: %-4d fin: %-8d re-q: %-8d msgs: %-8d connected: %s\n",
 			k.Version, clientName(k), k.State, k.InFlightCount, k.ReadyCount,
 			k.FinishCount, k.RequeueCount, k.MessageCount, connected(k))
 	}
+}
+
+// String is the percentiles as the text shows them.
+func (l latencyStats) String() string {
+	texts := make([]string, len(l.Percentiles))
+	for i, p := range l.Percentiles {
+		texts[i] = shortDuration(float64(p.Value))
+	}
+	return strings.Join(texts, ", ")
+}
+
+// shortDuration writes a duration in ns with one decimal and the largest of
+// NSQ's units that it exceeds.
+func shortDuration(ns float64) string {
+	switch {
+	case ns > 1e9:
+		return fmt.Sprintf("%.1fs", ns/1e9)
+	case ns > 1e6:
+		return fmt.Sprintf("%.1fms", ns/1e6)
+	case ns > 1e3:
+		return fmt.Sprintf("%.1fus", ns/1e3)
+	}
+	return fmt.Sprintf("%.1fns", ns)
 }
 
 // clientName is how the text names a client: by host, port and program.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -13,9 +14,13 @@ import (
 	"github.com/nsqio/go-nsq"
 )
 
-func (r *rig) producer() *nsq.Producer {
+func (r *rig) producer(change ...func(*nsq.Config)) *nsq.Producer {
 	r.t.Helper()
-	p, err := nsq.NewProducer(r.address, nsq.NewConfig())
+	config := nsq.NewConfig()
+	for _, c := range change {
+		c(config)
+	}
+	p, err := nsq.NewProducer(r.address, config)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -47,6 +52,9 @@ func (r *rig) consumer(topic, channel string, handle nsq.HandlerFunc, change ...
 	})
 	return k
 }
+
+// trusting is a client's TLS that takes any certificate.
+func trusting() *tls.Config { return &tls.Config{InsecureSkipVerify: true} }
 
 // next waits for something to arrive.
 func next[T any](t *testing.T, c <-chan T) T {

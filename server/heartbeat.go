@@ -34,9 +34,9 @@ func (s *session) beat() {
 	s.mu.Unlock()
 }
 
-// answerIdentify sends the answer to an IDENTIFY and from then on keeps to the
-// interval that it agreed on, 0 for no heartbeats and no deadlines. Since
-// silence was called before, no heartbeat comes in between.
+// answerIdentify sends the last frame of the answer to an IDENTIFY and from
+// then on keeps to the interval that it agreed on, 0 for no heartbeats and no
+// deadlines. Since silence was called before, no heartbeat comes in between.
 func (s *session) answerIdentify(frame []byte, interval time.Duration) error {
 	if err := s.out.speak(frame, interval); err != nil {
 		return err

@@ -75,12 +75,12 @@ func TestConnectionThatNeverSaysItsProtocolIsClosed(t *testing.T) {
 
 func TestIdentifyAnswer(t *testing.T) {
 	c := start(t).connect(
-		identify(`{"client_id":"c","feature_negotiation":true,"tls_v1":true,"snappy":true,"deflate":true,"sample_rate":10,"short_id":"x"}`),
+		identify(`{"client_id":"c","feature_negotiation":true,"tls_v1":true,"deflate_level":9,"sample_rate":10,"short_id":"x"}`),
 		identify(`{"feature_negotiation":true,"msg_timeout":5000,"output_buffer_size":-1}`),
 		identify(`null`))
 	c.expect(
 		`{"max_rdy_count":2500,"version":"2.0.0","max_msg_timeout":900000,"msg_timeout":60000,"tls_v1":false,`+
-			`"deflate":false,"deflate_level":6,"max_deflate_level":6,"snappy":false,"sample_rate":0,"auth_required":false,`+
+			`"deflate":false,"deflate_level":6,"max_deflate_level":6,"snappy":false,"sample_rate":10,"auth_required":false,`+
 			`"output_buffer_size":16384,"output_buffer_timeout":250,"topology_region":"","topology_zone":""}`,
 		`{"max_rdy_count":2500,"version":"2.0.0","max_msg_timeout":900000,"msg_timeout":5000,"tls_v1":false,`+
 			`"deflate":false,"deflate_level":6,"max_deflate_level":6,"snappy":false,"sample_rate":0,"auth_required":false,`+

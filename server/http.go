@@ -16,12 +16,13 @@ type HTTP struct {
 	o      Options
 	server *httpapi.Server
 
-	tcpPort, httpPort int
+	ports Ports
 }
 
-// Ports are the ports that /info reports; -1 for a listener without one.
+// Ports are where the listeners are; -1 for a listener without a port.
 type Ports struct {
-	TCP, HTTP int
+	TCP, HTTP int // as /info reports them
+	HTTPS     int // as refusals of plain HTTP report it
 }
 
 // PortOf is the port of a listening address, -1 if it has none.
@@ -34,13 +35,13 @@ func PortOf(a net.Addr) int {
 
 // NewHTTP makes the HTTP API of b and of the sessions of t.
 func NewHTTP(b *broker.Broker, t *TCP, o Options, ports Ports) *HTTP {
-	h := &HTTP{broker: b, tcp: t, o: o, tcpPort: ports.TCP, httpPort: ports.HTTP}
-	h.server = httpapi.NewServer(h.routes(), o.Logger)
+	h := &HTTP{broker: b, tcp: t, o: o, ports: ports}
+	h.server = httpapi.NewServer(h.guard(h.routes()), o.Logger)
 	return h
 }
 
 // Serve answers requests that come to l until Close, then returns nil. It
-// closes l.
+// closes l. It may serve several listeners at a time.
 func (h *HTTP) Serve(l net.Listener) error { return h.server.Serve(l) }
 
 // Close stops accepting and waits for the requests under way until ctx is
@@ -71,6 +72,7 @@ func (h *HTTP) routes() http.Handler {
 	r.Handle("POST", "/channel/empty", h.emptyChannel)
 	r.Handle("POST", "/channel/pause", h.pauseChannel)
 	r.Handle("POST", "/channel/unpause", h.unpauseChannel)
+	r.Handle("GET", "/channel/peek", h.peek)
 	if h.o.Config != nil {
 		r.Config(h.o.Config, h.o.MaxMsgSize)
 	}

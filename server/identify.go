@@ -2,9 +2,9 @@ package server
 
 import (
 	"encoding/json"
-	"qmq/internal/version"
 	"strings"
 
+	"qmq/internal/version"
 	"qmq/protocol"
 )
 
@@ -19,6 +19,9 @@ func (s *session) identify(body []byte) error {
 	limits := s.tcp.o.identifyLimits()
 	settings, fatal := request.Negotiate(limits)
 	if fatal != nil {
+		return fatal
+	}
+	if fatal := s.mayUpgrade(&settings); fatal != nil {
 		return fatal
 	}
 	frame := []byte(protocol.OKFrame)
@@ -38,9 +41,14 @@ func (s *session) identify(body []byte) error {
 		zone:      clip(request.TopologyZone),
 		region:    clip(request.TopologyRegion),
 	}
+	s.terms.sampleRate = settings.SampleRate
 	s.mu.Unlock()
 	s.msgTimeout = settings.MsgTimeout
 	s.parser.NoHeartbeats = settings.HeartbeatInterval == 0
+	if settings.TLS || settings.Snappy || settings.Deflate {
+		s.upgrade = &settings
+		return s.out.write(frame) // the rest comes once the stream is another
+	}
 	return s.answerIdentify(frame, settings.HeartbeatInterval)
 }
 
@@ -60,5 +68,7 @@ func (s *session) identifyAnswer(settings protocol.Settings, limits protocol.Ide
 	answer := settings.Response(limits)
 	answer.MaxRdyCount = s.tcp.o.MaxRdyCount
 	answer.Version = version.Number
+	answer.AuthRequired = s.tcp.o.Auth != nil
+	answer.TopologyRegion, answer.TopologyZone = s.tcp.o.TopologyRegion, s.tcp.o.TopologyZone
 	return json.Marshal(answer)
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"io"
 	"net"
 	"syscall"
 )
@@ -14,9 +15,13 @@ var errCommandTooBig = errors.New("command exceeds every limit")
 // carried out yet. While a connection is idle it holds no buffer; a buffer
 // grows only when bytes really came, whatever size they announce. It belongs
 // to the session's reading goroutine.
+//
+// Without TLS and compression the bytes come from the connection itself; with
+// them from a layer, below which another input reads the connection.
 type input struct {
-	conn  net.Conn
-	raw   syscall.RawConn       // nil when the connection has no descriptor of its own
+	from  io.Reader             // the connection or a layer above it
+	ahead func() error          // waits until a layer has something to read; may be nil
+	raw   syscall.RawConn       // nil when from has no descriptor of its own
 	try   func(fd uintptr) bool // tryRead, bound once
 	limit int                   // the longest command in bytes
 
@@ -28,7 +33,7 @@ type input struct {
 }
 
 func (in *input) init(conn net.Conn, limit int) {
-	in.conn, in.limit, in.want = conn, limit, readBuffer
+	in.from, in.limit, in.want = conn, limit, readBuffer
 	in.try = in.tryRead
 	if sc, ok := conn.(syscall.Conn); ok && rawReads {
 		if raw, err := sc.SyscallConn(); err == nil {
@@ -50,20 +55,40 @@ func (in *input) bytes() []byte {
 // end of the stream it returns io.EOF, at a deadline os.ErrDeadlineExceeded.
 func (in *input) fill() error {
 	if in.raw == nil {
-		if err := in.makeRoom(); err != nil {
-			return err
-		}
-		n, err := in.conn.Read(in.buf.b[in.n:])
-		in.received(n)
-		if n > 0 {
-			return nil // an error will come again
-		}
-		return err
+		return in.fillFromReader()
 	}
 	if err := in.raw.Read(in.try); err != nil {
 		return err
 	}
 	return in.err
+}
+
+func (in *input) fillFromReader() error {
+	if in.n == 0 && in.ahead != nil {
+		if err := in.ahead(); err != nil {
+			return err
+		}
+	}
+	if err := in.makeRoom(); err != nil {
+		return err
+	}
+	n, err := in.from.Read(in.buf.b[in.n:])
+	in.received(n)
+	if n > 0 {
+		return nil // an error will come again
+	}
+	return err
+}
+
+// insert puts a layer between the connection and the session: what came and is
+// not carried out yet belongs to the layer, which gets the input that has it.
+func (in *input) insert() (below *input) {
+	below = new(input)
+	*below = *in
+	below.try = below.tryRead
+	below.limit = max(below.limit, snappyLongest+chunkHead+chunkSum)
+	*in = input{limit: in.limit, want: smallestBuffer}
+	return below
 }
 
 // consume drops the first n bytes. What is left moves to the front, which
@@ -89,9 +114,18 @@ func (in *input) received(n int) {
 	switch {
 	case in.n == len(in.buf.b) && in.want < 4*readBuffer:
 		in.want *= 2
-	case n < in.want/4 && in.want > readBuffer:
+	case n < in.want/4 && in.want > in.least():
 		in.want /= 2
 	}
+}
+
+// least is the shortest buffer for a wait. One that waits with a buffer in its
+// hands takes a short one.
+func (in *input) least() int {
+	if in.raw != nil {
+		return readBuffer
+	}
+	return smallestBuffer
 }
 
 // makeRoom sees to it that there is a buffer with room in it.
@@ -99,7 +133,7 @@ func (in *input) makeRoom() error {
 	switch {
 	case in.buf == nil:
 		in.buf = takeBuffer(in.want)
-	case len(in.buf.b) < readBuffer:
+	case len(in.buf.b) < min(in.want, readBuffer):
 		in.move(in.want)
 	case in.n == len(in.buf.b):
 		if in.n >= in.limit {

@@ -1,9 +1,11 @@
 package server
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"time"
 
+	"qmq/internal/auth"
 	"qmq/internal/httpapi"
 	"qmq/protocol"
 )
@@ -47,6 +49,40 @@ type Options struct {
 	// MagicTimeout is how long a new connection may take to say which protocol
 	// it speaks.
 	MagicTimeout time.Duration
+	// HandshakeTimeout is how long a client may take for its TLS handshake.
+	HandshakeTimeout time.Duration
+
+	// LatencyPercentiles, of (0, 1], are the parts of the messages that /stats
+	// says how fast they were done; see broker.Options.LatencyWindow.
+	LatencyPercentiles []float64
+
+	// TLS is for clients that ask for it; nil: none can have it. The server does
+	// not change it.
+	TLS *tls.Config
+	// TLSRequired allows clients without TLS nothing but to ask for it.
+	TLSRequired bool
+	// HTTPSRequired makes the API refuse requests without TLS.
+	HTTPSRequired bool
+
+	// Snappy and Deflate are offered to clients; MaxDeflateLevel, 1 to 9, is
+	// the highest level that they may ask for.
+	Snappy, Deflate bool
+	MaxDeflateLevel int
+
+	// Auth, if not nil, says which clients may do what.
+	Auth *auth.Client
+
+	// HTTPAuth, if not nil, says who may use the API.
+	HTTPAuth *HTTPAuth
+
+	// TopologyRegion and TopologyZone say where this node is. With
+	// TopologyAware, consumers of the same zone, and then of the same region,
+	// come before others.
+	TopologyRegion, TopologyZone string
+	TopologyAware                bool
+
+	// MaxConnections is how many clients may be connected; 0: no limit.
+	MaxConnections int
 
 	// BroadcastAddress and Hostname are shown by /info.
 	BroadcastAddress string
@@ -75,6 +111,10 @@ func DefaultOptions() Options {
 		MinOutputBufferTimeout: 25 * time.Millisecond,
 		MaxOutputBufferTimeout: 30 * time.Second,
 		MagicTimeout:           time.Minute,
+		HandshakeTimeout:       5 * time.Second,
+		Snappy:                 true,
+		Deflate:                true,
+		MaxDeflateLevel:        protocol.DefaultDeflateLevel,
 		Logger:                 slog.New(slog.DiscardHandler),
 	}
 }
@@ -89,8 +129,7 @@ func (o *Options) limits() protocol.Limits {
 	}
 }
 
-// identifyLimits are what clients may ask for in IDENTIFY. TLS, compression
-// and sampling are not offered.
+// identifyLimits are what clients may ask for in IDENTIFY.
 func (o *Options) identifyLimits() protocol.IdentifyLimits {
 	return protocol.IdentifyLimits{
 		HeartbeatInterval:      o.HeartbeatInterval,
@@ -102,9 +141,10 @@ func (o *Options) identifyLimits() protocol.IdentifyLimits {
 		MaxOutputBufferTimeout: o.MaxOutputBufferTimeout,
 		MsgTimeout:             o.MsgTimeout,
 		MaxMsgTimeout:          o.MaxMsgTimeout,
-		MaxDeflateLevel:        maxDeflateLevel,
+		MaxDeflateLevel:        o.MaxDeflateLevel,
+		TLS:                    o.TLS != nil,
+		Snappy:                 o.Snappy,
+		Deflate:                o.Deflate,
+		Sampling:               true,
 	}
 }
-
-// maxDeflateLevel is what IDENTIFY and /info report.
-const maxDeflateLevel = 6

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -46,6 +47,7 @@ type session struct {
 
 	mu        sync.Mutex // guards what follows; never held across I/O
 	client    clientInfo
+	terms     terms
 	published map[string]uint64 // messages by topic
 	heartbeat *time.Timer
 	interval  time.Duration // of heartbeats; 0 when disabled
@@ -56,7 +58,11 @@ type session struct {
 	readExpires time.Time     // the read deadline that is set on conn
 	patience    time.Duration // how long the client may say nothing; 0 for ever
 	msgTimeout  time.Duration
-	lastTopic   *topic.Topic // the last one published to
+	lastTopic   *topic.Topic       // the last one published to
+	upgrade     *protocol.Settings // agreed on and still to be carried out
+	tls         *tls.Conn          // nil without TLS
+	mayTopic    grantedTopic
+	atEnd       func() // gives back what the layers have borrowed; may be nil
 }
 
 // clientInfo is what a client says of itself in IDENTIFY.
@@ -66,10 +72,7 @@ type clientInfo struct {
 }
 
 func newSession(t *TCP, id uint64, conn net.Conn) *session {
-	remote := ""
-	if a := conn.RemoteAddr(); a != nil { // nil when the client has gone already
-		remote = a.String()
-	}
+	remote := remoteOf(conn)
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {
 		host = remote
@@ -85,11 +88,24 @@ func newSession(t *TCP, id uint64, conn net.Conn) *session {
 		msgTimeout: t.o.MsgTimeout,
 	}
 	s.parser.Limits = t.o.limits()
+	s.parser.NeedsTLS = t.o.TLSRequired
+	if t.o.Auth != nil {
+		s.parser.MayPublish = s.mayPublish
+	}
 	s.patience = 2 * s.interval
-	s.out.conn, s.out.patience = conn, s.interval
+	s.out.wire.conn = conn
+	s.out.wire.setPatience(s.interval)
 	s.in.init(conn, protocol.MaxLine+4+max(t.o.MaxBodySize, t.o.MaxMsgSize))
 	s.frameSize.Store(readBuffer)
 	return s
+}
+
+// remoteOf is the address of a client.
+func remoteOf(conn net.Conn) string {
+	if a := conn.RemoteAddr(); a != nil { // nil when the client has gone already
+		return a.String()
+	}
+	return ""
 }
 
 // run serves the connection to its end.
@@ -97,6 +113,9 @@ func (s *session) run() {
 	err := s.converse()
 	s.shut()
 	s.in.release()
+	if s.atEnd != nil {
+		s.atEnd()
+	}
 	if s.channel != nil {
 		s.topic.ConsumerLeft(s.channel)
 	}
@@ -113,6 +132,11 @@ func (s *session) converse() error {
 	for {
 		if err := s.carryOut(); err != nil {
 			return s.endAfter(err)
+		}
+		if s.upgrade != nil {
+			if err := s.changeStreams(); err != nil {
+				return s.endAfter(err)
+			}
 		}
 		if err := s.fill(); err != nil {
 			return s.endAfter(s.readError(err))
@@ -144,6 +168,9 @@ const lingerTime = time.Second
 // closing a connection with unread bytes in it would reset it, and the client
 // might never see the error.
 func (s *session) linger() {
+	if s.tls != nil {
+		s.tls.CloseWrite() // its error shows again just below
+	}
 	half, ok := s.conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return

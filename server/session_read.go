@@ -36,6 +36,9 @@ func (s *session) carryOut() error {
 			}
 			return err
 		}
+		if s.upgrade != nil {
+			break // what follows is in another encoding
+		}
 	}
 	if err := s.finishRound(r); err != nil {
 		return err
@@ -47,8 +50,15 @@ func (s *session) carryOut() error {
 // do gathers the command or carries it out. Its error ends the connection.
 func (s *session) do(r *round, cmd *protocol.Command, now int64) error {
 	switch cmd.Kind {
-	case protocol.Pub, protocol.Mpub, protocol.Dpub:
+	case protocol.Pub, protocol.Dpub:
+		if s.parser.MayPublish != nil {
+			if refused := s.mayPublish(cmd.Kind, cmd.Topic); refused != nil {
+				return refused
+			}
+		}
 		s.gatherPublish(r, cmd, now)
+	case protocol.Mpub:
+		s.gatherPublish(r, cmd, now) // the parser has asked whether it may
 	case protocol.Fin:
 		r.addAnswer(cmd, channel.Finish)
 	case protocol.Req:
@@ -80,7 +90,7 @@ func (s *session) control(cmd *protocol.Command) error {
 	case protocol.Cls:
 		return s.startClosing()
 	case protocol.Auth:
-		return protocol.AuthDisabled()
+		return s.authenticate(string(cmd.Body))
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 func TestNoHeartbeatBetweenIdentifyAndItsAnswer(t *testing.T) {
 	here, there := net.Pipe()
 	defer here.Close()
-	o := output{conn: here}
+	o := output{wire: wire{conn: here}}
 	got := make(chan string)
 	go func() {
 		all, _ := io.ReadAll(there)
@@ -41,13 +41,13 @@ func TestNoHeartbeatBetweenIdentifyAndItsAnswer(t *testing.T) {
 func TestNothingFollowsAFrameThatWasCutShort(t *testing.T) {
 	cut := errors.New("cut")
 	writes := 0
-	o := output{conn: watchedConn{write: func(b []byte) (int, error) {
+	o := output{wire: wire{conn: watchedConn{write: func(b []byte) (int, error) {
 		writes++
 		if writes == 1 {
 			return 3, cut
 		}
 		return len(b), nil
-	}}}
+	}}}}
 	for range 2 {
 		if err := o.write([]byte(protocol.OKFrame)); err != cut {
 			t.Errorf("got %v", err)
@@ -92,9 +92,9 @@ func TestDeliveryLooksAgainAfterAWakeAtItsEnd(t *testing.T) {
 	}
 }
 
-// FuzzSession sends arbitrary bytes, in two pieces: nothing may panic, hang or
+// FuzzConnection sends arbitrary bytes, in two pieces: nothing may panic, hang or
 // be left behind.
-func FuzzSession(f *testing.F) {
+func FuzzConnection(f *testing.F) {
 	const id = "0123456789abcdef"
 	for _, seed := range []string{
 		"", "  V2", "  V1", "  V2\n",

@@ -2,9 +2,11 @@ package server
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"qmq/protocol"
@@ -14,14 +16,13 @@ import (
 // delivered messages and the heartbeats meet here; each write is of whole
 // frames.
 type output struct {
-	conn net.Conn
+	wire wire
 
-	mu       sync.Mutex    // held while writing; guards what follows
-	patience time.Duration // how long a write may make no progress; 0 for ever
-	expires  time.Time     // the deadline that is set on conn
-	failed   error         // of an earlier write, after which nothing may follow
-	silent   bool          // no heartbeats just now: an IDENTIFY is being answered
-	buf      [64]byte      // scratch for heartbeats
+	mu     sync.Mutex // held while writing; guards what follows
+	layer  io.Writer  // TLS or compression, which end in wire; nil without
+	failed error      // of an earlier write, after which nothing may follow
+	silent bool       // no heartbeats just now: an IDENTIFY is being answered
+	buf    [64]byte   // scratch for heartbeats
 }
 
 // write sends whole frames. An error means that the connection is of no use
@@ -50,52 +51,95 @@ func (o *output) silence() {
 	o.mu.Unlock()
 }
 
-// speak sends the frames of an IDENTIFY's answer, changes the patience for all
-// later writes and allows heartbeats again.
-func (o *output) speak(frames []byte, patience time.Duration) error {
+// speak sends the last frame of an IDENTIFY's answer, changes the patience for
+// all later writes and allows heartbeats again.
+func (o *output) speak(frame []byte, patience time.Duration) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	err := o.writeLocked(frames)
-	o.silent, o.patience, o.expires = false, patience, time.Time{}
-	if patience == 0 {
-		o.conn.SetWriteDeadline(time.Time{})
-	}
+	err := o.writeLocked(frame)
+	o.silent = false
+	o.wire.setPatience(patience)
 	return err
 }
 
-// writeLocked writes all of b. A client that takes some bytes within each
-// patience is slow but alive; one that takes none is cut off. A frame may have
-// been cut short then, so all later writes fail too.
-func (o *output) writeLocked(b []byte) error {
+// through sends all that follows through another layer.
+func (o *output) through(layer io.Writer) {
+	o.mu.Lock()
+	o.layer = layer
+	o.mu.Unlock()
+}
+
+// below is where a new layer writes to.
+func (o *output) below() io.Writer {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.layer != nil {
+		return o.layer
+	}
+	return &o.wire
+}
+
+// writeLocked writes all of b. After a failure a frame may have been cut
+// short, so all later writes fail too.
+func (o *output) writeLocked(b []byte) (err error) {
 	if o.failed != nil {
 		return o.failed
 	}
-	for len(b) > 0 {
-		o.renew()
-		n, err := o.conn.Write(b)
-		b = b[n:]
+	if o.layer != nil {
+		_, err = o.layer.Write(b)
+	} else {
+		_, err = o.wire.Write(b)
+	}
+	o.failed = err
+	return err
+}
+
+// wire is the connection below all layers, as those who write see it. Writes
+// must not overlap; the output's lock or that of its TLS sees to it.
+type wire struct {
+	conn     net.Conn
+	patience atomic.Int64 // how many ns a write may make no progress; 0 for ever
+
+	// Of the one who writes.
+	reckoned time.Duration // the patience at the last deadline
+	expires  time.Time     // the deadline that is set on conn
+}
+
+func (w *wire) setPatience(d time.Duration) { w.patience.Store(int64(d)) }
+
+// Write writes all of b. A client that takes some bytes within each patience is
+// slow but alive; one that takes none is cut off.
+func (w *wire) Write(b []byte) (written int, err error) {
+	for written < len(b) {
+		w.renew()
+		n, err := w.conn.Write(b[written:])
+		written += n
 		if err == nil {
 			continue
 		}
 		if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-			o.failed = err
-			return err
+			return written, err
 		}
-		o.expires = time.Time{}
+		w.expires = time.Time{}
 	}
-	return nil
+	return written, nil
 }
 
 // renew moves the write deadline on, unless it was moved a moment ago.
-func (o *output) renew() {
-	if o.patience == 0 {
+func (w *wire) renew() {
+	patience := time.Duration(w.patience.Load())
+	if patience != w.reckoned {
+		w.reckoned, w.expires = patience, time.Time{}
+		if patience == 0 {
+			w.conn.SetWriteDeadline(time.Time{})
+		}
+	}
+	if patience == 0 {
 		return
 	}
-	now := time.Now()
-	slack := deadlineSlack(o.patience)
-	if o.expires.Sub(now) < o.patience {
-		o.expires = now.Add(o.patience + slack)
-		o.conn.SetWriteDeadline(o.expires)
+	if now := time.Now(); w.expires.Sub(now) < patience {
+		w.expires = now.Add(patience + deadlineSlack(patience))
+		w.conn.SetWriteDeadline(w.expires)
 	}
 }
 

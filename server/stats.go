@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"qmq/channel"
+	"qmq/internal/quantile"
 	"qmq/topic"
 )
 
@@ -39,18 +40,24 @@ type (
 	}
 
 	channelStats struct {
-		Name          string        `json:"channel_name"`
-		Depth         int64         `json:"depth"`
-		BackendDepth  int64         `json:"backend_depth"`
-		InFlightCount int           `json:"in_flight_count"`
-		DeferredCount int           `json:"deferred_count"`
-		MessageCount  uint64        `json:"message_count"`
-		RequeueCount  uint64        `json:"requeue_count"`
-		TimeoutCount  uint64        `json:"timeout_count"`
-		ClientCount   int           `json:"client_count"`
-		Clients       []clientStats `json:"clients"`
-		Paused        bool          `json:"paused"`
-		Latency       latencyStats  `json:"e2e_processing_latency"`
+		Name          string `json:"channel_name"`
+		Depth         int64  `json:"depth"`
+		BackendDepth  int64  `json:"backend_depth"`
+		InFlightCount int    `json:"in_flight_count"`
+		DeferredCount int    `json:"deferred_count"`
+		MessageCount  uint64 `json:"message_count"`
+		// How many messages were given to consumers of the same zone, to others
+		// of the same region, and to those from anywhere else.
+		ZoneLocalCount   uint64 `json:"zone_local_msg_count,omitempty"`
+		RegionLocalCount uint64 `json:"region_local_msg_count,omitempty"`
+		GlobalCount      uint64 `json:"global_msg_count,omitempty"`
+
+		RequeueCount uint64        `json:"requeue_count"`
+		TimeoutCount uint64        `json:"timeout_count"`
+		ClientCount  int           `json:"client_count"`
+		Clients      []clientStats `json:"clients"`
+		Paused       bool          `json:"paused"`
+		Latency      latencyStats  `json:"e2e_processing_latency"`
 	}
 
 	clientStats struct {
@@ -69,6 +76,9 @@ type (
 		Deflate         bool       `json:"deflate"`
 		Snappy          bool       `json:"snappy"`
 		UserAgent       string     `json:"user_agent"`
+		Authed          bool       `json:"authed,omitempty"`
+		AuthIdentity    string     `json:"auth_identity,omitempty"`
+		AuthIdentityURL string     `json:"auth_identity_url,omitempty"`
 		TopologyZone    string     `json:"topology_zone"`
 		TopologyRegion  string     `json:"topology_region"`
 		PubCounts       []pubCount `json:"pub_counts,omitempty"`
@@ -84,10 +94,16 @@ type (
 		Count uint64 `json:"count"`
 	}
 
-	// latencyStats stands for the latency figures, which are not kept.
+	// latencyStats are percentiles of the times from publish to FIN; null when
+	// none are wanted.
 	latencyStats struct {
-		Count       int       `json:"count"`
-		Percentiles []float64 `json:"percentiles"`
+		Count       int64        `json:"count"`
+		Percentiles []percentile `json:"percentiles"`
+	}
+
+	percentile struct {
+		Quantile float64 `json:"quantile"`
+		Value    int64   `json:"value"` // ns
 	}
 )
 
@@ -137,22 +153,31 @@ func (h *HTTP) statsOfTopic(t *topic.Topic, channels []*channel.Channel, clients
 	for _, c := range channels {
 		stats.Channels = append(stats.Channels, h.statsOfChannel(t, c, clients))
 	}
+	if len(h.o.LatencyPercentiles) > 0 {
+		stats.Latency = h.latencies(t.Channels()) // whatever channel is asked for
+	}
 	return stats
 }
 
 func (h *HTTP) statsOfChannel(t *topic.Topic, c *channel.Channel, clients bool) channelStats {
 	s := c.Stats()
 	stats := channelStats{
-		Name:          c.Name(),
-		Depth:         s.Depth,
-		BackendDepth:  t.BackendDepth(c),
-		InFlightCount: s.InFlight,
-		DeferredCount: s.Deferred,
-		MessageCount:  s.MessageCount,
-		RequeueCount:  s.RequeueCount,
-		TimeoutCount:  s.TimeoutCount,
-		ClientCount:   len(s.Consumers),
-		Paused:        s.Paused,
+		Name:             c.Name(),
+		Depth:            s.Depth,
+		BackendDepth:     t.BackendDepth(&s),
+		InFlightCount:    s.InFlight,
+		DeferredCount:    s.Deferred,
+		MessageCount:     s.MessageCount,
+		ZoneLocalCount:   s.ZoneLocal,
+		RegionLocalCount: s.RegionLocal,
+		GlobalCount:      s.Delivered - s.ZoneLocal - s.RegionLocal,
+		RequeueCount:     s.RequeueCount,
+		TimeoutCount:     s.TimeoutCount,
+		ClientCount:      len(s.Consumers),
+		Paused:           s.Paused,
+	}
+	if len(h.o.LatencyPercentiles) > 0 {
+		stats.Latency = h.latencies([]*channel.Channel{c})
 	}
 	if clients {
 		stats.Clients = make([]clientStats, 0, len(s.Consumers))
@@ -161,6 +186,23 @@ func (h *HTTP) statsOfChannel(t *topic.Topic, c *channel.Channel, clients bool) 
 				stats.Clients = append(stats.Clients, session.consumerStats(k))
 			}
 		}
+	}
+	return stats
+}
+
+// latencies are the wanted percentiles over all messages that were finished in
+// these channels; none without a channel.
+func (h *HTTP) latencies(channels []*channel.Channel) (stats latencyStats) {
+	if len(channels) == 0 {
+		return stats
+	}
+	var all quantile.Sketch
+	for _, c := range channels {
+		c.AddLatencies(&all)
+	}
+	stats.Count = all.Count()
+	for _, q := range h.o.LatencyPercentiles {
+		stats.Percentiles = append(stats.Percentiles, percentile{Quantile: q, Value: all.Quantile(q)})
 	}
 	return stats
 }
@@ -207,6 +249,7 @@ func (s *session) clientStats() clientStats {
 		TopologyZone:   s.client.zone,
 		TopologyRegion: s.client.region,
 	}
+	s.terms.show(&stats)
 	for topic, count := range s.published {
 		stats.PubCounts = append(stats.PubCounts, pubCount{Topic: topic, Count: count})
 	}

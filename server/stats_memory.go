@@ -58,16 +58,16 @@ func readMemory() *memoryStats {
 	}
 	if s[pauses].Value.Kind() == metrics.KindFloat64Histogram {
 		h := s[pauses].Value.Float64Histogram()
-		m.GCPauseUsec100 = quantile(h, 1)
-		m.GCPauseUsec99 = quantile(h, 0.99)
-		m.GCPauseUsec95 = quantile(h, 0.95)
+		m.GCPauseUsec100 = pauseQuantile(h, 1)
+		m.GCPauseUsec99 = pauseQuantile(h, 0.99)
+		m.GCPauseUsec95 = pauseQuantile(h, 0.95)
 	}
 	return m
 }
 
-// quantile is the q-quantile of a histogram of seconds, in microseconds: the
+// pauseQuantile is the q-quantile of a histogram of seconds, in microseconds: the
 // upper end of the bucket that it lies in, or the lower where that is open.
-func quantile(h *metrics.Float64Histogram, q float64) uint64 {
+func pauseQuantile(h *metrics.Float64Histogram, q float64) uint64 {
 	var total uint64
 	for _, n := range h.Counts {
 		total += n

@@ -6,9 +6,11 @@ import (
 	"net"
 	"path/filepath"
 	"qmq/internal/version"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"qmq/broker"
 	"qmq/internal/vfs"
@@ -65,7 +67,7 @@ func TestStatsKeysComeInTheirOrder(t *testing.T) {
 	}
 	check("stats", object(text), "version health start_time topics memory producers")
 	check("topic", all.Topics[0], "topic_name channels depth backend_depth message_count message_bytes paused e2e_processing_latency")
-	check("channel", topic.Channels[0], "channel_name depth backend_depth in_flight_count deferred_count message_count requeue_count timeout_count client_count clients paused e2e_processing_latency")
+	check("channel", topic.Channels[0], "channel_name depth backend_depth in_flight_count deferred_count message_count global_msg_count requeue_count timeout_count client_count clients paused e2e_processing_latency")
 	client := "client_id hostname version remote_address state ready_count in_flight_count message_count finish_count requeue_count connect_ts sample_rate deflate snappy user_agent topology_zone topology_region pub_counts tls tls_cipher_suite tls_version tls_negotiated_protocol tls_negotiated_protocol_is_mutual"
 	check("client", channel.Clients[0], client)
 	check("producer", all.Producers[0], client)
@@ -141,6 +143,92 @@ func TestStatsFilters(t *testing.T) {
 		if got := shape(query); got != want {
 			t.Errorf("%s: got %s, want %s", query, got, want)
 		}
+	}
+}
+
+// latency is the latency figures of a topic or a channel.
+type latency struct {
+	Count       int64
+	Percentiles []map[string]float64
+}
+
+// latencies asks /stats for the figures of topic t and of its channels.
+func (r *rig) latencies() (topic latency, channels []latency) {
+	r.t.Helper()
+	var s struct {
+		Topics []struct {
+			Latency  latency `json:"e2e_processing_latency"`
+			Channels []struct {
+				Latency latency `json:"e2e_processing_latency"`
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(r.must("GET", "/stats?format=json&topic=t", "")), &s); err != nil {
+		r.t.Fatal(err)
+	}
+	for _, c := range s.Topics[0].Channels {
+		channels = append(channels, c.Latency)
+	}
+	return s.Topics[0].Latency, channels
+}
+
+func TestStatsShowLatenciesFromPublishToFin(t *testing.T) {
+	b := openBroker(t, func(o *broker.Options) { o.LatencyWindow = time.Hour })
+	r := startOn(t, b, func(o *Options) { o.LatencyPercentiles = []float64{0.99, 0.5} })
+	r.must("POST", "/topic/create?topic=t", "")
+	if all, _ := r.latencies(); all.Percentiles != nil {
+		t.Errorf("a topic without channels has %v", all)
+	}
+	for _, c := range []string{"one", "two"} {
+		r.must("POST", "/channel/create?topic=t&channel="+c, "")
+	}
+	before := time.Now()
+	r.must("POST", "/mpub?topic=t", "x\ny")
+	for name, fins := range map[string]int{"one": 2, "two": 1} {
+		c := r.consume("t", name, 2)
+		for i := range 2 {
+			m := c.message()
+			if i < fins {
+				c.send("FIN " + m.id + "\n")
+			}
+		}
+		c.send("NOP\n" + pub("other", "x"))
+		c.expect("OK") // so that the FINs were carried out
+	}
+	most := float64(time.Since(before)) * 1.01
+	all, each := r.latencies()
+	if all.Count != 3 || each[0].Count != 2 || each[1].Count != 1 {
+		t.Errorf("counted %+v of %+v", all, each)
+	}
+	for _, l := range append(each, all) {
+		if len(l.Percentiles) != 2 || l.Percentiles[0]["quantile"] != 0.99 || l.Percentiles[1]["quantile"] != 0.5 {
+			t.Fatalf("percentiles are %v", l.Percentiles)
+		}
+		if p99, p50 := l.Percentiles[0]["value"], l.Percentiles[1]["value"]; p50 <= 0 || p99 < p50 || p99 > most {
+			t.Errorf("the middle one took %v ns, the slowest %v, all %v", p50, p99, most)
+		}
+	}
+	if text := r.must("GET", "/stats", ""); !regexp.MustCompile(`\[t              \] .* e2e%: [0-9]+\.[0-9](us|ms|s), [0-9]+\.[0-9](us|ms|s)\n`).MatchString(text) {
+		t.Errorf("no latencies in\n%s", text)
+	}
+}
+
+func TestLatenciesInTheTextHaveOneDecimal(t *testing.T) {
+	l := latencyStats{Percentiles: []percentile{{1, 90e9}, {0.9, 1_234_567}, {0.8, 1e6}, {0.5, 999}, {0.1, 0}}}
+	if got, want := l.String(), "90.0s, 1.2ms, 1000.0us, 999.0ns, 0.0ns"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestStatsHaveNoLatenciesThatNobodyWants(t *testing.T) {
+	r := start(t)
+	r.must("POST", "/pub?topic=t", "x")
+	c := r.consume("t", "ch", 1)
+	c.send("FIN " + c.message().id + "\n" + pub("other", "x"))
+	c.expect("OK")
+	text := r.must("GET", "/stats?format=json&topic=t", "")
+	if n := strings.Count(text, `"e2e_processing_latency":{"count":0,"percentiles":null}`); n != 2 {
+		t.Errorf("%d times null in %s", n, text)
 	}
 }
 

@@ -16,6 +16,9 @@ const resubscribeAfter = 100 * time.Millisecond
 // subscribe makes the session a consumer of a channel. The OK is sent before
 // anything else happens, so that no message can come before it.
 func (s *session) subscribe(topicName, channelName string) error {
+	if refused := s.maySubscribe(topicName, channelName); refused != nil {
+		return refused
+	}
 	k, err := s.findConsumer(topicName, channelName)
 	if isExiting(err) {
 		if waitFor(s.tcp.stop, resubscribeAfter) {
@@ -52,6 +55,8 @@ func (s *session) findConsumer(topicName, channelName string) (*channel.Consumer
 	k, err := c.Subscribe(channel.ConsumerOptions{
 		ID:         s.id,
 		MsgTimeout: s.msgTimeout,
+		SampleRate: s.terms.sampleRate,
+		Near:       s.nearness(),
 		Wake:       s.wake,
 		Closed:     s.shut,
 	})

@@ -1,14 +1,15 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 
 	"qmq/broker"
+	"qmq/internal/accept"
 )
 
 // How Close ends the sessions: first they may finish what they have read, then
@@ -28,21 +29,28 @@ type TCP struct {
 	o      Options
 
 	stop chan struct{} // closed when Close begins
+	// life ends then too, for those who ask others in a session's name.
+	life context.Context
+	end  context.CancelFunc
 	wg   sync.WaitGroup
 
 	mu        sync.Mutex // guards what follows
 	listeners map[net.Listener]struct{}
 	sessions  map[uint64]*session
 	lastID    uint64
+	crowded   time.Time // when it was last logged that there are too many
 	closing   bool
 }
 
 // NewTCP makes a server of b's topics. It serves once Serve is called.
 func NewTCP(b *broker.Broker, o Options) *TCP {
+	life, end := context.WithCancel(context.Background())
 	return &TCP{
 		broker:    b,
 		o:         o,
 		stop:      make(chan struct{}),
+		life:      life,
+		end:       end,
 		listeners: make(map[net.Listener]struct{}),
 		sessions:  make(map[uint64]*session),
 	}
@@ -55,26 +63,7 @@ func (t *TCP) Serve(l net.Listener) error {
 		return l.Close()
 	}
 	defer t.removeListener(l)
-	var pause backoff
-	for {
-		conn, err := l.Accept()
-		switch {
-		case err == nil:
-			pause.reset()
-			t.start(conn)
-		case t.isClosing():
-			return nil
-		case !isTemporary(err):
-			return err
-		default:
-			if pause.shouldLog() {
-				t.o.Logger.Warn("cannot accept connections", slog.Any("error", err), slog.Duration("retry", pause.delay()))
-			}
-			if !pause.wait(t.stop) {
-				return nil
-			}
-		}
-	}
+	return accept.Loop(l, t.stop, t.o.Logger, t.start)
 }
 
 // Close stops accepting, lets the sessions finish what they have read, closes
@@ -85,6 +74,7 @@ func (t *TCP) Close() error {
 	if !t.closing {
 		t.closing = true
 		close(t.stop)
+		t.end()
 	}
 	for l := range t.listeners {
 		l.Close()
@@ -119,6 +109,15 @@ func (t *TCP) start(conn net.Conn) {
 		conn.Close()
 		return
 	}
+	if t.o.MaxConnections > 0 && len(t.sessions) >= t.o.MaxConnections {
+		say := t.crowd()
+		t.mu.Unlock()
+		conn.Close()
+		if say {
+			t.o.Logger.Warn("too many connections", slog.Int("most", t.o.MaxConnections), slog.String("refused", remoteOf(conn)))
+		}
+		return
+	}
 	t.lastID++
 	s := newSession(t, t.lastID, conn)
 	t.sessions[s.id] = s
@@ -129,6 +128,19 @@ func (t *TCP) start(conn net.Conn) {
 		s.run()
 		t.forget(s)
 	}()
+}
+
+// sayCrowdedEvery is how often refused connections are logged.
+const sayCrowdedEvery = time.Second
+
+// crowd says whether to log that a connection is one too many. mu is held.
+func (t *TCP) crowd() bool {
+	now := time.Now()
+	if now.Sub(t.crowded) < sayCrowdedEvery {
+		return false
+	}
+	t.crowded = now
+	return true
 }
 
 func (t *TCP) forget(s *session) {
@@ -155,12 +167,6 @@ func (t *TCP) all() []*session {
 	return all
 }
 
-func (t *TCP) isClosing() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.closing
-}
-
 func (t *TCP) addListener(l net.Listener) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -176,16 +182,6 @@ func (t *TCP) removeListener(l net.Listener) {
 	delete(t.listeners, l)
 	t.mu.Unlock()
 	l.Close()
-}
-
-// isTemporary tells errors that pass, such as too many open files, from those
-// of a listener that is broken.
-func isTemporary(err error) bool {
-	if errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM) {
-		return true
-	}
-	var temporary interface{ Temporary() bool }
-	return errors.As(err, &temporary) && temporary.Temporary()
 }
 
 func waitFor(done <-chan struct{}, d time.Duration) bool {

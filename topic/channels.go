@@ -44,6 +44,7 @@ func (t *Topic) Channel(name string) (*channel.Channel, error) {
 	t.ready++
 	t.catchUp()
 	t.o.Changed()
+	t.o.Came(t, s.channel.Name())
 	return s.channel, nil
 }
 
@@ -61,23 +62,22 @@ func (t *Topic) addChannel(name string) (*slot, journal.Entry, error) {
 	if t.closed {
 		return nil, journal.Entry{}, ErrExiting
 	}
+	name = strings.Clone(name) // it may be a part of a whole request
 	incarnation := t.o.NewIncarnation()
 	c := channel.New(t.channelOptions(name, incarnation), t.fanOut)
 	for _, v := range t.voids { // it may have what waits in the topic before it
 		c.Void(v.From, v.To)
 	}
 	s := &slot{channel: c}
-	t.channels[name] = s
-	t.order = append(t.order, c)
+	t.channels = append(t.channels, s)
 	return s, journal.Entry{Op: journal.CreateChannel, Topic: t.o.Incarnation, Channel: incarnation, Name: name, Start: t.fanOut}, nil
 }
 
 // removeChannel takes a channel out of the fan-out. The caller holds t.mu.
 func (t *Topic) removeChannel(name string) {
-	s := t.channels[name]
-	delete(t.channels, name)
-	i := slices.Index(t.order, s.channel)
-	t.order = slices.Delete(slices.Clone(t.order), i, i+1)
+	i := slices.Index(t.channels, t.slot(name))
+	s := t.channels[i]
+	t.channels = slices.Delete(slices.Clone(t.channels), i, i+1)
 	if s.ready {
 		t.ready--
 	}
@@ -88,16 +88,11 @@ func (t *Topic) channelOptions(name string, incarnation uint64) channel.Options 
 		Name:             name,
 		Incarnation:      incarnation,
 		TopicIncarnation: t.o.Incarnation,
-		NodeID:           t.o.NodeID,
-		Clock:            t.o.Clock,
-		Deadlines:        t.o.Deadlines,
+		Common:           t.o.Common.Common,
 		NewReader:        func() channel.Reader { return logReader{t.o.Log.NewReader()} },
 		Damaged:          t.damaged,
 		ReadFailed:       func(err error) { t.readFailed(name, err) },
 		Moved:            func(floor, _ uint64) { t.moved(floor) },
-		MaxMsgTimeout:    t.o.MaxMsgTimeout,
-		MaxReqTimeout:    t.o.MaxReqTimeout,
-		MaxConsumers:     t.o.MaxChannelConsumers,
 	}
 	if strings.HasSuffix(name, ephemeralSuffix) {
 		o.EphemeralLimit = max(1, t.o.MemQueueSize)
@@ -112,11 +107,22 @@ func (t *Topic) channelOptions(name string, incarnation uint64) channel.Options 
 func (t *Topic) ExistingChannel(name string) (*channel.Channel, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s, ok := t.channels[name]
-	if !ok || !s.ready {
+	s := t.slot(name)
+	if s == nil || !s.ready {
 		return nil, false
 	}
 	return s.channel, true
+}
+
+// slot is the channel of that name, ready or not; nil when there is none. The
+// caller holds t.mu.
+func (t *Topic) slot(name string) *slot {
+	for _, s := range t.channels {
+		if s.channel.Name() == name {
+			return s
+		}
+	}
+	return nil
 }
 
 // Channels lists the channels, sorted by name.
@@ -149,16 +155,16 @@ func (t *Topic) DeleteChannel(name string) error {
 // is journalled with its end is the one at which later channels start.
 func (t *Topic) deleteChannel(c *channel.Channel) error {
 	t.mu.Lock()
-	s := t.channels[c.Name()]
+	s := t.slot(c.Name())
 	t.removeChannel(c.Name())
-	t.leaving = c
+	t.aside = c
 	fanOut, last := t.fanOut, len(t.channels) == 0
 	t.mu.Unlock()
 	err := t.commitEnd(c, fanOut)
 	t.mu.Lock()
-	t.leaving = nil
+	t.aside = nil
 	if err != nil {
-		t.putBack(s, fanOut)
+		t.takeIn(s, fanOut)
 	}
 	t.mu.Unlock()
 	if err != nil {
@@ -167,6 +173,7 @@ func (t *Topic) deleteChannel(c *channel.Channel) error {
 	c.Close()
 	t.letGo()
 	t.o.Changed()
+	t.o.Went(t, c.Name())
 	if last && t.o.Ephemeral {
 		t.o.Abandoned(t)
 	}
@@ -193,12 +200,11 @@ func (t *Topic) commitEnd(c *channel.Channel, fanOut uint64) error {
 	return nil
 }
 
-// putBack takes a channel in again whose end could not be journalled, with
-// what was fanned out since it stood at from. It is called with t.changing and
-// t.mu held and gives t.mu up for a while.
-func (t *Topic) putBack(s *slot, from uint64) {
-	t.channels[s.channel.Name()] = s
-	t.order = append(slices.Clone(t.order), s.channel)
+// takeIn lets a channel take part in the fan-out that has what lies below from,
+// and gives it what was fanned out since. It is called with t.changing and t.mu
+// held and gives t.mu up for a while.
+func (t *Topic) takeIn(s *slot, from uint64) {
+	t.channels = append(slices.Clone(t.channels), s)
 	t.ready++
 	delayed := t.gather(from)
 	s.channel.Advance(t.fanOut, delayed)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"qmq/channel"
 	"qmq/diskqueue"
 	"qmq/internal/clock"
 	"qmq/internal/deadline"
@@ -38,17 +39,18 @@ func newBench(t testing.TB, fs vfs.FS, dir string, syncEvery int64) *bench {
 	must(t, err)
 	var last uint64 = 1
 	b.Topic = New(Options{
-		Name: "t", Incarnation: 1, Log: log, Journal: b.journal, Clock: c, Deadlines: b.deadlines,
-		NewIncarnation: func() uint64 { last++; return last },
-		SyncEvery:      syncEvery, SyncTimeout: 2 * time.Second, MemQueueSize: 10000,
-		MaxMsgTimeout: time.Hour, MaxReqTimeout: time.Hour,
-		Failed: func(_ *Topic, err error) {
-			if err != nil {
-				b.failures.Add(1)
-			}
-		},
-		Damaged: func(uint64) {}, ReadFailed: func(*Topic, string, error) {}, Abandoned: func(*Topic) {}, Changed: func() {}, Logger: quiet,
-	})
+		Name: "t", Incarnation: 1, Log: log, Common: &Common{
+			Common:         &channel.Common{Clock: c, Deadlines: b.deadlines, MaxMsgTimeout: time.Hour, MaxReqTimeout: time.Hour},
+			Journal:        b.journal,
+			NewIncarnation: func() uint64 { last++; return last },
+			SyncEvery:      syncEvery, SyncTimeout: 2 * time.Second, MemQueueSize: 10000,
+			Failed: func(_ *Topic, err error) {
+				if err != nil {
+					b.failures.Add(1)
+				}
+			},
+			Damaged: func(uint64) {}, ReadFailed: func(*Topic, string, error) {}, Abandoned: func(*Topic) {}, Changed: func() {}, Came: func(*Topic, string) {}, Went: func(*Topic, string) {}, Logger: quiet,
+		}})
 	return b
 }
 

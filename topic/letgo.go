@@ -19,12 +19,11 @@ func (t *Topic) lookForWake() {
 // full segments. While one goroutine is at it, others leave it to that one,
 // which looks again when it is done.
 func (t *Topic) letGo() {
-	floor := t.lowest()
 	for t.letting.TryLock() {
+		floor := t.lowest() // under the lock: who takes it keeps what is there
 		t.letGoBelow(floor)
 		t.letting.Unlock()
-		was := floor
-		if floor = t.lowest(); floor == was || floor < t.wake.Load() {
+		if now := t.lowest(); now == floor || now < t.wake.Load() {
 			return
 		}
 	}
@@ -48,11 +47,11 @@ func (t *Topic) lowest() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	floor := t.fanOut
-	for _, c := range t.order {
-		floor = min(floor, c.Floor())
+	for _, s := range t.channels {
+		floor = min(floor, s.channel.Floor())
 	}
-	if t.leaving != nil {
-		floor = min(floor, t.leaving.Floor())
+	if t.aside != nil {
+		floor = min(floor, t.aside.Floor())
 	}
 	return floor
 }

@@ -1,6 +1,8 @@
 package topic
 
 import (
+	"math"
+
 	"qmq/diskqueue"
 	"qmq/message"
 )
@@ -27,7 +29,13 @@ const (
 	lead                  // this publisher writes next
 )
 
-func newRequest() any { return &request{signal: make(chan signal, 1)} }
+// request takes a request that no publisher uses now, or makes one.
+func (c *Common) request() *request {
+	if r, ok := c.requests.Get().(*request); ok {
+		return r
+	}
+	return &request{signal: make(chan signal, 1)}
+}
 
 // groupBuffers belong to the publisher that is writing.
 type groupBuffers struct {
@@ -58,12 +66,14 @@ func (t *Topic) Publish(b *diskqueue.Batch) error {
 		t.mu.Unlock()
 		return err
 	}
-	if t.overflows(b) {
-		t.count(b.Len(), uint64(b.BodyBytes()))
+	if room := t.room(); b.Len() > room {
+		t.dropNewest(b, room)
+	}
+	if b.Len() == 0 {
 		t.mu.Unlock()
 		return nil
 	}
-	r := t.requests.Get().(*request)
+	r := t.o.request()
 	r.batch, r.err = b, nil
 	t.pending = append(t.pending, r)
 	t.pendingBytes += b.Bytes()
@@ -85,14 +95,25 @@ func (t *Topic) Publish(b *diskqueue.Batch) error {
 func (t *Topic) result(r *request) error {
 	err := r.err
 	r.batch = nil
-	t.requests.Put(r)
+	t.o.requests.Put(r)
 	return err
 }
 
-// overflows says that the batch is dropped, as an ephemeral topic does while
-// nobody takes its messages and its memory is full. The caller holds t.mu.
-func (t *Topic) overflows(b *diskqueue.Batch) bool {
-	return t.o.Ephemeral && t.standing() && t.end-t.fanOut+uint64(b.Len()) > uint64(max(1, t.o.MemQueueSize))
+// room is how many more messages the topic takes: an ephemeral one has a limit
+// while nobody takes its messages. The caller holds t.mu.
+func (t *Topic) room() int {
+	if !t.o.Ephemeral || !t.untaken() {
+		return math.MaxInt
+	}
+	return max(0, max(1, t.o.MemQueueSize)-int(t.end-t.fanOut))
+}
+
+// dropNewest drops what the topic has no room for; it counts as published. The
+// caller holds t.mu.
+func (t *Topic) dropNewest(b *diskqueue.Batch, room int) {
+	messages, bytes := b.Len(), b.BodyBytes()
+	b.Truncate(room)
+	t.count(messages-b.Len(), uint64(bytes-b.BodyBytes()))
 }
 
 // write writes what is pending, own first. It is called with t.mu held and
@@ -131,7 +152,10 @@ func (t *Topic) write(own *request) (wait bool) {
 
 // takeGroup takes the requests that are written together from pending.
 func (t *Topic) takeGroup() (group []*request, bodyBytes uint64) {
-	g := &t.groupBufs
+	if t.groupBufs == nil {
+		t.groupBufs = new(groupBuffers)
+	}
+	g := t.groupBufs
 	g.requests, g.batches = g.requests[:0], g.batches[:0]
 	size := 0
 	for _, r := range t.pending {
@@ -196,13 +220,17 @@ func (t *Topic) count(messages int, bytes uint64) {
 
 // standing says that the fan-out position does not follow the end. The caller
 // holds t.mu.
-func (t *Topic) standing() bool { return t.paused || t.ready == 0 || t.catching }
+func (t *Topic) standing() bool { return t.held || t.untaken() }
+
+// untaken says that nobody takes the topic's messages, for as long as it may
+// be. The caller holds t.mu.
+func (t *Topic) untaken() bool { return t.paused || t.ready == 0 || t.catching }
 
 // advance moves the fan-out position. The caller holds t.mu.
 func (t *Topic) advance(to uint64, delayed []message.Delayed) {
 	t.fanOut = to
-	for _, c := range t.order {
-		c.Advance(to, delayed)
+	for _, s := range t.channels {
+		s.channel.Advance(to, delayed)
 	}
 }
 

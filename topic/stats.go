@@ -33,11 +33,14 @@ func (t *Topic) waiting(from, to uint64) int64 {
 	return int64(to - from - t.voidsWithin(from, to))
 }
 
-// BackendDepth is the part of a channel's depth that is not in memory.
-func (t *Topic) BackendDepth(c *channel.Channel) int64 {
+// BackendDepth is the part of a channel's depth that is not in memory, when its
+// figures are s.
+func (t *Topic) BackendDepth(s *channel.Stats) int64 {
+	if s.Depth == 0 {
+		return 0
+	}
 	hot := t.o.Log.HotStart()
-	cursor, depth := c.Cursor(), c.Stats().Depth
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return min(depth, t.waiting(cursor, min(hot, t.fanOut)))
+	return min(s.Depth, t.waiting(s.Cursor, min(hot, t.fanOut)))
 }

@@ -15,8 +15,16 @@ func (t *Topic) noteUnsynced(n int64) {
 	case t.unsyncedLen >= t.o.SyncEvery:
 		t.startSync()
 	case first:
-		t.syncTimer.Arm(t.o.Clock.Now() + int64(t.o.SyncTimeout))
+		t.armSync()
 	}
+}
+
+// armSync has syncDue called when SyncTimeout has passed. The caller holds t.mu.
+func (t *Topic) armSync() {
+	if t.syncTimer == nil {
+		t.syncTimer = t.o.Deadlines.NewTimer(func(int64) { t.syncDue() })
+	}
+	t.syncTimer.Arm(t.o.Clock.Now() + int64(t.o.SyncTimeout))
 }
 
 // syncDue is called when SyncTimeout has passed.
@@ -61,7 +69,7 @@ func (t *Topic) syncAll() {
 		}
 	}
 	if t.unsyncedLen > 0 {
-		t.syncTimer.Arm(t.o.Clock.Now() + int64(t.o.SyncTimeout))
+		t.armSync()
 	}
 	t.syncing = false
 	t.idle.Broadcast()

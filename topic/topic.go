@@ -18,7 +18,6 @@ import (
 
 	"qmq/channel"
 	"qmq/diskqueue"
-	"qmq/internal/clock"
 	"qmq/internal/deadline"
 	"qmq/internal/seqset"
 	"qmq/journal"
@@ -38,13 +37,19 @@ type Options struct {
 	Incarnation uint64
 	// Ephemeral topics are not journalled; while nobody takes their messages
 	// at most MemQueueSize are kept.
-	Ephemeral      bool
-	Log            *diskqueue.Log
-	Journal        *journal.Journal
-	Clock          *clock.Clock
-	Deadlines      *deadline.Queue
-	NewIncarnation func() uint64 // for channels
-	NodeID         uint16
+	Ephemeral bool
+	// Held topics give no message out before Release.
+	Held bool
+	Log  *diskqueue.Log
+	*Common
+}
+
+// Common is what the topics of a node have in common. It must not be changed
+// once a topic has it.
+type Common struct {
+	*channel.Common // also of their channels
+	Journal         *journal.Journal
+	NewIncarnation  func() uint64 // for channels
 
 	// SyncEvery records after the last sync, or SyncTimeout after the first of
 	// them, the log is synced in the background. With SyncEvery 1 no publish
@@ -52,10 +57,7 @@ type Options struct {
 	SyncEvery   int64
 	SyncTimeout time.Duration
 
-	MemQueueSize        int // of ephemeral channels
-	MaxMsgTimeout       time.Duration
-	MaxReqTimeout       time.Duration
-	MaxChannelConsumers int
+	MemQueueSize int // of ephemeral channels
 
 	// Failed is called when the log refuses to be written: the topic takes no
 	// publish until a Probe succeeds. Then it is called with nil. The topic's
@@ -72,7 +74,13 @@ type Options struct {
 	Abandoned func(*Topic)
 	// Changed is called when a channel came or went or something was paused.
 	Changed func()
-	Logger  *slog.Logger
+	// Came and Went are called when a channel came or went, in that order for
+	// each name. They must neither wait nor call the topic.
+	Came, Went func(t *Topic, channel string)
+
+	Logger *slog.Logger
+
+	requests sync.Pool // of *request, that no publisher uses now
 }
 
 // Topic is one topic. All methods may be called concurrently.
@@ -86,45 +94,44 @@ type Topic struct {
 
 	mu     sync.Mutex // guards what follows
 	idle   sync.Cond  // signalled when pending shrinks or writing, syncing or probing ends
-	closed bool
 	failed error
 	// failedBytes is the size of the write that failed last.
 	failedBytes int
+	closed      bool
 	paused      bool
+	writing     bool   // a publisher writes
+	syncing     bool   // syncAll runs
+	held        bool   // until the topic's channels are learnt
 	probing     bool   // Probe is at the log
 	catching    bool   // gather is at the log: the fan-out position stands meanwhile
 	end         uint64 // one past the last committed message
 	fanOut      uint64 // what is below has been given to the channels
 	stoodAt     uint64 // the fan-out position that the journal knows
 	voids       []seqset.Range
-	channels    map[string]*slot
-	order       []*channel.Channel // all of channels, for fan-out
-	ready       int                // channels whose creation is journalled
-	// leaving is out of the fan-out, but comes back should its end not be
-	// journalled: what it has may not be let go yet.
-	leaving *channel.Channel
+	channels    []*slot // in the order in which they came; never changed in place, but appended to
+	ready       int     // channels whose creation is journalled
+	// aside is out of the fan-out, but comes in when its creation is journalled,
+	// or back should its end not be: what it has may not be let go.
+	aside *channel.Channel
 	// meanwhile is the deferred messages that were committed while catching.
 	meanwhile []message.Delayed
 
 	pending      []*request // accepted, not written
 	pendingBytes int
-	writing      bool
-	unsynced     []written // strict mode: written, not synced
-	unsyncedLen  int64     // records written since the last sync began
-	syncing      bool
+	unsynced     []written       // strict mode: written, not synced
+	unsyncedLen  int64           // records written since the last sync began
+	syncTimer    *deadline.Timer // nil before the first record
 
 	messages, bytes uint64
 
 	// wake is the floor at which a channel's progress lets something go: the
 	// end of the oldest full segment or of the oldest chunk of the hot tail.
 	wake      atomic.Uint64
-	letting   sync.Mutex // held by the one goroutine that lets go
-	syncTimer *deadline.Timer
-	groupBufs groupBuffers // of the writing goroutine
-	requests  sync.Pool    // of *request
+	letting   sync.Mutex    // held by the one goroutine that lets go
+	groupBufs *groupBuffers // of the writing goroutine; nil before the first write
 }
 
-// slot is a channel by name. It counts once its creation is journalled.
+// slot is a channel of a topic. It counts once its creation is journalled.
 type slot struct {
 	channel *channel.Channel
 	ready   bool
@@ -135,14 +142,13 @@ func New(o Options) *Topic {
 	t := newTopic(o)
 	t.end = o.Log.End()
 	t.fanOut, t.stoodAt = t.end, t.end
+	t.held = o.Held
 	return t
 }
 
 func newTopic(o Options) *Topic {
-	t := &Topic{o: o, channels: make(map[string]*slot)}
+	t := &Topic{o: o}
 	t.idle.L = &t.mu
-	t.requests.New = newRequest
-	t.syncTimer = o.Deadlines.NewTimer(func(int64) { t.syncDue() })
 	t.wake.Store(math.MaxUint64)
 	return t
 }
@@ -164,8 +170,7 @@ func Restore(o Options, st *journal.TopicState) *Topic {
 		if cs.Paused {
 			c.Pause()
 		}
-		t.channels[cs.Name] = &slot{channel: c, ready: true}
-		t.order = append(t.order, c)
+		t.channels = append(t.channels, &slot{channel: c, ready: true})
 		t.ready++
 		o.Journal.Attach(c)
 	}
@@ -260,11 +265,13 @@ func (t *Topic) Stop() {
 	for t.writing || t.syncing || t.probing || len(t.pending) > 0 {
 		t.idle.Wait()
 	}
-	order := t.order
+	channels := t.channels // not changed in place
+	if t.syncTimer != nil {
+		t.syncTimer.Stop()
+	}
 	t.mu.Unlock()
-	t.syncTimer.Stop()
-	for _, c := range order {
-		c.Close()
+	for _, s := range channels {
+		s.channel.Close()
 	}
 	t.letting.Lock() // the one that lets go is done, and no other comes
 	t.wake.Store(math.MaxUint64)
@@ -292,8 +299,8 @@ func (t *Topic) Standing() (e journal.Entry, needed bool) {
 	if t.o.Ephemeral || t.fanOut <= t.stoodAt {
 		return e, false
 	}
-	for name := range t.channels {
-		if t.journals(name) {
+	for _, s := range t.channels {
+		if t.journals(s.channel.Name()) {
 			return e, false // the position of what moves with a channel is the end
 		}
 	}

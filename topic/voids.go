@@ -43,11 +43,11 @@ func (r logReader) Read(seq uint64) (message.View, error) {
 // addVoid makes a range void in every channel. The caller holds t.mu.
 func (t *Topic) addVoid(r seqset.Range) {
 	t.voids = mergeVoids(t.voids, []seqset.Range{r})
-	for _, c := range t.order {
-		c.Void(r.From, r.To)
+	for _, s := range t.channels {
+		s.channel.Void(r.From, r.To)
 	}
-	if t.leaving != nil {
-		t.leaving.Void(r.From, r.To)
+	if t.aside != nil {
+		t.aside.Void(r.From, r.To)
 	}
 }
 

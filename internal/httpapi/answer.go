@@ -87,10 +87,16 @@ func respondError(w http.ResponseWriter, err error) (status int) {
 	body, _ := json.Marshal(struct { // strings always marshal
 		Message string `json:"message"`
 	}{code})
+	Refuse(w, status, body)
+	return status
+}
+
+// Refuse sends a refusal, the JSON text of which is body, for those who stand
+// before the router.
+func Refuse(w http.ResponseWriter, status int, body []byte) {
 	head := w.Header()
 	head.Set("X-NSQ-Content-Type", "nsq; version=1.0")
 	head.Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
 	w.Write(body)
-	return status
 }

@@ -1,0 +1,142 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"qmq/protocol"
+	"qmq/topic"
+)
+
+// Directory is where nodes tell one another which topics and channels they
+// have.
+type Directory interface {
+	// Register and Unregister say that a topic, or a channel of it if channel
+	// is not empty, came or went; with a topic go all its channels. The
+	// incarnation is the topic's and tells it from an earlier one of its name.
+	// They must not wait.
+	Register(topic string, incarnation uint64, channel string)
+	Unregister(topic string, incarnation uint64, channel string)
+	// Alone says that there is nobody who could know other channels.
+	Alone() bool
+	// Channels lists the channels that a topic has anywhere, until ctx is done.
+	// The error is that nobody could tell: it will be asked again.
+	Channels(ctx context.Context, topic string) ([]string, error)
+}
+
+const (
+	// longestHold is how long a new topic gives no message out while its
+	// channels are asked for.
+	longestHold = time.Second
+	// The pause before topics are asked for again doubles from the one to the
+	// other.
+	firstLearnPause   = 100 * time.Millisecond
+	longestLearnPause = 15 * time.Second
+)
+
+func (b *Broker) came(t *topic.Topic, channel string) {
+	if b.o.Directory != nil {
+		b.o.Directory.Register(t.Name(), t.Incarnation(), channel)
+	}
+}
+
+func (b *Broker) went(t *topic.Topic, channel string) {
+	if b.o.Directory != nil {
+		b.o.Directory.Unregister(t.Name(), t.Incarnation(), channel)
+	}
+}
+
+// startLearning asks for the channels of a topic that is new to this node and
+// held. The caller holds b.mu.
+func (b *Broker) startLearning(t *topic.Topic) {
+	if b.closed {
+		return
+	}
+	b.background.Go(func() {
+		ctx, cancel := context.WithTimeout(b.ctx, longestHold)
+		defer cancel()
+		err := b.learn(ctx, t)
+		t.Release()
+		if err != nil {
+			b.learnLater(t, err)
+		}
+	})
+}
+
+// learn makes the channels that a topic has elsewhere. The error is that it
+// should be tried again.
+func (b *Broker) learn(ctx context.Context, t *topic.Topic) error {
+	names, err := b.o.Directory.Channels(ctx, t.Name())
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if !protocol.ValidName(name) || protocol.IsEphemeral(name) {
+			continue
+		}
+		if err := t.Learn(name); errors.Is(err, topic.ErrExiting) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// learnLater has a topic asked for again.
+func (b *Broker) learnLater(t *topic.Topic, reason error) {
+	b.o.Logger.Debug("channels of new topic not learnt yet", slog.String("topic", t.Name()), slog.Any("error", reason))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return
+	}
+	b.unlearnt = append(b.unlearnt, t)
+	if !b.learning {
+		b.learning = true
+		b.background.Go(b.learnRest)
+	}
+}
+
+// learnRest asks for topics until all are learnt. While nobody answers it asks
+// for one at a time, with growing pauses.
+func (b *Broker) learnRest() {
+	for pause := firstLearnPause; ; pause = min(2*pause, longestLearnPause) {
+		select {
+		case <-b.ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		for answered := true; answered; {
+			t, ok := b.nextUnlearnt()
+			if !ok {
+				return
+			}
+			answered = b.learn(b.ctx, t) == nil
+			if answered {
+				pause = firstLearnPause
+			} else {
+				b.mu.Lock()
+				b.unlearnt = append(b.unlearnt, t)
+				b.mu.Unlock()
+			}
+		}
+	}
+}
+
+// nextUnlearnt takes a topic that was not deleted from the list. When none is
+// left, the goroutine that asks has to end.
+func (b *Broker) nextUnlearnt() (t *topic.Topic, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for len(b.unlearnt) > 0 {
+		t, b.unlearnt = b.unlearnt[0], b.unlearnt[1:]
+		if s := b.topics[t.Name()]; s != nil && s.topic == t {
+			return t, true
+		}
+	}
+	b.unlearnt, b.learning = nil, false
+	return nil, false
+}

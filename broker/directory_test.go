@@ -1,0 +1,497 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"qmq/internal/vfs/crashfs"
+	"qmq/topic"
+)
+
+// directory is a Directory whose answers a test decides on.
+type directory struct {
+	answer func(ctx context.Context, topic string) ([]string, error)
+	alone  bool
+
+	mu     sync.Mutex // guards what follows
+	asked  []string
+	events []string
+}
+
+func (d *directory) note(event, topic, channel string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.events = append(d.events, event+topic+"/"+channel)
+}
+
+func (d *directory) Register(topic string, _ uint64, channel string) { d.note("+", topic, channel) }
+
+func (d *directory) Unregister(topic string, _ uint64, channel string) { d.note("-", topic, channel) }
+
+func (d *directory) Alone() bool { return d.alone }
+
+func (d *directory) Channels(ctx context.Context, topic string) ([]string, error) {
+	d.mu.Lock()
+	d.asked = append(d.asked, topic)
+	d.mu.Unlock()
+	return d.answer(ctx, topic)
+}
+
+// seen returns what was told since it was called last.
+func (d *directory) seen() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	events := d.events
+	d.events = nil
+	return events
+}
+
+func (d *directory) timesAsked() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.asked)
+}
+
+func with(d *directory) func(*Options) {
+	return func(o *Options) { o.Directory = d }
+}
+
+// says answers with these channels at once.
+func says(names ...string) *directory {
+	return &directory{answer: func(context.Context, string) ([]string, error) { return names, nil }}
+}
+
+var errNobody = errors.New("nobody answers")
+
+// silent never answers.
+func silent() *directory {
+	return &directory{answer: func(ctx context.Context, _ string) ([]string, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+}
+
+func names(tp *topic.Topic) (list []string) {
+	for _, c := range tp.Channels() {
+		list = append(list, c.Name())
+	}
+	return list
+}
+
+func wantNames(t *testing.T, tp *topic.Topic, want ...string) {
+	t.Helper()
+	if got := names(tp); !slices.Equal(got, want) {
+		t.Errorf("channels are %q, want %q", got, want)
+	}
+}
+
+// inBubble runs a test with a broker on fake time.
+func inBubble(t *testing.T, d *directory, test func(t *testing.T, b *Broker)) {
+	synctest.Test(t, func(t *testing.T) {
+		b := open(t, newDisk(t, 1), with(d))
+		defer func() { must(t, b.Close()) }()
+		test(t, b)
+	})
+}
+
+func TestNewTopicHasTheChannelsItHasElsewhere(t *testing.T) {
+	for _, name := range []string{"t", "t#ephemeral"} {
+		inBubble(t, says("a", "b", "gone#ephemeral", "not a name", ""), func(t *testing.T, b *Broker) {
+			tp := getTopic(t, b, name)
+			must(t, publish(tp, "1", "2"))
+			synctest.Wait()
+			wantNames(t, tp, "a", "b")
+			for _, c := range tp.Channels() {
+				wantDrained(t, c, "1", "2")
+			}
+		})
+	}
+}
+
+func TestNodeAloneHoldsNothingAndAsksNobody(t *testing.T) {
+	d := silent()
+	d.alone = true
+	b := open(t, newDisk(t, 1), with(d))
+	own := getChannel(t, b, "t", "own")
+	must(t, publish(getTopic(t, b, "t"), "1"))
+	if n := own.Stats().Depth; n != 1 {
+		t.Errorf("%d messages given out", n)
+	}
+	must(t, b.Close())
+	if n := d.timesAsked(); n != 0 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
+func TestPublishIsTakenAtOnceAndWaitsForTheChannels(t *testing.T) {
+	release := make(chan struct{})
+	d := &directory{answer: func(context.Context, string) ([]string, error) {
+		<-release
+		return []string{"learnt"}, nil
+	}}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		began := time.Now()
+		tp := getTopic(t, b, "t")
+		own := getChannel(t, b, "t", "own")
+		must(t, publish(tp, "1", "2"))
+		if took := time.Since(began); took != 0 {
+			t.Errorf("waited for %s", took)
+		}
+		if s := own.Stats(); s.Depth != 0 || tp.Stats().Depth != 2 {
+			t.Errorf("%d messages given out before the channels are known", s.Depth)
+		}
+		close(release)
+		synctest.Wait()
+		wantNames(t, tp, "learnt", "own")
+		for _, c := range tp.Channels() {
+			wantDrained(t, c, "1", "2")
+		}
+	})
+}
+
+func TestMessagesAreGivenOutAfterASecondWithoutAnswer(t *testing.T) {
+	inBubble(t, silent(), func(t *testing.T, b *Broker) {
+		tp := getTopic(t, b, "t")
+		own := getChannel(t, b, "t", "own")
+		must(t, publish(tp, "1"))
+		time.Sleep(longestHold - time.Nanosecond)
+		synctest.Wait()
+		if d := own.Stats().Depth; d != 0 {
+			t.Errorf("%d messages given out before the time", d)
+		}
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		wantDrained(t, own, "1")
+	})
+}
+
+func TestFailedQuestionsHoldNothing(t *testing.T) {
+	d := &directory{answer: func(context.Context, string) ([]string, error) { return nil, errNobody }}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		own := getChannel(t, b, "t", "own")
+		must(t, publish(getTopic(t, b, "t"), "1"))
+		synctest.Wait()
+		wantDrained(t, own, "1")
+	})
+}
+
+func TestChannelLearntLateStartsAtTheFirstMessage(t *testing.T) {
+	var mu sync.Mutex
+	up := false
+	d := &directory{}
+	d.answer = func(context.Context, string) ([]string, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !up {
+			return nil, errNobody
+		}
+		return []string{"own", "learnt"}, nil
+	}
+	synctest.Test(t, func(t *testing.T) {
+		disk := newDisk(t, 1)
+		b := open(t, disk, with(d))
+		tp := getTopic(t, b, "t")
+		unused := getTopic(t, b, "unused")
+		must(t, publish(unused, "0"))
+		own := getChannel(t, b, "t", "own")
+		must(t, publish(tp, "1", "2"))
+		must(t, publishDeferred(tp, "deferred", time.Hour))
+		synctest.Wait()
+		k := subscribe(t, own, 10)
+		k.finish(t, k.takeAll()...)
+		k.Close()
+		time.Sleep(time.Hour / 2)
+		mu.Lock()
+		up = true
+		mu.Unlock()
+		must(t, publish(tp, "3"))
+		time.Sleep(longestLearnPause)
+		synctest.Wait()
+		wantNames(t, tp, "learnt", "own")
+		learnt, _ := tp.ExistingChannel("learnt")
+		if s := learnt.Stats(); s.Depth != 3 || s.Deferred != 1 {
+			t.Errorf("learnt channel has %d messages and %d deferred, want 3 and 1", s.Depth, s.Deferred)
+		}
+		for _, c := range unused.Channels() {
+			wantDrained(t, c, "0")
+		}
+		if s := own.Stats(); s.Depth != 1 || s.Deferred != 1 {
+			t.Errorf("its own channel has %d messages and %d deferred, want 1 and 1", s.Depth, s.Deferred)
+		}
+		wantNames(t, unused, "learnt", "own")
+		asked := d.timesAsked()
+		time.Sleep(longestLearnPause)
+		if again := d.timesAsked(); again != asked {
+			t.Errorf("asked %d times after the answer", again-asked)
+		}
+		kill(disk, b)
+
+		b = open(t, disk, with(d))
+		tp, _ = b.Existing("t")
+		wantNames(t, tp, "learnt", "own")
+		learnt, _ = tp.ExistingChannel("learnt")
+		if s := learnt.Stats(); s.Depth != 3 || s.Deferred != 1 {
+			t.Errorf("after a restart it has %d messages and %d deferred, want 3 and 1", s.Depth, s.Deferred)
+		}
+		must(t, b.Close())
+	})
+}
+
+// TestLearntChannelStartsWithWhatIsStillThere lets another channel finish whole
+// segments before the channel is learnt, and while it is.
+func TestLearntChannelStartsWithWhatIsStillThere(t *testing.T) {
+	b := open(t, newDisk(t, 1), func(o *Options) { o.SegmentBytes, o.MemQueueSize = 1<<10, 1 })
+	defer func() { must(t, b.Close()) }()
+	tp := getTopic(t, b, "t")
+	own := getChannel(t, b, "t", "own")
+	all := numbered("a message of some length ", 200)
+	must(t, publish(tp, all...))
+	k := subscribe(t, own, 1000)
+	defer k.Close()
+	ds := k.takeAll()
+	k.finish(t, ds[:100]...)
+	var finishing sync.WaitGroup
+	finishing.Go(func() { k.finish(t, ds[100:]...) })
+	must(t, tp.Learn("learnt"))
+	finishing.Wait()
+	learnt, _ := tp.ExistingChannel("learnt")
+	l := subscribe(t, learnt, 1000)
+	defer l.Close()
+	got := bodies(l.takeAll())
+	if len(got) == 0 || len(got) >= 200 || !slices.Equal(got, all[200-len(got):]) {
+		t.Errorf("learnt channel has %d messages %.200q", len(got), got)
+	}
+	if d := b.Damage().Messages; d != 0 {
+		t.Errorf("%d messages are called lost", d)
+	}
+}
+
+// TestChannelIsNotLearntWhileSegmentsAreBeingLetGo lets a channel be learnt
+// when the first of many segments is removed.
+func TestChannelIsNotLearntWhileSegmentsAreBeingLetGo(t *testing.T) {
+	disk := newDisk(t, 1)
+	b := open(t, disk, func(o *Options) { o.SegmentBytes, o.MemQueueSize = 1<<10, 1 })
+	defer func() { must(t, b.Close()) }()
+	tp := getTopic(t, b, "t")
+	own := getChannel(t, b, "t", "own")
+	all := numbered("a message of some length ", 200)
+	must(t, publish(tp, all...))
+	learnt := make(chan error, 1)
+	learn := sync.OnceFunc(func() {
+		done := make(chan struct{})
+		go func() {
+			learnt <- tp.Learn("learnt")
+			close(done)
+		}()
+		select {
+		case <-done: // too soon
+		case <-time.After(20 * time.Millisecond):
+		}
+	})
+	disk.Fail(func(op crashfs.Op, name string) error {
+		if (op == crashfs.OpRemove || op == crashfs.OpRename) && strings.HasSuffix(name, ".seg") {
+			learn()
+		}
+		return nil
+	})
+	k := subscribe(t, own, 1000)
+	defer k.Close()
+	k.finish(t, k.takeAll()[:150]...)
+	must(t, <-learnt)
+	c, _ := tp.ExistingChannel("learnt")
+	l := subscribe(t, c, 1000)
+	defer l.Close()
+	got := bodies(l.takeAll())
+	if len(got) < 50 || len(got) > 100 || !slices.Equal(got, all[200-len(got):]) {
+		t.Errorf("learnt channel has %d messages %.200q", len(got), got)
+	}
+	if d := b.Damage().Messages; d != 0 {
+		t.Errorf("%d messages are called lost", d)
+	}
+}
+
+func TestLearntChannelHasNothingOfWhatTheTopicWasEmptiedOf(t *testing.T) {
+	b := open(t, newDisk(t, 1))
+	tp := getTopic(t, b, "t")
+	must(t, publish(tp, "1", "2"))
+	must(t, tp.Empty())
+	must(t, publish(tp, "3"))
+	must(t, tp.Learn("learnt"))
+	must(t, tp.Learn("learnt"))
+	c, _ := tp.ExistingChannel("learnt")
+	if s := c.Stats(); s.Depth != 1 || s.MessageCount != 1 {
+		t.Errorf("it has %d messages and counts %d", s.Depth, s.MessageCount)
+	}
+	wantDrained(t, c, "3")
+	must(t, b.Close())
+}
+
+func TestChannelWhoseCreationCannotBeJournalledIsNotLearnt(t *testing.T) {
+	disk := newDisk(t, 1)
+	up := make(chan struct{})
+	d := &directory{answer: func(context.Context, string) ([]string, error) {
+		<-up
+		return []string{"learnt"}, nil
+	}}
+	synctest.Test(t, func(t *testing.T) {
+		b := open(t, disk, with(d))
+		tp := getTopic(t, b, "t")
+		must(t, publish(tp, "1"))
+		failJournal(disk)
+		close(up)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		wantNames(t, tp)
+		disk.Fail(nil)
+		time.Sleep(longestLearnPause)
+		synctest.Wait()
+		wantNames(t, tp, "learnt")
+		c, _ := tp.ExistingChannel("learnt")
+		wantDrained(t, c, "1")
+		must(t, b.Close())
+	})
+}
+
+func TestTopicPausedWhileItIsHeldStaysPaused(t *testing.T) {
+	inBubble(t, silent(), func(t *testing.T, b *Broker) {
+		tp := getTopic(t, b, "t")
+		own := getChannel(t, b, "t", "own")
+		must(t, publish(tp, "1"))
+		must(t, tp.Pause())
+		time.Sleep(2 * longestHold)
+		synctest.Wait()
+		if d := own.Stats().Depth; d != 0 {
+			t.Errorf("a paused topic gave %d messages out", d)
+		}
+		must(t, tp.Unpause())
+		wantDrained(t, own, "1")
+
+		second := getTopic(t, b, "second")
+		own = getChannel(t, b, "second", "own")
+		must(t, publish(second, "1"))
+		must(t, errors.Join(second.Pause(), second.Unpause()))
+		if d := own.Stats().Depth; d != 0 {
+			t.Errorf("unpausing a held topic gave %d messages out", d)
+		}
+		time.Sleep(longestHold)
+		synctest.Wait()
+		wantDrained(t, own, "1")
+	})
+}
+
+func TestRestartWhileHeldLosesNothingAndAsksNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := newDisk(t, 1)
+		b := open(t, disk, with(silent()))
+		tp := getTopic(t, b, "t")
+		getChannel(t, b, "t", "own")
+		must(t, publish(tp, "1", "2"))
+		must(t, publish(getTopic(t, b, "alone"), "3"))
+		kill(disk, b)
+		d := silent()
+		b = open(t, disk, with(d))
+		wantDrained(t, getChannel(t, b, "t", "own"), "1", "2")
+		wantDrained(t, getChannel(t, b, "alone", "first"), "3")
+		if n := d.timesAsked(); n != 0 {
+			t.Errorf("asked %d times", n)
+		}
+		must(t, b.Close())
+	})
+}
+
+func TestDeletionAndCloseDoNotWaitForTheAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := open(t, newDisk(t, 1), with(silent()))
+		began := time.Now()
+		must(t, publish(getTopic(t, b, "deleted"), "1"))
+		must(t, b.DeleteTopic("deleted"))
+		must(t, publish(getTopic(t, b, "deleted"), "2"))
+		getChannel(t, b, "stays", "own")
+		must(t, publish(getTopic(t, b, "stays"), "3"))
+		must(t, b.Close())
+		if took := time.Since(began); took != 0 {
+			t.Errorf("waited for %s", took)
+		}
+	})
+}
+
+func TestDeletedTopicsAreNotAskedForAgain(t *testing.T) {
+	d := &directory{answer: func(context.Context, string) ([]string, error) { return nil, errNobody }}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		for i := range 100 {
+			name := fmt.Sprintf("t%d", i)
+			getTopic(t, b, name)
+			synctest.Wait()
+			must(t, b.DeleteTopic(name))
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if len(b.unlearnt) != 0 || b.learning {
+			t.Errorf("%d deleted topics are remembered", len(b.unlearnt))
+		}
+	})
+}
+
+func TestOneQuestionAtATimeWhileNobodyAnswers(t *testing.T) {
+	d := &directory{answer: func(context.Context, string) ([]string, error) { return nil, errNobody }}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		for i := range 100 {
+			getTopic(t, b, fmt.Sprintf("t%d", i))
+		}
+		time.Sleep(longestHold)
+		first := d.timesAsked()
+		time.Sleep(10 * longestLearnPause)
+		if n := d.timesAsked() - first; n > 15 {
+			t.Errorf("asked %d times in 150 s", n)
+		}
+	})
+}
+
+func TestDirectoryIsToldInOrder(t *testing.T) {
+	d := says()
+	disk := newDisk(t, 1)
+	b := open(t, disk, with(d))
+	want := func(events ...string) {
+		t.Helper()
+		if got := d.seen(); !slices.Equal(got, events) {
+			t.Errorf("told %q, want %q", got, events)
+		}
+	}
+	tp := getTopic(t, b, "t")
+	getChannel(t, b, "t", "c")
+	c := getChannel(t, b, "t", "e#ephemeral")
+	want("+t/", "+t/c", "+t/e#ephemeral")
+	subscribe(t, c, 1).Close()
+	tp.ConsumerLeft(c)
+	must(t, tp.DeleteChannel("c"))
+	getChannel(t, b, "t", "c")
+	want("-t/e#ephemeral", "-t/c", "+t/c")
+	must(t, b.DeleteTopic("t"))
+	getTopic(t, b, "t")
+	want("-t/", "+t/")
+	getChannel(t, b, "t", "c")
+	d.seen()
+	must(t, b.Close())
+	want()
+	b = open(t, disk, with(d))
+	want("+t/", "+t/c")
+	failJournal(disk)
+	if err := b.DeleteTopic("t"); err == nil {
+		t.Error("deleted")
+	}
+	if _, err := b.Topic("u"); err == nil {
+		t.Error("created")
+	}
+	want()
+	disk.Fail(nil)
+	must(t, b.Close())
+}

@@ -1,0 +1,137 @@
+package channel
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"qmq/internal/quantile"
+	"qmq/message"
+)
+
+// datedReader reads messages that were published at a given time.
+type datedReader struct {
+	testReader
+	at *int64 // wall clock, ns
+}
+
+func (r *datedReader) Read(seq uint64) (message.View, error) {
+	v, err := r.testReader.Read(seq)
+	v.Timestamp = *r.at
+	return v, err
+}
+
+// timed is a channel that keeps latencies, of messages published at *at.
+func timed(t *testing.T, f func(h *house, at *int64)) {
+	at := new(int64)
+	inBubbleWith(t, func(o *Options) {
+		o.LatencyWindow = 10 * time.Minute
+		read := o.NewReader
+		o.NewReader = func() Reader { return &datedReader{testReader: *read().(*testReader), at: at} }
+	}, func(h *house) { f(h, at) })
+}
+
+// latency wants n messages to have been counted, and the slowest to have taken
+// as long.
+func (h *house) latency(n int64, slowest time.Duration) {
+	h.t.Helper()
+	var s quantile.Sketch
+	h.AddLatencies(&s)
+	got := time.Duration(s.Quantile(1))
+	if off := (got - slowest).Abs(); s.Count() != n || off > slowest/100+time.Microsecond {
+		h.t.Errorf("%d messages, the slowest took %v; want %d and %v", s.Count(), got, n, slowest)
+	}
+}
+
+func TestLatencyIsFromPublishToFin(t *testing.T) {
+	timed(t, func(h *house, at *int64) {
+		*at = h.clock.Wall()
+		h.Advance(10, nil)
+		e := h.subscribe(4, time.Minute)
+		time.Sleep(3 * time.Second)
+		e.Take(nil)
+		h.latency(0, 0)
+		time.Sleep(2 * time.Second)
+		e.mustAnswer(Finish, 1, 0)
+		h.latency(1, 5*time.Second)
+		// A later attempt does not make it younger.
+		e.mustAnswer(Requeue, 2, 0)
+		time.Sleep(time.Second)
+		e.Take(nil)
+		e.mustAnswer(Finish, 2, 0)
+		h.latency(2, 6*time.Second)
+		time.Sleep(10 * time.Minute)
+		h.latency(0, 0)
+	})
+}
+
+func TestLatencyIsNeverNegativeWhenTheWallClockGoesBack(t *testing.T) {
+	timed(t, func(h *house, at *int64) {
+		*at = h.clock.Wall() + int64(time.Hour)
+		h.Advance(2, nil)
+		e := h.subscribe(1, time.Minute)
+		e.Take(nil)
+		time.Sleep(2 * time.Second)
+		e.mustAnswer(Finish, 1, 0)
+		h.latency(1, 2*time.Second)
+	})
+}
+
+func TestLatencyOfAnotherConsumersMessageIsNotCounted(t *testing.T) {
+	timed(t, func(h *house, at *int64) {
+		*at = h.clock.Wall()
+		h.Advance(2, nil)
+		e, other := h.subscribe(1, time.Minute), h.subscribe(1, time.Minute)
+		e.Take(nil)
+		if err := other.answer(Finish, 1, 0); err != ErrNotOwner {
+			t.Errorf("got %v", err)
+		}
+		h.latency(0, 0)
+	})
+}
+
+// TestPublishTimesMoveWithTheirMessages: entries are moved when a burst is over.
+func TestPublishTimesMoveWithTheirMessages(t *testing.T) {
+	const n = 4000
+	c := newCore(limits{maxTimeout: 1e15, timed: true}, 1)
+	h := c.testHolder(n)
+	c.fill(t, h, n)
+	c.flight.each(func(i uint32, e *entry) { *c.flight.publishedAt(i) = int64(e.seq) })
+	for seq := uint64(1); seq <= n-200; seq++ {
+		if err := c.finish(h, seq); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.flight.used > n/2 {
+		t.Fatal("nothing was moved")
+	}
+	c.fill(t, h, 1000)
+	c.flight.each(func(i uint32, e *entry) {
+		if at := *c.flight.publishedAt(i); e.seq <= n && at != int64(e.seq) {
+			t.Errorf("%d was published at %d", e.seq, at)
+		}
+	})
+	if err := c.check(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDeliveredCountsEachDelivery(t *testing.T) {
+	inBubble(t, func(h *house) {
+		h.Advance(4, nil)
+		e := h.subscribe(3, time.Minute)
+		e.expect("1/1 2/1 3/1")
+		e.mustAnswer(Requeue, 2, 0)
+		e.expect("2/2")
+		if n := h.Stats().Delivered; n != 4 {
+			t.Errorf("%d deliveries", n)
+		}
+		h.Advance(5, nil)
+		h.log.fail(errors.New("broken"))
+		e.mustAnswer(Finish, 1, 0)
+		e.expect("")
+		if n := h.Stats().Delivered; n != 4 {
+			t.Errorf("%d deliveries with one that failed", n)
+		}
+	})
+}

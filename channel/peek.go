@@ -1,0 +1,166 @@
+package channel
+
+import (
+	"container/heap"
+	"errors"
+
+	"qmq/diskqueue"
+	"qmq/message"
+)
+
+// PeekState names the messages that a Peek shows.
+type PeekState uint8
+
+const (
+	PeekReady    PeekState = iota // may be taken now
+	PeekInFlight                  // given to a consumer, not answered
+	PeekDeferred                  // due later
+)
+
+// Peeked is a message as it was at the moment of a Peek.
+type Peeked struct {
+	ID       message.ID
+	Attempts uint16 // deliveries so far
+
+	Consumer uint64 // ID of the one that has it in flight
+	// Left is for how long a message in flight has not timed out, or until a
+	// deferred one is due, in ns; 0 or less when that is about to happen.
+	Left int64
+}
+
+// Peek shows the first most messages of a state to show, without changing
+// anything: the waiting ones in the order in which they are going to be taken
+// (those that came back before fresh ones, though a Take mixes them), those in
+// flight that time out first, or the deferred ones that are due first. It
+// looks at little more than it shows. Total is how many there are in all.
+//
+// show gets the bodies, without locks held; the view is valid during the call.
+// What was finished and let go meanwhile is left out. Another error in reading,
+// or one of show, ends the Peek and is returned.
+func (c *Channel) Peek(state PeekState, most int, show func(Peeked, message.View) error) (total int, err error) {
+	list, total := c.peek(state, most)
+	reader := c.o.NewReader()
+	defer reader.Release()
+	for _, m := range list {
+		view, err := reader.Read(m.seq)
+		switch {
+		case damage(err).Len() > 0, errors.Is(err, diskqueue.ErrNotFound):
+			continue
+		case err != nil:
+			return total, err
+		}
+		m.ID = message.MakeID(c.o.NodeID, m.seq)
+		if err := show(m.Peeked, view); err != nil {
+			return total, err
+		}
+	}
+	return total, nil
+}
+
+// peeked is a message that is about to be read.
+type peeked struct {
+	Peeked
+	seq uint64
+}
+
+func (c *Channel) peek(state PeekState, most int) (list []peeked, total int) {
+	now := c.o.Clock.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch state {
+	case PeekInFlight:
+		return c.core.peekInFlight(now, most), c.core.flight.n
+	case PeekDeferred:
+		return c.core.peekDeferred(now, most), c.core.deferred.len()
+	}
+	return c.core.peekReady(most), int(c.core.depth())
+}
+
+// peekReady lists those that came back and then fresh ones.
+func (c *core) peekReady(most int) (list []peeked) {
+	for i := range min(most, c.ready.len()) {
+		m := c.ready.at(i)
+		list = append(list, peeked{Peeked{Attempts: m.attempts}, m.seq})
+	}
+	ranges := c.skip.all()
+	for seq := c.cursor; seq < c.fanOut && len(list) < most; seq++ {
+		if len(ranges) > 0 && ranges[0].From <= seq { // ranges do not touch each other
+			seq = ranges[0].To - 1
+			ranges = ranges[1:]
+			continue
+		}
+		list = append(list, peeked{seq: seq})
+	}
+	return list
+}
+
+// peekDeferred walks down the heap from its top.
+func (c *core) peekDeferred(now int64, most int) (list []peeked) {
+	h := &c.deferred
+	paths := pathHeap{before: func(a, b uint32) bool { return h.at(int(a)).before(*h.at(int(b))) }}
+	if h.len() > 0 {
+		paths.at = append(paths.at, 0)
+	}
+	for len(paths.at) > 0 && len(list) < most {
+		i := int(heap.Pop(&paths).(uint32))
+		d := *h.at(i)
+		m := d.message()
+		list = append(list, peeked{Peeked{Attempts: m.attempts, Left: d.dueMs()*1e6 - now}, m.seq})
+		for child := 4*i + 1; child <= 4*i+4 && child < h.len(); child++ {
+			heap.Push(&paths, uint32(child))
+		}
+	}
+	return list
+}
+
+// peekInFlight walks along each consumer's list and down its heap, whichever
+// has the earliest deadline.
+func (c *core) peekInFlight(now int64, most int) (list []peeked) {
+	f := c.flight
+	paths := pathHeap{before: f.before}
+	for _, h := range f.holders {
+		if h == nil {
+			continue
+		}
+		if h.head != 0 {
+			paths.at = append(paths.at, h.head)
+		}
+		if len(h.touched) > 0 {
+			paths.at = append(paths.at, h.touched[0])
+		}
+	}
+	heap.Init(&paths)
+	for len(paths.at) > 0 && len(list) < most {
+		i := heap.Pop(&paths).(uint32)
+		e, h := f.at(i), f.holders[f.at(i).owner]
+		list = append(list, peeked{Peeked{Attempts: e.attempts, Consumer: h.id, Left: e.deadline - now}, e.seq})
+		switch {
+		case e.flags&flagTouched != 0:
+			for child := 2*int(e.next) + 1; child <= 2*int(e.next)+2 && child < len(h.touched); child++ {
+				heap.Push(&paths, h.touched[child])
+			}
+		case e.next != 0:
+			heap.Push(&paths, e.next)
+		}
+	}
+	return list
+}
+
+// pathHeap holds how far each path through some sorted structures has come,
+// the path that is to go on next first.
+type pathHeap struct {
+	at     []uint32
+	before func(a, b uint32) bool
+}
+
+func (p *pathHeap) Len() int           { return len(p.at) }
+func (p *pathHeap) Less(i, j int) bool { return p.before(p.at[i], p.at[j]) }
+func (p *pathHeap) Swap(i, j int)      { p.at[i], p.at[j] = p.at[j], p.at[i] }
+func (p *pathHeap) Push(x any)         { p.at = append(p.at, x.(uint32)) }
+
+func (p *pathHeap) Pop() any {
+	last := len(p.at) - 1
+	i := p.at[last]
+	p.at = p.at[:last]
+	return i
+}

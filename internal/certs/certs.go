@@ -1,0 +1,111 @@
+// Package certs makes TLS configurations of servers from files, and follows
+// the files when they change. Connections that are there already are not
+// touched. It has no goroutine: it looks when a client comes. It verifies nothing of
+// the server's own certificate: an expired or self-signed one is served.
+package certs
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"qmq/internal/refresh"
+)
+
+// Options say what to serve.
+type Options struct {
+	CertFile, KeyFile string // PEM
+	// RootFile has the roots for certificates of clients (PEM); empty: the
+	// system's.
+	RootFile string
+	// ClientAuth says whether clients need a certificate.
+	ClientAuth tls.ClientAuthType
+	MinVersion uint16 // of TLS
+
+	Logger *slog.Logger
+	Now    func() time.Time // nil: time.Now
+}
+
+// Server is the TLS of a server. Its methods may be called concurrently.
+type Server struct {
+	o       Options
+	files   *refresh.Files
+	current atomic.Pointer[tls.Config]
+}
+
+// Open reads the files. The error says which one is wrong.
+func Open(o Options) (*Server, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Server{o: o}
+	s.files = refresh.New("certificate", []string{o.CertFile, o.KeyFile, o.RootFile}, s.read, o.Logger, o.Now)
+	if err := s.Reload(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Config is a configuration that always serves the newest good files.
+func (s *Server) Config() *tls.Config {
+	return &tls.Config{
+		MinVersion:             s.o.MinVersion,
+		SessionTicketsDisabled: s.identifiesClients(),
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			s.files.Look()
+			return s.current.Load(), nil
+		},
+	}
+}
+
+// Reload reads the files now. If they are no good, what was served before is
+// served on.
+func (s *Server) Reload() error { return s.files.Reload() }
+
+// read makes the files the ones that are served.
+func (s *Server) read() error {
+	pair, err := tls.LoadX509KeyPair(s.o.CertFile, s.o.KeyFile)
+	if err != nil {
+		return err
+	}
+	roots, err := Roots(s.o.RootFile)
+	if err != nil {
+		return err
+	}
+	s.current.Store(&tls.Config{
+		Certificates:           []tls.Certificate{pair},
+		ClientCAs:              roots,
+		ClientAuth:             s.o.ClientAuth,
+		MinVersion:             s.o.MinVersion,
+		SessionTicketsDisabled: s.identifiesClients(),
+	})
+	return nil
+}
+
+// identifiesClients tells whether clients show certificates. Then they do at
+// each connection, and a root that is taken away is of no use from then on.
+func (s *Server) identifiesClients() bool { return s.o.ClientAuth != tls.NoClientCert }
+
+// Roots reads root certificates (PEM); without a file they are the system's,
+// which is nil.
+func Roots(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s: %w", file, errNoCertificate)
+	}
+	return roots, nil
+}
+
+var errNoCertificate = errors.New("there is no certificate in it")

@@ -1,0 +1,117 @@
+package server
+
+import (
+	"encoding/json"
+	"net"
+	"time"
+
+	"qmq/internal/auth"
+	"qmq/protocol"
+)
+
+// authTerms are a client's AUTH and what it was granted.
+type authTerms struct {
+	secret string
+	grant  *auth.Grant
+}
+
+// grantedTopic is the topic that a client was last allowed to publish to.
+type grantedTopic struct {
+	name  string
+	until time.Time
+}
+
+// authAnswer is the answer to AUTH.
+type authAnswer struct {
+	Identity        string `json:"identity"`
+	IdentityURL     string `json:"identity_url"`
+	PermissionCount int    `json:"permission_count"`
+}
+
+// authenticate is AUTH. No heartbeat comes while the auth server is asked:
+// clients expect their answer and nothing else.
+func (s *session) authenticate(secret string) error {
+	switch {
+	case s.terms.auth != nil:
+		return protocol.AuthAlreadySet()
+	case s.tcp.o.Auth == nil:
+		return protocol.AuthDisabled()
+	}
+	s.out.silence()
+	grant, err := s.askAuth(secret)
+	if err != nil {
+		return protocol.AuthFailed()
+	}
+	if grant.Permissions() == 0 {
+		return protocol.NoAuthorizations()
+	}
+	s.agree(func(t *terms) { t.auth = &authTerms{secret, grant} })
+	data, err := json.Marshal(authAnswer{grant.Identity, grant.IdentityURL, grant.Permissions()})
+	if err != nil {
+		return err
+	}
+	return s.out.speak(protocol.AppendResponse(nil, data), s.interval) // which only this goroutine changes
+}
+
+func (s *session) askAuth(secret string) (*auth.Grant, error) {
+	ip := ""
+	if host, _, err := net.SplitHostPort(s.remote); err == nil {
+		ip = host
+	}
+	return s.tcp.o.Auth.Ask(s.tcp.life, auth.Request{
+		RemoteIP:   ip,
+		TLS:        s.tls != nil,
+		CommonName: s.commonName(),
+		Secret:     secret,
+	})
+}
+
+// granted is what the client may do now. A grant that has expired is asked for
+// again; until it does, the auth server need not be there.
+func (s *session) granted(kind protocol.Kind) (*auth.Grant, *protocol.Error) {
+	have := s.terms.auth
+	if have == nil {
+		return nil, protocol.AuthFirst(kind)
+	}
+	if time.Now().Before(have.grant.Expires) {
+		return have.grant, nil
+	}
+	grant, err := s.askAuth(have.secret)
+	if err != nil {
+		return nil, protocol.AuthFailed()
+	}
+	s.agree(func(t *terms) { t.auth = &authTerms{have.secret, grant} })
+	return grant, nil
+}
+
+// mayPublish tells, on a server with auth servers, why the client may not
+// publish to a topic.
+func (s *session) mayPublish(kind protocol.Kind, topic []byte) *protocol.Error {
+	if s.mayTopic.name == string(topic) && time.Now().Before(s.mayTopic.until) {
+		return nil
+	}
+	grant, refused := s.granted(kind)
+	if refused != nil {
+		return refused
+	}
+	if name := string(topic); !grant.MayPublish(name) {
+		return protocol.Unauthorized(kind, name, "")
+	}
+	s.mayTopic = grantedTopic{string(topic), grant.Expires}
+	return nil
+}
+
+// maySubscribe tells why the client may not consume a channel.
+func (s *session) maySubscribe(topic, channel string) *protocol.Error {
+	if s.tcp.o.Auth == nil {
+		return nil
+	}
+	grant, refused := s.granted(protocol.Sub)
+	if refused != nil {
+		return refused
+	}
+	if !grant.MaySubscribe(topic, channel) {
+		return protocol.Unauthorized(protocol.Sub, topic, channel)
+	}
+	return nil
+}

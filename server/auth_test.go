@@ -1,0 +1,230 @@
+package server
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/nsqio/go-nsq"
+
+	"qmq/internal/auth"
+)
+
+// authServer is an auth server: it answers what it is told to.
+type authServer struct {
+	mu     sync.Mutex
+	answer string // empty: refuse
+	asked  []url.Values
+}
+
+func (a *authServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.asked = append(a.asked, r.URL.Query())
+	if a.answer == "" {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	io.WriteString(w, a.answer)
+}
+
+func (a *authServer) say(answer string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.answer = answer
+}
+
+func (a *authServer) questions() []url.Values {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.asked
+}
+
+// withAuth gives the server an auth server.
+func withAuth(t *testing.T, answer string) (*authServer, func(*Options)) {
+	t.Helper()
+	a := &authServer{answer: answer}
+	s := httptest.NewServer(a)
+	t.Cleanup(s.Close)
+	c := auth.New(auth.Options{Addresses: []string{s.Listener.Addr().String()}, Logger: slog.New(slog.DiscardHandler)})
+	t.Cleanup(c.Close)
+	return a, func(o *Options) { o.Auth = c }
+}
+
+const (
+	maySome = `{"ttl":3600,"identity":"joe","identity_url":"http://joe","authorizations":[` +
+		`{"topic":"^in$","channels":[".*"],"permissions":["publish"]},` +
+		`{"topic":"^out$","channels":["^c$"],"permissions":["subscribe","publish"]}]}`
+	mayAll = `{"ttl":3600,"authorizations":[{"topic":".*","channels":[".*"],"permissions":["subscribe","publish"]}]}`
+	secret = "AUTH\n\x00\x00\x00\x03s3c"
+)
+
+func TestAuthErrorsInTheirOrder(t *testing.T) {
+	a, with := withAuth(t, maySome)
+	r := start(t, with, small)
+	for _, test := range []struct{ send, want string }{
+		{"AUTH x\n" + sized("s"), "E_INVALID AUTH invalid number of parameters"},
+		{"AUTH\n" + size(41), "E_BAD_BODY AUTH body too big 41 > 40"},
+		{"AUTH\n" + size(0), "E_BAD_BODY AUTH invalid body size 0"},
+		{"SUB out c\n", "E_AUTH_FIRST AUTH required before SUB"},
+		{"SUB $ c\n", `E_BAD_TOPIC SUB topic name "$" is not valid`},
+		{pub("in", "x"), "E_AUTH_FIRST AUTH required before PUB"},
+		{pub("in", strings.Repeat("x", 11)), "E_BAD_MESSAGE PUB message too big 11 > 10"},
+		{dpub("in", 5, "x"), "E_AUTH_FIRST AUTH required before DPUB"},
+		{"MPUB in\n", "E_AUTH_FIRST AUTH required before MPUB"}, // before its body has come
+		{"MPUB in\n" + size(-1), "E_AUTH_FIRST AUTH required before MPUB"},
+	} {
+		c := r.connect(test.send)
+		c.expectError(test.want)
+		c.expectEnd()
+	}
+	for _, test := range []struct{ send, want string }{
+		{"AUTH\n" + size(41), "E_BAD_BODY AUTH body too big 41 > 40"},
+		{secret, "E_INVALID AUTH already set"},
+		{"SUB in c\n", `E_UNAUTHORIZED AUTH failed for SUB on "in" "c"`},
+		{"SUB out d\n", `E_UNAUTHORIZED AUTH failed for SUB on "out" "d"`},
+		{pub("out", "x"), `E_UNAUTHORIZED AUTH failed for PUB on "out" ""`},
+		{dpub("other", 5, "x"), `E_UNAUTHORIZED AUTH failed for DPUB on "other" ""`},
+		{"MPUB other\n" + size(-1), `E_UNAUTHORIZED AUTH failed for MPUB on "other" ""`},
+	} {
+		c := r.connect(secret)
+		c.expect(`{"identity":"joe","identity_url":"http://joe","permission_count":2}`)
+		c.send(pub("in", "x") + test.send) // what came before is done
+		c.expect("OK")
+		c.expectError(test.want)
+		c.expectEnd()
+	}
+	c := r.connect(secret)
+	c.frame()
+	c.send("SUB out c\n" + pub("in", "x") + mpub("in", "y", "z") + dpub("in", 5, "x"))
+	c.expect("OK", "OK", "OK", "OK")
+	c.send(secret)
+	c.expectError("E_INVALID cannot AUTH in current state")
+
+	a.say("")
+	c = r.connect(secret)
+	c.expectError("E_AUTH_FAILED AUTH failed")
+	c.expectEnd()
+	a.say(`{"ttl":1,"authorizations":[]}`)
+	c = r.connect(secret)
+	c.expectError("E_UNAUTHORIZED AUTH no authorizations found")
+	c.expectEnd()
+	for _, name := range []string{"other", "still.open"} {
+		if _, there := r.broker.Existing(name); there {
+			t.Errorf("topic %s was made for one who may not", name)
+		}
+	}
+}
+
+func TestAuthIsAnnouncedAndShown(t *testing.T) {
+	_, with := withAuth(t, maySome)
+	r := start(t, with)
+	c := r.connect()
+	if answer := c.negotiate(`"client_id":"c"`); !strings.Contains(answer, `"auth_required":true`) {
+		t.Error(answer)
+	}
+	c.send(secret + pub("in", "x"))
+	c.frame()
+	c.expect("OK")
+	want := `"authed":true,"auth_identity":"joe","auth_identity_url":"http://joe"`
+	if stats := r.must("GET", "/stats?format=json", ""); !strings.Contains(stats, want) {
+		t.Errorf("%s is not in %s", want, stats)
+	}
+}
+
+func TestAuthServerLearnsWhoAsks(t *testing.T) {
+	a, with := withAuth(t, mayAll)
+	me := selfSigned(t, "client name")
+	r := start(t, with, withTLS(t, func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }))
+	c := r.connect(secret)
+	c.frame()
+	c = r.connect()
+	c.negotiate(`"tls_v1":true`)
+	c.encrypt(func(c *tls.Config) { c.Certificates = []tls.Certificate{me} })
+	c.expect("OK")
+	c.send(secret)
+	c.frame()
+	got := fmt.Sprint(a.questions())
+	want := "[map[common_name:[] remote_ip:[127.0.0.1] secret:[s3c] tls:[false]] map[common_name:[client name] remote_ip:[127.0.0.1] secret:[s3c] tls:[true]]]"
+	if got != want {
+		t.Errorf("asked %s, want %s", got, want)
+	}
+}
+
+// TestGrantHoldsUntilItsTTL: the auth server is not asked before, so that it
+// may be down; after that its word counts.
+func TestGrantHoldsUntilItsTTL(t *testing.T) {
+	a, with := withAuth(t, mayAll)
+	r := start(t, with)
+	c := r.connect(secret)
+	c.frame()
+	a.say("")
+	for range 3 {
+		c.send(pub("t", "x") + mpub("u", "y"))
+		c.expect("OK", "OK")
+	}
+	if n := len(a.questions()); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+
+	a.say(strings.Replace(mayAll, "3600", "1", 1))
+	renewed, refused := r.connect(secret+pub("t", "x")), r.connect(secret+pub("t", "x"))
+	for _, c := range []*client{renewed, refused} {
+		c.frame()
+		c.expect("OK")
+	}
+	a.say(mayAll)
+	for asked := len(a.questions()); len(a.questions()) == asked; {
+		renewed.send(pub("t", "x"))
+		renewed.expect("OK")
+	}
+	a.say("")
+	renewed.expectOpen()
+	for {
+		refused.send(pub("t", "x"))
+		if _, data := refused.frame(); data == "OK" {
+			continue
+		} else if data != "E_AUTH_FAILED AUTH failed" {
+			t.Errorf("got %q", data)
+		}
+		break
+	}
+	refused.expectEnd()
+}
+
+// TestCloseDoesNotWaitForAuthServers ends a question that nobody answers.
+func TestCloseDoesNotWaitForAuthServers(t *testing.T) {
+	came, leave := make(chan struct{}), make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		close(came)
+		<-leave
+	}))
+	defer s.Close()
+	defer close(leave)
+	client := auth.New(auth.Options{Addresses: []string{s.Listener.Addr().String()}, Logger: slog.New(slog.DiscardHandler)})
+	r := start(t, func(o *Options) { o.Auth = client })
+	r.connect(secret)
+	next(t, came)
+	if err := r.tcp.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestGoNSQWithAuthAndTLSAndSnappy(t *testing.T) {
+	_, with := withAuth(t, mayAll)
+	messages := 5_000
+	if *everyMessage {
+		messages = 100_000
+	}
+	publishAndConsume(t, start(t, with, withTLS(t)), messages, func(c *nsq.Config) {
+		c.AuthSecret = "s3c"
+		c.TlsV1, c.Snappy, c.TlsConfig = true, true, trusting()
+	})
+}

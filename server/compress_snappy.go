@@ -1,0 +1,210 @@
+package server
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io"
+
+	"github.com/klauspost/compress/s2"
+)
+
+// The framing of snappy streams: chunks of a type, a length of three bytes and
+// as many bytes of data. See
+// https://github.com/google/snappy/blob/main/framing_format.txt.
+const (
+	chunkHead       = 4
+	chunkSum        = 4
+	chunkCompressed = 0x00
+	chunkPlain      = 0x01
+	chunkSkippable  = 0x80 // this type and all above may be skipped
+	chunkStream     = 0xff // begins a stream; may come again at any time
+
+	streamIdentifier = "\xff\x06\x00\x00sNaPpY"
+
+	// snappyBlock is the most data in a chunk, before compression.
+	snappyBlock = 64 << 10
+	// snappyLongest is the most that a chunk with so much of it may take.
+	snappyLongest = 76490
+)
+
+var errSnappy = errors.New("snappy: corrupt input")
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// maskedSum is the checksum of a chunk's data.
+func maskedSum(data []byte) uint32 {
+	sum := crc32.Checksum(data, castagnoli)
+	return (sum>>15 | sum<<17) + 0xa282ead8
+}
+
+// snappyWriter compresses whole frames. It has no state but whether it has
+// begun, so that an idle connection holds no memory for it.
+type snappyWriter struct {
+	to    io.Writer
+	begun bool
+}
+
+// Write sends b in chunks of its own, so that nothing of it is held back.
+func (w *snappyWriter) Write(b []byte) (written int, err error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	room := takeBuffer(len(streamIdentifier) + chunkHead + chunkSum + s2.MaxEncodedLen(min(len(b), snappyBlock)))
+	defer room.give()
+	out := room.b[:0]
+	if !w.begun {
+		w.begun = true
+		out = append(out, streamIdentifier...)
+	}
+	for len(b) > 0 {
+		n := min(len(b), snappyBlock)
+		out = appendChunk(out, b[:n])
+		if _, err := w.to.Write(out); err != nil {
+			return written, err
+		}
+		written, b, out = written+n, b[n:], out[:0]
+	}
+	return written, nil
+}
+
+// appendChunk appends a chunk with data, compressed if that makes it shorter.
+// out has the capacity.
+func appendChunk(out, data []byte) []byte {
+	start := len(out)
+	out = out[:start+chunkHead+chunkSum]
+	binary.LittleEndian.PutUint32(out[start+chunkHead:], maskedSum(data))
+	body := s2.EncodeSnappy(out[len(out):cap(out)], data)
+	kind := uint32(chunkCompressed)
+	if len(body) >= len(data)-len(data)/8 {
+		kind, body = chunkPlain, data
+	}
+	out = append(out, body...)
+	binary.LittleEndian.PutUint32(out[start:], kind|uint32(len(out)-start-chunkHead)<<8)
+	return out
+}
+
+// snappyReader reads a stream of chunks. Between chunks it holds no memory; the
+// data of one is at most snappyBlock, whatever it says of itself.
+type snappyReader struct {
+	from  feeder
+	begun bool
+	skip  int // bytes of a chunk that are not wanted
+
+	rest *buffer // data that had no room in the last Read, or nil
+	left []byte  // of it
+}
+
+// ahead waits until something has come.
+func (r *snappyReader) ahead() error {
+	if r.rest == nil && r.from.empty() {
+		return r.from.more()
+	}
+	return nil
+}
+
+// Read returns the data of at most one chunk. It may return nothing.
+func (r *snappyReader) Read(p []byte) (int, error) {
+	if r.rest != nil {
+		return r.readRest(p), nil
+	}
+	if r.skip > 0 {
+		b, err := r.from.peek(1)
+		if err != nil {
+			return 0, err
+		}
+		n := min(len(b), r.skip)
+		r.skip -= n
+		r.from.use(n)
+		return 0, nil
+	}
+	head, err := r.from.peek(chunkHead)
+	if err != nil {
+		return 0, err
+	}
+	word := binary.LittleEndian.Uint32(head)
+	return r.readChunk(p, byte(word), int(word>>8))
+}
+
+// readChunk reads the chunk whose head is next. Heads stay until their chunk is
+// used, so that a wait that a deadline ends can be taken up again.
+func (r *snappyReader) readChunk(p []byte, kind byte, size int) (int, error) {
+	switch {
+	case kind == chunkStream:
+		return 0, r.readIdentifier(size)
+	case !r.begun:
+		return 0, errSnappy
+	case kind >= chunkSkippable:
+		r.from.use(chunkHead)
+		r.skip = size
+		return 0, nil
+	case kind > chunkPlain || size < chunkSum || size > chunkSum+snappyLongest:
+		return 0, errSnappy
+	}
+	chunk, err := r.from.peek(chunkHead + size)
+	if err != nil {
+		return 0, err
+	}
+	n, err := r.readData(p, kind, chunk[chunkHead:chunkHead+size])
+	r.from.use(chunkHead + size)
+	return n, err
+}
+
+func (r *snappyReader) readIdentifier(size int) error {
+	if size != len(streamIdentifier)-chunkHead {
+		return errSnappy
+	}
+	chunk, err := r.from.peek(len(streamIdentifier))
+	if err != nil {
+		return err
+	}
+	if string(chunk[:len(streamIdentifier)]) != streamIdentifier {
+		return errSnappy
+	}
+	r.begun = true
+	r.from.use(len(streamIdentifier))
+	return nil
+}
+
+// readData unpacks a chunk: into p when it fits, else by way of rest.
+func (r *snappyReader) readData(p []byte, kind byte, chunk []byte) (int, error) {
+	sum, body := binary.LittleEndian.Uint32(chunk), chunk[chunkSum:]
+	size := len(body)
+	if kind == chunkCompressed {
+		var err error
+		if size, err = s2.DecodedLen(body); err != nil {
+			return 0, errSnappy
+		}
+	}
+	if size > snappyBlock {
+		return 0, errSnappy
+	}
+	to := p
+	if size > len(p) {
+		r.rest = takeBuffer(size)
+		to = r.rest.b
+	}
+	data := to[:size]
+	if kind == chunkPlain {
+		copy(data, body)
+	} else if got, err := s2.Decode(data, body); err != nil || len(got) != size {
+		return 0, errSnappy
+	}
+	if maskedSum(data) != sum {
+		return 0, errSnappy
+	}
+	if r.rest == nil {
+		return size, nil
+	}
+	r.left = data
+	return r.readRest(p), nil
+}
+
+func (r *snappyReader) readRest(p []byte) int {
+	n := copy(p, r.left)
+	if r.left = r.left[n:]; len(r.left) == 0 {
+		r.rest.give()
+		r.rest, r.left = nil, nil
+	}
+	return n
+}

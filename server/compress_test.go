@@ -1,0 +1,326 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	stdflate "compress/flate"
+	"errors"
+	goflag "flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/golang/snappy"
+	"github.com/nsqio/go-nsq"
+)
+
+// packed is a client's side of a compressed connection. Each write is flushed.
+type packed struct {
+	net.Conn
+	r     io.Reader
+	write func([]byte) (int, error)
+}
+
+func (p *packed) Read(b []byte) (int, error)  { return p.r.Read(b) }
+func (p *packed) Write(b []byte) (int, error) { return p.write(b) }
+
+// snappy begins snappy on the client's side, which begins a new stream for
+// every write, as pynsq does.
+func (c *client) snappy() {
+	conn := c.Conn
+	c.Conn = &packed{conn, snappy.NewReader(conn), func(b []byte) (int, error) {
+		w := snappy.NewBufferedWriter(conn)
+		if _, err := w.Write(b); err != nil {
+			return 0, err
+		}
+		return len(b), w.Flush()
+	}}
+}
+
+// deflate begins deflate on the client's side.
+func (c *client) deflate(level int) {
+	conn := c.Conn
+	w, err := stdflate.NewWriter(conn, level)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.Conn = &packed{conn, stdflate.NewReader(conn), func(b []byte) (int, error) {
+		if _, err := w.Write(b); err != nil {
+			return 0, err
+		}
+		return len(b), w.Flush()
+	}}
+}
+
+func TestCompressionIsNegotiatedAndShown(t *testing.T) {
+	r := start(t, withTLS(t))
+	for _, test := range []struct{ features, answer, stats string }{
+		{`"snappy":true`, `"tls_v1":false,"deflate":false,"deflate_level":6,"max_deflate_level":6,"snappy":true`, `"deflate":false,"snappy":true`},
+		{`"deflate":true`, `"tls_v1":false,"deflate":true,"deflate_level":6,"max_deflate_level":6,"snappy":false`, `"deflate":true,"snappy":false`},
+		{`"deflate":true,"deflate_level":1`, `"deflate":true,"deflate_level":1`, `"deflate":true`},
+		{`"deflate":true,"deflate_level":9`, `"deflate":true,"deflate_level":6`, `"deflate":true`},
+		{`"tls_v1":true,"snappy":true`, `"tls_v1":true,"deflate":false,"deflate_level":6,"max_deflate_level":6,"snappy":true`, `"snappy":true`},
+		{`"tls_v1":true,"deflate":true`, `"tls_v1":true,"deflate":true`, `"deflate":true`},
+	} {
+		c := r.connect()
+		if answer := c.negotiate(test.features); !strings.Contains(answer, test.answer) {
+			t.Errorf("%s: %s", test.features, answer)
+		}
+		if strings.Contains(test.features, "tls") {
+			c.encrypt()
+			c.expect("OK")
+		}
+		if strings.Contains(test.features, "snappy") {
+			c.snappy()
+		} else {
+			c.deflate(6)
+		}
+		c.expect("OK")
+		body := strings.Repeat("compressible ", 20_000)
+		c.send("SUB t ch\n")
+		c.expect("OK")
+		c.send(pub("t", body))
+		c.expect("OK")
+		c.send("RDY 1\n")
+		m := c.message()
+		if m.body != body {
+			t.Errorf("%s: %d bytes came, want %d", test.features, len(m.body), len(body))
+		}
+		if stats := r.must("GET", "/stats?format=json", ""); !strings.Contains(stats, test.stats) {
+			t.Errorf("%s: %s", test.features, stats)
+		}
+		c.send("FIN " + m.id + "\n")
+		eventually(t, func() bool { return channelStatsOf(t, r, "t", "ch").Depth == 0 })
+		c.Close()
+	}
+}
+
+func TestBothCompressionsAreRefused(t *testing.T) {
+	c := start(t).connect(identify(`{"feature_negotiation":true,"snappy":true,"deflate":true}`))
+	c.expectError("E_IDENTIFY_FAILED cannot enable both deflate and snappy compression")
+	c.expectEnd()
+}
+
+func TestCompressionThatIsOffIsNotOffered(t *testing.T) {
+	c := start(t, func(o *Options) { o.Snappy, o.Deflate, o.MaxDeflateLevel = false, false, 3 }).connect()
+	want := `"deflate":false,"deflate_level":3,"max_deflate_level":3,"snappy":false`
+	if answer := c.negotiate(`"snappy":true,"deflate":true`); !strings.Contains(answer, want) {
+		t.Error(answer)
+	}
+	c.expectOpen()
+}
+
+func TestCommandsBehindIdentifyAreReadInTheNewEncoding(t *testing.T) {
+	c := start(t).dial()
+	var all bytes.Buffer
+	all.WriteString("  V2" + identify(`{"feature_negotiation":true,"snappy":true}`))
+	w := snappy.NewBufferedWriter(&all)
+	io.WriteString(w, pub("t", "x"))
+	w.Flush()
+	c.send(all.String())
+	c.frame()
+	c.snappy()
+	c.expect("OK", "OK")
+}
+
+func TestCorruptCompressionEndsTheConnection(t *testing.T) {
+	var good bytes.Buffer
+	w := snappy.NewBufferedWriter(&good)
+	io.WriteString(w, pub("t", "x"))
+	w.Flush()
+	badSum := bytes.Clone(good.Bytes())
+	badSum[15] ^= 1
+	for name, test := range map[string]struct{ features, sent string }{
+		"no stream":        {`"snappy":true`, good.String()[10:]},
+		"bad identifier":   {`"snappy":true`, "\xff\x06\x00\x00sNaPpX"},
+		"bad sum":          {`"snappy":true`, string(badSum)},
+		"reserved chunk":   {`"snappy":true`, streamIdentifier + "\x02\x01\x00\x00x"},
+		"chunk too long":   {`"snappy":true`, streamIdentifier + "\x00\xff\xff\xff"},
+		"chunk too short":  {`"snappy":true`, streamIdentifier + "\x01\x03\x00\x00abc"},
+		"announces 4 GiB":  {`"snappy":true`, streamIdentifier + "\x00\x0a\x00\x00sums\xff\xff\xff\xff\x0f\x00"},
+		"plain in deflate": {`"deflate":true`, "\xff\xff\xff\xff\xff"},
+	} {
+		c := start(t).connect()
+		c.negotiate(test.features)
+		raw := c.Conn
+		if strings.Contains(test.features, "snappy") {
+			c.snappy()
+		} else {
+			c.deflate(1)
+		}
+		c.expect("OK")
+		if _, err := io.WriteString(raw, test.sent); err != nil {
+			t.Fatal(err)
+		}
+		if _, data, err := c.tryFrame(); err == nil {
+			t.Errorf("%s: got %q", name, data)
+		}
+	}
+}
+
+func TestSkippableSnappyChunksAreSkipped(t *testing.T) {
+	c := start(t).connect()
+	c.negotiate(`"snappy":true`)
+	raw := c.Conn
+	c.snappy()
+	c.expect("OK")
+	padding := streamIdentifier + "\xfe\x40\x42\x0f" + strings.Repeat("\x00", 1_000_000) + "\x80\x00\x00\x00"
+	if _, err := io.WriteString(raw, padding); err != nil {
+		t.Fatal(err)
+	}
+	c.expectOpen()
+}
+
+// chunks are pieces of data of all kinds and sizes.
+func chunks() [][]byte {
+	random := rand.NewChaCha8([32]byte{1})
+	var all [][]byte
+	for _, n := range []int{0, 1, 7, 100, 4096, 65535, 65536, 65537, 300_000} {
+		noise := make([]byte, n)
+		random.Read(noise)
+		all = append(all, noise, bytes.Repeat([]byte{'x'}, n), noise[:n/2])
+	}
+	return all
+}
+
+func TestSnappyIsWhatOthersRead(t *testing.T) {
+	var wire, want bytes.Buffer
+	w := &snappyWriter{to: &wire}
+	for _, b := range chunks() {
+		want.Write(b)
+		if n, err := w.Write(b); n != len(b) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	got, err := io.ReadAll(snappy.NewReader(&wire))
+	if err != nil || !bytes.Equal(got, want.Bytes()) {
+		t.Errorf("%d bytes of %d, %v", len(got), want.Len(), err)
+	}
+}
+
+func TestDeflateIsWhatOthersReadAfterEachWrite(t *testing.T) {
+	for level := 1; level <= 9; level++ {
+		var wire bytes.Buffer
+		w := &deflateWriter{to: &wire, level: level}
+		r := stdflate.NewReader(bufio.NewReader(&wire))
+		for _, b := range chunks() {
+			if n, err := w.Write(b); n != len(b) || err != nil {
+				t.Fatal(n, err)
+			}
+			got := make([]byte, len(b))
+			if _, err := io.ReadFull(r, got); err != nil || !bytes.Equal(got, b) {
+				t.Fatalf("level %d: %d bytes are other ones, %v", level, len(b), err)
+			}
+		}
+	}
+}
+
+// TestSingleMessagesGetShorter: what came before makes up for how short they
+// are.
+func TestSingleMessagesGetShorter(t *testing.T) {
+	for level := 1; level <= 9; level++ {
+		var wire bytes.Buffer
+		w := &deflateWriter{to: &wire, level: level}
+		length := 0
+		for i := range 1000 {
+			b := fmt.Appendf(nil, `{"id":%d,"user":"u%d","action":"view","path":"/articles/%d","agent":"Mozilla/5.0 (X11; Linux x86_64)","country":"NL"}`, i, i*7919%1000, i*104729%5000)
+			length += len(b)
+			if _, err := w.Write(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if ratio := float64(wire.Len()) / float64(length); ratio > 0.4 {
+			t.Errorf("level %d: they are %.2f times as long", level, ratio)
+		}
+		if len(w.last) > deflateMemory || cap(w.last) > 2*deflateMemory {
+			t.Errorf("%d bytes are kept", cap(w.last))
+		}
+		got, _ := io.ReadAll(stdflate.NewReader(&wire)) // the stream has no end
+		if len(got) != length {
+			t.Errorf("level %d: %d bytes of %d", level, len(got), length)
+		}
+	}
+}
+
+func TestCompressedWriteReportsFailure(t *testing.T) {
+	broken := errors.New("broken")
+	to := writerFunc(func([]byte) (int, error) { return 0, broken })
+	for _, w := range []io.Writer{&snappyWriter{to: to}, &deflateWriter{to: to, level: 1}, &deflateWriter{to: to, level: 9}} {
+		if _, err := w.Write(make([]byte, 1_000_000)); err != broken {
+			t.Errorf("%T: %v", w, err)
+		}
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
+var everyMessage = goflag.Bool("every-message", false, "publish 100,000 messages in each encoding instead of 5,000")
+
+// TestGoNSQInEveryEncoding: a stock client publishes and consumes.
+func TestGoNSQInEveryEncoding(t *testing.T) {
+	messages := 5_000
+	if *everyMessage {
+		messages = 100_000
+	}
+	for name, change := range map[string]func(*nsq.Config){
+		"TLS":              func(c *nsq.Config) { c.TlsV1 = true },
+		"snappy":           func(c *nsq.Config) { c.Snappy = true },
+		"deflate":          func(c *nsq.Config) { c.Deflate = true },
+		"deflate 1":        func(c *nsq.Config) { c.Deflate, c.DeflateLevel = true, 1 },
+		"TLS and snappy":   func(c *nsq.Config) { c.TlsV1, c.Snappy = true, true },
+		"TLS and deflate":  func(c *nsq.Config) { c.TlsV1, c.Deflate = true, true },
+		"TLS 1.2, deflate": func(c *nsq.Config) { c.TlsV1, c.TlsConfig.MaxVersion, c.Deflate = true, 0x303, true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t, withTLS(t), func(o *Options) { o.TLSRequired = strings.Contains(name, "TLS") })
+			config := func(c *nsq.Config) {
+				c.TlsConfig = trusting()
+				change(c)
+			}
+			publishAndConsume(t, r, messages, config)
+		})
+	}
+}
+
+// publishAndConsume sends messages through the server and checks each.
+func publishAndConsume(t *testing.T, r *rig, messages int, change func(*nsq.Config)) {
+	t.Helper()
+	const batch = 100
+	var mu sync.Mutex
+	seen := make(map[string]int, messages)
+	done := make(chan struct{})
+	r.consumer("t", "ch", func(m *nsq.Message) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if seen[string(m.Body)]++; len(seen) == messages {
+			close(done)
+		}
+		return nil
+	}, func(c *nsq.Config) { c.MaxInFlight = 500 }, change)
+	p := r.producer(change)
+	pad := strings.Repeat("abcdef ", 20)
+	for i := 0; i < messages; i += batch {
+		var bodies [][]byte
+		for j := range batch {
+			bodies = append(bodies, fmt.Appendf(nil, "%d %s", i+j, pad))
+		}
+		if err := p.MultiPublish("t", bodies); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next(t, done)
+	mu.Lock()
+	defer mu.Unlock()
+	for body, n := range seen {
+		if n != 1 {
+			t.Errorf("%.10q came %d times", body, n)
+		}
+	}
+}

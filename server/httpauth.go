@@ -1,0 +1,201 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"qmq/internal/refresh"
+)
+
+// role is what a credential of the API is good for; a set.
+type role uint8
+
+const (
+	roleRead    role = 1 << iota // figures and messages, nothing is changed
+	rolePublish                  // /pub and /mpub
+	roleAdmin                    // everything, the others too
+
+	nobody   role = 0
+	allRoles      = roleRead | rolePublish | roleAdmin
+)
+
+var roleNames = map[string]role{"read": roleRead, "publish": rolePublish, "admin": allRoles}
+
+// HTTPAuth says who may use the API. It follows its file: what is changed there
+// holds for later requests. Its methods may be called concurrently.
+type HTTPAuth struct {
+	file    string
+	files   *refresh.Files
+	current atomic.Pointer[credentials]
+}
+
+// OpenHTTPAuth reads the credentials from a file; docs/http-auth.md has its
+// format. The error names the line that is wrong.
+func OpenHTTPAuth(file string, log *slog.Logger) (*HTTPAuth, error) {
+	a := &HTTPAuth{file: file}
+	a.files = refresh.New("HTTP credentials", []string{file}, a.read, log, time.Now)
+	if err := a.Reload(); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Reload reads the file now. If it is no good, what held before holds on.
+func (a *HTTPAuth) Reload() error { return a.files.Reload() }
+
+func (a *HTTPAuth) read() error {
+	text, err := os.ReadFile(a.file)
+	if err != nil {
+		return err
+	}
+	found, err := parseCredentials(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", a.file, err)
+	}
+	a.current.Store(found)
+	return nil
+}
+
+// credentials are the lines of a file. They do not change, but remember which
+// passwords they have seen.
+type credentials struct {
+	tokens map[[sha256.Size]byte]role
+	users  map[string]*user
+}
+
+// user is somebody with a password.
+type user struct {
+	roles  role
+	sum    [sha256.Size]byte // of the password, unless hashed
+	hashed []byte            // by bcrypt; nil when sum counts
+
+	// seen is the SHA-256 of the password that bcrypt accepted: bcrypt takes
+	// long, and clients send the password with every request.
+	seen atomic.Pointer[[sha256.Size]byte]
+}
+
+const digestPrefix = "sha256:"
+
+// parseCredentials reads the lines of a file:
+//
+//	ROLES bearer sha256:HEX
+//	ROLES basic USER sha256:HEX or bcrypt
+func parseCredentials(text []byte) (*credentials, error) {
+	c := &credentials{tokens: make(map[[sha256.Size]byte]role), users: make(map[string]*user)}
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	for n := 1; lines.Scan(); n++ {
+		fields := strings.Fields(lines.Text())
+		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
+			continue
+		}
+		if err := c.add(fields); err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+	}
+	return c, lines.Err()
+}
+
+func (c *credentials) add(fields []string) error {
+	roles, err := parseRoles(fields[0])
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(fields) == 3 && fields[1] == "bearer":
+		sum, err := parseDigest(fields[2])
+		if err != nil {
+			return err
+		}
+		c.tokens[sum] |= roles
+		return nil
+	case len(fields) == 4 && fields[1] == "basic":
+		return c.addUser(fields[2], fields[3], roles)
+	}
+	return fmt.Errorf("want ROLES bearer DIGEST or ROLES basic USER DIGEST")
+}
+
+func (c *credentials) addUser(name, digest string, roles role) error {
+	if c.users[name] != nil {
+		return fmt.Errorf("user %s comes twice", name)
+	}
+	u := &user{roles: roles}
+	if strings.HasPrefix(digest, "$2") {
+		if _, err := bcrypt.Cost([]byte(digest)); err != nil {
+			return err
+		}
+		u.hashed = []byte(digest)
+	} else {
+		var err error
+		if u.sum, err = parseDigest(digest); err != nil {
+			return err
+		}
+	}
+	c.users[name] = u
+	return nil
+}
+
+func parseRoles(text string) (roles role, err error) {
+	for name := range strings.SplitSeq(text, ",") {
+		r, ok := roleNames[name]
+		if !ok {
+			return 0, fmt.Errorf("%q is no role: read, publish and admin are", name)
+		}
+		roles |= r
+	}
+	return roles, nil
+}
+
+func parseDigest(text string) (sum [sha256.Size]byte, err error) {
+	digits, ok := strings.CutPrefix(text, digestPrefix)
+	if b, err := hex.DecodeString(digits); ok && err == nil && len(b) == len(sum) {
+		return [sha256.Size]byte(b), nil
+	}
+	return sum, fmt.Errorf("%q is no digest: %s and %d hexadecimal digits are, and for users bcrypt too", text, digestPrefix, 2*len(sum))
+}
+
+// rolesOfToken is what a bearer token is good for. It is looked up by its
+// digest, which tells nobody anything about how close a guess is.
+func (c *credentials) rolesOfToken(token string) role {
+	return c.tokens[sha256.Sum256([]byte(token))]
+}
+
+// hashing is held while bcrypt works: guesses cost one processor at most.
+var hashing = make(chan struct{}, 1)
+
+// rolesOfUser is what a name and a password are good for.
+func (c *credentials) rolesOfUser(name, password string) role {
+	u := c.users[name]
+	if u == nil {
+		return nobody
+	}
+	sum := sha256.Sum256([]byte(password))
+	known := &u.sum
+	if u.hashed != nil {
+		known = u.seen.Load()
+	}
+	if known != nil && subtle.ConstantTimeCompare(sum[:], known[:]) == 1 {
+		return u.roles
+	}
+	if u.hashed == nil {
+		return nobody
+	}
+	hashing <- struct{}{}
+	err := bcrypt.CompareHashAndPassword(u.hashed, []byte(password))
+	<-hashing
+	if err != nil {
+		return nobody
+	}
+	u.seen.Store(&sum)
+	return u.roles
+}

@@ -1,0 +1,78 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"qmq/internal/httpapi"
+)
+
+// roleFor is what a request needs. What is not named here is for
+// administrators, so that a new route is closed until it is opened.
+func roleFor(r *http.Request) role {
+	switch r.URL.Path {
+	case "/ping":
+		return nobody
+	case "/pub", "/mpub":
+		return rolePublish
+	case "/info", "/stats", "/channel/peek", "/metrics":
+		if r.Method == http.MethodGet {
+			return roleRead
+		}
+	}
+	return roleAdmin
+}
+
+// guard refuses requests that come without TLS where it is required, or
+// without the credential that they need.
+func (h *HTTP) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case h.o.HTTPSRequired && r.TLS == nil:
+			h.refuseClear(w)
+		case h.o.HTTPAuth == nil || h.admits(w, r):
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// refuseClear tells where the API is to be found. NSQ's clients look there by
+// themselves.
+func (h *HTTP) refuseClear(w http.ResponseWriter) {
+	httpapi.Refuse(w, http.StatusForbidden, fmt.Appendf(nil, `{"message": "TLS_REQUIRED", "https_port": %d}`, h.ports.HTTPS))
+}
+
+// admits tells whether a request comes with what it needs; else it answers it.
+func (h *HTTP) admits(w http.ResponseWriter, r *http.Request) bool {
+	need := roleFor(r)
+	if need == nobody {
+		return true
+	}
+	have := h.o.HTTPAuth.roles(r)
+	if have&need != 0 {
+		return true
+	}
+	status, code := http.StatusForbidden, "FORBIDDEN"
+	if have == nobody {
+		w.Header().Add("WWW-Authenticate", `Bearer realm="qd"`)
+		w.Header().Add("WWW-Authenticate", `Basic realm="qd", charset="UTF-8"`)
+		status, code = http.StatusUnauthorized, "UNAUTHORIZED"
+	}
+	httpapi.Refuse(w, status, fmt.Appendf(nil, `{"message":%q}`, code))
+	return false
+}
+
+// roles are those of the request's credential, if there is a good one.
+func (a *HTTPAuth) roles(r *http.Request) role {
+	a.files.Look()
+	c := a.current.Load()
+	if name, password, ok := r.BasicAuth(); ok {
+		return c.rolesOfUser(name, password)
+	}
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if strings.EqualFold(scheme, "Bearer") && token != "" {
+		return c.rolesOfToken(token)
+	}
+	return nobody
+}

@@ -1,0 +1,158 @@
+package server
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+func digestOf(text string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(text))) }
+
+// withCredentials closes the API but for the given lines.
+func withCredentials(t *testing.T, lines ...string) (file string, change func(*Options)) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "http-auth")
+	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a, err := OpenHTTPAuth(file, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file, func(o *Options) { o.HTTPAuth = a }
+}
+
+// as calls the API with a credential: nothing, "Bearer token" or "user:password".
+func (r *rig) as(credential, method, target string) *httptest.ResponseRecorder {
+	q := httptest.NewRequest(method, target, strings.NewReader("x"))
+	if user, password, basic := strings.Cut(credential, ":"); basic {
+		q.SetBasicAuth(user, password)
+	} else if credential != "" {
+		q.Header.Set("Authorization", credential)
+	}
+	w := httptest.NewRecorder()
+	r.http.ServeHTTP(w, q)
+	return w
+}
+
+func TestRolesOfTheHTTPAPI(t *testing.T) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("pa:ss"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, with := withCredentials(t,
+		"# people",
+		"read basic reader "+digestOf("r"),
+		"  admin   basic boss "+string(hash),
+		"",
+		"publish bearer "+digestOf("p"),
+		"read,publish bearer "+digestOf("rp"))
+	r := start(t, with)
+	r.as("boss:pa:ss", "POST", "/topic/create?topic=t")
+	requests := []struct {
+		method, target string
+		role           string
+	}{
+		{"GET", "/ping", "nobody"},
+		{"GET", "/info", "read"},
+		{"GET", "/stats", "read"},
+		{"GET", "/stats?format=json", "read"},
+		{"POST", "/pub?topic=t", "publish"},
+		{"POST", "/mpub?topic=t", "publish"},
+		{"POST", "/stats", "admin"},
+		{"POST", "/topic/create?topic=t", "admin"},
+		{"POST", "/channel/create?topic=t&channel=c", "admin"},
+		{"POST", "/topic/pause?topic=t", "admin"},
+		{"GET", "/debug/pprof/cmdline", "admin"},
+		{"PUT", "/debug/setblockrate?rate=0", "admin"},
+		{"GET", "/config/log_level", "admin"},
+		{"GET", "/nowhere", "admin"},
+		{"GET", "/Stats", "admin"},
+		{"GET", "//debug/pprof/", "admin"},
+	}
+	for credential, roles := range map[string]string{
+		"":             "",
+		"Bearer wrong": "",
+		"Bearer":       "",
+		"Digest p":     "",
+		"reader:wrong": "",
+		"stranger:r":   "",
+		"boss:wrong":   "",
+		"boss:":        "",
+		"reader:r":     "read",
+		"Bearer p":     "publish",
+		"bearer rp":    "read publish",
+		"boss:pa:ss":   "read publish admin",
+	} {
+		for range 2 { // the second time bcrypt is not asked
+			for _, q := range requests {
+				w := r.as(credential, q.method, q.target)
+				allowed := q.role == "nobody" || strings.Contains(roles, q.role)
+				switch {
+				case allowed && (w.Code == http.StatusUnauthorized || w.Code == http.StatusForbidden):
+					t.Errorf("%q may not %s %s: %d", credential, q.method, q.target, w.Code)
+				case allowed:
+				case roles == "" && (w.Code != http.StatusUnauthorized || w.Body.String() != `{"message":"UNAUTHORIZED"}` || len(w.Header()["Www-Authenticate"]) != 2):
+					t.Errorf("%q: %s %s is answered %d %s", credential, q.method, q.target, w.Code, w.Body)
+				case roles != "" && (w.Code != http.StatusForbidden || w.Body.String() != `{"message":"FORBIDDEN"}`):
+					t.Errorf("%q: %s %s is answered %d %s", credential, q.method, q.target, w.Code, w.Body)
+				}
+			}
+		}
+	}
+}
+
+func TestMistakesInCredentials(t *testing.T) {
+	for line, want := range map[string]string{
+		"read":                    "want ROLES bearer DIGEST",
+		"read bearer":             "want ROLES bearer DIGEST",
+		"read basic u":            "want ROLES bearer DIGEST",
+		"own bearer x":            `"own" is no role`,
+		"read, bearer x":          `"" is no role`,
+		"read bearer token":       `"token" is no digest`,
+		"read bearer sha256:abcd": `"sha256:abcd" is no digest`,
+		"read basic u password":   `"password" is no digest`,
+		"read basic u $2y$short":  "too short",
+		"read basic u " + digestOf("a") + "\nread basic u " + digestOf("b"): "line 3: user u comes twice",
+	} {
+		_, err := parseCredentials([]byte("# comment\n" + line))
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "line ") {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
+func TestCredentialsFollowTheirFile(t *testing.T) {
+	file, with := withCredentials(t, "read bearer "+digestOf("old"))
+	r := start(t, with)
+	a := r.http.o.HTTPAuth
+	if err := os.WriteFile(file, []byte("nonsense"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Reload(); err == nil {
+		t.Error("nonsense is read")
+	}
+	if w := r.as("Bearer old", "GET", "/stats"); w.Code != http.StatusOK {
+		t.Errorf("with a bad file: %d", w.Code)
+	}
+	if err := os.WriteFile(file, []byte("read bearer "+digestOf("new")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	if w := r.as("Bearer old", "GET", "/stats"); w.Code != http.StatusUnauthorized {
+		t.Errorf("the old token: %d", w.Code)
+	}
+	if w := r.as("Bearer new", "GET", "/stats"); w.Code != http.StatusOK {
+		t.Errorf("the new token: %d", w.Code)
+	}
+}

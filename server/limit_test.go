@@ -1,0 +1,447 @@
+package server
+
+import (
+	"bytes"
+	stdflate "compress/flate"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/golang/snappy"
+
+	"qmq/protocol"
+)
+
+// pipeListener is a listener without sockets, for use in fake time.
+type pipeListener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func newPipeListener() *pipeListener {
+	return &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+func (l *pipeListener) dial() net.Conn {
+	here, there := net.Pipe()
+	l.conns <- there
+	return here
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error {
+	select {
+	case <-l.closed:
+	default:
+		close(l.closed)
+	}
+	return nil
+}
+
+func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
+// drip writes text to conn, a byte each interval, and returns how long the
+// other side took to end it.
+func drip(conn net.Conn, text string, interval time.Duration) time.Duration {
+	began := time.Now()
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		for i := range text {
+			if _, err := conn.Write([]byte(text[i : i+1])); err != nil {
+				return
+			}
+			<-time.After(interval) // of the bubble's clock
+		}
+	})
+	io.Copy(io.Discard, conn)
+	took := time.Since(began)
+	conn.Close()
+	writing.Wait()
+	return took
+}
+
+// heap is the memory in use after a collection.
+func heapInUse() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// allocated is all the memory that was ever taken.
+func allocated() int64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.TotalAlloc)
+}
+
+func TestSlowHeadersAreCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := DefaultOptions()
+		b := openBroker(t)
+		h := NewHTTP(b, NewTCP(b, o), o, Ports{})
+		l := newPipeListener()
+		served := make(chan error)
+		go func() { served <- h.Serve(l) }()
+		request := "GET /ping HTTP/1.1\r\nHost: q\r\nX-Slow: " + strings.Repeat("x", 1000) + "\r\n\r\n"
+		if took := drip(l.dial(), request, time.Second); took > 11*time.Second {
+			t.Errorf("slow headers are read for %v", took)
+		}
+		if took := drip(l.dial(), "", time.Second); took > 3*time.Minute {
+			t.Errorf("silence is borne for %v", took)
+		}
+		if err := h.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestBodyThatStopsIsCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := DefaultOptions()
+		b := openBroker(t)
+		h := NewHTTP(b, NewTCP(b, o), o, Ports{})
+		l := newPipeListener()
+		served := make(chan error)
+		go func() { served <- h.Serve(l) }()
+		conn := l.dial()
+		began := time.Now()
+		go io.WriteString(conn, "POST /pub?topic=t HTTP/1.1\r\nHost: q\r\nContent-Length: 100\r\n\r\nabc")
+		io.Copy(io.Discard, conn)
+		if took := time.Since(began); took < time.Minute || took > 2*time.Minute {
+			t.Errorf("a body that stops is waited for %v", took)
+		}
+		if err := h.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestLongHeadersAreRefused(t *testing.T) {
+	r := start(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- r.http.Serve(l) }()
+	defer func() {
+		r.http.Close(t.Context())
+		<-served
+	}()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(patience))
+	go io.WriteString(conn, "GET /ping HTTP/1.1\r\nX: "+strings.Repeat("x", 1<<20))
+	answer := make([]byte, 12)
+	if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != "HTTP/1.1 431" {
+		t.Errorf("%q, %v", answer, err)
+	}
+}
+
+func TestHandshakeThatNeverEndsIsCutOff(t *testing.T) {
+	with := withTLS(t)
+	synctest.Test(t, func(t *testing.T) {
+		o := DefaultOptions()
+		with(&o)
+		server := NewTCP(openBroker(t), o)
+		l := newPipeListener()
+		served := make(chan error)
+		go func() { served <- server.Serve(l) }()
+		conn := l.dial()
+		go io.WriteString(conn, protocol.Magic+identify(`{"feature_negotiation":true,"tls_v1":true}`))
+		head := make([]byte, 8)
+		io.ReadFull(conn, head)
+		io.CopyN(io.Discard, conn, int64(head[2])<<8+int64(head[3])-4)
+		hello := "\x16\x03\x01\x40\x00" + strings.Repeat("x", 0x4000)
+		if took := drip(conn, hello, 100*time.Millisecond); took > o.HandshakeTimeout+2*lingerTime {
+			t.Errorf("a handshake is waited for %v", took)
+		}
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestHalfOpenConnectionsCostLittle(t *testing.T) {
+	const connections = 400
+	r := start(t, withTLS(t))
+	before := heapInUse()
+	for i := range connections {
+		c := r.dial()
+		switch i % 3 {
+		case 0: // says nothing
+		case 1:
+			c.send("  V")
+		default:
+			c.send(protocol.Magic)
+			c.negotiate(`"tls_v1":true`)
+			c.send("\x16\x03\x01\x40\x00half a hello")
+		}
+	}
+	eventually(t, func() bool { return len(r.tcp.all()) == connections })
+	if each := (heapInUse() - before) / connections; each > 16<<10 {
+		t.Errorf("%d bytes each", each)
+	}
+}
+
+func TestIdleUpgradedConnectionsHoldLittle(t *testing.T) {
+	const connections = 200
+	for _, test := range []struct {
+		features string
+		most     int64 // bytes, the client's side included
+	}{
+		{`"snappy":true`, 24 << 10},
+		{`"deflate":true`, 80 << 10},
+	} {
+		r := start(t)
+		r.connect(pub("t", "x")).expect("OK") // what a first publish takes
+		var clients []*client
+		before := heapInUse()
+		for range connections {
+			c := r.connect()
+			c.negotiate(test.features)
+			raw := c.Conn
+			if strings.Contains(test.features, "snappy") {
+				c.snappy()
+			} else {
+				c.deflate(1)
+			}
+			c.expect("OK")
+			c.send(strings.Repeat("NOP\n", 25_000) + pub("t", "x"))
+			c.expect("OK")
+			c.Conn = raw
+			clients = append(clients, c)
+		}
+		if each := (heapInUse() - before) / connections; each > test.most {
+			t.Errorf("%s: %d bytes each", test.features, each)
+		}
+		runtime.KeepAlive(clients)
+	}
+}
+
+func TestEndlessLineEndsTheConnection(t *testing.T) {
+	for _, features := range []string{"", `"snappy":true`, `"deflate":true`} {
+		c := start(t).connect()
+		if features != "" {
+			c.negotiate(features)
+		}
+		switch features {
+		case `"snappy":true`:
+			c.snappy()
+			c.expect("OK")
+		case `"deflate":true`:
+			c.deflate(1)
+			c.expect("OK")
+		}
+		before := allocated()
+		endless := bytes.Repeat([]byte{'x'}, 10<<20)
+		c.Write(endless) // fails when the server has had enough
+		if _, data, err := c.tryFrame(); err == nil {
+			t.Errorf("%s: got %.50q", features, data)
+		}
+		if took := allocated() - before; took > 32<<20 {
+			t.Errorf("%s: %d bytes were taken", features, took)
+		}
+	}
+}
+
+func TestHugeIdentifyLeavesNothingBehind(t *testing.T) {
+	const connections = 10
+	r := start(t)
+	body := `{"client_id":"` + strings.Repeat("x", 4<<20) + `","user_agent":"` + strings.Repeat("y", 900_000) + `"}`
+	var clients []*client
+	before := heapInUse()
+	for range connections {
+		c := r.connect(identify(body))
+		c.expect("OK")
+		clients = append(clients, c)
+	}
+	if each := (heapInUse() - before) / connections; each > 32<<10 {
+		t.Errorf("%d bytes each", each)
+	}
+	for _, c := range clients {
+		c.expectOpen()
+	}
+	deep := r.connect(identify(`{"x":` + strings.Repeat("[", 1<<20)))
+	deep.expectError("E_BAD_BODY IDENTIFY failed to decode JSON body")
+}
+
+func TestManyRDYsDoNoHarm(t *testing.T) {
+	r := start(t)
+	c := r.consume("t", "ch", 0)
+	before := allocated()
+	c.send(strings.Repeat("RDY 2500\nRDY 0\nRDY 1\n", 100_000))
+	c.send(pub("t", "x"))
+	if kind, data := c.frame(); kind != protocol.FrameMessage && data != "OK" {
+		t.Fatalf("got frame %d %q", kind, data)
+	}
+	if took := allocated() - before; took > 16<<20 {
+		t.Errorf("%d bytes were taken", took)
+	}
+	c = r.consume("t", "ch", 0)
+	c.send("RDY 2501\n")
+	c.expectError("E_INVALID RDY count 2501 out of range 0-2500")
+	c.expectEnd()
+}
+
+// TestBombsTakeLittleMemory: what unpacks to a hundred times its size is read
+// in pieces, and refused or obeyed like anything else.
+func TestBombsTakeLittleMemory(t *testing.T) {
+	const size = 32 << 20
+	pack := func(features, text string) []byte {
+		var packed bytes.Buffer
+		var w io.WriteCloser = snappy.NewBufferedWriter(&packed)
+		if strings.Contains(features, "deflate") {
+			w, _ = stdflate.NewWriter(&packed, 9)
+		}
+		piece := []byte(strings.Repeat(text, (1<<20)/len(text)))
+		for range size / len(piece) {
+			w.Write(piece)
+		}
+		w.Close()
+		return packed.Bytes()
+	}
+	for _, features := range []string{`"snappy":true`, `"deflate":true`} {
+		zeros, nops := pack(features, "\x00"), pack(features, "NOP\n")
+		for name, bomb := range map[string][]byte{"zeros": zeros, "commands": nops} {
+			r := start(t)
+			c := r.connect()
+			c.negotiate(features)
+			raw := c.Conn
+			if strings.Contains(features, "snappy") {
+				c.snappy()
+			} else {
+				c.deflate(1)
+			}
+			c.expect("OK")
+			before := allocated()
+			raw.Write(bomb)
+			raw.(*net.TCPConn).CloseWrite()
+			for {
+				if _, _, err := c.tryFrame(); err != nil {
+					break
+				}
+			}
+			if took := allocated() - before; took > size {
+				t.Errorf("%s, %s: %d bytes were taken for %d", features, name, took, len(bomb))
+			}
+		}
+	}
+}
+
+func TestConnectionsBeyondTheLimitAreClosedAtOnce(t *testing.T) {
+	const most, extra = 3, 20
+	var log bytes.Buffer
+	r := start(t, func(o *Options) {
+		o.MaxConnections = most
+		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	var in []*client
+	for range most {
+		c := r.connect(pub("t", "x"))
+		c.expect("OK")
+		in = append(in, c)
+	}
+	began := time.Now()
+	for range extra {
+		r.dial().expectEnd()
+	}
+	took := time.Since(began)
+	for _, c := range in {
+		c.expectOpen()
+	}
+	in[0].Close()
+	eventually(t, func() bool { return len(r.tcp.all()) < most })
+	r.connect(pub("t", "x")).expect("OK")
+	if err := r.tcp.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Count(log.String(), "too many connections"); lines < 1 || lines > 1+int(took/time.Second) {
+		t.Errorf("%d lines in %v:\n%s", lines, took, log.String())
+	}
+}
+
+func TestSampleRateIsShownAndKept(t *testing.T) {
+	const messages, rate = 2000, 20
+	r := start(t)
+	c := r.connect(identify(fmt.Sprintf(`{"feature_negotiation":true,"sample_rate":%d}`, rate)))
+	c.frame()
+	c.send("SUB t ch\nRDY 2500\n")
+	c.expect("OK")
+	p := r.connect(mpub("t", strings.Split(strings.Repeat("x ", messages-1)+"x", " ")...))
+	p.expect("OK")
+	eventually(t, func() bool { s := channelStatsOf(t, r, "t", "ch"); return s.MessageCount == messages && s.Depth == 0 })
+	s := channelStatsOf(t, r, "t", "ch")
+	if n := s.InFlightCount; n < messages*(rate-6)/100 || n > messages*(rate+6)/100 {
+		t.Errorf("%d of %d in flight", n, messages)
+	}
+	k := s.Clients[0]
+	if k.SampleRate != rate || k.MessageCount != uint64(s.InFlightCount) {
+		t.Errorf("%+v", k)
+	}
+}
+
+func TestTopologyIsToldAndKept(t *testing.T) {
+	r := start(t, func(o *Options) { o.TopologyRegion, o.TopologyZone, o.TopologyAware = "r", "z", true })
+	consume := func(zone, region string) *client {
+		c := r.connect(identify(fmt.Sprintf(`{"feature_negotiation":true,"topology_zone":%q,"topology_region":%q}`, zone, region)))
+		if _, answer := c.frame(); !strings.HasSuffix(answer, `"topology_region":"r","topology_zone":"z"}`) {
+			t.Error(answer)
+		}
+		c.send("SUB t ch\nRDY 1\n")
+		c.expect("OK")
+		return c
+	}
+	far, region, zone := consume("a", "b"), consume("a", "r"), consume("z", "r")
+	eventually(t, func() bool {
+		ready := 0
+		for _, k := range channelStatsOf(t, r, "t", "ch").Clients {
+			ready += int(k.ReadyCount)
+		}
+		return ready == 3
+	})
+	p := r.connect()
+	for i, c := range []*client{zone, region, far} {
+		p.send(pub("t", fmt.Sprint(i)))
+		p.expect("OK")
+		if m := c.message(); m.body != fmt.Sprint(i) {
+			t.Errorf("got %s, want %d", m.body, i)
+		}
+	}
+	stats := r.must("GET", "/stats?format=json", "")
+	if want := `"zone_local_msg_count":1,"region_local_msg_count":1,"global_msg_count":1,`; !strings.Contains(stats, want) {
+		t.Errorf("%s is not in %s", want, stats)
+	}
+	if info := r.must("GET", "/info", ""); !strings.HasSuffix(info, `"topology_zone":"z","topology_region":"r"}`) {
+		t.Error(info)
+	}
+}

@@ -1,0 +1,269 @@
+package server
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"io"
+	"math/big"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"qmq/protocol"
+)
+
+// selfSigned makes a certificate that is its own root.
+func selfSigned(t testing.TB, name string) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		Subject:               pkix.Name{CommonName: name},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(time.Hour),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+}
+
+// withTLS gives the server a certificate.
+func withTLS(t testing.TB, change ...func(*tls.Config)) func(*Options) {
+	config := &tls.Config{Certificates: []tls.Certificate{selfSigned(t, "server")}, MinVersion: tls.VersionTLS12}
+	for _, c := range change {
+		c(config)
+	}
+	return func(o *Options) { o.TLS = config }
+}
+
+// negotiate sends an IDENTIFY that asks for the given features and reads its
+// answer.
+func (c *client) negotiate(features string) (answer string) {
+	c.t.Helper()
+	c.send(identify(`{"feature_negotiation":true,` + features + `}`))
+	kind, answer := c.frame()
+	if kind != protocol.FrameResponse {
+		c.t.Fatalf("got frame %d %q", kind, answer)
+	}
+	return answer
+}
+
+// encrypt begins TLS on the client's side.
+func (c *client) encrypt(change ...func(*tls.Config)) {
+	config := &tls.Config{InsecureSkipVerify: true}
+	for _, f := range change {
+		f(config)
+	}
+	c.Conn = tls.Client(c.Conn, config)
+}
+
+func TestTLSIsNegotiatedAndShown(t *testing.T) {
+	r := start(t, withTLS(t))
+	c := r.connect()
+	if answer := c.negotiate(`"tls_v1":true`); !strings.Contains(answer, `"tls_v1":true`) {
+		t.Fatal(answer)
+	}
+	c.encrypt()
+	c.expect("OK")
+	c.send("SUB t ch\nRDY 1\n" + pub("t", "secret"))
+	c.expect("OK")
+	for range 2 { // the message and the OK, in any order
+		if kind, data := c.frame(); kind != protocol.FrameMessage && data != "OK" {
+			t.Fatalf("got frame %d %q", kind, data)
+		}
+	}
+	stats := r.must("GET", "/stats?format=json", "")
+	if want := `"tls":true,"tls_cipher_suite":"TLS_`; !strings.Contains(stats, want) {
+		t.Errorf("%s is not in %s", want, stats)
+	}
+	if want := `"tls_version":"TLS1.3","tls_negotiated_protocol":"","tls_negotiated_protocol_is_mutual":true`; !strings.Contains(stats, want) {
+		t.Errorf("%s is not in %s", want, stats)
+	}
+}
+
+func TestTLSIsNotOfferedWithoutCertificate(t *testing.T) {
+	c := start(t).connect()
+	if answer := c.negotiate(`"tls_v1":true`); !strings.Contains(answer, `"tls_v1":false`) {
+		t.Error(answer)
+	}
+	c.expectOpen()
+}
+
+func TestWithoutTLSOnlyIdentifyIsAllowedWhereItIsRequired(t *testing.T) {
+	r := start(t, withTLS(t), func(o *Options) { o.TLSRequired = true })
+	for _, test := range []struct{ send, name string }{
+		{"SUB t ch\n", "SUB"},
+		{pub("t", "x"), "PUB"},
+		{"NOP\n", "NOP"},
+		{"nonsense\n", "nonsense"},
+		{"AUTH\n" + sized("s"), "AUTH"},
+	} {
+		c := r.connect(identify(`{}`))
+		c.expect("OK")
+		c.send(test.send)
+		c.expectError("E_INVALID cannot " + test.name + " in current state (TLS required)")
+		c.expectEnd()
+	}
+	c := r.connect()
+	c.negotiate(`"tls_v1":true`)
+	c.encrypt()
+	c.expect("OK")
+	c.expectOpen()
+	if _, there := r.broker.Existing("t"); there {
+		t.Error("a topic was made without TLS")
+	}
+}
+
+// TestWhatCameInClearIsNotObeyedUnderTLS: someone in the middle may have put it
+// there.
+func TestWhatCameInClearIsNotObeyedUnderTLS(t *testing.T) {
+	r := start(t, withTLS(t))
+	c := r.connect(identify(`{"feature_negotiation":true,"tls_v1":true}`) + pub("injected", "x"))
+	c.frame()
+	for {
+		if kind, data, err := c.tryFrame(); err != nil {
+			break
+		} else if kind == protocol.FrameResponse {
+			t.Fatalf("got %q", data)
+		}
+	}
+	if _, there := r.broker.Existing("injected"); there {
+		t.Error("it was published")
+	}
+}
+
+func TestClientCertificatePolicies(t *testing.T) {
+	good, stranger := selfSigned(t, "good"), selfSigned(t, "stranger")
+	roots := x509.NewCertPool()
+	roots.AddCert(good.Leaf)
+	for _, test := range []struct {
+		name     string
+		policy   tls.ClientAuthType
+		shown    []tls.Certificate
+		admitted bool
+	}{
+		{"require, none", tls.RequireAnyClientCert, nil, false},
+		{"require, any", tls.RequireAnyClientCert, []tls.Certificate{stranger}, true},
+		{"require-verify, none", tls.RequireAndVerifyClientCert, nil, false},
+		{"require-verify, a stranger's", tls.RequireAndVerifyClientCert, []tls.Certificate{stranger}, false},
+		{"require-verify, good", tls.RequireAndVerifyClientCert, []tls.Certificate{good}, true},
+	} {
+		r := start(t, withTLS(t, func(c *tls.Config) { c.ClientAuth, c.ClientCAs = test.policy, roots }))
+		c := r.connect()
+		c.negotiate(`"tls_v1":true`)
+		c.encrypt(func(c *tls.Config) {
+			c.Certificates = test.shown
+			// Shown whatever roots the server names.
+			c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+				if len(test.shown) == 0 {
+					return new(tls.Certificate), nil
+				}
+				return &test.shown[0], nil
+			}
+		})
+		if _, data, err := c.tryFrame(); (err == nil && data == "OK") != test.admitted {
+			t.Errorf("%s: %q, %v", test.name, data, err)
+		}
+	}
+}
+
+func TestFatalErrorIsReadableUnderTLS(t *testing.T) {
+	r := start(t, withTLS(t))
+	c := r.connect()
+	c.negotiate(`"tls_v1":true`)
+	c.encrypt()
+	c.expect("OK")
+	c.send("nonsense\n" + strings.Repeat("x", 100_000))
+	c.expectError("E_INVALID invalid command nonsense")
+	c.expectEnd()
+}
+
+func TestSecondUpgradeIsRefused(t *testing.T) {
+	for _, features := range [][2]string{
+		{`"tls_v1":true`, `"tls_v1":true`},
+	} {
+		c := start(t, withTLS(t)).connect()
+		c.negotiate(features[0])
+		c.encrypt()
+		c.expect("OK")
+		c.send(identify(`{"feature_negotiation":true,` + features[1] + `}`))
+		c.expectError("E_IDENTIFY_FAILED IDENTIFY failed the connection is upgraded already")
+		c.expectEnd()
+	}
+}
+
+func TestIdentifyMayComeAgainUnderTLS(t *testing.T) {
+	c := start(t, withTLS(t)).connect()
+	c.negotiate(`"tls_v1":true`)
+	c.encrypt()
+	c.expect("OK")
+	if answer := c.negotiate(`"msg_timeout":5000`); !strings.Contains(answer, `"msg_timeout":5000`) {
+		t.Error(answer)
+	}
+	c.expectOpen()
+}
+
+// TestCloseEndsHandshakes: one that the client never finishes does not hold up
+// the server.
+func TestCloseEndsHandshakes(t *testing.T) {
+	r := start(t, withTLS(t))
+	c := r.connect()
+	c.negotiate(`"tls_v1":true`)
+	began := time.Now()
+	if err := r.tcp.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > closeGently {
+		t.Errorf("Close took %v", took)
+	}
+	for {
+		if _, _, err := c.tryFrame(); err != nil {
+			break
+		}
+	}
+}
+
+func TestTLSAcrossSmallPackets(t *testing.T) {
+	r := start(t, withTLS(t))
+	c := r.connect()
+	c.negotiate(`"tls_v1":true`)
+	c.Conn = slowly{c.Conn}
+	c.encrypt()
+	c.expect("OK")
+	for range 3 {
+		c.send(pub("t", strings.Repeat("x", 1000)))
+		c.expect("OK")
+	}
+}
+
+// slowly writes one byte at a time.
+type slowly struct{ net.Conn }
+
+func (s slowly) Write(b []byte) (int, error) {
+	for i := range b {
+		if _, err := s.Conn.Write(b[i : i+1]); err != nil {
+			return i, err
+		}
+	}
+	return len(b), nil
+}
+
+func (s slowly) ReadFrom(r io.Reader) (int64, error) { return io.Copy(struct{ io.Writer }{s}, r) }

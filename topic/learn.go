@@ -1,0 +1,87 @@
+package topic
+
+import (
+	"qmq/channel"
+	"qmq/journal"
+)
+
+// A topic that is new to this node may have channels elsewhere. Until those are
+// learnt, or it takes too long, the topic is held: it takes messages as ever,
+// and its fan-out position stands as if it were paused.
+
+// Release ends the holding: what was published meanwhile goes to the channels
+// that there are now.
+func (t *Topic) Release() {
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.held || t.closed {
+		return
+	}
+	t.held = false
+	t.catchUp()
+}
+
+// Learn makes a channel that the topic has elsewhere, unless it is there. It
+// gets what the topic had from its beginning on, as if it had been there all
+// the time; only what other channels were done with may be gone. It returns
+// once the creation is journalled.
+func (t *Topic) Learn(name string) error {
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	if _, ok := t.ExistingChannel(name); ok {
+		return nil
+	}
+	c, start, err := t.recall(name)
+	if err != nil {
+		return err
+	}
+	if err := t.commitLearnt(c, start); err != nil {
+		t.mu.Lock()
+		t.aside = nil
+		t.mu.Unlock()
+		c.Close()
+		t.letGo()
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.aside = nil
+	t.takeIn(&slot{channel: c, ready: true}, start)
+	t.o.Changed()
+	t.o.Came(t, name)
+	return nil
+}
+
+func (t *Topic) commitLearnt(c *channel.Channel, start uint64) error {
+	if !t.journals(c.Name()) {
+		return nil
+	}
+	err := t.o.Journal.Commit(journal.Entry{
+		Op: journal.CreateChannel, Topic: t.o.Incarnation, Channel: c.Incarnation(), Name: c.Name(), Start: start,
+	})
+	if err == nil {
+		t.o.Journal.Attach(c)
+	}
+	return err
+}
+
+// recall makes a channel that starts with the oldest message that is there and
+// keeps it from being let go.
+func (t *Topic) recall(name string) (c *channel.Channel, start uint64, err error) {
+	t.letting.Lock()
+	defer t.letting.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil, 0, ErrExiting
+	}
+	start = min(t.o.Log.Start(), t.fanOut)
+	c = channel.New(t.channelOptions(name, t.o.NewIncarnation()), start)
+	for _, v := range t.voids {
+		c.Void(v.From, v.To)
+	}
+	t.aside = c
+	return c, start, nil
+}
