@@ -1,0 +1,111 @@
+package admin
+
+import (
+	"cmp"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// mostEntries is how much of what people did is remembered.
+const mostEntries = 1000
+
+// entry is something that somebody did.
+type entry struct {
+	ID      int64    `json:"id"`
+	At      int64    `json:"at"`
+	User    string   `json:"user"`
+	Action  string   `json:"action"`
+	Text    string   `json:"text"`
+	Topic   string   `json:"topic"`
+	Channel string   `json:"channel"`
+	Node    string   `json:"node"`
+	Result  string   `json:"result"`
+	OK      bool     `json:"ok"`
+	Level   string   `json:"level"` // "", warn, harm
+	Change  bool     `json:"change"`
+	From    string   `json:"from"`
+	Results []result `json:"results"`
+}
+
+// deeds are the actions with what they are called when they are done.
+var deeds = map[string]string{
+	"create_topic": "created topic", "delete_topic": "deleted topic", "empty_topic": "emptied topic", "pause_topic": "paused topic", "unpause_topic": "unpaused topic",
+	"create_channel": "created channel", "delete_channel": "deleted channel", "empty_channel": "emptied channel", "pause_channel": "paused channel", "unpause_channel": "unpaused channel",
+	"tombstone_topic_producer": "tombstoned node", "publish": "published 1 message", "peek": "peeked at messages",
+	"login": "signed in", "logout": "signed out", "login_failed": "failed to sign in", "config": "changed option",
+}
+
+// harmful are the actions that lose messages.
+var harmful = []string{"delete_topic", "empty_topic", "delete_channel", "empty_channel"}
+
+// activity is what people did, the newest last. Its methods may be called
+// concurrently.
+type activity struct {
+	log   *slog.Logger
+	began time.Time
+
+	mu      sync.Mutex // guards entries and last
+	entries []entry
+	last    int64
+}
+
+// add remembers and logs an entry and returns its id.
+func (a *activity) add(e entry) int64 {
+	e.Text = cmp.Or(deeds[e.Action], e.Action)
+	if e.Results == nil {
+		e.Results = []result{}
+	}
+	e.At = cmp.Or(e.At, time.Now().UnixMilli())
+	switch {
+	case !e.OK:
+		e.Level = "warn"
+	case slices.Contains(harmful, e.Action):
+		e.Level = "harm"
+	}
+	e.Change = !slices.Contains([]string{"peek", "login", "logout", "login_failed"}, e.Action)
+	a.mu.Lock()
+	a.last++
+	e.ID = a.last
+	if len(a.entries) == mostEntries {
+		a.entries = slices.Delete(a.entries, 0, mostEntries/10)
+	}
+	a.entries = append(a.entries, e)
+	a.mu.Unlock()
+	a.log.Info("activity", slog.String("user", e.User), slog.String("from", e.From), slog.String("action", e.Action),
+		slog.String("topic", e.Topic), slog.String("channel", e.Channel), slog.String("node", e.Node), slog.String("result", e.Result))
+	return e.ID
+}
+
+// list is a copy, the newest first.
+func (a *activity) list() []entry {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list := slices.Clone(a.entries)
+	slices.Reverse(list)
+	return list
+}
+
+// pausedBy is who paused a topic or channel last, as far as is remembered.
+func (a *activity) pausedBy(p pair) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, e := range slices.Backward(a.entries) {
+		if e.Topic == p.topic && e.Channel == p.channel && (e.Action == "pause_topic" || e.Action == "pause_channel") {
+			return e.User
+		}
+	}
+	return ""
+}
+
+// fromOf is the address of whoever sent a request, without its port.
+func fromOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}

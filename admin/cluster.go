@@ -1,0 +1,308 @@
+package admin
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+)
+
+// When figures of a node are no longer counted.
+const staleAfter = 5 * time.Second
+
+// forgetAfter is how long a silent node stays that no directory knows any
+// more.
+const forgetAfter = 10 * time.Minute
+
+// Limits of what is remembered.
+const (
+	mostMarks = 500
+	markAge   = time.Hour
+)
+
+// cluster is what is known of all nodes, and an hour of it. Time is passed in.
+// It is not for concurrent use.
+type cluster struct {
+	nodes    map[string]*node // by address
+	order    []*node          // by name
+	lookupds []*lookupd
+	topics   map[string]*topicTotal
+	sums     sums
+	rated    bool // rates are known
+	history  history
+	counter  history
+	marks    []mark
+	budget   budget
+	watch    watch
+	round    uint32
+	now      time.Time
+	interval time.Duration // between questions
+	emptied  map[pair]time.Time
+	pausedBy func(pair) string // who paused it, if that is known
+}
+
+// pair names a channel, or a topic if channel is empty.
+type pair struct{ topic, channel string }
+
+// topicTotal is a topic over all nodes.
+type topicTotal struct {
+	name     string
+	sums     sums
+	own      sums // without channels
+	nodes    int  // that have it and were counted
+	paused   int  // nodes on which the topic itself is paused
+	rated    bool
+	channels map[string]*channelTotal
+	history  history
+	trend    trend // of what waits in the topic itself
+	round    uint32
+}
+
+// channelTotal is a channel over all nodes.
+type channelTotal struct {
+	pair    pair
+	sums    sums
+	nodes   int
+	latency latencies
+	history history
+	round   uint32
+	trend   trend
+}
+
+// mark is a moment that charts show.
+type mark struct {
+	at             time.Time
+	text, kind     string
+	node           string
+	topic, channel string
+}
+
+func newCluster(historyBytes int) *cluster {
+	return &cluster{
+		nodes: make(map[string]*node), topics: make(map[string]*topicTotal), emptied: make(map[pair]time.Time),
+		history: newHistory(clusterRows), counter: newHistory(counterRows), budget: budget{historyBytes},
+		watch: newWatch(), pausedBy: func(pair) string { return "" },
+	}
+}
+
+// wasEmptied tells whether somebody emptied a channel, through us, since the
+// last answers.
+func (c *cluster) wasEmptied(topic, channel string) bool {
+	if len(c.emptied) == 0 {
+		return false
+	}
+	_, all := c.emptied[pair{topic, ""}]
+	_, one := c.emptied[pair{topic, channel}]
+	return all || one
+}
+
+// mark remembers a moment for charts.
+func (c *cluster) mark(m mark) {
+	c.marks = append(c.marks, m)
+	if len(c.marks) > mostMarks {
+		c.marks = slices.Delete(c.marks, 0, len(c.marks)-mostMarks)
+	}
+}
+
+// update adds up what the nodes said and moves history and attention to now.
+// Interval is the time between two questions to a node.
+func (c *cluster) update(now time.Time, interval time.Duration) {
+	c.now, c.interval = now, interval
+	c.round++
+	c.sums, c.rated = sums{}, false
+	for _, t := range c.topics {
+		t.reset()
+	}
+	for _, n := range c.order {
+		c.addNode(n)
+	}
+	c.forgetTopics()
+	c.record()
+	for p, at := range c.emptied {
+		if now.Sub(at) > 2*interval+time.Second {
+			delete(c.emptied, p)
+		}
+	}
+	c.marks = slices.DeleteFunc(c.marks, func(m mark) bool { return now.Sub(m.at) > markAge })
+	c.watch.step(now, c.signs())
+}
+
+func (t *topicTotal) reset() {
+	t.sums, t.own, t.nodes, t.paused, t.rated = sums{}, sums{}, 0, 0, false
+	for _, ch := range t.channels {
+		ch.sums, ch.nodes, ch.latency = sums{}, 0, ch.latency[:0]
+	}
+}
+
+// addNode adds a node to the sums. One that is silent only keeps its topics
+// from being forgotten.
+func (c *cluster) addNode(n *node) {
+	fresh := n.fresh(c.now, c.interval)
+	c.markSilence(n, fresh)
+	if fresh {
+		c.sums.add(&n.sums)
+		c.rated = c.rated || n.rated
+		n.record(&c.budget, c.now.Unix())
+	}
+	for _, nt := range n.order {
+		t := nt.total
+		if t == nil {
+			t = c.topic(nt.name)
+			nt.total = t
+		}
+		t.round = c.round
+		if fresh {
+			t.sums.add(&nt.sums)
+			t.own.add(&nt.own)
+			t.nodes++
+			t.rated = t.rated || n.rated
+			if nt.paused {
+				t.paused++
+			}
+		}
+		for _, nc := range nt.order {
+			ch := nc.total
+			if ch == nil {
+				ch = t.channel(nc.name)
+				nc.total = ch
+			}
+			ch.round = c.round
+			if fresh {
+				ch.sums.add(&nc.sums)
+				ch.nodes++
+				ch.latency.add(nc.latency)
+			}
+		}
+	}
+}
+
+// markSilence shows in charts where a node left the sums, and where it came
+// back.
+func (c *cluster) markSilence(n *node, fresh bool) {
+	if fresh == n.counted {
+		return
+	}
+	n.counted = fresh
+	m := mark{at: c.now, node: n.id, text: shortName(n.name) + " is back", kind: "back"}
+	if !fresh {
+		m.at, m.text, m.kind = n.at, "without "+shortName(n.name), "silent"
+	} else if n.asks < 2 {
+		return // it is new
+	}
+	c.mark(m)
+}
+
+func (c *cluster) topic(name string) *topicTotal {
+	t := c.topics[name]
+	if t == nil {
+		t = &topicTotal{name: name, channels: make(map[string]*channelTotal), history: newHistory(topicRows)}
+		c.topics[name] = t
+	}
+	return t
+}
+
+func (t *topicTotal) channel(name string) *channelTotal {
+	ch := t.channels[name]
+	if ch == nil {
+		ch = &channelTotal{pair: pair{t.name, name}, history: newHistory(channelRows)}
+		t.channels[name] = ch
+	}
+	return ch
+}
+
+// forgetTopics drops topics and channels that no node has any more.
+func (c *cluster) forgetTopics() {
+	for name, t := range c.topics {
+		for channel, ch := range t.channels {
+			if ch.round != c.round {
+				ch.history.free(&c.budget)
+				delete(t.channels, channel)
+			}
+		}
+		if t.round != c.round {
+			t.history.free(&c.budget)
+			delete(c.topics, name)
+		}
+	}
+}
+
+// record writes the present second of history. What no node answers for gets a
+// gap.
+func (c *cluster) record() {
+	second := c.now.Unix()
+	b := &c.budget
+	if c.rated {
+		recordNode(c.history, b, second, &c.sums)
+		c.counter.add(b, second, c.sums.in)
+	}
+	for _, t := range c.topics {
+		if !t.rated {
+			continue
+		}
+		size := math.NaN()
+		if t.own.published > 0 {
+			size = t.own.bytes / t.own.published
+		}
+		s := &t.sums
+		t.history.add(b, second, s.published, s.bytes, float64(s.depth-s.topicDepth), float64(s.topicDepth), size, float64(s.inFlight))
+		for _, ch := range t.channels {
+			if ch.nodes == 0 {
+				continue
+			}
+			s := &ch.sums
+			ch.history.add(b, second, s.in, s.finished, s.delivered, float64(s.depth), float64(s.inFlight), float64(s.deferred),
+				60*s.requeued, 60*s.timedOut, ch.latency.ms(0.5), ch.latency.ms(0.95), ch.latency.ms(0.99))
+		}
+	}
+}
+
+func (n *node) record(b *budget, second int64) {
+	if n.rated {
+		recordNode(n.history, b, second, &n.sums)
+	}
+}
+
+func recordNode(h history, b *budget, second int64, s *sums) {
+	h.add(b, second, s.published, s.delivered, float64(s.depth), 60*s.requeued, 60*s.timedOut, float64(s.inFlight), float64(s.deferred))
+}
+
+// sortNodes puts the nodes in the order in which they are shown.
+func (c *cluster) sortNodes() {
+	c.order = c.order[:0]
+	for _, n := range c.nodes {
+		c.order = append(c.order, n)
+	}
+	slices.SortFunc(c.order, func(a, b *node) int { return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.id, b.id)) })
+}
+
+// node finds a node by its id.
+func (c *cluster) node(id string) *node {
+	for _, n := range c.order {
+		if n.id == id {
+			return n
+		}
+	}
+	return nil
+}
+
+// without lists the nodes that the sums leave out.
+func (c *cluster) without() []string {
+	names := []string{}
+	for _, n := range c.order {
+		if !n.fresh(c.now, c.interval) {
+			names = append(names, n.name)
+		}
+	}
+	return names
+}
+
+// newest is the highest version of each program.
+func (c *cluster) newest() map[string]string {
+	highest := make(map[string]string)
+	for _, n := range c.order {
+		if kind := n.kind(); kind != "" && parseVersion(highest[kind]).less(parseVersion(n.version)) {
+			highest[kind] = n.version
+		}
+	}
+	return highest
+}

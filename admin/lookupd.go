@@ -1,0 +1,239 @@
+package admin
+
+import (
+	"net"
+	"strconv"
+	"time"
+
+	"qmq/lookup"
+)
+
+// lookupd is what is known of a directory.
+type lookupd struct {
+	address string
+	version string
+	asking  bool
+	asked   int       // answers there were
+	at      time.Time // of the last question
+	took    time.Duration
+	missed  int
+	streak  int
+	problem string
+	silent  time.Time
+	topics  []string
+	nodes   []lookup.ClusterNode
+	absent  map[string]int // answers in a row without a node, by the node's address
+
+	channels map[string]channelList // of topics that no node has
+}
+
+// channelList are the channels of a topic as a directory knows them.
+type channelList struct {
+	names []string
+	at    time.Time
+}
+
+// Channels of topics without a node are asked for a few at a time: only the
+// page of directories shows them.
+const (
+	channelsEvery = 30 * time.Second
+	channelsOnce  = 50
+)
+
+// wantsChannels lists the topics whose channels are to be asked for.
+func (l *lookupd) wantsChannels(now time.Time) (topics []string) {
+	for topic := range l.inactive() {
+		if known, ok := l.channels[topic]; len(topics) < channelsOnce && (!ok || now.Sub(known.at) > channelsEvery) {
+			topics = append(topics, topic)
+		}
+	}
+	return topics
+}
+
+// inactive are the topics that it knows and that no node has, tombstones apart.
+func (l *lookupd) inactive() map[string]bool {
+	topics := make(map[string]bool)
+	for _, topic := range l.topics {
+		topics[topic] = true
+	}
+	for i := range l.nodes {
+		for _, t := range l.nodes[i].Topics {
+			if !t.Tombstoned {
+				delete(topics, t.Topic)
+			}
+		}
+	}
+	return topics
+}
+
+// learn keeps the channels of topics that are still inactive.
+func (l *lookupd) learn(found map[string][]string, now time.Time) {
+	kept := make(map[string]channelList)
+	for topic := range l.inactive() {
+		if known, ok := l.channels[topic]; ok {
+			kept[topic] = known
+		}
+		if names, ok := found[topic]; ok {
+			kept[topic] = channelList{names, now}
+		}
+	}
+	l.channels = kept
+}
+
+// nodeAddress is where a node that a directory knows is asked, and its id.
+func nodeAddress(id *lookup.Identity) string {
+	return net.JoinHostPort(id.BroadcastAddress, strconv.Itoa(id.HTTPPort))
+}
+
+func tcpAddress(id *lookup.Identity) string {
+	return net.JoinHostPort(id.BroadcastAddress, strconv.Itoa(id.TCPPort))
+}
+
+// state is how it is shown.
+func (l *lookupd) state(incomplete bool) level {
+	switch {
+	case l.missed >= missedPolls || l.asked == 0 && l.missed > 0:
+		return levelCrit
+	case incomplete:
+		return levelWarn
+	}
+	return levelOK
+}
+
+// heard takes an answer of a directory. It tells whether there are nodes that
+// nobody knew.
+func (c *cluster) heard(l *lookupd, topics []string, nodes []lookup.ClusterNode, now time.Time) (news bool) {
+	l.topics, l.nodes = topics, nodes
+	l.asked++
+	l.missed, l.streak, l.problem = 0, l.streak+1, ""
+	if l.streak >= missedPolls {
+		l.silent = time.Time{}
+	}
+	listed := make(map[string]bool, len(nodes))
+	for i := range nodes {
+		known := &nodes[i]
+		address := nodeAddress(&known.Identity)
+		listed[address] = true
+		n := c.nodes[address]
+		if n == nil {
+			n = newNode(address, address)
+			c.nodes[address] = n
+			news = true
+		}
+		n.introduce(&known.Identity)
+		n.registered[l.address] = true
+	}
+	for address, n := range c.nodes {
+		if listed[address] {
+			l.absent[address] = 0
+			continue
+		}
+		l.absent[address]++
+		delete(n.registered, l.address)
+	}
+	c.collectTombstones()
+	c.forgetNodes(now)
+	c.sortNodes()
+	return news
+}
+
+// introduce takes what a directory says of the node. The node itself knows
+// better.
+func (n *node) introduce(id *lookup.Identity) {
+	if n.introduced {
+		return
+	}
+	n.name, n.tcp, n.zone, n.region, n.version = id.Hostname, tcpAddress(id), id.TopologyZone, id.TopologyRegion, id.Version
+}
+
+// collectTombstones marks what is tombstoned in any directory.
+func (c *cluster) collectTombstones() {
+	for _, n := range c.nodes {
+		clear(n.tombstoned)
+	}
+	for _, l := range c.lookupds {
+		for i := range l.nodes {
+			n := c.nodes[nodeAddress(&l.nodes[i].Identity)]
+			if n == nil {
+				continue
+			}
+			for _, t := range l.nodes[i].Topics {
+				if t.Tombstoned {
+					n.tombstoned[t.Topic] = true
+				}
+			}
+		}
+	}
+}
+
+// forgetNodes drops nodes that no directory knows and that do not answer.
+func (c *cluster) forgetNodes(now time.Time) {
+	for address, n := range c.nodes {
+		switch {
+		case len(n.registered) > 0 || n.missed == 0:
+			n.gone = time.Time{}
+		case n.gone.IsZero():
+			n.gone = now
+		case now.Sub(n.gone) > forgetAfter:
+			for _, t := range n.topics {
+				t.free(&c.budget)
+			}
+			n.history.free(&c.budget)
+			for _, l := range c.lookupds {
+				delete(l.absent, address)
+			}
+			delete(c.nodes, address)
+		}
+	}
+}
+
+// setLookupds changes the directories and keeps what is known of those that
+// stay.
+func (c *cluster) setLookupds(addresses []string) {
+	kept := make(map[string]*lookupd)
+	for _, l := range c.lookupds {
+		kept[l.address] = l
+	}
+	c.lookupds = nil
+	for _, address := range addresses {
+		l := kept[address]
+		if l == nil {
+			l = &lookupd{address: address, absent: make(map[string]int)}
+		}
+		delete(kept, address)
+		c.lookupds = append(c.lookupds, l)
+	}
+	for address := range kept {
+		for _, n := range c.nodes {
+			delete(n.registered, address)
+		}
+	}
+}
+
+// miss notes a question without an answer.
+func (l *lookupd) miss(now time.Time, problem string) {
+	l.missed, l.streak, l.problem = l.missed+1, 0, problem
+	if l.silent.IsZero() {
+		l.silent = now
+	}
+}
+
+// miss notes a question without an answer. Questions that come in quick
+// succession, because somebody has just changed something, count as one.
+func (n *node) miss(now time.Time, problem string) {
+	n.streak, n.problem = 0, problem
+	if now.Sub(n.missAt) >= liveInterval*9/10 {
+		n.missed, n.missAt = n.missed+1, now
+	}
+	if n.silent.IsZero() {
+		n.silent = now
+	}
+}
+
+// answered notes that the node answers.
+func (n *node) answered() {
+	n.missed, n.streak, n.problem = 0, n.streak+1, ""
+	if n.streak >= missedPolls {
+		n.silent = time.Time{}
+	}
+}

@@ -1,0 +1,72 @@
+package admin
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"qmq/internal/httpapi"
+)
+
+// mostOptionBytes is the longest value of an option.
+const mostOptionBytes = 1 << 20
+
+// configRoutes are /config, for those who come from the allowed network. With
+// signing in, changes are for admins.
+func (s *Server) configRoutes(r *httpapi.Router, at func(string) string) {
+	inner := httpapi.NewRouter(s.o.Logger)
+	inner.Config(s.o.Config, mostOptionBytes)
+	guarded := func(w http.ResponseWriter, q *http.Request) {
+		if err := s.mayConfigure(q); err != nil {
+			refuseScript(w, err)
+			return
+		}
+		inside := q.Clone(q.Context())
+		inside.URL.Path, inside.URL.RawPath = "/config/"+httpapi.Param(q, "opt"), ""
+		noted := &statusWriter{ResponseWriter: w}
+		inner.ServeHTTP(noted, inside)
+		if q.Method == http.MethodPut && noted.status < 400 {
+			s.activity.add(entry{User: s.access.who(q).name, Action: "config", Result: shorten(httpapi.Param(q, "opt")), OK: true, From: fromOf(q)})
+		}
+	}
+	for _, method := range []string{"GET", "PUT"} {
+		r.HandleRaw(method, at("/config/:opt"), http.HandlerFunc(guarded))
+	}
+}
+
+// statusWriter remembers the status of an answer; 0 is success.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// refuseScript sends a refusal in NSQ's envelope.
+func refuseScript(w http.ResponseWriter, e *httpapi.Error) {
+	body, _ := json.Marshal(map[string]string{"message": e.Code}) // strings always marshal
+	w.Header().Set("X-NSQ-Content-Type", "nsq; version=1.0")
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(e.Status)
+	w.Write(body)
+}
+
+func (s *Server) mayConfigure(r *http.Request) *httpapi.Error {
+	if s.o.AllowConfigFrom.IsValid() {
+		in, ok := within(s.o.AllowConfigFrom, r)
+		if !ok {
+			return &httpapi.Error{Status: http.StatusBadRequest, Code: "INVALID_REMOTE_ADDR"}
+		}
+		if !in {
+			return &httpapi.Error{Status: http.StatusForbidden, Code: "FORBIDDEN"}
+		}
+	}
+	if s.access.login != nil && r.Method != http.MethodGet && s.access.who(r).role != roleAdmin {
+		return &httpapi.Error{Status: http.StatusForbidden, Code: "FORBIDDEN"}
+	}
+	return nil
+}

@@ -1,0 +1,280 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"qmq/internal/httpapi"
+	"qmq/internal/version"
+)
+
+// failure is a refusal as the page gets it.
+type failure struct {
+	status int
+	Code   string `json:"error"`
+	Text   string `json:"text"`
+	Retry  int    `json:"retry_after_s,omitempty"`
+}
+
+func (f *failure) Error() string { return f.Text }
+
+func (f *failure) json() []byte {
+	text, _ := json.Marshal(f) // strings and numbers always marshal
+	return text
+}
+
+func badRequest(format string, args ...any) *failure {
+	return &failure{http.StatusBadRequest, "BAD_REQUEST", fmt.Sprintf(format, args...), 0}
+}
+
+// notFound says which part of a view does not exist.
+func notFound(v view) *failure {
+	what := "There is no such page."
+	switch v.kind {
+	case "topic":
+		what = "No node has the topic " + v.topic + "."
+	case "channel":
+		what = "No node has the channel " + pair{v.topic, v.channel}.String() + "."
+	case "node":
+		what = "There is no node " + v.node + "."
+	}
+	return &failure{http.StatusNotFound, "NOT_FOUND", what, 0}
+}
+
+func refuse(w http.ResponseWriter, f *failure) {
+	if f.Retry > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(f.Retry))
+	}
+	sendJSON(w, f.status, f.json())
+}
+
+func sendJSON(w http.ResponseWriter, status int, text []byte) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	w.Write(text)
+}
+
+// asked is a handler of the page's API.
+type asked func(w http.ResponseWriter, r *http.Request) (any, *failure)
+
+// answer makes an HTTP handler of it.
+func (s *Server) answer(f asked) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		data, failed := f(w, r)
+		if failed != nil {
+			refuse(w, failed)
+			return
+		}
+		text, ready := data.([]byte)
+		if !ready {
+			var err error
+			if text, err = json.Marshal(data); err != nil {
+				s.o.Logger.Error("answer cannot be made", "path", r.URL.Path, "error", err)
+				refuse(w, &failure{http.StatusInternalServerError, "INTERNAL_ERROR", "This cannot be shown.", 0})
+				return
+			}
+		}
+		sendJSON(w, http.StatusOK, text)
+	})
+}
+
+// pageRoutes are those of the page's own API.
+func (s *Server) pageRoutes(r *httpapi.Router, at func(string) string) {
+	for _, kind := range viewKinds {
+		r.HandleRaw("GET", at("/api/q/"+kind), s.answer(func(_ http.ResponseWriter, r *http.Request) (any, *failure) { return s.view(r, kind) }))
+	}
+	r.HandleRaw("GET", at("/api/q/stream"), http.HandlerFunc(s.stream))
+	for path, f := range map[string]asked{"me": s.me, "history": s.history, "names": s.names, "sparks": s.sparks, "peek": s.peek} {
+		r.HandleRaw("GET", at("/api/q/"+path), s.answer(f))
+	}
+	for path, f := range map[string]asked{"login": s.signIn, "logout": s.signOut, "act": s.act, "publish": s.publish} {
+		r.HandleRaw("POST", at("/api/q/"+path), s.answer(f))
+	}
+}
+
+// viewOf reads what is to be looked at.
+func (s *Server) viewOf(r *http.Request, kind string) (view, *failure) {
+	q := r.URL.Query()
+	v := view{kind: kind}
+	if !slices.Contains(viewKinds, kind) {
+		return v, badRequest("There is no view %q.", kind)
+	}
+	for _, need := range []struct {
+		key   string
+		into  *string
+		kinds []string
+	}{{"topic", &v.topic, []string{"topic", "channel"}}, {"channel", &v.channel, []string{"channel"}}, {"node", &v.node, []string{"node"}}} {
+		if slices.Contains(need.kinds, kind) {
+			if *need.into = q.Get(need.key); *need.into == "" {
+				return v, badRequest("The %s is missing.", need.key)
+			}
+		}
+	}
+	return v, nil
+}
+
+// view is one frame.
+func (s *Server) view(r *http.Request, kind string) (any, *failure) {
+	v, failed := s.viewOf(r, kind)
+	if failed != nil {
+		return nil, failed
+	}
+	s.collector.firstUpdate(r.Context())
+	s.frames.look(v, firstWait)
+	m, _, _ := s.frames.get(v)
+	switch {
+	case m.err != nil:
+		s.o.Logger.Error("view cannot be shown", "view", kind, "error", m.err)
+		return nil, &failure{http.StatusInternalServerError, "INTERNAL_ERROR", "This cannot be shown.", 0}
+	case m.json == nil:
+		return nil, notFound(v)
+	}
+	return m.json, nil
+}
+
+func (s *Server) me(_ http.ResponseWriter, r *http.Request) (any, *failure) {
+	p := s.access.who(r)
+	admins := s.access.whoMay()
+	if admins == nil || !p.in {
+		admins = []string{}
+	}
+	upstreams := append(s.lookupds(), s.up.direct...)
+	if !p.in {
+		upstreams = []string{}
+	}
+	return map[string]any{
+		"user": p.name, "role": p.role, "auth": s.access.kind(), "logged_in": p.in, "admins": admins, "may_act": p.role == roleAdmin,
+		"version": version.Number, "cluster": s.o.Cluster, "base": s.o.BasePath, "lookupd_mode": len(s.up.direct) == 0,
+		"upstreams": upstreams, "graphite": s.o.GraphiteURL != nil, "started": s.started.UnixMilli(),
+	}, nil
+}
+
+func (s *Server) history(_ http.ResponseWriter, r *http.Request) (any, *failure) {
+	q := r.URL.Query()
+	stretch, ok := spans[q.Get("span")]
+	if !ok {
+		return nil, badRequest("The span must be 5m, 15m or 1h.")
+	}
+	v := view{q.Get("kind"), q.Get("topic"), q.Get("channel"), q.Get("node")}
+	var answer map[string]any
+	s.collector.read(func(c *cluster) {
+		h, names := c.historyOf(v)
+		if h == nil {
+			return
+		}
+		from, rows := h.read(names, stretch, c.now.Unix())
+		answer = map[string]any{
+			"from": from * 1000, "step_ms": stretch.step * 1000, "n": stretch.n, "series": rows,
+			"marks": c.marksOf(v, time.Unix(from, 0)),
+		}
+	})
+	if answer == nil {
+		return nil, notFound(v)
+	}
+	return answer, nil
+}
+
+// historyOf finds the history of what a view is about; nil if there is none.
+func (c *cluster) historyOf(v view) (history, []string) {
+	switch v.kind {
+	case "cluster":
+		return c.history, clusterRows
+	case "counter":
+		return c.counter, counterRows
+	case "topic":
+		if t := c.topics[v.topic]; t != nil {
+			return t.history, topicRows
+		}
+	case "channel":
+		if t := c.topics[v.topic]; t != nil && t.channels[v.channel] != nil {
+			return t.channels[v.channel].history, channelRows
+		}
+	case "node":
+		if n := c.node(v.node); n != nil {
+			return n.history, clusterRows
+		}
+	}
+	return nil, nil
+}
+
+type markRow struct {
+	At   int64  `json:"at"`
+	Text string `json:"text"`
+	Kind string `json:"kind"`
+	Node string `json:"node"`
+}
+
+// shownMarks are how many a chart has room for.
+const shownMarks = 3
+
+// marksOf are the newest marks that matter to a view.
+func (c *cluster) marksOf(v view, from time.Time) []markRow {
+	rows := []markRow{}
+	for _, m := range slices.Backward(c.marks) {
+		if len(rows) == shownMarks || m.at.Before(from) {
+			break
+		}
+		mine := v.topic == m.topic && (v.channel == "" || m.channel == "" || v.channel == m.channel)
+		if m.kind != "action" {
+			mine = v.kind != "node" || v.node == m.node
+		} else if v.kind == "cluster" || v.kind == "counter" || v.kind == "node" {
+			mine = false
+		}
+		if mine {
+			rows = append(rows, markRow{m.at.UnixMilli(), m.text, m.kind, m.node})
+		}
+	}
+	slices.Reverse(rows)
+	return rows
+}
+
+// names are all that one can look for.
+func (s *Server) names(http.ResponseWriter, *http.Request) (any, *failure) {
+	type named struct {
+		Node string `json:"node"`
+		Name string `json:"name"`
+	}
+	topics, nodes, lookupds := [][2]any{}, []named{}, []string{}
+	var at int64
+	s.collector.read(func(c *cluster) {
+		at = c.now.UnixMilli()
+		for _, name := range sortedNames(c.topics) {
+			topics = append(topics, [2]any{name, sortedNames(c.topics[name].channels)})
+		}
+		for _, n := range c.order {
+			nodes = append(nodes, named{n.id, n.name})
+		}
+		for _, l := range c.lookupds {
+			lookupds = append(lookupds, l.address)
+		}
+	})
+	return map[string]any{"at": at, "topics": topics, "nodes": nodes, "lookupds": lookupds}, nil
+}
+
+// mostSparks may be asked for at a time.
+const mostSparks = 200
+
+func (s *Server) sparks(_ http.ResponseWriter, r *http.Request) (any, *failure) {
+	topics := r.URL.Query()["topic"]
+	if len(topics) > mostSparks {
+		return nil, badRequest("At most %d topics at a time.", mostSparks)
+	}
+	sparks := make(map[string]figures, len(topics))
+	s.collector.read(func(c *cluster) {
+		for _, name := range topics {
+			if t := c.topics[name]; t != nil {
+				sparks[name] = t.history[rowPublished].spark(c.now.Unix())
+			}
+		}
+	})
+	return map[string]any{"sparks": sparks}, nil
+}
+
+// listOf joins with commas what a parameter may be.
+func listOf(words []string) string { return strings.Join(words, ", ") }

@@ -1,0 +1,209 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+
+	"qmq/protocol"
+)
+
+// body decodes a request of the page.
+func body(w http.ResponseWriter, r *http.Request, limit int64, into any) *failure {
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
+		return &failure{http.StatusUnsupportedMediaType, "BAD_REQUEST", "The body must be application/json.", 0}
+	}
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if err != nil {
+		return &failure{http.StatusRequestEntityTooLarge, "BAD_REQUEST", "The body is too long or did not arrive.", 0}
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return badRequest("The body is no valid JSON: %s", err)
+	}
+	return nil
+}
+
+// mayAct refuses viewers.
+func (s *Server) mayAct(r *http.Request) *failure {
+	if s.access.who(r).role != roleAdmin {
+		return &failure{http.StatusForbidden, "FORBIDDEN", s.access.refusal(), 0}
+	}
+	return nil
+}
+
+// valid checks an order.
+func (o *order) valid(hasLookupds bool) *failure {
+	verb, kind := o.verb()
+	if _, ok := deeds[o.Action]; !ok || kind == "" {
+		return badRequest("There is no action %q.", o.Action)
+	}
+	if kind == "topic" {
+		o.Channel = ""
+	}
+	switch {
+	case !protocol.ValidName(o.Topic):
+		return badRequest("%q is no valid name of a topic: up to 64 letters, digits, dots, dashes and underscores.", shorten(o.Topic))
+	case kind == "channel" && !protocol.ValidName(o.Channel):
+		return badRequest("%q is no valid name of a channel: up to 64 letters, digits, dots, dashes and underscores.", shorten(o.Channel))
+	case o.Action == "tombstone_topic_producer" && o.Node == "":
+		return badRequest("The node is missing.")
+	case o.Action == "tombstone_topic_producer" && !hasLookupds, verb == "create" && kind == "topic" && !hasLookupds:
+		return badRequest("This needs a lookupd; qadmin was given nodes. A topic is created by its first message.")
+	}
+	return nil
+}
+
+func (s *Server) act(w http.ResponseWriter, r *http.Request) (any, *failure) {
+	if failed := s.mayAct(r); failed != nil {
+		return nil, failed
+	}
+	var o order
+	if failed := body(w, r, mostOrder, &o); failed != nil {
+		return nil, failed
+	}
+	if failed := o.valid(len(s.up.direct) == 0); failed != nil {
+		return nil, failed
+	}
+	targets, failed := s.targetsOf(r, &o)
+	if failed != nil {
+		return nil, failed
+	}
+	results := s.carryOut(r.Context(), &o, targets)
+	if results == nil {
+		results = []result{}
+	}
+	id := s.remember(r, &o, results)
+	return map[string]any{
+		"action": o.Action, "topic": o.Topic, "channel": o.Channel, "node": o.Node, "at": time.Now().UnixMilli(),
+		"ok": allOK(results), "summary": summary(results), "results": results, "activity": id,
+	}, nil
+}
+
+// targetsOf are the nodes that an order is for.
+func (s *Server) targetsOf(r *http.Request, o *order) (targets []target, failed *failure) {
+	s.collector.firstUpdate(r.Context())
+	s.collector.read(func(c *cluster) {
+		switch {
+		case o.Action == "create_topic":
+		case o.Action == "create_channel":
+			targets = c.having(pair{topic: o.Topic})
+		case o.Action == "tombstone_topic_producer":
+			n := c.node(o.Node)
+			if n == nil {
+				failed = notFound(view{kind: "node", node: o.Node})
+				return
+			}
+			targets = []target{n.target()}
+		default:
+			targets = c.having(o.pair())
+			if verb, _ := o.verb(); len(targets) == 0 && verb != "delete" {
+				failed = notFound(view{kind: map[bool]string{true: "topic", false: "channel"}[o.Channel == ""], topic: o.Topic, channel: o.Channel})
+			}
+		}
+	})
+	return targets, failed
+}
+
+// mostBody is the longest test message.
+const mostBody = 1 << 20
+
+func (s *Server) publish(w http.ResponseWriter, r *http.Request) (any, *failure) {
+	if failed := s.mayAct(r); failed != nil {
+		return nil, failed
+	}
+	var wanted struct {
+		Topic   string `json:"topic"`
+		Node    string `json:"node"`
+		Body    string `json:"body"`
+		Binary  []byte `json:"body_base64"`
+		DeferMS int64  `json:"defer_ms"`
+	}
+	if failed := body(w, r, 8*mostBody, &wanted); failed != nil {
+		return nil, failed
+	}
+	text := wanted.Binary
+	if len(text) == 0 {
+		text = []byte(wanted.Body)
+	}
+	switch {
+	case !protocol.ValidName(wanted.Topic):
+		return nil, badRequest("%q is no valid name of a topic.", shorten(wanted.Topic))
+	case len(text) == 0:
+		return nil, badRequest("The message is empty.")
+	case len(text) > mostBody:
+		return nil, badRequest("The message is longer than 1 MiB.")
+	case wanted.DeferMS < 0 || wanted.DeferMS > maxDeferMS:
+		return nil, badRequest("The delay must be between 0 and %d ms.", int64(maxDeferMS))
+	}
+	to, failed := s.nodeCalled(r, wanted.Node)
+	if failed != nil {
+		return nil, failed
+	}
+	start := time.Now()
+	err := s.up.nodes.Publish(r.Context(), to.address, wanted.Topic, time.Duration(wanted.DeferMS)*time.Millisecond, text)
+	why, said := "", fmt.Sprintf("%s, %s B", shortName(to.name), grouped(int64(len(text))))
+	if err != nil {
+		why = reason(err)
+		said = fmt.Sprintf("%s: %s", shortName(to.name), why)
+	}
+	s.activity.add(entry{User: s.access.who(r).name, Action: "publish", Topic: wanted.Topic, Node: to.id, Result: said, OK: err == nil, From: fromOf(r)})
+	return map[string]any{"ok": err == nil, "node": to.id, "name": to.name, "bytes": len(text), "error": why, "ms": time.Since(start).Milliseconds()}, nil
+}
+
+// maxDeferMS is a hundred years.
+const maxDeferMS = 876_000 * 3_600_000
+
+// nodeCalled finds a node that is known: requests go nowhere else.
+func (s *Server) nodeCalled(r *http.Request, id string) (to target, failed *failure) {
+	s.collector.firstUpdate(r.Context())
+	failed = notFound(view{kind: "node", node: id})
+	s.collector.read(func(c *cluster) {
+		if n := c.node(id); n != nil {
+			to, failed = n.target(), nil
+		}
+	})
+	return to, failed
+}
+
+func (s *Server) signIn(w http.ResponseWriter, r *http.Request) (any, *failure) {
+	l := s.access.login
+	if l == nil {
+		return nil, &failure{http.StatusNotFound, "NOT_FOUND", "There is no signing in here.", 0}
+	}
+	var who struct {
+		User     string `json:"user"`
+		Password string `json:"password"`
+	}
+	if failed := body(w, r, 4<<10, &who); failed != nil {
+		return nil, failed
+	}
+	now := time.Now()
+	u, ok, wait, err := l.try(who.User, who.Password, fromOf(r), now)
+	e := entry{User: shorten(who.User), Action: "login_failed", Result: "wrong name or password", From: fromOf(r)}
+	switch {
+	case err != nil:
+		seconds := int(wait/time.Second) + 1
+		return nil, &failure{http.StatusTooManyRequests, "TOO_MANY", "Too many tries. Wait for " + spell(wait) + ".", seconds}
+	case !ok:
+		s.activity.add(e)
+		return nil, &failure{http.StatusUnauthorized, "WRONG_LOGIN", "Wrong name or password.", 0}
+	}
+	http.SetCookie(w, l.cookie(r, l.token(u.name, now)))
+	e.Action, e.Result, e.OK = "login", "role "+string(u.role), true
+	s.activity.add(e)
+	return map[string]any{"user": u.name, "role": u.role}, nil
+}
+
+func (s *Server) signOut(w http.ResponseWriter, r *http.Request) (any, *failure) {
+	if l := s.access.login; l != nil {
+		if p := l.who(r); p.in {
+			s.activity.add(entry{User: p.name, Action: "logout", OK: true, From: fromOf(r)})
+		}
+		l.leave(r, time.Now())
+		http.SetCookie(w, l.cookie(r, ""))
+	}
+	return map[string]any{}, nil
+}

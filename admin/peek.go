@@ -1,0 +1,132 @@
+package admin
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+
+	"qmq/internal/apiclient"
+	"qmq/internal/qdapi"
+)
+
+// Limits of one look into a channel.
+const (
+	defaultPeek = 20
+	mostPeek    = 100
+	mostPeeked  = 64 << 10 // bytes of a body
+)
+
+var peekStates = []string{"ready", "inflight", "deferred"}
+
+// peekedRow is a message as the page gets it.
+type peekedRow struct {
+	ID          string `json:"id"`
+	Timestamp   int64  `json:"timestamp"`
+	TimestampNS string `json:"timestamp_ns"`
+	Attempts    int    `json:"attempts"`
+	Size        int64  `json:"size"`
+	State       string `json:"state"`
+	Client      string `json:"client"`
+	DeadlineMS  *int64 `json:"deadline_ms"`
+	DueMS       *int64 `json:"due_ms"`
+	Body        []byte `json:"body"`
+	Truncated   bool   `json:"truncated"`
+	Node        string `json:"node"`
+	Name        string `json:"name"`
+	ns          int64
+}
+
+type peekNode struct {
+	Node      string `json:"node"`
+	Name      string `json:"name"`
+	Kind      string `json:"kind"`
+	Version   string `json:"version"`
+	Available bool   `json:"available"`
+	OK        bool   `json:"ok"`
+	Error     string `json:"error"`
+	Count     int    `json:"count"`
+}
+
+// peek shows messages of a channel, from all nodes that can.
+func (s *Server) peek(_ http.ResponseWriter, r *http.Request) (any, *failure) {
+	q := r.URL.Query()
+	p, state := pair{q.Get("topic"), q.Get("channel")}, cmp.Or(q.Get("state"), "ready")
+	if !slices.Contains(peekStates, state) {
+		return nil, badRequest("The state must be one of %s.", listOf(peekStates))
+	}
+	limit, err := strconv.Atoi(cmp.Or(q.Get("limit"), strconv.Itoa(defaultPeek)))
+	if err != nil || limit < 1 || limit > mostPeek {
+		return nil, badRequest("The limit must be between 1 and %d.", mostPeek)
+	}
+	targets, total, at := s.peekTargets(r, p, state, q.Get("node"))
+	if len(targets) == 0 || p.channel == "" {
+		return nil, notFound(view{kind: "channel", topic: p.topic, channel: p.channel})
+	}
+	found := make([][]peekedRow, len(targets))
+	nodes := make([]peekNode, len(targets))
+	var asking sync.WaitGroup
+	for i, to := range targets {
+		asking.Go(func() { found[i], nodes[i] = s.peekAt(r, to, p, state, limit) })
+	}
+	asking.Wait()
+	messages := slices.Concat(found...)
+	slices.SortStableFunc(messages, func(a, b peekedRow) int { return cmp.Compare(a.ns, b.ns) })
+	messages = append([]peekedRow{}, messages[:min(len(messages), limit)]...)
+	s.activity.add(entry{User: s.access.who(r).name, Action: "peek", Topic: p.topic, Channel: p.channel, Node: q.Get("node"), Result: fmt.Sprintf("%d shown", len(messages)), OK: true, From: fromOf(r)})
+	return map[string]any{"at": at, "state": state, "messages": messages, "total": total, "nodes": nodes}, nil
+}
+
+// peekTargets are the nodes to look at, and how many messages there are.
+func (s *Server) peekTargets(r *http.Request, p pair, state, only string) (targets []target, total, at int64) {
+	s.collector.firstUpdate(r.Context())
+	s.collector.read(func(c *cluster) {
+		at = c.now.UnixMilli()
+		targets = c.having(p)
+		if only != "" {
+			targets = slices.DeleteFunc(targets, func(to target) bool { return to.id != only })
+		}
+		t := c.topics[p.topic]
+		if t == nil || t.channels[p.channel] == nil {
+			return
+		}
+		sums := &t.channels[p.channel].sums
+		total = map[string]int64{"ready": sums.depth, "inflight": sums.inFlight, "deferred": sums.deferred}[state]
+	})
+	return targets, total, at
+}
+
+func (s *Server) peekAt(r *http.Request, to target, p pair, state string, limit int) (rows []peekedRow, n peekNode) {
+	n = peekNode{Node: to.id, Name: to.name, Kind: to.kind, Version: to.version, Available: true}
+	messages, err := s.up.nodes.Peek(r.Context(), to.address, p.topic, p.channel, state, limit)
+	switch {
+	case apiclient.IsStatus(err, http.StatusNotFound) && to.kind != "qd":
+		n.Available = false
+		n.Error = fmt.Sprintf("%s %s cannot show messages", to.kind, to.version)
+		return nil, n
+	case err != nil:
+		n.Error = reason(err)
+		return nil, n
+	}
+	n.OK, n.Count = true, len(messages)
+	for i := range messages {
+		rows = append(rows, newPeekedRow(&messages[i], to))
+	}
+	return rows, n
+}
+
+func newPeekedRow(m *qdapi.Peeked, at target) peekedRow {
+	row := peekedRow{
+		ID: m.ID, Timestamp: m.Timestamp / 1e6, TimestampNS: strconv.FormatInt(m.Timestamp, 10), Attempts: m.Attempts, Size: m.Size, State: m.State,
+		Client: m.ClientID, DeadlineMS: m.DeadlineMS, DueMS: m.DueMS, Body: m.Body, Truncated: m.Truncated, Node: at.id, Name: at.name, ns: m.Timestamp,
+	}
+	if len(row.Body) > mostPeeked {
+		row.Body, row.Truncated = row.Body[:mostPeeked], true
+	}
+	if row.Body == nil {
+		row.Body = []byte{}
+	}
+	return row
+}

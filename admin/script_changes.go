@@ -1,0 +1,164 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"qmq/internal/httpapi"
+	"qmq/lookup"
+	"qmq/protocol"
+)
+
+// mostOrder is the longest body of an order.
+const mostOrder = 1 << 20
+
+// mayChange refuses those who may not change things.
+func (s *Server) mayChange(r *http.Request) error {
+	if s.access.who(r).role != roleAdmin {
+		return &httpapi.Error{Status: http.StatusForbidden, Code: "FORBIDDEN"}
+	}
+	return nil
+}
+
+// readOrder decodes a body. What is wrong with it is the message, as in
+// nsqadmin.
+func readOrder(w http.ResponseWriter, r *http.Request, into any) error {
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostOrder)).Decode(into); err != nil {
+		return httpapi.Bad(err.Error())
+	}
+	return nil
+}
+
+// done carries an order out, remembers it, and answers.
+func (s *Server) done(r *http.Request, o *order, producers []*producer, t *trouble) (any, error) {
+	targets := make([]target, len(producers))
+	for i, p := range producers {
+		targets[i] = p.target()
+	}
+	results := s.carryOut(r.Context(), o, targets)
+	for _, result := range results {
+		if result.err != nil {
+			t.add(result.err)
+		}
+	}
+	s.remember(r, o, results)
+	return struct {
+		Message string `json:"message"`
+	}{t.message()}, nil
+}
+
+// remember notes what was done, and reports it.
+func (s *Server) remember(r *http.Request, o *order, results []result) int64 {
+	s.notifier.tell(r, o.Action, o.pair(), o.Node)
+	return s.activity.add(entry{
+		User: s.access.who(r).name, Action: o.Action, Topic: o.Topic, Channel: o.Channel, Node: o.Node,
+		Result: summary(results), OK: allOK(results), From: fromOf(r), Results: results,
+	})
+}
+
+func (s *Server) scriptCreate(w http.ResponseWriter, r *http.Request) (any, error) {
+	if err := s.mayChange(r); err != nil {
+		return nil, err
+	}
+	var body struct {
+		Topic   string `json:"topic"`
+		Channel string `json:"channel"`
+	}
+	if err := readOrder(w, r, &body); err != nil {
+		return nil, err
+	}
+	if !protocol.ValidName(body.Topic) {
+		return nil, httpapi.Bad("INVALID_TOPIC")
+	}
+	o := &order{Action: "create_topic", Topic: body.Topic}
+	if body.Channel == "" {
+		return s.done(r, o, nil, new(trouble))
+	}
+	if !protocol.ValidName(body.Channel) {
+		return nil, httpapi.Bad("INVALID_CHANNEL")
+	}
+	t := new(trouble)
+	producers, err := s.producersOf(r.Context(), t, body.Topic)
+	if err != nil {
+		return nil, err
+	}
+	s.notifier.tell(r, "create_topic", pair{topic: body.Topic}, "")
+	o.Action, o.Channel = "create_channel", body.Channel
+	return s.done(r, o, producers, t)
+}
+
+// scriptAct pauses, unpauses or empties.
+func (s *Server) scriptAct(w http.ResponseWriter, r *http.Request) (any, error) {
+	if err := s.mayChange(r); err != nil {
+		return nil, err
+	}
+	var body struct {
+		Action string `json:"action"`
+	}
+	if err := readOrder(w, r, &body); err != nil {
+		return nil, err
+	}
+	switch body.Action {
+	case "pause", "unpause", "empty":
+		return s.onProducers(r, body.Action)
+	}
+	return nil, httpapi.Bad("INVALID_ACTION")
+}
+
+func (s *Server) scriptDelete(_ http.ResponseWriter, r *http.Request) (any, error) {
+	if err := s.mayChange(r); err != nil {
+		return nil, err
+	}
+	return s.onProducers(r, "delete")
+}
+
+// onProducers does to a topic or channel what verb says, wherever it is.
+func (s *Server) onProducers(r *http.Request, verb string) (any, error) {
+	o := &order{Action: verb + "_topic", Topic: httpapi.Param(r, "topic"), Channel: httpapi.Param(r, "channel")}
+	if o.Channel != "" {
+		o.Action = verb + "_channel"
+	}
+	t := new(trouble)
+	producers, err := s.producersOf(r.Context(), t, o.Topic)
+	if err != nil {
+		return nil, err
+	}
+	return s.done(r, o, producers, t)
+}
+
+func (s *Server) scriptTombstone(w http.ResponseWriter, r *http.Request) (any, error) {
+	if err := s.mayChange(r); err != nil {
+		return nil, err
+	}
+	var body struct {
+		Topic string `json:"topic"`
+	}
+	if readOrder(w, r, &body) != nil {
+		return nil, httpapi.Bad("INVALID_BODY")
+	}
+	if !protocol.ValidName(body.Topic) {
+		return nil, httpapi.Bad("INVALID_TOPIC")
+	}
+	// Only a node that is known: a script's typing error is no reason to send a
+	// deletion anywhere else.
+	o := &order{Action: "tombstone_topic_producer", Topic: body.Topic, Node: httpapi.Param(r, "node")}
+	t := new(trouble)
+	all, err := s.producers(r.Context(), t)
+	if err != nil {
+		return nil, err
+	}
+	var producers []*producer
+	for _, p := range all {
+		if isNode(&p.Identity, o.Node) {
+			producers = append(producers, p)
+		}
+	}
+	if len(producers) == 0 {
+		t.add(&lookup.AddressError{Address: o.Node, Err: errUnknownNode})
+	}
+	return s.done(r, o, producers, t)
+}
+
+// errUnknownNode is why a topic was not deleted on a node.
+var errUnknownNode = errors.New("no such node is known")

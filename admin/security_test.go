@@ -1,0 +1,314 @@
+package admin
+
+import (
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+// oneOption is a Config with a single option.
+type oneOption struct{ value string }
+
+func (o *oneOption) Lookup(key string) (any, bool) {
+	return json.RawMessage(o.value), key == "nsqlookupd_http_addresses"
+}
+func (o *oneOption) Changeable(key string) bool       { return key == "nsqlookupd_http_addresses" }
+func (o *oneOption) Set(_ string, value []byte) error { o.value = string(value); return nil }
+
+func TestHeadersKeepBrowsersStrict(t *testing.T) {
+	a := startNode(t, "a")
+	_, base := startServer(t, Options{Nodes: []string{a.address()}})
+	for _, path := range []string{"/", "/topics/x", "/static/app.js", "/api/topics", "/api/q/me", "/nothing"} {
+		head := get(t, base+path).head
+		policy := head.Get("Content-Security-Policy")
+		if !strings.Contains(policy, "default-src 'none'") || !strings.Contains(policy, "frame-ancestors 'none'") || strings.Contains(policy, "unsafe") {
+			t.Errorf("%s: policy %s", path, policy)
+		}
+		same(t, path, []any{head.Get("X-Content-Type-Options"), head.Get("X-Frame-Options")}, "[nosniff DENY]")
+	}
+}
+
+func TestOtherSitesCannotChangeAnything(t *testing.T) {
+	a := startNode(t, "a", aTopic("t", 1))
+	_, base := startServer(t, Options{Nodes: []string{a.address()}})
+	const act = `{"action":"delete_topic","topic":"t"}`
+	for _, test := range []struct {
+		method, path, body string
+		head               []string
+		status             int
+	}{
+		{"POST", "/api/q/act", act, []string{"Content-Type", "application/json", "Origin", "http://evil.example"}, 403},
+		{"POST", "/api/q/act", act, []string{"Content-Type", "application/json", "Sec-Fetch-Site", "cross-site"}, 403},
+		{"POST", "/api/q/act", act, []string{"Content-Type", "application/json", "Sec-Fetch-Site", "same-site"}, 403},
+		{"POST", "/api/q/act", act, []string{"Content-Type", "text/plain"}, 415},
+		{"POST", "/api/q/act", act, nil, 415},
+		{"DELETE", "/api/topics/t", "", []string{"Origin", "http://evil.example"}, 403},
+		{"POST", "/api/topics/t", `{"action":"empty"}`, []string{"Origin", "null"}, 403},
+		{"DELETE", "/api/topics/t", "", []string{"Sec-Fetch-Site", "cross-site"}, 403},
+	} {
+		if r := send(t, test.method, base+test.path, test.body, test.head...); r.status != test.status {
+			t.Errorf("%s %s %v: %d", test.method, test.path, test.head, r.status)
+		}
+	}
+	same(t, "told", a.told(), "[]")
+	for _, head := range [][]string{{"Content-Type", "application/json", "Sec-Fetch-Site", "same-origin"}, {"Content-Type", "application/json; charset=utf-8", "Origin", base}} {
+		same(t, "our own page", send(t, "POST", base+"/api/q/act", act, head...).status, 200)
+	}
+	same(t, "told", a.told(), "[/topic/delete?topic=t /topic/delete?topic=t]")
+}
+
+func TestOnlyAdminsOfTheHeaderMayChangeThings(t *testing.T) {
+	a := startNode(t, "a", aTopic("t", 1))
+	_, base := startServer(t, Options{Nodes: []string{a.address()}, ACLHeader: "X-Forwarded-User", Admins: []string{"maria", "tom", "ines"}})
+	for _, user := range []string{"", "eve", "mari", "maria "} {
+		r := send(t, "DELETE", base+"/api/topics/t", "", "X-Forwarded-User", user)
+		if user == "maria " {
+			continue // HTTP itself takes blanks off
+		}
+		same(t, user, []any{r.status, r.body}, `[403 {"message":"FORBIDDEN"}]`)
+		r = postJSON(t, base+"/api/q/act", `{"action":"delete_topic","topic":"t"}`, "X-Forwarded-User", user)
+		same(t, user, []any{r.status, r.decoded(t)["text"]}, "[403 Your role is viewer. maria and 2 others may do this.]")
+		same(t, user, postJSON(t, base+"/api/q/publish", `{}`, "X-Forwarded-User", user).status, 403)
+		same(t, user, get(t, base+"/api/topics").status, 200)
+	}
+	a.told()
+	same(t, "maria", send(t, "DELETE", base+"/api/topics/t", "", "X-Forwarded-User", "maria").status, 200)
+	me := send(t, "GET", base+"/api/q/me", "", "X-Forwarded-User", "maria").decoded(t)
+	same(t, "me", []any{me["user"], me["role"], me["may_act"], me["auth"]}, "[maria admin true header]")
+}
+
+func TestConfigIsForTheAllowedNetworkOnly(t *testing.T) {
+	for _, test := range []struct {
+		network string
+		status  int
+	}{{"127.0.0.1/8", 200}, {"10.0.0.0/8", 403}, {"", 200}} {
+		o := Options{Nodes: []string{"127.0.0.1:1"}, Config: &oneOption{`["a:1"]`}, BasePath: "/b"}
+		if test.network != "" {
+			o.AllowConfigFrom = netip.MustParsePrefix(test.network)
+		}
+		s, base := startServer(t, o)
+		r := get(t, base+"/b/config/nsqlookupd_http_addresses")
+		same(t, test.network, r.status, test.status)
+		put := send(t, "PUT", base+"/b/config/nsqlookupd_http_addresses", `["b:2"]`)
+		same(t, test.network, put.status, test.status)
+		if test.status == 200 {
+			same(t, "value", put.body, `["b:2"]`)
+			newest := at(t, get(t, base+"/b/api/q/activity").decoded(t), "data", "entries", 0).(object)
+			same(t, "activity", []any{newest["text"], newest["result"]}, "[changed option nsqlookupd_http_addresses]")
+			// Over a socket the refusal may come before all is sent.
+			long := httptest.NewRequest("PUT", "/b/config/nsqlookupd_http_addresses", strings.NewReader(strings.Repeat("x", 1<<20+1)))
+			long.RemoteAddr = "127.0.0.1:1"
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, long)
+			same(t, "too long", w.Code, 413)
+		} else {
+			same(t, "refusal", put.body, `{"message":"FORBIDDEN"}`)
+		}
+	}
+}
+
+func usersFile(t *testing.T, lines ...string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(name, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func hashOf(t *testing.T, password string) string {
+	t.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(hash)
+}
+
+func TestSigningIn(t *testing.T) {
+	a := startNode(t, "a", aTopic("t", 1))
+	file := usersFile(t, "# people", "", "maria:admin:"+hashOf(t, "secret"), "tom:viewer:"+hashOf(t, "other"))
+	_, base := startServer(t, Options{Nodes: []string{a.address()}, UsersFile: file, Config: &oneOption{`[]`}})
+	for _, path := range []string{"/api/topics", "/api/q/overview", "/api/q/stream?view=overview", "/api/counter", "/config/x", "/api/q/peek", "//api/topics", "/static/../api/topics"} {
+		if r := get(t, base+path); r.status != 401 && r.status != 301 && r.status != 307 {
+			t.Errorf("%s without a session: %d %.80s", path, r.status, r.body)
+		}
+	}
+	for _, path := range []string{"/", "/login", "/static/app.js", "/ping", "/api/q/me"} {
+		same(t, path, get(t, base+path).status, 200)
+	}
+	same(t, "me", get(t, base+"/api/q/me").decoded(t)["logged_in"], false)
+
+	cookie := signIn(t, base, "maria", "secret")
+	for _, want := range []string{"HttpOnly", "SameSite=Strict", "Path=/"} {
+		if !strings.Contains(cookie, want) {
+			t.Errorf("the cookie is %s", cookie)
+		}
+	}
+	session, _, _ := strings.Cut(cookie, ";")
+	same(t, "with a session", send(t, "GET", base+"/api/topics", "", "Cookie", session).status, 200)
+	same(t, "admin", postJSON(t, base+"/api/q/act", `{"action":"pause_topic","topic":"t"}`, "Cookie", session).status, 200)
+	changed := session[:len(session)-2] + "AA"
+	same(t, "with another signature", send(t, "GET", base+"/api/topics", "", "Cookie", changed).status, 401)
+	same(t, "a header does not help", send(t, "GET", base+"/api/topics", "", "X-Forwarded-User", "maria").status, 401)
+
+	viewer, _, _ := strings.Cut(signIn(t, base, "tom", "other"), ";")
+	r := postJSON(t, base+"/api/q/act", `{"action":"pause_topic","topic":"t"}`, "Cookie", viewer)
+	same(t, "viewer", []any{r.status, r.decoded(t)["text"]}, "[403 Your role is viewer. maria may do this.]")
+	same(t, "viewer's config", send(t, "PUT", base+"/config/nsqlookupd_http_addresses", `[]`, "Cookie", viewer).status, 403)
+
+	same(t, "signing out", postJSON(t, base+"/api/q/logout", `{}`, "Cookie", session).status, 200)
+	same(t, "after it", send(t, "GET", base+"/api/topics", "", "Cookie", session).status, 401)
+	same(t, "the other session", send(t, "GET", base+"/api/topics", "", "Cookie", viewer).status, 200)
+}
+
+func signIn(t *testing.T, base, user, password string) (cookie string) {
+	t.Helper()
+	r := postJSON(t, base+"/api/q/login", `{"user":"`+user+`","password":"`+password+`"}`)
+	if r.status != 200 {
+		t.Fatalf("%d %s", r.status, r.body)
+	}
+	return r.head.Get("Set-Cookie")
+}
+
+func TestPasswordsCannotBeTriedForLong(t *testing.T) {
+	file := usersFile(t, "maria:admin:"+hashOf(t, "secret"), "tom:viewer:"+hashOf(t, "other"))
+	_, base := startServer(t, Options{Nodes: []string{"127.0.0.1:1"}, UsersFile: file})
+	for range mostTries {
+		r := postJSON(t, base+"/api/q/login", `{"user":"maria","password":"guess"}`)
+		same(t, "guess", []any{r.status, r.decoded(t)["error"]}, "[401 WRONG_LOGIN]")
+	}
+	r := postJSON(t, base+"/api/q/login", `{"user":"maria","password":"secret"}`)
+	same(t, "even the right one", []any{r.status, r.decoded(t)["error"]}, "[429 TOO_MANY]")
+	if wait := r.decoded(t)["retry_after_s"].(float64); wait < 200 || wait > 301 {
+		t.Errorf("wait for %v s", wait)
+	}
+	same(t, "somebody else", postJSON(t, base+"/api/q/login", `{"user":"tom","password":"other"}`).status, 200)
+}
+
+func TestManyNamesFromOnePlaceAreTriesToo(t *testing.T) {
+	l, err := readUsers(usersFile(t, "maria:admin:"+hashOf(t, "secret")), "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	for i := range mostFrom {
+		if wait := l.begin(map[string]int{"from x": mostFrom, fmt.Sprintf("name %d", i): mostTries}, now); wait > 0 {
+			t.Fatalf("try %d waits for %s", i, wait)
+		}
+	}
+	if wait := l.begin(map[string]int{"from x": mostFrom, "name new": mostTries}, now); wait != triesWindow {
+		t.Errorf("one more waits for %s", wait)
+	}
+	if wait := l.begin(map[string]int{"from y": mostFrom, "name new": mostTries}, now); wait != 0 {
+		t.Errorf("another place waits for %s", wait)
+	}
+}
+
+func TestTriesAreForgottenAndSuccessClearsThem(t *testing.T) {
+	l, err := readUsers(usersFile(t, "maria:admin:"+hashOf(t, "secret")), "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	try := func(password string, at time.Time) (ok bool, err error) {
+		_, ok, _, err = l.try("maria", password, "1.2.3.4", at)
+		return ok, err
+	}
+	for range mostTries - 1 {
+		try("guess", now)
+	}
+	if ok, err := try("secret", now); !ok || err != nil {
+		t.Error("the right one was refused")
+	}
+	for range mostTries {
+		try("guess", now)
+	}
+	if _, err := try("secret", now.Add(triesWindow-time.Second)); err == nil {
+		t.Error("there is no limit")
+	}
+	if ok, err := try("secret", now.Add(triesWindow+time.Second)); !ok || err != nil {
+		t.Error("the limit lasts for ever")
+	}
+}
+
+func TestSessionsEnd(t *testing.T) {
+	l, err := readUsers(usersFile(t, "maria:admin:"+hashOf(t, "x")), "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	token := l.token("maria", now)
+	if name, _, ok := l.nameIn(token, now.Add(sessionAge-time.Minute)); !ok || name != "maria" {
+		t.Error("it ended early")
+	}
+	if _, _, ok := l.nameIn(token, now.Add(sessionAge+time.Second)); ok {
+		t.Error("it did not end")
+	}
+	for _, wrong := range []string{"", ".", "a.b", "====", token + "x", token[1:]} {
+		if _, _, ok := l.nameIn(wrong, now); ok {
+			t.Errorf("%q is a session", wrong)
+		}
+	}
+}
+
+func TestWrongFilesOfUsersAreRefused(t *testing.T) {
+	hash := hashOf(t, "x")
+	for want, lines := range map[string][]string{
+		"names no user":          {"# nobody"},
+		"not name:role:hash":     {"maria"},
+		"the role must be":       {"maria:root:" + hash},
+		"is no bcrypt hash":      {"maria:admin:secret"},
+		`"maria" is there twice`: {"maria:admin:" + hash, "maria:viewer:" + hash},
+	} {
+		if _, err := readUsers(usersFile(t, lines...), "/"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v", lines, err)
+		}
+	}
+	if _, err := readUsers("/no/such/file", "/"); err == nil {
+		t.Error("a file that is not there")
+	}
+}
+
+func TestAnswersAreCompressedForThoseWhoTakeIt(t *testing.T) {
+	a := startNode(t, "a", aTopic("t", 1))
+	_, base := startServer(t, Options{Nodes: []string{a.address()}})
+	for _, path := range []string{"/api/topics", "/static/app.js", "/", "/api/q/overview"} {
+		plain := get(t, base+path)
+		packed := send(t, "GET", base+path, "", "Accept-Encoding", "br, gzip;q=0.8")
+		same(t, path, []any{plain.head.Get("Content-Encoding"), packed.head.Get("Content-Encoding"), packed.head.Get("Vary")}, "[ gzip Accept-Encoding]")
+		z, err := gzip.NewReader(strings.NewReader(packed.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(z)
+		if err != nil || path != "/api/q/overview" && string(text) != plain.body {
+			t.Errorf("%s: %v %.100s", path, err, text)
+		}
+	}
+	same(t, "refused", send(t, "GET", base+"/", "", "Accept-Encoding", "gzip;q=0").head.Get("Content-Encoding"), "")
+}
+
+func TestFilesAreCachedByTheirContent(t *testing.T) {
+	_, base := startServer(t, Options{Nodes: []string{"127.0.0.1:1"}})
+	r := get(t, base+"/static/css/all.css")
+	same(t, "file", []any{r.status, r.body, r.head.Get("Content-Type"), r.head.Get("Cache-Control")}, "[200 a{} text/css; charset=utf-8 no-cache]")
+	again := send(t, "GET", base+"/static/css/all.css", "", "If-None-Match", r.head.Get("ETag"))
+	same(t, "again", []any{again.status, again.body}, "[304 ]")
+	same(t, "by version", get(t, base+"/static/css/all.css?v=1").head.Get("Cache-Control"), "public, max-age=31536000, immutable")
+	for _, path := range []string{"/static/", "/static/../server.go", "/static/..%2fserver.go", "/static/css", "/static/index.html"} {
+		if r := get(t, base+path); r.status == 200 {
+			t.Errorf("%s: %d %s", path, r.status, r.body)
+		}
+	}
+}

@@ -1,0 +1,159 @@
+package admin
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"path"
+	"slices"
+	"sync"
+	"time"
+
+	"qmq/internal/httpapi"
+)
+
+// Server is the view of a cluster, over HTTP. Its methods may be called
+// concurrently.
+type Server struct {
+	o         Options
+	up        *upstream
+	collector *collector
+	activity  *activity
+	notifier  *notifier
+	access    *access
+	frames    frames
+	pages     *pages
+	http      *httpapi.Server
+	started   time.Time
+
+	streams  context.Context // of all viewers; ends when the server stops
+	leaveAll context.CancelFunc
+
+	mu        sync.Mutex // guards addresses
+	addresses []string   // of directories
+}
+
+// NewServer makes a server and starts to ask the nodes. The error is that of
+// the file of users, or of the page's files.
+func NewServer(o Options) (*Server, error) {
+	o.setDefaults()
+	s := &Server{o: o, started: time.Now(), addresses: slices.Clone(o.Lookupds)}
+	s.access = &access{header: o.ACLHeader, admins: o.Admins}
+	if o.UsersFile != "" {
+		l, err := readUsers(o.UsersFile, o.BasePath)
+		if err != nil {
+			return nil, err
+		}
+		s.access.login = l
+	}
+	var err error
+	if s.pages, err = newPages(o.Files, o.BasePath); err != nil {
+		return nil, err
+	}
+	s.activity = &activity{log: o.Logger, began: s.started}
+	s.up = newUpstream(&o)
+	s.notifier = startNotifier(&o, notifyClient(&o))
+	s.collector = newCollector(s.up, o.Lookupds, o.HistoryBytes, o.Logger)
+	s.collector.cluster.pausedBy = s.activity.pausedBy
+	s.frames.s = s
+	s.streams, s.leaveAll = context.WithCancel(context.Background())
+	s.http = httpapi.NewServer(s.handler(), o.Logger)
+	s.http.OnClose(s.leaveAll)
+	s.collector.start()
+	return s, nil
+}
+
+// Serve answers requests that come to l until Close, then returns nil.
+func (s *Server) Serve(l net.Listener) error { return s.http.Serve(l) }
+
+// Close sends viewers away, waits for requests under way until ctx is done, and
+// ends everything else.
+func (s *Server) Close(ctx context.Context) error {
+	err := s.http.Close(ctx)
+	s.leaveAll()
+	s.collector.stop()
+	s.notifier.stop()
+	s.up.close()
+	return err
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.http.ServeHTTP(w, r) }
+
+// SetLookupds changes the directories that are asked.
+func (s *Server) SetLookupds(addresses []string) {
+	s.mu.Lock()
+	s.addresses = slices.Clone(addresses)
+	s.mu.Unlock()
+	s.collector.read(func(c *cluster) { c.setLookupds(addresses) })
+	s.collector.poke()
+}
+
+func (s *Server) lookupds() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.addresses
+}
+
+// handler is everything that is served.
+func (s *Server) handler() http.Handler {
+	r := httpapi.NewRouter(s.o.Logger)
+	at := func(p string) string { return path.Join(s.o.BasePath, p) }
+	r.HandleQuiet("GET", at("/ping"), func(http.ResponseWriter, *http.Request) (any, error) { return "OK", nil })
+	for _, p := range []string{"/", "/topics", "/topics/:topic", "/topics/:topic/:channel", "/nodes", "/nodes/:node", "/counter", "/lookup", "/activity", "/login"} {
+		r.HandleRaw("GET", at(p), http.HandlerFunc(s.pages.index))
+	}
+	for _, p := range []string{"/static/*file", "/fonts/*file"} {
+		r.HandleRaw("GET", at(p), http.HandlerFunc(s.pages.file))
+	}
+	s.scriptRoutes(r, at)
+	s.pageRoutes(r, at)
+	s.graphiteRoutes(r, at)
+	if s.o.Config != nil {
+		s.configRoutes(r, at)
+	}
+	return s.guard(compress(r))
+}
+
+// guard keeps other sites and those who are not signed in out, and tells
+// browsers to be strict.
+func (s *Server) guard(next http.Handler) http.Handler {
+	cross := http.NewCrossOriginProtection()
+	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, &failure{http.StatusForbidden, "CROSS_SITE", "This request came from another site.", 0})
+	}))
+	protected := cross.Handler(next)
+	open := s.openPaths()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		head := w.Header()
+		head.Set("Content-Security-Policy", contentPolicy)
+		head.Set("X-Content-Type-Options", "nosniff")
+		head.Set("X-Frame-Options", "DENY")
+		head.Set("Referrer-Policy", "same-origin")
+		head.Set("Cross-Origin-Opener-Policy", "same-origin")
+		head.Set("Cross-Origin-Resource-Policy", "same-origin")
+		if s.access.login != nil && !open(r.URL.Path) && !s.access.who(r).in {
+			refuse(w, &failure{http.StatusUnauthorized, "LOGIN_REQUIRED", "Sign in first.", 0})
+			return
+		}
+		protected.ServeHTTP(w, r)
+	})
+}
+
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
+	"connect-src 'self'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+
+// openPaths are those that need no session: the page itself, which knows
+// nothing, and what it signs in with.
+func (s *Server) openPaths() func(p string) bool {
+	at := func(p string) string { return path.Join(s.o.BasePath, p) }
+	closed := []string{at("/api") + "/", at("/config") + "/", at("/render")}
+	open := []string{at("/api/q/me"), at("/api/q/login"), at("/api/q/logout")}
+	return func(p string) bool {
+		p = path.Clean(p)
+		if slices.Contains(open, p) {
+			return true
+		}
+		return !slices.ContainsFunc(closed, func(c string) bool { return p == path.Clean(c) || len(p) > len(c) && p[:len(c)] == c })
+	}
+}

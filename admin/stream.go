@@ -1,0 +1,138 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// How streams behave.
+const (
+	beatEvery   = 15 * time.Second
+	sendTimeout = 10 * time.Second // a viewer that reads nothing for longer is sent away
+	frameGap    = 950 * time.Millisecond
+	firstWait   = 1500 * time.Millisecond // for consumers, with the first frame
+)
+
+// stream sends a view again and again, as events. It has a goroutine of its
+// own, that of the request, so that a slow viewer slows nobody else down.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
+	v, err := s.viewOf(r, r.URL.Query().Get("view"))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	leave, ok := s.admit()
+	if !ok {
+		refuse(w, &failure{http.StatusServiceUnavailable, "BUSY", "There are too many viewers. Trying again.", 5})
+		return
+	}
+	defer leave()
+	s.collector.firstUpdate(r.Context())
+	head := w.Header()
+	head.Set("Content-Type", "text/event-stream")
+	head.Set("Cache-Control", "no-store")
+	head.Set("X-Accel-Buffering", "no")
+	out := &eventWriter{w: w, control: http.NewResponseController(w)}
+	out.write("retry: 2000\n\n")
+	s.follow(r, v, out)
+}
+
+// admit lets a viewer in, if there are not too many.
+func (s *Server) admit() (leave func(), ok bool) {
+	s.collector.read(func(*cluster) { ok = s.collector.viewers < s.o.MaxViewers })
+	if !ok {
+		return nil, false
+	}
+	return s.collector.enter(), true
+}
+
+// follow sends frames until the viewer or the server goes, or the session ends.
+func (s *Server) follow(r *http.Request, v view, out *eventWriter) {
+	beat := time.NewTicker(beatEvery)
+	defer beat.Stop()
+	var sent rowsOf
+	patience, first, gone := firstWait, true, false
+	for out.err == nil {
+		s.frames.look(v, patience)
+		patience = 0
+		m, _, next := s.frames.get(v)
+		switch {
+		case m.err != nil:
+			s.o.Logger.Error("view cannot be shown", "view", v.kind, "error", m.err)
+			return
+		case m.json == nil:
+			if !gone {
+				out.event("gone", notFound(v).json())
+			}
+			gone = true
+		default:
+			gone = false
+			text := m.json
+			if m.rows != nil && !first {
+				text, _ = m.after(sent, false) // it is made of what was made before
+			}
+			out.event("frame", text)
+			sent, first = m.rows, false
+		}
+		since := time.Now()
+		for waiting := true; waiting && out.err == nil; {
+			select {
+			case <-next:
+				waiting = false
+			case <-beat.C:
+				if s.access.login != nil && !s.access.who(r).in {
+					out.event("bye", (&failure{http.StatusUnauthorized, "LOGIN_REQUIRED", "Your session has ended. Sign in again.", 0}).json())
+					return
+				}
+				out.write(": beat\n\n")
+			case <-r.Context().Done():
+				return
+			case <-s.streams.Done():
+				out.event("bye", (&failure{http.StatusServiceUnavailable, "STOPPING", "qadmin stops.", 0}).json())
+				return
+			}
+		}
+		if !s.pause(r, frameGap-time.Since(since)) {
+			return
+		}
+	}
+}
+
+// pause keeps frames apart. It tells whether to go on.
+func (s *Server) pause(r *http.Request, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	wait := time.NewTimer(d)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+		return true
+	case <-r.Context().Done():
+	case <-s.streams.Done():
+	}
+	return r.Context().Err() == nil // the end is told in follow
+}
+
+// eventWriter writes events; after an error it does nothing.
+type eventWriter struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	err     error
+}
+
+func (o *eventWriter) event(name string, data []byte) {
+	o.write(fmt.Sprintf("event: %s\ndata: %s\n\n", name, data)) // JSON has no newlines
+}
+
+func (o *eventWriter) write(text string) {
+	if o.err != nil {
+		return
+	}
+	// A writer without deadlines, as in tests, just waits.
+	_ = o.control.SetWriteDeadline(time.Now().Add(sendTimeout))
+	if _, o.err = o.w.Write([]byte(text)); o.err == nil {
+		o.err = o.control.Flush()
+	}
+}

@@ -1,0 +1,95 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+
+	"qmq/internal/apiclient"
+	"qmq/internal/qdapi"
+	"qmq/lookup"
+)
+
+// upstream is everything that is asked.
+type upstream struct {
+	api       *apiclient.Client
+	nodes     *qdapi.Client
+	directory *lookup.Client
+	direct    []string // nodes that were given instead of directories
+}
+
+func newUpstream(o *Options) *upstream {
+	api := apiclient.New(apiclient.Options{
+		ConnectTimeout: o.ConnectTimeout, RequestTimeout: o.RequestTimeout, TLS: o.TLS, UserAgent: o.userAgent(),
+	})
+	return &upstream{
+		api:   api,
+		nodes: qdapi.New(api),
+		directory: lookup.NewClient(lookup.ClientOptions{
+			ConnectTimeout: o.ConnectTimeout, RequestTimeout: o.RequestTimeout, TLS: o.TLS, UserAgent: o.userAgent(),
+		}),
+		direct: o.Nodes,
+	}
+}
+
+func (u *upstream) close() {
+	u.api.Close()
+	u.directory.Close()
+}
+
+// lookupdVersion asks a directory for its version.
+func (u *upstream) lookupdVersion(ctx context.Context, address string) (string, error) {
+	var info lookup.InfoAnswer
+	err := u.api.Get(ctx, apiclient.URL(address, "/info", nil), &info)
+	return info.Version, err
+}
+
+// reason is why there was no answer, in few words: without the method and URL
+// that net/http puts in front.
+func reason(err error) string {
+	for {
+		switch e := err.(type) {
+		case *url.Error:
+			if e.Timeout() {
+				return "no answer in time"
+			}
+			err = e.Err
+			continue
+		case *net.OpError:
+			if at, ok := e.Addr.(*net.TCPAddr); ok && e.Op == "dial" {
+				return fmt.Sprintf("%s on port %d", shorten(syscallText(e.Err)), at.Port)
+			}
+		case *lookup.PartialError:
+			if len(e.Failed) == 1 {
+				err = e.Failed[0].Err
+				continue
+			}
+		case lookup.AddressError:
+			err = e.Err
+			continue
+		}
+		return shorten(err.Error())
+	}
+}
+
+// syscallText leaves out the name of the system call.
+func syscallText(err error) string {
+	var call *os.SyscallError
+	if errors.As(err, &call) {
+		err = call.Err
+	}
+	return err.Error()
+}
+
+// longestReason keeps what comes from elsewhere from filling the page.
+const longestReason = 300
+
+func shorten(text string) string {
+	if len(text) > longestReason {
+		return text[:longestReason] + "…"
+	}
+	return text
+}

@@ -1,0 +1,230 @@
+package admin
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// topicRow is a topic in a table of topics.
+type topicRow struct {
+	Topic          string  `json:"topic"`
+	Depth          int64   `json:"depth"`
+	TopicDepth     int64   `json:"topic_depth"`
+	BackendDepth   int64   `json:"backend_depth"`
+	InFlight       int64   `json:"in_flight"`
+	Deferred       int64   `json:"deferred"`
+	Channels       int     `json:"channels"`
+	Consumers      int64   `json:"consumers"`
+	Nodes          int     `json:"nodes"`
+	PubRate        figure  `json:"pub_rate"`
+	ByteRate       figure  `json:"byte_rate"`
+	DeliverRate    figure  `json:"deliver_rate"`
+	RequeueMin     figure  `json:"requeue_min"`
+	TimeoutMin     figure  `json:"timeout_min"`
+	Messages       int64   `json:"messages"`
+	Paused         bool    `json:"paused"`
+	PausedChannels int     `json:"paused_channels"`
+	NoConsumers    int     `json:"no_consumers"`
+	Idle           bool    `json:"idle"`
+	Level          level   `json:"level"`
+	Spark          figures `json:"spark,omitempty"`
+}
+
+func (t *topicTotal) row(levels map[pair]level) topicRow {
+	s := &t.sums
+	row := topicRow{
+		Topic: t.name, Depth: s.depth, TopicDepth: s.topicDepth, BackendDepth: s.backend, InFlight: s.inFlight, Deferred: s.deferred,
+		Channels: len(t.channels), Consumers: s.consumers, Nodes: t.nodes, PubRate: t.history[rowPublished].recent(5), ByteRate: rate(t.rated, s.bytes),
+		Messages: s.messages, Paused: t.paused > 0, Level: cmp.Or(levels[pair{t.name, ""}], levelOK),
+	}
+	row.DeliverRate, row.RequeueMin, row.TimeoutMin = t.sumOf(channelDelivered, 5), t.sumOf(channelRequeued, 60), t.sumOf(channelTimedOut, 60)
+	for _, ch := range t.channels {
+		if ch.sums.paused > 0 {
+			row.PausedChannels++
+		}
+		if ch.sums.consumers == 0 && ch.sums.depth+ch.sums.deferred > 0 {
+			row.NoConsumers++
+		}
+	}
+	row.Idle = s.held() == 0 && orZero(row.PubRate) == 0 && orZero(row.DeliverRate) == 0
+	return row
+}
+
+// sumOf adds a row of history over the channels: its mean of so many seconds.
+func (t *topicTotal) sumOf(row, seconds int) figure {
+	if !t.rated {
+		return unknown
+	}
+	sum := 0.0
+	for _, ch := range t.channels {
+		sum += orZero(ch.history[row].recent(seconds))
+	}
+	return figure(sum)
+}
+
+func (c *cluster) topicsView() *topicsView {
+	levels := c.watch.levels()
+	v := &topicsView{rows: make([]topicRow, 0, len(c.topics)), Without: c.without()}
+	for _, name := range sortedNames(c.topics) {
+		v.rows = append(v.rows, c.topics[name].row(levels))
+	}
+	return v
+}
+
+type topicView struct {
+	Topic       string         `json:"topic"`
+	Paused      bool           `json:"paused"`
+	PausedNodes int            `json:"paused_nodes"`
+	Sub         string         `json:"sub"`
+	Figures     topicFigures   `json:"figures"`
+	Attention   []line         `json:"attention"`
+	Channels    []channelRow   `json:"channels"`
+	Nodes       []topicNode    `json:"nodes"`
+	Point       map[string]any `json:"point"`
+}
+
+type topicFigures struct {
+	PubRate      figure   `json:"pub_rate"`
+	ByteRate     figure   `json:"byte_rate"`
+	TopicDepth   int64    `json:"topic_depth"`
+	ChannelDepth int64    `json:"channel_depth"`
+	BackendDepth int64    `json:"backend_depth"`
+	InFlight     int64    `json:"in_flight"`
+	Deferred     int64    `json:"deferred"`
+	SizeMean     figure   `json:"size_mean"`
+	Messages     int64    `json:"messages"`
+	Channels     int      `json:"channels"`
+	Nodes        int      `json:"nodes"`
+	Consumers    int64    `json:"consumers"`
+	Without      []string `json:"without"`
+}
+
+type channelRow struct {
+	Channel      string       `json:"channel"`
+	Depth        int64        `json:"depth"`
+	BackendDepth int64        `json:"backend_depth"`
+	InFlight     int64        `json:"in_flight"`
+	Deferred     int64        `json:"deferred"`
+	InRate       figure       `json:"in_rate"`
+	DeliverRate  figure       `json:"deliver_rate"`
+	FinishRate   figure       `json:"finish_rate"`
+	RequeueMin   figure       `json:"requeue_min"`
+	TimeoutMin   figure       `json:"timeout_min"`
+	Messages     int64        `json:"messages"`
+	Consumers    int64        `json:"consumers"`
+	Paused       bool         `json:"paused"`
+	Level        level        `json:"level"`
+	Latency      []latencyRow `json:"latency"`
+	Spark        figures      `json:"spark"`
+}
+
+type topicNode struct {
+	Node         string  `json:"node"`
+	Name         string  `json:"name"`
+	Zone         string  `json:"zone"`
+	State        level   `json:"state"`
+	Stale        bool    `json:"stale"`
+	Seen         *int64  `json:"seen"`
+	Depth        int64   `json:"depth"`
+	MemoryDepth  int64   `json:"memory_depth"`
+	BackendDepth int64   `json:"backend_depth"`
+	PubRate      figure  `json:"pub_rate"`
+	Messages     int64   `json:"messages"`
+	Paused       bool    `json:"paused"`
+	Tombstoned   bool    `json:"tombstoned"`
+	Channels     int     `json:"channels"`
+	Spark        figures `json:"spark"`
+}
+
+func (c *cluster) topicView(t *topicTotal) *topicView {
+	s := &t.sums
+	second := c.now.Unix()
+	v := &topicView{Topic: t.name, Paused: t.paused > 0, PausedNodes: t.paused, Channels: []channelRow{}, Nodes: []topicNode{}}
+	v.Attention = c.lines(c.watch.about(func(l *line) bool { return l.Topic == t.name }))
+	v.Figures = topicFigures{
+		PubRate: t.history[rowPublished].recent(5), ByteRate: t.history[1].recent(5), TopicDepth: s.topicDepth, ChannelDepth: s.depth - s.topicDepth,
+		BackendDepth: s.backend, InFlight: s.inFlight, Deferred: s.deferred, SizeMean: t.history[4].recent(60), Messages: s.messages,
+		Channels: len(t.channels), Nodes: t.nodes, Consumers: s.consumers, Without: c.withoutOf(pair{topic: t.name}),
+	}
+	v.Sub = t.sub(len(v.Attention))
+	levels := c.watch.levels()
+	for _, name := range sortedNames(t.channels) {
+		v.Channels = append(v.Channels, t.channels[name].row(levels, second))
+	}
+	for _, n := range c.order {
+		nt := n.topics[t.name]
+		if nt == nil {
+			continue
+		}
+		fresh := n.fresh(c.now, c.interval)
+		v.Nodes = append(v.Nodes, topicNode{
+			Node: n.id, Name: n.name, Zone: n.zone, State: c.stateOf(n), Stale: !fresh, Seen: millis(n.at), Depth: nt.sums.depth, MemoryDepth: nt.sums.depth - nt.sums.backend,
+			BackendDepth: nt.sums.backend, PubRate: rate(fresh && n.rated, nt.own.published), Messages: nt.sums.messages, Paused: nt.paused,
+			Tombstoned: n.tombstoned[t.name], Channels: len(nt.order), Spark: nt.published.spark(second),
+		})
+	}
+	v.Point = t.history.point(topicRows, c.now.UnixMilli())
+	return v
+}
+
+func (t *topicTotal) sub(wrong int) string {
+	text := fmt.Sprintf("%s on %s", countOf(int64(len(t.channels)), "channel"), countOf(int64(t.nodes), "node"))
+	switch {
+	case t.paused > 0:
+		text += ", paused"
+	case wrong > 0:
+		text += fmt.Sprintf(", %d needing attention", wrong)
+	case orZero(t.history[rowPublished].recent(60)) > 0 && len(t.channels) > 0 && t.sums.consumers > 0:
+		text += ", all flowing"
+	}
+	return text
+}
+
+func (ch *channelTotal) row(levels map[pair]level, second int64) channelRow {
+	s, h := &ch.sums, ch.history
+	return channelRow{
+		Channel: ch.pair.channel, Depth: s.depth, BackendDepth: s.backend, InFlight: s.inFlight, Deferred: s.deferred,
+		InRate: h[channelIn].recent(5), DeliverRate: h[channelDelivered].recent(5), FinishRate: h[channelFinished].recent(5),
+		RequeueMin: h[channelRequeued].recent(60), TimeoutMin: h[channelTimedOut].recent(60), Messages: s.messages, Consumers: s.consumers,
+		Paused: s.paused > 0, Level: cmp.Or(levels[ch.pair], levelOK), Latency: ch.latency.rows(), Spark: h[channelDepth].spark(second),
+	}
+}
+
+// withoutOf lists the silent nodes that have a topic or channel.
+func (c *cluster) withoutOf(p pair) []string {
+	names := []string{}
+	for _, to := range c.having(p) {
+		if n := c.node(to.id); n != nil && !n.fresh(c.now, c.interval) {
+			names = append(names, n.name)
+		}
+	}
+	return names
+}
+
+type counterView struct {
+	Total   int64          `json:"total"`
+	Rate    figure         `json:"rate"`
+	Topics  []counterTopic `json:"topics"`
+	Without []string       `json:"without"`
+	Point   map[string]any `json:"point"`
+}
+
+type counterTopic struct {
+	Topic string `json:"topic"`
+	Count int64  `json:"count"`
+	Rate  figure `json:"rate"`
+}
+
+const counterTopics = 20
+
+func (c *cluster) counterView() *counterView {
+	v := &counterView{Total: c.sums.copied, Rate: c.counter[0].recent(5), Topics: []counterTopic{}, Without: c.without(), Point: c.counter.point(counterRows, c.now.UnixMilli())}
+	for _, name := range sortedNames(c.topics) {
+		t := c.topics[name]
+		v.Topics = append(v.Topics, counterTopic{name, t.sums.copied, t.sumOf(channelIn, 5)})
+	}
+	slices.SortStableFunc(v.Topics, func(a, b counterTopic) int { return cmp.Compare(b.Count, a.Count) })
+	v.Topics = v.Topics[:min(len(v.Topics), counterTopics)]
+	return v
+}

@@ -1,0 +1,80 @@
+// What a reader may do to the cluster: each action's words, its request, and the account of how it went.
+import { html, useEffect, useState } from './html.js'
+import { post } from './api.js'
+import { Icon } from './icons.js'
+import { Note } from './parts.js'
+
+const DONE_FOR = 8000
+
+const done = {
+  create_topic: 'Created', delete_topic: 'Deleted', create_channel: 'Created', delete_channel: 'Deleted',
+  pause_topic: 'Paused', unpause_topic: 'Unpaused', empty_topic: 'Emptied',
+  pause_channel: 'Paused', unpause_channel: 'Unpaused', empty_channel: 'Emptied', tombstone_topic_producer: 'Tombstoned',
+}
+const what = r => r.topic + (r.channel ? ' / ' + r.channel : '')
+
+// The account of the last action: { request, ok, text, results, path } or { request, problem, path }, or null.
+let account = null
+let running = false
+let timer = 0
+const watchers = new Set()
+function tell(next) {
+  account = next && { ...next, path: location.pathname }
+  clearTimeout(timer)
+  if (next?.ok) timer = setTimeout(() => tell(null), DONE_FOR)
+  for (const f of watchers) f()
+}
+
+/** Sends an action and answers its account: { ok, text, results } or { problem: sentence }. */
+export async function send(request) {
+  try {
+    const answer = await post('act', request)
+    return { request, ok: answer.ok, text: `${done[request.action]} ${what(request)}: ${answer.summary}`, results: answer.results }
+  } catch (e) {
+    return { request, ok: false, problem: e.message, status: e.status }
+  }
+}
+
+/** Sends an action that needs no question, and reports under the title how it went. */
+export async function perform(request) {
+  if (running) return
+  running = true
+  tell(null)
+  const went = await send(request)
+  running = false
+  tell(went)
+}
+
+/** Reports what a dialog did. */
+export const report = tell
+
+/** Puts the account away. */
+const forget = () => tell(null)
+
+/** The account of what was done on this page. */
+export function useAccount() {
+  const [, turn] = useState(0)
+  useEffect(() => {
+    const f = () => turn(n => n + 1)
+    watchers.add(f)
+    return () => watchers.delete(f)
+  }, [])
+  return account?.path === location.pathname ? account : null
+}
+
+/** One line per target that failed, each with a way to try it again. */
+export function Failures({ account, again }) {
+  const failed = account.results?.filter(r => !r.ok) ?? []
+  return html`<div class="results">${failed.map(r => html`<div class="foot" key=${r.target}><span class="crit"><${Icon} name="crit" size=${14} /></span>
+    <span class="grow">${r.name || r.target}: ${r.error || 'failed'}</span>
+    <button type="button" class="btn slim" data-action="try-again" data-target=${r.target}
+      onClick=${() => again({ ...account.request, only: { kind: r.kind, target: r.target } })}>Try again on ${r.name || r.target}</button></div>`)}</div>`
+}
+
+/** What stands under the title when an action was refused or half done. */
+export function Account({ account }) {
+  if (!account || account.ok) return null
+  const leave = html`<button type="button" class="btn icon" aria-label="Close" onClick=${forget}><${Icon} name="close" size=${14} /></button>`
+  if (account.problem) return html`<${Note} level="warn" role="status" id="account" actions=${leave}><b>Not done.</b> ${account.problem}<//>`
+  return html`<${Note} level="warn" role="status" id="account" actions=${leave}><b>Half done.</b> ${account.text}<${Failures} account=${account} again=${perform} /><//>`
+}

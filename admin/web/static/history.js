@@ -1,0 +1,58 @@
+// The past of a thing, fetched once and then lengthened by the points of each frame.
+import { useEffect, useRef, useState } from './html.js'
+import { get } from './api.js'
+import { useMe } from './me.js'
+import { asked, remember } from './router.js'
+
+const AFTER_TROUBLE = 5000
+const ANEW = 60000 // what happened meanwhile (marks) comes with the next answer
+
+/**
+ * The span on the charts and how to choose another, which the address then keeps. Unchosen it is an hour, or less as long as
+ * qadmin has not collected that much.
+ */
+export function useSpan() {
+  const [chosen, set] = useState(asked('span'))
+  const up = (Date.now() - (useMe()?.started ?? 0)) / 60000
+  const [usual] = useState(up < 8 ? '5m' : up < 25 ? '15m' : '1h')
+  const pick = span => { set(span); remember('span', span) }
+  return [['5m', '15m', '1h'].includes(chosen) ? chosen : usual, pick]
+}
+
+/** Lines of the span ("5m", "15m", "1h"), or null while they are fetched. `epoch` asks anew when it changes. */
+export function useHistory(kind, params, span, epoch, point) {
+  const [, turn] = useState(0)
+  const kept = useRef({ lines: null, last: 0 })
+  useEffect(() => {
+    const stop = new AbortController()
+    let next = 0
+    const ask = () => get('history', { kind, ...params, span }, stop.signal)
+      .then(h => { kept.current = { lines: begin(h), last: 0 }; turn(n => n + 1); next = setTimeout(ask, ANEW) })
+      .catch(e => { if (e.name !== 'AbortError') next = setTimeout(ask, AFTER_TROUBLE) })
+    ask()
+    return () => { stop.abort(); clearTimeout(next) }
+  }, [kind, JSON.stringify(params), span, epoch])
+  const { lines, last } = kept.current
+  if (lines && point && point.at > last) kept.current = { lines: lengthen(lines, point), last: point.at }
+  return kept.current.lines
+}
+
+const begin = h => ({ from: h.from, step: h.step_ms, n: h.n, series: h.series, marks: h.marks ?? [], sums: 0 })
+
+/** The lines with a point at their end. A slot holds the mean of its points; slots without a point are gaps. */
+function lengthen(lines, point) {
+  const slot = Math.floor((point.at - lines.from) / lines.step)
+  if (slot < lines.n - 1) return lines
+  const shift = slot - (lines.n - 1)
+  const parts = shift > 0 ? 1 : lines.sums + 1
+  const series = {}
+  for (const [key, data] of Object.entries(lines.series)) {
+    const value = point[key] ?? null
+    const next = shift >= lines.n ? new Array(lines.n).fill(null) : data.slice(shift)
+    while (next.length < lines.n) next.push(null)
+    const before = next[lines.n - 1]
+    next[lines.n - 1] = value === null ? before : before === null || parts === 1 ? value : before + (value - before) / parts
+    series[key] = next
+  }
+  return { ...lines, from: lines.from + shift * lines.step, series, sums: parts }
+}

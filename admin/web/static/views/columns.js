@@ -1,0 +1,54 @@
+// Columns that several views share.
+import { html } from '../html.js'
+import { Dot, Num, PerMinute, Rate, Time } from '../parts.js'
+import { Spark } from '../spark.js'
+import { to } from '../router.js'
+
+/** A column of numbers; `more` replaces what is usual. */
+export const number = (key, label, cls, more) => ({ key, label, number: true, cls, value: r => r[key], cell: r => html`<${Num} n=${r[key]} />`, ...more })
+/** The same, of rates a second and a minute. */
+export const perSecond = (key, label, cls, more) => number(key, label, cls, { cell: r => html`<${Rate} n=${r.stale ? null : r[key]} />`, ...more })
+export const perMinute = (key, label, cls, more) => number(key, label, cls, { cell: r => html`<${PerMinute} n=${r.stale ? null : r[key]} />`, ...more })
+
+const MANY_TIMEOUTS = 10 // a minute
+
+function tags(row) {
+  const all = []
+  if (row.no_consumers > 0) all.push(html`<span class="tag ${row.level === 'crit' ? 'crit' : 'warn'}" 
+    title="${row.no_consumers} of ${row.channels} channels have messages and no consumers">no consumers</span>`)
+  if (late(row)) all.push(html`<span class="tag warn">timeouts</span>`)
+  if (row.paused || row.paused_channels > 0) all.push(html`<span class="tag warn">paused</span>`)
+  if (row.tombstoned) all.push(html`<span class="tag">tombstoned</span>`)
+  return all
+}
+
+const late = row => row.timeout_min >= MANY_TIMEOUTS && row.level !== 'ok'
+
+/** Messages that timed out, amber where that is a reason to act. */
+export const timedOut = (cls, more) => number('timeout_min', 'Timed out', cls, { cell: r => html`<span class=${late(r) ? 'warn' : ''}><${PerMinute} n=${r.timeout_min} /></span>`, ...more })
+
+/** A topic's columns; `spark(row)` is its hour. */
+export const topicColumns = spark => [
+  { key: 'topic', label: 'Topic', name: true, width: '25%', value: r => r.topic, cell: r => html`<a href=${to.topic(r.topic)}>${r.topic}</a>${tags(r)}` },
+  number('channels', 'Channels', 'medium', { width: '8%' }),
+  number('depth', 'Depth', '', { width: '9%' }),
+  number('in_flight', 'In flight', 'medium', { width: '8%' }),
+  number('deferred', 'Deferred', 'medium', { width: '8%' }),
+  perSecond('pub_rate', 'Published', '', { width: '10%' }),
+  perSecond('deliver_rate', 'Delivered', 'medium', { width: '10%' }),
+  timedOut('medium', { width: '9%' }),
+  { key: 'spark', label: 'Published, last hour', cls: 'medium line', width: '13%', cell: r => html`<${Spark} data=${spark(r)} />` },
+]
+
+/** The name of a node with its state, linked to its page. */
+export const nodeCell = (row, name, small) => html`<span class="lead"><${Dot} state=${row.stale ? 'crit' : row.state} /><span>
+  <a href=${to.node(row.node)} title=${row.node}>${name}</a>${small && html`<small>${small}</small>`}</span></span>`
+
+/** The last known number of a node that is silent: grey, underlined, its time on hover. */
+export const Stale = ({ row, children }) => row.stale ? html`<span class="stale" title="Last known"><${Time} at=${row.seen} text=${children} /></span>` : children
+
+/** Rows of silent nodes are grey. */
+export const goneClass = row => row.stale ? 'gone' : ''
+
+/** The depth on a node, marked as the last known where the node is silent. */
+export const nodeDepth = () => number('depth', 'Depth', '', { cell: r => html`<${Stale} row=${r}><${Num} n=${r.depth} /><//>` })

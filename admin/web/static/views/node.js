@@ -1,0 +1,56 @@
+// Node: how it is, what flows through it, and its topics.
+import { html } from '../html.js'
+import { bytes, clock, count, duration, small } from '../format.js'
+import { useHistory, useSpan } from '../history.js'
+import { Card, Dot, Figure, Figures, Note, Rate, Text } from '../parts.js'
+import { to } from '../router.js'
+import { Table } from '../table.js'
+import { Title } from '../title.js'
+import { number } from './columns.js'
+import { FlowCharts } from './charts.js'
+
+export function Node({ params, data, epoch, stale }) {
+  const [span] = useSpan()
+  const lines = useHistory('node', { node: params.node }, span, epoch, data?.point)
+  const n = data?.node ?? {}
+  const name = n.name ?? params.node
+  const sub = data && html`<span class="inline"><${Dot} state=${n.stale ? 'crit' : n.state} />
+    <span>${n.kind} ${n.version} at ${n.tcp}${n.zone && `, ${n.zone}`}${n.region && `, ${n.region}`}${n.up_ms !== null && `, up ${duration(n.up_ms)}`}</span></span>`
+  return html`<div class=${stale ? 'lost-values' : ''}>
+    <${Title} crumbs=${[['Nodes', to.nodes()], [name]]} sub=${sub}>${name}<//>
+    ${n.stale && html`<${Note} level="crit" role="status" id="verdict">
+      <b>No answer since ${clock(n.seen, 'seconds')}.</b> <span class="soft">${n.error}. The numbers below are the last ones known.</span><//>`}
+    ${data && !n.stale && n.health !== 'OK' && html`<${Note} level="crit" role="status" id="verdict"><b>Not healthy.</b> <span class="soft">${n.health}</span><//>`}
+    ${n.damage && html`<${Note} level="warn" id="damage"><b>Damage was found at start.</b>
+      ${' '}<span class="soft">${count(n.damage.messages)} messages and ${count(n.damage.journal_bytes)} bytes of the journal could not be read.</span><//>`}
+    ${data?.attention.filter(l => l.rule !== 'silent' && l.rule !== 'unhealthy').map(l => html`<${Note} key=${l.id} level=${l.level}><${Text} of=${l.text} /><//>`)}
+    <${Figures}>
+      <${Figure} id="depth" label="Depth" n=${n.depth} means=${data && (n.backend_depth ? `${count(n.backend_depth)} on disk` : 'all in memory')} />
+      <${Figure} id="in_flight" label="In flight" n=${n.in_flight} means=${data && `${count(n.deferred)} deferred`} />
+      <${Figure} id="published" label="Published" n=${n.pub_rate} unit="/s" means=${data && `${count(n.topics)} topics`} />
+      <${Figure} id="delivered" label="Delivered" n=${n.deliver_rate} unit="/s" means=${data && `${count(n.channels)} channels`} />
+      <${Figure} id="clients" label="Clients" n=${n.clients} means=${data && 'consumers and producers'} />
+      <${Figure} id="heap" label="Heap" n=${n.heap_bytes} value=${bytes(n.heap_bytes)} means=${data && (n.answer_ms === null ? '' : `answers in ${small(n.answer_ms)} ms`)} />
+      <${Figure} id="lookupds" label="Lookupds" n=${n.registered} value=${registered(n)} means=${data && registeredAt(n)} warn=${n.registered < n.lookupds} />
+    <//>
+    <div class="grid">
+      <${FlowCharts} lines=${lines} now=${n} />
+      <${Card} id="topics" ruled title="Topics"><${Table} id="topics-table" label="Topics of this node" main fixed order="-depth" columns=${columns}
+        rows=${data?.topics ?? []} rowKey=${t => t.topic} empty=${data && 'No topics on this node.'} /><//>
+    </div></div>`
+}
+
+const registered = n => n.registered === null || n.registered === undefined ? undefined : { text: `${n.registered} of ${n.lookupds}`, unit: '' }
+function registeredAt(n) {
+  if (n.registered === null) return 'none in use'
+  if (n.missing_at?.length) return `missing at ${n.missing_at.join(', ')}`
+  return n.registered < n.lookupds ? 'not registered with all' : 'registered with all'
+}
+
+const columns = [
+  { key: 'topic', label: 'Topic', name: true, width: '28%', value: t => t.topic, cell: t => html`<a
+    href=${to.topic(t.topic)}>${t.topic}</a>${t.paused && html`<span class="tag warn">paused</span>`}${t.tombstoned && html`<span class="tag">tombstoned</span>`}` },
+  number('depth', 'Depth'), number('backend_depth', 'On disk', 'medium'), number('in_flight', 'In flight', 'medium'), number('deferred', 'Deferred', 'medium'),
+  number('channels', 'Channels', 'medium'), number('consumers', 'Consumers', 'medium'),
+  number('pub_rate', 'Published', '', { cell: t => html`<${Rate} n=${t.pub_rate} />` }), number('messages', 'Messages', 'medium'),
+]

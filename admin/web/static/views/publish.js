@@ -1,0 +1,41 @@
+// Publishing one message by hand.
+import { html, useState } from '../html.js'
+import { post } from '../api.js'
+import { plural, size } from '../format.js'
+import { Card } from '../parts.js'
+
+const MOST_DEFER = 3600000 // ms, what nodes allow unless told otherwise
+
+export function Publish({ topic, nodes, channels }) {
+  const [form, set] = useState({ body: '', node: '', defer: '0' })
+  const [said, say] = useState(null)
+  const [busy, setBusy] = useState(false)
+  const there = nodes.filter(n => !n.stale)
+  const node = there.some(n => n.node === form.node) ? form.node : there[0]?.node ?? ''
+  const defer = /^\d+$/.test(form.defer.trim() || '0') ? Number(form.defer.trim() || '0') : NaN
+  const wrong = Number.isNaN(defer) || defer > MOST_DEFER ? `Defer by 0 to ${MOST_DEFER} ms.` : ''
+  const field = (name, value) => { set({ ...form, [name]: value }); say(null) }
+  const submit = async e => {
+    e.preventDefault()
+    if (wrong || !form.body || !node || busy) return
+    setBusy(true)
+    try {
+      const answer = await post('publish', { topic, node, body: form.body, defer_ms: defer })
+      say(answer.ok ? { text: `Published ${size(answer.bytes)} to ${answer.name} in ${answer.ms} ms` } : { bad: true, text: answer.error })
+    } catch (e) { say({ bad: true, text: e.message }) }
+    setBusy(false)
+  }
+  const hint = ['Waits in the topic for a first channel', 'Reaches the one channel', 'Reaches both channels'][channels] ?? `Reaches all ${plural(channels, 'channel')}`
+  return html`<${Card} id="publish" cls="w4 alone" title="Publish a test message">
+    <form class="form" onSubmit=${submit}>
+      <label class="field"><span>Body</span><textarea id="publish-body" rows="6" spellcheck=${false} placeholder=${'{"hello": "world"}'} value=${form.body}
+        onInput=${e => field('body', e.target.value)}></textarea></label>
+      <div class="pair"><label class="field"><span>Node</span>
+        <select id="publish-node" value=${node} onChange=${e => field('node', e.target.value)}>${there.map(n => html`<option key=${n.node} value=${n.node}
+        selected=${n.node === node}>${n.name}</option>`)}</select></label>
+        <label class="field"><span>Defer by, ms</span><input id="publish-defer" class="right" inputmode="numeric" value=${form.defer}
+          onInput=${e => field('defer', e.target.value)} /></label></div>
+      <div class="foot"><span class="small grow ${said?.bad || wrong ? 'problem' : said ? 'ok' : 'faint'}" id="publish-said" role="status">${wrong || said?.text || hint}</span>
+        <button type="submit" class="btn primary" id="publish-go" disabled=${!form.body || !node || busy || !!wrong}>Publish</button></div>
+    </form><//>`
+}

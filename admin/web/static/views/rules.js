@@ -1,0 +1,20 @@
+// What is watched, in a dialog: the rules behind the list of attention.
+import { html } from '../html.js'
+import { Dialog } from '../dialog.js'
+
+const rules = [
+  ['crit', 'A node or lookupd gives no answer for 3 polls', '3 answers'],
+  ['crit', 'A node is not healthy, or refuses publishes', 'healthy for 30 s'],
+  ['crit', 'Messages wait, no consumers, and depth grows for 2 min', 'a consumer, or depth 0'],
+  ['warn', 'Depth grows for 10 min although consumers are there', 'it shrinks for 2 min'],
+  ['warn', 'Timeouts above 2% of deliveries over 5 min, at least 10/min', 'under 1% for 5 min'],
+  ['warn', 'Paused and filling for 10 min', 'unpaused'],
+  ['warn', 'A node is missing at a lookupd, or its version is behind', 'fixed'],
+]
+
+export const Rules = ({ close }) => html`<${Dialog} id="rules" wide title="What is watched"
+  text="A line starts when its rule holds and ends later than it could, so that lines do not flicker. Ephemeral channels are never critical." close=${close}>
+  <table class="rules"><thead><tr><th scope="col">Level</th><th scope="col">Starts when</th><th scope="col">Ends when</th></tr></thead>
+  <tbody>${rules.map(([level, starts, ends]) => html`<tr><td><span class="tag ${level}">${level === 'crit' ? 'critical' : 'warning'}</span></td>
+    <td>${starts}</td><td class="soft">${ends}</td></tr>`)}</tbody></table>
+  <div class="foot"><span class="grow"></span><button type="button" class="btn" data-first="" onClick=${close}>Close</button></div><//>`

@@ -1,0 +1,47 @@
+// First run: no topic anywhere yet. Three steps with commands made from the real addresses.
+import { html, useState } from '../html.js'
+import { post } from '../api.js'
+import { plural } from '../format.js'
+import { Icon } from '../icons.js'
+import { useMe } from '../me.js'
+import { Command } from '../parts.js'
+
+const TOPIC = 'greetings', BODY = '{"hello":"world"}'
+
+// A lookupd's TCP port is one below its HTTP port, unless somebody chose otherwise.
+const tcpOf = address => address.replace(/\d+$/, port => String(Number(port) - 1))
+
+export function Start({ start, bar }) {
+  const me = useMe()
+  const { node, lookupd } = start
+  const few = (n, one) => n === 1 ? `one ${one}` : plural(n, one)
+  const parts = [few(bar.nodes, 'node'), bar.lookupds > 0 && few(bar.lookupds, 'lookupd')].filter(Boolean).join(' and ').replace(/^o/, 'O')
+  const running = node ? `${parts} ${bar.nodes + bar.lookupds === 1 ? 'is' : 'are'} up.` : 'No node is up yet.'
+  const first = lookupd ? `qd --lookupd-tcp-address=${tcpOf(lookupd)}` : 'qd --data-path=data'
+  const tail = lookupd ? `q tail --topic ${TOPIC} --lookupd-http-address ${lookupd}` : `q tail --topic ${TOPIC} --nsqd-tcp-address ${node?.tcp ?? '127.0.0.1:4150'}`
+  return html`<div class="start" id="start"><h1>${node ? 'Ready for the first message' : 'Waiting for the first node'}</h1>
+    <p class="sub" role="status">${running} Topics appear here by themselves as soon as something is published.</p>
+    <section class="card" aria-label="First steps">
+      <div class="step ${node ? 'done' : 'now'}"><i>${node ? html`<${Icon} name="check" size=${12} />` : '1'}</i><div><h2>${node ? 'Daemons are running' : 'Start a node'}</h2>
+        ${node ? html`<p>${node.kind} ${node.version} at ${node.tcp}${lookupd ? ` is registered with the lookupd at ${lookupd}` : ' answers'}.</p>`
+          : html`<${Command} text=${first} />`}</div></div>
+      <div class="step ${node ? 'now' : ''}"><i>2</i><div><h2>Publish a message</h2><p>The topic is created by the first message. Any NSQ client works, and so does curl:</p>
+        <${Command} text=${`curl -d '${BODY}' 'http://${node?.http ?? '127.0.0.1:4151'}/pub?topic=${TOPIC}'`} />
+        ${node && me?.may_act && html`<${PublishHere} node=${node} />`}</div></div>
+      <div class="step"><i>3</i><div><h2>Read it</h2>
+        <p>A channel is created by its first consumer and gets a copy of every message from then on. Messages wait in the topic until there is one.</p>
+        <${Command} text=${tail} /></div></div>
+    </section><p class="small faint">Listening for changes. Nothing to refresh.</p></div>`
+}
+
+function PublishHere({ node }) {
+  const [said, say] = useState('')
+  const publish = async () => {
+    try {
+      const answer = await post('publish', { topic: TOPIC, node: node.node ?? node.http, body: BODY, defer_ms: 0 })
+      say(answer.ok ? 'Published. It appears in a moment.' : answer.error)
+    } catch (e) { say(e.message) }
+  }
+  return html`<div class="foot"><button type="button" class="btn primary" id="publish-here" onClick=${publish}>Publish it from here</button>
+    <span class="small" role="status">${said}</span></div>`
+}

@@ -1,0 +1,138 @@
+// Topic: what comes in, the channels that get it, the nodes that hold it, and publishing by hand.
+import { html } from '../html.js'
+import { perform } from '../actions.js'
+import { ChartCard } from '../chart.js'
+import { Confirm, Create, ask } from '../dialog.js'
+import { brief, bytes, count, host, natural, plural, small } from '../format.js'
+import { useHistory, useSpan } from '../history.js'
+import { Icon } from '../icons.js'
+import { useMe } from '../me.js'
+import { Attention, Card, Figure, Figures, Latency, Text, meaning } from '../parts.js'
+import { to } from '../router.js'
+import { Spark } from '../spark.js'
+import { Table } from '../table.js'
+import { Title } from '../title.js'
+import { goneClass, nodeCell, nodeDepth, number, perMinute, perSecond, timedOut } from './columns.js'
+import { Publish } from './publish.js'
+
+export function Topic({ params, data, epoch, stale }) {
+  const { topic } = params
+  const [span] = useSpan()
+  const lines = useHistory('topic', { topic }, span, epoch, data?.point)
+  const me = useMe()
+  const f = data?.figures ?? {}
+  const last = f.size_mean
+  return html`<div class=${stale ? 'lost-values' : ''}>
+    <${Title} crumbs=${[['Topics', to.topics()], [topic]]} sub=${data && html`<${Text} of=${data.sub} />`} actions=${data && html`<${Actions} topic=${topic} data=${data} />`}>${topic}<//>
+    ${data?.attention.length > 0 && html`<section class="card note-list" aria-label="Attention"><${Attention} lines=${data.attention} /></section>`}
+    <${TopicFigures} f=${f} data=${data} />
+    <div class="grid">
+      <${ChartCard} id="chart-published" cls="w5" title="Published" label="Published per second" lines=${lines} unit="/s" value=${small}
+        series=${[{ key: 'published', name: 'per second', tone: 'in', area: true, now: small(f.pub_rate) }]} />
+      <${ChartCard} id="chart-depth" cls="w4" title="Depth" label="Messages waiting in all channels" lines=${lines} least=${10}
+        series=${[{ key: 'depth', name: 'all channels', tone: 'depth', area: true, now: brief(f.channel_depth) }]} />
+      <${ChartCard} id="chart-size" cls="w3" title="Message size" label="Mean size of a message" lines=${lines} least=${100} unit=" B"
+        series=${[{ key: 'size', name: 'mean, bytes', tone: 'quiet', now: last === undefined ? undefined : brief(last) }]} />
+      <${Card} id="channels" cls=${me?.may_act ? 'w8 alone' : 'w12'} ruled title="Channels" aside=${html`<span class="small faint">each gets a copy of every message</span>`}>
+        <${Table} id="channels-table" name="channels" label="Channels" main order="channel" columns=${channelColumns(topic)} rows=${data?.channels ?? []} rowKey=${c => c.channel}
+          empty=${data && html`<p>No channels yet: messages wait in the topic until there is one.</p><p>A consumer that subscribes creates its channel.</p>`} />
+      <//>
+      ${me?.may_act && html`<${Publish} topic=${topic} nodes=${data?.nodes ?? []} channels=${data?.channels.length ?? 0} />`}
+      <${Card} id="nodes" ruled title="Nodes">
+        <${Table} id="nodes-table" name="nodes" label="Nodes" order="name" columns=${nodeColumns(topic, me?.may_act)} rows=${data?.nodes ?? []}
+          rowKey=${n => n.node} rowClass=${goneClass} empty=${data && 'No node has this topic: the lookupds know it, and the first message brings it to a node.'} />
+      <//>
+    </div></div>`
+}
+
+function TopicFigures({ f, data }) {
+  const left = f.without?.length > 0
+  const rate = bytes(f.byte_rate), mean = bytes(f.size_mean)
+  const means = text => data ? meaning(f.without, text) : ''
+  return html`<${Figures}>
+    <${Figure} id="published" label="Published" n=${f.pub_rate} unit="/s" means=${means(rate.text + rate.unit + '/s')} warn=${left} />
+    <${Figure} id="topic_depth" label="Depth of topic" n=${f.topic_depth}
+      means=${means(waits(f))} warn=${left} />
+    <${Figure} id="channel_depth" label="Depth of channels" n=${f.channel_depth} means=${means(f.backend_depth ? `${count(f.backend_depth)} on disk` : 'all in memory')} warn=${left} />
+    <${Figure} id="in_flight" label="In flight" n=${f.in_flight} means=${means(`with ${plural(f.consumers ?? 0, 'consumer')}`)} warn=${left} />
+    <${Figure} id="size" label="Message size" n=${f.size_mean} value=${mean} means=${data && 'mean of the last minute'} />
+    <${Figure} id="messages" label="Messages" n=${f.messages} means=${data && f.messages !== null && (f.messages < 1e7 ? 'since the nodes started' : `${count(f.messages)} since start`)} />
+  <//>`
+}
+
+
+function waits(f) {
+  if (f.topic_depth === 0) return f.channels ? 'channels take everything' : 'nothing waits'
+  return f.channels ? 'not yet copied to channels' : 'waits for a first channel'
+}
+
+const channelColumns = topic => [
+  { key: 'channel', label: 'Channel', name: true, value: c => c.channel, cell: c => html`<a
+    href=${to.channel(topic, c.channel)}>${c.channel}</a>${c.paused && html`<span class="tag warn">paused</span>`}${c.depth > 0 && c.consumers === 0 && html`<span class="tag ${c.level === 'crit' ? 'crit' : 'warn'}">no consumers</span>`}` },
+  number('depth', 'Depth'),
+  number('in_flight', 'In flight', 'medium'),
+  number('deferred', 'Deferred', 'medium'),
+  perSecond('deliver_rate', 'Delivered', ''),
+  perMinute('requeue_min', 'Requeued', 'medium'),
+  timedOut('medium'),
+  number('consumers', 'Consumers', 'medium'),
+  { key: 'p99', label: 'p99', number: true, cls: 'medium', value: c => c.latency?.find(l => l.q === 0.99)?.ms ?? null, cell: c => html`<${Latency} of=${c.latency} q=${0.99} />` },
+  { key: 'spark', label: 'Depth, last hour', cls: 'medium line roomy', cell: c => html`<${Spark} data=${c.spark} tone="depth" width=${96} />` },
+]
+
+const nodeColumns = (topic, may) => [
+  { key: 'name', label: 'Node', name: true, value: n => natural(n.name), cell: n => html`${nodeCell(n, n.name)}` },
+  { key: 'zone', label: 'Zone', cls: 'medium', maybe: n => n.zone || n.paused || n.tombstoned, value: n => n.zone,
+    cell: n => html`<span class="soft">${n.zone}</span>${n.paused && html` <span class="tag warn">paused</span>`}${n.tombstoned && html` <span class="tag">tombstoned</span>`}` },
+  nodeDepth(),
+  number('memory_depth', 'Memory', 'medium'),
+  number('backend_depth', 'Disk', 'medium'),
+  perSecond('pub_rate', 'Published', ''),
+  number('messages', 'Messages', 'medium'),
+  { key: 'spark', label: 'Published, last hour', cls: 'medium line', cell: n => html`<${Spark} data=${n.spark} />` },
+  may && { key: 'act', label: html`<span class="hidden">Actions</span>`, cls: 'medium act',
+    cell: n => html`<button type="button" class="btn quiet harm" data-action="tombstone" data-node=${n.node} disabled=${n.tombstoned} onClick=${() => tombstone(topic, n)}>Tombstone…</button>` },
+].filter(Boolean)
+
+function tombstone(topic, node) {
+  const own = data => data.nodes?.find(n => n.node === node.node) ?? node
+  ask(Confirm, {
+    title: `Tombstone ${topic} on ${host(node.name)}?`, typed: topic, verb: 'Tombstone node', hint: 'Other nodes keep the topic.',
+    text: 'The lookupds stop naming this node for the topic, then the topic is deleted there with what waits in it. Consumers move on by themselves. A producer that still publishes to this node creates the topic again.',
+    losses: data => [[`Waiting on ${host(node.name)}`, own(data).depth], ['Channels there', own(data).channels]],
+    request: { action: 'tombstone_topic_producer', topic, node: node.node },
+  })
+}
+
+function Actions({ topic, data }) {
+  const nodes = plural(data.figures.nodes, 'node')
+  const waiting = d => [
+    ['Waiting in the topic', d.figures?.topic_depth], ['Waiting in its channels', d.figures?.channel_depth],
+    [`In flight, with ${plural(d.figures?.consumers ?? 0, 'consumer')}`, d.figures?.in_flight], ['Deferred', d.figures?.deferred],
+  ]
+  const remove = () => ask(Confirm, {
+    title: `Delete ${topic}?`, typed: topic, verb: 'Delete topic', hint: 'Consumers are disconnected.', then: to.topics(),
+    text: `The topic, its ${plural(data.figures.channels, 'channel')} and all their messages are removed from ${nodes} and cannot be brought back. A producer that still publishes creates it again, empty.`,
+    losses: waiting, request: { action: 'delete_topic', topic },
+  })
+  const empty = () => ask(Confirm, {
+    title: `Empty ${topic}?`, typed: topic, verb: 'Empty topic', hint: 'Producers and consumers stay connected.',
+    text: `Messages that wait in the topic itself are removed from ${nodes} and cannot be brought back. Channels keep their copies.`,
+    losses: d => [['Waiting in the topic', d.figures?.topic_depth]], request: { action: 'empty_topic', topic },
+  })
+  const create = () => ask(Create, {
+    title: 'Create channel', text: `It gets a copy of every message published to ${topic} from now on.`, topic, channel: true,
+    then: n => to.channel(topic, n.channel), request: n => ({ action: 'create_channel', topic, channel: n.channel }),
+  })
+  return html`<button type="button" class="btn quiet harm" data-action="delete" onClick=${remove}>Delete…</button>
+    <button type="button" class="btn quiet harm" data-action="empty" onClick=${empty}>Empty…</button>
+    <${Pause} paused=${data.paused} action="topic" request=${{ topic }} />
+    <button type="button" class="btn" data-action="create-channel" onClick=${create}><${Icon} name="plus" size=${14} />Create channel</button>`
+}
+
+/** Pause needs no question: Unpause stands in the same place. */
+export function Pause({ paused, action, request }) {
+  const verb = paused ? 'unpause' : 'pause'
+  return html`<button type="button" class="btn" data-action=${verb} onClick=${() => perform({ action: `${verb}_${action}`, ...request })}>
+    <${Icon} name=${paused ? 'play' : 'pause'} size=${14} />${paused ? 'Unpause' : 'Pause'}</button>`
+}

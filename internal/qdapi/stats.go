@@ -1,0 +1,292 @@
+package qdapi
+
+// Stats are a node's figures. Counters start at 0 with its process.
+type Stats struct {
+	Version   string
+	Health    string  // OK, or what is wrong
+	StartTime int64   // s since 1970
+	Topics    []Topic // sorted by name as the node sorts them; nil if it does not know the topic that was asked for
+	HeapInUse int64   // bytes; -1 when memory was not asked for
+	Damage    *Damage // nil when the node reports none
+}
+
+// Damage is what a qd found unreadable on its disk.
+type Damage struct {
+	Messages     int64 `json:"messages"`
+	JournalBytes int64 `json:"journal_bytes"`
+}
+
+// Topic are the figures of a topic on one node.
+type Topic struct {
+	Name         string
+	Channels     []Channel
+	Depth        int64
+	BackendDepth int64 // the part of Depth that is on disk only
+	Messages     int64 // published since the node's start
+	Bytes        int64 // of their bodies
+	Paused       bool
+	Latency      Latency
+}
+
+// Channel are the figures of a channel on one node.
+type Channel struct {
+	Name         string
+	Depth        int64
+	BackendDepth int64
+	InFlight     int64
+	Deferred     int64
+	Messages     int64 // copied in since the node's start
+	Requeued     int64
+	TimedOut     int64
+	ZoneLocal    int64 // deliveries by how far they went, where a node tells
+	RegionLocal  int64
+	Global       int64
+	ClientCount  int64
+	Clients      []Consumer // nil when not asked for
+	Paused       bool
+	Latency      Latency
+}
+
+// Latency is the time from publish to FIN over the node's window.
+type Latency struct {
+	Count       int64
+	Percentiles []Percentile // nil where the node measures none
+}
+
+// Percentile is one of them.
+type Percentile struct {
+	Quantile float64 // of (0,1]
+	Value    float64 // ns
+}
+
+// Consumer is a client that reads a channel.
+type Consumer struct {
+	ID, Hostname, Version, RemoteAddress string
+	ReadyCount, InFlight                 int64
+	Messages, Finished, Requeued         int64
+	ConnectTime                          int64 // s since 1970
+	SampleRate                           int64
+	Deflate, Snappy                      bool
+	UserAgent                            string
+	Authed                               bool
+	AuthIdentity, AuthIdentityURL        string
+	Zone, Region                         string
+	TLS                                  bool
+	TLSCipherSuite, TLSVersion           string
+	TLSProtocol                          string
+	TLSProtocolMutual                    bool
+}
+
+// mostNames is how many names a decoder remembers before it starts anew.
+const mostNames = 100_000
+
+// Decoder reads /stats again and again, and keeps one string for each name.
+// It is not for concurrent use. Its zero value is ready.
+type Decoder struct {
+	names            map[string]string
+	topics, channels int // of the last answer: what room to take
+}
+
+// Decode reads the JSON of one /stats answer. An answer that is not that of a
+// node of ours or of NSQ's 1.x is an error.
+func (d *Decoder) Decode(body []byte) (*Stats, error) {
+	if d.names == nil || len(d.names) > mostNames {
+		d.names = make(map[string]string)
+	}
+	r := reading{Decoder: d, scanner: scanner{b: body}, arena: make([]Channel, 0, d.channels)}
+	stats := &Stats{HeapInUse: -1}
+	if r.peek() != '{' {
+		r.fail("an object")
+	}
+	r.object(func(key []byte) { r.member(stats, key) })
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	d.topics, d.channels = len(stats.Topics), len(r.arena)
+	return stats, nil
+}
+
+// reading is the decoding of one answer.
+type reading struct {
+	*Decoder
+	scanner
+	arena []Channel // all channels, of which each topic has a part
+}
+
+func (r *reading) name() string {
+	text := r.text()
+	if name, ok := r.names[string(text)]; ok {
+		return name
+	}
+	name := string(text)
+	r.names[name] = name
+	return name
+}
+
+func (r *reading) member(s *Stats, key []byte) {
+	switch string(key) {
+	case "version":
+		s.Version = r.name()
+	case "health":
+		s.Health = r.name()
+	case "start_time":
+		s.StartTime = r.whole()
+	case "topics":
+		topics := make([]Topic, 0, r.topics)
+		if !r.array(func() { topics = append(topics, r.topic()) }) {
+			s.Topics = topics
+		}
+	case "memory":
+		r.object(func(key []byte) {
+			if string(key) == "heap_in_use_bytes" {
+				s.HeapInUse = r.whole()
+			} else {
+				r.skip()
+			}
+		})
+	case "data": // around the answers of versions before 1.0
+		r.object(func(key []byte) { r.member(s, key) })
+	case "damage":
+		s.Damage = new(Damage)
+		r.object(func(key []byte) {
+			switch string(key) {
+			case "messages":
+				s.Damage.Messages = r.whole()
+			case "journal_bytes":
+				s.Damage.JournalBytes = r.whole()
+			default:
+				r.skip()
+			}
+		})
+	default:
+		r.skip()
+	}
+}
+
+func (r *reading) topic() (t Topic) {
+	r.object(func(key []byte) {
+		switch string(key) {
+		case "topic_name":
+			t.Name = r.name()
+		case "channels":
+			first := len(r.arena)
+			r.array(func() { r.arena = append(r.arena, r.channel()) })
+			t.Channels = r.arena[first:len(r.arena):len(r.arena)]
+		case "depth":
+			t.Depth = r.whole()
+		case "backend_depth":
+			t.BackendDepth = r.whole()
+		case "message_count":
+			t.Messages = r.whole()
+		case "message_bytes":
+			t.Bytes = r.whole()
+		case "paused":
+			t.Paused = r.truth()
+		case "e2e_processing_latency":
+			t.Latency = r.latency()
+		default:
+			r.skip()
+		}
+	})
+	return t
+}
+
+func (r *reading) channel() (c Channel) {
+	r.object(func(key []byte) {
+		switch string(key) {
+		case "channel_name":
+			c.Name = r.name()
+		case "depth":
+			c.Depth = r.whole()
+		case "backend_depth":
+			c.BackendDepth = r.whole()
+		case "in_flight_count":
+			c.InFlight = r.whole()
+		case "deferred_count":
+			c.Deferred = r.whole()
+		case "message_count":
+			c.Messages = r.whole()
+		case "requeue_count":
+			c.Requeued = r.whole()
+		case "timeout_count":
+			c.TimedOut = r.whole()
+		case "zone_local_msg_count":
+			c.ZoneLocal = r.whole()
+		case "region_local_msg_count":
+			c.RegionLocal = r.whole()
+		case "global_msg_count":
+			c.Global = r.whole()
+		case "client_count":
+			c.ClientCount = r.whole()
+		case "clients":
+			consumers := []Consumer{}
+			if !r.array(func() { consumers = append(consumers, r.client()) }) {
+				c.Clients = consumers
+			}
+		case "paused":
+			c.Paused = r.truth()
+		case "e2e_processing_latency":
+			c.Latency = r.latency()
+		default:
+			r.skip()
+		}
+	})
+	return c
+}
+
+func (r *reading) latency() (l Latency) {
+	r.object(func(key []byte) {
+		switch string(key) {
+		case "count":
+			l.Count = r.whole()
+		case "percentiles":
+			r.array(func() {
+				var p Percentile
+				r.object(func(key []byte) {
+					switch string(key) {
+					case "quantile":
+						p.Quantile = r.fraction()
+					case "value":
+						p.Value = r.fraction()
+					default:
+						r.skip()
+					}
+				})
+				l.Percentiles = append(l.Percentiles, p)
+			})
+		default:
+			r.skip()
+		}
+	})
+	return l
+}
+
+// client is read by a table: there are many keys, and few clients.
+func (r *reading) client() (c Consumer) {
+	texts := map[string]*string{
+		"client_id": &c.ID, "hostname": &c.Hostname, "version": &c.Version, "remote_address": &c.RemoteAddress,
+		"user_agent": &c.UserAgent, "auth_identity": &c.AuthIdentity, "auth_identity_url": &c.AuthIdentityURL,
+		"topology_zone": &c.Zone, "topology_region": &c.Region, "tls_cipher_suite": &c.TLSCipherSuite,
+		"tls_version": &c.TLSVersion, "tls_negotiated_protocol": &c.TLSProtocol,
+	}
+	numbers := map[string]*int64{
+		"ready_count": &c.ReadyCount, "in_flight_count": &c.InFlight, "message_count": &c.Messages,
+		"finish_count": &c.Finished, "requeue_count": &c.Requeued, "connect_ts": &c.ConnectTime, "sample_rate": &c.SampleRate,
+	}
+	truths := map[string]*bool{
+		"deflate": &c.Deflate, "snappy": &c.Snappy, "authed": &c.Authed, "tls": &c.TLS,
+		"tls_negotiated_protocol_is_mutual": &c.TLSProtocolMutual,
+	}
+	r.object(func(key []byte) {
+		if at, ok := texts[string(key)]; ok {
+			*at = string(r.text())
+		} else if at, ok := numbers[string(key)]; ok {
+			*at = r.whole()
+		} else if at, ok := truths[string(key)]; ok {
+			*at = r.truth()
+		} else {
+			r.skip()
+		}
+	})
+	return c
+}
