@@ -4,16 +4,15 @@ MESSAGES ?= 5000000
 FUZZTIME ?= 1m
 
 # Packages whose tests run under the race detector.
-CONCURRENT = ./broker ./channel ./cmd/... ./config ./diskqueue ./internal/... ./journal ./server ./topic
+CONCURRENT = ./broker ./channel ./cmd/... ./config ./diskqueue ./internal/... ./journal ./lookup ./server ./test/semantics ./topic
 
 .PHONY: build run test check bench fuzz crash clean
 
 build: ## all binaries into bin/
 	$(GO) build -o bin/ ./cmd/... ./examples/...
 
-run: build ## a node on the default ports, with its data in data/
-	mkdir -p data
-	bin/qd --data-path=data
+run: build ## all daemons on the default ports, with their data in data/
+	bin/q dev --data-path=data
 
 test: ## the tests
 	$(GO) test ./...

@@ -17,6 +17,7 @@ type devCommand struct {
 	DataPath string   `default:"data" help:"Directory for messages; made if it is not there."`
 	Host     string   `default:"127.0.0.1" help:"Address to listen on. Nothing asks who comes in: open it with care."`
 	LogLevel string   `default:"warn" help:"Lowest level that is logged: debug, info, warn, error."`
+	QLookupd []string `name:"qlookupd" sep:"none" placeholder:"FLAG" help:"Flag for qlookupd. May be repeated."`
 	QD       []string `name:"qd" sep:"none" placeholder:"FLAG" help:"Flag for qd, such as --qd=--sync-every=1. May be repeated."`
 }
 
@@ -29,32 +30,40 @@ func (d *devCommand) Run(c console) (err error) {
 	house := new(household)
 	defer func() { err = errors.Join(err, house.stop(c)) }()
 
-	qd, err := launch(house, c, daemon.QD, append(d.flags("qd", "4150", "4151"),
-		"--data-path="+d.DataPath, "--broadcast-address="+d.Host), d.QD)
+	lookup, err := launch(house, c, daemon.QLookupd, d.flags("qlookupd", "4160", "4161"), d.QLookupd)
+	if err != nil {
+		return err
+	}
+	flags := append(d.flags("qd", "4150", "4151"), "--data-path="+d.DataPath, "--lookupd-tcp-address="+lookup["TCP"])
+	qd, err := launch(house, c, daemon.QD, flags, d.QD)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(c.out, `Q is running; Ctrl-C stops it.
   publish  curl -d 'hello' 'http://%s/pub?topic=greetings'
-  consume  with an NSQ client from %s
+  consume  with an NSQ client: qd is at %s, qlookupd at %s
   data in  %s
-`, qd.Addresses()["HTTP"], qd.Addresses()["TCP"], d.DataPath)
+`, qd["HTTP"], qd["TCP"], lookup["HTTP"], d.DataPath)
 	return house.wait(c)
 }
 
 // flags are what all daemons are told.
 func (d *devCommand) flags(name, tcp, http string) []string {
-	return []string{
+	flags := []string{
 		"--log-level=" + d.LogLevel, "--log-prefix=[" + name + "] ",
 		"--tcp-address=" + net.JoinHostPort(d.Host, tcp), "--http-address=" + net.JoinHostPort(d.Host, http),
 	}
+	if ip := net.ParseIP(d.Host); ip == nil || !ip.IsUnspecified() {
+		flags = append(flags, "--broadcast-address="+d.Host) // else the name of the machine, which is the default
+	}
+	return flags
 }
 
 // household are the daemons that run, in the order in which they were started.
 type household []daemon.Daemon
 
-// launch starts one more daemon.
-func launch[V any](h *household, c console, p daemon.Program[V], flags, more []string) (daemon.Daemon, error) {
+// launch starts one more daemon and tells where it listens.
+func launch[V any](h *household, c console, p daemon.Program[V], flags, more []string) (addresses map[string]string, err error) {
 	d, err := daemon.Launch(p, append(flags, more...), c.err)
 	if errors.Is(err, config.ErrHelp) {
 		return nil, errors.New(p.Usage(p.Name))
@@ -63,7 +72,7 @@ func launch[V any](h *household, c console, p daemon.Program[V], flags, more []s
 		return nil, err
 	}
 	*h = append(*h, d)
-	return d, nil
+	return d.Addresses(), nil
 }
 
 // wait returns when a signal has come, or with the error of a daemon that

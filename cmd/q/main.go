@@ -26,6 +26,7 @@ const (
 type commands struct {
 	Dev     devCommand       `cmd:"" help:"Run all daemons in one process, to try things out."`
 	Ping    pingCommand      `cmd:"" help:"Ask daemons over HTTP whether they are well."`
+	Bench   benchCommand     `cmd:"" help:"Put load on a daemon, check what comes back, and measure."`
 	Version kong.VersionFlag `short:"v" help:"Print the version and exit."`
 }
 

@@ -20,7 +20,7 @@ import (
 // patience bounds every wait of the tests.
 const patience = 20 * time.Second
 
-// running is a qd inside the test.
+// running is a daemon inside the test.
 type running struct {
 	t       *testing.T
 	signals chan os.Signal
@@ -31,8 +31,14 @@ type running struct {
 // start runs qd with the given arguments.
 func start(t *testing.T, args ...string) *running {
 	t.Helper()
-	args = append([]string{"qd"}, args...)
-	r := &running{t: t, signals: make(chan os.Signal, 2), lines: make(chan string, 1000), exit: make(chan int, 1)}
+	return launch(t, QD, args...)
+}
+
+// launch runs a program with the given arguments.
+func launch[V any](t *testing.T, p Program[V], args ...string) *running {
+	t.Helper()
+	args = append([]string{p.Name}, args...)
+	r := &running{t: t, signals: make(chan os.Signal, 2), lines: make(chan string, 100_000), exit: make(chan int, 1)}
 	read, write := io.Pipe()
 	go func() {
 		for s := bufio.NewScanner(read); s.Scan(); {
@@ -41,7 +47,7 @@ func start(t *testing.T, args ...string) *running {
 		close(r.lines)
 	}()
 	go func() {
-		r.exit <- Main(QD, args, io.Discard, write, r.signals)
+		r.exit <- Main(p, args, io.Discard, write, r.signals)
 		write.Close()
 	}()
 	return r

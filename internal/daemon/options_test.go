@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -55,9 +56,10 @@ func (r *running) stop() {
 }
 
 // untilListening returns the warnings of the start and the address of HTTP.
+// That a lookup directory does not answer is a warning that may come later too.
 func (r *running) untilListening() (warnings []string, address string) {
 	for line := range r.lines {
-		if _, text, ok := strings.Cut(line, " WARNING: "); ok {
+		if _, text, ok := strings.Cut(line, " WARNING: "); ok && !strings.HasPrefix(text, "lookup directory ") {
 			warnings = append(warnings, text)
 		}
 		if _, address, ok := strings.Cut(line, "HTTP: listening on "); ok {
@@ -69,24 +71,26 @@ func (r *running) untilListening() (warnings []string, address string) {
 }
 
 func TestCommandLinesOfClientSuitesGetARunningDaemon(t *testing.T) {
-	const missing = "not available in this version: "
+	const verbose = "option has no effect option=--verbose"
+	files := writePair(t, t.TempDir(), "q")
 	for _, test := range []struct {
 		line     string
 		warnings []string
 	}{
-		{"--data-path={dir} --lookupd-tcp-address=127.0.0.1:4160 --tls-cert=./test/server.pem --tls-key=./test/server.key --tls-root-ca-file=./test/ca.pem" +
-			" --tcp-address=127.0.0.1:0 --http-address=127.0.0.1:0",
-			[]string{missing + "--tls-cert (TLS)", missing + "--tls-key (TLS)", missing + "--tls-root-ca-file (TLS)", missing + "--lookupd-tcp-address (discovery)"}},
-		{"-http-address 127.0.0.1:0 -tcp-address 127.0.0.1:0 -broadcast-address 127.0.0.1 -data-path {dir} -tls-cert ./test/cert.pem -tls-key ./test/key.pem",
-			[]string{missing + "--tls-cert (TLS)", missing + "--tls-key (TLS)"}},
-		{"--verbose --snappy --tls-key=k --tls-cert=c -data-path={dir} --tcp-address 127.0.0.1:0 -http-address=127.0.0.1:0",
-			[]string{"option has no effect option=--verbose", missing + "--tls-cert (TLS)", missing + "--tls-key (TLS)", missing + "--snappy (compression)"}},
+		{"--data-path={dir} --lookupd-tcp-address=127.0.0.1:4160 --tls-cert={cert} --tls-key={key} --tls-root-ca-file={cert}" +
+			" --tcp-address=127.0.0.1:0 --http-address=127.0.0.1:0 --https-address=127.0.0.1:0", nil},
+		{"-http-address 127.0.0.1:0 -tcp-address 127.0.0.1:0 -https-address= -broadcast-address 127.0.0.1 -data-path {dir} -tls-cert {cert} -tls-key {key}", nil},
+		{"--verbose --snappy --tls-key={key} --tls-cert={cert} --https-address= -data-path={dir} --tcp-address 127.0.0.1:0 -http-address=127.0.0.1:0",
+			[]string{verbose}},
 		{"--verbose -lookupd-tcp-address=127.0.0.1:4160 -data-path={dir} --tcp-address 127.0.0.1:0 -http-address=127.0.0.1:0",
-			[]string{"option has no effect option=--verbose", missing + "--lookupd-tcp-address (discovery)"}},
+			[]string{verbose}},
+		{"--verbose --auth-http-address=127.0.0.1:1 -data-path={dir} --tcp-address 127.0.0.1:0 -http-address=127.0.0.1:0",
+			[]string{verbose}},
 		{"--deflate=false --snappy=false --tls-required=false --statsd-address= --max-connections=0 --https-address=127.0.0.1:1" +
 			" --data-path={dir} --tcp-address=127.0.0.1:0 --http-address=127.0.0.1:0", nil},
 	} {
-		r := start(t, strings.Fields(strings.ReplaceAll(test.line, "{dir}", t.TempDir()))...)
+		line := strings.NewReplacer("{dir}", t.TempDir(), "{cert}", files.cert, "{key}", files.key).Replace(test.line)
+		r := start(t, strings.Fields(line)...)
 		warnings, address := r.untilListening()
 		if !slices.Equal(warnings, test.warnings) {
 			t.Errorf("%s: warnings\n%s", test.line, strings.Join(warnings, "\n"))
@@ -95,24 +99,6 @@ func TestCommandLinesOfClientSuitesGetARunningDaemon(t *testing.T) {
 			t.Errorf("%s: /ping says %s", test.line, body)
 		}
 		r.stop()
-	}
-}
-
-func TestOptionsThatPromiseProtectionFailTheStart(t *testing.T) {
-	certificate := []string{"--tls-cert=c", "--tls-key=k"}
-	for _, test := range []struct{ arg, want string }{
-		{"--tls-required", "--tls-required is not available in this version, and without it clients would be served unencrypted"},
-		{"--tls-required=tcp-https", "--tls-required is not available in this version, and without it clients would be served unencrypted"},
-		{"--tls-client-auth-policy=require", "--tls-client-auth-policy is not available in this version, and without it clients would be served unencrypted and without a certificate"},
-		{"--auth-http-address=127.0.0.1:1234", "--auth-http-address is not available in this version, and without it clients would be served unasked"},
-	} {
-		r := start(t, append(certificate, test.arg, "--data-path", t.TempDir(), "--tcp-address=127.0.0.1:0", "--log-level=fatal")...)
-		if line := <-r.lines; !strings.HasSuffix(line, " FATAL: failed to start qd - "+test.want) {
-			t.Errorf("%s: got %s", test.arg, line)
-		}
-		if code := r.exitCode(); code != exitFailed {
-			t.Errorf("%s: exit code %d", test.arg, code)
-		}
 	}
 }
 
@@ -125,8 +111,12 @@ func TestNoOptionIsIgnoredInSilence(t *testing.T) {
 		data-path mem-queue-size mem-queue-bytes max-bytes-per-file sync-every sync-timeout
 		max-msg-size max-body-size max-rdy-count max-channel-consumers
 		msg-timeout max-msg-timeout max-req-timeout max-heartbeat-interval
+		e2e-processing-latency-percentile e2e-processing-latency-window-time
+		lookupd-tcp-address broadcast-tcp-port broadcast-http-port http-client-connect-timeout http-client-request-timeout
 		max-output-buffer-size output-buffer-timeout min-output-buffer-timeout max-output-buffer-timeout
-		tls-required tls-client-auth-policy auth-http-address`)
+		tls-cert tls-key tls-root-ca-file tls-client-auth-policy tls-required tls-min-version https-address
+		auth-http-address auth-http-request-method http-auth max-connections
+		deflate max-deflate-level snappy topology-region topology-zone enable-experiment`)
 	for _, ability := range abilities {
 		handled = append(handled, ability.flags...)
 	}
@@ -183,7 +173,10 @@ func TestOptionsReachThosePackagesThatTheyAreFor(t *testing.T) {
 	settings, err := config.ParseQD(strings.Fields(`--node-id=1 --max-bytes-per-file=65536 --mem-queue-bytes=3 --mem-queue-size=4
 		--sync-every=5 --sync-timeout=6s --max-msg-timeout=7s --max-req-timeout=8s --max-channel-consumers=9 --max-msg-size=10
 		--max-body-size=11 --msg-timeout=5s --max-heartbeat-interval=13s --max-rdy-count=14 --max-output-buffer-size=15
-		--output-buffer-timeout=16s --min-output-buffer-timeout=17s --max-output-buffer-timeout=18s --broadcast-address=b`))
+		--output-buffer-timeout=16s --min-output-buffer-timeout=17s --max-output-buffer-timeout=18s --broadcast-address=b
+		--e2e-processing-latency-percentile=0.5,0.99 --e2e-processing-latency-window-time=19s
+		--snappy=false --deflate=false --max-deflate-level=3 --topology-region=r --topology-zone=z --max-connections=20
+		--enable-experiment=topology-aware-consumption`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +184,7 @@ func TestOptionsReachThosePackagesThatTheyAreFor(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	if got, want := brokerOptions(&q, log), (broker.Options{
 		FS: vfs.OS, DataPath: ".", NodeID: 1, SegmentBytes: 65536, HotBytes: 3, MemQueueSize: 4, SyncEvery: 5, SyncTimeout: 6 * time.Second,
-		MaxMsgTimeout: 7 * time.Second, MaxReqTimeout: 8 * time.Second, MaxChannelConsumers: 9, Logger: log,
+		MaxMsgTimeout: 7 * time.Second, MaxReqTimeout: 8 * time.Second, MaxChannelConsumers: 9, LatencyWindow: 19 * time.Second, Logger: log,
 	}); got != want {
 		t.Errorf("the broker gets\n%+v, want\n%+v", got, want)
 	}
@@ -201,8 +194,15 @@ func TestOptionsReachThosePackagesThatTheyAreFor(t *testing.T) {
 	want.MaxOutputBufferSize = 15
 	want.OutputBufferTimeout, want.MinOutputBufferTimeout, want.MaxOutputBufferTimeout = 16*time.Second, 17*time.Second, 18*time.Second
 	want.BroadcastAddress, want.Hostname, want.Logger = "b", q.Hostname, log
-	if got := serverOptions(&q, log); got != want {
+	want.Snappy, want.Deflate, want.MaxDeflateLevel, want.MaxConnections = false, false, 3, 20
+	want.TopologyRegion, want.TopologyZone, want.TopologyAware = "r", "z", true
+	want.LatencyPercentiles = []float64{0.99, 0.5}
+	if got := serverOptions(&q, log); !reflect.DeepEqual(got, want) {
 		t.Errorf("the server gets\n%+v, want\n%+v", got, want)
+	}
+	q.E2ELatencyPercentiles = nil
+	if got := brokerOptions(&q, log).LatencyWindow; got != 0 {
+		t.Errorf("without percentiles the broker keeps latencies for %v", got)
 	}
 }
 
@@ -216,7 +216,7 @@ func TestLogLevelChangesAtOnce(t *testing.T) {
 		{"GET", "/config/log_level", "", "2", true},
 		{"PUT", "/config/log_level", "ERROR", "4", false},
 		{"GET", "/config/id", "", "", false},
-		{"PUT", "/config/nsqlookupd_tcp_addresses", `["a:1"]`, `["a:1"]`, false},
+		{"PUT", "/config/nsqlookupd_tcp_addresses", `null`, `[]`, false},
 		{"PUT", "/config/log_level", "debug", "1", true},
 	} {
 		answer := ask(t, step.method, address, step.path, step.body)
@@ -229,10 +229,6 @@ func TestLogLevelChangesAtOnce(t *testing.T) {
 		if line := <-r.lines; !strings.Contains(line, " INFO: 200 "+step.method+" "+step.path+" (") {
 			t.Errorf("%s %s: logged %s", step.method, step.path, line)
 		}
-	}
-	ask(t, "PUT", address, "/config/nsqlookupd_tcp_addresses", `["b:2"]`)
-	if line := <-r.lines; !strings.HasSuffix(line, " WARNING: not available in this version: nsqlookupd_tcp_addresses (discovery)") {
-		t.Errorf("logged %s", line)
 	}
 	r.stop()
 }

@@ -1,14 +1,15 @@
 package daemon
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 
 	"qmq/broker"
 	"qmq/config"
 	"qmq/internal/vfs"
+	"qmq/lookup"
 	"qmq/server"
 )
 
@@ -24,9 +25,12 @@ var QD = Program[config.QD]{
 // qd is a node at work.
 type qd struct {
 	faces
-	broker *broker.Broker
-	tcp    *server.TCP
-	http   *server.HTTP // nil when HTTP is off
+	announcer *lookup.Announcer
+	client    *lookup.Client // of the announcer
+	broker    *broker.Broker
+	tcp       *server.TCP
+	http      *server.HTTP // nil when HTTP and HTTPS are off
+	security  *security
 }
 
 // startQD opens the data directory and the listeners and serves. From then on,
@@ -37,55 +41,63 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 	for _, text := range unavailable(settings) {
 		log.Warn("not available in this version: " + text)
 	}
-	if err := unsafeWithout(settings); err != nil {
-		return nil, err
-	}
-	b, err := broker.Open(brokerOptions(&q, log))
+	security, err := openSecurity(&q, log)
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, b.Close())
+			security.close()
 		}
 	}()
-	tcp, err := listen(q.TCPAddress)
+	announcer, client := newAnnouncer(&q, log)
+	bo := brokerOptions(&q, log)
+	bo.Directory = announcer
+	b, err := broker.Open(bo)
 	if err != nil {
 		return nil, err
 	}
-	var web net.Listener
-	ports := server.Ports{TCP: server.PortOf(tcp.Addr()), HTTP: -1}
-	if q.HTTPAddress != "" {
-		if web, err = listen(q.HTTPAddress); err != nil {
-			tcp.Close()
-			return nil, err
+	defer func() {
+		if err != nil {
+			announcer.Close()
+			err = errors.Join(err, b.Close())
 		}
-		ports.HTTP = server.PortOf(web.Addr())
+	}()
+	l, err := openListeners(&q)
+	if err != nil {
+		return nil, err
 	}
+	ports := l.ports()
 	settings.Adjust(func(q *config.QD) { q.Listening(ports.TCP, ports.HTTP) })
-	settings.Observe(observe(level, log))
+	settings.Observe(observe(level, announcer))
+	q = settings.Values()
+	announcer.Start(identity(&q), q.LookupdTCPAddresses) // before there can be a new topic, which asks it
 
 	so := serverOptions(&q, log)
 	so.Config = settings
-	d := &qd{faces: newFaces(log), broker: b, tcp: server.NewTCP(b, so)}
-	d.serve("TCP", tcp, d.tcp.Serve)
-	if web != nil {
+	security.apply(&q, &so)
+	d := &qd{faces: newFaces(log), announcer: announcer, client: client, broker: b, tcp: server.NewTCP(b, so), security: security}
+	d.serve("TCP", l.tcp, d.tcp.Serve)
+	if l.http != nil || l.https != nil {
 		d.http = server.NewHTTP(b, d.tcp, so, ports)
-		d.serve("HTTP", web, d.http.Serve)
+	}
+	if l.http != nil {
+		d.serve("HTTP", l.http, d.http.Serve)
+	}
+	if l.https != nil {
+		d.serve("HTTPS", tls.NewListener(l.https, so.TLS), d.http.Serve)
 	}
 	return d, nil
 }
 
 // observe gives options that are changed while qd runs their effect.
-func observe(level *slog.LevelVar, log *slog.Logger) func(key string, now config.QD) {
+func observe(level *slog.LevelVar, announcer *lookup.Announcer) func(key string, now config.QD) {
 	return func(key string, now config.QD) {
 		switch key {
 		case "log_level":
 			level.Set(now.LogLevel.Level())
 		case "nsqlookupd_tcp_addresses":
-			if len(now.LookupdTCPAddresses) > 0 {
-				log.Warn("not available in this version: " + key + " (discovery)")
-			}
+			announcer.SetAddresses(now.LookupdTCPAddresses)
 		}
 	}
 }
@@ -93,6 +105,9 @@ func observe(level *slog.LevelVar, log *slog.Logger) func(key string, now config
 // Stop ends everything in the order that loses nothing: first those who bring
 // work, then the broker.
 func (d *qd) Stop() error {
+	d.announcer.Close() // nobody new is to come
+	defer d.client.Close()
+	defer d.security.close()
 	errs := []error{d.tcp.Close()}
 	if d.http != nil {
 		errs = append(errs, closing(d.http))
@@ -106,6 +121,10 @@ func brokerOptions(q *config.QD, log *slog.Logger) broker.Options {
 	if dir == "" {
 		dir = "."
 	}
+	window := q.E2ELatencyWindow
+	if len(q.E2ELatencyPercentiles) == 0 {
+		window = 0
+	}
 	return broker.Options{
 		FS:                  vfs.OS,
 		DataPath:            dir,
@@ -118,6 +137,7 @@ func brokerOptions(q *config.QD, log *slog.Logger) broker.Options {
 		MaxMsgTimeout:       q.MaxMsgTimeout,
 		MaxReqTimeout:       q.MaxReqTimeout,
 		MaxChannelConsumers: q.MaxChannelConsumers,
+		LatencyWindow:       window,
 		Logger:              log,
 	}
 }
@@ -138,6 +158,14 @@ func serverOptions(q *config.QD, log *slog.Logger) server.Options {
 	s.OutputBufferTimeout = q.OutputBufferTimeout
 	s.MinOutputBufferTimeout = q.MinOutputBufferTimeout
 	s.MaxOutputBufferTimeout = q.MaxOutputBufferTimeout
+	s.LatencyPercentiles = q.E2ELatencyPercentiles
+	s.Snappy = q.Snappy
+	s.Deflate = q.Deflate
+	s.MaxDeflateLevel = q.MaxDeflateLevel
+	s.TopologyRegion = q.TopologyRegion
+	s.TopologyZone = q.TopologyZone
+	s.TopologyAware = q.TopologyAware()
+	s.MaxConnections = q.MaxConnections
 	s.BroadcastAddress = q.BroadcastAddress
 	s.Hostname = q.Hostname
 	s.Logger = log

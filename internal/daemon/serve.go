@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"time"
@@ -47,18 +46,4 @@ func closing(c interface{ Close(context.Context) error }) error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeHTTP)
 	defer cancel()
 	return c.Close(ctx)
-}
-
-// listen opens a TCP listener, or one on a unix socket for what is no
-// host:port.
-func listen(address string) (net.Listener, error) {
-	network := "tcp"
-	if _, _, err := net.SplitHostPort(address); err != nil {
-		network = "unix"
-	}
-	l, err := net.Listen(network, address)
-	if err != nil {
-		return nil, fmt.Errorf("listen (%s) failed - %w", address, err)
-	}
-	return l, nil
 }

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"qmq/internal/daemon"
+	"qmq/internal/loadgen"
+)
+
+// launchQD runs a node until the end of the test and returns the flags by
+// which q bench finds it.
+func launchQD(t *testing.T) (flags []string) {
+	t.Helper()
+	d, err := daemon.Launch(daemon.QD, []string{"--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--data-path=" + t.TempDir()}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return []string{"--tcp-address=" + d.Addresses()["TCP"], "--http-address=" + d.Addresses()["HTTP"]}
+}
+
+func TestBenchMeasures(t *testing.T) {
+	flags := append(launchQD(t), "--messages=2000")
+	for args, parts := range map[string][]string{
+		"pub":                               {"1 × MPUB of 200, window 10", "server CPU", "0 lost, 0 altered"},
+		"pub --no-verify --batch=1":         {"1 × PUB, window 10", "no message was delivered"},
+		"pub --defer=1h --batch=1":          {"DPUB"},
+		"sub --consumers=2":                 {"1 channels × 2 consumers, RDY 2500, of a backlog", "delivered"},
+		"pubsub --channels=2 --rdy=10":      {"2 channels × 1 consumers, RDY 10", "published"},
+		"pubsub --http --publishers=2":      {"2 × HTTP MPUB of 200, window 1"},
+		"latency --rate=20000":              {"20.0 k msg/s", "delivery latency", "sent late"},
+		"latency --rate=20000 --http":       {"HTTP PUB, window 1"},
+		"pubsub --batch=1 --compare-ITSELF": {"median of 5", "msg/s", "B 5:"},
+	} {
+		t.Run(args, func(t *testing.T) {
+			args = strings.Replace(args, "--compare-ITSELF", "--compare="+strings.TrimPrefix(flags[0], "--tcp-address="), 1)
+			var stdout, stderr bytes.Buffer
+			code := run(append(append([]string{"bench"}, strings.Fields(args)...), flags...), console{&stdout, &stderr, nil})
+			if code != exitOK || stderr.Len() != 0 {
+				t.Errorf("exit code %d, %s", code, stderr.String())
+			}
+			for _, part := range parts {
+				if !strings.Contains(stdout.String(), part) {
+					t.Errorf("%q is not in\n%s", part, stdout.String())
+				}
+			}
+		})
+	}
+}
+
+func TestBenchWritesJSON(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "result.json")
+	var stdout, stderr bytes.Buffer
+	args := append([]string{"bench", "pubsub", "--messages=1000", "--warmup=0", "--json", "--out=" + file}, launchQD(t)...)
+	if code := run(args, console{&stdout, &stderr, nil}); code != exitOK {
+		t.Fatalf("exit code %d, %s", code, stderr.String())
+	}
+	written, err := os.ReadFile(file)
+	if err != nil || !bytes.Equal(written, stdout.Bytes()) {
+		t.Errorf("the file has %s, %v", written, err)
+	}
+	var r loadgen.Result
+	if err := json.Unmarshal(written, &r); err != nil || r.Messages != 1000 || r.Deliveries != 1000 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+func TestBenchFailsWhenMessagesAreLost(t *testing.T) {
+	for _, r := range []*loadgen.Result{{Lost: 1}, {Altered: 1}} {
+		var out bytes.Buffer
+		if err := tell(&out, r, false, ""); err != errUnsound || out.Len() == 0 {
+			t.Errorf("error %v after\n%s", err, out.String())
+		}
+	}
+	if err := tell(io.Discard, &loadgen.Result{Duplicated: 1, OutOfOrder: 1}, false, ""); err != nil {
+		t.Errorf("a message that came again, which NSQ allows: %v", err)
+	}
+}
+
+func TestBenchRefusesWhatCannotBe(t *testing.T) {
+	for args, text := range map[string]string{
+		"pub --body=8":     "a body of 8 bytes",
+		"pub --duration=0": "neither a number of messages nor a duration",
+		"pub --defer=1s":   "a batch cannot be deferred",
+		"latency --rate=0": "--rate must be above 0",
+		"table --qd=/bin/true --nsqd=/bin/true --rows=(": "--rows",
+	} {
+		var stderr bytes.Buffer
+		code := run(append([]string{"bench"}, strings.Fields(args)...), console{io.Discard, &stderr, nil})
+		if code != exitFailed || !strings.Contains(stderr.String(), text) {
+			t.Errorf("q bench %s: exit code %d, %s", args, code, stderr.String())
+		}
+	}
+}

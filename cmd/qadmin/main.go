@@ -1,0 +1,7 @@
+// Command qadmin shows a whole cluster of qd and nsqd in a browser, and lets
+// one change it. It takes nsqadmin's options and serves its API.
+package main
+
+import "qmq/internal/daemon"
+
+func main() { daemon.Exec(daemon.QAdmin) }

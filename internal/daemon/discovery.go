@@ -1,0 +1,33 @@
+package daemon
+
+import (
+	"log/slog"
+
+	"qmq/config"
+	"qmq/internal/version"
+	"qmq/lookup"
+)
+
+// newAnnouncer makes what tells lookup directories what a node has, and the
+// client with which it asks them.
+func newAnnouncer(q *config.QD, log *slog.Logger) (*lookup.Announcer, *lookup.Client) {
+	client := lookup.NewClient(lookup.ClientOptions{
+		ConnectTimeout: q.HTTPClientConnectTimeout,
+		RequestTimeout: q.HTTPClientRequestTimeout,
+		UserAgent:      "qd/" + version.Number,
+	})
+	return lookup.NewAnnouncer(lookup.AnnouncerOptions{Client: client, Logger: log}), client
+}
+
+// identity is how a node introduces itself, once it is known where it listens.
+func identity(q *config.QD) lookup.Identity {
+	return lookup.Identity{
+		Hostname:         q.Hostname,
+		BroadcastAddress: q.BroadcastAddress,
+		TCPPort:          q.BroadcastTCPPort,
+		HTTPPort:         q.BroadcastHTTPPort,
+		Version:          version.Number,
+		TopologyZone:     q.TopologyZone,
+		TopologyRegion:   q.TopologyRegion,
+	}
+}

@@ -1,0 +1,94 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"qmq/config"
+	"qmq/server"
+)
+
+// listen opens a TCP listener, or one on a unix socket for what is no
+// host:port.
+func listen(address string) (net.Listener, error) {
+	network := "tcp"
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		network = "unix"
+	}
+	l, err := net.Listen(network, address)
+	if network == "unix" && errors.Is(err, syscall.EADDRINUSE) && removeStale(address) {
+		l, err = net.Listen(network, address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen (%s) failed - %w", address, err)
+	}
+	return l, nil
+}
+
+// answerTime is how long a process that listens on a socket has to be found.
+const answerTime = time.Second
+
+// removeStale removes a socket file that nobody listens on, as a process that
+// was killed leaves one. It returns false when there is somebody, or when the
+// file is no socket.
+func removeStale(path string) bool {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode().Type() != os.ModeSocket {
+		return false
+	}
+	conn, err := net.DialTimeout("unix", path, answerTime)
+	if err == nil {
+		conn.Close()
+		return false
+	}
+	return errors.Is(err, syscall.ECONNREFUSED) && os.Remove(path) == nil
+}
+
+// listeners are qd's; nil for those that are off.
+type listeners struct {
+	tcp, http, https net.Listener
+}
+
+// openListeners opens all that q asks for, or none.
+func openListeners(q *config.QD) (l listeners, err error) {
+	defer func() {
+		if err != nil {
+			l.close()
+		}
+	}()
+	if l.tcp, err = listen(q.TCPAddress); err != nil {
+		return l, err
+	}
+	if q.HTTPAddress != "" {
+		if l.http, err = listen(q.HTTPAddress); err != nil {
+			return l, err
+		}
+	}
+	if q.TLSCert != "" && q.HTTPSAddress != "" {
+		l.https, err = listen(q.HTTPSAddress)
+	}
+	return l, err
+}
+
+func (l *listeners) close() {
+	for _, each := range []net.Listener{l.tcp, l.http, l.https} {
+		if each != nil {
+			each.Close()
+		}
+	}
+}
+
+// ports are those of the listeners, -1 for one without.
+func (l *listeners) ports() server.Ports {
+	of := func(l net.Listener) int {
+		if l == nil {
+			return -1
+		}
+		return server.PortOf(l.Addr())
+	}
+	return server.Ports{TCP: of(l.tcp), HTTP: of(l.http), HTTPS: of(l.https)}
+}

@@ -1,0 +1,123 @@
+package daemon
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"os"
+
+	"qmq/admin"
+	"qmq/admin/web"
+	"qmq/config"
+)
+
+// QAdmin is the program qadmin.
+var QAdmin = Program[config.QAdmin]{
+	Name:   "qadmin",
+	Parse:  config.ParseQAdmin,
+	Usage:  config.UsageQAdmin,
+	Common: func(q config.QAdmin) config.Common { return q.Common },
+	Start:  startQAdmin,
+}
+
+// qadmin is the view of a cluster at work.
+type qadmin struct {
+	faces
+	server *admin.Server
+}
+
+// startQAdmin opens the listener, asks the nodes and serves.
+func startQAdmin(settings *config.Settings[config.QAdmin], level *slog.LevelVar, log *slog.Logger) (Daemon, error) {
+	q := settings.Values()
+	o, err := adminOptions(&q, log)
+	if err != nil {
+		return nil, err
+	}
+	o.Config = settings
+	server, err := admin.NewServer(o)
+	if err != nil {
+		return nil, err
+	}
+	web, err := listen(q.HTTPAddress)
+	if err != nil {
+		_ = closing(server) // it serves nobody yet
+		return nil, err
+	}
+	settings.Observe(func(key string, now config.QAdmin) {
+		switch key {
+		case "log_level":
+			level.Set(now.LogLevel.Level())
+		case "nsqlookupd_http_addresses":
+			server.SetLookupds(now.LookupdHTTPAddresses)
+		}
+	})
+	d := &qadmin{faces: newFaces(log), server: server}
+	d.serve("HTTP", web, server.Serve)
+	return d, nil
+}
+
+// Stop sends viewers away and ends the questions to nodes.
+func (d *qadmin) Stop() error { return closing(d.server) }
+
+// adminOptions are the part of the options that is the server's.
+func adminOptions(q *config.QAdmin, log *slog.Logger) (o admin.Options, err error) {
+	o = admin.Options{
+		Lookupds: q.LookupdHTTPAddresses, Nodes: q.NSQDHTTPAddresses,
+		ConnectTimeout: q.HTTPClientConnectTimeout, RequestTimeout: q.HTTPClientRequestTimeout,
+		Cluster: q.ClusterName, BasePath: q.BasePath, Hostname: q.Hostname,
+		ACLHeader: q.ACLHTTPHeader, Admins: q.AdminUsers, UsersFile: q.UsersFile,
+		NotificationEndpoint: q.NotificationHTTPEndpoint,
+		ProxyGraphite:        q.ProxyGraphite, StatsdInterval: q.StatsdInterval,
+		Files: pageFiles(q.DevStaticDir), Logger: log,
+	}
+	if o.TLS, err = clientTLS(q); err != nil {
+		return o, err
+	}
+	if q.AllowConfigFromCIDR != "" {
+		o.AllowConfigFrom, err = netip.ParsePrefix(q.AllowConfigFromCIDR)
+		if err != nil {
+			return o, fmt.Errorf("failed to parse CIDR of allow-config-from-cidr - %w", err)
+		}
+	}
+	if q.GraphiteURL != "" {
+		if o.GraphiteURL, err = url.Parse(q.GraphiteURL); err != nil {
+			return o, fmt.Errorf("failed to parse graphite-url - %w", err)
+		}
+	}
+	return o, nil
+}
+
+// pageFiles are those of the page: from a directory while somebody works on it.
+func pageFiles(directory string) fs.FS {
+	if directory != "" {
+		return os.DirFS(directory)
+	}
+	return web.Files()
+}
+
+// clientTLS is for questions to daemons that want https.
+func clientTLS(q *config.QAdmin) (*tls.Config, error) {
+	t := &tls.Config{InsecureSkipVerify: q.HTTPClientTLSInsecureSkipVerify, MinVersion: tls.VersionTLS12}
+	if q.HTTPClientTLSRootCAFile != "" {
+		roots, err := os.ReadFile(q.HTTPClientTLSRootCAFile)
+		if err != nil {
+			return nil, fmt.Errorf("failed to read http-client-tls-root-ca-file - %w", err)
+		}
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM(roots) {
+			return nil, fmt.Errorf("http-client-tls-root-ca-file %s holds no certificate", q.HTTPClientTLSRootCAFile)
+		}
+	}
+	if q.HTTPClientTLSCert != "" {
+		own, err := tls.LoadX509KeyPair(q.HTTPClientTLSCert, q.HTTPClientTLSKey)
+		if err != nil {
+			return nil, fmt.Errorf("failed to load http-client-tls-cert - %w", err)
+		}
+		t.Certificates = []tls.Certificate{own}
+	}
+	return t, nil
+}

@@ -1,0 +1,58 @@
+package daemon
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+
+	"qmq/config"
+	"qmq/lookup"
+)
+
+// QLookupd is the program qlookupd.
+var QLookupd = Program[config.QLookupd]{
+	Name:   "qlookupd",
+	Parse:  config.ParseQLookupd,
+	Usage:  config.UsageQLookupd,
+	Common: func(q config.QLookupd) config.Common { return q.Common },
+	Start:  startQLookupd,
+}
+
+// qlookupd is a directory at work.
+type qlookupd struct {
+	faces
+	tcp  *lookup.TCP
+	http *lookup.HTTP
+}
+
+// startQLookupd opens the listeners and serves.
+func startQLookupd(settings *config.Settings[config.QLookupd], level *slog.LevelVar, log *slog.Logger) (Daemon, error) {
+	q := settings.Values()
+	tcp, err := listen(q.TCPAddress)
+	if err != nil {
+		return nil, err
+	}
+	web, err := listen(q.HTTPAddress)
+	if err != nil {
+		return nil, errors.Join(err, tcp.Close())
+	}
+	settings.Observe(func(_ string, now config.QLookupd) { level.Set(now.LogLevel.Level()) })
+
+	db := lookup.NewDB(lookup.DBOptions{InactiveTimeout: q.InactiveProducerTimeout, TombstoneLifetime: q.TombstoneLifetime})
+	o := lookup.Options{
+		BroadcastAddress: q.BroadcastAddress,
+		Hostname:         q.Hostname,
+		TCPPort:          tcp.Addr().(*net.TCPAddr).Port, // the options allow no other network
+		HTTPPort:         web.Addr().(*net.TCPAddr).Port,
+		Config:           settings,
+		Logger:           log,
+	}
+	d := &qlookupd{faces: newFaces(log), tcp: lookup.NewTCP(db, o), http: lookup.NewHTTP(db, o)}
+	d.serve("TCP", tcp, d.tcp.Serve)
+	d.serve("HTTP", web, d.http.Serve)
+	return d, nil
+}
+
+// Stop ends both servers. What was registered is forgotten: nodes register
+// again with whoever listens next.
+func (d *qlookupd) Stop() error { return errors.Join(d.tcp.Close(), closing(d.http)) }

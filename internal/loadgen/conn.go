@@ -1,0 +1,141 @@
+package loadgen
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"qmq/protocol"
+)
+
+// conn is a connection whose input is parsed where it was read. It belongs to
+// one goroutine, except that others may write too.
+type conn struct {
+	net.Conn
+	in   []byte
+	r, w int // in[r:w] is read and not yet parsed
+}
+
+const (
+	firstInput = 4 << 10
+	maxInput   = maxBody + 4096 // bytes; more is not an answer to what is sent
+	bigInput   = 512 << 10      // bytes that one read takes at most when much comes
+)
+
+func newConn(c net.Conn) *conn { return &conn{Conn: c, in: make([]byte, firstInput)} }
+
+// fill reads more. What was parsed in place is no longer valid.
+func (c *conn) fill() error {
+	c.w = copy(c.in, c.in[c.r:c.w])
+	c.r = 0
+	if c.w == len(c.in) {
+		if len(c.in) >= maxInput {
+			return errors.New("the server sends a frame that is too long")
+		}
+		c.grow()
+	}
+	n, err := c.Read(c.in[c.w:])
+	c.w += n
+	if n > 0 {
+		if c.w == len(c.in) && len(c.in) < bigInput {
+			c.grow()
+		}
+		return nil
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return err
+}
+
+func (c *conn) grow() {
+	grown := make([]byte, min(2*len(c.in), maxInput))
+	copy(grown, c.in[:c.w])
+	c.in = grown
+}
+
+// frame parses the next frame that is read completely; ok is false when there
+// is none. The data is valid until fill.
+func (c *conn) frame() (kind protocol.FrameType, data []byte, ok bool, err error) {
+	b := c.in[c.r:c.w]
+	if len(b) < 4 {
+		return 0, nil, false, nil
+	}
+	size := int(binary.BigEndian.Uint32(b))
+	if size < 4 || size > maxInput-4 {
+		return 0, nil, false, fmt.Errorf("the server sends a frame of %d bytes", size)
+	}
+	if len(b) < 4+size {
+		return 0, nil, false, nil
+	}
+	c.r += 4 + size
+	return protocol.FrameType(binary.BigEndian.Uint32(b[4:])), b[protocol.FrameOverhead : 4+size], true, nil
+}
+
+// response waits for a frame that is no heartbeat and returns its data, which
+// is valid until fill.
+func (c *conn) response() ([]byte, error) {
+	for {
+		kind, data, ok, err := c.frame()
+		switch {
+		case err != nil:
+			return nil, err
+		case !ok:
+			if err := c.fill(); err != nil {
+				return nil, err
+			}
+		case kind == protocol.FrameError:
+			return nil, errors.New(string(data))
+		case kind != protocol.FrameResponse:
+			return nil, fmt.Errorf("the server sends a frame of type %d", kind)
+		case string(data) != heartbeat:
+			return data, nil
+		}
+	}
+}
+
+const heartbeat = "_heartbeat_"
+
+// userAgent is what the server's statistics call these connections.
+const userAgent = "q-bench"
+
+// dial opens a connection of the V2 protocol and tells the server's version.
+// A heartbeatInterval is in ms; -1 is none, which only publishers may ask for.
+func dial(ctx context.Context, address string, heartbeatInterval int) (c *conn, version string, err error) {
+	var d net.Dialer
+	n, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, "", err
+	}
+	defer func() {
+		if err != nil {
+			n.Close()
+			err = fmt.Errorf("%s: %w", address, err)
+		}
+	}()
+	stop := context.AfterFunc(ctx, func() { n.Close() })
+	defer stop()
+	body, err := json.Marshal(protocol.IdentifyRequest{UserAgent: userAgent, FeatureNegotiation: true, HeartbeatInterval: heartbeatInterval})
+	if err != nil {
+		return nil, "", err
+	}
+	hello := append([]byte(protocol.Magic), "IDENTIFY\n"...)
+	hello = binary.BigEndian.AppendUint32(hello, uint32(len(body)))
+	if _, err := n.Write(append(hello, body...)); err != nil {
+		return nil, "", err
+	}
+	c = newConn(n)
+	answer, err := c.response()
+	if err != nil {
+		return nil, "", err
+	}
+	var settings protocol.IdentifyResponse
+	if err := json.Unmarshal(answer, &settings); err != nil {
+		return nil, "", fmt.Errorf("the answer to IDENTIFY is not understood: %w", err)
+	}
+	return c, settings.Version, nil
+}

@@ -1,0 +1,278 @@
+package loadgen
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"qmq/broker"
+	"qmq/internal/vfs"
+	"qmq/server"
+)
+
+// startQD serves a node in memory until the end of the test.
+func startQD(t *testing.T) (Target, *broker.Broker) {
+	t.Helper()
+	o := broker.Options{
+		FS: vfs.NewMem(), DataPath: "data", NodeID: 1, SegmentBytes: 1 << 20, HotBytes: 16 << 20, MemQueueSize: 10000,
+		SyncEvery: 2500, SyncTimeout: 2 * time.Second, MaxMsgTimeout: 15 * time.Minute, MaxReqTimeout: time.Hour,
+		Logger: slog.New(slog.DiscardHandler),
+	}
+	if err := o.FS.MkdirAll(o.DataPath); err != nil {
+		t.Fatal(err)
+	}
+	b, err := broker.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	tcp, web := listen(t), listen(t)
+	s := server.NewTCP(b, server.DefaultOptions())
+	h := server.NewHTTP(b, s, server.DefaultOptions(), server.Ports{TCP: server.PortOf(tcp.Addr()), HTTP: server.PortOf(web.Addr())})
+	served := make(chan error, 2)
+	go func() { served <- s.Serve(tcp) }()
+	go func() { served <- h.Serve(web) }()
+	t.Cleanup(func() {
+		if err := errors.Join(s.Close(), h.Close(context.Background()), <-served, <-served); err != nil {
+			t.Error(err)
+		}
+	})
+	return Target{TCP: tcp.Addr().String(), HTTP: web.Addr().String()}, b
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestEveryKindOfLoadMovesEveryMessageOnce(t *testing.T) {
+	for name, l := range map[string]Load{
+		"MPUB verified":           {Batch: 50, Window: 4, Verify: true},
+		"MPUB, channels":          {Batch: 50, Window: 4, Channels: 3},
+		"PUB, many of all":        {Publishers: 3, Window: 100, Channels: 2, Consumers: 3},
+		"PUB waiting":             {Publishers: 4, Channels: 1},
+		"PUB, RDY 1":              {Window: 100, Channels: 1, Consumers: 8, Ready: 1},
+		"DPUB":                    {Window: 10, Channels: 1, Defer: 20 * time.Millisecond},
+		"HTTP pub":                {HTTP: true, Publishers: 3, Channels: 1},
+		"HTTP pub deferred":       {HTTP: true, Channels: 1, Defer: 20 * time.Millisecond},
+		"HTTP mpub":               {HTTP: true, Batch: 50, Channels: 1},
+		"backlog":                 {Batch: 50, Window: 4, Channels: 2, Consumers: 2, Backlog: true},
+		"smallest body":           {Batch: 50, Window: 4, Channels: 1, Body: MinBody},
+		"bodies above the buffer": {Batch: 2, Window: 2, Channels: 1, Body: 300 << 10, Measure: Amount{Messages: 20}},
+		"rate":                    {Publishers: 2, Window: 100, Channels: 1, Rate: 10000},
+		"rate, waiting":           {Publishers: 2, Channels: 1, Rate: 10000},
+		"rate, MPUB":              {Batch: 50, Window: 100, Channels: 1, Rate: 20000},
+		"rate over HTTP":          {Publishers: 2, HTTP: true, Channels: 1, Rate: 2000, Measure: Amount{Messages: 200}},
+		"rate, DPUB":              {Window: 100, Channels: 1, Rate: 10000, Defer: 20 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			target, b := startQD(t)
+			if l.Measure.Messages == 0 {
+				l.Measure.Messages = 600
+			}
+			l.Warmup.Messages = 60
+			r, err := Run(t.Context(), target, l, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkResult(t, r, l)
+			if topics := b.Topics(); len(topics) != 0 {
+				t.Errorf("%d topics are left", len(topics))
+			}
+		})
+	}
+}
+
+// checkResult compares a result with what the load asked for.
+func checkResult(t *testing.T, r *Result, l Load) {
+	t.Helper()
+	messages := r.Messages
+	if most := int64(l.Measure.Messages + max(1, l.Publishers)*max(1, l.Batch)); messages < int64(l.Measure.Messages) || messages >= most {
+		t.Errorf("%d messages, want %d to %d", messages, l.Measure.Messages, most-1)
+	}
+	if r.Deliveries != messages*int64(l.Channels) {
+		t.Errorf("%d messages, %d deliveries, %d channels", messages, r.Deliveries, l.Channels)
+	}
+	checkedChannels := int64(l.Channels)
+	if l.Verify {
+		checkedChannels = 1
+	}
+	warmup := int64(l.Warmup.Messages)
+	if l.Backlog {
+		warmup = 0
+	}
+	if r.Checked < (messages+warmup)*checkedChannels || !r.Sound() || r.Duplicated != 0 || r.Redelivered != 0 || r.FinRefused != 0 || r.Interrupted {
+		t.Errorf("checked: %s", r.verdict())
+	}
+	if r.Server == "" || r.Seconds <= 0 || r.Rate <= 0 || r.ServerCPU == nil || *r.ServerCPU <= 0 || r.ServerUse.RSS <= 0 {
+		t.Errorf("not measured: %+v", r)
+	}
+	if (l.Rate > 0) != (r.Delivered != nil) || l.Rate > 0 && (r.Delivered.Count != messages || r.Delivered.P50 <= 0) {
+		t.Errorf("delivery latency %+v", r.Delivered)
+	}
+	if waiting := l.Window <= 1 || l.Rate > 0; waiting != (r.Published != nil) {
+		t.Errorf("publish latency %+v", r.Published)
+	}
+}
+
+func TestBacklogIsConsumedOnlyWhenItIsMeasured(t *testing.T) {
+	target, _ := startQD(t)
+	for range 20 { // few messages, which would be gone in no time
+		r, err := Run(t.Context(), target, Load{Channels: 1, Consumers: 4, Backlog: true, Warmup: Amount{Messages: 10}, Measure: Amount{Messages: 10}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Messages != 10 || r.Deliveries != 10 || r.Checked != 10 || r.PublishRate != 0 {
+			t.Fatalf("%+v", r)
+		}
+	}
+}
+
+func TestGivenTopicIsLeft(t *testing.T) {
+	target, b := startQD(t)
+	if _, err := Run(t.Context(), target, Load{Topic: "mine", Measure: Amount{Messages: 10}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if topics := b.Topics(); len(topics) != 1 {
+		t.Errorf("%d topics are left", len(topics))
+	}
+}
+
+func TestInterruptedRunTellsWhatItMeasured(t *testing.T) {
+	for name, l := range map[string]Load{
+		"as fast as it goes": {Batch: 100, Window: 4, Channels: 1, Consumers: 2},
+		"at a rate":          {Rate: 1000, Window: 10, Channels: 1},
+		"waiting at a rate":  {Rate: 1000, Channels: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			target, _ := startQD(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var phases []string
+			l.Measure = Amount{Duration: time.Hour}
+			r, err := Run(ctx, target, l, func(s Snapshot) {
+				phases = append(phases, s.Phase)
+				if s.Published > 0 {
+					cancel()
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !r.Interrupted || r.Messages == 0 || r.Rate == 0 || !r.Sound() || len(phases) == 0 || phases[0] != "measuring" {
+				t.Errorf("%+v in phases %s", r, phases)
+			}
+		})
+	}
+}
+
+func TestPhaseEndsWithItsDuration(t *testing.T) {
+	target, _ := startQD(t)
+	r, err := Run(t.Context(), target, Load{Batch: 10, Window: 2, Channels: 1, Measure: Amount{Duration: 50 * time.Millisecond}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.PublishSeconds < 0.05 || r.Messages == 0 || r.Deliveries != r.Messages || r.Interrupted {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestServerThatIsNotThereIsAnError(t *testing.T) {
+	l := listen(t)
+	l.Close()
+	if r, err := Run(t.Context(), Target{TCP: l.Addr().String()}, Load{Measure: Amount{Messages: 1}}, nil); err == nil || r != nil {
+		t.Errorf("result %v, error %v", r, err)
+	}
+}
+
+func TestComparisonTakesTurns(t *testing.T) {
+	a, _ := startQD(t)
+	b, _ := startQD(t)
+	c, err := Compare(t.Context(), a, b, Load{Batch: 10, Channels: 1, Measure: Amount{Messages: 200}}, 3, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if err := c.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	if len(c.A) != 3 || len(c.B) != 3 || !c.Sound() {
+		t.Errorf("%d and %d runs, sound %v", len(c.A), len(c.B), c.Sound())
+	}
+	for _, part := range []string{"median of 3", "msg/s", "server CPU µs/msg", "publish p99 µs", "0 lost"} {
+		if !strings.Contains(text.String(), part) {
+			t.Errorf("%q is not in\n%s", part, text.String())
+		}
+	}
+}
+
+func TestMedian(t *testing.T) {
+	if m := Median([]float64{9, 1, 5}); *m != 5 {
+		t.Errorf("of three: %v", *m)
+	}
+	if m := Median([]float64{9, 1, 5, 3}); *m != 4 {
+		t.Errorf("of four: %v", *m)
+	}
+	if m := Median(nil); m != nil {
+		t.Errorf("of none: %v", *m)
+	}
+}
+
+func TestResultIsReadableByPeopleAndPrograms(t *testing.T) {
+	target, _ := startQD(t)
+	r, err := Run(t.Context(), target, Load{Window: 10, Channels: 1, Rate: 5000, Measure: Amount{Messages: 50}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if err := r.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"1 × PUB, window 10, 200 bytes, 5000 msg/s; 1 channels", "delivery latency", "p99.9", "sent late", "0 lost, 0 altered"} {
+		if !strings.Contains(text.String(), part) {
+			t.Errorf("%q is not in\n%s", part, text.String())
+		}
+	}
+	encoded, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var decoded Result
+	if err := json.Unmarshal(encoded, &decoded); err != nil || decoded.Rate != r.Rate || *decoded.Delivered != *r.Delivered {
+		t.Errorf("%v: %s", err, encoded)
+	}
+}
+
+func TestProcessIsFoundByWhereItListens(t *testing.T) {
+	l := listen(t)
+	pid, err := PIDOf(l.Addr().String())
+	if err != nil || pid != os.Getpid() {
+		t.Errorf("process %d, %v; want %d", pid, err, os.Getpid())
+	}
+	u, err := UsageOf(pid)
+	if err != nil || u.CPU <= 0 || u.RSS <= 0 || u.PeakRSS < u.RSS {
+		t.Errorf("usage %+v, %v", u, err)
+	}
+	l.Close()
+	if _, err := PIDOf(l.Addr().String()); !errors.Is(err, ErrNotLocal) {
+		t.Errorf("closed listener: %v", err)
+	}
+	if _, err := PIDOf("192.0.2.1:4150"); !errors.Is(err, ErrNotLocal) {
+		t.Errorf("elsewhere: %v", err)
+	}
+}
