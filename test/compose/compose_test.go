@@ -6,6 +6,7 @@ package compose
 import (
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"os/exec"
@@ -157,11 +158,14 @@ func TestConsumerOnTheHostFindsEveryNode(t *testing.T) {
 		c.publish(node, "orders", body)
 		want[body] = true
 	}
-	consumer, err := nsq.NewConsumer("orders", "print", nsq.NewConfig())
+	config := nsq.NewConfig()
+	config.MaxInFlight = 10                            // of which each node gets its part
+	config.LookupdPollInterval = 50 * time.Millisecond // a node registers a moment after its first publish
+	consumer, err := nsq.NewConsumer("orders", "print", config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	consumer.SetLoggerLevel(nsq.LogLevelMax)
+	consumer.SetLogger(log.New(io.Discard, "", 0), nsq.LogLevelError)
 	bodies := make(chan string, 10)
 	consumer.AddHandler(nsq.HandlerFunc(func(m *nsq.Message) error {
 		bodies <- string(m.Body)

@@ -36,13 +36,13 @@ func TestQuickStartWorksAsTyped(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "bin")+"/", "qmq/cmd/qd", "qmq/examples/consumer").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "bin")+"/", "qmq/cmd/q", "qmq/examples/consumer").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	tcp, http := freeAddress(t), freeAddress(t)
+	http, lookup := freeAddress(t), freeAddress(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	startNode(t, ctx, dir, tcp, http)
+	startDaemons(t, dir, http, lookup)
 
 	lines := commands(t)
 	if lines[0] != "make run" {
@@ -54,7 +54,7 @@ func TestQuickStartWorksAsTyped(t *testing.T) {
 	for _, line := range lines[1:] {
 		line = strings.ReplaceAll(line, "127.0.0.1:4151", http)
 		if strings.HasPrefix(line, "bin/consumer") {
-			wantMessages(t, ctx, dir, line+" -nsqd-tcp-address="+tcp, "hello", "one", "two", "later")
+			wantMessages(t, ctx, dir, line+" -lookupd-http-address="+lookup, "hello", "one", "two", "later")
 			continue
 		}
 		cmd := exec.CommandContext(ctx, "sh", "-c", line)
@@ -71,13 +71,15 @@ func TestQuickStartWorksAsTyped(t *testing.T) {
 	}
 }
 
-// startNode starts qd and waits until it says that it listens.
-func startNode(t *testing.T, ctx context.Context, dir, tcp, http string) {
+// startDaemons starts what make run starts and waits until it says that it
+// runs.
+func startDaemons(t *testing.T, dir, http, lookup string) {
 	t.Helper()
-	data := t.TempDir()
-	cmd := exec.CommandContext(ctx, "bin/qd", "--data-path="+data, "--tcp-address="+tcp, "--http-address="+http)
+	const anywhere = "--tcp-address=127.0.0.1:0"
+	cmd := exec.Command("bin/q", "dev", "--data-path="+t.TempDir(),
+		"--qd="+anywhere, "--qd=--http-address="+http, "--qlookupd="+anywhere, "--qlookupd=--http-address="+lookup)
 	cmd.Dir = dir
-	log, err := cmd.StderrPipe()
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,19 +88,17 @@ func startNode(t *testing.T, ctx context.Context, dir, tcp, http string) {
 	}
 	t.Cleanup(func() {
 		cmd.Process.Signal(syscall.SIGTERM)
-		cmd.Wait()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("it ends with %v", err)
+		}
 	})
-	lines := bufio.NewScanner(log)
+	lines := bufio.NewScanner(out)
 	for lines.Scan() {
-		if strings.Contains(lines.Text(), "HTTP: listening on "+http) {
-			go func() {
-				for lines.Scan() { // keep the pipe from filling
-				}
-			}()
+		if strings.Contains(lines.Text(), "data in") { // the last one
 			return
 		}
 	}
-	t.Fatal("qd ended before it listened")
+	t.Fatal("it ended before it listened")
 }
 
 // wantMessages runs a consumer until the bodies have come, in any order.

@@ -1,0 +1,257 @@
+package semantics
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"qmq/internal/seqset"
+	"qmq/journal"
+)
+
+// slack is by how much a delivery may be late; it allows for a busy machine.
+const slack = 3 * time.Second
+
+// wantDue checks that something happened a delay after it was asked for.
+func wantDue(t *testing.T, asked time.Time, delay time.Duration) {
+	t.Helper()
+	if took := time.Since(asked); took < delay || took > delay+slack {
+		t.Errorf("delivered after %v, not after %v", took, delay)
+	}
+}
+
+func TestDeferredPublishIsDueAsLongAfterThePublishWhateverComesBetween(t *testing.T) {
+	const delay = 400 * time.Millisecond
+	between := map[string]func(*node){
+		"nothing":        func(n *node) {},
+		"clean stop":     func(n *node) { n.restart() },
+		"kill":           func(n *node) { n.kill(); n.open() },
+		"late channel":   func(n *node) { n.do("/channel/create", "t", "early") },
+		"pause":          func(n *node) { n.do("/topic/pause", "t", ""); n.restart(); n.do("/topic/unpause", "t", "") },
+		"segments ended": func(n *node) { n.connect().publish("t", bulk(6<<20)...); n.restart() },
+	}
+	for name, f := range between {
+		for _, publish := range []struct {
+			by string
+			f  func(*node)
+		}{
+			{"DPUB", func(n *node) {
+				p := n.connect(dpub("t", int(delay.Milliseconds()), "late"))
+				p.expect("OK")
+			}},
+			{"HTTP", func(n *node) { n.must("POST", fmt.Sprintf("/pub?topic=t&defer=%d", delay.Milliseconds()), "late") }},
+		} {
+			t.Run(name+" "+publish.by, func(t *testing.T) {
+				t.Parallel()
+				n := start(t)
+				n.do("/topic/create", "t", "")
+				if name != "late channel" {
+					n.do("/channel/create", "t", "ch")
+				}
+				asked := time.Now()
+				publish.f(n)
+				n.connect().publish("t", "now")
+				f(n)
+				k := n.consume("t", "ch", 2500)
+				if name == "late channel" {
+					k.Close()
+					k = n.consume("t", "early", 2500)
+				}
+				for {
+					if m := k.message(); m.body == "late" {
+						if m.attempts != 1 {
+							t.Errorf("attempt %d", m.attempts)
+						}
+						break
+					}
+				}
+				wantDue(t, asked, delay)
+			})
+		}
+	}
+}
+
+// bulk is bodies of that many bytes in all.
+func bulk(total int) []string {
+	body := make([]byte, 100<<10)
+	for i := range body {
+		body[i] = 'b'
+	}
+	return slices.Repeat([]string{string(body)}, total/len(body))
+}
+
+func TestDelaysAreBounded(t *testing.T) {
+	t.Parallel()
+	const limit = 300
+	n := start(t, func(o *options) {
+		o.broker.MaxReqTimeout = limit * time.Millisecond
+		o.server.MaxReqTimeout = limit * time.Millisecond
+	})
+	refused := n.connect(dpub("t", limit+1, "x"))
+	refused.expectError("E_INVALID DPUB timeout 301 out of range 0-300")
+	refused.expectEnd()
+	if r := n.call("POST", "/pub?topic=t&defer=301", "x"); r.status != 400 || r.body != `{"message":"INVALID_DEFER"}` {
+		t.Errorf("%+v", r)
+	}
+	n.connect(dpub("t", limit, "x")).expect("OK")
+	k := n.consume("t", "ch", 1)
+	m := k.messages("x")[0]
+	asked := time.Now()
+	k.req(m, 1_000_000_000) // clamped, not refused
+	if m = k.messages("x")[0]; m.attempts != 2 {
+		t.Errorf("attempt %d", m.attempts)
+	}
+	wantDue(t, asked, limit*time.Millisecond)
+}
+
+func TestRequeuedMessageKeepsItsAttemptsAndDueTimeOverARestart(t *testing.T) {
+	const delay = 1500 * time.Millisecond
+	for _, e := range endings {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			n := start(t)
+			n.connect().publish("t", "x")
+			k := n.consume("t", "ch", 1)
+			first := k.messages("x")[0]
+			k.req(first, 0)
+			k.req(k.messages("x")[0], 0)
+			third := k.messages("x")[0]
+			asked := time.Now()
+			k.req(third, int(delay.Milliseconds()))
+			n.wantCounts("t", "ch", counts{deferred: 1})
+			n.settle()
+			e.end(n)
+			n.open()
+			n.wantCounts("t", "ch", counts{deferred: 1})
+			m := n.consume("t", "ch", 1).messages("x")[0]
+			if m.attempts != 4 || m.id != first.id || m.timestamp != first.timestamp {
+				t.Errorf("first %+v, then %+v", first, m)
+			}
+			wantDue(t, asked, delay)
+		})
+	}
+}
+
+func TestManyDeferredMessagesComeInTheOrderOfTheirTime(t *testing.T) {
+	t.Parallel()
+	const messages = 40
+	n := start(t)
+	n.do("/topic/create", "t", "")
+	n.do("/channel/create", "t", "ch")
+	p := n.connect()
+	var sent string
+	for i := range messages {
+		ms := 500 + (i*17%messages)*10
+		sent += dpub("t", ms, strconv.Itoa(ms))
+	}
+	p.send(sent)
+	for range messages {
+		p.expect("OK")
+	}
+	k := n.consume("t", "ch", 1) // those that are sent together are sorted anew
+	last := int64(0)
+	for range messages {
+		m := k.message()
+		k.fin(m)
+		delay, _ := strconv.ParseInt(m.body, 10, 64)
+		due := (m.timestamp+999_999)/1e6 + delay // each publish has its own time
+		if due < last {
+			t.Errorf("a message due at %d came after one due at %d", due, last)
+		}
+		last = due
+	}
+}
+
+// TestAttemptsSaturate at what the wire has room for. A journal that says so
+// stands for the tens of thousands of deliveries before.
+func TestAttemptsSaturate(t *testing.T) {
+	n := start(t)
+	n.connect().publish("t", "x")
+	k := n.consume("t", "ch", 1)
+	m := k.messages("x")[0]
+	k.req(m, 0)
+	k.messages("x")
+	n.stop()
+	setAttempts(t, n, m, 65533)
+	n.open()
+	k = n.consume("t", "ch", 1)
+	for _, want := range []uint16{65534, 65535, 65535, 65535} {
+		m := k.messages("x")[0]
+		if m.attempts != want {
+			t.Errorf("attempt %d, want %d", m.attempts, want)
+		}
+		k.req(m, 0)
+	}
+	k.messages("x")
+	n.restart()
+	k = n.consume("t", "ch", 1)
+	if m := k.messages("x")[0]; m.attempts != 65535 {
+		t.Errorf("attempt %d after a restart", m.attempts)
+	}
+}
+
+// retold is a channel that says what the test wants the journal to hear.
+type retold struct{ journal.ChannelChanges }
+
+func (r *retold) Changes(bool) journal.ChannelChanges { return r.ChannelChanges }
+func (r *retold) Snapshot() journal.ChannelChanges    { return r.ChannelChanges }
+
+// setAttempts makes the journal of a stopped node say how often the only
+// message of its only channel was tried.
+func setAttempts(t *testing.T, n *node, m message, attempts uint16) {
+	t.Helper()
+	j, state, err := journal.Open(journal.Options{
+		FS: n.mount(), Dir: n.o.broker.DataPath + "/journal", Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seq, err := strconv.ParseUint(m.id, 16, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seq &= 1<<54 - 1 // without the node's id
+	for _, ts := range state.Topics {
+		for _, cs := range ts.Channels {
+			source := &retold{journal.ChannelChanges{
+				Topic: ts.Incarnation, Channel: cs.Incarnation, Version: cs.Version + 1, Full: true,
+				Floor: seq, Cursor: seq + 1, Acked: []seqset.Range{},
+				Open: []journal.OpenMessage{{Seq: seq, Attempts: attempts}},
+			}}
+			j.Attach(source)
+			j.Mark(source)
+		}
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAttemptsLastOverARestart(t *testing.T) {
+	for _, e := range endings {
+		t.Run(e.name, func(t *testing.T) {
+			n := start(t)
+			n.connect().publish("t", "inflight", "twice", "fresh")
+			k := n.consume("t", "ch", 2)
+			ms := k.messages("inflight", "twice")
+			k.req(ms[1], 0)
+			again := k.message() // fresh or twice
+			k.send("RDY 0\n")
+			k.expectOpen()
+			n.settle()
+			e.end(n)
+			n.open()
+			want := map[string]uint16{"inflight": 2, "twice": 2, "fresh": 1}
+			want[again.body]++
+			k = n.consume("t", "ch", 10)
+			for range 3 {
+				if m := k.message(); m.attempts != want[m.body] {
+					t.Errorf("%s comes as attempt %d, want %d", m.body, m.attempts, want[m.body])
+				}
+			}
+		})
+	}
+}
