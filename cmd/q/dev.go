@@ -19,6 +19,7 @@ type devCommand struct {
 	LogLevel string   `default:"warn" help:"Lowest level that is logged: debug, info, warn, error."`
 	QLookupd []string `name:"qlookupd" sep:"none" placeholder:"FLAG" help:"Flag for qlookupd. May be repeated."`
 	QD       []string `name:"qd" sep:"none" placeholder:"FLAG" help:"Flag for qd, such as --qd=--sync-every=1. May be repeated."`
+	QAdmin   []string `name:"qadmin" sep:"none" placeholder:"FLAG" help:"Flag for qadmin. May be repeated."`
 }
 
 // Run starts the daemons, says where they are, and stops them when the first
@@ -30,29 +31,48 @@ func (d *devCommand) Run(c console) (err error) {
 	house := new(household)
 	defer func() { err = errors.Join(err, house.stop(c)) }()
 
-	lookup, err := launch(house, c, daemon.QLookupd, d.flags("qlookupd", "4160", "4161"), d.QLookupd)
+	lookup, err := launch(house, c, daemon.QLookupd, append(d.flags("qlookupd", "4161"), d.clients("4160")...), d.QLookupd)
 	if err != nil {
 		return err
 	}
-	flags := append(d.flags("qd", "4150", "4151"), "--data-path="+d.DataPath, "--lookupd-tcp-address="+lookup["TCP"])
-	qd, err := launch(house, c, daemon.QD, flags, d.QD)
+	flags := append(d.flags("qd", "4151"), d.clients("4150")...)
+	qd, err := launch(house, c, daemon.QD, append(flags, "--data-path="+d.DataPath, "--lookupd-tcp-address="+near(lookup["TCP"])), d.QD)
+	if err != nil {
+		return err
+	}
+	page, err := launch(house, c, daemon.QAdmin, append(d.flags("qadmin", "4171"), "--lookupd-http-address="+near(lookup["HTTP"])), d.QAdmin)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(c.out, `Q is running; Ctrl-C stops it.
   publish  curl -d 'hello' 'http://%s/pub?topic=greetings'
   consume  with an NSQ client: qd is at %s, qlookupd at %s
+  look     http://%s
   data in  %s
-`, qd["HTTP"], qd["TCP"], lookup["HTTP"], d.DataPath)
+`, near(qd["HTTP"]), near(qd["TCP"]), near(lookup["HTTP"]), near(page["HTTP"]), d.DataPath)
 	return house.wait(c)
 }
 
-// flags are what all daemons are told.
-func (d *devCommand) flags(name, tcp, http string) []string {
-	flags := []string{
-		"--log-level=" + d.LogLevel, "--log-prefix=[" + name + "] ",
-		"--tcp-address=" + net.JoinHostPort(d.Host, tcp), "--http-address=" + net.JoinHostPort(d.Host, http),
+// near is how a program on this machine reaches a listening address.
+func near(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
 	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// flags are what all daemons are told.
+func (d *devCommand) flags(name, http string) []string {
+	return []string{"--log-level=" + d.LogLevel, "--log-prefix=[" + name + "] ", "--http-address=" + net.JoinHostPort(d.Host, http)}
+}
+
+// clients are the flags of a daemon that also speaks with clients over TCP.
+func (d *devCommand) clients(tcp string) []string {
+	flags := []string{"--tcp-address=" + net.JoinHostPort(d.Host, tcp)}
 	if ip := net.ParseIP(d.Host); ip == nil || !ip.IsUnspecified() {
 		flags = append(flags, "--broadcast-address="+d.Host) // else the name of the machine, which is the default
 	}

@@ -8,13 +8,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"qmq/internal/version"
 )
-
-// patience bounds every wait of the tests.
-const patience = 20 * time.Second
 
 func TestExitCodes(t *testing.T) {
 	well := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -4,6 +4,7 @@
 package compose
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"log"
@@ -49,7 +50,7 @@ type cluster struct {
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
 	c := &cluster{t: t, project: load(t), ports: make(map[string]string)}
-	c.bin = process.Build(t, "cmd/q", "cmd/qd", "cmd/qlookupd")
+	c.bin = process.Build(t, "cmd/q", "cmd/qd", "cmd/qlookupd", "cmd/qadmin")
 	for name, service := range c.project.Services {
 		for _, p := range service.Ports {
 			c.ports[fmt.Sprint(name, ":", p.Target)] = process.FreeAddress(t)
@@ -81,6 +82,12 @@ func ready(s types.ServiceConfig, started map[string]bool) bool {
 	return true
 }
 
+// defaults are the ports of programs whose commands do not name them.
+var defaults = map[string]map[string]string{
+	"qlookupd": {"--tcp-address": "4160", "--http-address": "4161"},
+	"qadmin":   {"--http-address": "4171"},
+}
+
 // start runs a service's command and waits until its health check succeeds.
 func (c *cluster) start(s types.ServiceConfig) {
 	c.t.Helper()
@@ -88,10 +95,8 @@ func (c *cluster) start(s types.ServiceConfig) {
 	for _, arg := range s.Command[1:] {
 		args = append(args, c.translate(s.Name, arg))
 	}
-	for flag, port := range map[string]string{"--tcp-address": "4160", "--http-address": "4161"} { // the defaults of qlookupd
-		if own, ok := c.ports[s.Name+":"+port]; ok {
-			args = append(args, flag+"="+own)
-		}
+	for flag, port := range defaults[s.Command[0]] {
+		args = append(args, flag+"="+c.ports[s.Name+":"+port])
 	}
 	p := process.Start(c.t, filepath.Join(c.bin, s.Command[0]), args...)
 	p.Await("HTTP: listening on ")
@@ -183,6 +188,21 @@ func TestConsumerOnTheHostFindsEveryNode(t *testing.T) {
 		case <-deadline:
 			t.Fatalf("not received: %v", want)
 		}
+	}
+	c.wantTopicOnThePage("orders")
+}
+
+// wantTopicOnThePage asks qadmin, which asks the directories.
+func (c *cluster) wantTopicOnThePage(topic string) {
+	c.t.Helper()
+	response, err := http.Get("http://" + c.ports["qadmin:4171"] + "/api/topics")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var answer struct{ Topics []string }
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || !slices.Contains(answer.Topics, topic) {
+		c.t.Errorf("the page knows %v, %v", answer.Topics, err)
 	}
 }
 
