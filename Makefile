@@ -6,7 +6,7 @@ FUZZTIME ?= 1m
 # Packages whose tests run under the race detector.
 CONCURRENT = ./broker ./channel ./cmd/... ./config ./diskqueue ./internal/... ./journal ./lookup ./server ./test/semantics ./topic
 
-.PHONY: build run test check bench fuzz crash clean
+.PHONY: build run test check bench bench-compare fuzz crash web-vendor clean
 
 build: ## all binaries into bin/
 	$(GO) build -o bin/ ./cmd/... ./examples/...
@@ -28,6 +28,9 @@ bench: ## the benchmarks, of the packages and of the daemon over loopback
 	$(GO) test -run '^$$' -bench . ./channel ./diskqueue ./journal ./message ./protocol ./topic
 	$(GO) test -run '^$$' -bench . -benchtime 1000000x ./test/bench
 
+bench-compare: build ## the table beside NSQD=path of another daemon with nsqd's flags
+	bin/q bench table --qd=bin/qd --nsqd=$(NSQD) --out=bench-compare.json --markdown=bench-compare.md
+
 fuzz: ## each fuzz target for FUZZTIME
 	$(GO) test -fuzz FuzzCommandStream -fuzztime $(FUZZTIME) ./protocol
 	$(GO) test -fuzz FuzzMpub -fuzztime $(FUZZTIME) ./protocol
@@ -36,6 +39,9 @@ fuzz: ## each fuzz target for FUZZTIME
 
 crash: ## kill -9 at KILLS random moments, MESSAGES messages, nothing lost
 	$(GO) test -count=1 -timeout 30m -v ./test/crash -args -kills=$(KILLS) -messages=$(MESSAGES)
+
+web-vendor: ## fetch the page's libraries again from the npm registry, pinned
+	admin/web/vendor.sh
 
 clean: ## what was built
 	rm -rf bin
