@@ -116,10 +116,8 @@ func TestNoOptionIsIgnoredInSilence(t *testing.T) {
 		max-output-buffer-size output-buffer-timeout min-output-buffer-timeout max-output-buffer-timeout
 		tls-cert tls-key tls-root-ca-file tls-client-auth-policy tls-required tls-min-version https-address
 		auth-http-address auth-http-request-method http-auth max-connections
-		deflate max-deflate-level snappy topology-region topology-zone enable-experiment`)
-	for _, ability := range abilities {
-		handled = append(handled, ability.flags...)
-	}
+		deflate max-deflate-level snappy topology-region topology-zone enable-experiment
+		statsd-address statsd-prefix statsd-interval statsd-mem-stats statsd-exclude-ephemeral statsd-udp-packet-size`)
 	var all []string
 	for _, found := range regexp.MustCompile(`(?m)^  --([a-z0-9-]+)`).FindAllStringSubmatch(config.UsageQD("qd"), -1) {
 		all = append(all, found[1])

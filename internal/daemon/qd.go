@@ -29,7 +29,8 @@ type qd struct {
 	client    *lookup.Client // of the announcer
 	broker    *broker.Broker
 	tcp       *server.TCP
-	http      *server.HTTP // nil when HTTP and HTTPS are off
+	http      *server.HTTP
+	statsd    *server.Statsd // nil when it is off
 	security  *security
 }
 
@@ -38,9 +39,6 @@ type qd struct {
 func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *slog.Logger) (_ Daemon, err error) {
 	q := settings.Values()
 	log.Info(fmt.Sprintf("ID: %d", q.NodeID))
-	for _, text := range unavailable(settings) {
-		log.Warn("not available in this version: " + text)
-	}
 	security, err := openSecurity(&q, log)
 	if err != nil {
 		return nil, err
@@ -78,14 +76,15 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 	security.apply(&q, &so)
 	d := &qd{faces: newFaces(log), announcer: announcer, client: client, broker: b, tcp: server.NewTCP(b, so), security: security}
 	d.serve("TCP", l.tcp, d.tcp.Serve)
-	if l.http != nil || l.https != nil {
-		d.http = server.NewHTTP(b, d.tcp, so, ports)
-	}
+	d.http = server.NewHTTP(b, d.tcp, so, ports)
 	if l.http != nil {
 		d.serve("HTTP", l.http, d.http.Serve)
 	}
 	if l.https != nil {
 		d.serve("HTTPS", tls.NewListener(l.https, so.TLS), d.http.Serve)
+	}
+	if q.StatsdAddress != "" {
+		d.statsd = server.NewStatsd(d.http, statsdOptions(&q, log))
 	}
 	return d, nil
 }
@@ -108,11 +107,10 @@ func (d *qd) Stop() error {
 	d.announcer.Close() // nobody new is to come
 	defer d.client.Close()
 	defer d.security.close()
-	errs := []error{d.tcp.Close()}
-	if d.http != nil {
-		errs = append(errs, closing(d.http))
+	if d.statsd != nil {
+		d.statsd.Close()
 	}
-	return errors.Join(append(errs, d.broker.Close())...)
+	return errors.Join(d.tcp.Close(), closing(d.http), d.broker.Close())
 }
 
 // brokerOptions are the part of the options that is the broker's.
@@ -170,4 +168,17 @@ func serverOptions(q *config.QD, log *slog.Logger) server.Options {
 	s.Hostname = q.Hostname
 	s.Logger = log
 	return s
+}
+
+// statsdOptions are the part of the options that is the reports' to statsd.
+func statsdOptions(q *config.QD, log *slog.Logger) server.StatsdOptions {
+	return server.StatsdOptions{
+		Address:          q.StatsdAddress,
+		Prefix:           q.StatsdPrefix,
+		Interval:         q.StatsdInterval,
+		PacketSize:       q.StatsdUDPPacketSize,
+		MemStats:         q.StatsdMemStats,
+		ExcludeEphemeral: q.StatsdExcludeEphemeral,
+		Logger:           log,
+	}
 }
