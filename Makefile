@@ -4,7 +4,7 @@ MESSAGES ?= 5000000
 FUZZTIME ?= 1m
 
 # Packages whose tests run under the race detector.
-CONCURRENT = ./broker ./channel ./cmd/... ./config ./diskqueue ./internal/... ./journal ./lookup ./server ./test/semantics ./topic
+CONCURRENT = ./admin/... ./broker ./channel ./cmd/... ./config ./diskqueue ./internal/... ./journal ./lookup ./server ./test/semantics ./topic
 
 .PHONY: build run test check bench bench-compare fuzz crash web-vendor clean
 
@@ -35,6 +35,9 @@ fuzz: ## each fuzz target for FUZZTIME
 	$(GO) test -fuzz FuzzCommandStream -fuzztime $(FUZZTIME) ./protocol
 	$(GO) test -fuzz FuzzMpub -fuzztime $(FUZZTIME) ./protocol
 	$(GO) test -fuzz FuzzIdentify -fuzztime $(FUZZTIME) ./protocol
+	$(GO) test -fuzz FuzzLookupCommandStream -fuzztime $(FUZZTIME) ./protocol
+	$(GO) test -run '^$$' -fuzz 'FuzzSession$$' -fuzztime $(FUZZTIME) ./server
+	$(GO) test -run '^$$' -fuzz 'FuzzConnection$$' -fuzztime $(FUZZTIME) ./server
 	$(GO) test -fuzz FuzzTOML -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./config
 
 crash: ## kill -9 at KILLS random moments, MESSAGES messages, nothing lost

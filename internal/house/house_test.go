@@ -1,7 +1,10 @@
 package house
 
 import (
+	"io/fs"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -18,10 +21,28 @@ var floors = [][]string{
 	{"server", "lookup", "internal/qdapi", "admin/web"},
 	{"admin"},
 	{"internal/daemon", "internal/loadgen"},
+	{"internal/loadgen/table"},
 	{"cmd/qd", "cmd/qlookupd", "cmd/qadmin", "cmd/q", "test/semantics", "test/process", "test/compose", "test/cluster", "test/page", "examples/consumer", "test/bench", "test/crash", "test/readme"},
 }
 
+// readSources looks at every source file. The list of imports comes from
+// another process, so without this go test would not know that a result that
+// it has cached is out of date.
+func readSources(t *testing.T) {
+	root := filepath.Join("..", "..")
+	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && filepath.Ext(path) == ".go" {
+			_, err = os.Stat(path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestImportsPointDownOnly(t *testing.T) {
+	readSources(t)
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "qmq/...").Output()
 	if err != nil {
 		t.Fatal(err)
