@@ -129,6 +129,7 @@ func (c *core) unbook(h *holder, rest []booked, end uint64) {
 	rewind := c.cursor == end
 	for i := len(rest) - 1; i >= 0; i-- {
 		b := rest[i]
+		c.undelivered(h, 1)
 		e := c.flight.find(b.seq)
 		if e == 0 || c.flight.at(e).owner != h.index || h.gone {
 			// Timed out, emptied or void meanwhile. What is not done must not
@@ -136,8 +137,6 @@ func (c *core) unbook(h *holder, rest []booked, end uint64) {
 			rewind = rewind && (!b.fresh || c.acked.Contains(b.seq))
 			continue
 		}
-		h.delivered--
-		c.delivered[h.near]--
 		m := c.land(e)
 		m.attempts = b.before
 		if b.fresh && rewind {
@@ -153,8 +152,8 @@ func (c *core) unbook(h *holder, rest []booked, end uint64) {
 	c.wakeNext()
 }
 
-// undelivered takes n messages that h had booked out of the count: they are
-// lost.
+// undelivered takes n messages that h had booked out of the count: h did not
+// get them.
 func (c *core) undelivered(h *holder, n int) {
 	h.delivered -= uint64(n)
 	c.delivered[h.near] -= uint64(n)

@@ -53,7 +53,9 @@ type deferredHeap struct {
 func (h *deferredHeap) len() int { return h.n }
 
 // at is the i-th deferral in the order of the heap.
-func (h *deferredHeap) at(i int) *deferral { return &h.pages[i/deferredPage][i%deferredPage] }
+func (h *deferredHeap) at(i int) *deferral {
+	return &h.pages[uint(i)/deferredPage][uint(i)%deferredPage] // unsigned: a shift and a mask
+}
 
 // next is the deferral that is due first. There must be one.
 func (h *deferredHeap) next() deferral { return h.pages[0][0] }
@@ -84,12 +86,13 @@ func (h *deferredHeap) push(d deferral) {
 // up moves d from the free place i to where it belongs.
 func (h *deferredHeap) up(i int, d deferral) {
 	for i > 0 {
-		parent := (i - 1) / 4
-		if !d.before(*h.at(parent)) {
+		above := (i - 1) / 4
+		parent := *h.at(above)
+		if !d.before(parent) {
 			break
 		}
-		*h.at(i) = *h.at(parent)
-		i = parent
+		*h.at(i) = parent
+		i = above
 	}
 	*h.at(i) = d
 }
@@ -111,16 +114,16 @@ func (h *deferredHeap) down(i int, d deferral) {
 		if first >= h.n {
 			break
 		}
-		least := first
+		least, child := first, *h.at(first)
 		for k := first + 1; k < min(first+4, h.n); k++ {
-			if h.at(k).before(*h.at(least)) {
-				least = k
+			if other := *h.at(k); other.before(child) {
+				least, child = k, other
 			}
 		}
-		if !h.at(least).before(d) {
+		if !child.before(d) {
 			break
 		}
-		*h.at(i) = *h.at(least)
+		*h.at(i) = child
 		i = least
 	}
 	*h.at(i) = d

@@ -3,6 +3,7 @@ package channel
 import (
 	"math"
 	"testing"
+	"time"
 
 	"qmq/message"
 )
@@ -46,4 +47,33 @@ func TestDeferredComeOutInOrderWhateverTheirNumber(t *testing.T) {
 	if n := len(h.pages); n > 2 {
 		t.Errorf("%d pages are kept", n)
 	}
+}
+
+// TestManyDueAtOnceAreMovedInSlices: nobody waits for the lock while a million
+// become due, and no more has to happen for all to be moved.
+func TestManyDueAtOnceAreMovedInSlices(t *testing.T) {
+	const n = 4*moveMost + 1
+	delayed := func(due int64) (list []message.Delayed) {
+		for seq := range uint64(n) {
+			list = append(list, message.Delayed{Seq: 1 + seq, DeliverAt: due})
+		}
+		return list
+	}
+	c := testCore()
+	c.advance(1, 1+n, delayed(5), 0)
+	for left := n - moveMost; left > 0; left -= moveMost {
+		c.expire(5e6)
+		if c.deferred.len() != left || c.next() > 5e6 {
+			t.Fatalf("%d are deferred, want %d; to be called again at %d", c.deferred.len(), left, c.next())
+		}
+	}
+	inBubble(t, func(h *house) {
+		h.Advance(1+n, delayed(h.clock.Wall()/1e6+1000))
+		time.Sleep(1005 * time.Millisecond)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if n := h.core.deferred.len(); n != 0 {
+			t.Errorf("%d are still deferred", n)
+		}
+	})
 }

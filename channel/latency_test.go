@@ -135,3 +135,18 @@ func TestDeliveredCountsEachDelivery(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatGoesAwayBeforeItIsSentIsNotDelivered: a channel may be emptied
+// between a Take's booking and its reading.
+func TestWhatGoesAwayBeforeItIsSentIsNotDelivered(t *testing.T) {
+	inBubble(t, func(h *house) {
+		h.Advance(4, nil)
+		e := h.subscribe(3, time.Minute)
+		h.log.onRead = func(uint64) { h.Empty() }
+		h.log.fail(errors.New("broken"))
+		e.expect("")
+		if s := h.Stats(); s.Delivered != 0 || s.Consumers[0].MessageCount != 0 || s.InFlight != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}

@@ -668,3 +668,29 @@ func TestMovedIsCalledAfterTakeAndAnswer(t *testing.T) {
 		}
 	})
 }
+
+// TestDroppingForASampleTakesNothingFromTheTimeout: it may have to drop very
+// many before it finds one to send.
+func TestDroppingForASampleTakesNothingFromTheTimeout(t *testing.T) {
+	slow := func(uint64, uint64) { time.Sleep(time.Second) } // after each booking
+	inBubbleWith(t, func(o *Options) { o.Moved = slow }, func(h *house) {
+		h.Advance(1001, nil)
+		k, err := h.Subscribe(ConsumerOptions{MsgTimeout: 10 * time.Minute, SampleRate: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.SetReady(1)
+		if _, n := k.Take(nil); n == 0 {
+			return // one run in 20,000: none is drawn
+		}
+		_, err = h.Peek(PeekInFlight, 1, func(m Peeked, _ message.View) error {
+			if left := time.Duration(m.Left); left != 10*time.Minute-time.Second {
+				t.Errorf("times out in %v", left)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}

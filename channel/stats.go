@@ -35,7 +35,7 @@ type ConsumerStats struct {
 }
 
 // Stats returns the channel's numbers. Deferred messages that are due count as
-// waiting.
+// waiting, but for a moment when there are more than a thousand of them.
 func (c *Channel) Stats() Stats {
 	s := c.stats()
 	slices.SortFunc(s.Consumers, func(a, b ConsumerStats) int { return cmp.Compare(a.ID, b.ID) })

@@ -69,8 +69,8 @@ func (t *taking) book(room []booked) bool {
 	if t.frameSize > takeBytes/takeMessages {
 		most = max(1, takeBytes/t.frameSize)
 	}
-	now := c.o.Clock.Now()
-	for {
+	for { // until sampling leaves something
+		now := c.o.Clock.Now()
 		c.mu.Lock()
 		t.batch, t.end = c.core.book(&t.holder, now, most, room)
 		booked := len(t.batch)
