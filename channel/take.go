@@ -75,7 +75,7 @@ func (t *taking) book(room []booked) bool {
 		t.batch, t.end = c.core.book(&t.holder, now, most, room)
 		booked := len(t.batch)
 		if t.sample > 0 {
-			t.batch = c.core.sample(&t.holder, t.batch, func() bool { return drawn(t.sample) })
+			t.batch = c.core.sample(&t.holder, t.batch, func(seq uint64) bool { return c.drawn(seq, t.sample) })
 		}
 		c.settleAndUnlock()
 		if len(t.batch) > 0 || booked == 0 {

@@ -32,12 +32,16 @@ func NewRouter(log *slog.Logger) *Router {
 func (r *Router) ServeHTTP(w http.ResponseWriter, q *http.Request) { r.routes.ServeHTTP(w, q) }
 
 // Handle adds a route whose requests are logged with their status and how long
-// they took.
+// they took: those that only ask, which dashboards do all day, at debug level.
 func (r *Router) Handle(method, path string, f Handler) {
 	r.routes.Handle(method, path, func(w http.ResponseWriter, q *http.Request, p httprouter.Params) {
 		start := time.Now()
 		status := answer(w, withParams(q, p), f)
-		r.log.Info(fmt.Sprintf("%d %s %s (%s) %s", status, q.Method, q.URL.RequestURI(), q.RemoteAddr, time.Since(start)))
+		level := slog.LevelInfo
+		if q.Method == http.MethodGet {
+			level = slog.LevelDebug
+		}
+		r.log.Log(q.Context(), level, fmt.Sprintf("%d %s %s (%s) %s", status, q.Method, q.URL.RequestURI(), q.RemoteAddr, time.Since(start)))
 	})
 }
 
