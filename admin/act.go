@@ -98,6 +98,10 @@ func (s *Server) phases(o *order, targets []target) (directories, nodes []errand
 			return s.up.nodes.Change(ctx, to.address, kind, verb, o.Topic, o.Channel)
 		}})
 	}
+	if o.Only != nil {
+		others := func(e errand) bool { return e.kind != o.Only.Kind || e.target != o.Only.Target }
+		directories, nodes = slices.DeleteFunc(directories, others), slices.DeleteFunc(nodes, others)
+	}
 	return directories, nodes
 }
 
@@ -135,17 +139,25 @@ func withoutBrackets(node string) string {
 func (s *Server) carryOut(ctx context.Context, o *order, targets []target) []result {
 	ctx = context.WithoutCancel(ctx)
 	directories, nodes := s.phases(o, targets)
-	if o.Only != nil {
-		others := func(e errand) bool { return e.kind != o.Only.Kind || e.target != o.Only.Target }
-		directories, nodes = slices.DeleteFunc(directories, others), slices.DeleteFunc(nodes, others)
-	}
-	if verb, _ := o.verb(); verb == "empty" {
-		s.collector.read(func(c *cluster) { c.emptied[o.pair()] = time.Now() })
-	}
+	// Before, because some nodes are faster than others; after, because some are
+	// slower.
+	s.collector.read(func(c *cluster) { c.expectEmpty(o, time.Now()) })
 	results := append(run(ctx, directories), run(ctx, nodes)...)
-	s.collector.read(func(c *cluster) { c.mark(o.mark(time.Now())) })
+	s.collector.read(func(c *cluster) {
+		c.expectEmpty(o, time.Now())
+		c.mark(o.mark(time.Now()))
+		c.told(o, results)
+		s.collector.updates++ // what was made for viewers is no longer so
+	})
 	s.collector.poke()
 	return results
+}
+
+// expectEmpty notes that what goes away now was not finished.
+func (c *cluster) expectEmpty(o *order, now time.Time) {
+	if o.Action == "empty_channel" {
+		c.emptied[o.pair()] = now
+	}
 }
 
 // mark is what charts of the topic show of it.

@@ -23,6 +23,7 @@ type entry struct {
 	Topic   string   `json:"topic"`
 	Channel string   `json:"channel"`
 	Node    string   `json:"node"`
+	Name    string   `json:"name"` // of the node
 	Result  string   `json:"result"`
 	OK      bool     `json:"ok"`
 	Level   string   `json:"level"` // "", warn, harm
@@ -56,6 +57,9 @@ type activity struct {
 // add remembers and logs an entry and returns its id.
 func (a *activity) add(e entry) int64 {
 	e.Text = cmp.Or(deeds[e.Action], e.Action)
+	for _, text := range []*string{&e.User, &e.Topic, &e.Channel, &e.Node, &e.Result} {
+		*text = shorten(*text) // it comes from requests
+	}
 	if e.Results == nil {
 		e.Results = []result{}
 	}
@@ -80,22 +84,36 @@ func (a *activity) add(e entry) int64 {
 	return e.ID
 }
 
+// newest is the id of the newest entry.
+func (a *activity) newest() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.last
+}
+
 // list is a copy, the newest first.
 func (a *activity) list() []entry {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	list := slices.Clone(a.entries)
+	list := append([]entry{}, a.entries...)
 	slices.Reverse(list)
 	return list
 }
 
-// pausedBy is who paused a topic or channel last, as far as is remembered.
+// pausedBy is who paused a topic or channel last; "" if that is not remembered,
+// or was undone, so that somebody else must have paused it in another way.
 func (a *activity) pausedBy(p pair) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, e := range slices.Backward(a.entries) {
-		if e.Topic == p.topic && e.Channel == p.channel && (e.Action == "pause_topic" || e.Action == "pause_channel") {
+		if e.Topic != p.topic || e.Channel != p.channel {
+			continue
+		}
+		switch e.Action {
+		case "pause_topic", "pause_channel":
 			return e.User
+		case "unpause_topic", "unpause_channel":
+			return ""
 		}
 	}
 	return ""

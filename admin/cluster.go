@@ -3,12 +3,17 @@ package admin
 import (
 	"cmp"
 	"math"
+	"net"
 	"slices"
 	"time"
 )
 
-// When figures of a node are no longer counted.
-const staleAfter = 5 * time.Second
+// When figures of a node are no longer counted: soon after it has failed to
+// answer, or when it has not been asked for long.
+const (
+	staleAfter = 5 * time.Second
+	oldAfter   = 3 * idleInterval
+)
 
 // forgetAfter is how long a silent node stays that no directory knows any
 // more.
@@ -36,7 +41,6 @@ type cluster struct {
 	watch    watch
 	round    uint32
 	now      time.Time
-	interval time.Duration // between questions
 	emptied  map[pair]time.Time
 	pausedBy func(pair) string // who paused it, if that is known
 }
@@ -91,9 +95,8 @@ func (c *cluster) wasEmptied(topic, channel string) bool {
 	if len(c.emptied) == 0 {
 		return false
 	}
-	_, all := c.emptied[pair{topic, ""}]
-	_, one := c.emptied[pair{topic, channel}]
-	return all || one
+	_, ok := c.emptied[pair{topic, channel}] // emptying a topic leaves its channels alone
+	return ok
 }
 
 // mark remembers a moment for charts.
@@ -107,7 +110,7 @@ func (c *cluster) mark(m mark) {
 // update adds up what the nodes said and moves history and attention to now.
 // Interval is the time between two questions to a node.
 func (c *cluster) update(now time.Time, interval time.Duration) {
-	c.now, c.interval = now, interval
+	c.now = now
 	c.round++
 	c.sums, c.rated = sums{}, false
 	for _, t := range c.topics {
@@ -137,13 +140,13 @@ func (t *topicTotal) reset() {
 // addNode adds a node to the sums. One that is silent only keeps its topics
 // from being forgotten.
 func (c *cluster) addNode(n *node) {
-	fresh := n.fresh(c.now, c.interval)
+	fresh := n.fresh(c.now)
 	c.markSilence(n, fresh)
 	if fresh {
 		c.sums.add(&n.sums)
 		c.rated = c.rated || n.rated
-		n.record(&c.budget, c.now.Unix())
 	}
+	n.record(&c.budget, c.now.Unix(), fresh)
 	for _, nt := range n.order {
 		t := nt.total
 		if t == nil {
@@ -195,8 +198,33 @@ func (c *cluster) markSilence(n *node, fresh bool) {
 func (c *cluster) topic(name string) *topicTotal {
 	t := c.topics[name]
 	if t == nil {
-		t = &topicTotal{name: name, channels: make(map[string]*channelTotal), history: newHistory(topicRows)}
+		t = newTopicTotal(name)
 		c.topics[name] = t
+	}
+	return t
+}
+
+func newTopicTotal(name string) *topicTotal {
+	return &topicTotal{name: name, channels: make(map[string]*channelTotal), history: newHistory(topicRows)}
+}
+
+// topicCalled finds a topic: as the nodes have it; with nothing in it but names
+// if only directories know it; or nil.
+func (c *cluster) topicCalled(name string) *topicTotal {
+	if t := c.topics[name]; t != nil {
+		return t
+	}
+	var t *topicTotal
+	for _, l := range c.lookupds {
+		if !slices.Contains(l.topics, name) {
+			continue
+		}
+		if t == nil {
+			t = newTopicTotal(name)
+		}
+		for _, channel := range l.channels[name].names {
+			t.channel(channel)
+		}
 	}
 	return t
 }
@@ -256,8 +284,13 @@ func (c *cluster) record() {
 	}
 }
 
-func (n *node) record(b *budget, second int64) {
-	if n.rated {
+// record writes the present second of a node's history: nothing while an answer
+// is late, and a gap, from its last answer on, once it counts as silent.
+func (n *node) record(b *budget, second int64, fresh bool) {
+	switch {
+	case !fresh:
+		n.history.gap(b, second)
+	case n.rated && n.streak > 0:
 		recordNode(n.history, b, second, &n.sums)
 	}
 }
@@ -272,7 +305,29 @@ func (c *cluster) sortNodes() {
 	for _, n := range c.nodes {
 		c.order = append(c.order, n)
 	}
+	c.nameNodes()
 	slices.SortFunc(c.order, func(a, b *node) int { return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.id, b.id)) })
+}
+
+// nameNodes gives every node a name of its own.
+func (c *cluster) nameNodes() {
+	same := make(map[string]int)
+	withPort := func(n *node) string {
+		_, port, _ := net.SplitHostPort(n.id)
+		return n.host + ":" + port
+	}
+	for _, n := range c.order {
+		same[n.host]++
+		same[withPort(n)]++
+	}
+	for _, n := range c.order {
+		switch n.name = n.host; {
+		case n.host == "" || same[withPort(n)] > 1:
+			n.name = n.id
+		case same[n.host] > 1:
+			n.name = withPort(n)
+		}
+	}
 }
 
 // node finds a node by its id.
@@ -289,7 +344,7 @@ func (c *cluster) node(id string) *node {
 func (c *cluster) without() []string {
 	names := []string{}
 	for _, n := range c.order {
-		if !n.fresh(c.now, c.interval) {
+		if !n.fresh(c.now) {
 			names = append(names, n.name)
 		}
 	}

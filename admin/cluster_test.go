@@ -15,7 +15,7 @@ func clusterOf(names ...string) (*cluster, time.Time) {
 	c := newCluster(64 << 20)
 	for _, name := range names {
 		n := newNode(name+":4151", name+":4151")
-		n.name = name
+		n.host = name
 		c.nodes[n.address] = n
 	}
 	c.sortNodes()
@@ -168,10 +168,10 @@ func TestRingKeepsGapsFillsAndForgets(t *testing.T) {
 	r.add(b, size, 100, 3, 0)
 	same(t, "zeros take no memory", r.slots == nil, true)
 	r.add(b, size, 101, 3, 5)
-	r.add(b, size, 104, 3, 8) // filled
-	r.add(b, size, 108, 3, 1) // a gap
-	r.add(b, size, 108, 3, 3) // the mean
-	r.add(b, size, 90, 3, 99) // the clock was set back
+	r.add(b, size, 104, 3, 8)  // filled
+	r.add(b, size, 108, 3, 1)  // a gap
+	r.add(b, size, 108, 3, 3)  // the mean
+	r.add(b, size, 106, 3, 99) // the clock was set back a little
 	want := []string{"null", "0", "5", "8", "8", "8", "null", "null", "null", "2", "null"}
 	var got []string
 	for slot := int64(99); slot <= 109; slot++ {
@@ -184,6 +184,9 @@ func TestRingKeepsGapsFillsAndForgets(t *testing.T) {
 	if v := r.at(size, 195); v == v {
 		t.Errorf("a slot of long ago shows %v", v)
 	}
+	r.add(b, size, 150, 3, 4) // the clock was set back
+	r.add(b, size, 151, 3, 6)
+	same(t, "after the clock was set back", r.read(size, 151, 4), "[NaN NaN 4 6]")
 	r.free(b)
 	same(t, "budget", b.left, 1<<20)
 }

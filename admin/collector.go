@@ -1,14 +1,12 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"sync"
 	"time"
 
 	"qmq/internal/qdapi"
-	"qmq/lookup"
 )
 
 // How often is asked.
@@ -19,7 +17,8 @@ const (
 	memoryEvery   = 10 * time.Second // it makes nsqd stop for a moment
 	versionEvery  = time.Minute
 	settleTime    = 700 * time.Millisecond // how long an update waits for slow nodes
-	questionsOnce = 16                     // to nodes and directories at a time
+	questionsOnce = 16                     // to nodes and directories at a time, those that hang apart
+	lateAfter     = settleTime / 4         // a question hangs
 	pokeGap       = 100 * time.Millisecond
 )
 
@@ -141,20 +140,21 @@ func (c *collector) intervalLocked() time.Duration {
 	return idleInterval
 }
 
-// enter counts a viewer until leave is called.
-func (c *collector) enter() (leave func()) {
+// enter counts a viewer until leave is called, if there are fewer than most.
+func (c *collector) enter(most int) (leave func(), ok bool) {
 	c.mu.Lock()
-	c.viewers++
-	first := c.viewers == 1
-	c.mu.Unlock()
-	if first {
+	defer c.mu.Unlock()
+	if c.viewers >= most {
+		return nil, false
+	}
+	if c.viewers++; c.viewers == 1 {
 		c.poke()
 	}
 	return func() {
 		c.mu.Lock()
+		defer c.mu.Unlock()
 		c.viewers--
-		c.mu.Unlock()
-	}
+	}, true
 }
 
 // ask begins questions to all that have answered the last one.
@@ -171,13 +171,16 @@ func (c *collector) ask(now time.Time) {
 		if now.Sub(l.at) < lookupEvery-liveInterval/2 {
 			continue
 		}
+		askVersion := l.version == "" || now.Sub(l.versionAt) >= versionEvery
+		l.at = now
 		if l.asking {
 			l.miss(now, "no answer in time")
 			continue
 		}
 		l.asking = true
-		askVersion := l.version == "" || now.Sub(l.at) >= versionEvery
-		l.at = now
+		if askVersion {
+			l.versionAt = now
+		}
 		c.question(func(ctx context.Context) { c.askLookupd(ctx, l, askVersion) })
 	}
 	for _, n := range c.cluster.order {
@@ -204,12 +207,7 @@ func (c *collector) question(f func(context.Context)) {
 	c.asking++
 	round := c.round
 	c.questions.Go(func() {
-		select {
-		case c.slots <- struct{}{}:
-			f(c.ctx)
-			<-c.slots
-		case <-c.ctx.Done():
-		}
+		c.inTurn(f)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if round != c.round {
@@ -224,97 +222,19 @@ func (c *collector) question(f func(context.Context)) {
 	})
 }
 
-func (c *collector) askLookupd(ctx context.Context, l *lookupd, askVersion bool) {
-	start := time.Now()
-	address := []string{l.address}
-	nodes, err := c.up.directory.Nodes(ctx, address)
-	took := time.Since(start)
-	var topics []string
-	if err == nil {
-		topics, err = c.up.directory.Topics(ctx, address)
-	}
-	version := ""
-	if err == nil && askVersion {
-		version, _ = c.up.lookupdVersion(ctx, l.address) // it is for people only
-	}
-	if c.heard(l, topics, nodes, took, version, err) {
-		channels := c.inactiveChannels(ctx, l)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		l.learn(channels, time.Now())
-		l.asking = false
-	}
-}
-
-// heard takes the answer of a directory. It tells whether there was one; then
-// the directory's turn is not over yet.
-func (c *collector) heard(l *lookupd, topics []string, nodes []lookup.ClusterNode, took time.Duration, version string, err error) (ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := time.Now()
-	if err != nil {
-		l.miss(now, reason(err))
-		l.asking = false
-		return false
-	}
-	l.took, l.version = took, cmp.Or(version, l.version)
-	if c.cluster.heard(l, topics, nodes, now) {
-		c.poke()
-	}
-	return true
-}
-
-// inactiveChannels asks for the channels of topics without a node.
-func (c *collector) inactiveChannels(ctx context.Context, l *lookupd) map[string][]string {
-	c.mu.Lock()
-	topics := l.wantsChannels(time.Now())
-	c.mu.Unlock()
-	found := make(map[string][]string, len(topics))
-	for _, topic := range topics {
-		if names, err := c.up.directory.Channels(ctx, []string{l.address}, topic); err == nil {
-			found[topic] = names
-		}
-	}
-	return found
-}
-
-func (c *collector) askNode(ctx context.Context, n *node, w qdapi.Wanted) {
-	start := time.Now()
-	stats, err := c.up.nodes.Stats(ctx, n.address, w, &n.decoder)
-	took := time.Since(start)
-	var info *qdapi.Info
-	if err == nil && n.infoOf != stats.StartTime {
-		if i, err := c.up.nodes.Info(ctx, n.address); err == nil {
-			info = &i
-		}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n.asking = false
-	now := time.Now()
-	if err != nil {
-		n.miss(now, reason(err))
+// inTurn runs f when there is a slot. A question that takes long gives its slot
+// back: nodes that hang do not keep others from being asked.
+func (c *collector) inTurn(f func(context.Context)) {
+	select {
+	case c.slots <- struct{}{}:
+	case <-c.ctx.Done():
 		return
 	}
-	n.answered()
-	n.took = took
-	if info != nil {
-		c.introduce(n, info, stats.StartTime)
-	}
-	if restarted := n.take(&c.cluster.budget, stats, now, c.cluster.wasEmptied); restarted {
-		c.cluster.mark(mark{at: now, text: shortName(n.name) + " restarted", kind: "restart", node: n.id})
-	}
-}
-
-// introduce takes what a node says of itself.
-func (c *collector) introduce(n *node, info *qdapi.Info, start int64) {
-	id := lookup.Identity{BroadcastAddress: info.BroadcastAddress, TCPPort: info.TCPPort, HTTPPort: info.HTTPPort}
-	if len(c.up.direct) > 0 {
-		n.id = nodeAddress(&id)
-	}
-	n.name, n.tcp, n.zone, n.region = info.Hostname, tcpAddress(&id), info.TopologyZone, info.TopologyRegion
-	n.introduced, n.infoOf = true, start
-	c.cluster.sortNodes()
+	free := sync.OnceFunc(func() { <-c.slots })
+	defer free()
+	late := time.AfterFunc(lateAfter, free)
+	defer late.Stop()
+	f(c.ctx)
 }
 
 // update adds up and tells the viewers.
@@ -337,6 +257,24 @@ func (c *collector) read(f func(*cluster)) (update uint64, next <-chan struct{})
 	defer c.mu.Unlock()
 	f(c.cluster)
 	return c.updates, c.changed
+}
+
+// catchUp sees to it that what is known is not older than a viewer's, and waits
+// for that a moment: without viewers nodes are asked rarely.
+func (c *collector) catchUp(ctx context.Context) {
+	var now time.Time
+	_, next := c.read(func(k *cluster) { now = k.now })
+	if time.Since(now) < 2*liveInterval {
+		return
+	}
+	c.poke()
+	wait := time.NewTimer(firstWait)
+	defer wait.Stop()
+	select {
+	case <-next:
+	case <-wait.C:
+	case <-ctx.Done():
+	}
 }
 
 // firstUpdate waits until there is something to show.

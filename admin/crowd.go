@@ -63,22 +63,34 @@ func newCrowd(c *collector) *crowd { return &crowd{c: c, channels: make(map[pair
 func (w *crowd) look(p pair, now time.Time) (known <-chan struct{}) {
 	g := w.channels[p]
 	if g == nil {
+		if len(w.c.cluster.having(p)) == 0 {
+			return closed // names that nobody knows are not remembered
+		}
 		g = new(gathering)
 		w.channels[p] = g
 	}
 	g.wanted = now
 	if g.done == nil && now.Sub(g.at) >= crowdAge && !w.c.stopped {
 		g.done = make(chan struct{})
-		targets := w.c.cluster.having(p)
+		// One that does not answer would keep the others' consumers waiting.
+		targets := slices.DeleteFunc(w.c.cluster.having(p), func(to target) bool {
+			n := w.c.cluster.node(to.id)
+			return n != nil && n.missed > 0
+		})
 		w.c.questions.Go(func() { w.gather(p, g, targets) })
 	}
 	if g.done == nil {
-		closed := make(chan struct{})
-		close(closed)
 		return closed
 	}
 	return g.done
 }
+
+// closed is for what need not be waited for.
+var closed = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
 
 // target is a node to ask.
 type target struct {

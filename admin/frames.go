@@ -22,6 +22,7 @@ type made struct {
 	head    frame  // without data, of the view of topics
 	rows    rowsOf
 	without []string
+	entry   int64 // the newest, of the view of activity
 	err     error
 }
 
@@ -39,20 +40,21 @@ func (f *frames) get(v view) (m made, update uint64, next <-chan struct{}) {
 		if f.update != f.s.collector.updates || f.made == nil || len(f.made) >= mostMade {
 			f.update, f.made = f.s.collector.updates, make(map[view]made)
 		}
-		if m, cached = f.made[v]; cached {
+		newest := f.s.activity.newest() // it changes between updates
+		if m, cached = f.made[v]; cached && (v.kind != "activity" || m.entry == newest) {
 			return
 		}
+		m, cached = made{entry: newest}, false
 		head = frame{At: c.now.UnixMilli(), View: v.kind, Full: true, Bar: c.bar(f.s.o.Cluster)}
 		data = f.s.build(c, v)
 	})
 	if cached {
 		return m, update, next
 	}
+	newest := m.entry
 	m = encodeFrame(head, data)
-	// Activity changes between updates.
-	if v.kind != "activity" {
-		f.made[v] = m
-	}
+	m.entry = newest
+	f.made[v] = m
 	return m, update, next
 }
 

@@ -24,8 +24,9 @@ func (s *Server) graphiteRoutes(r *httpapi.Router, at func(string) string) {
 // graphite's.
 func (s *Server) graphiteProxy(mounted string) http.Handler {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = s.o.TLS
+	transport.TLSClientConfig = s.o.TLS.Clone() // it adds to it that it speaks HTTP/2
 	transport.ResponseHeaderTimeout = s.o.RequestTimeout
+	s.up.graphite = transport
 	return &httputil.ReverseProxy{
 		Transport: transport,
 		ErrorLog:  slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelWarn),
@@ -35,6 +36,10 @@ func (s *Server) graphiteProxy(mounted string) http.Handler {
 			p.Out.Header.Del("Cookie")
 			p.Out.Header.Del("Authorization")
 			p.Out.Header.Del("Accept-Encoding")
+		},
+		ModifyResponse: func(r *http.Response) error {
+			r.Header.Del("Set-Cookie")
+			return nil
 		},
 	}
 }

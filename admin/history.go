@@ -1,5 +1,7 @@
 package admin
 
+import "time"
+
 // How much is kept: a second apart for five minutes, ten seconds apart for an
 // hour.
 const (
@@ -104,6 +106,13 @@ func (h history) add(b *budget, second int64, values ...float64) {
 	}
 }
 
+// gap notes that nothing is known of a second.
+func (h history) gap(b *budget, second int64) {
+	for i := range h {
+		h[i].add(b, second, gap)
+	}
+}
+
 func (h history) free(b *budget) {
 	for i := range h {
 		h[i].free(b)
@@ -132,12 +141,12 @@ func (h history) read(names []string, s span, second int64) (from int64, rows ma
 	return (end - int64(s.n) + 1) * s.step, rows
 }
 
-// point is the newest value of each row.
-func (h history) point(names []string, at int64) map[string]any {
+// point is the value of each row now, unknown if there is none of this second.
+func (h history) point(names []string, now time.Time) map[string]any {
 	p := make(map[string]any, len(names)+1)
-	p["at"] = at
+	p["at"] = now.UnixMilli()
 	for i, name := range names {
-		p[name] = h[i].recent(1)
+		p[name] = figure(h[i].fine.at(fineSlots, now.Unix()))
 	}
 	return p
 }

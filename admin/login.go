@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -26,13 +27,14 @@ type login struct {
 	users  map[string]user
 	names  []string // of admins, in the order of the file
 	secret []byte   // new at each start
+	decoy  []byte   // a hash that no password has, as slow as the slowest
 	path   string   // of the cookie
 
 	hashing chan struct{} // bounds how many passwords are compared at a time
 
 	mu    sync.Mutex // guards tries and ended
 	tries map[string]*tries
-	ended map[string]time.Time // sessions that were left, until they would have ended
+	ended map[string]time.Time // what was signed in sessions that were left, until they would have ended
 }
 
 type user struct {
@@ -54,15 +56,12 @@ const (
 	mostFrom    = 20 // from one address, behind which there may be many people
 	triesWindow = 5 * time.Minute
 	mostTracked = 10_000
+	mostCost    = 15 // of a hash: about two seconds
 	tokenRandom = 16
 )
 
 // errTooMany means that somebody tries passwords.
 var errTooMany = errors.New("too many tries")
-
-// unknownUser is compared with when a name is not known, so that the time
-// tells nothing.
-var unknownUser, _ = bcrypt.GenerateFromPassword([]byte("nobody has this password"), bcrypt.DefaultCost)
 
 // readUsers reads a file of lines "name:role:bcrypt hash". Lines that begin with
 // # and empty ones are comments.
@@ -76,6 +75,7 @@ func readUsers(file, path string) (*login, error) {
 		hashing: make(chan struct{}, 2), tries: make(map[string]*tries), ended: make(map[string]time.Time),
 	}
 	rand.Read(l.secret)
+	slowest := bcrypt.MinCost
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	for n := 1; lines.Scan(); n++ {
 		line := strings.TrimSpace(lines.Text())
@@ -90,6 +90,8 @@ func readUsers(file, path string) (*login, error) {
 			return nil, fmt.Errorf("line %d of %s: %q is there twice", n, file, u.name)
 		}
 		l.users[u.name] = u
+		cost, _ := bcrypt.Cost(u.hash) // it is a hash
+		slowest = max(slowest, cost)
 		if u.role == roleAdmin {
 			l.names = append(l.names, u.name)
 		}
@@ -100,6 +102,7 @@ func readUsers(file, path string) (*login, error) {
 	if len(l.users) == 0 {
 		return nil, fmt.Errorf("%s names no user", file)
 	}
+	l.decoy = fmt.Appendf(nil, "$2a$%02d$%s", slowest, strings.Repeat(".", 53))
 	return l, nil
 }
 
@@ -112,8 +115,12 @@ func parseUser(line string) (user, error) {
 	if u.role != roleViewer && u.role != roleAdmin {
 		return user{}, fmt.Errorf("the role must be viewer or admin, not %q", fields[1])
 	}
-	if _, err := bcrypt.Cost(u.hash); err != nil {
+	cost, err := bcrypt.Cost(u.hash)
+	if err != nil {
 		return user{}, fmt.Errorf("the third field is no bcrypt hash: %w", err)
+	}
+	if cost > mostCost {
+		return user{}, fmt.Errorf("the hash has cost %d: more than %d takes too long", cost, mostCost)
 	}
 	return u, nil
 }
@@ -122,12 +129,13 @@ func (l *login) admins() []string { return l.names }
 
 // try compares a password. The error is errTooMany with how long to wait.
 func (l *login) try(name, password, from string, now time.Time) (u user, ok bool, wait time.Duration, err error) {
-	limits := map[string]int{"from " + from: mostFrom, "name " + name: mostTries}
+	place, account := "from "+placeOf(from), "name "+name
+	limits := map[string]int{place: mostFrom, account: mostTries}
 	if wait := l.begin(limits, now); wait > 0 {
 		return u, false, wait, errTooMany
 	}
 	u, known := l.users[name]
-	hash := unknownUser
+	hash := l.decoy // so that the time does not tell which names are known
 	if known {
 		hash = u.hash
 	}
@@ -135,13 +143,31 @@ func (l *login) try(name, password, from string, now time.Time) (u user, ok bool
 	ok = bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil && known
 	<-l.hashing
 	if ok {
-		l.mu.Lock()
-		for key := range limits {
-			delete(l.tries, key)
-		}
-		l.mu.Unlock()
+		l.forgive(place, account)
 	}
 	return u, ok, 0, nil
+}
+
+// forgive takes back that a try was counted as failed. The failures of others
+// from the same place stay: one's own password is no way to go on guessing.
+func (l *login) forgive(place, account string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.tries, account)
+	if t := l.tries[place]; t != nil {
+		t.failed--
+	}
+}
+
+// placeOf is what an address counts as: who has one of IPv6 has a whole network
+// of them.
+func placeOf(from string) string {
+	address, err := netip.ParseAddr(from)
+	if err != nil || address.Unmap().Is4() {
+		return from
+	}
+	network, _ := address.WithZone("").Prefix(64) // IPv6 is longer than that
+	return network.String()
 }
 
 // begin counts a try as failed before it is known to be: many at a time are no
@@ -195,22 +221,26 @@ func (l *login) sign(b []byte) []byte {
 	return mac.Sum(nil)
 }
 
-// nameIn checks a session.
-func (l *login) nameIn(token string, now time.Time) (name string, ends time.Time, ok bool) {
+// session is what a token says.
+type session struct {
+	name   string
+	ends   time.Time
+	signed string // all of it: the same token can be written in several ways
+}
+
+// read checks a token.
+func (l *login) read(token string, now time.Time) (s session, ok bool) {
 	text, signature, _ := strings.Cut(token, ".")
 	b, err1 := base64.RawURLEncoding.DecodeString(text)
 	mac, err2 := base64.RawURLEncoding.DecodeString(signature)
 	if err1 != nil || err2 != nil || len(b) < 8+tokenRandom || !hmac.Equal(mac, l.sign(b)) {
-		return "", ends, false
+		return s, false
 	}
-	ends = time.Unix(int64(binary.BigEndian.Uint64(b)), 0)
-	if !now.Before(ends) {
-		return "", ends, false
-	}
+	s = session{string(b[8+tokenRandom:]), time.Unix(int64(binary.BigEndian.Uint64(b)), 0), string(b)}
 	l.mu.Lock()
-	_, left := l.ended[token]
-	l.mu.Unlock()
-	return string(b[8+tokenRandom:]), ends, !left
+	defer l.mu.Unlock()
+	_, left := l.ended[s.signed]
+	return s, !left && now.Before(s.ends)
 }
 
 func (l *login) who(r *http.Request) person {
@@ -218,8 +248,8 @@ func (l *login) who(r *http.Request) person {
 	if err != nil {
 		return person{}
 	}
-	name, _, ok := l.nameIn(cookie.Value, time.Now())
-	u, known := l.users[name]
+	s, ok := l.read(cookie.Value, time.Now())
+	u, known := l.users[s.name]
 	if !ok || !known {
 		return person{}
 	}
@@ -232,18 +262,18 @@ func (l *login) leave(r *http.Request, now time.Time) {
 	if err != nil {
 		return
 	}
-	_, ends, ok := l.nameIn(cookie.Value, now)
+	s, ok := l.read(cookie.Value, now)
 	if !ok {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for token, ends := range l.ended {
+	for signed, ends := range l.ended {
 		if now.After(ends) {
-			delete(l.ended, token)
+			delete(l.ended, signed)
 		}
 	}
-	l.ended[cookie.Value] = ends
+	l.ended[s.signed] = s.ends
 }
 
 // cookie carries a session; an empty one takes it away.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -10,19 +11,18 @@ import (
 
 // lookupd is what is known of a directory.
 type lookupd struct {
-	address string
-	version string
-	asking  bool
-	asked   int       // answers there were
-	at      time.Time // of the last question
-	took    time.Duration
-	missed  int
-	streak  int
-	problem string
-	silent  time.Time
-	topics  []string
-	nodes   []lookup.ClusterNode
-	absent  map[string]int // answers in a row without a node, by the node's address
+	address   string
+	version   string
+	asking    bool
+	learning  bool      // its channels of topics without a node are being asked for
+	versionAt time.Time // when it was last asked for its version
+	asked     int       // answers there were
+	at        time.Time // of the last question
+	took      time.Duration
+	contact
+	topics []string
+	nodes  []lookup.ClusterNode
+	absent map[string]int // answers in a row without a node, by the node's address
 
 	channels map[string]channelList // of topics that no node has
 }
@@ -80,6 +80,59 @@ func (l *lookupd) learn(found map[string][]string, now time.Time) {
 	l.channels = kept
 }
 
+// told notes what daemons have just been told, so that it shows before they are
+// asked again.
+func (c *cluster) told(o *order, results []result) {
+	if o.Action == "create_channel" {
+		for _, r := range results {
+			if n := c.node(r.Target); n != nil && r.OK && r.Kind == "node" {
+				c.expect(n, o.pair())
+			}
+		}
+	}
+	for _, l := range c.lookupds {
+		done := func(r result) bool { return r.OK && r.Kind == "lookupd" && r.Target == l.address }
+		if !slices.ContainsFunc(results, done) {
+			continue
+		}
+		switch o.Action {
+		case "create_topic", "create_channel":
+			l.expect(o.Topic, o.Channel)
+		case "delete_topic":
+			l.topics = slices.DeleteFunc(l.topics, func(name string) bool { return name == o.Topic })
+			delete(l.channels, o.Topic)
+		case "delete_channel":
+			known := l.channels[o.Topic]
+			known.names = slices.DeleteFunc(known.names, func(name string) bool { return name == o.Channel })
+			l.channels[o.Topic] = known
+		}
+	}
+}
+
+// expect adds a channel to a topic that the node has.
+func (c *cluster) expect(n *node, p pair) {
+	t := n.topics[p.topic]
+	if t == nil || t.channels[p.channel] != nil {
+		return
+	}
+	ch := &nodeChannel{name: p.channel}
+	t.channels[p.channel] = ch
+	t.order = append(t.order, ch)
+	c.topic(p.topic).channel(p.channel).round = c.round
+}
+
+// expect adds a topic, and a channel unless it is empty.
+func (l *lookupd) expect(topic, channel string) {
+	if !slices.Contains(l.topics, topic) {
+		l.topics = append(l.topics, topic)
+	}
+	known := l.channels[topic]
+	if channel != "" && !slices.Contains(known.names, channel) {
+		known.names = append(known.names, channel)
+		l.channels[topic] = known
+	}
+}
+
 // nodeAddress is where a node that a directory knows is asked, and its id.
 func nodeAddress(id *lookup.Identity) string {
 	return net.JoinHostPort(id.BroadcastAddress, strconv.Itoa(id.HTTPPort))
@@ -105,10 +158,7 @@ func (l *lookupd) state(incomplete bool) level {
 func (c *cluster) heard(l *lookupd, topics []string, nodes []lookup.ClusterNode, now time.Time) (news bool) {
 	l.topics, l.nodes = topics, nodes
 	l.asked++
-	l.missed, l.streak, l.problem = 0, l.streak+1, ""
-	if l.streak >= missedPolls {
-		l.silent = time.Time{}
-	}
+	l.answered()
 	listed := make(map[string]bool, len(nodes))
 	for i := range nodes {
 		known := &nodes[i]
@@ -143,7 +193,7 @@ func (n *node) introduce(id *lookup.Identity) {
 	if n.introduced {
 		return
 	}
-	n.name, n.tcp, n.zone, n.region, n.version = id.Hostname, tcpAddress(id), id.TopologyZone, id.TopologyRegion, id.Version
+	n.host, n.tcp, n.zone, n.region, n.version = id.Hostname, tcpAddress(id), id.TopologyZone, id.TopologyRegion, id.Version
 }
 
 // collectTombstones marks what is tombstoned in any directory.
@@ -195,10 +245,13 @@ func (c *cluster) setLookupds(addresses []string) {
 		kept[l.address] = l
 	}
 	c.lookupds = nil
-	for _, address := range addresses {
+	for i, address := range addresses {
+		if slices.Contains(addresses[:i], address) {
+			continue
+		}
 		l := kept[address]
 		if l == nil {
-			l = &lookupd{address: address, absent: make(map[string]int)}
+			l = &lookupd{address: address, absent: make(map[string]int), channels: make(map[string]channelList)}
 		}
 		delete(kept, address)
 		c.lookupds = append(c.lookupds, l)
@@ -207,33 +260,5 @@ func (c *cluster) setLookupds(addresses []string) {
 		for _, n := range c.nodes {
 			delete(n.registered, address)
 		}
-	}
-}
-
-// miss notes a question without an answer.
-func (l *lookupd) miss(now time.Time, problem string) {
-	l.missed, l.streak, l.problem = l.missed+1, 0, problem
-	if l.silent.IsZero() {
-		l.silent = now
-	}
-}
-
-// miss notes a question without an answer. Questions that come in quick
-// succession, because somebody has just changed something, count as one.
-func (n *node) miss(now time.Time, problem string) {
-	n.streak, n.problem = 0, problem
-	if now.Sub(n.missAt) >= liveInterval*9/10 {
-		n.missed, n.missAt = n.missed+1, now
-	}
-	if n.silent.IsZero() {
-		n.silent = now
-	}
-}
-
-// answered notes that the node answers.
-func (n *node) answered() {
-	n.missed, n.streak, n.problem = 0, n.streak+1, ""
-	if n.streak >= missedPolls {
-		n.silent = time.Time{}
 	}
 }

@@ -12,21 +12,18 @@ import (
 type node struct {
 	id      string // broadcast_address:http_port; the address, until it has told
 	address string // where it is asked
-	name    string // its host name, for people
+	host    string // its host name
+	name    string // for people: the host name, with the port if nodes share a host
 	tcp     string
 	zone    string
 	region  string
 	version string
 
-	asked   time.Time // when the question under way, or the last one, began
-	asking  bool
-	at      time.Time // its last answer
-	took    time.Duration
-	missed  int // questions in a row without an answer
-	missAt  time.Time
-	streak  int // answers in a row
-	problem string
-	silent  time.Time // since when; zero while it answers well
+	asked  time.Time // when the question under way, or the last one, began
+	asking bool
+	at     time.Time // its last answer
+	took   time.Duration
+	contact
 	gone    time.Time // since when no directory knows it
 	counted bool      // in the sums, at the last update
 	asks    int       // answers there were
@@ -78,7 +75,7 @@ type nodeChannel struct {
 }
 
 func newNode(id, address string) *node {
-	return &node{id: id, address: address, name: id, heap: -1, topics: make(map[string]*nodeTopic), history: newHistory(clusterRows),
+	return &node{id: id, address: address, host: id, name: id, heap: -1, topics: make(map[string]*nodeTopic), history: newHistory(clusterRows),
 		registered: make(map[string]bool), tombstoned: make(map[string]bool)}
 }
 
@@ -93,17 +90,22 @@ func (n *node) kind() string {
 	return "nsqd"
 }
 
-// short is the name as it is said in a sentence.
+// shortName is the name as it is said in a sentence.
 func shortName(name string) string {
+	if strings.Contains(name, ":") {
+		return name // the port is what tells it apart
+	}
 	if first, _, ok := strings.Cut(name, "."); ok && strings.Trim(first, "0123456789") != "" {
 		return first
 	}
 	return name
 }
 
-// fresh tells whether what it last said may be added to the sums.
-func (n *node) fresh(now time.Time, interval time.Duration) bool {
-	return !n.at.IsZero() && now.Sub(n.at) <= max(staleAfter, 5*interval/2)
+// fresh tells whether what it last said may be added to the sums. It does not
+// depend on how often is asked: that changes with every viewer that comes.
+func (n *node) fresh(now time.Time) bool {
+	age := now.Sub(n.at)
+	return !n.at.IsZero() && (age <= staleAfter || n.streak > 0 && age <= oldAfter)
 }
 
 // take puts an answer in the place of the one before. It tells whether the

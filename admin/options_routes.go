@@ -49,10 +49,7 @@ func (w *statusWriter) WriteHeader(status int) {
 // refuseScript sends a refusal in NSQ's envelope.
 func refuseScript(w http.ResponseWriter, e *httpapi.Error) {
 	body, _ := json.Marshal(map[string]string{"message": e.Code}) // strings always marshal
-	w.Header().Set("X-NSQ-Content-Type", "nsq; version=1.0")
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.WriteHeader(e.Status)
-	w.Write(body)
+	httpapi.Refuse(w, e.Status, body)
 }
 
 func (s *Server) mayConfigure(r *http.Request) *httpapi.Error {

@@ -144,7 +144,7 @@ func (s *Server) me(_ http.ResponseWriter, r *http.Request) (any, *failure) {
 	if admins == nil || !p.in {
 		admins = []string{}
 	}
-	upstreams := append(s.lookupds(), s.up.direct...)
+	upstreams := slices.Concat(s.lookupds(), s.up.direct)
 	if !p.in {
 		upstreams = []string{}
 	}
@@ -162,6 +162,7 @@ func (s *Server) history(_ http.ResponseWriter, r *http.Request) (any, *failure)
 		return nil, badRequest("The span must be 5m, 15m or 1h.")
 	}
 	v := view{q.Get("kind"), q.Get("topic"), q.Get("channel"), q.Get("node")}
+	s.collector.catchUp(r.Context())
 	var answer map[string]any
 	s.collector.read(func(c *cluster) {
 		h, names := c.historyOf(v)
@@ -188,11 +189,11 @@ func (c *cluster) historyOf(v view) (history, []string) {
 	case "counter":
 		return c.counter, counterRows
 	case "topic":
-		if t := c.topics[v.topic]; t != nil {
+		if t := c.topicCalled(v.topic); t != nil {
 			return t.history, topicRows
 		}
 	case "channel":
-		if t := c.topics[v.topic]; t != nil && t.channels[v.channel] != nil {
+		if t := c.topicCalled(v.topic); t != nil && t.channels[v.channel] != nil {
 			return t.channels[v.channel].history, channelRows
 		}
 	case "node":

@@ -37,10 +37,10 @@ func (s *Server) mayAct(r *http.Request) *failure {
 // valid checks an order.
 func (o *order) valid(hasLookupds bool) *failure {
 	verb, kind := o.verb()
-	if _, ok := deeds[o.Action]; !ok || kind == "" {
-		return badRequest("There is no action %q.", o.Action)
+	if _, ok := deeds[o.Action]; !ok || kind != "topic" && kind != "channel" && o.Action != "tombstone_topic_producer" {
+		return badRequest("There is no action %q.", shorten(o.Action))
 	}
-	if kind == "topic" {
+	if kind != "channel" {
 		o.Channel = ""
 	}
 	switch {
@@ -71,6 +71,9 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request) (any, *failure) {
 	if failed != nil {
 		return nil, failed
 	}
+	if directories, nodes := s.phases(&o, targets); o.Only != nil && len(directories)+len(nodes) == 0 {
+		return nil, notFound(view{kind: "node", node: o.Only.Target})
+	}
 	results := s.carryOut(r.Context(), &o, targets)
 	if results == nil {
 		results = []result{}
@@ -90,6 +93,9 @@ func (s *Server) targetsOf(r *http.Request, o *order) (targets []target, failed 
 		case o.Action == "create_topic":
 		case o.Action == "create_channel":
 			targets = c.having(pair{topic: o.Topic})
+			if len(targets) == 0 && len(s.up.direct) > 0 { // there is no directory to tell either
+				failed = notFound(view{kind: "topic", topic: o.Topic})
+			}
 		case o.Action == "tombstone_topic_producer":
 			n := c.node(o.Node)
 			if n == nil {
@@ -99,7 +105,7 @@ func (s *Server) targetsOf(r *http.Request, o *order) (targets []target, failed 
 			targets = []target{n.target()}
 		default:
 			targets = c.having(o.pair())
-			if verb, _ := o.verb(); len(targets) == 0 && verb != "delete" {
+			if verb, _ := o.verb(); len(targets) == 0 && (verb != "delete" || len(s.up.direct) > 0) {
 				failed = notFound(view{kind: map[bool]string{true: "topic", false: "channel"}[o.Channel == ""], topic: o.Topic, channel: o.Channel})
 			}
 		}
@@ -149,12 +155,22 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) (any, *failure)
 		why = reason(err)
 		said = fmt.Sprintf("%s: %s", shortName(to.name), why)
 	}
-	s.activity.add(entry{User: s.access.who(r).name, Action: "publish", Topic: wanted.Topic, Node: to.id, Result: said, OK: err == nil, From: fromOf(r)})
+	s.activity.add(entry{User: s.access.who(r).name, Action: "publish", Topic: wanted.Topic, Node: to.id, Name: to.name, Result: said, OK: err == nil, From: fromOf(r)})
 	return map[string]any{"ok": err == nil, "node": to.id, "name": to.name, "bytes": len(text), "error": why, "ms": time.Since(start).Milliseconds()}, nil
 }
 
 // maxDeferMS is a hundred years.
 const maxDeferMS = 876_000 * 3_600_000
+
+// nameOf is the name of a node, "" if it is not known.
+func (s *Server) nameOf(id string) (name string) {
+	s.collector.read(func(c *cluster) {
+		if n := c.node(id); n != nil {
+			name = n.name
+		}
+	})
+	return name
+}
 
 // nodeCalled finds a node that is known: requests go nowhere else.
 func (s *Server) nodeCalled(r *http.Request, id string) (to target, failed *failure) {

@@ -41,7 +41,7 @@ func newPages(files fs.FS, base string) (*pages, error) {
 func (p *pages) index(w http.ResponseWriter, r *http.Request) {
 	text, err := fs.ReadFile(p.files, "index.html")
 	if err != nil {
-		http.Error(w, "NOT_FOUND", http.StatusNotFound)
+		noFile(w)
 		return
 	}
 	tag := `<base href="` + html.EscapeString(p.base) + `">`
@@ -53,10 +53,16 @@ func (p *pages) file(w http.ResponseWriter, r *http.Request) {
 	name := strings.TrimPrefix(httpapi.Param(r, "file"), "/")
 	text, err := fs.ReadFile(p.files, path.Clean(name))
 	if err != nil || name == "index.html" {
-		http.Error(w, "NOT_FOUND", http.StatusNotFound)
+		noFile(w)
 		return
 	}
 	p.send(w, r, name, text)
+}
+
+func noFile(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(http.StatusNotFound)
+	w.Write([]byte("NOT_FOUND"))
 }
 
 // send answers with a file, unless the browser has it already.
@@ -65,7 +71,7 @@ func (p *pages) send(w http.ResponseWriter, r *http.Request, name string, text [
 	head := w.Header()
 	head.Set("ETag", `"`+hex.EncodeToString(sum[:12])+`"`)
 	head.Set("Cache-Control", "no-cache")
-	if r.URL.Query().Has("v") {
+	if name != "index.html" && r.URL.Query().Has("v") {
 		head.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
 	if kind := kindOf(name); kind != "" {

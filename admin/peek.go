@@ -17,6 +17,7 @@ const (
 	defaultPeek = 20
 	mostPeek    = 100
 	mostPeeked  = 64 << 10 // bytes of a body
+	peeksOnce   = 4        // nodes at a time
 )
 
 var peekStates = []string{"ready", "inflight", "deferred"}
@@ -65,18 +66,35 @@ func (s *Server) peek(_ http.ResponseWriter, r *http.Request) (any, *failure) {
 	if len(targets) == 0 || p.channel == "" {
 		return nil, notFound(view{kind: "channel", topic: p.topic, channel: p.channel})
 	}
-	found := make([][]peekedRow, len(targets))
-	nodes := make([]peekNode, len(targets))
+	messages, nodes := s.peekAll(r, targets, p, state, limit)
+	s.activity.add(entry{User: s.access.who(r).name, Action: "peek", Topic: p.topic, Channel: p.channel, Node: q.Get("node"), Name: s.nameOf(q.Get("node")), Result: fmt.Sprintf("%d shown", len(messages)), OK: true, From: fromOf(r)})
+	return map[string]any{"at": at, "state": state, "messages": messages, "total": total, "nodes": nodes}, nil
+}
+
+// peekAll asks the nodes, a few at a time, and keeps the oldest messages only:
+// those of all nodes could be a lot of memory.
+func (s *Server) peekAll(r *http.Request, targets []target, p pair, state string, limit int) (messages []peekedRow, nodes []peekNode) {
+	messages, nodes = []peekedRow{}, make([]peekNode, len(targets))
+	var mu sync.Mutex // guards messages
+	slots := make(chan struct{}, peeksOnce)
 	var asking sync.WaitGroup
 	for i, to := range targets {
-		asking.Go(func() { found[i], nodes[i] = s.peekAt(r, to, p, state, limit) })
+		asking.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			var rows []peekedRow
+			rows, nodes[i] = s.peekAt(r, to, p, state, limit)
+			mu.Lock()
+			defer mu.Unlock()
+			messages = append(messages, rows...)
+			slices.SortStableFunc(messages, func(a, b peekedRow) int { return cmp.Or(cmp.Compare(a.ns, b.ns), cmp.Compare(a.Node, b.Node)) })
+			if len(messages) > limit {
+				messages = slices.Delete(messages, limit, len(messages))
+			}
+		})
 	}
 	asking.Wait()
-	messages := slices.Concat(found...)
-	slices.SortStableFunc(messages, func(a, b peekedRow) int { return cmp.Compare(a.ns, b.ns) })
-	messages = append([]peekedRow{}, messages[:min(len(messages), limit)]...)
-	s.activity.add(entry{User: s.access.who(r).name, Action: "peek", Topic: p.topic, Channel: p.channel, Node: q.Get("node"), Result: fmt.Sprintf("%d shown", len(messages)), OK: true, From: fromOf(r)})
-	return map[string]any{"at": at, "state": state, "messages": messages, "total": total, "nodes": nodes}, nil
+	return messages, nodes
 }
 
 // peekTargets are the nodes to look at, and how many messages there are.

@@ -30,11 +30,14 @@ type ring struct {
 // add puts v into slot; slots since the last one that are at most fill away
 // get it as well, others are a gap. Without budget there is a gap for good.
 func (r *ring) add(b *budget, size int, slot int64, fill int64, v float32) {
-	if slot < r.last {
-		return // the clock was set back
+	if slot < r.last { // the clock was set back
+		if r.last-slot <= fill {
+			return
+		}
+		r.restart()
 	}
 	if r.slots == nil {
-		if v != v || v == 0 {
+		if v == 0 || v != v && !r.zeros {
 			r.note(slot, v)
 			return
 		}
@@ -66,8 +69,19 @@ func (r *ring) note(slot int64, v float32) {
 	if r.last == 0 {
 		r.first = slot
 	}
+	if slot != r.last {
+		r.n = 0
+	}
 	r.last, r.n, r.sum = slot, r.n+1, 0
 	r.zeros = r.zeros || v == v
+}
+
+// restart forgets all values: they are of times that have yet to come.
+func (r *ring) restart() {
+	for i := range r.slots {
+		r.slots[i] = gap
+	}
+	*r = ring{slots: r.slots}
 }
 
 func (r *ring) grow(b *budget, size int) bool {

@@ -33,6 +33,11 @@ func (c *cluster) signs() (signs []sign) {
 	for _, l := range c.lookupds {
 		signs = append(signs, l.silence(c.now))
 	}
+	for _, l := range c.watch.open {
+		if c.unheard(l) {
+			signs = append(signs, sign{line: *l}) // nobody knows that it is over
+		}
+	}
 	for _, t := range c.topics {
 		if t.nodes == 0 {
 			continue
@@ -47,6 +52,17 @@ func (c *cluster) signs() (signs []sign) {
 	return signs
 }
 
+// unheard tells whether a line is about a topic or channel of which only nodes
+// that are silent could tell.
+func (c *cluster) unheard(l *line) bool {
+	t := c.topics[l.Topic]
+	if l.Topic == "" || t == nil {
+		return false
+	}
+	ch := t.channels[l.Channel]
+	return t.nodes == 0 && l.Channel == "" || ch != nil && ch.nodes == 0
+}
+
 func nodeLine(rule string, l level, n *node) line {
 	return line{ID: rule + "/" + n.address, Level: l, Icon: string(l), Rule: rule, Node: n.id, Name: n.name, Value: unknown}
 }
@@ -54,13 +70,25 @@ func nodeLine(rule string, l level, n *node) line {
 // silence: a node gives no answer.
 func (c *cluster) silence(n *node) sign {
 	l := nodeLine("silent", levelCrit, n)
-	l.Text = "No answer: " + n.problem
+	l.Text = noAnswer(n.silent, n.problem)
 	if !n.silent.IsZero() {
-		l.Text = fmt.Sprintf("No answer since %s: %s", clock(n.silent), n.problem)
 		l.Value, l.Unit = figure(c.now.Sub(n.silent).Milliseconds()), "silent"
 	}
 	l.affected = float64(n.sums.depth)
 	return sign{line: l, starts: n.missed >= missedPolls, ends: n.streak >= missedPolls, since: n.silent}
+}
+
+// noAnswer says since when and why there is none. Once there are answers again
+// there is no why.
+func noAnswer(since time.Time, problem string) string {
+	text := "No answer"
+	if !since.IsZero() {
+		text += " since " + clock(since)
+	}
+	if problem != "" {
+		text += ": " + problem
+	}
+	return text
 }
 
 // illness: a node says itself that it is not well.
@@ -110,11 +138,11 @@ func (c *cluster) registration(n *node, newest string) sign {
 	return sign{line: l, starts: len(says) > 0 && n.missed == 0, ends: len(says) == 0 || n.missed >= missedPolls}
 }
 
-// missingAt lists the directories that answer but do not know n, once they had
-// time to learn of it.
+// missingAt lists the directories that answer, or did until just now, but do not
+// know n, once they had time to learn of it.
 func (c *cluster) missingAt(n *node) (missing []string, of int) {
 	for _, l := range c.lookupds {
-		if l.missed > 0 || l.asked == 0 {
+		if l.missed >= missedPolls || l.asked == 0 {
 			continue
 		}
 		of++
@@ -139,7 +167,7 @@ func (c *cluster) channelSigns(signs []sign, t *topicTotal, ch *channelTotal) []
 	tr.tell(now, &ch.sums, paused)
 
 	open := func(rule string) bool { return c.watch.known[rule+"/"+ch.pair.topic+"/"+ch.pair.channel] != nil }
-	if starts := !paused && depth > 0 && ch.sums.consumers == 0 && lasted(now, tr.growing, growsAlone); starts || open("no_consumers") {
+	if starts := !paused && depth > 0 && lasted(now, tr.alone, growsAlone) && lasted(now, tr.growing, growsAlone); starts || open("no_consumers") {
 		l := channelLine("no_consumers", levelCrit, t, ch)
 		if isEphemeral(t.name) || isEphemeral(ch.pair.channel) {
 			l.Level, l.Icon = levelWarn, "warn"
@@ -161,7 +189,7 @@ func (c *cluster) channelSigns(signs []sign, t *topicTotal, ch *channelTotal) []
 		l := channelLine("timeouts", levelWarn, t, ch)
 		l.Text = fmt.Sprintf("%s of deliveries timed out in the last 5 min", percent(timeouts, deliveries))
 		l.Value, l.Unit, l.affected = figure(timeouts/5), "timed out", timeouts
-		signs = append(signs, sign{line: l, starts: starts, ends: lasted(now, tr.calm, calmFor)})
+		signs = append(signs, sign{line: l, starts: starts, ends: timeouts == 0 || lasted(now, tr.calm, calmFor)})
 	}
 	filling := depth > tr.pausedDepth
 	if starts := ch.sums.paused > 0 && filling && lasted(now, tr.paused, pausedFor); starts || open("paused") {
@@ -204,12 +232,8 @@ func growth(tr *trend, now time.Time, depth int64) string {
 
 // silence: a directory gives no answer.
 func (l *lookupd) silence(now time.Time) sign {
-	text := "No answer: " + l.problem
-	if !l.silent.IsZero() {
-		text = fmt.Sprintf("No answer since %s: %s", clock(l.silent), l.problem)
-	}
 	at := line{ID: "lookupd_silent/" + l.address, Level: levelCrit, Icon: "crit", Rule: "lookupd_silent", Lookupd: l.address, Name: l.address,
-		Text: text, Value: unknown}
+		Text: noAnswer(l.silent, l.problem), Value: unknown}
 	if !l.silent.IsZero() {
 		at.Value, at.Unit = figure(now.Sub(l.silent).Milliseconds()), "silent"
 	}

@@ -52,7 +52,7 @@ func (s *Server) done(r *http.Request, o *order, producers []*producer, t *troub
 func (s *Server) remember(r *http.Request, o *order, results []result) int64 {
 	s.notifier.tell(r, o.Action, o.pair(), o.Node)
 	return s.activity.add(entry{
-		User: s.access.who(r).name, Action: o.Action, Topic: o.Topic, Channel: o.Channel, Node: o.Node,
+		User: s.access.who(r).name, Action: o.Action, Topic: o.Topic, Channel: o.Channel, Node: o.Node, Name: s.nameOf(o.Node),
 		Result: summary(results), OK: allOK(results), From: fromOf(r), Results: results,
 	})
 }
@@ -123,6 +123,10 @@ func (s *Server) onProducers(r *http.Request, verb string) (any, error) {
 	producers, err := s.producersOf(r.Context(), t, o.Topic)
 	if err != nil {
 		return nil, err
+	}
+	// Without directories this is a success of nsqadmin's.
+	if len(producers) == 0 && len(s.up.direct) == 0 && !s.isTopic(r, t, o.Topic) {
+		return nil, errNoTopic
 	}
 	return s.done(r, o, producers, t)
 }

@@ -106,11 +106,8 @@ func (s *Server) scriptTopic(_ http.ResponseWriter, r *http.Request) (any, error
 	if err != nil {
 		return nil, err
 	}
-	if len(producers) == 0 {
-		// Nobody has it; but a directory may still know it.
-		if known, err := s.topicNames(r, t); err == nil && !slices.Contains(known, topic) {
-			return nil, &httpapi.Error{Status: http.StatusNotFound, Code: "TOPIC_NOT_FOUND"}
-		}
+	if len(producers) == 0 && !s.isTopic(r, t, topic) {
+		return nil, errNoTopic
 	}
 	stats, err := s.statsOf(r.Context(), t, producers, qdapi.Wanted{Topic: topic})
 	if err != nil {
@@ -120,6 +117,14 @@ func (s *Server) scriptTopic(_ http.ResponseWriter, r *http.Request) (any, error
 		*scriptTopic
 		Message string `json:"message"`
 	}{sumOfTopics(topic, stats), t.message()}, nil
+}
+
+var errNoTopic = &httpapi.Error{Status: http.StatusNotFound, Code: "TOPIC_NOT_FOUND"}
+
+// isTopic tells whether anybody knows a topic that no node has.
+func (s *Server) isTopic(r *http.Request, t *trouble, topic string) bool {
+	known, err := s.topicNames(r, t)
+	return err != nil || slices.Contains(known, topic)
 }
 
 func (s *Server) scriptChannel(_ http.ResponseWriter, r *http.Request) (any, error) {

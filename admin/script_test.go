@@ -113,12 +113,16 @@ func TestScriptsGetTheStatusesOfNsqadminOrBetterOnes(t *testing.T) {
 		{"POST", "/api/topics", `{`, 400, `{"message":"unexpected EOF"}`},
 		{"POST", "/api/topics/t", `{"action":"dance"}`, 400, `{"message":"INVALID_ACTION"}`},
 		{"POST", "/api/topics/t/c", `{}`, 400, `{"message":"INVALID_ACTION"}`},
+		{"POST", "/api/topics/nowhere", `{"action":"pause"}`, 404, `{"message":"TOPIC_NOT_FOUND"}`},
+		{"POST", "/api/topics/nowhere/c", `{"action":"empty"}`, 404, `{"message":"TOPIC_NOT_FOUND"}`},
+		{"DELETE", "/api/topics/nowhere", "", 404, `{"message":"TOPIC_NOT_FOUND"}`},
+		{"DELETE", "/api/topics/lonely", "", 200, `{"message":""}`},
 		{"DELETE", "/api/nodes/x:1", `{`, 400, `{"message":"INVALID_BODY"}`},
 		{"DELETE", "/api/nodes/x:1", `{"topic":""}`, 400, `{"message":"INVALID_TOPIC"}`},
 		{"GET", "/api/graphite", "", 400, `{"message":"INVALID_ARG_METRIC"}`},
 		{"GET", "/api/graphite?metric=rate", "", 400, `{"message":"INVALID_ARG_TARGET"}`},
 		{"GET", "/api/graphite?metric=rate&target=x", "", 500, `{"message":"INTERNAL_ERROR"}`},
-		{"GET", "/static/nowhere.js", "", 404, "NOT_FOUND\n"},
+		{"GET", "/static/nowhere.js", "", 404, "NOT_FOUND"},
 		{"GET", "/api/topics/lonely", "", 200, `{"node":"","hostname":"","topic_name":"lonely","depth":0,"memory_depth":0,"backend_depth":0,"message_count":0,"delivery_msg_count":0,"nodes":null,"channels":[],"paused":false,"e2e_processing_latency":{"count":0,"percentiles":null,"topic":"lonely","channel":"","host":""},"message":""}`},
 	} {
 		if r := send(t, test.method, base+test.path, test.body); r.status != test.status || r.body != test.want {

@@ -96,7 +96,7 @@ type scriptLatency struct {
 // newScriptTopic is a topic of one node.
 func newScriptTopic(t *qdapi.Topic, p *producer) *scriptTopic {
 	topic := &scriptTopic{
-		Node: p.address, Hostname: p.Hostname, Topic: t.Name, Depth: t.Depth, MemoryDepth: t.Depth - t.BackendDepth,
+		Node: p.id(), Hostname: p.Hostname, Topic: t.Name, Depth: t.Depth, MemoryDepth: t.Depth - t.BackendDepth,
 		BackendDepth: t.BackendDepth, Messages: t.Messages, Paused: t.Paused, Channels: []*scriptChannel{}, Latency: newScriptLatency(t.Latency),
 	}
 	for i := range t.Channels {
@@ -107,7 +107,7 @@ func newScriptTopic(t *qdapi.Topic, p *producer) *scriptTopic {
 
 func newScriptChannel(c *qdapi.Channel, topic string, p *producer) *scriptChannel {
 	channel := &scriptChannel{
-		Node: p.address, Hostname: p.Hostname, Topic: topic, Channel: c.Name, Depth: c.Depth, MemoryDepth: c.Depth - c.BackendDepth,
+		Node: p.id(), Hostname: p.Hostname, Topic: topic, Channel: c.Name, Depth: c.Depth, MemoryDepth: c.Depth - c.BackendDepth,
 		BackendDepth: c.BackendDepth, InFlight: c.InFlight, Deferred: c.Deferred, Requeued: c.Requeued, TimedOut: c.TimedOut,
 		Messages: c.Messages, Delivered: c.ZoneLocal + c.RegionLocal + c.Global, ZoneLocal: c.ZoneLocal, RegionLocal: c.RegionLocal, Global: c.Global,
 		ClientCount: c.ClientCount, Paused: c.Paused, Latency: newScriptLatency(c.Latency),
@@ -124,7 +124,7 @@ func newScriptChannel(c *qdapi.Channel, topic string, p *producer) *scriptChanne
 func newScriptConsumer(k *qdapi.Consumer, p *producer) *scriptConsumer {
 	connected := time.Now().Truncate(time.Second).Sub(time.Unix(k.ConnectTime, 0))
 	return &scriptConsumer{
-		p.address, k.RemoteAddress, k.Version, k.ID, k.Hostname, k.UserAgent, k.ConnectTime, connected,
+		p.id(), k.RemoteAddress, k.Version, k.ID, k.Hostname, k.UserAgent, k.ConnectTime, connected,
 		k.InFlight, k.ReadyCount, k.Finished, k.Requeued, k.Messages, k.SampleRate, k.Deflate, k.Snappy,
 		k.Authed, k.AuthIdentity, k.AuthIdentityURL, p.TopologyRegion, p.TopologyZone, k.Region, k.Zone,
 		k.TLS, k.TLSCipherSuite, k.TLSVersion, k.TLSProtocol, k.TLSProtocolMutual,

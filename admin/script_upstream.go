@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,8 +26,16 @@ type producer struct {
 	topics  []lookup.NodeTopic
 }
 
+// id is how answers name it, wherever it is asked.
+func (p *producer) id() string {
+	if p.BroadcastAddress == "" { // it is very old
+		return p.address
+	}
+	return nodeAddress(&p.Identity)
+}
+
 func (p *producer) target() target {
-	return target{id: p.address, address: p.address, name: p.Hostname}
+	return target{id: p.id(), address: p.address, name: p.Hostname}
 }
 
 // trouble gathers why some of those that were asked did not answer.
@@ -114,6 +123,7 @@ func (s *Server) producers(ctx context.Context, t *trouble) ([]*producer, error)
 		n := &nodes[i]
 		list = append(list, &producer{Identity: n.Identity, address: nodeAddress(&n.Identity), seen: n.Seen, topics: n.Topics})
 	}
+	slices.SortStableFunc(list, func(a, b *producer) int { return cmp.Compare(a.Hostname, b.Hostname) })
 	return list, nil
 }
 

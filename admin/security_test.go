@@ -139,7 +139,7 @@ func TestSigningIn(t *testing.T) {
 	a := startNode(t, "a", aTopic("t", 1))
 	file := usersFile(t, "# people", "", "maria:admin:"+hashOf(t, "secret"), "tom:viewer:"+hashOf(t, "other"))
 	_, base := startServer(t, Options{Nodes: []string{a.address()}, UsersFile: file, Config: &oneOption{`[]`}})
-	for _, path := range []string{"/api/topics", "/api/q/overview", "/api/q/stream?view=overview", "/api/counter", "/config/x", "/api/q/peek", "//api/topics", "/static/../api/topics"} {
+	for _, path := range []string{"/api/topics", "/api/q/overview", "/api/q/stream?view=overview", "/api/counter", "/config/x", "/api/q/peek", "//api/topics", "/static/../api/topics", "/api/topics/../..", "/config/..", "/api/q/overview/../me"} {
 		if r := get(t, base+path); r.status != 401 && r.status != 301 && r.status != 307 {
 			t.Errorf("%s without a session: %d %.80s", path, r.status, r.body)
 		}
@@ -249,14 +249,14 @@ func TestSessionsEnd(t *testing.T) {
 	}
 	now := time.Now()
 	token := l.token("maria", now)
-	if name, _, ok := l.nameIn(token, now.Add(sessionAge-time.Minute)); !ok || name != "maria" {
+	if s, ok := l.read(token, now.Add(sessionAge-time.Minute)); !ok || s.name != "maria" {
 		t.Error("it ended early")
 	}
-	if _, _, ok := l.nameIn(token, now.Add(sessionAge+time.Second)); ok {
+	if _, ok := l.read(token, now.Add(sessionAge+time.Second)); ok {
 		t.Error("it did not end")
 	}
 	for _, wrong := range []string{"", ".", "a.b", "====", token + "x", token[1:]} {
-		if _, _, ok := l.nameIn(wrong, now); ok {
+		if _, ok := l.read(wrong, now); ok {
 			t.Errorf("%q is a session", wrong)
 		}
 	}
@@ -269,6 +269,7 @@ func TestWrongFilesOfUsersAreRefused(t *testing.T) {
 		"not name:role:hash":     {"maria"},
 		"the role must be":       {"maria:root:" + hash},
 		"is no bcrypt hash":      {"maria:admin:secret"},
+		"takes too long":         {"maria:admin:" + strings.Replace(hash, "$04$", "$16$", 1)},
 		`"maria" is there twice`: {"maria:admin:" + hash, "maria:viewer:" + hash},
 	} {
 		if _, err := readUsers(usersFile(t, lines...), "/"); err == nil || !strings.Contains(err.Error(), want) {

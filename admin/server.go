@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -80,8 +81,13 @@ func (s *Server) Close(ctx context.Context) error {
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.http.ServeHTTP(w, r) }
 
-// SetLookupds changes the directories that are asked.
+// SetLookupds changes the directories that are asked, unless nodes were given
+// instead of directories.
 func (s *Server) SetLookupds(addresses []string) {
+	if len(s.up.direct) > 0 {
+		s.o.Logger.Warn("lookup daemons are not asked: qadmin was given nodes")
+		return
+	}
 	s.mu.Lock()
 	s.addresses = slices.Clone(addresses)
 	s.mu.Unlock()
@@ -149,11 +155,11 @@ func (s *Server) openPaths() func(p string) bool {
 	at := func(p string) string { return path.Join(s.o.BasePath, p) }
 	closed := []string{at("/api") + "/", at("/config") + "/", at("/render")}
 	open := []string{at("/api/q/me"), at("/api/q/login"), at("/api/q/logout")}
+	isClosed := func(p string) bool {
+		return slices.ContainsFunc(closed, func(c string) bool { return p == path.Clean(c) || strings.HasPrefix(p, c) })
+	}
+	// The router takes a path as it is, dots and all.
 	return func(p string) bool {
-		p = path.Clean(p)
-		if slices.Contains(open, p) {
-			return true
-		}
-		return !slices.ContainsFunc(closed, func(c string) bool { return p == path.Clean(c) || len(p) > len(c) && p[:len(c)] == c })
+		return slices.Contains(open, p) || !isClosed(p) && !isClosed(path.Clean(p))
 	}
 }

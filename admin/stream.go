@@ -3,6 +3,7 @@ package admin
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -10,6 +11,7 @@ import (
 const (
 	beatEvery   = 15 * time.Second
 	sendTimeout = 10 * time.Second // a viewer that reads nothing for longer is sent away
+	sendPiece   = 16 << 10         // bytes, for each of which a slow viewer has that long
 	frameGap    = 950 * time.Millisecond
 	firstWait   = 1500 * time.Millisecond // for consumers, with the first frame
 )
@@ -22,7 +24,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	leave, ok := s.admit()
+	leave, ok := s.collector.enter(s.o.MaxViewers)
 	if !ok {
 		refuse(w, &failure{http.StatusServiceUnavailable, "BUSY", "There are too many viewers. Trying again.", 5})
 		return
@@ -36,15 +38,6 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	out := &eventWriter{w: w, control: http.NewResponseController(w)}
 	out.write("retry: 2000\n\n")
 	s.follow(r, v, out)
-}
-
-// admit lets a viewer in, if there are not too many.
-func (s *Server) admit() (leave func(), ok bool) {
-	s.collector.read(func(*cluster) { ok = s.collector.viewers < s.o.MaxViewers })
-	if !ok {
-		return nil, false
-	}
-	return s.collector.enter(), true
 }
 
 // follow sends frames until the viewer or the server goes, or the session ends.
@@ -130,9 +123,12 @@ func (o *eventWriter) write(text string) {
 	if o.err != nil {
 		return
 	}
-	// A writer without deadlines, as in tests, just waits.
-	_ = o.control.SetWriteDeadline(time.Now().Add(sendTimeout))
-	if _, o.err = o.w.Write([]byte(text)); o.err == nil {
-		o.err = o.control.Flush()
+	for piece := range slices.Chunk([]byte(text), sendPiece) {
+		// A writer without deadlines, as in tests, just waits.
+		_ = o.control.SetWriteDeadline(time.Now().Add(sendTimeout))
+		if _, o.err = o.w.Write(piece); o.err != nil {
+			return
+		}
 	}
+	o.err = o.control.Flush()
 }

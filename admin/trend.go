@@ -5,7 +5,7 @@ import "time"
 // A trend looks at a depth twice a minute: what happens in between is noise.
 const (
 	trendStep    = 30 * time.Second
-	trendBuckets = 10 // of the last five minutes
+	trendBuckets = 11 // of the last five minutes: the newest is not over yet
 )
 
 // trend is how a channel, or a topic, has been doing: what the rules about
@@ -22,6 +22,7 @@ type trend struct {
 	pausedDepth int64 // when it was paused
 
 	timeouts, deliveries [trendBuckets]float32
+	began                time.Time // of the first
 	bucket               int64     // number of the newest of them
 	calm                 time.Time // since when hardly any delivery times out
 	last                 time.Time // when it was last told
@@ -80,14 +81,15 @@ func (t *trend) tellDepth(now time.Time, depth int64) {
 }
 
 func (t *trend) tellTimeouts(now time.Time, s *sums) {
-	bucket := now.UnixNano() / int64(trendStep)
+	if t.last.IsZero() {
+		t.began = now
+		return
+	}
+	bucket := int64(now.Sub(t.began) / trendStep)
 	for b := max(t.bucket, bucket-trendBuckets) + 1; b <= bucket; b++ {
 		t.timeouts[b%trendBuckets], t.deliveries[b%trendBuckets] = 0, 0
 	}
-	t.bucket = max(t.bucket, bucket)
-	if t.last.IsZero() {
-		return
-	}
+	t.bucket = bucket
 	dt := min(now.Sub(t.last), trendStep).Seconds()
 	i := t.bucket % trendBuckets
 	t.timeouts[i] += float32(s.timedOut * dt)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 
@@ -18,7 +19,8 @@ type upstream struct {
 	api       *apiclient.Client
 	nodes     *qdapi.Client
 	directory *lookup.Client
-	direct    []string // nodes that were given instead of directories
+	direct    []string        // nodes that were given instead of directories
+	graphite  *http.Transport // nil: requests are not handed on
 }
 
 func newUpstream(o *Options) *upstream {
@@ -38,6 +40,9 @@ func newUpstream(o *Options) *upstream {
 func (u *upstream) close() {
 	u.api.Close()
 	u.directory.Close()
+	if u.graphite != nil {
+		u.graphite.CloseIdleConnections()
+	}
 }
 
 // lookupdVersion asks a directory for its version.

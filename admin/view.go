@@ -50,7 +50,7 @@ func millis(t time.Time) *int64 {
 func (c *cluster) bar(name string) bar {
 	b := bar{Cluster: name, Attention: len(c.watch.open), Level: c.watch.levelOf(func(*line) bool { return true }), Nodes: len(c.order), Silent: []silentNode{}, Lookupds: len(c.lookupds)}
 	for _, n := range c.order {
-		if n.fresh(c.now, c.interval) {
+		if n.fresh(c.now) {
 			b.Answering++
 		} else {
 			b.Silent = append(b.Silent, silentNode{n.id, n.name, millis(n.at), n.problem})
@@ -109,11 +109,11 @@ func (s *Server) build(c *cluster, v view) any {
 	case "topics":
 		return c.topicsView()
 	case "topic":
-		if t := c.topics[v.topic]; t != nil {
+		if t := c.topicCalled(v.topic); t != nil {
 			return c.topicView(t)
 		}
 	case "channel":
-		if t := c.topics[v.topic]; t != nil && t.channels[v.channel] != nil {
+		if t := c.topicCalled(v.topic); t != nil && t.channels[v.channel] != nil {
 			return c.channelView(t, t.channels[v.channel], s.collector.crowd)
 		}
 	case "nodes":

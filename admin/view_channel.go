@@ -104,7 +104,7 @@ func (c *cluster) channelView(t *topicTotal, ch *channelTotal, w *crowd) *channe
 		}
 	}
 	v.Nodes = c.channelNodes(ch.pair)
-	v.Point = h.point(channelRows, c.now.UnixMilli())
+	v.Point = h.point(channelRows, c.now)
 	v.Verdict = v.judge()
 	return v
 }
@@ -117,9 +117,9 @@ func (c *cluster) channelNodes(p pair) []channelNode {
 			continue
 		}
 		nc := nt.channels[p.channel]
-		s, known := &nc.sums, n.rated && n.fresh(c.now, c.interval)
+		s, known := &nc.sums, n.rated && n.fresh(c.now)
 		rows = append(rows, channelNode{
-			Node: n.id, Name: n.name, Zone: n.zone, State: c.stateOf(n), Stale: !n.fresh(c.now, c.interval), Seen: millis(n.at),
+			Node: n.id, Name: n.name, Zone: n.zone, State: c.stateOf(n), Stale: !n.fresh(c.now), Seen: millis(n.at),
 			Depth: s.depth, MemoryDepth: s.depth - s.backend, BackendDepth: s.backend, InFlight: s.inFlight, Deferred: s.deferred,
 			InRate: rate(known, nc.smoothed.in), RequeueMin: rate(known, 60*nc.smoothed.requeued), TimeoutMin: rate(known, 60*nc.smoothed.timedOut),
 			Messages: s.messages, Consumers: s.consumers, Paused: s.paused > 0, Peek: n.kind() == "qd", Version: n.version, Kind: n.kind(),

@@ -92,7 +92,7 @@ func (c *cluster) stateOf(n *node) level {
 
 // nodeRate is a rate of a node, unknown while it is silent.
 func (c *cluster) nodeRate(n *node, row int) figure {
-	if !n.fresh(c.now, c.interval) {
+	if !n.fresh(c.now) {
 		return unknown
 	}
 	return n.history[row].recent(5)
@@ -101,7 +101,7 @@ func (c *cluster) nodeRate(n *node, row int) figure {
 func (c *cluster) nodeRow(n *node, newest string) nodeRow {
 	row := nodeRow{
 		Node: n.id, Name: n.name, TCP: n.tcp, HTTP: n.address, Zone: n.zone, Region: n.region, Kind: n.kind(), Version: n.version,
-		State: c.stateOf(n), Stale: !n.fresh(c.now, c.interval), Seen: millis(n.at), Error: n.problem, Health: n.health, Damage: n.damage, Lookupds: len(c.lookupds),
+		State: c.stateOf(n), Stale: !n.fresh(c.now), Seen: millis(n.at), Error: n.problem, Health: n.health, Damage: n.damage, Lookupds: len(c.lookupds),
 		Topics: len(n.order), Channels: n.sums.channels, Clients: n.sums.consumers, Depth: n.sums.depth, BackendDepth: n.sums.backend,
 		InFlight: n.sums.inFlight, Deferred: n.sums.deferred, PubRate: c.nodeRate(n, rowPublished), DeliverRate: c.nodeRate(n, rowDelivered),
 		AnswerMS: figure(float64(n.took) / float64(time.Millisecond)), Spark: n.history[rowDelivered].spark(c.now.Unix()),
@@ -143,7 +143,7 @@ func (c *cluster) nodesView() *nodesView {
 		if n.zone != "" {
 			zones[n.zone] = true
 		}
-		if n.heap >= 0 && n.fresh(c.now, c.interval) {
+		if n.heap >= 0 && n.fresh(c.now) {
 			if v.Total.HeapBytes == nil {
 				v.Total.HeapBytes = new(int64)
 			}
@@ -209,9 +209,9 @@ type nodeTopicRow struct {
 }
 
 func (c *cluster) nodeView(n *node) *nodeView {
-	v := &nodeView{Node: c.nodeRow(n, c.newest()[n.kind()]), Topics: []nodeTopicRow{}, Point: n.history.point(clusterRows, c.now.UnixMilli())}
+	v := &nodeView{Node: c.nodeRow(n, c.newest()[n.kind()]), Topics: []nodeTopicRow{}, Point: n.history.point(clusterRows, c.now)}
 	v.Attention = c.lines(c.watch.about(func(l *line) bool { return l.Node == n.id }))
-	known := n.rated && n.fresh(c.now, c.interval)
+	known := n.rated && n.fresh(c.now)
 	for _, t := range n.order {
 		s := &t.sums
 		v.Topics = append(v.Topics, nodeTopicRow{t.name, s.depth, s.backend, s.inFlight, s.deferred, len(t.order), s.consumers,

@@ -95,7 +95,7 @@ func (s *Server) overview(c *cluster) *overviewView {
 	for i, name := range clusterRows {
 		v.Sparks[name] = c.history[i].spark(second)
 	}
-	v.Point = c.history.point(clusterRows, c.now.UnixMilli())
+	v.Point = c.history.point(clusterRows, c.now)
 	ill := make(map[pair]bool)
 	for _, l := range c.watch.open {
 		if l.Channel != "" {
@@ -109,7 +109,7 @@ func (s *Server) overview(c *cluster) *overviewView {
 			v.Normal.Nodes++
 		}
 		v.Nodes = append(v.Nodes, overviewNode{
-			Node: n.id, Name: n.name, Zone: n.zone, State: state, Stale: !n.fresh(c.now, c.interval), Seen: millis(n.at),
+			Node: n.id, Name: n.name, Zone: n.zone, State: state, Stale: !n.fresh(c.now), Seen: millis(n.at),
 			Depth: n.sums.depth, PubRate: c.nodeRate(n, rowPublished), Error: n.problem,
 		})
 	}
@@ -227,7 +227,7 @@ func (c *cluster) firstSteps() *firstSteps {
 		return nil
 	}
 	for _, n := range c.order {
-		if !n.fresh(c.now, c.interval) {
+		if !n.fresh(c.now) {
 			continue
 		}
 		start := new(firstSteps)

@@ -157,18 +157,21 @@ func (c *cluster) topicView(t *topicTotal) *topicView {
 		if nt == nil {
 			continue
 		}
-		fresh := n.fresh(c.now, c.interval)
+		fresh := n.fresh(c.now)
 		v.Nodes = append(v.Nodes, topicNode{
 			Node: n.id, Name: n.name, Zone: n.zone, State: c.stateOf(n), Stale: !fresh, Seen: millis(n.at), Depth: nt.sums.depth, MemoryDepth: nt.sums.depth - nt.sums.backend,
 			BackendDepth: nt.sums.backend, PubRate: rate(fresh && n.rated, nt.own.published), Messages: nt.sums.messages, Paused: nt.paused,
 			Tombstoned: n.tombstoned[t.name], Channels: len(nt.order), Spark: nt.published.spark(second),
 		})
 	}
-	v.Point = t.history.point(topicRows, c.now.UnixMilli())
+	v.Point = t.history.point(topicRows, c.now)
 	return v
 }
 
 func (t *topicTotal) sub(wrong int) string {
+	if t.round == 0 {
+		return "No node has this topic: the lookupds know it, and the first message brings it to a node."
+	}
 	text := fmt.Sprintf("%s on %s", countOf(int64(len(t.channels)), "channel"), countOf(int64(t.nodes), "node"))
 	switch {
 	case t.paused > 0:
@@ -195,7 +198,7 @@ func (ch *channelTotal) row(levels map[pair]level, second int64) channelRow {
 func (c *cluster) withoutOf(p pair) []string {
 	names := []string{}
 	for _, to := range c.having(p) {
-		if n := c.node(to.id); n != nil && !n.fresh(c.now, c.interval) {
+		if n := c.node(to.id); n != nil && !n.fresh(c.now) {
 			names = append(names, n.name)
 		}
 	}
@@ -219,7 +222,7 @@ type counterTopic struct {
 const counterTopics = 20
 
 func (c *cluster) counterView() *counterView {
-	v := &counterView{Total: c.sums.copied, Rate: c.counter[0].recent(5), Topics: []counterTopic{}, Without: c.without(), Point: c.counter.point(counterRows, c.now.UnixMilli())}
+	v := &counterView{Total: c.sums.copied, Rate: c.counter[0].recent(5), Topics: []counterTopic{}, Without: c.without(), Point: c.counter.point(counterRows, c.now)}
 	for _, name := range sortedNames(c.topics) {
 		t := c.topics[name]
 		v.Topics = append(v.Topics, counterTopic{name, t.sums.copied, t.sumOf(channelIn, 5)})

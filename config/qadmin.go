@@ -135,7 +135,7 @@ func (q *QAdmin) relate(r *review) {
 		r.mistake("--http-client-tls-cert must be specified with --http-client-tls-key")
 	}
 	if q.ProxyGraphite && q.GraphiteURL == "" {
-		r.mistake("--proxy-graphite needs --graphite-url")
+		r.warn("--proxy-graphite has no effect without --graphite-url")
 	}
 	if strings.ContainsAny(q.BasePath, ":*?#%\"'<>\\") {
 		r.mistake("--base-path must be a plain path, not %s", quote(q.BasePath))

@@ -87,7 +87,6 @@ func TestQAdminRefusesWhatNsqadminRefuses(t *testing.T) {
 		{[]string{"--nsqd-http-address=https://"}, "failed to resolve address (https://)"},
 		{[]string{lookupd, "--allow-config-from-cidr=everywhere"}, "--allow-config-from-cidr must be a network such as 127.0.0.1/8, or empty, not everywhere"},
 		{[]string{lookupd, "--graphite-url=ftp://g"}, "--graphite-url must be an http or https URL, or empty, not ftp://g"},
-		{[]string{lookupd, "--proxy-graphite"}, "--proxy-graphite needs --graphite-url"},
 		{[]string{lookupd, "--base-path=/:a"}, "--base-path must be a plain path"},
 	} {
 		_, err := ParseQAdmin(test.args)

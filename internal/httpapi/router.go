@@ -70,8 +70,12 @@ func refuse(status int, code string) http.Handler {
 	})
 }
 
-// crashed answers a request whose handler panicked.
+// crashed answers a request whose handler panicked. One that gives an answer up
+// midway wants the connection cut.
 func (r *Router) crashed(w http.ResponseWriter, q *http.Request, reason any) {
+	if reason == http.ErrAbortHandler {
+		panic(reason)
+	}
 	r.log.Error("request crashed", slog.String("method", q.Method), slog.String("path", q.URL.Path), slog.Any("reason", reason))
 	respondError(w, Internal())
 }

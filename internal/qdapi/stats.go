@@ -98,7 +98,13 @@ func (d *Decoder) Decode(body []byte) (*Stats, error) {
 	if r.peek() != '{' {
 		r.fail("an object")
 	}
-	r.object(func(key []byte) { r.member(stats, key) })
+	r.object(func(key []byte) {
+		if string(key) == "data" { // around the answers of versions before 1.0
+			r.object(func(key []byte) { r.member(stats, key) })
+		} else {
+			r.member(stats, key)
+		}
+	})
 	if err := r.end(); err != nil {
 		return nil, err
 	}
@@ -144,8 +150,6 @@ func (r *reading) member(s *Stats, key []byte) {
 				r.skip()
 			}
 		})
-	case "data": // around the answers of versions before 1.0
-		r.object(func(key []byte) { r.member(s, key) })
 	case "damage":
 		s.Damage = new(Damage)
 		r.object(func(key []byte) {
@@ -231,6 +235,7 @@ func (r *reading) channel() (c Channel) {
 			r.skip()
 		}
 	})
+	c.ClientCount = max(c.ClientCount, int64(len(c.Clients))) // versions before 1.2 do not tell
 	return c
 }
 

@@ -171,3 +171,21 @@ func BenchmarkStandardLibrary1000Topics(b *testing.B) {
 		}
 	}
 }
+
+func TestAnswersInAnswersAreNotFollowedForever(t *testing.T) {
+	deep := strings.Repeat(`{"data":`, 4_000_000) + "1" + strings.Repeat("}", 4_000_000)
+	if _, err := new(Decoder).Decode([]byte(deep)); err == nil {
+		t.Error("it was taken")
+	}
+	old, err := new(Decoder).Decode([]byte(`{"status_code":200,"data":{"version":"0.3.8","topics":[]}}`))
+	if err != nil || old.Version != "0.3.8" {
+		t.Errorf("%+v, %v", old, err)
+	}
+}
+
+func TestConsumersAreCountedWhereNobodyCountsThem(t *testing.T) {
+	stats, err := new(Decoder).Decode([]byte(`{"topics":[{"topic_name":"t","channels":[{"channel_name":"c","clients":[{"client_id":"a"},{"client_id":"b"}]}]}]}`))
+	if err != nil || stats.Topics[0].Channels[0].ClientCount != 2 {
+		t.Errorf("%+v, %v", stats, err)
+	}
+}

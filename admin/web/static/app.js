@@ -39,13 +39,15 @@ function App() {
   const route = useRoute()
   const me = useMe()
   const live = useLive()
-  const { bar, frame, phase } = live
+  // What was followed before says nothing about the page that comes.
+  const { frame, phase } = live.turn === route.turn ? live : { frame: null, phase: 'loading' }
+  const { bar } = live
   const locked = needsLogin(me)
   useKeys()
   useLayoutEffect(() => {
     release()
     closeDialog()
-    follow(me && !locked && views[route.view] ? route.view : null, route.params)
+    follow(me && !locked && views[route.view] ? route.view : null, route.params, route.turn)
   }, [route.turn, locked, me === null])
   useEffect(() => { if (route.view === 'login' && me && !locked) go(to.overview(), { replace: true }) }, [route.turn, me, locked])
 
@@ -65,7 +67,7 @@ function App() {
           : html`<${Guard} key=${route.turn}><${View} params=${route.params} data=${shown?.data} bar=${bar} epoch=${live.epoch} stale=${live.stale} /><//>`
   return html`<${Bar} view=${route.view} signedOut=${locked} />
     <main id="main" tabindex="-1" data-view=${locked ? 'login' : route.view} data-quiet=${live.quiet ? '' : undefined}
-      aria-busy=${String(Boolean(View) && !shown && phase === 'loading')}>${page}</main><${DialogPlace} />`
+      aria-busy=${String(Boolean(View) && !locked && !shown && phase === 'loading')}>${page}</main><${DialogPlace} />`
 }
 
 loadMe()

@@ -6,6 +6,7 @@ import { asked, remember } from './router.js'
 
 const AFTER_TROUBLE = 5000
 const ANEW = 60000 // what happened meanwhile (marks) comes with the next answer
+const LATE = 15000 // a point so long after the last one closes the line: between two answers nothing is known to be missing
 
 /**
  * The span on the charts and how to choose another, which the address then keeps. Unchosen it is an hour, or less as long as
@@ -39,7 +40,7 @@ export function useHistory(kind, params, span, epoch, point) {
 
 const begin = h => ({ from: h.from, step: h.step_ms, n: h.n, series: h.series, marks: h.marks ?? [], sums: 0 })
 
-/** The lines with a point at their end. A slot holds the mean of its points; slots without a point are gaps. */
+/** The lines with a point at their end. A slot holds the mean of its points; many slots without a point are a gap. */
 function lengthen(lines, point) {
   const slot = Math.floor((point.at - lines.from) / lines.step)
   if (slot < lines.n - 1) return lines
@@ -49,8 +50,8 @@ function lengthen(lines, point) {
   for (const [key, data] of Object.entries(lines.series)) {
     const value = point[key] ?? null
     const next = shift >= lines.n ? new Array(lines.n).fill(null) : data.slice(shift)
-    while (next.length < lines.n) next.push(null)
-    const before = next[lines.n - 1]
+    while (next.length < lines.n) next.push(shift * lines.step <= LATE ? value : null)
+    const before = shift > 0 ? null : next[lines.n - 1]
     next[lines.n - 1] = value === null ? before : before === null || parts === 1 ? value : before + (value - before) / parts
     series[key] = next
   }

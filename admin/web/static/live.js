@@ -5,10 +5,10 @@ import { onHold, holding } from './hold.js'
 
 const SECOND = 1000, STALE = 5000, AGAIN = 4000
 
-/** What is known: phase is loading, live, lost, gone (the thing is no longer there) or refused;
+/** What is known: turn is that of the route which is followed; phase is loading, live, lost, gone (the thing is no longer there) or refused;
  * quiet: this is the first frame after a gap, so its changes are not news;
  * epoch counts up when lines must be fetched anew: after such a gap. */
-const state = { phase: 'loading', frame: null, bar: null, seen: 0, problem: null, held: false, stale: false, quiet: false, epoch: 0 }
+const state = { turn: -1, phase: 'loading', frame: null, bar: null, seen: 0, problem: null, held: false, stale: false, quiet: false, epoch: 0 }
 const watchers = new Set()
 let wanted = null, source = null, pending = null, shown = 0, timer = 0, retry = 0, staleTimer = 0, missed = false
 
@@ -91,11 +91,11 @@ function close() {
   source = null
 }
 
-/** Follows another view, or none (null). */
-export function follow(view, params) {
+/** Follows another view, or none (null), for a turn of the route. */
+export function follow(view, params, turn) {
   wanted = view ? { view, params } : null
   clearTimeout(staleTimer)
-  Object.assign(state, { phase: 'loading', frame: null, problem: null, stale: false })
+  Object.assign(state, { turn, phase: 'loading', frame: null, problem: null, stale: false })
   pending = null
   open()
 }

@@ -35,7 +35,7 @@ function sentence(data, bar) {
 }
 
 const columns = may => [
-  { key: 'topic', label: 'Topic', name: true, value: t => t.topic, cell: t => t.topic },
+  { key: 'topic', label: 'Topic', name: true, value: t => t.topic, cell: t => html`<a href=${to.topic(t.topic)}>${t.topic}</a>` },
   { key: 'channels', label: 'Channels', number: true, value: t => t.channels.length, cell: t => html`<span title=${t.channels.join(', ')}><${Num} n=${t.channels.length} /></span>` },
   may && { key: 'act', label: html`<span class="hidden">Actions</span>`, cls: 'act',
     cell: t => html`<button type="button" class="btn quiet harm" data-action="delete" data-topic=${t.topic} onClick=${() => remove(t)}>Delete…</button>` },

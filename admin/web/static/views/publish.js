@@ -1,16 +1,29 @@
 // Publishing one message by hand.
-import { html, useState } from '../html.js'
-import { post } from '../api.js'
+import { html, useEffect, useState } from '../html.js'
+import { get, post } from '../api.js'
 import { plural, size } from '../format.js'
 import { Card } from '../parts.js'
 
 const MOST_DEFER = 3600000 // ms, what nodes allow unless told otherwise
 
+// A topic that no node has yet may be published to any of them.
+function useNodes(nodes) {
+  const [all, set] = useState([])
+  const none = nodes.length === 0
+  useEffect(() => {
+    if (!none) return
+    const stop = new AbortController()
+    get('names', {}, stop.signal).then(names => set(names.nodes)).catch(() => {})
+    return () => stop.abort()
+  }, [none])
+  return none ? all : nodes.filter(n => !n.stale)
+}
+
 export function Publish({ topic, nodes, channels }) {
   const [form, set] = useState({ body: '', node: '', defer: '0' })
   const [said, say] = useState(null)
   const [busy, setBusy] = useState(false)
-  const there = nodes.filter(n => !n.stale)
+  const there = useNodes(nodes)
   const node = there.some(n => n.node === form.node) ? form.node : there[0]?.node ?? ''
   const defer = /^\d+$/.test(form.defer.trim() || '0') ? Number(form.defer.trim() || '0') : NaN
   const wrong = Number.isNaN(defer) || defer > MOST_DEFER ? `Defer by 0 to ${MOST_DEFER} ms.` : ''

@@ -18,7 +18,7 @@ export function Start({ start, bar }) {
   const parts = [few(bar.nodes, 'node'), bar.lookupds > 0 && few(bar.lookupds, 'lookupd')].filter(Boolean).join(' and ').replace(/^o/, 'O')
   const running = node ? `${parts} ${bar.nodes + bar.lookupds === 1 ? 'is' : 'are'} up.` : 'No node is up yet.'
   const first = lookupd ? `qd --lookupd-tcp-address=${tcpOf(lookupd)}` : 'qd --data-path=data'
-  const tail = lookupd ? `q tail --topic ${TOPIC} --lookupd-http-address ${lookupd}` : `q tail --topic ${TOPIC} --nsqd-tcp-address ${node?.tcp ?? '127.0.0.1:4150'}`
+  const read = lookupd && `bin/consumer -topic=${TOPIC} -channel=print -lookupd-http-address=${lookupd}`
   return html`<div class="start" id="start"><h1>${node ? 'Ready for the first message' : 'Waiting for the first node'}</h1>
     <p class="sub" role="status">${running} Topics appear here by themselves as soon as something is published.</p>
     <section class="card" aria-label="First steps">
@@ -30,7 +30,8 @@ export function Start({ start, bar }) {
         ${node && me?.may_act && html`<${PublishHere} node=${node} />`}</div></div>
       <div class="step"><i>3</i><div><h2>Read it</h2>
         <p>A channel is created by its first consumer and gets a copy of every message from then on. Messages wait in the topic until there is one.</p>
-        <${Command} text=${tail} /></div></div>
+        ${read ? html`<p>Any NSQ client can be one; so is the example that comes with qd:</p><${Command} text=${read} />`
+          : html`<p>Any NSQ client can be one: it connects to ${node?.tcp ?? 'the node'}.</p>`}</div></div>
     </section><p class="small faint">Listening for changes. Nothing to refresh.</p></div>`
 }
 

@@ -60,13 +60,13 @@ export function Topics({ data, stale }) {
   const type = e => { setQuery(e.target.value); remember('q', e.target.value.trim()) }
   const pick = next => { setShow(next); remember('show', next === 'all' ? '' : next) }
   const create = () => ask(Create, {
-    title: 'Create topic', channel: 'optional', then: me.lookupd_mode ? undefined : n => n.channel ? to.channel(n.topic, n.channel) : to.topic(n.topic),
-    text: me.lookupd_mode ? 'The lookupds are told; nodes get the topic with the first message.' : 'Every node gets it.',
+    title: 'Create topic', channel: 'optional', then: n => n.channel ? to.channel(n.topic, n.channel) : to.topic(n.topic),
+    text: 'The lookupds are told; nodes get the topic with the first message.',
     request: n => n.channel ? { action: 'create_channel', topic: n.topic, channel: n.channel } : { action: 'create_topic', topic: n.topic },
   })
   return html`<div class=${stale ? 'lost-values' : ''}>
     <${Title} sub=${data && [plural(rows.length, 'topic'), plural(sum('channels'), 'channel'), `${plural(sum('depth'), 'message')} waiting`, meaning(data.without)].filter(Boolean).join(', ')}
-      actions=${html`<button type="button" class="btn primary" id="create-topic" onClick=${create}><${Icon} name="plus" size=${14} />Create topic</button>`}>Topics<//>
+      actions=${me?.lookupd_mode && html`<button type="button" class="btn primary" id="create-topic" onClick=${create}><${Icon} name="plus" size=${14} />Create topic</button>`}>Topics<//>
     <section class="card" aria-label="All topics">
       <div class="tools"><div class="search"><${Icon} name="search" size=${14} />
         <input id="filter" type="search" placeholder="Filter by name" aria-label="Filter topics by name" autocomplete="off" spellcheck=${false} value=${query}

@@ -1,0 +1,107 @@
+package web
+
+import (
+	"io/fs"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// mostBytes is what the whole page may weigh, uncompressed.
+const mostBytes = 250_000
+
+// files of the page by their paths.
+func files(t *testing.T) map[string]string {
+	t.Helper()
+	texts := make(map[string]string)
+	err := fs.WalkDir(Files(), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(Files(), path)
+		texts[path] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return texts
+}
+
+func TestEveryModuleIsPreloadedAndNothingElse(t *testing.T) {
+	page := files(t)
+	var listed, modules []string
+	for _, m := range regexp.MustCompile(`<link rel="modulepreload" href="static/([^"]+)">`).FindAllStringSubmatch(page["index.html"], -1) {
+		listed = append(listed, m[1])
+	}
+	for path := range page {
+		// The first is no module, the second is asked for by the page itself.
+		if strings.HasSuffix(path, ".js") && path != "theme.js" && path != "app.js" {
+			modules = append(modules, path)
+		}
+	}
+	slices.Sort(listed)
+	slices.Sort(modules)
+	if !slices.Equal(listed, modules) {
+		t.Errorf("index.html preloads\n%v, the modules are\n%v", listed, modules)
+	}
+	if regexp.MustCompile(`[A-Z]{5,}`).MatchString(page["index.html"]) {
+		t.Error("index.html has a placeholder left")
+	}
+}
+
+func TestEveryStylesheetIsLinked(t *testing.T) {
+	page := files(t)
+	for path := range page {
+		if strings.HasSuffix(path, ".css") && !strings.Contains(page["index.html"], `<link rel="stylesheet" href="static/`+path+`">`) {
+			t.Errorf("%s is not linked", path)
+		}
+	}
+}
+
+func TestPageStaysSmall(t *testing.T) {
+	sum := 0
+	for _, text := range files(t) {
+		sum += len(text)
+	}
+	if sum > mostBytes {
+		t.Errorf("the page has %d bytes, more than %d", sum, mostBytes)
+	}
+}
+
+// TestNothingRefersToAnotherHost: the page works without the Internet, and tells
+// nobody that it is looked at. Names of XML vocabularies are no addresses.
+func TestNothingRefersToAnotherHost(t *testing.T) {
+	address := regexp.MustCompile(`(?:https?:)?//[\w.-]+\.\w+[^\s'"` + "`" + `)]*`)
+	comment := regexp.MustCompile(`(?m)(^|\s)//\s.*$`)
+	for path, text := range files(t) {
+		if strings.HasPrefix(path, "vendor/") && !strings.HasSuffix(path, ".js") {
+			continue // licences, and where the code is from
+		}
+		for _, found := range address.FindAllString(comment.ReplaceAllString(text, ""), -1) {
+			if !strings.HasPrefix(found, "http://www.w3.org/") {
+				t.Errorf("%s refers to %s", path, found)
+			}
+		}
+	}
+}
+
+// TestNoInlineScriptOrStyle: the content policy forbids them, so they would not
+// work.
+func TestNoInlineScriptOrStyle(t *testing.T) {
+	page := files(t)
+	inline := regexp.MustCompile(`(?i)<script(>|\s[^>]*[^>s]>[^<])|<style|\sstyle="|\son\w+="|javascript:`)
+	if found := inline.FindString(page["index.html"]); found != "" {
+		t.Errorf("index.html has %q", found)
+	}
+	written := regexp.MustCompile(`(?i)<script|<style|\sstyle="|\son[a-z]+="|javascript:|innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function`)
+	for path, text := range page {
+		if !strings.HasSuffix(path, ".js") || strings.HasPrefix(path, "vendor/") {
+			continue
+		}
+		if found := written.FindString(text); found != "" {
+			t.Errorf("%s has %q", path, found)
+		}
+	}
+}
