@@ -91,10 +91,9 @@ type Broker struct {
 	ctx        context.Context // done when Close begins
 	stop       context.CancelFunc
 	snapshot   snapshotWriter
-	// unlearnt are topics whose channels nobody could tell yet, learning says
-	// that they are asked for.
-	unlearnt []*topic.Topic
-	learning bool
+	// unlearnt are the topics whose channels nobody could tell yet; nil when
+	// there is no goroutine that asks for them.
+	unlearnt map[*topic.Topic]struct{}
 }
 
 // slot is a topic by name, while it is made, lives and is deleted.

@@ -45,6 +45,7 @@ func (b *Broker) deleteTopic(t *topic.Topic, decide func() error) error {
 	b.mu.Lock()
 	delete(b.topics, t.Name())
 	delete(b.refusing, t)
+	delete(b.unlearnt, t)
 	close(s.gone)
 	b.mu.Unlock()
 	b.snapshot.changed()

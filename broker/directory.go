@@ -30,6 +30,9 @@ const (
 	// longestHold is how long a new topic gives no message out while its
 	// channels are asked for.
 	longestHold = time.Second
+	// longestQuestion is how long an answer is waited for that nothing waits
+	// for.
+	longestQuestion = 5 * time.Second
 	// The pause before topics are asked for again doubles from the one to the
 	// other.
 	firstLearnPause   = 100 * time.Millisecond
@@ -55,9 +58,7 @@ func (b *Broker) startLearning(t *topic.Topic) {
 		return
 	}
 	b.background.Go(func() {
-		ctx, cancel := context.WithTimeout(b.ctx, longestHold)
-		defer cancel()
-		err := b.learn(ctx, t)
+		err := b.learn(t, longestHold)
 		t.Release()
 		if err != nil {
 			b.learnLater(t, err)
@@ -65,9 +66,11 @@ func (b *Broker) startLearning(t *topic.Topic) {
 	})
 }
 
-// learn makes the channels that a topic has elsewhere. The error is that it
-// should be tried again.
-func (b *Broker) learn(ctx context.Context, t *topic.Topic) error {
+// learn makes the channels that a topic has elsewhere, as far as they become
+// known within that time. The error is that it should be tried again.
+func (b *Broker) learn(t *topic.Topic, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(b.ctx, within)
+	defer cancel()
 	names, err := b.o.Directory.Channels(ctx, t.Name())
 	if err != nil {
 		return err
@@ -85,19 +88,19 @@ func (b *Broker) learn(ctx context.Context, t *topic.Topic) error {
 	return nil
 }
 
-// learnLater has a topic asked for again.
+// learnLater has a topic asked for again, unless it was deleted meanwhile.
 func (b *Broker) learnLater(t *topic.Topic, reason error) {
 	b.o.Logger.Debug("channels of new topic not learnt yet", slog.String("topic", t.Name()), slog.Any("error", reason))
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed {
+	if s := b.topics[t.Name()]; b.closed || s == nil || s.topic != t {
 		return
 	}
-	b.unlearnt = append(b.unlearnt, t)
-	if !b.learning {
-		b.learning = true
+	if b.unlearnt == nil {
+		b.unlearnt = make(map[*topic.Topic]struct{})
 		b.background.Go(b.learnRest)
 	}
+	b.unlearnt[t] = struct{}{}
 }
 
 // learnRest asks for topics until all are learnt. While nobody answers it asks
@@ -110,33 +113,28 @@ func (b *Broker) learnRest() {
 		case <-time.After(pause):
 		}
 		for answered := true; answered; {
-			t, ok := b.nextUnlearnt()
-			if !ok {
+			t := b.nextUnlearnt()
+			if t == nil {
 				return
 			}
-			answered = b.learn(b.ctx, t) == nil
-			if answered {
-				pause = firstLearnPause
-			} else {
+			if answered = b.learn(t, longestQuestion) == nil; answered {
 				b.mu.Lock()
-				b.unlearnt = append(b.unlearnt, t)
+				delete(b.unlearnt, t)
 				b.mu.Unlock()
+				pause = firstLearnPause
 			}
 		}
 	}
 }
 
-// nextUnlearnt takes a topic that was not deleted from the list. When none is
-// left, the goroutine that asks has to end.
-func (b *Broker) nextUnlearnt() (t *topic.Topic, ok bool) {
+// nextUnlearnt picks a topic that is still to be asked for. It is nil when there
+// is none: then the goroutine that asks has to end.
+func (b *Broker) nextUnlearnt() *topic.Topic {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for len(b.unlearnt) > 0 {
-		t, b.unlearnt = b.unlearnt[0], b.unlearnt[1:]
-		if s := b.topics[t.Name()]; s != nil && s.topic == t {
-			return t, true
-		}
+	for t := range b.unlearnt { // in no order: none keeps the others from their turn
+		return t
 	}
-	b.unlearnt, b.learning = nil, false
-	return nil, false
+	b.unlearnt = nil
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +20,7 @@ import (
 type directory struct {
 	answer func(ctx context.Context, topic string) ([]string, error)
 	alone  bool
+	told   func(event string) // called with what is told, unless nil
 
 	mu     sync.Mutex // guards what follows
 	asked  []string
@@ -28,7 +30,11 @@ type directory struct {
 func (d *directory) note(event, topic, channel string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.events = append(d.events, event+topic+"/"+channel)
+	event += topic + "/" + channel
+	d.events = append(d.events, event)
+	if d.told != nil {
+		d.told(event)
+	}
 }
 
 func (d *directory) Register(topic string, _ uint64, channel string) { d.note("+", topic, channel) }
@@ -425,18 +431,57 @@ func TestDeletionAndCloseDoNotWaitForTheAnswer(t *testing.T) {
 func TestDeletedTopicsAreNotAskedForAgain(t *testing.T) {
 	d := &directory{answer: func(context.Context, string) ([]string, error) { return nil, errNobody }}
 	inBubble(t, d, func(t *testing.T, b *Broker) {
-		for i := range 100 {
-			name := fmt.Sprintf("t%d", i)
-			getTopic(t, b, name)
-			synctest.Wait()
-			must(t, b.DeleteTopic(name))
+		for i := range 10 {
+			getTopic(t, b, fmt.Sprintf("stays%d", i))
 		}
-		time.Sleep(time.Minute)
+		for i := range 100 {
+			getTopic(t, b, "t")
+			if i%2 == 0 {
+				synctest.Wait()
+			}
+			must(t, b.DeleteTopic("t"))
+		}
+		remembered := func() (n int, asks bool) {
+			synctest.Wait()
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return len(b.unlearnt), b.unlearnt != nil
+		}
+		if n, _ := remembered(); n != 10 {
+			t.Errorf("%d topics are remembered", n)
+		}
+		for i := range 10 {
+			must(t, b.DeleteTopic(fmt.Sprintf("stays%d", i)))
+		}
+		time.Sleep(longestLearnPause)
+		if n, asks := remembered(); n != 0 || asks {
+			t.Errorf("%d deleted topics are remembered", n)
+		}
+	})
+}
+
+// TestQuestionThatHangsIsGivenUpAndAskedAgain has directories that take
+// questions and answer none of them, until they are well again.
+func TestQuestionThatHangsIsGivenUpAndAskedAgain(t *testing.T) {
+	var well atomic.Bool
+	hangs := silent().answer
+	d := &directory{}
+	d.answer = func(ctx context.Context, topic string) ([]string, error) {
+		if well.Load() {
+			return []string{"learnt"}, nil
+		}
+		return hangs(ctx, topic)
+	}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		tp := getTopic(t, b, "t")
+		must(t, publish(tp, "1"))
+		time.Sleep(time.Hour)
+		well.Store(true)
+		time.Sleep(longestLearnPause + longestQuestion)
 		synctest.Wait()
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if len(b.unlearnt) != 0 || b.learning {
-			t.Errorf("%d deleted topics are remembered", len(b.unlearnt))
+		wantNames(t, tp, "learnt")
+		for _, c := range tp.Channels() {
+			wantDrained(t, c, "1")
 		}
 	})
 }
@@ -494,4 +539,107 @@ func TestDirectoryIsToldInOrder(t *testing.T) {
 	want()
 	disk.Fail(nil)
 	must(t, b.Close())
+}
+
+// TestChannelsLearntUnderLoadGetEveryMessageOnce: while publishers publish, some
+// with delay, a consumer finishes what its channel gets and the topic is paused
+// and unpaused, two channels are learnt, before the topic is released in one
+// case and after the first question failed in the other.
+func TestChannelsLearntUnderLoadGetEveryMessageOnce(t *testing.T) {
+	const count = 2700
+	var all, soon []string // soon are those that are not deferred
+	for n, body := range numbered("a message of some length ", count) {
+		all = append(all, body)
+		if n%7 != 0 {
+			soon = append(soon, body)
+		}
+	}
+	slices.Sort(soon)
+	for name, test := range map[string]struct {
+		first        error // of the first question
+		segmentBytes int64 // that let nothing go which channels learnt later need
+	}{
+		"held": {nil, 1 << 10},
+		"late": {errNobody, 1 << 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			busy, learnt := make(chan struct{}), make(chan struct{})
+			var asked atomic.Int64
+			d := &directory{answer: func(context.Context, string) ([]string, error) {
+				if n := asked.Add(1); n == 1 && test.first != nil {
+					return nil, test.first
+				}
+				<-busy
+				return []string{"a", "b"}, nil
+			}}
+			d.told = func(event string) {
+				if event == "+t/b" {
+					close(learnt)
+				}
+			}
+			b := open(t, newDisk(t, 1), with(d), func(o *Options) { o.SegmentBytes = test.segmentBytes })
+			defer func() { must(t, b.Close()) }()
+			tp := getTopic(t, b, "t")
+			own := getChannel(t, b, "t", "own")
+			k := subscribe(t, own, 1<<20)
+			var publishing, other sync.WaitGroup
+			published := make(chan struct{})
+			for i := range 3 {
+				publishing.Go(func() {
+					for n := i; n < count; n += 3 {
+						if n == count/3+i {
+							<-busy
+						}
+						if n%7 == 0 {
+							must(t, publishDeferred(tp, all[n], time.Hour))
+						} else {
+							must(t, publish(tp, all[n]))
+						}
+						if n == count/6 {
+							close(busy)
+						}
+					}
+				})
+			}
+			other.Go(func() {
+				for open := true; open; {
+					select {
+					case <-published:
+						open = false
+					default:
+					}
+					must(t, errors.Join(tp.Pause(), tp.Unpause()))
+				}
+			})
+			var mine []string
+			other.Go(func() {
+				for len(mine) < len(soon) {
+					ds := k.takeAll()
+					k.finish(t, ds...)
+					if mine = append(mine, bodies(ds)...); len(ds) == 0 {
+						<-k.wake
+					}
+				}
+			})
+			publishing.Wait()
+			close(published)
+			other.Wait()
+			k.Close()
+			<-learnt
+			for _, c := range tp.Channels() {
+				got := mine
+				if c != own {
+					k := subscribe(t, c, 1<<20)
+					got = bodies(k.takeAll())
+					k.Close()
+				}
+				if slices.Sort(got); !slices.Equal(got, soon) {
+					t.Errorf("%s got %d messages, want %d", c.Name(), len(got), len(soon))
+				}
+				if s := c.Stats(); s.Deferred != count-len(soon) {
+					t.Errorf("%s has %d deferred messages, want %d", c.Name(), s.Deferred, count-len(soon))
+				}
+			}
+		})
+	}
 }

@@ -125,17 +125,6 @@ func (a *Announcer) current() []*peer {
 	return slices.Clone(a.peers)
 }
 
-// HTTPAddresses are where the directories serve HTTP, as far as they said so,
-// also of those that are not connected now.
-func (a *Announcer) HTTPAddresses() (addresses []string) {
-	for _, p := range a.current() {
-		if web, _ := p.directory(); web != "" {
-			addresses = append(addresses, web)
-		}
-	}
-	return addresses
-}
-
 // Alone says that there is no directory that could be asked.
 func (a *Announcer) Alone() bool { return len(a.current()) == 0 }
 
@@ -147,7 +136,7 @@ const firstContact = 500 * time.Millisecond
 var errNobodyMet = errors.New("no lookup directory was reached yet")
 
 // Channels lists the channels that a topic has anywhere, as the directories
-// know it. Without directories there are none. The error is that not one of
+// know it, also those that are not connected now. Without directories there are none. The error is that not one of
 // them answered: it is worth asking again. What some of them do not answer is
 // logged.
 func (a *Announcer) Channels(ctx context.Context, topic string) ([]string, error) {

@@ -204,7 +204,11 @@ func TestLostConnectionIsReplacedAtOnceAndThenWithGrowingPauses(t *testing.T) {
 		s.want(tcp, "t", "[] 1")
 		time.Sleep(time.Minute)
 		s.dialled()
-		s.reaches(func(string) (net.Conn, error) { return nil, errors.New("refused") })
+		port := 10000
+		s.reaches(func(string) (net.Conn, error) {
+			port++
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Source: &net.TCPAddr{Port: port}, Err: errors.New("refused")}
+		})
 		tcp.Close()
 		lost := time.Since(s.began)
 		time.Sleep(10 * time.Minute)
@@ -287,7 +291,7 @@ func TestDirectoryThatTalksNonsenseIsTriedAgain(t *testing.T) {
 				if n := s.log.count(test.log); n != 1 {
 					t.Errorf("logged %d times: %s", n, s.log.b.String())
 				}
-				if web := s.HTTPAddresses(); len(web) != 0 {
+				if web, met := s.current()[0].directory(); web != "" || met {
 					t.Errorf("it is asked at %q", web)
 				}
 			})

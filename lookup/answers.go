@@ -1,5 +1,10 @@
 package lookup
 
+import (
+	"cmp"
+	"strings"
+)
+
 // These are the JSON shapes that directories and those who ask them share. The
 // order of the fields is that of the keys on the wire.
 
@@ -13,6 +18,11 @@ type Identity struct {
 	Version          string `json:"version"`
 	TopologyZone     string `json:"topology_zone"`
 	TopologyRegion   string `json:"topology_region"`
+}
+
+// compare orders nodes by broadcast address and TCP port.
+func (id *Identity) compare(other *Identity) int {
+	return cmp.Or(strings.Compare(id.BroadcastAddress, other.BroadcastAddress), cmp.Compare(id.TCPPort, other.TCPPort))
 }
 
 // Producer is a node that has registered with a directory.

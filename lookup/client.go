@@ -108,7 +108,8 @@ func askAll[A any](addresses []string, ask func(address string) (A, error)) ([]A
 // get asks all addresses the same question.
 func get[A any](ctx context.Context, c *Client, addresses []string, path string, query url.Values) ([]A, error) {
 	return askAll(addresses, func(address string) (a A, err error) {
-		return a, c.api.Get(ctx, apiclient.URL(address, path, query), &a)
+		err = c.api.Get(ctx, apiclient.URL(address, path, query), &a)
+		return a, err
 	})
 }
 

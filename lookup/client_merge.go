@@ -52,7 +52,7 @@ func (c *Client) Lookup(ctx context.Context, addresses []string, topic string) (
 			}
 		}
 	}
-	slices.SortFunc(merged.Producers, func(x, y Producer) int { return cmp.Compare(x.address(), y.address()) })
+	slices.SortFunc(merged.Producers, func(x, y Producer) int { return x.compare(&y.Identity) })
 	return merged, err
 }
 
@@ -71,7 +71,8 @@ func (c *Client) Nodes(ctx context.Context, addresses []string) ([]ClusterNode, 
 	}
 	answers, err := askAll(addresses, func(address string) (a sightings, err error) {
 		a.directory = address
-		return a, c.api.Get(ctx, apiclient.URL(address, "/nodes", nil), &a.NodesAnswer)
+		err = c.api.Get(ctx, apiclient.URL(address, "/nodes", nil), &a.NodesAnswer)
+		return a, err
 	})
 	nodes := make(map[string]*ClusterNode)
 	for _, a := range answers {
@@ -89,7 +90,7 @@ func (c *Client) Nodes(ctx context.Context, addresses []string) ([]ClusterNode, 
 		slices.SortFunc(n.Topics, func(x, y NodeTopic) int { return cmp.Compare(x.Topic, y.Topic) })
 		list = append(list, *n)
 	}
-	slices.SortFunc(list, func(x, y ClusterNode) int { return cmp.Compare(x.address(), y.address()) })
+	slices.SortFunc(list, func(x, y ClusterNode) int { return x.compare(&y.Identity) })
 	return list, err
 }
 

@@ -57,6 +57,7 @@ func TestDirectoriesThatDisagreeAreMerged(t *testing.T) {
 		"GET /channels?topic=t%23": `{"channels":["x","y"]}`,
 		"GET /lookup?topic=t":      `{"channels":["x"],"producers":[` + producer("r1", "p", "1") + `},` + producer("r2", "o", "1") + `}]}`,
 		"GET /nodes": `{"producers":[` + producer("r1", "p", "1") + `,"tombstones":[false,true],"topics":["t","s"]},` +
+			producer("r8", "p", "10") + `,"tombstones":[],"topics":[]},` +
 			producer("r9", "p", "2") + `,"tombstones":[],"topics":[]}]}`,
 	})
 	two := answers(t, map[string]string{
@@ -78,11 +79,12 @@ func TestDirectoriesThatDisagreeAreMerged(t *testing.T) {
 		t.Errorf("found %+v, %v", found, err)
 	}
 	id := Identity{Hostname: "h", BroadcastAddress: "p", TCPPort: 1, HTTPPort: 2, Version: "1.3.0"}
-	other := id
-	other.TCPPort = 2
+	other, third := id, id
+	other.TCPPort, third.TCPPort = 2, 10
 	want := []ClusterNode{
 		{id, []Sighting{{one, "r1"}, {addresses[1], "r3"}}, []NodeTopic{{"s", true}, {"t", true}, {"u", false}}},
 		{other, []Sighting{{one, "r9"}}, nil},
+		{third, []Sighting{{one, "r8"}}, nil},
 	}
 	if nodes, err := c.Nodes(t.Context(), addresses); err != nil || !reflect.DeepEqual(nodes, want) {
 		t.Errorf("nodes\n%+v, %v, want\n%+v", nodes, err, want)

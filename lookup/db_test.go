@@ -299,3 +299,22 @@ func TestTopicThatHadManyProducersGivesTheirMemoryBack(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestLeavingADeletedTopicSparesItsSuccessor: a producer that leaves may find
+// that one of its topics was deleted, and is there again, since it looked.
+func TestLeavingADeletedTopicSparesItsSuccessor(t *testing.T) {
+	const topic = "t#ephemeral"
+	d := NewDB(DBOptions{InactiveTimeout: time.Hour, TombstoneLifetime: time.Hour})
+	leaves, stays := d.join("", Identity{}), d.join("", Identity{})
+	leaves.register(topic, "")
+	old := d.shardOf(topic).topics.all[topic]
+	d.deleteTopic(topic)
+	stays.register(topic, "")
+	leaves.unregisterTopic(old)
+	if answer, ok := d.lookup(topic); !ok || len(answer.Producers) != 1 {
+		t.Errorf("%v %+v", ok, answer)
+	}
+	if err := d.check(); err != nil {
+		t.Error(err)
+	}
+}

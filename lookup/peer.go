@@ -2,6 +2,7 @@ package lookup
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -104,10 +105,19 @@ func (p *peer) report(told bool, err error) {
 		p.a.o.Logger.Warn("lost the lookup directory", slog.String("address", p.address), slog.Any("error", err))
 		return
 	}
-	if text := err.Error(); text != p.reported {
+	if text := withoutAddresses(err); text != p.reported {
 		p.reported = text
 		p.a.o.Logger.Warn("lookup directory cannot be told what is here", slog.String("address", p.address), slog.Any("error", err))
 	}
+}
+
+// withoutAddresses is the text of an error without the port of this side, which
+// is another one with each attempt.
+func withoutAddresses(err error) string {
+	if op := (*net.OpError)(nil); errors.As(err, &op) {
+		err = op.Err
+	}
+	return err.Error()
 }
 
 // converse is one connection from its beginning to its end. told says that the

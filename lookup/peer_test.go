@@ -24,7 +24,10 @@ type caller struct {
 }
 
 // meet reads the magic and IDENTIFY and answers {}.
-func (c *caller) meet() {
+func (c *caller) meet() { c.meetAs("{}") }
+
+// meetAs is meet with another answer.
+func (c *caller) meetAs(answer string) {
 	magic := make([]byte, len(protocol.LookupMagic))
 	if _, err := io.ReadFull(c, magic); err != nil || string(magic) != protocol.LookupMagic {
 		return // closed meanwhile
@@ -32,7 +35,7 @@ func (c *caller) meet() {
 	c.parser.MaxBodySize = 1000
 	if _, ok := c.next(); ok {
 		c.parser.Identified = true
-		c.reply("{}")
+		c.reply(answer)
 	}
 }
 
@@ -243,5 +246,44 @@ func awaitAny(t *testing.T, seen <-chan string) {
 	case <-seen:
 	case <-time.After(longest):
 		t.Fatal("told nothing")
+	}
+}
+
+// TestChannelsAreAskedOfAllDirectories: what some of them know is an answer;
+// that none could be asked is an error.
+func TestChannelsAreAskedOfAllDirectories(t *testing.T) {
+	known := func(names string) string {
+		return answers(t, map[string]string{"GET /channels?topic=t": `{"channels":[` + names + `]}`})
+	}
+	one, two, dead := known(`"a","b"`), known(`"b","c"`), unreachable(t)
+	for _, test := range []struct {
+		webs   []string // where the directories say that they serve HTTP
+		want   string
+		warned int
+		failed bool
+	}{
+		{[]string{one, two}, "[a b c]", 0, false},
+		{[]string{one, dead}, "[a b]", 1, false},
+		{[]string{dead}, "[]", 0, true},
+	} {
+		var log pages
+		var addresses []string
+		for _, web := range test.webs {
+			host, port, _ := net.SplitHostPort(web)
+			addresses = append(addresses, listening(t, func(c *caller) {
+				c.meetAs(`{"broadcast_address":"` + host + `","http_port":` + port + `}`)
+				c.next()
+			}))
+		}
+		a := NewAnnouncer(AnnouncerOptions{Client: newTestClient(t), Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		a.Start(me, addresses)
+		names, err := a.Channels(t.Context(), "t")
+		if got := fmt.Sprint(names); got != test.want || (err != nil) != test.failed {
+			t.Errorf("%q: %s, %v", test.webs, got, err)
+		}
+		if n := log.count("not every lookup directory was asked"); n != test.warned {
+			t.Errorf("%q: %d warnings", test.webs, n)
+		}
+		a.Close()
 	}
 }

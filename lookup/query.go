@@ -77,11 +77,7 @@ func (d *DB) lookup(topic string) (answer LookupAnswer, ok bool) {
 
 // inOrder sorts producers by the address under which they are reached.
 func inOrder(a, b *presence) int {
-	return cmp.Or(
-		strings.Compare(a.BroadcastAddress, b.BroadcastAddress),
-		cmp.Compare(a.TCPPort, b.TCPPort),
-		strings.Compare(a.RemoteAddress, b.RemoteAddress),
-	)
+	return cmp.Or(a.compare(&b.Identity), strings.Compare(a.RemoteAddress, b.RemoteAddress))
 }
 
 // nodes are the producers that are heard of, with all their topics.

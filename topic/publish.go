@@ -220,11 +220,11 @@ func (t *Topic) count(messages int, bytes uint64) {
 
 // standing says that the fan-out position does not follow the end. The caller
 // holds t.mu.
-func (t *Topic) standing() bool { return t.held || t.untaken() }
+func (t *Topic) standing() bool { return t.held || t.catching || t.untaken() }
 
 // untaken says that nobody takes the topic's messages, for as long as it may
 // be. The caller holds t.mu.
-func (t *Topic) untaken() bool { return t.paused || t.ready == 0 || t.catching }
+func (t *Topic) untaken() bool { return t.paused || t.ready == 0 }
 
 // advance moves the fan-out position. The caller holds t.mu.
 func (t *Topic) advance(to uint64, delayed []message.Delayed) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"qmq/internal/vfs"
 	"qmq/internal/vfs/crashfs"
 )
 
@@ -232,4 +233,29 @@ func TestBackgroundSyncComesAfterEnoughRecordsOrTime(t *testing.T) {
 		}
 		b.close(t)
 	})
+}
+
+func TestEphemeralTopicWithAChannelDropsNothingWhileItsFanOutStandsBriefly(t *testing.T) {
+	for name, stand := range map[string]func(*Topic){
+		"held":        func(tp *Topic) { tp.held = true },
+		"catching up": func(tp *Topic) { tp.catching = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, vfs.NewMem(), "/", 2500)
+			defer b.close(t)
+			b.o.Ephemeral, b.o.MemQueueSize = true, 1
+			_, err := b.Channel("c")
+			must(t, err)
+			b.mu.Lock()
+			stand(b.Topic)
+			b.mu.Unlock()
+			must(t, b.Publish(batchOf(100, 10)))
+			b.mu.Lock()
+			b.catching = false
+			b.mu.Unlock()
+			if waiting := b.Stats().Depth; waiting != 100 {
+				t.Errorf("%d of 100 messages are there", waiting)
+			}
+		})
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -59,10 +60,20 @@ func isClosed(stop <-chan struct{}) bool {
 	}
 }
 
+// passing are errors that say nothing against the listener: there is no memory
+// now, or, as accept(2) of Linux has it, something has happened to the one
+// connection or was not allowed to it. What net calls temporary comes on top.
+var passing = []error{
+	syscall.ENOBUFS, syscall.ENOMEM,
+	syscall.ENETDOWN, syscall.EPROTO, syscall.ENOPROTOOPT, syscall.EHOSTDOWN,
+	syscall.EHOSTUNREACH, syscall.EOPNOTSUPP, syscall.ENETUNREACH, syscall.EPERM,
+}
+
 // passes tells errors that go away, such as too many open files, from those of
 // a listener that is broken.
 func passes(err error) bool {
-	if errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM) {
+	is := func(target error) bool { return errors.Is(err, target) }
+	if slices.ContainsFunc(passing, is) {
 		return true
 	}
 	var temporary interface{ Temporary() bool }

@@ -227,3 +227,17 @@ func TestURL(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestOnlyPlainRequestsAreSentToWhereTLSIs(t *testing.T) {
+	for _, test := range []struct{ plain, refusal, want string }{
+		{"http://h:1/p?topic=a%23b", `{"message":"TLS_REQUIRED","https_port":2}`, "https://h:2/p?topic=a%23b"},
+		{"http://[::1]:1/p", `{"https_port":2}`, "https://[::1]:2/p"},
+		{"https://h:1/p", `{"https_port":2}`, ""},
+		{"http://h:1/p", `{"https_port":0}`, ""},
+		{"http://h:1/p", `FORBIDDEN`, ""},
+	} {
+		if got, ok := secureURL(test.plain, []byte(test.refusal)); got != test.want || ok != (test.want != "") {
+			t.Errorf("%s leads to %q", test.plain, got)
+		}
+	}
+}

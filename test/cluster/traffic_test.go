@@ -63,13 +63,9 @@ func startTraffic(t *testing.T, c *cluster) *traffic {
 
 // publishTo starts a publisher of its own for the node.
 func (f *traffic) publishTo(node *member) {
-	producer, err := nsq.NewProducer(node.tcp, nsq.NewConfig())
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	producer.SetLogger(log.New(io.Discard, "", 0), nsq.LogLevelError)
+	producer := newProducer(node)
 	f.wg.Go(func() {
-		defer producer.Stop()
+		defer func() { producer.Stop() }()
 		pace := time.NewTicker(time.Millisecond)
 		defer pace.Stop()
 		for n := 0; ; {
@@ -81,10 +77,24 @@ func (f *traffic) publishTo(node *member) {
 			body := fmt.Sprintf("%s %d", node.tcp, n)
 			if producer.Publish(topic, []byte(body)) == nil {
 				f.note(body)
-				n++ // otherwise the same again, when the node is back
+				n++
+				continue
 			}
+			// The same again when the node is back, by a new producer: one that
+			// reconnects has a race with itself.
+			producer.Stop()
+			producer = newProducer(node)
 		}
 	})
+}
+
+func newProducer(node *member) *nsq.Producer {
+	producer, err := nsq.NewProducer(node.tcp, nsq.NewConfig())
+	if err != nil {
+		panic(err) // NewConfig's is valid
+	}
+	producer.SetLogger(log.New(io.Discard, "", 0), nsq.LogLevelError)
+	return producer
 }
 
 func (f *traffic) note(body string) {
