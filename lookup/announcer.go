@@ -161,7 +161,7 @@ func (a *Announcer) Channels(ctx context.Context, topic string) ([]string, error
 	names, err := a.o.Client.Channels(ctx, addresses, topic)
 	var partial *PartialError
 	if errors.As(err, &partial) && !partial.All() {
-		a.o.Logger.Warn("not every lookup directory was asked for channels", slog.String("topic", topic), slog.Any("error", err))
+		a.o.Logger.Info("not every lookup directory was asked for channels", slog.String("topic", topic), slog.Any("error", err))
 		err = nil
 	}
 	return names, err
