@@ -1,0 +1,268 @@
+package page
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// patience bounds every wait; what works takes a few seconds, more on a busy machine.
+const patience = 40 * time.Second
+
+// browser is the one for all tests; a test has tabs of it.
+var browser context.Context
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// Tests wait for daemons and frames most of the time.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err) // there is such a flag
+	}
+	os.Exit(withBrowser(m.Run))
+}
+
+// withBrowser runs f while there is a browser. Without Chromium the tests fail.
+func withBrowser(f func() int) (exit int) {
+	path := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	if path == "" {
+		fmt.Fprintln(os.Stderr, "These tests look at qadmin's page in a browser, and there is none in PATH.\n"+
+			"Install Chromium: apt-get install chromium (Debian), dnf install chromium (Fedora), brew install chromium (macOS).")
+		return 1
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.WindowSize(1440, 900),
+		chromedp.Flag("lang", "en-GB"), chromedp.Flag("force-prefers-reduced-motion", true), chromedp.Flag("force-color-profile", "srgb"))
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox) // there is none for root
+	}
+	allocator, endAllocator := chromedp.NewExecAllocator(context.Background(), options...)
+	defer endAllocator()
+	first, end := chromedp.NewContext(allocator)
+	defer end()
+	if err := chromedp.Do(first); err != nil {
+		fmt.Fprintf(os.Stderr, "%s does not start: %v\n", path, err)
+		return 1
+	}
+	browser = first
+	return f()
+}
+
+// tab is a window of its own: no cookies and no storage of others. What the
+// page complains about, and what it asks other hosts, fails the test.
+type tab struct {
+	t    testing.TB
+	ctx  context.Context
+	base string // where qadmin is, with a slash at the end
+
+	mu       sync.Mutex // guards what follows
+	problems []string
+	expected []string // parts of complaints that belong to the test
+}
+
+// newTab opens a tab for the page at base.
+func newTab(t testing.TB, base string) *tab {
+	t.Helper()
+	ctx, end := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
+	b := &tab{t: t, ctx: ctx, base: base}
+	host, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := chromedp.Listen(ctx, func(event any) { b.listen(event, host.Host) }); err != nil {
+		t.Fatal(err)
+	}
+	b.size(1440, 900)
+	t.Cleanup(func() {
+		end()
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for _, problem := range b.problems {
+			t.Error(problem)
+		}
+	})
+	return b
+}
+
+func (b *tab) listen(event any, host string) {
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
+		text := e.ExceptionDetails.Text
+		if e.ExceptionDetails.Exception != nil {
+			text += " " + e.ExceptionDetails.Exception.Description
+		}
+		b.problem("exception: " + text)
+	case *runtime.EventConsoleAPICalled:
+		text := fmt.Sprintf("console: %s", e.Type)
+		for _, arg := range e.Args {
+			text += fmt.Sprintf(" %s %s", arg.Description, arg.Value)
+		}
+		b.problem(text)
+	case *log.EventEntryAdded:
+		b.problem(fmt.Sprintf("log: %s %s (%s)", e.Entry.Level, e.Entry.Text, e.Entry.URL))
+	case *page.EventJavascriptDialogOpening:
+		b.problem("alert: " + e.Message)
+	case *network.EventRequestWillBeSent:
+		u, err := url.Parse(e.Request.URL)
+		if err != nil || u.Scheme != "data" && u.Host != host {
+			b.problem("request to another host: " + e.Request.URL)
+		}
+	}
+}
+
+func (b *tab) problem(text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, part := range b.expected {
+		if strings.Contains(text, part) {
+			return
+		}
+	}
+	b.problems = append(b.problems, text)
+}
+
+// expect allows complaints that contain a text.
+func (b *tab) expect(part string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.expected = append(b.expected, part)
+}
+
+// do runs actions; one that takes too long fails the test with what is on the
+// page.
+func (b *tab) do(what string, actions ...action) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, actions...); err != nil {
+		b.t.Fatalf("%s: %v\nThe page at %s says:\n%s", what, err, b.at(), b.said())
+	}
+}
+
+func (b *tab) said() string {
+	ctx, cancel := context.WithTimeout(b.ctx, 2*time.Second)
+	defer cancel()
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body.innerText.slice(0, 3000)`))
+	if err != nil {
+		return err.Error()
+	}
+	return text
+}
+
+func (b *tab) at() string {
+	ctx, cancel := context.WithTimeout(b.ctx, 2*time.Second)
+	defer cancel()
+	at, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`location.href`)) // for people only
+	return at
+}
+
+// size is that of the window in CSS pixels.
+func (b *tab) size(width, height int64) {
+	b.t.Helper()
+	b.do("size", chromedp.EmulateViewport(width, height))
+}
+
+// prefers sets a media feature, such as prefers-color-scheme.
+func (b *tab) prefers(feature, value string) {
+	b.t.Helper()
+	b.do(feature, func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: feature, Value: value}}})
+		return chromedp.Void{}, err
+	})
+}
+
+// open loads the page at a path below the base and waits for the view.
+func (b *tab) open(path, view string) {
+	b.t.Helper()
+	b.do("open "+path, chromedp.Navigate(b.base+path))
+	b.view(view)
+}
+
+// view waits until a view is there, with its first frame.
+func (b *tab) view(name string) {
+	b.t.Helper()
+	b.until(fmt.Sprintf(`document.querySelector('main[data-view="%s"][aria-busy="false"] h1')`, name))
+}
+
+// until waits for a condition in the page.
+func (b *tab) until(condition string) {
+	b.t.Helper()
+	b.do("until "+condition, chromedp.Poll[chromedp.Void](condition))
+}
+
+// shows waits until an element contains a text.
+func (b *tab) shows(selector, text string) {
+	b.t.Helper()
+	b.until(fmt.Sprintf(`[...document.querySelectorAll(%q)].some(e => e.innerText.includes(%q))`, selector, text))
+}
+
+// gone waits until there is no such element.
+func (b *tab) gone(selector string) {
+	b.t.Helper()
+	b.until(fmt.Sprintf(`!document.querySelector(%q)`, selector))
+}
+
+// click presses the mouse on an element and takes the pointer away: what it
+// rests on is held.
+func (b *tab) click(selector string) {
+	b.t.Helper()
+	b.do("click "+selector, chromedp.Click(chromedp.CSS(selector)), chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, 2, 2))
+}
+
+// write replaces what is in a field by typing.
+func (b *tab) write(selector, text string) {
+	b.t.Helper()
+	b.do("write into "+selector, chromedp.WaitVisible(chromedp.CSS(selector)),
+		chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`document.querySelector(%q).select()`, selector)))
+	if text == "" {
+		b.do("clear "+selector, chromedp.SendKeys(chromedp.CSS(selector), "\b"))
+		return
+	}
+	b.do("write into "+selector, chromedp.SendKeys(chromedp.CSS(selector), text))
+}
+
+// press types keys at whatever has the focus.
+func (b *tab) press(keys string) {
+	b.t.Helper()
+	b.do("press "+keys, chromedp.KeyEvent(keys))
+}
+
+// value is that of an expression in the page.
+func value[T any](b *tab, expression string) T {
+	b.t.Helper()
+	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression, func(p *runtime.EvaluateParams) { p.AwaitPromise = new(true) }))
+	if err != nil {
+		b.t.Fatalf("%s: %v", expression, err)
+	}
+	return v
+}
+
+// action is one that gives nothing.
+type action = chromedp.Action[chromedp.Void]
+
+func evaluate(expression string) action { return chromedp.Evaluate[chromedp.Void](expression) }
+
+// figure is a condition on the number of a figure, called n.
+func figure(id, condition string) string {
+	return fmt.Sprintf(`(n => %s)(Number(document.querySelector('[data-figure="%s"] .value')?.firstChild.data.replace(/[^0-9.]/g, '') || NaN))`, condition, id)
+}
