@@ -17,7 +17,8 @@ type holder struct {
 	// A holder that is new or found nothing to take is parked until it is
 	// woken. A parked one with credit is queued, see idleQueue.
 	parked, queued bool
-	// woken means that it was woken and has not tried to take since.
+	// woken means that it was woken, and has not tried to take or lost its
+	// credit since.
 	woken              bool
 	wake               func()
 	idlePrev, idleNext *holder // in the idleQueue
@@ -92,6 +93,7 @@ func (c *core) setCredit(h *holder, rdy, inFlight int64) {
 		if h.queued {
 			c.idle.remove(h)
 		}
+		c.unwake(h) // it comes for nothing: others need not wait for it
 	}
 }
 
@@ -122,15 +124,20 @@ func (c *core) wakeNext() {
 
 // unpark notes that h has come to take, woken or by itself.
 func (c *core) unpark(h *holder) {
+	c.unwake(h)
+	if h.queued {
+		c.idle.remove(h)
+	}
+	h.parked = false
+}
+
+// unwake notes that h, if it was woken, is no longer to be waited for.
+func (c *core) unwake(h *holder) {
 	if h.woken {
 		h.woken = false
 		c.woken--
 		c.wokenNear[h.near]--
 	}
-	if h.queued {
-		c.idle.remove(h)
-	}
-	h.parked = false
 }
 
 // park notes that h found nothing to take, for want of messages or of credit.

@@ -80,6 +80,32 @@ func TestFartherConsumerYieldsToANearerOneThatIsReady(t *testing.T) {
 	})
 }
 
+// TestConsumerThatGivesUpItsCreditHoldsNothingBack: it was woken and has not
+// come yet, perhaps because its client does not read.
+func TestConsumerThatGivesUpItsCreditHoldsNothingBack(t *testing.T) {
+	inBubble(t, func(h *house) {
+		zone := h.subscribeAs(SameZone, 0, 3)
+		zone.expect("")
+		far := h.subscribeAs(Anywhere, 0, 3)
+		far.expect("")
+		h.Advance(2, nil)
+		if !zone.woken() || far.woken() {
+			t.Fatal("the wrong one is woken")
+		}
+		zone.SetReady(0)
+		h.check()
+		if !far.woken() {
+			t.Fatal("nobody is woken in its place")
+		}
+		far.expect("1/1")
+		zone.SetReady(3) // it is still on its way
+		h.check()
+		h.Advance(3, nil)
+		zone.expect("2/1")
+		h.check()
+	})
+}
+
 // TestNearnessLosesNoWake: in any order of events everything is delivered.
 func TestNearnessLosesNoWake(t *testing.T) {
 	for seed := range uint64(50) {

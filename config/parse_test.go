@@ -235,7 +235,12 @@ func TestWhatNsqdLivesWithIsOnlyWarnedAbout(t *testing.T) {
 
 func TestClientAuthPolicyImpliesRequiredTLS(t *testing.T) {
 	certificate := []string{"--tls-cert=c", "--tls-key=k", "--tls-client-auth-policy=require-verify"}
-	equal(t, "alone", mustParse(t, certificate...).Values().TLSRequired, TLSRequiredAlways)
+	alone := mustParse(t, certificate...)
+	equal(t, "alone", alone.Values().TLSRequired, TLSRequiredAlways)
+	if w := alone.Warnings(); len(w) != 1 || !strings.Contains(w[0], "without --tls-root-ca-file") {
+		t.Errorf("without roots of our own: %v", w)
+	}
+	equal(t, "with roots", len(mustParse(t, append(certificate, "--tls-root-ca-file=r")...).Warnings()), 0)
 	equal(t, "with less", mustParse(t, append(certificate, "--tls-required=tcp-https")...).Values().TLSRequired, TLSRequiredExceptHTTP)
 	s := mustParse(t, append(certificate, "--tls-client-auth-policy=maybe")...)
 	if len(s.Warnings()) != 1 || !strings.Contains(s.Warnings()[0], "asks for no certificate") {

@@ -267,6 +267,9 @@ func (q *QD) relateTLS(r *review) {
 	if policies := []string{"", "require", "require-verify"}; !slices.Contains(policies, q.TLSClientAuthPolicy) {
 		r.warn("--tls-client-auth-policy=%s asks for no certificate; require and require-verify do", quoteIfNeeded(q.TLSClientAuthPolicy))
 	}
+	if q.TLSClientAuthPolicy == "require-verify" && q.TLSRootCAFile == "" {
+		r.warn("--tls-client-auth-policy=require-verify without --tls-root-ca-file takes every certificate that chains to a root of the system")
+	}
 	if q.TLSMinVersion < safestTLS {
 		r.warn("--tls-min-version=%s allows clients versions of TLS that are known to be weak", wordFor(tlsVersions, q.TLSMinVersion).text)
 	}

@@ -219,7 +219,7 @@ func TestCloseDoesNotWaitForAuthServers(t *testing.T) {
 
 func TestGoNSQWithAuthAndTLSAndSnappy(t *testing.T) {
 	_, with := withAuth(t, mayAll)
-	messages := 5_000
+	messages := 10_000
 	if *everyMessage {
 		messages = 100_000
 	}

@@ -29,6 +29,7 @@ type script struct {
 	conn       net.Conn
 	identifies int // how many were sent, each of which may be answered OK twice
 	subs       int
+	unsure     bool // OKs cannot be accounted for: topics that go, or bytes as they are
 }
 
 func (s *script) next() byte {
@@ -42,7 +43,11 @@ func (s *script) next() byte {
 
 func (s *script) pick(words ...string) string { return words[int(s.next())%len(words)] }
 
-func (s *script) topic() string { return s.pick("t", "u", "e#ephemeral", "$", "") }
+func (s *script) topic() string {
+	name := s.pick("t", "u", "e#ephemeral", "$", "")
+	s.unsure = s.unsure || name == "e#ephemeral" // it goes with its last channel
+	return name
+}
 
 func (s *script) channel() string { return s.pick("c", "d", "c#ephemeral", "", "$") }
 
@@ -90,6 +95,7 @@ func (s *script) command(known []string) string {
 	case 13:
 		return "MPUB " + s.topic() + "\n" + size(int(int8(s.next()))) + size(int(int8(s.next()))) + s.body()
 	case 14: // bytes as they are
+		s.unsure = true
 		n := min(int(s.next()), len(s.rest))
 		raw := string(s.rest[:n])
 		s.rest = s.rest[n:]
@@ -193,7 +199,7 @@ func FuzzSession(f *testing.F) {
 				}
 			}
 		}
-		if most := stored + 2*s.identifies + s.subs; oks > most {
+		if most := stored + 2*s.identifies + s.subs; oks > most && !s.unsure {
 			t.Errorf("%d OKs for %d stored messages, %d IDENTIFYs and %d SUBs", oks, stored, s.identifies, s.subs)
 		}
 		if err := b.Close(); err != nil {

@@ -14,9 +14,19 @@ import (
 	"github.com/nsqio/go-nsq"
 )
 
+// patientConfig is a client's that stays connected on a machine with other
+// things to do: by default a write that is kept waiting for a second, for a
+// processor or anything else, ends the connection, and a consumer comes back
+// only a minute later.
+func patientConfig() *nsq.Config {
+	config := nsq.NewConfig()
+	config.DialTimeout, config.WriteTimeout = patience, patience
+	return config
+}
+
 func (r *rig) producer(change ...func(*nsq.Config)) *nsq.Producer {
 	r.t.Helper()
-	config := nsq.NewConfig()
+	config := patientConfig()
 	for _, c := range change {
 		c(config)
 	}
@@ -31,7 +41,7 @@ func (r *rig) producer(change ...func(*nsq.Config)) *nsq.Producer {
 
 func (r *rig) consumer(topic, channel string, handle nsq.HandlerFunc, change ...func(*nsq.Config)) *nsq.Consumer {
 	r.t.Helper()
-	config := nsq.NewConfig()
+	config := patientConfig()
 	config.DefaultRequeueDelay = 0
 	config.BackoffMultiplier = 0
 	for _, c := range change {
@@ -119,7 +129,7 @@ func TestGoNSQGivesUpAfterMaxAttempts(t *testing.T) {
 		attempts = append(attempts, m.Attempts)
 		return errors.New("no")
 	}, gaveUp: gaveUp}
-	config := nsq.NewConfig()
+	config := patientConfig()
 	config.DefaultRequeueDelay = 0
 	config.BackoffMultiplier = 0
 	consumer, err := nsq.NewConsumer("t", "ch", config)

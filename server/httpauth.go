@@ -3,9 +3,11 @@ package server
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -107,22 +109,24 @@ func parseCredentials(text []byte) (*credentials, error) {
 }
 
 func (c *credentials) add(fields []string) error {
+	bearer := len(fields) == 3 && fields[1] == "bearer"
+	basic := len(fields) == 4 && fields[1] == "basic"
+	if !bearer && !basic {
+		return errors.New("want ROLES bearer DIGEST or ROLES basic USER DIGEST")
+	}
 	roles, err := parseRoles(fields[0])
 	if err != nil {
 		return err
 	}
-	switch {
-	case len(fields) == 3 && fields[1] == "bearer":
-		sum, err := parseDigest(fields[2])
-		if err != nil {
-			return err
-		}
-		c.tokens[sum] |= roles
-		return nil
-	case len(fields) == 4 && fields[1] == "basic":
+	if basic {
 		return c.addUser(fields[2], fields[3], roles)
 	}
-	return fmt.Errorf("want ROLES bearer DIGEST or ROLES basic USER DIGEST")
+	sum, err := parseDigest(fields[2])
+	if err != nil {
+		return err
+	}
+	c.tokens[sum] |= roles
+	return nil
 }
 
 func (c *credentials) addUser(name, digest string, roles role) error {
@@ -156,12 +160,14 @@ func parseRoles(text string) (roles role, err error) {
 	return roles, nil
 }
 
+// parseDigest does not say in its error what it got: it may be the secret
+// itself, and errors are logged.
 func parseDigest(text string) (sum [sha256.Size]byte, err error) {
 	digits, ok := strings.CutPrefix(text, digestPrefix)
 	if b, err := hex.DecodeString(digits); ok && err == nil && len(b) == len(sum) {
 		return [sha256.Size]byte(b), nil
 	}
-	return sum, fmt.Errorf("%q is no digest: %s and %d hexadecimal digits are, and for users bcrypt too", text, digestPrefix, 2*len(sum))
+	return sum, fmt.Errorf("no digest at its end: %s and %d hexadecimal digits are one, and for users bcrypt", digestPrefix, 2*len(sum))
 }
 
 // rolesOfToken is what a bearer token is good for. It is looked up by its
@@ -173,29 +179,40 @@ func (c *credentials) rolesOfToken(token string) role {
 // hashing is held while bcrypt works: guesses cost one processor at most.
 var hashing = make(chan struct{}, 1)
 
-// rolesOfUser is what a name and a password are good for.
-func (c *credentials) rolesOfUser(name, password string) role {
-	u := c.users[name]
-	if u == nil {
-		return nobody
-	}
-	sum := sha256.Sum256([]byte(password))
-	known := &u.sum
-	if u.hashed != nil {
-		known = u.seen.Load()
-	}
-	if known != nil && subtle.ConstantTimeCompare(sum[:], known[:]) == 1 {
+// rolesOfUser is what a name and a password are good for. It may wait; when ctx
+// is done, they are good for nothing.
+func (c *credentials) rolesOfUser(ctx context.Context, name, password string) role {
+	if u := c.users[name]; u != nil && u.accepts(ctx, password) {
 		return u.roles
 	}
+	return nobody
+}
+
+func (u *user) accepts(ctx context.Context, password string) bool {
+	sum := sha256.Sum256([]byte(password))
 	if u.hashed == nil {
-		return nobody
+		return subtle.ConstantTimeCompare(sum[:], u.sum[:]) == 1
 	}
-	hashing <- struct{}{}
-	err := bcrypt.CompareHashAndPassword(u.hashed, []byte(password))
-	<-hashing
-	if err != nil {
-		return nobody
+	if u.hasSeen(&sum) {
+		return true
+	}
+	select {
+	case hashing <- struct{}{}:
+	case <-ctx.Done():
+		return false
+	}
+	defer func() { <-hashing }()
+	if u.hasSeen(&sum) {
+		return true // another request came with it, and first
+	}
+	if bcrypt.CompareHashAndPassword(u.hashed, []byte(password)) != nil {
+		return false
 	}
 	u.seen.Store(&sum)
-	return u.roles
+	return true
+}
+
+func (u *user) hasSeen(sum *[sha256.Size]byte) bool {
+	seen := u.seen.Load()
+	return seen != nil && subtle.ConstantTimeCompare(sum[:], seen[:]) == 1
 }

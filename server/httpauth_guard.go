@@ -16,7 +16,7 @@ func roleFor(r *http.Request) role {
 		return nobody
 	case "/pub", "/mpub":
 		return rolePublish
-	case "/info", "/stats", "/channel/peek", "/metrics":
+	case "/info", "/stats", "/channel/peek":
 		if r.Method == http.MethodGet {
 			return roleRead
 		}
@@ -43,6 +43,10 @@ func (h *HTTP) refuseClear(w http.ResponseWriter) {
 	httpapi.Refuse(w, http.StatusForbidden, fmt.Appendf(nil, `{"message": "TLS_REQUIRED", "https_port": %d}`, h.ports.HTTPS))
 }
 
+// otherSites refuses what a page of another site makes a browser do: it sends
+// the password of a user who is signed in here along.
+var otherSites http.CrossOriginProtection
+
 // admits tells whether a request comes with what it needs; else it answers it.
 func (h *HTTP) admits(w http.ResponseWriter, r *http.Request) bool {
 	need := roleFor(r)
@@ -50,7 +54,7 @@ func (h *HTTP) admits(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	have := h.o.HTTPAuth.roles(r)
-	if have&need != 0 {
+	if have&need != 0 && otherSites.Check(r) == nil {
 		return true
 	}
 	status, code := http.StatusForbidden, "FORBIDDEN"
@@ -68,7 +72,7 @@ func (a *HTTPAuth) roles(r *http.Request) role {
 	a.files.Look()
 	c := a.current.Load()
 	if name, password, ok := r.BasicAuth(); ok {
-		return c.rolesOfUser(name, password)
+		return c.rolesOfUser(r.Context(), name, password)
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if strings.EqualFold(scheme, "Bearer") && token != "" {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
@@ -117,9 +118,10 @@ func TestMistakesInCredentials(t *testing.T) {
 		"read basic u":            "want ROLES bearer DIGEST",
 		"own bearer x":            `"own" is no role`,
 		"read, bearer x":          `"" is no role`,
-		"read bearer token":       `"token" is no digest`,
-		"read bearer sha256:abcd": `"sha256:abcd" is no digest`,
-		"read basic u password":   `"password" is no digest`,
+		"5ecret":                  "want ROLES bearer DIGEST",
+		"read bearer 5ecret":      "no digest",
+		"read bearer sha256:5ec4": "no digest",
+		"read basic u 5ecret":     "no digest",
 		"read basic u $2y$short":  "too short",
 		"read basic u " + digestOf("a") + "\nread basic u " + digestOf("b"): "line 3: user u comes twice",
 	} {
@@ -127,6 +129,64 @@ func TestMistakesInCredentials(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "line ") {
 			t.Errorf("%s: %v", line, err)
 		}
+		if err != nil && strings.Contains(err.Error(), "5ec") {
+			t.Errorf("%v gives a secret away", err)
+		}
+	}
+}
+
+func TestPagesOfOtherSitesMayNotUseABrowsersPassword(t *testing.T) {
+	_, with := withCredentials(t, "admin basic boss "+digestOf("p"))
+	r := start(t, with)
+	for _, test := range []struct {
+		method, site, origin string
+		status               int
+	}{
+		{"POST", "", "", http.StatusOK}, // no browser
+		{"POST", "same-origin", "", http.StatusOK},
+		{"POST", "cross-site", "", http.StatusForbidden},
+		{"POST", "same-site", "", http.StatusForbidden},
+		{"POST", "", "http://other.example", http.StatusForbidden},
+		{"POST", "", "http://example.com", http.StatusOK}, // httptest's host
+		{"GET", "cross-site", "http://other.example", http.StatusOK},
+	} {
+		target := map[string]string{"GET": "/stats", "POST": "/topic/create?topic=t"}[test.method]
+		q := httptest.NewRequest(test.method, target, nil)
+		q.SetBasicAuth("boss", "p")
+		if test.site != "" {
+			q.Header.Set("Sec-Fetch-Site", test.site)
+		}
+		if test.origin != "" {
+			q.Header.Set("Origin", test.origin)
+		}
+		w := httptest.NewRecorder()
+		r.http.ServeHTTP(w, q)
+		if w.Code != test.status {
+			t.Errorf("%+v: %d", test, w.Code)
+		}
+	}
+}
+
+// TestWhoIsGoneDoesNotWaitForBcrypt: those who guess and leave take no place
+// in the queue.
+func TestWhoIsGoneDoesNotWaitForBcrypt(t *testing.T) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("p"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, with := withCredentials(t, "read basic u "+string(hash))
+	c := start(t, with).http.o.HTTPAuth.current.Load()
+	hashing <- struct{}{} // somebody else's
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if c.rolesOfUser(gone, "u", "p") != nobody {
+		t.Error("it has been checked")
+	}
+	waits := make(chan role, 1)
+	go func() { waits <- c.rolesOfUser(t.Context(), "u", "p") }()
+	<-hashing
+	if next(t, waits) != roleRead || c.rolesOfUser(gone, "u", "p") != roleRead {
+		t.Error("the right password is not accepted")
 	}
 }
 

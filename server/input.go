@@ -28,7 +28,7 @@ type input struct {
 	buf  *buffer // nil while idle
 	n    int     // buf.b[:n] came and is not carried out
 	want int     // how much to read at once, follows what comes
-	err  error   // of the last tryRead
+	err  error   // of the last tryRead, or that came with bytes from a layer
 	spin spinner
 }
 
@@ -64,6 +64,9 @@ func (in *input) fill() error {
 }
 
 func (in *input) fillFromReader() error {
+	if in.err != nil {
+		return in.err
+	}
 	if in.n == 0 && in.ahead != nil {
 		if err := in.ahead(); err != nil {
 			return err
@@ -74,8 +77,12 @@ func (in *input) fillFromReader() error {
 	}
 	n, err := in.from.Read(in.buf.b[in.n:])
 	in.received(n)
-	if n > 0 {
-		return nil // an error will come again
+	switch {
+	case n > 0:
+		in.err = err // what came before it is carried out first
+		return nil
+	case in.n == 0:
+		in.release()
 	}
 	return err
 }

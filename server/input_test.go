@@ -1,11 +1,14 @@
 package server
 
 import (
+	"errors"
 	"io"
 	"net"
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/klauspost/compress/s2"
 
 	"qmq/protocol"
 )
@@ -33,6 +36,61 @@ func pair(t *testing.T, limit int) (*input, net.Conn) {
 	in := new(input)
 	in.init(here, limit)
 	return in, there
+}
+
+// TestErrorBehindBytesIsNotForgotten: a layer that unpacks finds out that a piece
+// is damaged while it still has good bytes to give.
+func TestErrorBehindBytesIsNotForgotten(t *testing.T) {
+	damaged := errors.New("damaged")
+	results := []error{damaged, nil, nil}
+	in := &input{limit: 100, want: smallestBuffer, from: readerFunc(func(p []byte) (int, error) {
+		err := results[0]
+		results = results[1:]
+		return copy(p, "abc"), err
+	})}
+	if err := in.fill(); err != nil || string(in.bytes()) != "abc" {
+		t.Fatalf("%q, %v", in.bytes(), err)
+	}
+	in.consume(3)
+	for range 2 {
+		if err := in.fill(); err != damaged || len(in.bytes()) != 0 {
+			t.Fatalf("%q, %v", in.bytes(), err)
+		}
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// TestDamagedChunkEndsTheConnection: what is behind it is not taken for what
+// follows the good one.
+func TestDamagedChunkEndsTheConnection(t *testing.T) {
+	r := start(t)
+	c := r.connect()
+	c.negotiate(`"snappy":true`)
+	raw := c.Conn
+	c.snappy()
+	c.expect("OK")
+	chunk := func(data string) []byte {
+		return appendChunk(make([]byte, 0, chunkHead+chunkSum+s2.MaxEncodedLen(len(data))), []byte(data))
+	}
+	all := []byte(streamIdentifier)
+	all = append(all, chunk(pub("t", "x"))...)
+	bad := chunk(pub("t", "y"))
+	bad[chunkHead] ^= 1
+	all = append(append(all, bad...), chunk(pub("t", "z"))...)
+	if _, err := raw.Write(all); err != nil {
+		t.Fatal(err)
+	}
+	c.expect("OK")
+	if _, data, err := c.tryFrame(); err == nil {
+		t.Errorf("got %q", data)
+	}
+	topic, _ := r.broker.Existing("t")
+	if n := topic.Stats().MessageCount; n != 1 {
+		t.Errorf("%d messages", n)
+	}
 }
 
 func TestIdleInputHoldsNoBuffer(t *testing.T) {

@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	stdflate "compress/flate"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -208,9 +207,7 @@ func TestHalfOpenConnectionsCostLittle(t *testing.T) {
 		}
 	}
 	eventually(t, func() bool { return len(r.tcp.all()) == connections })
-	if each := (heapInUse() - before) / connections; each > 16<<10 {
-		t.Errorf("%d bytes each", each)
-	}
+	eventually(t, func() bool { return (heapInUse()-before)/connections <= 16<<10 })
 }
 
 func TestIdleUpgradedConnectionsHoldLittle(t *testing.T) {
@@ -241,9 +238,7 @@ func TestIdleUpgradedConnectionsHoldLittle(t *testing.T) {
 			c.Conn = raw
 			clients = append(clients, c)
 		}
-		if each := (heapInUse() - before) / connections; each > test.most {
-			t.Errorf("%s: %d bytes each", test.features, each)
-		}
+		eventually(t, func() bool { return (heapInUse()-before)/connections <= test.most })
 		runtime.KeepAlive(clients)
 	}
 }
@@ -283,14 +278,11 @@ func TestHugeIdentifyLeavesNothingBehind(t *testing.T) {
 	for range connections {
 		c := r.connect(identify(body))
 		c.expect("OK")
+		c.expectOpen() // it is done with the first command, not only answered
 		clients = append(clients, c)
 	}
-	if each := (heapInUse() - before) / connections; each > 32<<10 {
-		t.Errorf("%d bytes each", each)
-	}
-	for _, c := range clients {
-		c.expectOpen()
-	}
+	eventually(t, func() bool { return (heapInUse()-before)/connections <= 32<<10 })
+	runtime.KeepAlive(clients)
 	deep := r.connect(identify(`{"x":` + strings.Repeat("[", 1<<20)))
 	deep.expectError("E_BAD_BODY IDENTIFY failed to decode JSON body")
 }
@@ -387,61 +379,5 @@ func TestConnectionsBeyondTheLimitAreClosedAtOnce(t *testing.T) {
 	}
 	if lines := strings.Count(log.String(), "too many connections"); lines < 1 || lines > 1+int(took/time.Second) {
 		t.Errorf("%d lines in %v:\n%s", lines, took, log.String())
-	}
-}
-
-func TestSampleRateIsShownAndKept(t *testing.T) {
-	const messages, rate = 2000, 20
-	r := start(t)
-	c := r.connect(identify(fmt.Sprintf(`{"feature_negotiation":true,"sample_rate":%d}`, rate)))
-	c.frame()
-	c.send("SUB t ch\nRDY 2500\n")
-	c.expect("OK")
-	p := r.connect(mpub("t", strings.Split(strings.Repeat("x ", messages-1)+"x", " ")...))
-	p.expect("OK")
-	eventually(t, func() bool { s := channelStatsOf(t, r, "t", "ch"); return s.MessageCount == messages && s.Depth == 0 })
-	s := channelStatsOf(t, r, "t", "ch")
-	if n := s.InFlightCount; n < messages*(rate-6)/100 || n > messages*(rate+6)/100 {
-		t.Errorf("%d of %d in flight", n, messages)
-	}
-	k := s.Clients[0]
-	if k.SampleRate != rate || k.MessageCount != uint64(s.InFlightCount) {
-		t.Errorf("%+v", k)
-	}
-}
-
-func TestTopologyIsToldAndKept(t *testing.T) {
-	r := start(t, func(o *Options) { o.TopologyRegion, o.TopologyZone, o.TopologyAware = "r", "z", true })
-	consume := func(zone, region string) *client {
-		c := r.connect(identify(fmt.Sprintf(`{"feature_negotiation":true,"topology_zone":%q,"topology_region":%q}`, zone, region)))
-		if _, answer := c.frame(); !strings.HasSuffix(answer, `"topology_region":"r","topology_zone":"z"}`) {
-			t.Error(answer)
-		}
-		c.send("SUB t ch\nRDY 1\n")
-		c.expect("OK")
-		return c
-	}
-	far, region, zone := consume("a", "b"), consume("a", "r"), consume("z", "r")
-	eventually(t, func() bool {
-		ready := 0
-		for _, k := range channelStatsOf(t, r, "t", "ch").Clients {
-			ready += int(k.ReadyCount)
-		}
-		return ready == 3
-	})
-	p := r.connect()
-	for i, c := range []*client{zone, region, far} {
-		p.send(pub("t", fmt.Sprint(i)))
-		p.expect("OK")
-		if m := c.message(); m.body != fmt.Sprint(i) {
-			t.Errorf("got %s, want %d", m.body, i)
-		}
-	}
-	stats := r.must("GET", "/stats?format=json", "")
-	if want := `"zone_local_msg_count":1,"region_local_msg_count":1,"global_msg_count":1,`; !strings.Contains(stats, want) {
-		t.Errorf("%s is not in %s", want, stats)
-	}
-	if info := r.must("GET", "/info", ""); !strings.HasSuffix(info, `"topology_zone":"z","topology_region":"r"}`) {
-		t.Error(info)
 	}
 }

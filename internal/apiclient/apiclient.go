@@ -28,6 +28,9 @@ type Options struct {
 	TLS                            *tls.Config // for https; nil: Go's defaults
 	UserAgent                      string      // empty: Go's
 	PostsJSON                      bool        // bodies are JSON, and are said to be
+	// FollowRedirects is for servers that are not ours: no daemon sends anybody
+	// elsewhere for an answer.
+	FollowRedirects bool
 	// MaxAnswer is the longest answer in bytes; 0: 64 MiB.
 	MaxAnswer int64
 	// MaxConnections to one address at a time, beyond which requests wait for
@@ -66,10 +69,9 @@ func New(o Options) *Client {
 		MaxIdleConnsPerHost: 2,
 		IdleConnTimeout:     idleTimeout,
 	}}
-	c.http = http.Client{
-		Transport: c.transport,
-		// No daemon sends anybody elsewhere for an answer.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	c.http = http.Client{Transport: c.transport}
+	if !o.FollowRedirects {
+		c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	}
 	return c
 }

@@ -40,6 +40,7 @@ type Client struct {
 func New(o Options) *Client {
 	o.HTTP.MaxAnswer = maxAnswer
 	o.HTTP.PostsJSON = true
+	o.HTTP.FollowRedirects = true
 	return &Client{o: o, api: apiclient.New(o.HTTP)}
 }
 

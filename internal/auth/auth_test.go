@@ -119,6 +119,22 @@ func TestOtherServersAreAskedWhenOneIsDown(t *testing.T) {
 	}
 }
 
+func TestServerThatHasMovedIsFollowed(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/auth" {
+			http.Redirect(w, r, "/moved?"+r.URL.RawQuery, http.StatusFound)
+			return
+		}
+		if r.FormValue("secret") == asked.Secret {
+			io.WriteString(w, good)
+		}
+	}))
+	defer server.Close()
+	if g, log, err := ask(t, false, server.Listener.Addr().String()); err != nil || g.Identity != "i" {
+		t.Errorf("%+v, %v, %s", g, err, log)
+	}
+}
+
 func TestCancelledAskEnds(t *testing.T) {
 	came, leave := make(chan struct{}), make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {

@@ -183,7 +183,7 @@ func typedNames(b *tab, n *daemon) {
 	b.click("#confirm-go")
 	b.shows("#account", "Emptied precious / kept: 1 of 1 node")
 	b.until(figure("depth", "n === 0"))
-	n.post(b.t, "/topic/delete?topic=precious", "")
+	b.deleteTopic("precious") // as somebody else would
 	b.until(`document.querySelector('#gone')`)
 }
 

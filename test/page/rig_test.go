@@ -175,3 +175,20 @@ func consume(t testing.TB, topic, channel string, config func(*nsq.Config), hand
 
 // finish is a handler that is content with everything.
 func finish(*nsq.Message) error { return nil }
+
+// deleteTopic has qadmin delete a topic everywhere, by the API for scripts.
+func (b *tab) deleteTopic(topic string) {
+	b.t.Helper()
+	request, err := http.NewRequest(http.MethodDelete, b.base+"api/topics/"+topic, nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		b.t.Fatalf("deleting %s: %s", topic, response.Status)
+	}
+}

@@ -1,0 +1,63 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestSampleRateIsShownAndKept(t *testing.T) {
+	const messages, rate = 2000, 20
+	r := start(t)
+	c := r.connect(identify(fmt.Sprintf(`{"feature_negotiation":true,"sample_rate":%d}`, rate)))
+	c.frame()
+	c.send("SUB t ch\nRDY 2500\n")
+	c.expect("OK")
+	p := r.connect(mpub("t", strings.Split(strings.Repeat("x ", messages-1)+"x", " ")...))
+	p.expect("OK")
+	eventually(t, func() bool { s := channelStatsOf(t, r, "t", "ch"); return s.MessageCount == messages && s.Depth == 0 })
+	s := channelStatsOf(t, r, "t", "ch")
+	if n := s.InFlightCount; n < messages*(rate-6)/100 || n > messages*(rate+6)/100 {
+		t.Errorf("%d of %d in flight", n, messages)
+	}
+	k := s.Clients[0]
+	if k.SampleRate != rate || k.MessageCount != uint64(s.InFlightCount) {
+		t.Errorf("%+v", k)
+	}
+}
+
+func TestTopologyIsToldAndKept(t *testing.T) {
+	r := start(t, func(o *Options) { o.TopologyRegion, o.TopologyZone, o.TopologyAware = "r", "z", true })
+	consume := func(zone, region string) *client {
+		c := r.connect(identify(fmt.Sprintf(`{"feature_negotiation":true,"topology_zone":%q,"topology_region":%q}`, zone, region)))
+		if _, answer := c.frame(); !strings.HasSuffix(answer, `"topology_region":"r","topology_zone":"z"}`) {
+			t.Error(answer)
+		}
+		c.send("SUB t ch\nRDY 1\n")
+		c.expect("OK")
+		return c
+	}
+	far, region, zone := consume("a", "b"), consume("a", "r"), consume("z", "r")
+	eventually(t, func() bool {
+		ready := 0
+		for _, k := range channelStatsOf(t, r, "t", "ch").Clients {
+			ready += int(k.ReadyCount)
+		}
+		return ready == 3
+	})
+	p := r.connect()
+	for i, c := range []*client{zone, region, far} {
+		p.send(pub("t", fmt.Sprint(i)))
+		p.expect("OK")
+		if m := c.message(); m.body != fmt.Sprint(i) {
+			t.Errorf("got %s, want %d", m.body, i)
+		}
+	}
+	stats := r.must("GET", "/stats?format=json", "")
+	if want := `"zone_local_msg_count":1,"region_local_msg_count":1,"global_msg_count":1,`; !strings.Contains(stats, want) {
+		t.Errorf("%s is not in %s", want, stats)
+	}
+	if info := r.must("GET", "/info", ""); !strings.HasSuffix(info, `"topology_zone":"z","topology_region":"r"}`) {
+		t.Error(info)
+	}
+}
