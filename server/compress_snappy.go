@@ -103,8 +103,43 @@ func (r *snappyReader) ahead() error {
 	return nil
 }
 
-// Read returns the data of at most one chunk. It may return nothing.
-func (r *snappyReader) Read(p []byte) (int, error) {
+// Read returns the data of what has come: some clients send chunks of a few
+// bytes, and a lot of them. It may return nothing.
+func (r *snappyReader) Read(p []byte) (n int, err error) {
+	for {
+		got, err := r.readSome(p[n:])
+		n += got
+		if err != nil || !r.fits(len(p)-n) {
+			return n, err
+		}
+	}
+}
+
+// fits tells whether the next chunk is there and its data takes no more than
+// room bytes.
+func (r *snappyReader) fits(room int) bool {
+	if r.rest != nil || r.skip > 0 || r.from.in.n-r.from.off < chunkHead {
+		return false
+	}
+	next := r.from.in.bytes()[r.from.off:]
+	word := binary.LittleEndian.Uint32(next)
+	size := int(word >> 8)
+	if byte(word) > chunkPlain || size < chunkSum || len(next) < chunkHead+size {
+		return false
+	}
+	body := next[chunkHead+chunkSum : chunkHead+size]
+	data := len(body)
+	if byte(word) == chunkCompressed {
+		var err error
+		if data, err = s2.DecodedLen(body); err != nil {
+			return false // the next Read says so
+		}
+	}
+	return data <= room
+}
+
+// readSome returns the data of at most one chunk.
+func (r *snappyReader) readSome(p []byte) (int, error) {
 	if r.rest != nil {
 		return r.readRest(p), nil
 	}

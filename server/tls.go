@@ -3,6 +3,7 @@ package server
 import (
 	"crypto/tls"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -13,15 +14,110 @@ type tlsTerms struct {
 }
 
 // tlsEnd is the connection as TLS sees it: it reads what the session's input
-// has read and writes with the session's patience.
+// has read and writes with the session's patience. TLS may write while it reads,
+// to change keys, at the same time as the session writes.
 type tlsEnd struct {
 	net.Conn
-	from feeder
-	to   *wire
+	from  feeder
+	hasty bool // reads do not wait; of the reading goroutine
+
+	mu      sync.Mutex // held while writing; guards what follows
+	to      *wire
+	records *gather // of a write under way; nil: each record is sent at once
 }
 
-func (e *tlsEnd) Read(p []byte) (int, error)  { return e.from.Read(p) }
-func (e *tlsEnd) Write(p []byte) (int, error) { return e.to.Write(p) }
+// tlsPiece is how much of a long write goes to the connection at once.
+const tlsPiece = 64 << 10
+
+// Read waits for bytes only if it may.
+func (e *tlsEnd) Read(p []byte) (int, error) {
+	if e.hasty && e.from.empty() {
+		return 0, errNothingYet{}
+	}
+	return e.from.Read(p)
+}
+
+// Write sends a record, or keeps it until its piece is full.
+func (e *tlsEnd) Write(p []byte) (int, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.records == nil {
+		return e.to.Write(p)
+	}
+	return e.records.Write(p)
+}
+
+// gather keeps what is written until send.
+func (e *tlsEnd) gather() {
+	e.mu.Lock()
+	e.records = &gather{to: e.to, room: takeBuffer(tlsPiece)}
+	e.mu.Unlock()
+}
+
+// send sends what was kept.
+func (e *tlsEnd) send() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	kept := e.records
+	e.records = nil
+	defer kept.release()
+	return kept.flush()
+}
+
+// errNothingYet says that a hasty read would have to wait. TLS takes up again
+// after an error that is temporary.
+type errNothingYet struct{}
+
+func (errNothingYet) Error() string   { return "nothing to read yet" }
+func (errNothingYet) Timeout() bool   { return true }
+func (errNothingYet) Temporary() bool { return true }
+
+// tlsLayer is what the session reads and writes under TLS: many records at
+// once, where TLS itself has a system call for each.
+type tlsLayer struct {
+	conn *tls.Conn
+	end  *tlsEnd
+	more bool // the last Read was cut short by its buffer
+}
+
+// ahead waits until something has come.
+func (l *tlsLayer) ahead() error {
+	if !l.more && l.end.from.empty() {
+		return l.end.from.more()
+	}
+	return nil
+}
+
+// Read waits for a record and returns the data of all that have come.
+func (l *tlsLayer) Read(p []byte) (n int, err error) {
+	n, err = l.conn.Read(p)
+	l.end.hasty = true
+	for err == nil && n < len(p) {
+		var got int
+		got, err = l.conn.Read(p[n:])
+		n += got
+	}
+	l.end.hasty = false
+	l.more = n == len(p)
+	if n > 0 {
+		err = nil // it comes again, if it was more than haste
+	}
+	return n, err
+}
+
+// Write sends b; the output's lock is held.
+func (l *tlsLayer) Write(b []byte) (int, error) {
+	const record = 16 << 10 // the longest
+	if len(b) <= record {
+		return l.conn.Write(b)
+	}
+	l.end.gather()
+	n, err := l.conn.Write(b)
+	if failed := l.end.send(); err == nil {
+		err = failed
+	}
+	return n, err
+}
 
 // useTLS makes the handshake and puts TLS between the session and its
 // connection.
@@ -47,8 +143,9 @@ func (s *session) useTLS() error {
 	s.agree(func(terms *terms) { terms.tls = t })
 	s.tls = conn
 	s.parser.NeedsTLS = false
-	s.in.from = conn
-	s.out.through(conn)
+	l := &tlsLayer{conn: conn, end: end}
+	s.in.from, s.in.ahead = l, l.ahead
+	s.out.through(l)
 	return nil
 }
 

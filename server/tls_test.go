@@ -267,3 +267,67 @@ func (s slowly) Write(b []byte) (int, error) {
 }
 
 func (s slowly) ReadFrom(r io.Reader) (int64, error) { return io.Copy(struct{ io.Writer }{s}, r) }
+
+// TestRecordsThatCameTogetherAreNotHeldBack: they are answered although another
+// one has only begun.
+func TestRecordsThatCameTogetherAreNotHeldBack(t *testing.T) {
+	c := start(t, withTLS(t)).connect()
+	c.negotiate(`"tls_v1":true`)
+	wire := &holding{Conn: c.Conn}
+	c.Conn = wire
+	c.encrypt()
+	c.expect("OK")
+	wire.hold = true
+	for range 5 {
+		c.send(pub("t", "x")) // a record each
+	}
+	whole := len(wire.held)
+	c.send(pub("t", "last"))
+	wire.let(whole + 3) // into its head
+	c.expect("OK", "OK", "OK", "OK", "OK")
+	wire.let(20) // into its body
+	wire.let(len(wire.held))
+	c.expect("OK")
+}
+
+// holding keeps what is written to it.
+type holding struct {
+	net.Conn
+	hold bool
+	held []byte
+}
+
+func (h *holding) Write(b []byte) (int, error) {
+	if !h.hold {
+		return h.Conn.Write(b)
+	}
+	h.held = append(h.held, b...)
+	return len(b), nil
+}
+
+// let writes n bytes of what was kept.
+func (h *holding) let(n int) {
+	h.Conn.Write(h.held[:n])
+	h.held = h.held[n:]
+}
+
+func TestLongDeliveriesUnderTLSAreWhole(t *testing.T) {
+	c := start(t, withTLS(t)).connect()
+	c.negotiate(`"tls_v1":true`)
+	c.encrypt()
+	c.expect("OK")
+	c.send("SUB t ch\n")
+	c.expect("OK")
+	var sizes []int
+	for size := 1; size < 1_000_000; size = size*3 + 1 { // around records and pieces
+		sizes = append(sizes, size)
+		c.send(pub("t", strings.Repeat("x", size)))
+		c.expect("OK")
+	}
+	c.send("RDY 100\n")
+	for _, size := range sizes {
+		if m := c.message(); m.body != strings.Repeat("x", size) {
+			t.Fatalf("%d bytes came, want %d", len(m.body), size)
+		}
+	}
+}

@@ -97,6 +97,7 @@ func (b *benchConsumers) apply(l *loadgen.Load) {
 type benchPub struct {
 	benchServer
 	benchAmount
+	benchEncoding
 	benchWarmup
 	benchPublishers
 	Defer  time.Duration `help:"Delay of each message (DPUB); needs --batch=1."`
@@ -107,6 +108,7 @@ type benchPub struct {
 // Run publishes.
 func (b *benchPub) Run(c console) error {
 	l := b.load()
+	b.benchEncoding.apply(&l)
 	b.benchWarmup.apply(&l)
 	b.benchPublishers.apply(&l)
 	l.Defer, l.Rate, l.Verify = b.Defer, b.Rate, b.Verify
@@ -117,6 +119,7 @@ func (b *benchPub) Run(c console) error {
 type benchSub struct {
 	benchServer
 	benchAmount
+	benchEncoding
 	benchPublishers
 	benchConsumers
 }
@@ -124,6 +127,7 @@ type benchSub struct {
 // Run consumes a backlog.
 func (b *benchSub) Run(c console) error {
 	l := b.load()
+	b.benchEncoding.apply(&l)
 	b.benchPublishers.apply(&l)
 	b.benchConsumers.apply(&l)
 	l.Backlog = true
@@ -134,6 +138,7 @@ func (b *benchSub) Run(c console) error {
 type benchPubSub struct {
 	benchServer
 	benchAmount
+	benchEncoding
 	benchWarmup
 	benchPublishers
 	benchConsumers
@@ -144,6 +149,7 @@ type benchPubSub struct {
 // Run publishes and consumes.
 func (b *benchPubSub) Run(c console) error {
 	l := b.load()
+	b.benchEncoding.apply(&l)
 	b.benchWarmup.apply(&l)
 	b.benchPublishers.apply(&l)
 	b.benchConsumers.apply(&l)
@@ -155,6 +161,7 @@ func (b *benchPubSub) Run(c console) error {
 type benchLatency struct {
 	benchServer
 	benchAmount
+	benchEncoding
 	benchWarmup
 	benchConsumers
 	Rate       float64       `default:"5000" help:"Messages a second of all publishers. Latency counts from when a message is due."`
@@ -170,6 +177,7 @@ func (b *benchLatency) Run(c console) error {
 		return errors.New("latency is measured at a fixed rate: --rate must be above 0")
 	}
 	l := b.load()
+	b.benchEncoding.apply(&l)
 	publishers := benchPublishers{Publishers: b.Publishers, Batch: 1, Window: b.Window, HTTP: b.HTTP}
 	publishers.apply(&l)
 	b.benchWarmup.apply(&l)

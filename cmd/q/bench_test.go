@@ -37,6 +37,10 @@ func TestBenchMeasures(t *testing.T) {
 		"pub --defer=1h --batch=1":          {"DPUB"},
 		"sub --consumers=2":                 {"1 channels × 2 consumers, RDY 2500, of a backlog", "delivered"},
 		"pubsub --channels=2 --rdy=10":      {"2 channels × 1 consumers, RDY 10", "published"},
+		"pubsub --snappy":                   {"window 10, 200 bytes, snappy"},
+		"pub --deflate --batch=10":          {"200 bytes, deflate 6", "0 lost, 0 altered"},
+		"sub --deflate=1":                   {"200 bytes, deflate 1", "0 lost, 0 altered"},
+		"latency --snappy --rate=20000":     {"200 bytes, snappy, 20.0 k msg/s"},
 		"pubsub --http --publishers=2":      {"2 × HTTP MPUB of 200, window 1"},
 		"latency --rate=20000":              {"20.0 k msg/s", "delivery latency", "sent late"},
 		"latency --rate=20000 --http":       {"HTTP PUB, window 1"},
@@ -89,10 +93,12 @@ func TestBenchFailsWhenMessagesAreLost(t *testing.T) {
 
 func TestBenchRefusesWhatCannotBe(t *testing.T) {
 	for args, text := range map[string]string{
-		"pub --body=8":     "a body of 8 bytes",
-		"pub --duration=0": "neither a number of messages nor a duration",
-		"pub --defer=1s":   "a batch cannot be deferred",
-		"latency --rate=0": "--rate must be above 0",
+		"pub --body=8":           "a body of 8 bytes",
+		"pub --duration=0":       "neither a number of messages nor a duration",
+		"pub --defer=1s":         "a batch cannot be deferred",
+		"latency --rate=0":       "--rate must be above 0",
+		"pub --snappy --deflate": "a connection is compressed once",
+		"pub --http --snappy":    "there is no encoding",
 		"table --qd=/bin/true --nsqd=/bin/true --rows=(": "--rows",
 	} {
 		var stderr bytes.Buffer

@@ -16,6 +16,9 @@ import (
 // one goroutine, except that others may write too.
 type conn struct {
 	net.Conn
+	from io.Reader // the connection, or an encoding of it
+	to   io.Writer
+
 	in   []byte
 	r, w int // in[r:w] is read and not yet parsed
 }
@@ -26,7 +29,12 @@ const (
 	bigInput   = 512 << 10      // bytes that one read takes at most when much comes
 )
 
-func newConn(c net.Conn) *conn { return &conn{Conn: c, in: make([]byte, firstInput)} }
+func newConn(c net.Conn) *conn {
+	return &conn{Conn: c, from: c, to: c, in: make([]byte, firstInput)}
+}
+
+// Write writes in the connection's encoding.
+func (c *conn) Write(p []byte) (int, error) { return c.to.Write(p) }
 
 // fill reads more. What was parsed in place is no longer valid.
 func (c *conn) fill() error {
@@ -38,7 +46,7 @@ func (c *conn) fill() error {
 		}
 		c.grow()
 	}
-	n, err := c.Read(c.in[c.w:])
+	n, err := c.from.Read(c.in[c.w:])
 	c.w += n
 	if n > 0 {
 		if c.w == len(c.in) && len(c.in) < bigInput {
@@ -105,7 +113,7 @@ const userAgent = "q-bench"
 
 // dial opens a connection of the V2 protocol and tells the server's version.
 // A heartbeatInterval is in ms; -1 is none, which only publishers may ask for.
-func dial(ctx context.Context, address string, heartbeatInterval int) (c *conn, version string, err error) {
+func dial(ctx context.Context, address string, heartbeatInterval int, e Encoding) (c *conn, version string, err error) {
 	var d net.Dialer
 	n, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -119,7 +127,7 @@ func dial(ctx context.Context, address string, heartbeatInterval int) (c *conn, 
 	}()
 	stop := context.AfterFunc(ctx, func() { n.Close() })
 	defer stop()
-	body, err := json.Marshal(protocol.IdentifyRequest{UserAgent: userAgent, FeatureNegotiation: true, HeartbeatInterval: heartbeatInterval})
+	body, err := e.identity(heartbeatInterval)
 	if err != nil {
 		return nil, "", err
 	}
@@ -137,5 +145,5 @@ func dial(ctx context.Context, address string, heartbeatInterval int) (c *conn, 
 	if err := json.Unmarshal(answer, &settings); err != nil {
 		return nil, "", fmt.Errorf("the answer to IDENTIFY is not understood: %w", err)
 	}
-	return c, settings.Version, nil
+	return c, settings.Version, e.upgrade(ctx, c, &settings)
 }

@@ -26,8 +26,8 @@ type consumer struct {
 }
 
 // newConsumer connects and subscribes, with RDY 0.
-func newConsumer(ctx context.Context, t Target, topic, channel string, l *ledger, s *atomic.Pointer[schedule]) (*consumer, error) {
-	c, _, err := dial(ctx, t.TCP, 0)
+func newConsumer(ctx context.Context, t Target, e Encoding, topic, channel string, l *ledger, s *atomic.Pointer[schedule]) (*consumer, error) {
+	c, _, err := dial(ctx, t.TCP, 0, e)
 	if err != nil {
 		return nil, err
 	}

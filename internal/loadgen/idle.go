@@ -25,7 +25,7 @@ func OpenIdle(ctx context.Context, t Target, topic, channel string, n int) (*Idl
 
 func (i *Idle) add(ctx context.Context, t Target, topic, channel string) error {
 	const heartbeats = time.Minute // the longest interval that servers allow
-	c, _, err := dial(ctx, t.TCP, int(heartbeats.Milliseconds()))
+	c, _, err := dial(ctx, t.TCP, int(heartbeats.Milliseconds()), Encoding{})
 	if err != nil {
 		return err
 	}

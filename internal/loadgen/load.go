@@ -29,6 +29,7 @@ type Load struct {
 	Rate       float64       `json:"rate,omitempty"`     // msg/s of all publishers; 0: as fast as the server takes them
 	Defer      time.Duration `json:"defer_ns,omitempty"` // of each message
 	HTTP       bool          `json:"http,omitempty"`     // publish by POST over connections that stay open
+	Encoding   Encoding      `json:"encoding,omitzero"`  // of all V2 connections
 	Backlog    bool          `json:"backlog,omitempty"`  // publish all first and measure only how it is consumed
 	Verify     bool          `json:"verify,omitempty"`   // without channels: consume and check everything after the measurement
 	Warmup     Amount        `json:"warmup"`             // before the measurement; not used with a backlog
@@ -64,12 +65,13 @@ func (l *Load) check() error {
 	wrong(l.Body < MinBody || l.Body > maxBody, "a body of %d bytes is not of %d to %d", l.Body, MinBody, maxBody)
 	wrong(l.Batch > maxBatch, "a batch of %d messages is more than %d", l.Batch, maxBatch)
 	wrong(l.Channels < 0 || l.Rate < 0 || l.Defer < 0, "channels, rate and defer cannot be negative")
+	wrong(l.HTTP && l.Encoding != (Encoding{}), "over HTTP bodies are published in clear: there is no encoding")
 	wrong(l.HTTP && l.Window > 1, "over HTTP one request is answered before the next: the window is 1")
 	wrong(l.Defer > 0 && l.Batch > 1, "a batch cannot be deferred")
 	wrong(l.Backlog && l.Channels == 0, "a backlog needs a channel that consumes it")
 	wrong(l.Backlog && l.Rate > 0, "a backlog has no rate")
 	wrong(l.Measure.Messages <= 0 && l.Measure.Duration <= 0, "neither a number of messages nor a duration is given")
-	return errors.Join(errs...)
+	return errors.Join(append(errs, l.Encoding.check())...)
 }
 
 // Bounds that keep a mistyped number from taking all memory.

@@ -42,7 +42,7 @@ func newPublisher(ctx context.Context, t Target, l *Load, topic string, bodies *
 		p.answers = httpAnswers{p.conn}
 		return p, nil
 	}
-	c, _, err := dial(ctx, t.TCP, -1)
+	c, _, err := dial(ctx, t.TCP, -1, l.Encoding)
 	if err != nil {
 		return nil, err
 	}

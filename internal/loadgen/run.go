@@ -104,7 +104,7 @@ func (r *run) do(ctx context.Context) (*Result, error) {
 // connect opens all connections; the consumers are subscribed first, so that
 // every channel gets every message.
 func (r *run) connect(ctx context.Context) error {
-	c, version, err := dial(ctx, r.target.TCP, -1)
+	c, version, err := dial(ctx, r.target.TCP, -1, r.load.Encoding)
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func (r *run) subscribe(ctx context.Context, channel string) error {
 	l := newLedger(r.publishers[0].bodies, all, r.start, r.more)
 	r.ledgers = append(r.ledgers, l)
 	for range r.load.Consumers {
-		c, err := newConsumer(ctx, r.target, r.topic, channel, l, &r.schedule)
+		c, err := newConsumer(ctx, r.target, r.load.Encoding, r.topic, channel, l, &r.schedule)
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package loadgen
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -38,7 +39,9 @@ func startQD(t *testing.T) (Target, *broker.Broker) {
 		}
 	})
 	tcp, web := listen(t), listen(t)
-	s := server.NewTCP(b, server.DefaultOptions())
+	so := server.DefaultOptions()
+	so.TLS = &tls.Config{Certificates: []tls.Certificate{certificate(t)}}
+	s := server.NewTCP(b, so)
 	h := server.NewHTTP(b, s, server.DefaultOptions(), server.Ports{TCP: server.PortOf(tcp.Addr()), HTTP: server.PortOf(web.Addr())})
 	served := make(chan error, 2)
 	go func() { served <- s.Serve(tcp) }()
@@ -78,6 +81,18 @@ func TestEveryKindOfLoadMovesEveryMessageOnce(t *testing.T) {
 		"rate, waiting":           {Publishers: 2, Channels: 1, Rate: 10000},
 		"rate, MPUB":              {Batch: 50, Window: 100, Channels: 1, Rate: 20000},
 		"rate over HTTP":          {Publishers: 2, HTTP: true, Channels: 1, Rate: 2000, Measure: Amount{Messages: 200}},
+		"TLS":                     {Batch: 50, Window: 4, Publishers: 2, Channels: 2, Encoding: Encoding{TLS: true}},
+		"snappy":                  {Batch: 50, Window: 4, Channels: 2, Consumers: 2, Encoding: Encoding{Snappy: true}},
+		"snappy, large bodies":    {Batch: 2, Window: 2, Channels: 1, Body: 300 << 10, Measure: Amount{Messages: 20}, Encoding: Encoding{Snappy: true}},
+		"deflate":                 {Batch: 50, Window: 4, Channels: 1, Encoding: Encoding{Deflate: 6}},
+		"deflate, large bodies":   {Batch: 2, Window: 2, Channels: 1, Body: 300 << 10, Measure: Amount{Messages: 20}, Encoding: Encoding{Deflate: 1}},
+		"deflate verified":        {Window: 50, Verify: true, Encoding: Encoding{Deflate: 9}},
+		"TLS, snappy":             {Batch: 50, Window: 4, Channels: 1, Encoding: Encoding{TLS: true, Snappy: true}},
+		"TLS, deflate":            {Batch: 50, Window: 4, Channels: 1, Encoding: Encoding{TLS: true, Deflate: 3}},
+		"TLS, large bodies":       {Batch: 2, Window: 2, Channels: 1, Body: 300 << 10, Measure: Amount{Messages: 20}, Encoding: Encoding{TLS: true}},
+		"TLS, rate":               {Publishers: 2, Window: 100, Channels: 1, Rate: 10000, Encoding: Encoding{TLS: true}},
+		"snappy, rate":            {Publishers: 2, Window: 100, Channels: 1, Rate: 10000, Encoding: Encoding{Snappy: true}},
+		"TLS, deflate, rate":      {Publishers: 2, Window: 100, Channels: 1, Rate: 10000, Encoding: Encoding{TLS: true, Deflate: 6}},
 		"rate, DPUB":              {Window: 100, Channels: 1, Rate: 10000, Defer: 20 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -72,6 +72,9 @@ func (l Load) String() string {
 		command = "HTTP " + command
 	}
 	fmt.Fprintf(&b, "%d × %s, window %d, %d bytes", l.Publishers, command, l.Window, l.Body)
+	if l.Encoding != (Encoding{}) {
+		fmt.Fprintf(&b, ", %s", l.Encoding)
+	}
 	if l.Rate > 0 {
 		fmt.Fprintf(&b, ", %s msg/s", Count(l.Rate))
 	}

@@ -22,6 +22,12 @@ var bars = map[string][]Bar{
 	"PUB one at a time, 50 connections":          {{Figure: rate, Ratio: 1.05}, {Figure: serverCPU, Ratio: 0.9}},
 	"PUB one at a time, 1 connection":            {{Figure: rate, Ratio: 1.5}, {Figure: serverCPU, Ratio: 0.7}},
 
+	"MPUB 200, 1 channel, TLS":             {{Figure: rate, Ratio: 1.3}},
+	"MPUB 200, 1 channel, snappy":          {{Figure: rate, Ratio: 1.3}},
+	"MPUB 200, 1 channel, deflate":         {{Figure: rate, Ratio: 1.3}},
+	"MPUB 200, 1 channel, TLS and snappy":  {{Figure: rate, Ratio: 1.3}},
+	"MPUB 200, 1 channel, TLS and deflate": {{Figure: rate, Ratio: 1.3}},
+
 	"HTTP /pub keep-alive, connections: 1":  {{Figure: rate, Ratio: 0.95}},
 	"HTTP /pub keep-alive, connections: 16": {{Figure: rate, Ratio: 1.05}},
 	"HTTP /pub keep-alive, connections: 64": {{Figure: rate, Ratio: 1.1}},

@@ -14,6 +14,7 @@ type row struct {
 	name    string
 	flags   []string // more than the defaults, for both
 	nsqd    []string // for nsqd alone
+	tls     bool     // both have a certificate
 	measure func(ctx context.Context, d *daemon, s scale) (values, error)
 }
 

@@ -9,7 +9,7 @@ import (
 // rows is the table. Bodies have 200 bytes unless the name says otherwise.
 func rows() []row {
 	var all []row
-	for _, group := range [][]row{publishing(), overHTTP(), onDisk(), consuming(), sizes(), latencies(), standing()} {
+	for _, group := range [][]row{publishing(), encoded(), overHTTP(), onDisk(), consuming(), sizes(), latencies(), standing()} {
 		all = append(all, group...)
 	}
 	return all
@@ -41,6 +41,28 @@ func publishing() []row {
 		flow("PUB one at a time, 50 connections", pub(300_000, 50, 1, 0)),
 		flow("PUB one at a time, 1 connection", pub(100_000, 1, 1, 0)),
 	}
+}
+
+// encoded are the batches of one channel in each encoding.
+func encoded() []row {
+	var all []row
+	for _, with := range []struct {
+		name     string
+		encoding loadgen.Encoding
+	}{
+		{"TLS", loadgen.Encoding{TLS: true}},
+		{"snappy", loadgen.Encoding{Snappy: true}},
+		{"deflate", loadgen.Encoding{Deflate: 6}},
+		{"TLS and snappy", loadgen.Encoding{TLS: true, Snappy: true}},
+		{"TLS and deflate", loadgen.Encoding{TLS: true, Deflate: 6}},
+	} {
+		l := mpub(800_000, 1)
+		l.Encoding = with.encoding
+		r := flow("MPUB 200, 1 channel, "+with.name, l)
+		r.tls = with.encoding.TLS
+		all = append(all, r)
+	}
+	return all
 }
 
 func overHTTP() []row {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"time"
@@ -125,7 +126,18 @@ func (o *Options) once(ctx context.Context, r row, binary string, flags []string
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	d, err := start(ctx, binary, dir, flags)
+	data := filepath.Join(dir, "data")
+	if err := os.Mkdir(data, 0o777); err != nil {
+		return nil, err
+	}
+	if r.tls {
+		certificate, err := certificateFlags(dir)
+		if err != nil {
+			return nil, err
+		}
+		flags = slices.Concat(flags, certificate)
+	}
+	d, err := start(ctx, binary, data, flags)
 	if err != nil {
 		return nil, err
 	}
