@@ -2,6 +2,7 @@ GO ?= go
 KILLS ?= 20
 MESSAGES ?= 5000000
 FUZZTIME ?= 1m
+SESSIONFUZZTIME ?= 10m
 
 # Packages whose tests run under the race detector.
 CONCURRENT = ./admin/... ./broker ./channel ./cmd/... ./config ./diskqueue ./internal/... ./journal ./lookup ./server ./test/semantics ./topic
@@ -31,12 +32,12 @@ bench: ## the benchmarks, of the packages and of the daemon over loopback
 bench-compare: build ## the table beside NSQD=path of another daemon with nsqd's flags
 	bin/q bench table --qd=bin/qd --nsqd=$(NSQD) --out=bench-compare.json --markdown=bench-compare.md
 
-fuzz: ## each fuzz target for FUZZTIME
+fuzz: ## each fuzz target for FUZZTIME, whole sessions for SESSIONFUZZTIME
 	$(GO) test -fuzz FuzzCommandStream -fuzztime $(FUZZTIME) ./protocol
 	$(GO) test -fuzz FuzzMpub -fuzztime $(FUZZTIME) ./protocol
 	$(GO) test -fuzz FuzzIdentify -fuzztime $(FUZZTIME) ./protocol
 	$(GO) test -fuzz FuzzLookupCommandStream -fuzztime $(FUZZTIME) ./protocol
-	$(GO) test -run '^$$' -fuzz 'FuzzSession$$' -fuzztime $(FUZZTIME) ./server
+	$(GO) test -run '^$$' -fuzz 'FuzzSession$$' -fuzztime $(SESSIONFUZZTIME) ./server
 	$(GO) test -run '^$$' -fuzz 'FuzzConnection$$' -fuzztime $(FUZZTIME) ./server
 	$(GO) test -fuzz FuzzTOML -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./config
 

@@ -20,6 +20,9 @@ type Options struct {
 
 	ConnectTimeout, RequestTimeout time.Duration // of questions to them
 	TLS                            *tls.Config   // for those that want https; nil: Go's defaults
+	// NodeAuthorization is the Authorization header for nodes whose HTTP API is
+	// closed; empty: none. Directories do not get it.
+	NodeAuthorization string
 
 	Cluster  string // its name, for people; may be empty
 	BasePath string // begins with a slash; "/" for none

@@ -16,7 +16,8 @@ import (
 
 // upstream is everything that is asked.
 type upstream struct {
-	api       *apiclient.Client
+	api       *apiclient.Client // of directories' versions and graphite
+	toNodes   *apiclient.Client
 	nodes     *qdapi.Client
 	directory *lookup.Client
 	direct    []string        // nodes that were given instead of directories
@@ -24,12 +25,16 @@ type upstream struct {
 }
 
 func newUpstream(o *Options) *upstream {
-	api := apiclient.New(apiclient.Options{
+	plain := apiclient.Options{
 		ConnectTimeout: o.ConnectTimeout, RequestTimeout: o.RequestTimeout, TLS: o.TLS, UserAgent: o.userAgent(),
-	})
+	}
+	trusted := plain
+	trusted.Authorization = o.NodeAuthorization
+	toNodes := apiclient.New(trusted)
 	return &upstream{
-		api:   api,
-		nodes: qdapi.New(api),
+		api:     apiclient.New(plain),
+		toNodes: toNodes,
+		nodes:   qdapi.New(toNodes),
 		directory: lookup.NewClient(lookup.ClientOptions{
 			ConnectTimeout: o.ConnectTimeout, RequestTimeout: o.RequestTimeout, TLS: o.TLS, UserAgent: o.userAgent(),
 		}),
@@ -39,6 +44,7 @@ func newUpstream(o *Options) *upstream {
 
 func (u *upstream) close() {
 	u.api.Close()
+	u.toNodes.Close()
 	u.directory.Close()
 	if u.graphite != nil {
 		u.graphite.CloseIdleConnections()

@@ -37,6 +37,7 @@ type QAdmin struct {
 	HTTPClientTLSRootCAFile         string
 	HTTPClientTLSCert               string
 	HTTPClientTLSKey                string
+	HTTPClientAuthFile              string // empty: none
 
 	AllowConfigFromCIDR string // empty: from anywhere
 	ACLHTTPHeader       string
@@ -100,6 +101,7 @@ func (q *QAdmin) clientOptions() []*option {
 		bind(&q.HTTPClientTLSRootCAFile, "http-client-tls-root-ca-file", text("file"), "", "roots for their certificates (PEM)"),
 		bind(&q.HTTPClientTLSCert, "http-client-tls-cert", text("file"), "", "certificate to show them (PEM)"),
 		bind(&q.HTTPClientTLSKey, "http-client-tls-key", text("file"), "", "its key (PEM)"),
+		bind(&q.HTTPClientAuthFile, "http-client-auth-file", text("file"), "", "credential for nodes whose HTTP API is closed: one line, 'bearer TOKEN' or 'basic USER:PASSWORD'"),
 	}
 }
 

@@ -41,7 +41,8 @@ func TestFlagsAreThoseOfNsqadminAndFourOfOurOwn(t *testing.T) {
 	if len(want) != 26+1 { // strict-config is one of ours, which all daemons have
 		t.Fatalf("%d flags are nsqadmin's", len(want))
 	}
-	want = append(want, "qd-http-address | qd_http_addresses | list | -", "cluster-name | cluster_name | string | -", "users-file | users_file | string | -")
+	want = append(want, "qd-http-address | qd_http_addresses | list | -", "cluster-name | cluster_name | string | -", "users-file | users_file | string | -",
+		"http-client-auth-file | http_client_auth_file | string | -")
 	got := declared(tableOf(new(QAdmin).declare(testHost)))
 	slices.Sort(want)
 	slices.Sort(got)

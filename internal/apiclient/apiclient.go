@@ -27,6 +27,7 @@ type Options struct {
 	ConnectTimeout, RequestTimeout time.Duration
 	TLS                            *tls.Config // for https; nil: Go's defaults
 	UserAgent                      string      // empty: Go's
+	Authorization                  string      // header of each request; empty: none
 	PostsJSON                      bool        // bodies are JSON, and are said to be
 	// FollowRedirects is for servers that are not ours: no daemon sends anybody
 	// elsewhere for an answer.
@@ -153,6 +154,9 @@ func (c *Client) ask(ctx context.Context, method, url string, body []byte) (*ans
 	r.Header.Set("Accept", "application/vnd.nsq; version=1.0")
 	if body != nil && c.o.PostsJSON {
 		r.Header.Set("Content-Type", "application/json")
+	}
+	if c.o.Authorization != "" {
+		r.Header.Set("Authorization", c.o.Authorization)
 	}
 	if c.o.UserAgent != "" {
 		r.Header.Set("User-Agent", c.o.UserAgent)

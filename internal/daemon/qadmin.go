@@ -3,12 +3,14 @@ package daemon
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/netip"
 	"net/url"
 	"os"
+	"strings"
 
 	"qmq/admin"
 	"qmq/admin/web"
@@ -77,6 +79,9 @@ func adminOptions(q *config.QAdmin, log *slog.Logger) (o admin.Options, err erro
 	if o.TLS, err = clientTLS(q); err != nil {
 		return o, err
 	}
+	if o.NodeAuthorization, err = clientAuthorization(q.HTTPClientAuthFile); err != nil {
+		return o, err
+	}
 	if q.AllowConfigFromCIDR != "" {
 		o.AllowConfigFrom, err = netip.ParsePrefix(q.AllowConfigFromCIDR)
 		if err != nil {
@@ -120,4 +125,24 @@ func clientTLS(q *config.QAdmin) (*tls.Config, error) {
 		t.Certificates = []tls.Certificate{own}
 	}
 	return t, nil
+}
+
+// clientAuthorization is the header that the credential in a file makes.
+// Neither it nor what is wrong with it is told to anybody: it is secret.
+func clientAuthorization(file string) (header string, err error) {
+	if file == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("failed to read http-client-auth-file - %w", err)
+	}
+	fields := strings.Fields(string(text))
+	if len(fields) == 2 && fields[0] == "bearer" {
+		return "Bearer " + fields[1], nil
+	}
+	if len(fields) == 2 && fields[0] == "basic" && strings.Contains(fields[1], ":") {
+		return "Basic " + base64.StdEncoding.EncodeToString([]byte(fields[1])), nil
+	}
+	return "", fmt.Errorf("http-client-auth-file %s must be one line, 'bearer TOKEN' or 'basic USER:PASSWORD'", file)
 }

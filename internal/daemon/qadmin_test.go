@@ -1,8 +1,12 @@
 package daemon
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,6 +47,7 @@ func TestQAdminRefusesFilesThatItCannotUse(t *testing.T) {
 		"failed to read":                 "--http-client-tls-root-ca-file=/no/such/file",
 		"failed to load":                 "--http-client-tls-cert=" + bad,
 		"line 1 of":                      "--users-file=" + bad,
+		"must be one line":               "--http-client-auth-file=" + bad,
 		"index.html":                     "--dev-static-dir=" + filepath.Dir(bad),
 		"listen (203.0.113.1:1) failed ": "--http-address=203.0.113.1:1",
 	} {
@@ -68,5 +73,48 @@ func TestQAdminVerifiesCertificatesUnlessToldNotTo(t *testing.T) {
 	lax, err := clientTLS(&config.QAdmin{HTTPClientTLSInsecureSkipVerify: true})
 	if err != nil || !lax.InsecureSkipVerify {
 		t.Errorf("%+v, %v", lax, err)
+	}
+}
+
+// TestQAdminShowsItsCredentialToNodesOnly: to a qd whose HTTP API is closed,
+// but not to directories.
+func TestQAdminShowsItsCredentialToNodesOnly(t *testing.T) {
+	const token = "4f1c9a7e"
+	dir := t.TempDir()
+	credentials, credential := filepath.Join(dir, "http-auth"), filepath.Join(dir, "credential")
+	digest := fmt.Sprintf("admin bearer sha256:%x\n", sha256.Sum256([]byte(token)))
+	for name, text := range map[string]string{credentials: digest, credential: "bearer " + token + "\n"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	node := start(t, "--data-path="+dir, "--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--http-auth="+credentials)
+	_, address := node.untilListening()
+	host, port, _ := net.SplitHostPort(address)
+	leaked := make(chan string, 100)
+	directory := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			leaked <- r.URL.Path
+		}
+		w.Header().Set("X-NSQ-Content-Type", "nsq; version=1.0")
+		fmt.Fprintf(w, `{"producers":[{"broadcast_address":%q,"hostname":"n","tcp_port":1,"http_port":%s,"version":"2.0.0","topics":[],"tombstones":[]}],"topics":[],"channels":[]}`, host, port)
+	}))
+	defer directory.Close()
+	page, err := Launch(QAdmin, []string{"--http-address=127.0.0.1:0", "--lookupd-http-address=" + directory.URL, "--http-client-auth-file=" + credential}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := get(t, page.Addresses()["HTTP"], "/api/nodes/"+address)
+	if !strings.Contains(answer, `"message":""`) {
+		t.Errorf("the node is not asked with success: %s", answer)
+	}
+	if err := page.Stop(); err != nil {
+		t.Error(err)
+	}
+	node.stop()
+	select {
+	case path := <-leaked:
+		t.Errorf("a directory was shown the credential with %s", path)
+	default:
 	}
 }
