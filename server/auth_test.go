@@ -12,8 +12,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/nsqio/go-nsq"
-
 	"qmq/internal/auth"
 )
 
@@ -215,16 +213,4 @@ func TestCloseDoesNotWaitForAuthServers(t *testing.T) {
 	if err := r.tcp.Close(); err != nil {
 		t.Error(err)
 	}
-}
-
-func TestGoNSQWithAuthAndTLSAndSnappy(t *testing.T) {
-	_, with := withAuth(t, mayAll)
-	messages := 10_000
-	if *everyMessage {
-		messages = 100_000
-	}
-	publishAndConsume(t, start(t, with, withTLS(t)), messages, func(c *nsq.Config) {
-		c.AuthSecret = "s3c"
-		c.TlsV1, c.Snappy, c.TlsConfig = true, true, trusting()
-	})
 }

@@ -261,15 +261,13 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
-var everyMessage = goflag.Bool("every-message", false, "publish 100,000 messages in each encoding instead of 10,000")
+var everyMessage = goflag.Bool("every-message", false, "publish 100,000 messages in each encoding instead of a few")
 
-// TestGoNSQInEveryEncoding: a stock client publishes and consumes.
+// TestGoNSQInEveryEncoding: a stock client publishes and consumes, asked who it
+// is or not.
 func TestGoNSQInEveryEncoding(t *testing.T) {
-	messages := 10_000
-	if *everyMessage {
-		messages = 100_000
-	}
 	for name, change := range map[string]func(*nsq.Config){
+		"plain":            func(*nsq.Config) {},
 		"TLS":              func(c *nsq.Config) { c.TlsV1 = true },
 		"snappy":           func(c *nsq.Config) { c.Snappy = true },
 		"deflate":          func(c *nsq.Config) { c.Deflate = true },
@@ -278,16 +276,30 @@ func TestGoNSQInEveryEncoding(t *testing.T) {
 		"TLS and deflate":  func(c *nsq.Config) { c.TlsV1, c.Deflate = true, true },
 		"TLS 1.2, deflate": func(c *nsq.Config) { c.TlsV1, c.TlsConfig.MaxVersion, c.Deflate = true, 0x303, true },
 	} {
+		config := func(c *nsq.Config) {
+			c.TlsConfig = trusting()
+			change(c)
+		}
+		overTLS := func(o *Options) { o.TLSRequired = strings.Contains(name, "TLS") }
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := start(t, withTLS(t), func(o *Options) { o.TLSRequired = strings.Contains(name, "TLS") })
-			config := func(c *nsq.Config) {
-				c.TlsConfig = trusting()
-				change(c)
-			}
-			publishAndConsume(t, r, messages, config)
+			publishAndConsume(t, start(t, withTLS(t), overTLS), messagesOr(10_000), config)
+		})
+		t.Run(name+", AUTH", func(t *testing.T) {
+			t.Parallel()
+			_, auth := withAuth(t, mayAll)
+			known := func(c *nsq.Config) { c.AuthSecret = "s3c" }
+			publishAndConsume(t, start(t, withTLS(t), overTLS, auth), messagesOr(1_000), func(c *nsq.Config) { config(c); known(c) })
 		})
 	}
+}
+
+// messagesOr is how many messages to publish unless told to do it thoroughly.
+func messagesOr(few int) int {
+	if *everyMessage {
+		return 100_000
+	}
+	return few
 }
 
 // publishAndConsume sends messages through the server and checks each.
