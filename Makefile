@@ -37,7 +37,7 @@ fuzz: ## each fuzz target for FUZZTIME, whole sessions for SESSIONFUZZTIME
 	$(GO) test -fuzz FuzzMpub -fuzztime $(FUZZTIME) ./protocol
 	$(GO) test -fuzz FuzzIdentify -fuzztime $(FUZZTIME) ./protocol
 	$(GO) test -fuzz FuzzLookupCommandStream -fuzztime $(FUZZTIME) ./protocol
-	$(GO) test -run '^$$' -fuzz 'FuzzSession$$' -fuzztime $(SESSIONFUZZTIME) ./server
+	$(GO) test -run '^$$' -fuzz 'FuzzSession$$' -fuzztime $(SESSIONFUZZTIME) -fuzzminimizetime 10x ./server
 	$(GO) test -run '^$$' -fuzz 'FuzzConnection$$' -fuzztime $(FUZZTIME) ./server
 	$(GO) test -fuzz FuzzTOML -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./config
 

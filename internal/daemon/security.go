@@ -110,6 +110,10 @@ func certsOptions(q *config.QD, log *slog.Logger) certs.Options {
 	return o
 }
 
+// askAtOnce is how many connections each auth server gets at most. After a
+// restart all clients come at once, and each waits within its own time limit.
+const askAtOnce = 64
+
 func authOptions(q *config.QD, log *slog.Logger) (auth.Options, error) {
 	roots, err := certs.Roots(q.TLSRootCAFile)
 	return auth.Options{
@@ -120,6 +124,7 @@ func authOptions(q *config.QD, log *slog.Logger) (auth.Options, error) {
 			RequestTimeout: q.HTTPClientRequestTimeout,
 			TLS:            &tls.Config{RootCAs: roots, MinVersion: uint16(q.TLSMinVersion)},
 			UserAgent:      "qd/" + version.Number,
+			MaxConnections: askAtOnce,
 		},
 		Logger: log,
 	}, err
