@@ -150,6 +150,7 @@ func hostile(t *testing.T, r *rig, b *tab) {
 			b.do("go", evaluate(fmt.Sprintf(`document.querySelectorAll('#topics-table tbody a')[%d].click()`, i)))
 			b.view("topic")
 			b.fits(width)
+			b.until(`document.querySelector('#channels-table tbody a')`) // the view comes before its data
 			b.do("go", evaluate(`document.querySelector('#channels-table tbody a').click()`))
 			b.view("channel")
 			b.notHacked()
