@@ -3,7 +3,6 @@ package bench
 import (
 	"flag"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"qmq/test/process"
 )
 
 var (
@@ -49,7 +50,7 @@ func startServer(tb testing.TB, flags ...string) *server {
 			tb.Fatal(err)
 		}
 	}
-	s := &server{tcp: freeAddress(tb), http: freeAddress(tb)}
+	s := &server{tcp: process.Address(tb), http: process.Address(tb)}
 	args := append([]string{"-tcp-address", s.tcp, "-http-address", s.http, "-data-path", tb.TempDir()}, flags...)
 	args = append(args, strings.Fields(*serverFlags)...)
 	s.cmd = exec.Command(path, args...)
@@ -73,16 +74,6 @@ func startServer(tb testing.TB, flags ...string) *server {
 		}
 		<-time.After(10 * time.Millisecond)
 	}
-}
-
-// freeAddress is a loopback address that was free a moment ago.
-func freeAddress(tb testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func (s *server) post(tb testing.TB, path string) {

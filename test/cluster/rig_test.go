@@ -53,7 +53,7 @@ func startCluster(t *testing.T, nodes int) *cluster {
 }
 
 func (c *cluster) newMember(program string, args ...string) *member {
-	m := &member{t: c.t, binary: filepath.Join(c.bin, program), tcp: process.FreeAddress(c.t), http: process.FreeAddress(c.t)}
+	m := &member{t: c.t, binary: filepath.Join(c.bin, program), tcp: process.Address(c.t), http: process.Address(c.t)}
 	m.args = append([]string{"--broadcast-address=127.0.0.1", "--tcp-address=" + m.tcp, "--http-address=" + m.http}, args...)
 	return m
 }

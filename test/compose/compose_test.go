@@ -53,7 +53,7 @@ func startCluster(t *testing.T) *cluster {
 	c.bin = process.Build(t, "cmd/q", "cmd/qd", "cmd/qlookupd", "cmd/qadmin")
 	for name, service := range c.project.Services {
 		for _, p := range service.Ports {
-			c.ports[fmt.Sprint(name, ":", p.Target)] = process.FreeAddress(t)
+			c.ports[fmt.Sprint(name, ":", p.Target)] = process.Address(t)
 		}
 	}
 	started := make(map[string]bool)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -18,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"qmq/test/process"
 )
 
 // startLimit bounds a start, recovery included; exitLimit a clean exit.
@@ -83,24 +84,13 @@ func newDaemon(t testing.TB, bin string, flags ...string) *daemon {
 	return d
 }
 
-// freeAddress is a loopback address that nobody listens on just now.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
-}
-
-// launch starts the process and does not wait for it. Every run has addresses
-// of its own, because another process may take a port while nobody listens.
+// launch starts the process and does not wait for it.
 func (d *daemon) launch() (*run, error) {
-	tcp, err := freeAddress()
+	tcp, err := process.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	web, err := freeAddress()
+	web, err := process.FreeAddress()
 	if err != nil {
 		return nil, err
 	}

@@ -61,7 +61,7 @@ func startRig(t *testing.T, nodes ...string) *rig {
 
 // daemon has addresses of its own.
 func (r *rig) daemon(program string, args ...string) *daemon {
-	d := &daemon{t: r.t, binary: filepath.Join(r.bin, program), tcp: process.FreeAddress(r.t), http: process.FreeAddress(r.t)}
+	d := &daemon{t: r.t, binary: filepath.Join(r.bin, program), tcp: process.Address(r.t), http: process.Address(r.t)}
 	d.args = append([]string{"--broadcast-address=127.0.0.1", "--tcp-address=" + d.tcp, "--http-address=" + d.http}, args...)
 	return d
 }
@@ -69,7 +69,7 @@ func (r *rig) daemon(program string, args ...string) *daemon {
 // startAdmin starts one more qadmin.
 func (r *rig) startAdmin(args ...string) *daemon {
 	r.t.Helper()
-	d := &daemon{t: r.t, binary: filepath.Join(r.bin, "qadmin"), http: process.FreeAddress(r.t)}
+	d := &daemon{t: r.t, binary: filepath.Join(r.bin, "qadmin"), http: process.Address(r.t)}
 	d.args = append([]string{"--http-address=" + d.http}, args...)
 	d.start()
 	return d

@@ -1,17 +1,37 @@
 package process
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"testing"
 )
 
 // FreeAddress is a TCP address on this machine that nothing listens on now.
-func FreeAddress(t testing.TB) string {
+//
+// Its port lies below those that the system hands out by itself, to outgoing
+// connections and to listeners on port 0. So nobody takes it between this call
+// and the start of the daemon that it is for, nor while that daemon is down to
+// be started again.
+func FreeAddress() (string, error) {
+	const first, last = 10_000, 32_767 // Linux hands out 32,768 and up
+	var err error
+	for range 100 {
+		address := fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(last-first+1))
+		var l net.Listener
+		if l, err = net.Listen("tcp", address); err == nil {
+			return address, l.Close()
+		}
+	}
+	return "", err
+}
+
+// Address is FreeAddress for a test, which ends if there is none.
+func Address(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }

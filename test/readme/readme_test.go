@@ -4,7 +4,6 @@ package readme
 import (
 	"bufio"
 	"context"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"qmq/test/process"
 )
 
 // commands returns the lines of the README's shell blocks, in order.
@@ -39,7 +40,7 @@ func TestQuickStartWorksAsTyped(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "bin")+"/", "qmq/cmd/q", "qmq/examples/consumer").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	http, lookup, page := freeAddress(t), freeAddress(t), freeAddress(t)
+	http, lookup, page := process.Address(t), process.Address(t), process.Address(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	startDaemons(t, dir, http, lookup, page)
@@ -129,14 +130,4 @@ func wantMessages(t *testing.T, ctx context.Context, dir, line string, bodies ..
 		}
 		delete(missing, lines.Text())
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
