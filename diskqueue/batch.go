@@ -9,14 +9,26 @@ import (
 // a batch is stored, or nothing. A batch is used by one goroutine at a time
 // and may be used again after Reset.
 type Batch struct {
-	buf       []byte
-	attrs     [12]byte // scratch for the one attribute that publishing sets
+	buf       []byte   // the records without their long bodies
 	offsets   []uint32 // where each record starts in buf
+	long      []longBody
+	longBytes int
+	attrs     [12]byte // scratch for the one attribute that publishing sets
 	delayed   []delayedRecord
 	bodyBytes int64
 	multi     int // index of the first record of the MPUB being added, or -1
 	inMulti   bool
 }
+
+// longBody is a body that stays where the publisher has it until it is written:
+// to copy it twice would cost more than all else that is done to it.
+type longBody struct {
+	index int // of its record in the batch
+	body  []byte
+}
+
+// leastLong is how long a body is at least that is not copied into the batch.
+const leastLong = 4 << 10
 
 // delayedRecord is a deferred message by its place in the batch.
 type delayedRecord struct {
@@ -25,8 +37,7 @@ type delayedRecord struct {
 }
 
 // keepBatchBytes is how large a batch's buffer may be and still be kept for
-// its next use: enough for an MPUB of the default limits. Growing it anew each
-// time costs more than everything else that is done to large messages.
+// its next use: enough for an MPUB of the default limits.
 const keepBatchBytes = 8 << 20
 
 // Reset empties the batch.
@@ -35,15 +46,16 @@ func (b *Batch) Reset() {
 		*b = Batch{}
 		return
 	}
-	b.buf, b.offsets, b.delayed = b.buf[:0], b.offsets[:0], b.delayed[:0]
-	b.bodyBytes, b.inMulti = 0, false
+	clear(b.long) // the publisher's memory is not kept
+	b.buf, b.offsets, b.long, b.delayed = b.buf[:0], b.offsets[:0], b.long[:0], b.delayed[:0]
+	b.longBytes, b.bodyBytes, b.inMulti = 0, 0, false
 }
 
 // Len is how many messages the batch holds.
 func (b *Batch) Len() int { return len(b.offsets) }
 
 // Bytes is how many bytes the batch takes in the log.
-func (b *Batch) Bytes() int { return len(b.buf) }
+func (b *Batch) Bytes() int { return len(b.buf) + b.longBytes }
 
 // BodyBytes is the sum of the sizes of the messages' bodies.
 func (b *Batch) BodyBytes() int64 { return b.bodyBytes }
@@ -55,7 +67,12 @@ func (b *Batch) Truncate(n int) {
 		return
 	}
 	for _, o := range b.offsets[n:] {
-		b.bodyBytes -= int64(len(message.Decode(b.buf[o:]).Body))
+		b.bodyBytes -= int64(message.BodySize(b.buf[o:]))
+	}
+	for i := len(b.long) - 1; i >= 0 && b.long[i].index >= n; i-- {
+		b.longBytes -= len(b.long[i].body)
+		b.long[i].body = nil
+		b.long = b.long[:i]
 	}
 	b.buf = b.buf[:b.offsets[n]]
 	b.offsets = b.offsets[:n]
@@ -65,18 +82,19 @@ func (b *Batch) Truncate(n int) {
 	if n == 0 {
 		return
 	}
-	if last := b.buf[b.offsets[n-1]:]; message.Decode(last).Flags&message.FlagBatch != 0 {
+	if last := b.buf[b.offsets[n-1]:]; message.FlagsOf(last)&message.FlagBatch != 0 {
 		message.SetFlags(last, message.FlagBatchLast)
 	}
 }
 
-// Add adds a message published at timestamp (ns since 1970). It copies body.
+// Add adds a message published at timestamp (ns since 1970). The body must stay
+// as it is until the batch is written or reset.
 func (b *Batch) Add(timestamp int64, body []byte) {
 	b.add(timestamp, nil, body)
 }
 
 // AddDeferred adds a message that is not to be delivered before deliverAt, in
-// ms since 1970.
+// ms since 1970. Otherwise it is like Add.
 func (b *Batch) AddDeferred(timestamp int64, body []byte, deliverAt int64) {
 	b.delayed = append(b.delayed, delayedRecord{index: len(b.offsets), deliverAt: deliverAt})
 	b.add(timestamp, message.AppendDeliverAt(b.attrs[:0], deliverAt), body)
@@ -88,8 +106,14 @@ func (b *Batch) add(timestamp int64, attrs, body []byte) {
 		flags = message.FlagBatch
 	}
 	b.offsets = append(b.offsets, uint32(len(b.buf)))
-	b.buf = message.AppendRecord(b.buf, timestamp, flags, attrs, body)
 	b.bodyBytes += int64(len(body))
+	if len(body) < leastLong {
+		b.buf = message.AppendRecord(b.buf, timestamp, flags, attrs, body)
+		return
+	}
+	b.buf = message.AppendHead(b.buf, timestamp, flags, attrs, len(body))
+	b.long = append(b.long, longBody{index: len(b.offsets) - 1, body: body})
+	b.longBytes += len(body)
 }
 
 // BeginMulti starts an MPUB: the messages added until EndMulti come back after
@@ -106,4 +130,41 @@ func (b *Batch) EndMulti() {
 	}
 	message.SetFlags(b.buf[b.offsets[b.multi]:], message.FlagBatchFirst)
 	message.SetFlags(b.buf[b.offsets[len(b.offsets)-1]:], message.FlagBatchLast)
+}
+
+// seal appends the finished records to dst, with numbers from seq on and the
+// checksums of a segment with this salt, and to offs where each of them starts
+// in dst.
+func (b *Batch) seal(dst []byte, offs []uint32, seq uint64, salt uint32) ([]byte, []uint32) {
+	if len(b.long) > 0 {
+		return b.sealLong(dst, offs, seq, salt)
+	}
+	start := uint32(len(dst))
+	dst = append(dst, b.buf...)
+	for i, o := range b.offsets {
+		message.Seal(dst[start+o:], seq+uint64(i), salt)
+		offs = append(offs, start+o)
+	}
+	return dst, offs
+}
+
+// sealLong does it record by record: the checksum reads a body while the cache
+// still holds it.
+func (b *Batch) sealLong(dst []byte, offs []uint32, seq uint64, salt uint32) ([]byte, []uint32) {
+	long := b.long
+	for i, o := range b.offsets {
+		end := len(b.buf)
+		if i+1 < len(b.offsets) {
+			end = int(b.offsets[i+1])
+		}
+		start := len(dst)
+		dst = append(dst, b.buf[o:end]...)
+		if len(long) > 0 && long[0].index == i {
+			dst = append(dst, long[0].body...)
+			long = long[1:]
+		}
+		message.Seal(dst[start:], seq+uint64(i), salt)
+		offs = append(offs, uint32(start))
+	}
+	return dst, offs
 }

@@ -110,7 +110,7 @@ const maxAppend = 1 << 30
 func (l *Log) Append(batches []*Batch) (Appended, error) {
 	total, count, delayed := 0, 0, 0
 	for _, b := range batches {
-		total += len(b.buf)
+		total += b.Bytes()
 		count += len(b.offsets)
 		delayed += len(b.delayed)
 	}
@@ -133,17 +133,11 @@ func (l *Log) Append(batches []*Batch) (Appended, error) {
 		done.Delayed = make([]message.Delayed, 0, delayed)
 	}
 	for _, b := range batches {
-		start := len(buf)
-		buf = append(buf, b.buf...)
 		seq := done.First + uint64(len(offs))
 		for _, d := range b.delayed {
 			done.Delayed = append(done.Delayed, message.Delayed{Seq: seq + uint64(d.index), DeliverAt: d.deliverAt})
 		}
-		for _, o := range b.offsets {
-			message.Seal(buf[start+int(o):], seq, s.salt)
-			offs = append(offs, uint32(start)+o)
-			seq++
-		}
+		buf, offs = b.seal(buf, offs, seq, s.salt)
 	}
 	*scratch = offs
 	if err := l.write(s, buf); err != nil {

@@ -51,14 +51,19 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // AppendRecord appends a record without its sequence number and CRC, which
 // Seal fills in when the record's place in the log is known.
 func AppendRecord(dst []byte, timestamp int64, flags Flags, attrs, body []byte) []byte {
+	return append(AppendHead(dst, timestamp, flags, attrs, len(body)), body...)
+}
+
+// AppendHead appends what comes before the body in a record whose body has the
+// given size.
+func AppendHead(dst []byte, timestamp int64, flags Flags, attrs []byte, body int) []byte {
 	var h [HeaderSize]byte
-	binary.LittleEndian.PutUint32(h[0:], uint32(HeaderSize-crcStart+len(attrs)+len(body)))
+	binary.LittleEndian.PutUint32(h[0:], uint32(HeaderSize-crcStart+len(attrs)+body))
 	binary.LittleEndian.PutUint64(h[16:], uint64(timestamp))
 	binary.LittleEndian.PutUint16(h[24:], uint16(flags))
 	binary.LittleEndian.PutUint16(h[26:], uint16(len(attrs)))
 	dst = append(dst, h[:]...)
-	dst = append(dst, attrs...)
-	return append(dst, body...)
+	return append(dst, attrs...)
 }
 
 // Seal writes the sequence number and the CRC into the record at the front of
@@ -82,6 +87,16 @@ func Size(buf []byte) (n int, ok bool) {
 	}
 	return crcStart + int(l), true
 }
+
+// BodySize is the size of the body of the record whose head is at the front of
+// head.
+func BodySize(head []byte) int {
+	n := crcStart + int(binary.LittleEndian.Uint32(head))
+	return n - HeaderSize - int(binary.LittleEndian.Uint16(head[26:]))
+}
+
+// FlagsOf are the flags of the record whose head is at the front of head.
+func FlagsOf(head []byte) Flags { return Flags(binary.LittleEndian.Uint16(head[24:])) }
 
 // SeqOf is the sequence number field of the record at the front of buf, which
 // must hold at least HeaderSize bytes. It is not checked.

@@ -20,10 +20,10 @@ func (t *Topic) lookForWake() {
 // which looks again when it is done.
 func (t *Topic) letGo() {
 	for t.letting.TryLock() {
-		floor := t.lowest() // under the lock: who takes it keeps what is there
+		floor := t.needed() // under the lock: who takes it keeps what is there
 		t.letGoBelow(floor)
 		t.letting.Unlock()
-		if now := t.lowest(); now == floor || now < t.wake.Load() {
+		if now := t.needed(); now == floor || now < t.wake.Load() {
 			return
 		}
 	}
@@ -42,10 +42,15 @@ func (t *Topic) letGoBelow(floor uint64) {
 	t.lookForWake()
 }
 
-// lowest is the lowest number that anybody may still need.
-func (t *Topic) lowest() uint64 {
+// needed is the lowest number that anybody may still need.
+func (t *Topic) needed() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.lowest()
+}
+
+// lowest is needed for a caller that holds t.mu.
+func (t *Topic) lowest() uint64 {
 	floor := t.fanOut
 	for _, s := range t.channels {
 		floor = min(floor, s.channel.Floor())

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"qmq/channel"
 	"qmq/internal/vfs"
 	"qmq/internal/vfs/crashfs"
 )
@@ -231,6 +232,39 @@ func TestBackgroundSyncComesAfterEnoughRecordsOrTime(t *testing.T) {
 		if n := syncs.Load(); n != 2 {
 			t.Errorf("%d syncs after the time", n)
 		}
+		b.close(t)
+	})
+}
+
+func TestFinishedRecordsNeedNoBackgroundSync(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := crashfs.New(1)
+		b := newBench(t, disk, "/d", 10)
+		var syncs atomic.Int64
+		disk.Fail(onLog(crashfs.OpSync, func() error { syncs.Add(1); return nil }))
+		publish := func(n int, wanted int64, why string) {
+			must(t, b.Publish(batchOf(n, 10)))
+			synctest.Wait()
+			if got := syncs.Load(); got != wanted {
+				t.Errorf("%d syncs, not %d: %s", got, wanted, why)
+			}
+		}
+		var channels []*channel.Channel
+		for _, name := range []string{"quick", "slow"} {
+			c, err := b.Channel(name)
+			must(t, err)
+			channels = append(channels, c)
+		}
+		publish(9, 0, "9 records")
+		channels[0].Empty()
+		publish(1, 1, "10 records that one of two channels has not finished")
+		channels[0].Empty()
+		channels[1].Empty()
+		publish(9, 1, "9 records after 10 finished ones")
+		channels[0].Empty()
+		channels[1].Empty()
+		publish(9, 1, "9 of 18 records are finished")
+		publish(1, 2, "10 of 19 records are not finished")
 		b.close(t)
 	})
 }

@@ -3,7 +3,9 @@ package topic
 import "qmq/internal/seqset"
 
 // noteUnsynced counts records that were written but not synced and starts a
-// sync when enough of them, or enough time, has passed. The caller holds t.mu.
+// sync when enough of them, or enough time, has passed. Those that nobody needs
+// any more need no sync: a topic whose consumers keep up leaves the disk alone
+// but for one every SyncTimeout. The caller holds t.mu.
 func (t *Topic) noteUnsynced(n int64) {
 	if t.o.Ephemeral {
 		return
@@ -12,11 +14,26 @@ func (t *Topic) noteUnsynced(n int64) {
 	t.unsyncedLen += n
 	switch {
 	case t.syncing:
-	case t.unsyncedLen >= t.o.SyncEvery:
+	case t.muchUnsynced():
 		t.startSync()
 	case first:
 		t.armSync()
 	}
+}
+
+// muchUnsynced says that it is time for a sync. The caller holds t.mu.
+func (t *Topic) muchUnsynced() bool {
+	if t.unsyncedLen < t.o.SyncEvery {
+		return false
+	}
+	t.forgetFinished()
+	return t.unsyncedLen >= t.o.SyncEvery
+}
+
+// forgetFinished counts no more what every channel has finished. The caller
+// holds t.mu.
+func (t *Topic) forgetFinished() {
+	t.unsyncedLen = min(t.unsyncedLen, int64(t.end-t.lowest()))
 }
 
 // armSync has syncDue called when SyncTimeout has passed. The caller holds t.mu.
@@ -31,7 +48,7 @@ func (t *Topic) armSync() {
 func (t *Topic) syncDue() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.unsyncedLen > 0 && !t.closed {
+	if t.forgetFinished(); t.unsyncedLen > 0 && !t.closed {
 		t.startSync()
 	}
 }
@@ -64,7 +81,7 @@ func (t *Topic) syncAll() {
 			t.commit(w.added, w.bytes)
 			settle(w.requests, nil, nil)
 		}
-		if len(t.unsynced) == 0 && (t.strict() || t.unsyncedLen < t.o.SyncEvery) {
+		if len(t.unsynced) == 0 && (t.strict() || !t.muchUnsynced()) {
 			break
 		}
 	}

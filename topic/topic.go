@@ -119,7 +119,7 @@ type Topic struct {
 	pending      []*request // accepted, not written
 	pendingBytes int
 	unsynced     []written       // strict mode: written, not synced
-	unsyncedLen  int64           // records written since the last sync began
+	unsyncedLen  int64           // records written since the last sync began that somebody may need
 	syncTimer    *deadline.Timer // nil before the first record
 
 	messages, bytes uint64

@@ -11,7 +11,7 @@ import (
 
 // damaged is called by a channel that could not read messages for good.
 func (t *Topic) damaged(from, to uint64) {
-	if to <= t.lowest() {
+	if to <= t.needed() {
 		return // done by everybody while it was being read
 	}
 	t.mu.Lock()

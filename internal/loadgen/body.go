@@ -43,10 +43,14 @@ func newBodies(seed uint64, size int) *bodies {
 
 // append appends a message's body.
 func (b *bodies) append(dst []byte, publisher uint32, number uint64) []byte {
+	return append(b.appendHead(dst, publisher, number), b.filling(publisher, number)...)
+}
+
+// appendHead appends what comes before the filling.
+func (b *bodies) appendHead(dst []byte, publisher uint32, number uint64) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, number)
 	dst = binary.LittleEndian.AppendUint32(dst, publisher)
-	dst = binary.LittleEndian.AppendUint32(dst, b.check(publisher, number))
-	return append(dst, b.filling(publisher, number)...)
+	return binary.LittleEndian.AppendUint32(dst, b.check(publisher, number))
 }
 
 // read tells which message a body is; ok is false when it is none of this run

@@ -19,8 +19,9 @@ type conn struct {
 	from io.Reader // the connection, or an encoding of it
 	to   io.Writer
 
-	in   []byte
-	r, w int // in[r:w] is read and not yet parsed
+	in     []byte
+	r, w   int // in[r:w] is read and not yet parsed
+	newest int // size of the newest frame whose head was seen; 0: none
 }
 
 const (
@@ -38,18 +39,21 @@ func (c *conn) Write(p []byte) (int, error) { return c.to.Write(p) }
 
 // fill reads more. What was parsed in place is no longer valid.
 func (c *conn) fill() error {
-	c.w = copy(c.in, c.in[c.r:c.w])
-	c.r = 0
-	if c.w == len(c.in) {
-		if len(c.in) >= maxInput {
-			return errors.New("the server sends a frame that is too long")
-		}
+	if c.r == c.w || c.w == len(c.in) || c.r+c.newest > len(c.in) {
+		c.w = copy(c.in, c.in[c.r:c.w])
+		c.r = 0
+	}
+	if c.w == len(c.in) && len(c.in) >= maxInput {
+		return errors.New("the server sends a frame that is too long")
+	}
+	for c.w == len(c.in) || c.newest > len(c.in) {
 		c.grow()
 	}
-	n, err := c.from.Read(c.in[c.w:])
+	room := c.in[c.w:c.readEnd()]
+	n, err := c.from.Read(room)
 	c.w += n
 	if n > 0 {
-		if c.w == len(c.in) && len(c.in) < bigInput {
+		if n == len(room) && len(c.in) < bigInput {
 			c.grow()
 		}
 		return nil
@@ -58,6 +62,18 @@ func (c *conn) fill() error {
 		err = io.ErrNoProgress
 	}
 	return err
+}
+
+// readEnd is where a read should end: after a whole frame if all are as long as
+// the newest one, so that none has to be moved before the next read.
+func (c *conn) readEnd() int {
+	if c.newest > 0 {
+		whole := (len(c.in) - c.r) / c.newest
+		if end := c.r + whole*c.newest; end > c.w {
+			return end
+		}
+	}
+	return len(c.in)
 }
 
 func (c *conn) grow() {
@@ -77,6 +93,7 @@ func (c *conn) frame() (kind protocol.FrameType, data []byte, ok bool, err error
 	if size < 4 || size > maxInput-4 {
 		return 0, nil, false, fmt.Errorf("the server sends a frame of %d bytes", size)
 	}
+	c.newest = 4 + size
 	if len(b) < 4+size {
 		return 0, nil, false, nil
 	}

@@ -11,15 +11,21 @@ import (
 type encoder struct {
 	head      []byte // what all commands begin with
 	framed    bool   // each body has its length before it
+	shares    bool   // long bodies are not copied
 	batch     int
 	bodies    *bodies
 	publisher uint32
 }
 
+// longBody is from how many bytes on the kernel is given a body where it lies,
+// which takes as long as copying a few KiB. An encoding copies anyhow.
+const longBody = 8 << 10
+
 // newEncoder is for the commands of a load; host is what an HTTP request calls
 // the server.
 func newEncoder(l *Load, topic, host string, bodies *bodies, publisher uint32) encoder {
 	e := encoder{framed: l.Batch > 1, batch: l.Batch, bodies: bodies, publisher: publisher}
+	e.shares = l.Body >= longBody && l.Encoding == (Encoding{})
 	payload := l.Body
 	if e.framed {
 		payload = 4 + l.Batch*(4+l.Body)
@@ -53,14 +59,17 @@ func httpHead(l *Load, topic, host string, payload int) []byte {
 }
 
 // append appends the command whose first message has that number.
-func (e *encoder) append(dst []byte, first uint64) []byte {
-	dst = append(dst, e.head...)
-	if !e.framed {
-		return e.bodies.append(dst, e.publisher, first)
+func (e *encoder) append(o *output, first uint64) {
+	o.own = append(o.own, e.head...)
+	for number := first; number < first+uint64(e.batch); number++ {
+		if e.framed {
+			o.own = binary.BigEndian.AppendUint32(o.own, uint32(e.bodies.size))
+		}
+		if e.shares {
+			o.own = e.bodies.appendHead(o.own, e.publisher, number)
+			o.share(e.bodies.filling(e.publisher, number))
+		} else {
+			o.own = e.bodies.append(o.own, e.publisher, number)
+		}
 	}
-	for i := range uint64(e.batch) {
-		dst = binary.BigEndian.AppendUint32(dst, uint32(e.bodies.size))
-		dst = e.bodies.append(dst, e.publisher, first+i)
-	}
-	return dst
 }
