@@ -28,6 +28,8 @@ type input struct {
 	buf  *buffer // nil while idle
 	n    int     // buf.b[:n] came and is not carried out
 	want int     // how much to read at once, follows what comes
+	need int     // how long the command at the front of buf is said to be; 0 when it is not known
+	long int     // of the last command if it was longer than want; its like find room at once
 	err  error   // of the last tryRead, or that came with bytes from a layer
 	spin spinner
 }
@@ -75,7 +77,7 @@ func (in *input) fillFromReader() error {
 	if err := in.makeRoom(); err != nil {
 		return err
 	}
-	n, err := in.from.Read(in.buf.b[in.n:])
+	n, err := in.from.Read(in.room())
 	in.received(n)
 	switch {
 	case n > 0:
@@ -92,10 +94,23 @@ func (in *input) fillFromReader() error {
 func (in *input) insert() (below *input) {
 	below = new(input)
 	*below = *in
+	below.need, below.long = 0, 0
 	below.try = below.tryRead
 	below.limit = max(below.limit, snappyLongest+chunkHead+chunkSum)
 	*in = input{limit: in.limit, want: smallestBuffer}
 	return below
+}
+
+// expect tells what is known of the commands: the longest of those that were
+// consumed took longest bytes, the one at the front will take need, if not 0.
+func (in *input) expect(longest, need int) {
+	in.need = need
+	switch {
+	case longest > in.want:
+		in.long = longest
+	case longest > 0:
+		in.long = 0
+	}
 }
 
 // consume drops the first n bytes. What is left moves to the front, which
@@ -135,20 +150,34 @@ func (in *input) least() int {
 	return smallestBuffer
 }
 
-// makeRoom sees to it that there is a buffer with room in it.
+// makeRoom sees to it that there is a buffer with room in it. What a command
+// claims counts only for a client that has just sent one as long.
 func (in *input) makeRoom() error {
 	switch {
 	case in.buf == nil:
-		in.buf = takeBuffer(in.want)
+		in.buf = takeBuffer(max(in.want, in.long))
 	case len(in.buf.b) < min(in.want, readBuffer):
 		in.move(in.want)
 	case in.n == len(in.buf.b):
 		if in.n >= in.limit {
 			return errCommandTooBig
 		}
-		in.move(2 * in.n)
+		in.move(max(2*in.n, min(in.need, in.long)))
 	}
 	return nil
+}
+
+// room is where the next read goes. It ends with a long command: what follows
+// would have to be moved to the front of the buffer.
+func (in *input) room() []byte {
+	end := len(in.buf.b)
+	switch {
+	case in.n == 0 && in.long > 0:
+		end = min(end, in.long)
+	case in.need > max(in.n, in.want):
+		end = min(end, in.need)
+	}
+	return in.buf.b[in.n:end]
 }
 
 // park gives up what memory it can before a wait: all of it when nothing is

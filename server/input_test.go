@@ -136,6 +136,44 @@ func TestInputGrowsWithWhatCame(t *testing.T) {
 	in.release()
 }
 
+// TestLongCommandsFindRoomAtOnce: but only for a client that has sent one, and
+// what follows a long command is not read with it.
+func TestLongCommandsFindRoomAtOnce(t *testing.T) {
+	const long = 1 << 20
+	in, there := pair(t, 2*long)
+	go there.Write(make([]byte, 4*long))
+	read := func(wanted int) (moves int) {
+		for before := 0; in.n < wanted; before = len(in.buf.b) {
+			if err := in.fill(); err != nil {
+				t.Fatal(err)
+			}
+			if before > 0 && before != len(in.buf.b) {
+				moves++
+			}
+			in.expect(0, long)
+		}
+		if in.n != wanted {
+			t.Fatalf("read %d bytes, want %d", in.n, wanted)
+		}
+		in.consume(wanted)
+		in.expect(wanted, 0)
+		return moves
+	}
+	if moves := read(long); moves == 0 {
+		t.Error("a client's first long command finds room at once")
+	}
+	for range 2 {
+		if moves := read(long); moves > 0 {
+			t.Errorf("a later one is moved %d times", moves)
+		}
+	}
+	in.expect(100, 0)
+	if in.fill(); len(in.buf.b) > 4*readBuffer {
+		t.Errorf("%d bytes for a client that sends short ones again", len(in.buf.b))
+	}
+	in.release()
+}
+
 func TestBuffersFitTheNextUser(t *testing.T) {
 	for _, n := range []int{1, smallestBuffer, smallestBuffer + 1, readBuffer, 3 << 20, largestPooled, largestPooled + 1} {
 		b := takeBuffer(n)

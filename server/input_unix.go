@@ -19,7 +19,7 @@ func (in *input) tryRead(fd uintptr) bool {
 		return true
 	}
 	for {
-		n, err := syscall.Read(int(fd), in.buf.b[in.n:])
+		n, err := syscall.Read(int(fd), in.room())
 		switch {
 		case err == syscall.EINTR:
 			continue

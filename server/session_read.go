@@ -18,13 +18,15 @@ func (s *session) carryOut() error {
 	now := s.tcp.broker.Clock().Wall()
 
 	var cmd protocol.Command
-	done := 0
+	done, longest, need := 0, 0, 0
 	for done < len(in) {
-		n, _, fatal := s.parser.Parse(in[done:], &cmd)
+		n, all, fatal := s.parser.Parse(in[done:], &cmd)
 		if fatal == nil && n == 0 {
-			break // the rest of the command has not come yet
+			need = all // the rest of the command has not come yet
+			break
 		}
 		done += n
+		longest = max(longest, n)
 		var err error = fatal
 		if fatal == nil {
 			err = s.do(r, &cmd, now)
@@ -44,6 +46,7 @@ func (s *session) carryOut() error {
 		return err
 	}
 	s.in.consume(done)
+	s.in.expect(longest, need)
 	return nil
 }
 

@@ -22,6 +22,7 @@ var floors = [][]string{
 	{"admin"},
 	{"internal/daemon", "internal/loadgen"},
 	{"internal/loadgen/table"},
+	{"internal/loadgen/growth"},
 	{"cmd/qd", "cmd/qlookupd", "cmd/qadmin", "cmd/q", "test/semantics", "test/process", "test/compose", "test/cluster", "test/page", "examples/consumer", "test/bench", "test/crash", "test/readme"},
 }
 

@@ -35,7 +35,7 @@ func newConsumer(ctx context.Context, t Target, e Encoding, topic, channel strin
 		c.Close()
 		return nil, err
 	}
-	return &consumer{conn: c, tally: newTally(l), schedule: s, received: newHistogram()}, nil
+	return &consumer{conn: c, tally: newTally(l), schedule: s}, nil
 }
 
 func subscribe(c *conn, topic, channel string) error {

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// encoder writes the commands of one publisher. All have the same length.
+// encoder writes the commands of one publisher.
 type encoder struct {
-	head      []byte // what all commands begin with
-	framed    bool   // each body has its length before it
-	shares    bool   // long bodies are not copied
+	heads     [][]byte // what the commands begin with, by topic, in turn
+	framed    bool     // each body has its length before it
+	shares    bool     // long bodies are not copied
 	batch     int
 	bodies    *bodies
 	publisher uint32
@@ -26,25 +26,33 @@ const longBody = 8 << 10
 func newEncoder(l *Load, topic, host string, bodies *bodies, publisher uint32) encoder {
 	e := encoder{framed: l.Batch > 1, batch: l.Batch, bodies: bodies, publisher: publisher}
 	e.shares = l.Body >= longBody && l.Encoding == (Encoding{})
+	for _, name := range l.topics(topic) {
+		e.heads = append(e.heads, e.head(l, name, host))
+	}
+	return e
+}
+
+// head is what a command for a topic begins with.
+func (e *encoder) head(l *Load, topic, host string) (head []byte) {
 	payload := l.Body
 	if e.framed {
 		payload = 4 + l.Batch*(4+l.Body)
 	}
 	switch {
 	case l.HTTP:
-		e.head = httpHead(l, topic, host, payload)
+		head = httpHead(l, topic, host, payload)
 	case e.framed:
-		e.head = binary.BigEndian.AppendUint32([]byte("MPUB "+topic+"\n"), uint32(payload))
+		head = binary.BigEndian.AppendUint32([]byte("MPUB "+topic+"\n"), uint32(payload))
 	case l.Defer > 0:
-		e.head = fmt.Appendf(nil, "DPUB %s %d\n", topic, l.Defer.Milliseconds())
-		e.head = binary.BigEndian.AppendUint32(e.head, uint32(payload))
+		head = fmt.Appendf(nil, "DPUB %s %d\n", topic, l.Defer.Milliseconds())
+		head = binary.BigEndian.AppendUint32(head, uint32(payload))
 	default:
-		e.head = binary.BigEndian.AppendUint32([]byte("PUB "+topic+"\n"), uint32(payload))
+		head = binary.BigEndian.AppendUint32([]byte("PUB "+topic+"\n"), uint32(payload))
 	}
 	if e.framed {
-		e.head = binary.BigEndian.AppendUint32(e.head, uint32(l.Batch))
+		head = binary.BigEndian.AppendUint32(head, uint32(l.Batch))
 	}
-	return e
+	return head
 }
 
 func httpHead(l *Load, topic, host string, payload int) []byte {
@@ -60,7 +68,8 @@ func httpHead(l *Load, topic, host string, payload int) []byte {
 
 // append appends the command whose first message has that number.
 func (e *encoder) append(o *output, first uint64) {
-	o.own = append(o.own, e.head...)
+	command := first / uint64(e.batch)
+	o.own = append(o.own, e.heads[command%uint64(len(e.heads))]...)
 	for number := first; number < first+uint64(e.batch); number++ {
 		if e.framed {
 			o.own = binary.BigEndian.AppendUint32(o.own, uint32(e.bodies.size))

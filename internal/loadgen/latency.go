@@ -6,7 +6,8 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// histogram counts durations. It belongs to one goroutine at a time.
+// histogram counts durations. It belongs to one goroutine at a time. The zero
+// histogram holds nothing, and takes no memory until it does.
 type histogram struct{ *hdrhistogram.Histogram }
 
 // Durations are told apart to three digits between these; longer ones count as
@@ -18,7 +19,10 @@ const (
 
 func newHistogram() histogram { return histogram{hdrhistogram.New(shortest, longest, 3)} }
 
-func (h histogram) add(d time.Duration) {
+func (h *histogram) add(d time.Duration) {
+	if h.Histogram == nil {
+		*h = newHistogram()
+	}
 	// It only fails above the highest value.
 	_ = h.RecordValue(min(max(int64(d), 0), longest))
 }
@@ -39,7 +43,9 @@ type Latency struct {
 func latencyOf(parts []histogram) *Latency {
 	sum := newHistogram()
 	for _, p := range parts {
-		sum.Merge(p.Histogram)
+		if p.Histogram != nil {
+			sum.Merge(p.Histogram)
+		}
 	}
 	if sum.TotalCount() == 0 {
 		return nil

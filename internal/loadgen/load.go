@@ -19,6 +19,7 @@ type Amount struct {
 // the defaults that are told.
 type Load struct {
 	Topic      string        `json:"topic,omitempty"`    // must be unused; default: a fresh name, and the topic is deleted at the end
+	Topics     int           `json:"topics,omitempty"`   // that each publisher's commands go to in turn, without channels; 1
 	Publishers int           `json:"publishers"`         // connections that publish; 1
 	Channels   int           `json:"channels"`           // that consume all messages each
 	Consumers  int           `json:"consumers"`          // connections of each channel; 1
@@ -65,6 +66,8 @@ func (l *Load) check() error {
 	wrong(l.Body < MinBody || l.Body > maxBody, "a body of %d bytes is not of %d to %d", l.Body, MinBody, maxBody)
 	wrong(l.Batch > maxBatch, "a batch of %d messages is more than %d", l.Batch, maxBatch)
 	wrong(l.Channels < 0 || l.Rate < 0 || l.Defer < 0, "channels, rate and defer cannot be negative")
+	wrong(l.Topics > maxTopics, "%d topics are more than %d", l.Topics, maxTopics)
+	wrong(l.Topics > 1 && (l.Channels > 0 || l.Verify), "several topics are only published to: there is nothing to consume")
 	wrong(l.HTTP && l.Encoding != (Encoding{}), "over HTTP bodies are published in clear: there is no encoding")
 	wrong(l.HTTP && l.Window > 1, "over HTTP one request is answered before the next: the window is 1")
 	wrong(l.Defer > 0 && l.Batch > 1, "a batch cannot be deferred")
@@ -76,8 +79,9 @@ func (l *Load) check() error {
 
 // Bounds that keep a mistyped number from taking all memory.
 const (
-	maxBody  = 16 << 20
-	maxBatch = 1 << 20
+	maxBody   = 16 << 20
+	maxBatch  = 1 << 20
+	maxTopics = 1 << 20
 )
 
 // commands is the number of commands with which each publisher does its share
@@ -88,4 +92,16 @@ func (l *Load) commands(a Amount) int64 {
 	}
 	each := l.Publishers * l.Batch
 	return int64((a.Messages + each - 1) / each)
+}
+
+// topics are the names of the topics of a load of that name.
+func (l *Load) topics(name string) []string {
+	if l.Topics <= 1 {
+		return []string{name}
+	}
+	var all []string
+	for i := range l.Topics {
+		all = append(all, fmt.Sprintf("%s-%d", name, i))
+	}
+	return all
 }

@@ -30,7 +30,7 @@ const bigOutput = 256 << 10
 
 // newPublisher connects.
 func newPublisher(ctx context.Context, t Target, l *Load, topic string, bodies *bodies, id uint32) (*publisher, error) {
-	p := &publisher{progress: new(progress), window: l.Window, published: newHistogram(), late: newHistogram()}
+	p := &publisher{progress: new(progress), window: l.Window}
 	p.encoder = newEncoder(l, topic, t.HTTP, bodies, id)
 	if l.HTTP {
 		var d net.Dialer

@@ -34,6 +34,25 @@ type Snapshot struct {
 // measured. The result is not nil when the measurement had begun, even with an
 // error. A run that lost or altered messages is no error: see Result.Sound.
 func Run(ctx context.Context, t Target, l Load, progress Progress) (*Result, error) {
+	r, err := newRun(t, l, progress)
+	if err != nil {
+		return nil, err
+	}
+	ctx, r.fail = context.WithCancelCause(ctx)
+	defer r.fail(nil)
+	result, err := r.do(ctx)
+	r.close()
+	if result != nil {
+		r.count(result)
+	}
+	if l.Topic == "" {
+		err = errors.Join(err, r.deleteTopics())
+	}
+	return result, err
+}
+
+// newRun is one that has no connections yet.
+func newRun(t Target, l Load, progress Progress) (*run, error) {
 	l = l.withDefaults()
 	if err := l.check(); err != nil {
 		return nil, err
@@ -45,17 +64,7 @@ func Run(ctx context.Context, t Target, l Load, progress Progress) (*Result, err
 	if r.topic == "" {
 		r.topic = fmt.Sprintf("bench-%016x", rand.Uint64())
 	}
-	ctx, r.fail = context.WithCancelCause(ctx)
-	defer r.fail(nil)
-	result, err := r.do(ctx)
-	r.close()
-	if result != nil {
-		r.count(result)
-	}
-	if l.Topic == "" {
-		err = errors.Join(err, r.deleteTopic())
-	}
-	return result, err
+	return r, nil
 }
 
 // run is a load under way.
@@ -169,8 +178,7 @@ func (r *run) publishAndConsume(ctx context.Context) (*Result, error) {
 	}
 	var s *schedule
 	for _, p := range r.publishers {
-		p.published.Reset()
-		p.late.Reset()
+		p.published, p.late = histogram{}, histogram{}
 	}
 	m := r.begin()
 	if r.load.Rate > 0 {
@@ -223,21 +231,23 @@ func (r *run) close() {
 	r.wg.Wait()
 }
 
-// deleteTopic removes what the run has left behind, if the API is known.
-func (r *run) deleteTopic() error {
+// deleteTopics removes what the run has left behind, if the API is known.
+func (r *run) deleteTopics() error {
 	if r.target.HTTP == "" {
 		return nil
 	}
 	client := http.Client{Timeout: 30 * time.Second}
 	defer client.CloseIdleConnections()
-	response, err := client.Post("http://"+r.target.HTTP+"/topic/delete?topic="+url.QueryEscape(r.topic), "", nil)
-	if err != nil {
-		return fmt.Errorf("delete topic %s: %w", r.topic, err)
-	}
-	response.Body.Close()
-	// It is not there when nothing was published.
-	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusNotFound {
-		return fmt.Errorf("delete topic %s: %s", r.topic, response.Status)
+	for _, topic := range r.load.topics(r.topic) {
+		response, err := client.Post("http://"+r.target.HTTP+"/topic/delete?topic="+url.QueryEscape(topic), "", nil)
+		if err != nil {
+			return fmt.Errorf("delete topic %s: %w", topic, err)
+		}
+		response.Body.Close()
+		// It is not there when nothing was published.
+		if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusNotFound {
+			return fmt.Errorf("delete topic %s: %s", topic, response.Status)
+		}
 	}
 	return nil
 }

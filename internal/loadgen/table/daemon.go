@@ -17,8 +17,8 @@ import (
 	"qmq/internal/loadgen"
 )
 
-// daemon is a server at work as a process of its own.
-type daemon struct {
+// Daemon is a server at work as a process of its own.
+type Daemon struct {
 	loadgen.Target
 	binary  string
 	dir     string // its data
@@ -36,9 +36,10 @@ const (
 	stopPatience  = 5 * time.Minute
 )
 
-// start runs a binary that takes nsqd's flags and waits until it answers.
-func start(ctx context.Context, binary, dir string, flags []string) (*daemon, error) {
-	d := &daemon{binary: binary, dir: dir, flags: flags, exited: make(chan struct{}), client: new(http.Client)}
+// Start runs a binary that takes nsqd's flags, with its data in dir and on free
+// ports of this machine, and waits until it answers. Kill ends it.
+func Start(ctx context.Context, binary, dir string, flags []string) (*Daemon, error) {
+	d := &Daemon{binary: binary, dir: dir, flags: flags, exited: make(chan struct{}), client: new(http.Client)}
 	args := append([]string{"--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--broadcast-address=127.0.0.1", "--data-path=" + dir}, flags...)
 	d.cmd = exec.Command(binary, args...)
 	d.client.Transport = new(http.Transport)
@@ -58,7 +59,7 @@ func start(ctx context.Context, binary, dir string, flags []string) (*daemon, er
 		_ = d.cmd.Wait() // how it ended does not matter to what was measured
 	}()
 	if err := d.await(ctx, log); err != nil {
-		d.kill()
+		d.Kill()
 		return nil, fmt.Errorf("start %s %s: %w\n%s", binary, strings.Join(args, " "), err, log.tail())
 	}
 	d.started = time.Since(begin)
@@ -66,7 +67,7 @@ func start(ctx context.Context, binary, dir string, flags []string) (*daemon, er
 }
 
 // await returns when the daemon has said where it listens and answers there.
-func (d *daemon) await(ctx context.Context, log *listening) error {
+func (d *Daemon) await(ctx context.Context, log *listening) error {
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	select {
@@ -77,33 +78,34 @@ func (d *daemon) await(ctx context.Context, log *listening) error {
 		return ctx.Err()
 	}
 	d.TCP, d.HTTP = log.addresses()
-	_, err := d.do(ctx, http.MethodGet, "/ping")
+	_, err := d.Do(ctx, http.MethodGet, "/ping")
 	return err
 }
 
 // restart ends the daemon in good order and starts it on the same data.
-func (d *daemon) restart(ctx context.Context) (*daemon, error) {
+func (d *Daemon) restart(ctx context.Context) (*Daemon, error) {
 	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return nil, err
 	}
 	select {
 	case <-d.exited:
 	case <-time.After(stopPatience):
-		d.kill()
+		d.Kill()
 		return nil, fmt.Errorf("%s does not end", d.binary)
 	}
-	return start(ctx, d.binary, d.dir, d.flags)
+	return Start(ctx, d.binary, d.dir, d.flags)
 }
 
-// kill ends the daemon at once.
-func (d *daemon) kill() {
+// Kill ends the daemon at once.
+func (d *Daemon) Kill() {
 	_ = d.cmd.Process.Kill() // it may have ended already
 	<-d.exited
 	d.client.CloseIdleConnections()
 }
 
-// do makes a request to the HTTP API and returns the answer.
-func (d *daemon) do(ctx context.Context, method, path string) ([]byte, error) {
+// Do makes a request to the HTTP API and returns the answer. A status other than
+// 200 is an error.
+func (d *Daemon) Do(ctx context.Context, method, path string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, method, "http://"+d.HTTP+path, nil)
 	if err != nil {
 		return nil, err
@@ -167,8 +169,8 @@ func (l *listening) tail() string {
 	return strings.Join(l.last, "\n")
 }
 
-// versionOf is what a binary says of itself.
-func versionOf(binary string) (string, error) {
+// VersionOf is what a binary says of itself.
+func VersionOf(binary string) (string, error) {
 	out, err := exec.Command(binary, "--version").Output()
 	if err != nil {
 		return "", fmt.Errorf("%s --version: %w", filepath.Base(binary), err)

@@ -15,7 +15,8 @@ type Machine struct {
 	Go     string `json:"go"` // that q was built with
 }
 
-func thisMachine() Machine {
+// ThisMachine looks at the machine that q runs on.
+func ThisMachine() Machine {
 	return Machine{
 		CPU:    field("/proc/cpuinfo", "model name"),
 		Cores:  runtime.NumCPU(),

@@ -64,12 +64,12 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 			o.Pairs = 1
 		}
 	}
-	report := &Report{Date: time.Now().UTC().Truncate(time.Second), Machine: thisMachine(), Pairs: o.Pairs, Quick: o.Quick}
+	report := &Report{Date: time.Now().UTC().Truncate(time.Second), Machine: ThisMachine(), Pairs: o.Pairs, Quick: o.Quick}
 	var err error
-	if report.QD, err = versionOf(o.QD); err != nil {
+	if report.QD, err = VersionOf(o.QD); err != nil {
 		return nil, err
 	}
-	if report.NSQD, err = versionOf(o.NSQD); err != nil {
+	if report.NSQD, err = VersionOf(o.NSQD); err != nil {
 		return nil, err
 	}
 	s := fullScale
@@ -137,11 +137,11 @@ func (o *Options) once(ctx context.Context, r row, binary string, flags []string
 		}
 		flags = slices.Concat(flags, certificate)
 	}
-	d, err := start(ctx, binary, data, flags)
+	d, err := Start(ctx, binary, data, flags)
 	if err != nil {
 		return nil, err
 	}
-	defer d.kill()
+	defer d.Kill()
 	return r.measure(ctx, d, s)
 }
 

@@ -11,18 +11,18 @@ import (
 )
 
 // measurer is what a row does.
-type measurer func(ctx context.Context, d *daemon, s scale) (values, error)
+type measurer func(ctx context.Context, d *Daemon, s scale) (values, error)
 
 // idleTopics creates topics over one HTTP connection and watches the daemon do
 // nothing. Memory is over that of the empty daemon.
 func idleTopics(topics, channels int) measurer {
-	return func(ctx context.Context, d *daemon, s scale) (values, error) {
+	return func(ctx context.Context, d *Daemon, s scale) (values, error) {
 		empty, err := loadgen.UsageOf(d.PID)
 		if err != nil {
 			return nil, err
 		}
 		begin := time.Now()
-		if err := create(ctx, d, s.count(topics), channels); err != nil {
+		if err := d.CreateTopics(ctx, 0, s.count(topics), channels); err != nil {
 			return nil, err
 		}
 		v := values{topicRate: float64(s.count(topics)) / time.Since(begin).Seconds()}
@@ -32,14 +32,14 @@ func idleTopics(topics, channels int) measurer {
 
 // idleConsumers connects consumers to each of many channels.
 func idleConsumers(each, channels int) measurer {
-	return func(ctx context.Context, d *daemon, s scale) (values, error) {
+	return func(ctx context.Context, d *Daemon, s scale) (values, error) {
 		empty, err := loadgen.UsageOf(d.PID)
 		if err != nil {
 			return nil, err
 		}
 		begin := time.Now()
 		for i := range s.count(channels) {
-			idle, err := loadgen.OpenIdle(ctx, d.Target, topicName(i), "c0", each)
+			idle, err := loadgen.OpenIdle(ctx, d.Target, TopicName(i), "c0", each)
 			if err != nil {
 				return nil, err
 			}
@@ -52,8 +52,8 @@ func idleConsumers(each, channels int) measurer {
 
 // deferred publishes messages that are due long after the measurement.
 func deferred(messages int) measurer {
-	return func(ctx context.Context, d *daemon, s scale) (values, error) {
-		if err := create(ctx, d, 1, 1); err != nil {
+	return func(ctx context.Context, d *Daemon, s scale) (values, error) {
+		if err := d.CreateTopics(ctx, 0, 1, 1); err != nil {
 			return nil, err
 		}
 		empty, err := loadgen.UsageOf(d.PID)
@@ -61,7 +61,7 @@ func deferred(messages int) measurer {
 			return nil, err
 		}
 		v, err := load(ctx, d, loadgen.Load{
-			Topic: topicName(0), Window: 500, Defer: 50 * time.Minute, Measure: loadgen.Amount{Messages: s.count(messages)},
+			Topic: TopicName(0), Window: 500, Defer: 50 * time.Minute, Measure: loadgen.Amount{Messages: s.count(messages)},
 		})
 		if err != nil {
 			return nil, err
@@ -75,8 +75,8 @@ func deferred(messages int) measurer {
 // stats asks for the statistics of many channels, as an administration page or
 // a collector does, while nothing goes on and while messages flow.
 func stats(topics, channels int) measurer {
-	return func(ctx context.Context, d *daemon, s scale) (values, error) {
-		if err := create(ctx, d, s.count(topics), channels); err != nil {
+	return func(ctx context.Context, d *Daemon, s scale) (values, error) {
+		if err := d.CreateTopics(ctx, 0, s.count(topics), channels); err != nil {
 			return nil, err
 		}
 		idle, err := statsTime(ctx, d)
@@ -108,12 +108,12 @@ func stats(topics, channels int) measurer {
 }
 
 // statsTime is the median time of an answer in ms.
-func statsTime(ctx context.Context, d *daemon) (float64, error) {
+func statsTime(ctx context.Context, d *Daemon) (float64, error) {
 	const often = 21
 	var times []float64
 	for range often {
 		begin := time.Now()
-		if _, err := d.do(ctx, http.MethodGet, "/stats?format=json"); err != nil {
+		if _, err := d.Do(ctx, http.MethodGet, "/stats?format=json"); err != nil {
 			return 0, err
 		}
 		times = append(times, milliseconds(time.Since(begin)))
@@ -123,12 +123,12 @@ func statsTime(ctx context.Context, d *daemon) (float64, error) {
 
 // startUp fills a daemon and starts it again.
 func startUp(topics, channels, messages int) measurer {
-	return func(ctx context.Context, d *daemon, s scale) (values, error) {
-		if err := create(ctx, d, s.count(topics), channels); err != nil {
+	return func(ctx context.Context, d *Daemon, s scale) (values, error) {
+		if err := d.CreateTopics(ctx, 0, s.count(topics), channels); err != nil {
 			return nil, err
 		}
 		for i := range s.count(topics) {
-			l := loadgen.Load{Topic: topicName(i), Batch: 200, Window: 5, Measure: loadgen.Amount{Messages: messages}}
+			l := loadgen.Load{Topic: TopicName(i), Batch: 200, Window: 5, Measure: loadgen.Amount{Messages: messages}}
 			if _, err := loadgen.Run(ctx, d.Target, l, nil); err != nil {
 				return nil, err
 			}
@@ -137,22 +137,24 @@ func startUp(topics, channels, messages int) measurer {
 		if err != nil {
 			return nil, err
 		}
-		defer again.kill()
+		defer again.Kill()
 		usage, err := loadgen.UsageOf(again.PID)
 		return values{startDuration: milliseconds(again.started), rss: mebibytes(usage.RSS)}, err
 	}
 }
 
-func topicName(i int) string { return fmt.Sprintf("topic-%d", i) }
+// TopicName is what CreateTopics calls a topic.
+func TopicName(i int) string { return fmt.Sprintf("topic-%d", i) }
 
-// create makes topics with channels, one after the other.
-func create(ctx context.Context, d *daemon, topics, channels int) error {
-	for i := range topics {
-		if _, err := d.do(ctx, http.MethodPost, "/topic/create?topic="+topicName(i)); err != nil {
+// CreateTopics makes the topics number from to below number to, one after the
+// other, each with channels that are called c0, c1 and so on.
+func (d *Daemon) CreateTopics(ctx context.Context, from, to, channels int) error {
+	for i := from; i < to; i++ {
+		if _, err := d.Do(ctx, http.MethodPost, "/topic/create?topic="+TopicName(i)); err != nil {
 			return err
 		}
 		for k := range channels {
-			if _, err := d.do(ctx, http.MethodPost, fmt.Sprintf("/channel/create?topic=%s&channel=c%d", topicName(i), k)); err != nil {
+			if _, err := d.Do(ctx, http.MethodPost, fmt.Sprintf("/channel/create?topic=%s&channel=c%d", TopicName(i), k)); err != nil {
 				return err
 			}
 		}
@@ -161,7 +163,7 @@ func create(ctx context.Context, d *daemon, topics, channels int) error {
 }
 
 // idle adds what a daemon uses while nothing goes on.
-func (v values) idle(ctx context.Context, d *daemon, s scale, empty loadgen.Usage) error {
+func (v values) idle(ctx context.Context, d *Daemon, s scale, empty loadgen.Usage) error {
 	before, err := loadgen.UsageOf(d.PID)
 	if err != nil {
 		return err
