@@ -20,6 +20,7 @@ type benchCommand struct {
 	Pubsub  benchPubSub  `cmd:"" help:"Publish and consume at the same time."`
 	Latency benchLatency `cmd:"" help:"Publish at a fixed rate and measure how long each message takes."`
 	Table   benchTable   `cmd:"" help:"Start qd and nsqd in turn and compare them over a table of loads."`
+	Growth  benchGrowth  `cmd:"" help:"Start qd and measure what a message costs as sizes, numbers and what stands in it grow."`
 }
 
 // errUnsound makes the exit code tell that a server lost or altered messages.
@@ -100,9 +101,10 @@ type benchPub struct {
 	benchEncoding
 	benchWarmup
 	benchPublishers
+	Topics int           `default:"1" help:"Topics that get a command each in turn."`
 	Defer  time.Duration `help:"Delay of each message (DPUB); needs --batch=1."`
 	Rate   float64       `help:"Messages a second; 0: as fast as the server takes them."`
-	Verify bool          `default:"true" negatable:"" help:"Consume and check everything after the measurement."`
+	Verify bool          `default:"true" negatable:"" help:"Consume and check everything after the measurement, unless there are several topics."`
 }
 
 // Run publishes.
@@ -111,7 +113,7 @@ func (b *benchPub) Run(c console) error {
 	b.benchEncoding.apply(&l)
 	b.benchWarmup.apply(&l)
 	b.benchPublishers.apply(&l)
-	l.Defer, l.Rate, l.Verify = b.Defer, b.Rate, b.Verify
+	l.Topics, l.Defer, l.Rate, l.Verify = b.Topics, b.Defer, b.Rate, b.Verify && b.Topics <= 1
 	return b.run(c, l)
 }
 

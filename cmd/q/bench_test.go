@@ -35,6 +35,7 @@ func TestBenchMeasures(t *testing.T) {
 		"pub":                               {"1 × MPUB of 200, window 10", "server CPU", "0 lost, 0 altered"},
 		"pub --no-verify --batch=1":         {"1 × PUB, window 10", "no message was delivered"},
 		"pub --defer=1h --batch=1":          {"DPUB"},
+		"pub --topics=3":                    {"200 bytes to 3 topics in turn", "no message was delivered"},
 		"sub --consumers=2":                 {"1 channels × 2 consumers, RDY 2500, of a backlog", "delivered"},
 		"pubsub --channels=2 --rdy=10":      {"2 channels × 1 consumers, RDY 10", "published"},
 		"pubsub --snappy":                   {"window 10, 200 bytes, snappy"},
@@ -100,6 +101,7 @@ func TestBenchRefusesWhatCannotBe(t *testing.T) {
 		"pub --snappy --deflate": "a connection is compressed once",
 		"pub --http --snappy":    "there is no encoding",
 		"table --qd=/bin/true --nsqd=/bin/true --rows=(": "--rows",
+		"growth --qd=/bin/true --rows=(":                 "--rows",
 	} {
 		var stderr bytes.Buffer
 		code := run(append([]string{"bench"}, strings.Fields(args)...), console{io.Discard, &stderr, nil})

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 
@@ -56,26 +57,36 @@ func answer(w http.ResponseWriter, r *http.Request, f Handler) (status int) {
 // respond sends a success.
 func respond(w http.ResponseWriter, data any) (status int) {
 	head := w.Header()
-	head.Set("X-NSQ-Content-Type", "nsq; version=1.0")
+	head[nsqContentType] = nsqVersion1
 	switch data := data.(type) {
 	case nil:
 		w.WriteHeader(http.StatusOK)
 	case string:
-		head.Set("Content-Type", "text/plain; charset=utf-8")
-		w.Write([]byte(data))
+		head["Content-Type"] = plainText
+		io.WriteString(w, data)
 	case []byte:
-		head.Set("Content-Type", "text/plain; charset=utf-8")
+		head["Content-Type"] = plainText
 		w.Write(data)
 	default:
 		body, err := json.Marshal(data)
 		if err != nil {
 			return respondError(w, err)
 		}
-		head.Set("Content-Type", "application/json; charset=utf-8")
+		head["Content-Type"] = jsonText
 		w.Write(body)
 	}
 	return http.StatusOK
 }
+
+// What the envelope says of every answer, as the header keeps it. Nobody
+// changes these.
+var (
+	nsqVersion1 = []string{"nsq; version=1.0"}
+	plainText   = []string{"text/plain; charset=utf-8"}
+	jsonText    = []string{"application/json; charset=utf-8"}
+)
+
+const nsqContentType = "X-Nsq-Content-Type"
 
 // respondError sends a refusal.
 func respondError(w http.ResponseWriter, err error) (status int) {
@@ -95,8 +106,8 @@ func respondError(w http.ResponseWriter, err error) (status int) {
 // before the router.
 func Refuse(w http.ResponseWriter, status int, body []byte) {
 	head := w.Header()
-	head.Set("X-NSQ-Content-Type", "nsq; version=1.0")
-	head.Set("Content-Type", "application/json; charset=utf-8")
+	head[nsqContentType] = nsqVersion1
+	head["Content-Type"] = jsonText
 	w.WriteHeader(status)
 	w.Write(body)
 }

@@ -21,12 +21,18 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int, code string) ([
 	if r.ContentLength > int64(limit) {
 		return nil, TooBig(code)
 	}
-	in := &patientReader{r: r.Body, control: http.NewResponseController(w)}
-	var body bytes.Buffer
-	if r.ContentLength > 0 {
-		body.Grow(int(min(r.ContentLength+bytes.MinRead, firstRoom)))
+	in := patientReader{r: r.Body, w: w, until: time.Now().Add(bodyPatience)} // limitWaits has set that one
+	if n := r.ContentLength; n >= 0 && n <= firstRoom {
+		body := make([]byte, n)
+		read, err := io.ReadFull(&in, body)
+		if err != nil {
+			return body[:read], Internal()
+		}
+		return body, nil
 	}
-	_, err := body.ReadFrom(io.LimitReader(in, int64(limit)+1))
+	var body bytes.Buffer
+	body.Grow(firstRoom)
+	_, err := body.ReadFrom(io.LimitReader(&in, int64(limit)+1))
 	switch {
 	case err != nil:
 		return body.Bytes(), Internal()
@@ -36,15 +42,20 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int, code string) ([
 	return body.Bytes(), nil
 }
 
-// patientReader moves the deadline with each read.
+// patientReader moves the deadline on with the reads.
 type patientReader struct {
-	r       io.Reader
-	control *http.ResponseController
+	r     io.Reader
+	w     http.ResponseWriter
+	until time.Time // the deadline that is set
 }
 
 func (p *patientReader) Read(b []byte) (int, error) {
-	// A writer without deadlines, as in tests, just waits.
-	_ = p.control.SetReadDeadline(time.Now().Add(bodyPatience))
+	const slack = 64 // parts of the patience that a deadline may come early
+	if until := time.Now().Add(bodyPatience); until.Sub(p.until) > bodyPatience/slack {
+		p.until = until
+		// A writer without deadlines, as in tests, just waits.
+		_ = http.NewResponseController(p.w).SetReadDeadline(until)
+	}
 	return p.r.Read(b)
 }
 

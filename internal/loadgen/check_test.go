@@ -140,8 +140,8 @@ func TestFrameThatTheProtocolDoesNotKnowIsAnError(t *testing.T) {
 }
 
 func TestEveryMistakeOfALoadIsTold(t *testing.T) {
-	_, err := Run(t.Context(), Target{}, Load{Topic: "no blanks", Body: 15, HTTP: true, Window: 2, Backlog: true}, nil)
-	for _, part := range []string{"topic name", "15 bytes", "window is 1", "backlog", "duration"} {
+	_, err := Run(t.Context(), Target{}, Load{Topic: "no blanks", Body: 15, HTTP: true, Window: 2, Backlog: true, Topics: 2, Verify: true}, nil)
+	for _, part := range []string{"several topics", "topic name", "15 bytes", "window is 1", "backlog", "duration"} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("%q is not in %v", part, err)
 		}

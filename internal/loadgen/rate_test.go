@@ -82,3 +82,18 @@ func TestNothingIsSentBeforeItIsDue(t *testing.T) {
 		}
 	}
 }
+
+func TestSleepLeavesTimeToBePunctual(t *testing.T) {
+	for _, test := range []struct{ wait, nap time.Duration }{
+		{20 * time.Microsecond, -10 * time.Microsecond},
+		{30 * time.Microsecond, 0},
+		{200 * time.Microsecond, 170 * time.Microsecond},
+		{time.Millisecond, 950 * time.Microsecond},
+		{10 * time.Millisecond, 9850 * time.Microsecond},
+		{time.Hour, 50 * time.Millisecond},
+	} {
+		if nap := napFor(test.wait); nap != test.nap {
+			t.Errorf("of %s: %s, want %s", test.wait, nap, test.nap)
+		}
+	}
+}

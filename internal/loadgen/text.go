@@ -72,6 +72,9 @@ func (l Load) String() string {
 		command = "HTTP " + command
 	}
 	fmt.Fprintf(&b, "%d × %s, window %d, %d bytes", l.Publishers, command, l.Window, l.Body)
+	if l.Topics > 1 {
+		fmt.Fprintf(&b, " to %d topics in turn", l.Topics)
+	}
 	if l.Encoding != (Encoding{}) {
 		fmt.Fprintf(&b, ", %s", l.Encoding)
 	}
