@@ -143,7 +143,7 @@ func (q *QD) storageOptions() []*option {
 		bind(&q.MemQueueSize, "mem-queue-size", whole[int]("messages"), 10000, "newest messages of each topic that are kept in memory as well as on disk"),
 		bind(&q.MemQueueBytes, "mem-queue-bytes", whole[int64]("bytes"), 256<<20, "memory for the newest messages of all topics together", atLeast[int64](0)),
 		bind(&q.MaxBytesPerFile, "max-bytes-per-file", whole[int64]("bytes"), 100<<20, "size of a segment file", between[int64](smallestSegment, largestSegment)),
-		bind(&q.SyncEvery, "sync-every", whole[int64]("messages"), 2500, "messages per fsync of a topic; 1: none is OK'd before it is synced", atLeast[int64](0)),
+		bind(&q.SyncEvery, "sync-every", whole[int64]("messages"), 2500, "unfinished messages per fsync of a topic; 1: none is OK'd before it is synced", atLeast[int64](0)),
 		bind(&q.SyncTimeout, "sync-timeout", span(), 2*time.Second, "longest time between fsyncs of a topic that is written to", positive),
 		ignored("queue-scan-worker-pool-max", whole[int]("number"), 4),
 		ignored("queue-scan-selection-count", whole[int]("number"), 20),
