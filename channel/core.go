@@ -129,12 +129,11 @@ func (c *core) postpone(now int64, m again, due int64) {
 	c.deferred.push(newDeferral(m, due))
 }
 
-// moveMost bounds how many messages moveDue moves, to hold the lock under 1 ms:
-// a million may be due in the same second.
+// moveMost bounds how many messages moveDue and timeOut each move, to hold the
+// lock under 1 ms: a million may be due in the same second.
 const moveMost = 1024
 
-// moveDue makes the deferred messages ready that are due. When there are very
-// many, the others stay for the next call, for which next asks at once.
+// moveDue makes the deferred messages ready that are due, moveMost at most.
 func (c *core) moveDue(now int64) {
 	for n := 0; n < moveMost && c.deferred.len() > 0 && c.deferred.next().dueMs() <= now/1e6; n++ {
 		c.ready.pushBack(c.deferred.pop().message())

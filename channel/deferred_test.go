@@ -77,3 +77,23 @@ func TestManyDueAtOnceAreMovedInSlices(t *testing.T) {
 		}
 	})
 }
+
+// TestManyTimeoutsAtOnceAreMovedInSlices: nor while a million time out.
+func TestManyTimeoutsAtOnceAreMovedInSlices(t *testing.T) {
+	const each = 2*moveMost + 1
+	c := testCore()
+	for range 2 {
+		c.fill(t, c.testHolder(each), each)
+	}
+	now := c.next()
+	for left := 2*each - moveMost; left > 0; left -= moveMost {
+		c.expire(now)
+		if c.flight.n != left || c.next() > now {
+			t.Fatalf("%d are in flight, want %d; to be called again at %d", c.flight.n, left, c.next())
+		}
+	}
+	c.expire(now)
+	if c.flight.n != 0 || c.timedOut != 2*each || c.next() <= now {
+		t.Errorf("%d are in flight, %d timed out; to be called again at %d", c.flight.n, c.timedOut, c.next())
+	}
+}

@@ -73,7 +73,8 @@ type expired struct {
 }
 
 // expire does what is due: deferred messages become ready, and so do those in
-// flight that have timed out, in the order of their deadlines.
+// flight that have timed out, in the order of their deadlines. When there are
+// very many, the rest stays for the next call, for which next asks at once.
 func (c *core) expire(now int64) {
 	c.wakeUp(now)
 	c.moveDue(now)
@@ -86,15 +87,16 @@ func (c *core) expire(now int64) {
 // expiries holds room for what times out together.
 var expiries = sync.Pool{New: func() any { return new([]expired) }}
 
+// timeOut makes at most moveMost messages ready that have timed out.
 func (c *core) timeOut(now int64) {
 	room := expiries.Get().(*[]expired)
 	defer expiries.Put(room)
 	late := (*room)[:0]
 	for _, h := range c.flight.holders {
-		if h == nil {
-			continue
+		if h == nil || len(late) >= moveMost {
+			continue // the timer comes again at once
 		}
-		for i := c.flight.earliest(h); i != 0 && c.flight.at(i).deadline <= now; i = c.flight.earliest(h) {
+		for i := c.flight.earliest(h); i != 0 && c.flight.at(i).deadline <= now && len(late) < moveMost; i = c.flight.earliest(h) {
 			deadline := c.flight.at(i).deadline
 			late = append(late, expired{deadline, c.land(i)})
 		}
@@ -110,7 +112,5 @@ func (c *core) timeOut(now int64) {
 	if c.flight.n > 0 {
 		c.flight.due = c.flight.earliestDue()
 	}
-	if cap(late) <= 4096 {
-		*room = late
-	}
+	*room = late
 }
