@@ -26,9 +26,9 @@ type ink struct{ name, colour, dashes string }
 const grey = "#7d8590"
 
 var (
-	serverInks    = map[string]ink{qd: {qd, "#3b82f6", ""}, nsqd: {nsqd, "#d9822b", ""}}
-	generatorInks = map[string]ink{qd: {"generator, for qd", "#3b82f6", "2 4"}, nsqd: {"generator, for nsqd", "#d9822b", "2 4"}}
-	grid          = ink{"", grey, "1 3"}
+	inks      = map[string]ink{qd: {qd, "#3b82f6", ""}, nsqd: {nsqd, "#d9822b", ""}}
+	generator = ink{"generator, for qd", "#3b82f6", "2 4"}
+	grid      = ink{"", grey, "1 3"}
 )
 
 // WriteSVG writes the chart: CPU time over the quantity that grows.
@@ -79,21 +79,19 @@ func (d *drawing) text(x, y float64, anchor, text string) {
 }
 
 func (d *drawing) legend(r *Report) {
-	names := []string{qd}
+	used := []ink{inks[qd], generator}
 	if r.NSQD != "" {
-		names = append(names, nsqd)
+		used = append(used, inks[nsqd])
 	}
 	const (
 		width  = 170.0
 		stroke = 24.0
 	)
 	x := float64(plotLeft)
-	for _, name := range names {
-		for _, k := range []ink{serverInks[name], generatorInks[name]} {
-			d.path([]point{{x, 18}, {x + stroke, 18}}, 2, k)
-			d.text(x+stroke+6, 22, "start", k.name)
-			x += width
-		}
+	for _, k := range used {
+		d.path([]point{{x, 18}, {x + stroke, 18}}, 2, k)
+		d.text(x+stroke+6, 22, "start", k.name)
+		x += width
 	}
 }
 
@@ -107,7 +105,10 @@ func (d *drawing) panel(s *Series) {
 			}
 		}
 		for _, p := range c.measured() {
-			costs = append(costs, p.ServerCPU, p.GeneratorCPU)
+			costs = append(costs, p.ServerCPU)
+			if c.Daemon == qd {
+				costs = append(costs, p.GeneratorCPU)
+			}
 		}
 	}
 	across, up := quantityAxis(xs, plotLeft+10, plotRight), costAxis(costs, plotBottom, plotTop)
@@ -147,14 +148,16 @@ func (d *drawing) quantities(s *Series, across *axis) {
 }
 
 func (d *drawing) curve(c *Curve, across, up *axis) {
-	var server, generator []point
+	var server, own []point
 	for _, p := range c.measured() {
 		x := across.at(float64(p.X))
 		server = append(server, point{x, up.at(p.ServerCPU)})
-		generator = append(generator, point{x, up.at(p.GeneratorCPU)})
+		own = append(own, point{x, up.at(p.GeneratorCPU)})
 	}
-	d.path(generator, 1.5, generatorInks[c.Daemon])
-	k := serverInks[c.Daemon]
+	if c.Daemon == qd {
+		d.path(own, 1.5, generator)
+	}
+	k := inks[c.Daemon]
 	d.path(server, 2, k)
 	for _, p := range server {
 		d.put(`<circle cx="%.1f" cy="%.1f" r="3" fill="%s"/>`, p.x, p.y, k.colour)

@@ -57,8 +57,8 @@ func flow(series Series, xs []int, load func(x int) loadgen.Load) experiment {
 
 // put measures a load once.
 func put(ctx context.Context, d *table.Daemon, l loadgen.Load, per string, s scale) (Figures, error) {
-	l.Measure.Duration = s.duration
-	l.Warmup.Duration = s.duration / 5
+	l.Measure = loadgen.Amount{Duration: s.duration, Messages: s.messages}
+	l.Warmup = loadgen.Amount{Duration: s.duration / 5, Messages: s.messages / 5}
 	r, err := run(ctx, d, l)
 	if err != nil {
 		return Figures{}, err

@@ -21,22 +21,23 @@ func mpub() loadgen.Load {
 const fixedLoad = "MPUB of 200 messages of 200 B, 1 channel with 1 consumer"
 
 func sizes() experiment {
-	const (
-		kib   = 1 << 10
-		least = 64 * kib // bytes of a batch, and
-		most  = 1 << 20
-	)
+	const kib = 1 << 10
 	return flow(Series{
 		Name: "message size", Quantity: "bytes", Bytes: true, Per: message,
-		Fixed: "MPUB of 64 KiB to 1 MiB, but no more than 1,000 messages; 1 channel with 1 consumer",
-	}, []int{loadgen.MinBody, 200, kib, 4 * kib, 16 * kib, 64 * kib, 256 * kib, 1024 * kib}, func(x int) loadgen.Load {
-		l := mpub()
-		l.Body, l.Window = x, 4
-		// As many as make a batch of 256 KiB, and at least four unless they
-		// make too long a one.
-		l.Batch = min(max(4*least/x, min(4, most/x), 1), 1000)
-		return l
-	})
+		Fixed: "MPUB of 256 KiB, but of no more than 1,000 messages, and of 4 where they are that long, 1 of 1 MiB; 1 channel with 1 consumer",
+	}, []int{loadgen.MinBody, 200, kib, 4 * kib, 16 * kib, 64 * kib, 256 * kib, 1024 * kib}, sizeLoad)
+}
+
+// sizeLoad is of messages of x bytes.
+func sizeLoad(x int) loadgen.Load {
+	const (
+		batch   = 256 << 10 // bytes, and
+		longest = 1 << 20   // when few messages are longer
+	)
+	l := mpub()
+	l.Body, l.Window = x, 4
+	l.Batch = min(max(batch/x, min(4, longest/x)), 1000)
+	return l
 }
 
 func channels() experiment {

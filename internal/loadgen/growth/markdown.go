@@ -3,6 +3,7 @@ package growth
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"qmq/internal/loadgen"
@@ -103,8 +104,10 @@ func (p *Point) trouble() string {
 
 // label is a value of the quantity that grows.
 func (s *Series) label(x int) string {
-	units := []string{"", " k", " M"}
-	step := 1000
+	if !s.Bytes && x < 10_000 {
+		return strconv.Itoa(x)
+	}
+	units, step := []string{"", " k", " M"}, 1000
 	if s.Bytes {
 		units, step = []string{" B", " KiB", " MiB"}, 1024
 	}
@@ -113,7 +116,7 @@ func (s *Series) label(x int) string {
 		x /= step
 		i++
 	}
-	return fmt.Sprintf("%d%s", x, units[i])
+	return strconv.Itoa(x) + units[i]
 }
 
 // short is a number with three digits that matter.

@@ -32,13 +32,15 @@ const (
 // scale is how much is done.
 type scale struct {
 	runs     int           // measurements of a point
-	duration time.Duration // of a measurement, at least
+	duration time.Duration // of a measurement, at least; 0: messages alone end it
+	messages int           // of a measurement, at most; 0: not limited
 	most     int           // points beyond are left out
+	touched  int           // bytes of free memory that are touched before a measurement
 }
 
 var (
-	fullScale  = scale{runs: 3, duration: time.Second, most: 20_000_000}
-	quickScale = scale{runs: 1, duration: 300 * time.Millisecond, most: 1 << 20}
+	fullScale  = scale{runs: 3, duration: time.Second, most: 20_000_000, touched: 1 << 30}
+	quickScale = scale{runs: 1, duration: 300 * time.Millisecond, most: 1 << 20, touched: 512 << 20}
 )
 
 // Run measures the series, and returns what it has when ctx is done. What goes
@@ -162,6 +164,9 @@ func (t *tester) take(ctx context.Context, x int) ([][]Figures, error) {
 	}
 	all := make([][]Figures, len(t.series))
 	for range t.runs {
+		if err := touchMemory(t.Dir, t.touched); err != nil {
+			return nil, err
+		}
 		figures, err := t.trial.measure(ctx, x)
 		if err != nil {
 			return nil, err
@@ -197,4 +202,23 @@ func (t *tester) end() {
 	t.daemon.Kill()
 	os.RemoveAll(t.dir)
 	t.trial = nil
+}
+
+// touchMemory makes free memory of the machine ready to be written to, by
+// keeping a file there for a moment. A virtual machine may have given it back
+// to its host, and to get it again page by page costs several times what it
+// costs a daemon to write a message: without this, a daemon would seem dear
+// wherever its files grow and cheap wherever they are reused.
+func touchMemory(dir string, bytes int) error {
+	f, err := os.CreateTemp(dir, "q-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	zeroes := make([]byte, 1<<20)
+	for ; bytes > 0 && err == nil; bytes -= len(zeroes) {
+		_, err = f.Write(zeroes)
+	}
+	return err
 }

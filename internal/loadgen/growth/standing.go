@@ -164,7 +164,7 @@ func (t *turns) grow(ctx context.Context, x int) error {
 func (t *turns) measure(ctx context.Context, x int) ([]Figures, error) {
 	const turn = 100_000
 	var published, consumed sum
-	for min(published.seconds, consumed.seconds) < t.scale.duration.Seconds() {
+	for enough := false; !enough; enough = min(published.seconds, consumed.seconds) >= t.scale.duration.Seconds() {
 		r, err := t.backlog.Publish(ctx, turn)
 		if err == nil {
 			err = published.add(r)
