@@ -20,10 +20,12 @@ var batches = sync.Pool{New: func() any { return new(diskqueue.Batch) }}
 
 // pub is POST /pub: the body is one message.
 func (h *HTTP) pub(w http.ResponseWriter, r *http.Request) (any, error) {
-	body, err := httpapi.ReadBody(w, r, h.o.MaxMsgSize, "MSG_TOO_BIG")
+	read, err := httpapi.ReadBody(w, r, h.o.MaxMsgSize, "MSG_TOO_BIG")
+	defer read.Release()
 	if err != nil {
 		return nil, err
 	}
+	body := read.Bytes()
 	if len(body) == 0 {
 		return nil, httpapi.Bad("MSG_EMPTY")
 	}
@@ -63,11 +65,13 @@ func (h *HTTP) mpub(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	fill := h.textMessages
+	limit, code, fill := h.o.MaxBodySize, "BODY_TOO_BIG", h.textMessages
 	if isBinary(q) {
-		fill = h.binaryMessages
+		code, fill = "BAD_BODY", h.binaryMessages
 	}
-	add, err := fill(w, r)
+	body, err := httpapi.ReadBody(w, r, limit, code)
+	defer body.Release()
+	add, err := fill(body.Bytes(), err)
 	if err != nil {
 		return nil, err
 	}
@@ -91,12 +95,11 @@ func isBinary(q url.Values) bool {
 // messages adds messages published now (wall clock, ns) to a batch.
 type messages func(b *diskqueue.Batch, now int64)
 
-// textMessages reads one message a line; empty lines are none. It returns nil
-// when there is no message at all.
-func (h *HTTP) textMessages(w http.ResponseWriter, r *http.Request) (messages, error) {
-	body, err := httpapi.ReadBody(w, r, h.o.MaxBodySize, "BODY_TOO_BIG")
-	if err != nil {
-		return nil, err
+// textMessages finds one message a line; empty lines are none. It returns nil
+// when there is no message at all. failed is why the body is not whole.
+func (h *HTTP) textMessages(body []byte, failed error) (messages, error) {
+	if failed != nil {
+		return nil, failed
 	}
 	any := false
 	for line := range bytes.SplitSeq(body, newline) {
@@ -119,10 +122,10 @@ func (h *HTTP) textMessages(w http.ResponseWriter, r *http.Request) (messages, e
 
 var newline = []byte{'\n'}
 
-// binaryMessages reads the layout of the MPUB command, from the count on.
-func (h *HTTP) binaryMessages(w http.ResponseWriter, r *http.Request) (messages, error) {
-	body, err := httpapi.ReadBody(w, r, h.o.MaxBodySize, "BAD_BODY")
-	if err != nil && len(body) == 0 {
+// binaryMessages finds messages in the layout of the MPUB command, from the
+// count on. A body that is not whole is a bad one.
+func (h *HTTP) binaryMessages(body []byte, failed error) (messages, error) {
+	if failed != nil && len(body) == 0 {
 		return nil, httpapi.TooBig("BAD_BODY")
 	}
 	parsed, _, fault := protocol.ParseBatch(body, h.o.limits())

@@ -1,45 +1,71 @@
 package httpapi
 
 import (
-	"bytes"
 	"io"
 	"net/http"
+	"slices"
+	"sync"
 	"time"
 )
 
 // bodyPatience is how long a body may pause. It is a variable for tests only.
 var bodyPatience = time.Minute
 
-// firstRoom is the most memory taken for a body before any of it has come.
+// firstRoom is the most memory taken for a body before any of it has come, but
+// for memory of an earlier one that waits to be used again.
 const firstRoom = 16 << 10
 
-// ReadBody reads a body of at most limit bytes. Memory is taken as bytes
-// arrive, whatever length they announce. A longer body is refused as [TooBig]
-// with code, one that cannot be read as [Internal]. It may take as long as it
-// likes, as long as something of it comes within a minute.
-func ReadBody(w http.ResponseWriter, r *http.Request, limit int, code string) ([]byte, error) {
+// Body is the body of a request, in memory on loan.
+type Body struct {
+	b []byte
+}
+
+var bodies = sync.Pool{New: func() any { return &Body{b: make([]byte, 0, firstRoom)} }}
+
+// Bytes is valid until Release.
+func (b *Body) Bytes() []byte {
+	if b == nil {
+		return nil
+	}
+	return b.b
+}
+
+// Release gives the memory back. A nil Body has none.
+func (b *Body) Release() {
+	if b != nil {
+		bodies.Put(b)
+	}
+}
+
+// ReadBody reads a body of at most limit bytes, which the caller releases.
+// Memory is taken as bytes arrive, whatever length they announce. A longer body
+// is refused as [TooBig] with code, one that cannot be read as [Internal], with
+// what came of it. It may take as long as it likes, as long as something of it
+// comes within a minute.
+func ReadBody(w http.ResponseWriter, r *http.Request, limit int, code string) (*Body, error) {
 	if r.ContentLength > int64(limit) {
 		return nil, TooBig(code)
 	}
 	in := patientReader{r: r.Body, w: w, until: time.Now().Add(bodyPatience)} // limitWaits has set that one
-	if n := r.ContentLength; n >= 0 && n <= firstRoom {
-		body := make([]byte, n)
-		read, err := io.ReadFull(&in, body)
-		if err != nil {
-			return body[:read], Internal()
+	body := bodies.Get().(*Body)
+	body.b = body.b[:0]
+	for int64(len(body.b)) != r.ContentLength {
+		if len(body.b) == cap(body.b) {
+			body.b = slices.Grow(body.b, len(body.b)) // twice
 		}
-		return body, nil
+		n, err := in.Read(body.b[len(body.b):cap(body.b)])
+		body.b = body.b[:len(body.b)+n]
+		switch {
+		case len(body.b) > limit:
+			body.Release()
+			return nil, TooBig(code)
+		case err == io.EOF:
+			return body, nil
+		case err != nil:
+			return body, Internal()
+		}
 	}
-	var body bytes.Buffer
-	body.Grow(firstRoom)
-	_, err := body.ReadFrom(io.LimitReader(&in, int64(limit)+1))
-	switch {
-	case err != nil:
-		return body.Bytes(), Internal()
-	case body.Len() > limit:
-		return nil, TooBig(code)
-	}
-	return body.Bytes(), nil
+	return body, nil
 }
 
 // patientReader moves the deadline on with the reads.

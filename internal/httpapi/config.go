@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"log/slog"
 	"net/http"
 )
@@ -45,10 +46,12 @@ func (o *options) get(_ http.ResponseWriter, r *http.Request) (any, error) {
 // put is PUT /config/:opt: the body is the new value, which is also the
 // answer.
 func (o *options) put(w http.ResponseWriter, r *http.Request) (any, error) {
-	value, err := ReadBody(w, r, o.limit, "INVALID_VALUE")
+	body, err := ReadBody(w, r, o.limit, "INVALID_VALUE")
+	defer body.Release()
 	if err != nil {
 		return nil, err
 	}
+	value := bytes.Clone(body.Bytes()) // an option may keep it
 	if len(value) == 0 {
 		return nil, TooBig("INVALID_VALUE") // NSQ's status for it
 	}

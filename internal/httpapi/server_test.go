@@ -14,7 +14,9 @@ func TestRequestWhoseBodyNeverComesIsEnded(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	routes := NewRouter(log)
 	routes.Handle("POST", "/read", func(w http.ResponseWriter, r *http.Request) (any, error) {
-		return ReadBody(w, r, 1000, "TOO_BIG")
+		body, err := ReadBody(w, r, 1000, "TOO_BIG")
+		defer body.Release()
+		return body.Bytes(), err
 	})
 	routes.Handle("POST", "/unread", func(http.ResponseWriter, *http.Request) (any, error) { return nil, nil })
 	l, err := net.Listen("tcp", "127.0.0.1:0")
