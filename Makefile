@@ -7,7 +7,7 @@ SESSIONFUZZTIME ?= 10m
 # Packages whose tests run under the race detector.
 CONCURRENT = ./admin/... ./broker ./channel ./cmd/... ./config ./diskqueue ./internal/... ./journal ./lookup ./server ./test/semantics ./topic
 
-.PHONY: build run test check bench bench-compare fuzz crash web-vendor clean
+.PHONY: build run test check bench bench-compare bench-growth fuzz crash web-vendor clean
 
 build: ## all binaries into bin/
 	$(GO) build -o bin/ ./cmd/... ./examples/...
@@ -31,6 +31,9 @@ bench: ## the benchmarks, of the packages and of the daemon over loopback
 
 bench-compare: build ## the table beside NSQD=path of another daemon with nsqd's flags
 	bin/q bench table --qd=bin/qd --nsqd=$(NSQD) --out=bench-compare.json --markdown=bench-compare.md
+
+bench-growth: build ## how cost grows, into docs/performance.md and its chart
+	bin/q bench growth --qd=bin/qd --markdown=docs/performance.md --svg=docs/img/growth.svg
 
 fuzz: ## each fuzz target for FUZZTIME, whole sessions for SESSIONFUZZTIME
 	$(GO) test -fuzz FuzzCommandStream -fuzztime $(FUZZTIME) ./protocol

@@ -361,6 +361,47 @@ func (b *board) next() bool {
 	return !b.done
 }
 
+// TestLongBodiesAreStoredAsShortOnesAre: they take another way through a batch.
+func TestLongBodiesAreStoredAsShortOnesAre(t *testing.T) {
+	const first, salt = 1000, 7
+	var b Batch
+	var want []byte
+	var starts []uint32
+	add := func(size int, flags message.Flags, deliverAt int64) {
+		body := bodyOf(len(starts), size)
+		var attrs []byte
+		if deliverAt > 0 {
+			attrs = message.AppendDeliverAt(nil, deliverAt)
+			b.AddDeferred(testTime, body, deliverAt)
+		} else {
+			b.Add(testTime, body)
+		}
+		start := len(want)
+		want = message.AppendRecord(want, testTime, flags, attrs, body)
+		message.Seal(want[start:], first+uint64(len(starts)), salt)
+		starts = append(starts, uint32(3+start))
+	}
+	for range 2 { // the second time with the memory of the first
+		b.Reset()
+		want, starts = nil, nil
+		add(leastLong, 0, 0)
+		add(100, 0, 0)
+		add(3*leastLong, 0, 9)
+		b.BeginMulti()
+		add(2*leastLong, message.FlagBatch|message.FlagBatchFirst, 0)
+		add(leastLong-1, message.FlagBatch, 0)
+		add(leastLong+1, message.FlagBatch|message.FlagBatchLast, 0)
+		b.EndMulti()
+		got, offs := b.seal([]byte("abc"), nil, first, salt)
+		if !bytes.Equal(got[3:], want) || !slices.Equal(offs, starts) {
+			t.Fatal("the records are not what they are one by one")
+		}
+		if b.Bytes() != len(want) {
+			t.Errorf("a batch of %d bytes claims %d", len(want), b.Bytes())
+		}
+	}
+}
+
 func TestTruncatedBatchHoldsItsFirstMessages(t *testing.T) {
 	fill := func(messages int) *Batch {
 		b := new(Batch)
@@ -369,7 +410,7 @@ func TestTruncatedBatchHoldsItsFirstMessages(t *testing.T) {
 			func() { b.Add(1, []byte("plain")) },
 			func() { b.AddDeferred(2, []byte("deferred"), 9) },
 			func() { b.BeginMulti(); b.Add(3, []byte("first")) },
-			func() { b.Add(3, []byte("middle")) },
+			func() { b.Add(3, bodyOf(1, leastLong)) },
 			func() { b.Add(3, []byte("last")) },
 		}
 		for _, f := range add[:messages] {
@@ -384,7 +425,8 @@ func TestTruncatedBatchHoldsItsFirstMessages(t *testing.T) {
 		got, want := fill(5), fill(min(n, 5))
 		got.Truncate(n)
 		if !bytes.Equal(got.buf, want.buf) || !slices.Equal(got.offsets, want.offsets) ||
-			!slices.Equal(got.delayed, want.delayed) || got.bodyBytes != want.bodyBytes {
+			!slices.Equal(got.delayed, want.delayed) || got.bodyBytes != want.bodyBytes ||
+			len(got.long) != len(want.long) || got.Bytes() != want.Bytes() {
 			t.Errorf("cut to %d messages: %+v, want %+v", n, got, want)
 		}
 	}

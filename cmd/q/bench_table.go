@@ -14,7 +14,7 @@ type benchTable struct {
 	QD       string `name:"qd" type:"existingfile" required:"" help:"Binary of qd."`
 	NSQD     string `name:"nsqd" type:"existingfile" required:"" help:"Binary of nsqd."`
 	Rows     string `placeholder:"REGEX" help:"Measure only rows whose name matches."`
-	Pairs    int    `help:"How often each daemon is measured. Default: 3, and 1 with --quick."`
+	Pairs    int    `help:"How often each daemon is measured. Default: 5, and 1 with --quick."`
 	Quick    bool   `help:"Less of everything: an impression in a few minutes and no measurement."`
 	Dir      string `type:"existingdir" placeholder:"DIRECTORY" help:"Where data directories are made. Default: the directory for temporary files."`
 	JSON     bool   `name:"json" help:"Write the report as JSON and not as Markdown."`

@@ -16,7 +16,7 @@ import (
 type Options struct {
 	QD, NSQD string         // binaries
 	Dir      string         // where data directories are made; default: that for temporary files
-	Pairs    int            // how often each daemon is measured; 3, and 1 when quick
+	Pairs    int            // how often each daemon is measured; 5, and 1 when quick
 	Quick    bool           // less of everything: an impression and no measurement
 	Rows     *regexp.Regexp // names of the rows to measure; nil: all
 	// Tell is told what is about to be measured.
@@ -59,7 +59,7 @@ type Figure struct {
 // wrong in a row is told in the row.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	if o.Pairs == 0 {
-		o.Pairs = 3
+		o.Pairs = 5
 		if o.Quick {
 			o.Pairs = 1
 		}
