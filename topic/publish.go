@@ -2,6 +2,7 @@ package topic
 
 import (
 	"math"
+	"runtime"
 
 	"qmq/diskqueue"
 	"qmq/message"
@@ -13,6 +14,12 @@ const (
 	maxPending = 8 << 20
 	// maxWrite is about how many bytes are written at a time.
 	maxWrite = 1 << 20
+	// smallWrite is how many bytes are worth waiting for company.
+	smallWrite = 16 << 10
+	// company is how many publishers must write together for that to have been
+	// worth it, and lonely how many writes are not tried after it was not.
+	company = 4
+	lonely  = 127
 )
 
 // request is a batch on its way and how its publisher is woken.
@@ -119,7 +126,7 @@ func (t *Topic) dropNewest(b *diskqueue.Batch, room int) {
 // write writes what is pending, own first. It is called with t.mu held and
 // returns without. wait says that own is not settled yet: it waits for a sync.
 func (t *Topic) write(own *request) (wait bool) {
-	group, bytes := t.takeGroup()
+	group, bytes := t.gatherGroup(own)
 	t.mu.Unlock()
 	added, err := t.o.Log.Append(t.groupBufs.batches)
 	t.mu.Lock()
@@ -148,6 +155,27 @@ func (t *Topic) write(own *request) (wait bool) {
 	}
 	t.endWrite()
 	return wait
+}
+
+// gatherGroup takes the requests that are written together from pending. Where
+// many publish a little each, it first lets those that are about to come: a
+// write costs as much as all else that is done for a small message. It is
+// called with t.mu held and may give it up for a while.
+func (t *Topic) gatherGroup(own *request) (group []*request, bodyBytes uint64) {
+	if own.batch.Bytes() >= smallWrite {
+		return t.takeGroup()
+	}
+	if t.lonely > 0 {
+		t.lonely--
+		return t.takeGroup()
+	}
+	t.mu.Unlock()
+	runtime.Gosched()
+	t.mu.Lock()
+	if group, bodyBytes = t.takeGroup(); len(group) < company {
+		t.lonely = lonely
+	}
+	return group, bodyBytes
 }
 
 // takeGroup takes the requests that are written together from pending.

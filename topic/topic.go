@@ -118,6 +118,7 @@ type Topic struct {
 
 	pending      []*request // accepted, not written
 	pendingBytes int
+	lonely       int             // writes for which company is not waited for
 	unsynced     []written       // strict mode: written, not synced
 	unsyncedLen  int64           // records written since the last sync began that somebody may need
 	syncTimer    *deadline.Timer // nil before the first record
