@@ -74,7 +74,8 @@ type expired struct {
 
 // expire does what is due: deferred messages become ready, and so do those in
 // flight that have timed out, in the order of their deadlines. When there are
-// very many, the rest stays for the next call, for which next asks at once.
+// very many, the rest, of whatever deadline, stays for the next call, for which
+// next asks at once.
 func (c *core) expire(now int64) {
 	c.wakeUp(now)
 	c.moveDue(now)

@@ -107,7 +107,7 @@ func (in *input) expect(longest, need int) {
 	in.need = need
 	switch {
 	case longest > in.want:
-		in.long = longest
+		in.long = min(longest, largestPooled)
 	case longest > 0:
 		in.long = 0
 	}
@@ -168,13 +168,15 @@ func (in *input) makeRoom() error {
 }
 
 // room is where the next read goes. It ends with a long command: what follows
-// would have to be moved to the front of the buffer.
+// would have to be moved to the front of the buffer. A layer gets all there is:
+// a read that fills its room makes it look for more before it waits.
 func (in *input) room() []byte {
 	end := len(in.buf.b)
 	switch {
+	case in.raw == nil:
 	case in.n == 0 && in.long > 0:
 		end = min(end, in.long)
-	case in.need > max(in.n, in.want):
+	case in.need > max(in.n+smallestBuffer, in.want):
 		end = min(end, in.need)
 	}
 	return in.buf.b[in.n:end]

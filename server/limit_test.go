@@ -243,6 +243,45 @@ func TestIdleUpgradedConnectionsHoldLittle(t *testing.T) {
 	}
 }
 
+// TestIdleConnectionsHoldNoLongBuffer: those that have sent a long command wait
+// for the next one as cheaply as others.
+func TestIdleConnectionsHoldNoLongBuffer(t *testing.T) {
+	const connections, long = 20, 1 << 20
+	command := pub("t", strings.Repeat("x", long-100))
+	for _, features := range []string{"", `"tls_v1":true`, `"snappy":true`, `"deflate":true`} {
+		r := start(t, withTLS(t))
+		var raws []net.Conn
+		before := heapInUse()
+		for range connections {
+			c := r.connect()
+			raws = append(raws, c.Conn)
+			if features != "" {
+				c.negotiate(features)
+			}
+			switch features {
+			case `"tls_v1":true`:
+				c.encrypt()
+				c.expect("OK")
+			case `"snappy":true`:
+				c.snappy()
+				c.expect("OK")
+			case `"deflate":true`:
+				c.deflate(1)
+				c.expect("OK")
+			}
+			for range 2 {
+				c.send(command)
+				c.expect("OK")
+			}
+		}
+		if err := r.broker.DeleteTopic("t"); err != nil { // and what it keeps in memory
+			t.Fatal(err)
+		}
+		eventually(t, func() bool { return (heapInUse()-before)/connections < long/4 })
+		runtime.KeepAlive(raws)
+	}
+}
+
 func TestEndlessLineEndsTheConnection(t *testing.T) {
 	for _, features := range []string{"", `"snappy":true`, `"deflate":true`} {
 		c := start(t).connect()

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"qmq/channel"
@@ -52,6 +53,17 @@ func newBench(t testing.TB, fs vfs.FS, dir string, syncEvery int64) *bench {
 			Damaged: func(uint64) {}, ReadFailed: func(*Topic, string, error) {}, Abandoned: func(*Topic) {}, Changed: func() {}, Came: func(*Topic, string) {}, Went: func(*Topic, string) {}, Logger: quiet,
 		}})
 	return b
+}
+
+// pass lets time go by in a bubble; the deadlines' goroutine sees it in steps.
+func (b *bench) pass(d time.Duration) {
+	for end := b.o.Clock.Now() + int64(d); b.o.Clock.Now() < end; {
+		done := make(chan struct{})
+		tick := b.deadlines.NewTimer(func(int64) { close(done) })
+		tick.Arm(b.o.Clock.Now() + 10e6)
+		<-done
+	}
+	synctest.Wait()
 }
 
 func (b *bench) close(t testing.TB) {

@@ -49,6 +49,9 @@ func (t *Topic) Learn(name string) error {
 	defer t.mu.Unlock()
 	t.aside = nil
 	t.takeIn(&slot{channel: c, ready: true}, start)
+	if !t.strict() {
+		t.noteUnsynced(int64(t.end - start)) // nobody needed it until now
+	}
 	t.o.Changed()
 	t.o.Came(t, name)
 	return nil

@@ -112,7 +112,11 @@ func (t *Topic) room() int {
 	if !t.o.Ephemeral || !t.untaken() {
 		return math.MaxInt
 	}
-	return max(0, max(1, t.o.MemQueueSize)-int(t.end-t.fanOut))
+	room := max(1, t.o.MemQueueSize) - int(t.end-t.fanOut)
+	for _, r := range t.pending {
+		room -= r.batch.Len()
+	}
+	return max(0, room)
 }
 
 // dropNewest drops what the topic has no room for; it counts as published. The
@@ -162,7 +166,7 @@ func (t *Topic) write(own *request) (wait bool) {
 // write costs as much as all else that is done for a small message. It is
 // called with t.mu held and may give it up for a while.
 func (t *Topic) gatherGroup(own *request) (group []*request, bodyBytes uint64) {
-	if own.batch.Bytes() >= smallWrite {
+	if own.batch.Bytes() >= smallWrite || len(t.pending) >= company {
 		return t.takeGroup()
 	}
 	if t.lonely > 0 {

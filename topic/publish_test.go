@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"qmq/channel"
 	"qmq/internal/vfs"
@@ -222,13 +223,7 @@ func TestBackgroundSyncComesAfterEnoughRecordsOrTime(t *testing.T) {
 			t.Errorf("%d syncs of 10 records", n)
 		}
 		must(t, b.Publish(batchOf(1, 10)))
-		timer := b.o.Clock.Now() + int64(b.o.SyncTimeout)
-		for done := make(chan struct{}); b.o.Clock.Now() < timer+20e6; done = make(chan struct{}) {
-			tick := b.deadlines.NewTimer(func(int64) { close(done) })
-			tick.Arm(b.o.Clock.Now() + 10e6)
-			<-done
-		}
-		synctest.Wait()
+		b.pass(b.o.SyncTimeout + 20*time.Millisecond)
 		if n := syncs.Load(); n != 2 {
 			t.Errorf("%d syncs after the time", n)
 		}
@@ -265,6 +260,30 @@ func TestFinishedRecordsNeedNoBackgroundSync(t *testing.T) {
 		channels[1].Empty()
 		publish(9, 1, "9 of 18 records are finished")
 		publish(1, 2, "10 of 19 records are not finished")
+		b.close(t)
+	})
+}
+
+// TestChannelLearntLateHasItsMessagesSynced: nobody needed them before.
+func TestChannelLearntLateHasItsMessagesSynced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := crashfs.New(1)
+		b := newBench(t, disk, "/d", 10)
+		var syncs atomic.Int64
+		disk.Fail(onLog(crashfs.OpSync, func() error { syncs.Add(1); return nil }))
+		c, err := b.Channel("c")
+		must(t, err)
+		must(t, b.Publish(batchOf(5, 10)))
+		c.Empty()
+		b.pass(2 * b.o.SyncTimeout)
+		if n := syncs.Load(); n != 0 {
+			t.Errorf("%d syncs of finished records", n)
+		}
+		must(t, b.Learn("learnt"))
+		b.pass(2 * b.o.SyncTimeout)
+		if n := syncs.Load(); n != 1 {
+			t.Errorf("%d syncs for a channel that has them before it", n)
+		}
 		b.close(t)
 	})
 }

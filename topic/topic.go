@@ -177,6 +177,11 @@ func Restore(o Options, st *journal.TopicState) *Topic {
 	}
 	t.wake.Store(0)
 	t.letGo()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.strict() && t.end > t.lowest() {
+		t.noteUnsynced(1) // what a killed process left; after a clean stop there is nothing to do
+	}
 	return t
 }
 

@@ -15,6 +15,9 @@ var bodyPatience = time.Minute
 // for memory of an earlier one that waits to be used again.
 const firstRoom = 16 << 10
 
+// largestKept is the largest body whose memory waits to be used again.
+const largestKept = 16 << 20
+
 // Body is the body of a request, in memory on loan.
 type Body struct {
 	b []byte
@@ -32,7 +35,7 @@ func (b *Body) Bytes() []byte {
 
 // Release gives the memory back. A nil Body has none.
 func (b *Body) Release() {
-	if b != nil {
+	if b != nil && cap(b.b) <= largestKept {
 		bodies.Put(b)
 	}
 }
@@ -46,7 +49,7 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int, code string) (*
 	if r.ContentLength > int64(limit) {
 		return nil, TooBig(code)
 	}
-	in := patientReader{r: r.Body, w: w, until: time.Now().Add(bodyPatience)} // limitWaits has set that one
+	in := patientReader{r: r.Body, w: w}
 	body := bodies.Get().(*Body)
 	body.b = body.b[:0]
 	for int64(len(body.b)) != r.ContentLength {

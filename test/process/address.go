@@ -2,22 +2,27 @@ package process
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net"
+	"os"
+	"sync/atomic"
 	"testing"
 )
+
+var tried atomic.Int64
 
 // FreeAddress is a TCP address on this machine that nothing listens on now.
 //
 // Its port lies below those that the system hands out by itself, to outgoing
 // connections and to listeners on port 0. So nobody takes it between this call
 // and the start of the daemon that it is for, nor while that daemon is down to
-// be started again.
+// be started again; and no call returns one a second time.
 func FreeAddress() (string, error) {
 	const first, last = 10_000, 32_767 // Linux hands out 32,768 and up
+	const each = 64                    // processes that run together begin this far from one another
 	var err error
-	for range 100 {
-		address := fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(last-first+1))
+	for range 1000 {
+		n := os.Getpid()*each + int(tried.Add(1))
+		address := fmt.Sprintf("127.0.0.1:%d", first+n%(last-first+1))
 		var l net.Listener
 		if l, err = net.Listen("tcp", address); err == nil {
 			return address, l.Close()
