@@ -29,8 +29,8 @@ bench: ## the benchmarks, of the packages and of the daemon over loopback
 	$(GO) test -run '^$$' -bench . ./channel ./diskqueue ./journal ./message ./protocol ./topic
 	$(GO) test -run '^$$' -bench . -benchtime 1000000x ./test/bench
 
-bench-compare: build ## the table beside NSQD=path of another daemon with nsqd's flags
-	bin/q bench table --qd=bin/qd --nsqd=$(NSQD) --out=bench-compare.json --markdown=bench-compare.md
+bench-compare: build ## qd beside NSQD=path, into docs/bench-compare.md and .json
+	bin/q bench table --qd=bin/qd --nsqd=$(NSQD) --out=docs/bench-compare.json --markdown=docs/bench-compare.md
 
 bench-growth: build ## how cost grows, into docs/performance.md and its chart
 	bin/q bench growth --qd=bin/qd --markdown=docs/performance.md --svg=docs/img/growth.svg
