@@ -47,11 +47,11 @@ func TestWithoutFreeDescriptors(t *testing.T) {
 
 	// Clients that are there are served as long as no file is needed.
 	producer.publish("t", "third")
-	consumer.fin(consumer.messages("third")...)
-	// Old messages need one: they wait.
-	reader.send("RDY 100\n")
+	third := consumer.messages("third")
+	reader.send("RDY 100\n") // whose segments may be open
+	// The sync of what is not finished needs one: publishes are refused.
 	waitForHealth(t, p, "too many open files")
-	// So does a new segment.
+	consumer.fin(third...)
 	refusals := 0
 	for refusals < 3 {
 		producer.send(pub("t", strings.Repeat("x", 10<<10)))
