@@ -57,6 +57,24 @@ func (c *client) deflate(level int) {
 	}}
 }
 
+// upgrade negotiates one feature, or none, and begins it on the client's side.
+func (c *client) upgrade(feature string) {
+	c.t.Helper()
+	if feature == "" {
+		return
+	}
+	c.negotiate(feature)
+	switch feature {
+	case `"tls_v1":true`:
+		c.encrypt()
+	case `"snappy":true`:
+		c.snappy()
+	case `"deflate":true`:
+		c.deflate(1)
+	}
+	c.expect("OK")
+}
+
 func TestCompressionIsNegotiatedAndShown(t *testing.T) {
 	r := start(t, withTLS(t))
 	for _, test := range []struct{ features, answer, stats string }{

@@ -255,20 +255,7 @@ func TestIdleConnectionsHoldNoLongBuffer(t *testing.T) {
 		for range connections {
 			c := r.connect()
 			raws = append(raws, c.Conn)
-			if features != "" {
-				c.negotiate(features)
-			}
-			switch features {
-			case `"tls_v1":true`:
-				c.encrypt()
-				c.expect("OK")
-			case `"snappy":true`:
-				c.snappy()
-				c.expect("OK")
-			case `"deflate":true`:
-				c.deflate(1)
-				c.expect("OK")
-			}
+			c.upgrade(features)
 			for range 2 {
 				c.send(command)
 				c.expect("OK")
@@ -285,17 +272,7 @@ func TestIdleConnectionsHoldNoLongBuffer(t *testing.T) {
 func TestEndlessLineEndsTheConnection(t *testing.T) {
 	for _, features := range []string{"", `"snappy":true`, `"deflate":true`} {
 		c := start(t).connect()
-		if features != "" {
-			c.negotiate(features)
-		}
-		switch features {
-		case `"snappy":true`:
-			c.snappy()
-			c.expect("OK")
-		case `"deflate":true`:
-			c.deflate(1)
-			c.expect("OK")
-		}
+		c.upgrade(features)
 		before := allocated()
 		endless := bytes.Repeat([]byte{'x'}, 10<<20)
 		c.Write(endless) // fails when the server has had enough

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"regexp"
-	"strings"
 	"time"
 
 	"qmq/internal/loadgen/growth"
@@ -30,11 +28,9 @@ type benchGrowth struct {
 // complete.
 func (b *benchGrowth) Run(c console) error {
 	o := growth.Options{QD: b.QD, NSQD: b.NSQD, Dir: b.Dir, Quick: b.Quick, Limit: b.Limit}
-	if b.Rows != "" {
-		var err error
-		if o.Rows, err = regexp.Compile(b.Rows); err != nil {
-			return fmt.Errorf("--rows: %w", err)
-		}
+	var err error
+	if o.Rows, err = chosen(b.Rows); err != nil {
+		return err
 	}
 	o.Tell = func(text string) { fmt.Fprintln(c.err, text) }
 	ctx, cancel := interruptible(c)
@@ -49,11 +45,7 @@ func (b *benchGrowth) Run(c console) error {
 // write writes the files for people.
 func (b *benchGrowth) write(report *growth.Report) error {
 	if b.SVG != "" {
-		var text strings.Builder
-		if err := report.WriteSVG(&text); err != nil {
-			return err
-		}
-		if err := os.WriteFile(b.SVG, []byte(text.String()), 0o666); err != nil {
+		if err := writeFile(b.SVG, report.WriteSVG); err != nil {
 			return err
 		}
 	}

@@ -1,10 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"regexp"
-	"strings"
 
 	"qmq/internal/loadgen/table"
 )
@@ -26,11 +27,9 @@ type benchTable struct {
 // complete.
 func (b *benchTable) Run(c console) error {
 	o := table.Options{QD: b.QD, NSQD: b.NSQD, Dir: b.Dir, Pairs: b.Pairs, Quick: b.Quick}
-	if b.Rows != "" {
-		var err error
-		if o.Rows, err = regexp.Compile(b.Rows); err != nil {
-			return fmt.Errorf("--rows: %w", err)
-		}
+	var err error
+	if o.Rows, err = chosen(b.Rows); err != nil {
+		return err
 	}
 	o.Tell = func(text string) { fmt.Fprintln(c.err, text) }
 	ctx, cancel := interruptible(c)
@@ -40,13 +39,30 @@ func (b *benchTable) Run(c console) error {
 		return err
 	}
 	if b.Markdown != "" {
-		var text strings.Builder
-		if err := report.WriteText(&text); err != nil {
-			return err
-		}
-		if err := os.WriteFile(b.Markdown, []byte(text.String()), 0o666); err != nil {
+		if err := writeFile(b.Markdown, report.WriteText); err != nil {
 			return err
 		}
 	}
 	return tell(c.out, report, b.JSON, b.Out)
+}
+
+// chosen is what --rows says; nil is all rows.
+func chosen(rows string) (*regexp.Regexp, error) {
+	if rows == "" {
+		return nil, nil
+	}
+	matching, err := regexp.Compile(rows)
+	if err != nil {
+		return nil, fmt.Errorf("--rows: %w", err)
+	}
+	return matching, nil
+}
+
+// writeFile writes a file with what write writes.
+func writeFile(path string, write func(io.Writer) error) error {
+	var b bytes.Buffer
+	if err := write(&b); err != nil {
+		return err
+	}
+	return os.WriteFile(path, b.Bytes(), 0o666)
 }
