@@ -65,11 +65,11 @@ func (h *HTTP) mpub(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	limit, code, fill := h.o.MaxBodySize, "BODY_TOO_BIG", h.textMessages
+	code, fill := "BODY_TOO_BIG", h.textMessages
 	if isBinary(q) {
 		code, fill = "BAD_BODY", h.binaryMessages
 	}
-	body, err := httpapi.ReadBody(w, r, limit, code)
+	body, err := httpapi.ReadBody(w, r, h.o.MaxBodySize, code)
 	defer body.Release()
 	add, err := fill(body.Bytes(), err)
 	if err != nil {
@@ -123,7 +123,8 @@ func (h *HTTP) textMessages(body []byte, failed error) (messages, error) {
 var newline = []byte{'\n'}
 
 // binaryMessages finds messages in the layout of the MPUB command, from the
-// count on. A body that is not whole is a bad one.
+// count on. What may be missing of the body, for which failed is the reason, must
+// lie behind the last message.
 func (h *HTTP) binaryMessages(body []byte, failed error) (messages, error) {
 	if failed != nil && len(body) == 0 {
 		return nil, httpapi.TooBig("BAD_BODY")

@@ -13,8 +13,9 @@ var errCommandTooBig = errors.New("command exceeds every limit")
 
 // input is the reading side of a connection: the bytes that came and are not
 // carried out yet. While a connection is idle it holds no buffer; a buffer
-// grows only when bytes really came, whatever size they announce. It belongs
-// to the session's reading goroutine.
+// grows only when bytes really came, whatever size they announce, or to what
+// the command before it really took. It belongs to the session's reading
+// goroutine.
 //
 // Without TLS and compression the bytes come from the connection itself; with
 // them from a layer, below which another input reads the connection.
