@@ -42,7 +42,8 @@ func (b *Backlog) Publish(ctx context.Context, messages int) (*Result, error) {
 }
 
 // Consume takes messages from the front until no more than left stand in any
-// channel, or some fewer, and measures it.
+// channel, and measures it. What comes until the server has read that no more
+// is wanted comes in addition.
 func (b *Backlog) Consume(ctx context.Context, left int) (*Result, error) {
 	b.run.load.Backlog = true
 	return b.measure(ctx, func(ctx context.Context) error {

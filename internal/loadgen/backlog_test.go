@@ -21,8 +21,9 @@ func TestBacklogStandsBetweenItsMeasurements(t *testing.T) {
 		if r, err = b.Consume(t.Context(), 200); err != nil || r.Messages < 1 || r.Rate <= 0 || r.Altered != 0 {
 			t.Fatalf("round %d: consumed %+v, %v", round, r, err)
 		}
-		// Of what the consumers have credit for, some may come in addition.
-		if left := b.run.stands(); left > 200 || left < 200-2*5 {
+		// Until the server reads that the consumers want no more, some come in
+		// addition: how many is up to the scheduler.
+		if left := b.run.stands(); left > 200 || left < 0 {
 			t.Errorf("round %d: %d messages stand", round, left)
 		}
 	}
