@@ -56,6 +56,11 @@ func checkAgainst(t *testing.T, s *Set, m *model, end uint64) {
 	if got, want := slices.Collect(s.Open(m.from, end)), m.open(m.from, end); !slices.Equal(got, want) {
 		t.Fatalf("%d open numbers, want %d", len(got), len(want))
 	}
+	for _, most := range []int{1, 7, 1 << 20} {
+		if got, want := allGaps(t, s, m.from, end, most), gapsOf(m, m.from, end); !slices.Equal(got, want) {
+			t.Fatalf("gaps %v, want %v, %d at a time", got, want, most)
+		}
+	}
 	for i, r := range s.full {
 		if r.From%blockSize != 0 || r.To%blockSize != 0 || r.From >= r.To || r.From < s.floor || i > 0 && s.full[i-1].To >= r.From {
 			t.Fatalf("full range %v is out of place", r)
@@ -72,6 +77,33 @@ func checkAgainst(t *testing.T, s *Set, m *model, end uint64) {
 			t.Fatalf("block %d: counts %d open, has %d, floor %d", key, b.open, n, s.floor)
 		}
 	}
+}
+
+// gapsOf lists what m has not as ranges.
+func gapsOf(m *model, from, to uint64) (gaps []Range) {
+	for _, n := range m.open(from, to) {
+		gaps = joinGap(gaps, 0, Range{n, n + 1})
+	}
+	return gaps
+}
+
+// allGaps asks for the gaps most at a time, and joins them.
+func allGaps(t *testing.T, s *Set, from, to uint64, most int) (all []Range) {
+	t.Helper()
+	for from < to {
+		gaps, next := s.Gaps(nil, from, to, most)
+		if next <= from || len(gaps) > most {
+			t.Fatalf("%d gaps in [%d,%d) of %d, next %d", len(gaps), from, to, most, next)
+		}
+		for _, g := range gaps {
+			if g.From < from || g.To > next || g.From >= g.To {
+				t.Fatalf("gap %v in [%d,%d)", g, from, next)
+			}
+			all = joinGap(all, 0, g)
+		}
+		from = next
+	}
+	return all
 }
 
 func TestSetEqualsAMapUnderRandomAddsAndRanges(t *testing.T) {
@@ -122,6 +154,9 @@ func TestSetEqualsAMapUnderRandomAddsAndRanges(t *testing.T) {
 				checkAgainst(t, s, m, end)
 				from := start + r.Uint64N(span)
 				to := from + r.Uint64N(span)
+				if !slices.Equal(allGaps(t, s, from, to, 50), gapsOf(m, from, to)) {
+					t.Fatalf("gaps in [%d,%d) disagree", from, to)
+				}
 				if !slices.Equal(slices.Collect(s.Open(from, to)), m.open(from, to)) {
 					t.Fatalf("open in [%d,%d) disagrees", from, to)
 				}
@@ -156,6 +191,24 @@ func TestRangeOfHugeLengthCostsNothing(t *testing.T) {
 	s.AddRange(0, 100)
 	if s.Floor() != 100+1<<50 {
 		t.Fatalf("floor %d", s.Floor())
+	}
+}
+
+func TestGapsLookAtABoundedPartOfTheSet(t *testing.T) {
+	s := New(1)
+	const end = 3 * gapBlocks * blockSize
+	for n := uint64(0); n < end; n += blockSize {
+		s.Add(n + blockSize/2)
+	}
+	gaps, next := s.Gaps(nil, 1, end, 1<<30)
+	if next == end || len(gaps) > gapBlocks+1 {
+		t.Errorf("%d gaps at once, up to %d", len(gaps), next)
+	}
+	if n := len(allGaps(t, s, 1, end, 1<<30)); n != 3*gapBlocks+1 {
+		t.Errorf("%d gaps in all", n)
+	}
+	if gaps, next := s.Gaps(nil, end, 1<<60, 1); next != 1<<60 || !slices.Equal(gaps, []Range{{end, 1 << 60}}) {
+		t.Errorf("above all members: %v, next %d", gaps, next)
 	}
 }
 
