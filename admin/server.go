@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"qmq/internal/httpapi"
+	"qmq/protocol"
 )
 
 // Server is the view of a cluster, over HTTP. Its methods may be called
@@ -104,6 +105,7 @@ func (s *Server) lookupds() []string {
 // handler is everything that is served.
 func (s *Server) handler() http.Handler {
 	r := httpapi.NewRouter(s.o.Logger)
+	r.Explain(protocol.NameRefusals)
 	at := func(p string) string { return path.Join(s.o.BasePath, p) }
 	r.HandleQuiet("GET", at("/ping"), func(http.ResponseWriter, *http.Request) (any, error) { return "OK", nil })
 	for _, p := range []string{"/", "/topics", "/topics/:topic", "/topics/:topic/:channel", "/nodes", "/nodes/:node", "/counter", "/lookup", "/activity", "/login"} {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -93,6 +95,19 @@ func isHostPort(s string) bool {
 }
 
 func isNotHostPort(s string) bool { return !isHostPort(s) }
+
+// warnOfPath tells of an address that is taken as the path of a unix socket,
+// though it does not look like one: a port alone, or a host alone.
+func warnOfPath(r *review, flag, address string) {
+	if address == "" || isHostPort(address) || strings.Contains(address, "/") || strings.HasSuffix(address, ".sock") {
+		return
+	}
+	hint := address + ":PORT"
+	if _, err := strconv.ParseUint(address, 10, 16); err == nil {
+		hint = ":" + address
+	}
+	r.warn("--%s=%s has no host:port and is taken as the path of a unix socket; did you mean %s? (./%[2]s is always a path)", flag, quoteIfNeeded(address), quoteIfNeeded(hint))
+}
 
 var requestMethods = check[string]{
 	allowed: "post or get",

@@ -1,16 +1,21 @@
 package config
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
-// readFlags reads args up to the first that is no flag. After a mistake it
-// goes on with the next flag, to find them all. help is true when help was
-// asked for before anything was wrong.
+// readFlags reads args. What is no flag is a mistake, and so is everything
+// behind it, for flags that are dropped in silence open doors. After any other
+// mistake it goes on with the next flag, to find them all. help is true when
+// help was asked for before anything was wrong.
 //
 // The flag package is not used because it stops at the first mistake.
 func (t table) readFlags(args []string, r *review) (help bool) {
 	for len(args) > 0 {
 		name, isFlag := undash(args[0])
 		if !isFlag {
+			t.refuseRest(args, r)
 			return false
 		}
 		if name == "" || name[0] == '-' || name[0] == '=' {
@@ -32,12 +37,12 @@ func (t table) readFlags(args []string, r *review) (help bool) {
 		if !hasValue && o.typing().byItself {
 			value, hasValue = "true", true
 		}
-		if !hasValue && len(args) > 0 {
+		if !hasValue && len(args) > 0 && !t.isFlag(args[0]) {
 			value, hasValue = args[0], true
 			args = args[1:]
 		}
 		if !hasValue {
-			r.usage("flag needs an argument: --%s", name)
+			r.usage("flag needs an argument: --%s%s", name, t.nextFlag(args, name))
 			o.broken = true
 			continue
 		}
@@ -62,6 +67,63 @@ func undash(arg string) (name string, isFlag bool) {
 	}
 	name = arg[1:]
 	return strings.TrimPrefix(name, "-"), true
+}
+
+// refuseRest tells of the first of args, which is no flag, and of the flags
+// behind it. "--" alone, which ends the flags, may end the command line.
+func (t table) refuseRest(args []string, r *review) {
+	if args[0] == "--" {
+		if args = args[1:]; len(args) == 0 {
+			return
+		}
+	}
+	text := "unexpected argument " + quote(args[0])
+	if flags := t.flagsIn(args); len(flags) > 0 {
+		text += ", which would drop what follows it: " + strings.Join(flags, ", ")
+	}
+	if _, isBool := parseBool(args[0]); isBool {
+		text += "; the value of a switch follows =, as in --name=" + args[0]
+	}
+	r.usage("%s", text)
+}
+
+// flagsIn are the flags in args, without their values, which may be secret.
+func (t table) flagsIn(args []string) (flags []string) {
+	const most = 20
+	for _, arg := range args {
+		name, isFlag := undash(arg)
+		if !isFlag {
+			continue
+		}
+		if len(flags) == most {
+			return append(flags, "…")
+		}
+		name, _, _ = strings.Cut(name, "=")
+		flags = append(flags, quoteIfNeeded("--"+name))
+	}
+	return flags
+}
+
+// isFlag tells whether arg is a flag that there is, and so not the value of the
+// one before it.
+func (t table) isFlag(arg string) bool {
+	name, isFlag := undash(arg)
+	if !isFlag {
+		return false
+	}
+	name, _, _ = strings.Cut(name, "=")
+	return t.named(name) != nil
+}
+
+// nextFlag ends the sentence about a flag without value, when the next flag
+// stands where the value should.
+func (t table) nextFlag(args []string, name string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	next, _ := undash(args[0])
+	next, _, _ = strings.Cut(next, "=")
+	return fmt.Sprintf("; --%s follows it (a value that looks like a flag is written --%s=VALUE)", next, name)
 }
 
 // skipValues drops what may have been meant for an unknown flag.

@@ -29,6 +29,10 @@ type kind[T any] struct {
 	body        func([]byte) (T, bool)
 	bodyExpects string
 
+	// empty tells whether nothing, or a list with nothing in it or in a member,
+	// was given; nil where no value is empty.
+	empty func(T) bool
+
 	byItself bool // the flag alone means true, and no value follows it as an argument of its own
 }
 
@@ -137,8 +141,11 @@ func text(unit string) kind[string] {
 		toml:   scalarText,
 		show:   quoteIfNeeded,
 		render: same, asIs: true,
+		empty: blank,
 	}
 }
+
+func blank(s string) bool { return strings.TrimSpace(s) == "" }
 
 // scalarText is the text of a TOML string, number or boolean.
 func scalarText(v any) (string, bool) {
@@ -165,6 +172,7 @@ func texts(unit string) kind[[]string] {
 		join:        func(have, more []string) []string { return slices.Concat(have, more) },
 		show:        func(list []string) string { return quoteIfNeeded(strings.Join(list, ",")) },
 		render:      func(list []string) string { return renderList(list) },
+		empty:       func(list []string) bool { return len(list) == 0 || slices.ContainsFunc(list, blank) },
 		body:        textsFromJSON,
 		bodyExpects: "a JSON array of strings or null",
 	}

@@ -14,6 +14,7 @@ type option struct {
 	help string
 	live bool // may be changed while the daemon runs
 	idle bool // accepted, but there is nothing here that it could change
+	door bool // keeps somebody out, so that an empty value is a mistake
 
 	origin origin
 	file   string // with origin fromFile
@@ -38,6 +39,7 @@ type field interface {
 	acceptsTOML(v any) bool
 	setBody(body []byte) (mistake string) // of PUT /config
 	mistakes() []string
+	empty() bool    // there is nothing in it, or nothing in a part of it
 	render() string // as GET /config shows it
 	typing() typing
 }
@@ -88,6 +90,20 @@ func (o *option) changeable() *option {
 func (o *option) withoutEffect() *option {
 	o.idle = true
 	return o
+}
+
+// guards marks an option that keeps somebody out when it is given. An empty
+// value, such as that of a variable that is not set, is a mistake: it would
+// leave a door open that was to be shut.
+func (o *option) guards() *option {
+	o.door = true
+	return o
+}
+
+// unguarded tells whether an option that is to keep somebody out was given
+// without anything in it.
+func (o *option) unguarded() bool {
+	return o.door && o.origin != fromDefault && o.empty()
 }
 
 // source tells where a wrong value is to be mended, when that is in a file.
@@ -152,6 +168,8 @@ func (b *bound[T]) setBody(body []byte) (mistake string) {
 	*b.at = v
 	return ""
 }
+
+func (b *bound[T]) empty() bool { return b.kind.empty != nil && b.kind.empty(*b.at) }
 
 func (b *bound[T]) mistakes() []string { return b.mistakesOf(*b.at) }
 

@@ -62,18 +62,79 @@ func TestWaysToWriteFlags(t *testing.T) {
 	equal(t, "broadcast-address", q.BroadcastAddress, "h=1")
 }
 
-func TestParsingStopsAtTheFirstThatIsNoFlag(t *testing.T) {
-	for _, stop := range []string{"stray", "--", "-", ""} {
-		q := mustParse(t, "--max-rdy-count=1", stop, "--max-rdy-count=2", "--nonsense").Values()
-		equal(t, stop, q.MaxRdyCount, int64(1))
+// TestStrayWordDropsNoFlagInSilence: what stands behind it may be what keeps
+// somebody out.
+func TestStrayWordDropsNoFlagInSilence(t *testing.T) {
+	for args, want := range map[string]string{
+		"--snappy false --sync-every=1 --http-auth=x -data-path y": `unexpected argument "false", which would drop what follows it: --sync-every, --http-auth, --data-path; the value of a switch follows =, as in --name=false`,
+		"stray":                       `unexpected argument "stray"`,
+		"--max-rdy-count=1 stray x":   `unexpected argument "stray"`,
+		"-":                           `unexpected argument "-"`,
+		"-- --http-auth=x":            `unexpected argument "--http-auth=x", which would drop what follows it: --http-auth`,
+		"stray --nonsense --http-a=s": `unexpected argument "stray", which would drop what follows it: --nonsense, --http-a`,
+		"--log-prefix --http-auth=x":  `flag needs an argument: --log-prefix; --http-auth follows it (a value that looks like a flag is written --log-prefix=VALUE)`,
+	} {
+		lines, err := mistakesOf(t, strings.Fields(args)...)
+		if !errors.Is(err, ErrUsage) || !slices.Equal(lines, []string{want}) {
+			t.Errorf("%s: got %q", args, lines)
+		}
+	}
+	if lines, _ := mistakesOf(t, "", "--http-auth=x"); !slices.Equal(lines, []string{`unexpected argument "", which would drop what follows it: --http-auth`}) {
+		t.Errorf("an empty argument: %q", lines)
+	}
+	equal(t, "-- at the end", mustParse(t, "--max-rdy-count=1", "--").Values().MaxRdyCount, int64(1))
+	equal(t, "a value with a dash", mustParse(t, "--log-prefix", "-x-", "--topology-zone=--http-auth").Values().TopologyZone, "--http-auth")
+}
+
+func TestEmptyValueOpensNoDoor(t *testing.T) {
+	one := func(err error, flag string) {
+		t.Helper()
+		var m Mistakes
+		if !errors.As(err, &m) || errors.Is(err, ErrUsage) || !strings.HasPrefix(err.Error(), "--"+flag+" must not be empty") {
+			t.Errorf("%s: %v", flag, err)
+		}
+	}
+	for _, flag := range []string{"http-auth", "auth-http-address", "tls-cert", "tls-key", "tls-root-ca-file"} {
+		for _, value := range []string{"", " "} {
+			_, err := parse[QD]([]string{"--" + flag + "=" + value}, testHost)
+			one(err, flag)
+		}
+	}
+	for line, flag := range map[string]string{
+		`http_auth = ""`: "http-auth", `auth_http_addresses = []`: "auth-http-address", `auth_http_addresses = ["a:1", ""]`: "auth-http-address", `tls_cert = ""`: "tls-cert",
+	} {
+		_, err := parse[QD]([]string{"--config", file(t, line)}, testHost)
+		one(err, flag)
+	}
+	for _, flag := range []string{"users-file", "admin-user", "http-client-auth-file"} {
+		_, err := parse[QAdmin]([]string{"--nsqd-http-address=127.0.0.1:1", "--" + flag + "="}, testHost)
+		one(err, flag)
+	}
+	_, err := parse[QAdmin]([]string{"--nsqd-http-address=127.0.0.1:1", "--admin-user=ann", "--admin-user="}, testHost)
+	one(err, "admin-user")
+	for _, arg := range []string{"--http-address=", "--statsd-address=", "--data-path=", "--tls-client-auth-policy=", "--topology-zone="} {
+		mustParse(t, arg) // as nsqd does
+	}
+}
+
+func TestPathByMistakeIsWarnedAbout(t *testing.T) {
+	for arg, want := range map[string]string{
+		"--tcp-address=5150":                   "--tcp-address=5150 has no host:port and is taken as the path of a unix socket; did you mean :5150? (./5150 is always a path)",
+		"--http-address=localhost":             "--http-address=localhost has no host:port and is taken as the path of a unix socket; did you mean localhost:PORT? (./localhost is always a path)",
+		"--http-address=./5151":                "",
+		"--tcp-address=/run/qd":                "",
+		"--tcp-address=qd.sock":                "",
+		"--http-address=":                      "",
+		"--tcp-address=[::1]:4150":             "",
+		"--https-address=unresolved.host:4152": "",
+	} {
+		if got := strings.Join(mustParse(t, arg).Warnings(), "\n"); got != want {
+			t.Errorf("%s: %s", arg, got)
+		}
 	}
 }
 
 func TestBooleansTakeNoSeparateValue(t *testing.T) {
-	q := mustParse(t, "--deflate", "false", "--max-rdy-count=7").Values()
-	equal(t, "deflate", q.Deflate, true)
-	equal(t, "what follows a stray argument", q.MaxRdyCount, int64(2500))
-
 	certificate := []string{"--tls-cert=c", "--tls-key=k"}
 	for arg, want := range map[string]TLSRequired{
 		"--tls-required":           TLSRequiredAlways,
@@ -84,7 +145,11 @@ func TestBooleansTakeNoSeparateValue(t *testing.T) {
 	} {
 		equal(t, arg, mustParse(t, append(certificate, arg)...).Values().TLSRequired, want)
 	}
-	equal(t, "separate", mustParse(t, append(certificate, "--tls-required", "tcp-https")...).Values().TLSRequired, TLSRequiredAlways)
+	for _, arg := range []string{"--deflate", "--tls-required"} {
+		if _, err := mistakesOf(t, append(certificate, arg, "tcp-https")...); !errors.Is(err, ErrUsage) {
+			t.Errorf("%s with a separate value: %v", arg, err)
+		}
+	}
 }
 
 func TestListsAreRepeatedFlags(t *testing.T) {

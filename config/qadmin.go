@@ -87,8 +87,8 @@ func (q *QAdmin) securityOptions() []*option {
 	return []*option{
 		bind(&q.AllowConfigFromCIDR, "allow-config-from-cidr", text("network"), "127.0.0.1/8", "network from which /config may be used; empty for any", network),
 		bind(&q.ACLHTTPHeader, "acl-http-header", text("header"), "X-Forwarded-User", "header in which a proxy tells who sends a request"),
-		bind(&q.AdminUsers, "admin-user", texts("name"), nil, "somebody who may change things; without any, everybody may").keyed("admin_users"),
-		bind(&q.UsersFile, "users-file", text("file"), "", "who may sign in: lines of name:role:hash, the role viewer or admin, the hash of bcrypt; empty for no signing in"),
+		bind(&q.AdminUsers, "admin-user", texts("name"), nil, "somebody who may change things; without any, everybody may").keyed("admin_users").guards(),
+		bind(&q.UsersFile, "users-file", text("file"), "", "who may sign in: lines of name:role:hash, the role viewer or admin, the hash of bcrypt; empty for no signing in").guards(),
 		bind(&q.NotificationHTTPEndpoint, "notification-http-endpoint", text("URL"), "", "where each change is reported (POST)", webAddress),
 	}
 }
@@ -101,7 +101,7 @@ func (q *QAdmin) clientOptions() []*option {
 		bind(&q.HTTPClientTLSRootCAFile, "http-client-tls-root-ca-file", text("file"), "", "roots for their certificates (PEM)"),
 		bind(&q.HTTPClientTLSCert, "http-client-tls-cert", text("file"), "", "certificate to show them (PEM)"),
 		bind(&q.HTTPClientTLSKey, "http-client-tls-key", text("file"), "", "its key (PEM)"),
-		bind(&q.HTTPClientAuthFile, "http-client-auth-file", text("file"), "", "credential for nodes whose HTTP API is closed: one line, 'bearer TOKEN' or 'basic USER:PASSWORD'"),
+		bind(&q.HTTPClientAuthFile, "http-client-auth-file", text("file"), "", "credential for nodes whose HTTP API is closed: one line, 'bearer TOKEN' or 'basic USER:PASSWORD'").guards(),
 	}
 }
 

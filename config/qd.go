@@ -178,14 +178,14 @@ func (q *QD) outputOptions() []*option {
 
 func (q *QD) securityOptions() []*option {
 	return []*option{
-		bind(&q.TLSCert, "tls-cert", text("file"), "", "certificate (PEM)"),
-		bind(&q.TLSKey, "tls-key", text("file"), "", "key of the certificate (PEM)"),
-		bind(&q.TLSRootCAFile, "tls-root-ca-file", text("file"), "", "roots for certificates of clients and of the auth server (PEM)"),
+		bind(&q.TLSCert, "tls-cert", text("file"), "", "certificate (PEM)").guards(),
+		bind(&q.TLSKey, "tls-key", text("file"), "", "key of the certificate (PEM)").guards(),
+		bind(&q.TLSRootCAFile, "tls-root-ca-file", text("file"), "", "roots for certificates of clients and of the auth server (PEM)").guards(),
 		bind(&q.TLSClientAuthPolicy, "tls-client-auth-policy", text("word"), "", "require: clients need a certificate; require-verify: one that chains to a root; else none is asked for"),
 		bind(&q.TLSRequired, "tls-required", tlsRequirement(), TLSNotRequired, "who must use TLS: true for all, tcp-https for all but plain HTTP"),
 		bind(&q.TLSMinVersion, "tls-min-version", tlsVersion(), safestTLS, "oldest version that is spoken"),
-		bind(&q.HTTPAuth, "http-auth", text("file"), "", "credentials for the HTTP API, one on each line: roles (read, publish, admin), bearer and a digest, or basic, a user and a digest (sha256: and hex; bcrypt for users); the API is open if empty"),
-		bind(&q.AuthHTTPAddresses, "auth-http-address", texts("address"), nil, "auth server", noneEmpty).keyed("auth_http_addresses"),
+		bind(&q.HTTPAuth, "http-auth", text("file"), "", "credentials for the HTTP API, one on each line: roles (read, publish, admin), bearer and a digest, or basic, a user and a digest (sha256: and hex; bcrypt for users); the API is open if empty").guards(),
+		bind(&q.AuthHTTPAddresses, "auth-http-address", texts("address"), nil, "auth server", noneEmpty).keyed("auth_http_addresses").guards(),
 		bind(&q.AuthHTTPRequestMethod, "auth-http-request-method", text("word"), "get", "how the auth server is asked", requestMethods),
 		bind(&q.HTTPClientConnectTimeout, "http-client-connect-timeout", span(), 2*time.Second, "time to connect to a lookup or auth server; 0 for no limit", notNegative),
 		bind(&q.HTTPClientRequestTimeout, "http-client-request-timeout", span(), 5*time.Second, "time for an answer of a lookup or auth server; 0 for no limit", notNegative),
@@ -250,6 +250,9 @@ func (q *QD) relate(r *review) {
 			r.warn("there is no experiment %s, only %s", quote(name), topologyAware)
 		}
 	}
+	warnOfPath(r, "tcp-address", q.TCPAddress)
+	warnOfPath(r, "http-address", q.HTTPAddress)
+	warnOfPath(r, "https-address", q.HTTPSAddress)
 	q.relateTLS(r)
 	if q.DataPath != "" {
 		if info, err := os.Stat(q.DataPath); err != nil {

@@ -79,6 +79,10 @@ func (t table) check(r *review) {
 		if o.broken {
 			continue
 		}
+		if o.unguarded() {
+			r.mistake("--%s must not be empty: without the option, the door that it shuts is open%s", o.name, o.source())
+			continue
+		}
 		for _, text := range o.mistakes() {
 			r.mistake("%s%s", text, o.source())
 		}

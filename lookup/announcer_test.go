@@ -268,7 +268,8 @@ func TestDirectoryThatTalksNonsenseIsTriedAgain(t *testing.T) {
 	}{
 		"refusal":    {"\x00\x00\x00\x22E_BAD_BODY IDENTIFY missing fields", "missing fields"},
 		"no JSON":    {"\x00\x00\x00\x02OK", "answered"},
-		"huge":       {"HTTP/1.1 400 Bad Request\r\n\r\n", "impossible size"},
+		"huge":       {"\xff\xff\xff\xff", "impossible size"},
+		"HTTP":       {"HTTP/1.1 400 Bad Request\r\n\r\n", "this is an HTTP port"},
 		"negative":   {"\xff\xff\xff\xffxx", "impossible size"},
 		"cut off":    {"\x00\x00\x00\x10{", "no reply within 1s"},
 		"silent":     {"", "no reply within 1s"},

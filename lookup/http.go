@@ -63,6 +63,7 @@ func limitAnswers(next http.Handler) http.Handler {
 
 func (h *HTTP) routes(o Options) http.Handler {
 	r := httpapi.NewRouter(o.Logger)
+	r.Explain(protocol.NameRefusals)
 	r.HandleRaw("GET", "/ping", http.HandlerFunc(ping))
 	r.Handle("GET", "/info", info)
 	r.Handle("GET", "/topics", h.topics)

@@ -121,12 +121,19 @@ func (l *link) reply() ([]byte, error) {
 	if err := l.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		return nil, err
 	}
+	if start, _ := l.in.Peek(4); string(start) == "HTTP" {
+		return nil, errHTTPPort
+	}
 	reply, err := protocol.ReadLookupReply(l.in, maxReply)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = fmt.Errorf("no reply within %s", patience)
 	}
 	return reply, err
 }
+
+// errHTTPPort is the reason behind a reply that is the start of an answer of
+// HTTP.
+var errHTTPPort = errors.New("this is an HTTP port; the TCP port for nodes is another one, by default 4160 beside 4161")
 
 var errUnasked = errors.New("it talks without being asked")
 

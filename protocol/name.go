@@ -31,6 +31,15 @@ func ValidName[T string | []byte](name T) bool {
 	return true
 }
 
+// NameRule says which names are valid.
+const NameRule = "a name is up to 64 letters, digits, '.', '_' or '-', and may end in #ephemeral"
+
+// NameRefusals are the codes with which the HTTP APIs refuse a name, each with
+// what is allowed, for the log: the answers are NSQ's.
+var NameRefusals = map[string]string{
+	"INVALID_TOPIC": NameRule, "INVALID_ARG_TOPIC": NameRule, "INVALID_CHANNEL": NameRule, "INVALID_ARG_CHANNEL": NameRule,
+}
+
 // IsEphemeral tells whether a valid name is that of an ephemeral topic or
 // channel.
 func IsEphemeral[T string | []byte](name T) bool {

@@ -7,6 +7,7 @@ import (
 
 	"qmq/broker"
 	"qmq/internal/httpapi"
+	"qmq/protocol"
 )
 
 // HTTP serves the HTTP API. Its methods may be called concurrently.
@@ -54,6 +55,7 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.server.Serv
 // routes is the table of the API.
 func (h *HTTP) routes() http.Handler {
 	r := httpapi.NewRouter(h.o.Logger)
+	r.Explain(protocol.NameRefusals)
 	r.HandleRaw("GET", "/ping", http.HandlerFunc(h.ping))
 	r.Handle("GET", "/info", h.info)
 	r.Handle("GET", "/stats", h.stats)

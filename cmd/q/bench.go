@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"time"
 
+	"qmq/internal/daemon"
 	"qmq/internal/loadgen"
 )
 
@@ -245,15 +246,16 @@ func tell(out io.Writer, result report, asJSON bool, file string) error {
 	return err
 }
 
-// interruptible is a context that the first signal ends. A second one ends the
-// process as if nobody waited for it.
+// interruptible is a context that the first signal ends. A second one, unless
+// it comes with the first, ends the process as if nobody waited for it.
 func interruptible(c console) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		select {
 		case <-c.signals:
-			signal.Reset()
 			cancel()
+			time.Sleep(daemon.SameSignal)
+			signal.Reset()
 		case <-ctx.Done():
 		}
 	}()

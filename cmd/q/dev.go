@@ -6,9 +6,12 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
+	"syscall"
 
 	"qmq/config"
 	"qmq/internal/daemon"
+	"qmq/internal/vfs"
 )
 
 // devCommand is q dev. It listens on the default ports; flags for one of the
@@ -16,6 +19,7 @@ import (
 type devCommand struct {
 	DataPath string   `default:"data" help:"Directory for messages; made if it is not there."`
 	Host     string   `default:"127.0.0.1" help:"Address to listen on. Nothing asks who comes in: open it with care."`
+	Offset   int      `name:"port-offset" default:"0" help:"Added to each default port, to run beside another Q: 10000 listens on 14150, 14151 and so on."`
 	LogLevel string   `default:"warn" help:"Lowest level that is logged: debug, info, warn, error."`
 	QLookupd []string `name:"qlookupd" sep:"none" placeholder:"FLAG" help:"Flag for qlookupd. May be repeated."`
 	QD       []string `name:"qd" sep:"none" placeholder:"FLAG" help:"Flag for qd, such as --qd=--sync-every=1. May be repeated."`
@@ -25,22 +29,26 @@ type devCommand struct {
 // Run starts the daemons, says where they are, and stops them when the first
 // signal comes or one of them fails. A second signal ends the process at once.
 func (d *devCommand) Run(c console) (err error) {
+	if d.Offset < 0 || d.Offset > maxPort-pagePort {
+		return fmt.Errorf("--port-offset must be [0,%d], not %d", maxPort-pagePort, d.Offset)
+	}
 	if err := os.MkdirAll(d.DataPath, 0o777); err != nil {
 		return err
 	}
 	house := new(household)
 	defer func() { err = errors.Join(err, house.stop(c)) }()
 
-	lookup, err := launch(house, c, daemon.QLookupd, append(d.flags("qlookupd", "4161"), d.clients("4160")...), d.QLookupd)
+	lookup, err := launch(house, c, daemon.QLookupd, append(d.flags("qlookupd", 4161), d.clients(4160)...), d.QLookupd)
 	if err != nil {
 		return err
 	}
-	flags := append(d.flags("qd", "4151"), d.clients("4150")...)
+	flags := append(d.flags("qd", 4151), d.clients(4150)...)
+	flags = append(flags, "--https-address="+d.at(4152))
 	qd, err := launch(house, c, daemon.QD, append(flags, "--data-path="+d.DataPath, "--lookupd-tcp-address="+near(lookup["TCP"])), d.QD)
 	if err != nil {
 		return err
 	}
-	page, err := launch(house, c, daemon.QAdmin, append(d.flags("qadmin", "4171"), "--lookupd-http-address="+near(lookup["HTTP"])), d.QAdmin)
+	page, err := launch(house, c, daemon.QAdmin, append(d.flags("qadmin", pagePort), "--lookupd-http-address="+near(lookup["HTTP"])), d.QAdmin)
 	if err != nil {
 		return err
 	}
@@ -65,14 +73,24 @@ func near(address string) string {
 	return net.JoinHostPort(host, port)
 }
 
+const (
+	pagePort = 4171 // the highest default
+	maxPort  = 65535
+)
+
+// at is where to listen, by the default port.
+func (d *devCommand) at(port int) string {
+	return net.JoinHostPort(d.Host, strconv.Itoa(port+d.Offset))
+}
+
 // flags are what all daemons are told.
-func (d *devCommand) flags(name, http string) []string {
-	return []string{"--log-level=" + d.LogLevel, "--log-prefix=[" + name + "] ", "--http-address=" + net.JoinHostPort(d.Host, http)}
+func (d *devCommand) flags(name string, http int) []string {
+	return []string{"--log-level=" + d.LogLevel, "--log-prefix=[" + name + "] ", "--http-address=" + d.at(http)}
 }
 
 // clients are the flags of a daemon that also speaks with clients over TCP.
-func (d *devCommand) clients(tcp string) []string {
-	flags := []string{"--tcp-address=" + net.JoinHostPort(d.Host, tcp)}
+func (d *devCommand) clients(tcp int) []string {
+	flags := []string{"--tcp-address=" + d.at(tcp)}
 	if ip := net.ParseIP(d.Host); ip == nil || !ip.IsUnspecified() {
 		flags = append(flags, "--broadcast-address="+d.Host) // else the name of the machine, which is the default
 	}
@@ -87,6 +105,9 @@ func launch[V any](h *household, c console, p daemon.Program[V], flags, more []s
 	d, err := daemon.Launch(p, append(flags, more...), c.err)
 	if errors.Is(err, config.ErrHelp) {
 		return nil, errors.New(p.Usage(p.Name))
+	}
+	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, vfs.ErrLocked) {
+		return nil, fmt.Errorf("%w; already running? A second one beside it needs --port-offset and a --data-path of its own", err)
 	}
 	if err != nil {
 		return nil, err
@@ -120,18 +141,11 @@ func (h household) wait(c console) error {
 
 // stop ends the daemons, the last one first.
 func (h household) stop(c console) error {
-	stopped := make(chan error, 1)
-	go func() {
+	return daemon.Finish(func() error {
 		var errs []error
 		for _, d := range slices.Backward(h) {
 			errs = append(errs, d.Stop())
 		}
-		stopped <- errors.Join(errs...)
-	}()
-	select {
-	case err := <-stopped:
-		return err
-	case <-c.signals:
-		return errors.New("told twice to stop")
-	}
+		return errors.Join(errs...)
+	}, c.signals)
 }

@@ -2,8 +2,11 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -61,5 +64,24 @@ func topicsOf(t *testing.T, url string) []string {
 		if err != nil || len(answer.Topics) > 0 || t.Context().Err() != nil {
 			return answer.Topics
 		}
+	}
+}
+
+// TestDevBesideAnother: what is in use is named with the way around it.
+func TestDevBesideAnother(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	// The offset that leads qd to the port that is taken; the others are free.
+	offset := taken.Addr().(*net.TCPAddr).Port - 4150
+	var stderr bytes.Buffer
+	args := []string{"dev", "--data-path=" + t.TempDir(), fmt.Sprintf("--port-offset=%d", offset),
+		"--qlookupd=--tcp-address=127.0.0.1:0", "--qlookupd=--http-address=127.0.0.1:0"}
+	code := run(args, console{io.Discard, &stderr, nil})
+	want := "listen (" + taken.Addr().String() + ") failed"
+	if code != exitFailed || !strings.Contains(stderr.String(), want) || !strings.Contains(stderr.String(), "already running? A second one beside it needs --port-offset") {
+		t.Errorf("exit code %d, %s", code, stderr.String())
 	}
 }

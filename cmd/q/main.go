@@ -1,5 +1,5 @@
-// Command q is the tool of Q: it runs a node for development and asks daemons
-// whether they are well.
+// Command q is the tool of Q: it runs a node for development, asks daemons
+// whether they are well, and measures them.
 package main
 
 import (
@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -27,7 +28,23 @@ type commands struct {
 	Dev     devCommand       `cmd:"" help:"Run all daemons in one process, to try things out."`
 	Ping    pingCommand      `cmd:"" help:"Ask daemons over HTTP whether they are well."`
 	Bench   benchCommand     `cmd:"" help:"Put load on a daemon, check what comes back, and measure."`
+	Say     versionCommand   `cmd:"" name:"version" help:"Print the version."`
+	Help    helpCommand      `cmd:"" help:"Explain a command."`
 	Version kong.VersionFlag `short:"v" help:"Print the version and exit."`
+}
+
+// versionCommand is q version.
+type versionCommand struct{}
+
+// Run prints what --version prints.
+func (versionCommand) Run(c console) error {
+	_, err := fmt.Fprintln(c.out, version.String("q"))
+	return err
+}
+
+// helpCommand is q help; run turns it into --help of what it names.
+type helpCommand struct {
+	Command []string `arg:"" optional:"" help:"The command, such as bench pub."`
 }
 
 // console is what a subcommand talks to.
@@ -53,18 +70,16 @@ func run(args []string, c console) (exit int) {
 	parser := kong.Must(new(commands),
 		kong.Name("q"),
 		kong.Description("The tool of Q, a distributed message queue."),
-		kong.UsageOnError(),
 		kong.Writers(c.out, c.err),
 		kong.Exit(func(code int) { panic(early(code)) }),
 		kong.Vars{"version": version.String("q")},
 	)
+	if len(args) > 0 && args[0] == "help" {
+		args = append(slices.Clone(args[1:]), "--help")
+	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		var wrong *kong.ParseError
-		if errors.As(err, &wrong) {
-			_ = wrong.Context.PrintUsage(true)
-		}
-		fmt.Fprintf(c.err, "q: %v\n", err)
+		fmt.Fprintf(c.err, "q: %v\n%s\n", err, usageAfter(err))
 		return exitUsage
 	}
 	if err := command.Run(c); err != nil {
@@ -72,6 +87,19 @@ func run(args []string, c console) (exit int) {
 		return exitFailed
 	}
 	return exitOK
+}
+
+// usageAfter is a line that tells how the command would be written that could
+// not be read.
+func usageAfter(err error) string {
+	var wrong *kong.ParseError
+	usage, path := "q <command> [flags]", "q"
+	if errors.As(err, &wrong) {
+		if chosen := wrong.Context.Selected(); chosen != nil {
+			usage, path = "q "+chosen.Summary(), "q "+chosen.Path()
+		}
+	}
+	return fmt.Sprintf("Usage: %s; %s --help explains it", usage, path)
 }
 
 // early is an exit code that parsing ended with.

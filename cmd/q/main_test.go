@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"qmq/internal/daemon"
 	"qmq/internal/version"
 )
 
@@ -34,8 +35,14 @@ func TestExitCodes(t *testing.T) {
 		{"--version", exitOK, version.String("q") + "\n", ""},
 		{"--help", exitOK, "Usage: q <command>", ""},
 		{"dev --help", exitOK, "--data-path", ""},
-		{"", exitUsage, "Usage: q <command>", "q: expected one of"},
-		{"dev --no-such-flag", exitUsage, "Usage: q dev", "q: unknown flag --no-such-flag"},
+		{"version", exitOK, version.String("q") + "\n", ""},
+		{"help", exitOK, "Usage: q <command>", ""},
+		{"help bench pub", exitOK, "Usage: q bench pub [flags]", ""},
+		{"", exitUsage, "", "q: expected one of"},
+		{"dev --no-such-flag", exitUsage, "", "q: unknown flag --no-such-flag\nUsage: q dev [flags]; q dev --help explains it\n"},
+		{"dev --data-pth=x", exitUsage, "", "q: unknown flag --data-pth, did you mean \"--data-path\"?\nUsage: q dev"},
+		{"dev --port-offset=61365", exitFailed, "", "q: --port-offset must be [0,61364], not 61365\n"},
+		{"bnch", exitUsage, "", "q: unexpected argument bnch, did you mean \"bench\"?\nUsage: q <command>"},
 		{"dev --data-path=" + t.TempDir() + " --qd=--no-such-flag", exitFailed, "", "q: qd: flag provided but not defined: --no-such-flag"},
 		{"ping " + address + " " + well.URL + "/", exitOK, address + ": OK (", ""},
 		{"ping " + address + " " + ill.URL + " here", exitFailed, address + ": OK (", "500 Internal Server Error: NOK - the disk is full"},
@@ -59,5 +66,31 @@ func TestPingGivesUp(t *testing.T) {
 	code := run([]string{"ping", "--timeout=10ms", l.Addr().String()}, console{io.Discard, &stderr, nil})
 	if code != exitFailed || !strings.Contains(stderr.String(), "deadline exceeded") {
 		t.Errorf("exit code %d, %s", code, stderr.String())
+	}
+}
+
+// TestWrongPortIsNamed: TCP and HTTP are told apart in both directions.
+func TestWrongPortIsNamed(t *testing.T) {
+	qd, err := daemon.Launch(daemon.QD, []string{"--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--data-path=" + t.TempDir()}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer qd.Stop()
+	directory, err := daemon.Launch(daemon.QLookupd, []string{"--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer directory.Stop()
+	for args, want := range map[string]string{
+		"ping " + qd.Addresses()["TCP"]:                                            "this is a TCP port of the message protocol",
+		"ping " + directory.Addresses()["TCP"]:                                     "this is a TCP port of the message protocol",
+		"bench pub --http-address= --tcp-address=" + qd.Addresses()["HTTP"]:        "this is an HTTP port",
+		"bench pub --http-address= --tcp-address=" + directory.Addresses()["HTTP"]: "this is an HTTP port",
+	} {
+		var stderr bytes.Buffer
+		code := run(strings.Fields(args), console{io.Discard, &stderr, nil})
+		if code != exitFailed || !strings.Contains(stderr.String(), want) {
+			t.Errorf("q %s: exit code %d, %s", args, code, stderr.String())
+		}
 	}
 }

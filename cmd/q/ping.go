@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"qmq/internal/apiclient"
 )
 
 // pingCommand is q ping. Containers use it as their health check: the image
@@ -50,7 +52,7 @@ func (p *pingCommand) ping(address string) error {
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return err
+		return apiclient.Explain(err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, longestAnswer))

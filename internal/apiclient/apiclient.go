@@ -163,7 +163,7 @@ func (c *Client) ask(ctx context.Context, method, url string, body []byte) (*ans
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {
-		return nil, err
+		return nil, Explain(err)
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, c.o.MaxAnswer+1))
@@ -175,6 +175,18 @@ func (c *Client) ask(ctx context.Context, method, url string, body []byte) (*ans
 	}
 	wrapped := resp.Header.Get("X-NSQ-Content-Type") != "nsq; version=1.0"
 	return &answer{code: resp.StatusCode, status: resp.Status, wrapped: wrapped, body: text}, nil
+}
+
+// errTCPPort is the reason behind an answer that is no HTTP.
+var errTCPPort = errors.New("this is a TCP port of the message protocol; HTTP is at another one, by default 4151 beside 4150 and 4161 beside 4160")
+
+// Explain puts the likely reason in front of an error of net/http where that
+// says only what it saw: a TCP port of a daemon was asked over HTTP.
+func Explain(err error) error {
+	if err == nil || !strings.Contains(err.Error(), "malformed HTTP response") || !strings.Contains(err.Error(), "E_BAD_PROTOCOL") {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errTCPPort, err)
 }
 
 // secureURL is where a daemon that wants TLS says, in its refusal, that it can

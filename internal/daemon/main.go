@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"qmq/config"
 	"qmq/internal/version"
@@ -53,7 +54,7 @@ func Exec[V any](p Program[V]) {
 }
 
 // Main runs p from its command line, program name first, to its exit code. The
-// first signal ends it in good order, a second one at once.
+// first signal ends it in good order, a second one at once (see [Finish]).
 func Main[V any](p Program[V], args []string, stdout, stderr io.Writer, signals <-chan os.Signal) (exit int) {
 	settings, err := p.Parse(args[1:])
 	if err != nil {
@@ -104,15 +105,7 @@ func supervise(d Daemon, log *slog.Logger, signals <-chan os.Signal) (exit int) 
 		log.Error("a listener failed", slog.Any("error", err))
 		exit = exitFailed
 	}
-	stopped := make(chan error, 1)
-	go func() { stopped <- d.Stop() }()
-	var err error
-	select {
-	case err = <-stopped:
-	case <-signals:
-		err = errors.New("told twice to stop")
-	}
-	if err != nil {
+	if err := Finish(d.Stop, signals); err != nil {
 		log.Error("not stopped in good order", slog.Any("error", err))
 		return exitFailed
 	}
@@ -120,15 +113,38 @@ func supervise(d Daemon, log *slog.Logger, signals <-chan os.Signal) (exit int) 
 	return exit
 }
 
-// explain tells why there is nothing to run. The mistakes come after the long
-// usage text, where one sees them.
+// SameSignal is how long after the first signal others count as the same one:
+// a terminal and a supervisor may each send one.
+const SameSignal = 100 * time.Millisecond
+
+// Finish calls stop and returns what it returns, or an error when meanwhile
+// another signal tells to end at once. Signals that come within 100 ms count as
+// the one that was the reason to stop.
+func Finish(stop func() error, signals <-chan os.Signal) error {
+	begun := time.Now()
+	stopped := make(chan error, 1)
+	go func() { stopped <- stop() }()
+	for {
+		select {
+		case err := <-stopped:
+			return err
+		case <-signals:
+			if time.Since(begun) >= SameSignal {
+				return errors.New("told twice to stop")
+			}
+		}
+	}
+}
+
+// explain tells why there is nothing to run: the mistakes, and where all flags
+// are explained.
 func (p Program[V]) explain(err error, program string, stderr io.Writer) (exit int) {
 	switch {
 	case errors.Is(err, config.ErrHelp):
 		fmt.Fprint(stderr, p.Usage(program))
 		return exitOK
 	case errors.Is(err, config.ErrUsage):
-		fmt.Fprintf(stderr, "%s\n%s\n", p.Usage(program), err)
+		fmt.Fprintf(stderr, "%s: %s\nUsage: %[1]s [flags]; %[1]s --help explains them all\n", program, strings.ReplaceAll(err.Error(), "\n", "\n"+program+": "))
 		return exitUsage
 	}
 	return p.failStart(NewLogger(stderr, "["+p.Name+"] ", slog.LevelInfo), err)

@@ -3,6 +3,7 @@ package daemon
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"qmq/internal/version"
@@ -111,6 +113,13 @@ func TestServesUntilToldToStop(t *testing.T) {
 		t.Fatalf("%q, %v", answer, err)
 	}
 
+	response, err = http.Post("http://"+web+"/pub?topic=not+valid", "", strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	r.line("WARNING: 400 POST /pub?topic=not+valid")
+
 	second := start(t, args...)
 	second.line("FATAL: failed to start qd - failed to lock data-path: lock " + dir + ": ")
 	if code := second.exitCode(); code != exitFailed {
@@ -166,8 +175,10 @@ func TestExitCodesWithoutServing(t *testing.T) {
 		{"-h", exitOK, "", []string{"Usage: nsqd [flags]\n"}},
 
 		{"--no-such-flag --msg-timeout=soon", exitUsage, "", []string{
-			"Usage: nsqd [flags]\n",
-			"\nflag provided but not defined: --no-such-flag\ninvalid value \"soon\" for flag --msg-timeout: must be "}},
+			"nsqd: flag provided but not defined: --no-such-flag\nnsqd: invalid value \"soon\" for flag --msg-timeout: must be ",
+			"\nUsage: nsqd [flags]; nsqd --help explains them all\n"}},
+		{"--snappy false --sync-every=1 --http-auth=x", exitUsage, "", []string{"nsqd: unexpected argument \"false\"", "--sync-every, --http-auth"}},
+		{"--http-auth=", exitFailed, "", []string{fatal("--http-auth must not be empty: without the option, the door that it shuts is open")}},
 		{"--version --no-such-flag", exitUsage, "", []string{"--no-such-flag\n"}},
 		{"--node-id=x --max-deflate-level=0", exitUsage, "", []string{"--node-id", "--max-deflate-level must be [1,9], not 0\n"}},
 
@@ -237,10 +248,72 @@ func TestSecondSignalEndsItAtOnce(t *testing.T) {
 	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
 		t.Fatalf("%q, %v", line, err)
 	}
-	cmd.Process.Signal(syscall.SIGTERM)
-	cmd.Process.Signal(os.Interrupt) // another one, for two of a kind may arrive as one
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() {
+		// Those that come in the first moment count as one.
+		for again := time.NewTicker(SameSignal / 2); ; {
+			cmd.Process.Signal(syscall.SIGTERM)
+			select {
+			case <-again.C:
+			case <-ended:
+				again.Stop()
+				return
+			}
+		}
+	}()
 	wait("ERROR: not stopped in good order error=\"told twice to stop\"")
 	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitFailed {
 		t.Errorf("it ends with %v", err)
+	}
+}
+
+func TestSignalsWithinAMomentCountAsOne(t *testing.T) {
+	for _, test := range []struct {
+		after []time.Duration // the further signals
+		want  string
+	}{
+		{nil, ""},
+		{[]time.Duration{0, 50 * time.Millisecond, 99 * time.Millisecond}, ""},
+		{[]time.Duration{100 * time.Millisecond}, "told twice to stop"},
+		{[]time.Duration{0, 500 * time.Millisecond}, "told twice to stop"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			signals := make(chan os.Signal, 2)
+			go func() {
+				begun := time.Now()
+				for _, after := range test.after {
+					time.Sleep(after - time.Since(begun))
+					signals <- syscall.SIGTERM
+				}
+			}()
+			err := Finish(func() error { time.Sleep(time.Second); return nil }, signals)
+			if got := fmt.Sprint(err); (err == nil) != (test.want == "") || err != nil && got != test.want {
+				t.Errorf("after %v: %v", test.after, err)
+			}
+			time.Sleep(time.Second) // what was told to end goes on in its own time
+		})
+	}
+}
+
+// TestUsageMistakesAreShort: what is wrong is not lost above a page of flags,
+// in any daemon.
+func TestUsageMistakesAreShort(t *testing.T) {
+	for name, run := range map[string]func(args []string, stderr io.Writer) int{
+		"qd":       func(args []string, w io.Writer) int { return Main(QD, args, io.Discard, w, nil) },
+		"qlookupd": func(args []string, w io.Writer) int { return Main(QLookupd, args, io.Discard, w, nil) },
+		"qadmin":   func(args []string, w io.Writer) int { return Main(QAdmin, args, io.Discard, w, nil) },
+	} {
+		for args, want := range map[string]string{
+			"--http-adress=x":       name + ": flag provided but not defined: --http-adress; did you mean --http-address?\n",
+			"stray --log-prefix=x":  name + ": unexpected argument \"stray\", which would drop what follows it: --log-prefix\n",
+			"--log-prefix --config": name + ": flag needs an argument: --log-prefix; --config follows it",
+		} {
+			var stderr bytes.Buffer
+			code := run(append([]string{name}, strings.Fields(args)...), &stderr)
+			if code != exitUsage || !strings.HasPrefix(stderr.String(), want) || strings.Count(stderr.String(), "\n") > 4 {
+				t.Errorf("%s %s: exit code %d\n%s", name, args, code, stderr.String())
+			}
+		}
 	}
 }

@@ -46,12 +46,12 @@ func Param(r *http.Request, name string) string {
 	return httprouter.ParamsFromContext(r.Context()).ByName(name)
 }
 
-func answer(w http.ResponseWriter, r *http.Request, f Handler) (status int) {
+func answer(w http.ResponseWriter, r *http.Request, f Handler) (status int, err error) {
 	data, err := f(w, r)
 	if err != nil {
-		return respondError(w, err)
+		return respondError(w, err), err
 	}
-	return respond(w, data)
+	return respond(w, data), nil
 }
 
 // respond sends a success.

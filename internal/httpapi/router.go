@@ -2,9 +2,11 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/julienschmidt/httprouter"
@@ -14,8 +16,10 @@ import (
 // refused in the envelope, and so is a request whose handler panics. All
 // routes are added before the first request.
 type Router struct {
-	routes *httprouter.Router
-	log    *slog.Logger
+	routes  *httprouter.Router
+	log     *slog.Logger
+	allowed map[string]string // what Explain was given; nil: nothing
+	quiet   atomic.Int64      // when a quiet route last explained a refusal, in s since 1970
 }
 
 // NewRouter makes a router without routes.
@@ -36,20 +40,49 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, q *http.Request) { r.routes.Se
 func (r *Router) Handle(method, path string, f Handler) {
 	r.routes.Handle(method, path, func(w http.ResponseWriter, q *http.Request, p httprouter.Params) {
 		start := time.Now()
-		status := answer(w, withParams(q, p), f)
-		level := slog.LevelInfo
-		if q.Method == http.MethodGet {
+		status, err := answer(w, withParams(q, p), f)
+		level, why := slog.LevelInfo, r.why(err)
+		if q.Method == http.MethodGet && why == "" {
 			level = slog.LevelDebug
 		}
-		r.log.Log(q.Context(), level, fmt.Sprintf("%d %s %s (%s) %s", status, q.Method, q.URL.RequestURI(), q.RemoteAddr, time.Since(start)))
+		r.log.Log(q.Context(), level, fmt.Sprintf("%d %s %s (%s) %s%s", status, q.Method, q.URL.RequestURI(), q.RemoteAddr, time.Since(start), why))
 	})
 }
 
+// Explain has the log say what is allowed where an answer is only a code: by
+// the code, the sentence.
+func (r *Router) Explain(allowed map[string]string) { r.allowed = allowed }
+
+// why ends the log line of a refusal that can be explained.
+func (r *Router) why(err error) string {
+	var refusal *Error
+	if err == nil || !errors.As(err, &refusal) || r.allowed[refusal.Code] == "" {
+		return ""
+	}
+	return " " + refusal.Code + ": " + r.allowed[refusal.Code]
+}
+
+// explainQuietly logs a refusal of a quiet route that can be explained, one a
+// second.
+func (r *Router) explainQuietly(q *http.Request, status int, err error) {
+	why := r.why(err)
+	if why == "" {
+		return
+	}
+	now := time.Now().Unix()
+	if last := r.quiet.Load(); last == now || !r.quiet.CompareAndSwap(last, now) {
+		return
+	}
+	r.log.Warn(fmt.Sprintf("%d %s %s (%s)%s", status, q.Method, q.URL.RequestURI(), q.RemoteAddr, why))
+}
+
 // HandleQuiet adds a route that may have very many requests: they are not
-// logged.
+// logged, but for refusals that [Router.Explain] knows, one a second.
 func (r *Router) HandleQuiet(method, path string, f Handler) {
 	r.routes.Handle(method, path, func(w http.ResponseWriter, q *http.Request, p httprouter.Params) {
-		answer(w, withParams(q, p), f)
+		if status, err := answer(w, withParams(q, p), f); err != nil {
+			r.explainQuietly(q, status, err)
+		}
 	})
 }
 

@@ -90,6 +90,9 @@ func (c *conn) frame() (kind protocol.FrameType, data []byte, ok bool, err error
 		return 0, nil, false, nil
 	}
 	size := int(binary.BigEndian.Uint32(b))
+	if c.newest == 0 && string(b[:4]) == "HTTP" {
+		return 0, nil, false, errHTTPPort
+	}
 	if size < 4 || size > maxInput-4 {
 		return 0, nil, false, fmt.Errorf("the server sends a frame of %d bytes", size)
 	}
@@ -100,6 +103,10 @@ func (c *conn) frame() (kind protocol.FrameType, data []byte, ok bool, err error
 	c.r += 4 + size
 	return protocol.FrameType(binary.BigEndian.Uint32(b[4:])), b[protocol.FrameOverhead : 4+size], true, nil
 }
+
+// errHTTPPort is the reason behind a first frame that is the start of an answer
+// of HTTP.
+var errHTTPPort = errors.New("this is an HTTP port; the TCP port of the message protocol is another one, by default 4150 beside 4151")
 
 // response waits for a frame that is no heartbeat and returns its data, which
 // is valid until fill.
