@@ -30,7 +30,7 @@ var errUnsound = errors.New("messages were lost or altered")
 // benchServer is who gets the load and where the result goes.
 type benchServer struct {
 	TCPAddress  string `name:"tcp-address" default:"127.0.0.1:4150" help:"TCP address of the daemon, qd or nsqd."`
-	HTTPAddress string `name:"http-address" default:"127.0.0.1:4151" help:"HTTP address of the daemon; empty: the topic of the run is not deleted."`
+	HTTPAddress string `name:"http-address" default:"127.0.0.1:4151" help:"HTTP address of the daemon; empty: the topic of the run is not deleted, and --topic needs --force."`
 	PID         int    `name:"pid" help:"Process of the daemon, whose CPU time and memory are shown. Default: whoever listens on the TCP address on this machine."`
 	Compare     string `placeholder:"ADDRESS" help:"TCP address of another daemon that gets the same load, in turn."`
 	CompareHTTP string `name:"compare-http" placeholder:"ADDRESS" help:"Its HTTP address."`
@@ -44,7 +44,8 @@ type benchAmount struct {
 	Messages int           `help:"Messages to publish. Default: as many as the duration allows."`
 	Duration time.Duration `default:"10s" help:"How long to publish, when --messages does not end it before; 0: only --messages ends it."`
 	Body     int           `default:"200" help:"Bytes of a message, at least 16."`
-	Topic    string        `help:"Topic, which must be unused and is left behind. Default: one that is deleted at the end."`
+	Topic    string        `help:"Topic, which must not exist. It is deleted at the end, like the one that is made by default."`
+	Force    bool          `help:"Use --topic though it exists: publish into it, and count its other messages as foreign. Channels that are made are deleted."`
 	Patience time.Duration `default:"10s" help:"How long nothing may arrive before messages that are missing count as lost."`
 }
 
@@ -54,6 +55,8 @@ func (b *benchAmount) load() loadgen.Load {
 		Body:     b.Body,
 		Measure:  loadgen.Amount{Duration: b.Duration, Messages: b.Messages},
 		Patience: b.Patience,
+		Guest:    true,
+		Force:    b.Force,
 	}
 }
 
@@ -210,16 +213,24 @@ func (b *benchServer) run(c console, l loadgen.Load) error {
 		result, err := loadgen.Compare(ctx, target, other, l, b.Pairs, progress)
 		clear()
 		if len(result.A) == 0 && err != nil {
-			return err
+			return hint(err)
 		}
 		return errors.Join(err, tell(c.out, result, b.JSON, b.Out))
 	}
 	result, err := loadgen.Run(ctx, target, l, progress)
 	clear()
 	if result == nil {
-		return err
+		return hint(err)
 	}
 	return errors.Join(err, tell(c.out, result, b.JSON, b.Out))
+}
+
+// hint tells what to do about a topic that others may use.
+func hint(err error) error {
+	if errors.Is(err, loadgen.ErrTopicExists) {
+		return fmt.Errorf("%w; leave --topic away for one of its own, or use --force", err)
+	}
+	return err
 }
 
 // tell writes a result for people or as JSON, and as JSON to a file if one is

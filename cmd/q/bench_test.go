@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,6 +63,56 @@ func TestBenchMeasures(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestBenchLeavesATopicOfOthersAlone unless it is told otherwise, and then takes
+// away what it made.
+func TestBenchLeavesATopicOfOthersAlone(t *testing.T) {
+	flags := launchQD(t)
+	api := strings.TrimPrefix(flags[1], "--http-address=")
+	publishOne(t, api, "orders")
+	bench := func(args ...string) (code int, text string) {
+		var stdout, stderr bytes.Buffer
+		code = run(slices.Concat([]string{"bench"}, args, []string{"--messages=100", "--warmup=0"}, flags), console{&stdout, &stderr, nil})
+		return code, stdout.String() + stderr.String()
+	}
+	if code, text := bench("pub", "--topic=orders"); code != exitFailed || !strings.Contains(text, "the topic exists: orders is in use; leave --topic away for one of its own, or use --force") {
+		t.Errorf("exit code %d, %s", code, text)
+	}
+	if code, text := bench("pub", "--topic=orders", "--force", "--batch=10"); code != exitOK {
+		t.Errorf("exit code %d, %s", code, text)
+	}
+	if code, text := bench("pub", "--topic=fresh"); code != exitOK || !strings.Contains(text, "0 lost, 0 altered") {
+		t.Errorf("exit code %d, %s", code, text)
+	}
+	stats := statsOf(t, api)
+	if strings.Contains(stats, "fresh") || !strings.Contains(stats, `"topic_name":"orders","channels":[],"depth":101,`) {
+		t.Errorf("left is %s", stats)
+	}
+}
+
+func publishOne(t *testing.T, address, topic string) {
+	t.Helper()
+	answer, err := http.Post("http://"+address+"/pub?topic="+topic, "", strings.NewReader("hello"))
+	if err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatal(answer, err)
+	}
+	answer.Body.Close()
+}
+
+func statsOf(t *testing.T, address string) string {
+	t.Helper()
+	answer, err := http.Get("http://" + address + "/stats?format=json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	return string(text)
 }
 
 func TestBenchWritesJSON(t *testing.T) {

@@ -75,7 +75,7 @@ func (b *Backlog) Close() error {
 	b.run.fail(nil)
 	b.run.close()
 	if b.run.load.Topic == "" {
-		return b.run.deleteTopics()
+		return b.run.leave()
 	}
 	return nil
 }

@@ -66,6 +66,16 @@ func (b *bodies) read(body []byte) (publisher uint32, number uint64, ok bool) {
 	return publisher, number, ok
 }
 
+// isOurs tells whether a body that is no message as it was sent begins like one
+// of this run.
+func (b *bodies) isOurs(body []byte) bool {
+	if len(body) < MinBody {
+		return false
+	}
+	number, publisher := binary.LittleEndian.Uint64(body), binary.LittleEndian.Uint32(body[8:])
+	return binary.LittleEndian.Uint32(body[12:]) == b.check(publisher, number)
+}
+
 func (b *bodies) filling(publisher uint32, number uint64) []byte {
 	at := (number + uint64(publisher)*7919) % places
 	return b.pattern[at : int(at)+b.size-MinBody]

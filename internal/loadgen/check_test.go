@@ -155,3 +155,25 @@ func TestServerThatDoesNotAnswerIsAnError(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestMessagesOfOthersAreNotTakenForAltered: in a topic that is shared, what
+// begins like no message of the run is theirs.
+func TestMessagesOfOthersAreNotTakenForAltered(t *testing.T) {
+	bodies := newBodies(1, 100)
+	publisher := new(progress)
+	publisher.sent.Store(2)
+	altered := bodies.append(nil, 0, 1)
+	altered[99]++
+	for shared, want := range map[bool][2]int64{false: {3, 0}, true: {1, 2}} {
+		l := newLedger(bodies, []*progress{publisher}, time.Now(), make(chan struct{}, 1))
+		l.shared = shared
+		tally := newTally(l)
+		for _, body := range [][]byte{bodies.append(nil, 0, 0), altered, []byte("hello"), newBodies(2, 100).append(nil, 0, 1)} {
+			tally.take(body, 1)
+		}
+		tally.flush(time.Now())
+		if got := [2]int64{l.altered.Load(), l.foreign.Load()}; got != want || l.delivered.Load() != 1 {
+			t.Errorf("shared %v: altered and foreign are %v, want %v", shared, got, want)
+		}
+	}
+}

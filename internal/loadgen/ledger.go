@@ -15,6 +15,7 @@ type progress struct {
 // ledger is what came to one channel. Its methods may be called concurrently.
 type ledger struct {
 	bodies     *bodies
+	shared     bool // others publish to the topic too
 	publishers []*progress
 	seen       []bitmap // by publisher
 
@@ -22,6 +23,7 @@ type ledger struct {
 	duplicated  atomic.Int64 // deliveries of one that had come before
 	redelivered atomic.Int64 // deliveries with attempts above 1
 	altered     atomic.Int64 // deliveries that are no message of this run
+	foreign     atomic.Int64 // the same in a shared topic, where they may be others'
 	disordered  atomic.Int64 // deliveries with attempts 1 after one with a higher number on the same connection
 	latest      atomic.Int64 // time of the newest delivery, ns since start
 	start       time.Time
@@ -52,7 +54,7 @@ type tally struct {
 	word      uint64
 	marks     uint64
 
-	delivered, duplicated, redelivered, altered, disordered int64
+	delivered, duplicated, redelivered, altered, foreign, disordered int64
 }
 
 func newTally(l *ledger) *tally {
@@ -66,7 +68,11 @@ func (t *tally) take(body []byte, attempts uint16) (publisher uint32, number uin
 	// What was never sent cannot have come unaltered. The comparison also
 	// bounds the ledger.
 	if !ok || uint64(publisher) >= uint64(len(t.highest)) || number >= t.ledger.publishers[publisher].sent.Load() {
-		t.altered++
+		if t.ledger.shared && !t.ledger.bodies.isOurs(body) {
+			t.foreign++
+		} else {
+			t.altered++
+		}
 		return 0, 0, false
 	}
 	again := t.mark(publisher, number)
@@ -119,6 +125,7 @@ func (t *tally) flush(now time.Time) {
 	add(&l.duplicated, &t.duplicated)
 	add(&l.redelivered, &t.redelivered)
 	add(&l.altered, &t.altered)
+	add(&l.foreign, &t.foreign)
 	add(&l.disordered, &t.disordered)
 	l.latest.Store(int64(now.Sub(l.start)))
 	select {

@@ -18,7 +18,7 @@ type Amount struct {
 // Load is a workload. Its zero values, other than those of the amounts, mean
 // the defaults that are told.
 type Load struct {
-	Topic      string        `json:"topic,omitempty"`    // must be unused; default: a fresh name, and the topic is deleted at the end
+	Topic      string        `json:"topic,omitempty"`    // must be unused, and is left unless the load is a guest; default: a fresh name, and the topic is deleted at the end
 	Topics     int           `json:"topics,omitempty"`   // that each publisher's commands go to in turn, without channels; 1
 	Publishers int           `json:"publishers"`         // connections that publish; 1
 	Channels   int           `json:"channels"`           // that consume all messages each
@@ -36,6 +36,8 @@ type Load struct {
 	Warmup     Amount        `json:"warmup"`             // before the measurement; not used with a backlog
 	Measure    Amount        `json:"measure"`            // at least one limit
 	Patience   time.Duration `json:"-"`                  // how long nothing may arrive before what is missing counts as lost; 10 s
+	Guest      bool          `json:"-"`                  // the server is others' too: see [Run]
+	Force      bool          `json:"-"`                  // a guest may use a topic that exists
 }
 
 // withDefaults fills in what is not said.

@@ -30,13 +30,14 @@ type Result struct {
 	Late      *Latency `json:"sent_late"`        // how late the generator was itself; nil without a rate
 
 	// Checks cover the whole run with its warm-up.
-	Checked     int64 `json:"checked"`      // deliveries of all channels
-	Lost        int64 `json:"lost"`         // OK'd and not delivered to a channel; not counted when interrupted
-	Altered     int64 `json:"altered"`      // delivered and not as sent
-	Duplicated  int64 `json:"duplicated"`   // delivered again
-	Redelivered int64 `json:"redelivered"`  // delivered with attempts above 1
-	OutOfOrder  int64 `json:"out_of_order"` // delivered, or again, to a connection after a later one of the same publisher
-	FinRefused  int64 `json:"fin_refused"`  // finished too late
+	Checked     int64 `json:"checked"`           // deliveries of all channels
+	Lost        int64 `json:"lost"`              // OK'd and not delivered to a channel; not counted when interrupted
+	Altered     int64 `json:"altered"`           // delivered and not as sent
+	Foreign     int64 `json:"foreign,omitempty"` // delivered from a topic that others publish to, and theirs
+	Duplicated  int64 `json:"duplicated"`        // delivered again
+	Redelivered int64 `json:"redelivered"`       // delivered with attempts above 1
+	OutOfOrder  int64 `json:"out_of_order"`      // delivered, or again, to a connection after a later one of the same publisher
+	FinRefused  int64 `json:"fin_refused"`       // finished too late
 }
 
 // Sound tells whether everything that was OK'd came as it was sent.
@@ -131,6 +132,7 @@ func (r *run) count(result *Result) {
 		}
 		result.Checked += l.delivered.Load() + l.duplicated.Load() + l.altered.Load()
 		result.Altered += l.altered.Load()
+		result.Foreign += l.foreign.Load()
 		result.Duplicated += l.duplicated.Load()
 		result.Redelivered += l.redelivered.Load()
 		result.OutOfOrder += l.disordered.Load()

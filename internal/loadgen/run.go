@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,10 +31,20 @@ type Snapshot struct {
 // Run does one load. When ctx is done it stops publishing and returns what was
 // measured. The result is not nil when the measurement had begun, even with an
 // error. A run that lost or altered messages is no error: see Result.Sound.
+//
+// A guest leaves nothing behind: at the end, also when ctx is done, it removes
+// the topics and channels that it made. A topic that exists is refused with
+// [ErrTopicExists] unless the load says Force; then messages of others are
+// counted as foreign, and nothing is verified that the load has no channels for.
 func Run(ctx context.Context, t Target, l Load, progress Progress) (*Result, error) {
 	r, err := newRun(t, l, progress)
 	if err != nil {
 		return nil, err
+	}
+	if l.Guest {
+		if err := r.visit(ctx); err != nil {
+			return nil, err
+		}
 	}
 	ctx, r.fail = context.WithCancelCause(ctx)
 	defer r.fail(nil)
@@ -45,8 +53,8 @@ func Run(ctx context.Context, t Target, l Load, progress Progress) (*Result, err
 	if result != nil {
 		r.count(result)
 	}
-	if l.Topic == "" {
-		err = errors.Join(err, r.deleteTopics())
+	if l.Topic == "" || l.Guest {
+		err = errors.Join(err, r.leave())
 	}
 	return result, err
 }
@@ -72,6 +80,7 @@ type run struct {
 	target   Target
 	load     Load
 	topic    string
+	here     map[string]hosts // topics that were there before a guest came, with their channels
 	progress Progress
 	start    time.Time
 
@@ -128,7 +137,7 @@ func (r *run) connect(ctx context.Context) error {
 		r.publishers = append(r.publishers, p)
 	}
 	for i := range r.load.Channels {
-		if err := r.subscribe(ctx, fmt.Sprintf("c%d", i)); err != nil {
+		if err := r.subscribe(ctx, channelName(i)); err != nil {
 			return err
 		}
 	}
@@ -142,6 +151,7 @@ func (r *run) subscribe(ctx context.Context, channel string) error {
 		all = append(all, p.progress)
 	}
 	l := newLedger(r.publishers[0].bodies, all, r.start, r.more)
+	l.shared = len(r.here) > 0
 	r.ledgers = append(r.ledgers, l)
 	for range r.load.Consumers {
 		c, err := newConsumer(ctx, r.target, r.load.Encoding, r.topic, channel, l, &r.schedule)
@@ -229,25 +239,4 @@ func (r *run) close() {
 		c.conn.Close()
 	}
 	r.wg.Wait()
-}
-
-// deleteTopics removes what the run has left behind, if the API is known.
-func (r *run) deleteTopics() error {
-	if r.target.HTTP == "" {
-		return nil
-	}
-	client := http.Client{Timeout: 30 * time.Second}
-	defer client.CloseIdleConnections()
-	for _, topic := range r.load.topics(r.topic) {
-		response, err := client.Post("http://"+r.target.HTTP+"/topic/delete?topic="+url.QueryEscape(topic), "", nil)
-		if err != nil {
-			return fmt.Errorf("delete topic %s: %w", topic, err)
-		}
-		response.Body.Close()
-		// It is not there when nothing was published.
-		if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusNotFound {
-			return fmt.Errorf("delete topic %s: %s", topic, response.Status)
-		}
-	}
-	return nil
 }

@@ -171,6 +171,82 @@ func TestGivenTopicIsLeft(t *testing.T) {
 	}
 }
 
+// TestGuestLeavesNothingBehind also when it is interrupted or fails midway.
+func TestGuestLeavesNothingBehind(t *testing.T) {
+	for name, l := range map[string]Load{
+		"done":              {Topic: "mine", Verify: true, Batch: 10, Window: 2, Measure: Amount{Messages: 20}},
+		"several topics":    {Topic: "mine", Topics: 3, Measure: Amount{Messages: 20}},
+		"interrupted":       {Topic: "mine", Rate: 1000, Channels: 2, Measure: Amount{Duration: time.Hour}},
+		"own name, stopped": {Rate: 1000, Channels: 1, Measure: Amount{Duration: time.Hour}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			target, b := startQD(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			l.Guest = true
+			_, err := Run(ctx, target, l, func(s Snapshot) {
+				if s.Published > 0 && l.Measure.Duration > 0 {
+					cancel()
+				}
+			})
+			if topics := b.Topics(); err != nil || len(topics) != 0 {
+				t.Errorf("%d topics are left, %v", len(topics), err)
+			}
+		})
+	}
+}
+
+func TestGuestLeavesTopicsOfOthersAlone(t *testing.T) {
+	target, b := startQD(t)
+	publish := func(topic string) {
+		if _, err := Run(t.Context(), target, Load{Topic: topic, Measure: Amount{Messages: 10}}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, topic := range []string{"theirs", "waiting", "several-2"} {
+		publish(topic)
+	}
+	theirs, err := b.Topic("theirs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := theirs.Channel("work"); err != nil {
+		t.Fatal(err)
+	}
+	one := Amount{Messages: 30}
+	for name, l := range map[string]Load{
+		"exists":                 {Topic: "theirs", Measure: one},
+		"one of several":         {Topic: "several", Topics: 3, Measure: one},
+		"channels, and waiting":  {Topic: "waiting", Channels: 1, Force: true, Measure: one},
+		"several, all but alone": {Topic: "several", Topics: 3, Verify: false, Measure: one},
+	} {
+		l.Guest = true
+		if _, err := Run(t.Context(), target, l, nil); !errors.Is(err, ErrTopicExists) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	unknown := target
+	unknown.HTTP = ""
+	if _, err := Run(t.Context(), unknown, Load{Topic: "theirs", Guest: true, Measure: one}, nil); err == nil {
+		t.Error("it was used though nobody could tell whether it exists")
+	}
+	if depth := theirs.Stats().Depth; depth != 0 || len(b.Topics()) != 3 {
+		t.Errorf("depth %d, %d topics", depth, len(b.Topics()))
+	}
+
+	// With force it is used, and nothing is left but the messages.
+	for _, l := range []Load{{Verify: true}, {Channels: 1}} {
+		l.Topic, l.Guest, l.Force, l.Measure = "theirs", true, true, one
+		r, err := Run(t.Context(), target, l, func(Snapshot) { publish("theirs") })
+		if err != nil || !r.Sound() {
+			t.Errorf("%+v, %v", r, err)
+		}
+	}
+	if got := theirs.Channels(); len(got) != 1 || got[0].Name() != "work" {
+		t.Errorf("%d channels are left", len(got))
+	}
+}
+
 func TestInterruptedRunTellsWhatItMeasured(t *testing.T) {
 	for name, l := range map[string]Load{
 		"as fast as it goes": {Batch: 100, Window: 4, Channels: 1, Consumers: 2},

@@ -52,6 +52,9 @@ func (r *Result) verdict() string {
 	if r.FinRefused > 0 {
 		text += fmt.Sprintf(", %d finished too late", r.FinRefused)
 	}
+	if r.Foreign > 0 {
+		text += fmt.Sprintf(", and %d of others", r.Foreign)
+	}
 	if r.Interrupted {
 		text += "; interrupted, so nothing counts as lost"
 	}
