@@ -33,7 +33,7 @@ func (h *HTTP) pub(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := h.publishTopic(q)
+	t, err := h.publishTopic(r, q, pubParameters)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func (h *HTTP) mpub(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := h.publishTopic(q)
+	t, err := h.publishTopic(r, q, mpubParameters)
 	if err != nil {
 		return nil, err
 	}
@@ -168,10 +168,14 @@ func refusedPublish(err error) error {
 	return &httpapi.Error{Status: http.StatusServiceUnavailable, Code: code}
 }
 
-// publishTopic gets or creates the topic that the query names.
-func (h *HTTP) publishTopic(q url.Values) (*topic.Topic, error) {
+// publishTopic gets or creates the topic that the query of a route with these
+// parameters names.
+func (h *HTTP) publishTopic(r *http.Request, q url.Values, known []string) (*topic.Topic, error) {
 	name, err := topicParameter(q)
 	if err != nil {
+		return nil, err
+	}
+	if err := h.refuseUnknown(r, q, known); err != nil {
 		return nil, err
 	}
 	t, err := h.broker.Topic(name)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 
@@ -19,18 +20,23 @@ type Handler func(w http.ResponseWriter, r *http.Request) (any, error)
 type Error struct {
 	Status int
 	Code   string
+	More   map[string]any // further keys of the answer; they always marshal
 }
 
 func (e *Error) Error() string { return e.Code }
 
 // Bad is a refusal with status 400.
-func Bad(code string) error { return &Error{http.StatusBadRequest, code} }
+func Bad(code string) error { return &Error{Status: http.StatusBadRequest, Code: code} }
 
 // TooBig is a refusal with status 413.
-func TooBig(code string) error { return &Error{http.StatusRequestEntityTooLarge, code} }
+func TooBig(code string) error {
+	return &Error{Status: http.StatusRequestEntityTooLarge, Code: code}
+}
 
 // Internal is a fault of ours.
-func Internal() error { return &Error{http.StatusInternalServerError, "INTERNAL_ERROR"} }
+func Internal() error {
+	return &Error{Status: http.StatusInternalServerError, Code: "INTERNAL_ERROR"}
+}
 
 // Query reads the parameters, which come from the query string only.
 func Query(r *http.Request) (url.Values, error) {
@@ -90,16 +96,18 @@ const nsqContentType = "X-Nsq-Content-Type"
 
 // respondError sends a refusal.
 func respondError(w http.ResponseWriter, err error) (status int) {
-	status, code := http.StatusInternalServerError, "INTERNAL_ERROR"
-	var refusal *Error
-	if errors.As(err, &refusal) {
-		status, code = refusal.Status, refusal.Code
-	}
-	body, _ := json.Marshal(struct { // strings always marshal
-		Message string `json:"message"`
-	}{code})
-	Refuse(w, status, body)
-	return status
+	refusal := &Error{Status: http.StatusInternalServerError, Code: "INTERNAL_ERROR"}
+	errors.As(err, &refusal)
+	Refuse(w, refusal.Status, refusal.body())
+	return refusal.Status
+}
+
+// body is the answer's JSON.
+func (e *Error) body() []byte {
+	answer := map[string]any{"message": e.Code}
+	maps.Copy(answer, e.More)
+	text, _ := json.Marshal(answer)
+	return text
 }
 
 // Refuse sends a refusal, the JSON text of which is body, for those who stand

@@ -99,7 +99,7 @@ func withParams(q *http.Request, p httprouter.Params) *http.Request {
 
 func refuse(status int, code string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		respondError(w, &Error{status, code})
+		respondError(w, &Error{Status: status, Code: code})
 	})
 }
 
