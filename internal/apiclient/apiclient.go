@@ -29,6 +29,9 @@ type Options struct {
 	UserAgent                      string      // empty: Go's
 	Authorization                  string      // header of each request; empty: none
 	PostsJSON                      bool        // bodies are JSON, and are said to be
+	// NeverWrapped is for servers that have no business to put around their
+	// answers what daemons did before version 1.0.
+	NeverWrapped bool
 	// FollowRedirects is for servers that are not ours: no daemon sends anybody
 	// elsewhere for an answer.
 	FollowRedirects bool
@@ -173,7 +176,7 @@ func (c *Client) ask(ctx context.Context, method, url string, body []byte) (*ans
 	if int64(len(text)) > c.o.MaxAnswer {
 		return nil, fmt.Errorf("the answer is longer than %d bytes", c.o.MaxAnswer)
 	}
-	wrapped := resp.Header.Get("X-NSQ-Content-Type") != "nsq; version=1.0"
+	wrapped := !c.o.NeverWrapped && resp.Header.Get("X-NSQ-Content-Type") != "nsq; version=1.0"
 	return &answer{code: resp.StatusCode, status: resp.Status, wrapped: wrapped, body: text}, nil
 }
 

@@ -41,6 +41,7 @@ func New(o Options) *Client {
 	o.HTTP.MaxAnswer = maxAnswer
 	o.HTTP.PostsJSON = true
 	o.HTTP.FollowRedirects = true
+	o.HTTP.NeverWrapped = true
 	return &Client{o: o, api: apiclient.New(o.HTTP)}
 }
 

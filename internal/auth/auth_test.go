@@ -85,6 +85,7 @@ func TestAnswersThatGrantNothing(t *testing.T) {
 		{200, `{"ttl":1,"authorizations":[{"permissions":["own"]}]}`, `unknown permission \"own\"`},
 		{200, `{"ttl":1,"authorizations":[{"topic":"("}]}`, "topic: error parsing regexp"},
 		{200, `{"ttl":1,"authorizations":[{"channels":["("]}]}`, "channel: error parsing regexp"},
+		{200, `{"status_code":200,"status_txt":"OK","data":` + good + `}`, "invalid TTL 0"},
 		{200, `{"identity":"` + strings.Repeat("x", maxAnswer) + `","ttl":1}`, "longer than"},
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
