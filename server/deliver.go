@@ -101,7 +101,7 @@ func nextFrameSize(before, longest int) int {
 // be written.
 func (s *session) deliverSome(frames *buffer) (n int, err error) {
 	consumer := s.consumer.Load()
-	if consumer == nil {
+	if consumer == nil || s.stopping.Load() {
 		return 0, nil
 	}
 	s.delivering.Lock()

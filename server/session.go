@@ -209,10 +209,33 @@ func (s *session) leave() {
 	}
 }
 
-// interrupt lets the session carry out what it has read, and no more.
+// interrupt stops delivery and lets the session carry out what it has read, and
+// no more, unless its client still owes answers.
 func (s *session) interrupt() {
 	s.stopping.Store(true)
-	s.conn.SetReadDeadline(time.Unix(1, 0))
+	until := time.Unix(1, 0)
+	if s.owed() {
+		until = s.tcp.answersUntil(time.Now())
+	}
+	s.conn.SetReadDeadline(until)
+}
+
+// owed tells whether the client has messages that it may still answer.
+func (s *session) owed() bool {
+	k := s.consumer.Load()
+	return k != nil && k.Stats().InFlight > 0
+}
+
+// awaitAnswers lets a session of a closing server read once more: until its
+// client owes nothing, or is quiet, or the time for it has passed.
+func (s *session) awaitAnswers() error {
+	now := time.Now()
+	until := s.tcp.answersUntil(now)
+	if !s.owed() || !now.Before(until) {
+		return errStopping
+	}
+	s.conn.SetReadDeadline(until)
+	return nil
 }
 
 var errStopping = errors.New("server is closing")
@@ -250,7 +273,9 @@ func (s *session) fill() error {
 	// interrupt sets its flag before the deadline: either the flag is seen
 	// here, or its deadline comes after the one above.
 	if s.stopping.Load() {
-		return errStopping
+		if err := s.awaitAnswers(); err != nil {
+			return err
+		}
 	}
 	return s.in.fill()
 }

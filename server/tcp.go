@@ -12,9 +12,12 @@ import (
 	"qmq/internal/accept"
 )
 
-// How Close ends the sessions: first they may finish what they have read, then
-// their connections are cut, and at last they are given up.
+// How Close ends the sessions: nothing is delivered any more, and consumers may
+// answer what they have until they are quiet; all may finish what they have read,
+// then their connections are cut, and at last they are given up.
 const (
+	lastAnswers  = 200 * time.Millisecond
+	quietAnswers = 100 * time.Millisecond // more than an acknowledgement of TCP may be delayed
 	closeGently  = 2 * time.Second
 	closeByForce = 8 * time.Second
 )
@@ -40,6 +43,10 @@ type TCP struct {
 	lastID    uint64
 	crowded   time.Time // when it was last logged that there are too many
 	closing   bool
+
+	// closed is when Close began. It is written before the first session is
+	// interrupted, and not read by one that is not.
+	closed time.Time
 }
 
 // NewTCP makes a server of b's topics. It serves once Serve is called.
@@ -66,13 +73,15 @@ func (t *TCP) Serve(l net.Listener) error {
 	return accept.Loop(l, t.stop, t.o.Logger, t.start)
 }
 
-// Close stops accepting, lets the sessions finish what they have read, closes
-// their connections and waits until all their goroutines have ended, but not
+// Close stops accepting and delivering, lets the sessions finish what they have
+// read and consumers answer what they have, for up to 200 ms, closes their
+// connections and waits until all their goroutines have ended, but not
 // for ever: the error then is ErrSessionsRemain.
 func (t *TCP) Close() error {
 	t.mu.Lock()
 	if !t.closing {
 		t.closing = true
+		t.closed = time.Now()
 		close(t.stop)
 		t.end()
 	}
@@ -99,6 +108,16 @@ func (t *TCP) Close() error {
 		return nil
 	}
 	return ErrSessionsRemain
+}
+
+// answersUntil is how long, from now, a client of a closing server may be
+// silent.
+func (t *TCP) answersUntil(now time.Time) time.Time {
+	quiet, last := now.Add(quietAnswers), t.closed.Add(lastAnswers)
+	if quiet.After(last) {
+		return last
+	}
+	return quiet
 }
 
 // start begins a session on conn.
