@@ -102,6 +102,9 @@ type slot struct {
 	err     error
 	settled sync.WaitGroup // until topic or err is set
 	gone    chan struct{}  // closed when the name is free again
+	// deleting serialises what would end the topic. It is taken before
+	// Broker.mu and held across the journal's write.
+	deleting sync.Mutex
 }
 
 // Open takes the data directory for this process, brings back what is in it,
@@ -213,43 +216,46 @@ func (b *Broker) Topic(name string) (*topic.Topic, error) {
 
 func (b *Broker) create(name string, s *slot) (*topic.Topic, error) {
 	held := b.o.Directory != nil && !b.o.Directory.Alone()
-	t, err := b.newTopic(name, held)
-	b.mu.Lock()
-	s.topic, s.err = t, err
-	if err != nil {
-		delete(b.topics, name)
-	} else {
-		b.came(t, "") // before anybody can make a channel
-		if held {
-			b.startLearning(t)
-		}
-	}
-	b.mu.Unlock()
-	s.settled.Done()
+	t, entry, err := b.newTopic(name, held)
 	if err == nil {
-		b.snapshot.changed()
+		err = b.common.Change(entry, func() { b.topicReady(t, s, held) }, t.Discard)
 	}
+	if err != nil {
+		t = nil
+		b.mu.Lock()
+		s.err = err
+		delete(b.topics, name)
+		b.mu.Unlock()
+	}
+	s.settled.Done()
 	return t, err
 }
 
-func (b *Broker) newTopic(name string, held bool) (*topic.Topic, error) {
+// newTopic makes a topic and the entry that makes it known.
+func (b *Broker) newTopic(name string, held bool) (*topic.Topic, journal.Entry, error) {
 	ephemeral := strings.HasSuffix(name, ephemeralSuffix)
 	o := b.topicOptions(name, b.newIncarnation(), ephemeral)
 	o.Held = held
 	var err error
 	if o.Log, err = b.openLog(o, 0); err != nil {
-		return nil, err
+		return nil, journal.Entry{}, err
 	}
 	t := topic.New(o)
 	if ephemeral {
-		return t, nil
+		return t, journal.Entry{}, nil
 	}
-	err = b.journal.Commit(journal.Entry{Op: journal.CreateTopic, Topic: o.Incarnation, Name: name, FanOut: o.Log.End()})
-	if err != nil {
-		t.Discard()
-		return nil, err
+	return t, journal.Entry{Op: journal.CreateTopic, Topic: o.Incarnation, Name: name, FanOut: o.Log.End()}, nil
+}
+
+// topicReady lets everybody find a topic whose creation is journalled.
+func (b *Broker) topicReady(t *topic.Topic, s *slot, held bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.topic = t
+	b.came(t, "") // before anybody can make a channel
+	if held {
+		b.startLearning(t)
 	}
-	return t, nil
 }
 
 // Existing finds the topic of that name.
@@ -329,11 +335,8 @@ func (b *Broker) settle() {
 	b.mu.Unlock()
 	for _, s := range slots {
 		s.settled.Wait()
-		b.mu.Lock()
-		gone := s.gone
-		b.mu.Unlock()
-		if gone != nil {
-			<-gone
-		}
+		s.deleting.Lock()
+		//lint:ignore SA2001 the deletion that held it has ended
+		s.deleting.Unlock()
 	}
 }

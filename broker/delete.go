@@ -8,34 +8,86 @@ import (
 )
 
 // DeleteTopic ends a topic with its channels and messages. One created later
-// by that name shares nothing with it.
+// by that name shares nothing with it. Until its end is journalled it goes on
+// as if nothing had been said.
 func (b *Broker) DeleteTopic(name string) error {
 	t, ok := b.Existing(name)
 	if !ok {
 		return ErrNoTopic
 	}
-	return b.deleteTopic(t, func() error {
-		if t.Ephemeral() {
-			return nil
+	return b.deleting(t, func(s *slot) error {
+		var entry journal.Entry // of what is not journalled
+		if !t.Ephemeral() {
+			entry = journal.Entry{Op: journal.DeleteTopic, Topic: t.Incarnation()}
 		}
-		return b.journal.Commit(journal.Entry{Op: journal.DeleteTopic, Topic: t.Incarnation()})
+		return b.common.Change(entry, func() {
+			b.takeName(s)
+			b.remove(t, s)
+		}, func() {})
 	})
 }
 
-// deleteTopic takes the topic's name out of use, asks decide, and with its
-// consent removes the topic.
-func (b *Broker) deleteTopic(t *topic.Topic, decide func() error) error {
-	s, err := b.beginDelete(t)
-	if err != nil {
-		return err
+// abandoned deletes an ephemeral topic whose last channel is gone, unless
+// another one has come. While it looks, nobody finds the topic by its name.
+func (b *Broker) abandoned(t *topic.Topic) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return
 	}
-	if err := decide(); err != nil {
-		b.mu.Lock()
-		close(s.gone)
-		s.gone = nil
-		b.mu.Unlock()
-		return err
+	b.background.Go(func() {
+		_ = b.deleting(t, func(s *slot) error {
+			b.takeName(s)
+			if !t.CloseIfAbandoned() {
+				b.giveName(s)
+				return nil
+			}
+			b.remove(t, s)
+			b.snapshot.changed()
+			return nil
+		}) // nor need it be deleted if it is already, or the broker closes
+	})
+}
+
+// deleting calls decide, which may end the topic, when nobody else would.
+func (b *Broker) deleting(t *topic.Topic, decide func(*slot) error) error {
+	b.mu.Lock()
+	s := b.topics[t.Name()]
+	b.mu.Unlock()
+	if s == nil {
+		return ErrNoTopic
 	}
+	s.deleting.Lock()
+	defer s.deleting.Unlock()
+	b.mu.Lock()
+	there, closed := s.topic == t && b.topics[t.Name()] == s, b.closed
+	b.mu.Unlock()
+	switch {
+	case closed:
+		return ErrExiting
+	case !there:
+		return ErrNoTopic
+	}
+	return decide(s)
+}
+
+// takeName takes the topic's name out of use: who asks for it waits.
+func (b *Broker) takeName(s *slot) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.gone = make(chan struct{})
+}
+
+// giveName undoes takeName.
+func (b *Broker) giveName(s *slot) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(s.gone)
+	s.gone = nil
+}
+
+// remove ends a topic whose name is out of use. Close waits for it.
+func (b *Broker) remove(t *topic.Topic, s *slot) {
 	t.Discard()
 	for _, c := range t.Channels() {
 		b.journal.Detach(c)
@@ -43,27 +95,11 @@ func (b *Broker) deleteTopic(t *topic.Topic, decide func() error) error {
 	b.removeLog(t)
 	b.went(t, "")
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	delete(b.topics, t.Name())
 	delete(b.refusing, t)
 	delete(b.unlearnt, t)
 	close(s.gone)
-	b.mu.Unlock()
-	b.snapshot.changed()
-	return nil
-}
-
-func (b *Broker) beginDelete(t *topic.Topic) (*slot, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		return nil, ErrExiting
-	}
-	s, ok := b.topics[t.Name()]
-	if !ok || s.topic != t || s.gone != nil {
-		return nil, ErrNoTopic
-	}
-	s.gone = make(chan struct{})
-	return s, nil
 }
 
 // removeLog renames the topic's directory, so that it is gone at once, and

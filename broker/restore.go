@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -155,24 +154,3 @@ func (b *Broker) commonOptions() *topic.Common {
 		Logger:         b.o.Logger,
 	}
 }
-
-// abandoned deletes an ephemeral topic whose last channel is gone, unless
-// another one has come. While it looks, nobody finds the topic by its name.
-func (b *Broker) abandoned(t *topic.Topic) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		return
-	}
-	b.background.Go(func() {
-		_ = b.deleteTopic(t, func() error {
-			if !t.CloseIfAbandoned() {
-				return errInUse
-			}
-			return nil
-		}) // nor need it be deleted if it is already, or the broker closes
-	})
-}
-
-// errInUse means that an ephemeral topic has a channel again.
-var errInUse = errors.New("topic has a channel")

@@ -224,19 +224,17 @@ func (c *Channel) Void(from, to uint64) {
 	c.settle()
 }
 
-// Empty acknowledges everything below the fan-out position, which it returns:
-// what waits, what is deferred and what is in flight.
-func (c *Channel) Empty() (fanOut uint64) {
+// Empty acknowledges everything below the fan-out position and below upTo: what
+// waits, what is deferred and what is in flight. What is from upTo on stays.
+func (c *Channel) Empty(upTo uint64) {
 	c.mu.Lock()
-	c.core.empty()
+	c.core.emptyBelow(upTo)
 	c.core.readAgain() // what could not be read is gone
 	c.settle()
-	fanOut = c.core.fanOut
 	c.mu.Unlock()
 	if c.failing.Swap(false) && c.o.ReadFailed != nil {
 		c.o.ReadFailed(nil)
 	}
-	return fanOut
 }
 
 // Floor is the smallest number that is not acknowledged, at most Cursor.

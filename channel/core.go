@@ -205,6 +205,15 @@ func (c *core) land(i uint32) again {
 	return m
 }
 
+// emptyBelow acknowledges everything below fanOut and below to.
+func (c *core) emptyBelow(to uint64) {
+	if to < c.fanOut {
+		c.void(c.floor(), to)
+		return
+	}
+	c.empty()
+}
+
 // empty acknowledges everything below fanOut.
 func (c *core) empty() {
 	c.pending.acked(seqset.Range{From: c.floor(), To: c.fanOut})

@@ -2,6 +2,7 @@ package channel
 
 import (
 	"errors"
+	"math"
 	"testing"
 	"time"
 
@@ -142,7 +143,7 @@ func TestWhatGoesAwayBeforeItIsSentIsNotDelivered(t *testing.T) {
 	inBubble(t, func(h *house) {
 		h.Advance(4, nil)
 		e := h.subscribe(3, time.Minute)
-		h.log.onRead = func(uint64) { h.Empty() }
+		h.log.onRead = func(uint64) { h.Empty(math.MaxUint64) }
 		h.log.fail(errors.New("broken"))
 		e.expect("")
 		if s := h.Stats(); s.Delivered != 0 || s.Consumers[0].MessageCount != 0 || s.InFlight != 0 {

@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func TestOwedIsAllThatIsNotAcknowledgedVoidOrDropped(t *testing.T) {
 		if owed, next = h.Owed(owed, next, 50, 2); !slices.Equal(owed, want) || next != 50 {
 			t.Errorf("all of them are %v, up to %d", owed, next)
 		}
-		h.Empty()
+		h.Empty(math.MaxUint64)
 		if owed, _ := h.Owed(nil, 0, 50, 100); !slices.Equal(owed, []seqset.Range{{From: 20, To: 30}, {From: 40, To: 50}}) {
 			t.Errorf("owes %v after Empty", owed)
 		}

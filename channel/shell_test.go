@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -520,7 +521,7 @@ func TestEmptyOrFinishWhileATakeReadsDoesNoHarm(t *testing.T) {
 			case 3:
 				e.mustAnswer(Finish, 5, 0)
 			case 6:
-				h.Empty()
+				h.Empty(math.MaxUint64)
 			case 7:
 				h.log.fail(errors.New("gone from the log"))
 			}

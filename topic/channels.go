@@ -28,14 +28,22 @@ func (t *Topic) Channel(name string) (*channel.Channel, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.journals(name) {
-		if err := t.o.Journal.Commit(entry); err != nil {
-			t.mu.Lock()
-			t.removeChannel(name)
-			t.mu.Unlock()
-			s.channel.Close()
-			return nil, err
-		}
+	err = t.change(entry, func() { t.channelReady(s) }, func() {
+		t.mu.Lock()
+		t.removeChannel(s)
+		t.mu.Unlock()
+		s.channel.Close()
+		t.letGo() // it kept what was published meanwhile
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.channel, nil
+}
+
+// channelReady lets everybody find a channel whose creation is journalled.
+func (t *Topic) channelReady(s *slot) {
+	if t.journals(s.channel.Name()) {
 		t.o.Journal.Attach(s.channel)
 	}
 	t.mu.Lock()
@@ -43,9 +51,7 @@ func (t *Topic) Channel(name string) (*channel.Channel, error) {
 	s.ready = true
 	t.ready++
 	t.catchUp()
-	t.o.Changed()
 	t.o.Came(t, s.channel.Name())
-	return s.channel, nil
 }
 
 // journals says whether the channel of that name outlives the process.
@@ -70,13 +76,16 @@ func (t *Topic) addChannel(name string) (*slot, journal.Entry, error) {
 	}
 	s := &slot{channel: c}
 	t.channels = append(t.channels, s)
-	return s, journal.Entry{Op: journal.CreateChannel, Topic: t.o.Incarnation, Channel: incarnation, Name: name, Start: t.fanOut}, nil
+	e := t.channelEntry(journal.CreateChannel, c)
+	if e.Op != 0 {
+		e.Name, e.Start = name, t.fanOut
+	}
+	return s, e, nil
 }
 
 // removeChannel takes a channel out of the fan-out. The caller holds t.mu.
-func (t *Topic) removeChannel(name string) {
-	i := slices.Index(t.channels, t.slot(name))
-	s := t.channels[i]
+func (t *Topic) removeChannel(s *slot) {
+	i := slices.Index(t.channels, s)
 	t.channels = slices.Delete(slices.Clone(t.channels), i, i+1)
 	if s.ready {
 		t.ready--
@@ -151,53 +160,53 @@ func (t *Topic) DeleteChannel(name string) error {
 	return t.deleteChannel(c)
 }
 
-// deleteChannel takes the channel out first, so that the fan-out position that
-// is journalled with its end is the one at which later channels start.
+// deleteChannel ends a channel. While the journal is asked about the end of the
+// last one the fan-out position stands: later channels start at the one that is
+// journalled with its end.
 func (t *Topic) deleteChannel(c *channel.Channel) error {
+	entry := t.channelEntry(journal.DeleteChannel, c)
 	t.mu.Lock()
-	s := t.slot(c.Name())
-	t.removeChannel(c.Name())
-	t.aside = c
-	fanOut, last := t.fanOut, len(t.channels) == 0
-	t.mu.Unlock()
-	err := t.commitEnd(c, fanOut)
-	t.mu.Lock()
-	t.aside = nil
-	if err != nil {
-		t.takeIn(s, fanOut)
+	s, last := t.slot(c.Name()), len(t.channels) == 1
+	if last {
+		t.asking = true
 	}
+	entry.FanOut = t.fanOut
 	t.mu.Unlock()
-	if err != nil {
-		return err
+	return t.change(entry, func() { t.channelGone(s, last) }, t.resume)
+}
+
+// channelGone ends a channel whose end is journalled.
+func (t *Topic) channelGone(s *slot, last bool) {
+	c := s.channel
+	t.mu.Lock()
+	t.removeChannel(s)
+	t.asking = false
+	t.mu.Unlock()
+	if t.journals(c.Name()) {
+		t.o.Journal.Detach(c)
 	}
 	c.Close()
 	t.letGo()
-	t.o.Changed()
 	t.o.Went(t, c.Name())
+	if !t.journals(c.Name()) {
+		t.journalFanOut()
+	}
 	if last && t.o.Ephemeral {
 		t.o.Abandoned(t)
 	}
-	return nil
 }
 
-// commitEnd journals the end of a channel. One that does not outlive the
-// process ends in any case; what the journal is told then is up to where the
-// topic's messages were given out.
-func (t *Topic) commitEnd(c *channel.Channel, fanOut uint64) error {
-	if t.journals(c.Name()) {
-		err := t.commitChange(journal.Entry{Op: journal.DeleteChannel, Channel: c.Incarnation(), FanOut: fanOut})
-		if err == nil {
-			t.o.Journal.Detach(c)
-		}
-		return err
+// journalFanOut tells the journal up to where messages were given out when an
+// ephemeral channel is gone and no journalled one moves the fan-out position.
+func (t *Topic) journalFanOut() {
+	e, needed := t.Standing()
+	if !needed {
+		return
 	}
-	if e, needed := t.Standing(); needed {
-		if err := t.commitChange(e); err != nil {
-			t.o.Logger.Warn("a restart would bring messages back that ephemeral channels had",
-				"topic", t.o.Name, "error", err)
-		}
+	if err := t.change(e, func() {}, func() {}); err != nil {
+		t.o.Logger.Warn("a restart would bring messages back that ephemeral channels had",
+			"topic", t.o.Name, "error", err)
 	}
-	return nil
 }
 
 // takeIn lets a channel take part in the fan-out that has what lies below from,
@@ -247,19 +256,11 @@ func (t *Topic) changeChannel(name string, op journal.Op, apply func(*channel.Ch
 	if !ok {
 		return ErrNoChannel
 	}
-	if t.journals(name) {
-		entry := journal.Entry{Op: op, Topic: t.o.Incarnation, Channel: c.Incarnation()}
-		if err := t.o.Journal.Commit(entry); err != nil {
-			return err
-		}
-	}
-	apply(c)
-	t.o.Changed()
-	return nil
+	return t.change(t.channelEntry(op, c), func() { apply(c) }, nothing)
 }
 
 // EmptyChannel drops everything that waits, is in flight or is deferred in a
-// channel.
+// channel. What is fanned out while the journal is asked stays.
 func (t *Topic) EmptyChannel(name string) error {
 	t.changing.Lock()
 	defer t.changing.Unlock()
@@ -267,32 +268,32 @@ func (t *Topic) EmptyChannel(name string) error {
 	if !ok {
 		return ErrNoChannel
 	}
-	upTo := c.Empty()
-	t.letGo()
-	if !t.journals(name) {
-		return nil
-	}
-	return t.o.Journal.Commit(journal.Entry{Op: journal.EmptyChannel, Topic: t.o.Incarnation, Channel: c.Incarnation(), FanOut: upTo})
+	entry := t.channelEntry(journal.EmptyChannel, c)
+	t.mu.Lock()
+	upTo := t.fanOut
+	t.mu.Unlock()
+	entry.FanOut = upTo
+	return t.change(entry, func() {
+		c.Empty(upTo)
+		t.letGo()
+	}, nothing)
 }
 
 // Pause makes the fan-out position stand still: publishes are accepted and
-// wait in the topic.
+// wait in the topic. It stands from the moment on at which the journal is asked.
 func (t *Topic) Pause() error {
 	t.changing.Lock()
 	defer t.changing.Unlock()
+	entry := t.entry(journal.PauseTopic)
 	t.mu.Lock()
 	was := t.paused
-	t.paused = true
-	fanOut := t.fanOut
+	t.asking = !was
+	entry.FanOut = t.fanOut
 	t.mu.Unlock()
 	if was {
 		return nil
 	}
-	err := t.commitChange(journal.Entry{Op: journal.PauseTopic, FanOut: fanOut})
-	if err != nil {
-		t.resume()
-	}
-	return err
+	return t.change(entry, func() { t.setPaused(true) }, t.resume)
 }
 
 // Unpause undoes Pause.
@@ -302,22 +303,27 @@ func (t *Topic) Unpause() error {
 	if !t.Paused() {
 		return nil
 	}
-	if err := t.commitChange(journal.Entry{Op: journal.UnpauseTopic}); err != nil {
-		return err
-	}
-	t.resume()
-	return nil
+	return t.change(t.entry(journal.UnpauseTopic), func() { t.setPaused(false) }, nothing)
 }
 
+func (t *Topic) setPaused(paused bool) {
+	t.mu.Lock()
+	t.paused = paused
+	t.mu.Unlock()
+	t.resume()
+}
+
+// resume lets the fan-out position move again as far as it may, after the
+// journal was asked about a change that names it.
 func (t *Topic) resume() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.paused = false
+	t.asking = false
 	t.catchUp()
 }
 
 // Empty drops the messages that wait in the topic; what its channels have
-// stays.
+// stays, and so does what is published while the journal is asked.
 func (t *Topic) Empty() error {
 	t.changing.Lock()
 	defer t.changing.Unlock()
@@ -327,33 +333,15 @@ func (t *Topic) Empty() error {
 	if void.Len() == 0 {
 		return nil
 	}
-	if err := t.commitChange(journal.Entry{Op: journal.EmptyTopic, FanOut: void.To, Void: void}); err != nil {
-		return err
-	}
-	t.mu.Lock()
-	t.addVoid(void)
-	if t.fanOut < void.To {
-		t.advance(void.To, nil)
-	}
-	t.mu.Unlock()
-	t.letGo()
-	return nil
-}
-
-// commitChange journals a change of a topic that outlives the process.
-func (t *Topic) commitChange(e journal.Entry) error {
-	if t.o.Ephemeral {
-		return nil
-	}
-	e.Topic = t.o.Incarnation
-	if err := t.o.Journal.Commit(e); err != nil {
-		return err
-	}
-	t.mu.Lock()
-	t.stoodAt = max(t.stoodAt, e.FanOut)
-	t.mu.Unlock()
-	t.o.Changed()
-	return nil
+	entry := t.entry(journal.EmptyTopic)
+	entry.FanOut, entry.Void = void.To, void
+	return t.change(entry, func() {
+		t.mu.Lock()
+		t.addVoid(void)
+		t.advance(void.To, nil) // it stood, or there would have been nothing to empty
+		t.mu.Unlock()
+		t.letGo()
+	}, nothing)
 }
 
 // Paused says whether the topic is paused.

@@ -37,13 +37,23 @@ func (t *Topic) Learn(name string) error {
 	if err != nil {
 		return err
 	}
-	if err := t.commitLearnt(c, start); err != nil {
+	entry := t.channelEntry(journal.CreateChannel, c)
+	if entry.Op != 0 {
+		entry.Name, entry.Start = name, start
+	}
+	return t.change(entry, func() { t.learnt(c, start) }, func() {
 		t.mu.Lock()
 		t.aside = nil
 		t.mu.Unlock()
 		c.Close()
 		t.letGo()
-		return err
+	})
+}
+
+// learnt takes in a channel whose creation is journalled.
+func (t *Topic) learnt(c *channel.Channel, start uint64) {
+	if t.journals(c.Name()) {
+		t.o.Journal.Attach(c)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -52,22 +62,7 @@ func (t *Topic) Learn(name string) error {
 	if !t.strict() {
 		t.noteUnsynced(int64(t.end - start)) // nobody needed it until now
 	}
-	t.o.Changed()
-	t.o.Came(t, name)
-	return nil
-}
-
-func (t *Topic) commitLearnt(c *channel.Channel, start uint64) error {
-	if !t.journals(c.Name()) {
-		return nil
-	}
-	err := t.o.Journal.Commit(journal.Entry{
-		Op: journal.CreateChannel, Topic: t.o.Incarnation, Channel: c.Incarnation(), Name: c.Name(), Start: start,
-	})
-	if err == nil {
-		t.o.Journal.Attach(c)
-	}
-	return err
+	t.o.Came(t, c.Name())
 }
 
 // recall makes a channel that starts with the oldest message that is there and

@@ -252,7 +252,7 @@ func (t *Topic) count(messages int, bytes uint64) {
 
 // standing says that the fan-out position does not follow the end. The caller
 // holds t.mu.
-func (t *Topic) standing() bool { return t.held || t.catching || t.untaken() }
+func (t *Topic) standing() bool { return t.held || t.catching || t.asking || t.untaken() }
 
 // untaken says that nobody takes the topic's messages, for as long as it may
 // be. The caller holds t.mu.

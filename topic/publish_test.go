@@ -2,6 +2,7 @@ package topic
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -251,13 +252,13 @@ func TestFinishedRecordsNeedNoBackgroundSync(t *testing.T) {
 			channels = append(channels, c)
 		}
 		publish(9, 0, "9 records")
-		channels[0].Empty()
+		channels[0].Empty(math.MaxUint64)
 		publish(1, 1, "10 records that one of two channels has not finished")
-		channels[0].Empty()
-		channels[1].Empty()
+		channels[0].Empty(math.MaxUint64)
+		channels[1].Empty(math.MaxUint64)
 		publish(9, 1, "9 records after 10 finished ones")
-		channels[0].Empty()
-		channels[1].Empty()
+		channels[0].Empty(math.MaxUint64)
+		channels[1].Empty(math.MaxUint64)
 		publish(9, 1, "9 of 18 records are finished")
 		publish(1, 2, "10 of 19 records are not finished")
 		b.close(t)
@@ -274,7 +275,7 @@ func TestChannelLearntLateHasItsMessagesSynced(t *testing.T) {
 		c, err := b.Channel("c")
 		must(t, err)
 		must(t, b.Publish(batchOf(5, 10)))
-		c.Empty()
+		c.Empty(math.MaxUint64)
 		b.pass(2 * b.o.SyncTimeout)
 		if n := syncs.Load(); n != 0 {
 			t.Errorf("%d syncs of finished records", n)

@@ -104,14 +104,15 @@ type Topic struct {
 	held        bool   // until the topic's channels are learnt
 	probing     bool   // Probe is at the log
 	catching    bool   // gather is at the log: the fan-out position stands meanwhile
+	asking      bool   // the journal is asked about a change that needs the fan-out position to stand
 	end         uint64 // one past the last committed message
 	fanOut      uint64 // what is below has been given to the channels
 	stoodAt     uint64 // the fan-out position that the journal knows
 	voids       []seqset.Range
 	channels    []*slot // in the order in which they came; never changed in place, but appended to
 	ready       int     // channels whose creation is journalled
-	// aside is out of the fan-out, but comes in when its creation is journalled,
-	// or back should its end not be: what it has may not be let go.
+	// aside is out of the fan-out, but comes in when its creation is journalled:
+	// what it has may not be let go.
 	aside *channel.Channel
 	// meanwhile is the deferred messages that were committed while catching.
 	meanwhile []message.Delayed

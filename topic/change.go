@@ -1,0 +1,57 @@
+package topic
+
+import (
+	"qmq/channel"
+	"qmq/journal"
+)
+
+// Change makes one change of the topology: the journal is asked first, and when
+// it has the entry, apply makes the change. The entry's positions are what
+// apply applies, whatever was published, fanned out or answered while the
+// journal was asked: a restart that finds the entry must come to the same. When
+// the journal refuses, undo gives up what was prepared, and nothing has changed.
+//
+// An entry without an Op is about something that does not outlive the process:
+// the journal is not asked.
+func (c *Common) Change(e journal.Entry, apply, undo func()) error {
+	if e.Op != 0 {
+		if err := c.Journal.Commit(e); err != nil {
+			undo()
+			return err
+		}
+	}
+	apply()
+	c.Changed()
+	return nil
+}
+
+// change makes a change of this topic. The caller holds t.changing.
+func (t *Topic) change(e journal.Entry, apply, undo func()) error {
+	return t.o.Change(e, func() {
+		if e.Op != 0 {
+			t.mu.Lock()
+			t.stoodAt = max(t.stoodAt, e.FanOut)
+			t.mu.Unlock()
+		}
+		apply()
+	}, undo)
+}
+
+// nothing is what is undone where nothing was prepared.
+func nothing() {}
+
+// entry is about the topic; it has no Op for one that is not journalled.
+func (t *Topic) entry(op journal.Op) journal.Entry {
+	if t.o.Ephemeral {
+		return journal.Entry{}
+	}
+	return journal.Entry{Op: op, Topic: t.o.Incarnation}
+}
+
+// channelEntry is about a channel; it has no Op for one that is not journalled.
+func (t *Topic) channelEntry(op journal.Op, c *channel.Channel) journal.Entry {
+	if !t.journals(c.Name()) {
+		return journal.Entry{}
+	}
+	return journal.Entry{Op: op, Topic: t.o.Incarnation, Channel: c.Incarnation()}
+}
