@@ -145,7 +145,7 @@ func (b *Broker) open() (err error) {
 	}
 	var state *journal.State
 	b.journal, state, err = journal.Open(journal.Options{
-		FS: b.o.FS, Dir: filepath.Join(b.o.DataPath, "journal"), SyncTopology: b.o.SyncEvery == 1,
+		FS: b.disk.FS(), Dir: filepath.Join(b.o.DataPath, "journal"), SyncTopology: b.o.SyncEvery == 1,
 		Logger: b.o.Logger, OnHealth: b.journalHealth,
 	})
 	if err != nil {

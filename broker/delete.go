@@ -105,7 +105,7 @@ func (b *Broker) remove(t *topic.Topic, s *slot) {
 // removeLog renames the topic's directory, so that it is gone at once, and
 // removes it in the background.
 func (b *Broker) removeLog(t *topic.Topic) {
-	fs, dir := b.o.FS, b.logDir(t.Name(), t.Incarnation())
+	fs, dir := b.disk.FS(), b.logDir(t.Name(), t.Incarnation())
 	if t.Ephemeral() {
 		if err := b.memory.FS().RemoveAll(dir); err != nil {
 			b.o.Logger.Error("log of deleted topic not removed", "topic", t.Name(), "error", err)

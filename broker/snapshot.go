@@ -84,7 +84,7 @@ func (w *snapshotWriter) close() {
 
 // write writes the file. The caller holds w.writing.
 func (w *snapshotWriter) write() {
-	err := replaceFile(w.b.o.FS, filepath.Join(w.b.o.DataPath, "metadata.json"), w.b.writeMetadata)
+	err := replaceFile(w.b.disk.FS(), filepath.Join(w.b.o.DataPath, "metadata.json"), w.b.writeMetadata)
 	if err != nil {
 		w.b.o.Logger.Warn("metadata.json not written", "error", err)
 	}

@@ -359,8 +359,9 @@ func TestFailedReadIsNotDamage(t *testing.T) {
 func (c *fileCache) forgetIdle(s *segment) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.handle != nil {
-		c.drop(s.handle)
+	if h := s.handle; h != nil {
+		c.takeOut(h)
+		h.File.Close()
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -200,14 +201,17 @@ func (l *Log) writable(size int64) (*segment, error) {
 // roll ends the active segment. An empty one is forgotten.
 func (l *Log) roll(s *segment) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	s.rolled = true
 	l.active = nil
-	if s.end == s.base {
+	empty := s.end == s.base
+	if empty {
 		l.segments = l.segments[:len(l.segments)-1]
 		s.gone = true
+	}
+	l.mu.Unlock()
+	if empty {
 		l.shared.files.forget(s)
-		l.shared.fs.Remove(s.path)
+		l.shared.fs.Remove(s.path) // before the next one of that name is made
 	}
 }
 
@@ -351,8 +355,9 @@ func (l *Log) discard() {
 	l.hot.clear()
 	l.shared.chunks.drop(l)
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, s := range l.segments {
+	segments := slices.Clone(l.segments)
+	l.mu.Unlock()
+	for _, s := range segments {
 		l.shared.files.forget(s)
 	}
 }

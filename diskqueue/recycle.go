@@ -16,9 +16,10 @@ type recycler struct {
 	dir string
 	max int
 
-	mu    sync.Mutex // guards what follows; held only for renames
-	names []string
-	next  int
+	mu      sync.Mutex // guards what follows; held across no I/O
+	names   []string
+	next    int
+	arrives int // files that give is renaming
 }
 
 // load finds the files that wait from a former run.
@@ -54,18 +55,31 @@ func recycledName(n int) string { return fmt.Sprintf("%d%s", n, segmentSuffix) }
 // give takes the file at path, whose descriptors are closed, or refuses it
 // when enough are waiting.
 func (r *recycler) give(path string) bool {
+	to, ok := r.admit()
+	if !ok {
+		return false
+	}
+	err := r.fs.Rename(path, to)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.dir == "" || len(r.names) >= r.max {
-		return false
+	r.arrives--
+	if err == nil {
+		r.names = append(r.names, to)
 	}
-	to := filepath.Join(r.dir, recycledName(r.next))
-	if err := r.fs.Rename(path, to); err != nil {
-		return false
+	return err == nil
+}
+
+// admit reserves a place and a name for one more file, unless enough wait.
+func (r *recycler) admit() (name string, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.dir == "" || len(r.names)+r.arrives >= r.max {
+		return "", false
 	}
+	name = filepath.Join(r.dir, recycledName(r.next))
 	r.next++
-	r.names = append(r.names, to)
-	return true
+	r.arrives++
+	return name, true
 }
 
 // take gives a waiting file a new header and moves it to path; ok is false

@@ -116,8 +116,10 @@ type segment struct {
 	pins        int  // readers and the syncer
 	gone        bool // reclaimed
 
-	handle    *fileHandle // guarded by fileCache.mu
-	forgotten bool        // guarded by fileCache.mu
+	// What follows is guarded by fileCache.mu.
+	handle    *fileHandle // nil while the file is not open
+	opening   *opening    // nil while it is not being opened
+	forgotten bool        // never opened again
 }
 
 func segmentPath(dir string, base uint64) string {

@@ -16,8 +16,10 @@ type SharedOptions struct {
 	RecycleFiles int    // how many wait at most; 4
 	HotBytes     int64  // memory of all hot tails; 256 MiB
 	CacheBytes   int64  // memory for what is read back from disk; 16 MiB
-	OpenFiles    int    // segment files held open; 256
-	Logger       *slog.Logger
+	// OpenFiles is how many segment files are held open; a quarter of the
+	// descriptors that the process may have, from 16 to 4,096.
+	OpenFiles int
+	Logger    *slog.Logger
 }
 
 // Shared is what the logs of a node have in common: the budget of their hot
@@ -44,11 +46,12 @@ func (s *Shared) takeScratch() *[]uint32 {
 // NewShared prepares the recycling directory; files that wait there from a
 // former run are used.
 func NewShared(o SharedOptions) (*Shared, error) {
-	s := &Shared{fs: o.FS, logger: o.Logger}
+	s := &Shared{logger: o.Logger}
+	s.fs = givingFS{o.FS, &s.files}
 	s.hot.limit = orDefault(o.HotBytes, 256<<20)
-	s.files.fs, s.files.max = o.FS, int(orDefault(int64(o.OpenFiles), 256))
+	s.files.fs, s.files.max = s.fs, int(orDefault(int64(o.OpenFiles), int64(openFiles(vfs.DescriptorLimit()))))
 	s.chunks.budget = orDefault(o.CacheBytes, 16<<20)
-	s.recycle = recycler{fs: o.FS, dir: o.RecycleDir, max: int(orDefault(int64(o.RecycleFiles), 4))}
+	s.recycle = recycler{fs: s.fs, dir: o.RecycleDir, max: int(orDefault(int64(o.RecycleFiles), 4))}
 	if err := s.recycle.load(); err != nil {
 		return nil, fmt.Errorf("recycling directory: %w", err)
 	}
@@ -62,5 +65,7 @@ func orDefault(v, def int64) int64 {
 	return v
 }
 
-// FS is the file system that the logs are on.
+// FS is the file system that the logs are on. When there are no descriptors
+// left it closes segment files that nobody uses and tries again: whoever works
+// beside the logs does well to use it.
 func (s *Shared) FS() vfs.FS { return s.fs }

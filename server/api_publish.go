@@ -153,14 +153,14 @@ func (h *HTTP) publish(t *topic.Topic, add func(*diskqueue.Batch)) (any, error) 
 	}()
 	add(b)
 	if _, err := publish(h.broker, t, b); err != nil {
-		return nil, refusedPublish(err)
+		return nil, refused(err)
 	}
 	return "OK", nil
 }
 
-// refusedPublish is 503 with the reason, or with EXITING when there is no
-// other than that the topic is on its way out.
-func refusedPublish(err error) error {
+// refused is 503 with the reason why the node cannot do it now, or with EXITING
+// when there is no other than that the topic is on its way out.
+func refused(err error) error {
 	code := "EXITING"
 	if !errors.Is(err, topic.ErrExiting) {
 		code = err.Error()
@@ -180,7 +180,7 @@ func (h *HTTP) publishTopic(r *http.Request, q url.Values, known []string) (*top
 	}
 	t, err := h.broker.Topic(name)
 	if err != nil {
-		return nil, refusedPublish(err)
+		return nil, refused(err)
 	}
 	return t, nil
 }

@@ -24,8 +24,10 @@ func (h *HTTP) createTopic(_ http.ResponseWriter, r *http.Request) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	_, err = h.broker.Topic(name)
-	return nil, err
+	if _, err = h.broker.Topic(name); err != nil {
+		return nil, refused(err)
+	}
+	return nil, nil
 }
 
 func (h *HTTP) deleteTopic(_ http.ResponseWriter, r *http.Request) (any, error) {
@@ -69,7 +71,7 @@ func (h *HTTP) changeTopic(name string, change func(*topic.Topic) error) error {
 	if !ok {
 		return errTopicNotFound
 	}
-	return change(t)
+	return notFound(change(t))
 }
 
 // anyTopic is the topic parameter of a route that does not check the name.
@@ -91,7 +93,7 @@ func (h *HTTP) createChannel(_ http.ResponseWriter, r *http.Request) (any, error
 		return nil, err
 	}
 	_, err = t.Channel(name)
-	return nil, err
+	return nil, notFound(err)
 }
 
 func (h *HTTP) deleteChannel(_ http.ResponseWriter, r *http.Request) (any, error) {
@@ -145,13 +147,16 @@ func (h *HTTP) channelParameters(r *http.Request) (*topic.Topic, string, error) 
 }
 
 // notFound turns what the broker says about a missing name into its answer.
-// One that is on its way out is as good as gone.
+// One that is on its way out is as good as gone. Any other error is why a
+// change of the topology is refused.
 func notFound(err error) error {
 	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, broker.ErrNoTopic), errors.Is(err, topic.ErrExiting):
 		return errTopicNotFound
 	case errors.Is(err, topic.ErrNoChannel):
 		return errChannelNotFound
 	}
-	return err
+	return refused(err)
 }

@@ -240,6 +240,29 @@ func TestCrashedRequestIsAnInternalError(t *testing.T) {
 	}
 }
 
+// What the journal cannot be told does not happen, and the answer says why.
+func TestRefusedChangeOfTheTopologySaysWhy(t *testing.T) {
+	disk := crashfs.New(1)
+	r := startOn(t, openBroker(t, func(o *broker.Options) { o.FS = disk }))
+	r.must("POST", "/topic/create?topic=there", "")
+	r.must("POST", "/channel/create?topic=there&channel=c", "")
+	disk.Fail(func(op crashfs.Op, name string) error {
+		if strings.Contains(name, "/journal/") {
+			return errors.New("too many open files")
+		}
+		return nil
+	})
+	defer disk.Fail(nil)
+	for _, target := range []string{
+		"/topic/create?topic=new", "/topic/pause?topic=there", "/topic/delete?topic=there",
+		"/channel/create?topic=there&channel=new", "/channel/pause?topic=there&channel=c", "/channel/delete?topic=there&channel=c",
+	} {
+		if w := r.call("POST", target, ""); w.Code != 503 || !strings.Contains(w.Body.String(), "too many open files") {
+			t.Errorf("%s: %d %s", target, w.Code, w.Body)
+		}
+	}
+}
+
 func TestRefusedPublishOverHTTPSaysWhy(t *testing.T) {
 	r, fail := failingDisk(t)
 	r.must("POST", "/pub?topic=disk", "a")

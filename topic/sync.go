@@ -93,7 +93,8 @@ func (t *Topic) syncAll() {
 }
 
 // syncFailed refuses publishes. In strict mode it also takes back what was
-// written since the last good sync. The caller holds t.mu.
+// written since the last good sync. It is called with t.mu held and may give it
+// up for a while.
 func (t *Topic) syncFailed(group []written, err error) {
 	t.fail(err)
 	if !t.strict() {
@@ -108,7 +109,9 @@ func (t *Topic) syncFailed(group []written, err error) {
 		settle(w.requests, nil, err)
 	}
 	t.unsynced = nil
+	t.mu.Unlock() // nothing is appended before a Probe, which waits for this sync
 	t.o.Log.Rewind()
+	t.mu.Lock()
 	if end := t.o.Log.End(); end > t.end {
 		// A segment that was synced before another one failed keeps what was
 		// refused now.

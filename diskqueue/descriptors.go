@@ -1,0 +1,87 @@
+package diskqueue
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"syscall"
+
+	"qmq/internal/vfs"
+)
+
+const (
+	// minOpenFiles and maxOpenFiles bound how many segment files are held open
+	// when nobody says how many.
+	minOpenFiles = 16
+	maxOpenFiles = 4096
+	// openFilesShare is the part of the process's descriptors that they take:
+	// the others are for connections.
+	openFilesShare = 4
+)
+
+// openFiles is how many segment files are held open in a process that may have
+// limit descriptors; 0 stands for no limit.
+func openFiles(limit int) int {
+	if limit == 0 {
+		return maxOpenFiles
+	}
+	return min(max(limit/openFilesShare, minOpenFiles), maxOpenFiles)
+}
+
+// givingFS is a file system that closes idle segment files when there is no
+// descriptor left, and tries again: a file that nobody uses now must not keep
+// anybody from working.
+type givingFS struct {
+	vfs.FS
+	files *fileCache
+}
+
+// outOfDescriptors says that the process or the machine has no more.
+func outOfDescriptors(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
+// again says whether what failed with err is worth another try.
+func (g givingFS) again(err error) bool { return outOfDescriptors(err) && g.files.giveWay() }
+
+func (g givingFS) Create(name string) (f vfs.File, err error) {
+	for f, err = g.FS.Create(name); g.again(err); {
+		f, err = g.FS.Create(name)
+	}
+	return f, err
+}
+
+func (g givingFS) Open(name string) (f vfs.File, err error) {
+	for f, err = g.FS.Open(name); g.again(err); {
+		f, err = g.FS.Open(name)
+	}
+	return f, err
+}
+
+func (g givingFS) ReadDir(name string) (list []fs.DirEntry, err error) {
+	for list, err = g.FS.ReadDir(name); g.again(err); {
+		list, err = g.FS.ReadDir(name)
+	}
+	return list, err
+}
+
+func (g givingFS) SyncDir(name string) (err error) {
+	for err = g.FS.SyncDir(name); g.again(err); {
+		err = g.FS.SyncDir(name)
+	}
+	return err
+}
+
+func (g givingFS) RemoveAll(name string) (err error) {
+	for err = g.FS.RemoveAll(name); g.again(err); {
+		err = g.FS.RemoveAll(name)
+	}
+	return err
+}
+
+func (g givingFS) Lock(dir string) (c io.Closer, err error) {
+	for c, err = g.FS.Lock(dir); g.again(err); {
+		c, err = g.FS.Lock(dir)
+	}
+	return c, err
+}
