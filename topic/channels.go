@@ -308,9 +308,9 @@ func (t *Topic) Unpause() error {
 
 func (t *Topic) setPaused(paused bool) {
 	t.mu.Lock()
-	t.paused = paused
-	t.mu.Unlock()
-	t.resume()
+	defer t.mu.Unlock()
+	t.paused = paused // with the catching up: what is published in between must not move the position
+	t.stopAsking()
 }
 
 // resume lets the fan-out position move again as far as it may, after the
@@ -318,6 +318,12 @@ func (t *Topic) setPaused(paused bool) {
 func (t *Topic) resume() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.stopAsking()
+}
+
+// stopAsking is resume for a caller that holds t.mu, which it gives up for a
+// while.
+func (t *Topic) stopAsking() {
 	t.asking = false
 	t.catchUp()
 }
