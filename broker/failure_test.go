@@ -167,8 +167,9 @@ func TestDamageLosesTheDamagedMessageOnlyAndIsCounted(t *testing.T) {
 			segment = f
 		}
 	}
-	record := (segment.Size - 64) / 10
-	must(t, disk.FlipBit(segment.Name, 64+3*record+record-1))
+	const head = 4096 + 64
+	record := (segment.Size - head) / 10
+	must(t, disk.FlipBit(segment.Name, head+3*record+record-1))
 	want := slices.Delete(numbered("m", 10), 3, 4)
 	wantDrained(t, c, want...)
 	if n := b.Damage().Messages; n != 1 {

@@ -119,7 +119,7 @@ func (b *Broker) openLog(o topic.Options, next uint64) (*diskqueue.Log, error) {
 		Now:          b.clock.Wall,
 		Logger:       b.o.Logger,
 	})
-	b.damaged.Add(rec.DamagedRecords)
+	b.damaged.Add(rec.Lost())
 	return log, err
 }
 

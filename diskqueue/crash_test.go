@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"qmq/internal/seqset"
 	"qmq/internal/vfs/crashfs"
 )
 
@@ -18,6 +19,14 @@ type history struct {
 	synced    uint64      // Sync did
 	floor     uint64      // Reclaim was called with it
 	count     int
+	taken     []seqset.Range
+	start     uint64 // where the log began
+}
+
+// tell says to the next start what its caller would know.
+func (h *history) tell(n *node, sameBoot bool, kept uint64) {
+	n.log.Start, n.log.KnownEnd, n.log.SameBoot = h.start, kept, sameBoot
+	n.log.GivenUp = united(append(h.taken, seqset.Range{To: h.floor}))
 }
 
 // append writes n messages in one batch, as an MPUB or not.
@@ -194,11 +203,13 @@ func stopAt(t *testing.T, e ending, at int) bool {
 	n.log.HotMessages = 20
 	n.shared.OpenFiles = 3
 	l, _ := n.open(t)
+	h.start = l.End()
 	if err := h.script(t, l); err != nil {
 		t.Fatalf("first life: %v", err)
 	}
 	e.end(fs)
 	kept := e.kept(h)
+	h.tell(n, e.name == "kill", kept)
 	h.risked = [2]uint64{kept, h.returned}
 
 	ops, stopped := 0, false
@@ -210,7 +221,8 @@ func stopAt(t *testing.T, e ending, at int) bool {
 		return nil
 	})
 	n.shared.FS = fs.Mount()
-	if l, err := n.tryOpen(); err == nil {
+	if l, rec, err := n.tryOpen(); err == nil {
+		h.taken = append(h.taken, rec.Taken...)
 		if l.End() < kept {
 			t.Fatalf("the log goes on at %d, promised were all below %d", l.End(), kept)
 		}
@@ -229,8 +241,10 @@ func stopAt(t *testing.T, e ending, at int) bool {
 		e.end(fs)
 	}
 	n.shared.FS = fs.Mount()
+	h.tell(n, e.name == "kill", max(kept, e.kept(h)))
 	l, rec := n.open(t)
-	if e.name == "kill" && rec.DamagedRecords > 0 {
+	h.taken = append(h.taken, rec.Taken...)
+	if len(rec.Findings) > 0 {
 		t.Errorf("stopped at operation %d: %+v", at, rec)
 	}
 	before := h.check(t, l, max(kept, e.kept(h)))
@@ -242,7 +256,11 @@ func stopAt(t *testing.T, e ending, at int) bool {
 	wantOwned(t, l)
 	fs.Crash(crashfs.DropAll)
 	n.shared.FS = fs.Mount()
-	l, _ = n.open(t)
+	h.tell(n, false, h.returned)
+	l, rec = n.open(t)
+	if len(rec.Findings) > 0 {
+		t.Errorf("after a second loss of power: %+v", rec)
+	}
 	after := h.check(t, l, 0)
 	for seq := range before {
 		if after[seq] != before[seq] && seq >= h.floor {
@@ -260,11 +278,10 @@ func stopAt(t *testing.T, e ending, at int) bool {
 }
 
 // tryOpen opens a log on a file system that may fail.
-func (n *node) tryOpen() (*Log, error) {
+func (n *node) tryOpen() (*Log, Recovery, error) {
 	shared, err := NewShared(n.shared)
 	if err != nil {
-		return nil, err
+		return nil, Recovery{}, err
 	}
-	l, _, err := Open(shared, n.log)
-	return l, err
+	return Open(shared, n.log)
 }

@@ -18,7 +18,7 @@ const (
 	damageCount  = 23
 )
 
-func recordAt(i int) int { return segmentHeaderSize + i*damageRecord }
+func recordAt(i int) int { return segmentHead + i*damageRecord }
 
 // flip changes a bit of the byte at offset within record i.
 func flip(i, offset int) func([]byte) []byte {
@@ -75,7 +75,7 @@ var damages = []struct {
 	{"two neighbours", func(b []byte) []byte { return flip(2, inBody)(flip(3, inSeq)(b)) }, []int{2, 3}, []int{2, 3}},
 	{"one before and one in an MPUB", func(b []byte) []byte { return flip(9, inBody)(flip(11, inSeq)(b)) }, upTo(9, 13), []int{9, 11}},
 	{"a zeroed page", func(b []byte) []byte {
-		clear(b[512:1024])
+		clear(b[4608:5120])
 		return b
 	}, upTo(5, 13), upTo(5, 12)},
 	{"cut between records", cutAt(recordAt(16)), upTo(16, 22), upTo(16, 22)},
@@ -86,7 +86,7 @@ var damages = []struct {
 	{"zeros behind", func(b []byte) []byte { return append(b, make([]byte, 3000)...) }, nil, nil},
 	{"garbage behind", func(b []byte) []byte { return append(b, bodyOf(3, 3000)...) }, nil, nil},
 	{"a former life behind", func(b []byte) []byte {
-		old := slices.Clone(b[segmentHeaderSize:])
+		old := slices.Clone(b[segmentHead:])
 		seq := message.SeqOf(b[recordAt(damageCount-1):])
 		for at := 0; at < len(old); {
 			seq++
@@ -94,9 +94,13 @@ var damages = []struct {
 		}
 		return append(b, old...)
 	}, nil, nil},
-	{"magic of the header", func(b []byte) []byte { b[0] ^= 1; return b }, upTo(0, 22), nil},
-	{"salt of the header", func(b []byte) []byte { b[24] ^= 1; return b }, upTo(0, 22), nil},
-	{"crc of the header", func(b []byte) []byte { b[61] ^= 1; return b }, upTo(0, 22), nil},
+	{"magic of the header", func(b []byte) []byte { b[0] ^= 1; return b }, nil, nil},
+	{"salt of the header", func(b []byte) []byte { b[24] ^= 1; return b }, nil, nil},
+	{"crc of the header", func(b []byte) []byte { b[61] ^= 1; return b }, nil, nil},
+	{"magic of the second header", func(b []byte) []byte { b[secondHeader] ^= 1; return b }, nil, nil},
+	{"salt of both headers", func(b []byte) []byte { b[24] ^= 1; b[secondHeader+25] ^= 1; return b }, nil, nil},
+	{"both headers zeroed", func(b []byte) []byte { clear(b[:segmentHead]); return b }, nil, nil},
+	{"both headers and the first record", func(b []byte) []byte { clear(b[:recordAt(0)+10]); return b }, upTo(0, 22), upTo(0, 0)},
 	{"cut within the header", cutAt(40), upTo(0, 22), upTo(0, 22)},
 	{"everything cut", cutAt(0), upTo(0, 22), upTo(0, 22)},
 }
@@ -183,7 +187,7 @@ func testDamage(t *testing.T, damage func([]byte) []byte, lost []int, followed, 
 				t.Errorf("round %d: message %d %.20q was never appended", round, seq, got)
 			}
 		}
-		if !sealed && round == 0 && len(lost) > 0 && rec.TornBytes+int64(rec.DamagedRecords)+int64(len(rec.Ignored)) == 0 && lost[0] != 16 && len(lost) < 23 {
+		if !sealed && round == 0 && len(lost) > 0 && rec.TornBytes+int64(len(rec.Findings)) == 0 && lost[0] != 16 && len(lost) < 23 {
 			t.Errorf("Open reports nothing")
 		}
 		done := mustAppend(t, l, single([]byte("new")))
@@ -217,7 +221,7 @@ func TestDamagedBytesAreKeptBesideTheSegment(t *testing.T) {
 		t.Fatal(err)
 	}
 	l, rec := n.open(t)
-	if rec.DamagedRecords != 1 || len(rec.Damaged) != 1 || rec.Damaged[0].Len() != 1 {
+	if rec.Lost() != 1 || len(rec.Findings) != 1 || rec.Findings[0].Range.Len() != 1 {
 		t.Errorf("got %+v", rec)
 	}
 	mustClose(t, l)
@@ -263,7 +267,7 @@ func TestSegmentsDoNotDependOnTheirIndex(t *testing.T) {
 			first, path := writeDamageLog(t, n, true, true)
 			damage(t, fs, strings.TrimSuffix(path, segmentSuffix)+indexSuffix)
 			l, rec := n.open(t)
-			if rec.TornBytes+int64(rec.DamagedRecords)+int64(len(rec.Ignored)) != 0 {
+			if rec.TornBytes+int64(len(rec.Findings)) != 0 {
 				t.Errorf("got %+v", rec)
 			}
 			found := contents(t, l)
@@ -284,10 +288,10 @@ func TestFilesThatAreNotTheLogsAreLeftAlone(t *testing.T) {
 	b, _ := fs.ReadFile(path)
 	dir := path[:strings.LastIndex(path, "/")+1]
 	copyName := segmentPath(dir, first+7)
-	foreign := segmentHeader{incarnation: 99, base: first - 5}
+	foreign := segmentHeader{version: 2, incarnation: 99, base: first - 5}
 	files := map[string][]byte{
 		copyName:                      b,
-		segmentPath(dir, first-5):     append(foreign.encode(), b[segmentHeaderSize:]...),
+		segmentPath(dir, first-5):     append(foreign.head(), b[segmentHead:]...),
 		dir + "00000000000000AB.seg":  b,
 		dir + "notes.txt":             []byte("mine"),
 		dir + "12.seg":                []byte("mine"),
@@ -305,8 +309,8 @@ func TestFilesThatAreNotTheLogsAreLeftAlone(t *testing.T) {
 	}
 	for range 2 {
 		l, rec := n.open(t)
-		if len(rec.Ignored) != 2 {
-			t.Errorf("ignored %v", rec.Ignored)
+		if len(rec.Findings) != 2 || rec.Findings[0].Kind != Foreign || rec.Findings[1].Kind != Foreign {
+			t.Errorf("found %+v", rec.Findings)
 		}
 		wantFilesOpen(t, l, len(l.segments))
 		found := contents(t, l)
@@ -338,12 +342,12 @@ func TestNumbersGoOnAboveAllFilesSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	l, rec := n.open(t)
-	if len(rec.Ignored) != 1 || l.End() < end-1 {
+	if len(rec.Findings) != 1 || l.End() < end-1 {
 		t.Fatalf("%+v, goes on at %d", rec, l.End())
 	}
 	mustAppend(t, l, single(bodyOf(2, 10)))
 	mustClose(t, l)
-	if b, err := fs.ReadFile(path); err != nil || len(b) < segmentHeaderSize+2*encodedSize(10) {
+	if b, err := fs.ReadFile(path); err != nil || len(b) < segmentHead+2*encodedSize(10) {
 		t.Errorf("the damaged file has %d bytes, %v", len(b), err)
 	}
 	n.log.Next = end + 1000

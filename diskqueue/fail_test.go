@@ -64,7 +64,7 @@ func TestFullDiskTakesNothingOfABatchAndGoesOnWhenThereIsRoom(t *testing.T) {
 			wantOwned(t, l)
 			fs.Kill()
 			l, rec := n.open(t)
-			if rec.TornBytes != 0 || rec.DamagedRecords != 0 {
+			if rec.TornBytes != 0 || len(rec.Findings) != 0 {
 				t.Errorf("after a restart: %+v", rec)
 			}
 			got := bodies(contents(t, l), end-1, end+10)
@@ -208,7 +208,7 @@ func TestNextSegmentThatCannotBeMadeIsMadeLater(t *testing.T) {
 				r.Release()
 				fs.Kill()
 				l, rec := n.open(t)
-				if len(rec.Ignored)+len(rec.Damaged) != 0 {
+				if len(rec.Findings) != 0 {
 					t.Errorf("got %+v", rec)
 				}
 				wantBody(t, l.NewReader(), end, bodyOf(1, 100))

@@ -312,7 +312,7 @@ func TestIdleFilesGiveWayWhenThereAreNoDescriptors(t *testing.T) {
 			t.Errorf("%d of %d descriptors are free after Close", few.left, count)
 		}
 		l, rec := n.open(t)
-		if rec.DamagedRecords != 0 || len(rec.Ignored) != 0 {
+		if rec.Lost() != 0 || len(rec.Findings) != 0 {
 			t.Errorf("after a restart: %+v", rec)
 		}
 		mustClose(t, l)

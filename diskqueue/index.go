@@ -134,11 +134,11 @@ func decodeIndex(b []byte, base uint64) (decodedIndex, error) {
 // fits checks that everything lies within a segment that starts at base, so
 // that nobody who uses it has to.
 func (d *decodedIndex) fits(base uint64) bool {
-	if d.end < base || d.end > message.MaxSeq || d.size < segmentHeaderSize || d.size > math.MaxUint32 {
+	if d.end < base || d.end > message.MaxSeq || d.size < headerSize || d.size > math.MaxUint32 {
 		return false
 	}
 	for i, e := range d.index {
-		if base+uint64(e.rel) >= d.end || e.offset < segmentHeaderSize || int64(e.offset) >= d.size ||
+		if base+uint64(e.rel) >= d.end || e.offset < headerSize || int64(e.offset) >= d.size ||
 			i > 0 && (e.rel <= d.index[i-1].rel || e.offset <= d.index[i-1].offset) {
 			return false
 		}
@@ -150,11 +150,26 @@ func (d *decodedIndex) fits(base uint64) bool {
 	}
 	for _, x := range d.damaged {
 		if x.from < base || x.from >= x.to || x.to > d.end ||
-			x.offset < segmentHeaderSize || x.offset > x.resume || x.resume > d.size {
+			x.offset < headerSize || x.offset > x.resume || x.resume > d.size {
 			return false
 		}
 	}
 	return true
+}
+
+// segmentVersion is the version of the segment, by where its records start.
+func (d *decodedIndex) segmentVersion() uint32 {
+	first := d.size
+	if len(d.index) > 0 {
+		first = int64(d.index[0].offset)
+	}
+	for _, x := range d.damaged {
+		first = min(first, x.offset)
+	}
+	if first < segmentHead {
+		return 1
+	}
+	return 2
 }
 
 // readIndex reads the index file of a segment. It takes no more memory than

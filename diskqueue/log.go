@@ -34,7 +34,22 @@ type Options struct {
 	SegmentBytes int64
 	HotMessages  int // newest messages kept in memory; 0 keeps none
 	// Next is a lower bound of the next sequence number.
-	Next   uint64
+	Next uint64
+
+	// What the caller knows of what ought to be there. Numbers from Start on,
+	// or from the first segment's when Start is 0, that are below KnownEnd, were
+	// given to records and are in no segment are reported as missing, unless
+	// they are in GivenUp: those no segment need hold any more.
+	Start    uint64
+	KnownEnd uint64         // one past the last record that must have survived; 0: not known
+	GivenUp  []seqset.Range // ascending and disjoint
+	// SameBoot says that the machine has not lost power since the log was
+	// written to: also what was not synced must be as it was written.
+	SameBoot bool
+	// Found is called with what a read finds amiss; it must not call the log.
+	// Nil: nobody wants to know.
+	Found func(Finding)
+
 	Now    func() int64 // wall clock, ns since 1970
 	Logger *slog.Logger
 }
@@ -50,6 +65,7 @@ type Log struct {
 	segments []*segment // ascending; the last may be the active one
 	active   *segment   // nil until the next Append makes one
 	next     uint64     // the next sequence number
+	written  uint64     // one past the last record that is or was in the log
 	dirMade  bool
 	// closedCache is guarded by shared.chunks.mu.
 	closedCache bool
@@ -83,6 +99,30 @@ func (l *Log) Start() uint64 {
 		return l.next
 	}
 	return l.segments[0].base
+}
+
+// Ends says where the records of the log end: synced is one past the last one
+// up to which all survive a crash of the machine, written one past the last one
+// written. Both are of records: End may be above them, as numbers are skipped
+// at each start. It is what a later start wants to know as KnownEnd.
+func (l *Log) Ends() (synced, written uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, s := range l.segments {
+		if s.syncedEnd >= s.end {
+			continue
+		}
+		switch {
+		case s.syncedEnd > s.base:
+			synced = s.syncedEnd
+		case i > 0:
+			synced = l.segments[i-1].end
+		default:
+			synced = s.prevEnd
+		}
+		return synced, l.written
+	}
+	return l.written, l.written
 }
 
 // HotStart is the lowest sequence number that is in memory; the log's End when
@@ -160,7 +200,7 @@ func (l *Log) book(s *segment, done Appended, offs []uint32, size int64) {
 	s.addDelayed(done.Delayed)
 	s.size += size
 	s.end = done.End
-	l.next = done.End
+	l.next, l.written = done.End, done.End
 }
 
 // write puts buf behind the segment's records. When that fails the file is cut
@@ -175,7 +215,7 @@ func (l *Log) write(s *segment, buf []byte) error {
 	}
 	defer l.shared.files.release(h)
 	if _, err := h.WriteAt(buf, s.size); err != nil {
-		if cutErr := h.Truncate(s.size); cutErr != nil || s.size >= l.o.SegmentBytes/16 {
+		if cutErr := h.Truncate(s.size); cutErr != nil || s.records() >= l.o.SegmentBytes/16 {
 			l.roll(s)
 		}
 		return err
@@ -187,7 +227,7 @@ func (l *Log) write(s *segment, buf []byte) error {
 func (l *Log) writable(size int64) (*segment, error) {
 	l.mu.Lock()
 	s := l.active
-	full := s != nil && (s.rolled || s.size > segmentHeaderSize && s.size+size > l.o.SegmentBytes)
+	full := s != nil && (s.rolled || s.records() > 0 && s.records()+size > l.o.SegmentBytes)
 	l.mu.Unlock()
 	if s != nil && !full {
 		return s, nil
@@ -223,9 +263,12 @@ func (l *Log) create() (*segment, error) {
 		}
 		l.dirMade = true
 	}
-	s := &segment{base: l.next, end: l.next, path: segmentPath(l.o.Dir, l.next), size: segmentHeaderSize, salt: newSalt()}
-	header := segmentHeader{incarnation: l.o.Incarnation, base: s.base, salt: s.salt, created: l.o.Now()}
-	f, err := l.createFile(s.path, header.encode())
+	header := segmentHeader{
+		version: segmentVersion, incarnation: l.o.Incarnation, base: l.next, salt: newSalt(), created: l.o.Now(),
+		prevEnd: l.written, prevKnown: true, // only the appender changes it
+	}
+	s := newSegment(&header, segmentPath(l.o.Dir, l.next))
+	f, err := l.createFile(s.path, header.head())
 	if err != nil {
 		return nil, err
 	}

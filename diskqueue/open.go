@@ -6,24 +6,19 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"qmq/internal/seqset"
 	"qmq/internal/vfs"
+	"qmq/message"
 )
 
-// Recovery says what Open found amiss.
-type Recovery struct {
-	TornBytes      int64          // cut off the ends of segments
-	Damaged        []seqset.Range // records that cannot be read, now void
-	DamagedRecords uint64
-	Ignored        []string // segment files that are not this log's, left alone
-}
-
 // Open opens the log in o.Dir, which need not exist. Segments that were not
-// closed properly are scanned: a torn end is cut off, damaged records become
-// void with a copy of their bytes kept beside the segment, and an MPUB of
-// which a part is missing is dropped as a whole. No error but that of the file
-// system stops it. The log goes on in a new segment.
+// closed properly are scanned. What does not verify and was never promised, as
+// the torn end of a write or an MPUB of which a part is missing, does not
+// count; damaged records become void, with a copy of their bytes kept beside
+// the segment. Nothing that may hold a message is removed, cut or renamed. No
+// error but that of the file system stops it. The log goes on in a new segment.
 func Open(shared *Shared, o Options) (*Log, Recovery, error) {
 	o.SegmentBytes = min(o.SegmentBytes, 2<<30) // offsets take 32 bits
 	l := &Log{shared: shared, o: o}
@@ -33,24 +28,56 @@ func Open(shared *Shared, o Options) (*Log, Recovery, error) {
 		l.Discard()
 		return nil, rec, fmt.Errorf("open log %s: %w", o.Dir, err)
 	}
+	for _, f := range rec.Findings {
+		f.log(o.Logger)
+	}
 	end := uint64(0)
 	for _, s := range l.segments {
 		if s.base > end {
 			l.voids = append(l.voids, seqset.Range{From: end, To: s.base})
 		}
 		for _, d := range s.damaged {
-			r := seqset.Range{From: d.from, To: d.to}
-			l.voids = append(l.voids, r)
+			l.voids = append(l.voids, d.numbers())
 		}
 		end = s.end
 	}
+	l.written = max(l.written, end, o.KnownEnd)
 	// No number is given out twice: go on above all that was ever seen, and
 	// above all that can have been given out and lost by this time.
-	l.next = max(end, l.next, o.Next, uint64(o.Now())>>8)
+	l.next = max(l.written, l.next, o.Next, uint64(o.Now())>>8)
 	if l.next > end {
 		l.voids = append(l.voids, seqset.Range{From: end, To: l.next})
 	}
 	return l, rec, nil
+}
+
+// inspection is what Open gathers about a log.
+type inspection struct {
+	l       *Log
+	rec     *Recovery
+	files   []*candidate    // with the name of a segment, ascending
+	indexes []uint64        // bases of the index files there are, ascending
+	proven  []indexed       // what index files say was there
+	copies  map[string]bool // files with copies of damaged bytes
+}
+
+// candidate is a file with the name of a segment.
+type candidate struct {
+	base uint64 // in the name
+	path string
+	size int64
+
+	// segment is what the file is, by its header; nil if it is none of this log.
+	segment *segment
+	flaw    error // of the header, or why it is no segment
+	content bool  // something stands in it that may be records
+	served  bool
+}
+
+// indexed says that the numbers from base to end were in a segment, by its index.
+type indexed struct {
+	seqset.Range
+	path string
 }
 
 func (l *Log) recoverAll(rec *Recovery) error {
@@ -62,171 +89,276 @@ func (l *Log) recoverAll(rec *Recovery) error {
 		return err
 	}
 	l.dirMade = true
+	o := &inspection{l: l, rec: rec, copies: make(map[string]bool)}
 	for _, e := range entries {
+		if base, ok := parseName(e.Name(), indexSuffix); ok {
+			o.indexes = append(o.indexes, base)
+		}
+		if strings.HasSuffix(e.Name(), damagedSuffix) {
+			o.copies[filepath.Join(l.o.Dir, e.Name())] = true
+		}
 		base, ok := parseSegmentName(e.Name())
 		if !ok {
 			continue
 		}
 		l.next = max(l.next, base+1) // also above what is left alone
-		s := &segment{base: base, end: base, path: filepath.Join(l.o.Dir, e.Name()), recovered: true, rolled: true}
-		if err := l.identify(s, rec); err != nil {
+		c := &candidate{base: base, path: filepath.Join(l.o.Dir, e.Name())}
+		if err := o.identify(c); err != nil {
 			return err
 		}
+		o.files = append(o.files, c)
 	}
-	slices.SortFunc(l.segments, func(a, b *segment) int { return cmp.Compare(a.base, b.base) })
-	kept := make([]*segment, 0, len(l.segments))
-	for i, s := range l.segments {
-		bound := ^uint64(0)
-		if i+1 < len(l.segments) {
-			bound = l.segments[i+1].base
-		}
-		if err := l.recover(s, bound, rec); err != nil {
-			return err
-		}
-		if s.end > s.base {
-			kept = append(kept, s)
-			continue
-		}
-		l.shared.files.forget(s)
-		if err := l.shared.fs.Remove(s.path); err != nil {
-			return err
-		}
-	}
-	l.segments = kept
-	return nil
-}
-
-// identify adds a file to the segments if it is one of this log.
-func (l *Log) identify(s *segment, rec *Recovery) error {
-	err := l.readHeader(s)
-	switch {
-	case err == nil:
-		l.segments = append(l.segments, s)
-		return nil
-	case errors.Is(err, errUnborn):
-		l.shared.files.forget(s)
-		return l.shared.fs.Remove(s.path)
-	case errors.Is(err, errForeign):
-		l.shared.files.forget(s)
-		rec.Ignored = append(rec.Ignored, s.path)
-		l.o.Logger.Error("segment file left alone", "path", s.path, "error", err)
-		return nil
-	default:
-		l.shared.files.forget(s)
+	if err := o.recoverSegments(); err != nil {
 		return err
 	}
+	o.readOrphans()
+	lost := o.missing()
+	o.reportMissing(lost)
+	return o.settle(lost)
 }
 
-var (
-	// errForeign means that a file is not a segment of this log.
-	errForeign = errors.New("not a segment of this log")
-	// errUnborn means that the creation of a segment was cut short before
-	// anything was written to it.
-	errUnborn = errors.New("segment without a header")
-)
-
-// readHeader finds out the salt of a segment file, from its index if the
-// header is damaged.
-func (l *Log) readHeader(s *segment) error {
-	h, err := l.shared.files.acquire(s)
+// identify finds out what a file is.
+func (o *inspection) identify(c *candidate) error {
+	f, err := o.l.shared.fs.Open(c.path)
 	if err != nil {
 		return err
 	}
-	defer l.shared.files.release(h)
-	b := make([]byte, segmentHeaderSize)
-	n, err := readFull(h, b, 0)
-	if err != nil && !isEnd(err) {
+	defer f.Close()
+	if c.size, err = f.Size(); err != nil {
 		return err
 	}
-	head, err := decodeSegmentHeader(b[:n])
-	if err == nil && (head.base != s.base || head.incarnation != l.o.Incarnation) {
-		return fmt.Errorf("%w: it says that it is of topic %d and starts at %d", errForeign, head.incarnation, head.base)
+	h, flaw, err := readHead(f, c.base)
+	if err != nil {
+		return o.identifyWithoutHeader(c, f, err)
 	}
-	if err == nil {
-		s.salt = head.salt
+	if h.incarnation != o.l.o.Incarnation {
+		c.flaw, c.content = fmt.Errorf("its header says that it is of topic %d", h.incarnation), true
 		return nil
 	}
-	idx, indexErr := l.readIndex(s)
+	c.segment, c.flaw = newSegment(&h, c.path), flaw
+	return nil
+}
+
+// identifyWithoutHeader takes a file for a segment if its index or its records
+// tell the salt.
+func (o *inspection) identifyWithoutHeader(c *candidate, f vfs.File, headErr error) error {
+	c.flaw = headErr
+	if c.size < headerSize+message.HeaderSize || errors.Is(headErr, errNewerSegment) {
+		c.content = errors.Is(headErr, errNewerSegment)
+		return nil
+	}
+	h := segmentHeader{incarnation: o.l.o.Incarnation, base: c.base}
+	if idx, err := o.l.readIndex(newSegment(&h, c.path)); err == nil {
+		h.salt, h.version = idx.salt, idx.segmentVersion()
+		c.segment = newSegment(&h, c.path)
+		return nil
+	}
+	for _, h.version = range []uint32{2, 1} {
+		salt, ok, err := findSalt(f, c.size, h.start(), c.base)
+		if err != nil {
+			return err
+		}
+		if ok {
+			h.salt = salt
+			c.segment = newSegment(&h, c.path)
+			return nil
+		}
+	}
+	var err error
+	c.content, err = anyNonZero(f, c.size)
+	return err
+}
+
+// findSalt finds the salt of a segment whose header is lost from its first two
+// records: where the numbers fit and both have the same salt, it is that.
+func findSalt(f vfs.File, size, start int64, base uint64) (salt uint32, ok bool, err error) {
+	sc := scanner{f: f, limit: size}
+	head, err := sc.bytes(start, message.HeaderSize)
+	if err != nil || len(head) < message.HeaderSize {
+		return 0, false, err
+	}
+	n, ok := message.Size(head)
+	if !ok || int64(n) > size-start || message.SeqOf(head) != base {
+		return 0, false, nil
+	}
+	first, err := sc.bytes(start, n)
+	if err != nil {
+		return 0, false, err
+	}
+	sc.salt = message.SaltOf(first)
+	second, err := sc.record(start + int64(n))
+	return sc.salt, second != nil && message.SeqOf(second) == base+1, err
+}
+
+func anyNonZero(f vfs.File, size int64) (bool, error) {
+	sc := scanner{f: f, limit: size}
+	for off := int64(0); off < size; off += scanWindow {
+		b, err := sc.bytes(off, scanWindow)
+		if err != nil {
+			return false, err
+		}
+		if slices.ContainsFunc(b, func(x byte) bool { return x != 0 }) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// recoverSegments finds out what the segments hold, those under their own name
+// first.
+func (o *inspection) recoverSegments() error {
+	var own, astray []*candidate
+	for _, c := range o.files {
+		switch {
+		case c.segment == nil:
+		case c.segment.base == c.base:
+			own = append(own, c)
+		default:
+			o.l.next = max(o.l.next, c.segment.base+1)
+			astray = append(astray, c)
+		}
+	}
+	for i, c := range own {
+		bound := ^uint64(0)
+		if i+1 < len(own) {
+			bound = own[i+1].base
+		}
+		if err := o.recover(c, bound); err != nil {
+			return err
+		}
+		o.serve(c)
+	}
+	slices.SortStableFunc(astray, func(a, b *candidate) int { return cmp.Compare(a.segment.base, b.segment.base) })
+	for _, c := range astray {
+		if err := o.recoverAstray(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recoverAstray serves a segment that stands under the name of another, if it
+// is in nobody's way.
+func (o *inspection) recoverAstray(c *candidate) error {
+	bound := ^uint64(0)
+	for _, s := range o.l.segments {
+		if s.base > c.segment.base {
+			bound = s.base
+			break
+		}
+	}
+	if err := o.recover(c, bound); err != nil {
+		return err
+	}
+	s := c.segment
+	c.flaw, c.content = fmt.Errorf("its header says that it starts with message %d", s.base), true
+	taken := slices.ContainsFunc(o.l.segments, func(x *segment) bool { return x.base <= s.base && s.base < x.end })
+	if taken || s.end == s.base || meets(o.l.o.GivenUp, s.numbers()) {
+		c.segment = nil
+		return nil
+	}
+	named := slices.ContainsFunc(o.files, func(x *candidate) bool { return x.base == s.base })
+	if named || o.promised(s.numbers()).Len() > 0 {
+		o.serve(c)
+		o.find(Finding{Kind: Misplaced, Path: s.path, Range: s.numbers(), Err: c.flaw})
+		return nil
+	}
+	// A loss of power took the new name of a recycled file, but not the header.
+	s.path = segmentPath(o.l.o.Dir, s.base)
+	if err := o.l.shared.fs.Rename(c.path, s.path); err != nil {
+		return err
+	}
+	o.l.writeHead(s)
+	o.serve(c)
+	return nil
+}
+
+// serve adds a segment with records to the log, unless they were given up: then
+// only the end of its files was undone by a loss of power.
+func (o *inspection) serve(c *candidate) {
+	s, l := c.segment, o.l
+	if s.end == s.base || len(difference([]seqset.Range{s.numbers()}, l.o.GivenUp)) == 0 {
+		return
+	}
+	c.served = true
+	i, _ := slices.BinarySearchFunc(l.segments, s.base, func(x *segment, base uint64) int { return cmp.Compare(x.base, base) })
+	l.segments = slices.Insert(l.segments, i, s)
 	switch {
-	case indexErr == nil:
-		s.salt = idx.salt
-		l.o.Logger.Error("segment header is damaged, its index is not", "path", s.path, "error", err)
-		return nil
-	case n < segmentHeaderSize && isNotExist(indexErr):
-		return errUnborn
-	default:
-		return fmt.Errorf("%w: %w", errForeign, err)
+	case c.flaw == nil || c.base != s.base:
+	case o.promised(s.numbers()).Len() > 0:
+		o.find(Finding{Kind: HeaderDamaged, Path: s.path, Range: s.numbers(), Err: c.flaw})
+	default: // it was never synced
+		l.writeHead(s)
 	}
+	o.reportDamaged(s)
 }
 
 // recover finds out what a segment holds, from its index or by a scan.
-func (l *Log) recover(s *segment, bound uint64, rec *Recovery) error {
-	idx, err := l.readIndex(s)
+func (o *inspection) recover(c *candidate, bound uint64) error {
+	s := c.segment
+	s.recovered, s.rolled = true, true
+	idx, err := o.l.readIndex(s)
 	if err == nil && idx.salt == s.salt && idx.end <= bound {
+		o.proven = append(o.proven, indexed{seqset.Range{From: s.base, To: idx.end}, s.path})
 		s.end, s.size, s.index, s.damaged = idx.end, idx.size, idx.index, idx.damaged
 		s.delayedOnDisk = len(idx.delayed) > 0
 		s.syncedSize, s.syncedEnd, s.indexed, s.nameDurable = s.size, s.end, true, true
+		if c.size < s.size {
+			return o.cutShort(c)
+		}
 		return nil
 	}
-	found, err := l.scan(s, bound)
+	f, err := o.l.shared.fs.Open(s.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	found, err := scanFile(f, s, bound)
 	if err != nil {
 		return err
 	}
 	s.end, s.size, s.index, s.damaged = found.end, found.size, found.index, found.damaged
 	s.addDelayed(found.delayed)
-	for _, d := range s.damaged {
-		rec.Damaged = append(rec.Damaged, seqset.Range{From: d.from, To: d.to})
-		rec.DamagedRecords += d.to - d.from
-		l.keepDamaged(s, d)
-	}
+	c.content = found.torn > 0
+	o.rec.TornBytes += found.torn
 	if found.torn > 0 {
-		rec.TornBytes += found.torn
-		l.o.Logger.Warn("torn end of segment cut off", "path", s.path, "offset", s.size, "bytes", found.torn)
-		l.truncate(s)
+		o.l.o.Logger.Warn("torn end of a segment does not count", "path", s.path, "offset", s.size, "bytes", found.torn)
 	}
 	return nil
 }
 
-// truncate cuts a segment's file at the end of its records. It is not needed
-// for safety: a scan comes to the same end, because it is where the bytes are
-// torn or the next segment starts.
-func (l *Log) truncate(s *segment) {
-	h, err := l.shared.files.acquire(s)
-	if err != nil {
-		return
-	}
-	defer l.shared.files.release(h)
-	if err := h.Truncate(s.size); err != nil {
-		l.o.Logger.Warn("segment not truncated", "path", s.path, "error", err)
-	}
-}
-
-// keepDamagedBytes bounds the copy that is kept of one damaged stretch.
-const keepDamagedBytes = 16 << 20
-
-// keepDamaged reports a damaged stretch and copies its bytes to a file beside
-// the segment, for people.
-func (l *Log) keepDamaged(s *segment, d damage) {
-	path := fmt.Sprintf("%s-%d.damaged", s.path, d.offset)
-	l.o.Logger.Error("damaged records are lost", "path", s.path, "offset", d.offset,
-		"first", d.from, "records", d.to-d.from, "copy", path)
-	h, err := l.shared.files.acquire(s)
-	if err != nil {
-		return
-	}
-	defer l.shared.files.release(h)
-	b := make([]byte, min(d.resume-d.offset, keepDamagedBytes))
-	n, _ := readFull(h, b, d.offset)
-	if err := writeNew(l.shared.fs, path, b[:n]); err != nil && !isExist(err) {
-		l.o.Logger.Warn("no copy of damaged records kept", "path", path, "error", err)
-	}
-}
-
-func writeNew(fs vfs.FS, path string, b []byte) error {
-	f, err := fs.Create(path)
+// cutShort books what is missing from a segment that is shorter than its index
+// says.
+func (o *inspection) cutShort(c *candidate) error {
+	s := c.segment
+	f, err := o.l.shared.fs.Open(s.path)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt(b, 0)
-	return errors.Join(err, f.Close())
+	defer f.Close()
+	sc := scanner{f: f, salt: s.salt, limit: c.size}
+	seq, off := s.base, s.start
+	for _, e := range s.index {
+		if int64(e.offset) < c.size {
+			seq, off = s.base+uint64(e.rel), int64(e.offset)
+		}
+	}
+	for {
+		rec, err := sc.record(off)
+		if err != nil {
+			return err
+		}
+		if rec == nil || message.SeqOf(rec) != seq {
+			break
+		}
+		seq, off = seq+1, off+int64(len(rec))
+	}
+	if seq >= s.end {
+		return nil
+	}
+	s.damaged = append(s.damaged, damage{from: seq, to: s.end, offset: off, resume: s.size})
+	lost := seqset.Range{From: seq, To: s.end}
+	o.find(Finding{Kind: Missing, Path: s.path, Range: lost, Lost: lost.Len(), Copy: o.l.keep(s.path, off, c.size, f),
+		Err: fmt.Errorf("its index says that it has %d bytes, and it has %d", s.size, c.size)})
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 
+	"qmq/internal/vfs"
 	"qmq/message"
 )
 
@@ -266,7 +267,7 @@ func verifyRecords(c *chunk, salt uint32) (used int, err error) {
 }
 
 // foundDamage books the damage that starts at p.
-func (l *Log) foundDamage(f io.ReaderAt, s *segment, p place) (damage, error) {
+func (l *Log) foundDamage(f vfs.File, s *segment, p place) (damage, error) {
 	sc := scanner{f: f, salt: s.salt, limit: p.limit}
 	at, seq, found, err := sc.next(p.offset+1, p.seq+1, p.end)
 	if err != nil {
@@ -290,6 +291,9 @@ func (l *Log) foundDamage(f io.ReaderAt, s *segment, p place) (damage, error) {
 	case was:
 		return known, nil
 	}
-	l.keepDamaged(s, d)
+	l.found(Finding{
+		Kind: Damaged, Path: s.path, Range: d.numbers(), Lost: d.to - d.from, Err: errBadRecords,
+		Copy: l.keep(s.path, d.offset, d.resume, f),
+	})
 	return d, nil
 }

@@ -55,7 +55,7 @@ func (l *Log) removeFiles(s *segment, pinned bool) {
 	idle := l.shared.files.forget(s)
 	// A much shorter file is not worth keeping: writing past its end is as
 	// slow as a new file. One that could not be synced is not trusted again.
-	if idle && !pinned && !s.unsyncable && s.size >= l.o.SegmentBytes/2 && l.shared.recycle.give(s.path) {
+	if idle && !pinned && !s.unsyncable && s.records() >= l.o.SegmentBytes/2 && l.shared.recycle.give(s.path) {
 		return
 	}
 	if err := fs.Remove(s.path); err != nil && !isNotExist(err) {

@@ -30,7 +30,7 @@ func TestRewoundMessagesAreNeverReadAgain(t *testing.T) {
 			l, rec := n.open(t)
 			want := int(seed%3)*12 + 5
 			found := contents(t, l)
-			if len(found) != want || rec.DamagedRecords > 0 {
+			if len(found) != want || len(rec.Findings) > 0 {
 				t.Errorf("chance %d: %d messages came back, want %d; %+v", seed, len(found), want, rec)
 			}
 			for seq, body := range found {

@@ -4,6 +4,7 @@ import (
 	"io"
 	"math"
 
+	"qmq/internal/vfs"
 	"qmq/message"
 )
 
@@ -33,7 +34,9 @@ const scanWindow = 1 << 20
 
 // bytes returns n bytes at off, fewer at the limit.
 func (sc *scanner) bytes(off int64, n int) ([]byte, error) {
-	n = int(min(int64(n), max(0, sc.limit-off)))
+	if n = int(min(int64(n), sc.limit-off)); n <= 0 {
+		return nil, nil
+	}
 	if off >= sc.start && off+int64(n) <= sc.start+int64(len(sc.buf)) {
 		return sc.buf[off-sc.start:][:n], nil
 	}
@@ -127,20 +130,25 @@ func (sc *scanner) next(off int64, low, high uint64) (at int64, seq uint64, foun
 	return 0, 0, false, nil
 }
 
-// scan reads all of a segment. Only numbers below bound count: from there on
-// they are the next segment's.
+// scan is scanFile for a segment of the log.
 func (l *Log) scan(s *segment, bound uint64) (scanned, error) {
 	h, err := l.shared.files.acquire(s)
 	if err != nil {
 		return scanned{}, err
 	}
 	defer l.shared.files.release(h)
-	limit, err := h.Size()
+	return scanFile(h, s, bound)
+}
+
+// scanFile reads all of a segment. Only numbers below bound count: from there
+// on they are the next segment's.
+func scanFile(f vfs.File, s *segment, bound uint64) (scanned, error) {
+	limit, err := f.Size()
 	if err != nil {
 		return scanned{}, err
 	}
-	pass := scanPass{sc: scanner{f: h, salt: s.salt, limit: min(limit, math.MaxUint32)}, bound: bound}
-	pass.out.end, pass.out.size = s.base, segmentHeaderSize
+	pass := scanPass{sc: scanner{f: f, salt: s.salt, limit: min(limit, math.MaxUint32)}, bound: bound}
+	pass.out.end, pass.out.size = s.base, s.start
 	pass.base = s.base
 	for {
 		more, err := pass.step()

@@ -1,80 +1,27 @@
 package diskqueue
 
 import (
-	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"path/filepath"
 	"slices"
 	"sort"
 	"strconv"
 	"strings"
 
+	"qmq/internal/seqset"
 	"qmq/message"
 )
 
 // A segment is a file of records with consecutive sequence numbers, named by
-// the first: <base:016x>.seg. It starts with a header of 64 bytes,
-// little-endian:
-//
-//	 0       4         8             16     24     28          32        40         60     64
-//	┌───────┬─────────┬─────────────┬──────┬──────┬───────────┬─────────┬──────────┬──────┐
-//	│ magic │ version │ incarnation │ base │ salt │ reserved  │ created │ reserved │ crc  │
-//	│ QSEG  │ u32 = 1 │ u64         │ u64  │ u32  │           │ i64 ns  │          │ u32  │
-//	└───────┴─────────┴─────────────┴──────┴──────┴───────────┴─────────┴──────────┴──────┘
-//
-// The salt is random and new each time the file is put to use: records of a
-// former use do not verify under it. crc is the CRC-32C of the 60 bytes before.
+// the first: <base:016x>.seg. It starts with a header, see header.go.
 const (
-	segmentHeaderSize = 64
-	segmentMagic      = "QSEG"
-	segmentVersion    = 1
-	segmentSuffix     = ".seg"
-	indexSuffix       = ".idx"
+	segmentSuffix = ".seg"
+	indexSuffix   = ".idx"
 )
 
 // indexStride is how many bytes of records lie, at least, between two entries
 // of the sparse index.
 const indexStride = 16 << 10
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-type segmentHeader struct {
-	incarnation uint64
-	base        uint64
-	salt        uint32
-	created     int64
-}
-
-func (h *segmentHeader) encode() []byte {
-	b := make([]byte, segmentHeaderSize)
-	copy(b, segmentMagic)
-	binary.LittleEndian.PutUint32(b[4:], segmentVersion)
-	binary.LittleEndian.PutUint64(b[8:], h.incarnation)
-	binary.LittleEndian.PutUint64(b[16:], h.base)
-	binary.LittleEndian.PutUint32(b[24:], h.salt)
-	binary.LittleEndian.PutUint64(b[32:], uint64(h.created))
-	binary.LittleEndian.PutUint32(b[60:], crc32.Checksum(b[:60], castagnoli))
-	return b
-}
-
-func decodeSegmentHeader(b []byte) (segmentHeader, error) {
-	if len(b) < segmentHeaderSize || string(b[:4]) != segmentMagic {
-		return segmentHeader{}, fmt.Errorf("not a segment file")
-	}
-	if crc32.Checksum(b[:60], castagnoli) != binary.LittleEndian.Uint32(b[60:]) {
-		return segmentHeader{}, fmt.Errorf("segment header is damaged")
-	}
-	if v := binary.LittleEndian.Uint32(b[4:]); v != segmentVersion {
-		return segmentHeader{}, fmt.Errorf("segment format %d is not known here (%d is)", v, segmentVersion)
-	}
-	return segmentHeader{
-		incarnation: binary.LittleEndian.Uint64(b[8:]),
-		base:        binary.LittleEndian.Uint64(b[16:]),
-		salt:        binary.LittleEndian.Uint32(b[24:]),
-		created:     int64(binary.LittleEndian.Uint64(b[32:])),
-	}, nil
-}
 
 // indexEntry says where the record with sequence number base+rel starts.
 type indexEntry struct {
@@ -89,12 +36,17 @@ type damage struct {
 	offset, resume int64
 }
 
+func (d damage) numbers() seqset.Range { return seqset.Range{From: d.from, To: d.to} }
+
 // segment is one file of a log. The fields below mu's comment in Log are
-// guarded by Log.mu; base, salt and path never change.
+// guarded by Log.mu; those of the header and path never change.
 type segment struct {
-	base uint64
-	salt uint32
-	path string // of the .seg file
+	base      uint64
+	salt      uint32
+	start     int64  // offset of the first record
+	prevEnd   uint64 // one past the last record before base, if that is known
+	prevKnown bool
+	path      string // of the .seg file
 
 	end   uint64       // one past the last committed record
 	size  int64        // bytes of header and committed records
@@ -122,23 +74,48 @@ type segment struct {
 	forgotten bool        // never opened again
 }
 
+// newSegment is a segment without records.
+func newSegment(h *segmentHeader, path string) *segment {
+	return &segment{
+		base: h.base, salt: h.salt, start: h.start(), prevEnd: h.prevEnd, prevKnown: h.prevKnown,
+		path: path, end: h.base, size: h.start(),
+	}
+}
+
 func segmentPath(dir string, base uint64) string {
 	return filepath.Join(dir, fmt.Sprintf("%016x%s", base, segmentSuffix))
 }
 
+// indexPath is named by the base, also where the segment itself is not.
 func (s *segment) indexPath() string {
-	return strings.TrimSuffix(s.path, segmentSuffix) + indexSuffix
+	return filepath.Join(filepath.Dir(s.path), fmt.Sprintf("%016x%s", s.base, indexSuffix))
+}
+
+func (s *segment) numbers() seqset.Range { return seqset.Range{From: s.base, To: s.end} }
+
+// records is how many bytes of records are in the segment.
+func (s *segment) records() int64 { return s.size - s.start }
+
+// covers is the range of numbers that this segment accounts for: its
+// records, and those before it that were never given to any.
+func (s *segment) covers() seqset.Range {
+	if s.prevKnown {
+		return seqset.Range{From: min(s.prevEnd, s.base), To: s.end}
+	}
+	return seqset.Range{From: s.base, To: s.end}
 }
 
 // parseSegmentName reads the base from a segment's file name. It takes only
 // the form that segmentPath gives, so that no two names mean the same base.
-func parseSegmentName(name string) (base uint64, ok bool) {
-	hex, ok := strings.CutSuffix(name, segmentSuffix)
+func parseSegmentName(name string) (base uint64, ok bool) { return parseName(name, segmentSuffix) }
+
+func parseName(name, suffix string) (base uint64, ok bool) {
+	hex, ok := strings.CutSuffix(name, suffix)
 	if !ok || len(hex) != 16 {
 		return 0, false
 	}
 	base, err := strconv.ParseUint(hex, 16, 64)
-	return base, err == nil && base <= message.MaxSeq && filepath.Base(segmentPath("", base)) == name
+	return base, err == nil && base <= message.MaxSeq && fmt.Sprintf("%016x", base) == hex
 }
 
 // note adds the record at offset to the sparse index if it is due one.
@@ -151,7 +128,7 @@ func (s *segment) note(seq uint64, offset int64) {
 // cut ends the segment at its last synced record.
 func (s *segment) cut() {
 	s.rolled = true
-	s.size, s.end = max(s.syncedSize, segmentHeaderSize), max(s.base, s.syncedEnd)
+	s.size, s.end = max(s.syncedSize, s.start), max(s.base, s.syncedEnd)
 	for len(s.index) > 0 && int64(s.index[len(s.index)-1].offset) >= s.size {
 		s.index = s.index[:len(s.index)-1]
 	}
@@ -174,7 +151,7 @@ func (s *segment) cut() {
 // in no damaged stretch, and how far one may read from there: what is within a
 // damaged stretch does not count even if it can be read, as the rest of an MPUB.
 func (s *segment) locate(seq uint64) place {
-	p := place{seq: s.base, offset: segmentHeaderSize, limit: s.size, end: s.end}
+	p := place{seq: s.base, offset: s.start, limit: s.size, end: s.end}
 	i := sort.Search(len(s.index), func(i int) bool { return s.base+uint64(s.index[i].rel) > seq })
 	if i > 0 {
 		p.seq, p.offset = s.base+uint64(s.index[i-1].rel), int64(s.index[i-1].offset)

@@ -182,9 +182,10 @@ func (l *Log) takeBack() (cut *segment, removed []*segment) {
 	}
 	cut = l.segments[first]
 	cut.cut()
-	l.next = cut.end
+	l.next, l.written = cut.end, cut.end
 	keep := first + 1
 	if cut.end == cut.base {
+		l.written = cut.prevEnd // which all that were made since Open have
 		keep, cut = first, nil
 	}
 	removed = slices.Clone(l.segments[keep:])
@@ -193,4 +194,18 @@ func (l *Log) takeBack() (cut *segment, removed []*segment) {
 	}
 	l.segments = slices.Delete(l.segments, keep, len(l.segments))
 	return cut, removed
+}
+
+// truncate cuts a segment's file at the end of its records. It is not needed
+// for safety: a scan comes to the same end, because the next segment starts
+// there.
+func (l *Log) truncate(s *segment) {
+	h, err := l.shared.files.acquire(s)
+	if err != nil {
+		return
+	}
+	defer l.shared.files.release(h)
+	if err := h.Truncate(s.size); err != nil {
+		l.o.Logger.Warn("segment not truncated", "path", s.path, "error", err)
+	}
 }

@@ -322,7 +322,7 @@ func spoilFirstRecord(t *testing.T, fs vfs.FS) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	const header, record = 64, 28
+	const header, record = 4096 + 64, 28
 	if _, err := f.WriteAt([]byte{0}, header+record); err != nil {
 		t.Fatal(err)
 	}

@@ -88,8 +88,8 @@ func TestARecreatedTopicIsNotTakenForItsPredecessor(t *testing.T) {
 	clockScenario(t, bin).require(t)
 }
 
-// segmentHeader is the size of a segment's header.
-const segmentHeader = 64
+// segmentHeader is where the records of a segment start.
+const segmentHeader = 4096 + 64
 
 // cutNewestSegment cuts the last n records, and half of the one before, off
 // the newest segment of the only topic.

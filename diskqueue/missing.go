@@ -1,0 +1,238 @@
+package diskqueue
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"qmq/internal/seqset"
+)
+
+// informed says that the caller knows what ought to be in the log.
+func (o *Options) informed() bool { return o.Start > 0 || o.KnownEnd > 0 }
+
+// promised is the part of a range whose loss is damage: without the part that a
+// loss of power may have taken.
+func (o *inspection) promised(r seqset.Range) seqset.Range {
+	if c := &o.l.o; c.informed() && !c.SameBoot {
+		proven := slices.ContainsFunc(o.proven, func(x indexed) bool { return overlap(x.Range, r).Len() > 0 })
+		if !proven {
+			r.To = max(r.From, min(r.To, c.KnownEnd))
+		}
+	}
+	return r
+}
+
+// readOrphans reads the index files whose segments are not there.
+func (o *inspection) readOrphans() {
+	l := o.l
+	for _, base := range o.indexes {
+		if slices.ContainsFunc(o.files, func(c *candidate) bool { return c.segment != nil && c.segment.base == base }) {
+			continue
+		}
+		s := &segment{base: base, path: segmentPath(l.o.Dir, base)}
+		idx, err := l.readIndex(s)
+		if err != nil {
+			l.o.Logger.Warn("index without a segment cannot be used", "path", s.indexPath(), "error", err)
+			continue
+		}
+		l.next = max(l.next, idx.end)
+		// Who does not know what was given up cannot tell what is left of it; but
+		// of a segment's files the index goes first.
+		there := slices.ContainsFunc(o.files, func(c *candidate) bool { return c.base == base })
+		if l.o.Start > 0 || there || len(l.segments) > 0 && base > l.segments[0].base {
+			o.proven = append(o.proven, indexed{seqset.Range{From: base, To: idx.end}, s.indexPath()})
+		}
+	}
+}
+
+// missing lists the numbers that were given to records, are in no segment, and
+// were not given up. Those of them that a loss of power may have taken are left
+// out, and noted.
+func (o *inspection) missing() []seqset.Range {
+	c := &o.l.o
+	var was, there []seqset.Range
+	for _, p := range o.proven {
+		was = append(was, p.Range)
+		o.l.written = max(o.l.written, p.To)
+	}
+	low := c.Start
+	if low == 0 && len(o.files) > 0 {
+		low = o.files[0].base
+	}
+	was = append(was, seqset.Range{From: low, To: c.KnownEnd})
+	end := low
+	for _, s := range o.l.segments {
+		there = append(there, s.numbers())
+		end = s.end
+	}
+	there = append(there, c.GivenUp...)
+	there = append(there, o.gaps(there)...)
+	lost := difference(was, there)
+	if c.informed() {
+		taken := difference([]seqset.Range{{From: low, To: end}}, append(there, lost...))
+		o.rec.Taken = united(append(o.rec.Taken, taken...))
+	}
+	return lost
+}
+
+// gaps lists the numbers that were never given to records: those before a
+// segment that it says so of. Of a segment that does not know what was before
+// it, all are taken for such that nothing speaks for.
+func (o *inspection) gaps(there []seqset.Range) (list []seqset.Range) {
+	for _, p := range o.proven {
+		there = append(there, p.Range)
+	}
+	there = united(there)
+	for _, c := range o.files {
+		s := c.segment
+		switch {
+		case s == nil:
+		case s.prevKnown:
+			list = append(list, seqset.Range{From: s.prevEnd, To: s.base})
+		default:
+			from := uint64(0)
+			for _, r := range there {
+				if r.From < s.base {
+					from = r.To
+				}
+			}
+			list = append(list, seqset.Range{From: from, To: s.base})
+		}
+	}
+	return list
+}
+
+// reportDamaged reports the damaged stretches of a segment. Those that its
+// index knew were reported by the start that found them; they are again while
+// the copy of their bytes is there.
+func (o *inspection) reportDamaged(s *segment) {
+	for _, d := range s.damaged {
+		lost := o.promised(d.numbers())
+		f := Finding{Kind: Damaged, Path: s.path, Range: d.numbers(), Err: errBadRecords}
+		for _, r := range difference([]seqset.Range{lost}, o.l.o.GivenUp) {
+			f.Lost += r.Len()
+		}
+		if !s.indexed {
+			o.rec.Taken = append(o.rec.Taken, seqset.Range{From: lost.To, To: d.to})
+		}
+		switch {
+		case f.Lost == 0:
+			o.rec.TornBytes += d.resume - d.offset
+			continue
+		case s.indexed && o.copies[copyName(s.path, d.offset)]:
+			f.Copy = copyName(s.path, d.offset)
+		case s.indexed:
+			continue
+		default:
+			f.Copy = o.l.keep(s.path, d.offset, d.resume, nil)
+		}
+		o.find(f)
+	}
+}
+
+func (o *inspection) find(f Finding) { o.rec.Findings = append(o.rec.Findings, f) }
+
+// reportMissing reports missing numbers, each run under the file that had it.
+func (o *inspection) reportMissing(lost []seqset.Range) {
+	for _, r := range lost {
+		for r.From < r.To {
+			f := Finding{Kind: Missing, Range: seqset.Range{From: r.From, To: o.nextFile(r)}}
+			f.Lost = f.Range.Len()
+			o.attribute(&f)
+			o.find(f)
+			r.From = f.Range.To
+		}
+	}
+}
+
+// nextFile is where within r the numbers of another file may start.
+func (o *inspection) nextFile(r seqset.Range) uint64 {
+	next := r.To
+	for _, c := range o.files {
+		if c.base > r.From {
+			next = min(next, c.base)
+		}
+	}
+	for _, p := range o.proven {
+		if p.From > r.From {
+			next = min(next, p.From)
+		}
+	}
+	return next
+}
+
+// attribute names the file that missing numbers were in, and keeps what stands
+// there now.
+func (o *inspection) attribute(f *Finding) {
+	f.Path, f.Err = o.l.o.Dir, errors.New("no file holds them")
+	var last *candidate
+	for _, c := range o.files {
+		if c.base <= f.Range.From {
+			last = c
+		}
+	}
+	for _, p := range o.proven {
+		if p.From <= f.Range.From && f.Range.From < p.To && (last == nil || last.base < p.From) {
+			f.Path, f.Err = p.path, errors.New("the segment is gone, its index is not")
+			return
+		}
+	}
+	switch {
+	case last == nil:
+	case !last.served:
+		f.Path, f.Err = last.path, cmp.Or(last.flaw, errors.New("no good record is in it"))
+		if last.size > 0 {
+			f.Copy = last.path // where it stays
+		}
+	case last.segment.base == last.base && last.segment.end == f.Range.From:
+		s := last.segment
+		f.Path, f.Err = s.path, fmt.Errorf("its last good record is %d, and ends at offset %d of %d", s.end-1, s.size, last.size)
+		f.Copy = o.l.keep(s.path, s.size, last.size, nil)
+	}
+}
+
+// settle decides what becomes of the files that are not served.
+func (o *inspection) settle(lost []seqset.Range) error {
+	for i, c := range o.files {
+		to := ^uint64(0)
+		if i+1 < len(o.files) {
+			to = o.files[i+1].base
+		}
+		switch {
+		case c.served || meets(lost, seqset.Range{From: c.base, To: to}):
+		case o.empty(c):
+			if err := o.remove(c); err != nil {
+				return err
+			}
+		case c.segment != nil && c.segment.end > c.base: // given up
+			o.l.o.Logger.Info("segment that was given up is there again, and removed", "path", c.path)
+			if err := o.remove(c); err != nil {
+				return err
+			}
+		case o.l.o.informed():
+			o.l.o.Logger.Warn("segment file left alone, nothing is missing", "path", c.path, "error", c.flaw)
+		default:
+			o.find(Finding{Kind: Foreign, Path: c.path, Range: seqset.Range{From: c.base, To: c.base}, Err: cmp.Or(c.flaw, errors.New("no good record in it"))})
+		}
+	}
+	return nil
+}
+
+// empty says that a file cannot hold a record that was promised.
+func (o *inspection) empty(c *candidate) bool {
+	if c.segment != nil && c.segment.base == c.base && c.segment.end == c.base {
+		return !c.content || o.l.o.informed()
+	}
+	return c.segment == nil && !c.content
+}
+
+func (o *inspection) remove(c *candidate) error {
+	fs := o.l.shared.fs
+	idx := (&segment{base: c.base, path: c.path}).indexPath()
+	if err := fs.Remove(idx); err != nil && !isNotExist(err) {
+		return err
+	}
+	return fs.Remove(c.path)
+}
