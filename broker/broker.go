@@ -48,6 +48,9 @@ type Options struct {
 	SyncEvery    int64 // see topic.Options
 	SyncTimeout  time.Duration
 
+	// BootID tells this boot of the machine from others; empty: unknown.
+	BootID string
+
 	MaxMsgTimeout       time.Duration
 	MaxReqTimeout       time.Duration
 	MaxChannelConsumers int           // 0: no limit
@@ -146,7 +149,7 @@ func (b *Broker) open() (err error) {
 	var state *journal.State
 	b.journal, state, err = journal.Open(journal.Options{
 		FS: b.disk.FS(), Dir: filepath.Join(b.o.DataPath, "journal"), SyncTopology: b.o.SyncEvery == 1,
-		Logger: b.o.Logger, OnHealth: b.journalHealth,
+		SyncEvery: b.o.SyncTimeout, BootID: b.o.BootID, Logger: b.o.Logger, OnHealth: b.journalHealth,
 	})
 	if err != nil {
 		return err

@@ -2,7 +2,9 @@ package journal
 
 import (
 	"errors"
+	"maps"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -30,6 +32,7 @@ type checkpoint struct {
 	buf     []byte
 	members []*member // still to be asked
 	synced  int64     // bytes of the file that were
+	commits uint64    // those that it has in it
 
 	records, topics, channels uint64
 }
@@ -50,7 +53,7 @@ func (w *writer) nextCheckpoint() (at time.Time, ok bool) {
 // down the topology of this moment.
 func (w *writer) beginCheckpoint() {
 	number := w.takeNumber()
-	f, err := createFile(w.j.o.FS, w.j.o.Dir, fileName(number, temporarySuffix))
+	f, err := createFile(w.j.o.FS, w.j.o.Dir, number, temporarySuffix, w.enc.first(w.j.o.BootID, 0, 0))
 	if err != nil {
 		w.checkpointFailed(err)
 		return
@@ -60,11 +63,14 @@ func (w *writer) beginCheckpoint() {
 		w.checkpointFailed(errors.Join(err, f.discard()))
 		return
 	}
-	if w.log != nil {
-		_ = w.log.f.Close() // what had to be synced was
+	w.useLog(log)
+	w.since, w.clean, w.checkpointWanted = 0, false, false
+	w.checkpoint = &checkpoint{
+		number: number, f: f, members: w.allMembers(), commits: w.j.syncer.written.Load(), records: 1,
 	}
-	w.log, w.since, w.clean, w.checkpointWanted = log, 0, false, false
-	w.checkpoint = &checkpoint{number: number, f: f, members: w.allMembers()}
+	if names := slices.Sorted(maps.Keys(w.topology.Acknowledged)); len(names) > 0 {
+		w.checkpoint.add(w.enc.acknowledged(names))
+	}
 	for _, t := range w.topology.Topics {
 		t.pruneVoids()
 		w.checkpoint.add(w.enc.topicState(t))
@@ -110,8 +116,10 @@ func (w *writer) stepCheckpoint() {
 	w.checkpoint = nil
 	w.clean = w.since == 0
 	w.checkpointBackoff = 0
-	w.topology.Deleted = nil
-	w.removeOlder(c.number)
+	w.topology.Deleted, w.topology.DeletedChannels = nil, nil
+	w.j.syncer.checkpointed(c.commits)
+	w.removeOlder(w.base, c.number)
+	w.base = c.number
 }
 
 // addMember takes down the state of a source. Of a detached one it is kept,
@@ -211,22 +219,28 @@ func (w *writer) finalCheckpoint() error {
 	return w.checkpointError
 }
 
-// removeOlder removes the files that the checkpoint stands for. Those that are
-// left, by an error or a crash, do no harm, and the next checkpoint tries again.
-func (w *writer) removeOlder(number uint64) {
+// removeOlder removes the files that the checkpoint before the newest one stands
+// for: two generations are kept, so that damage to the newest checkpoint costs
+// nothing. Files that are left, by an error or a crash, do no harm, and the next
+// checkpoint tries again.
+func (w *writer) removeOlder(before, newest uint64) {
 	files, err := list(w.j.o.FS, w.j.o.Dir)
 	if err != nil {
 		w.j.o.Logger.Warn("journal: cannot remove old files", "error", err)
 		return
 	}
 	for _, n := range files.logs {
-		w.removeIfOlder(number, n, logSuffix)
+		w.removeIfOlder(before, n, logSuffix)
 	}
 	for _, n := range files.checkpoints {
-		w.removeIfOlder(number, n, checkpointSuffix)
+		until := before
+		if w.damaged[fileName(n, checkpointSuffix)] {
+			until = newest // what it says is in the one that was just written
+		}
+		w.removeIfOlder(until, n, checkpointSuffix)
 	}
 	for _, n := range files.temporary {
-		w.removeIfOlder(number, n, temporarySuffix)
+		w.removeIfOlder(newest, n, temporarySuffix)
 	}
 }
 

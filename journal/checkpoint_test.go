@@ -41,9 +41,13 @@ func TestCheckpointReplacesOlderFilesWhenItsTimeHasCome(t *testing.T) {
 		s.ack(100, 105)
 		s.requeue(OpenMessage{Seq: 103, Attempts: 7, Due: 5})
 		elapse(time.Minute)
-		wantNames(t, fsys, fileName(2, checkpointSuffix), fileName(2, logSuffix))
+		wantNames(t, fsys, fileName(1, logSuffix), fileName(2, checkpointSuffix), fileName(2, logSuffix))
 		elapse(time.Hour)
-		wantNames(t, fsys, fileName(2, checkpointSuffix), fileName(2, logSuffix))
+		wantNames(t, fsys, fileName(1, logSuffix), fileName(2, checkpointSuffix), fileName(2, logSuffix))
+		s.ack(102)
+		elapse(time.Hour)
+		wantNames(t, fsys, fileName(2, checkpointSuffix), fileName(2, logSuffix),
+			fileName(3, checkpointSuffix), fileName(3, logSuffix)) // two generations
 		s.ack(101)
 		must(t, j.Flush())
 		wantChannel(t, reopen(t, fsys, j), s)
@@ -53,14 +57,14 @@ func TestCheckpointReplacesOlderFilesWhenItsTimeHasCome(t *testing.T) {
 func TestCheckpointIsWrittenWhenTheLogIsLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fsys := crashfs.New(1)
-		j, _ := openJournal(t, fsys.Mount(), func(o *Options) { o.CheckpointBytes = 1000 })
+		j, _ := openJournal(t, fsys.Mount(), func(o *Options) { o.CheckpointBytes = 500 })
 		s := withChannel(t, j)
 		for seq := uint64(101); seq < 201; seq += 2 {
 			s.ack(seq)
 			must(t, j.Flush())
 		}
 		synctest.Wait()
-		if got := names(fsys); len(got) != 2 || got[0] < fileName(2, "") {
+		if got := names(fsys); len(got) != 4 || got[0] < fileName(2, "") {
 			t.Errorf("files: %v", got)
 		}
 		wantChannel(t, reopen(t, fsys, j), s)
@@ -73,10 +77,10 @@ func TestCloseWritesACheckpointOnlyIfSomethingIsNew(t *testing.T) {
 	s := withChannel(t, j)
 	s.ack(100)
 	must(t, j.Close())
-	wantNames(t, fsys, fileName(2, checkpointSuffix), fileName(2, logSuffix))
+	wantNames(t, fsys, fileName(1, logSuffix), fileName(2, checkpointSuffix), fileName(2, logSuffix))
 	b, err := fsys.ReadFile(logName(2))
 	must(t, err)
-	if len(b) != headerSize {
+	if n := len(frames(t, b)); n != 1 {
 		t.Errorf("%d bytes in the log after the last checkpoint", len(b))
 	}
 	j, st := openJournal(t, fsys)
@@ -129,7 +133,9 @@ func TestFailedCheckpointLeavesEverythingAndIsTriedAgain(t *testing.T) {
 				must(t, j.Flush())
 				fsys.Fail(nil)
 				elapse(2 * time.Minute)
-				if got := names(fsys); len(got) != 2 {
+				s.ack(104)
+				elapse(2 * time.Minute)
+				if got := names(fsys); len(got) != 4 {
 					t.Errorf("files: %v", got)
 				}
 				wantChannel(t, reopen(t, fsys, j), s)
@@ -179,7 +185,7 @@ func TestWhatHappensWhileACheckpointIsWrittenIsNotLost(t *testing.T) {
 		j.Attach(created)
 		created.ack(120, 122)
 		must(t, j.Flush())
-		wantNames(t, fsys, fileName(2, checkpointSuffix), fileName(2, logSuffix))
+		wantNames(t, fsys, fileName(1, logSuffix), fileName(2, checkpointSuffix), fileName(2, logSuffix))
 		st := reopen(t, fsys, j)
 		wantChannel(t, st, s)
 		wantChannel(t, st, late)
@@ -256,7 +262,8 @@ func TestDetachedSourceIsAskedALastTime(t *testing.T) {
 		if n := len(j.members); n != 0 {
 			t.Errorf("%d sources are still held", n)
 		}
-		wantNames(t, fsys, fileName(3, checkpointSuffix), fileName(3, logSuffix))
+		wantNames(t, fsys, fileName(2, checkpointSuffix), fileName(2, logSuffix),
+			fileName(3, checkpointSuffix), fileName(3, logSuffix))
 		wantChannel(t, reopen(t, fsys, j), s)
 	})
 }
@@ -270,7 +277,7 @@ func TestEmptiedChannelStaysEmptyWhenACheckpointComesBetween(t *testing.T) {
 		must(t, j.Flush())
 		must(t, j.Commit(Entry{Op: EmptyChannel, Topic: 1, Channel: 2, FanOut: 150}))
 		elapse(time.Minute) // a checkpoint, before the source knows that it is empty
-		wantNames(t, fsys, fileName(2, checkpointSuffix), fileName(2, logSuffix))
+		wantNames(t, fsys, fileName(1, logSuffix), fileName(2, checkpointSuffix), fileName(2, logSuffix))
 		if got := reopen(t, fsys, j).channel(1, 2).Acked.Floor(); got != 150 {
 			t.Errorf("floor %d, want 150", got)
 		}

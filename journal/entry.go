@@ -7,7 +7,7 @@ type Op uint8
 
 // The operations on the topology. Numbers are on disk: never reuse one.
 const (
-	CreateTopic    Op = iota + 1 // Topic, Name, FanOut
+	CreateTopic    Op = iota + 1 // Topic, Name, FanOut: its first number, Unlearnt
 	DeleteTopic                  // Topic
 	PauseTopic                   // Topic, FanOut: where the fan-out stands
 	UnpauseTopic                 // Topic
@@ -18,6 +18,10 @@ const (
 	UnpauseChannel               // Topic, Channel
 	EmptyChannel                 // Topic, Channel, FanOut: everything below it is done
 	StandTopic                   // Topic, FanOut: what is below was given to channels that are not journalled
+	GiveUp                       // Topic, Void: numbers that no segment will hold any more; From 0: all below To
+	LearnTopic                   // Topic: its channels are learnt
+	AckDamage                    // Name: what was found damaged and is acknowledged
+	ForgetDamage                 // Name: an acknowledgement that is not needed any more
 )
 
 // Entry is one change of the topology. Topics and channels are named by their
@@ -32,6 +36,9 @@ type Entry struct {
 	Start   uint64
 	FanOut  uint64
 	Void    seqset.Range
+	// Unlearnt says of a new topic that it may have channels elsewhere that it
+	// has to learn.
+	Unlearnt bool
 }
 
 // OpenMessage is what is remembered of a message that was given to a channel and is
@@ -74,14 +81,29 @@ type Source interface {
 // State is what a journal says after replay.
 type State struct {
 	Topics map[uint64]*TopicState // by incarnation
-	// Deleted are the topics whose deletion is younger than the newest
-	// checkpoint: their files may still be there.
-	Deleted []uint64
+	// Deleted and DeletedChannels are the incarnations whose deletion is
+	// younger than the checkpoint that was read: their files may still be
+	// there. They are listed also when nothing tells of their creation.
+	Deleted         []uint64
+	DeletedChannels []uint64
+	// Acknowledged are the names of the AckDamage entries.
+	Acknowledged map[string]bool
 	// MaxIncarnation is the highest one ever seen, deleted ones included.
 	MaxIncarnation uint64
 	// LostBytes is how much of the files could not be read because it was
 	// damaged. The tail that a crash tears is not counted.
 	LostBytes int64
+	// Incomplete says that a part of what the journal was told is unreadable or
+	// missing, in a place that nothing else makes good, so that topics,
+	// channels or deletions may be unknown. The tail that a crash tears, and a
+	// damaged checkpoint whose predecessor and logs are whole, do not count.
+	Incomplete bool
+	// Empty says that there was neither a log nor a checkpoint.
+	Empty bool
+	// SameBoot says that the newest log was written since the machine was
+	// started, so that all that was written, and not only what was synced, must
+	// still be there.
+	SameBoot bool
 }
 
 // TopicState is a topic as the journal knows it.
@@ -94,6 +116,20 @@ type TopicState struct {
 	FanOut   uint64
 	Voids    []seqset.Range // sorted, disjoint
 	Channels map[uint64]*ChannelState
+	// Unlearnt says that channels that the topic has elsewhere are still to be
+	// learnt.
+	Unlearnt bool
+	// Start is the first number that the topic's log could hold; 0: unknown, the
+	// topic was made by a version that did not tell.
+	Start uint64
+	// GivenUp are the numbers that no segment has to hold any more, sorted and
+	// disjoint.
+	GivenUp []seqset.Range
+	// SyncedEnd is one past the highest number that is known to have survived
+	// the end of the machine, WrittenEnd one past the highest that was written
+	// to segments in this boot of the machine, and at least SyncedEnd. They may
+	// lag by what was written in the last moments; 0: nothing is known.
+	SyncedEnd, WrittenEnd uint64
 }
 
 // ChannelState is a channel as the journal knows it.

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"qmq/internal/vfs"
 )
@@ -94,25 +97,65 @@ func readFile(fsys vfs.FS, name string) ([]byte, error) {
 
 // file is a log or checkpoint being written.
 type file struct {
-	fs   vfs.FS
-	name string
-	f    vfs.File
-	salt uint32
-	end  int64 // what is before it was written
+	fs     vfs.FS
+	name   string
+	number uint64
+	f      vfs.File
+	salt   uint32
+	end    int64 // what is before it was written; the writer's
+
+	syncing sync.Mutex  // held during a sync, and guards err
+	err     error       // of the sync that failed: none is tried after it
+	broken  atomic.Bool // err is not nil
 }
 
-// createFile makes a file with a header. When it fails there is none.
-func createFile(fsys vfs.FS, dir, name string) (*file, error) {
-	path := filepath.Join(dir, name)
+// createFile makes a file with a header and its first record. When it fails
+// there is none.
+func createFile(fsys vfs.FS, dir string, number uint64, suffix string, first []byte) (*file, error) {
+	path := filepath.Join(dir, fileName(number, suffix))
 	f, err := fsys.Create(path)
 	if err != nil {
 		return nil, err
 	}
-	l := &file{fs: fsys, name: path, f: f, salt: newSalt()}
-	if err := l.append(appendHeader(nil, l.salt)); err != nil {
+	l := &file{fs: fsys, name: path, number: number, f: f, salt: newSalt()}
+	if err := l.append(appendFrame(appendHeader(nil, l.salt), l.salt, first)); err != nil {
 		return nil, errors.Join(err, l.discard())
 	}
 	return l, nil
+}
+
+// sync makes everything that was written survive the end of the machine. After
+// a failure nobody knows what of the file is on the disk, and no later sync
+// would tell: it goes on failing.
+func (l *file) sync() error {
+	l.syncing.Lock()
+	defer l.syncing.Unlock()
+	if l.err == nil {
+		l.err = l.f.Sync()
+		l.broken.Store(l.err != nil)
+	}
+	return l.err
+}
+
+// syncAndClose ends a log. One that a former process wrote has to be opened
+// first, unless a checkpoint has taken its place.
+func (l *file) syncAndClose() error {
+	if l.f == nil {
+		f, err := l.fs.Open(l.name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		l.f = f
+	}
+	var err error
+	if !l.broken.Load() { // or it is known already
+		err = l.sync()
+	}
+	_ = l.f.Close() // what could be kept is synced
+	return err
 }
 
 // append writes b at the end. After an error the end is where it was; what is

@@ -27,7 +27,8 @@ import (
 // all or nothing goes into one frame.
 const (
 	magic       = "QJOURNAL"
-	version     = 1
+	version     = 2
+	firstTold   = 2 // from this version on a file's first record is of kindFirst
 	headerSize  = 20
 	frameHeader = 12
 	minPayload  = 2       // the kind of a record is in its second byte
@@ -53,15 +54,19 @@ func appendHeader(b []byte, salt uint32) []byte {
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
 }
 
-func parseHeader(b []byte) (salt uint32, err error) {
+func parseHeader(b []byte) (salt, v uint32, err error) {
 	if len(b) < headerSize || string(b[:len(magic)]) != magic ||
 		binary.LittleEndian.Uint32(b[16:]) != crc32.Checksum(b[:16], castagnoli) {
-		return 0, errHeader
+		return 0, 0, errHeader
 	}
-	if v := binary.LittleEndian.Uint32(b[8:]); v != version {
-		return 0, fmt.Errorf("format version %d: %w", v, errVersion)
+	v = binary.LittleEndian.Uint32(b[8:])
+	switch {
+	case v > version:
+		return 0, 0, fmt.Errorf("format version %d: %w", v, errVersion)
+	case v == 0:
+		return 0, 0, errHeader
 	}
-	return binary.LittleEndian.Uint32(b[12:]), nil
+	return binary.LittleEndian.Uint32(b[12:]), v, nil
 }
 
 func appendFrame(b []byte, salt uint32, payload []byte) []byte {

@@ -3,8 +3,8 @@
 // behind the work, gathers them in checkpoints, and replays them at start. It
 // never deletes what it does not know and never refuses to start over damaged
 // files: what it cannot read means that messages are delivered again. One
-// goroutine per Journal writes; it sleeps until somebody commits or a deadline
-// comes, and Close stops it.
+// goroutine per Journal writes and one syncs; they sleep until somebody commits
+// or a deadline comes, and Close stops them.
 package journal
 
 import (
@@ -12,7 +12,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +36,11 @@ type Options struct {
 	// Bytes is how much of the channels' changes goes into one write, give or
 	// take one channel's; default 64 KiB. Commits are served in between.
 	Bytes int
+	// SyncEvery is how long what was written waits for its sync at most, unless
+	// somebody asks for it; default 2 s.
+	SyncEvery time.Duration
+	// BootID tells this boot of the machine from others; empty: unknown.
+	BootID string
 	// CheckpointBytes is how long the logs since the last checkpoint may grow;
 	// default 64 MiB.
 	CheckpointBytes int64
@@ -52,6 +59,7 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	o.Interval = cmp.Or(o.Interval, 50*time.Millisecond)
 	o.Bytes = cmp.Or(o.Bytes, 64<<10)
+	o.SyncEvery = cmp.Or(o.SyncEvery, 2*time.Second)
 	o.CheckpointBytes = cmp.Or(o.CheckpointBytes, 64<<20)
 	o.CheckpointEvery = cmp.Or(o.CheckpointEvery, time.Minute)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
@@ -70,11 +78,15 @@ type Journal struct {
 
 	// mu is held for moments only, never across I/O or a call of a Source, so
 	// that Mark may be called under a channel's lock.
-	mu      sync.Mutex
-	queue   []*request
-	marked  []*member
-	members map[Source]*member
-	closing bool
+	mu       sync.Mutex
+	queue    []*request
+	marked   []*member
+	members  map[Source]*member
+	ends     map[uint64]topicEnd // noted, not written
+	unsynced error               // of a sync that failed since the writer looked
+	closing  bool
+
+	syncer *syncer
 }
 
 // request is a Commit or, without entries, a Flush that waits.
@@ -103,7 +115,7 @@ func Open(o Options) (*Journal, *State, error) {
 		return nil, nil, fmt.Errorf("journal: %w", err)
 	}
 	r := newReplay(o.FS, o.Dir, o.Logger)
-	if err := r.run(files); err != nil {
+	if err := r.run(files, o.BootID); err != nil {
 		return nil, nil, fmt.Errorf("journal: %w", err)
 	}
 	j := &Journal{
@@ -111,11 +123,15 @@ func Open(o Options) (*Journal, *State, error) {
 		wake:    make(chan struct{}, 1),
 		stopped: make(chan struct{}),
 		members: make(map[Source]*member),
+		ends:    make(map[uint64]topicEnd),
 	}
-	w := newWriter(j, r, files.last()+1)
+	j.syncer = newSyncer(o.SyncEvery, j.syncFailed)
+	w := newWriter(j, r, files)
 	if err := w.ensureLog(); err != nil {
 		return nil, nil, fmt.Errorf("journal: starting a log: %w", err)
 	}
+	j.syncer.inherit(o.FS, o.Dir, slices.Sorted(maps.Keys(r.logs)))
+	go j.syncer.run()
 	go w.run()
 	return j, r.state, nil
 }
@@ -164,6 +180,50 @@ func (j *Journal) Commit(entries ...Entry) error {
 		return nil
 	}
 	return j.ask(&request{entries: entries, done: make(chan error, 1)})
+}
+
+// CommitDurable is Commit that has also synced the entries when it returns;
+// callers at the same time share the sync. When only the sync fails, the
+// entries count, but may be gone after the end of the machine.
+func (j *Journal) CommitDurable(entries ...Entry) error {
+	if err := j.Commit(entries...); err != nil {
+		return err
+	}
+	return j.Durable()
+}
+
+// Durable returns when every Commit that returned before the call is synced,
+// those of former processes included; it costs an atomic comparison when they
+// are. Callers at the same time share a sync. After an error it is not known
+// what of them is on the disk; it goes on failing until a checkpoint has
+// brought all of them there, which is tried at once and then less and less often.
+func (j *Journal) Durable() error {
+	if err := j.syncer.durable(); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
+}
+
+// NoteEnd notes up to where (exclusive) a topic's log is synced and, at least,
+// written. It neither blocks nor waits: the note is written within
+// Options.Interval.
+func (j *Journal) NoteEnd(topic, synced, written uint64) {
+	j.mu.Lock()
+	e := j.ends[topic]
+	j.ends[topic] = topicEnd{topic, max(e.Synced, synced), max(e.Written, written)}
+	first := len(j.ends) == 1
+	j.mu.Unlock()
+	if first {
+		j.wakeWriter()
+	}
+}
+
+// syncFailed is called by the syncer.
+func (j *Journal) syncFailed(err error) {
+	j.mu.Lock()
+	j.unsynced = err
+	j.mu.Unlock()
+	j.wakeWriter()
 }
 
 // Flush writes all changes of marked sources now. It does not sync.

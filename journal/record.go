@@ -13,12 +13,20 @@ import (
 // A frame's payload is one record: a msgpack array whose first element is its
 // kind, so that its first two bytes are 0x90|length and the kind.
 //
-//	[1, [[op, topic, channel, name, start, fanOut, voidFrom, voidTo], …]]                entries of one Commit
+//	[1, [[op, topic, channel, name, start, fanOut, voidFrom, voidTo, unlearnt], …]]     entries of one Commit
 //	[2, topic, channel, version, full, floor, cursor, acked bin, open bin]              changes of one channel
-//	[3, topic, name, paused, fanOut, voids bin, [[channel, name, paused, start, done], …]]  checkpoint: a topic
+//	[3, topic, name, paused, fanOut, voids bin, [[channel, name, paused, start, done], …],
+//	    start, unlearnt, givenUp bin, syncedEnd, writtenEnd]                            checkpoint: a topic
 //	[4, records, topics, channels, maxIncarnation]                                      checkpoint: its end
+//	[5, boot, before, beforeEnd]                                                        first in each file
+//	[6, [[topic, syncedEnd, writtenEnd], …]]                                            ends of topics' logs
+//	[7, [name, …]]                                                                      checkpoint: acknowledged damage
 //
-// The ranges in acked and voids, ascending or not, are pairs of
+// In the first record of a file boot is the machine's boot, before the number
+// of the log that was written until then (0: none) and beforeEnd a length that
+// this log had at least, on the disk, so that its loss is noticed.
+//
+// The ranges in acked, voids and givenUp, ascending or not, are pairs of
 //
 //	varint (from - end of the range before; the first: - floor) | uvarint (length)
 //
@@ -35,6 +43,9 @@ const (
 	kindChanges
 	kindTopic
 	kindEnd
+	kindFirst
+	kindEnds
+	kindAcknowledged
 )
 
 type entriesRecord struct {
@@ -51,6 +62,7 @@ type entryRecord struct {
 	FanOut   uint64
 	VoidFrom uint64
 	VoidTo   uint64
+	Unlearnt bool
 }
 
 type changesRecord struct {
@@ -73,6 +85,11 @@ type topicRecord struct {
 	FanOut      uint64
 	Voids       []byte
 	Channels    []channelRecord
+	Start       uint64
+	Unlearnt    bool
+	GivenUp     []byte
+	SyncedEnd   uint64
+	WrittenEnd  uint64
 }
 
 type channelRecord struct {
@@ -91,6 +108,29 @@ type endRecord struct {
 	MaxIncarnation uint64
 }
 
+type firstRecord struct {
+	Kind      kind
+	Boot      string
+	Before    uint64
+	BeforeEnd int64
+}
+
+type endsRecord struct {
+	Kind kind
+	Ends []topicEnd
+}
+
+// topicEnd is up to where (exclusive) a topic's log is synced and written.
+type topicEnd struct {
+	Topic           uint64
+	Synced, Written uint64
+}
+
+type acknowledgedRecord struct {
+	Kind  kind
+	Names []string
+}
+
 func msgpack() *codec.MsgpackHandle {
 	h := &codec.MsgpackHandle{WriteExt: true}
 	h.RawToString = true
@@ -104,6 +144,7 @@ type encoder struct {
 	out     []byte
 	ranges  []byte
 	open    []byte
+	givenUp []byte
 	entries entriesRecord
 	change  changesRecord
 	topic   topicRecord
@@ -111,7 +152,7 @@ type encoder struct {
 }
 
 func newEncoder() *encoder {
-	e := &encoder{out: make([]byte, 0, 1024), ranges: []byte{}, open: []byte{}}
+	e := &encoder{out: make([]byte, 0, 1024), ranges: []byte{}, open: []byte{}, givenUp: []byte{}}
 	e.enc = codec.NewEncoderBytes(&e.out, msgpack())
 	return e
 }
@@ -140,6 +181,7 @@ func (e *encoder) commit(entries []Entry) []byte {
 		r.Entries = append(r.Entries, entryRecord{
 			Op: n.Op, Topic: n.Topic, Channel: n.Channel, Name: n.Name,
 			Start: n.Start, FanOut: n.FanOut, VoidFrom: n.Void.From, VoidTo: n.Void.To,
+			Unlearnt: n.Unlearnt,
 		})
 	}
 	return e.encode(r)
@@ -157,6 +199,7 @@ func (e *encoder) changes(ch ChannelChanges) []byte {
 
 func (e *encoder) topicState(t *TopicState) []byte {
 	e.ranges = appendRanges(e.ranges[:0], 0, t.Voids)
+	e.givenUp = appendRanges(e.givenUp[:0], 0, t.GivenUp)
 	channels := e.topic.Channels[:0]
 	for _, c := range t.Channels {
 		channels = append(channels, channelRecord{
@@ -166,8 +209,22 @@ func (e *encoder) topicState(t *TopicState) []byte {
 	e.topic = topicRecord{
 		Kind: kindTopic, Incarnation: t.Incarnation, Name: t.Name, Paused: t.Paused,
 		FanOut: t.FanOut, Voids: e.ranges, Channels: channels,
+		Start: t.Start, Unlearnt: t.Unlearnt, GivenUp: e.givenUp,
+		SyncedEnd: t.SyncedEnd, WrittenEnd: t.WrittenEnd,
 	}
 	return e.encode(&e.topic)
+}
+
+func (e *encoder) first(boot string, before uint64, beforeEnd int64) []byte {
+	return e.encode(&firstRecord{Kind: kindFirst, Boot: boot, Before: before, BeforeEnd: beforeEnd})
+}
+
+func (e *encoder) ends(ends []topicEnd) []byte {
+	return e.encode(&endsRecord{Kind: kindEnds, Ends: ends})
+}
+
+func (e *encoder) acknowledged(names []string) []byte {
+	return e.encode(&acknowledgedRecord{Kind: kindAcknowledged, Names: names})
 }
 
 func (e *encoder) endOf(records, topics, channels, maxIncarnation uint64) []byte {
@@ -209,7 +266,7 @@ func (d *decoder) entries(payload []byte) ([]Entry, error) {
 	for _, n := range r.Entries {
 		entries = append(entries, Entry{
 			Op: n.Op, Topic: n.Topic, Channel: n.Channel, Name: n.Name, Start: n.Start, FanOut: n.FanOut,
-			Void: seqset.Range{From: n.VoidFrom, To: n.VoidTo},
+			Void: seqset.Range{From: n.VoidFrom, To: n.VoidTo}, Unlearnt: n.Unlearnt,
 		})
 	}
 	return entries, nil
@@ -243,9 +300,15 @@ func (d *decoder) topicState(payload []byte) (*TopicState, error) {
 	if err != nil {
 		return nil, err
 	}
+	givenUp, err := parseRanges(nil, 0, r.GivenUp)
+	if err != nil {
+		return nil, err
+	}
 	t := &TopicState{
 		Incarnation: r.Incarnation, Name: r.Name, Paused: r.Paused, FanOut: r.FanOut,
 		Voids: voids, Channels: make(map[uint64]*ChannelState, len(r.Channels)),
+		Start: r.Start, Unlearnt: r.Unlearnt, GivenUp: givenUp,
+		SyncedEnd: r.SyncedEnd, WrittenEnd: r.WrittenEnd,
 	}
 	for _, c := range r.Channels {
 		t.Channels[c.Incarnation] = &ChannelState{
@@ -253,6 +316,24 @@ func (d *decoder) topicState(payload []byte) (*TopicState, error) {
 		}
 	}
 	return t, nil
+}
+
+func (d *decoder) first(payload []byte) (firstRecord, error) {
+	var r firstRecord
+	err := d.decode(payload, &r)
+	return r, err
+}
+
+func (d *decoder) ends(payload []byte) ([]topicEnd, error) {
+	var r endsRecord
+	err := d.decode(payload, &r)
+	return r.Ends, err
+}
+
+func (d *decoder) acknowledged(payload []byte) ([]string, error) {
+	var r acknowledgedRecord
+	err := d.decode(payload, &r)
+	return r.Names, err
 }
 
 func (d *decoder) endOf(payload []byte) (endRecord, error) {

@@ -172,7 +172,7 @@ func BenchmarkReplayMillionAcks(b *testing.B) {
 	}
 	for b.Loop() {
 		r := newReplay(nil, "", quiet())
-		r.scan("log", log, 1)
+		r.scan(&source{name: "log", bytes: log, salt: 1, version: version})
 		if r.state.channel(1, 2).Version != deltas {
 			b.Fatal("not replayed")
 		}

@@ -22,12 +22,25 @@ type replay struct {
 	damaged map[string]bool
 	// read is how many bytes of logs were replayed.
 	read int64
+	boot string // of the file read last
+	base uint64 // the checkpoint that was whole; 0: none
+	// logs are what was read of logs, by number.
+	logs map[uint64]readLog
+}
+
+// readLog is a log as it was found.
+type readLog struct {
+	end       int  // of its last whole frame
+	told      bool // it says what was before it:
+	before    uint64
+	beforeEnd int64
 }
 
 func newReplay(fsys vfs.FS, dir string, logger *slog.Logger) *replay {
 	return &replay{
 		fs: fsys, dir: dir, logger: logger,
 		dec: newDecoder(), state: newState(), damaged: make(map[string]bool),
+		logs: make(map[uint64]readLog),
 	}
 }
 
@@ -35,11 +48,12 @@ func newReplay(fsys vfs.FS, dir string, logger *slog.Logger) *replay {
 // it happen again. A damaged checkpoint above it is read as far as it can be,
 // in its place among the logs: it says nothing that they do not, unless they
 // are damaged too or gone.
-func (r *replay) run(l listing) error {
-	base, broken, err := r.base(l.checkpoints)
+func (r *replay) run(l listing, boot string) error {
+	base, broken, err := r.loadBase(l.checkpoints)
 	if err != nil {
 		return err
 	}
+	r.base = base
 	numbers := slices.Concat(broken, l.logs)
 	slices.Sort(numbers)
 	for _, n := range slices.Compact(numbers) {
@@ -65,19 +79,58 @@ func (r *replay) run(l listing) error {
 			c.materialise()
 		}
 	}
+	r.conclude(l, boot)
 	return nil
 }
 
-// base loads the newest whole checkpoint and returns its number, 0 when there
+// conclude says what the files as a whole mean.
+func (r *replay) conclude(l listing, boot string) {
+	r.state.Empty = len(l.logs) == 0 && len(l.checkpoints) == 0
+	r.checkChain(l.logs)
+	last := r.logs[l.last()]
+	if r.state.SameBoot = boot != "" && last.told && r.boot == boot; !r.state.SameBoot {
+		r.state.rebooted()
+	}
+}
+
+// checkChain finds out whether logs are missing or shorter than they were. A
+// checkpoint has a log of its number, and each log names the one before it.
+func (r *replay) checkChain(logs []uint64) {
+	if _, ok := r.logs[r.base]; !ok && r.base != 0 {
+		r.missing(r.base)
+	}
+	for i, n := range logs {
+		l := r.logs[n]
+		switch was, ok := r.logs[l.before]; {
+		case n <= r.base: // the checkpoint says what was before
+		case !l.told || l.before == 0:
+			if r.base == 0 && i == 0 && !l.told && n != 1 {
+				r.missing(n - 1) // or an earlier one: it could not tell yet
+			}
+		case !ok:
+			r.missing(l.before)
+		case l.beforeEnd > int64(was.end):
+			r.loss(fileName(l.before, logSuffix), span{was.end, int(l.beforeEnd) - was.end}, errors.New("shorter than it was"))
+			r.state.Incomplete = true
+		}
+	}
+}
+
+func (r *replay) missing(log uint64) {
+	r.state.Incomplete = true
+	r.logger.Error("journal: a log is missing; what it said is lost", "file", fileName(log, logSuffix))
+}
+
+// loadBase loads the newest whole checkpoint and returns its number, 0 when there
 // is none, and the damaged ones above it.
-func (r *replay) base(checkpoints []uint64) (base uint64, broken []uint64, err error) {
+func (r *replay) loadBase(checkpoints []uint64) (base uint64, broken []uint64, err error) {
 	for _, n := range slices.Backward(checkpoints) {
-		b, salt, err := r.open(n, checkpointSuffix)
+		f, err := r.open(n, checkpointSuffix)
 		if err != nil {
 			return 0, nil, err
 		}
-		if b != nil && whole(b, salt, r.dec) {
-			r.scan(fileName(n, checkpointSuffix), b, salt)
+		if f.bytes != nil && whole(f.bytes, f.salt, r.dec) {
+			r.scan(f)
 			return n, broken, nil
 		}
 		broken = append(broken, n)
@@ -101,67 +154,94 @@ func whole(b []byte, salt uint32, dec *decoder) bool {
 }
 
 func (r *replay) salvage(n uint64) error {
-	b, salt, err := r.open(n, checkpointSuffix)
+	f, err := r.open(n, checkpointSuffix)
 	if err != nil {
 		return err
 	}
-	name := fileName(n, checkpointSuffix)
-	r.damaged[name] = true
-	r.logger.Error("journal: checkpoint is damaged; using older files and what is left of it", "file", name)
-	if b != nil {
-		r.scan(name, b, salt)
+	r.damaged[f.name] = true
+	r.logger.Error("journal: checkpoint is damaged; using older files and what is left of it", "file", f.name)
+	if f.bytes != nil {
+		r.scan(f)
 	}
 	return nil
 }
 
 func (r *replay) log(n uint64) error {
-	b, salt, err := r.open(n, logSuffix)
+	lost := r.state.LostBytes
+	f, err := r.open(n, logSuffix)
 	if err != nil {
 		return err
 	}
-	if b != nil {
-		r.read += int64(len(b) - headerSize)
-		r.scan(fileName(n, logSuffix), b, salt)
+	if f.bytes != nil {
+		r.scan(f)
+		r.read += int64(len(f.bytes) - headerSize - f.firstSize)
+	}
+	r.logs[n] = f.readLog
+	if r.state.LostBytes > lost {
+		r.state.Incomplete = true
 	}
 	return nil
+}
+
+// source is a file that is being read.
+type source struct {
+	name      string
+	bytes     []byte // nil: nothing in it can be read
+	salt      uint32
+	version   uint32
+	firstSize int // of the frame with the first record, which says nothing to be kept
+	readLog
 }
 
 // open reads a file whole. It returns nil bytes for one whose header is
 // damaged. One shorter than a header was being created at a crash, and nothing
 // was in it.
-func (r *replay) open(n uint64, suffix string) (b []byte, salt uint32, err error) {
-	name := fileName(n, suffix)
-	b, err = readFile(r.fs, filepath.Join(r.dir, name))
+func (r *replay) open(n uint64, suffix string) (*source, error) {
+	f := &source{name: fileName(n, suffix)}
+	b, err := readFile(r.fs, filepath.Join(r.dir, f.name))
 	if err != nil {
-		return nil, 0, fmt.Errorf("reading %s: %w", name, err)
+		return nil, fmt.Errorf("reading %s: %w", f.name, err)
 	}
 	if len(b) < headerSize {
-		return nil, 0, nil
+		return f, nil
 	}
-	salt, err = parseHeader(b)
+	f.salt, f.version, err = parseHeader(b)
 	if errors.Is(err, errVersion) {
-		return nil, 0, fmt.Errorf("reading %s: %w", name, err)
+		return nil, fmt.Errorf("reading %s: %w", f.name, err)
 	}
 	if err != nil {
-		r.loss(name, span{0, len(b)}, err)
-		return nil, 0, nil
+		r.loss(f.name, span{0, len(b)}, err)
+		return f, nil
 	}
-	return b, salt, nil
+	f.bytes = b
+	return f, nil
 }
 
 // scan applies a file's records.
-func (r *replay) scan(name string, b []byte, salt uint32) {
-	lost, tail := scan(b, salt, func(off int, payload []byte) {
-		if err := r.apply(payload); err != nil {
-			r.loss(name, span{off, len(payload) + frameHeader}, err)
+func (r *replay) scan(f *source) {
+	if f.version < firstTold {
+		r.reboot("") // nobody knows which one
+	}
+	lost, tail := scan(f.bytes, f.salt, func(off int, payload []byte) {
+		if err := r.apply(f, payload); err != nil {
+			r.loss(f.name, span{off, len(payload) + frameHeader}, err)
 		}
 	})
 	for _, s := range lost {
-		r.loss(name, s, errors.New("checksum mismatch"))
+		r.loss(f.name, s, errors.New("checksum mismatch"))
 	}
+	f.end = len(f.bytes) - tail
 	if tail > 0 {
-		r.logger.Warn("journal: ignored a torn tail", "file", name, "offset", len(b)-tail, "bytes", tail)
+		r.logger.Warn("journal: ignored a torn tail", "file", f.name, "offset", f.end, "bytes", tail)
 	}
+}
+
+// reboot notes in which boot of the machine the next records were written.
+func (r *replay) reboot(boot string) {
+	if boot == "" || boot != r.boot {
+		r.state.rebooted()
+	}
+	r.boot = boot
 }
 
 func (r *replay) loss(name string, s span, err error) {
@@ -171,12 +251,33 @@ func (r *replay) loss(name string, s span, err error) {
 		"file", name, "offset", s.off, "bytes", s.size, "error", err)
 }
 
-func (r *replay) apply(payload []byte) error {
+func (r *replay) apply(f *source, payload []byte) error {
 	switch kind(payload[1]) {
+	case kindFirst:
+		first, err := r.dec.first(payload)
+		if err == nil {
+			r.reboot(first.Boot)
+			f.told, f.before, f.beforeEnd = true, first.Before, first.BeforeEnd
+			f.firstSize = frameHeader + len(payload)
+		}
+		return err
 	case kindEntries:
 		entries, err := r.dec.entries(payload)
 		for _, e := range entries {
 			r.state.apply(e)
+			if t := r.state.Topics[e.Topic]; e.Op == CreateTopic && f.version < firstTold {
+				t.Start = 0 // what its log gave up since then was not told
+			}
+		}
+		return err
+	case kindEnds:
+		ends, err := r.dec.ends(payload)
+		r.state.ends(ends)
+		return err
+	case kindAcknowledged:
+		names, err := r.dec.acknowledged(payload)
+		for _, name := range names {
+			r.state.Acknowledged[name] = true
 		}
 		return err
 	case kindChanges:

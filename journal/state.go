@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"maps"
 	"slices"
 
 	"qmq/internal/seqset"
@@ -11,7 +12,7 @@ import (
 // set, because its Source has it.
 
 func newState() *State {
-	return &State{Topics: make(map[uint64]*TopicState)}
+	return &State{Topics: make(map[uint64]*TopicState), Acknowledged: make(map[string]bool)}
 }
 
 // seen raises MaxIncarnation.
@@ -25,8 +26,21 @@ func (st *State) seen(incarnations ...uint64) {
 // about an unknown topic or channel does nothing, since that was deleted.
 func (st *State) apply(e Entry) {
 	st.seen(e.Topic, e.Channel)
-	if e.Op == CreateTopic {
+	switch e.Op {
+	case CreateTopic:
 		st.createTopic(e)
+		return
+	case DeleteTopic:
+		delete(st.Topics, e.Topic)
+		st.Deleted = appendNew(st.Deleted, e.Topic)
+		return
+	case DeleteChannel:
+		st.DeletedChannels = appendNew(st.DeletedChannels, e.Channel)
+	case AckDamage:
+		st.Acknowledged[e.Name] = true
+		return
+	case ForgetDamage:
+		delete(st.Acknowledged, e.Name)
 		return
 	}
 	t := st.Topics[e.Topic]
@@ -34,10 +48,19 @@ func (st *State) apply(e Entry) {
 		return
 	}
 	t.FanOut = max(t.FanOut, e.FanOut)
+	t.apply(e)
+}
+
+// appendNew appends n unless it was there.
+func appendNew(list []uint64, n uint64) []uint64 {
+	if slices.Contains(list, n) {
+		return list
+	}
+	return append(list, n)
+}
+
+func (t *TopicState) apply(e Entry) {
 	switch e.Op {
-	case DeleteTopic:
-		delete(st.Topics, e.Topic)
-		st.Deleted = append(st.Deleted, e.Topic)
 	case PauseTopic:
 		t.Paused = true
 	case UnpauseTopic:
@@ -45,6 +68,10 @@ func (st *State) apply(e Entry) {
 	case EmptyTopic:
 		t.Voids = addVoid(t.Voids, e.Void)
 	case StandTopic: // its FanOut says it all
+	case GiveUp:
+		t.GivenUp = addVoid(t.GivenUp, e.Void)
+	case LearnTopic:
+		t.Unlearnt = false
 	case CreateChannel:
 		t.createChannel(e)
 	case DeleteChannel:
@@ -53,6 +80,24 @@ func (st *State) apply(e Entry) {
 		if c := t.Channels[e.Channel]; c != nil {
 			c.apply(e)
 		}
+	}
+}
+
+// ends notes how far topics' logs are known to reach.
+func (st *State) ends(ends []topicEnd) {
+	for _, e := range ends {
+		if t := st.Topics[e.Topic]; t != nil {
+			t.SyncedEnd = max(t.SyncedEnd, e.Synced)
+			t.WrittenEnd = max(t.WrittenEnd, e.Written, t.SyncedEnd)
+		}
+	}
+}
+
+// rebooted forgets what was only written: the machine may have ended before it
+// reached the disk.
+func (st *State) rebooted() {
+	for _, t := range st.Topics {
+		t.WrittenEnd = t.SyncedEnd
 	}
 }
 
@@ -73,6 +118,8 @@ func (st *State) createTopic(e Entry) {
 		Name:        e.Name,
 		FanOut:      e.FanOut,
 		Channels:    make(map[uint64]*ChannelState),
+		Unlearnt:    e.Unlearnt,
+		Start:       e.FanOut,
 	}
 }
 
@@ -230,9 +277,10 @@ func dropOlder(newest map[string]uint64, name string, id uint64, drop func(uint6
 func (st *State) topology(e *encoder) *State {
 	m := newState()
 	m.MaxIncarnation = st.MaxIncarnation
+	maps.Copy(m.Acknowledged, st.Acknowledged)
 	for id, t := range st.Topics {
 		mt := *t
-		mt.Voids = slices.Clone(t.Voids)
+		mt.Voids, mt.GivenUp = slices.Clone(t.Voids), slices.Clone(t.GivenUp)
 		mt.Channels = make(map[uint64]*ChannelState, len(t.Channels))
 		for cid, c := range t.Channels {
 			mt.Channels[cid] = &ChannelState{

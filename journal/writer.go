@@ -25,15 +25,18 @@ type writer struct {
 	topology *State          // as committed
 	damaged  map[string]bool // files to keep when a checkpoint replaces them
 	next     uint64          // number of the next file
+	base     uint64          // the newest checkpoint that is whole; 0: none
 	log      *file           // nil after a failure until the next write
+	lastLog  uint64          // number of the log written last; 0: none ever was
 	since    int64           // bytes of logs since the last checkpoint
 	clean    bool            // the last checkpoint says all there is
 
-	due     []*member // marked ones whose turn has come
-	told    []*member // those whose changes are in buf
-	dueAt   time.Time // when those in Journal.marked have theirs; zero: none seen
-	bad     error     // of the last write
-	retryAt time.Time // when to try again, while bad
+	due     []*member  // marked ones whose turn has come
+	told    []*member  // those whose changes are in buf
+	ends    []topicEnd // due to be written
+	dueAt   time.Time  // when those in Journal.marked have theirs; zero: none seen
+	bad     error      // of the last write
+	retryAt time.Time  // when to try again, while bad
 	backoff time.Duration
 
 	checkpoint         *checkpoint // being written
@@ -44,12 +47,16 @@ type writer struct {
 	checkpointError    error // of the last that failed
 }
 
-func newWriter(j *Journal, r *replay, next uint64) *writer {
+func newWriter(j *Journal, r *replay, files listing) *writer {
 	enc := newEncoder()
-	return &writer{
-		j: j, enc: enc, topology: r.state.topology(enc), damaged: r.damaged, next: next,
+	w := &writer{
+		j: j, enc: enc, topology: r.state.topology(enc), damaged: r.damaged, next: files.last() + 1, base: r.base,
 		since: r.read, checkpointAt: time.Now().Add(j.o.CheckpointEvery),
 	}
+	if len(files.logs) > 0 {
+		w.lastLog = files.logs[len(files.logs)-1]
+	}
+	return w
 }
 
 func (w *writer) run() {
@@ -58,6 +65,7 @@ func (w *writer) run() {
 	defer timer.Stop()
 	for {
 		queue, closing := w.takeQueue()
+		w.noticeUnsynced()
 		w.serve(queue)
 		if closing {
 			w.j.failure = w.finish()
@@ -114,7 +122,7 @@ func (w *writer) work(now time.Time) bool {
 	w.noticeMarked(now)
 	tryNow := w.bad == nil || !now.Before(w.retryAt)
 	switch {
-	case tryNow && len(w.due) > 0:
+	case tryNow && (len(w.due) > 0 || len(w.ends) > 0):
 		w.changes() // its failure is kept in w.bad, and it is tried again
 	case tryNow && w.bad != nil:
 		w.probe()
@@ -150,7 +158,7 @@ func (w *writer) sleep(now time.Time) time.Duration {
 // noticeMarked makes marked sources due an Interval after the first was marked.
 func (w *writer) noticeMarked(now time.Time) {
 	w.j.mu.Lock()
-	marked := len(w.j.marked) > 0
+	marked := len(w.j.marked) > 0 || len(w.j.ends) > 0
 	w.j.mu.Unlock()
 	switch {
 	case !marked:
@@ -168,6 +176,27 @@ func (w *writer) takeMarked() {
 	w.due = append(w.due, w.j.marked...)
 	clear(w.j.marked)
 	w.j.marked = w.j.marked[:0]
+	for _, e := range w.j.ends {
+		w.ends = append(w.ends, e)
+	}
+	clear(w.j.ends)
+}
+
+// noticeUnsynced gives a log up whose sync failed. Nobody knows what of it is
+// on the disk: a checkpoint is to say everything anew.
+func (w *writer) noticeUnsynced() {
+	w.j.mu.Lock()
+	err := w.j.unsynced
+	w.j.unsynced = nil
+	w.j.mu.Unlock()
+	if err == nil {
+		return
+	}
+	if w.log != nil && w.log.broken.Load() {
+		w.giveUpLog()
+	}
+	w.checkpointWanted = true
+	w.failed(err)
 }
 
 // commit writes a group of commits, a frame each, and makes them part of the
@@ -178,7 +207,7 @@ func (w *writer) commit(requests []*request) error {
 		for _, r := range requests {
 			w.buf = appendFrame(w.buf, w.log.salt, w.enc.commit(r.entries))
 		}
-		err = w.write(w.j.o.SyncTopology)
+		err = w.write(len(requests), w.j.o.SyncTopology)
 	}
 	if err != nil {
 		w.failed(err)
@@ -196,7 +225,7 @@ func (w *writer) commit(requests []*request) error {
 // flush writes all that is marked now.
 func (w *writer) flush() error {
 	w.takeMarked()
-	for len(w.due) > 0 {
+	for len(w.due) > 0 || len(w.ends) > 0 {
 		if err := w.changes(); err != nil {
 			return err
 		}
@@ -211,13 +240,18 @@ func (w *writer) changes() error {
 		w.failed(err)
 		return err
 	}
+	if len(w.ends) > 0 {
+		w.buf = appendFrame(w.buf, w.log.salt, w.enc.ends(w.ends))
+		w.topology.ends(w.ends)
+		w.ends = w.ends[:0] // should they not be written, later ones will
+	}
 	asked := 0
 	w.told = w.told[:0]
 	for ; asked < len(w.due) && len(w.buf) < w.j.o.Bytes; asked++ {
 		w.ask(w.due[asked])
 	}
 	w.due = slices.Delete(w.due, 0, asked)
-	if err := w.write(false); err != nil {
+	if err := w.write(0, false); err != nil {
 		for _, m := range w.told {
 			w.j.Mark(m.source)
 		}
@@ -256,7 +290,7 @@ func (w *writer) probe() {
 	err := w.ensureLog()
 	if err == nil {
 		w.buf = appendFrame(w.buf, w.log.salt, w.enc.commit(nil))
-		err = w.write(w.j.o.SyncTopology)
+		err = w.write(0, w.j.o.SyncTopology)
 	}
 	if err != nil {
 		w.failed(err)
@@ -265,9 +299,9 @@ func (w *writer) probe() {
 	w.wrote()
 }
 
-// write appends the buffer to the log, which is at its old end, or given up,
-// when that fails.
-func (w *writer) write(sync bool) error {
+// write appends the buffer, with so many commits in it, to the log, which is at
+// its old end, or given up, when that fails.
+func (w *writer) write(commits int, sync bool) error {
 	b := w.buf
 	w.buf = trim(b)
 	if len(b) == 0 {
@@ -287,15 +321,15 @@ func (w *writer) write(sync bool) error {
 	w.since += int64(len(b))
 	w.clean = false
 	if !sync {
+		w.j.syncer.wrote(w.log.end, commits)
 		return nil
 	}
-	if err := w.log.f.Sync(); err != nil {
-		// Nobody knows what of the file is on the disk now, and no later sync
-		// would tell. What is refused is cut off as well as can be.
-		_ = w.log.cut(old)
+	if err := w.log.sync(); err != nil {
+		_ = w.log.cut(old) // what is refused, as well as can be
 		w.giveUpLog()
 		return err
 	}
+	w.j.syncer.wrote(w.log.end, 0) // nobody has to ask for their sync
 	return nil
 }
 
@@ -303,18 +337,29 @@ func (w *writer) write(sync bool) error {
 // a checkpoint is to say everything anew.
 func (w *writer) giveUpLog() {
 	w.j.o.Logger.Warn("journal: going on in a new log", "given_up", w.log.name)
-	_ = w.log.f.Close() // it is not relied upon
 	w.log = nil
+	w.j.syncer.turn(nil)
 	w.checkpointWanted = true
 }
 
 func (w *writer) ensureLog() error {
+	if w.log != nil && w.log.broken.Load() {
+		w.giveUpLog()
+	}
 	if w.log != nil {
 		return nil
 	}
 	l, err := w.startLog(w.takeNumber())
-	w.log = l
+	if err == nil {
+		w.useLog(l)
+	}
 	return err
+}
+
+// useLog makes l the log that is written.
+func (w *writer) useLog(l *file) {
+	w.log, w.lastLog = l, l.number
+	w.j.syncer.turn(l)
 }
 
 // takeNumber gives each number out once, also when the file then fails.
@@ -325,11 +370,12 @@ func (w *writer) takeNumber() uint64 {
 
 // startLog makes a log whose name and header survive a crash of the machine.
 func (w *writer) startLog(number uint64) (*file, error) {
-	l, err := createFile(w.j.o.FS, w.j.o.Dir, fileName(number, logSuffix))
+	first := w.enc.first(w.j.o.BootID, w.lastLog, w.j.syncer.onDisk(w.lastLog))
+	l, err := createFile(w.j.o.FS, w.j.o.Dir, number, logSuffix, first)
 	if err != nil {
 		return nil, err
 	}
-	if err = l.f.Sync(); err == nil {
+	if err = l.sync(); err == nil {
 		err = w.j.o.FS.SyncDir(w.j.o.Dir)
 	}
 	if err != nil {
@@ -367,13 +413,9 @@ func (w *writer) finish() error {
 	flushErr := w.flush()
 	w.dropCheckpoint()
 	err := w.finalCheckpoint()
+	syncErr := w.j.syncer.stop()
 	if err != nil {
-		err = errors.Join(flushErr, err)
-	}
-	if w.log != nil {
-		err = errors.Join(err, w.log.f.Sync(), w.log.f.Close())
-	}
-	if err != nil {
+		err = errors.Join(flushErr, err, syncErr)
 		return fmt.Errorf("journal: closing: %w", err)
 	}
 	return nil

@@ -12,6 +12,9 @@ func (t *Topic) noteUnsynced(n int64) {
 	}
 	first := t.unsyncedLen == 0
 	t.unsyncedLen += n
+	if first {
+		t.noteEnd(0, t.end)
+	}
 	switch {
 	case t.syncing:
 	case t.muchUnsynced():
@@ -70,7 +73,7 @@ func (t *Topic) syncAll() {
 		group, records := t.unsynced, t.unsyncedLen
 		t.unsynced, t.unsyncedLen = nil, 0
 		t.mu.Unlock()
-		_, err := t.o.Log.Sync()
+		err := t.syncLog()
 		t.mu.Lock()
 		if err != nil {
 			t.unsyncedLen += records // what can be synced yet is tried again
@@ -90,6 +93,31 @@ func (t *Topic) syncAll() {
 	}
 	t.syncing = false
 	t.idle.Broadcast()
+}
+
+// syncLog syncs the log, after the journal: a record that survives the end of
+// the machine is of no use where its topic and channels do not. When that cannot
+// be had the records are synced all the same: the journal says what is wrong.
+func (t *Topic) syncLog() error {
+	if err := t.o.Journal.Durable(); err != nil {
+		t.o.Logger.Error("messages are synced before their topic is", "topic", t.o.Name, "error", err)
+	}
+	synced, err := t.o.Log.Sync()
+	t.noteEnd(synced, synced)
+	return err
+}
+
+// noteEnd has the journal note up to where the log reaches, so that a later
+// start notices what is missing. The number at which the log goes on after a
+// start is no end: there is no record before it.
+func (t *Topic) noteEnd(synced, written uint64) {
+	if written <= t.opened {
+		return
+	}
+	if synced <= t.opened {
+		synced = 0
+	}
+	t.o.Journal.NoteEnd(t.o.Incarnation, synced, written)
 }
 
 // syncFailed refuses publishes. In strict mode it also takes back what was

@@ -106,6 +106,7 @@ type Topic struct {
 	catching    bool   // gather is at the log: the fan-out position stands meanwhile
 	asking      bool   // the journal is asked about a change that needs the fan-out position to stand
 	end         uint64 // one past the last committed message
+	opened      uint64 // where the log went on after the start; never changes
 	fanOut      uint64 // what is below has been given to the channels
 	stoodAt     uint64 // the fan-out position that the journal knows
 	voids       []seqset.Range
@@ -143,6 +144,7 @@ type slot struct {
 func New(o Options) *Topic {
 	t := newTopic(o)
 	t.end = o.Log.End()
+	t.opened = t.end
 	t.fanOut, t.stoodAt = t.end, t.end
 	t.held = o.Held
 	return t
@@ -160,6 +162,7 @@ func Restore(o Options, st *journal.TopicState) *Topic {
 	t := newTopic(o)
 	t.paused = st.Paused
 	t.end = o.Log.End()
+	t.opened = t.end
 	t.voids = mergeVoids(o.Log.Voids(), st.Voids)
 	t.fanOut, t.stoodAt = min(st.FanOut, t.end), st.FanOut
 	if len(st.Channels) > 0 && !st.Paused {

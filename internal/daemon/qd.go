@@ -132,6 +132,7 @@ func brokerOptions(q *config.QD, log *slog.Logger) broker.Options {
 		MemQueueSize:        q.MemQueueSize,
 		SyncEvery:           q.SyncEvery,
 		SyncTimeout:         q.SyncTimeout,
+		BootID:              bootID(),
 		MaxMsgTimeout:       q.MaxMsgTimeout,
 		MaxReqTimeout:       q.MaxReqTimeout,
 		MaxChannelConsumers: q.MaxChannelConsumers,

@@ -1,0 +1,16 @@
+package daemon
+
+import (
+	"os"
+	"strings"
+)
+
+// bootID tells this boot of the machine from others. It is empty where the
+// system does not say.
+func bootID() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
+}

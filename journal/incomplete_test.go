@@ -1,0 +1,74 @@
+package journal
+
+import (
+	"testing"
+
+	"qmq/internal/vfs/crashfs"
+)
+
+// generations is a journal of three processes, each of which committed a topic:
+// two ended with the checkpoints 2 and 4, the third was killed with log 5. Log 1
+// was removed.
+func generations(t *testing.T) *crashfs.FS {
+	t.Helper()
+	fsys := crashfs.New(1)
+	for life := range uint64(3) {
+		j, _ := openJournal(t, fsys.Mount())
+		must(t, j.CommitDurable(createTopic(10+life, "t"+string('a'+rune(life)))))
+		if life < 2 {
+			must(t, j.Close())
+			continue
+		}
+		fsys.Kill()
+		_ = j.Close()
+	}
+	return fsys
+}
+
+func TestIncompleteSaysThatTopologyMayBeMissing(t *testing.T) {
+	both := func(t *testing.T, fsys *crashfs.FS, _ string) {
+		must(t, fsys.Remove(checkpointName(2)))
+		must(t, fsys.FlipBit(checkpointName(4), 9))
+	}
+	remove := func(t *testing.T, fsys *crashfs.FS, name string) { must(t, fsys.Remove(name)) }
+	empty := func(t *testing.T, fsys *crashfs.FS, name string) { must(t, fsys.WriteFile(name, nil)) }
+	flip := func(off int64) func(*testing.T, *crashfs.FS, string) {
+		return func(t *testing.T, fsys *crashfs.FS, name string) { must(t, fsys.FlipBit(name, off)) }
+	}
+	tests := []struct {
+		name       string
+		file       string
+		damage     func(*testing.T, *crashfs.FS, string)
+		incomplete bool
+		topics     int
+	}{
+		{"nothing", logName(5), func(*testing.T, *crashfs.FS, string) {}, false, 3},
+		{"newest checkpoint gone", checkpointName(4), remove, false, 3},
+		{"newest checkpoint empty", checkpointName(4), empty, false, 3},
+		{"newest checkpoint's header", checkpointName(4), flip(9), false, 3},
+		{"newest checkpoint's record", checkpointName(4), flip(60), false, 3},
+		{"older checkpoint gone", checkpointName(2), remove, false, 3},
+		{"both checkpoints", "", both, true, 2},
+		{"last log cut short", logName(5), func(t *testing.T, fsys *crashfs.FS, name string) {
+			b, err := fsys.ReadFile(name)
+			must(t, err)
+			must(t, fsys.WriteFile(name, b[:len(b)-1])) // as a crash might have left it
+		}, false, 2},
+		{"log of the newest checkpoint gone", logName(4), remove, true, 3},
+		{"last log's header", logName(5), flip(0), true, 2},
+		{"last log's first record", logName(5), flip(headerSize + 13), true, 3},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			fsys := generations(t)
+			wantNames(t, fsys, fileName(2, checkpointSuffix), fileName(2, logSuffix),
+				fileName(3, logSuffix), fileName(4, checkpointSuffix), fileName(4, logSuffix), fileName(5, logSuffix))
+			tt.damage(t, fsys, tt.file)
+			j, st := openJournal(t, fsys)
+			defer j.Close()
+			if st.Incomplete != tt.incomplete || len(st.Topics) != tt.topics {
+				t.Errorf("incomplete %v, %d topics; want %v, %d", st.Incomplete, len(st.Topics), tt.incomplete, tt.topics)
+			}
+		})
+	}
+}
