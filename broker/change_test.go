@@ -255,6 +255,7 @@ func TestEphemeralChangesNeitherAskTheJournalNorAreRefused(t *testing.T) {
 	b := open(t, disk)
 	durable := getTopic(t, b, "t")
 	getChannel(t, b, "t", "c")
+	must(t, publish(durable, "0")) // the journal notes that the log grows
 	must(t, b.journal.Flush())
 	disk.Fail(func(op crashfs.Op, name string) error {
 		if strings.Contains(name, "/journal/") {
