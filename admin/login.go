@@ -1,242 +1,132 @@
 package admin
 
 import (
-	"bufio"
-	"bytes"
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"errors"
-	"fmt"
+	"log/slog"
 	"net/http"
-	"net/netip"
-	"os"
 	"strings"
 	"sync"
 	"time"
 
-	"golang.org/x/crypto/bcrypt"
+	"qmq/internal/guess"
 )
 
 // login is the built-in way to sign in. Passwords are in a file; a session is a
-// signed cookie and lasts as long as the daemon or sessionAge. Its methods may
-// be called concurrently.
+// signed cookie and lasts until the entry of the file changes, the daemon stops
+// or sessionAge is over. Its methods may be called concurrently.
 type login struct {
-	users  map[string]user
-	names  []string // of admins, in the order of the file
-	secret []byte   // new at each start
-	decoy  []byte   // a hash that no password has, as slow as the slowest
-	path   string   // of the cookie
+	users  *users
+	secret []byte // new at each start
+	path   string // of the cookies
 
-	hashing chan struct{} // bounds how many passwords are compared at a time
+	guard  *guess.Guard
+	report *guess.Report
 
-	mu    sync.Mutex // guards tries and ended
-	tries map[string]*tries
+	mu    sync.Mutex           // guards ended
 	ended map[string]time.Time // what was signed in sessions that were left, until they would have ended
 }
 
-type user struct {
-	name string
-	hash []byte
-	role role
-}
-
-// tries are the failures from one address or for one name.
-type tries struct {
-	failed int
-	since  time.Time
-}
-
 const (
-	cookieName  = "qadmin_session"
-	sessionAge  = 12 * time.Hour
-	mostTries   = 5  // for one name
-	mostFrom    = 20 // from one address, behind which there may be many people
-	triesWindow = 5 * time.Minute
-	mostTracked = 10_000
-	mostCost    = 15 // of a hash: about two seconds
-	tokenRandom = 16
+	cookieName   = "qadmin_session"
+	sessionAge   = 12 * time.Hour
+	deviceCookie = "qadmin_device"
+	deviceAge    = 365 * 24 * time.Hour
+	randomBytes  = 16 // of a token
+	hashesAtOnce = 2  // passwords that are compared at a time
 )
 
-// errTooMany means that somebody tries passwords.
-var errTooMany = errors.New("too many tries")
-
-// readUsers reads a file of lines "name:role:bcrypt hash". Lines that begin with
-// # and empty ones are comments.
-func readUsers(file, path string) (*login, error) {
-	text, err := os.ReadFile(file)
+// openLogin reads the file of users, and follows it. Path is that of the
+// cookies.
+func openLogin(file, path string, log *slog.Logger) (*login, error) {
+	u, err := openUsers(file, log)
 	if err != nil {
 		return nil, err
 	}
 	l := &login{
-		users: make(map[string]user), secret: make([]byte, 32), path: path,
-		hashing: make(chan struct{}, 2), tries: make(map[string]*tries), ended: make(map[string]time.Time),
+		users: u, secret: make([]byte, 32), path: path, ended: make(map[string]time.Time),
+		guard: guess.New(hashesAtOnce), report: guess.NewReport(log),
 	}
 	rand.Read(l.secret)
-	slowest := bcrypt.MinCost
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		u, err := parseUser(line)
-		if err != nil {
-			return nil, fmt.Errorf("line %d of %s: %w", n, file, err)
-		}
-		if _, ok := l.users[u.name]; ok {
-			return nil, fmt.Errorf("line %d of %s: %q is there twice", n, file, u.name)
-		}
-		l.users[u.name] = u
-		cost, _ := bcrypt.Cost(u.hash) // it is a hash
-		slowest = max(slowest, cost)
-		if u.role == roleAdmin {
-			l.names = append(l.names, u.name)
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	if len(l.users) == 0 {
-		return nil, fmt.Errorf("%s names no user", file)
-	}
-	l.decoy = fmt.Appendf(nil, "$2a$%02d$%s", slowest, strings.Repeat(".", 53))
 	return l, nil
 }
 
-func parseUser(line string) (user, error) {
-	fields := strings.SplitN(line, ":", 3)
-	if len(fields) != 3 || fields[0] == "" {
-		return user{}, errors.New("not name:role:hash")
-	}
-	u := user{name: fields[0], role: role(fields[1]), hash: []byte(fields[2])}
-	if u.role != roleViewer && u.role != roleAdmin {
-		return user{}, fmt.Errorf("the role must be viewer or admin, not %q", fields[1])
-	}
-	cost, err := bcrypt.Cost(u.hash)
-	if err != nil {
-		return user{}, fmt.Errorf("the third field is no bcrypt hash: %w", err)
-	}
-	if cost > mostCost {
-		return user{}, fmt.Errorf("the hash has cost %d: more than %d takes too long", cost, mostCost)
-	}
-	return u, nil
-}
+func (l *login) admins() []string { return l.users.now().admins }
 
-func (l *login) admins() []string { return l.names }
-
-// try compares a password. The error is errTooMany with how long to wait.
-func (l *login) try(name, password, from string, now time.Time) (u user, ok bool, wait time.Duration, err error) {
-	place, account := "from "+placeOf(from), "name "+name
-	limits := map[string]int{place: mostFrom, account: mostTries}
-	if wait := l.begin(limits, now); wait > 0 {
-		return u, false, wait, errTooMany
+// try compares a password. The errors are those of [guess.Guard.Compare]: then it
+// was not compared. Device is the cookie of a browser, or empty.
+func (l *login) try(ctx context.Context, name, password, from, device string) (u user, ok bool, err error) {
+	now := l.users.now()
+	t := guess.Try{Place: guess.Place(from), Account: name}
+	if known, ok := now.byName[name]; ok {
+		t.Device = known.device(device)
 	}
-	u, known := l.users[name]
-	hash := l.decoy // so that the time does not tell which names are known
-	if known {
-		hash = u.hash
+	ok, err = l.guard.Compare(ctx, t, func() (matches bool) {
+		u, matches = now.matches(name, password)
+		return matches
+	})
+	switch {
+	case err != nil:
+		l.report.Refused("signing in refused", t.Place, slog.String("user", shorten(name)), slog.Any("reason", err))
+	case !ok:
+		l.report.Refused("signing in refused", t.Place, slog.String("user", shorten(name)), slog.String("reason", "wrong name or password"))
 	}
-	l.hashing <- struct{}{}
-	ok = bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil && known
-	<-l.hashing
-	if ok {
-		l.forgive(place, account)
-	}
-	return u, ok, 0, nil
-}
-
-// forgive takes back that a try was counted as failed. The failures of others
-// from the same place stay: one's own password is no way to go on guessing.
-func (l *login) forgive(place, account string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.tries, account)
-	if t := l.tries[place]; t != nil {
-		t.failed--
-	}
-}
-
-// placeOf is what an address counts as: who has one of IPv6 has a whole network
-// of them.
-func placeOf(from string) string {
-	address, err := netip.ParseAddr(from)
-	if err != nil || address.Unmap().Is4() {
-		return from
-	}
-	network, _ := address.WithZone("").Prefix(64) // IPv6 is longer than that
-	return network.String()
-}
-
-// begin counts a try as failed before it is known to be: many at a time are no
-// way around the limit.
-func (l *login) begin(limits map[string]int, now time.Time) (wait time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.tries) > mostTracked {
-		for key, t := range l.tries {
-			if now.Sub(t.since) > triesWindow {
-				delete(l.tries, key)
-			}
-		}
-		if len(l.tries) > mostTracked {
-			return triesWindow
-		}
-	}
-	for key, most := range limits {
-		t := l.tries[key]
-		if t == nil || now.Sub(t.since) > triesWindow {
-			t = &tries{since: now}
-			l.tries[key] = t
-		}
-		if t.failed >= most {
-			wait = max(wait, t.since.Add(triesWindow).Sub(now), time.Second)
-		}
-	}
-	if wait > 0 {
-		return wait
-	}
-	for key := range limits {
-		l.tries[key].failed++
-	}
-	return 0
+	return u, ok, err
 }
 
 // token makes a session: when it ends, some random bytes and the name, signed.
-func (l *login) token(name string, now time.Time) string {
+func (l *login) token(u user, now time.Time) string {
 	b := binary.BigEndian.AppendUint64(nil, uint64(now.Add(sessionAge).Unix()))
-	random := make([]byte, tokenRandom)
-	rand.Read(random)
-	b = append(append(b, random...), name...)
-	return encode(b) + "." + encode(l.sign(b))
+	b = append(append(b, random()...), u.name...)
+	return encode(b) + "." + encode(seal(l.secret, b, u.entry[:]))
+}
+
+func random() []byte {
+	b := make([]byte, randomBytes)
+	rand.Read(b)
+	return b
 }
 
 func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-func (l *login) sign(b []byte) []byte {
-	mac := hmac.New(sha256.New, l.secret)
-	mac.Write(b)
+func seal(key []byte, parts ...[]byte) []byte {
+	mac := hmac.New(sha256.New, key)
+	for _, part := range parts {
+		mac.Write(part)
+	}
 	return mac.Sum(nil)
+}
+
+// decode splits a token into what was signed and the signature.
+func decode(token string) (signed, mac []byte, ok bool) {
+	text, signature, _ := strings.Cut(token, ".")
+	signed, err1 := base64.RawURLEncoding.DecodeString(text)
+	mac, err2 := base64.RawURLEncoding.DecodeString(signature)
+	return signed, mac, err1 == nil && err2 == nil
 }
 
 // session is what a token says.
 type session struct {
-	name   string
+	user   user
 	ends   time.Time
 	signed string // all of it: the same token can be written in several ways
 }
 
-// read checks a token.
+// read checks a token against what the file says now.
 func (l *login) read(token string, now time.Time) (s session, ok bool) {
-	text, signature, _ := strings.Cut(token, ".")
-	b, err1 := base64.RawURLEncoding.DecodeString(text)
-	mac, err2 := base64.RawURLEncoding.DecodeString(signature)
-	if err1 != nil || err2 != nil || len(b) < 8+tokenRandom || !hmac.Equal(mac, l.sign(b)) {
+	b, mac, ok := decode(token)
+	if !ok || len(b) < 8+randomBytes {
 		return s, false
 	}
-	s = session{string(b[8+tokenRandom:]), time.Unix(int64(binary.BigEndian.Uint64(b)), 0), string(b)}
+	u, known := l.users.now().byName[string(b[8+randomBytes:])]
+	if !known || !hmac.Equal(mac, seal(l.secret, b, u.entry[:])) {
+		return s, false
+	}
+	s = session{u, time.Unix(int64(binary.BigEndian.Uint64(b)), 0), string(b)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, left := l.ended[s.signed]
@@ -244,25 +134,24 @@ func (l *login) read(token string, now time.Time) (s session, ok bool) {
 }
 
 func (l *login) who(r *http.Request) person {
-	cookie, err := r.Cookie(cookieName)
+	s, ok := l.read(cookieOf(r, cookieName), time.Now())
+	if !ok {
+		return person{}
+	}
+	return person{name: s.user.name, role: s.user.role, in: true}
+}
+
+func cookieOf(r *http.Request, name string) string {
+	cookie, err := r.Cookie(name)
 	if err != nil {
-		return person{}
+		return ""
 	}
-	s, ok := l.read(cookie.Value, time.Now())
-	u, known := l.users[s.name]
-	if !ok || !known {
-		return person{}
-	}
-	return person{name: u.name, role: u.role, in: true}
+	return cookie.Value
 }
 
 // leave ends a session.
 func (l *login) leave(r *http.Request, now time.Time) {
-	cookie, err := r.Cookie(cookieName)
-	if err != nil {
-		return
-	}
-	s, ok := l.read(cookie.Value, now)
+	s, ok := l.read(cookieOf(r, cookieName), now)
 	if !ok {
 		return
 	}
@@ -276,15 +165,41 @@ func (l *login) leave(r *http.Request, now time.Time) {
 	l.ended[s.signed] = s.ends
 }
 
-// cookie carries a session; an empty one takes it away.
-func (l *login) cookie(r *http.Request, token string) *http.Cookie {
-	c := &http.Cookie{
-		Name: cookieName, Value: token, Path: l.path, HttpOnly: true, SameSite: http.SameSiteStrictMode,
-		Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" || r.Header.Get("X-Scheme") == "https",
-		MaxAge: int(sessionAge.Seconds()),
+// newDevice makes what a browser is known by that has signed in as u: random
+// bytes, signed with what only the file has, so that it holds over restarts and
+// ends with the password. It opens nothing; see [guess.Try].
+func (u *user) newDevice() string {
+	b := random()
+	return encode(b) + "." + encode(u.signDevice(b))
+}
+
+func (u *user) signDevice(b []byte) []byte {
+	return seal(u.entry[:], []byte("device "+u.name+" "), b)
+}
+
+// device is what a good cookie says; empty for any other.
+func (u *user) device(cookie string) string {
+	b, mac, ok := decode(cookie)
+	if !ok || len(b) != randomBytes || !hmac.Equal(mac, u.signDevice(b)) {
+		return ""
 	}
+	return encode(b)
+}
+
+// cookies are those of somebody who has signed in; an empty token takes the
+// session away and leaves the device.
+func (l *login) cookies(r *http.Request, token, device string) []*http.Cookie {
+	session := l.cookie(r, cookieName, token, sessionAge)
 	if token == "" {
-		c.MaxAge = -1
+		session.MaxAge = -1
+		return []*http.Cookie{session}
 	}
-	return c
+	return []*http.Cookie{session, l.cookie(r, deviceCookie, device, deviceAge)}
+}
+
+func (l *login) cookie(r *http.Request, name, value string, age time.Duration) *http.Cookie {
+	return &http.Cookie{
+		Name: name, Value: value, Path: l.path, HttpOnly: true, SameSite: http.SameSiteStrictMode, MaxAge: int(age.Seconds()),
+		Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" || r.Header.Get("X-Scheme") == "https",
+	}
 }

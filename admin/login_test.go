@@ -3,12 +3,16 @@ package admin
 import (
 	"encoding/base64"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"qmq/internal/guess"
 )
 
 // otherSpelling is the same base64 with other unused bits in its last letter.
@@ -28,13 +32,21 @@ func otherSpelling(t *testing.T, text string) string {
 	return ""
 }
 
-func TestSessionThatWasLeftIsOverInEverySpelling(t *testing.T) {
-	l, err := readUsers(usersFile(t, "maria:admin:"+hashOf(t, "x")), "/")
+// startLogin makes a login with a file of these lines.
+func startLogin(t *testing.T, lines ...string) (l *login, file string) {
+	t.Helper()
+	file = usersFile(t, lines...)
+	l, err := openLogin(file, "/", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return l, file
+}
+
+func TestSessionThatWasLeftIsOverInEverySpelling(t *testing.T) {
+	l, _ := startLogin(t, "maria:admin:"+hashOf(t, "x"))
 	now := time.Now()
-	token := l.token("maria", now)
+	token := l.token(l.users.now().byName["maria"], now)
 	text, signature, _ := strings.Cut(token, ".")
 	other := text + "." + otherSpelling(t, signature)
 	if _, ok := l.read(other, now); !ok {
@@ -55,55 +67,102 @@ func TestUnknownNamesTakeAsLongAsKnownOnes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := readUsers(usersFile(t, "tom:viewer:"+hashOf(t, "y"), "maria:admin:"+string(slow), "ines:viewer:"+hashOf(t, "z")), "/")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cost, err := bcrypt.Cost(l.decoy)
+	l, _ := startLogin(t, "tom:viewer:"+hashOf(t, "y"), "maria:admin:"+string(slow), "ines:viewer:"+hashOf(t, "z"))
+	decoy := l.users.now().decoy
+	cost, err := bcrypt.Cost(decoy)
 	if err != nil || cost != bcrypt.MinCost+1 {
 		t.Errorf("an unknown name costs %d, %v", cost, err)
 	}
-	if err := bcrypt.CompareHashAndPassword(l.decoy, []byte("guess")); err != bcrypt.ErrMismatchedHashAndPassword {
+	if err := bcrypt.CompareHashAndPassword(decoy, []byte("guess")); err != bcrypt.ErrMismatchedHashAndPassword {
 		t.Errorf("it is compared: %v", err)
 	}
 }
 
-func TestOwnPasswordIsNoWayToGoOnGuessing(t *testing.T) {
-	l, err := readUsers(usersFile(t, "maria:admin:"+hashOf(t, "secret"), "eve:viewer:"+hashOf(t, "own")), "/")
+// TestStrangersDoNotLockABrowserThatWasSignedInBefore though they lock the name
+// for others, and not for ever.
+func TestStrangersDoNotLockABrowserThatWasSignedInBefore(t *testing.T) {
+	l, file := startLogin(t, "maria:admin:"+hashOf(t, "secret"), "eve:viewer:"+hashOf(t, "own"))
+	maria := l.users.now().byName["maria"]
+	device := maria.newDevice()
+	for i := range guess.PerAccount {
+		if _, ok, err := l.try(t.Context(), "maria", "guess", fmt.Sprintf("10.0.0.%d", i%10), ""); ok || err != nil {
+			t.Fatalf("guess %d: %v, %v", i, ok, err)
+		}
+	}
+	try := func(l *login, password, device string) string {
+		_, ok, err := l.try(t.Context(), "maria", password, "10.0.0.1", device)
+		if err != nil {
+			return "refused"
+		}
+		return fmt.Sprint(ok)
+	}
+	eve := l.users.now().byName["eve"]
+	for name, other := range map[string]string{"none": "", "nonsense": "a.b", "that of another name": eve.newDevice(), "altered": "A" + device} {
+		same(t, name, try(l, "secret", other), "refused")
+	}
+	same(t, "its own", try(l, "secret", device), "true")
+	again, err := openLogin(file, "/", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	now := time.Now()
-	for i := range mostFrom {
-		if _, _, wait, _ := l.try(fmt.Sprint("name", i), "guess", "1.2.3.4", now); wait > 0 {
-			t.Fatalf("guess %d has to wait", i)
-		}
-		if i == mostFrom-2 {
-			if _, ok, _, err := l.try("eve", "own", "1.2.3.4", now); !ok || err != nil {
-				t.Fatal("eve was refused")
-			}
-		}
+	for range 2 * guess.PerAccount {
+		again.try(t.Context(), "maria", "guess", "10.0.0.1", "")
 	}
-	if _, _, wait, _ := l.try("maria", "guess", "1.2.3.4", now); wait == 0 {
-		t.Error("signing in took the failures away")
+	same(t, "after a restart", try(again, "secret", device), "true")
+	for range guess.PerPair {
+		same(t, "a wrong password", try(again, "guess", device), "false")
+	}
+	same(t, "no way to guess either", try(again, "secret", device), "refused")
+}
+
+// TestRefusedSigningInIsLogged once a second for a place, without the password.
+func TestRefusedSigningInIsLogged(t *testing.T) {
+	var log strings.Builder
+	l, err := openLogin(usersFile(t, "maria:admin:"+hashOf(t, "secret")), "/", slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.try(t.Context(), "maria", "guess", "10.0.0.1", "")
+	if text := log.String(); !strings.Contains(text, `level=WARN msg="signing in refused" from=10.0.0.1 user=maria reason="wrong name or password"`) || strings.Contains(text, "guess") {
+		t.Errorf("logged %s", text)
 	}
 }
 
-func TestNetworkOfIPv6IsOnePlace(t *testing.T) {
-	l, err := readUsers(usersFile(t, "maria:admin:"+hashOf(t, "secret")), "/")
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now()
-	for i := range mostFrom {
-		l.try(fmt.Sprint("name", i), "guess", fmt.Sprintf("2001:db8:1:2::%x", i), now)
-	}
-	if _, _, wait, _ := l.try("maria", "guess", "2001:db8:1:2:ffff::1", now); wait == 0 {
-		t.Error("another address of the same network goes on")
-	}
-	for _, from := range []string{"2001:db8:1:3::1", "10.0.0.1", "::ffff:10.0.0.2", "fe80::1%eth0", "@"} {
-		if _, _, wait, _ := l.try("tom"+from, "guess", from, now); wait != 0 {
-			t.Errorf("%s has to wait", from)
+// TestSessionsEndWhenTheirEntryChanges: removed, another role, another password;
+// and who was removed cannot sign in anew.
+func TestSessionsEndWhenTheirEntryChanges(t *testing.T) {
+	maria, tom := "maria:admin:"+hashOf(t, "secret"), "tom:viewer:"+hashOf(t, "other")
+	for name, after := range map[string]string{
+		"removed":          tom,
+		"another role":     tom + "\n" + strings.Replace(maria, ":admin:", ":viewer:", 1),
+		"another password": tom + "\nmaria:admin:" + hashOf(t, "secret"),
+	} {
+		l, file := startLogin(t, maria, tom)
+		token := func(name string) string { return l.token(l.users.now().byName[name], time.Now()) }
+		marias, toms := token("maria"), token("tom")
+		write := func(text string) error {
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return l.users.reload()
+		}
+		if err := write("nonsense"); err == nil {
+			t.Error("nonsense is a file of users")
+		}
+		if _, ok := l.read(marias, time.Now()); !ok {
+			t.Errorf("%s: a mistake in the file ends sessions", name)
+		}
+		if err := write(after); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := l.read(marias, time.Now()); ok {
+			t.Errorf("%s: the session goes on", name)
+		}
+		if _, ok := l.read(toms, time.Now()); !ok {
+			t.Errorf("%s: it ends the sessions of others", name)
+		}
+		if _, ok, err := l.try(t.Context(), "maria", "secret", "10.0.0.1", ""); err != nil || ok != (name != "removed") {
+			t.Errorf("%s: signing in anew: %v, %v", name, ok, err)
 		}
 	}
 }

@@ -2,12 +2,14 @@ package admin
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"time"
 
+	"qmq/internal/guess"
 	"qmq/protocol"
 )
 
@@ -196,18 +198,26 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) (any, *failure) 
 	if failed := body(w, r, 4<<10, &who); failed != nil {
 		return nil, failed
 	}
-	now := time.Now()
-	u, ok, wait, err := l.try(who.User, who.Password, fromOf(r), now)
+	u, ok, err := l.try(r.Context(), who.User, who.Password, fromOf(r), cookieOf(r, deviceCookie))
 	e := entry{User: shorten(who.User), Action: "login_failed", Result: "wrong name or password", From: fromOf(r)}
+	var many *guess.TooManyError
 	switch {
+	case errors.As(err, &many):
+		seconds := int(many.Wait/time.Second) + 1
+		return nil, &failure{http.StatusTooManyRequests, "TOO_MANY", "Too many tries. Wait for " + spell(many.Wait) + ".", seconds}
 	case err != nil:
-		seconds := int(wait/time.Second) + 1
-		return nil, &failure{http.StatusTooManyRequests, "TOO_MANY", "Too many tries. Wait for " + spell(wait) + ".", seconds}
+		return nil, &failure{http.StatusServiceUnavailable, "BUSY", "Too many people sign in. Try again.", 1}
 	case !ok:
 		s.activity.add(e)
 		return nil, &failure{http.StatusUnauthorized, "WRONG_LOGIN", "Wrong name or password.", 0}
 	}
-	http.SetCookie(w, l.cookie(r, l.token(u.name, now)))
+	device := cookieOf(r, deviceCookie)
+	if u.device(device) == "" {
+		device = u.newDevice()
+	}
+	for _, cookie := range l.cookies(r, l.token(u, time.Now()), device) {
+		http.SetCookie(w, cookie)
+	}
 	e.Action, e.Result, e.OK = "login", "role "+string(u.role), true
 	s.activity.add(e)
 	return map[string]any{"user": u.name, "role": u.role}, nil
@@ -219,7 +229,9 @@ func (s *Server) signOut(w http.ResponseWriter, r *http.Request) (any, *failure)
 			s.activity.add(entry{User: p.name, Action: "logout", OK: true, From: fromOf(r)})
 		}
 		l.leave(r, time.Now())
-		http.SetCookie(w, l.cookie(r, ""))
+		for _, cookie := range l.cookies(r, "", "") {
+			http.SetCookie(w, cookie)
+		}
 	}
 	return map[string]any{}, nil
 }

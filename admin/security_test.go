@@ -3,8 +3,8 @@ package admin
 import (
 	"compress/gzip"
 	"encoding/json"
-	"fmt"
 	"io"
+	"log/slog"
 	"net/http/httptest"
 	"net/netip"
 	"os"
@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"qmq/internal/guess"
 )
 
 // oneOption is a Config with a single option.
@@ -184,7 +186,7 @@ func signIn(t *testing.T, base, user, password string) (cookie string) {
 func TestPasswordsCannotBeTriedForLong(t *testing.T) {
 	file := usersFile(t, "maria:admin:"+hashOf(t, "secret"), "tom:viewer:"+hashOf(t, "other"))
 	_, base := startServer(t, Options{Nodes: []string{"127.0.0.1:1"}, UsersFile: file})
-	for range mostTries {
+	for range guess.PerPair {
 		r := postJSON(t, base+"/api/q/login", `{"user":"maria","password":"guess"}`)
 		same(t, "guess", []any{r.status, r.decoded(t)["error"]}, "[401 WRONG_LOGIN]")
 	}
@@ -196,60 +198,11 @@ func TestPasswordsCannotBeTriedForLong(t *testing.T) {
 	same(t, "somebody else", postJSON(t, base+"/api/q/login", `{"user":"tom","password":"other"}`).status, 200)
 }
 
-func TestManyNamesFromOnePlaceAreTriesToo(t *testing.T) {
-	l, err := readUsers(usersFile(t, "maria:admin:"+hashOf(t, "secret")), "/")
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now()
-	for i := range mostFrom {
-		if wait := l.begin(map[string]int{"from x": mostFrom, fmt.Sprintf("name %d", i): mostTries}, now); wait > 0 {
-			t.Fatalf("try %d waits for %s", i, wait)
-		}
-	}
-	if wait := l.begin(map[string]int{"from x": mostFrom, "name new": mostTries}, now); wait != triesWindow {
-		t.Errorf("one more waits for %s", wait)
-	}
-	if wait := l.begin(map[string]int{"from y": mostFrom, "name new": mostTries}, now); wait != 0 {
-		t.Errorf("another place waits for %s", wait)
-	}
-}
-
-func TestTriesAreForgottenAndSuccessClearsThem(t *testing.T) {
-	l, err := readUsers(usersFile(t, "maria:admin:"+hashOf(t, "secret")), "/")
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now()
-	try := func(password string, at time.Time) (ok bool, err error) {
-		_, ok, _, err = l.try("maria", password, "1.2.3.4", at)
-		return ok, err
-	}
-	for range mostTries - 1 {
-		try("guess", now)
-	}
-	if ok, err := try("secret", now); !ok || err != nil {
-		t.Error("the right one was refused")
-	}
-	for range mostTries {
-		try("guess", now)
-	}
-	if _, err := try("secret", now.Add(triesWindow-time.Second)); err == nil {
-		t.Error("there is no limit")
-	}
-	if ok, err := try("secret", now.Add(triesWindow+time.Second)); !ok || err != nil {
-		t.Error("the limit lasts for ever")
-	}
-}
-
 func TestSessionsEnd(t *testing.T) {
-	l, err := readUsers(usersFile(t, "maria:admin:"+hashOf(t, "x")), "/")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l, _ := startLogin(t, "maria:admin:"+hashOf(t, "x"))
 	now := time.Now()
-	token := l.token("maria", now)
-	if s, ok := l.read(token, now.Add(sessionAge-time.Minute)); !ok || s.name != "maria" {
+	token := l.token(l.users.now().byName["maria"], now)
+	if s, ok := l.read(token, now.Add(sessionAge-time.Minute)); !ok || s.user.name != "maria" {
 		t.Error("it ended early")
 	}
 	if _, ok := l.read(token, now.Add(sessionAge+time.Second)); ok {
@@ -265,18 +218,18 @@ func TestSessionsEnd(t *testing.T) {
 func TestWrongFilesOfUsersAreRefused(t *testing.T) {
 	hash := hashOf(t, "x")
 	for want, lines := range map[string][]string{
-		"names no user":          {"# nobody"},
+		"it names no user":       {"# nobody"},
 		"not name:role:hash":     {"maria"},
 		"the role must be":       {"maria:root:" + hash},
 		"is no bcrypt hash":      {"maria:admin:secret"},
 		"takes too long":         {"maria:admin:" + strings.Replace(hash, "$04$", "$16$", 1)},
 		`"maria" is there twice`: {"maria:admin:" + hash, "maria:viewer:" + hash},
 	} {
-		if _, err := readUsers(usersFile(t, lines...), "/"); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := openUsers(usersFile(t, lines...), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v", lines, err)
 		}
 	}
-	if _, err := readUsers("/no/such/file", "/"); err == nil {
+	if _, err := openUsers("/no/such/file", slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("a file that is not there")
 	}
 }

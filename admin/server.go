@@ -42,7 +42,7 @@ func NewServer(o Options) (*Server, error) {
 	s := &Server{o: o, started: time.Now(), addresses: slices.Clone(o.Lookupds)}
 	s.access = &access{header: o.ACLHeader, admins: o.Admins}
 	if o.UsersFile != "" {
-		l, err := readUsers(o.UsersFile, o.BasePath)
+		l, err := openLogin(o.UsersFile, o.BasePath, o.Logger)
 		if err != nil {
 			return nil, err
 		}
@@ -81,6 +81,15 @@ func (s *Server) Close(ctx context.Context) error {
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.http.ServeHTTP(w, r) }
+
+// Reload reads the file of users now, changed or not. If it is no good, what held
+// before holds on.
+func (s *Server) Reload() error {
+	if s.access.login == nil {
+		return nil
+	}
+	return s.access.login.users.reload()
+}
 
 // SetLookupds changes the directories that are asked, unless nodes were given
 // instead of directories.

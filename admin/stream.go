@@ -46,7 +46,7 @@ func (s *Server) follow(r *http.Request, v view, out *eventWriter) {
 	defer beat.Stop()
 	var sent rowsOf
 	patience, first, gone := firstWait, true, false
-	for out.err == nil {
+	for out.err == nil && s.stillIn(r, out) {
 		s.frames.look(v, patience)
 		patience = 0
 		m, _, next := s.frames.get(v)
@@ -74,8 +74,7 @@ func (s *Server) follow(r *http.Request, v view, out *eventWriter) {
 			case <-next:
 				waiting = false
 			case <-beat.C:
-				if s.access.login != nil && !s.access.who(r).in {
-					out.event("bye", (&failure{http.StatusUnauthorized, "LOGIN_REQUIRED", "Your session has ended. Sign in again.", 0}).json())
+				if !s.stillIn(r, out) {
 					return
 				}
 				out.write(": beat\n\n")
@@ -90,6 +89,15 @@ func (s *Server) follow(r *http.Request, v view, out *eventWriter) {
 			return
 		}
 	}
+}
+
+// stillIn tells whether a viewer's session goes on; if not, it tells the viewer.
+func (s *Server) stillIn(r *http.Request, out *eventWriter) bool {
+	if s.access.login == nil || s.access.who(r).in {
+		return true
+	}
+	out.event("bye", (&failure{http.StatusUnauthorized, "LOGIN_REQUIRED", "Your session has ended. Sign in again.", 0}).json())
+	return false
 }
 
 // pause keeps frames apart. It tells whether to go on.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,6 +108,17 @@ func warnOfPath(r *review, flag, address string) {
 		hint = ":" + address
 	}
 	r.warn("--%s=%s has no host:port and is taken as the path of a unix socket; did you mean %s? (./%[2]s is always a path)", flag, quoteIfNeeded(address), quoteIfNeeded(hint))
+}
+
+// isLoopback tells whether only this machine reaches an address: of loopback, or
+// a unix socket.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
 var requestMethods = check[string]{

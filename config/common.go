@@ -26,3 +26,25 @@ func (c *Common) options(logPrefix string) []*option {
 func ignored[T any](name string, k kind[T], def T) *option {
 	return bind(new(T), name, k, def, "accepted, without effect").withoutEffect()
 }
+
+// ServerTLS are the certificate and key of a daemon that serves HTTP alone;
+// empty: it serves in clear.
+type ServerTLS struct {
+	TLSCert, TLSKey string // PEM files
+}
+
+func (s *ServerTLS) options() []*option {
+	return []*option{
+		bind(&s.TLSCert, "tls-cert", text("file"), "", "certificate (PEM): HTTP is served over TLS only").guards(),
+		bind(&s.TLSKey, "tls-key", text("file"), "", "key of the certificate (PEM)").guards(),
+	}
+}
+
+func (s *ServerTLS) relate(r *review) {
+	switch hasCert, hasKey := s.TLSCert != "", s.TLSKey != ""; {
+	case hasCert && !hasKey:
+		r.mistake("failed to build TLS config - --tls-cert needs --tls-key")
+	case hasKey && !hasCert:
+		r.mistake("failed to build TLS config - --tls-key needs --tls-cert")
+	}
+}

@@ -26,7 +26,7 @@ func declared(t table) (lines []string) {
 	return lines
 }
 
-func TestFlagsAreThoseOfNsqdAndFourOfOurOwn(t *testing.T) {
+func TestFlagsAreThoseOfNsqdAndSomeOfOurOwn(t *testing.T) {
 	f, err := os.Open("testdata/nsqd-flags.txt")
 	if err != nil {
 		t.Fatal(err)
@@ -37,6 +37,7 @@ func TestFlagsAreThoseOfNsqdAndFourOfOurOwn(t *testing.T) {
 		"strict-config | strict_config | bool | false",
 		"max-connections | max_connections | int | 0",
 		"http-auth | http_auth | string | -",
+		"auth-verified-names | auth_verified_names | bool | false",
 	}
 	ours := len(want)
 	for s := bufio.NewScanner(f); s.Scan(); {

@@ -313,6 +313,19 @@ func TestClientAuthPolicyImpliesRequiredTLS(t *testing.T) {
 	}
 }
 
+func TestUnverifiedNamesForTheAuthServerAreWarnedAbout(t *testing.T) {
+	for args, warned := range map[string]bool{
+		"--tls-client-auth-policy=require":                             true,
+		"--tls-client-auth-policy=require --auth-verified-names":       false,
+		"--tls-client-auth-policy=require-verify --tls-root-ca-file=r": false,
+	} {
+		w := mustParse(t, append(strings.Fields(args), "--tls-cert=c", "--tls-key=k", "--auth-http-address=127.0.0.1:1")...).Warnings()
+		if (len(w) == 1) != warned || warned && !strings.Contains(w[0], "names that clients may have made up") {
+			t.Errorf("%s: %v", args, w)
+		}
+	}
+}
+
 func TestFlagsForMachineryThatIsNotThereAreNamed(t *testing.T) {
 	name := file(t, "queue_scan_selection_count = 20")
 	s := mustParse(t, "--config", name, "--worker-id", "--queue-scan-worker-pool-max=-3", "--verbose")

@@ -15,6 +15,7 @@ import (
 // types and defaults, and a few of our own.
 type QAdmin struct {
 	Common
+	ServerTLS
 	Hostname string // the machine's name; not an option
 
 	HTTPAddress  string // host:port
@@ -84,13 +85,13 @@ func (q *QAdmin) declare(hostname string) []section {
 }
 
 func (q *QAdmin) securityOptions() []*option {
-	return []*option{
+	return append(q.ServerTLS.options(), []*option{
 		bind(&q.AllowConfigFromCIDR, "allow-config-from-cidr", text("network"), "127.0.0.1/8", "network from which /config may be used; empty for any", network),
 		bind(&q.ACLHTTPHeader, "acl-http-header", text("header"), "X-Forwarded-User", "header in which a proxy tells who sends a request"),
 		bind(&q.AdminUsers, "admin-user", texts("name"), nil, "somebody who may change things; without any, everybody may").keyed("admin_users").guards(),
 		bind(&q.UsersFile, "users-file", text("file"), "", "who may sign in: lines of name:role:hash, the role viewer or admin, the hash of bcrypt; empty for no signing in").guards(),
 		bind(&q.NotificationHTTPEndpoint, "notification-http-endpoint", text("URL"), "", "where each change is reported (POST)", webAddress),
-	}
+	}...)
 }
 
 func (q *QAdmin) clientOptions() []*option {
@@ -122,6 +123,7 @@ var webAddress = check[string]{
 }
 
 func (q *QAdmin) relate(r *review) {
+	q.ServerTLS.relate(r)
 	q.BasePath = path.Clean("/" + q.BasePath)
 	q.NSQDHTTPAddresses = slices.Concat(q.NSQDHTTPAddresses, q.qdHTTPAddresses)
 	switch lookupds, nodes := len(q.LookupdHTTPAddresses) > 0, len(q.NSQDHTTPAddresses) > 0; {
@@ -141,6 +143,9 @@ func (q *QAdmin) relate(r *review) {
 	}
 	if strings.ContainsAny(q.BasePath, ":*?#%\"'<>\\") {
 		r.mistake("--base-path must be a plain path, not %s", quote(q.BasePath))
+	}
+	if q.UsersFile != "" && q.TLSCert == "" && !isLoopback(q.HTTPAddress) {
+		r.warn("--users-file on %s without --tls-cert: passwords and sessions go over the network in clear, unless a proxy in front of it speaks TLS", q.HTTPAddress)
 	}
 	if len(q.AdminUsers) > 0 && q.UsersFile != "" {
 		r.warn("--admin-user has no effect with --users-file, which says who is admin")

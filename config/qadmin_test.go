@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func TestFlagsAreThoseOfNsqadminAndFourOfOurOwn(t *testing.T) {
+func TestFlagsAreThoseOfNsqadminAndSomeOfOurOwn(t *testing.T) {
 	want := []string{
 		"version | - | bool | false",
 		"config | - | string | -",
@@ -42,7 +42,8 @@ func TestFlagsAreThoseOfNsqadminAndFourOfOurOwn(t *testing.T) {
 		t.Fatalf("%d flags are nsqadmin's", len(want))
 	}
 	want = append(want, "qd-http-address | qd_http_addresses | list | -", "cluster-name | cluster_name | string | -", "users-file | users_file | string | -",
-		"http-client-auth-file | http_client_auth_file | string | -")
+		"http-client-auth-file | http_client_auth_file | string | -",
+		"tls-cert | tls_cert | string | -", "tls-key | tls_key | string | -")
 	got := declared(tableOf(new(QAdmin).declare(testHost)))
 	slices.Sort(want)
 	slices.Sort(got)
@@ -93,6 +94,38 @@ func TestQAdminRefusesWhatNsqadminRefuses(t *testing.T) {
 		_, err := ParseQAdmin(test.args)
 		if err == nil || !strings.Contains(err.Error(), test.want) || errors.Is(err, ErrHelp) {
 			t.Errorf("%q: got %v", test.args, err)
+		}
+	}
+}
+
+func TestPasswordsInClearAreWarnedAbout(t *testing.T) {
+	for args, warned := range map[string]bool{
+		"--users-file=u": true,
+		"--users-file=u --http-address=10.0.0.1:4171":    true,
+		"--users-file=u --http-address=localhost:4171":   false,
+		"--users-file=u --http-address=127.0.0.1:4171":   false,
+		"--users-file=u --http-address=[::1]:4171":       false,
+		"--users-file=u --tls-cert=c --tls-key=k":        false,
+		"--admin-user=ann --http-address=127.0.0.1:4171": false,
+	} {
+		s, err := parse[QAdmin](append(strings.Fields(args), "--nsqd-http-address=127.0.0.1:1"), testHost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		isClear := func(w string) bool { return strings.Contains(w, "passwords and sessions go over the network in clear") }
+		if got := slices.ContainsFunc(s.Warnings(), isClear); got != warned {
+			t.Errorf("%s: warned %v", args, got)
+		}
+	}
+}
+
+func TestHalfAPairIsNoCertificate(t *testing.T) {
+	for _, flag := range []string{"--tls-cert=c", "--tls-key=k"} {
+		if _, err := parse[QAdmin]([]string{"--nsqd-http-address=127.0.0.1:1", flag}, testHost); err == nil {
+			t.Errorf("qadmin takes %s alone", flag)
+		}
+		if _, err := parse[QLookupd]([]string{flag}, testHost); err == nil {
+			t.Errorf("qlookupd takes %s alone", flag)
 		}
 	}
 }

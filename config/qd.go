@@ -66,6 +66,7 @@ type QD struct {
 
 	AuthHTTPAddresses        []string // host:port or URL
 	AuthHTTPRequestMethod    string   // get or post
+	AuthVerifiedNames        bool     // the auth server gets names of verified certificates alone
 	HTTPClientConnectTimeout time.Duration
 	HTTPClientRequestTimeout time.Duration
 
@@ -187,6 +188,7 @@ func (q *QD) securityOptions() []*option {
 		bind(&q.HTTPAuth, "http-auth", text("file"), "", "credentials for the HTTP API, one on each line: roles (read, publish, admin), bearer and a digest, or basic, a user and a digest (sha256: and hex; bcrypt for users); the API is open if empty").guards(),
 		bind(&q.AuthHTTPAddresses, "auth-http-address", texts("address"), nil, "auth server", noneEmpty).keyed("auth_http_addresses").guards(),
 		bind(&q.AuthHTTPRequestMethod, "auth-http-request-method", text("word"), "get", "how the auth server is asked", requestMethods),
+		bind(&q.AuthVerifiedNames, "auth-verified-names", truth(), false, "tell the auth server the common name of a client's certificate only if its chain was verified"),
 		bind(&q.HTTPClientConnectTimeout, "http-client-connect-timeout", span(), 2*time.Second, "time to connect to a lookup or auth server; 0 for no limit", notNegative),
 		bind(&q.HTTPClientRequestTimeout, "http-client-request-timeout", span(), 5*time.Second, "time for an answer of a lookup or auth server; 0 for no limit", notNegative),
 	}
@@ -272,6 +274,9 @@ func (q *QD) relateTLS(r *review) {
 	}
 	if q.TLSClientAuthPolicy == "require-verify" && q.TLSRootCAFile == "" {
 		r.warn("--tls-client-auth-policy=require-verify without --tls-root-ca-file takes every certificate that chains to a root of the system")
+	}
+	if q.TLSClientAuthPolicy == "require" && len(q.AuthHTTPAddresses) > 0 && !q.AuthVerifiedNames {
+		r.warn("--tls-client-auth-policy=require verifies no certificate, and the auth server is told names that clients may have made up; --auth-verified-names or require-verify prevent it")
 	}
 	if q.TLSMinVersion < safestTLS {
 		r.warn("--tls-min-version=%s allows clients versions of TLS that are known to be weak", wordFor(tlsVersions, q.TLSMinVersion).text)

@@ -6,6 +6,7 @@ import "time"
 // names, types and defaults, and those that all our daemons have.
 type QLookupd struct {
 	Common
+	ServerTLS
 	Hostname string // the machine's name; not an option
 
 	TCPAddress       string // host:port
@@ -35,6 +36,7 @@ func (q *QLookupd) declare(hostname string) []section {
 			bind(&q.HTTPAddress, "http-address", text("host:port"), "0.0.0.0:4161", "where HTTP is served", listenable),
 			bind(&q.BroadcastAddress, "broadcast-address", text("host"), hostname, "name or address under which nodes reach this daemon's HTTP; by default the host name"),
 		}},
+		{"TLS", q.ServerTLS.options()},
 		{"Producers", []*option{
 			bind(&q.InactiveProducerTimeout, "inactive-producer-timeout", span(), 5*time.Minute, "a node that was not heard of for longer is hidden", timeout),
 			bind(&q.TombstoneLifetime, "tombstone-lifetime", span(), 45*time.Second, "how long a tombstone hides a node from a topic", delay),
@@ -46,6 +48,7 @@ func (q *QLookupd) declare(hostname string) []section {
 var listenable = check[string]{allowed: "host:port", ok: isHostPort}
 
 func (q *QLookupd) relate(r *review) {
+	q.ServerTLS.relate(r)
 	if q.BroadcastAddress == "" {
 		q.BroadcastAddress = q.Hostname
 		r.warn("an empty --broadcast-address is taken as the host name, %s", q.Hostname)

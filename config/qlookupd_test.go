@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestFlagsAreThoseOfNsqlookupdAndOneOfOurOwn(t *testing.T) {
+func TestFlagsAreThoseOfNsqlookupdAndSomeOfOurOwn(t *testing.T) {
 	want := []string{
 		"version | - | bool | false",
 		"config | - | string | -",
@@ -20,6 +20,8 @@ func TestFlagsAreThoseOfNsqlookupdAndOneOfOurOwn(t *testing.T) {
 		"broadcast-address | broadcast_address | string | node.example",
 		"inactive-producer-timeout | inactive_producer_timeout | duration | 5m",
 		"tombstone-lifetime | tombstone_lifetime | duration | 45s",
+		"tls-cert | tls_cert | string | -",
+		"tls-key | tls_key | string | -",
 	}
 	got := declared(tableOf(new(QLookupd).declare(testHost)))
 	slices.Sort(want)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"log/slog"
@@ -153,6 +154,27 @@ func TestAuthServerLearnsWhoAsks(t *testing.T) {
 	want := "[map[common_name:[] remote_ip:[127.0.0.1] secret:[s3c] tls:[false]] map[common_name:[client name] remote_ip:[127.0.0.1] secret:[s3c] tls:[true]]]"
 	if got != want {
 		t.Errorf("asked %s, want %s", got, want)
+	}
+}
+
+// TestAuthServerLearnsVerifiedNamesAloneWhereThatIsWanted: under the policy that
+// verifies nothing there are none.
+func TestAuthServerLearnsVerifiedNamesAloneWhereThatIsWanted(t *testing.T) {
+	me := selfSigned(t, "client name")
+	roots := x509.NewCertPool()
+	roots.AddCert(me.Leaf)
+	for policy, want := range map[tls.ClientAuthType]string{tls.RequireAnyClientCert: "", tls.RequireAndVerifyClientCert: "client name"} {
+		a, with := withAuth(t, mayAll)
+		r := start(t, with, withTLS(t, func(c *tls.Config) { c.ClientAuth, c.ClientCAs = policy, roots }), func(o *Options) { o.AuthVerifiedNames = true })
+		c := r.connect()
+		c.negotiate(`"tls_v1":true`)
+		c.encrypt(func(c *tls.Config) { c.Certificates = []tls.Certificate{me} })
+		c.expect("OK")
+		c.send(secret)
+		c.frame()
+		if got := a.questions()[0].Get("common_name"); got != want {
+			t.Errorf("%v: told %q, want %q", policy, got, want)
+		}
 	}
 }
 

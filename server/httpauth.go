@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"qmq/internal/guess"
 	"qmq/internal/refresh"
 )
 
@@ -40,12 +41,14 @@ type HTTPAuth struct {
 	file    string
 	files   *refresh.Files
 	current atomic.Pointer[credentials]
+	guard   *guess.Guard // of bcrypt: guesses cost one processor at most
+	report  *guess.Report
 }
 
 // OpenHTTPAuth reads the credentials from a file; docs/http-auth.md has its
 // format. The error names the line that is wrong.
 func OpenHTTPAuth(file string, log *slog.Logger) (*HTTPAuth, error) {
-	a := &HTTPAuth{file: file}
+	a := &HTTPAuth{file: file, guard: guess.New(1), report: guess.NewReport(log)}
 	a.files = refresh.New("HTTP credentials", []string{file}, a.read, log, time.Now)
 	if err := a.Reload(); err != nil {
 		return nil, err
@@ -65,6 +68,7 @@ func (a *HTTPAuth) read() error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", a.file, err)
 	}
+	found.remember(a.current.Load())
 	a.current.Store(found)
 	return nil
 }
@@ -176,40 +180,50 @@ func (c *credentials) rolesOfToken(token string) role {
 	return c.tokens[sha256.Sum256([]byte(token))]
 }
 
-// hashing is held while bcrypt works: guesses cost one processor at most.
-var hashing = make(chan struct{}, 1)
-
-// rolesOfUser is what a name and a password are good for. It may wait; when ctx
-// is done, they are good for nothing.
-func (c *credentials) rolesOfUser(ctx context.Context, name, password string) role {
-	if u := c.users[name]; u != nil && u.accepts(ctx, password) {
-		return u.roles
+// rolesOfUser is what a name and a password are good for. It may wait. The errors
+// are those of [guess.Guard.Compare]: then nobody looked at the password.
+func (a *HTTPAuth) rolesOfUser(ctx context.Context, c *credentials, place, name, password string) (role, error) {
+	u := c.users[name]
+	if u == nil {
+		return nobody, nil
 	}
-	return nobody
-}
-
-func (u *user) accepts(ctx context.Context, password string) bool {
 	sum := sha256.Sum256([]byte(password))
 	if u.hashed == nil {
-		return subtle.ConstantTimeCompare(sum[:], u.sum[:]) == 1
+		if subtle.ConstantTimeCompare(sum[:], u.sum[:]) != 1 {
+			return nobody, nil
+		}
+		return u.roles, nil
 	}
 	if u.hasSeen(&sum) {
+		return u.roles, nil // which no guesser keeps waiting
+	}
+	ok, err := a.guard.Compare(ctx, guess.Try{Place: place, Account: name}, func() bool {
+		if u.hasSeen(&sum) {
+			return true // another request came with it, and first
+		}
+		if bcrypt.CompareHashAndPassword(u.hashed, []byte(password)) != nil {
+			return false
+		}
+		u.seen.Store(&sum)
 		return true
+	})
+	if !ok {
+		return nobody, err
 	}
-	select {
-	case hashing <- struct{}{}:
-	case <-ctx.Done():
-		return false
+	return u.roles, nil
+}
+
+// remember takes over which passwords an older state of the file has seen, where
+// they are the same still.
+func (c *credentials) remember(before *credentials) {
+	if before == nil {
+		return
 	}
-	defer func() { <-hashing }()
-	if u.hasSeen(&sum) {
-		return true // another request came with it, and first
+	for name, u := range c.users {
+		if old := before.users[name]; old != nil && u.hashed != nil && bytes.Equal(old.hashed, u.hashed) {
+			u.seen.Store(old.seen.Load())
+		}
 	}
-	if bcrypt.CompareHashAndPassword(u.hashed, []byte(password)) != nil {
-		return false
-	}
-	u.seen.Store(&sum)
-	return true
 }
 
 func (u *user) hasSeen(sum *[sha256.Size]byte) bool {

@@ -1,10 +1,15 @@
 package server
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
+	"qmq/internal/guess"
 	"qmq/internal/httpapi"
 )
 
@@ -53,7 +58,11 @@ func (h *HTTP) admits(w http.ResponseWriter, r *http.Request) bool {
 	if need == nobody {
 		return true
 	}
-	have := h.o.HTTPAuth.roles(r)
+	have, err := h.o.HTTPAuth.roles(r)
+	if err != nil {
+		refuseTry(w, err)
+		return false
+	}
 	if have&need != 0 && otherSites.Check(r) == nil {
 		return true
 	}
@@ -67,16 +76,48 @@ func (h *HTTP) admits(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// roles are those of the request's credential, if there is a good one.
-func (a *HTTPAuth) roles(r *http.Request) role {
+// refuseTry answers a request whose password nobody looked at.
+func refuseTry(w http.ResponseWriter, err error) {
+	status, code, wait := http.StatusServiceUnavailable, "BUSY", time.Second
+	var many *guess.TooManyError
+	if errors.As(err, &many) {
+		status, code, wait = http.StatusTooManyRequests, "TOO_MANY_TRIES", many.Wait
+	}
+	w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
+	httpapi.Refuse(w, status, fmt.Appendf(nil, `{"message":%q}`, code))
+}
+
+// roles are those of the request's credential, if there is a good one. A
+// credential that is no good is logged.
+func (a *HTTPAuth) roles(r *http.Request) (role, error) {
 	a.files.Look()
-	c := a.current.Load()
+	c, place := a.current.Load(), guess.Place(r.RemoteAddr)
 	if name, password, ok := r.BasicAuth(); ok {
-		return c.rolesOfUser(r.Context(), name, password)
+		roles, err := a.rolesOfUser(r.Context(), c, place, name, password)
+		if roles == nobody {
+			a.refused(place, err, slog.String("user", shorten(name)))
+		}
+		return roles, err
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if strings.EqualFold(scheme, "Bearer") && token != "" {
-		return c.rolesOfToken(token)
+	if !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return nobody, nil
 	}
-	return nobody
+	roles := c.rolesOfToken(token)
+	if roles == nobody {
+		a.refused(place, nil)
+	}
+	return roles, nil
 }
+
+func (a *HTTPAuth) refused(place string, err error, attrs ...slog.Attr) {
+	if err == nil {
+		err = errWrongCredential
+	}
+	a.report.Refused("HTTP credential refused", place, append(attrs, slog.Any("reason", err))...)
+}
+
+var errWrongCredential = errors.New("there is no such credential")
+
+// shorten cuts what is logged of what a client sent.
+func shorten(text string) string { return text[:min(len(text), 100)] }

@@ -9,10 +9,13 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"qmq/internal/guess"
 )
 
 func digestOf(text string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(text))) }
@@ -175,18 +178,81 @@ func TestWhoIsGoneDoesNotWaitForBcrypt(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, with := withCredentials(t, "read basic u "+string(hash))
-	c := start(t, with).http.o.HTTPAuth.current.Load()
-	hashing <- struct{}{} // somebody else's
+	a := start(t, with).http.o.HTTPAuth
+	c := a.current.Load()
+	held, release := make(chan struct{}), make(chan struct{})
+	go a.guard.Compare(t.Context(), guess.Try{Place: "elsewhere", Account: "somebody else"}, func() bool {
+		close(held)
+		<-release
+		return true
+	})
+	<-held
 	gone, leave := context.WithCancel(t.Context())
 	leave()
-	if c.rolesOfUser(gone, "u", "p") != nobody {
-		t.Error("it has been checked")
+	if got, err := a.rolesOfUser(gone, c, "x", "u", "p"); got != nobody || err == nil {
+		t.Errorf("it has been checked: %v, %v", got, err)
 	}
 	waits := make(chan role, 1)
-	go func() { waits <- c.rolesOfUser(t.Context(), "u", "p") }()
-	<-hashing
-	if next(t, waits) != roleRead || c.rolesOfUser(gone, "u", "p") != roleRead {
-		t.Error("the right password is not accepted")
+	go func() {
+		got, _ := a.rolesOfUser(t.Context(), c, "x", "u", "p")
+		waits <- got
+	}()
+	close(release)
+	if got := next(t, waits); got != roleRead {
+		t.Errorf("the right password is good for %v", got)
+	}
+	if got, _ := a.rolesOfUser(gone, c, "x", "u", "p"); got != roleRead {
+		t.Error("it waits again for what it was told")
+	}
+}
+
+// TestGuessersAreRefusedAndLogged while those whose password was seen before, or
+// who come from elsewhere, go on.
+func TestGuessersAreRefusedAndLogged(t *testing.T) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("p"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, _ := withCredentials(t, "read basic seen "+string(hash), "read basic new "+string(hash), "read bearer "+digestOf("token"))
+	var log strings.Builder
+	a, err := OpenHTTPAuth(file, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, func(o *Options) { o.HTTPAuth = a })
+	if w := r.as("seen:p", "GET", "/stats"); w.Code != http.StatusOK {
+		t.Fatalf("the right one: %d", w.Code)
+	}
+	statuses := make(map[int]int)
+	for range 40 {
+		statuses[r.as("new:guess", "GET", "/stats").Code]++
+	}
+	if statuses[http.StatusUnauthorized] != guess.PerPair || statuses[http.StatusTooManyRequests] != 40-guess.PerPair {
+		t.Errorf("guesses are answered %v", statuses)
+	}
+	w := r.as("new:p", "GET", "/stats")
+	if wait, _ := strconv.Atoi(w.Header().Get("Retry-After")); w.Code != http.StatusTooManyRequests || w.Body.String() != `{"message":"TOO_MANY_TRIES"}` || wait < 200 || wait > 300 {
+		t.Errorf("from there: %d %s, retry after %d s", w.Code, w.Body, wait)
+	}
+	if err := a.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	for _, credential := range []string{"seen:p", "Bearer token"} {
+		if w := r.as(credential, "GET", "/stats"); w.Code != http.StatusOK {
+			t.Errorf("%s: %d", credential, w.Code)
+		}
+	}
+	q := httptest.NewRequest("GET", "/stats", nil)
+	q.RemoteAddr = "10.0.0.1:1"
+	q.SetBasicAuth("new", "p")
+	elsewhere := httptest.NewRecorder()
+	r.http.ServeHTTP(elsewhere, q)
+	if elsewhere.Code != http.StatusOK {
+		t.Errorf("from elsewhere: %d", elsewhere.Code)
+	}
+	lines := strings.Count(log.String(), `msg="HTTP credential refused" from=192.0.2.1 user=new`)
+	if lines < 1 || lines > 10 || strings.Contains(log.String(), "guess") {
+		t.Errorf("logged %s", log.String())
 	}
 }
 

@@ -71,6 +71,9 @@ type Options struct {
 
 	// Auth, if not nil, says which clients may do what.
 	Auth *auth.Client
+	// AuthVerifiedNames keeps names of certificates that nobody verified from
+	// the auth servers.
+	AuthVerifiedNames bool
 
 	// HTTPAuth, if not nil, says who may use the API.
 	HTTPAuth *HTTPAuth

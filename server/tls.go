@@ -164,13 +164,15 @@ func tlsVersionName(version uint16) string {
 	return tls.VersionName(version)
 }
 
-// commonName is the name in the client's certificate, empty without one.
+// commonName is the name in the client's certificate, empty without one, or if
+// it has to be verified and was not.
 func (s *session) commonName() string {
 	if s.tls == nil {
 		return ""
 	}
-	if certificates := s.tls.ConnectionState().PeerCertificates; len(certificates) > 0 {
-		return certificates[0].Subject.CommonName
+	state := s.tls.ConnectionState()
+	if len(state.PeerCertificates) == 0 || s.tcp.o.AuthVerifiedNames && len(state.VerifiedChains) == 0 {
+		return ""
 	}
-	return ""
+	return state.PeerCertificates[0].Subject.CommonName
 }

@@ -52,7 +52,7 @@ func TestBenchMeasures(t *testing.T) {
 		t.Run(args, func(t *testing.T) {
 			args = strings.Replace(args, "--compare-ITSELF", "--compare="+strings.TrimPrefix(flags[0], "--tcp-address="), 1)
 			var stdout, stderr bytes.Buffer
-			code := run(append(append([]string{"bench"}, strings.Fields(args)...), flags...), console{&stdout, &stderr, nil})
+			code := run(append(append([]string{"bench"}, strings.Fields(args)...), flags...), console{nil, &stdout, &stderr, nil})
 			if code != exitOK || stderr.Len() != 0 {
 				t.Errorf("exit code %d, %s", code, stderr.String())
 			}
@@ -73,7 +73,7 @@ func TestBenchLeavesATopicOfOthersAlone(t *testing.T) {
 	publishOne(t, api, "orders")
 	bench := func(args ...string) (code int, text string) {
 		var stdout, stderr bytes.Buffer
-		code = run(slices.Concat([]string{"bench"}, args, []string{"--messages=100", "--warmup=0"}, flags), console{&stdout, &stderr, nil})
+		code = run(slices.Concat([]string{"bench"}, args, []string{"--messages=100", "--warmup=0"}, flags), console{nil, &stdout, &stderr, nil})
 		return code, stdout.String() + stderr.String()
 	}
 	if code, text := bench("pub", "--topic=orders"); code != exitFailed || !strings.Contains(text, "the topic exists: orders is in use; leave --topic away for one of its own, or use --force") {
@@ -119,7 +119,7 @@ func TestBenchWritesJSON(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "result.json")
 	var stdout, stderr bytes.Buffer
 	args := append([]string{"bench", "pubsub", "--messages=1000", "--warmup=0", "--json", "--out=" + file}, launchQD(t)...)
-	if code := run(args, console{&stdout, &stderr, nil}); code != exitOK {
+	if code := run(args, console{nil, &stdout, &stderr, nil}); code != exitOK {
 		t.Fatalf("exit code %d, %s", code, stderr.String())
 	}
 	written, err := os.ReadFile(file)
@@ -156,7 +156,7 @@ func TestBenchRefusesWhatCannotBe(t *testing.T) {
 		"growth --qd=/bin/true --rows=(":                 "--rows",
 	} {
 		var stderr bytes.Buffer
-		code := run(append([]string{"bench"}, strings.Fields(args)...), console{io.Discard, &stderr, nil})
+		code := run(append([]string{"bench"}, strings.Fields(args)...), console{nil, io.Discard, &stderr, nil})
 		if code != exitFailed || !strings.Contains(stderr.String(), text) {
 			t.Errorf("q bench %s: exit code %d, %s", args, code, stderr.String())
 		}

@@ -25,7 +25,7 @@ func TestDevRunsEverythingUntilToldToStop(t *testing.T) {
 		args = append(args, "--"+flag+"=127.0.0.1:0")
 	}
 	go func() {
-		exit <- run(args, console{write, io.Discard, signals})
+		exit <- run(args, console{nil, write, io.Discard, signals})
 		write.Close()
 	}()
 	told := make(map[string]string) // by the first word of a line, the rest
@@ -79,7 +79,7 @@ func TestDevBesideAnother(t *testing.T) {
 	var stderr bytes.Buffer
 	args := []string{"dev", "--data-path=" + t.TempDir(), fmt.Sprintf("--port-offset=%d", offset),
 		"--qlookupd=--tcp-address=127.0.0.1:0", "--qlookupd=--http-address=127.0.0.1:0"}
-	code := run(args, console{io.Discard, &stderr, nil})
+	code := run(args, console{nil, io.Discard, &stderr, nil})
 	want := "listen (" + taken.Addr().String() + ") failed"
 	if code != exitFailed || !strings.Contains(stderr.String(), want) || !strings.Contains(stderr.String(), "already running? A second one beside it needs --port-offset") {
 		t.Errorf("exit code %d, %s", code, stderr.String())

@@ -9,10 +9,12 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
+	"qmq/admin"
 	"qmq/internal/version"
 )
 
@@ -28,6 +30,7 @@ type commands struct {
 	Dev     devCommand       `cmd:"" help:"Run all daemons in one process, to try things out."`
 	Ping    pingCommand      `cmd:"" help:"Ask daemons over HTTP whether they are well."`
 	Bench   benchCommand     `cmd:"" help:"Put load on a daemon, check what comes back, and measure."`
+	Passwd  passwdCommand    `cmd:"" help:"Set the password of somebody who may sign in at qadmin."`
 	Say     versionCommand   `cmd:"" name:"version" help:"Print the version."`
 	Help    helpCommand      `cmd:"" help:"Explain a command."`
 	Version kong.VersionFlag `short:"v" help:"Print the version and exit."`
@@ -49,6 +52,7 @@ type helpCommand struct {
 
 // console is what a subcommand talks to.
 type console struct {
+	in       io.Reader
 	out, err io.Writer
 	signals  <-chan os.Signal
 }
@@ -56,7 +60,7 @@ type console struct {
 func main() {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	os.Exit(run(os.Args[1:], console{os.Stdout, os.Stderr, signals}))
+	os.Exit(run(os.Args[1:], console{os.Stdin, os.Stdout, os.Stderr, signals}))
 }
 
 // run is q from its arguments to its exit code.
@@ -72,7 +76,7 @@ func run(args []string, c console) (exit int) {
 		kong.Description("The tool of Q, a distributed message queue."),
 		kong.Writers(c.out, c.err),
 		kong.Exit(func(code int) { panic(early(code)) }),
-		kong.Vars{"version": version.String("q")},
+		kong.Vars{"version": version.String("q"), "roles": strings.Join(admin.Roles, " or ")},
 	)
 	if len(args) > 0 && args[0] == "help" {
 		args = append(slices.Clone(args[1:]), "--help")

@@ -49,7 +49,7 @@ func TestExitCodes(t *testing.T) {
 		{"ping here", exitFailed, "", "here: the address must be host:port or a URL"},
 	} {
 		var stdout, stderr bytes.Buffer
-		code := run(strings.Fields(test.args), console{&stdout, &stderr, nil})
+		code := run(strings.Fields(test.args), console{nil, &stdout, &stderr, nil})
 		if code != test.code || !strings.Contains(stdout.String(), test.stdout) || !strings.Contains(stderr.String(), test.stderr) {
 			t.Errorf("q %s: exit code %d\n%s\n%s", test.args, code, stdout.String(), stderr.String())
 		}
@@ -63,7 +63,7 @@ func TestPingGivesUp(t *testing.T) {
 	}
 	defer l.Close()
 	var stderr bytes.Buffer
-	code := run([]string{"ping", "--timeout=10ms", l.Addr().String()}, console{io.Discard, &stderr, nil})
+	code := run([]string{"ping", "--timeout=10ms", l.Addr().String()}, console{nil, io.Discard, &stderr, nil})
 	if code != exitFailed || !strings.Contains(stderr.String(), "deadline exceeded") {
 		t.Errorf("exit code %d, %s", code, stderr.String())
 	}
@@ -88,7 +88,7 @@ func TestWrongPortIsNamed(t *testing.T) {
 		"bench pub --http-address= --tcp-address=" + directory.Addresses()["HTTP"]: "this is an HTTP port",
 	} {
 		var stderr bytes.Buffer
-		code := run(strings.Fields(args), console{io.Discard, &stderr, nil})
+		code := run(strings.Fields(args), console{nil, io.Discard, &stderr, nil})
 		if code != exitFailed || !strings.Contains(stderr.String(), want) {
 			t.Errorf("q %s: exit code %d, %s", args, code, stderr.String())
 		}

@@ -48,6 +48,7 @@ type Program[V any] struct {
 // Exec is the body of a main function: it runs the process's command line,
 // ends with SIGINT and SIGTERM, and exits.
 func Exec[V any](p Program[V]) {
+	holdHangups()
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	os.Exit(Main(p, os.Args, os.Stdout, os.Stderr, signals))

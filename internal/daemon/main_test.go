@@ -254,6 +254,7 @@ func TestSecondSignalEndsItAtOnce(t *testing.T) {
 		// Those that come in the first moment count as one.
 		for again := time.NewTicker(SameSignal / 2); ; {
 			cmd.Process.Signal(syscall.SIGTERM)
+			cmd.Process.Signal(syscall.SIGHUP) // which nobody follows any more, and is no end
 			select {
 			case <-again.C:
 			case <-ended:

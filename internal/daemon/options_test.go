@@ -115,7 +115,7 @@ func TestNoOptionIsIgnoredInSilence(t *testing.T) {
 		lookupd-tcp-address broadcast-tcp-port broadcast-http-port http-client-connect-timeout http-client-request-timeout
 		max-output-buffer-size output-buffer-timeout min-output-buffer-timeout max-output-buffer-timeout
 		tls-cert tls-key tls-root-ca-file tls-client-auth-policy tls-required tls-min-version https-address
-		auth-http-address auth-http-request-method http-auth max-connections
+		auth-http-address auth-http-request-method auth-verified-names http-auth max-connections
 		deflate max-deflate-level snappy topology-region topology-zone enable-experiment
 		statsd-address statsd-prefix statsd-interval statsd-mem-stats statsd-exclude-ephemeral statsd-udp-packet-size`)
 	var all []string

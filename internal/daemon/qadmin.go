@@ -29,7 +29,8 @@ var QAdmin = Program[config.QAdmin]{
 // qadmin is the view of a cluster at work.
 type qadmin struct {
 	faces
-	server *admin.Server
+	server  *admin.Server
+	hangups *hangups
 }
 
 // startQAdmin opens the listener, asks the nodes and serves.
@@ -40,6 +41,10 @@ func startQAdmin(settings *config.Settings[config.QAdmin], level *slog.LevelVar,
 		return nil, err
 	}
 	o.Config = settings
+	certificate, err := openTLS(q.ServerTLS, log)
+	if err != nil {
+		return nil, err
+	}
 	server, err := admin.NewServer(o)
 	if err != nil {
 		return nil, err
@@ -58,12 +63,23 @@ func startQAdmin(settings *config.Settings[config.QAdmin], level *slog.LevelVar,
 		}
 	})
 	d := &qadmin{faces: newFaces(log), server: server}
-	d.serve("HTTP", web, server.Serve)
+	d.serveWeb(web, certificate, server.Serve)
+	var files []reload
+	if certificate != nil {
+		files = append(files, reload{"certificate", certificate.Reload})
+	}
+	if q.UsersFile != "" {
+		files = append(files, reload{"file of users", server.Reload})
+	}
+	d.hangups = followHangups(log, files...)
 	return d, nil
 }
 
 // Stop sends viewers away and ends the questions to nodes.
-func (d *qadmin) Stop() error { return closing(d.server) }
+func (d *qadmin) Stop() error {
+	defer d.hangups.close()
+	return closing(d.server)
+}
 
 // adminOptions are the part of the options that is the server's.
 func adminOptions(q *config.QAdmin, log *slog.Logger) (o admin.Options, err error) {

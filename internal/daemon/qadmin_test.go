@@ -46,7 +46,7 @@ func TestQAdminRefusesFilesThatItCannotUse(t *testing.T) {
 		"holds no certificate":           "--http-client-tls-root-ca-file=" + bad,
 		"failed to read":                 "--http-client-tls-root-ca-file=/no/such/file",
 		"failed to load":                 "--http-client-tls-cert=" + bad,
-		"line 1 of":                      "--users-file=" + bad,
+		"bad: line 1: ":                  "--users-file=" + bad,
 		"must be one line":               "--http-client-auth-file=" + bad,
 		"index.html":                     "--dev-static-dir=" + filepath.Dir(bad),
 		"listen (203.0.113.1:1) failed ": "--http-address=203.0.113.1:1",

@@ -21,13 +21,18 @@ var QLookupd = Program[config.QLookupd]{
 // qlookupd is a directory at work.
 type qlookupd struct {
 	faces
-	tcp  *lookup.TCP
-	http *lookup.HTTP
+	tcp     *lookup.TCP
+	http    *lookup.HTTP
+	hangups *hangups
 }
 
 // startQLookupd opens the listeners and serves.
 func startQLookupd(settings *config.Settings[config.QLookupd], level *slog.LevelVar, log *slog.Logger) (Daemon, error) {
 	q := settings.Values()
+	certificate, err := openTLS(q.ServerTLS, log)
+	if err != nil {
+		return nil, err
+	}
 	tcp, err := listen(q.TCPAddress)
 	if err != nil {
 		return nil, err
@@ -49,10 +54,18 @@ func startQLookupd(settings *config.Settings[config.QLookupd], level *slog.Level
 	}
 	d := &qlookupd{faces: newFaces(log), tcp: lookup.NewTCP(db, o), http: lookup.NewHTTP(db, o)}
 	d.serve("TCP", tcp, d.tcp.Serve)
-	d.serve("HTTP", web, d.http.Serve)
+	d.serveWeb(web, certificate, d.http.Serve)
+	var files []reload
+	if certificate != nil {
+		files = append(files, reload{"certificate", certificate.Reload})
+	}
+	d.hangups = followHangups(log, files...)
 	return d, nil
 }
 
 // Stop ends both servers. What was registered is forgotten: nodes register
 // again with whoever listens next.
-func (d *qlookupd) Stop() error { return errors.Join(d.tcp.Close(), closing(d.http)) }
+func (d *qlookupd) Stop() error {
+	defer d.hangups.close()
+	return errors.Join(d.tcp.Close(), closing(d.http))
+}

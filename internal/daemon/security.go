@@ -4,9 +4,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"qmq/config"
 	"qmq/internal/apiclient"
@@ -19,22 +16,22 @@ import (
 // security is what decides who is let in. Its files are read again with SIGHUP,
 // and when somebody comes after they have changed.
 type security struct {
-	log      *slog.Logger
 	certs    *certs.Server    // nil without certificate
 	auth     *auth.Client     // nil without auth servers
 	httpAuth *server.HTTPAuth // nil when the API is open
 
-	hangups chan os.Signal
-	done    chan struct{} // closed when nobody waits for hangups any more
+	hangups *hangups
 }
 
 // openSecurity reads the files, and from then on follows them until close.
 func openSecurity(q *config.QD, log *slog.Logger) (_ *security, err error) {
-	s := &security{log: log, hangups: make(chan os.Signal, 1), done: make(chan struct{})}
+	s := new(security)
+	var files []reload
 	if q.TLSCert != "" {
 		if s.certs, err = certs.Open(certsOptions(q, log)); err != nil {
 			return nil, fmt.Errorf("failed to build TLS config - %w", err)
 		}
+		files = append(files, reload{"certificate", s.certs.Reload})
 	}
 	if len(q.AuthHTTPAddresses) > 0 {
 		o, err := authOptions(q, log)
@@ -47,36 +44,14 @@ func openSecurity(q *config.QD, log *slog.Logger) (_ *security, err error) {
 		if s.httpAuth, err = server.OpenHTTPAuth(q.HTTPAuth, log); err != nil {
 			return nil, fmt.Errorf("failed to read --http-auth - %w", err)
 		}
+		files = append(files, reload{"HTTP credentials", s.httpAuth.Reload})
 	}
-	signal.Notify(s.hangups, syscall.SIGHUP)
-	go s.follow()
+	s.hangups = followHangups(log, files...)
 	return s, nil
 }
 
-// follow reads the files again with each SIGHUP.
-func (s *security) follow() {
-	defer close(s.done)
-	for range s.hangups {
-		s.log.Info("reading certificates and credentials again")
-		if s.certs != nil {
-			s.report("certificate", s.certs.Reload())
-		}
-		if s.httpAuth != nil {
-			s.report("HTTP credentials", s.httpAuth.Reload())
-		}
-	}
-}
-
-func (s *security) report(what string, err error) {
-	if err != nil {
-		s.log.Warn(what+" not changed", slog.Any("error", err))
-	}
-}
-
 func (s *security) close() {
-	signal.Stop(s.hangups)
-	close(s.hangups)
-	<-s.done
+	s.hangups.close()
 	if s.auth != nil {
 		s.auth.Close()
 	}
@@ -89,8 +64,21 @@ func (s *security) apply(q *config.QD, o *server.Options) {
 	}
 	o.TLSRequired = q.TLSRequired != config.TLSNotRequired
 	o.HTTPSRequired = q.TLSRequired == config.TLSRequiredAlways
-	o.Auth = s.auth
+	o.Auth, o.AuthVerifiedNames = s.auth, q.AuthVerifiedNames
 	o.HTTPAuth = s.httpAuth
+}
+
+// openTLS reads the certificate of a daemon that serves HTTP alone; nil without
+// one.
+func openTLS(t config.ServerTLS, log *slog.Logger) (*certs.Server, error) {
+	if t.TLSCert == "" {
+		return nil, nil
+	}
+	s, err := certs.Open(certs.Options{CertFile: t.TLSCert, KeyFile: t.TLSKey, MinVersion: tls.VersionTLS12, Logger: log})
+	if err != nil {
+		return nil, fmt.Errorf("failed to build TLS config - %w", err)
+	}
+	return s, nil
 }
 
 func certsOptions(q *config.QD, log *slog.Logger) certs.Options {

@@ -22,6 +22,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/bcrypt"
+
 	"qmq/config"
 )
 
@@ -209,6 +211,87 @@ func TestHangupReadsFilesAgain(t *testing.T) {
 	if _, err := io.ReadFull(conn, answer); err != nil || string(answer[8:]) != "OK" {
 		t.Errorf("the connection from before gets %q, %v", answer, err)
 	}
+	r.stop()
+}
+
+// TestHangupEndsNoDaemon though it has nothing to read.
+func TestHangupEndsNoDaemon(t *testing.T) {
+	directory := launch(t, QLookupd, "--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0")
+	page := launch(t, QAdmin, "--http-address=127.0.0.1:0", "--nsqd-http-address=127.0.0.1:1")
+	for _, r := range []*running{directory, page} {
+		r.line("HTTP: listening on ")
+	}
+	hangUp(t)
+	for _, r := range []*running{directory, page} {
+		r.line("SIGHUP: there is no file to read again")
+		r.stop()
+	}
+}
+
+func hangUp(t *testing.T) {
+	t.Helper()
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPageAndDirectoryServeTLS, each with a pair that is read again, and not in
+// clear.
+func TestPageAndDirectoryServeTLS(t *testing.T) {
+	dir := t.TempDir()
+	files := writePair(t, dir, "old")
+	flags := []string{"--http-address=127.0.0.1:0", "--tls-cert=" + files.cert, "--tls-key=" + files.key}
+	directory := launch(t, QLookupd, append(flags, "--tcp-address=127.0.0.1:0")...)
+	page := launch(t, QAdmin, append(flags, "--nsqd-http-address=127.0.0.1:1")...)
+	running := map[*running]string{directory: directory.line("HTTPS: listening on "), page: page.line("HTTPS: listening on ")}
+	for _, address := range running {
+		if status, body, name := fetch(t, "https://"+address+"/ping"); status != 200 || body != "OK" || name != "old" {
+			t.Errorf("%d %s by %s", status, body, name)
+		}
+		if status, _, _ := fetch(t, "http://"+address+"/ping"); status != http.StatusBadRequest {
+			t.Errorf("in clear: %d", status)
+		}
+	}
+	writePair(t, dir, "new")
+	hangUp(t)
+	for r, address := range running {
+		r.line("INFO: reading certificates and credentials again")
+		until(t, "new", func() string { _, _, name := fetch(t, "https://"+address+"/ping"); return name })
+		r.stop()
+	}
+}
+
+// TestHangupReadsTheFileOfUsersAgain: who is removed is signed out.
+func TestHangupReadsTheFileOfUsersAgain(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "users")
+	write := func(name string) {
+		hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(name+":admin:"+string(hash)+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("maria")
+	r := launch(t, QAdmin, "--http-address=127.0.0.1:0", "--nsqd-http-address=127.0.0.1:1", "--users-file="+file)
+	base := "http://" + r.line("HTTP: listening on ")
+	answer, err := http.Post(base+"/api/q/login", "application/json", strings.NewReader(`{"user":"maria","password":"secret"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	session := answer.Cookies()[0]
+	status := func() string {
+		status, _, _ := fetch(t, base+"/api/q/names", func(r *http.Request) { r.AddCookie(session) })
+		return fmt.Sprint(status)
+	}
+	if got := status(); got != "200" {
+		t.Fatalf("signed in: %s", got)
+	}
+	write("tom")
+	hangUp(t)
+	until(t, "401", status)
 	r.stop()
 }
 

@@ -2,9 +2,12 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"time"
+
+	"qmq/internal/certs"
 )
 
 // closeHTTP is how long HTTP requests under way may take at the end.
@@ -39,6 +42,15 @@ func (f faces) serve(name string, l net.Listener, serve func(net.Listener) error
 			f.failed <- err
 		}
 	}()
+}
+
+// serveWeb is serve for HTTP, or for HTTPS when there is a certificate.
+func (f faces) serveWeb(l net.Listener, certificate *certs.Server, serve func(net.Listener) error) {
+	if certificate == nil {
+		f.serve("HTTP", l, serve)
+		return
+	}
+	f.serve("HTTPS", tls.NewListener(l, certificate.Config()), serve)
 }
 
 // closing is the end of a server of HTTP.

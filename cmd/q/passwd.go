@@ -1,0 +1,81 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"qmq/admin"
+)
+
+// passwdCommand is q passwd.
+type passwdCommand struct {
+	File   string `arg:"" help:"File of users, which qadmin reads with --users-file; made if it is not there."`
+	Name   string `arg:"" help:"Name of the user."`
+	Role   string `placeholder:"ROLE" help:"Role of the user: ${roles}. Default: the one that the user has, and viewer for a new one."`
+	Delete bool   `help:"Remove the user; qadmin ends the sessions."`
+}
+
+// Run asks for a password, twice on a terminal, and writes the line. Without a
+// terminal the password is the first line of the input.
+func (p *passwdCommand) Run(c console) error {
+	if p.Delete {
+		return admin.RemoveUser(p.File, p.Name)
+	}
+	password, err := readPassword(c, "Password of "+p.Name+": ")
+	if err != nil {
+		return err
+	}
+	if err := admin.SetUser(p.File, p.Name, p.Role, password); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.out, "%s: the password of %s is set\n", p.File, p.Name)
+	return nil
+}
+
+// longestLine bounds what is read as a password, in bytes.
+const longestLine = 1 << 10
+
+func readPassword(c console, prompt string) (string, error) {
+	in, ok := c.in.(*os.File)
+	if !ok || !terminal(in) {
+		return readLine(c.in)
+	}
+	restore := hideInput(in)
+	defer restore()
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		select {
+		case <-c.signals:
+			restore() // reading goes on until a line is typed
+			os.Exit(exitFailed)
+		case <-done:
+		}
+	}()
+	ask := func(prompt string) (string, error) {
+		fmt.Fprint(c.err, prompt)
+		defer fmt.Fprintln(c.err)
+		return readLine(in)
+	}
+	first, err := ask(prompt)
+	if err != nil {
+		return "", err
+	}
+	again, err := ask("Again: ")
+	if err == nil && again != first {
+		err = errors.New("the passwords differ")
+	}
+	return first, err
+}
+
+func readLine(r io.Reader) (string, error) {
+	line, err := bufio.NewReader(io.LimitReader(r, longestLine)).ReadString('\n')
+	if err != nil && (err != io.EOF || line == "") {
+		return "", fmt.Errorf("no password: %w", err)
+	}
+	return strings.TrimRight(line, "\r\n"), nil
+}
