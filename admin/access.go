@@ -1,10 +1,11 @@
 package admin
 
 import (
-	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // role is what somebody may do.
@@ -17,16 +18,18 @@ const (
 
 // person is who sent a request.
 type person struct {
-	name string
-	role role
-	in   bool // may see anything at all
+	name     string
+	role     role
+	in       bool // may see anything at all
+	verified bool // the name is no mere claim
 }
 
 // access decides who may do what.
 type access struct {
-	header string
-	admins []string
-	login  *login // nil: no file of users
+	header  string
+	admins  []string
+	proxies []netip.Prefix // whose headers count; none: everybody's do
+	login   *login         // nil: no file of users
 }
 
 // kind is how people are told apart.
@@ -45,14 +48,59 @@ func (a *access) who(r *http.Request) person {
 	if a.login != nil {
 		return a.login.who(r)
 	}
-	p := person{name: r.Header.Get(a.header), role: roleAdmin, in: true}
-	if p.name == "" {
-		p.name, _, _ = r.BasicAuth()
+	byProxy := a.throughProxy(r)
+	p := person{role: roleAdmin, in: true, verified: byProxy}
+	if byProxy || len(a.proxies) == 0 {
+		p.name = r.Header.Get(a.header)
 	}
-	if len(a.admins) > 0 && !slices.Contains(a.admins, r.Header.Get(a.header)) {
+	if len(a.admins) > 0 && !slices.Contains(a.admins, p.name) {
 		p.role = roleViewer
 	}
+	if p.name == "" {
+		p.name, _, _ = r.BasicAuth()
+		p.verified = false
+	}
 	return p
+}
+
+// throughProxy tells whether a request comes from a proxy whose headers count.
+func (a *access) throughProxy(r *http.Request) bool {
+	ip, err := netip.ParseAddr(hostOf(r.RemoteAddr))
+	return err == nil && a.isProxy(ip)
+}
+
+func (a *access) isProxy(ip netip.Addr) bool {
+	ip = ip.WithZone("").Unmap()
+	return slices.ContainsFunc(a.proxies, func(p netip.Prefix) bool { return p.Contains(ip) })
+}
+
+// from is the address of whoever sent a request, without its port: what the last
+// proxy that counts says, or else where the connection comes from.
+func (a *access) from(r *http.Request) string {
+	from := hostOf(r.RemoteAddr)
+	if !a.throughProxy(r) {
+		return from
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		ip, err := netip.ParseAddr(strings.TrimSpace(hop))
+		if err != nil {
+			break // what is left of it may be anything
+		}
+		if from = ip.String(); !a.isProxy(ip) {
+			break
+		}
+	}
+	return from
+}
+
+// hostOf is an address without its port.
+func hostOf(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	return host
 }
 
 // whoMay names those who may change things; none if everybody may.
@@ -63,28 +111,17 @@ func (a *access) whoMay() []string {
 	return a.admins
 }
 
-// refusal is the sentence for somebody who may not.
+// refusal is the sentence for somebody who may not. It does not tell who may: the
+// names are half of what a guesser needs.
 func (a *access) refusal() string {
-	admins := a.whoMay()
-	switch len(admins) {
-	case 0:
+	if len(a.whoMay()) == 0 {
 		return "Your role is viewer. Nobody is admin here."
-	case 1:
-		return fmt.Sprintf("Your role is viewer. %s may do this.", admins[0])
 	}
-	rest := "1 other"
-	if n := len(admins) - 1; n > 1 {
-		rest = fmt.Sprintf("%d others", n)
-	}
-	return fmt.Sprintf("Your role is viewer. %s and %s may do this.", admins[0], rest)
+	return "Your role is viewer. An admin may do this."
 }
 
-// within tells whether a request comes from a network; ok is false if its
-// address cannot be read.
-func within(network netip.Prefix, r *http.Request) (in, ok bool) {
-	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return false, false
-	}
-	return network.Contains(from.Addr().Unmap()), true
+// entryOf begins the entry of what a request does.
+func (s *Server) entryOf(r *http.Request, action string) entry {
+	p := s.access.who(r)
+	return entry{User: p.name, Unverified: p.name != "" && !p.verified, From: s.access.from(r), Action: action}
 }

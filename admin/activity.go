@@ -3,8 +3,6 @@ package admin
 import (
 	"cmp"
 	"log/slog"
-	"net"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -15,21 +13,23 @@ const mostEntries = 1000
 
 // entry is something that somebody did.
 type entry struct {
-	ID      int64    `json:"id"`
-	At      int64    `json:"at"`
-	User    string   `json:"user"`
-	Action  string   `json:"action"`
-	Text    string   `json:"text"`
-	Topic   string   `json:"topic"`
-	Channel string   `json:"channel"`
-	Node    string   `json:"node"`
-	Name    string   `json:"name"` // of the node
-	Result  string   `json:"result"`
-	OK      bool     `json:"ok"`
-	Level   string   `json:"level"` // "", warn, harm
-	Change  bool     `json:"change"`
-	From    string   `json:"from"`
-	Results []result `json:"results"`
+	ID   int64  `json:"id"`
+	At   int64  `json:"at"`
+	User string `json:"user"`
+	// Unverified says that the user is what a request claimed, unchecked.
+	Unverified bool     `json:"unverified,omitempty"`
+	Action     string   `json:"action"`
+	Text       string   `json:"text"`
+	Topic      string   `json:"topic"`
+	Channel    string   `json:"channel"`
+	Node       string   `json:"node"`
+	Name       string   `json:"name"` // of the node
+	Result     string   `json:"result"`
+	OK         bool     `json:"ok"`
+	Level      string   `json:"level"` // "", warn, harm
+	Change     bool     `json:"change"`
+	From       string   `json:"from"`
+	Results    []result `json:"results"`
 }
 
 // deeds are the actions with what they are called when they are done.
@@ -79,7 +79,11 @@ func (a *activity) add(e entry) int64 {
 	}
 	a.entries = append(a.entries, e)
 	a.mu.Unlock()
-	a.log.Info("activity", slog.String("user", e.User), slog.String("from", e.From), slog.String("action", e.Action),
+	log := a.log
+	if e.Unverified {
+		log = log.With(slog.Bool("user_verified", false))
+	}
+	log.Info("activity", slog.String("user", e.User), slog.String("from", e.From), slog.String("action", e.Action),
 		slog.String("topic", e.Topic), slog.String("channel", e.Channel), slog.String("node", e.Node), slog.String("result", e.Result))
 	return e.ID
 }
@@ -117,13 +121,4 @@ func (a *activity) pausedBy(p pair) string {
 		}
 	}
 	return ""
-}
-
-// fromOf is the address of whoever sent a request, without its port.
-func fromOf(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }

@@ -364,3 +364,21 @@ func golden(t *testing.T, file, got string) {
 		t.Errorf("%s: got\n%s\nwant\n%s", file, got, want)
 	}
 }
+
+// lockedBuilder is a log that a test reads while it is written.
+type lockedBuilder struct {
+	mu sync.Mutex // guards b
+	b  strings.Builder
+}
+
+func (l *lockedBuilder) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuilder) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}

@@ -138,7 +138,7 @@ func (l *login) who(r *http.Request) person {
 	if !ok {
 		return person{}
 	}
-	return person{name: s.user.name, role: s.user.role, in: true}
+	return person{name: s.user.name, role: s.user.role, in: true, verified: true}
 }
 
 func cookieOf(r *http.Request, name string) string {

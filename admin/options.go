@@ -34,6 +34,9 @@ type Options struct {
 	ACLHeader string
 	Admins    []string
 	UsersFile string
+	// TrustedProxies are where proxies are whose headers count, ACLHeader and
+	// X-Forwarded-For; none: ACLHeader counts whoever sends it.
+	TrustedProxies []netip.Prefix
 
 	// AllowConfigFrom is the network from which /config may be used; an invalid
 	// one: every network.

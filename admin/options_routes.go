@@ -3,6 +3,7 @@ package admin
 import (
 	"encoding/json"
 	"net/http"
+	"net/netip"
 
 	"qmq/internal/httpapi"
 )
@@ -10,8 +11,8 @@ import (
 // mostOptionBytes is the longest value of an option.
 const mostOptionBytes = 1 << 20
 
-// configRoutes are /config, for those who come from the allowed network. With
-// signing in, changes are for admins.
+// configRoutes are /config, for those who come from the allowed network. Where
+// there are roles, changes are for admins.
 func (s *Server) configRoutes(r *httpapi.Router, at func(string) string) {
 	inner := httpapi.NewRouter(s.o.Logger)
 	inner.Config(s.o.Config, mostOptionBytes)
@@ -25,7 +26,9 @@ func (s *Server) configRoutes(r *httpapi.Router, at func(string) string) {
 		noted := &statusWriter{ResponseWriter: w}
 		inner.ServeHTTP(noted, inside)
 		if q.Method == http.MethodPut && noted.status < 400 {
-			s.activity.add(entry{User: s.access.who(q).name, Action: "config", Result: shorten(httpapi.Param(q, "opt")), OK: true, From: fromOf(q)})
+			e := s.entryOf(q, "config")
+			e.Result, e.OK = shorten(httpapi.Param(q, "opt")), true
+			s.activity.add(e)
 		}
 	}
 	for _, method := range []string{"GET", "PUT"} {
@@ -54,15 +57,15 @@ func refuseScript(w http.ResponseWriter, e *httpapi.Error) {
 
 func (s *Server) mayConfigure(r *http.Request) *httpapi.Error {
 	if s.o.AllowConfigFrom.IsValid() {
-		in, ok := within(s.o.AllowConfigFrom, r)
-		if !ok {
+		from, err := netip.ParseAddr(s.access.from(r))
+		if err != nil {
 			return &httpapi.Error{Status: http.StatusBadRequest, Code: "INVALID_REMOTE_ADDR"}
 		}
-		if !in {
+		if !s.o.AllowConfigFrom.Contains(from.WithZone("").Unmap()) {
 			return &httpapi.Error{Status: http.StatusForbidden, Code: "FORBIDDEN"}
 		}
 	}
-	if s.access.login != nil && r.Method != http.MethodGet && s.access.who(r).role != roleAdmin {
+	if r.Method != http.MethodGet && s.access.who(r).role != roleAdmin {
 		return &httpapi.Error{Status: http.StatusForbidden, Code: "FORBIDDEN"}
 	}
 	return nil

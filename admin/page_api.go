@@ -140,9 +140,9 @@ func (s *Server) view(r *http.Request, kind string) (any, *failure) {
 
 func (s *Server) me(_ http.ResponseWriter, r *http.Request) (any, *failure) {
 	p := s.access.who(r)
-	admins := s.access.whoMay()
-	if admins == nil || !p.in {
-		admins = []string{}
+	admins := []string{}
+	if p.role == roleAdmin { // nobody else needs to know whose password to guess
+		admins = append(admins, s.access.whoMay()...)
 	}
 	upstreams := slices.Concat(s.lookupds(), s.up.direct)
 	if !p.in {

@@ -157,7 +157,9 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) (any, *failure)
 		why = reason(err)
 		said = fmt.Sprintf("%s: %s", shortName(to.name), why)
 	}
-	s.activity.add(entry{User: s.access.who(r).name, Action: "publish", Topic: wanted.Topic, Node: to.id, Name: to.name, Result: said, OK: err == nil, From: fromOf(r)})
+	e := s.entryOf(r, "publish")
+	e.Topic, e.Node, e.Name, e.Result, e.OK = wanted.Topic, to.id, to.name, said, err == nil
+	s.activity.add(e)
 	return map[string]any{"ok": err == nil, "node": to.id, "name": to.name, "bytes": len(text), "error": why, "ms": time.Since(start).Milliseconds()}, nil
 }
 
@@ -198,8 +200,8 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) (any, *failure) 
 	if failed := body(w, r, 4<<10, &who); failed != nil {
 		return nil, failed
 	}
-	u, ok, err := l.try(r.Context(), who.User, who.Password, fromOf(r), cookieOf(r, deviceCookie))
-	e := entry{User: shorten(who.User), Action: "login_failed", Result: "wrong name or password", From: fromOf(r)}
+	u, ok, err := l.try(r.Context(), who.User, who.Password, s.access.from(r), cookieOf(r, deviceCookie))
+	e := entry{User: shorten(who.User), Unverified: true, Action: "login_failed", Result: "wrong name or password", From: s.access.from(r)}
 	var many *guess.TooManyError
 	switch {
 	case errors.As(err, &many):
@@ -218,7 +220,7 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) (any, *failure) 
 	for _, cookie := range l.cookies(r, l.token(u, time.Now()), device) {
 		http.SetCookie(w, cookie)
 	}
-	e.Action, e.Result, e.OK = "login", "role "+string(u.role), true
+	e.Action, e.Result, e.OK, e.Unverified = "login", "role "+string(u.role), true, false
 	s.activity.add(e)
 	return map[string]any{"user": u.name, "role": u.role}, nil
 }
@@ -226,7 +228,7 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) (any, *failure) 
 func (s *Server) signOut(w http.ResponseWriter, r *http.Request) (any, *failure) {
 	if l := s.access.login; l != nil {
 		if p := l.who(r); p.in {
-			s.activity.add(entry{User: p.name, Action: "logout", OK: true, From: fromOf(r)})
+			s.activity.add(entry{User: p.name, Action: "logout", OK: true, From: s.access.from(r)})
 		}
 		l.leave(r, time.Now())
 		for _, cookie := range l.cookies(r, "", "") {

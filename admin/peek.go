@@ -67,7 +67,10 @@ func (s *Server) peek(_ http.ResponseWriter, r *http.Request) (any, *failure) {
 		return nil, notFound(view{kind: "channel", topic: p.topic, channel: p.channel})
 	}
 	messages, nodes := s.peekAll(r, targets, p, state, limit)
-	s.activity.add(entry{User: s.access.who(r).name, Action: "peek", Topic: p.topic, Channel: p.channel, Node: q.Get("node"), Name: s.nameOf(q.Get("node")), Result: fmt.Sprintf("%d shown", len(messages)), OK: true, From: fromOf(r)})
+	e := s.entryOf(r, "peek")
+	e.Topic, e.Channel, e.Node, e.Name = p.topic, p.channel, q.Get("node"), s.nameOf(q.Get("node"))
+	e.Result, e.OK = fmt.Sprintf("%d shown", len(messages)), true
+	s.activity.add(e)
 	return map[string]any{"at": at, "state": state, "messages": messages, "total": total, "nodes": nodes}, nil
 }
 

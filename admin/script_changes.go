@@ -51,10 +51,10 @@ func (s *Server) done(r *http.Request, o *order, producers []*producer, t *troub
 // remember notes what was done, and reports it.
 func (s *Server) remember(r *http.Request, o *order, results []result) int64 {
 	s.notifier.tell(r, o.Action, o.pair(), o.Node)
-	return s.activity.add(entry{
-		User: s.access.who(r).name, Action: o.Action, Topic: o.Topic, Channel: o.Channel, Node: o.Node, Name: s.nameOf(o.Node),
-		Result: summary(results), OK: allOK(results), From: fromOf(r), Results: results,
-	})
+	e := s.entryOf(r, o.Action)
+	e.Topic, e.Channel, e.Node, e.Name = o.Topic, o.Channel, o.Node, s.nameOf(o.Node)
+	e.Result, e.OK, e.Results = summary(results), allOK(results), results
+	return s.activity.add(e)
 }
 
 func (s *Server) scriptCreate(w http.ResponseWriter, r *http.Request) (any, error) {

@@ -3,6 +3,7 @@ package admin
 import (
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http/httptest"
@@ -79,7 +80,7 @@ func TestOnlyAdminsOfTheHeaderMayChangeThings(t *testing.T) {
 		}
 		same(t, user, []any{r.status, r.body}, `[403 {"message":"FORBIDDEN"}]`)
 		r = postJSON(t, base+"/api/q/act", `{"action":"delete_topic","topic":"t"}`, "X-Forwarded-User", user)
-		same(t, user, []any{r.status, r.decoded(t)["text"]}, "[403 Your role is viewer. maria and 2 others may do this.]")
+		same(t, user, []any{r.status, r.decoded(t)["text"]}, "[403 Your role is viewer. An admin may do this.]")
 		same(t, user, postJSON(t, base+"/api/q/publish", `{}`, "X-Forwarded-User", user).status, 403)
 		same(t, user, get(t, base+"/api/topics").status, 200)
 	}
@@ -116,6 +117,73 @@ func TestConfigIsForTheAllowedNetworkOnly(t *testing.T) {
 		} else {
 			same(t, "refusal", put.body, `{"message":"FORBIDDEN"}`)
 		}
+	}
+}
+
+// TestConfigIsChangedByAdminsOnlyWhereThereAreRoles also from the allowed network.
+func TestConfigIsChangedByAdminsOnlyWhereThereAreRoles(t *testing.T) {
+	const path = "/config/nsqlookupd_http_addresses"
+	_, base := startServer(t, Options{Nodes: []string{"127.0.0.1:1"}, Config: &oneOption{`[]`}, ACLHeader: "X-User", Admins: []string{"maria"},
+		AllowConfigFrom: netip.MustParsePrefix("127.0.0.1/8")})
+	for user, status := range map[string]int{"": 403, "eve": 403, "maria": 200} {
+		same(t, "put by "+user, send(t, "PUT", base+path, `["b:2"]`, "X-User", user).status, status)
+		same(t, "get by "+user, send(t, "GET", base+path, "", "X-User", user).status, 200)
+	}
+	_, open := startServer(t, Options{Nodes: []string{"127.0.0.1:1"}, Config: &oneOption{`[]`}})
+	same(t, "without roles", send(t, "PUT", open+path, `["b:2"]`).status, 200)
+}
+
+// TestHeadersCountFromTrustedProxiesOnly: who somebody is, and from where.
+func TestHeadersCountFromTrustedProxiesOnly(t *testing.T) {
+	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24"), netip.MustParsePrefix("fd00::/8")}
+	for _, test := range []struct {
+		name      string
+		proxies   []netip.Prefix
+		from      string // of the connection
+		forwarded string
+		role      role
+		verified  bool
+		seen      string // from where
+	}{
+		{"no proxy is named", nil, "192.0.2.1:5", "1.1.1.1", roleAdmin, false, "192.0.2.1"},
+		{"through the proxy", proxies, "10.0.0.7:5", "1.1.1.1", roleAdmin, true, "1.1.1.1"},
+		{"through it over IPv6", proxies, "[fd00::1]:5", "2001:db8::1", roleAdmin, true, "2001:db8::1"},
+		{"mapped", proxies, "[::ffff:10.0.0.7]:5", "1.1.1.1", roleAdmin, true, "1.1.1.1"},
+		{"through two of them", proxies, "10.0.0.7:5", "6.6.6.6, 1.1.1.1, 10.0.0.8", roleAdmin, true, "1.1.1.1"},
+		{"nonsense", proxies, "10.0.0.7:5", "1.1.1.1, unknown", roleAdmin, true, "10.0.0.7"},
+		{"not forwarded", proxies, "10.0.0.7:5", "", roleAdmin, true, "10.0.0.7"},
+		{"past the proxy", proxies, "10.0.1.7:5", "10.0.0.7", roleViewer, false, "10.0.1.7"},
+		{"over a socket", proxies, "@", "1.1.1.1", roleViewer, false, "@"},
+	} {
+		a := &access{header: "X-User", admins: []string{"maria"}, proxies: test.proxies}
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = test.from
+		r.Header.Set("X-User", "maria")
+		r.Header.Set("X-Forwarded-For", test.forwarded)
+		p := a.who(r)
+		same(t, test.name, []any{p.role, p.verified, a.from(r), p.in}, fmt.Sprint([]any{test.role, test.verified, test.seen, true}))
+	}
+}
+
+// TestNamesThatNobodyCheckedAreSaidToBeSo in the log and the list of activity.
+func TestNamesThatNobodyCheckedAreSaidToBeSo(t *testing.T) {
+	a := startNode(t, "a", aTopic("t", 1))
+	for _, proxies := range [][]netip.Prefix{nil, {netip.MustParsePrefix("127.0.0.0/8")}} {
+		var log lockedBuilder
+		_, base := startServer(t, Options{Nodes: []string{a.address()}, ACLHeader: "X-User", TrustedProxies: proxies, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		same(t, "pause", postJSON(t, base+"/api/q/act", `{"action":"pause_topic","topic":"t"}`, "X-User", "maria").status, 200)
+		newest := at(t, get(t, base+"/api/q/activity").decoded(t), "data", "entries", 0).(object)
+		same(t, "entry", []any{newest["user"], newest["unverified"] == true}, fmt.Sprint([]any{"maria", proxies == nil}))
+		if text := log.String(); strings.Contains(text, "activity user_verified=false user=maria") != (proxies == nil) {
+			t.Errorf("with %v it logs %s", proxies, text)
+		}
+	}
+}
+
+func TestAdminsAreNotListedToOthers(t *testing.T) {
+	_, base := startServer(t, Options{Nodes: []string{"127.0.0.1:1"}, ACLHeader: "X-User", Admins: []string{"maria", "tom"}})
+	for user, want := range map[string]string{"": "[]", "eve": "[]", "maria": "[maria tom]"} {
+		same(t, user, send(t, "GET", base+"/api/q/me", "", "X-User", user).decoded(t)["admins"], want)
 	}
 }
 
@@ -166,7 +234,7 @@ func TestSigningIn(t *testing.T) {
 
 	viewer, _, _ := strings.Cut(signIn(t, base, "tom", "other"), ";")
 	r := postJSON(t, base+"/api/q/act", `{"action":"pause_topic","topic":"t"}`, "Cookie", viewer)
-	same(t, "viewer", []any{r.status, r.decoded(t)["text"]}, "[403 Your role is viewer. maria may do this.]")
+	same(t, "viewer", []any{r.status, r.decoded(t)["text"]}, "[403 Your role is viewer. An admin may do this.]")
 	same(t, "viewer's config", send(t, "PUT", base+"/config/nsqlookupd_http_addresses", `[]`, "Cookie", viewer).status, 403)
 
 	same(t, "signing out", postJSON(t, base+"/api/q/logout", `{}`, "Cookie", session).status, 200)

@@ -40,7 +40,7 @@ type Server struct {
 func NewServer(o Options) (*Server, error) {
 	o.setDefaults()
 	s := &Server{o: o, started: time.Now(), addresses: slices.Clone(o.Lookupds)}
-	s.access = &access{header: o.ACLHeader, admins: o.Admins}
+	s.access = &access{header: o.ACLHeader, admins: o.Admins, proxies: o.TrustedProxies}
 	if o.UsersFile != "" {
 		l, err := openLogin(o.UsersFile, o.BasePath, o.Logger)
 		if err != nil {

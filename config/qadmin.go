@@ -43,7 +43,8 @@ type QAdmin struct {
 	AllowConfigFromCIDR string // empty: from anywhere
 	ACLHTTPHeader       string
 	AdminUsers          []string
-	UsersFile           string // empty: no signing in
+	ACLTrustedProxies   []string // networks; empty: the header counts whoever sends it
+	UsersFile           string   // empty: no signing in
 
 	LookupdHTTPAddresses []string // may change
 	NSQDHTTPAddresses    []string // of both flags
@@ -89,6 +90,7 @@ func (q *QAdmin) securityOptions() []*option {
 		bind(&q.AllowConfigFromCIDR, "allow-config-from-cidr", text("network"), "127.0.0.1/8", "network from which /config may be used; empty for any", network),
 		bind(&q.ACLHTTPHeader, "acl-http-header", text("header"), "X-Forwarded-User", "header in which a proxy tells who sends a request"),
 		bind(&q.AdminUsers, "admin-user", texts("name"), nil, "somebody who may change things; without any, everybody may").keyed("admin_users").guards(),
+		bind(&q.ACLTrustedProxies, "acl-trusted-proxy", texts("network"), nil, "network of proxies whose headers count, acl-http-header and X-Forwarded-For; without any, everybody may send acl-http-header", networks).guards(),
 		bind(&q.UsersFile, "users-file", text("file"), "", "who may sign in: lines of name:role:hash, the role viewer or admin, the hash of bcrypt; empty for no signing in").guards(),
 		bind(&q.NotificationHTTPEndpoint, "notification-http-endpoint", text("URL"), "", "where each change is reported (POST)", webAddress),
 	}...)
@@ -112,6 +114,24 @@ var network = check[string]{
 		_, err := netip.ParsePrefix(s)
 		return s == "" || err == nil
 	},
+}
+
+var networks = check[[]string]{
+	allowed: "a network such as 10.0.0.0/8, or an address, each time",
+	ok:      func(list []string) bool { return !slices.ContainsFunc(list, isNoNetwork) },
+}
+
+func isNoNetwork(s string) bool {
+	_, err := ParseNetwork(s)
+	return err != nil
+}
+
+// ParseNetwork reads a network, or an address as a network of one.
+func ParseNetwork(s string) (netip.Prefix, error) {
+	if ip, err := netip.ParseAddr(s); err == nil {
+		return ip.Prefix(ip.BitLen())
+	}
+	return netip.ParsePrefix(s)
 }
 
 var webAddress = check[string]{
@@ -146,6 +166,9 @@ func (q *QAdmin) relate(r *review) {
 	}
 	if q.UsersFile != "" && q.TLSCert == "" && !isLoopback(q.HTTPAddress) {
 		r.warn("--users-file on %s without --tls-cert: passwords and sessions go over the network in clear, unless a proxy in front of it speaks TLS", q.HTTPAddress)
+	}
+	if len(q.AdminUsers) > 0 && q.UsersFile == "" && len(q.ACLTrustedProxies) == 0 && !isLoopback(q.HTTPAddress) {
+		r.warn("--admin-user on %s without --acl-trusted-proxy: whoever reaches it may send %s and be admin", q.HTTPAddress, q.ACLHTTPHeader)
 	}
 	if len(q.AdminUsers) > 0 && q.UsersFile != "" {
 		r.warn("--admin-user has no effect with --users-file, which says who is admin")

@@ -43,7 +43,7 @@ func TestFlagsAreThoseOfNsqadminAndSomeOfOurOwn(t *testing.T) {
 	}
 	want = append(want, "qd-http-address | qd_http_addresses | list | -", "cluster-name | cluster_name | string | -", "users-file | users_file | string | -",
 		"http-client-auth-file | http_client_auth_file | string | -",
-		"tls-cert | tls_cert | string | -", "tls-key | tls_key | string | -")
+		"tls-cert | tls_cert | string | -", "tls-key | tls_key | string | -", "acl-trusted-proxy | acl_trusted_proxy | list | -")
 	got := declared(tableOf(new(QAdmin).declare(testHost)))
 	slices.Sort(want)
 	slices.Sort(got)
@@ -126,6 +126,30 @@ func TestHalfAPairIsNoCertificate(t *testing.T) {
 		}
 		if _, err := parse[QLookupd]([]string{flag}, testHost); err == nil {
 			t.Errorf("qlookupd takes %s alone", flag)
+		}
+	}
+}
+
+func TestHeaderThatAnybodyMaySendIsWarnedAbout(t *testing.T) {
+	for args, warned := range map[string]bool{
+		"--admin-user=ann": true,
+		"--admin-user=ann --acl-trusted-proxy=10.0.0.0/8 --acl-trusted-proxy=::1": false,
+		"--admin-user=ann --http-address=127.0.0.1:4171":                          false,
+		"": false,
+	} {
+		s, err := parse[QAdmin](append(strings.Fields(args), "--nsqd-http-address=127.0.0.1:1"), testHost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		isOpen := func(w string) bool { return strings.Contains(w, "may send X-Forwarded-User and be admin") }
+		if got := slices.ContainsFunc(s.Warnings(), isOpen); got != warned {
+			t.Errorf("%s: %v", args, s.Warnings())
+		}
+	}
+	for _, value := range []string{"", "10.0.0.0", "proxy.example", "10.0.0.0/33"} {
+		_, err := parse[QAdmin]([]string{"--nsqd-http-address=127.0.0.1:1", "--acl-trusted-proxy=" + value}, testHost)
+		if (err == nil) != (value == "10.0.0.0") {
+			t.Errorf("%q: %v", value, err)
 		}
 	}
 }

@@ -104,6 +104,13 @@ func adminOptions(q *config.QAdmin, log *slog.Logger) (o admin.Options, err erro
 			return o, fmt.Errorf("failed to parse CIDR of allow-config-from-cidr - %w", err)
 		}
 	}
+	for _, network := range q.ACLTrustedProxies {
+		prefix, err := config.ParseNetwork(network)
+		if err != nil {
+			return o, fmt.Errorf("failed to parse acl-trusted-proxy - %w", err)
+		}
+		o.TrustedProxies = append(o.TrustedProxies, prefix)
+	}
 	if q.GraphiteURL != "" {
 		if o.GraphiteURL, err = url.Parse(q.GraphiteURL); err != nil {
 			return o, fmt.Errorf("failed to parse graphite-url - %w", err)

@@ -70,7 +70,7 @@ func signingIn(t *testing.T, r *rig) {
 	}
 	refusal := value[string](b, `fetch('api/q/act', {method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify({action: 'pause_topic', topic: 'orders'})})
 		.then(async a => a.status + ' ' + (await a.json()).text)`)
-	if refusal != "403 Your role is viewer. maria.keller may do this." {
+	if refusal != "403 Your role is viewer. An admin may do this." {
 		t.Errorf("a viewer who acts anyway is told %q", refusal)
 	}
 	b.click("#who")
