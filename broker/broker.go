@@ -240,7 +240,7 @@ func (b *Broker) newTopic(name string, held bool) (*topic.Topic, journal.Entry, 
 	o := b.topicOptions(name, b.newIncarnation(), ephemeral)
 	o.Held = held
 	var err error
-	if o.Log, err = b.openLog(o, 0); err != nil {
+	if o.Log, err = b.openLog(o, known{}); err != nil {
 		return nil, journal.Entry{}, err
 	}
 	t := topic.New(o)

@@ -9,6 +9,7 @@ import (
 
 	"qmq/channel"
 	"qmq/diskqueue"
+	"qmq/internal/seqset"
 	"qmq/journal"
 	"qmq/topic"
 )
@@ -22,12 +23,12 @@ const (
 func (b *Broker) restore(state *journal.State) error {
 	b.last.Store(state.MaxIncarnation)
 	b.journalLost = state.LostBytes
-	known := make(map[string]bool, len(state.Topics))
+	dirs := make(map[string]bool, len(state.Topics))
 	for _, ts := range state.Topics {
 		o := b.topicOptions(ts.Name, ts.Incarnation, false)
-		known[filepath.Base(b.logDir(ts.Name, ts.Incarnation))] = true
+		dirs[filepath.Base(b.logDir(ts.Name, ts.Incarnation))] = true
 		var err error
-		if o.Log, err = b.openLog(o, highest(ts)+1); err != nil {
+		if o.Log, err = b.openLog(o, knownOf(ts, state.SameBoot)); err != nil {
 			return err
 		}
 		s := &slot{topic: topic.Restore(o, ts)}
@@ -37,7 +38,7 @@ func (b *Broker) restore(state *journal.State) error {
 			b.came(s.topic, c.Name())
 		}
 	}
-	return b.sweep(known, state.Deleted)
+	return b.sweep(dirs, state.Deleted)
 }
 
 // highest is the highest sequence number that the journal mentions of a topic.
@@ -104,8 +105,26 @@ func (b *Broker) logDir(name string, incarnation uint64) string {
 	return filepath.Join(b.topicsDir(), sb.String())
 }
 
-// openLog opens the log of a topic; next is a lower bound of its next number.
-func (b *Broker) openLog(o topic.Options, next uint64) (*diskqueue.Log, error) {
+// known is what the journal knows of a topic's log.
+type known struct {
+	next     uint64 // a lower bound of the next number
+	ends     bool   // see diskqueue.Options, as what follows
+	end      uint64
+	givenUp  []seqset.Range
+	sameBoot bool
+}
+
+func knownOf(ts *journal.TopicState, sameBoot bool) known {
+	// What was only written is forgotten by the journal when the machine was down.
+	end := max(ts.SyncedEnd, ts.WrittenEnd)
+	return known{
+		next: highest(ts) + 1,
+		ends: ts.Start > 0 || end > 0, end: end, givenUp: ts.GivenUp, sameBoot: sameBoot,
+	}
+}
+
+// openLog opens the log of a topic.
+func (b *Broker) openLog(o topic.Options, k known) (*diskqueue.Log, error) {
 	shared := b.disk
 	if o.Ephemeral {
 		shared = b.memory
@@ -115,12 +134,31 @@ func (b *Broker) openLog(o topic.Options, next uint64) (*diskqueue.Log, error) {
 		Incarnation:  o.Incarnation,
 		SegmentBytes: b.o.SegmentBytes,
 		HotMessages:  b.o.MemQueueSize,
-		Next:         next,
+		Next:         k.next,
+		Known:        k.ends,
+		KnownEnd:     k.end,
+		GivenUp:      k.givenUp,
+		SameBoot:     k.sameBoot,
 		Now:          b.clock.Wall,
 		Logger:       b.o.Logger,
 	})
 	b.damaged.Add(rec.Lost())
+	if err == nil && len(rec.Taken) > 0 {
+		b.noteTaken(o, rec.Taken)
+	}
 	return log, err
+}
+
+// noteTaken has the journal know which numbers a loss of power took, before it
+// hears that the log is synced to above them: later starts are not to miss them.
+func (b *Broker) noteTaken(o topic.Options, taken []seqset.Range) {
+	entries := make([]journal.Entry, 0, len(taken))
+	for _, r := range taken {
+		entries = append(entries, journal.Entry{Op: journal.GiveUp, Topic: o.Incarnation, Void: r})
+	}
+	if err := b.journal.Commit(entries...); err != nil {
+		b.o.Logger.Warn("what a loss of power took may be called damage by a later start", "topic", o.Name, "error", err)
+	}
 }
 
 func (b *Broker) topicOptions(name string, incarnation uint64, ephemeral bool) topic.Options {

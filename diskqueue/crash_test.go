@@ -25,7 +25,7 @@ type history struct {
 
 // tell says to the next start what its caller would know.
 func (h *history) tell(n *node, sameBoot bool, kept uint64) {
-	n.log.Start, n.log.KnownEnd, n.log.SameBoot = h.start, kept, sameBoot
+	n.log.Known, n.log.Start, n.log.KnownEnd, n.log.SameBoot = true, h.start, kept, sameBoot
 	n.log.GivenUp = united(append(h.taken, seqset.Range{To: h.floor}))
 }
 

@@ -36,12 +36,14 @@ type Options struct {
 	// Next is a lower bound of the next sequence number.
 	Next uint64
 
-	// What the caller knows of what ought to be there. Numbers from Start on,
-	// or from the first segment's when Start is 0, that are below KnownEnd, were
-	// given to records and are in no segment are reported as missing, unless
-	// they are in GivenUp: those no segment need hold any more.
+	// Known says that the caller knows what ought to be there: numbers from
+	// Start on, or from the first segment's when Start is 0, that are below
+	// KnownEnd, were given to records and are in no segment are reported as
+	// missing, unless they are in GivenUp: those no segment need hold any more.
+	// What KnownEnd does not cover may have been lost with the power.
+	Known    bool
 	Start    uint64
-	KnownEnd uint64         // one past the last record that must have survived; 0: not known
+	KnownEnd uint64         // one past the last record that must have survived
 	GivenUp  []seqset.Range // ascending and disjoint
 	// SameBoot says that the machine has not lost power since the log was
 	// written to: also what was not synced must be as it was written.

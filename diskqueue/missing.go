@@ -9,13 +9,10 @@ import (
 	"qmq/internal/seqset"
 )
 
-// informed says that the caller knows what ought to be in the log.
-func (o *Options) informed() bool { return o.Start > 0 || o.KnownEnd > 0 }
-
 // promised is the part of a range whose loss is damage: without the part that a
 // loss of power may have taken.
 func (o *inspection) promised(r seqset.Range) seqset.Range {
-	if c := &o.l.o; c.informed() && !c.SameBoot {
+	if c := &o.l.o; c.Known && !c.SameBoot {
 		proven := slices.ContainsFunc(o.proven, func(x indexed) bool { return overlap(x.Range, r).Len() > 0 })
 		if !proven {
 			r.To = max(r.From, min(r.To, c.KnownEnd))
@@ -41,7 +38,7 @@ func (o *inspection) readOrphans() {
 		// Who does not know what was given up cannot tell what is left of it; but
 		// of a segment's files the index goes first.
 		there := slices.ContainsFunc(o.files, func(c *candidate) bool { return c.base == base })
-		if l.o.Start > 0 || there || len(l.segments) > 0 && base > l.segments[0].base {
+		if l.o.Start > 0 || !l.o.Known && (there || len(l.segments) > 0 && base > l.segments[0].base) {
 			o.proven = append(o.proven, indexed{seqset.Range{From: base, To: idx.end}, s.indexPath()})
 		}
 	}
@@ -58,8 +55,12 @@ func (o *inspection) missing() []seqset.Range {
 		o.l.written = max(o.l.written, p.To)
 	}
 	low := c.Start
-	if low == 0 && len(o.files) > 0 {
-		low = o.files[0].base
+	switch {
+	case low > 0:
+	case len(o.l.segments) > 0: // what was given up is below them
+		low = o.l.segments[0].base
+	default:
+		low = c.KnownEnd
 	}
 	was = append(was, seqset.Range{From: low, To: c.KnownEnd})
 	end := low
@@ -70,7 +71,7 @@ func (o *inspection) missing() []seqset.Range {
 	there = append(there, c.GivenUp...)
 	there = append(there, o.gaps(there)...)
 	lost := difference(was, there)
-	if c.informed() {
+	if c.Known {
 		taken := difference([]seqset.Range{{From: low, To: end}}, append(there, lost...))
 		o.rec.Taken = united(append(o.rec.Taken, taken...))
 	}
@@ -211,7 +212,7 @@ func (o *inspection) settle(lost []seqset.Range) error {
 			if err := o.remove(c); err != nil {
 				return err
 			}
-		case o.l.o.informed():
+		case o.l.o.Known:
 			o.l.o.Logger.Warn("segment file left alone, nothing is missing", "path", c.path, "error", c.flaw)
 		default:
 			o.find(Finding{Kind: Foreign, Path: c.path, Range: seqset.Range{From: c.base, To: c.base}, Err: cmp.Or(c.flaw, errors.New("no good record in it"))})
@@ -223,7 +224,7 @@ func (o *inspection) settle(lost []seqset.Range) error {
 // empty says that a file cannot hold a record that was promised.
 func (o *inspection) empty(c *candidate) bool {
 	if c.segment != nil && c.segment.base == c.base && c.segment.end == c.base {
-		return !c.content || o.l.o.informed()
+		return !c.content || o.l.o.Known
 	}
 	return c.segment == nil && !c.content
 }

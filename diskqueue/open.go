@@ -253,7 +253,7 @@ func (o *inspection) recoverAstray(c *candidate) error {
 	s := c.segment
 	c.flaw, c.content = fmt.Errorf("its header says that it starts with message %d", s.base), true
 	taken := slices.ContainsFunc(o.l.segments, func(x *segment) bool { return x.base <= s.base && s.base < x.end })
-	if taken || s.end == s.base || meets(o.l.o.GivenUp, s.numbers()) {
+	if taken || s.end == s.base || o.givenUp(s) {
 		c.segment = nil
 		return nil
 	}
@@ -271,6 +271,14 @@ func (o *inspection) recoverAstray(c *candidate) error {
 	o.l.writeHead(s)
 	o.serve(c)
 	return nil
+}
+
+// givenUp says that a file is what was left of a segment's former life.
+func (o *inspection) givenUp(s *segment) bool {
+	if c := &o.l.o; c.Known && c.Start == 0 { // and not all that was given up is known
+		return len(o.l.segments) > 0 && s.base < o.l.segments[0].base || meets(c.GivenUp, s.numbers())
+	}
+	return meets(o.l.o.GivenUp, s.numbers())
 }
 
 // serve adds a segment with records to the log, unless they were given up: then
