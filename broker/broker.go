@@ -289,29 +289,21 @@ func (b *Broker) Topics() []*topic.Topic {
 }
 
 // Close ends all topics, brings everything to disk and gives the directory
-// up. Publishes and consumers must have ended.
+// up. Publishes and consumers must have ended. It waits for a slow disk for so
+// long only: what is not synced by then is written, and safe unless the machine
+// loses its power.
 func (b *Broker) Close() error {
 	if !b.beginClose() {
 		return nil
 	}
 	b.settle()
-	var errs []error
-	topics := b.Topics()
-	var standing []journal.Entry
-	for _, t := range topics {
-		t.Stop()
-		if e, needed := t.Standing(); needed {
-			standing = append(standing, e)
-		}
-	}
-	errs = append(errs, b.journal.Commit(standing...))
+	s := &stopping{b: b, topics: b.Topics()}
+	errs := []error{s.stopTopics()}
 	// The journal's last checkpoint comes before the logs close: it asks the
 	// channels, which need no log for that.
 	errs = append(errs, b.journal.Close())
-	for _, t := range topics {
-		errs = append(errs, t.Close())
-	}
-	b.background.Wait()
+	errs = append(errs, s.closeLogs())
+	s.finishRemovals()
 	b.snapshot.close()
 	b.deadlines.Close()
 	errs = append(errs, b.lock.Close())

@@ -86,9 +86,10 @@ func (b *Broker) giveName(s *slot) {
 	s.gone = nil
 }
 
-// remove ends a topic whose name is out of use. Close waits for it.
+// remove ends a topic whose name is out of use. Close waits for it. It does not
+// wait for a write or a sync of the topic's log, so that the name is soon free.
 func (b *Broker) remove(t *topic.Topic, s *slot) {
-	t.Discard()
+	t.Drop()
 	for _, c := range t.Channels() {
 		b.journal.Detach(c)
 	}
@@ -102,23 +103,25 @@ func (b *Broker) remove(t *topic.Topic, s *slot) {
 	close(s.gone)
 }
 
-// removeLog renames the topic's directory, so that it is gone at once, and
-// removes it in the background.
+// removeLog renames the topic's directory, so that a restart knows that it may
+// go, and removes it in the background, once nobody is at work in it.
 func (b *Broker) removeLog(t *topic.Topic) {
 	fs, dir := b.disk.FS(), b.logDir(t.Name(), t.Incarnation())
 	if t.Ephemeral() {
-		if err := b.memory.FS().RemoveAll(dir); err != nil {
-			b.o.Logger.Error("log of deleted topic not removed", "topic", t.Name(), "error", err)
-		}
-		return
+		fs = b.memory.FS()
 	}
 	doomed := filepath.Join(b.topicsDir(), deletedPrefix+filepath.Base(dir))
-	if err := fs.Rename(dir, doomed); err != nil {
+	renamed := fs.Rename(dir, doomed) == nil
+	if !renamed {
 		doomed = dir // or it never had a record
-	} else if err := fs.SyncDir(b.topicsDir()); err != nil {
-		b.o.Logger.Error("directory not synced", "path", b.topicsDir(), "error", err)
 	}
 	b.background.Go(func() {
+		t.Discard()
+		if renamed {
+			if err := fs.SyncDir(b.topicsDir()); err != nil {
+				b.o.Logger.Error("directory not synced", "path", b.topicsDir(), "error", err)
+			}
+		}
 		if err := fs.RemoveAll(doomed); err != nil {
 			b.o.Logger.Error("log of deleted topic not removed", "topic", t.Name(), "path", doomed, "error", err)
 		}

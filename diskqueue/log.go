@@ -78,6 +78,8 @@ type Log struct {
 	// rewinds counts the calls of Rewind: what was read before one may not be
 	// what counts now. Written with shared.chunks.mu held.
 	rewinds atomic.Uint64
+	// abandoned says that the directory is about to go: nothing is synced.
+	abandoned atomic.Bool
 }
 
 // Appended says what an Append added.
@@ -386,6 +388,13 @@ func (l *Log) syncRest() error {
 		}
 	}
 }
+
+// errAbandoned refuses a Sync after Abandon.
+var errAbandoned = errors.New("log is about to be removed")
+
+// Abandon says that the log's directory is about to go: a Sync under way ends
+// with the file that it is at, and reports an error, as any later one does.
+func (l *Log) Abandon() { l.abandoned.Store(true) }
 
 // Discard closes the files without syncing them; their directory is about to
 // go.

@@ -33,12 +33,15 @@ func (e *SyncError) Unwrap() error { return e.Err }
 func (l *Log) Sync() (uint64, error) {
 	target := l.End() // what is appended from now on is the next call's
 	for {
+		if l.abandoned.Load() {
+			return l.syncedEnd(), errAbandoned
+		}
 		s, size, end, rolled := l.unsynced(target)
 		if s == nil {
 			return l.syncedEnd(), nil
 		}
 		err := l.syncSegment(s, size, end)
-		if err == nil && rolled {
+		if err == nil && rolled && !l.abandoned.Load() {
 			l.writeIndexOf(s)
 		}
 		l.unpin(s)

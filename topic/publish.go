@@ -134,6 +134,9 @@ func (t *Topic) write(own *request) (wait bool) {
 	t.mu.Unlock()
 	added, err := t.o.Log.Append(t.groupBufs.batches)
 	t.mu.Lock()
+	if t.dropped {
+		err = ErrExiting
+	}
 	switch {
 	case err != nil:
 		t.failedBytes = 0

@@ -70,25 +70,29 @@ func (t *Topic) syncAll() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for {
-		group, records := t.unsynced, t.unsyncedLen
-		t.unsynced, t.unsyncedLen = nil, 0
+		records := t.unsyncedLen
+		t.inSync, t.unsynced, t.unsyncedLen = t.unsynced, nil, 0
 		t.mu.Unlock()
 		err := t.syncLog()
 		t.mu.Lock()
+		if t.dropped {
+			break // and all who waited were told
+		}
 		if err != nil {
 			t.unsyncedLen += records // what can be synced yet is tried again
-			t.syncFailed(group, err)
+			t.syncFailed(err)
 			break
 		}
-		for _, w := range group {
+		for _, w := range t.inSync {
 			t.commit(w.added, w.bytes)
 			settle(w.requests, nil, nil)
 		}
+		t.inSync = nil
 		if len(t.unsynced) == 0 && (t.strict() || !t.muchUnsynced()) {
 			break
 		}
 	}
-	if t.unsyncedLen > 0 {
+	if t.unsyncedLen > 0 && !t.closed {
 		t.armSync()
 	}
 	t.syncing = false
@@ -123,7 +127,7 @@ func (t *Topic) noteEnd(synced, written uint64) {
 // syncFailed refuses publishes. In strict mode it also takes back what was
 // written since the last good sync. It is called with t.mu held and may give it
 // up for a while.
-func (t *Topic) syncFailed(group []written, err error) {
+func (t *Topic) syncFailed(err error) {
 	t.fail(err)
 	if !t.strict() {
 		return
@@ -133,10 +137,7 @@ func (t *Topic) syncFailed(group []written, err error) {
 	for t.writing {
 		t.idle.Wait()
 	}
-	for _, w := range append(group, t.unsynced...) {
-		settle(w.requests, nil, err)
-	}
-	t.unsynced = nil
+	t.refuseUnsynced(err)
 	t.mu.Unlock() // nothing is appended before a Probe, which waits for this sync
 	t.o.Log.Rewind()
 	t.mu.Lock()
@@ -146,4 +147,15 @@ func (t *Topic) syncFailed(group []written, err error) {
 		t.addVoid(seqset.Range{From: t.end, To: end})
 	}
 	t.lookForWake()
+}
+
+// refuseUnsynced refuses the publishes that wait for a sync. The caller holds
+// t.mu.
+func (t *Topic) refuseUnsynced(err error) {
+	for _, list := range [][]written{t.inSync, t.unsynced} {
+		for _, w := range list {
+			settle(w.requests, nil, err)
+		}
+	}
+	t.inSync, t.unsynced = nil, nil
 }

@@ -98,6 +98,7 @@ type Topic struct {
 	// failedBytes is the size of the write that failed last.
 	failedBytes int
 	closed      bool
+	dropped     bool // what it holds is not wanted any more
 	paused      bool
 	writing     bool   // a publisher writes
 	syncing     bool   // syncAll runs
@@ -121,7 +122,8 @@ type Topic struct {
 	pending      []*request // accepted, not written
 	pendingBytes int
 	lonely       int             // writes for which company is not waited for
-	unsynced     []written       // strict mode: written, not synced
+	unsynced     []written       // strict mode: written, and the sync that counts has not begun
+	inSync       []written       // strict mode: what the sync under way is for
 	unsyncedLen  int64           // records written since the last sync began that somebody may need
 	syncTimer    *deadline.Timer // nil before the first record
 
@@ -254,9 +256,10 @@ func (t *Topic) Probe() error {
 	return err
 }
 
-// fail stops the topic from taking publishes. The caller holds t.mu.
+// fail stops the topic from taking publishes. One that is closed takes none in
+// any case. The caller holds t.mu.
 func (t *Topic) fail(err error) {
-	if t.failed != nil {
+	if t.failed != nil || t.closed {
 		return
 	}
 	t.failed = err
@@ -264,17 +267,34 @@ func (t *Topic) fail(err error) {
 	t.o.Failed(t, err)
 }
 
+// Refuse refuses publishes and new channels from now on. It waits for no disk.
+func (t *Topic) Refuse() {
+	t.changing.Lock() // a channel that is being created is there afterwards
+	defer t.changing.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
+	t.idle.Broadcast()
+}
+
 // Stop refuses publishes and new channels from now on, waits for those under
 // way and closes the consumers. What the channels know can still be asked for.
 func (t *Topic) Stop() {
-	t.changing.Lock() // a channel that is being created is there afterwards
+	t.Refuse()
 	t.mu.Lock()
-	t.closed = true
-	t.changing.Unlock()
-	t.idle.Broadcast()
 	for t.writing || t.syncing || t.probing || len(t.pending) > 0 {
 		t.idle.Wait()
 	}
+	t.mu.Unlock()
+	t.closeChannels()
+	t.letting.Lock() // the one that lets go is done, and no other comes
+	t.wake.Store(math.MaxUint64)
+	t.letting.Unlock()
+}
+
+// closeChannels ends the channels of a topic that takes no new ones.
+func (t *Topic) closeChannels() {
+	t.mu.Lock()
 	channels := t.channels // not changed in place
 	if t.syncTimer != nil {
 		t.syncTimer.Stop()
@@ -283,9 +303,19 @@ func (t *Topic) Stop() {
 	for _, s := range channels {
 		s.channel.Close()
 	}
-	t.letting.Lock() // the one that lets go is done, and no other comes
-	t.wake.Store(math.MaxUint64)
-	t.letting.Unlock()
+}
+
+// Drop ends a topic whose messages nobody wants any more: publishes that wait
+// for the disk are refused, the consumers are closed. It waits for no disk:
+// Discard does.
+func (t *Topic) Drop() {
+	t.Refuse()
+	t.o.Log.Abandon()
+	t.mu.Lock()
+	t.dropped = true
+	t.refuseUnsynced(ErrExiting)
+	t.mu.Unlock()
+	t.closeChannels()
 }
 
 // CloseIfAbandoned refuses publishes and new channels from now on if the topic
@@ -323,9 +353,10 @@ func (t *Topic) Close() error {
 	return t.o.Log.Close()
 }
 
-// Discard stops the topic and closes the log without syncing it: its files are
-// about to be removed.
+// Discard drops the topic, waits for what is under way and closes the log
+// without syncing it: its files are about to be removed.
 func (t *Topic) Discard() {
+	t.Drop()
 	t.Stop()
 	t.o.Log.Discard()
 }

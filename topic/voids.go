@@ -15,6 +15,10 @@ func (t *Topic) damaged(from, to uint64) {
 		return // done by everybody while it was being read
 	}
 	t.mu.Lock()
+	if t.dropped { // and its files with it
+		t.mu.Unlock()
+		return
+	}
 	before := t.voidsWithin(0, t.end)
 	t.addVoid(seqset.Range{From: from, To: to})
 	lost := t.voidsWithin(0, t.end) - before
@@ -87,6 +91,12 @@ func mergeVoids(a, b []seqset.Range) []seqset.Range {
 // readFailed is called by a channel whose messages cannot be read, or can be
 // again.
 func (t *Topic) readFailed(channel string, err error) {
+	t.mu.Lock()
+	dropped := t.dropped
+	t.mu.Unlock()
+	if dropped && err != nil {
+		return // its files are gone, and so are its consumers
+	}
 	if err != nil {
 		t.o.Logger.Error("messages cannot be read now", "topic", t.o.Name, "channel", channel, "error", err)
 	}
