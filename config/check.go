@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"qmq/internal/address"
 )
 
 // check is one thing that must hold for a value.
@@ -80,9 +83,45 @@ var hostPort = check[string]{
 	ok:      func(s string) bool { return s == "" || isHostPort(s) },
 }
 
-var hostPorts = check[[]string]{
-	allowed: "host:port each time",
-	ok:      func(list []string) bool { return !slices.ContainsFunc(list, isNotHostPort) },
+// broadcastHost allows what others can be told to connect to, or nothing.
+var broadcastHost = check[string]{
+	allowed: address.HostsAllowed,
+	ok:      func(s string) bool { return s == "" || address.ValidHost(s) },
+}
+
+// directories allows TCP addresses of lookup daemons.
+var directories = check[[]string]{
+	allowed: "host:port each time, with a port of 1 to 65535",
+	ok:      func(list []string) bool { return !slices.ContainsFunc(list, isNoDirectory) },
+}
+
+func isNoDirectory(s string) bool {
+	host, port, err := net.SplitHostPort(s)
+	return err != nil || !address.ValidPort(port) || host != "" && !address.ValidHost(host)
+}
+
+// webAddresses allows HTTP addresses of daemons, as far as their form goes.
+var webAddresses = check[[]string]{
+	allowed: "host:port or a URL each time, with a port of 1 to 65535",
+	ok: func(list []string) bool {
+		return !slices.ContainsFunc(list, func(s string) bool { return s == "" || hasWrongPort(s) })
+	},
+}
+
+// hasWrongPort is true for an address with a port that is no number.
+func hasWrongPort(s string) bool {
+	if _, after, ok := strings.Cut(s, "://"); ok {
+		u, err := url.Parse(s)
+		if err != nil {
+			// It refuses such ports itself, and other things that are not ours to tell.
+			host, _, _ := strings.Cut(after, "/")
+			_, port, err := net.SplitHostPort(host)
+			return err == nil && !address.ValidPort(port)
+		}
+		return u.Port() != "" && !address.ValidPort(u.Port())
+	}
+	_, port, err := net.SplitHostPort(s)
+	return err == nil && !address.ValidPort(port)
 }
 
 var noneEmpty = check[[]string]{
@@ -94,8 +133,6 @@ func isHostPort(s string) bool {
 	_, port, err := net.SplitHostPort(s)
 	return err == nil && port != ""
 }
-
-func isNotHostPort(s string) bool { return !isHostPort(s) }
 
 // warnOfPath tells of an address that is taken as the path of a unix socket,
 // though it does not look like one: a port alone, or a host alone.
@@ -137,3 +174,17 @@ var percentiles = check[[]float64]{
 
 // isNoPercentile is true for NaN too.
 func isNoPercentile(p float64) bool { return !(p > 0 && p <= 1) }
+
+// relateBroadcast mends and questions a broadcast address: what is left empty
+// is the host name, brackets are taken off, and what nobody can connect to is
+// warned about.
+func relateBroadcast(r *review, host *string, hostname, who string) {
+	switch {
+	case *host == "":
+		*host = hostname
+		r.warn("an empty --broadcast-address is taken as the host name, %s", hostname)
+	case address.IsUnspecified(*host):
+		r.warn("--broadcast-address=%s is no address that others can connect to, but %s are told it: set the name or address under which they reach this machine", *host, who)
+	}
+	*host = address.Bare(*host)
+}

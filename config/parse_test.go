@@ -50,7 +50,7 @@ func equal(t *testing.T, what string, got, want any) {
 
 func TestWaysToWriteFlags(t *testing.T) {
 	s := mustParse(t, "-tcp-address", "127.0.0.1:1", "--http-address=", "-msg-timeout=1h30m", "--sync-every", "0x10",
-		"--snappy=F", "-verbose", "--log-level=WARN", "--log-level=Error", "--log-prefix", "-x-", "--broadcast-address=h=1")
+		"--snappy=F", "-verbose", "--log-level=WARN", "--log-level=Error", "--log-prefix", "-x-", "--statsd-prefix=h=1", "--broadcast-address=[::1]")
 	q := s.Values()
 	equal(t, "tcp-address", q.TCPAddress, "127.0.0.1:1")
 	equal(t, "http-address", q.HTTPAddress, "")
@@ -59,7 +59,8 @@ func TestWaysToWriteFlags(t *testing.T) {
 	equal(t, "snappy", q.Snappy, false)
 	equal(t, "log-level", q.LogLevel.String(), "error")
 	equal(t, "log-prefix", q.LogPrefix, "-x-")
-	equal(t, "broadcast-address", q.BroadcastAddress, "h=1")
+	equal(t, "statsd-prefix", q.StatsdPrefix, "h=1")
+	equal(t, "broadcast-address", q.BroadcastAddress, "::1")
 }
 
 // TestStrayWordDropsNoFlagInSilence: what stands behind it may be what keeps
@@ -227,7 +228,7 @@ func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 		`--max-req-timeout must be 0 to 876000h, not -1s`,
 		`--max-deflate-level must be [1,9], not 12 (max_deflate_level in line 1 of ` + name + `)`,
 		`--auth-http-request-method must be post or get, not put`,
-		`--lookupd-tcp-address must be host:port each time, not nohost (nsqlookupd_tcp_addresses in line 3 of ` + name + `)`,
+		`--lookupd-tcp-address must be host:port each time, with a port of 1 to 65535, not nohost (nsqlookupd_tcp_addresses in line 3 of ` + name + `)`,
 		`invalid E2E processing latency percentile: 1.5 (must be (0,1])`,
 		`--min-output-buffer-timeout must be at most --max-output-buffer-timeout (1s), not 2s`,
 		`cannot require TLS client connections without TLS key and cert`,

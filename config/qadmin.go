@@ -62,9 +62,9 @@ func (q *QAdmin) declare(hostname string) []section {
 	return []section{
 		{"General", q.Common.options("[qadmin] ")},
 		{"Cluster", []*option{
-			bind(&q.LookupdHTTPAddresses, "lookupd-http-address", texts("address"), nil, "HTTP address of a lookup daemon that knows the nodes", noneEmpty).keyed("nsqlookupd_http_addresses").changeable(),
-			bind(&q.NSQDHTTPAddresses, "nsqd-http-address", texts("address"), nil, "HTTP address of a node, qd or nsqd, instead of lookup daemons", noneEmpty).keyed("nsqd_http_addresses"),
-			bind(&q.qdHTTPAddresses, "qd-http-address", texts("address"), nil, "another name of --nsqd-http-address", noneEmpty).keyed("qd_http_addresses"),
+			bind(&q.LookupdHTTPAddresses, "lookupd-http-address", texts("address"), nil, "HTTP address of a lookup daemon that knows the nodes; a name with several addresses stands for all of them", webAddresses).keyed("nsqlookupd_http_addresses").changeable(),
+			bind(&q.NSQDHTTPAddresses, "nsqd-http-address", texts("address"), nil, "HTTP address of a node, qd or nsqd, instead of lookup daemons", webAddresses).keyed("nsqd_http_addresses"),
+			bind(&q.qdHTTPAddresses, "qd-http-address", texts("address"), nil, "another name of --nsqd-http-address", webAddresses).keyed("qd_http_addresses"),
 			bind(&q.ClusterName, "cluster-name", text("name"), "", "name of the cluster, shown on the page"),
 		}},
 		{"Page", []*option{
@@ -183,7 +183,7 @@ func (q *QAdmin) relate(r *review) {
 // resolvable tells whether an address can be found now: a wrong name is a
 // mistake of the command line.
 func resolvable(address string) error {
-	if address == "" {
+	if address == "" || hasWrongPort(address) {
 		return nil // told elsewhere
 	}
 	host := address

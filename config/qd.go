@@ -132,7 +132,7 @@ func (q *QD) addressOptions(hostname string) []*option {
 		bind(&q.TCPAddress, "tcp-address", text("address"), "0.0.0.0:4150", "where clients connect", notEmpty),
 		bind(&q.HTTPAddress, "http-address", text("address"), "0.0.0.0:4151", "where HTTP is served: host:port, or the path of a unix socket; empty for nowhere"),
 		bind(&q.HTTPSAddress, "https-address", text("address"), "0.0.0.0:4152", "where HTTPS is served, if there is a certificate: host:port"),
-		bind(&q.BroadcastAddress, "broadcast-address", text("host"), hostname, "name or address under which others reach this node; by default the host name"),
+		bind(&q.BroadcastAddress, "broadcast-address", text("host"), hostname, "name or address under which others reach this node; by default the host name", broadcastHost),
 		bind(&q.BroadcastTCPPort, "broadcast-tcp-port", whole[int]("port"), 0, "TCP port that others are told; 0 for the one that is listened on", between(0, largestPort)),
 		bind(&q.BroadcastHTTPPort, "broadcast-http-port", whole[int]("port"), 0, "HTTP port that others are told; 0 for the one that is listened on", between(0, largestPort)),
 	}
@@ -196,7 +196,7 @@ func (q *QD) securityOptions() []*option {
 
 func (q *QD) lookupOptions() []*option {
 	return []*option{
-		bind(&q.LookupdTCPAddresses, "lookupd-tcp-address", texts("host:port"), nil, "lookup daemon that is told about topics and channels", hostPorts).keyed("nsqlookupd_tcp_addresses").changeable(),
+		bind(&q.LookupdTCPAddresses, "lookupd-tcp-address", texts("host:port"), nil, "lookup daemon that is told about topics and channels; a name with several addresses stands for all of them", directories).keyed("nsqlookupd_tcp_addresses").changeable(),
 		bind(&q.TopologyRegion, "topology-region", text("name"), "", "region of this node"),
 		bind(&q.TopologyZone, "topology-zone", text("name"), "", "zone of this node"),
 	}
@@ -235,10 +235,7 @@ func (q *QD) relate(r *review) {
 		q.MemQueueSize = 0
 		r.warn("a negative --mem-queue-size is taken as 0")
 	}
-	if q.BroadcastAddress == "" {
-		q.BroadcastAddress = q.Hostname
-		r.warn("an empty --broadcast-address is taken as the host name, %s", q.Hostname)
-	}
+	relateBroadcast(r, &q.BroadcastAddress, q.Hostname, "consumers")
 	if q.MsgTimeout > q.MaxMsgTimeout {
 		r.warn("--msg-timeout (%s) is above --max-msg-timeout (%s), so that no consumer may ask for as much as it gets by default",
 			showSpan(q.MsgTimeout), showSpan(q.MaxMsgTimeout))

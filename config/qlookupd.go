@@ -34,7 +34,7 @@ func (q *QLookupd) declare(hostname string) []section {
 		{"Addresses", []*option{
 			bind(&q.TCPAddress, "tcp-address", text("host:port"), "0.0.0.0:4160", "where nodes connect", listenable),
 			bind(&q.HTTPAddress, "http-address", text("host:port"), "0.0.0.0:4161", "where HTTP is served", listenable),
-			bind(&q.BroadcastAddress, "broadcast-address", text("host"), hostname, "name or address under which nodes reach this daemon's HTTP; by default the host name"),
+			bind(&q.BroadcastAddress, "broadcast-address", text("host"), hostname, "name or address under which nodes reach this daemon's HTTP; by default the host name", broadcastHost),
 		}},
 		{"TLS", q.ServerTLS.options()},
 		{"Producers", []*option{
@@ -49,8 +49,5 @@ var listenable = check[string]{allowed: "host:port", ok: isHostPort}
 
 func (q *QLookupd) relate(r *review) {
 	q.ServerTLS.relate(r)
-	if q.BroadcastAddress == "" {
-		q.BroadcastAddress = q.Hostname
-		r.warn("an empty --broadcast-address is taken as the host name, %s", q.Hostname)
-	}
+	relateBroadcast(r, &q.BroadcastAddress, q.Hostname, "nodes")
 }

@@ -136,7 +136,7 @@ func TestSetRefusesWithoutChanging(t *testing.T) {
 		{"nsqlookupd_tcp_addresses", `"a:1"`, "", ErrInvalidValue},
 		{"nsqlookupd_tcp_addresses", `[1]`, "", ErrInvalidValue},
 		{"nsqlookupd_tcp_addresses", `[null]`, "", ErrInvalidValue},
-		{"nsqlookupd_tcp_addresses", `["a"]`, "must be host:port each time, not a", ErrInvalidValue},
+		{"nsqlookupd_tcp_addresses", `["a"]`, "must be host:port each time, with a port of 1 to 65535, not a", ErrInvalidValue},
 		{"nsqlookupd_tcp_addresses", `["a:1"] x`, "", ErrInvalidValue},
 	} {
 		if errors.Is(test.want, ErrInvalidValue) != s.Changeable(test.key) {
@@ -158,7 +158,7 @@ func TestLookupAndSetAtTheSameTime(t *testing.T) {
 	for i := range 4 {
 		wait.Go(func() {
 			for n := range 200 {
-				if err := s.Set("nsqlookupd_tcp_addresses", fmt.Appendf(nil, `["h%d:%d"]`, i, n)); err != nil {
+				if err := s.Set("nsqlookupd_tcp_addresses", fmt.Appendf(nil, `["h%d:%d"]`, i, n+1)); err != nil {
 					t.Error(err)
 				}
 				if err := s.Set("log_level", []byte(logLevels[n%len(logLevels)].text)); err != nil {
