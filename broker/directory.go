@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"qmq/protocol"
@@ -21,9 +23,11 @@ type Directory interface {
 	Unregister(topic string, incarnation uint64, channel string)
 	// Alone says that there is nobody who could know other channels.
 	Alone() bool
-	// Channels lists the channels that a topic has anywhere, until ctx is done.
-	// The error is that nobody could tell: it will be asked again.
-	Channels(ctx context.Context, topic string) ([]string, error)
+	// Elsewhere says which channels a topic has anywhere and whether each is
+	// paused, and whether the topic itself is, until ctx is done. Unknown counts
+	// as not paused. The error is that nobody could tell the channels: it will
+	// be asked again.
+	Elsewhere(ctx context.Context, topic string) (channels map[string]bool, paused bool, err error)
 }
 
 const (
@@ -67,25 +71,35 @@ func (b *Broker) startLearning(t *topic.Topic) {
 }
 
 // learn makes the channels that a topic has elsewhere, as far as they become
-// known within that time. The error is that it should be tried again.
+// known within that time, and pauses what is paused there. The error is that it
+// should be tried again.
 func (b *Broker) learn(t *topic.Topic, within time.Duration) error {
 	ctx, cancel := context.WithTimeout(b.ctx, within)
 	defer cancel()
-	names, err := b.o.Directory.Channels(ctx, t.Name())
+	channels, paused, err := b.o.Directory.Elsewhere(ctx, t.Name())
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
+	if paused {
+		err = t.Pause()
+	}
+	for _, name := range slices.Sorted(maps.Keys(channels)) {
+		if err != nil {
+			break
+		}
 		if !protocol.ValidName(name) || protocol.IsEphemeral(name) {
 			continue
 		}
-		if err := t.Learn(name); errors.Is(err, topic.ErrExiting) {
-			return nil
-		} else if err != nil {
-			return err
+		if channels[name] {
+			err = t.LearnPaused(name)
+		} else {
+			err = t.Learn(name)
 		}
 	}
-	return nil
+	if errors.Is(err, topic.ErrExiting) {
+		return nil
+	}
+	return err
 }
 
 // learnLater has a topic asked for again, unless it was deleted meanwhile.

@@ -19,6 +19,7 @@ import (
 // directory is a Directory whose answers a test decides on.
 type directory struct {
 	answer func(ctx context.Context, topic string) ([]string, error)
+	paused []string // what is paused elsewhere; "" is the topic itself
 	alone  bool
 	told   func(event string) // called with what is told, unless nil
 
@@ -43,11 +44,16 @@ func (d *directory) Unregister(topic string, _ uint64, channel string) { d.note(
 
 func (d *directory) Alone() bool { return d.alone }
 
-func (d *directory) Channels(ctx context.Context, topic string) ([]string, error) {
+func (d *directory) Elsewhere(ctx context.Context, topic string) (map[string]bool, bool, error) {
 	d.mu.Lock()
 	d.asked = append(d.asked, topic)
 	d.mu.Unlock()
-	return d.answer(ctx, topic)
+	names, err := d.answer(ctx, topic)
+	channels := make(map[string]bool)
+	for _, name := range names {
+		channels[name] = slices.Contains(d.paused, name)
+	}
+	return channels, slices.Contains(d.paused, ""), err
 }
 
 // seen returns what was told since it was called last.
@@ -119,6 +125,77 @@ func TestNewTopicHasTheChannelsItHasElsewhere(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWhatIsPausedElsewhereIsPausedHereBeforeAMessageIsGivenOut(t *testing.T) {
+	var up atomic.Bool
+	for name, late := range map[string]bool{"at once": false, "late": true} {
+		t.Run(name, func(t *testing.T) {
+			up.Store(!late)
+			d := &directory{paused: []string{"held", "own"}}
+			d.answer = func(context.Context, string) ([]string, error) {
+				if !up.Load() {
+					return nil, errNobody
+				}
+				return []string{"held", "own", "runs"}, nil
+			}
+			synctest.Test(t, func(t *testing.T) {
+				disk := newDisk(t, 1)
+				b := open(t, disk, with(d))
+				own := getChannel(t, b, "t", "own")
+				tp := getTopic(t, b, "t")
+				must(t, publish(tp, "1", "2"))
+				synctest.Wait()
+				up.Store(true)
+				time.Sleep(longestLearnPause)
+				synctest.Wait()
+				check := func(tp *topic.Topic) {
+					t.Helper()
+					for _, c := range tp.Channels() {
+						if paused := c.Paused(); paused == (c.Name() == "runs") {
+							t.Errorf("%s is paused: %t", c.Name(), paused)
+						}
+						if s := c.Stats(); s.Depth != 2 {
+							t.Errorf("%s has %d messages", c.Name(), s.Depth)
+						}
+					}
+					wantNames(t, tp, "held", "own", "runs")
+					if tp.Paused() {
+						t.Error("the topic is paused")
+					}
+				}
+				check(tp)
+				k := subscribe(t, own, 10)
+				if ds := k.takeAll(); len(ds) != 0 {
+					t.Errorf("a paused channel gave %d messages", len(ds))
+				}
+				k.Close()
+				kill(disk, b)
+				b = open(t, disk, with(d))
+				tp, _ = b.Existing("t")
+				check(tp)
+				must(t, b.Close())
+			})
+		})
+	}
+}
+
+func TestTopicThatIsPausedElsewhereGivesNothingOut(t *testing.T) {
+	d := says("c")
+	d.paused = []string{""}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		tp := getTopic(t, b, "t")
+		must(t, publish(tp, "1"))
+		time.Sleep(2 * longestHold)
+		synctest.Wait()
+		wantNames(t, tp, "c")
+		if s := tp.Stats(); !tp.Paused() || s.Depth != 1 {
+			t.Errorf("paused is %t, %d messages wait", tp.Paused(), s.Depth)
+		}
+		must(t, tp.Unpause())
+		c, _ := tp.ExistingChannel("c")
+		wantDrained(t, c, "1")
+	})
 }
 
 func TestNodeAloneHoldsNothingAndAsksNobody(t *testing.T) {

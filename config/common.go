@@ -48,3 +48,9 @@ func (s *ServerTLS) relate(r *review) {
 		r.mistake("failed to build TLS config - --tls-key needs --tls-cert")
 	}
 }
+
+// registrationSecret declares the option of that name, which nodes and
+// directories share.
+func registrationSecret(at *string, help string) *option {
+	return bind(at, "registration-secret-file", text("file"), "", help).guards()
+}

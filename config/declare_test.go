@@ -38,6 +38,7 @@ func TestFlagsAreThoseOfNsqdAndSomeOfOurOwn(t *testing.T) {
 		"max-connections | max_connections | int | 0",
 		"http-auth | http_auth | string | -",
 		"auth-verified-names | auth_verified_names | bool | false",
+		"registration-secret-file | registration_secret_file | string | -",
 	}
 	ours := len(want)
 	for s := bufio.NewScanner(f); s.Scan(); {

@@ -71,9 +71,12 @@ type QD struct {
 	HTTPClientRequestTimeout time.Duration
 
 	LookupdTCPAddresses []string // may change
-	TopologyRegion      string
-	TopologyZone        string
-	Experiments         []string
+	// RegistrationSecretFile holds what lookup daemons may want to see; empty:
+	// nothing.
+	RegistrationSecretFile string
+	TopologyRegion         string
+	TopologyZone           string
+	Experiments            []string
 
 	StatsdAddress          string // empty: off
 	StatsdPrefix           string // %s stands for the node until [QD.Listening] replaces it
@@ -197,6 +200,7 @@ func (q *QD) securityOptions() []*option {
 func (q *QD) lookupOptions() []*option {
 	return []*option{
 		bind(&q.LookupdTCPAddresses, "lookupd-tcp-address", texts("host:port"), nil, "lookup daemon that is told about topics and channels; a name with several addresses stands for all of them", directories).keyed("nsqlookupd_tcp_addresses").changeable(),
+		registrationSecret(&q.RegistrationSecretFile, "file with the secret that is shown to lookup daemons, which may want it before they list a node"),
 		bind(&q.TopologyRegion, "topology-region", text("name"), "", "region of this node"),
 		bind(&q.TopologyZone, "topology-zone", text("name"), "", "zone of this node"),
 	}

@@ -15,6 +15,8 @@ type QLookupd struct {
 
 	InactiveProducerTimeout time.Duration // a node not heard of for longer is hidden
 	TombstoneLifetime       time.Duration // how long a tombstone hides a node from a topic
+
+	RegistrationSecretFile string // empty: every node is listed
 }
 
 // ParseQLookupd reads qlookupd's command line like [ParseQD] reads qd's.
@@ -40,6 +42,7 @@ func (q *QLookupd) declare(hostname string) []section {
 		{"Producers", []*option{
 			bind(&q.InactiveProducerTimeout, "inactive-producer-timeout", span(), 5*time.Minute, "a node that was not heard of for longer is hidden", timeout),
 			bind(&q.TombstoneLifetime, "tombstone-lifetime", span(), 45*time.Second, "how long a tombstone hides a node from a topic", delay),
+			registrationSecret(&q.RegistrationSecretFile, "file with the secret that a node must show to be listed; every node is if none is given"),
 		}},
 	}
 }

@@ -22,6 +22,7 @@ func TestFlagsAreThoseOfNsqlookupdAndSomeOfOurOwn(t *testing.T) {
 		"tombstone-lifetime | tombstone_lifetime | duration | 45s",
 		"tls-cert | tls_cert | string | -",
 		"tls-key | tls_key | string | -",
+		"registration-secret-file | registration_secret_file | string | -",
 	}
 	got := declared(tableOf(new(QLookupd).declare(testHost)))
 	slices.Sort(want)

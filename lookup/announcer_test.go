@@ -87,11 +87,17 @@ func (s *scene) dialled() []time.Duration {
 	return dials
 }
 
-// realDirectory makes dialling reach a TCP server of ours.
-func (s *scene) realDirectory() *TCP {
+// realDirectoryAt makes a TCP server of ours.
+func (s *scene) realDirectoryAt() *TCP {
 	o := Options{Logger: slog.New(slog.DiscardHandler)}
 	tcp := NewTCP(NewDB(DBOptions{InactiveTimeout: time.Minute, TombstoneLifetime: time.Hour}), o)
 	s.t.Cleanup(func() { tcp.Close() })
+	return tcp
+}
+
+// realDirectory makes dialling reach a TCP server of ours.
+func (s *scene) realDirectory() *TCP {
+	tcp := s.realDirectoryAt()
 	s.reaches(func(string) (net.Conn, error) {
 		conn, own := net.Pipe()
 		tcp.start(own)
@@ -108,6 +114,12 @@ func produced(tcp *TCP, topic string) string {
 		return "unknown"
 	}
 	return fmt.Sprint(answer.Channels, len(answer.Producers))
+}
+
+// asked are the channels of t elsewhere.
+func (s *scene) asked() (map[string]bool, error) {
+	names, _, err := s.Elsewhere(s.t.Context(), "t")
+	return names, err
 }
 
 func (s *scene) want(tcp *TCP, topic, want string) {
@@ -127,7 +139,7 @@ func TestDirectoryKnowsWhatIsThere(t *testing.T) {
 		s.Start(me, []string{"d"})
 		s.want(tcp, "t", "[c] 1")
 		s.want(tcp, "bare", "[] 1")
-		if n := tcp.db.nodes(); len(n) != 1 || n[0].Identity != me {
+		if n := tcp.db.nodes(""); len(n) != 1 || n[0].Identity != me {
 			t.Errorf("it is known as %+v", n)
 		}
 		s.Register("new", 3, "")
@@ -221,7 +233,7 @@ func TestLostConnectionIsReplacedAtOnceAndThenWithGrowingPauses(t *testing.T) {
 		}
 		last := lost
 		for i, at := range s.dialled() {
-			longest := min(firstPause<<min(max(0, i-1), 8), longestPause)
+			longest := min(firstPause<<min(max(0, i-1), 8), absentPause)
 			if i == 0 {
 				longest = 0
 			}
@@ -237,7 +249,7 @@ func TestLostConnectionIsReplacedAtOnceAndThenWithGrowingPauses(t *testing.T) {
 			t.Errorf("logged %d times", n)
 		}
 		tcp = s.realDirectory()
-		time.Sleep(longestPause)
+		time.Sleep(absentPause)
 		s.want(tcp, "t", "[] 1")
 	})
 }
@@ -271,8 +283,8 @@ func TestDirectoryThatTalksNonsenseIsTriedAgain(t *testing.T) {
 		"huge":       {"\xff\xff\xff\xff", "impossible size"},
 		"HTTP":       {"HTTP/1.1 400 Bad Request\r\n\r\n", "this is an HTTP port"},
 		"negative":   {"\xff\xff\xff\xffxx", "impossible size"},
-		"cut off":    {"\x00\x00\x00\x10{", "no reply within 1s"},
-		"silent":     {"", "no reply within 1s"},
+		"cut off":    {"\x00\x00\x00\x10{", "no reply in time"},
+		"silent":     {"", "no reply in time"},
 		"wrong type": {"\x00\x00\x00\x15{\"http_port\":\"a port\"}", "answered"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -357,7 +369,7 @@ func TestNodeWithoutPortsIsNotAnnounced(t *testing.T) {
 			if n := s.log.count("port"); n != 1 {
 				t.Errorf("%d lines say so", n)
 			}
-			if names, err := s.Channels(s.t.Context(), "t"); names != nil || err != nil {
+			if names, err := s.asked(); names != nil || err != nil {
 				t.Error(names, err)
 			}
 		})
@@ -412,13 +424,13 @@ func TestQuestionsWaitForTheFirstContactButNotForLong(t *testing.T) {
 	ask := func(s *scene, want error, after time.Duration) {
 		s.t.Helper()
 		began := time.Now()
-		names, err := s.Channels(s.t.Context(), "t")
+		names, err := s.asked()
 		if took := time.Since(began); len(names) != 0 || !errors.Is(err, want) || took != after {
-			s.t.Errorf("%q, %v after %s, want %v after %s", names, err, took, want, after)
+			s.t.Errorf("%v, %v after %s, want %v after %s", names, err, took, want, after)
 		}
 	}
 	inScene(t, func(s *scene) {
-		ask(s, nil, 0) // not started
+		ask(s, errNotStarted, 0)
 		s.reaches(func(string) (net.Conn, error) {
 			conn, own := net.Pipe()
 			s.t.Cleanup(func() { own.Close() })

@@ -2,7 +2,11 @@ package lookup
 
 import (
 	"cmp"
+	"fmt"
+	"math"
 	"strings"
+
+	"qmq/internal/address"
 )
 
 // These are the JSON shapes that directories and those who ask them share. The
@@ -20,6 +24,29 @@ type Identity struct {
 	TopologyRegion   string `json:"topology_region"`
 }
 
+// introduction is the body of an IDENTIFY: a node's identity and the secret that
+// it shares with the directories. Stock directories ignore the latter.
+type introduction struct {
+	Identity
+	Secret string `json:"registration_secret,omitempty"`
+}
+
+// impossible says what of the identity cannot be that of a node that others
+// connect to; empty: it is possible.
+func (id *Identity) impossible() string {
+	switch {
+	case !address.ValidHost(id.BroadcastAddress):
+		return fmt.Sprintf("invalid broadcast address %.300q", id.BroadcastAddress)
+	case !isPort(id.TCPPort):
+		return fmt.Sprintf("invalid TCP port %d", id.TCPPort)
+	case !isPort(id.HTTPPort):
+		return fmt.Sprintf("invalid HTTP port %d", id.HTTPPort)
+	}
+	return ""
+}
+
+func isPort(n int) bool { return n > 0 && n <= math.MaxUint16 }
+
 // compare orders nodes by broadcast address and TCP port.
 func (id *Identity) compare(other *Identity) int {
 	return cmp.Or(strings.Compare(id.BroadcastAddress, other.BroadcastAddress), cmp.Compare(id.TCPPort, other.TCPPort))
@@ -36,6 +63,9 @@ type Node struct {
 	Producer
 	Tombstones []bool   `json:"tombstones"` // whether the topic with that index is tombstoned there
 	Topics     []string `json:"topics"`
+	// Channels of the topics in the same order. NSQ's directories do not list
+	// them, and ours only when they are asked to.
+	Channels [][]string `json:"channels,omitempty"`
 }
 
 // IdentifyAnswer is what a directory says of itself when a node connects.
@@ -67,6 +97,10 @@ type ChannelsAnswer struct {
 type LookupAnswer struct {
 	Channels  []string   `json:"channels"`
 	Producers []Producer `json:"producers"`
+	// StillOn are the nodes that had the topic when it was deleted here, have
+	// not unregistered it since and are heard of: broadcast_address:http_port.
+	// They register again if they go on having it. NSQ's directories do not know.
+	StillOn []string `json:"still_on,omitempty"`
 }
 
 // NodesAnswer is that of GET /nodes: the producers that are heard of.

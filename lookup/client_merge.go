@@ -7,22 +7,28 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
+	"strings"
 
+	"qmq/internal/address"
 	"qmq/internal/apiclient"
 )
 
 // ClusterNode is a node as the directories together know it.
 type ClusterNode struct {
-	Identity             // as the first directory has it
-	Seen     []Sighting  // by directory, in the order in which they were given
-	Topics   []NodeTopic // sorted
+	Identity // as the first directory has it
+	// Impossible says why the node must not be connected to, which is for what
+	// it announces; empty: it may be.
+	Impossible string
+	Seen       []Sighting  // by directory, in the order in which they were given
+	Topics     []NodeTopic // sorted
 }
 
-// Sighting is that a directory knows a node.
+// Sighting is that a directory knows a node. One directory sees a node twice
+// when two connections announce its address.
 type Sighting struct {
 	Directory     string // its address, as it was given
 	RemoteAddress string // of the node's connection, as the directory sees it
+	Hostname      string // as the node says there
 }
 
 // NodeTopic is a topic that a node has.
@@ -33,7 +39,8 @@ type NodeTopic struct {
 
 // Lookup returns the channels and producers of a topic, both sorted. A
 // directory that does not know the topic answers with nothing. A producer is
-// there once, with the remote address that the first directory sees.
+// there once, with the remote address that the first directory sees; one with an
+// impossible address is left out.
 func (c *Client) Lookup(ctx context.Context, addresses []string, topic string) (LookupAnswer, error) {
 	answers, err := askAll(addresses, func(address string) (a LookupAnswer, err error) {
 		err = c.api.Get(ctx, apiclient.URL(address, "/lookup", url.Values{"topic": {topic}}), &a)
@@ -46,7 +53,7 @@ func (c *Client) Lookup(ctx context.Context, addresses []string, topic string) (
 	known := make(map[string]bool)
 	for _, a := range answers {
 		for _, p := range a.Producers {
-			if !known[p.address()] {
+			if p.impossible() == "" && !known[p.address()] {
 				known[p.address()] = true
 				merged.Producers = append(merged.Producers, p)
 			}
@@ -58,8 +65,14 @@ func (c *Client) Lookup(ctx context.Context, addresses []string, topic string) (
 
 // address tells nodes apart: several directories see the same one from
 // different sides.
-func (id *Identity) address() string {
-	return net.JoinHostPort(id.BroadcastAddress, strconv.Itoa(id.TCPPort))
+func (id *Identity) address() string { return address.Join(id.BroadcastAddress, id.TCPPort) }
+
+// webAddress is where the node is asked.
+func (id *Identity) webAddress() string { return address.Join(id.BroadcastAddress, id.HTTPPort) }
+
+// isSameNode tells whether others reach both under the same addresses.
+func (id *Identity) isSameNode(other *Identity) bool {
+	return id.address() == other.address() && id.HTTPPort == other.HTTPPort
 }
 
 // Nodes lists the nodes, sorted by broadcast address and TCP port, which make a
@@ -79,7 +92,7 @@ func (c *Client) Nodes(ctx context.Context, addresses []string) ([]ClusterNode, 
 		for _, p := range a.Producers {
 			n := nodes[p.address()]
 			if n == nil {
-				n = &ClusterNode{Identity: p.Identity}
+				n = &ClusterNode{Identity: p.Identity, Impossible: p.impossible()}
 				nodes[p.address()] = n
 			}
 			n.add(a.directory, &p)
@@ -96,7 +109,7 @@ func (c *Client) Nodes(ctx context.Context, addresses []string) ([]ClusterNode, 
 
 // add merges what a directory knows of the node.
 func (n *ClusterNode) add(directory string, p *Node) {
-	n.Seen = append(n.Seen, Sighting{Directory: directory, RemoteAddress: p.RemoteAddress})
+	n.Seen = append(n.Seen, Sighting{directory, p.RemoteAddress, p.Hostname})
 	at := make(map[string]int, len(n.Topics))
 	for i, t := range n.Topics {
 		at[t.Topic] = i
@@ -138,8 +151,20 @@ func (c *Client) DeleteChannel(ctx context.Context, addresses []string, topic, c
 }
 
 // Tombstone hides a node from those who look for a topic, for as long as the
-// directories keep tombstones. The node is its broadcast address and HTTP port,
-// host:port without brackets.
+// directories keep tombstones. The node is its broadcast address and HTTP port.
+// Directories compare it as text with what the node has announced, which may be
+// an address of IP version 6 with brackets or without: they are told both.
 func (c *Client) Tombstone(ctx context.Context, addresses []string, topic, node string) error {
-	return c.post(ctx, addresses, "/topic/tombstone", url.Values{"topic": {topic}, "node": {node}})
+	spelled := []string{withoutBrackets(node)}
+	if host, port, err := net.SplitHostPort(node); err == nil && strings.Contains(host, ":") {
+		spelled = append(spelled, net.JoinHostPort(host, port))
+	}
+	for _, s := range spelled {
+		if err := c.post(ctx, addresses, "/topic/tombstone", url.Values{"topic": {topic}, "node": {s}}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+func withoutBrackets(node string) string { return strings.NewReplacer("[", "", "]", "").Replace(node) }

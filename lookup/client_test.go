@@ -82,9 +82,9 @@ func TestDirectoriesThatDisagreeAreMerged(t *testing.T) {
 	other, third := id, id
 	other.TCPPort, third.TCPPort = 2, 10
 	want := []ClusterNode{
-		{id, []Sighting{{one, "r1"}, {addresses[1], "r3"}}, []NodeTopic{{"s", true}, {"t", true}, {"u", false}}},
-		{other, []Sighting{{one, "r9"}}, nil},
-		{third, []Sighting{{one, "r8"}}, nil},
+		{id, "", []Sighting{{one, "r1", "h"}, {addresses[1], "r3", "h"}}, []NodeTopic{{"s", true}, {"t", true}, {"u", false}}},
+		{other, "", []Sighting{{one, "r9", "h"}}, nil},
+		{third, "", []Sighting{{one, "r8", "h"}}, nil},
 	}
 	if nodes, err := c.Nodes(t.Context(), addresses); err != nil || !reflect.DeepEqual(nodes, want) {
 		t.Errorf("nodes\n%+v, %v, want\n%+v", nodes, err, want)
@@ -169,5 +169,40 @@ func TestChangesReachARealDirectory(t *testing.T) {
 	var partial *PartialError
 	if err := c.CreateTopic(t.Context(), addresses, "not valid"); !errors.As(err, &partial) || !strings.Contains(err.Error(), "INVALID_ARG_TOPIC") {
 		t.Error(err)
+	}
+}
+
+// TestNodesThatMustNotBeAskedAreMarkedOrLeftOut: a directory lists what it was
+// told, and an address may hold anything.
+func TestNodesThatMustNotBeAskedAreMarkedOrLeftOut(t *testing.T) {
+	bad := producer("r1", "127.0.0.9/any/path?q=1&x=", "1")
+	one := answers(t, map[string]string{
+		"GET /lookup?topic=t": `{"channels":[],"producers":[` + bad + `},` + producer("r2", "good", "1") + `}]}`,
+		"GET /nodes":          `{"producers":[` + bad + `,"tombstones":[],"topics":[]},` + producer("r2", "[::1]", "1") + `,"tombstones":[],"topics":[]}]}`,
+	})
+	c := newTestClient(t)
+	if found, err := c.Lookup(t.Context(), []string{one}, "t"); err != nil || len(found.Producers) != 1 || found.Producers[0].BroadcastAddress != "good" {
+		t.Errorf("found %+v, %v", found, err)
+	}
+	nodes, err := c.Nodes(t.Context(), []string{one})
+	if err != nil || len(nodes) != 2 || nodes[0].Impossible != `invalid broadcast address "127.0.0.9/any/path?q=1&x="` || nodes[1].Impossible != "" {
+		t.Errorf("nodes %+v, %v", nodes, err)
+	}
+}
+
+func TestTombstoneIsSetHoweverANodeHasWrittenItsAddress(t *testing.T) {
+	for node, want := range map[string]string{
+		"a:2":     "node=a%3A2&topic=t",
+		"[::1]:2": "node=%3A%3A1%3A2&topic=t node=%5B%3A%3A1%5D%3A2&topic=t",
+	} {
+		var asked []string
+		s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked = append(asked, r.URL.RawQuery) }))
+		if err := newTestClient(t).Tombstone(t.Context(), []string{strings.TrimPrefix(s.URL, "http://")}, "t", node); err != nil {
+			t.Error(err)
+		}
+		s.Close()
+		if got := strings.Join(asked, " "); got != want {
+			t.Errorf("%s: told %s", node, got)
+		}
 	}
 }

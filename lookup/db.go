@@ -31,8 +31,9 @@ type DB struct {
 	seed  maphash.Seed
 	parts [shards]shard
 
-	mu        sync.RWMutex // guards producers
+	mu        sync.RWMutex // guards producers and announced
 	producers index[*presence, struct{}]
+	announced index[string, []*presence] // by address
 }
 
 // shards is how many parts the topics are spread over by name.
@@ -40,8 +41,9 @@ const shards = 256
 
 // shard is a part of the topics.
 type shard struct {
-	mu     sync.RWMutex // guards topics and all that hangs on them
+	mu     sync.RWMutex // guards topics and all that hangs on them, and hidden
 	topics index[string, *topicEntry]
+	hidden map[name]map[*presence]struct{} // who had what was deleted, and may still have it
 }
 
 // topicEntry is a topic that was registered or created.
@@ -50,12 +52,14 @@ type topicEntry struct {
 	shard         *shard
 	registrations []*registration // in no order
 	channels      index[string, *channelEntry]
+	revived       bool // it is there only because producers registered it again after its deletion
 }
 
 // channelEntry is a channel of a topic.
 type channelEntry struct {
 	name      string
 	producers int // how many registrations list it
+	revived   bool
 }
 
 // NewDB makes an empty DB.
@@ -83,9 +87,11 @@ func (d *DB) join(remoteAddress string, id Identity) *presence {
 		Producer: Producer{RemoteAddress: remoteAddress, Identity: id},
 		node:     id.BroadcastAddress + ":" + strconv.Itoa(id.HTTPPort),
 	}
-	p.heard.Store(d.moment())
+	p.joined = d.moment()
+	p.heard.Store(p.joined)
 	d.mu.Lock()
 	d.producers.put(p, struct{}{})
+	d.announce(p)
 	d.mu.Unlock()
 	return p
 }
@@ -95,7 +101,7 @@ func (d *DB) createTopic(topic string) {
 	s := d.shardOf(topic)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.topic(topic)
+	s.topic(topic).revived = false
 }
 
 // createChannel adds a channel without producers, and its topic, if they are
@@ -104,7 +110,8 @@ func (d *DB) createChannel(topic, channel string) {
 	s := d.shardOf(topic)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.topic(topic).channel(channel)
+	e := s.topic(topic)
+	e.revived, e.channel(channel).revived = false, false
 }
 
 // deleteTopic removes a topic, its channels and all registrations of them.
@@ -118,6 +125,10 @@ func (d *DB) deleteTopic(topic string) {
 	}
 	for _, r := range e.registrations {
 		r.producer.forget(e)
+		s.hide(name{topic: topic}, r.producer)
+		for _, c := range r.channels {
+			s.hide(name{topic, c.name}, r.producer)
+		}
 	}
 	e.registrations = nil
 	s.topics.remove(topic)
@@ -135,15 +146,18 @@ func (d *DB) deleteChannel(topic, channel string) bool {
 	}
 	c := e.channels.all[channel]
 	for _, r := range e.registrations {
-		r.removeChannel(c)
+		if r.removeChannel(c) {
+			s.hide(name{topic, channel}, r.producer)
+		}
 	}
 	e.channels.remove(channel)
 	return true
 }
 
-// tombstone hides the producers on a node (broadcast_address:http_port) from
-// lookups of a topic for the tombstones' lifetime.
+// tombstone hides the producers on a node (broadcast_address:http_port, with
+// brackets or without) from lookups of a topic for the tombstones' lifetime.
 func (d *DB) tombstone(topic, node string) {
+	node = withoutBrackets(node)
 	now := d.moment()
 	s := d.shardOf(topic)
 	s.mu.Lock()

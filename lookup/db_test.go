@@ -16,89 +16,142 @@ import (
 
 // registry is the directory as a user thinks of it: a set of producers for
 // each topic and channel, and nothing clever.
-type registry map[[2]string]map[string]bool // [topic, channel or ""] → hosts
+type registry struct {
+	hosts   map[key]map[string]bool
+	hidden  map[key]map[string]bool // had it when it was deleted, and may still have it
+	revived map[key]bool            // is there only because such hosts registered it again
+}
 
-func (r registry) create(topic, channel string) {
-	for _, key := range [][2]string{{topic, ""}, {topic, channel}} {
-		if r[key] == nil {
-			r[key] = map[string]bool{}
+type key [2]string // topic, channel or ""
+
+func newRegistry() *registry {
+	return &registry{map[key]map[string]bool{}, map[key]map[string]bool{}, map[key]bool{}}
+}
+
+func (r *registry) create(topic, channel string) {
+	for _, k := range []key{{topic, ""}, {topic, channel}} {
+		if r.hosts[k] == nil {
+			r.hosts[k] = map[string]bool{}
 		}
+		delete(r.revived, k)
 	}
 }
 
-func (r registry) register(host, topic, channel string) {
-	r.create(topic, channel)
-	r[[2]string{topic, ""}][host] = true
-	r[[2]string{topic, channel}][host] = true
+func (r *registry) register(host, topic, channel string) {
+	for _, k := range []key{{topic, ""}, {topic, channel}} {
+		if r.hosts[k][host] {
+			continue
+		}
+		r.revived[k] = r.hidden[k][host] && (r.hosts[k] == nil || r.revived[k])
+		delete(r.hidden[k], host)
+		if r.hosts[k] == nil {
+			r.hosts[k] = map[string]bool{}
+		}
+		r.hosts[k][host] = true
+	}
 }
 
-func (r registry) unregister(host, topic, channel string) {
-	for key, hosts := range r {
-		if key[0] == topic && (channel == "" || key[1] == channel) {
+func (r *registry) unregister(host, topic, channel string) {
+	for k := range r.hidden {
+		if k[0] == topic && (channel == "" || k[1] == channel) {
+			delete(r.hidden[k], host)
+		}
+	}
+	r.remove(host, topic, channel)
+	for k, hosts := range r.hosts {
+		if k[0] == topic && (channel == "" || k[1] == channel) && len(hosts) == 0 && r.revived[k] {
+			r.forget(k)
+		}
+	}
+	r.forgetOrphans(topic)
+}
+
+func (r *registry) remove(host, topic, channel string) {
+	for k, hosts := range r.hosts {
+		if k[0] == topic && (channel == "" || k[1] == channel) {
 			had := hosts[host]
 			delete(hosts, host)
-			name := key[1]
+			name := k[1]
 			if name == "" {
 				name = topic
 			}
 			// Other channels of a topic go with their last producer only.
-			if len(hosts) == 0 && protocol.IsEphemeral(name) && (had || key[1] == channel) {
-				delete(r, key)
+			if len(hosts) == 0 && protocol.IsEphemeral(name) && (had || k[1] == channel) {
+				r.forget(k)
 			}
 		}
 	}
-	if _, there := r[[2]string{topic, ""}]; !there {
-		r.delete(topic)
+	r.forgetOrphans(topic)
+}
+
+func (r *registry) forget(k key) {
+	delete(r.hosts, k)
+	delete(r.revived, k)
+}
+
+// forgetOrphans drops the channels of a topic that is not there.
+func (r *registry) forgetOrphans(topic string) {
+	if _, there := r.hosts[key{topic, ""}]; there {
+		return
+	}
+	for k := range r.hosts {
+		if k[0] == topic {
+			r.forget(k)
+		}
 	}
 }
 
-func (r registry) leave(host string) {
+func (r *registry) leave(host string) {
 	for _, topic := range r.topics() {
-		if r[[2]string{topic, ""}][host] {
-			r.unregister(host, topic, "")
+		if r.hosts[key{topic, ""}][host] {
+			r.remove(host, topic, "")
+		}
+	}
+	for _, hosts := range r.hidden {
+		delete(hosts, host)
+	}
+}
+
+// delete removes what is deleted over HTTP: a channel, or a topic with all.
+func (r *registry) delete(topic, channel string) {
+	for k, hosts := range r.hosts {
+		if k[0] == topic && (channel == "" || k[1] == channel) {
+			if r.hidden[k] == nil {
+				r.hidden[k] = map[string]bool{}
+			}
+			maps.Copy(r.hidden[k], hosts)
+			r.forget(k)
 		}
 	}
 }
 
-func (r registry) delete(topic string) {
-	for key := range r {
-		if key[0] == topic {
-			delete(r, key)
-		}
-	}
-}
-
-func (r registry) topics() []string {
+func (r *registry) topics() []string {
 	names := []string{}
-	for key := range r {
-		if key[1] == "" {
-			names = append(names, key[0])
+	for k := range r.hosts {
+		if k[1] == "" {
+			names = append(names, k[0])
 		}
 	}
 	slices.Sort(names)
 	return names
 }
 
-func (r registry) channels(topic string) []string {
+func (r *registry) channels(topic string) []string {
 	names := []string{}
-	for key := range r {
-		if key[0] == topic && key[1] != "" {
-			names = append(names, key[1])
+	for k := range r.hosts {
+		if k[0] == topic && k[1] != "" {
+			names = append(names, k[1])
 		}
 	}
 	slices.Sort(names)
 	return names
-}
-
-func (r registry) hosts(topic string) []string {
-	return slices.Sorted(maps.Keys(r[[2]string{topic, ""}]))
 }
 
 func TestDBDoesWhatASetOfProducersPerNameWouldDo(t *testing.T) {
 	const seed = 3
 	random := rand.New(rand.NewPCG(seed, seed))
 	d := NewDB(DBOptions{InactiveTimeout: time.Hour, TombstoneLifetime: time.Hour})
-	model := registry{}
+	model := newRegistry()
 	present := map[string]*presence{}
 	topics := []string{"a", "b", "c", "x#ephemeral", "y#ephemeral"}
 	channels := []string{"", "", "k", "l", "e#ephemeral", "f#ephemeral"}
@@ -124,12 +177,12 @@ func TestDBDoesWhatASetOfProducersPerNameWouldDo(t *testing.T) {
 			model.leave(host)
 		case what < 93:
 			d.deleteTopic(topic)
-			model.delete(topic)
+			model.delete(topic, "")
 		case what < 96 && channel != "":
-			if got, want := d.deleteChannel(topic, channel), model[[2]string{topic, channel}] != nil; got != want {
+			if got, want := d.deleteChannel(topic, channel), model.hosts[key{topic, channel}] != nil; got != want {
 				t.Fatalf("step %d: channel deleted: %v", step, got)
 			}
-			delete(model, [2]string{topic, channel})
+			model.delete(topic, channel)
 		case channel != "":
 			d.createChannel(topic, channel)
 			model.create(topic, channel)
@@ -150,7 +203,7 @@ func TestDBDoesWhatASetOfProducersPerNameWouldDo(t *testing.T) {
 	}
 }
 
-func compare(t *testing.T, step int, d *DB, model registry, topics []string) {
+func compare(t *testing.T, step int, d *DB, model *registry, topics []string) {
 	if err := d.check(); err != nil {
 		t.Fatalf("step %d: %v", step, err)
 	}
@@ -160,8 +213,15 @@ func compare(t *testing.T, step int, d *DB, model registry, topics []string) {
 	byHost := map[string][]string{}
 	for _, topic := range topics {
 		answer, ok := d.lookup(topic)
-		if ok != (model[[2]string{topic, ""}] != nil) {
+		if ok != (model.hosts[key{topic, ""}] != nil) {
 			t.Fatalf("step %d: topic %s is there: %v", step, topic, ok)
+		}
+		var hidden []string
+		for host := range model.hidden[key{topic, ""}] {
+			hidden = append(hidden, host+":0")
+		}
+		if slices.Sort(hidden); !slices.Equal(answer.StillOn, hidden) {
+			t.Fatalf("step %d: %s is still on %v, want %v", step, topic, answer.StillOn, hidden)
 		}
 		if !ok {
 			continue
@@ -171,11 +231,11 @@ func compare(t *testing.T, step int, d *DB, model registry, topics []string) {
 			hosts = append(hosts, p.BroadcastAddress)
 			byHost[p.BroadcastAddress] = append(byHost[p.BroadcastAddress], topic)
 		}
-		if want := model.hosts(topic); !slices.Equal(hosts, want) || !slices.Equal(answer.Channels, model.channels(topic)) {
+		if want := slices.Sorted(maps.Keys(model.hosts[key{topic, ""}])); !slices.Equal(hosts, want) || !slices.Equal(answer.Channels, model.channels(topic)) {
 			t.Fatalf("step %d: %s has %v %v, want %v %v", step, topic, hosts, answer.Channels, want, model.channels(topic))
 		}
 	}
-	for _, n := range d.nodes() {
+	for _, n := range d.nodes("") {
 		if !slices.Equal(n.Topics, byHost[n.BroadcastAddress]) || len(n.Tombstones) != len(n.Topics) {
 			t.Fatalf("step %d: %s has topics %v, want %v", step, n.BroadcastAddress, n.Topics, byHost[n.BroadcastAddress])
 		}
@@ -230,7 +290,7 @@ func TestDBHoldsTogetherUnderConcurrentChanges(t *testing.T) {
 	})
 	run(11, func(_ *rand.Rand, topic, _ string) {
 		d.lookup(topic)
-		d.nodes()
+		d.nodes("")
 		d.topicNames()
 		d.channelNames(topic)
 		d.debugLines(func(map[string][]debugEntry) error { return nil })

@@ -1,8 +1,10 @@
 package lookup
 
 import (
+	"cmp"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -29,6 +31,10 @@ type desiredTopic struct {
 type change struct {
 	topic, channel string
 	gone           bool
+}
+
+func compareChanges(a, b change) int {
+	return cmp.Or(strings.Compare(a.topic, b.topic), strings.Compare(a.channel, b.channel))
 }
 
 // maxBehind is how many changes are kept for a follower that does not take
@@ -142,7 +148,19 @@ type follower struct {
 func (d *desired) follow(wake func()) (*follower, []change) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var all []change
+	f := &follower{d: d, wake: wake, next: d.first + uint64(len(d.changes))}
+	d.followers[f] = struct{}{}
+	return f, d.allLocked()
+}
+
+// all lists what is there.
+func (d *desired) all() []change {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.allLocked()
+}
+
+func (d *desired) allLocked() (all []change) {
 	for name, t := range d.topics {
 		for _, channel := range t.channels {
 			all = append(all, change{topic: name, channel: channel})
@@ -151,9 +169,7 @@ func (d *desired) follow(wake func()) (*follower, []change) {
 			all = append(all, change{topic: name})
 		}
 	}
-	f := &follower{d: d, wake: wake, next: d.first + uint64(len(d.changes))}
-	d.followers[f] = struct{}{}
-	return f, all
+	return all
 }
 
 // take returns the next changes, at most that many; none if there is none now.

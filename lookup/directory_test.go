@@ -46,12 +46,23 @@ type directory struct {
 	http    *HTTP
 	address string // of the TCP server
 	clock   *handClock
+	options Options
 }
 
 // openDirectory serves on a port of its own until the end of the test. The
 // clock stands still.
 func openDirectory(t *testing.T) *directory {
 	t.Helper()
+	return openDirectoryWith(t, Options{BroadcastAddress: "here", Hostname: "host", TCPPort: 4160, HTTPPort: 4161})
+}
+
+// openDirectoryWith is openDirectory with other options; without a logger it
+// logs nothing.
+func openDirectoryWith(t *testing.T, o Options) *directory {
+	t.Helper()
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	d := &directory{t: t, clock: &handClock{now: time.Unix(1_700_000_000, 0)}}
 	d.db = NewDB(DBOptions{InactiveTimeout: 5 * time.Minute, TombstoneLifetime: 45 * time.Second, Now: d.clock.Now})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -59,13 +70,13 @@ func openDirectory(t *testing.T) *directory {
 		t.Fatal(err)
 	}
 	d.address = l.Addr().String()
+	d.options = o
 	d.serve(l)
 	return d
 }
 
 func (d *directory) serve(l net.Listener) {
-	o := Options{BroadcastAddress: "here", Hostname: "host", TCPPort: 4160, HTTPPort: 4161, Logger: slog.New(slog.DiscardHandler)}
-	d.tcp, d.http = NewTCP(d.db, o), NewHTTP(d.db, o)
+	d.tcp, d.http = NewTCP(d.db, d.options), NewHTTP(d.db, d.options)
 	served := make(chan error, 1)
 	go func() { served <- d.tcp.Serve(l) }()
 	d.t.Cleanup(func() {
@@ -86,6 +97,9 @@ func (d *directory) check() {
 
 // check tells what the indexes of a DB at rest contradict one another in.
 func (d *DB) check() error {
+	if err := d.checkProducers(); err != nil {
+		return err
+	}
 	for i := range d.parts {
 		for name, e := range d.parts[i].topics.all {
 			if e.name != name || d.shardOf(name) != &d.parts[i] || e.shard != &d.parts[i] {
@@ -196,6 +210,19 @@ func (d *directory) join(host string) *nodeConn {
 	return n
 }
 
+// joinAs is join with more of the node's identity, to a directory that may say
+// anything of itself.
+func (d *directory) joinAs(host, hostname string, tcp, http int) *nodeConn {
+	d.t.Helper()
+	body, _ := json.Marshal(Identity{Hostname: hostname, BroadcastAddress: host, TCPPort: tcp, HTTPPort: http, Version: "1.3.0"})
+	n := d.dial()
+	n.send(protocol.LookupMagic + identifyWith(string(body)))
+	if _, err := protocol.ReadLookupReply(n, 1<<20); err != nil {
+		d.t.Fatal(err)
+	}
+	return n
+}
+
 func (n *nodeConn) send(text string) {
 	n.t.Helper()
 	if _, err := io.WriteString(n, text); err != nil {
@@ -237,4 +264,37 @@ func (n *nodeConn) leave() {
 		n.t.Fatal(err)
 	}
 	n.ended()
+}
+
+// checkProducers compares what a DB remembers of producers in two places.
+func (d *DB) checkProducers() error {
+	hidden, announced := 0, 0
+	for i := range d.parts {
+		for n, producers := range d.parts[i].hidden {
+			for p := range producers {
+				if _, there := d.producers.all[p]; !there {
+					return fmt.Errorf("%v is remembered for a producer that has left", n)
+				}
+				if _, knows := p.hidden[n]; !knows {
+					return fmt.Errorf("%v is remembered for a producer that does not know", n)
+				}
+				hidden++
+			}
+		}
+	}
+	for a, list := range d.announced.all {
+		for _, p := range list {
+			if _, there := d.producers.all[p]; !there {
+				return fmt.Errorf("%s is announced by a producer that has left", a)
+			}
+			announced++
+		}
+	}
+	for p := range d.producers.all {
+		hidden -= len(p.hidden)
+	}
+	if hidden != 0 || announced != 2*len(d.producers.all) {
+		return fmt.Errorf("%d hidden names, %d announcements too many", hidden, announced-2*len(d.producers.all))
+	}
+	return nil
 }

@@ -111,14 +111,27 @@ func (h *HTTP) lookup(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	answer, ok := h.db.lookup(values[0])
-	if !ok {
+	switch {
+	case !ok && len(answer.StillOn) > 0:
+		return nil, &httpapi.Error{Status: http.StatusNotFound, Code: "TOPIC_NOT_FOUND", More: map[string]any{"still_on": answer.StillOn}}
+	case !ok:
 		return nil, &httpapi.Error{Status: http.StatusNotFound, Code: "TOPIC_NOT_FOUND"}
 	}
 	return answer, nil
 }
 
-func (h *HTTP) nodes(http.ResponseWriter, *http.Request) (any, error) {
-	return NodesAnswer{Producers: h.db.nodes()}, nil
+// nodes is GET /nodes. Beyond NSQ's it takes node=broadcast_address:http_port,
+// for that one alone, and channels=true, for the channels of the topics.
+func (h *HTTP) nodes(_ http.ResponseWriter, r *http.Request) (any, error) {
+	q, err := httpapi.Query(r)
+	if err != nil {
+		q = nil // there is none in NSQ's
+	}
+	nodes := h.db.nodes(q.Get("node"))
+	if q.Get("channels") == "true" {
+		h.db.addChannels(nodes)
+	}
+	return NodesAnswer{Producers: nodes}, nil
 }
 
 func (h *HTTP) createTopic(_ http.ResponseWriter, r *http.Request) (any, error) {

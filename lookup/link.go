@@ -8,10 +8,10 @@ import (
 	"io"
 	"net"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
+	"qmq/internal/address"
 	"qmq/protocol"
 )
 
@@ -29,8 +29,9 @@ const (
 
 // link is a connection to a directory, with one user at a time.
 type link struct {
-	conn net.Conn
-	in   *bufio.Reader
+	conn  net.Conn
+	in    *bufio.Reader
+	heard bool // a reply has come, or the beginning of one
 }
 
 func newLink(conn net.Conn) *link {
@@ -38,9 +39,9 @@ func newLink(conn net.Conn) *link {
 }
 
 // identify opens the conversation and returns where the directory serves HTTP;
-// empty if it does not say.
-func (l *link) identify(id Identity) (web string, err error) {
-	body, err := json.Marshal(id)
+// empty if it does not say. The reply may take that long.
+func (l *link) identify(in introduction, patience time.Duration) (web string, err error) {
+	body, err := json.Marshal(in)
 	if err != nil {
 		return "", err
 	}
@@ -49,7 +50,7 @@ func (l *link) identify(id Identity) (web string, err error) {
 	if err := l.write(out); err != nil {
 		return "", err
 	}
-	reply, err := l.reply()
+	reply, err := l.reply(patience)
 	if err != nil {
 		return "", err
 	}
@@ -57,10 +58,10 @@ func (l *link) identify(id Identity) (web string, err error) {
 	if err := json.Unmarshal(reply, &is); err != nil {
 		return "", fmt.Errorf("IDENTIFY: answered %q", shorten(reply))
 	}
-	if is.BroadcastAddress == "" || is.HTTPPort <= 0 {
+	if !address.ValidHost(is.BroadcastAddress) || is.HTTPPort <= 0 {
 		return "", nil
 	}
-	return net.JoinHostPort(is.BroadcastAddress, strconv.Itoa(is.HTTPPort)), nil
+	return address.Join(is.BroadcastAddress, is.HTTPPort), nil
 }
 
 // announce sends changes, at most maxBatch of them, and reads the replies.
@@ -102,7 +103,7 @@ func (l *link) ping() error {
 }
 
 func (l *link) expectOK() error {
-	reply, err := l.reply()
+	reply, err := l.reply(patience)
 	if err == nil && string(reply) != protocol.LookupOK {
 		err = fmt.Errorf("answered %q", shorten(reply))
 	}
@@ -117,16 +118,21 @@ func (l *link) write(b []byte) error {
 	return err
 }
 
-func (l *link) reply() ([]byte, error) {
+func (l *link) reply(patience time.Duration) ([]byte, error) {
 	if err := l.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		return nil, err
 	}
-	if start, _ := l.in.Peek(4); string(start) == "HTTP" {
+	start, err := l.in.Peek(4)
+	l.heard = l.heard || len(start) > 0
+	var reply []byte
+	switch {
+	case string(start) == "HTTP":
 		return nil, errHTTPPort
+	case len(start) > 0:
+		reply, err = protocol.ReadLookupReply(l.in, maxReply)
 	}
-	reply, err := protocol.ReadLookupReply(l.in, maxReply)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = fmt.Errorf("no reply within %s", patience)
+		err = errNoReply
 	}
 	return reply, err
 }
@@ -134,6 +140,16 @@ func (l *link) reply() ([]byte, error) {
 // errHTTPPort is the reason behind a reply that is the start of an answer of
 // HTTP.
 var errHTTPPort = errors.New("this is an HTTP port; the TCP port for nodes is another one, by default 4160 beside 4161")
+
+var errNoReply = errors.New("no reply in time")
+
+// stage is how far a connection came that failed before everything was told.
+func (l *link) stage() stage {
+	if l.heard {
+		return heard
+	}
+	return absent
+}
 
 var errUnasked = errors.New("it talks without being asked")
 

@@ -14,6 +14,9 @@ type Options struct {
 	Hostname          string
 	TCPPort, HTTPPort int
 
+	// RegistrationSecret is what nodes must bring to be listed; empty: nothing.
+	RegistrationSecret string
+
 	Config httpapi.Config // the daemon's options for /config; nil: there is no such route
 	Logger *slog.Logger
 }

@@ -12,10 +12,14 @@ import (
 
 const (
 	pingInterval = 15 * time.Second
-	// The pause before an attempt to connect doubles from the one to the other
-	// with each that fails. A connection that lasted for stable is replaced at
+	// The pause before an attempt to connect doubles from firstPause with each
+	// that fails: to absentPause while the directory gives no sign of life, so
+	// that it is told within a second once it is there, and to longestPause
+	// while it is there but refuses or breaks off, which it may do because it
+	// has too much to do. A connection that lasted for stable is replaced at
 	// once.
 	firstPause   = 100 * time.Millisecond
+	absentPause  = 750 * time.Millisecond
 	longestPause = 15 * time.Second
 	stable       = time.Second
 )
@@ -30,13 +34,15 @@ type peer struct {
 	done    chan struct{} // closed when the goroutine has ended
 	tried   chan struct{} // closed when the directory has introduced itself, or failed to, once
 
-	reported string // the failure that was logged last; the goroutine's
+	reported string   // the failure that was logged last; the goroutine's
+	audit    auditing // the goroutine's
 
 	mu      sync.Mutex // guards what follows; nothing waits while it is held
 	web     string     // where the directory serves HTTP, as it said last; empty: it did not
 	met     bool       // the directory has introduced itself at least once
 	nudged  bool       // there may be something to say
 	resting net.Conn   // that is listened to while there is nothing to say
+	found   *finding   // what an audit has found; nil: it was taken
 }
 
 func newPeer(a *Announcer, address string) *peer {
@@ -66,35 +72,53 @@ func (p *peer) run(ctx context.Context) {
 	defer tried()
 	for failures := 0; ; {
 		began := time.Now()
-		told, err := p.converse(ctx, tried)
+		stage, err := p.converse(ctx, failures, tried)
 		if ctx.Err() != nil {
 			return
 		}
 		tried()
+		lasted := time.Since(began)
 		failures++
-		if told && time.Since(began) >= stable {
+		if stage == told && lasted >= stable {
 			failures = 0
 		}
-		p.report(told, err)
+		p.report(stage == told, err)
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(pause(failures)):
+		case <-time.After(stage.pause(failures, lasted)):
 		}
 	}
 }
 
-// pause is how long to wait after that many failures in a row. It varies, so
-// that not all nodes come back to a directory at the same moment.
-func pause(failures int) time.Duration {
+// stage is how far a connection came.
+type stage int
+
+const (
+	absent stage = iota // nothing was heard of the directory
+	heard               // it has answered, if only with a refusal
+	told                // it was told everything
+)
+
+// pause is how long to wait after that many failures in a row, the last of which
+// took a while itself. It varies, so that not all nodes come back to a directory
+// at the same moment.
+func (s stage) pause(failures int, took time.Duration) time.Duration {
 	if failures == 0 {
 		return 0
 	}
 	longest := longestPause
+	if s == absent {
+		longest = absentPause
+	}
 	if doubled := failures - 1; doubled < 8 {
 		longest = min(longest, firstPause<<doubled)
 	}
-	return longest/2 + rand.N(longest/2)
+	pause := longest/2 + rand.N(longest/2)
+	if s == absent {
+		pause -= took // it was waited for
+	}
+	return max(pause, 0)
 }
 
 // report logs a lost connection, and of attempts in a row that fail alike only
@@ -120,62 +144,79 @@ func withoutAddresses(err error) string {
 	return err.Error()
 }
 
-// converse is one connection from its beginning to its end. told says that the
-// directory was told everything.
-func (p *peer) converse(ctx context.Context, met func()) (told bool, err error) {
+// converse is one connection from its beginning to its end, and how far it came.
+func (p *peer) converse(ctx context.Context, failures int, met func()) (stage, error) {
 	conn, err := p.a.dial(ctx, p.address)
 	if err != nil {
-		return false, err
+		return absent, err
 	}
 	defer conn.Close()
 	unblock := context.AfterFunc(ctx, func() { conn.Close() })
 	defer unblock()
 	l := newLink(conn)
-	web, err := l.identify(p.a.identity)
+	// One that has taken the connection but is slow, or stands still, is given
+	// more time each time: it answers as soon as it can.
+	web, err := l.identify(introduction{p.a.identity, p.a.o.RegistrationSecret}, min(patience<<min(failures, 4), longestPause))
 	if err != nil {
-		return false, err
+		return l.stage(), err
 	}
 	p.mu.Lock()
-	p.web, p.met = web, true
+	p.web, p.met, p.found = web, true, nil
 	p.mu.Unlock()
 	met()
 
 	f, all := p.a.desired.follow(p.wake)
 	defer f.stop()
-	count := len(all)
-	for len(all) > 0 {
-		n := min(len(all), maxBatch)
-		if err := l.announce(all[:n]); err != nil {
-			return false, err
-		}
-		all = all[n:]
+	if err := p.announce(l, all); err != nil {
+		return heard, err
 	}
-	p.a.o.Logger.Info("lookup directory knows what is here", slog.String("address", p.address), slog.Int("registrations", count))
-	return true, p.follow(l, f)
+	p.a.o.Logger.Info("lookup directory knows what is here", slog.String("address", p.address), slog.Int("registrations", len(all)))
+	p.audit = auditing{}
+	ctx, stop := context.WithCancel(ctx)
+	defer p.audit.running.Wait()
+	defer stop()
+	return told, p.follow(ctx, l, f)
 }
 
-// follow tells the directory of changes and that this node lives, until the
-// connection is lost.
-func (p *peer) follow(l *link, f *follower) error {
+// announce tells the directory of changes, part by part.
+func (p *peer) announce(l *link, changes []change) error {
+	for len(changes) > 0 {
+		n := min(len(changes), maxBatch)
+		if err := l.announce(changes[:n]); err != nil {
+			return err
+		}
+		changes = changes[n:]
+	}
+	return nil
+}
+
+// follow tells the directory of changes, that this node lives, and again of what
+// it was made to forget, until the connection is lost.
+func (p *peer) follow(ctx context.Context, l *link, f *follower) error {
 	nextPing := time.Now().Add(pingInterval)
 	for {
 		changes, err := f.take(maxBatch)
 		if err != nil {
 			return err
 		}
-		if len(changes) > 0 {
-			if err := l.announce(changes); err != nil {
-				return err
-			}
+		if len(changes) == 0 {
+			changes = p.forgotten()
 		}
-		if !time.Now().Before(nextPing) {
+		if err := p.announce(l, changes); err != nil {
+			return err
+		}
+		now := time.Now()
+		if !now.Before(nextPing) {
 			if err := l.ping(); err != nil {
 				return err
 			}
-			nextPing = time.Now().Add(pingInterval)
+			nextPing = now.Add(pingInterval)
+			p.startAudit(ctx, l.conn)
+		} else if p.audit.isDue(now) {
+			p.startAudit(ctx, l.conn)
 		}
 		if len(changes) == 0 {
-			if err := p.rest(l, nextPing); err != nil {
+			if err := p.rest(l, p.audit.before(nextPing)); err != nil {
 				return err
 			}
 		}

@@ -53,6 +53,7 @@ func (d *DB) lookup(topic string) (answer LookupAnswer, ok bool) {
 	s := d.shardOf(topic)
 	s.mu.RLock()
 	e := s.topics.all[topic]
+	answer.StillOn = s.stillOn(topic, now)
 	if e == nil {
 		s.mu.RUnlock()
 		return answer, false
@@ -80,17 +81,56 @@ func inOrder(a, b *presence) int {
 	return cmp.Or(a.compare(&b.Identity), strings.Compare(a.RemoteAddress, b.RemoteAddress))
 }
 
-// nodes are the producers that are heard of, with all their topics.
-func (d *DB) nodes() []Node {
+// nodes are the producers that are heard of, with all their topics; only those
+// that announce the node (broadcast_address:http_port, with brackets or without)
+// unless it is empty.
+func (d *DB) nodes(node string) []Node {
 	now := d.moment()
+	node = withoutBrackets(node)
 	listed := d.presences()
-	listed = slices.DeleteFunc(listed, func(p *presence) bool { return !p.isHeardOf(now) })
+	listed = slices.DeleteFunc(listed, func(p *presence) bool { return !p.isHeardOf(now) || node != "" && p.node != node })
 	slices.SortFunc(listed, inOrder)
 	nodes := make([]Node, len(listed))
 	for i, p := range listed {
 		nodes[i] = p.asNode(now)
 	}
 	return nodes
+}
+
+// addChannels adds to nodes the channels of their topics that they have
+// registered.
+func (d *DB) addChannels(nodes []Node) {
+	byAddress := make(map[string]*Node, len(nodes))
+	for i := range nodes {
+		nodes[i].Channels = make([][]string, len(nodes[i].Topics))
+		byAddress[nodes[i].RemoteAddress] = &nodes[i]
+	}
+	for _, p := range d.presences() {
+		n := byAddress[p.RemoteAddress]
+		if n == nil {
+			continue
+		}
+		for i, topic := range n.Topics {
+			n.Channels[i] = p.channelNames(topic)
+		}
+	}
+}
+
+// channelNames are those that the producer has registered of a topic, sorted.
+func (p *presence) channelNames(topic string) []string {
+	names := []string{}
+	s := p.db.shardOf(topic)
+	s.mu.RLock()
+	if e := s.topics.all[topic]; e != nil {
+		if r := p.registrationOf(e); r != nil {
+			for _, c := range r.channels {
+				names = append(names, c.name)
+			}
+		}
+	}
+	s.mu.RUnlock()
+	slices.Sort(names)
+	return names
 }
 
 // presences are all producers, in no order.

@@ -13,10 +13,13 @@ type presence struct {
 	Producer // does not change
 	db       *DB
 	node     string       // broadcast_address:http_port
-	heard    atomic.Int64 // the moment of its IDENTIFY or last PING
+	joined   int64        // the moment of its IDENTIFY
+	heard    atomic.Int64 // the moment of that or its last PING
+	twinTold bool         // it was said that another announces its address; guarded by db.mu
 
-	mu     sync.Mutex // guards topics
+	mu     sync.Mutex // guards topics and hidden
 	topics index[*topicEntry, *registration]
+	hidden map[name]struct{} // what it had when that was deleted, and may still have
 }
 
 // registration says that a producer has a topic and some of its channels.
@@ -36,11 +39,13 @@ func (p *presence) register(topic, channel string) {
 	s := p.db.shardOf(topic)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	isNew := s.topics.all[topic] == nil
 	e := s.topic(topic)
 	r := p.registrationOf(e)
 	if r == nil {
 		r = &registration{producer: p}
 		e.add(r)
+		e.revived = s.unhide(name{topic: topic}, p) && (isNew || e.revived)
 		p.mu.Lock()
 		p.topics.put(e, r)
 		p.mu.Unlock()
@@ -48,9 +53,11 @@ func (p *presence) register(topic, channel string) {
 	if channel == "" {
 		return
 	}
+	isNew = e.channels.all[channel] == nil
 	if c := e.channel(channel); !slices.Contains(r.channels, c) {
 		r.channels = append(r.channels, c)
 		c.producers++
+		c.revived = s.unhide(name{topic, channel}, p) && (isNew || c.revived)
 	}
 }
 
@@ -61,12 +68,18 @@ func (p *presence) unregister(topic, channel string) {
 	s := p.db.shardOf(topic)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if channel == "" {
+		s.unhideTopic(topic, p)
+	} else {
+		s.unhide(name{topic, channel}, p)
+	}
 	e := s.topics.all[topic]
 	if e == nil {
 		return
 	}
 	if channel == "" {
 		p.unregisterTopic(e)
+		e.dropRevived()
 		return
 	}
 	c := e.channels.all[channel]
@@ -77,6 +90,7 @@ func (p *presence) unregister(topic, channel string) {
 		r.removeChannel(c)
 	}
 	e.dropIdleChannel(c)
+	e.dropRevivedChannel(c)
 }
 
 // leave takes the producer from everything it has registered and from the list
@@ -84,6 +98,7 @@ func (p *presence) unregister(topic, channel string) {
 func (p *presence) leave() {
 	p.db.mu.Lock()
 	p.db.producers.remove(p)
+	p.db.retract(p)
 	p.db.mu.Unlock()
 	p.mu.Lock()
 	entries := make([]*topicEntry, 0, len(p.topics.all))
@@ -95,6 +110,12 @@ func (p *presence) leave() {
 		e.shard.mu.Lock()
 		p.unregisterTopic(e)
 		e.shard.mu.Unlock()
+	}
+	for _, n := range p.hiddenNames() { // no more will come
+		s := p.db.shardOf(n.topic)
+		s.mu.Lock()
+		s.unhide(n, p)
+		s.mu.Unlock()
 	}
 }
 
@@ -126,18 +147,19 @@ func (p *presence) forget(e *topicEntry) {
 	p.topics.remove(e)
 }
 
-// removeChannel takes a channel out of the registration's list; the topic's
-// shard is locked for writing.
-func (r *registration) removeChannel(c *channelEntry) {
+// removeChannel takes a channel out of the registration's list and tells whether
+// it was there; the topic's shard is locked for writing.
+func (r *registration) removeChannel(c *channelEntry) bool {
 	i := slices.Index(r.channels, c)
 	if i < 0 {
-		return
+		return false
 	}
 	last := len(r.channels) - 1
 	r.channels[i] = r.channels[last]
 	r.channels[last] = nil
 	r.channels = trim(r.channels[:last])
 	c.producers--
+	return true
 }
 
 // isTombstoned tells whether a tombstone hides the producer now.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"time"
 
+	"qmq/internal/address"
 	"qmq/internal/version"
 	"qmq/protocol"
 )
@@ -45,6 +46,7 @@ type session struct {
 	out      []byte // replies to what was parsed
 	parser   protocol.LookupParser
 	producer *presence // nil until IDENTIFY
+	refused  bool      // its IDENTIFY was
 }
 
 func newSession(t *TCP, conn net.Conn) *session {
@@ -77,7 +79,11 @@ func (s *session) run() {
 	if !errors.As(err, &fatal) {
 		return
 	}
-	log.Warn("client made a fatal error", slog.Any("error", fatal))
+	level := slog.LevelWarn
+	if s.refused && !s.tcp.refusals.isNew(s.remote, fatal.Error()) {
+		level = slog.LevelDebug // it tries again and again
+	}
+	log.Log(context.Background(), level, "client made a fatal error", slog.Any("error", fatal))
 	s.out = protocol.AppendLookupReply(s.out, fatal.Error())
 	if s.flush() == nil {
 		s.linger()
@@ -149,7 +155,9 @@ func (s *session) carryOut() error {
 func (s *session) obey(cmd *protocol.LookupCommand) *protocol.Error {
 	switch cmd.Kind {
 	case protocol.LookupIdentify:
-		return s.identify(cmd.Body)
+		err := s.identify(cmd.Body)
+		s.refused = err != nil
+		return err
 	case protocol.LookupRegister:
 		s.producer.register(string(cmd.Topic), string(cmd.Channel))
 		s.logChange("registered", cmd)
@@ -159,6 +167,7 @@ func (s *session) obey(cmd *protocol.LookupCommand) *protocol.Error {
 	case protocol.LookupPing:
 		if s.producer != nil {
 			s.producer.heardOf()
+			s.warnOfTwin()
 		}
 	}
 	s.out = protocol.AppendLookupReply(s.out, protocol.LookupOK)
@@ -167,15 +176,21 @@ func (s *session) obey(cmd *protocol.LookupCommand) *protocol.Error {
 
 // identify makes the peer a producer.
 func (s *session) identify(body []byte) *protocol.Error {
-	var id Identity
-	if json.Unmarshal(body, &id) != nil {
+	var in introduction
+	if json.Unmarshal(body, &in) != nil {
 		return protocol.LookupBadBody("failed to decode JSON body")
 	}
-	if id.BroadcastAddress == "" || id.TCPPort == 0 || id.HTTPPort == 0 || id.Version == "" {
+	id, o := in.Identity, &s.tcp.o
+	switch {
+	case !sameSecret(in.Secret, o.RegistrationSecret):
+		return protocol.LookupUnauthorized()
+	case id.BroadcastAddress == "" || id.TCPPort == 0 || id.HTTPPort == 0 || id.Version == "":
 		return protocol.LookupBadBody("missing fields")
+	case id.impossible() != "":
+		return protocol.LookupBadBody(id.impossible())
 	}
-	o := &s.tcp.o
-	answer, _ := json.Marshal(IdentifyAnswer{ // strings and numbers always marshal
+	id.BroadcastAddress = address.Bare(id.BroadcastAddress) // consumers put the brackets where they need them
+	answer, _ := json.Marshal(IdentifyAnswer{               // strings and numbers always marshal
 		BroadcastAddress: o.BroadcastAddress,
 		Hostname:         o.Hostname,
 		HTTPPort:         o.HTTPPort,

@@ -270,14 +270,14 @@ func TestSilentProducerStaysConnectedAndIsHidden(t *testing.T) {
 			}
 		}
 		<-time.After(24 * time.Hour)
-		if answer, ok := tcp.db.lookup("t"); !ok || len(answer.Producers) != 0 || len(tcp.db.nodes()) != 0 {
+		if answer, ok := tcp.db.lookup("t"); !ok || len(answer.Producers) != 0 || len(tcp.db.nodes("")) != 0 {
 			t.Errorf("%v %+v", ok, answer)
 		}
 		go io.WriteString(peer, "PING\n")
 		if _, err := protocol.ReadLookupReply(peer, 1000); err != nil {
 			t.Fatal(err)
 		}
-		if answer, _ := tcp.db.lookup("t"); len(answer.Producers) != 1 || len(tcp.db.nodes()) != 1 {
+		if answer, _ := tcp.db.lookup("t"); len(answer.Producers) != 1 || len(tcp.db.nodes("")) != 1 {
 			t.Errorf("%+v", answer)
 		}
 	})
@@ -288,7 +288,7 @@ func TestPeerThatReadsNothingLosesItsRegistrations(t *testing.T) {
 		peer, tcp := pipe(t)
 		io.WriteString(peer, protocol.LookupMagic+identifyAs("a"))
 		synctest.Wait()
-		if len(tcp.db.nodes()) != 1 {
+		if len(tcp.db.nodes("")) != 1 {
 			t.Fatal("not identified")
 		}
 		<-time.After(writePatience + time.Second)

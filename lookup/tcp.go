@@ -13,6 +13,8 @@ type TCP struct {
 	db *DB
 	o  Options
 
+	refusals refusals
+
 	stop chan struct{} // closed when Close begins
 	wg   sync.WaitGroup
 

@@ -152,8 +152,14 @@ func (p *LookupParser) Truncated(buf []byte) *Error {
 }
 
 // LookupBadBody answers an Identify whose body says not what it must: reason
-// is "failed to decode JSON body" or "missing fields".
+// is "failed to decode JSON body", "missing fields" or what is impossible in it.
 func LookupBadBody(reason string) *Error { return fatalf(CodeBadBody, "IDENTIFY %s", reason) }
+
+// LookupUnauthorized answers an Identify without the registration secret that
+// the directory wants.
+func LookupUnauthorized() *Error {
+	return fatalf(CodeUnauthorized, "IDENTIFY registration secret is missing or wrong")
+}
 
 // AppendLookupCommand appends a command as it is sent.
 func AppendLookupCommand(dst []byte, cmd *LookupCommand) []byte {

@@ -1,6 +1,8 @@
 package topic
 
 import (
+	"errors"
+
 	"qmq/channel"
 	"qmq/journal"
 )
@@ -28,6 +30,24 @@ func (t *Topic) Release() {
 // the time; only what other channels were done with may be gone. It returns
 // once the creation is journalled.
 func (t *Topic) Learn(name string) error {
+	return t.learn(name, func(*channel.Channel) {})
+}
+
+// LearnPaused is Learn of a channel that is paused elsewhere: it is paused here
+// before it gets a message. One that is there already is paused too.
+func (t *Topic) LearnPaused(name string) error {
+	if err := t.learn(name, (*channel.Channel).Pause); err != nil {
+		return err
+	}
+	// Should the process end before this is journalled, the topic is still not
+	// learnt, and is asked for again.
+	if err := t.PauseChannel(name); !errors.Is(err, ErrNoChannel) {
+		return err
+	}
+	return nil // it was deleted meanwhile
+}
+
+func (t *Topic) learn(name string, prepare func(*channel.Channel)) error {
 	t.changing.Lock()
 	defer t.changing.Unlock()
 	if _, ok := t.ExistingChannel(name); ok {
@@ -37,6 +57,7 @@ func (t *Topic) Learn(name string) error {
 	if err != nil {
 		return err
 	}
+	prepare(c)
 	entry := t.channelEntry(journal.CreateChannel, c)
 	if entry.Op != 0 {
 		entry.Name, entry.Start = name, start

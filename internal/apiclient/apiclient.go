@@ -96,7 +96,7 @@ func (e *StatusError) Error() string { return fmt.Sprintf("got response %s %q", 
 // URL without path; query may be nil.
 func URL(address, path string, query url.Values) string {
 	if !strings.Contains(address, "://") {
-		address = "http://" + address
+		address = (&url.URL{Scheme: "http", Host: address}).String() // a zone needs escaping
 	}
 	address = strings.TrimSuffix(address, "/") + path
 	if len(query) > 0 {

@@ -10,13 +10,17 @@ import (
 
 // newAnnouncer makes what tells lookup directories what a node has, and the
 // client with which it asks them.
-func newAnnouncer(q *config.QD, log *slog.Logger) (*lookup.Announcer, *lookup.Client) {
+func newAnnouncer(q *config.QD, log *slog.Logger) (*lookup.Announcer, *lookup.Client, error) {
+	secret, err := readSecret("registration-secret-file", q.RegistrationSecretFile, log)
+	if err != nil {
+		return nil, nil, err
+	}
 	client := lookup.NewClient(lookup.ClientOptions{
 		ConnectTimeout: q.HTTPClientConnectTimeout,
 		RequestTimeout: q.HTTPClientRequestTimeout,
 		UserAgent:      "qd/" + version.Number,
 	})
-	return lookup.NewAnnouncer(lookup.AnnouncerOptions{Client: client, Logger: log}), client
+	return lookup.NewAnnouncer(lookup.AnnouncerOptions{Client: client, RegistrationSecret: secret, Logger: log}), client, nil
 }
 
 // identity is how a node introduces itself, once it is known where it listens.

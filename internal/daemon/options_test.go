@@ -112,7 +112,7 @@ func TestNoOptionIsIgnoredInSilence(t *testing.T) {
 		max-msg-size max-body-size max-rdy-count max-channel-consumers
 		msg-timeout max-msg-timeout max-req-timeout max-heartbeat-interval
 		e2e-processing-latency-percentile e2e-processing-latency-window-time
-		lookupd-tcp-address broadcast-tcp-port broadcast-http-port http-client-connect-timeout http-client-request-timeout
+		lookupd-tcp-address registration-secret-file broadcast-tcp-port broadcast-http-port http-client-connect-timeout http-client-request-timeout
 		max-output-buffer-size output-buffer-timeout min-output-buffer-timeout max-output-buffer-timeout
 		tls-cert tls-key tls-root-ca-file tls-client-auth-policy tls-required tls-min-version https-address
 		auth-http-address auth-http-request-method auth-verified-names http-auth max-connections

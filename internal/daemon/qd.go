@@ -48,7 +48,10 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 			security.close()
 		}
 	}()
-	announcer, client := newAnnouncer(&q, log)
+	announcer, client, err := newAnnouncer(&q, log)
+	if err != nil {
+		return nil, err
+	}
 	bo := brokerOptions(&q, log)
 	bo.Directory = announcer
 	b, err := broker.Open(bo)

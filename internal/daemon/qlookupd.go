@@ -33,6 +33,10 @@ func startQLookupd(settings *config.Settings[config.QLookupd], level *slog.Level
 	if err != nil {
 		return nil, err
 	}
+	secret, err := readSecret("registration-secret-file", q.RegistrationSecretFile, log)
+	if err != nil {
+		return nil, err
+	}
 	tcp, err := listen(q.TCPAddress)
 	if err != nil {
 		return nil, err
@@ -49,8 +53,11 @@ func startQLookupd(settings *config.Settings[config.QLookupd], level *slog.Level
 		Hostname:         q.Hostname,
 		TCPPort:          tcp.Addr().(*net.TCPAddr).Port, // the options allow no other network
 		HTTPPort:         web.Addr().(*net.TCPAddr).Port,
-		Config:           settings,
-		Logger:           log,
+
+		RegistrationSecret: secret,
+
+		Config: settings,
+		Logger: log,
 	}
 	d := &qlookupd{faces: newFaces(log), tcp: lookup.NewTCP(db, o), http: lookup.NewHTTP(db, o)}
 	d.serve("TCP", tcp, d.tcp.Serve)

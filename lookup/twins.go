@@ -1,0 +1,74 @@
+package lookup
+
+import (
+	"log/slog"
+	"slices"
+	"time"
+
+	"qmq/internal/address"
+)
+
+// twinsAfter is how long after the second of two producers came both must be
+// heard of to be alive: a node that connects anew leaves its old connection
+// behind for a moment.
+const twinsAfter = int64(5 * time.Second)
+
+// addresses are what a producer wants to be reached under; no two may share one.
+func (p *presence) addresses() [2]string {
+	return [...]string{
+		"TCP " + address.Join(p.BroadcastAddress, p.TCPPort),
+		"HTTP " + address.Join(p.BroadcastAddress, p.HTTPPort),
+	}
+}
+
+// twin is another producer that is alive and announces an address of p, and that
+// address; nil: there is none, or it was returned before.
+func (d *DB) twin(p *presence) (other *presence, shared string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if p.twinTold {
+		return nil, ""
+	}
+	for _, a := range p.addresses() {
+		for _, q := range d.announced.all[a] {
+			if q != p && min(p.heard.Load(), q.heard.Load())-max(p.joined, q.joined) >= twinsAfter {
+				p.twinTold, q.twinTold = true, true
+				return q, a
+			}
+		}
+	}
+	return nil, ""
+}
+
+// announce and retract keep the list of who announces what; d.mu is locked.
+func (d *DB) announce(p *presence) {
+	for _, a := range p.addresses() {
+		d.announced.put(a, append(d.announced.all[a], p))
+	}
+}
+
+func (d *DB) retract(p *presence) {
+	for _, a := range p.addresses() {
+		list := slices.DeleteFunc(d.announced.all[a], func(q *presence) bool { return q == p })
+		if len(list) == 0 {
+			d.announced.remove(a)
+		} else {
+			d.announced.put(a, list)
+		}
+		for _, q := range list {
+			q.twinTold = false
+		}
+	}
+}
+
+// warnOfTwin logs that two nodes announce one address, once they have both shown
+// that they live.
+func (s *session) warnOfTwin() {
+	if other, shared := s.tcp.db.twin(s.producer); other != nil {
+		s.tcp.o.Logger.Warn("two nodes announce one address, so that others reach only one of them: give each a --broadcast-address of its own",
+			slog.String("address", shared), slog.String("node", s.producer.called()), slog.String("other", other.called()))
+	}
+}
+
+// called is a name for people.
+func (p *presence) called() string { return p.Hostname + " (" + p.RemoteAddress + ")" }
