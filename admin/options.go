@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	"qmq/internal/apiclient"
 	"qmq/internal/httpapi"
 	"qmq/internal/version"
 )
@@ -20,9 +21,9 @@ type Options struct {
 
 	ConnectTimeout, RequestTimeout time.Duration // of questions to them
 	TLS                            *tls.Config   // for those that want https; nil: Go's defaults
-	// NodeAuthorization is the Authorization header for nodes whose HTTP API is
-	// closed; empty: none. Directories do not get it.
-	NodeAuthorization string
+	// NodeCredential is for nodes whose HTTP API is closed. Directories do not get
+	// it.
+	NodeCredential apiclient.Credential
 
 	Cluster  string // its name, for people; may be empty
 	BasePath string // begins with a slash; "/" for none

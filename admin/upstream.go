@@ -29,7 +29,7 @@ func newUpstream(o *Options) *upstream {
 		ConnectTimeout: o.ConnectTimeout, RequestTimeout: o.RequestTimeout, TLS: o.TLS, UserAgent: o.userAgent(),
 	}
 	trusted := plain
-	trusted.Authorization = o.NodeAuthorization
+	trusted.Credential = o.NodeCredential
 	toNodes := apiclient.New(trusted)
 	return &upstream{
 		api:     apiclient.New(plain),

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"qmq/internal/address"
 )
 
 // QAdmin are the options of qadmin. They are nsqadmin's, with the same names,
@@ -38,7 +40,9 @@ type QAdmin struct {
 	HTTPClientTLSRootCAFile         string
 	HTTPClientTLSCert               string
 	HTTPClientTLSKey                string
-	HTTPClientAuthFile              string // empty: none
+	HTTPClientAuthFile              string   // empty: none
+	HTTPClientAuthFor               []string // hosts and networks; empty: the nodes of NSQDHTTPAddresses
+	HTTPClientAuthInsecure          bool
 
 	AllowConfigFromCIDR string // empty: from anywhere
 	ACLHTTPHeader       string
@@ -105,6 +109,8 @@ func (q *QAdmin) clientOptions() []*option {
 		bind(&q.HTTPClientTLSCert, "http-client-tls-cert", text("file"), "", "certificate to show them (PEM)"),
 		bind(&q.HTTPClientTLSKey, "http-client-tls-key", text("file"), "", "its key (PEM)"),
 		bind(&q.HTTPClientAuthFile, "http-client-auth-file", text("file"), "", "credential for nodes whose HTTP API is closed: one line, 'bearer TOKEN' or 'basic USER:PASSWORD'").guards(),
+		bind(&q.HTTPClientAuthFor, "http-client-auth-for", texts("host"), nil, "host or network of nodes that the credential is for; needed with lookup daemons, which may name any address; else the nodes that are given", hostsOrNetworks).guards(),
+		bind(&q.HTTPClientAuthInsecure, "http-client-auth-insecure", truth(), false, "show the credential in clear and to nodes whose certificate nobody verifies too, not only over verified TLS and to this machine"),
 	}
 }
 
@@ -124,6 +130,13 @@ var networks = check[[]string]{
 func isNoNetwork(s string) bool {
 	_, err := ParseNetwork(s)
 	return err != nil
+}
+
+var hostsOrNetworks = check[[]string]{
+	allowed: address.HostsAllowed + ", or a network such as 10.0.0.0/8, each time",
+	ok: func(list []string) bool {
+		return !slices.ContainsFunc(list, func(s string) bool { return !address.ValidHost(s) && isNoNetwork(s) })
+	},
 }
 
 // ParseNetwork reads a network, or an address as a network of one.
@@ -157,6 +170,14 @@ func (q *QAdmin) relate(r *review) {
 		r.mistake("--http-client-tls-key must be specified with --http-client-tls-cert")
 	case hasCert && !hasKey:
 		r.mistake("--http-client-tls-cert must be specified with --http-client-tls-key")
+	}
+	switch {
+	case q.HTTPClientAuthFile != "" && len(q.LookupdHTTPAddresses) > 0 && len(q.HTTPClientAuthFor) == 0:
+		r.mistake("--http-client-auth-file with --lookupd-http-address needs --http-client-auth-for: lookup daemons may name any address")
+	case q.HTTPClientAuthFile != "" && q.HTTPClientTLSInsecureSkipVerify && !q.HTTPClientAuthInsecure:
+		r.warn("--http-client-auth-file is of no use over TLS with --http-client-tls-insecure-skip-verify, unless --http-client-auth-insecure")
+	case q.HTTPClientAuthFile == "" && (len(q.HTTPClientAuthFor) > 0 || q.HTTPClientAuthInsecure):
+		r.warn("--http-client-auth-for and --http-client-auth-insecure have no effect without --http-client-auth-file")
 	}
 	if q.ProxyGraphite && q.GraphiteURL == "" {
 		r.warn("--proxy-graphite has no effect without --graphite-url")

@@ -43,7 +43,8 @@ func TestFlagsAreThoseOfNsqadminAndSomeOfOurOwn(t *testing.T) {
 	}
 	want = append(want, "qd-http-address | qd_http_addresses | list | -", "cluster-name | cluster_name | string | -", "users-file | users_file | string | -",
 		"http-client-auth-file | http_client_auth_file | string | -",
-		"tls-cert | tls_cert | string | -", "tls-key | tls_key | string | -", "acl-trusted-proxy | acl_trusted_proxy | list | -")
+		"tls-cert | tls_cert | string | -", "tls-key | tls_key | string | -", "acl-trusted-proxy | acl_trusted_proxy | list | -",
+		"http-client-auth-for | http_client_auth_for | list | -", "http-client-auth-insecure | http_client_auth_insecure | bool | false")
 	got := declared(tableOf(new(QAdmin).declare(testHost)))
 	slices.Sort(want)
 	slices.Sort(got)
@@ -150,6 +151,24 @@ func TestHeaderThatAnybodyMaySendIsWarnedAbout(t *testing.T) {
 		_, err := parse[QAdmin]([]string{"--nsqd-http-address=127.0.0.1:1", "--acl-trusted-proxy=" + value}, testHost)
 		if (err == nil) != (value == "10.0.0.0") {
 			t.Errorf("%q: %v", value, err)
+		}
+	}
+}
+
+func TestCredentialNeedsToKnowWhomItIsFor(t *testing.T) {
+	const directory, node, file = "--lookupd-http-address=127.0.0.1:1 ", "--nsqd-http-address=127.0.0.1:1 ", "--http-client-auth-file=f "
+	for args, want := range map[string]string{
+		directory + file: "--http-client-auth-file with --lookupd-http-address needs --http-client-auth-for: lookup daemons may name any address",
+		directory + file + "--http-client-auth-for=":            "--http-client-auth-for must not be empty: without the option, the door that it shuts is open",
+		directory + file + "--http-client-auth-for=http://node": "--http-client-auth-for must be a host name (1 to 255 of A-Z a-z 0-9 . - _) or an IP address, without scheme or port, or a network such as 10.0.0.0/8, each time, not http://node",
+		directory + file + "--http-client-auth-for=node:4151":   "--http-client-auth-for must be a host name",
+		directory + file + "--http-client-auth-for=node --http-client-auth-for=10.0.0.0/8 --http-client-auth-for=[::1] --http-client-auth-insecure": "",
+		directory:   "",
+		node + file: "",
+	} {
+		_, err := parse[QAdmin](strings.Fields(args), testHost)
+		if (err == nil) != (want == "") || err != nil && !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: %v", args, err)
 		}
 	}
 }

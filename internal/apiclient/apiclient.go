@@ -18,6 +18,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"qmq/internal/address"
 )
 
 // Options configure a client.
@@ -27,7 +29,7 @@ type Options struct {
 	ConnectTimeout, RequestTimeout time.Duration
 	TLS                            *tls.Config // for https; nil: Go's defaults
 	UserAgent                      string      // empty: Go's
-	Authorization                  string      // header of each request; empty: none
+	Credential                     Credential  // shown to those whom it is for
 	PostsJSON                      bool        // bodies are JSON, and are said to be
 	// NeverWrapped is for servers that have no business to put around their
 	// answers what daemons did before version 1.0.
@@ -55,6 +57,7 @@ type Client struct {
 	o         Options
 	http      http.Client
 	transport *http.Transport
+	secure    upgrades
 }
 
 // New makes a client. It connects when it is asked something.
@@ -92,18 +95,26 @@ type StatusError struct {
 
 func (e *StatusError) Error() string { return fmt.Sprintf("got response %s %q", e.Status, e.Body) }
 
-// URL is the address of a route. The address of the daemon is host:port or a
-// URL without path; query may be nil.
-func URL(address, path string, query url.Values) string {
-	if !strings.Contains(address, "://") {
-		address = (&url.URL{Scheme: "http", Host: address}).String() // a zone needs escaping
+// URL is the address of a route, made of its parts. The address of the daemon is
+// host:port, or a URL that somebody here has chosen; query may be nil. Daemons
+// tell one another hosts and ports: what of it is neither makes no URL but an
+// empty string, which no client asks for.
+func URL(at, path string, query url.Values) string {
+	u := &url.URL{Scheme: "http", Host: at}
+	if strings.Contains(at, "://") {
+		var err error
+		if u, err = url.Parse(at); err != nil || u.Host == "" {
+			return ""
+		}
+	} else if host, port, err := net.SplitHostPort(at); err != nil || host != "" && !address.ValidHost(host) || !address.ValidPort(port) {
+		return ""
 	}
-	address = strings.TrimSuffix(address, "/") + path
-	if len(query) > 0 {
-		address += "?" + query.Encode()
-	}
-	return address
+	u.Path, u.RawPath, u.RawQuery, u.Fragment = strings.TrimSuffix(u.Path, "/")+path, "", query.Encode(), ""
+	return u.String()
 }
+
+// errAddress is the mistake behind an empty URL.
+var errAddress = errors.New("the address is no host:port that can be asked")
 
 // Get asks for a URL. See [Client.Do].
 func (c *Client) Get(ctx context.Context, url string, into any) error {
@@ -117,24 +128,38 @@ func (c *Client) Post(ctx context.Context, url string, body []byte, into any) er
 
 // Do makes one request. The answer goes where into points: the bytes as they
 // are for a *[]byte, decoded JSON for anything else; nil drops it. A daemon that
-// answers only to TLS says so and is asked again there. The error is a
-// *[StatusError] when the daemon refused.
+// answers only to TLS says so and is asked there, this time and from then on. The
+// error is a *[StatusError] when the daemon refused.
 func (c *Client) Do(ctx context.Context, method, url string, body []byte, into any) error {
+	if url == "" {
+		return errAddress
+	}
 	if c.o.RequestTimeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.o.RequestTimeout)
 		defer cancel()
 	}
-	a, err := c.ask(ctx, method, url, body)
-	if err == nil && a.code == http.StatusForbidden {
-		if secure, ok := secureURL(url, a.body); ok {
+	at := c.secure.of(url)
+	a, err := c.ask(ctx, method, at, body)
+	if err == nil && at == url {
+		if secure, ok := secureURL(url, a); ok {
+			c.secure.remember(url, secure)
 			a, err = c.ask(ctx, method, secure, body)
 		}
 	}
 	if err != nil {
+		if isDial(err) {
+			c.secure.forget(url) // it may be another daemon by now
+		}
 		return err
 	}
 	return a.decode(into)
+}
+
+// isDial tells whether nobody was there to be asked.
+func isDial(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
 }
 
 // answer is what came back, whole.
@@ -143,6 +168,7 @@ type answer struct {
 	status  string
 	wrapped bool // as before version 1.0
 	body    []byte
+	kept    string // why the credential was not shown; empty: it was, or there is none
 }
 
 func (c *Client) ask(ctx context.Context, method, url string, body []byte) (*answer, error) {
@@ -158,8 +184,9 @@ func (c *Client) ask(ctx context.Context, method, url string, body []byte) (*ans
 	if body != nil && c.o.PostsJSON {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	if c.o.Authorization != "" {
-		r.Header.Set("Authorization", c.o.Authorization)
+	kept := c.o.Credential.keptFrom(r.URL, c.o.TLS)
+	if kept == "" && c.o.Credential.Header != "" {
+		r.Header.Set("Authorization", c.o.Credential.Header)
 	}
 	if c.o.UserAgent != "" {
 		r.Header.Set("User-Agent", c.o.UserAgent)
@@ -177,7 +204,7 @@ func (c *Client) ask(ctx context.Context, method, url string, body []byte) (*ans
 		return nil, fmt.Errorf("the answer is longer than %d bytes", c.o.MaxAnswer)
 	}
 	wrapped := !c.o.NeverWrapped && resp.Header.Get("X-NSQ-Content-Type") != "nsq; version=1.0"
-	return &answer{code: resp.StatusCode, status: resp.Status, wrapped: wrapped, body: text}, nil
+	return &answer{code: resp.StatusCode, status: resp.Status, wrapped: wrapped, body: text, kept: kept}, nil
 }
 
 // errTCPPort is the reason behind an answer that is no HTTP.
@@ -192,26 +219,13 @@ func Explain(err error) error {
 	return fmt.Errorf("%w: %w", errTCPPort, err)
 }
 
-// secureURL is where a daemon that wants TLS says, in its refusal, that it can
-// be asked.
-func secureURL(plain string, refusal []byte) (secure string, ok bool) {
-	u, err := url.Parse(plain)
-	if err != nil || u.Scheme != "http" {
-		return "", false
-	}
-	var told struct {
-		HTTPSPort int `json:"https_port"`
-	}
-	if json.Unmarshal(refusal, &told) != nil || told.HTTPSPort <= 0 {
-		return "", false
-	}
-	u.Scheme, u.Host = "https", net.JoinHostPort(u.Hostname(), strconv.Itoa(told.HTTPSPort))
-	return u.String(), true
-}
-
 func (a *answer) decode(into any) error {
 	if a.code != http.StatusOK {
-		return &StatusError{Code: a.code, Status: a.status, Body: a.body[:min(len(a.body), shownBody)]}
+		refused := &StatusError{Code: a.code, Status: a.status, Body: a.body[:min(len(a.body), shownBody)]}
+		if a.kept != "" && (a.code == http.StatusUnauthorized || a.code == http.StatusForbidden) {
+			return fmt.Errorf("%w; the credential is kept back: %s", refused, a.kept)
+		}
+		return refused
 	}
 	switch into := into.(type) {
 	case nil:

@@ -126,7 +126,7 @@ func TestDaemonThatWantsTLSIsAskedThere(t *testing.T) {
 	if err := c.Post(t.Context(), plain.URL+"/pub?topic=t", []byte("body"), &got); err != nil || got != "POST /pub?topic=t body" {
 		t.Errorf("%q, %v", got, err)
 	}
-	if err := c.Get(t.Context(), plain.URL+"/forbidden", &got); !IsStatus(err, http.StatusForbidden) {
+	if err := client(t, Options{}).Get(t.Context(), plain.URL+"/forbidden", &got); !IsStatus(err, http.StatusForbidden) {
 		t.Error(err)
 	}
 	var unknown *tls.CertificateVerificationError
@@ -218,6 +218,19 @@ func TestURL(t *testing.T) {
 		{"h:1", "http://h:1/p?topic=a%23b"},
 		{"[::1]:1", "http://[::1]:1/p?topic=a%23b"},
 		{"https://h:1/", "https://h:1/p?topic=a%23b"},
+		{"https://h/under/", "https://h/under/p?topic=a%23b"},
+		{":1", "http://:1/p?topic=a%23b"},
+		{"[fe80::1%eth0]:1", "http://[fe80::1%25eth0]:1/p?topic=a%23b"},
+		{"127.0.0.9/any/path?q=1&x=:4151", ""},
+		{"u:p@h:1", ""},
+		{"h:1/x", ""},
+		{"h:http", ""},
+		{"h", ""},
+		{"h?:1", ""},
+		{"h#:1", ""},
+		{"[http://evil]:1", ""},
+		{"http://", ""},
+		{"", ""},
 	} {
 		if got := URL(test.address, "/p", url.Values{"topic": {"a#b"}}); got != test.want {
 			t.Errorf("got %s, want %s", got, test.want)
@@ -226,18 +239,29 @@ func TestURL(t *testing.T) {
 	if got := URL("h:1", "/p", nil); got != "http://h:1/p" {
 		t.Error(got)
 	}
+	if err := client(t, Options{}).Get(t.Context(), URL("h/x:1", "/p", nil), nil); err != errAddress {
+		t.Errorf("asked for no URL: %v", err)
+	}
 }
 
 func TestOnlyPlainRequestsAreSentToWhereTLSIs(t *testing.T) {
-	for _, test := range []struct{ plain, refusal, want string }{
-		{"http://h:1/p?topic=a%23b", `{"message":"TLS_REQUIRED","https_port":2}`, "https://h:2/p?topic=a%23b"},
-		{"http://[::1]:1/p", `{"https_port":2}`, "https://[::1]:2/p"},
-		{"https://h:1/p", `{"https_port":2}`, ""},
-		{"http://h:1/p", `{"https_port":0}`, ""},
-		{"http://h:1/p", `FORBIDDEN`, ""},
+	for _, test := range []struct {
+		plain         string
+		code          int
+		refusal, want string
+	}{
+		{"http://h:1/p?topic=a%23b", 403, `{"message":"TLS_REQUIRED","https_port":2}`, "https://h:2/p?topic=a%23b"},
+		{"http://[::1]:1/p", 403, `{"https_port":2}`, "https://[::1]:2/p"},
+		{"https://h:1/p", 403, `{"https_port":2}`, ""},
+		{"http://h:1/p", 403, `{"https_port":0}`, ""},
+		{"http://h:1/p", 403, `FORBIDDEN`, ""},
+		{"http://h:1/p", 200, `{"https_port":2}`, ""},
+		{"http://h:1/p", 400, plainToTLS + "\n", "https://h:1/p"},
+		{"http://h/p", 400, plainToTLS + "\n", "https://h:443/p"},
+		{"http://h:1/p", 400, "else", ""},
 	} {
-		if got, ok := secureURL(test.plain, []byte(test.refusal)); got != test.want || ok != (test.want != "") {
-			t.Errorf("%s leads to %q", test.plain, got)
+		if got, ok := secureURL(test.plain, &answer{code: test.code, body: []byte(test.refusal)}); got != test.want || ok != (test.want != "") {
+			t.Errorf("%s %d leads to %q", test.plain, test.code, got)
 		}
 	}
 }

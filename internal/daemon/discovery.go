@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"log/slog"
 
 	"qmq/config"
@@ -9,13 +11,15 @@ import (
 )
 
 // newAnnouncer makes what tells lookup directories what a node has, and the
-// client with which it asks them.
-func newAnnouncer(q *config.QD, log *slog.Logger) (*lookup.Announcer, *lookup.Client, error) {
+// client with which it asks them. Roots are for the certificates of directories
+// that want TLS; nil: the system's.
+func newAnnouncer(q *config.QD, roots *x509.CertPool, log *slog.Logger) (*lookup.Announcer, *lookup.Client, error) {
 	secret, err := readSecret("registration-secret-file", q.RegistrationSecretFile, log)
 	if err != nil {
 		return nil, nil, err
 	}
 	client := lookup.NewClient(lookup.ClientOptions{
+		TLS:            &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		ConnectTimeout: q.HTTPClientConnectTimeout,
 		RequestTimeout: q.HTTPClientRequestTimeout,
 		UserAgent:      "qd/" + version.Number,

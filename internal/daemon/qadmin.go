@@ -10,11 +10,14 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"qmq/admin"
 	"qmq/admin/web"
 	"qmq/config"
+	"qmq/internal/address"
+	"qmq/internal/apiclient"
 )
 
 // QAdmin is the program qadmin.
@@ -95,7 +98,7 @@ func adminOptions(q *config.QAdmin, log *slog.Logger) (o admin.Options, err erro
 	if o.TLS, err = clientTLS(q); err != nil {
 		return o, err
 	}
-	if o.NodeAuthorization, err = clientAuthorization(q.HTTPClientAuthFile); err != nil {
+	if o.NodeCredential, err = nodeCredential(q); err != nil {
 		return o, err
 	}
 	if q.AllowConfigFromCIDR != "" {
@@ -148,6 +151,55 @@ func clientTLS(q *config.QAdmin) (*tls.Config, error) {
 		t.Certificates = []tls.Certificate{own}
 	}
 	return t, nil
+}
+
+// nodeCredential is what is shown to nodes, and to which.
+func nodeCredential(q *config.QAdmin) (c apiclient.Credential, err error) {
+	if c.Header, err = clientAuthorization(q.HTTPClientAuthFile); err != nil {
+		return c, err
+	}
+	c.Insecure = q.HTTPClientAuthInsecure
+	c.For = hostsOf(q).has
+	return c, nil
+}
+
+// hosts are some by name or address, and networks of them.
+type hosts struct {
+	names    []string // in lower case, without brackets
+	networks []netip.Prefix
+}
+
+// hostsOf are those that the credential is for: those that are named, or else
+// the nodes that were given.
+func hostsOf(q *config.QAdmin) (h hosts) {
+	for _, text := range q.HTTPClientAuthFor {
+		if network, err := config.ParseNetwork(address.Bare(text)); err == nil {
+			h.networks = append(h.networks, network)
+		} else {
+			h.names = append(h.names, strings.ToLower(text))
+		}
+	}
+	if len(q.HTTPClientAuthFor) == 0 {
+		for _, node := range q.NSQDHTTPAddresses {
+			if u, err := url.Parse(apiclient.URL(node, "/", nil)); err == nil {
+				h.names = append(h.names, strings.ToLower(u.Hostname()))
+			}
+		}
+	}
+	return h
+}
+
+// has tells whether a host is one of them. A name is not looked up.
+func (h hosts) has(host string) bool {
+	if slices.Contains(h.names, strings.ToLower(host)) {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return false
+	}
+	ip = ip.WithZone("").Unmap()
+	return slices.ContainsFunc(h.networks, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
 // clientAuthorization is the header that the credential in a file makes.

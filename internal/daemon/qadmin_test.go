@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,7 +78,7 @@ func TestQAdminVerifiesCertificatesUnlessToldNotTo(t *testing.T) {
 }
 
 // TestQAdminShowsItsCredentialToNodesOnly: to a qd whose HTTP API is closed,
-// but not to directories.
+// but neither to directories nor to whatever they name besides.
 func TestQAdminShowsItsCredentialToNodesOnly(t *testing.T) {
 	const token = "4f1c9a7e"
 	dir := t.TempDir()
@@ -91,16 +92,29 @@ func TestQAdminShowsItsCredentialToNodesOnly(t *testing.T) {
 	node := start(t, "--data-path="+dir, "--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--http-auth="+credentials)
 	_, address := node.untilListening()
 	host, port, _ := net.SplitHostPort(address)
-	leaked := make(chan string, 100)
+	leaked, asked := make(chan string, 100), make(chan string, 100)
+	stranger := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			leaked <- "a stranger " + r.URL.Path
+		}
+		asked <- r.URL.Path
+	}))
+	defer stranger.Close()
+	_, strange, _ := net.SplitHostPort(stranger.Listener.Addr().String())
 	directory := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "" {
-			leaked <- r.URL.Path
+			leaked <- "a directory " + r.URL.Path
 		}
 		w.Header().Set("X-NSQ-Content-Type", "nsq; version=1.0")
-		fmt.Fprintf(w, `{"producers":[{"broadcast_address":%q,"hostname":"n","tcp_port":1,"http_port":%s,"version":"2.0.0","topics":[],"tombstones":[]}],"topics":[],"channels":[]}`, host, port)
+		producers := []string{}
+		for _, p := range [][2]string{{host, port}, {"localhost", strange}, {"127.0.0.1:" + strange + "/any/path?q=1&x=", "4151"}, {"http://127.0.0.1:" + strange + "/any#", "4151"}} {
+			producers = append(producers, fmt.Sprintf(`{"broadcast_address":%q,"hostname":"n","tcp_port":%s,"http_port":%s,"version":"2.0.0","topics":[],"tombstones":[]}`, p[0], p[1], p[1]))
+		}
+		fmt.Fprintf(w, `{"producers":[%s],"topics":[],"channels":[]}`, strings.Join(producers, ","))
 	}))
 	defer directory.Close()
-	page, err := Launch(QAdmin, []string{"--http-address=127.0.0.1:0", "--lookupd-http-address=" + directory.URL, "--http-client-auth-file=" + credential}, io.Discard)
+	page, err := Launch(QAdmin, []string{"--http-address=127.0.0.1:0", "--lookupd-http-address=" + directory.URL,
+		"--http-client-auth-file=" + credential, "--http-client-auth-for=127.0.0.1"}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,13 +122,38 @@ func TestQAdminShowsItsCredentialToNodesOnly(t *testing.T) {
 	if !strings.Contains(answer, `"message":""`) {
 		t.Errorf("the node is not asked with success: %s", answer)
 	}
+	<-asked // the stranger was there all the time
 	if err := page.Stop(); err != nil {
 		t.Error(err)
 	}
 	node.stop()
 	select {
-	case path := <-leaked:
-		t.Errorf("a directory was shown the credential with %s", path)
+	case who := <-leaked:
+		t.Errorf("the credential was shown to %s", who)
 	default:
+	}
+	for len(asked) > 0 {
+		if path := <-asked; strings.Contains(path, "any") {
+			t.Errorf("a host that is none was asked for %s", path)
+		}
+	}
+}
+
+func TestHostsThatTheCredentialIsFor(t *testing.T) {
+	for args, want := range map[string]string{
+		"--lookupd-http-address=127.0.0.1:1 --http-client-auth-for=Node.example --http-client-auth-for=10.0.0.0/8 --http-client-auth-for=[::1]": "node.example NODE.EXAMPLE 10.1.2.3 ::ffff:10.1.2.3 ::1",
+		"--nsqd-http-address=127.0.0.1:1 --nsqd-http-address=http://localhost:2":                                                                "127.0.0.1 localhost",
+	} {
+		s, err := config.ParseQAdmin(strings.Fields(args))
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := s.Values()
+		h := hostsOf(&q)
+		for _, host := range strings.Fields("node.example NODE.EXAMPLE x.node.example node.example.evil 10.1.2.3 ::ffff:10.1.2.3 11.1.2.3 ::1 ::2 127.0.0.1 localhost other") {
+			if got, wanted := h.has(host), slices.Contains(strings.Fields(want), host); got != wanted {
+				t.Errorf("%s: %s is one of them: %v", args, host, got)
+			}
+		}
 	}
 }

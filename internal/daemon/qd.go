@@ -48,7 +48,7 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 			security.close()
 		}
 	}()
-	announcer, client, err := newAnnouncer(&q, log)
+	announcer, client, err := newAnnouncer(&q, security.roots, log)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 
@@ -20,12 +21,17 @@ type security struct {
 	auth     *auth.Client     // nil without auth servers
 	httpAuth *server.HTTPAuth // nil when the API is open
 
+	roots *x509.CertPool // of other daemons; nil: the system's
+
 	hangups *hangups
 }
 
 // openSecurity reads the files, and from then on follows them until close.
 func openSecurity(q *config.QD, log *slog.Logger) (_ *security, err error) {
 	s := new(security)
+	if s.roots, err = certs.Roots(q.TLSRootCAFile); err != nil {
+		return nil, fmt.Errorf("failed to build TLS config - %w", err)
+	}
 	var files []reload
 	if q.TLSCert != "" {
 		if s.certs, err = certs.Open(certsOptions(q, log)); err != nil {
@@ -34,11 +40,7 @@ func openSecurity(q *config.QD, log *slog.Logger) (_ *security, err error) {
 		files = append(files, reload{"certificate", s.certs.Reload})
 	}
 	if len(q.AuthHTTPAddresses) > 0 {
-		o, err := authOptions(q, log)
-		if err != nil {
-			return nil, fmt.Errorf("failed to build TLS config - %w", err)
-		}
-		s.auth = auth.New(o)
+		s.auth = auth.New(authOptions(q, s.roots, log))
 	}
 	if q.HTTPAuth != "" {
 		if s.httpAuth, err = server.OpenHTTPAuth(q.HTTPAuth, log); err != nil {
@@ -102,8 +104,7 @@ func certsOptions(q *config.QD, log *slog.Logger) certs.Options {
 // restart all clients come at once, and each waits within its own time limit.
 const askAtOnce = 64
 
-func authOptions(q *config.QD, log *slog.Logger) (auth.Options, error) {
-	roots, err := certs.Roots(q.TLSRootCAFile)
+func authOptions(q *config.QD, roots *x509.CertPool, log *slog.Logger) auth.Options {
 	return auth.Options{
 		Addresses: q.AuthHTTPAddresses,
 		Post:      q.AuthHTTPRequestMethod == "post",
@@ -115,5 +116,5 @@ func authOptions(q *config.QD, log *slog.Logger) (auth.Options, error) {
 			MaxConnections: askAtOnce,
 		},
 		Logger: log,
-	}, err
+	}
 }
