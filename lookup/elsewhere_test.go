@@ -52,7 +52,7 @@ func producerAt(host, webPort string) string {
 func TestPausedIsWhatIsPausedOnAllOtherNodesThatHaveIt(t *testing.T) {
 	dead := unreachable(t)
 	host, port, _ := net.SplitHostPort(dead)
-	self := fmt.Sprintf(`{"remote_address":"r","hostname":"h","broadcast_address":"me","tcp_port":1,"http_port":2,"version":"2.0.0"}`)
+	self := `{"remote_address":"r","hostname":"h","broadcast_address":"me","tcp_port":1,"http_port":2,"version":"2.0.0"}`
 	for name, test := range map[string]struct {
 		nodes []string
 		want  string // of channels a, b and c, and the topic

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,7 +21,6 @@ type host struct {
 	mu    sync.Mutex // guards what follows
 	drops bool       // packets get lost
 	dials int
-	open  map[net.Conn]struct{} // ends of connections
 }
 
 // dial is net.Dialer's, as far as this host goes.
@@ -86,9 +86,9 @@ func TestDirectoryThatStoodStillIsToldAtOnce(t *testing.T) {
 	inScene(t, func(s *scene) {
 		thaw := make(chan struct{})
 		seen := make(chan string, 100)
-		dials := 0
+		var dials atomic.Int64
 		s.dial = func(context.Context, string) (net.Conn, error) {
-			dials++
+			dials.Add(1)
 			conn, own := net.Pipe()
 			go func() {
 				c := &caller{t: s.t, Conn: &sluggish{Conn: own, thaw: thaw}}
@@ -101,8 +101,8 @@ func TestDirectoryThatStoodStillIsToldAtOnce(t *testing.T) {
 		s.Register("t", 1, "")
 		s.Start(me, []string{"d"})
 		time.Sleep(time.Hour)
-		if dials > 3600/int(longestPause/time.Second)+10 {
-			t.Errorf("connected %d times in an hour", dials)
+		if dials.Load() > 3600/int64(longestPause/time.Second)+10 {
+			t.Errorf("connected %d times in an hour", dials.Load())
 		}
 		close(thaw)
 		began := time.Now()
