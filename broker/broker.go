@@ -247,7 +247,7 @@ func (b *Broker) newTopic(name string, held bool) (*topic.Topic, journal.Entry, 
 	if ephemeral {
 		return t, journal.Entry{}, nil
 	}
-	return t, journal.Entry{Op: journal.CreateTopic, Topic: o.Incarnation, Name: name, FanOut: o.Log.End()}, nil
+	return t, journal.Entry{Op: journal.CreateTopic, Topic: o.Incarnation, Name: name, FanOut: o.Log.End(), Unlearnt: held}, nil
 }
 
 // topicReady lets everybody find a topic whose creation is journalled.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"qmq/journal"
 	"qmq/protocol"
 	"qmq/topic"
 )
@@ -64,6 +65,9 @@ func (b *Broker) startLearning(t *topic.Topic) {
 	b.background.Go(func() {
 		err := b.learn(t, longestHold)
 		t.Release()
+		if err == nil {
+			err = b.noteLearnt(t)
+		}
 		if err != nil {
 			b.learnLater(t, err)
 		}
@@ -96,10 +100,18 @@ func (b *Broker) learn(t *topic.Topic, within time.Duration) error {
 			err = t.Learn(name)
 		}
 	}
-	if errors.Is(err, topic.ErrExiting) {
+	return err
+}
+
+// errNotLearnt is why a topic that was brought back is asked for.
+var errNotLearnt = errors.New("the daemon stopped before")
+
+// noteLearnt has a restart not ask for a topic again.
+func (b *Broker) noteLearnt(t *topic.Topic) error {
+	if t.Ephemeral() {
 		return nil
 	}
-	return err
+	return b.journal.Commit(journal.Entry{Op: journal.LearnTopic, Topic: t.Incarnation()})
 }
 
 // learnLater has a topic asked for again, unless it was deleted meanwhile.
@@ -131,7 +143,11 @@ func (b *Broker) learnRest() {
 			if t == nil {
 				return
 			}
-			if answered = b.learn(t, longestQuestion) == nil; answered {
+			err := b.learn(t, longestQuestion)
+			if err == nil {
+				err = b.noteLearnt(t)
+			}
+			if answered = err == nil || errors.Is(err, topic.ErrExiting); answered {
 				b.mu.Lock()
 				delete(b.unlearnt, t)
 				b.mu.Unlock()

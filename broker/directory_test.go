@@ -469,19 +469,77 @@ func TestTopicPausedWhileItIsHeldStaysPaused(t *testing.T) {
 	})
 }
 
-func TestRestartWhileHeldLosesNothingAndAsksNobody(t *testing.T) {
+// TestRestartForgetsNoChannelThatWasNotLearntYet ends the daemon in good order
+// or not, while the topic is held or later.
+func TestRestartForgetsNoChannelThatWasNotLearntYet(t *testing.T) {
+	for name, test := range map[string]struct {
+		after time.Duration
+		stop  func(*crashfs.FS, *Broker)
+	}{
+		"killed while held": {0, kill},
+		"killed later":      {time.Hour, kill},
+		"stopped":           {time.Hour, func(_ *crashfs.FS, b *Broker) { must(t, b.Close()) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				disk := newDisk(t, 1)
+				b := open(t, disk, with(silent()))
+				tp := getTopic(t, b, "t")
+				getChannel(t, b, "t", "own")
+				must(t, publish(tp, "1", "2"))
+				must(t, publish(getTopic(t, b, "alone"), "3"))
+				gone := getTopic(t, b, "gone")
+				must(t, publish(gone, "4"))
+				must(t, b.DeleteTopic("gone"))
+				time.Sleep(test.after)
+				synctest.Wait()
+				for range 2 { // the directories hang for a while longer
+					test.stop(disk, b)
+					b = open(t, disk, with(silent()))
+					time.Sleep(test.after)
+				}
+				test.stop(disk, b)
+
+				d := says("own", "learnt")
+				b = open(t, disk, with(d))
+				time.Sleep(firstLearnPause)
+				synctest.Wait()
+				for topic, bodies := range map[string][]string{"t": {"1", "2"}, "alone": {"3"}} {
+					tp, _ := b.Existing(topic)
+					wantNames(t, tp, "learnt", "own")
+					for _, c := range tp.Channels() {
+						wantDrained(t, c, bodies...)
+					}
+				}
+				if n := d.timesAsked(); n != 2 {
+					t.Errorf("asked %d times", n)
+				}
+				test.stop(disk, b)
+
+				d = says("own", "learnt", "later")
+				b = open(t, disk, with(d))
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if n := d.timesAsked(); n != 0 {
+					t.Errorf("asked %d times for what is learnt", n)
+				}
+				must(t, b.Close())
+			})
+		})
+	}
+}
+
+func TestTopicOfANodeAloneIsNotAskedForAfterARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := newDisk(t, 1)
-		b := open(t, disk, with(silent()))
-		tp := getTopic(t, b, "t")
-		getChannel(t, b, "t", "own")
-		must(t, publish(tp, "1", "2"))
-		must(t, publish(getTopic(t, b, "alone"), "3"))
-		kill(disk, b)
 		d := silent()
+		d.alone = true
+		b := open(t, disk, with(d))
+		must(t, publish(getTopic(t, b, "t"), "1"))
+		kill(disk, b)
+		d = says("c")
 		b = open(t, disk, with(d))
-		wantDrained(t, getChannel(t, b, "t", "own"), "1", "2")
-		wantDrained(t, getChannel(t, b, "alone", "first"), "3")
+		time.Sleep(time.Minute)
 		if n := d.timesAsked(); n != 0 {
 			t.Errorf("asked %d times", n)
 		}

@@ -37,6 +37,9 @@ func (b *Broker) restore(state *journal.State) error {
 		for _, c := range s.topic.Channels() {
 			b.came(s.topic, c.Name())
 		}
+		if ts.Unlearnt && b.o.Directory != nil {
+			b.learnLater(s.topic, errNotLearnt)
+		}
 	}
 	return b.sweep(dirs, state.Deleted)
 }
