@@ -3,6 +3,7 @@ package diskqueue
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 
@@ -14,21 +15,23 @@ const keptBytes = 16 << 20
 
 // keep copies the bytes of a file between two offsets to another beside it, for
 // people, and returns its name; none when there is nothing but zeros. What was
-// kept before stays. f is the open file, or nil.
-func (l *Log) keep(path string, from, to int64, f vfs.File) (copied string) {
+// kept before stays. Where the medium fails the copy has zeros. f is the open
+// file, or nil.
+func (l *Log) keep(path string, from, to int64, f io.ReaderAt) (copied string) {
 	if to = min(to, from+keptBytes); from >= to {
 		return ""
 	}
 	if f == nil {
-		var err error
-		if f, err = l.shared.fs.Open(path); err != nil {
+		opened, err := l.shared.fs.Open(path)
+		if err != nil {
 			l.o.Logger.Warn("no copy of damaged records kept", "path", path, "error", err)
 			return ""
 		}
-		defer f.Close()
+		defer opened.Close()
+		f = opened
 	}
 	b := make([]byte, to-from)
-	n, _ := readFull(f, b, from)
+	n, _ := readFull(&around{f: f}, b, from)
 	if b = b[:n]; !slices.ContainsFunc(b, func(x byte) bool { return x != 0 }) {
 		return ""
 	}

@@ -3,6 +3,7 @@ package diskqueue
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -343,11 +344,12 @@ func TestFailedReadIsNotDamage(t *testing.T) {
 	r := l.NewReader()
 	for _, op := range []crashfs.Op{crashfs.OpRead, crashfs.OpOpen} {
 		l.shared.files.forgetIdle(l.active)
-		failNext(fs, 1, op)
+		failNext(fs, 1000, op)
 		var damaged *DamageError
 		if _, err := r.Read(done.First); !errors.Is(err, syscall.EIO) || errors.As(err, &damaged) {
 			t.Errorf("%s fails: %v", op, err)
 		}
+		fs.Fail(nil)
 	}
 	wantBody(t, r, done.First, bodyOf(0, 100))
 	r.Release()
@@ -390,5 +392,51 @@ func TestOpenThatFailsLeavesNoFileOpen(t *testing.T) {
 		if shared.files.open != 0 {
 			t.Errorf("operation %d fails: %d files are open", at, shared.files.open)
 		}
+	}
+}
+
+// Who reads of an error wants to know the segment, not which file it was made of.
+func TestErrorsNameTheSegmentAndNotTheFileThatItWasMadeOf(t *testing.T) {
+	for _, op := range []crashfs.Op{crashfs.OpWrite, crashfs.OpSync, crashfs.OpRead} {
+		fs := newCrash(1)
+		n := newNode(fs).cold()
+		l, _ := n.open(t)
+		for i := range 100 {
+			mustAppend(t, l, single(bodyOf(i, 100)))
+		}
+		mustSync(t, l)
+		l.Reclaim(l.ReclaimAt())
+		l.roll(l.active)
+		var made string // of the recycled file
+		fs.Fail(func(op crashfs.Op, name string) error {
+			if op == crashfs.OpRename {
+				made = name
+			}
+			return nil
+		})
+		seq := mustAppend(t, l, single(bodyOf(1, 100))).First
+		if made == "" {
+			t.Fatal("no file was used again")
+		}
+		fs.Fail(func(o crashfs.Op, name string) error {
+			if o == op {
+				return &os.PathError{Op: string(op), Path: name, Err: syscall.EIO}
+			}
+			return nil
+		})
+		var err error
+		switch op {
+		case crashfs.OpWrite:
+			_, err = l.Append([]*Batch{single(bodyOf(2, 100))})
+		case crashfs.OpSync:
+			_, err = l.Sync()
+		case crashfs.OpRead:
+			_, err = l.NewReader().Read(seq)
+		}
+		if !errors.Is(err, syscall.EIO) || strings.Contains(err.Error(), made) || strings.Count(err.Error(), segmentPath(testDir, seq)) != 1 {
+			t.Errorf("%s fails: %v", op, err)
+		}
+		fs.Fail(nil)
+		l.Discard()
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"qmq/internal/seqset"
 	"qmq/internal/vfs"
@@ -48,6 +49,9 @@ type Options struct {
 	// SameBoot says that the machine has not lost power since the log was
 	// written to: also what was not synced must be as it was written.
 	SameBoot bool
+	// Patience is how long records that the medium does not give are tried again
+	// before they are given up; 30 s.
+	Patience time.Duration
 	// Found is called with what a read finds amiss; it must not call the log.
 	// Nil: nobody wants to know.
 	Found func(Finding)
@@ -222,7 +226,7 @@ func (l *Log) write(s *segment, buf []byte) error {
 		if cutErr := h.Truncate(s.size); cutErr != nil || s.records() >= l.o.SegmentBytes/16 {
 			l.roll(s)
 		}
-		return err
+		return fmt.Errorf("write %s: %w", s.path, bare(err))
 	}
 	return nil
 }

@@ -133,6 +133,21 @@ func (o *inspection) reportDamaged(s *segment) {
 	}
 }
 
+// reportUnreadable reports what the medium does not give. It is not lost yet:
+// reading it is tried again for a while.
+func (o *inspection) reportUnreadable(c *candidate) {
+	s := c.segment
+	for _, d := range c.unreadable {
+		o.find(Finding{Kind: Unreadable, Path: s.path, Range: d.numbers(), Err: c.medium})
+	}
+	if c.cut && !o.l.o.Known {
+		o.find(Finding{Kind: Unreadable, Path: s.path, Range: seqset.Range{From: s.end, To: s.end}, Err: c.medium})
+	}
+	if c.cut || len(c.unreadable) > 0 {
+		s.indexed = true // what was not read cannot be in an index
+	}
+}
+
 func (o *inspection) find(f Finding) { o.rec.Findings = append(o.rec.Findings, f) }
 
 // reportMissing reports missing numbers, each run under the file that had it.
@@ -191,11 +206,17 @@ func (o *inspection) attribute(f *Finding) {
 		s := last.segment
 		f.Path, f.Err = s.path, fmt.Errorf("its last good record is %d, and ends at offset %d of %d", s.end-1, s.size, last.size)
 		f.Copy = o.l.keep(s.path, s.size, last.size, nil)
+		if last.cut {
+			f.Kind, f.Err = Unreadable, last.medium
+		}
+	}
+	if last != nil && ofMedium(last.flaw) && f.Path == last.path {
+		f.Kind = Unreadable
 	}
 }
 
 // settle decides what becomes of the files that are not served.
-func (o *inspection) settle(lost []seqset.Range) error {
+func (o *inspection) settle(lost []seqset.Range) {
 	for i, c := range o.files {
 		to := ^uint64(0)
 		if i+1 < len(o.files) {
@@ -204,21 +225,16 @@ func (o *inspection) settle(lost []seqset.Range) error {
 		switch {
 		case c.served || meets(lost, seqset.Range{From: c.base, To: to}):
 		case o.empty(c):
-			if err := o.remove(c); err != nil {
-				return err
-			}
+			o.remove(c)
 		case c.segment != nil && c.segment.end > c.base: // given up
 			o.l.o.Logger.Info("segment that was given up is there again, and removed", "path", c.path)
-			if err := o.remove(c); err != nil {
-				return err
-			}
+			o.remove(c)
 		case o.l.o.Known:
 			o.l.o.Logger.Warn("segment file left alone, nothing is missing", "path", c.path, "error", c.flaw)
 		default:
 			o.find(Finding{Kind: Foreign, Path: c.path, Range: seqset.Range{From: c.base, To: c.base}, Err: cmp.Or(c.flaw, errors.New("no good record in it"))})
 		}
 	}
-	return nil
 }
 
 // empty says that a file cannot hold a record that was promised.
@@ -229,11 +245,11 @@ func (o *inspection) empty(c *candidate) bool {
 	return c.segment == nil && !c.content
 }
 
-func (o *inspection) remove(c *candidate) error {
-	fs := o.l.shared.fs
-	idx := (&segment{base: c.base, path: c.path}).indexPath()
-	if err := fs.Remove(idx); err != nil && !isNotExist(err) {
-		return err
+func (o *inspection) remove(c *candidate) {
+	s := &segment{base: c.base, path: c.path}
+	for _, path := range []string{s.indexPath(), c.path} {
+		if err := o.l.shared.fs.Remove(path); err != nil && !isNotExist(err) {
+			o.l.o.Logger.Warn("file not removed", "path", path, "error", err)
+		}
 	}
-	return fs.Remove(c.path)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -72,6 +73,10 @@ type candidate struct {
 	flaw    error // of the header, or why it is no segment
 	content bool  // something stands in it that may be records
 	served  bool
+
+	unreadable []damage // what the medium does not give now
+	cut        bool     // it does not give what is behind the last record
+	medium     error    // why
 }
 
 // indexed says that the numbers from base to end were in a segment, by its index.
@@ -114,18 +119,29 @@ func (l *Log) recoverAll(rec *Recovery) error {
 	o.readOrphans()
 	lost := o.missing()
 	o.reportMissing(lost)
-	return o.settle(lost)
+	o.settle(lost)
+	return nil
+}
+
+// open opens a file, at the second try if it is the medium that fails.
+func (o *inspection) open(path string) (f vfs.File, err error) {
+	for range mediumTries {
+		if f, err = o.l.shared.fs.Open(path); err == nil || !ofMedium(err) {
+			break
+		}
+	}
+	return f, err
 }
 
 // identify finds out what a file is.
 func (o *inspection) identify(c *candidate) error {
-	f, err := o.l.shared.fs.Open(c.path)
+	f, err := o.open(c.path)
 	if err != nil {
-		return err
+		return o.identifyUnread(c, err)
 	}
 	defer f.Close()
 	if c.size, err = f.Size(); err != nil {
-		return err
+		return o.identifyUnread(c, err)
 	}
 	h, flaw, err := readHead(f, c.base)
 	if err != nil {
@@ -139,10 +155,25 @@ func (o *inspection) identify(c *candidate) error {
 	return nil
 }
 
+// identifyUnread takes a file that the medium does not give for the segment that
+// its index says it is: what cannot be read at the start may be later.
+func (o *inspection) identifyUnread(c *candidate, err error) error {
+	if !ofMedium(err) {
+		return err
+	}
+	c.flaw, c.content = bare(err), true
+	h := segmentHeader{incarnation: o.l.o.Incarnation, base: c.base}
+	if idx, err := o.l.readIndex(newSegment(&h, c.path)); err == nil {
+		h.salt, h.version = idx.salt, idx.segmentVersion()
+		c.segment, c.size = newSegment(&h, c.path), idx.size
+	}
+	return nil
+}
+
 // identifyWithoutHeader takes a file for a segment if its index or its records
 // tell the salt.
 func (o *inspection) identifyWithoutHeader(c *candidate, f vfs.File, headErr error) error {
-	c.flaw = headErr
+	c.flaw = bare(headErr)
 	if c.size < headerSize+message.HeaderSize || errors.Is(headErr, errNewerSegment) {
 		c.content = errors.Is(headErr, errNewerSegment)
 		return nil
@@ -153,8 +184,9 @@ func (o *inspection) identifyWithoutHeader(c *candidate, f vfs.File, headErr err
 		c.segment = newSegment(&h, c.path)
 		return nil
 	}
+	medium := &around{f: f}
 	for _, h.version = range []uint32{2, 1} {
-		salt, ok, err := findSalt(f, c.size, h.start(), c.base)
+		salt, ok, err := findSalt(medium, c.size, h.start(), c.base)
 		if err != nil {
 			return err
 		}
@@ -164,14 +196,14 @@ func (o *inspection) identifyWithoutHeader(c *candidate, f vfs.File, headErr err
 			return nil
 		}
 	}
-	var err error
-	c.content, err = anyNonZero(f, c.size)
+	some, err := anyNonZero(medium, c.size)
+	c.content = some || medium.err != nil
 	return err
 }
 
 // findSalt finds the salt of a segment whose header is lost from its first two
 // records: where the numbers fit and both have the same salt, it is that.
-func findSalt(f vfs.File, size, start int64, base uint64) (salt uint32, ok bool, err error) {
+func findSalt(f io.ReaderAt, size, start int64, base uint64) (salt uint32, ok bool, err error) {
 	sc := scanner{f: f, limit: size}
 	head, err := sc.bytes(start, message.HeaderSize)
 	if err != nil || len(head) < message.HeaderSize {
@@ -190,7 +222,7 @@ func findSalt(f vfs.File, size, start int64, base uint64) (salt uint32, ok bool,
 	return sc.salt, second != nil && message.SeqOf(second) == base+1, err
 }
 
-func anyNonZero(f vfs.File, size int64) (bool, error) {
+func anyNonZero(f io.ReaderAt, size int64) (bool, error) {
 	sc := scanner{f: f, limit: size}
 	for off := int64(0); off < size; off += scanWindow {
 		b, err := sc.bytes(off, scanWindow)
@@ -226,6 +258,9 @@ func (o *inspection) recoverSegments() error {
 		if err := o.recover(c, bound); err != nil {
 			return err
 		}
+		if c.segment != nil && c.cut {
+			o.takeUnread(c, own[i+1:])
+		}
 		o.serve(c)
 	}
 	slices.SortStableFunc(astray, func(a, b *candidate) int { return cmp.Compare(a.segment.base, b.segment.base) })
@@ -235,6 +270,24 @@ func (o *inspection) recoverSegments() error {
 		}
 	}
 	return nil
+}
+
+// takeUnread takes what the medium does not give at the end of a segment for
+// the records that are known to have been there: it may be read later.
+func (o *inspection) takeUnread(c *candidate, behind []*candidate) {
+	end := o.l.o.KnownEnd
+	if len(behind) > 0 {
+		next := behind[0].segment
+		if end = min(end, next.base); next.prevKnown {
+			end = min(next.prevEnd, next.base)
+		}
+	}
+	s := c.segment
+	if end <= s.end {
+		return
+	}
+	c.unreadable = append(c.unreadable, damage{from: s.end, to: end, offset: s.size, resume: c.size})
+	s.end, s.size = end, c.size
 }
 
 // recoverAstray serves a segment that stands under the name of another, if it
@@ -251,6 +304,9 @@ func (o *inspection) recoverAstray(c *candidate) error {
 		return err
 	}
 	s := c.segment
+	if s == nil {
+		return nil
+	}
 	c.flaw, c.content = fmt.Errorf("its header says that it starts with message %d", s.base), true
 	taken := slices.ContainsFunc(o.l.segments, func(x *segment) bool { return x.base <= s.base && s.base < x.end })
 	if taken || s.end == s.base || o.givenUp(s) {
@@ -264,10 +320,13 @@ func (o *inspection) recoverAstray(c *candidate) error {
 		return nil
 	}
 	// A loss of power took the new name of a recycled file, but not the header.
-	s.path = segmentPath(o.l.o.Dir, s.base)
-	if err := o.l.shared.fs.Rename(c.path, s.path); err != nil {
-		return err
+	path := segmentPath(o.l.o.Dir, s.base)
+	if err := o.l.shared.fs.Rename(c.path, path); err != nil {
+		o.l.o.Logger.Warn("recycled segment not renamed", "path", c.path, "error", err)
+		c.segment = nil
+		return nil
 	}
+	s.path = path
 	o.l.writeHead(s)
 	o.serve(c)
 	return nil
@@ -285,7 +344,7 @@ func (o *inspection) givenUp(s *segment) bool {
 // only the end of its files was undone by a loss of power.
 func (o *inspection) serve(c *candidate) {
 	s, l := c.segment, o.l
-	if s.end == s.base || len(difference([]seqset.Range{s.numbers()}, l.o.GivenUp)) == 0 {
+	if s == nil || s.end == s.base || len(difference([]seqset.Range{s.numbers()}, l.o.GivenUp)) == 0 {
 		return
 	}
 	c.served = true
@@ -299,6 +358,7 @@ func (o *inspection) serve(c *candidate) {
 		l.writeHead(s)
 	}
 	o.reportDamaged(s)
+	o.reportUnreadable(c)
 }
 
 // recover finds out what a segment holds, from its index or by a scan.
@@ -316,15 +376,17 @@ func (o *inspection) recover(c *candidate, bound uint64) error {
 		}
 		return nil
 	}
-	f, err := o.l.shared.fs.Open(s.path)
+	f, err := o.open(s.path)
 	if err != nil {
-		return err
+		c.segment = nil // nothing tells what is in it
+		return o.identifyUnread(c, err)
 	}
 	defer f.Close()
 	found, err := scanFile(f, s, bound)
 	if err != nil {
 		return err
 	}
+	c.unreadable, c.cut, c.medium = found.unreadable, found.cut, found.medium
 	s.end, s.size, s.index, s.damaged = found.end, found.size, found.index, found.damaged
 	s.addDelayed(found.delayed)
 	c.content = found.torn > 0
@@ -339,12 +401,13 @@ func (o *inspection) recover(c *candidate, bound uint64) error {
 // says.
 func (o *inspection) cutShort(c *candidate) error {
 	s := c.segment
-	f, err := o.l.shared.fs.Open(s.path)
+	f, err := o.open(s.path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	sc := scanner{f: f, salt: s.salt, limit: c.size}
+	medium := &around{f: f}
+	sc := scanner{f: medium, salt: s.salt, limit: c.size}
 	seq, off := s.base, s.start
 	for _, e := range s.index {
 		if int64(e.offset) < c.size {
@@ -361,7 +424,7 @@ func (o *inspection) cutShort(c *candidate) error {
 		}
 		seq, off = seq+1, off+int64(len(rec))
 	}
-	if seq >= s.end {
+	if seq >= s.end || medium.err != nil { // which reading finds out
 		return nil
 	}
 	s.damaged = append(s.damaged, damage{from: seq, to: s.end, offset: off, resume: s.size})

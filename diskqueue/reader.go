@@ -1,13 +1,10 @@
 package diskqueue
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
-	"qmq/internal/vfs"
 	"qmq/message"
 )
 
@@ -36,7 +33,8 @@ func (l *Log) NewReader() *Reader { return &Reader{l: l} }
 
 // Read returns the message with sequence number seq. The view is valid until
 // the next Read or Release. A *DamageError names records that are lost for
-// good; ErrNotFound is returned for a number that is not in the log; any other
+// good, an *UnreadableError some that cannot be read now: what is behind them
+// can. ErrNotFound is returned for a number that is not in the log; any other
 // error is of the file system and may pass.
 func (r *Reader) Read(seq uint64) (message.View, error) {
 	rewinds := r.l.rewinds.Load()
@@ -104,8 +102,7 @@ func (l *Log) load(seq uint64, stretch int) (chunkView, error) {
 			if v, ok := l.shared.chunks.get(l, seq); ok {
 				return v, nil
 			}
-			var damaged *DamageError // perhaps not of seq: it is booked now
-			if ld.err != nil && !errors.As(ld.err, &damaged) {
+			if ld.err != nil && !ofOther(ld.err, seq) {
 				return chunkView{}, ld.err
 			}
 			continue
@@ -119,6 +116,14 @@ func (l *Log) load(seq uint64, stretch int) (chunkView, error) {
 		l.unpin(s)
 		return v, err
 	}
+}
+
+// ofOther says that an error of reading another message than seq says nothing
+// of seq. What is damaged for good is booked by then.
+func ofOther(err error, seq uint64) bool {
+	var damaged *DamageError
+	var unreadable *UnreadableError
+	return errors.As(err, &damaged) || errors.As(err, &unreadable) && !unreadable.Holds(seq)
 }
 
 // place is a known start of a record.
@@ -185,13 +190,14 @@ func (l *Log) leave(ld *load, err error) {
 func (l *Log) readStretch(s *segment, p place, seq uint64, stretch int, rewinds uint64) (chunkView, error) {
 	h, err := l.shared.files.acquire(s)
 	if err != nil {
-		return chunkView{}, err
+		return chunkView{}, l.unopened(s, err)
 	}
 	defer l.shared.files.release(h)
+	f := &around{f: h}
 	for {
-		c, stop, err := fillChunk(h, s.salt, p, stretch)
+		c, stop, err := fillChunk(f, s.salt, p, stretch)
 		if err != nil {
-			return chunkView{}, fmt.Errorf("read %s: %w", s.path, err)
+			return chunkView{}, fmt.Errorf("read %s: %w", s.path, bare(err))
 		}
 		if seq < c.end() {
 			return l.shared.chunks.put(l, c, rewinds), nil
@@ -199,11 +205,13 @@ func (l *Log) readStretch(s *segment, p place, seq uint64, stretch int, rewinds 
 		p.seq, p.offset = c.end(), p.offset+int64(len(c.buf))
 		c.release()
 		if stop == stopBad {
-			d, err := l.foundDamage(h, s, p)
-			if err != nil {
-				return chunkView{}, fmt.Errorf("read %s: %w", s.path, err)
-			}
-			if seq < d.to {
+			d, err := l.foundDamage(f, s, p)
+			var unreadable *UnreadableError
+			switch {
+			case errors.As(err, &unreadable) && !unreadable.Holds(seq):
+			case err != nil:
+				return chunkView{}, err
+			case seq < d.to:
 				return chunkView{}, &DamageError{Path: s.path, From: d.from, To: d.to}
 			}
 			p.seq, p.offset = d.to, d.resume
@@ -266,34 +274,25 @@ func verifyRecords(c *chunk, salt uint32) (used int, err error) {
 	return used, nil
 }
 
-// foundDamage books the damage that starts at p.
-func (l *Log) foundDamage(f vfs.File, s *segment, p place) (damage, error) {
+// foundDamage books the damage that starts at p. Where it is the medium that
+// fails it returns an *UnreadableError beside the stretch, until that has gone
+// on for too long.
+func (l *Log) foundDamage(f *around, s *segment, p place) (damage, error) {
 	sc := scanner{f: f, salt: s.salt, limit: p.limit}
 	at, seq, found, err := sc.next(p.offset+1, p.seq+1, p.end)
 	if err != nil {
-		return damage{}, err
+		return damage{}, fmt.Errorf("read %s: %w", s.path, bare(err))
 	}
 	if !found {
 		at, seq = p.limit, p.end
 	}
 	d := damage{from: p.seq, to: seq, offset: p.offset, resume: at}
-	l.mu.Lock()
-	rewound := d.from >= s.end // and cut off while it was read
-	known, was := s.damageAt(d.from)
-	if !was && !rewound {
-		s.damaged = append(s.damaged, d)
-		slices.SortFunc(s.damaged, func(a, b damage) int { return cmp.Compare(a.from, b.from) })
+	why := errBadRecords
+	if f.failed(d.offset, d.resume) {
+		why = bare(f.err)
+		if !l.givesUp(s, d.from, found || f.whole) {
+			return d, &UnreadableError{Path: s.path, From: d.from, To: d.to, Err: why}
+		}
 	}
-	l.mu.Unlock()
-	switch {
-	case rewound:
-		return damage{}, ErrNotFound
-	case was:
-		return known, nil
-	}
-	l.found(Finding{
-		Kind: Damaged, Path: s.path, Range: d.numbers(), Lost: d.to - d.from, Err: errBadRecords,
-		Copy: l.keep(s.path, d.offset, d.resume, f),
-	})
-	return d, nil
+	return l.lose(s, d, f, why)
 }

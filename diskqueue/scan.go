@@ -3,6 +3,7 @@ package diskqueue
 import (
 	"io"
 	"math"
+	"slices"
 
 	"qmq/internal/vfs"
 	"qmq/message"
@@ -15,7 +16,11 @@ type scanned struct {
 	index   []indexEntry
 	delayed []message.Delayed
 	damaged []damage
-	torn    int64 // bytes behind size that look like the start of more
+	// unreadable is the damage that the medium may still give.
+	unreadable []damage
+	torn       int64 // bytes behind size that look like the start of more
+	cut        bool  // the medium does not give what is behind size
+	medium     error // why
 }
 
 // scanner reads a segment file record by record.
@@ -147,7 +152,8 @@ func scanFile(f vfs.File, s *segment, bound uint64) (scanned, error) {
 	if err != nil {
 		return scanned{}, err
 	}
-	pass := scanPass{sc: scanner{f: f, salt: s.salt, limit: min(limit, math.MaxUint32)}, bound: bound}
+	medium := &around{f: f}
+	pass := scanPass{sc: scanner{f: medium, salt: s.salt, limit: min(limit, math.MaxUint32)}, bound: bound}
 	pass.out.end, pass.out.size = s.base, s.start
 	pass.base = s.base
 	for {
@@ -157,9 +163,24 @@ func scanFile(f vfs.File, s *segment, bound uint64) (scanned, error) {
 		}
 		if !more {
 			pass.finish()
+			pass.out.sort(medium, pass.sc.limit)
 			return pass.out, nil
 		}
 	}
+}
+
+// sort tells what the medium does not give from what is damaged.
+func (f *scanned) sort(medium *around, limit int64) {
+	for _, d := range f.damaged {
+		if medium.failed(d.offset, d.resume) {
+			f.unreadable = append(f.unreadable, d)
+		}
+	}
+	f.damaged = slices.DeleteFunc(f.damaged, func(d damage) bool { return medium.failed(d.offset, d.resume) })
+	if medium.failed(f.size, limit) {
+		f.cut = true
+	}
+	f.medium = bare(medium.err)
 }
 
 // scanPass is the state of one scan.

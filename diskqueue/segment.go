@@ -57,6 +57,7 @@ type segment struct {
 	// delayedOnDisk says that delayed is not held here but in the .idx file.
 	delayedOnDisk bool
 	damaged       []damage
+	failures      []failure // what cannot be read now
 
 	recovered   bool  // from before Open: Rewind leaves it alone
 	rolled      bool  // never appended to again

@@ -90,7 +90,7 @@ func (l *Log) syncSegment(s *segment, size int64, end uint64) error {
 	}
 	defer l.shared.files.release(h)
 	if err := h.Sync(); err != nil {
-		return l.syncFailed(s, err)
+		return l.syncFailed(s, bare(err))
 	}
 	if !s.nameDurable { // only the syncer reads and writes it
 		// A new file's first sync also syncs its name; a recycled one also
@@ -209,6 +209,6 @@ func (l *Log) truncate(s *segment) {
 	}
 	defer l.shared.files.release(h)
 	if err := h.Truncate(s.size); err != nil {
-		l.o.Logger.Warn("segment not truncated", "path", s.path, "error", err)
+		l.o.Logger.Warn("segment not truncated", "path", s.path, "error", bare(err))
 	}
 }

@@ -333,3 +333,31 @@ func TestCrashBesideConcurrentUse(t *testing.T) {
 		}
 	})
 }
+
+func TestBadSectorsFailReadsThatMeetThem(t *testing.T) {
+	c := crashfs.New(1)
+	if err := c.WriteFile("/f", make([]byte, 2000)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.BadSectors("/f", 512, 1024); err != nil {
+		t.Fatal(err)
+	}
+	f, err := c.Open("/f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []struct {
+		off, n int64
+		bad    bool
+	}{{0, 512, false}, {0, 513, true}, {600, 1, true}, {1023, 500, true}, {1024, 500, false}} {
+		if _, err := f.ReadAt(make([]byte, r.n), r.off); errors.Is(err, syscall.EIO) != r.bad {
+			t.Errorf("%d bytes at %d: %v", r.n, r.off, err)
+		}
+	}
+	if err := c.BadSectors("/f", 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.ReadAt(make([]byte, 2000), 0); err != nil {
+		t.Error(err)
+	}
+}

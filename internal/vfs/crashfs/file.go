@@ -14,7 +14,11 @@ type file struct {
 	unsynced  []mutation
 	opens     int  // open handles of the present life
 	unlinked  bool // no name leads to it
+	bad       [2]int64
 }
+
+// broken says whether a read of n bytes at off meets a bad sector.
+func (f *file) broken(off int64, n int) bool { return off < f.bad[1] && f.bad[0] < off+int64(n) }
 
 // mutation is a write of data at off, or if data is nil a truncate to off.
 type mutation struct {

@@ -43,6 +43,9 @@ func (h *handle) ReadAt(p []byte, off int64) (int, error) {
 	if err := h.check(OpRead, off, 0); err != nil {
 		return 0, err
 	}
+	if h.file.broken(off, len(p)) {
+		return 0, pathError(OpRead, h.name, syscall.EIO)
+	}
 	return h.file.now.bytes.ReadAt(p, off)
 }
 

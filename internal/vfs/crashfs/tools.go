@@ -76,6 +76,19 @@ func (c *FS) WriteFile(name string, data []byte) error {
 	}
 }
 
+// BadSectors has reads fail with syscall.EIO where they meet the bytes of the
+// file between the two offsets; with equal ones, nowhere again.
+func (c *FS) BadSectors(name string, from, to int64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, err := c.tree.FindFile(name)
+	if err != nil {
+		return pathError(OpRead, name, err)
+	}
+	n.File.bad = [2]int64{from, to}
+	return nil
+}
+
 // FlipBit changes one bit of the byte at the offset, bit offset mod 8, in
 // what programs see and in what is or may come on the platter. Doing it twice
 // undoes it.
