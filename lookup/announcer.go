@@ -13,9 +13,9 @@ type AnnouncerOptions struct {
 	// Client asks directories, and nodes, about topics. It stays its owner's to
 	// close.
 	Client *Client
-	// RegistrationSecret is shown to directories, which may want one; empty:
-	// none.
-	RegistrationSecret string
+	// RegistrationSecret is shown to directories, which may want one; empty, or
+	// a nil function: none. It may be called concurrently.
+	RegistrationSecret func() string
 	Logger             *slog.Logger
 }
 

@@ -67,9 +67,11 @@ func TestTombstoneFindsNodesOfIPVersion6HoweverTheyAreWritten(t *testing.T) {
 	}
 }
 
+func known() string { return "s3cret" }
+
 func TestDirectoryWithASecretListsOnlyNodesThatKnowIt(t *testing.T) {
 	const refusal = "E_UNAUTHORIZED IDENTIFY registration secret is missing or wrong"
-	d := openDirectoryWith(t, Options{RegistrationSecret: "s3cret"})
+	d := openDirectoryWith(t, Options{RegistrationSecret: known})
 	for _, secret := range []string{"", `,"registration_secret":""`, `,"registration_secret":"s3cre"`, `,"registration_secret":"s3cret "`} {
 		n := d.dial()
 		n.send(protocol.LookupMagic + "PING\n" + identifyWith(`{"broadcast_address":"a","tcp_port":1,"http_port":2,"version":"1"`+secret+`}`) + "REGISTER t\n")
@@ -89,7 +91,7 @@ func TestDirectoryWithASecretListsOnlyNodesThatKnowIt(t *testing.T) {
 
 func TestSecretGoesWithTheIntroductionAndARefusalIsLoggedOnce(t *testing.T) {
 	inScene(t, func(s *scene) {
-		o := Options{RegistrationSecret: "s3cret", Logger: slog.New(slog.DiscardHandler)}
+		o := Options{RegistrationSecret: known, Logger: slog.New(slog.DiscardHandler)}
 		tcp := NewTCP(NewDB(DBOptions{InactiveTimeout: time.Minute, TombstoneLifetime: time.Hour}), o)
 		s.t.Cleanup(func() { tcp.Close() })
 		s.reaches(func(string) (net.Conn, error) {
@@ -97,7 +99,7 @@ func TestSecretGoesWithTheIntroductionAndARefusalIsLoggedOnce(t *testing.T) {
 			tcp.start(own)
 			return conn, nil
 		})
-		s.o.RegistrationSecret = "s3cret"
+		s.o.RegistrationSecret = known
 		s.Register("t", 1, "")
 		s.Start(me, []string{"d"})
 		s.want(tcp, "t", "[] 1")
@@ -105,7 +107,7 @@ func TestSecretGoesWithTheIntroductionAndARefusalIsLoggedOnce(t *testing.T) {
 	})
 	inScene(t, func(s *scene) {
 		s.reaches(func(string) (net.Conn, error) {
-			tcp := NewTCP(NewDB(DBOptions{}), Options{RegistrationSecret: "s3cret", Logger: slog.New(slog.DiscardHandler)})
+			tcp := NewTCP(NewDB(DBOptions{}), Options{RegistrationSecret: known, Logger: slog.New(slog.DiscardHandler)})
 			conn, own := net.Pipe()
 			tcp.start(own)
 			return conn, nil

@@ -14,8 +14,9 @@ type Options struct {
 	Hostname          string
 	TCPPort, HTTPPort int
 
-	// RegistrationSecret is what nodes must bring to be listed; empty: nothing.
-	RegistrationSecret string
+	// RegistrationSecret says what nodes must bring to be listed: nothing if it
+	// is empty, or if the function is nil. It may be called concurrently.
+	RegistrationSecret func() string
 
 	Config httpapi.Config // the daemon's options for /config; nil: there is no such route
 	Logger *slog.Logger

@@ -156,7 +156,7 @@ func (p *peer) converse(ctx context.Context, failures int, met func()) (stage, e
 	l := newLink(conn)
 	// One that has taken the connection but is slow, or stands still, is given
 	// more time each time: it answers as soon as it can.
-	web, err := l.identify(introduction{p.a.identity, p.a.o.RegistrationSecret}, min(patience<<min(failures, 4), longestPause))
+	web, err := l.identify(introduction{p.a.identity, valueOf(p.a.o.RegistrationSecret)}, min(patience<<min(failures, 4), longestPause))
 	if err != nil {
 		return l.stage(), err
 	}

@@ -17,6 +17,14 @@ func sameSecret(brought, wanted string) bool {
 	return subtle.ConstantTimeCompare(b[:], w[:]) == 1
 }
 
+// valueOf is what an option says that may be nil.
+func valueOf(f func() string) string {
+	if f == nil {
+		return ""
+	}
+	return f()
+}
+
 // mostRefusals is how many refusals are remembered.
 const mostRefusals = 1000
 

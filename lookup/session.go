@@ -182,7 +182,7 @@ func (s *session) identify(body []byte) *protocol.Error {
 	}
 	id, o := in.Identity, &s.tcp.o
 	switch {
-	case !sameSecret(in.Secret, o.RegistrationSecret):
+	case !sameSecret(in.Secret, valueOf(o.RegistrationSecret)):
 		return protocol.LookupUnauthorized()
 	case id.BroadcastAddress == "" || id.TCPPort == 0 || id.HTTPPort == 0 || id.Version == "":
 		return protocol.LookupBadBody("missing fields")

@@ -11,20 +11,16 @@ import (
 )
 
 // newAnnouncer makes what tells lookup directories what a node has, and the
-// client with which it asks them. Roots are for the certificates of directories
-// that want TLS; nil: the system's.
-func newAnnouncer(q *config.QD, roots *x509.CertPool, log *slog.Logger) (*lookup.Announcer, *lookup.Client, error) {
-	secret, err := readSecret("registration-secret-file", q.RegistrationSecretFile, log)
-	if err != nil {
-		return nil, nil, err
-	}
+// client with which it asks them, and other nodes. Roots are for the certificates
+// of those that want TLS; nil: the system's.
+func newAnnouncer(q *config.QD, roots *x509.CertPool, secret *secret, log *slog.Logger) (*lookup.Announcer, *lookup.Client) {
 	client := lookup.NewClient(lookup.ClientOptions{
 		TLS:            &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		ConnectTimeout: q.HTTPClientConnectTimeout,
 		RequestTimeout: q.HTTPClientRequestTimeout,
 		UserAgent:      "qd/" + version.Number,
 	})
-	return lookup.NewAnnouncer(lookup.AnnouncerOptions{Client: client, RegistrationSecret: secret, Logger: log}), client, nil
+	return lookup.NewAnnouncer(lookup.AnnouncerOptions{Client: client, RegistrationSecret: secret.now, Logger: log}), client
 }
 
 // identity is how a node introduces itself, once it is known where it listens.

@@ -48,10 +48,7 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 			security.close()
 		}
 	}()
-	announcer, client, err := newAnnouncer(&q, security.roots, log)
-	if err != nil {
-		return nil, err
-	}
+	announcer, client := newAnnouncer(&q, security.roots, security.secret, log)
 	bo := brokerOptions(&q, log)
 	bo.Directory = announcer
 	b, err := broker.Open(bo)

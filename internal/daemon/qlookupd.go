@@ -33,7 +33,7 @@ func startQLookupd(settings *config.Settings[config.QLookupd], level *slog.Level
 	if err != nil {
 		return nil, err
 	}
-	secret, err := readSecret("registration-secret-file", q.RegistrationSecretFile, log)
+	secret, err := openSecret("registration-secret-file", q.RegistrationSecretFile, log)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func startQLookupd(settings *config.Settings[config.QLookupd], level *slog.Level
 		TCPPort:          tcp.Addr().(*net.TCPAddr).Port, // the options allow no other network
 		HTTPPort:         web.Addr().(*net.TCPAddr).Port,
 
-		RegistrationSecret: secret,
+		RegistrationSecret: secret.now,
 
 		Config: settings,
 		Logger: log,
@@ -62,7 +62,7 @@ func startQLookupd(settings *config.Settings[config.QLookupd], level *slog.Level
 	d := &qlookupd{faces: newFaces(log), tcp: lookup.NewTCP(db, o), http: lookup.NewHTTP(db, o)}
 	d.serve("TCP", tcp, d.tcp.Serve)
 	d.serveWeb(web, certificate, d.http.Serve)
-	var files []reload
+	files := secret.reloads()
 	if certificate != nil {
 		files = append(files, reload{"certificate", certificate.Reload})
 	}

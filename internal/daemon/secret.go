@@ -6,30 +6,71 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
+	"time"
+
+	"qmq/internal/refresh"
 )
 
 // shortestSecret is the least number of bytes of a secret worth the name.
 const shortestSecret = 8
 
-// readSecret reads the one word that a file holds, without the white space
-// around it; no file is no secret. Neither it nor a part of it is told to
-// anybody. Others who may read the file are warned about.
-func readSecret(option, file string, log *slog.Logger) (string, error) {
+// secret is the one word that a file holds, without the white space around it.
+// It is read again when the file changes and with SIGHUP. Neither it nor a part
+// of it is told to anybody; others who may read the file are warned about. The
+// methods may be called concurrently.
+type secret struct {
+	option, file string
+	log          *slog.Logger
+	files        *refresh.Files
+	word         atomic.Pointer[string]
+}
+
+// openSecret reads the file that an option names; nil if that is empty.
+func openSecret(option, file string, log *slog.Logger) (*secret, error) {
 	if file == "" {
-		return "", nil
+		return nil, nil
 	}
-	text, err := os.ReadFile(file)
+	s := &secret{option: option, file: file, log: log}
+	s.files = refresh.New("secret of --"+option, []string{file}, s.read, log, time.Now)
+	if err := s.files.Reload(); err != nil {
+		return nil, fmt.Errorf("failed to read --%s - %w", option, err)
+	}
+	return s, nil
+}
+
+func (s *secret) read() error {
+	text, err := os.ReadFile(s.file)
 	if err != nil {
-		return "", fmt.Errorf("failed to read --%s - %w", option, err)
+		return err
 	}
-	secret := strings.TrimSpace(string(text))
-	if len(secret) < shortestSecret {
-		return "", fmt.Errorf("--%s: %s must hold at least %d characters", option, file, shortestSecret)
+	word := strings.TrimSpace(string(text))
+	if len(word) < shortestSecret {
+		return fmt.Errorf("%s must hold at least %d characters", s.file, shortestSecret)
 	}
-	if info, err := os.Stat(file); err == nil && readableByOthers(info.Mode()) {
-		log.Warn("file with a secret can be read by others", slog.String("option", "--"+option), slog.String("file", file), slog.String("mode", info.Mode().Perm().String()))
+	if info, err := os.Stat(s.file); err == nil && readableByOthers(info.Mode()) {
+		s.log.Warn("file with a secret can be read by others",
+			slog.String("option", "--"+s.option), slog.String("file", s.file), slog.String("mode", info.Mode().Perm().String()))
 	}
-	return secret, nil
+	s.word.Store(&word)
+	return nil
 }
 
 func readableByOthers(mode fs.FileMode) bool { return mode.Perm()&0o044 != 0 }
+
+// now is the secret as the file has it; empty without a file.
+func (s *secret) now() string {
+	if s == nil {
+		return ""
+	}
+	s.files.Look()
+	return *s.word.Load()
+}
+
+// reloads are what SIGHUP has read again.
+func (s *secret) reloads() []reload {
+	if s == nil {
+		return nil
+	}
+	return []reload{{"secret of --" + s.option, s.files.Reload}}
+}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -19,8 +20,9 @@ func writeSecret(t *testing.T, text string, mode os.FileMode) (file string) {
 }
 
 func TestNodesAreListedOnlyWithTheSecretOfTheDirectory(t *testing.T) {
+	file := writeSecret(t, "not to be guessed\n", 0o644)
 	directory := launch(t, QLookupd, "--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--broadcast-address=127.0.0.1",
-		"--registration-secret-file="+writeSecret(t, "not to be guessed\n", 0o644))
+		"--registration-secret-file="+file)
 	directory.line("WARNING: file with a secret can be read by others option=--registration-secret-file")
 	tcp, web := directory.line("TCP: listening on "), directory.line("HTTP: listening on ")
 	qd := func(more ...string) *running {
@@ -41,6 +43,16 @@ func TestNodesAreListedOnlyWithTheSecretOfTheDirectory(t *testing.T) {
 	until(t, "0", nodes)
 	with := qd("--registration-secret-file=" + writeSecret(t, "not to be guessed", 0o600))
 	until(t, "1", nodes)
+	rotated := writeSecret(t, "guessed wrongly", 0o600)
+	if err := os.Rename(rotated, file); err != nil {
+		t.Fatal(err)
+	}
+	// The files are read again by themselves, too, but only after some seconds.
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	directory.line("reading certificates and credentials again")
+	until(t, "2", nodes)
 	for _, r := range []*running{without, wrong, with, directory} {
 		r.stop()
 	}
@@ -49,7 +61,7 @@ func TestNodesAreListedOnlyWithTheSecretOfTheDirectory(t *testing.T) {
 func TestSecretThatIsNoneStopsTheStart(t *testing.T) {
 	for _, test := range []struct{ arg, says string }{
 		{"", "--registration-secret-file must not be empty"},
-		{filepath.Join(t.TempDir(), "none"), "failed to read --registration-secret-file - open "},
+		{filepath.Join(t.TempDir(), "none"), "failed to read --registration-secret-file - stat "},
 		{writeSecret(t, " short \n", 0o600), "must hold at least 8 characters"},
 	} {
 		for name, run := range map[string]func(args []string, out *bytes.Buffer) int{

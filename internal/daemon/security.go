@@ -21,7 +21,8 @@ type security struct {
 	auth     *auth.Client     // nil without auth servers
 	httpAuth *server.HTTPAuth // nil when the API is open
 
-	roots *x509.CertPool // of other daemons; nil: the system's
+	roots  *x509.CertPool // of other daemons; nil: the system's
+	secret *secret        // that directories may want; nil: none
 
 	hangups *hangups
 }
@@ -48,7 +49,10 @@ func openSecurity(q *config.QD, log *slog.Logger) (_ *security, err error) {
 		}
 		files = append(files, reload{"HTTP credentials", s.httpAuth.Reload})
 	}
-	s.hangups = followHangups(log, files...)
+	if s.secret, err = openSecret("registration-secret-file", q.RegistrationSecretFile, log); err != nil {
+		return nil, err
+	}
+	s.hangups = followHangups(log, append(files, s.secret.reloads()...)...)
 	return s, nil
 }
 
