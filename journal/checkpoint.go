@@ -22,10 +22,13 @@ const (
 
 // checkpoint is one being written, piece by piece, while the log it begins
 // with already grows. It consists of the topology as it was when that log was
-// started and of the channels' states as they are when they are asked. A state
-// may thus be newer than the log's beginning: its version makes the replay skip
-// the changes that are in it. A channel created meanwhile is in the log, whole;
-// the state of one deleted meanwhile is dropped by the entry in the log.
+// taken into use and of the channels' states as they are when they are asked. A
+// state may thus be newer than the log's beginning: its version makes the replay
+// skip the changes that are in it. A channel created meanwhile is in the log,
+// whole; the state of one deleted meanwhile is dropped by the entry in the log.
+//
+// The writer gathers the pieces; jobs make its files, write the pieces and put
+// the whole in place.
 type checkpoint struct {
 	number  uint64
 	f       *file
@@ -40,7 +43,9 @@ type checkpoint struct {
 // nextCheckpoint is when the next one may be begun, if there is a reason to.
 func (w *writer) nextCheckpoint() (at time.Time, ok bool) {
 	switch {
-	case w.checkpointWanted || w.since >= w.j.o.CheckpointBytes:
+	case w.tight && (w.reserve.count() < 2 || w.checkpointSize+w.checkpointSize/4 > w.reserve.bytes()):
+		return w.checkpointNotAgain, false // it would have no room
+	case w.checkpointWanted || w.since >= w.j.o.CheckpointBytes || w.reserveWanes():
 		return w.checkpointNotAgain, true
 	case w.since > 0 && w.checkpointAt.After(w.checkpointNotAgain):
 		return w.checkpointAt, true
@@ -49,33 +54,57 @@ func (w *writer) nextCheckpoint() (at time.Time, ok bool) {
 	}
 }
 
-// beginCheckpoint starts the log that goes on from the checkpoint and takes
-// down the topology of this moment.
+// reserveWanes says that the disk is full and a checkpoint would gain room.
+func (w *writer) reserveWanes() bool {
+	return w.tight && w.log != nil && w.log.end > w.log.room/2
+}
+
+// beginCheckpoint has the checkpoint's file made, and the log that goes on from
+// it.
 func (w *writer) beginCheckpoint() {
-	number := w.takeNumber()
-	f, err := createFile(w.j.o.FS, w.j.o.Dir, number, temporarySuffix, w.enc.first(w.j.o.BootID, 0, 0))
-	if err != nil {
-		w.checkpointFailed(err)
-		return
-	}
-	log, err := w.startLog(number)
-	if err != nil {
-		w.checkpointFailed(errors.Join(err, f.discard()))
-		return
-	}
+	number, before := w.takeNumber(), w.lastLog
+	first := slices.Clone(w.enc.first(w.j.o.BootID, 0, 0))
+	firstOfLog := slices.Clone(w.enc.first(w.j.o.BootID, before, w.j.syncer.onDisk(before)))
+	var f, log *file
+	w.do(func() (err error) {
+		if f, err = createFile(w.reserve, number, temporarySuffix, first); err != nil {
+			return err
+		}
+		if log, err = w.makeLog(number, firstOfLog); err != nil {
+			return errors.Join(err, f.discard(w.reserve))
+		}
+		return nil
+	}, func(err error) {
+		switch {
+		case err != nil:
+			w.checkpointFailed(err, 0)
+		case w.lastLog != before: // a later one is in use
+			w.checkpointFailed(errors.Join(errOvertaken, f.discard(w.reserve), log.discard(w.reserve)), 0)
+		default:
+			w.startCheckpoint(f, log)
+		}
+	})
+}
+
+var errOvertaken = errors.New("a new log was needed meanwhile")
+
+// startCheckpoint takes the log into use and takes down the topology of this
+// moment.
+func (w *writer) startCheckpoint(f, log *file) {
 	w.useLog(log)
 	w.since, w.clean, w.checkpointWanted = 0, false, false
-	w.checkpoint = &checkpoint{
-		number: number, f: f, members: w.allMembers(), commits: w.j.syncer.written.Load(), records: 1,
+	c := &checkpoint{
+		number: log.number, f: f, members: w.allMembers(), commits: w.j.syncer.written.Load(), records: 1,
 	}
+	w.checkpoint = c
 	if names := slices.Sorted(maps.Keys(w.topology.Acknowledged)); len(names) > 0 {
-		w.checkpoint.add(w.enc.acknowledged(names))
+		c.add(w.enc.acknowledged(names))
 	}
 	for _, t := range w.topology.Topics {
 		t.pruneVoids()
-		w.checkpoint.add(w.enc.topicState(t))
-		w.checkpoint.topics++
-		w.checkpoint.channels += uint64(len(t.Channels))
+		c.add(w.enc.topicState(t))
+		c.topics++
+		c.channels += uint64(len(t.Channels))
 	}
 }
 
@@ -94,7 +123,8 @@ func (c *checkpoint) add(payload []byte) {
 	c.records++
 }
 
-// stepCheckpoint writes the next piece, and ends the checkpoint with the last.
+// stepCheckpoint has the next piece written, and ends the checkpoint with the
+// last.
 func (w *writer) stepCheckpoint() {
 	c := w.checkpoint
 	for len(c.members) > 0 && len(c.buf) < checkpointPiece {
@@ -102,24 +132,51 @@ func (w *writer) stepCheckpoint() {
 		c.members = c.members[1:]
 	}
 	if len(c.members) > 0 {
-		if err := c.writePiece(); err != nil {
-			w.checkpointFailed(err)
-		}
+		w.doCheckpoint(c.writePiece, func() {})
 		return
 	}
 	w.addKept(c)
 	c.add(w.enc.endOf(c.records, c.topics, c.channels, w.topology.MaxIncarnation))
-	if err := w.endCheckpoint(c); err != nil {
-		w.checkpointFailed(err)
-		return
-	}
-	w.checkpoint = nil
-	w.clean = w.since == 0
-	w.checkpointBackoff = 0
+	w.doCheckpoint(func() error { return w.putInPlace(c) }, func() { w.endCheckpoint(c) })
+}
+
+// doCheckpoint does a job for the checkpoint, which ends when that fails.
+func (w *writer) doCheckpoint(job func() error, then func()) {
+	c := w.checkpoint
+	w.do(func() error {
+		err := job()
+		if err != nil {
+			err = errors.Join(err, c.f.discard(w.reserve)) // a file that stays is removed by a later checkpoint or start
+		}
+		return err
+	}, func(err error) {
+		if err != nil {
+			w.checkpoint = nil
+			w.checkpointFailed(err, c.f.end+int64(len(c.buf)))
+			return
+		}
+		then()
+	})
+}
+
+// endCheckpoint notes that one is whole and has the files removed that nobody
+// needs any more.
+func (w *writer) endCheckpoint(c *checkpoint) {
+	before := w.base
+	w.checkpoint, w.checkpointError, w.base = nil, nil, c.number
+	w.clean, w.unsure = w.since == 0, w.checkpointWanted
+	w.checkpointBackoff, w.checkpointSize = 0, c.f.end
 	w.topology.Deleted, w.topology.DeletedChannels = nil, nil
 	w.j.syncer.checkpointed(c.commits)
-	w.removeOlder(w.base, c.number)
-	w.base = c.number
+	w.reserve.suit(c.f.end)
+	tight := w.tight
+	w.do(func() error {
+		w.removeOlder(before, c.number)
+		if tight && w.reserve.count() < 2 {
+			w.removeOlder(c.number, c.number) // room to go on is worth more than a second generation
+		}
+		return nil
+	}, func(error) { w.fillAt = time.Now() })
 }
 
 // addMember takes down the state of a source. Of a detached one it is kept,
@@ -157,25 +214,27 @@ func (w *writer) addKept(c *checkpoint) {
 }
 
 func (c *checkpoint) writePiece() error {
-	err := c.f.append(c.buf)
-	c.buf = c.buf[:0]
-	if err != nil || c.f.end-c.synced < checkpointSync {
+	if err := c.f.append(c.buf); err != nil {
 		return err
 	}
+	c.buf = c.buf[:0]
+	if c.f.end-c.synced < checkpointSync {
+		return nil
+	}
 	c.synced = c.f.end
-	return c.f.f.Sync()
+	return c.f.sync()
 }
 
-// endCheckpoint gives the checkpoint its name once every byte of it is on the
+// putInPlace gives the checkpoint its name once every byte of it is on the
 // disk. When it returns nil older files are not needed any more.
-func (w *writer) endCheckpoint(c *checkpoint) error {
+func (w *writer) putInPlace(c *checkpoint) error {
 	if err := c.writePiece(); err != nil {
 		return err
 	}
-	if err := c.f.f.Sync(); err != nil {
+	if err := c.f.sync(); err != nil {
 		return err
 	}
-	name := filepath.Join(w.j.o.Dir, fileName(c.number, checkpointSuffix))
+	name := w.path(c.number, checkpointSuffix)
 	if err := w.j.o.FS.Rename(c.f.name, name); err != nil {
 		return err
 	}
@@ -188,8 +247,11 @@ func (w *writer) endCheckpoint(c *checkpoint) error {
 }
 
 // checkpointFailed leaves all older files in place and tries again later.
-func (w *writer) checkpointFailed(err error) {
-	w.dropCheckpoint()
+// Reached is how long the file got, or would have.
+func (w *writer) checkpointFailed(err error, reached int64) {
+	if noRoom(err) {
+		w.checkpointSize = max(w.checkpointSize, reached)
+	}
 	w.checkpointBackoff = min(max(2*w.checkpointBackoff, checkpointRetryFirst), checkpointRetryMost)
 	w.checkpointNotAgain = time.Now().Add(w.checkpointBackoff)
 	w.checkpointWanted = true
@@ -202,7 +264,7 @@ func (w *writer) dropCheckpoint() {
 	if w.checkpoint == nil {
 		return
 	}
-	_ = w.checkpoint.f.discard() // a file that stays is removed by a later checkpoint or start
+	_ = w.checkpoint.f.discard(w.reserve) // a file that stays is removed by a later start
 	w.checkpoint = nil
 }
 
@@ -248,15 +310,14 @@ func (w *writer) removeIfOlder(number, n uint64, suffix string) {
 	if n >= number {
 		return
 	}
-	name := fileName(n, suffix)
-	path := filepath.Join(w.j.o.Dir, name)
+	path := w.path(n, suffix)
 	var err error
-	if w.damaged[name] {
+	if w.damaged[filepath.Base(path)] {
 		err = w.j.o.FS.Rename(path, path+damagedSuffix)
 	} else {
-		err = w.j.o.FS.Remove(path)
+		err = w.reserve.giveBack(path)
 	}
 	if err != nil {
-		w.j.o.Logger.Warn("journal: cannot remove an old file", "file", name, "error", err)
+		w.j.o.Logger.Warn("journal: cannot remove an old file", "file", path, "error", err)
 	}
 }

@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 
 	"qmq/internal/vfs/crashfs"
@@ -18,11 +19,13 @@ type promise struct {
 
 // life commits, acknowledges and checkpoints on a file system that may die at
 // any call, and notes what was answered. It ends at the first error.
-func life(fsys *crashfs.FS, syncTopology bool) (p promise, err error) {
+func life(fsys *crashfs.FS, adjust ...func(*Options)) (p promise, err error) {
 	p = promise{topics: map[uint64]bool{}, asked: map[uint64]bool{}, acked: map[uint64]uint64{}}
-	j, _, err := Open(Options{
-		FS: fsys.Mount(), Dir: testDir, SyncTopology: syncTopology, CheckpointBytes: 150, Bytes: 60, Logger: quiet(),
-	})
+	o := Options{FS: fsys.Mount(), Dir: testDir, CheckpointBytes: 150, Bytes: 60, Logger: quiet()}
+	for _, f := range adjust {
+		f(&o)
+	}
+	j, _, err := Open(o)
 	if err != nil {
 		return p, err
 	}
@@ -67,6 +70,9 @@ func (p *promise) deleteTopic(j *Journal, topic uint64) error {
 // check compares a State with what was promised.
 func (p *promise) check(t *testing.T, st *State, flushed bool) {
 	t.Helper()
+	if st.Incomplete || st.LostBytes > 0 {
+		t.Errorf("incomplete %v, %d bytes lost: nothing was damaged", st.Incomplete, st.LostBytes)
+	}
 	for id, there := range p.topics {
 		if (st.Topics[id] != nil) != there {
 			t.Errorf("topic %d there: %v, promised %v", id, st.Topics[id] != nil, there)
@@ -96,27 +102,27 @@ func (p *promise) check(t *testing.T, st *State, flushed bool) {
 
 // everyCrash runs life again and again, with a death at each of its calls of
 // the file system that change something, and checks what is found afterwards.
-func everyCrash(t *testing.T, syncTopology bool, die func(*crashfs.FS), check func(*testing.T, promise, *State)) {
+func everyCrash(t *testing.T, die func(*crashfs.FS), check func(*testing.T, promise, *State), adjust ...func(*Options)) {
 	for at := 1; ; at++ {
 		fsys := crashfs.New(uint64(at))
-		calls := 0
+		var calls atomic.Int64
 		fsys.Fail(func(op crashfs.Op, _ string) error {
 			switch op {
 			case crashfs.OpOpen, crashfs.OpRead, crashfs.OpReadDir, crashfs.OpLock:
 				return nil
 			}
-			if calls++; calls == at {
+			if calls.Add(1) == int64(at) {
 				die(fsys)
 			}
 			return nil
 		})
-		p, err := life(fsys, syncTopology)
-		died := calls >= at
+		p, err := life(fsys, adjust...)
+		died := calls.Load() >= int64(at)
 		fsys.Fail(nil)
-		j, st := openJournal(t, fsys)
+		j, st := openJournal(t, fsys, adjust...)
 		check(t, p, st)
 		must(t, j.Close())
-		j, again := openJournal(t, fsys)
+		j, again := openJournal(t, fsys, adjust...)
 		check(t, p, again)
 		must(t, j.Close())
 		if t.Failed() {
@@ -124,7 +130,7 @@ func everyCrash(t *testing.T, syncTopology bool, die func(*crashfs.FS), check fu
 		}
 		if !died {
 			must(t, err)
-			t.Logf("%d calls", calls)
+			t.Logf("%d calls", calls.Load())
 			return
 		}
 	}
@@ -133,9 +139,14 @@ func everyCrash(t *testing.T, syncTopology bool, die func(*crashfs.FS), check fu
 func TestPowerLossLosesNothingCommittedWhenSynced(t *testing.T) {
 	for name, mode := range map[string]crashfs.Mode{"drop all": crashfs.DropAll, "random": crashfs.Random} {
 		t.Run(name, func(t *testing.T) {
-			everyCrash(t, true,
+			everyCrash(t,
 				func(fsys *crashfs.FS) { fsys.Crash(mode) },
-				func(t *testing.T, p promise, st *State) { p.check(t, st, false) })
+				func(t *testing.T, p promise, st *State) { p.check(t, st, false) }, synced)
+		})
+		t.Run(name+", with a reserve", func(t *testing.T) {
+			everyCrash(t,
+				func(fsys *crashfs.FS) { fsys.Crash(mode) },
+				func(t *testing.T, p promise, st *State) { p.check(t, st, false) }, synced, smallReserve)
 		})
 	}
 }
@@ -143,18 +154,23 @@ func TestPowerLossLosesNothingCommittedWhenSynced(t *testing.T) {
 func TestPowerLossNeverKeepsTheJournalFromOpeningWhenNotSynced(t *testing.T) {
 	for name, mode := range map[string]crashfs.Mode{"drop all": crashfs.DropAll, "random": crashfs.Random} {
 		t.Run(name, func(t *testing.T) {
-			everyCrash(t, false,
+			everyCrash(t,
 				func(fsys *crashfs.FS) { fsys.Crash(mode) },
 				func(t *testing.T, p promise, st *State) {
 					p.topics = nil // may be lost
 					p.check(t, st, false)
-				})
+				}, smallReserve)
 		})
 	}
 }
 
 func TestKillLosesNothingCommittedOrFlushed(t *testing.T) {
-	everyCrash(t, false,
+	everyCrash(t,
 		func(fsys *crashfs.FS) { fsys.Kill() },
 		func(t *testing.T, p promise, st *State) { p.check(t, st, true) })
+	everyCrash(t,
+		func(fsys *crashfs.FS) { fsys.Kill() },
+		func(t *testing.T, p promise, st *State) { p.check(t, st, true) }, smallReserve)
 }
+
+func smallReserve(o *Options) { o.Reserve = 1 << 10 }

@@ -21,7 +21,9 @@ const (
 	logSuffix        = ".log"
 	checkpointSuffix = ".ckpt"
 	temporarySuffix  = ".ckpt.tmp" // a checkpoint being written
-	damagedSuffix    = ".damaged"  // appended to what is kept for a look
+	spareSuffix      = ".spare"    // of the reserve, with a counter of their own
+	newSpareName     = "new" + spareSuffix
+	damagedSuffix    = ".damaged" // appended to what is kept for a look
 )
 
 func fileName(number uint64, suffix string) string {
@@ -36,13 +38,14 @@ func parseName(name string) (number uint64, suffix string, ok bool) {
 	}
 	number, err := strconv.ParseUint(digits, 16, 64)
 	suffix = "." + suffix
-	known := suffix == logSuffix || suffix == checkpointSuffix || suffix == temporarySuffix
+	known := suffix == logSuffix || suffix == checkpointSuffix || suffix == temporarySuffix || suffix == spareSuffix
 	return number, suffix, err == nil && known
 }
 
 // listing is the journal's own files, by number, ascending.
 type listing struct {
 	logs, checkpoints, temporary []uint64
+	spares                       []spare
 }
 
 func list(fsys vfs.FS, dir string) (listing, error) {
@@ -59,6 +62,12 @@ func list(fsys vfs.FS, dir string) (listing, error) {
 			l.logs = append(l.logs, number)
 		case suffix == checkpointSuffix:
 			l.checkpoints = append(l.checkpoints, number)
+		case suffix == spareSuffix:
+			info, err := e.Info()
+			if err != nil {
+				return l, err
+			}
+			l.spares = append(l.spares, spare{number, info.Size()})
 		default:
 			l.temporary = append(l.temporary, number)
 		}
@@ -103,6 +112,7 @@ type file struct {
 	f      vfs.File
 	salt   uint32
 	end    int64 // what is before it was written; the writer's
+	room   int64 // up to here it takes no further space on the disk
 
 	syncing sync.Mutex  // held during a sync, and guards err
 	err     error       // of the sync that failed: none is tried after it
@@ -111,15 +121,15 @@ type file struct {
 
 // createFile makes a file with a header and its first record. When it fails
 // there is none.
-func createFile(fsys vfs.FS, dir string, number uint64, suffix string, first []byte) (*file, error) {
-	path := filepath.Join(dir, fileName(number, suffix))
-	f, err := fsys.Create(path)
+func createFile(r *reserve, number uint64, suffix string, first []byte) (*file, error) {
+	path := filepath.Join(r.dir, fileName(number, suffix))
+	f, room, err := r.create(path)
 	if err != nil {
 		return nil, err
 	}
-	l := &file{fs: fsys, name: path, number: number, f: f, salt: newSalt()}
+	l := &file{fs: r.fs, name: path, number: number, f: f, salt: newSalt(), room: room}
 	if err := l.append(appendFrame(appendHeader(nil, l.salt), l.salt, first)); err != nil {
-		return nil, errors.Join(err, l.discard())
+		return nil, errors.Join(err, l.discard(r))
 	}
 	return l, nil
 }
@@ -168,12 +178,17 @@ func (l *file) append(b []byte) error {
 	return nil
 }
 
-// cut makes the file end where end says, or earlier.
+// cut takes back what a write left that failed after the first to bytes. The
+// room that the file has is kept if may be.
 func (l *file) cut(to int64) error {
 	l.end = min(l.end, to)
+	if l.end < l.room && writeZeros(l.f, l.end, l.room) == nil {
+		return l.f.Truncate(l.room)
+	}
+	l.room = 0
 	return l.f.Truncate(l.end)
 }
 
-func (l *file) discard() error {
-	return errors.Join(l.f.Close(), l.fs.Remove(l.name))
+func (l *file) discard(r *reserve) error {
+	return errors.Join(l.f.Close(), r.giveBack(l.name))
 }

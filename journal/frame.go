@@ -98,10 +98,11 @@ func frameAt(b []byte, off int, salt uint32) (payload []byte, next int, ok bool)
 // span is a piece of a file.
 type span struct{ off, size int }
 
-// scan calls f with each frame's payload. Where frames are damaged it goes on
-// at the next one that is whole and reports what it passed over; a damaged
-// place with no whole frame after it is a torn tail of so many bytes.
-func scan(b []byte, salt uint32, f func(off int, payload []byte)) (lost []span, tail int) {
+// scan calls f with each frame's payload, and returns where the last whole one
+// ends. Where frames are damaged it goes on at the next one that is whole and
+// reports what it passed over; a damaged place with no whole frame after it is a
+// torn tail of so many bytes. Zeros at the end are room that was not used yet.
+func scan(b []byte, salt uint32, f func(off int, payload []byte)) (lost []span, end, tail int) {
 	off := headerSize
 	for off < len(b) {
 		payload, next, ok := frameAt(b, off, salt)
@@ -110,16 +111,36 @@ func scan(b []byte, salt uint32, f func(off int, payload []byte)) (lost []span, 
 			off = next
 			continue
 		}
-		start := off
-		for off++; off < len(b); off++ {
+		start, used := off, usedEnd(b)
+		for off++; off < used; off++ {
 			if _, _, ok = frameAt(b, off, salt); ok {
 				break
 			}
 		}
 		if !ok {
-			return lost, len(b) - start
+			return lost, start, max(0, used-start)
 		}
 		lost = append(lost, span{start, off - start})
 	}
-	return lost, 0
+	return lost, off, 0
+}
+
+// usedEnd is where the zeros at the end begin.
+func usedEnd(b []byte) int {
+	end := len(b)
+	for end > 0 && b[end-1] == 0 {
+		end--
+	}
+	return end
+}
+
+// reframe turns frames that were made for one file into those of another.
+func reframe(b []byte, salt uint32) {
+	for len(b) > 0 {
+		size := binary.LittleEndian.Uint32(b)
+		payload := b[frameHeader:][:size]
+		binary.LittleEndian.PutUint32(b[4:], crc32.Update(salt, castagnoli, payload))
+		binary.LittleEndian.PutUint32(b[8:], crc32.Update(salt, castagnoli, b[:8]))
+		b = b[frameHeader+size:]
+	}
 }

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"testing"
+	"testing/synctest"
 
 	"qmq/internal/vfs/crashfs"
 )
@@ -52,7 +53,7 @@ func TestIncompleteSaysThatTopologyMayBeMissing(t *testing.T) {
 		{"last log cut short", logName(5), func(t *testing.T, fsys *crashfs.FS, name string) {
 			b, err := fsys.ReadFile(name)
 			must(t, err)
-			must(t, fsys.WriteFile(name, b[:len(b)-1])) // as a crash might have left it
+			must(t, fsys.WriteFile(name, b[:frames(t, b)[0]+5])) // as a crash might have left it
 		}, false, 2},
 		{"log of the newest checkpoint gone", logName(4), remove, true, 3},
 		{"last log's header", logName(5), flip(0), true, 2},
@@ -69,6 +70,47 @@ func TestIncompleteSaysThatTopologyMayBeMissing(t *testing.T) {
 			if st.Incomplete != tt.incomplete || len(st.Topics) != tt.topics {
 				t.Errorf("incomplete %v, %d topics; want %v, %d", st.Incomplete, len(st.Topics), tt.incomplete, tt.topics)
 			}
+		})
+	}
+}
+
+// What was synced is damaged when it cannot be read; what was not may be power
+// that was lost, which keeps any part of it.
+func TestHoleCountsWhereTheLogWasSynced(t *testing.T) {
+	for name, tt := range map[string]struct {
+		sync     bool
+		boot     string
+		counting bool
+	}{
+		"synced":                         {true, "tuesday", true},
+		"not synced":                     {false, "tuesday", false},
+		"not synced, and no power lost":  {false, "monday", true},
+		"synced, and nothing came after": {true, "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fsys := crashfs.New(1)
+				j, _ := openJournal(t, fsys.Mount(), booted("monday"))
+				must(t, j.Commit(createTopic(1, "a")))
+				must(t, j.Commit(createTopic(2, "b")))
+				if tt.sync {
+					must(t, j.Durable())
+					synctest.Wait()
+				}
+				if tt.boot != "" {
+					must(t, j.Commit(createTopic(3, "c")))
+				}
+				fsys.Kill()
+				_ = j.Close() // its file system is gone
+				b, err := fsys.ReadFile(logName(1))
+				must(t, err)
+				must(t, fsys.FlipBit(logName(1), int64(frames(t, b)[1]+frameHeader)))
+				j, st := openJournal(t, fsys, booted(tt.boot))
+				defer j.Close()
+				if st.Topics[1] == nil || st.Topics[2] != nil || st.Incomplete != tt.counting || st.LostBytes > 0 != tt.counting {
+					t.Errorf("topics %v, incomplete %v, %d bytes lost", st.Topics, st.Incomplete, st.LostBytes)
+				}
+			})
 		})
 	}
 }

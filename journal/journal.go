@@ -47,6 +47,10 @@ type Options struct {
 	// CheckpointEvery is how long after the first write since the last
 	// checkpoint there is the next; default 60 s.
 	CheckpointEvery time.Duration
+	// Reserve is the room, in bytes, that each of a few files takes that the
+	// journal keeps on the disk so that it can be written while the disk is
+	// full: more where checkpoints are larger. 0: there is no reserve.
+	Reserve int64
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
 	// OnHealth is called with the error of each write that failed, and with nil
@@ -104,8 +108,9 @@ type member struct {
 	full     bool // owned by the writer: what it said last was not written
 }
 
-// Open reads the journal in o.Dir and starts a new log in it, durably. The
-// State is the caller's. Damage is logged and counted in State.LostBytes; the
+// Open reads the journal in o.Dir and starts a new log in it, durably. On a full
+// disk it takes the log out of the reserve, or does without one until there is
+// room. The State is the caller's. Damage is logged and counted in State.LostBytes; the
 // errors returned are those of the file system, and of files that a newer
 // version of the program wrote.
 func Open(o Options) (*Journal, *State, error) {
@@ -114,8 +119,8 @@ func Open(o Options) (*Journal, *State, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("journal: %w", err)
 	}
-	r := newReplay(o.FS, o.Dir, o.Logger)
-	if err := r.run(files, o.BootID); err != nil {
+	r := newReplay(o.FS, o.Dir, o.BootID, o.Logger)
+	if err := r.run(files); err != nil {
 		return nil, nil, fmt.Errorf("journal: %w", err)
 	}
 	j := &Journal{
@@ -125,12 +130,14 @@ func Open(o Options) (*Journal, *State, error) {
 		members: make(map[Source]*member),
 		ends:    make(map[uint64]topicEnd),
 	}
-	j.syncer = newSyncer(o.SyncEvery, j.syncFailed)
+	j.syncer = newSyncer(o.SyncEvery, j.synced)
 	w := newWriter(j, r, files)
-	if err := w.ensureLog(); err != nil {
+	if err := w.firstLog(r); noRoom(err) {
+		w.failed(err) // what is known can be served; commits are refused until there is room
+	} else if err != nil {
 		return nil, nil, fmt.Errorf("journal: starting a log: %w", err)
 	}
-	j.syncer.inherit(o.FS, o.Dir, slices.Sorted(maps.Keys(r.logs)))
+	j.syncer.inherit(o.FS, o.Dir, slices.Sorted(maps.Keys(r.logs)), w.log)
 	go j.syncer.run()
 	go w.run()
 	return j, r.state, nil
@@ -218,11 +225,13 @@ func (j *Journal) NoteEnd(topic, synced, written uint64) {
 	}
 }
 
-// syncFailed is called by the syncer.
-func (j *Journal) syncFailed(err error) {
-	j.mu.Lock()
-	j.unsynced = err
-	j.mu.Unlock()
+// synced is called by the syncer after each sync, with its error.
+func (j *Journal) synced(err error) {
+	if err != nil {
+		j.mu.Lock()
+		j.unsynced = err
+		j.mu.Unlock()
+	}
 	j.wakeWriter()
 }
 

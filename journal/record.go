@@ -21,10 +21,13 @@ import (
 //	[5, boot, before, beforeEnd]                                                        first in each file
 //	[6, [[topic, syncedEnd, writtenEnd], …]]                                            ends of topics' logs
 //	[7, [name, …]]                                                                      checkpoint: acknowledged damage
+//	[8, end]                                                                            this log was synced up to there
 //
 // In the first record of a file boot is the machine's boot, before the number
 // of the log that was written until then (0: none) and beforeEnd a length that
-// this log had at least, on the disk, so that its loss is noticed.
+// this log had at least, on the disk, so that its loss is noticed. When power is
+// lost, what was not synced reaches the disk in any order and with holes: only
+// what is unreadable below a synced end is damage.
 //
 // The ranges in acked, voids and givenUp, ascending or not, are pairs of
 //
@@ -46,6 +49,7 @@ const (
 	kindFirst
 	kindEnds
 	kindAcknowledged
+	kindSynced
 )
 
 type entriesRecord struct {
@@ -129,6 +133,11 @@ type topicEnd struct {
 type acknowledgedRecord struct {
 	Kind  kind
 	Names []string
+}
+
+type syncedRecord struct {
+	Kind kind
+	End  int64
 }
 
 func msgpack() *codec.MsgpackHandle {
@@ -221,6 +230,10 @@ func (e *encoder) first(boot string, before uint64, beforeEnd int64) []byte {
 
 func (e *encoder) ends(ends []topicEnd) []byte {
 	return e.encode(&endsRecord{Kind: kindEnds, Ends: ends})
+}
+
+func (e *encoder) synced(end int64) []byte {
+	return e.encode(&syncedRecord{Kind: kindSynced, End: end})
 }
 
 func (e *encoder) acknowledged(names []string) []byte {
@@ -328,6 +341,12 @@ func (d *decoder) ends(payload []byte) ([]topicEnd, error) {
 	var r endsRecord
 	err := d.decode(payload, &r)
 	return r.Ends, err
+}
+
+func (d *decoder) synced(payload []byte) (end int64, err error) {
+	var r syncedRecord
+	err = d.decode(payload, &r)
+	return r.End, err
 }
 
 func (d *decoder) acknowledged(payload []byte) ([]string, error) {

@@ -171,8 +171,8 @@ func BenchmarkReplayMillionAcks(b *testing.B) {
 		log = appendFrame(log, 1, e.changes(ch))
 	}
 	for b.Loop() {
-		r := newReplay(nil, "", quiet())
-		r.scan(&source{name: "log", bytes: log, salt: 1, version: version})
+		r := newReplay(nil, "", "", quiet())
+		r.scan(&source{name: "log", bytes: log, version: version, readLog: readLog{salt: 1}})
 		if r.state.channel(1, 2).Version != deltas {
 			b.Fatal("not replayed")
 		}

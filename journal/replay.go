@@ -21,24 +21,26 @@ type replay struct {
 	// a look when newer ones take their place.
 	damaged map[string]bool
 	// read is how many bytes of logs were replayed.
-	read int64
-	boot string // of the file read last
-	base uint64 // the checkpoint that was whole; 0: none
+	read          int64
+	boot, bootNow string // of the file read last, and of the machine
+	base          uint64 // the checkpoint that was whole; 0: none
+	baseSize      int64  // of its file, as far as it is used
 	// logs are what was read of logs, by number.
 	logs map[uint64]readLog
 }
 
 // readLog is a log as it was found.
 type readLog struct {
-	end       int  // of its last whole frame
+	end       int // of its last whole frame
+	salt      uint32
 	told      bool // it says what was before it:
 	before    uint64
 	beforeEnd int64
 }
 
-func newReplay(fsys vfs.FS, dir string, logger *slog.Logger) *replay {
+func newReplay(fsys vfs.FS, dir, boot string, logger *slog.Logger) *replay {
 	return &replay{
-		fs: fsys, dir: dir, logger: logger,
+		fs: fsys, dir: dir, bootNow: boot, logger: logger,
 		dec: newDecoder(), state: newState(), damaged: make(map[string]bool),
 		logs: make(map[uint64]readLog),
 	}
@@ -48,7 +50,7 @@ func newReplay(fsys vfs.FS, dir string, logger *slog.Logger) *replay {
 // it happen again. A damaged checkpoint above it is read as far as it can be,
 // in its place among the logs: it says nothing that they do not, unless they
 // are damaged too or gone.
-func (r *replay) run(l listing, boot string) error {
+func (r *replay) run(l listing) error {
 	base, broken, err := r.loadBase(l.checkpoints)
 	if err != nil {
 		return err
@@ -79,16 +81,16 @@ func (r *replay) run(l listing, boot string) error {
 			c.materialise()
 		}
 	}
-	r.conclude(l, boot)
+	r.conclude(l)
 	return nil
 }
 
 // conclude says what the files as a whole mean.
-func (r *replay) conclude(l listing, boot string) {
+func (r *replay) conclude(l listing) {
 	r.state.Empty = len(l.logs) == 0 && len(l.checkpoints) == 0
 	r.checkChain(l.logs)
 	last := r.logs[l.last()]
-	if r.state.SameBoot = boot != "" && last.told && r.boot == boot; !r.state.SameBoot {
+	if r.state.SameBoot = last.told && r.thisBoot(); !r.state.SameBoot {
 		r.state.rebooted()
 	}
 }
@@ -131,6 +133,7 @@ func (r *replay) loadBase(checkpoints []uint64) (base uint64, broken []uint64, e
 		}
 		if f.bytes != nil && whole(f.bytes, f.salt, r.dec) {
 			r.scan(f)
+			r.baseSize = int64(f.end)
 			return n, broken, nil
 		}
 		broken = append(broken, n)
@@ -142,7 +145,7 @@ func (r *replay) loadBase(checkpoints []uint64) (base uint64, broken []uint64, e
 func whole(b []byte, salt uint32, dec *decoder) bool {
 	var records uint64
 	var last []byte
-	lost, tail := scan(b, salt, func(_ int, payload []byte) {
+	lost, _, tail := scan(b, salt, func(_ int, payload []byte) {
 		records++
 		last = payload
 	})
@@ -174,7 +177,7 @@ func (r *replay) log(n uint64) error {
 	}
 	if f.bytes != nil {
 		r.scan(f)
-		r.read += int64(len(f.bytes) - headerSize - f.firstSize)
+		r.read += int64(f.end - headerSize - f.firstSize)
 	}
 	r.logs[n] = f.readLog
 	if r.state.LostBytes > lost {
@@ -187,22 +190,24 @@ func (r *replay) log(n uint64) error {
 type source struct {
 	name      string
 	bytes     []byte // nil: nothing in it can be read
-	salt      uint32
 	version   uint32
 	firstSize int // of the frame with the first record, which says nothing to be kept
+	// synced is how far it was synced, as far as it says; what is unreadable
+	// beyond that may be power that was lost.
+	synced int64
 	readLog
 }
 
 // open reads a file whole. It returns nil bytes for one whose header is
-// damaged. One shorter than a header was being created at a crash, and nothing
-// was in it.
+// damaged. One shorter than a header, or of zeros, was being created at a crash,
+// and nothing was in it.
 func (r *replay) open(n uint64, suffix string) (*source, error) {
 	f := &source{name: fileName(n, suffix)}
 	b, err := readFile(r.fs, filepath.Join(r.dir, f.name))
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", f.name, err)
 	}
-	if len(b) < headerSize {
+	if usedEnd(b) == 0 || len(b) < headerSize {
 		return f, nil
 	}
 	f.salt, f.version, err = parseHeader(b)
@@ -222,19 +227,27 @@ func (r *replay) scan(f *source) {
 	if f.version < firstTold {
 		r.reboot("") // nobody knows which one
 	}
-	lost, tail := scan(f.bytes, f.salt, func(off int, payload []byte) {
+	lost, end, tail := scan(f.bytes, f.salt, func(off int, payload []byte) {
 		if err := r.apply(f, payload); err != nil {
 			r.loss(f.name, span{off, len(payload) + frameHeader}, err)
 		}
 	})
 	for _, s := range lost {
+		if f.version >= firstTold && s.off > headerSize && int64(s.off) >= f.synced && !r.thisBoot() {
+			r.logger.Warn("journal: ignored what was not synced", "file", f.name, "offset", s.off, "bytes", s.size)
+			continue
+		}
 		r.loss(f.name, s, errors.New("checksum mismatch"))
 	}
-	f.end = len(f.bytes) - tail
+	f.end = end
 	if tail > 0 {
 		r.logger.Warn("journal: ignored a torn tail", "file", f.name, "offset", f.end, "bytes", tail)
 	}
 }
+
+// thisBoot says that the machine has not ended since the records that were read
+// last were written.
+func (r *replay) thisBoot() bool { return r.bootNow != "" && r.boot == r.bootNow }
 
 // reboot notes in which boot of the machine the next records were written.
 func (r *replay) reboot(boot string) {
@@ -257,6 +270,8 @@ func (r *replay) apply(f *source, payload []byte) error {
 		first, err := r.dec.first(payload)
 		if err == nil {
 			r.reboot(first.Boot)
+		}
+		if err == nil && !f.told {
 			f.told, f.before, f.beforeEnd = true, first.Before, first.BeforeEnd
 			f.firstSize = frameHeader + len(payload)
 		}
@@ -269,6 +284,10 @@ func (r *replay) apply(f *source, payload []byte) error {
 				t.Start = 0 // what its log gave up since then was not told
 			}
 		}
+		return err
+	case kindSynced:
+		end, err := r.dec.synced(payload)
+		f.synced = max(f.synced, end)
 		return err
 	case kindEnds:
 		ends, err := r.dec.ends(payload)

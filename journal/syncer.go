@@ -37,7 +37,7 @@ type syncer struct {
 	lost    uint64
 	err     error // why they are lost
 	closing bool
-	onError func(error) // told once of each log whose sync failed, without the lock
+	told    func(error) // called after each sync, without the lock
 }
 
 // waiter waits until so many commits are synced.
@@ -46,9 +46,9 @@ type waiter struct {
 	done    chan error // capacity 1
 }
 
-func newSyncer(every time.Duration, onError func(error)) *syncer {
+func newSyncer(every time.Duration, told func(error)) *syncer {
 	return &syncer{
-		every: every, wake: make(chan struct{}, 1), stopped: make(chan struct{}), onError: onError,
+		every: every, wake: make(chan struct{}, 1), stopped: make(chan struct{}), told: told,
 	}
 }
 
@@ -65,6 +65,13 @@ func (s *syncer) wrote(end int64, commits int) {
 	if first {
 		s.wakeUp()
 	}
+}
+
+// reached says that the log was synced up to end.
+func (s *syncer) reached(end int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.atDisk = max(s.atDisk, end)
 }
 
 // turn makes log the one that is written from now on; nil: none is. What is in
@@ -85,12 +92,15 @@ func (s *syncer) turn(log *file) {
 }
 
 // inherit has the logs of a former process synced, which may have ended before
-// it could do so.
-func (s *syncer) inherit(fsys vfs.FS, dir string, logs []uint64) {
+// it could do so, but for one that was reopened.
+func (s *syncer) inherit(fsys vfs.FS, dir string, logs []uint64, reopened *file) {
 	for _, n := range logs {
+		if reopened != nil && n == reopened.number {
+			continue // it was synced
+		}
 		s.older = append(s.older, &file{fs: fsys, name: filepath.Join(dir, fileName(n, logSuffix)), number: n})
 	}
-	if len(logs) > 0 {
+	if len(s.older) > 0 {
 		s.written.Store(1)
 		s.due = time.Now().Add(s.every)
 	}
@@ -225,9 +235,7 @@ func (s *syncer) sync() {
 			w.done <- failure
 		}
 	}
-	if err != nil {
-		s.onError(err)
-	}
+	s.told(err)
 }
 
 // closeLogs answers those who came too late and closes the log.
