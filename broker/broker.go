@@ -50,6 +50,9 @@ type Options struct {
 
 	// BootID tells this boot of the machine from others; empty: unknown.
 	BootID string
+	// JournalReserve is the room that the journal keeps on the disk, see
+	// journal.Options.
+	JournalReserve int64
 
 	MaxMsgTimeout       time.Duration
 	MaxReqTimeout       time.Duration
@@ -149,7 +152,8 @@ func (b *Broker) open() (err error) {
 	var state *journal.State
 	b.journal, state, err = journal.Open(journal.Options{
 		FS: b.disk.FS(), Dir: filepath.Join(b.o.DataPath, "journal"), SyncTopology: b.o.SyncEvery == 1,
-		SyncEvery: b.o.SyncTimeout, BootID: b.o.BootID, Logger: b.o.Logger, OnHealth: b.journalHealth,
+		SyncEvery: b.o.SyncTimeout, BootID: b.o.BootID, Reserve: b.o.JournalReserve,
+		Logger: b.o.Logger, OnHealth: b.journalHealth,
 	})
 	if err != nil {
 		return err

@@ -117,6 +117,10 @@ func (b *Broker) removeLog(t *topic.Topic) {
 	}
 	b.background.Go(func() {
 		t.Discard()
+		if err := b.journal.Durable(); err != nil && !t.Ephemeral() {
+			b.o.Logger.Error("log of deleted topic is kept for now", "topic", t.Name(), "path", doomed, "error", err)
+			return // a topic may not come back without its messages; a restart removes them
+		}
 		if renamed {
 			if err := fs.SyncDir(b.topicsDir()); err != nil {
 				b.o.Logger.Error("directory not synced", "path", b.topicsDir(), "error", err)

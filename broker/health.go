@@ -58,13 +58,18 @@ func (b *Broker) Health() error {
 func (b *Broker) unwritable() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for t, err := range b.refusing {
-		return fmt.Errorf("topic %s: %w", t.Name(), err)
-	}
+	var journal error
 	if b.journals != nil {
-		return fmt.Errorf("journal: %w", b.journals)
+		journal = fmt.Errorf("journal: %w", b.journals)
 	}
-	return nil
+	for t, err := range b.refusing {
+		err = fmt.Errorf("topic %s: %w", t.Name(), err)
+		if journal != nil {
+			err = fmt.Errorf("%w; %w", err, journal)
+		}
+		return err
+	}
+	return journal
 }
 
 // Damage is what was found to be unreadable for good since the start. The node

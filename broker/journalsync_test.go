@@ -162,3 +162,47 @@ func TestThousandTopicsShareTheSyncsOfTheJournal(t *testing.T) {
 		}
 	})
 }
+
+func TestPowerLossLeavesADeletedTopicWholeOrNotAtAll(t *testing.T) {
+	for at := int64(1); ; at++ {
+		synctest.Test(t, func(t *testing.T) {
+			disk := newDisk(t, uint64(at))
+			b := settled(t, disk)
+			must(t, publish(getTopic(t, b, "old"), "m"))
+			time.Sleep(4 * time.Second) // it is synced
+			synctest.Wait()
+			var left atomic.Int64
+			left.Store(at)
+			disk.Fail(func(crashfs.Op, string) error {
+				if left.Add(-1) == 0 {
+					disk.Crash(crashfs.DropAll)
+				}
+				return nil
+			})
+			_ = b.DeleteTopic("old")
+			time.Sleep(4 * time.Second)
+			synctest.Wait()
+			disk.Fail(nil)
+			if left.Load() > 0 {
+				disk.Crash(crashfs.DropAll)
+				t.Logf("%d operations", at-left.Load())
+				at = -1
+			}
+			_ = b.Close() // its disk is gone
+			b = open(t, disk)
+			defer b.Close()
+			if tp, ok := b.Existing("old"); ok {
+				c, ok := tp.ExistingChannel("c")
+				if !ok || len(subscribe(t, c, 10).takeAll()) != 1 {
+					t.Error("the topic came back without its message")
+				}
+			}
+			if d := b.Damage(); d != (Damage{}) {
+				t.Errorf("power was lost, and damage is %+v", d)
+			}
+		})
+		if t.Failed() || at < 0 {
+			return
+		}
+	}
+}

@@ -38,6 +38,8 @@ type checkpoint struct {
 	commits uint64    // those that it has in it
 
 	records, topics, channels uint64
+	// maxIncarnation is that of its topology: what came meanwhile is in the log.
+	maxIncarnation uint64
 }
 
 // nextCheckpoint is when the next one may be begun, if there is a reason to.
@@ -95,6 +97,7 @@ func (w *writer) startCheckpoint(f, log *file) {
 	w.since, w.clean, w.checkpointWanted = 0, false, false
 	c := &checkpoint{
 		number: log.number, f: f, members: w.allMembers(), commits: w.j.syncer.written.Load(), records: 1,
+		maxIncarnation: w.topology.MaxIncarnation,
 	}
 	w.checkpoint = c
 	if names := slices.Sorted(maps.Keys(w.topology.Acknowledged)); len(names) > 0 {
@@ -136,7 +139,7 @@ func (w *writer) stepCheckpoint() {
 		return
 	}
 	w.addKept(c)
-	c.add(w.enc.endOf(c.records, c.topics, c.channels, w.topology.MaxIncarnation))
+	c.add(w.enc.endOf(c.records, c.topics, c.channels, c.maxIncarnation))
 	w.doCheckpoint(func() error { return w.putInPlace(c) }, func() { w.endCheckpoint(c) })
 }
 

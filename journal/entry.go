@@ -90,6 +90,10 @@ type State struct {
 	Acknowledged map[string]bool
 	// MaxIncarnation is the highest one ever seen, deleted ones included.
 	MaxIncarnation uint64
+	// Checkpoint is the number of the checkpoint that was read, 0: there was
+	// none. CheckpointIncarnation is the highest incarnation that it knew, deleted
+	// ones included: what is not above it and not in Topics was deleted.
+	Checkpoint, CheckpointIncarnation uint64
 	// LostBytes is how much of the files could not be read because it was
 	// damaged. The tail that a crash tears is not counted.
 	LostBytes int64

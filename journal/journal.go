@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"qmq/internal/vfs"
@@ -78,6 +79,7 @@ type Journal struct {
 	o       Options
 	wake    chan struct{} // capacity 1: the writer looks again
 	stopped chan struct{} // closed when the writer has ended
+	log     atomic.Uint64 // number of the log that is written to
 	failure error         // of Close; read after stopped is closed
 
 	// mu is held for moments only, never across I/O or a call of a Source, so
@@ -234,6 +236,10 @@ func (j *Journal) synced(err error) {
 	}
 	j.wakeWriter()
 }
+
+// Log is the number of the log that is being written to; it grows. What is
+// committed later is in this log or a later one.
+func (j *Journal) Log() uint64 { return j.log.Load() }
 
 // Flush writes all changes of marked sources now. It does not sync.
 func (j *Journal) Flush() error {

@@ -245,6 +245,7 @@ func (w *writer) ensureLog() error {
 // useLog makes l the log that is written.
 func (w *writer) useLog(l *file) {
 	w.log, w.lastLog, w.toldSynced = l, l.number, l.end
+	w.j.log.Store(l.number)
 	w.j.syncer.turn(l)
 }
 

@@ -23,8 +23,10 @@ type replay struct {
 	// read is how many bytes of logs were replayed.
 	read          int64
 	boot, bootNow string // of the file read last, and of the machine
-	base          uint64 // the checkpoint that was whole; 0: none
-	baseSize      int64  // of its file, as far as it is used
+	// maxIncarnation is what the checkpoint read last says.
+	maxIncarnation uint64
+	base           uint64 // the checkpoint that was whole; 0: none
+	baseSize       int64  // of its file, as far as it is used
 	// logs are what was read of logs, by number.
 	logs map[uint64]readLog
 }
@@ -134,6 +136,7 @@ func (r *replay) loadBase(checkpoints []uint64) (base uint64, broken []uint64, e
 		if f.bytes != nil && whole(f.bytes, f.salt, r.dec) {
 			r.scan(f)
 			r.baseSize = int64(f.end)
+			r.state.Checkpoint, r.state.CheckpointIncarnation = n, r.maxIncarnation
 			return n, broken, nil
 		}
 		broken = append(broken, n)
@@ -314,6 +317,7 @@ func (r *replay) apply(f *source, payload []byte) error {
 	case kindEnd:
 		end, err := r.dec.endOf(payload)
 		r.state.seen(end.MaxIncarnation)
+		r.maxIncarnation = end.MaxIncarnation
 		return err
 	default:
 		return errors.New("unknown kind of record")

@@ -113,6 +113,10 @@ func (d *qd) Stop() error {
 	return errors.Join(d.tcp.Close(), closing(d.http), d.broker.Close())
 }
 
+// journalReserve is the size of each of the few files in which the journal goes
+// on while the disk is full.
+const journalReserve = 1 << 20
+
 // brokerOptions are the part of the options that is the broker's.
 func brokerOptions(q *config.QD, log *slog.Logger) broker.Options {
 	dir := q.DataPath
@@ -133,6 +137,7 @@ func brokerOptions(q *config.QD, log *slog.Logger) broker.Options {
 		SyncEvery:           q.SyncEvery,
 		SyncTimeout:         q.SyncTimeout,
 		BootID:              bootID(),
+		JournalReserve:      journalReserve,
 		MaxMsgTimeout:       q.MaxMsgTimeout,
 		MaxReqTimeout:       q.MaxReqTimeout,
 		MaxChannelConsumers: q.MaxChannelConsumers,
