@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"qmq/diskqueue"
@@ -114,8 +115,8 @@ type slot struct {
 }
 
 // Open takes the data directory for this process, brings back what is in it,
-// and removes what deletions left. Damage does not stop it, an error of the
-// file system does.
+// and removes what deletions left. Neither damage nor a full disk stops it,
+// another error of the file system does.
 func Open(o Options) (*Broker, error) {
 	lock, err := o.FS.Lock(o.DataPath)
 	if err != nil {
@@ -136,17 +137,16 @@ func Open(o Options) (*Broker, error) {
 }
 
 func (b *Broker) open() (err error) {
-	b.disk, err = diskqueue.NewShared(diskqueue.SharedOptions{
-		FS: b.o.FS, RecycleDir: filepath.Join(b.o.DataPath, "recycled"), HotBytes: b.o.HotBytes, Logger: b.o.Logger,
-	})
-	if err != nil {
+	if b.disk, err = b.openShared(); err != nil {
 		return err
 	}
 	b.memory, err = diskqueue.NewShared(diskqueue.SharedOptions{FS: vfs.NewMem(), HotBytes: b.o.HotBytes, Logger: b.o.Logger})
 	if err != nil {
 		return err
 	}
-	if err := b.o.FS.MkdirAll(b.topicsDir()); err != nil {
+	if err := b.o.FS.MkdirAll(b.topicsDir()); noRoom(err) {
+		b.o.Logger.Warn("there is no room for the directory of topics", "error", err)
+	} else if err != nil {
 		return err
 	}
 	var state *journal.State
@@ -167,6 +167,26 @@ func (b *Broker) open() (err error) {
 	}
 	b.snapshot.init(b)
 	return nil
+}
+
+// openShared prepares what the logs have in common. On a full disk files that
+// become free are not used again until the next start.
+func (b *Broker) openShared() (*diskqueue.Shared, error) {
+	o := diskqueue.SharedOptions{
+		FS: b.o.FS, RecycleDir: filepath.Join(b.o.DataPath, "recycled"), HotBytes: b.o.HotBytes, Logger: b.o.Logger,
+	}
+	shared, err := diskqueue.NewShared(o)
+	if !noRoom(err) {
+		return shared, err
+	}
+	b.o.Logger.Warn("segment files will not be used again", "error", err)
+	o.RecycleDir = ""
+	return diskqueue.NewShared(o)
+}
+
+// noRoom says that the disk, or the share of it that one may use, is full.
+func noRoom(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 func (b *Broker) topicsDir() string { return filepath.Join(b.o.DataPath, "topics") }

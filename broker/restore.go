@@ -1,7 +1,9 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -62,6 +64,9 @@ func highest(ts *journal.TopicState) uint64 {
 // sweep removes what deletions left and reports what is not known.
 func (b *Broker) sweep(known map[string]bool, deleted []uint64) error {
 	entries, err := b.o.FS.ReadDir(b.topicsDir())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // on a full disk
+	}
 	if err != nil {
 		return err
 	}
