@@ -66,7 +66,6 @@ func startQAdmin(settings *config.Settings[config.QAdmin], level *slog.LevelVar,
 		}
 	})
 	d := &qadmin{faces: newFaces(log), server: server}
-	d.serveWeb(web, certificate, server.Serve)
 	var files []reload
 	if certificate != nil {
 		files = append(files, reload{"certificate", certificate.Reload})
@@ -74,7 +73,8 @@ func startQAdmin(settings *config.Settings[config.QAdmin], level *slog.LevelVar,
 	if q.UsersFile != "" {
 		files = append(files, reload{"file of users", server.Reload})
 	}
-	d.hangups = followHangups(log, files...)
+	d.hangups = followHangups(log, files...) // before scripts are told that it listens
+	d.serveWeb(web, certificate, server.Serve)
 	return d, nil
 }
 

@@ -60,13 +60,13 @@ func startQLookupd(settings *config.Settings[config.QLookupd], level *slog.Level
 		Logger: log,
 	}
 	d := &qlookupd{faces: newFaces(log), tcp: lookup.NewTCP(db, o), http: lookup.NewHTTP(db, o)}
-	d.serve("TCP", tcp, d.tcp.Serve)
-	d.serveWeb(web, certificate, d.http.Serve)
 	files := secret.reloads()
 	if certificate != nil {
 		files = append(files, reload{"certificate", certificate.Reload})
 	}
-	d.hangups = followHangups(log, files...)
+	d.hangups = followHangups(log, files...) // before scripts are told that it listens
+	d.serve("TCP", tcp, d.tcp.Serve)
+	d.serveWeb(web, certificate, d.http.Serve)
 	return d, nil
 }
 
