@@ -123,7 +123,7 @@ func (s *Server) atDirectory(o *order, address string) func(context.Context) err
 	case "delete_channel":
 		return func(ctx context.Context) error { return d.DeleteChannel(ctx, at, o.Topic, o.Channel) }
 	case "tombstone_topic_producer":
-		return func(ctx context.Context) error { return d.Tombstone(ctx, at, o.Topic, withoutBrackets(o.Node)) }
+		return func(ctx context.Context) error { return d.Tombstone(ctx, at, o.Topic, o.Node) }
 	}
 	return nil
 }

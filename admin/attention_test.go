@@ -24,6 +24,8 @@ type scene struct {
 	channels map[pair]*part
 	out      strings.Builder
 	shown    map[string]string
+
+	impossible string // what the directory lists that cannot be a node
 }
 
 // actor is a node of a scene.
@@ -32,7 +34,8 @@ type actor struct {
 	health  string
 	version string
 	damage  int64
-	listed  bool // at the directory
+	listed  bool   // at the directory
+	twin    string // another one with its address, by its host name
 }
 
 // part is a channel of a scene, on the first node.
@@ -40,6 +43,7 @@ type part struct {
 	depth, grow, in, late, published float64
 	consumers                        int64
 	paused, topicPaused              bool
+	hidden                           bool // the directory does not list the topic
 	timeouts                         float64
 }
 
@@ -54,10 +58,23 @@ func newScene(t *testing.T) *scene {
 func (s *scene) step() {
 	s.now = s.now.Add(time.Second)
 	var listed []lookup.ClusterNode
-	for _, name := range sortedNames(s.nodes) {
+	for i, name := range sortedNames(s.nodes) {
 		if a := s.nodes[name]; a.listed {
-			listed = append(listed, lookup.ClusterNode{Identity: lookup.Identity{Hostname: name, BroadcastAddress: name, HTTPPort: 4151, Version: a.version}})
+			known := lookup.ClusterNode{Identity: lookup.Identity{Hostname: name, BroadcastAddress: name, HTTPPort: 4151, Version: a.version}}
+			known.Seen = []lookup.Sighting{{Directory: "lookupd:4161", RemoteAddress: "10.0.0.1:5", Hostname: name}}
+			if a.twin != "" {
+				known.Seen = append(known.Seen, lookup.Sighting{Directory: "lookupd:4161", RemoteAddress: "10.0.0.2:5", Hostname: a.twin})
+			}
+			for p, c := range s.channels {
+				if i == 0 && !c.hidden {
+					known.Topics = append(known.Topics, lookup.NodeTopic{Topic: p.topic})
+				}
+			}
+			listed = append(listed, known)
 		}
+	}
+	if s.impossible != "" {
+		listed = append(listed, lookup.ClusterNode{Impossible: "invalid broadcast address " + s.impossible})
 	}
 	s.c.heard(s.c.lookupds[0], nil, listed, s.now)
 	first := true
@@ -159,6 +176,8 @@ func (s *scene) do(line string) {
 				a.silent = value == "yes"
 			case "listed":
 				a.listed = value == "yes"
+			case "twin":
+				a.twin = value
 			case "health":
 				a.health = value
 			case "version":
@@ -184,6 +203,11 @@ func (s *scene) do(line string) {
 		if text, ok := settings["paused"]; ok {
 			c.paused = text == "yes"
 		}
+		if text, ok := settings["hidden"]; ok {
+			c.hidden = text == "yes"
+		}
+	case "directory":
+		s.impossible = settings["lists"]
 	case "run":
 		d, err := time.ParseDuration(words[1])
 		if err != nil {

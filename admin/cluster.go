@@ -31,6 +31,7 @@ type cluster struct {
 	nodes    map[string]*node // by address
 	order    []*node          // by name
 	lookupds []*lookupd
+	twins    map[string]*twins // by address
 	topics   map[string]*topicTotal
 	sums     sums
 	rated    bool // rates are known

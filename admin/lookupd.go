@@ -1,11 +1,10 @@
 package admin
 
 import (
-	"net"
 	"slices"
-	"strconv"
 	"time"
 
+	"qmq/internal/address"
 	"qmq/lookup"
 )
 
@@ -25,6 +24,9 @@ type lookupd struct {
 	absent map[string]int // answers in a row without a node, by the node's address
 
 	channels map[string]channelList // of topics that no node has
+
+	unlisted   map[onNode]int // answers in a row that left out what a node has
+	impossible []string       // what it lists that cannot be a node
 }
 
 // channelList are the channels of a topic as a directory knows them.
@@ -134,13 +136,9 @@ func (l *lookupd) expect(topic, channel string) {
 }
 
 // nodeAddress is where a node that a directory knows is asked, and its id.
-func nodeAddress(id *lookup.Identity) string {
-	return net.JoinHostPort(id.BroadcastAddress, strconv.Itoa(id.HTTPPort))
-}
+func nodeAddress(id *lookup.Identity) string { return address.Join(id.BroadcastAddress, id.HTTPPort) }
 
-func tcpAddress(id *lookup.Identity) string {
-	return net.JoinHostPort(id.BroadcastAddress, strconv.Itoa(id.TCPPort))
-}
+func tcpAddress(id *lookup.Identity) string { return address.Join(id.BroadcastAddress, id.TCPPort) }
 
 // state is how it is shown.
 func (l *lookupd) state(incomplete bool) level {
@@ -156,6 +154,7 @@ func (l *lookupd) state(incomplete bool) level {
 // heard takes an answer of a directory. It tells whether there are nodes that
 // nobody knew.
 func (c *cluster) heard(l *lookupd, topics []string, nodes []lookup.ClusterNode, now time.Time) (news bool) {
+	nodes = l.usable(nodes)
 	l.topics, l.nodes = topics, nodes
 	l.asked++
 	l.answered()
@@ -182,6 +181,8 @@ func (c *cluster) heard(l *lookupd, topics []string, nodes []lookup.ClusterNode,
 		delete(n.registered, l.address)
 	}
 	c.collectTombstones()
+	l.compare(c, now)
+	c.findTwins(now)
 	c.forgetNodes(now)
 	c.sortNodes()
 	return news

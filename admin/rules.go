@@ -28,11 +28,12 @@ const (
 func (c *cluster) signs() (signs []sign) {
 	newest := c.newest()
 	for _, n := range c.order {
-		signs = append(signs, c.silence(n), c.illness(n), c.damage(n), c.registration(n, newest[n.kind()]))
+		signs = append(signs, c.silence(n), c.illness(n), c.damage(n), c.registration(n, newest[n.kind()]), c.twinSign(n))
 	}
 	for _, l := range c.lookupds {
-		signs = append(signs, l.silence(c.now))
+		signs = append(signs, l.silence(c.now), l.impossibleSign())
 	}
+	signs = c.hiddenSigns(signs)
 	for _, l := range c.watch.open {
 		if c.unheard(l) {
 			signs = append(signs, sign{line: *l}) // nobody knows that it is over

@@ -121,6 +121,10 @@ func (s *Server) producers(ctx context.Context, t *trouble) ([]*producer, error)
 	var list []*producer
 	for i := range nodes {
 		n := &nodes[i]
+		if n.Impossible != "" {
+			t.add(fmt.Errorf("%s lists what cannot be a node: %s", n.Seen[0].Directory, n.Impossible))
+			continue
+		}
 		list = append(list, &producer{Identity: n.Identity, address: nodeAddress(&n.Identity), seen: n.Seen, topics: n.Topics})
 	}
 	slices.SortStableFunc(list, func(a, b *producer) int { return cmp.Compare(a.Hostname, b.Hostname) })

@@ -7,7 +7,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"qmq/internal/httpapi"
@@ -31,15 +30,15 @@ type Server struct {
 	streams  context.Context // of all viewers; ends when the server stops
 	leaveAll context.CancelFunc
 
-	mu        sync.Mutex // guards addresses
-	addresses []string   // of directories
+	directories directories
 }
 
 // NewServer makes a server and starts to ask the nodes. The error is that of
 // the file of users, or of the page's files.
 func NewServer(o Options) (*Server, error) {
 	o.setDefaults()
-	s := &Server{o: o, started: time.Now(), addresses: slices.Clone(o.Lookupds)}
+	s := &Server{o: o, started: time.Now()}
+	s.directories.init(s)
 	s.access = &access{header: o.ACLHeader, admins: o.Admins, proxies: o.TrustedProxies}
 	if o.UsersFile != "" {
 		l, err := openLogin(o.UsersFile, o.BasePath, o.Logger)
@@ -55,12 +54,14 @@ func NewServer(o Options) (*Server, error) {
 	s.activity = &activity{log: o.Logger, began: s.started}
 	s.up = newUpstream(&o)
 	s.notifier = startNotifier(&o, notifyClient(&o))
-	s.collector = newCollector(s.up, o.Lookupds, o.HistoryBytes, o.Logger)
+	s.collector = newCollector(s.up, nil, o.HistoryBytes, o.Logger)
 	s.collector.cluster.pausedBy = s.activity.pausedBy
 	s.frames.s = s
 	s.streams, s.leaveAll = context.WithCancel(context.Background())
 	s.http = httpapi.NewServer(s.handler(), o.Logger)
 	s.http.OnClose(s.leaveAll)
+	s.directories.set(o.Lookupds)
+	s.directories.start()
 	s.collector.start()
 	return s, nil
 }
@@ -73,6 +74,7 @@ func (s *Server) Serve(l net.Listener) error { return s.http.Serve(l) }
 func (s *Server) Close(ctx context.Context) error {
 	err := s.http.Close(ctx)
 	s.leaveAll()
+	s.directories.stop()
 	s.collector.stop()
 	s.notifier.stop()
 	s.up.close()
@@ -98,18 +100,11 @@ func (s *Server) SetLookupds(addresses []string) {
 		s.o.Logger.Warn("lookup daemons are not asked: qadmin was given nodes")
 		return
 	}
-	s.mu.Lock()
-	s.addresses = slices.Clone(addresses)
-	s.mu.Unlock()
-	s.collector.read(func(c *cluster) { c.setLookupds(addresses) })
+	s.directories.set(addresses)
 	s.collector.poke()
 }
 
-func (s *Server) lookupds() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.addresses
-}
+func (s *Server) lookupds() []string { return s.directories.list() }
 
 // handler is everything that is served.
 func (s *Server) handler() http.Handler {

@@ -1,0 +1,199 @@
+package admin
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"qmq/lookup"
+)
+
+// What directories list is compared with what nodes say: a topic may be hidden,
+// two nodes may share an address, and an address may be none.
+
+const (
+	// unlistedPolls is how often in a row a directory must leave out what a node
+	// has before that is said. A deletion reaches the nodes sooner.
+	unlistedPolls = 2
+	// twinsAfter is how long two nodes must announce one address: a node that
+	// comes back under another host name may be listed twice for a moment.
+	twinsAfter = 12 * time.Second
+	mostNamed  = 3 // nodes, directories or addresses in one sentence
+)
+
+// onNode is a topic on a node.
+type onNode struct{ node, topic string }
+
+// compare notes which topics a directory leaves out of those that nodes have
+// which it lists.
+func (l *lookupd) compare(c *cluster, now time.Time) {
+	was := l.unlisted
+	l.unlisted = make(map[onNode]int)
+	for i := range l.nodes {
+		known := &l.nodes[i]
+		address := nodeAddress(&known.Identity)
+		n := c.nodes[address]
+		if n == nil || !n.fresh(now) {
+			continue
+		}
+		listed := make(map[string]bool, len(known.Topics))
+		for _, t := range known.Topics {
+			listed[t.Topic] = true // tombstoned ones too
+		}
+		for _, t := range n.order {
+			if at := (onNode{address, t.name}); !listed[t.name] {
+				l.unlisted[at] = was[at] + 1
+			}
+		}
+	}
+}
+
+// hidden is a topic that some nodes have though directories that know them do
+// not list it there.
+type hidden struct {
+	lookupds, nodes []string
+	level           level
+	depth           int64
+}
+
+// hiddenSigns: consumers do not find a topic on a node that has it.
+func (c *cluster) hiddenSigns(signs []sign) []sign {
+	topics := make(map[string]*hidden)
+	for _, l := range c.lookupds {
+		for at, polls := range l.unlisted {
+			n := c.nodes[at.node]
+			if polls < unlistedPolls || l.missed >= missedPolls || n == nil || n.topics[at.topic] == nil {
+				continue
+			}
+			h := topics[at.topic]
+			if h == nil {
+				h = &hidden{level: levelWarn}
+				topics[at.topic] = h
+			}
+			if n.kind() != "qd" {
+				h.level = levelCrit // it does not register again by itself
+			}
+			if !slices.Contains(h.nodes, n.name) {
+				h.nodes = append(h.nodes, n.name)
+				h.depth += n.topics[at.topic].sums.depth
+			}
+			if !slices.Contains(h.lookupds, l.address) {
+				h.lookupds = append(h.lookupds, l.address)
+			}
+		}
+	}
+	for topic, h := range topics {
+		at := line{ID: "hidden/" + topic, Level: h.level, Icon: string(h.level), Rule: "hidden", Topic: topic, Value: figure(h.depth), Unit: "waiting", affected: float64(h.depth)}
+		at.Text = fmt.Sprintf("Deleted at %s, but still on %s: consumers do not find it there", named(h.lookupds), named(h.nodes))
+		signs = append(signs, sign{line: at, starts: true})
+	}
+	return signs
+}
+
+// named are a few names, sorted, as they are said in a sentence.
+func named(names []string) string {
+	slices.Sort(names)
+	if more := len(names) - mostNamed; more > 0 {
+		names = append(names[:mostNamed:mostNamed], fmt.Sprintf("%d more", more))
+	}
+	return listed(names)
+}
+
+// twins are nodes that announce one address.
+type twins struct {
+	names []string
+	since time.Time
+}
+
+// findTwins looks for nodes that announce the same address: they have different
+// host names, or come from different machines.
+func (c *cluster) findTwins(now time.Time) {
+	was := c.twins
+	c.twins = make(map[string]*twins)
+	for address, names := range c.announcers() {
+		if len(names) < 2 {
+			continue
+		}
+		since := now
+		if known := was[address]; known != nil {
+			since = known.since
+		}
+		c.twins[address] = &twins{names, since}
+	}
+}
+
+// announcers are the names of those who announce an address, by address.
+func (c *cluster) announcers() map[string][]string {
+	all := make(map[string][]string)
+	for _, l := range c.lookupds {
+		from := make(map[string]map[string]bool) // machines as this directory sees them, by address and host name
+		for i := range l.nodes {
+			n := &l.nodes[i]
+			address := nodeAddress(&n.Identity)
+			for _, s := range n.Seen {
+				at := address + " " + s.Hostname
+				if from[at] == nil {
+					from[at] = make(map[string]bool)
+				}
+				machine, _, err := net.SplitHostPort(s.RemoteAddress)
+				if err != nil {
+					machine = s.RemoteAddress
+				}
+				from[at][machine] = true
+			}
+		}
+		for at, machines := range from {
+			address, hostname, _ := strings.Cut(at, " ")
+			names := []string{hostname}
+			if len(machines) > 1 {
+				names = names[:0]
+				for _, machine := range sortedNames(machines) {
+					names = append(names, hostname+" at "+machine)
+				}
+			}
+			for _, name := range names {
+				if !slices.Contains(all[address], name) {
+					all[address] = append(all[address], name)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// twinSign: two nodes announce one address.
+func (c *cluster) twinSign(n *node) sign {
+	l := nodeLine("same_address", levelCrit, n)
+	t := c.twins[n.address]
+	if t == nil {
+		return sign{line: l, ends: true}
+	}
+	l.Text = fmt.Sprintf("%s announce the same address, %s: consumers reach only one of them", named(slices.Clone(t.names)), n.address)
+	l.affected = float64(n.sums.depth)
+	return sign{line: l, starts: c.now.Sub(t.since) >= twinsAfter, since: t.since}
+}
+
+// usable takes from the nodes that a directory lists those out that must not be
+// asked, and remembers why.
+func (l *lookupd) usable(nodes []lookup.ClusterNode) (rest []lookup.ClusterNode) {
+	l.impossible = nil
+	for _, n := range nodes {
+		if n.Impossible != "" {
+			l.impossible = append(l.impossible, n.Impossible)
+			continue
+		}
+		rest = append(rest, n)
+	}
+	return rest
+}
+
+// impossibleSign: a directory lists what cannot be a node.
+func (l *lookupd) impossibleSign() sign {
+	at := line{ID: "impossible/" + l.address, Level: levelWarn, Icon: "warn", Rule: "impossible_address", Lookupd: l.address, Name: l.address, Value: unknown}
+	if len(l.impossible) > 0 {
+		at.Text = shorten("Lists what cannot be a node and is not asked: " + named(slices.Clone(l.impossible)))
+	}
+	return sign{line: at, starts: len(l.impossible) > 0, ends: len(l.impossible) == 0}
+}
