@@ -6,10 +6,10 @@ import (
 	"net"
 	"os"
 	"slices"
-	"strconv"
 	"syscall"
 
 	"qmq/config"
+	"qmq/internal/address"
 	"qmq/internal/daemon"
 	"qmq/internal/vfs"
 )
@@ -62,13 +62,16 @@ func (d *devCommand) Run(c console) (err error) {
 }
 
 // near is how a program on this machine reaches a listening address.
-func near(address string) string {
-	host, port, err := net.SplitHostPort(address)
+func near(listening string) string {
+	host, port, err := net.SplitHostPort(listening)
 	if err != nil {
-		return address
+		return listening
 	}
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
+		if ip.To4() == nil {
+			host = "::1"
+		}
 	}
 	return net.JoinHostPort(host, port)
 }
@@ -80,7 +83,7 @@ const (
 
 // at is where to listen, by the default port.
 func (d *devCommand) at(port int) string {
-	return net.JoinHostPort(d.Host, strconv.Itoa(port+d.Offset))
+	return address.Join(d.Host, port+d.Offset)
 }
 
 // flags are what all daemons are told.
@@ -91,7 +94,7 @@ func (d *devCommand) flags(name string, http int) []string {
 // clients are the flags of a daemon that also speaks with clients over TCP.
 func (d *devCommand) clients(tcp int) []string {
 	flags := []string{"--tcp-address=" + d.at(tcp)}
-	if ip := net.ParseIP(d.Host); ip == nil || !ip.IsUnspecified() {
+	if !address.IsUnspecified(d.Host) {
 		flags = append(flags, "--broadcast-address="+d.Host) // else the name of the machine, which is the default
 	}
 	return flags
