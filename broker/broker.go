@@ -74,6 +74,7 @@ type Broker struct {
 	deadlines *deadline.Queue
 	lock      io.Closer
 	journal   *journal.Journal
+	cleaner   *topic.Cleaner
 	common    *topic.Common // set by Open
 	disk      *diskqueue.Shared
 	memory    *diskqueue.Shared // of ephemeral topics
@@ -140,10 +141,7 @@ func (b *Broker) open() (err error) {
 	if b.disk, err = b.openShared(); err != nil {
 		return err
 	}
-	b.memory, err = diskqueue.NewShared(diskqueue.SharedOptions{FS: vfs.NewMem(), HotBytes: b.o.HotBytes, Logger: b.o.Logger})
-	if err != nil {
-		return err
-	}
+	b.memory = b.disk.InMemory(vfs.NewMem())
 	if err := b.o.FS.MkdirAll(b.topicsDir()); noRoom(err) {
 		b.o.Logger.Warn("there is no room for the directory of topics", "error", err)
 	} else if err != nil {
@@ -158,6 +156,7 @@ func (b *Broker) open() (err error) {
 	if err != nil {
 		return err
 	}
+	b.cleaner = topic.NewCleaner(b.journal, b.o.Logger)
 	b.common = b.commonOptions()
 	if err := b.restore(state); err != nil {
 		for _, t := range b.Topics() {
@@ -323,11 +322,12 @@ func (b *Broker) Close() error {
 	b.settle()
 	s := &stopping{b: b, topics: b.Topics()}
 	errs := []error{s.stopTopics()}
+	s.within("removal of what is finished", b.cleaner.Close)
 	// The journal's last checkpoint comes before the logs close: it asks the
 	// channels, which need no log for that.
 	errs = append(errs, b.journal.Close())
 	errs = append(errs, s.closeLogs())
-	s.finishRemovals()
+	s.within("removal of what was deleted", b.background.Wait)
 	b.snapshot.close()
 	b.deadlines.Close()
 	errs = append(errs, b.lock.Close())

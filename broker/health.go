@@ -132,6 +132,9 @@ func (b *Broker) probeAll() bool {
 		list = append(list, t)
 	}
 	b.mu.Unlock()
+	if len(list) > 0 {
+		b.makeRoom() // what is done may be what fills the disk
+	}
 	for _, t := range list {
 		err := t.Probe()
 		b.mu.Lock()
@@ -144,4 +147,11 @@ func (b *Broker) probeAll() bool {
 	defer b.mu.Unlock()
 	b.probing = len(b.refusing) > 0
 	return b.probing
+}
+
+// makeRoom gives back what is finished, because the disk may be full, and says
+// whether that was anything.
+func (b *Broker) makeRoom() bool {
+	spare := b.disk.DropSpare()
+	return b.cleaner.MakeRoom(b.Topics()) || spare
 }

@@ -131,16 +131,20 @@ func knownOf(ts *journal.TopicState, sameBoot bool) known {
 	}
 }
 
+// memorySegmentBytes is the size of a full segment in memory: what everybody has
+// finished is given back by the segment.
+const memorySegmentBytes = 256 << 10
+
 // openLog opens the log of a topic.
 func (b *Broker) openLog(o topic.Options, k known) (*diskqueue.Log, error) {
-	shared := b.disk
+	shared, segmentBytes := b.disk, b.o.SegmentBytes
 	if o.Ephemeral {
-		shared = b.memory
+		shared, segmentBytes = b.memory, min(segmentBytes, memorySegmentBytes)
 	}
 	log, rec, err := diskqueue.Open(shared, diskqueue.Options{
 		Dir:          b.logDir(o.Name, o.Incarnation),
 		Incarnation:  o.Incarnation,
-		SegmentBytes: b.o.SegmentBytes,
+		SegmentBytes: segmentBytes,
 		HotMessages:  b.o.MemQueueSize,
 		Next:         k.next,
 		Known:        k.ends,
@@ -190,6 +194,8 @@ func (b *Broker) commonOptions() *topic.Common {
 		SyncEvery:      b.o.SyncEvery,
 		SyncTimeout:    b.o.SyncTimeout,
 		MemQueueSize:   b.o.MemQueueSize,
+		Cleaner:        b.cleaner,
+		MakeRoom:       b.makeRoom,
 		Failed:         b.logFailed,
 		ReadFailed:     b.readFailed,
 		Damaged:        func(n uint64) { b.damaged.Add(n) },

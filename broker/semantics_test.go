@@ -273,29 +273,33 @@ func TestFirstChannelGetsTheBacklogOfAllLives(t *testing.T) {
 }
 
 func TestWhatNoChannelNeedsIsLetGo(t *testing.T) {
-	disk := newDisk(t, 1)
-	b := open(t, disk, func(o *Options) { o.SegmentBytes = 4 << 10 })
-	tp := getTopic(t, b, "t")
-	a, lag := getChannel(t, b, "t", "a"), getChannel(t, b, "t", "lag")
-	must(t, publish(tp, numbered(strings.Repeat("x", 100), 500)...))
-	k := subscribe(t, a, 1000)
-	k.finish(t, k.takeAll()...)
-	if n := segments(t, disk); n < 10 {
-		t.Errorf("%d segments, though a channel needs them", n)
-	}
-	wantDrained(t, lag, numbered(strings.Repeat("x", 100), 500)...)
-	must(t, tp.DeleteChannel("lag"))
-	if n := segments(t, disk); n > 1 {
-		t.Errorf("%d segments after the channel that needed them was deleted", n)
-	}
-	for range 5 {
-		must(t, publish(tp, numbered(strings.Repeat("x", 100), 100)...))
+	synctest.Test(t, func(t *testing.T) {
+		disk := newDisk(t, 1)
+		b := open(t, disk, func(o *Options) { o.SegmentBytes = 4 << 10 })
+		tp := getTopic(t, b, "t")
+		a, lag := getChannel(t, b, "t", "a"), getChannel(t, b, "t", "lag")
+		must(t, publish(tp, numbered(strings.Repeat("x", 100), 500)...))
+		k := subscribe(t, a, 1000)
 		k.finish(t, k.takeAll()...)
-	}
-	if n := segments(t, disk); n > 2 {
-		t.Errorf("%d segments that nobody needs", n)
-	}
-	must(t, b.Close())
+		if n := segments(t, disk); n < 10 {
+			t.Errorf("%d segments, though a channel needs them", n)
+		}
+		wantDrained(t, lag, numbered(strings.Repeat("x", 100), 500)...)
+		must(t, tp.DeleteChannel("lag"))
+		synctest.Wait() // files go in the background
+		if n := segments(t, disk); n > 1 {
+			t.Errorf("%d segments after the channel that needed them was deleted", n)
+		}
+		for range 5 {
+			must(t, publish(tp, numbered(strings.Repeat("x", 100), 100)...))
+			k.finish(t, k.takeAll()...)
+		}
+		synctest.Wait()
+		if n := segments(t, disk); n > 2 {
+			t.Errorf("%d segments that nobody needs", n)
+		}
+		must(t, b.Close())
+	})
 }
 
 // segments counts the segment files of all topics.

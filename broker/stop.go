@@ -51,19 +51,19 @@ func (s *stopping) stopTopics() error {
 // closeLogs syncs and closes the logs.
 func (s *stopping) closeLogs() error { return s.each("logs to be synced", (*topic.Topic).Close) }
 
-// finishRemovals waits for what runs in the background.
-func (s *stopping) finishRemovals() {
+// within waits until f returns, for so long.
+func (s *stopping) within(what string, f func()) {
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
-		s.b.background.Wait()
+		f()
 	}()
 	timeout := time.NewTimer(stopWithin)
 	defer timeout.Stop()
 	select {
 	case <-over:
 	case <-timeout.C:
-		s.b.o.Logger.Warn("stopping without waiting any longer: what was deleted is removed at the next start")
+		s.b.o.Logger.Warn("stopping without waiting any longer: the next start goes on with it", "for", what)
 	}
 }
 

@@ -35,7 +35,9 @@ func (k *Consumer) Answer(as []Answer) {
 		as[i].Err = k.apply(&as[i], now)
 	}
 	c.core.wakeNext()
-	c.settleAndUnlock()
+	c.settle()
+	c.mu.Unlock()
+	c.tellMoved()
 }
 
 // apply applies one answer. The channel's lock is held.

@@ -71,8 +71,8 @@ type Options struct {
 	// messages from being read for now, and with nil when they can be read
 	// again. It may be nil.
 	ReadFailed func(error)
-	// Moved is called, without locks, after a consumer's Take or Answer moved
-	// the floor or the cursor. Calls may overtake each other. After Advance,
+	// Moved is called, without locks, after a consumer's Answer, which may have
+	// finished messages, and after a Take that moved the floor or the cursor. Calls may overtake each other. After Advance,
 	// Void and Empty the caller looks for itself. It may be nil.
 	Moved func(floor, cursor uint64)
 }
@@ -182,7 +182,14 @@ func (c *Channel) settle() (moved bool) {
 func (c *Channel) settleAndUnlock() {
 	moved := c.settle()
 	c.mu.Unlock()
-	if moved && c.o.Moved != nil {
+	if moved {
+		c.tellMoved()
+	}
+}
+
+// tellMoved is called without locks.
+func (c *Channel) tellMoved() {
+	if c.o.Moved != nil {
 		c.o.Moved(c.Floor(), c.Cursor())
 	}
 }

@@ -1,6 +1,10 @@
 package diskqueue
 
-import "sync"
+import (
+	"sync"
+
+	"qmq/internal/seqset"
+)
 
 // chunkCache holds the stretches that were last read back from disk, so that
 // channels that read the same place share one read. Two readers that miss at
@@ -68,12 +72,12 @@ func (cc *chunkCache) put(l *Log, c *chunk, rewinds uint64) chunkView {
 	return v
 }
 
-// forget drops the chunks of l that end at or below seq.
-func (cc *chunkCache) forget(l *Log, seq uint64) {
+// forget drops the chunks of l that lie within numbers.
+func (cc *chunkCache) forget(l *Log, numbers seqset.Range) {
 	cc.mu.Lock()
 	defer cc.mu.Unlock()
 	for i := len(l.cached) - 1; i >= 0; i-- {
-		if e := l.cached[i]; e.c.end() <= seq {
+		if e := l.cached[i]; e.c.first >= numbers.From && e.c.end() <= numbers.To {
 			cc.remove(e)
 		}
 	}

@@ -302,9 +302,10 @@ func TestSegmentReclaimedWhileItIsSyncedIsNoError(t *testing.T) {
 		}
 		fs.Fail(nil)
 		wantOwned(t, l)
+		kept := l.segments[0].indexPath()
 		mustClose(t, l)
 		for _, f := range fs.Files() {
-			if strings.HasSuffix(f.Name, indexSuffix) && f.Name != strings.TrimSuffix(l.segments[0].path, segmentSuffix)+indexSuffix {
+			if strings.HasSuffix(f.Name, indexSuffix) && f.Name != kept {
 				t.Errorf("reclaimed at %s: %s is left over", op, f.Name)
 			}
 		}

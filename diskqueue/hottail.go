@@ -13,6 +13,7 @@ import (
 type hotTail struct {
 	maxMessages int
 	budget      *byteBudget
+	place       int // in budget.tails; guarded by budget.mu
 
 	mu       sync.Mutex // guards what follows
 	chunks   []*chunk   // ascending and gapless
@@ -20,10 +21,62 @@ type hotTail struct {
 	reserved bool // the last chunk is being written into
 }
 
-// byteBudget is the memory that the hot tails of a node share.
+// byteBudget is the memory that the hot tails of a node and the logs that live
+// in memory share. Hot tails take what is free, and give way to the others.
 type byteBudget struct {
 	limit int64
 	used  atomic.Int64
+
+	mu    sync.Mutex // guards what follows; taken before a hot tail's
+	tails []*hotTail
+	turn  int // which of them gives way next
+}
+
+// join makes h give way when memory is needed.
+func (b *byteBudget) join(h *hotTail) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	h.place = len(b.tails)
+	b.tails = append(b.tails, h)
+}
+
+// leave undoes join.
+func (b *byteBudget) leave(h *hotTail) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	last := len(b.tails) - 1
+	if h.place > last || b.tails[h.place] != h {
+		return // it is gone already
+	}
+	b.tails[h.place] = b.tails[last]
+	b.tails[h.place].place = h.place
+	b.tails[last] = nil
+	b.tails = b.tails[:last]
+}
+
+// hold takes size bytes for what must stay in memory; false when there is no
+// room even without any hot tail.
+func (b *byteBudget) hold(size int64) bool {
+	for b.used.Add(size) > b.limit {
+		b.used.Add(-size)
+		if !b.makeRoom() {
+			return false
+		}
+	}
+	return true
+}
+
+// makeRoom has one hot tail drop its oldest chunk; false when none has any.
+func (b *byteBudget) makeRoom() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for range b.tails {
+		b.turn = (b.turn + 1) % len(b.tails)
+		if b.tails[b.turn].giveWay() {
+			return true
+		}
+	}
+	return false
 }
 
 // room is space for one write: the chunk it goes into and the bytes of it.
@@ -138,6 +191,17 @@ func (h *hotTail) trim(seq uint64) {
 	for len(h.chunks) > keep && h.chunks[0].end() <= seq {
 		h.dropFirst()
 	}
+}
+
+// giveWay drops the oldest chunk, unless it is being written into.
+func (h *hotTail) giveWay() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.chunks) == 0 || h.reserved && len(h.chunks) == 1 {
+		return false
+	}
+	h.dropFirst()
+	return true
 }
 
 // clear drops everything. Nothing may be being written.

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,6 +72,10 @@ type Log struct {
 	next     uint64     // the next sequence number
 	written  uint64     // one past the last record that is or was in the log
 	dirMade  bool
+	// bytes is the sum of the segments' sizes. Written with mu held.
+	bytes atomic.Int64
+	// appending says that an Append is at the active segment.
+	appending bool
 	// closedCache is guarded by shared.chunks.mu.
 	closedCache bool
 	voids       []seqset.Range // found at Open
@@ -191,6 +194,7 @@ func (l *Log) Append(batches []*Batch) (Appended, error) {
 	*scratch = offs
 	if err := l.write(s, buf); err != nil {
 		l.hot.abandon(space)
+		l.endAppend()
 		return Appended{}, err
 	}
 	l.hot.commit(space, done.First, buf, offs)
@@ -207,8 +211,18 @@ func (l *Log) book(s *segment, done Appended, offs []uint32, size int64) {
 	}
 	s.addDelayed(done.Delayed)
 	s.size += size
+	l.bytes.Add(size)
 	s.end = done.End
 	l.next, l.written = done.End, done.End
+	if l.appending = false; s.rolled { // meanwhile, by EndSegment or a failed sync
+		l.active = nil
+	}
+}
+
+func (l *Log) endAppend() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.appending = false
 }
 
 // write puts buf behind the segment's records. When that fails the file is cut
@@ -231,11 +245,13 @@ func (l *Log) write(s *segment, buf []byte) error {
 	return nil
 }
 
-// writable returns the segment that the next size bytes go to.
+// writable returns the segment that the next size bytes go to. Until book or
+// endAppend it is not given up.
 func (l *Log) writable(size int64) (*segment, error) {
 	l.mu.Lock()
 	s := l.active
 	full := s != nil && (s.rolled || s.records() > 0 && s.records()+size > l.o.SegmentBytes)
+	l.appending = s != nil && !full
 	l.mu.Unlock()
 	if s != nil && !full {
 		return s, nil
@@ -254,6 +270,7 @@ func (l *Log) roll(s *segment) {
 	empty := s.end == s.base
 	if empty {
 		l.segments = l.segments[:len(l.segments)-1]
+		l.bytes.Add(-s.size)
 		s.gone = true
 	}
 	l.mu.Unlock()
@@ -284,7 +301,8 @@ func (l *Log) create() (*segment, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.segments = append(l.segments, s)
-	l.active = s
+	l.bytes.Add(s.size)
+	l.active, l.appending = s, true
 	return s, nil
 }
 
@@ -411,12 +429,28 @@ func (l *Log) Discard() {
 
 func (l *Log) discard() {
 	l.hot.clear()
+	l.shared.hot.leave(&l.hot)
 	l.shared.chunks.drop(l)
 	l.mu.Lock()
-	segments := slices.Clone(l.segments)
+	segments := l.segments
+	l.segments = nil
 	l.mu.Unlock()
 	for _, s := range segments {
 		l.shared.files.forget(s)
+		l.Release(s.records())
+	}
+}
+
+// Hold takes room for size bytes of records that are about to be appended to a
+// log in memory; false when the node's budget has none, though what is in
+// memory for speed alone was given up. What was not appended is given back with
+// Release. For a log on disk there always is.
+func (l *Log) Hold(size int64) bool { return !l.shared.memory || l.shared.hot.hold(size) }
+
+// Release gives room back that Hold took.
+func (l *Log) Release(size int64) {
+	if l.shared.memory {
+		l.shared.hot.used.Add(-size)
 	}
 }
 

@@ -23,7 +23,8 @@ import (
 func Open(shared *Shared, o Options) (*Log, Recovery, error) {
 	o.SegmentBytes = min(o.SegmentBytes, 2<<30) // offsets take 32 bits
 	l := &Log{shared: shared, o: o}
-	l.hot = hotTail{maxMessages: o.HotMessages, budget: &shared.hot}
+	l.hot = hotTail{maxMessages: o.HotMessages, budget: shared.hot}
+	shared.hot.join(&l.hot)
 	var rec Recovery
 	if err := l.recoverAll(&rec); err != nil {
 		l.Discard()
@@ -42,6 +43,7 @@ func Open(shared *Shared, o Options) (*Log, Recovery, error) {
 		}
 		end = s.end
 	}
+	l.sumUp()
 	l.written = max(l.written, end, o.KnownEnd)
 	// No number is given out twice: go on above all that was ever seen, and
 	// above all that can have been given out and lost by this time.

@@ -1,52 +1,126 @@
 package diskqueue
 
-import "math"
+import (
+	"math"
+	"slices"
 
-// ReclaimAt is the sequence number that Reclaim must be called with, at least,
-// to give anything up; the largest number when nothing can be.
+	"qmq/internal/seqset"
+)
+
+// A segment goes in three steps, so that its caller can see to each: it is taken
+// out of the log, which is a matter of memory; its numbers are journalled as
+// given up; its files are removed or wait to be used again.
+
+// ReclaimAt is the sequence number that DetachBelow must be called with, at
+// least, to give anything up; the largest number when nothing can be.
 func (l *Log) ReclaimAt() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.segments) == 0 || !l.idle(l.segments[0]) {
+	if len(l.segments) == 0 || !l.full(l.segments[0]) {
 		return math.MaxUint64
 	}
 	return l.segments[0].end
 }
 
-// Reclaim gives up the segments that lie wholly below seq: their files wait to
-// be used again or are removed. One goroutine at a time may call it.
-func (l *Log) Reclaim(seq uint64) {
-	l.shared.chunks.forget(l, seq)
-	for {
-		s, pinned := l.detach(seq)
-		if s == nil {
-			return
-		}
-		l.removeFiles(s, pinned)
-	}
+// Bytes is how long the segments' files are, all together.
+func (l *Log) Bytes() int64 { return l.bytes.Load() }
+
+// full says that nothing will be appended to s, nor is it now. A failed sync
+// ends a segment while the appender may be writing to it; it stays the active
+// one until the appender knows. The caller holds l.mu.
+func (l *Log) full(s *segment) bool { return s.rolled && s != l.active }
+
+// Extent is a segment, for whoever decides what is needed of it.
+type Extent struct {
+	Numbers seqset.Range
+	Bytes   int64 // of the file, header included
+	Full    bool  // nothing will be appended to it
 }
 
-// idle says that nothing is being appended to s. A failed sync ends a segment
-// while the appender may be writing to it; it stays the active one until the
-// appender knows. The caller holds l.mu.
-func (l *Log) idle(s *segment) bool { return s.rolled && s != l.active }
-
-// detach takes the first segment out of the log if it lies below seq.
-func (l *Log) detach(seq uint64) (s *segment, pinned bool) {
+// Extents lists the segments, ascending.
+func (l *Log) Extents() []Extent {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.segments) == 0 || !l.idle(l.segments[0]) || l.segments[0].end > seq {
-		return nil, false
+	list := make([]Extent, 0, len(l.segments))
+	for _, s := range l.segments {
+		list = append(list, Extent{Numbers: s.numbers(), Bytes: s.size, Full: l.full(s)})
 	}
-	s = l.segments[0]
-	l.segments[0] = nil
-	l.segments = l.segments[1:]
-	s.gone = true
-	return s, s.pins > 0
+	return list
 }
 
-// removeFiles gives up a segment's files. One that somebody is reading is not
-// written over but removed: the reader goes on with what it has open.
+// EndSegment ends the segment that is appended to, so that what is in it can be
+// given up: the next Append begins another. An Append under way ends first. A
+// segment without records goes on.
+func (l *Log) EndSegment() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.active
+	if s == nil || s.end == s.base && !l.appending {
+		return
+	}
+	s.rolled = true
+	if !l.appending {
+		l.active = nil
+	}
+}
+
+// Detached is a segment that is not part of its log any more and whose files
+// are still there.
+type Detached struct {
+	Numbers seqset.Range
+	segment *segment
+	pinned  bool
+}
+
+// DetachBelow takes the full segments out of the log that lie wholly below seq.
+func (l *Log) DetachBelow(seq uint64) []Detached {
+	if l.ReclaimAt() > seq {
+		return nil
+	}
+	return l.detach(func(s *segment) bool { return s.end <= seq })
+}
+
+// Detach takes the full segments out of the log that hold exactly these numbers.
+func (l *Log) Detach(numbers []seqset.Range) []Detached {
+	if len(numbers) == 0 {
+		return nil
+	}
+	return l.detach(func(s *segment) bool { return slices.Contains(numbers, s.numbers()) })
+}
+
+func (l *Log) detach(goes func(*segment) bool) (list []Detached) {
+	l.mu.Lock()
+	l.segments = slices.DeleteFunc(l.segments, func(s *segment) bool {
+		if !l.full(s) || !goes(s) {
+			return false
+		}
+		s.gone = true
+		l.bytes.Add(-s.size)
+		list = append(list, Detached{Numbers: s.numbers(), segment: s, pinned: s.pins > 0})
+		return true
+	})
+	l.mu.Unlock()
+	for _, d := range list {
+		l.shared.chunks.forget(l, d.Numbers)
+		l.Release(d.segment.records())
+	}
+	return list
+}
+
+// RemoveFiles removes the files of segments that were taken out, or keeps them
+// to be used again. Their numbers are journalled as given up by now. One that
+// somebody is reading is not written over but removed: the reader goes on with
+// what it has open.
+func (l *Log) RemoveFiles(list []Detached) {
+	for _, d := range list {
+		l.removeFiles(d.segment, d.pinned)
+	}
+}
+
+// Reclaim gives up the segments that lie wholly below seq without telling
+// anybody.
+func (l *Log) Reclaim(seq uint64) { l.RemoveFiles(l.DetachBelow(seq)) }
+
 func (l *Log) removeFiles(s *segment, pinned bool) {
 	fs := l.shared.fs
 	if err := fs.Remove(s.indexPath()); err != nil && !isNotExist(err) {
@@ -61,4 +135,26 @@ func (l *Log) removeFiles(s *segment, pinned bool) {
 	if err := fs.Remove(s.path); err != nil && !isNotExist(err) {
 		l.o.Logger.Warn("segment not removed", "path", s.path, "error", err)
 	}
+}
+
+// Gaps lists the numbers of [from, to) that no segment holds, ascending.
+func (l *Log) Gaps(from, to uint64) (gaps []seqset.Range) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.segments {
+		if s.end <= from {
+			continue
+		}
+		if s.base >= to {
+			break
+		}
+		if from < s.base {
+			gaps = append(gaps, seqset.Range{From: from, To: s.base})
+		}
+		from = s.end
+	}
+	if from < min(to, l.next) {
+		gaps = append(gaps, seqset.Range{From: from, To: min(to, l.next)})
+	}
+	return gaps
 }

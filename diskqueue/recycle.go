@@ -105,14 +105,15 @@ func (r *recycler) take(path string, header []byte) (f vfs.File, ok bool) {
 	return f, true
 }
 
-// clear removes the waiting files.
-func (r *recycler) clear() {
+// clear removes the waiting files, and says whether there were any.
+func (r *recycler) clear() (any bool) {
 	for {
 		name, ok := r.pop()
 		if !ok {
-			return
+			return any
 		}
 		r.fs.Remove(name) // another start tries again
+		any = true
 	}
 }
 

@@ -30,7 +30,8 @@ type Shared struct {
 	files   fileCache
 	chunks  chunkCache
 	recycle recycler
-	hot     byteBudget
+	hot     *byteBudget
+	memory  bool // the files are in memory, and count against hot
 	logger  *slog.Logger
 	scratch sync.Pool // of *[]uint32: starts of records being written
 }
@@ -46,7 +47,7 @@ func (s *Shared) takeScratch() *[]uint32 {
 // NewShared prepares the recycling directory; files that wait there from a
 // former run are used.
 func NewShared(o SharedOptions) (*Shared, error) {
-	s := &Shared{logger: o.Logger}
+	s := &Shared{logger: o.Logger, hot: new(byteBudget)}
 	s.fs = givingFS{o.FS, &s.files}
 	s.hot.limit = orDefault(o.HotBytes, 256<<20)
 	s.files.fs, s.files.max = s.fs, int(orDefault(int64(o.OpenFiles), int64(openFiles(vfs.DescriptorLimit()))))
@@ -58,12 +59,25 @@ func NewShared(o SharedOptions) (*Shared, error) {
 	return s, nil
 }
 
+// InMemory is for logs on a file system that is in memory: what they hold counts
+// against the budget of s, whose hot tails give way to it.
+func (s *Shared) InMemory(fs vfs.FS) *Shared {
+	m := &Shared{logger: s.logger, hot: s.hot, memory: true, fs: fs}
+	m.files.fs, m.files.max = fs, maxOpenFiles
+	m.chunks.budget = s.chunks.budget
+	return m
+}
+
 func orDefault(v, def int64) int64 {
 	if v == 0 {
 		return def
 	}
 	return v
 }
+
+// DropSpare removes the files that wait to be used again, and says whether there
+// were any.
+func (s *Shared) DropSpare() bool { return s.recycle.clear() }
 
 // FS is the file system that the logs are on. When there are no descriptors
 // left it closes segment files that nobody uses and tries again: whoever works

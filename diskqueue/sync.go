@@ -196,6 +196,7 @@ func (l *Log) takeBack() (cut *segment, removed []*segment) {
 		s.gone = true
 	}
 	l.segments = slices.Delete(l.segments, keep, len(l.segments))
+	l.sumUp()
 	return cut, removed
 }
 
@@ -211,4 +212,13 @@ func (l *Log) truncate(s *segment) {
 	if err := h.Truncate(s.size); err != nil {
 		l.o.Logger.Warn("segment not truncated", "path", s.path, "error", bare(err))
 	}
+}
+
+// sumUp counts the bytes of the segments. The caller holds l.mu.
+func (l *Log) sumUp() {
+	sum := int64(0)
+	for _, s := range l.segments {
+		sum += s.size
+	}
+	l.bytes.Store(sum)
 }

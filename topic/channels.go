@@ -33,7 +33,7 @@ func (t *Topic) Channel(name string) (*channel.Channel, error) {
 		t.removeChannel(s)
 		t.mu.Unlock()
 		s.channel.Close()
-		t.letGo() // it kept what was published meanwhile
+		t.reclaim.letGo() // it kept what was published meanwhile
 	})
 	if err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ func (t *Topic) channelOptions(name string, incarnation uint64) channel.Options 
 		NewReader:        func() channel.Reader { return logReader{t.o.Log.NewReader()} },
 		Damaged:          t.damaged,
 		ReadFailed:       func(err error) { t.readFailed(name, err) },
-		Moved:            func(floor, _ uint64) { t.moved(floor) },
+		Moved:            func(floor, _ uint64) { t.reclaim.moved(floor) },
 	}
 	if strings.HasSuffix(name, ephemeralSuffix) {
 		o.EphemeralLimit = max(1, t.o.MemQueueSize)
@@ -186,7 +186,7 @@ func (t *Topic) channelGone(s *slot, last bool) {
 		t.o.Journal.Detach(c)
 	}
 	c.Close()
-	t.letGo()
+	t.reclaim.letGo()
 	t.o.Went(t, c.Name())
 	if !t.journals(c.Name()) {
 		t.journalFanOut()
@@ -275,7 +275,7 @@ func (t *Topic) EmptyChannel(name string) error {
 	entry.FanOut = upTo
 	return t.change(entry, func() {
 		c.Empty(upTo)
-		t.letGo()
+		t.reclaim.letGo()
 	}, nothing)
 }
 
@@ -346,7 +346,7 @@ func (t *Topic) Empty() error {
 		t.addVoid(void)
 		t.advance(void.To, nil) // it stood, or there would have been nothing to empty
 		t.mu.Unlock()
-		t.letGo()
+		t.reclaim.letGo()
 	}, nothing)
 }
 

@@ -43,6 +43,8 @@ func newBench(t testing.TB, fs vfs.FS, dir string, syncEvery int64) *bench {
 		Name: "t", Incarnation: 1, Log: log, Common: &Common{
 			Common:         &channel.Common{Clock: c, Deadlines: b.deadlines, MaxMsgTimeout: time.Hour, MaxReqTimeout: time.Hour},
 			Journal:        b.journal,
+			Cleaner:        NewCleaner(b.journal, quiet),
+			MakeRoom:       func() bool { return false },
 			NewIncarnation: func() uint64 { last++; return last },
 			SyncEvery:      syncEvery, SyncTimeout: 2 * time.Second, MemQueueSize: 10000,
 			Failed: func(_ *Topic, err error) {
@@ -69,6 +71,7 @@ func (b *bench) pass(d time.Duration) {
 func (b *bench) close(t testing.TB) {
 	t.Helper()
 	b.Stop()
+	b.o.Cleaner.Close()
 	must(t, b.journal.Close())
 	must(t, b.Close())
 	b.deadlines.Close()

@@ -67,7 +67,7 @@ func (t *Topic) learn(name string, prepare func(*channel.Channel)) error {
 		t.aside = nil
 		t.mu.Unlock()
 		c.Close()
-		t.letGo()
+		t.reclaim.letGo()
 	})
 }
 
@@ -89,8 +89,9 @@ func (t *Topic) learnt(c *channel.Channel, start uint64) {
 // recall makes a channel that starts with the oldest message that is there and
 // keeps it from being let go.
 func (t *Topic) recall(name string) (c *channel.Channel, start uint64, err error) {
-	t.letting.Lock()
-	defer t.letting.Unlock()
+	t.reclaim.mu.Lock()
+	defer t.reclaim.mu.Unlock()
+	t.reclaim.recalls++
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
@@ -98,7 +99,7 @@ func (t *Topic) recall(name string) (c *channel.Channel, start uint64, err error
 	}
 	start = min(t.o.Log.Start(), t.fanOut)
 	c = channel.New(t.channelOptions(name, t.o.NewIncarnation()), start)
-	for _, v := range t.voids {
+	for _, v := range mergeVoids(t.voids, t.o.Log.Gaps(start, t.fanOut)) {
 		c.Void(v.From, v.To)
 	}
 	t.aside = c

@@ -1,8 +1,10 @@
 package topic
 
 import (
+	"errors"
 	"math"
 	"runtime"
+	"syscall"
 
 	"qmq/diskqueue"
 	"qmq/message"
@@ -76,6 +78,9 @@ func (t *Topic) Publish(b *diskqueue.Batch) error {
 	if room := t.room(); b.Len() > room {
 		t.dropNewest(b, room)
 	}
+	if t.o.Ephemeral && !t.o.Log.Hold(int64(b.Bytes())) {
+		t.dropNewest(b, 0)
+	}
 	if b.Len() == 0 {
 		t.mu.Unlock()
 		return nil
@@ -119,12 +124,13 @@ func (t *Topic) room() int {
 	return max(0, room)
 }
 
-// dropNewest drops what the topic has no room for; it counts as published. The
-// caller holds t.mu.
+// dropNewest drops what the topic has no room for; it counts as published, and
+// as dropped. The caller holds t.mu.
 func (t *Topic) dropNewest(b *diskqueue.Batch, room int) {
 	messages, bytes := b.Len(), b.BodyBytes()
 	b.Truncate(room)
 	t.count(messages-b.Len(), uint64(bytes-b.BodyBytes()))
+	t.lost += uint64(messages - b.Len())
 }
 
 // write writes what is pending, own first. It is called with t.mu held and
@@ -132,19 +138,17 @@ func (t *Topic) dropNewest(b *diskqueue.Batch, room int) {
 func (t *Topic) write(own *request) (wait bool) {
 	group, bytes := t.gatherGroup(own)
 	t.mu.Unlock()
-	added, err := t.o.Log.Append(t.groupBufs.batches)
+	added, err := t.append(t.groupBufs.batches)
 	t.mu.Lock()
 	if t.dropped {
 		err = ErrExiting
 	}
 	switch {
 	case err != nil:
-		t.failedBytes = 0
-		for _, b := range t.groupBufs.batches {
-			t.failedBytes += b.Bytes()
-		}
+		t.failedBytes = batchBytes(t.groupBufs.batches)
+		t.release(int64(t.pendingBytes))
 		t.fail(err)
-		t.lookForWake() // the segment may have ended
+		t.reclaim.lookForWake() // the segment may have ended
 		settle(group, own, err)
 		settle(t.pending, nil, err)
 		clear(t.pending)
@@ -162,6 +166,37 @@ func (t *Topic) write(own *request) (wait bool) {
 	}
 	t.endWrite()
 	return wait
+}
+
+// append appends to the log. Before a full disk refuses, what is finished is
+// given back, and it is tried once more.
+func (t *Topic) append(batches []*diskqueue.Batch) (diskqueue.Appended, error) {
+	added, err := t.o.Log.Append(batches)
+	if diskFull(err) && t.o.MakeRoom() {
+		added, err = t.o.Log.Append(batches)
+	}
+	if err != nil {
+		t.release(int64(batchBytes(batches)))
+	}
+	return added, err
+}
+
+// release gives back room in memory that was held for what is not appended.
+func (t *Topic) release(size int64) {
+	if t.o.Ephemeral {
+		t.o.Log.Release(size)
+	}
+}
+
+func batchBytes(batches []*diskqueue.Batch) (n int) {
+	for _, b := range batches {
+		n += b.Bytes()
+	}
+	return n
+}
+
+func diskFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // gatherGroup takes the requests that are written together from pending. Where
@@ -239,7 +274,7 @@ func (t *Topic) strict() bool { return t.o.SyncEvery == 1 && !t.o.Ephemeral }
 func (t *Topic) commit(added diskqueue.Appended, bytes uint64) {
 	t.end = added.End
 	t.count(int(added.End-added.First), bytes)
-	t.lookForWake() // first: a channel that gets through at once must find it
+	t.reclaim.lookForWake() // first: a channel that gets through at once must find it
 	switch {
 	case t.catching:
 		t.meanwhile = append(t.meanwhile, added.Delayed...)

@@ -8,7 +8,10 @@ type Stats struct {
 	BackendDepth int64 // of those, the ones not in memory
 	MessageCount uint64
 	MessageBytes uint64 // of bodies
-	Paused       bool
+	// Dropped messages of an ephemeral topic were published when there was no
+	// room for them.
+	Dropped uint64
+	Paused  bool
 }
 
 // Stats returns the topic's figures of this moment.
@@ -21,6 +24,7 @@ func (t *Topic) Stats() Stats {
 		BackendDepth: t.waiting(t.fanOut, min(hot, t.end)),
 		MessageCount: t.messages,
 		MessageBytes: t.bytes,
+		Dropped:      t.lost,
 		Paused:       t.paused,
 	}
 }

@@ -146,7 +146,7 @@ func (t *Topic) syncFailed(err error) {
 		// refused now.
 		t.addVoid(seqset.Range{From: t.end, To: end})
 	}
-	t.lookForWake()
+	t.reclaim.lookForWake()
 }
 
 // refuseUnsynced refuses the publishes that wait for a sync. The caller holds

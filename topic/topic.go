@@ -11,9 +11,7 @@ package topic
 import (
 	"errors"
 	"log/slog"
-	"math"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"qmq/channel"
@@ -58,6 +56,11 @@ type Common struct {
 	SyncTimeout time.Duration
 
 	MemQueueSize int // of ephemeral channels
+
+	// Cleaner gives the files of what is finished back. MakeRoom is called, with
+	// no lock held, when the disk is full, and says whether it gave anything back.
+	Cleaner  *Cleaner
+	MakeRoom func() bool
 
 	// Failed is called when the log refuses to be written: the topic takes no
 	// publish until a Probe succeeds. Then it is called with nil. The topic's
@@ -128,11 +131,9 @@ type Topic struct {
 	syncTimer    *deadline.Timer // nil before the first record
 
 	messages, bytes uint64
+	lost            uint64 // messages of an ephemeral topic that there was no room for
 
-	// wake is the floor at which a channel's progress lets something go: the
-	// end of the oldest full segment or of the oldest chunk of the hot tail.
-	wake      atomic.Uint64
-	letting   sync.Mutex    // held by the one goroutine that lets go
+	reclaim   reclaimer
 	groupBufs *groupBuffers // of the writing goroutine; nil before the first write
 }
 
@@ -155,7 +156,7 @@ func New(o Options) *Topic {
 func newTopic(o Options) *Topic {
 	t := &Topic{o: o}
 	t.idle.L = &t.mu
-	t.wake.Store(math.MaxUint64)
+	t.reclaim.init(t)
 	return t
 }
 
@@ -181,8 +182,8 @@ func Restore(o Options, st *journal.TopicState) *Topic {
 		t.ready++
 		o.Journal.Attach(c)
 	}
-	t.wake.Store(0)
-	t.letGo()
+	t.reclaim.letGo()
+	t.reclaim.moved(0)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.strict() && t.end > t.lowest() {
@@ -239,7 +240,6 @@ func (t *Topic) Probe() error {
 	t.probing = true
 	size := max(probeBytes, t.failedBytes)
 	t.mu.Unlock()
-	t.letGo() // what is done may be what fills the disk
 	err := t.o.Log.Probe(size)
 	t.mu.Lock()
 	// What was under way when the log failed ends first: a sync that failed may
@@ -287,9 +287,7 @@ func (t *Topic) Stop() {
 	}
 	t.mu.Unlock()
 	t.closeChannels()
-	t.letting.Lock() // the one that lets go is done, and no other comes
-	t.wake.Store(math.MaxUint64)
-	t.letting.Unlock()
+	t.reclaim.stop()
 }
 
 // closeChannels ends the channels of a topic that takes no new ones.

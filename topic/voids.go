@@ -23,7 +23,7 @@ func (t *Topic) damaged(from, to uint64) {
 	t.addVoid(seqset.Range{From: from, To: to})
 	lost := t.voidsWithin(0, t.end) - before
 	t.mu.Unlock()
-	t.letGo()
+	t.reclaim.letGo()
 	if lost > 0 {
 		t.o.Logger.Error("messages cannot be read and are lost", "topic", t.o.Name, "first", from, "messages", lost)
 		t.o.Damaged(lost)

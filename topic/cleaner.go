@@ -1,0 +1,136 @@
+package topic
+
+import (
+	"log/slog"
+	"sync"
+
+	"qmq/journal"
+)
+
+// Cleaner gives the files of a node's topics back: those of segments that were
+// taken out of the logs are journalled as given up, many with one sync, and then
+// removed; and topics that keep much more than they owe are carried forward. It
+// has a goroutine only while there is something to do.
+type Cleaner struct {
+	journal *journal.Journal
+	logger  *slog.Logger
+
+	// work is held by whoever gives back: the goroutine, or who makes room on a
+	// full disk.
+	work sync.Mutex
+
+	mu      sync.Mutex // guards what follows; no other lock is taken under it
+	queue   []*reclaimer
+	running bool
+	closed  bool
+	ended   sync.WaitGroup // the goroutine
+}
+
+// NewCleaner returns a cleaner for topics whose journal is j.
+func NewCleaner(j *journal.Journal, logger *slog.Logger) *Cleaner {
+	return &Cleaner{journal: j, logger: logger}
+}
+
+// Close lets the cleaner end what it is at and waits for it; what is left is
+// found by the next start.
+func (c *Cleaner) Close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.ended.Wait()
+}
+
+// add has a topic looked after soon. It does not wait.
+func (c *Cleaner) add(r *reclaimer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || r.queued {
+		return
+	}
+	r.queued = true
+	c.queue = append(c.queue, r)
+	if !c.running {
+		c.running = true
+		c.ended.Go(c.run)
+	}
+}
+
+func (c *Cleaner) run() {
+	for {
+		list := c.take()
+		if list == nil {
+			return
+		}
+		c.work.Lock()
+		c.clean(list)
+		c.work.Unlock()
+	}
+}
+
+// take takes the topics that are to be looked after; nil when there is none, and
+// the goroutine has to end.
+func (c *Cleaner) take() []*reclaimer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := c.queue
+	c.queue = nil
+	if len(list) == 0 {
+		c.running = false
+		return nil
+	}
+	for _, r := range list {
+		r.queued = false
+	}
+	return list
+}
+
+// clean looks after topics. The caller holds c.work.
+func (c *Cleaner) clean(list []*reclaimer) {
+	for _, r := range list {
+		r.look()
+	}
+	c.giveBack(list)
+}
+
+// giveBack removes what was taken out of the topics' logs, and says whether that
+// was anything. Nothing goes that is not journalled: a later start would miss it.
+func (c *Cleaner) giveBack(list []*reclaimer) (any bool) {
+	var going []departure
+	var entries []journal.Entry
+	for _, r := range list {
+		if d := r.takeLeaving(); len(d.list) > 0 {
+			going = append(going, d)
+			entries = d.entries(entries)
+		}
+	}
+	if len(entries) > 0 {
+		if err := c.journal.CommitDurable(entries...); err != nil {
+			c.logger.Warn("finished segments stay for now: the journal cannot be told", "segments", len(entries), "error", err)
+			for _, d := range going {
+				d.later()
+			}
+			return false
+		}
+	}
+	for _, d := range going {
+		d.r.log.RemoveFiles(d.list)
+	}
+	return len(going) > 0
+}
+
+// MakeRoom gives back all that the topics have finished, at any size, because
+// the disk is full, and says whether there was anything.
+func (c *Cleaner) MakeRoom(topics []*Topic) bool {
+	c.work.Lock()
+	defer c.work.Unlock()
+	var list []*reclaimer
+	for _, t := range topics {
+		if t.o.Ephemeral {
+			continue
+		}
+		list = append(list, &t.reclaim)
+		t.reclaim.endFinished()
+		t.reclaim.detachFinished()
+	}
+	return c.giveBack(list)
+}

@@ -1,0 +1,267 @@
+package topic
+
+import (
+	"math"
+	"sync"
+	"sync/atomic"
+
+	"qmq/diskqueue"
+	"qmq/internal/deadline"
+	"qmq/internal/seqset"
+	"qmq/journal"
+)
+
+const (
+	// idleBytes is how much a segment that everybody has finished holds, at
+	// least, to be ended when nothing is published any more.
+	idleBytes = 1 << 20
+	// idleBytesInMemory is the same for a log in memory, which costs nothing to
+	// begin anew: there it is ended at once.
+	idleBytesInMemory = 16 << 10
+	// lookBytes is how much a log holds, at least, to be looked at.
+	lookBytes = 128 << 10
+	// lookEvery is how often a topic is looked at while something happens in it, ns.
+	lookEvery = 1e9
+)
+
+// reclaimer has a topic's log give back what no channel needs any more: memory at
+// once, files in the background, by the node's Cleaner.
+type reclaimer struct {
+	t       *Topic
+	log     *diskqueue.Log
+	cleaner *Cleaner
+
+	// wake is the floor at which a channel's progress lets something go: the end
+	// of the first full segment or of the oldest chunk of the hot tail, the
+	// largest number when there is neither. Read without a lock: who reads an old
+	// one comes while the one that sets it looks again.
+	wake atomic.Uint64
+	// watched says that the log is large enough to be looked at when something
+	// happens; armed, that the timer runs; due, that it has.
+	watched, armed, due atomic.Bool
+
+	// trimming is held by the one goroutine that lets go; others leave it to that
+	// one.
+	trimming sync.Mutex
+
+	mu      sync.Mutex // guards what follows; taken before Topic.mu
+	stopped bool
+	leaving []diskqueue.Detached // taken out of the log, not journalled yet
+	timer   *deadline.Timer      // nil before the first look
+	recalls int                  // how often a channel came that starts at the log's start
+	// The log ends at end since the time since, steady ns, as far as looks tell.
+	end   uint64
+	since int64
+
+	queued bool // guarded by Cleaner.mu
+}
+
+func (r *reclaimer) init(t *Topic) {
+	r.t, r.log, r.cleaner = t, t.o.Log, t.o.Cleaner
+	r.wake.Store(math.MaxUint64)
+}
+
+// moved is called by a channel when its floor or its cursor has moved.
+func (r *reclaimer) moved(floor uint64) {
+	if floor >= r.wake.Load() {
+		r.letGo()
+	}
+	if r.watched.Load() && r.armed.CompareAndSwap(false, true) {
+		r.lookLater()
+	}
+}
+
+// lookForWake notes at which floor the next thing can be let go. The caller
+// holds t.mu.
+func (r *reclaimer) lookForWake() {
+	at, bytes := min(r.log.ReclaimAt(), r.log.TrimAt()), r.log.Bytes()
+	if watched := bytes >= lookBytes; watched != r.watched.Load() {
+		r.watched.Store(watched)
+	}
+	if r.t.o.Ephemeral && bytes >= idleBytesInMemory {
+		at = min(at, r.t.end)
+	}
+	r.wake.Store(at)
+}
+
+// letGo gives up what lies below all floors: memory of the hot tail and full
+// segments. While one goroutine is at it, others leave it to that one, which
+// looks again when it is done.
+func (r *reclaimer) letGo() {
+	for r.trimming.TryLock() {
+		floor := r.letGoBelowFloors()
+		r.trimming.Unlock()
+		if now := r.t.needed(); now == floor || now < r.wake.Load() {
+			return
+		}
+	}
+}
+
+// letGoBelowFloors gives up what lies below all floors now.
+func (r *reclaimer) letGoBelowFloors() (floor uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	floor = r.t.needed() // under the lock: who takes it keeps what is there
+	if r.stopped {
+		return floor
+	}
+	r.log.TrimHot(floor)
+	if r.t.o.Ephemeral {
+		r.letGoMemory(floor)
+	} else if gone := r.log.DetachBelow(floor); len(gone) > 0 {
+		r.leaving = append(r.leaving, gone...)
+		r.cleaner.add(r)
+	}
+	r.t.mu.Lock()
+	defer r.t.mu.Unlock()
+	r.lookForWake()
+	return floor
+}
+
+// letGoMemory is for a log in memory: nobody has to be told. The caller holds
+// r.mu.
+func (r *reclaimer) letGoMemory(floor uint64) {
+	if r.log.Bytes() >= idleBytesInMemory && floor == r.log.End() {
+		r.log.EndSegment()
+	}
+	r.log.RemoveFiles(r.log.DetachBelow(floor))
+}
+
+// lookLater has the log looked at in a while. The caller has set armed.
+func (r *reclaimer) lookLater() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopped {
+		return
+	}
+	if r.timer == nil {
+		r.timer = r.t.o.Deadlines.NewTimer(func(int64) {
+			r.armed.Store(false)
+			r.due.Store(true)
+			r.cleaner.add(r)
+		})
+	}
+	r.timer.Arm(r.t.o.Clock.Now() + lookEvery)
+}
+
+// look ends the segment that is appended to when all of it is finished and
+// nothing was published for a while, and takes out of the log what everybody has
+// finished, wherever it lies. The cleaner calls it; it does nothing before it is
+// due.
+func (r *reclaimer) look() {
+	if !r.due.Swap(false) {
+		return
+	}
+	quiet := r.quiet()
+	if !quiet && r.watched.Load() && r.armed.CompareAndSwap(false, true) {
+		r.lookLater()
+	}
+	if last, ok := r.last(); ok && quiet && last.Bytes >= idleBytes {
+		r.endFinished()
+	}
+	r.detachFinished()
+}
+
+// quiet says that nothing was published for a while.
+func (r *reclaimer) quiet() bool {
+	end, now := r.log.End(), r.t.o.Clock.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if end != r.end {
+		r.end, r.since = end, now
+	}
+	return now-r.since >= lookEvery
+}
+
+// last is the segment that is appended to.
+func (r *reclaimer) last() (e diskqueue.Extent, ok bool) {
+	all := r.log.Extents()
+	if n := len(all); n > 0 && !all[n-1].Full {
+		return all[n-1], true
+	}
+	return e, false
+}
+
+// endFinished ends the segment that is appended to if all of it is finished.
+func (r *reclaimer) endFinished() {
+	if r.t.needed() == r.log.End() {
+		r.log.EndSegment()
+	}
+}
+
+// detachFinished takes the full segments out of the log of which nobody owes
+// anything.
+func (r *reclaimer) detachFinished() {
+	r.mu.Lock()
+	recalls := r.recalls
+	r.mu.Unlock()
+	finished := r.finished() // without the lock, for it may take a while
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopped || r.recalls != recalls { // and a channel owes it again
+		return
+	}
+	r.leaving = append(r.leaving, r.log.Detach(finished)...)
+	r.t.mu.Lock()
+	defer r.t.mu.Unlock()
+	r.lookForWake()
+}
+
+// finished lists the full segments of which nobody owes anything.
+func (r *reclaimer) finished() (list []seqset.Range) {
+	d := r.t.debtors()
+	for _, e := range r.log.Extents() {
+		if e.Numbers.From >= d.fresh {
+			break
+		}
+		if e.Full && !d.oweAny(e.Numbers) {
+			list = append(list, e.Numbers)
+		}
+	}
+	return list
+}
+
+// departure is what a topic's log gives up.
+type departure struct {
+	r    *reclaimer
+	list []diskqueue.Detached
+}
+
+// takeLeaving takes what was taken out of the log, to be journalled and removed.
+func (r *reclaimer) takeLeaving() departure {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d := departure{r, r.leaving}
+	r.leaving = nil
+	return d
+}
+
+// entries appends what the journal has to be told. Logs in memory are in none.
+func (d departure) entries(list []journal.Entry) []journal.Entry {
+	if d.r.t.o.Ephemeral {
+		return list
+	}
+	for _, x := range d.list {
+		list = append(list, journal.Entry{Op: journal.GiveUp, Topic: d.r.t.o.Incarnation, Void: x.Numbers})
+	}
+	return list
+}
+
+// later has a departure tried again in a while.
+func (d departure) later() {
+	d.r.mu.Lock()
+	d.r.leaving = append(d.list, d.r.leaving...)
+	d.r.mu.Unlock()
+	d.r.armed.Store(true)
+	d.r.lookLater()
+}
+
+// stop ends it: nothing is taken out of the log any more.
+func (r *reclaimer) stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stopped = true
+	if r.timer != nil {
+		r.timer.Stop()
+	}
+}
