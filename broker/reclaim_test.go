@@ -115,7 +115,7 @@ func TestSmallFinishedSegmentStaysUntilRoomIsNeeded(t *testing.T) {
 		}
 		disk.Limit(disk.Used() + 50<<10)
 		tp := getTopic(t, b, "new")
-		c := getChannel(t, b, "new", "c")
+		getChannel(t, b, "new", "c")
 		for i := range 60 {
 			if err := publish(tp, strings.Repeat("y", 100<<10)); err != nil {
 				t.Fatalf("message %d is refused, though everything before was finished: %v", i, err)
@@ -129,7 +129,7 @@ func TestSmallFinishedSegmentStaysUntilRoomIsNeeded(t *testing.T) {
 		if d := b.Damage(); d.Messages != 0 {
 			t.Errorf("%d messages are said to be damaged", d.Messages)
 		}
-		c = getChannel(t, b, "new", "c")
+		c := getChannel(t, b, "new", "c")
 		if d := c.Stats().Depth; d != 60 {
 			t.Errorf("depth %d", d)
 		}

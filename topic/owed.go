@@ -51,9 +51,6 @@ func (t *Topic) debtors() debtors {
 	return d
 }
 
-// owedAtOnce bounds what a channel is asked for at a time.
-const owedAtOnce = 1024
-
 // oweAny says whether anything of r is owed.
 func (d *debtors) oweAny(r seqset.Range) bool {
 	if r.To > d.fanOut {
@@ -69,17 +66,4 @@ func (d *debtors) oweAny(r seqset.Range) bool {
 		}
 		return false
 	})
-}
-
-// owed lists what of r is owed.
-func (d *debtors) owed(r seqset.Range) (list []seqset.Range) {
-	if r.To > d.fanOut {
-		list = append(list, seqset.Range{From: max(r.From, d.fanOut), To: r.To})
-	}
-	for _, c := range d.channels {
-		for at := r.From; at < r.To; {
-			list, at = c.Owed(list, at, r.To, owedAtOnce)
-		}
-	}
-	return mergeVoids(list, nil)
 }
