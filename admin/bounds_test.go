@@ -4,10 +4,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -56,6 +58,7 @@ func TestWhoPausedIsNotSaidOfAPauseThatWasUndone(t *testing.T) {
 func TestProxyOfGraphiteLeavesTheSettingsOfOthersAlone(t *testing.T) {
 	graphite := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Set-Cookie", cookieName+"=theirs")
+		w.Header().Set("Content-Type", "application/json")
 		w.Write([]byte("[]"))
 	}))
 	defer graphite.Close()
@@ -67,6 +70,86 @@ func TestProxyOfGraphiteLeavesTheSettingsOfOthersAlone(t *testing.T) {
 	r := get(t, base+"/render?target=q")
 	same(t, "proxy", []any{r.status, r.body, r.head.Get("Set-Cookie")}, "[200 [] ]")
 	same(t, "protocols that nodes are offered", settings.NextProtos, "[]")
+}
+
+// TestAnswersOfGraphiteAreFiguresOrNothing: a page of its would be one of ours.
+func TestAnswersOfGraphiteAreFiguresOrNothing(t *testing.T) {
+	graphite := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		w.Header().Set("Content-Type", q.Get("type"))
+		w.Header().Set("X-Frame-Options", "ALLOWALL")
+		w.Header().Set("Refresh", "0; url=http://evil.example")
+		if q.Has("fail") {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		w.Write([]byte("<script>"))
+	}))
+	defer graphite.Close()
+	at, _ := url.Parse(graphite.URL)
+	_, base := startServer(t, Options{Nodes: []string{"127.0.0.1:1"}, GraphiteURL: at, ProxyGraphite: true})
+	for kind, status := range map[string]int{"image/png": 200, "image/svg+xml": 200, "application/json; charset=utf-8": 200, "text/html": 502, "text/javascript": 502, "": 502, "application/xhtml+xml": 502} {
+		r := get(t, base+"/render?type="+url.QueryEscape(kind))
+		same(t, kind, []any{r.status, r.head.Get("Refresh"), r.head.Values("X-Frame-Options"), r.head.Get("X-Content-Type-Options")}, fmt.Sprint([]any{status, "", "[DENY]", "nosniff"}))
+		if status == 200 && !strings.Contains(strings.Join(r.head.Values("Content-Security-Policy"), ";"), "sandbox") {
+			t.Errorf("%s: policy %v", kind, r.head.Values("Content-Security-Policy"))
+		}
+	}
+	r := get(t, base+"/render?fail=1&type=text/html")
+	same(t, "failure", []any{r.status, r.body}, "[500 ]")
+}
+
+// TestOneAddressHasAShareOfTheStreams so that it does not keep others out.
+func TestOneAddressHasAShareOfTheStreams(t *testing.T) {
+	s, _ := startServer(t, Options{Nodes: []string{"127.0.0.1:1"}})
+	var leaving []func()
+	enter := func(from string) bool {
+		leave, ok := s.collector.enter(from, 8)
+		if ok {
+			leaving = append(leaving, leave)
+		}
+		return ok
+	}
+	for _, step := range []struct {
+		from string
+		ok   bool
+	}{{"a", true}, {"a", true}, {"a", false}, {"b", true}, {"b", true}, {"b", false}, {"c", true}, {"c", true}, {"d", true}, {"d", true}, {"e", false}} {
+		same(t, step.from, enter(step.from), fmt.Sprint(step.ok))
+	}
+	leaving[0]()
+	same(t, "after one has left", []any{enter("b"), enter("a")}, "[false true]")
+	for _, leave := range leaving[1:] {
+		leave()
+	}
+	same(t, "in the end", []any{s.collector.viewers, len(s.collector.viewersFrom)}, "[0 0]")
+}
+
+// TestPasswordsInAddressesAreUsedAndNotShown on the page or in its API.
+func TestPasswordsInAddressesAreUsedAndNotShown(t *testing.T) {
+	var asked sync.Map
+	directory := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		asked.Store(user+":"+password, true)
+		answerJSON(w, object{"producers": []object{}, "topics": []string{}, "channels": []string{}, "version": "1"})
+	}))
+	defer directory.Close()
+	address := strings.Replace(directory.URL, "http://", "http://ann:s3cret@", 1)
+	var log lockedBuilder
+	s, base := startServer(t, Options{Lookupds: []string{address}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	for _, path := range []string{"/api/q/me", "/api/q/nodes", "/api/q/overview", "/api/q/names", "/api/topics", "/api/q/lookup"} {
+		if body := get(t, base+path).body; strings.Contains(body, "s3cret") {
+			t.Errorf("%s shows %s", path, body)
+		}
+	}
+	if _, ok := asked.Load("ann:s3cret"); !ok {
+		t.Error("it was not asked with the password")
+	}
+	s.SetLookupds([]string{strings.Replace(address, "s3cret", "s3cond", 1)})
+	if body := get(t, base+"/api/q/me").body; strings.Contains(body, "s3cond") || !strings.Contains(body, directory.URL) {
+		t.Errorf("after a change: %s", body)
+	}
+	if strings.Contains(log.String(), "s3c") {
+		t.Errorf("logged %s", log.String())
+	}
 }
 
 func TestPageItselfIsNeverKeptForLong(t *testing.T) {

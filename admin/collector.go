@@ -28,15 +28,16 @@ type collector struct {
 	up  *upstream
 	log *slog.Logger
 
-	mu      sync.Mutex // guards what follows; held for computing only, never across I/O
-	cluster *cluster
-	changed chan struct{} // closed at the next update
-	updates uint64
-	viewers int
-	round   int           // of questions
-	asking  int           // questions of this round under way
-	settled chan struct{} // gets one when asking falls to 0
-	crowd   *crowd
+	mu          sync.Mutex // guards what follows; held for computing only, never across I/O
+	cluster     *cluster
+	changed     chan struct{} // closed at the next update
+	updates     uint64
+	viewers     int
+	viewersFrom map[string]int // by their addresses
+	round       int            // of questions
+	asking      int            // questions of this round under way
+	settled     chan struct{}  // gets one when asking falls to 0
+	crowd       *crowd
 
 	wake      chan struct{} // gets one to ask at once
 	slots     chan struct{} // bounds questions
@@ -49,7 +50,8 @@ type collector struct {
 
 func newCollector(up *upstream, lookupds []string, historyBytes int, log *slog.Logger) *collector {
 	c := &collector{
-		up: up, log: log, cluster: newCluster(historyBytes), changed: make(chan struct{}), settled: make(chan struct{}, 1),
+		viewersFrom: make(map[string]int),
+		up:          up, log: log, cluster: newCluster(historyBytes), changed: make(chan struct{}), settled: make(chan struct{}, 1),
 		wake: make(chan struct{}, 1), slots: make(chan struct{}, questionsOnce), ended: make(chan struct{}),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -140,13 +142,15 @@ func (c *collector) intervalLocked() time.Duration {
 	return idleInterval
 }
 
-// enter counts a viewer until leave is called, if there are fewer than most.
-func (c *collector) enter(most int) (leave func(), ok bool) {
+// enter counts a viewer until leave is called, if there are fewer than most, and
+// not too many of them from one address.
+func (c *collector) enter(from string, most int) (leave func(), ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.viewers >= most {
+	if c.viewers >= most || c.viewersFrom[from] >= max(1, most/viewerShare) {
 		return nil, false
 	}
+	c.viewersFrom[from]++
 	if c.viewers++; c.viewers == 1 {
 		c.poke()
 	}
@@ -154,8 +158,14 @@ func (c *collector) enter(most int) (leave func(), ok bool) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.viewers--
+		if c.viewersFrom[from]--; c.viewersFrom[from] == 0 {
+			delete(c.viewersFrom, from)
+		}
 	}, true
 }
+
+// viewerShare is which part of the streams one address may have.
+const viewerShare = 4
 
 // ask begins questions to all that have answered the last one.
 func (c *collector) ask(now time.Time) {

@@ -48,7 +48,7 @@ func TestSlowNodeDelaysNobodyAndHasOneQuestionAtATime(t *testing.T) {
 	defer slow.Close()
 	defer close(release)
 	s, _ := startServer(t, Options{Nodes: []string{fast.address(), strings.TrimPrefix(slow.URL, "http://")}, ConnectTimeout: time.Second, RequestTimeout: 20 * time.Second})
-	leave, _ := s.collector.enter(9)
+	leave, _ := s.collector.enter("x", 9)
 	defer leave()
 	start := time.Now()
 	s.collector.updatesUntil(t, func(c *cluster) bool { n := c.node(fast.address()); return n != nil && n.asks >= 4 })
@@ -66,7 +66,7 @@ func TestNodesAreAskedOftenOnlyWhileSomebodyLooks(t *testing.T) {
 	s, _ := startServer(t, Options{Nodes: []string{a.address()}})
 	s.collector.firstUpdate(t.Context())
 	same(t, "without viewers", s.collector.interval(), idleInterval)
-	leave, _ := s.collector.enter(9)
+	leave, _ := s.collector.enter("x", 9)
 	same(t, "with one", s.collector.interval(), liveInterval)
 	s.collector.updatesUntil(t, func(c *cluster) bool { return c.order[0].asks >= 3 })
 	leave()
@@ -76,7 +76,7 @@ func TestNodesAreAskedOftenOnlyWhileSomebodyLooks(t *testing.T) {
 func TestMemoryOfNodesIsAskedForRarely(t *testing.T) {
 	a := startNode(t, "a")
 	s, _ := startServer(t, Options{Nodes: []string{a.address()}})
-	leave, _ := s.collector.enter(9)
+	leave, _ := s.collector.enter("x", 9)
 	defer leave()
 	s.collector.updatesUntil(t, func(c *cluster) bool { return c.order[0].asks >= 4 })
 	a.set(func(n *fakeNode) {

@@ -36,7 +36,7 @@ func readFrames(ctx context.Context, url string, n int) error {
 // TestManyViewersWhileThingsChange is of use with the race detector mostly.
 func TestManyViewersWhileThingsChange(t *testing.T) {
 	a, b, d := twoNodes(t)
-	s, base := startServer(t, Options{Lookupds: []string{d.address()}})
+	s, base := startServer(t, Options{Lookupds: []string{d.address()}, MaxViewers: 200})
 	s.collector.updatesUntil(t, func(c *cluster) bool { return len(c.topics) == 2 && len(c.without()) == 0 })
 	views := []string{"overview", "topics", "topic&topic=t", "channel&topic=t&channel=c", "nodes", "node&node=" + a.address(), "lookup", "counter", "activity"}
 	var looking sync.WaitGroup

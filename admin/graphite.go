@@ -3,6 +3,7 @@ package admin
 import (
 	"fmt"
 	"log/slog"
+	"mime"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -38,10 +39,33 @@ func (s *Server) graphiteProxy(mounted string) http.Handler {
 			p.Out.Header.Del("Accept-Encoding")
 		},
 		ModifyResponse: func(r *http.Response) error {
-			r.Header.Del("Set-Cookie")
+			kind := r.Header.Get("Content-Type")
+			if r.StatusCode < 400 && !isFigure(kind) {
+				return fmt.Errorf("graphite answered %q, which is neither an image nor JSON", kind)
+			}
+			head := http.Header{"Content-Type": {kind}}
+			for _, name := range []string{"Cache-Control", "Content-Length", "Date", "Expires", "Last-Modified"} {
+				if value := r.Header.Get(name); value != "" {
+					head.Set(name, value)
+				}
+			}
+			if r.StatusCode >= 400 { // its page is none of ours
+				head = http.Header{}
+				_ = r.Body.Close()
+				r.Body, r.ContentLength = http.NoBody, 0
+			}
+			head.Set("Content-Security-Policy", "default-src 'none'; sandbox") // an SVG is a page too
+			r.Header = head
 			return nil
 		},
 	}
+}
+
+// isFigure tells whether an answer is what graphite is asked for, an image or
+// JSON, and no page that would be one of ours.
+func isFigure(contentType string) bool {
+	kind, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (strings.HasPrefix(kind, "image/") || kind == "application/json")
 }
 
 // graphite is one rate out of graphite.

@@ -53,7 +53,7 @@ type Options struct {
 	Files fs.FS // the page, with index.html and what it needs
 
 	HistoryBytes int // memory for history; 0: 256 MiB
-	MaxViewers   int // streams at a time; 0: 100
+	MaxViewers   int // streams at a time, of which one address has a quarter at most; 0: 100
 	Logger       *slog.Logger
 }
 

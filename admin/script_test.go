@@ -257,6 +257,7 @@ func TestGraphiteRateAndProxy(t *testing.T) {
 	answer := `[{"target":"x","datapoints":[[120.0,1],[1,2]]}]`
 	graphite := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		queries <- r.URL.RequestURI() + r.Header.Get("Cookie")
+		w.Header().Set("Content-Type", "application/json")
 		w.Write([]byte(answer))
 	}))
 	defer graphite.Close()

@@ -60,7 +60,7 @@ func NewServer(o Options) (*Server, error) {
 	s.streams, s.leaveAll = context.WithCancel(context.Background())
 	s.http = httpapi.NewServer(s.handler(), o.Logger)
 	s.http.OnClose(s.leaveAll)
-	s.directories.set(o.Lookupds)
+	s.directories.set(s.up.bare(o.Lookupds))
 	s.directories.start()
 	s.collector.start()
 	return s, nil
@@ -100,7 +100,7 @@ func (s *Server) SetLookupds(addresses []string) {
 		s.o.Logger.Warn("lookup daemons are not asked: qadmin was given nodes")
 		return
 	}
-	s.directories.set(addresses)
+	s.directories.set(s.up.bare(addresses))
 	s.collector.poke()
 }
 

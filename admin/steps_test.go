@@ -27,7 +27,7 @@ func TestManyNodesThatHangKeepNobodyFromBeingAsked(t *testing.T) {
 		nodes = append(nodes, strings.Replace(hang.URL, "//", fmt.Sprintf("//n%d@", i), 1)) // one by many names
 	}
 	s, _ := startServer(t, Options{Nodes: nodes, ConnectTimeout: time.Second, RequestTimeout: time.Minute})
-	leave, _ := s.collector.enter(9)
+	leave, _ := s.collector.enter("x", 9)
 	defer leave()
 	s.collector.updatesUntil(t, func(c *cluster) bool {
 		n := c.node(fast.address())
@@ -204,12 +204,12 @@ func TestLongFramesAreSentInPieces(t *testing.T) {
 
 func TestNoMoreViewersThanAllowedComeInTogether(t *testing.T) {
 	c := newCollector(newUpstream(&Options{}), nil, 1<<20, nil)
-	leave, ok := c.enter(1)
-	if _, more := c.enter(1); !ok || more {
+	leave, ok := c.enter("x", 1)
+	if _, more := c.enter("x", 1); !ok || more {
 		t.Errorf("%v, %v", ok, more)
 	}
 	leave()
-	if _, ok := c.enter(1); !ok {
+	if _, ok := c.enter("x", 1); !ok {
 		t.Error("the place is not free again")
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"qmq/internal/guess"
 )
 
 // How streams behave.
@@ -24,7 +26,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	leave, ok := s.collector.enter(s.o.MaxViewers)
+	leave, ok := s.collector.enter(guess.Place(s.access.from(r)), s.o.MaxViewers)
 	if !ok {
 		refuse(w, &failure{http.StatusServiceUnavailable, "BUSY", "There are too many viewers. Trying again.", 5})
 		return

@@ -20,26 +20,36 @@ type upstream struct {
 	toNodes   *apiclient.Client
 	nodes     *qdapi.Client
 	directory *lookup.Client
+	accounts  apiclient.Accounts
 	direct    []string        // nodes that were given instead of directories
 	graphite  *http.Transport // nil: requests are not handed on
 }
 
 func newUpstream(o *Options) *upstream {
+	u := new(upstream)
 	plain := apiclient.Options{
-		ConnectTimeout: o.ConnectTimeout, RequestTimeout: o.RequestTimeout, TLS: o.TLS, UserAgent: o.userAgent(),
+		ConnectTimeout: o.ConnectTimeout, RequestTimeout: o.RequestTimeout, TLS: o.TLS, UserAgent: o.userAgent(), Accounts: &u.accounts,
 	}
+	u.api = apiclient.New(plain)
 	trusted := plain
 	trusted.Credential = o.NodeCredential
-	toNodes := apiclient.New(trusted)
-	return &upstream{
-		api:     apiclient.New(plain),
-		toNodes: toNodes,
-		nodes:   qdapi.New(toNodes),
-		directory: lookup.NewClient(lookup.ClientOptions{
-			ConnectTimeout: o.ConnectTimeout, RequestTimeout: o.RequestTimeout, TLS: o.TLS, UserAgent: o.userAgent(),
-		}),
-		direct: o.Nodes,
+	u.toNodes = apiclient.New(trusted)
+	u.nodes = qdapi.New(u.toNodes)
+	u.directory = lookup.NewClient(lookup.ClientOptions{
+		ConnectTimeout: o.ConnectTimeout, RequestTimeout: o.RequestTimeout, TLS: o.TLS, UserAgent: o.userAgent(), Accounts: &u.accounts,
+	})
+	u.direct = u.bare(o.Nodes)
+	return u
+}
+
+// bare takes users and passwords out of addresses, which are shown, and keeps
+// them for the requests.
+func (u *upstream) bare(addresses []string) []string {
+	var all []string
+	for _, address := range addresses {
+		all = append(all, u.accounts.Take(address))
 	}
+	return all
 }
 
 func (u *upstream) close() {

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"net/url"
@@ -132,6 +133,21 @@ var noneEmpty = check[[]string]{
 func isHostPort(s string) bool {
 	_, port, err := net.SplitHostPort(s)
 	return err == nil && port != ""
+}
+
+// octalMode allows permissions of a file, or none.
+var octalMode = check[string]{
+	allowed: "octal permissions from 0 to 0777, or empty",
+	ok: func(s string) bool {
+		_, err := parseMode(s)
+		return s == "" || err == nil
+	},
+}
+
+func parseMode(s string) (fs.FileMode, error) {
+	const bits = 9
+	mode, err := strconv.ParseUint(strings.TrimPrefix(s, "0o"), 8, bits)
+	return fs.FileMode(mode), err
 }
 
 // warnOfPath tells of an address that is taken as the path of a unix socket,

@@ -37,6 +37,7 @@ func TestFlagsAreThoseOfNsqdAndSomeOfOurOwn(t *testing.T) {
 		"strict-config | strict_config | bool | false",
 		"max-connections | max_connections | int | 0",
 		"http-auth | http_auth | string | -",
+		"socket-mode | socket_mode | string | -",
 		"auth-verified-names | auth_verified_names | bool | false",
 		"registration-secret-file | registration_secret_file | string | -",
 	}

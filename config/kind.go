@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"qmq/internal/redact"
 )
 
 // kind is what there is to know about options of type T.
@@ -20,7 +22,7 @@ type kind[T any] struct {
 	toml  func(v any) (T, bool)       // from a TOML value
 	join  func(have, more T) T        // of a repeated flag; nil: the last one wins
 	show  func(T) string              // such that parse reads it
-	// render is how GET /config shows a value.
+	// render is how GET /config shows a value, without secrets.
 	render func(T) string
 	asIs   bool // what render returns is text, not JSON
 
@@ -134,13 +136,12 @@ func showSpan(d time.Duration) string {
 
 // text is the kind of strings.
 func text(unit string) kind[string] {
-	same := func(s string) string { return s }
 	return kind[string]{
 		word: "string", unit: unit, expects: "a string",
 		parse:  func(s string) (string, bool) { return s, true },
 		toml:   scalarText,
 		show:   quoteIfNeeded,
-		render: same, asIs: true,
+		render: redact.URL, asIs: true,
 		empty: blank,
 	}
 }
@@ -171,7 +172,7 @@ func texts(unit string) kind[[]string] {
 		toml:        textsFromTOML,
 		join:        func(have, more []string) []string { return slices.Concat(have, more) },
 		show:        func(list []string) string { return quoteIfNeeded(strings.Join(list, ",")) },
-		render:      func(list []string) string { return renderList(list) },
+		render:      renderTexts,
 		empty:       func(list []string) bool { return len(list) == 0 || slices.ContainsFunc(list, blank) },
 		body:        textsFromJSON,
 		bodyExpects: "a JSON array of strings or null",
@@ -275,6 +276,15 @@ func descending(list []float64) []float64 {
 	slices.Sort(list)
 	slices.Reverse(list)
 	return list
+}
+
+// renderTexts is JSON without the secrets of URLs.
+func renderTexts(list []string) string {
+	shown := make([]string, len(list))
+	for i, text := range list {
+		shown[i] = redact.URL(text)
+	}
+	return renderList(shown)
 }
 
 // renderList is JSON, in which no list is null.

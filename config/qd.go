@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/md5"
 	"hash/crc32"
+	"io/fs"
 	"math"
 	"net"
 	"os"
@@ -22,6 +23,7 @@ type QD struct {
 	TCPAddress       string // host:port or the path of a unix socket
 	HTTPAddress      string // the same; empty: no HTTP
 	HTTPSAddress     string // host:port; serves only with a certificate
+	SocketMode       string // of unix sockets, octal; empty: by the umask
 	BroadcastAddress string // the host under which others reach this node
 
 	// BroadcastTCPPort and BroadcastHTTPPort are the ports under which others
@@ -135,6 +137,7 @@ func (q *QD) addressOptions(hostname string) []*option {
 		bind(&q.TCPAddress, "tcp-address", text("address"), "0.0.0.0:4150", "where clients connect", notEmpty),
 		bind(&q.HTTPAddress, "http-address", text("address"), "0.0.0.0:4151", "where HTTP is served: host:port, or the path of a unix socket; empty for nowhere"),
 		bind(&q.HTTPSAddress, "https-address", text("address"), "0.0.0.0:4152", "where HTTPS is served, if there is a certificate: host:port"),
+		bind(&q.SocketMode, "socket-mode", text("mode"), "", "mode of unix sockets, such as 0660: who may connect; by the umask if empty", octalMode),
 		bind(&q.BroadcastAddress, "broadcast-address", text("host"), hostname, "name or address under which others reach this node; by default the host name", broadcastHost),
 		bind(&q.BroadcastTCPPort, "broadcast-tcp-port", whole[int]("port"), 0, "TCP port that others are told; 0 for the one that is listened on", between(0, largestPort)),
 		bind(&q.BroadcastHTTPPort, "broadcast-http-port", whole[int]("port"), 0, "HTTP port that others are told; 0 for the one that is listened on", between(0, largestPort)),
@@ -217,6 +220,15 @@ func (q *QD) measurementOptions() []*option {
 		bind(&q.E2ELatencyPercentiles, "e2e-processing-latency-percentile", fractions("fraction"), nil, "percentiles of the time from publish to FIN that are kept, with commas between them", percentiles).keyed("e2e_processing_latency_percentiles"),
 		bind(&q.E2ELatencyWindow, "e2e-processing-latency-window-time", span(), 10*time.Minute, "time over which they are taken", positive),
 	}
+}
+
+// SocketPermissions is SocketMode; nil: none is given.
+func (q *QD) SocketPermissions() *fs.FileMode {
+	mode, err := parseMode(q.SocketMode)
+	if err != nil || q.SocketMode == "" {
+		return nil
+	}
+	return &mode
 }
 
 // TopologyAware tells whether the experiment of that name is on.

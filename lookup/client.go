@@ -20,6 +20,7 @@ type ClientOptions struct {
 	ConnectTimeout, RequestTimeout time.Duration
 	TLS                            *tls.Config // for directories that want https
 	UserAgent                      string
+	Accounts                       *apiclient.Accounts // of directories; nil: none
 }
 
 // Client asks directories over HTTP. Every call asks all the addresses it is
@@ -37,7 +38,7 @@ const maxAnswer = 64 << 20
 func NewClient(o ClientOptions) *Client {
 	return &Client{api: apiclient.New(apiclient.Options{
 		ConnectTimeout: o.ConnectTimeout, RequestTimeout: o.RequestTimeout,
-		TLS: o.TLS, UserAgent: o.UserAgent, MaxAnswer: maxAnswer,
+		TLS: o.TLS, UserAgent: o.UserAgent, Accounts: o.Accounts, MaxAnswer: maxAnswer,
 	})}
 }
 

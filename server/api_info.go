@@ -18,7 +18,7 @@ func (h *HTTP) ping(w http.ResponseWriter, _ *http.Request) {
 // healthText is the broker's health in the words of /ping and /stats.
 func healthText(err error) string {
 	if err != nil {
-		return "NOK - " + err.Error()
+		return "NOK - " + told(err)
 	}
 	return "OK"
 }

@@ -163,7 +163,7 @@ func (h *HTTP) publish(t *topic.Topic, add func(*diskqueue.Batch)) (any, error) 
 func refused(err error) error {
 	code := "EXITING"
 	if !errors.Is(err, topic.ErrExiting) {
-		code = err.Error()
+		code = told(err)
 	}
 	return &httpapi.Error{Status: http.StatusServiceUnavailable, Code: code}
 }

@@ -79,7 +79,7 @@ func publishReason(err error) string {
 	if errors.Is(err, topic.ErrExiting) {
 		return topic.ErrExiting.Error()
 	}
-	return err.Error()
+	return told(err)
 }
 
 // deliverAt is when a message published now (wall clock, ns) with a delay is

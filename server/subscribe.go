@@ -73,7 +73,7 @@ func (s *session) subscribeError(err error, topicName, channelName string) error
 	case errors.Is(err, channel.ErrTooManyConsumers):
 		return protocol.TooManyConsumers(topicName, channelName, s.tcp.o.MaxChannelConsumers)
 	case !isExiting(err):
-		return protocol.SubFailed(err.Error())
+		return protocol.SubFailed(told(err))
 	case protocol.IsEphemeral(topicName) || protocol.IsEphemeral(channelName):
 		return protocol.SubFailed("to deleted topic/channel")
 	}

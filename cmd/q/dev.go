@@ -32,7 +32,7 @@ func (d *devCommand) Run(c console) (err error) {
 	if d.Offset < 0 || d.Offset > maxPort-pagePort {
 		return fmt.Errorf("--port-offset must be [0,%d], not %d", maxPort-pagePort, d.Offset)
 	}
-	if err := os.MkdirAll(d.DataPath, 0o777); err != nil {
+	if err := os.MkdirAll(d.DataPath, 0o700); err != nil {
 		return err
 	}
 	house := new(household)

@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"qmq/admin"
+	"qmq/internal/redact"
 	"qmq/internal/version"
 )
 
@@ -87,7 +88,7 @@ func run(args []string, c console) (exit int) {
 		return exitUsage
 	}
 	if err := command.Run(c); err != nil {
-		fmt.Fprintf(c.err, "q: %v\n", err)
+		fmt.Fprintf(c.err, "q: %s\n", redact.Text(err.Error()))
 		return exitFailed
 	}
 	return exitOK

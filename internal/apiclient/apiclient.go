@@ -30,6 +30,7 @@ type Options struct {
 	TLS                            *tls.Config // for https; nil: Go's defaults
 	UserAgent                      string      // empty: Go's
 	Credential                     Credential  // shown to those whom it is for
+	Accounts                       *Accounts   // of single hosts; nil: none
 	PostsJSON                      bool        // bodies are JSON, and are said to be
 	// NeverWrapped is for servers that have no business to put around their
 	// answers what daemons did before version 1.0.
@@ -139,6 +140,7 @@ func (c *Client) Do(ctx context.Context, method, url string, body []byte, into a
 		ctx, cancel = context.WithTimeout(ctx, c.o.RequestTimeout)
 		defer cancel()
 	}
+	url = c.o.Accounts.with(url)
 	at := c.secure.of(url)
 	a, err := c.ask(ctx, method, at, body)
 	if err == nil && at == url {

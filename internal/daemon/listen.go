@@ -3,8 +3,10 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -14,10 +16,19 @@ import (
 
 // listen opens a TCP listener, or one on a unix socket for what is no
 // host:port.
-func listen(address string) (net.Listener, error) {
+func listen(address string) (net.Listener, error) { return listenMode(address, nil) }
+
+// listenMode is listen with the mode of the socket, from the moment at which it is
+// there; nil: what the umask says.
+func listenMode(address string, mode *fs.FileMode) (net.Listener, error) {
 	network := "tcp"
 	if _, _, err := net.SplitHostPort(address); err != nil {
 		network = "unix"
+	}
+	if network == "unix" && mode != nil {
+		masking.Lock()
+		defer masking.Unlock()
+		defer syscall.Umask(syscall.Umask(int(fs.ModePerm &^ *mode)))
 	}
 	l, err := net.Listen(network, address)
 	if network == "unix" && errors.Is(err, syscall.EADDRINUSE) && removeStale(address) {
@@ -28,6 +39,9 @@ func listen(address string) (net.Listener, error) {
 	}
 	return l, nil
 }
+
+// masking is held while the process has another umask.
+var masking sync.Mutex
 
 // answerTime is how long a process that listens on a socket has to be found.
 const answerTime = time.Second
@@ -60,16 +74,17 @@ func openListeners(q *config.QD) (l listeners, err error) {
 			l.close()
 		}
 	}()
-	if l.tcp, err = listen(q.TCPAddress); err != nil {
+	mode := q.SocketPermissions()
+	if l.tcp, err = listenMode(q.TCPAddress, mode); err != nil {
 		return l, err
 	}
 	if q.HTTPAddress != "" {
-		if l.http, err = listen(q.HTTPAddress); err != nil {
+		if l.http, err = listenMode(q.HTTPAddress, mode); err != nil {
 			return l, err
 		}
 	}
 	if q.TLSCert != "" && q.HTTPSAddress != "" {
-		l.https, err = listen(q.HTTPSAddress)
+		l.https, err = listenMode(q.HTTPSAddress, mode)
 	}
 	return l, err
 }

@@ -3,13 +3,17 @@ package daemon
 import (
 	"context"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"qmq/config"
 )
 
 func TestUnixSockets(t *testing.T) {
@@ -83,5 +87,36 @@ func TestFileThatIsNoSocketIsLeftAlone(t *testing.T) {
 	}
 	if text, err := os.ReadFile(file); err != nil || string(text) != "x" {
 		t.Errorf("the file has %q, %v", text, err)
+	}
+}
+
+// TestModeOfSocketsIsAsAskedFor from the moment at which they are there, and the
+// umask is as before.
+func TestModeOfSocketsIsAsAskedFor(t *testing.T) {
+	was := syscall.Umask(0o022)
+	defer syscall.Umask(was)
+	for mode, want := range map[string]fs.FileMode{"": 0o755, "0660": 0o660, "600": 0o600, "0o777": 0o777} {
+		path := filepath.Join(t.TempDir(), "s")
+		settings, err := config.ParseQD([]string{"--tcp-address=" + path, "--http-address=", "--socket-mode=" + mode})
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := settings.Values()
+		l, err := openListeners(&q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%q: %v, %v", mode, info.Mode(), err)
+		}
+		l.close()
+		if now := syscall.Umask(0o022); now != 0o022 {
+			t.Errorf("the umask is now %o", now)
+		}
+	}
+	for _, wrong := range []string{"8", "1777", "rw", "-1"} {
+		if _, err := config.ParseQD([]string{"--socket-mode=" + wrong}); err == nil {
+			t.Errorf("%s is a mode", wrong)
+		}
 	}
 }

@@ -11,12 +11,15 @@ import (
 	"time"
 
 	"qmq/config"
+	"qmq/internal/redact"
 )
 
 // logHandler writes log lines the way nsqd does, which scripts wait for and
 // take apart, and appends attributes as key=value:
 //
 //	[qd] 2026/01/02 15:04:05.000000 INFO: TCP: listening on [::]:4150
+//
+// Passwords and tokens in URLs are taken out.
 type logHandler struct {
 	mu     *sync.Mutex // serialises lines
 	w      io.Writer
@@ -44,7 +47,7 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 	line.WriteString(r.Time.Format("2006/01/02 15:04:05.000000 "))
 	line.WriteString(levelName(r.Level))
 	line.WriteString(": ")
-	line.WriteString(oneLine(r.Message))
+	line.WriteString(oneLine(redact.Text(r.Message)))
 	line.WriteString(h.attrs)
 	r.Attrs(func(a slog.Attr) bool {
 		h.format(&line, h.group, a)
@@ -92,7 +95,7 @@ func (h *logHandler) format(w *strings.Builder, group string, a slog.Attr) {
 	if a.Equal(slog.Attr{}) {
 		return
 	}
-	text := v.String()
+	text := redact.Text(v.String())
 	if v.Kind() == slog.KindTime {
 		text = v.Time().Format(time.RFC3339Nano)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"qmq/config"
+	"qmq/internal/redact"
 	"qmq/internal/version"
 )
 
@@ -145,7 +146,7 @@ func (p Program[V]) explain(err error, program string, stderr io.Writer) (exit i
 		fmt.Fprint(stderr, p.Usage(program))
 		return exitOK
 	case errors.Is(err, config.ErrUsage):
-		fmt.Fprintf(stderr, "%s: %s\nUsage: %[1]s [flags]; %[1]s --help explains them all\n", program, strings.ReplaceAll(err.Error(), "\n", "\n"+program+": "))
+		fmt.Fprintf(stderr, "%s: %s\nUsage: %[1]s [flags]; %[1]s --help explains them all\n", program, strings.ReplaceAll(redact.Text(err.Error()), "\n", "\n"+program+": "))
 		return exitUsage
 	}
 	return p.failStart(NewLogger(stderr, "["+p.Name+"] ", slog.LevelInfo), err)

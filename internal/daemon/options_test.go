@@ -70,6 +70,16 @@ func (r *running) untilListening() (warnings []string, address string) {
 	return nil, ""
 }
 
+// privateDir is a directory that others cannot look into.
+func privateDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 func TestCommandLinesOfClientSuitesGetARunningDaemon(t *testing.T) {
 	const verbose = "option has no effect option=--verbose"
 	files := writePair(t, t.TempDir(), "q")
@@ -89,7 +99,7 @@ func TestCommandLinesOfClientSuitesGetARunningDaemon(t *testing.T) {
 		{"--deflate=false --snappy=false --tls-required=false --statsd-address= --max-connections=0 --https-address=127.0.0.1:1" +
 			" --data-path={dir} --tcp-address=127.0.0.1:0 --http-address=127.0.0.1:0", nil},
 	} {
-		line := strings.NewReplacer("{dir}", t.TempDir(), "{cert}", files.cert, "{key}", files.key).Replace(test.line)
+		line := strings.NewReplacer("{dir}", privateDir(t), "{cert}", files.cert, "{key}", files.key).Replace(test.line)
 		r := start(t, strings.Fields(line)...)
 		warnings, address := r.untilListening()
 		if !slices.Equal(warnings, test.warnings) {
@@ -115,7 +125,7 @@ func TestNoOptionIsIgnoredInSilence(t *testing.T) {
 		lookupd-tcp-address registration-secret-file broadcast-tcp-port broadcast-http-port http-client-connect-timeout http-client-request-timeout
 		max-output-buffer-size output-buffer-timeout min-output-buffer-timeout max-output-buffer-timeout
 		tls-cert tls-key tls-root-ca-file tls-client-auth-policy tls-required tls-min-version https-address
-		auth-http-address auth-http-request-method auth-verified-names http-auth max-connections
+		auth-http-address auth-http-request-method auth-verified-names socket-mode http-auth max-connections
 		deflate max-deflate-level snappy topology-region topology-zone enable-experiment
 		statsd-address statsd-prefix statsd-interval statsd-mem-stats statsd-exclude-ephemeral statsd-udp-packet-size`)
 	var all []string
@@ -130,7 +140,7 @@ func TestNoOptionIsIgnoredInSilence(t *testing.T) {
 }
 
 func TestCommandLineBeforeFileBeforeDefault(t *testing.T) {
-	dir := t.TempDir()
+	dir := privateDir(t)
 	file := filepath.Join(dir, "qd.toml")
 	content := "max_rdy_count = 7\nmax_body_size = 1000\nmax_heartbeat_interval = 70000\nqueue_scan_selection_count = 5\nmax_rdy_counts = 1\n" +
 		fmt.Sprintf("data_path = %q\ntcp_address = '127.0.0.1:0'\nhttp_address = '127.0.0.1:0'\nbroadcast_address = 'elsewhere'\n", dir)

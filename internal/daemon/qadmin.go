@@ -95,6 +95,11 @@ func adminOptions(q *config.QAdmin, log *slog.Logger) (o admin.Options, err erro
 		ProxyGraphite:        q.ProxyGraphite, StatsdInterval: q.StatsdInterval,
 		Files: pageFiles(q.DevStaticDir), Logger: log,
 	}
+	for option, file := range map[string]string{"users-file": q.UsersFile, "http-client-auth-file": q.HTTPClientAuthFile, "http-client-tls-key": q.HTTPClientTLSKey} {
+		if file != "" {
+			warnReadable(option, file, log)
+		}
+	}
 	if o.TLS, err = clientTLS(q); err != nil {
 		return o, err
 	}

@@ -39,6 +39,7 @@ type qd struct {
 func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *slog.Logger) (_ Daemon, err error) {
 	q := settings.Values()
 	log.Info(fmt.Sprintf("ID: %d", q.NodeID))
+	warnOpen(q.DataPath, log)
 	security, err := openSecurity(&q, log)
 	if err != nil {
 		return nil, err

@@ -2,9 +2,9 @@ package daemon
 
 import (
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -48,15 +48,10 @@ func (s *secret) read() error {
 	if len(word) < shortestSecret {
 		return fmt.Errorf("%s must hold at least %d characters", s.file, shortestSecret)
 	}
-	if info, err := os.Stat(s.file); err == nil && readableByOthers(info.Mode()) {
-		s.log.Warn("file with a secret can be read by others",
-			slog.String("option", "--"+s.option), slog.String("file", s.file), slog.String("mode", info.Mode().Perm().String()))
-	}
+	warnReadable(s.option, s.file, s.log)
 	s.word.Store(&word)
 	return nil
 }
-
-func readableByOthers(mode fs.FileMode) bool { return mode.Perm()&0o044 != 0 }
 
 // now is the secret as the file has it; empty without a file.
 func (s *secret) now() string {
@@ -73,4 +68,23 @@ func (s *secret) reloads() []reload {
 		return nil
 	}
 	return []reload{{"secret of --" + s.option, s.files.Reload}}
+}
+
+// warnReadable warns of a file with secrets that everybody on this machine may
+// read. A group may have been meant.
+func warnReadable(option, file string, log *slog.Logger) {
+	if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o004 != 0 {
+		log.Warn("file with a secret can be read by others", slog.String("option", "--"+option), slog.String("file", file), slog.String("mode", info.Mode().Perm().String()))
+	}
+}
+
+// warnOpen warns of directories of messages that others may look into. Their mode
+// is for whoever made them.
+func warnOpen(dataPath string, log *slog.Logger) {
+	for _, dir := range []string{"", "topics", "journal", "recycled"} {
+		path := filepath.Join(dataPath, dir)
+		if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o007 != 0 {
+			log.Warn("others may look into a directory of messages", slog.String("directory", path), slog.String("mode", info.Mode().String()))
+		}
+	}
 }

@@ -39,6 +39,7 @@ func openSecurity(q *config.QD, log *slog.Logger) (_ *security, err error) {
 			return nil, fmt.Errorf("failed to build TLS config - %w", err)
 		}
 		files = append(files, reload{"certificate", s.certs.Reload})
+		warnReadable("tls-key", q.TLSKey, log)
 	}
 	if len(q.AuthHTTPAddresses) > 0 {
 		s.auth = auth.New(authOptions(q, s.roots, log))
@@ -48,6 +49,7 @@ func openSecurity(q *config.QD, log *slog.Logger) (_ *security, err error) {
 			return nil, fmt.Errorf("failed to read --http-auth - %w", err)
 		}
 		files = append(files, reload{"HTTP credentials", s.httpAuth.Reload})
+		warnReadable("http-auth", q.HTTPAuth, log)
 	}
 	if s.secret, err = openSecret("registration-secret-file", q.RegistrationSecretFile, log); err != nil {
 		return nil, err
@@ -84,6 +86,7 @@ func openTLS(t config.ServerTLS, log *slog.Logger) (*certs.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("failed to build TLS config - %w", err)
 	}
+	warnReadable("tls-key", t.TLSKey, log)
 	return s, nil
 }
 

@@ -25,6 +25,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"qmq/config"
+	"qmq/internal/certs"
+	"qmq/lookup"
 )
 
 // pairFiles are a certificate and its key.
@@ -38,7 +40,7 @@ func writePair(t *testing.T, dir, name string) pairFiles {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -259,6 +261,32 @@ func TestPageAndDirectoryServeTLS(t *testing.T) {
 		until(t, "new", func() string { _, _, name := fetch(t, "https://"+address+"/ping"); return name })
 		r.stop()
 	}
+}
+
+// TestNodeAsksADirectoryThatServesTLS: it is told a port, and finds out.
+func TestNodeAsksADirectoryThatServesTLS(t *testing.T) {
+	files := writePair(t, t.TempDir(), "q")
+	directory := launch(t, QLookupd, "--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--broadcast-address=127.0.0.1", "--tls-cert="+files.cert, "--tls-key="+files.key)
+	tcp, web := directory.line("TCP: listening on "), directory.line("HTTPS: listening on ")
+	roots, err := certs.Roots(files.cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := lookup.NewClient(lookup.ClientOptions{TLS: &tls.Config{RootCAs: roots}})
+	defer c.Close()
+	if err := c.CreateChannel(t.Context(), []string{web}, "t", "known"); err != nil {
+		t.Fatal(err)
+	}
+	node := start(t, "--data-path", t.TempDir(), "--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--broadcast-address=127.0.0.1",
+		"--lookupd-tcp-address="+tcp, "--tls-root-ca-file="+files.cert)
+	api := node.line("HTTP: listening on ")
+	node.line("lookup directory knows what is here")
+	ask(t, "POST", api, "/pub?topic=t", "x")
+	until(t, "true", func() string {
+		return fmt.Sprint(strings.Contains(get(t, api, "/stats?format=json&topic=t"), `"channel_name":"known"`))
+	})
+	node.stop()
+	directory.stop()
 }
 
 // TestHangupReadsTheFileOfUsersAgain: who is removed is signed out.

@@ -12,7 +12,7 @@ import (
 // floors are the packages from the ground up. A package imports only packages
 // of lower floors; those of one line do not import one another.
 var floors = [][]string{
-	{"internal/address"},
+	{"internal/address", "internal/redact"},
 	{"internal/clock", "internal/seqset", "internal/vfs/ram", "internal/house", "internal/version", "internal/quantile", "internal/accept", "internal/refresh", "internal/guess", "message", "config"},
 	{"internal/vfs", "internal/deadline", "internal/httpapi", "internal/apiclient", "internal/certs"},
 	{"internal/auth", "internal/vfs/crashfs", "protocol", "journal", "diskqueue"},

@@ -2,20 +2,25 @@ package httpapi
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/pprof"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"strings"
 
 	"github.com/julienschmidt/httprouter"
+
+	"qmq/internal/redact"
 )
 
 // Debug adds the profiles of the Go runtime.
 func (r *Router) Debug() {
 	routes := r.routes
 	routes.HandlerFunc("GET", "/debug/pprof/", pprof.Index)
-	routes.HandlerFunc("GET", "/debug/pprof/cmdline", pprof.Cmdline)
+	routes.GET("/debug/pprof/cmdline", commandLine)
 	routes.HandlerFunc("GET", "/debug/pprof/symbol", pprof.Symbol)
 	routes.HandlerFunc("POST", "/debug/pprof/symbol", pprof.Symbol)
 	routes.HandlerFunc("GET", "/debug/pprof/profile", pprof.Profile)
@@ -25,6 +30,17 @@ func (r *Router) Debug() {
 	}
 	routes.PUT("/debug/setblockrate", setBlockRate)
 	routes.POST("/debug/freememory", freeMemory)
+}
+
+// commandLine shows the arguments of the process as pprof does, with NULs between
+// them, and without the secrets in URLs.
+func commandLine(w http.ResponseWriter, _ *http.Request, _ httprouter.Params) {
+	shown := make([]string, len(os.Args))
+	for i, arg := range os.Args {
+		shown[i] = redact.Argument(arg)
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	io.WriteString(w, strings.Join(shown, "\x00"))
 }
 
 // setBlockRate chooses how many blocking events the block profile samples.

@@ -24,13 +24,24 @@ type Server struct {
 // NewServer makes a server that answers with h.
 func NewServer(h http.Handler, log *slog.Logger) *Server {
 	return &Server{http.Server{
-		Handler:           limitWaits(h),
+		Handler:           nosniff(limitWaits(h)),
 		ReadHeaderTimeout: headerPatience,
 		IdleTimeout:       idlePatience,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}}
 }
+
+// nosniff keeps browsers from taking an answer for something that it does not say
+// that it is.
+func nosniff(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["X-Content-Type-Options"] = nosniffed
+		next.ServeHTTP(w, r)
+	})
+}
+
+var nosniffed = []string{"nosniff"} // which nobody changes
 
 // Serve answers requests that come to l until Close, then returns nil. It
 // closes l. It may serve several listeners at a time.

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"testing"
 	"time"
 )
@@ -47,4 +49,35 @@ func TestRequestWhoseBodyNeverComesIsEnded(t *testing.T) {
 		t.Error(err)
 	}
 	bodyPatience = was
+}
+
+// TestNoAnswerIsGuessedAt by browsers, refusals and errors of the server included.
+func TestNoAnswerIsGuessedAt(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	routes := NewRouter(log)
+	routes.Handle("GET", "/fine", func(http.ResponseWriter, *http.Request) (any, error) { return "OK", nil })
+	routes.Handle("GET", "/crash", func(http.ResponseWriter, *http.Request) (any, error) { panic("crash") })
+	routes.Debug()
+	s := NewServer(routes, log)
+	for _, path := range []string{"/fine", "/crash", "/none", "/debug/pprof/cmdline", "/debug/pprof/"} {
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if got := w.Result().Header.Get("X-Content-Type-Options"); got != "nosniff" {
+			t.Errorf("%s: %q", path, got)
+		}
+	}
+}
+
+func TestCommandLineIsShownWithoutSecrets(t *testing.T) {
+	was := os.Args
+	defer func() { os.Args = was }()
+	os.Args = []string{"/bin/qd", "--auth-http-address=http://ann:s3cret@h:1/auth", "--auth-http-address", "https://h/T0KEN", "--data-path=/data"}
+	routes := NewRouter(slog.New(slog.DiscardHandler))
+	routes.Debug()
+	w := httptest.NewRecorder()
+	routes.ServeHTTP(w, httptest.NewRequest("GET", "/debug/pprof/cmdline", nil))
+	want := "/bin/qd\x00--auth-http-address=http://redacted@h:1/auth\x00--auth-http-address\x00https://h/redacted\x00--data-path=/data"
+	if got := w.Body.String(); got != want {
+		t.Errorf("got %q", got)
+	}
 }

@@ -10,8 +10,9 @@ import (
 	"syscall"
 )
 
-// OS is the operating system's file system. Files are made readable by their
-// owner alone, as they hold other people's messages.
+// OS is the operating system's file system. Files and directories are made for
+// their owner alone, as they hold other people's messages. The mode of what is
+// there is never changed.
 var OS FS = osFS{}
 
 type osFS struct{}
@@ -30,7 +31,7 @@ func openOS(name string, flag int) (File, error) {
 func (osFS) Rename(oldname, newname string) error       { return os.Rename(oldname, newname) }
 func (osFS) Remove(name string) error                   { return os.Remove(name) }
 func (osFS) RemoveAll(name string) error                { return os.RemoveAll(name) }
-func (osFS) MkdirAll(name string) error                 { return os.MkdirAll(name, 0o755) }
+func (osFS) MkdirAll(name string) error                 { return os.MkdirAll(name, 0o700) }
 func (osFS) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(name) }
 
 func (osFS) SyncDir(name string) error {
