@@ -118,8 +118,14 @@ func TestQAdminShowsItsCredentialToNodesOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if status, _, _ := fetch(t, "http://"+address+"/topic/create?topic=theirs", func(r *http.Request) {
+		r.Method = http.MethodPost
+		r.Header.Set("Authorization", "Bearer "+token)
+	}); status != http.StatusOK {
+		t.Fatalf("a topic cannot be created: %d", status)
+	}
 	answer := get(t, page.Addresses()["HTTP"], "/api/nodes/"+address)
-	if !strings.Contains(answer, `"message":""`) {
+	if !strings.Contains(answer, `"topic_name":"theirs"`) {
 		t.Errorf("the node is not asked with success: %s", answer)
 	}
 	<-asked // the stranger was there all the time
