@@ -15,7 +15,7 @@ const mostOptionBytes = 1 << 20
 // there are roles, changes are for admins.
 func (s *Server) configRoutes(r *httpapi.Router, at func(string) string) {
 	inner := httpapi.NewRouter(s.o.Logger)
-	inner.Config(s.o.Config, mostOptionBytes)
+	inner.Config(s.options(), mostOptionBytes)
 	guarded := func(w http.ResponseWriter, q *http.Request) {
 		if err := s.mayConfigure(q); err != nil {
 			refuseScript(w, err)
@@ -34,6 +34,22 @@ func (s *Server) configRoutes(r *httpapi.Router, at func(string) string) {
 	for _, method := range []string{"GET", "PUT"} {
 		r.HandleRaw(method, at("/config/:opt"), http.HandlerFunc(guarded))
 	}
+}
+
+// options are those that may be seen and changed.
+func (s *Server) options() httpapi.Config {
+	if len(s.up.direct) > 0 {
+		return withoutLookupds{s.o.Config}
+	}
+	return s.o.Config
+}
+
+// withoutLookupds are the options of a server that was given nodes instead of
+// directories: it would not ask any.
+type withoutLookupds struct{ httpapi.Config }
+
+func (o withoutLookupds) Changeable(key string) bool {
+	return key != "nsqlookupd_http_addresses" && o.Config.Changeable(key)
 }
 
 // statusWriter remembers the status of an answer; 0 is success.

@@ -2,11 +2,9 @@ package admin
 
 import (
 	"encoding/json"
-	"errors"
 	"net/http"
 
 	"qmq/internal/httpapi"
-	"qmq/lookup"
 	"qmq/protocol"
 )
 
@@ -32,6 +30,14 @@ func readOrder(w http.ResponseWriter, r *http.Request, into any) error {
 
 // done carries an order out, remembers it, and answers.
 func (s *Server) done(r *http.Request, o *order, producers []*producer, t *trouble) (any, error) {
+	s.carryOutAt(r, o, producers, t)
+	return struct {
+		Message string `json:"message"`
+	}{t.message()}, nil
+}
+
+// carryOutAt carries an order out and remembers it.
+func (s *Server) carryOutAt(r *http.Request, o *order, producers []*producer, t *trouble) {
 	targets := make([]target, len(producers))
 	for i, p := range producers {
 		targets[i] = p.target()
@@ -43,9 +49,6 @@ func (s *Server) done(r *http.Request, o *order, producers []*producer, t *troub
 		}
 	}
 	s.remember(r, o, results)
-	return struct {
-		Message string `json:"message"`
-	}{t.message()}, nil
 }
 
 // remember notes what was done, and reports it.
@@ -73,7 +76,7 @@ func (s *Server) scriptCreate(w http.ResponseWriter, r *http.Request) (any, erro
 	}
 	o := &order{Action: "create_topic", Topic: body.Topic}
 	if body.Channel == "" {
-		return s.done(r, o, nil, new(trouble))
+		return s.createTopic(r, o)
 	}
 	if !protocol.ValidName(body.Channel) {
 		return nil, httpapi.Bad("INVALID_CHANNEL")
@@ -83,8 +86,29 @@ func (s *Server) scriptCreate(w http.ResponseWriter, r *http.Request) (any, erro
 	if err != nil {
 		return nil, err
 	}
-	s.notifier.tell(r, "create_topic", pair{topic: body.Topic}, "")
-	o.Action, o.Channel = "create_channel", body.Channel
+	if len(producers) == 0 && len(s.up.direct) > 0 {
+		t = new(trouble)
+		if producers, err = s.producers(r.Context(), t); err != nil {
+			return nil, err
+		}
+		s.carryOutAt(r, o, producers, t)
+	} else {
+		s.notifier.tell(r, "create_topic", pair{topic: body.Topic}, "")
+	}
+	return s.done(r, &order{Action: "create_channel", Topic: body.Topic, Channel: body.Channel}, producers, t)
+}
+
+// createTopic tells the directories of a topic, from which nodes hear of it
+// when they need it; without directories, it tells the nodes.
+func (s *Server) createTopic(r *http.Request, o *order) (any, error) {
+	t := new(trouble)
+	if len(s.up.direct) == 0 {
+		return s.done(r, o, nil, t)
+	}
+	producers, err := s.producers(r.Context(), t)
+	if err != nil {
+		return nil, err
+	}
 	return s.done(r, o, producers, t)
 }
 
@@ -159,10 +183,7 @@ func (s *Server) scriptTombstone(w http.ResponseWriter, r *http.Request) (any, e
 		}
 	}
 	if len(producers) == 0 {
-		t.add(&lookup.AddressError{Address: o.Node, Err: errUnknownNode})
+		return nil, errNoNode
 	}
 	return s.done(r, o, producers, t)
 }
-
-// errUnknownNode is why a topic was not deleted on a node.
-var errUnknownNode = errors.New("no such node is known")

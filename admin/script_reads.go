@@ -119,7 +119,10 @@ func (s *Server) scriptTopic(_ http.ResponseWriter, r *http.Request) (any, error
 	}{sumOfTopics(topic, stats), t.message()}, nil
 }
 
-var errNoTopic = &httpapi.Error{Status: http.StatusNotFound, Code: "TOPIC_NOT_FOUND"}
+var (
+	errNoTopic = &httpapi.Error{Status: http.StatusNotFound, Code: "TOPIC_NOT_FOUND"}
+	errNoNode  = &httpapi.Error{Status: http.StatusNotFound, Code: "NODE_NOT_FOUND"}
+)
 
 // isTopic tells whether anybody knows a topic that no node has.
 func (s *Server) isTopic(r *http.Request, t *trouble, topic string) bool {
@@ -213,7 +216,7 @@ func (s *Server) scriptNode(_ http.ResponseWriter, r *http.Request) (any, error)
 	}
 	i := slices.IndexFunc(producers, func(p *producer) bool { return isNode(&p.Identity, node) })
 	if i < 0 {
-		return nil, &httpapi.Error{Status: http.StatusNotFound, Code: "NODE_NOT_FOUND"}
+		return nil, errNoNode
 	}
 	topics, err := s.statsOf(r.Context(), t, producers[i:i+1], qdapi.Wanted{Clients: true})
 	if err != nil {

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -192,11 +193,55 @@ func TestNodesInsteadOfDirectories(t *testing.T) {
 	same(t, "inactive", get(t, base+"/api/topics?inactive=true").body, `{"topics":{},"message":""}`)
 	same(t, "messages", at(t, get(t, base+"/api/topics/t").decoded(t), "message_count"), 300)
 	same(t, "nodes", len(at(t, get(t, base+"/api/nodes").decoded(t), "nodes").([]any)), 2)
-	same(t, "creating a topic does nothing", send(t, "POST", base+"/api/topics", `{"topic":"n"}`).body, `{"message":""}`)
 	same(t, "counter", len(at(t, get(t, base+"/api/counter").decoded(t), "stats").(object)), 2)
 	same(t, "told", append(a.told(), b.told()...), "[]")
 	same(t, "delete", send(t, "DELETE", base+"/api/topics/u", "").body, `{"message":""}`)
 	same(t, "told", append(a.told(), b.told()...), "[/topic/delete?topic=u]")
+}
+
+func TestWithoutDirectoriesScriptsCreateOnTheNodes(t *testing.T) {
+	a, b, _ := twoNodes(t)
+	_, base := startServer(t, Options{Nodes: []string{a.address(), b.address()}})
+	for _, test := range []struct{ body, a, b string }{
+		{`{"topic":"n"}`, "[/topic/create?topic=n]", "[/topic/create?topic=n]"},
+		{`{"topic":"u","channel":"k"}`, "[/channel/create?channel=k&topic=u]", "[]"}, // where the topic is
+		{`{"topic":"n","channel":"k"}`, "[/topic/create?topic=n /channel/create?channel=k&topic=n]", "[/topic/create?topic=n /channel/create?channel=k&topic=n]"},
+	} {
+		r := send(t, "POST", base+"/api/topics", test.body)
+		same(t, test.body, fmt.Sprint(r.status, r.body), `200{"message":""}`)
+		same(t, test.body+" at a", a.told(), test.a)
+		same(t, test.body+" at b", b.told(), test.b)
+	}
+	b.set(func(n *fakeNode) { n.refuse = 500 })
+	if r := send(t, "POST", base+"/api/topics", `{"topic":"n"}`); r.status != 200 || !strings.Contains(r.body, "got response 500") {
+		t.Errorf("where one node refuses: %d %s", r.status, r.body)
+	}
+}
+
+func TestTombstoneOfAnUnknownNodeIsNoSuccess(t *testing.T) {
+	a, _, d := twoNodes(t)
+	for _, o := range []Options{{Nodes: []string{a.address()}}, {Lookupds: []string{d.address()}}} {
+		_, base := startServer(t, o)
+		r := send(t, "DELETE", base+"/api/nodes/unknown:1", `{"topic":"t"}`)
+		same(t, "answer", fmt.Sprint(r.status, r.body), `404{"message":"NODE_NOT_FOUND"}`)
+		same(t, "told", append(a.told(), d.told()...), "[]")
+	}
+}
+
+func TestDirectoriesCannotBeChangedWhereNodesWereGiven(t *testing.T) {
+	a, _, d := twoNodes(t)
+	for _, test := range []struct {
+		o    Options
+		want string
+	}{
+		{Options{Nodes: []string{a.address()}}, `400{"message":"INVALID_OPTION"}`},
+		{Options{Lookupds: []string{d.address()}}, `200["127.0.0.1:4161"]`},
+	} {
+		test.o.Config = &oneOption{`[]`}
+		_, base := startServer(t, test.o)
+		r := send(t, "PUT", base+"/config/nsqlookupd_http_addresses", `["127.0.0.1:4161"]`)
+		same(t, "answer", fmt.Sprint(r.status, r.body), test.want)
+	}
 }
 
 func TestEverythingMovesUnderTheBasePath(t *testing.T) {

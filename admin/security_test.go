@@ -95,7 +95,7 @@ func TestConfigIsForTheAllowedNetworkOnly(t *testing.T) {
 		network string
 		status  int
 	}{{"127.0.0.1/8", 200}, {"10.0.0.0/8", 403}, {"", 200}} {
-		o := Options{Nodes: []string{"127.0.0.1:1"}, Config: &oneOption{`["a:1"]`}, BasePath: "/b"}
+		o := Options{Lookupds: []string{"127.0.0.1:1"}, Config: &oneOption{`["a:1"]`}, BasePath: "/b"}
 		if test.network != "" {
 			o.AllowConfigFrom = netip.MustParsePrefix(test.network)
 		}
