@@ -163,7 +163,7 @@ func (q *QD) limitOptions() []*option {
 		bind(&q.MaxBodySize, "max-body-size", whole[int]("bytes"), 5<<20, "longest body of a command other than PUB and DPUB", between(1, largestBodySize)),
 		bind(&q.MaxRdyCount, "max-rdy-count", whole[int64]("messages"), 2500, "highest RDY count", atLeast[int64](1)),
 		bind(&q.MaxChannelConsumers, "max-channel-consumers", whole[int]("consumers"), 0, "most consumers of one channel; 0 for no limit", atLeast(0)),
-		bind(&q.MaxConnections, "max-connections", whole[int]("connections"), 0, "most TCP clients at a time; 0 for no limit", atLeast(0)),
+		bind(&q.MaxConnections, "max-connections", whole[int]("connections"), 0, "most connections at a time, TCP and HTTP together; 0 for no limit", atLeast(0)),
 		bind(&q.MsgTimeout, "msg-timeout", span(), time.Minute, "time a consumer has for a message unless it asks for another", timeout),
 		bind(&q.MaxMsgTimeout, "max-msg-timeout", span(), 15*time.Minute, "longest time a consumer may ask for", timeout),
 		bind(&q.MaxReqTimeout, "max-req-timeout", span(), time.Hour, "longest delay of a deferred or requeued message", delay),

@@ -38,6 +38,7 @@ func PortOf(a net.Addr) int {
 func NewHTTP(b *broker.Broker, t *TCP, o Options, ports Ports) *HTTP {
 	h := &HTTP{broker: b, tcp: t, o: o, ports: ports}
 	h.server = httpapi.NewServer(h.guard(h.routes()), o.Logger)
+	h.server.Limit(t.places)
 	return h
 }
 

@@ -84,7 +84,8 @@ type Options struct {
 	TopologyRegion, TopologyZone string
 	TopologyAware                bool
 
-	// MaxConnections is how many clients may be connected; 0: no limit.
+	// MaxConnections is how many connections there may be at a time, of clients
+	// and over HTTP; 0: no limit.
 	MaxConnections int
 
 	// BroadcastAddress and Hostname are shown by /info.

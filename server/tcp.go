@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"sync"
 	"time"
@@ -36,12 +35,13 @@ type TCP struct {
 	life context.Context
 	end  context.CancelFunc
 	wg   sync.WaitGroup
+	// places are also those of the HTTP API's connections.
+	places *accept.Places
 
 	mu        sync.Mutex // guards what follows
 	listeners map[net.Listener]struct{}
 	sessions  map[uint64]*session
 	lastID    uint64
-	crowded   time.Time // when it was last logged that there are too many
 	closing   bool
 
 	// closed is when Close began. It is written before the first session is
@@ -60,6 +60,7 @@ func NewTCP(b *broker.Broker, o Options) *TCP {
 		end:       end,
 		listeners: make(map[net.Listener]struct{}),
 		sessions:  make(map[uint64]*session),
+		places:    accept.NewPlaces(o.MaxConnections, o.Logger),
 	}
 }
 
@@ -128,13 +129,9 @@ func (t *TCP) start(conn net.Conn) {
 		conn.Close()
 		return
 	}
-	if t.o.MaxConnections > 0 && len(t.sessions) >= t.o.MaxConnections {
-		say := t.crowd()
+	if !t.places.Take(remoteOf(conn)) {
 		t.mu.Unlock()
 		conn.Close()
-		if say {
-			t.o.Logger.Warn("too many connections", slog.Int("most", t.o.MaxConnections), slog.String("refused", remoteOf(conn)))
-		}
 		return
 	}
 	t.lastID++
@@ -149,23 +146,11 @@ func (t *TCP) start(conn net.Conn) {
 	}()
 }
 
-// sayCrowdedEvery is how often refused connections are logged.
-const sayCrowdedEvery = time.Second
-
-// crowd says whether to log that a connection is one too many. mu is held.
-func (t *TCP) crowd() bool {
-	now := time.Now()
-	if now.Sub(t.crowded) < sayCrowdedEvery {
-		return false
-	}
-	t.crowded = now
-	return true
-}
-
 func (t *TCP) forget(s *session) {
 	t.mu.Lock()
 	delete(t.sessions, s.id)
 	t.mu.Unlock()
+	t.places.Leave()
 }
 
 // session finds a session by its id, which is also that of its consumer.

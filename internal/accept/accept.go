@@ -1,6 +1,8 @@
-// Package accept takes connections from listeners and survives the errors that
-// pass, such as too many open files: it waits, longer each time, instead of
-// spinning or giving up. It closes nothing and has no goroutine of its own.
+// Package accept takes connections from listeners: it survives the errors that
+// pass, such as too many open files, by waiting, longer each time, instead of
+// spinning or giving up; it leaves a reserve of descriptors to those who are
+// connected already, for their files; and it counts connections against a
+// limit. It has no goroutine of its own.
 package accept
 
 import (
@@ -8,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -23,31 +26,75 @@ const (
 // stop is closed; then it returns nil. The listener must be closed after stop,
 // to end a wait for the next connection. An error means that l fails for good.
 func Loop(l net.Listener, stop <-chan struct{}, log *slog.Logger, start func(net.Conn)) error {
-	wait := firstWait
-	var logged time.Time
+	p := &patient{Listener: l, stop: stop, log: log, spare: spareDescriptors}
 	for {
-		conn, err := l.Accept()
-		if err == nil {
-			wait = firstWait
+		conn, err := p.Accept()
+		switch {
+		case err == nil:
 			start(conn)
-			continue
-		}
-		if isClosed(stop) {
+		case isClosed(stop):
 			return nil
-		}
-		if !passes(err) {
+		default:
 			return err
 		}
-		if now := time.Now(); now.Sub(logged) >= logEvery {
-			logged = now
-			log.Warn("cannot accept connections", slog.Any("error", err), slog.Duration("retry", wait))
+	}
+}
+
+// Patient is l for servers with an accept loop of their own: Accept waits where
+// [Loop] does, and returns an error only when l fails for good or was closed.
+// One goroutine at a time may accept.
+func Patient(l net.Listener, log *slog.Logger) net.Listener {
+	stop := make(chan struct{})
+	return &closing{
+		patient: patient{Listener: l, stop: stop, log: log, spare: spareDescriptors},
+		end:     sync.OnceFunc(func() { close(stop) }),
+	}
+}
+
+// closing is a patient whose waits Close ends.
+type closing struct {
+	patient
+	end func()
+}
+
+func (c *closing) Close() error {
+	c.end()
+	return c.Listener.Close()
+}
+
+// patient waits where accepting would fail.
+type patient struct {
+	net.Listener
+	stop <-chan struct{} // closed before the listener
+	log  *slog.Logger
+	// spare tells why no more connections are to be taken for now; nil when
+	// they may.
+	spare  func() error
+	logged time.Time
+}
+
+// Accept waits for a connection, and for descriptors if need be.
+func (p *patient) Accept() (net.Conn, error) {
+	for wait := firstWait; ; wait = min(2*wait, longestWait) {
+		err := p.spare()
+		if err == nil {
+			var conn net.Conn
+			if conn, err = p.Listener.Accept(); err == nil {
+				return conn, nil
+			}
+			if isClosed(p.stop) || !passes(err) {
+				return nil, err
+			}
+		}
+		if now := time.Now(); now.Sub(p.logged) >= logEvery {
+			p.logged = now
+			p.log.Warn("cannot accept connections", slog.Any("error", err), slog.Duration("retry", wait))
 		}
 		select {
-		case <-stop:
-			return nil
+		case <-p.stop:
+			return nil, net.ErrClosed
 		case <-time.After(wait):
 		}
-		wait = min(2*wait, longestWait)
 	}
 }
 
