@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"qmq/internal/guess"
+	"qmq/internal/httpapi"
 	"qmq/protocol"
 )
 
@@ -18,7 +19,7 @@ func body(w http.ResponseWriter, r *http.Request, limit int64, into any) *failur
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
 		return &failure{http.StatusUnsupportedMediaType, "BAD_REQUEST", "The body must be application/json.", 0}
 	}
-	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	text, err := io.ReadAll(http.MaxBytesReader(w, httpapi.BodyOf(r), limit))
 	if err != nil {
 		return &failure{http.StatusRequestEntityTooLarge, "BAD_REQUEST", "The body is too long or did not arrive.", 0}
 	}

@@ -22,7 +22,7 @@ func (s *Server) mayChange(r *http.Request) error {
 // readOrder decodes a body. What is wrong with it is the message, as in
 // nsqadmin.
 func readOrder(w http.ResponseWriter, r *http.Request, into any) error {
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostOrder)).Decode(into); err != nil {
+	if err := json.NewDecoder(http.MaxBytesReader(w, httpapi.BodyOf(r), mostOrder)).Decode(into); err != nil {
 		return httpapi.Bad(err.Error())
 	}
 	return nil

@@ -58,7 +58,7 @@ func NewServer(o Options) (*Server, error) {
 	s.collector.cluster.pausedBy = s.activity.pausedBy
 	s.frames.s = s
 	s.streams, s.leaveAll = context.WithCancel(context.Background())
-	s.http = httpapi.NewServer(s.handler(), o.Logger)
+	s.http = httpapi.NewServer(s.handler(), httpapi.Options{Logger: o.Logger})
 	s.http.OnClose(s.leaveAll)
 	s.directories.set(s.up.bare(o.Lookupds))
 	s.directories.start()

@@ -181,27 +181,6 @@ func TestFirstValueOfASlotIsNotThinnedByAllZerosBefore(t *testing.T) {
 	same(t, "mean of five zeros and five thousands", s.coarse.at(coarseSlots, (start+509)/coarseStep), 500)
 }
 
-// pieces remembers how much was written at a time.
-type pieces struct {
-	*httptest.ResponseRecorder
-	longest int
-}
-
-func (p *pieces) Write(b []byte) (int, error) {
-	p.longest = max(p.longest, len(b))
-	return p.ResponseRecorder.Write(b)
-}
-
-func TestLongFramesAreSentInPieces(t *testing.T) {
-	w := &pieces{ResponseRecorder: httptest.NewRecorder()}
-	out := &eventWriter{w: w, control: http.NewResponseController(w)}
-	long := strings.Repeat("x", 1_000_000)
-	out.event("frame", []byte(long))
-	if out.err != nil || w.longest > sendPiece || w.Body.String() != "event: frame\ndata: "+long+"\n\n" {
-		t.Errorf("%v, %d bytes at a time, %d in all", out.err, w.longest, w.Body.Len())
-	}
-}
-
 func TestNoMoreViewersThanAllowedComeInTogether(t *testing.T) {
 	c := newCollector(newUpstream(&Options{}), nil, 1<<20, nil)
 	leave, ok := c.enter("x", 1)

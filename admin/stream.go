@@ -2,8 +2,8 @@ package admin
 
 import (
 	"fmt"
+	"io"
 	"net/http"
-	"slices"
 	"time"
 
 	"qmq/internal/guess"
@@ -11,11 +11,9 @@ import (
 
 // How streams behave.
 const (
-	beatEvery   = 15 * time.Second
-	sendTimeout = 10 * time.Second // a viewer that reads nothing for longer is sent away
-	sendPiece   = 16 << 10         // bytes, for each of which a slow viewer has that long
-	frameGap    = 950 * time.Millisecond
-	firstWait   = 1500 * time.Millisecond // for consumers, with the first frame
+	beatEvery = 15 * time.Second
+	frameGap  = 950 * time.Millisecond
+	firstWait = 1500 * time.Millisecond // for consumers, with the first frame
 )
 
 // stream sends a view again and again, as events. It has a goroutine of its
@@ -133,12 +131,7 @@ func (o *eventWriter) write(text string) {
 	if o.err != nil {
 		return
 	}
-	for piece := range slices.Chunk([]byte(text), sendPiece) {
-		// A writer without deadlines, as in tests, just waits.
-		_ = o.control.SetWriteDeadline(time.Now().Add(sendTimeout))
-		if _, o.err = o.w.Write(piece); o.err != nil {
-			return
-		}
+	if _, o.err = io.WriteString(o.w, text); o.err == nil {
+		o.err = o.control.Flush()
 	}
-	o.err = o.control.Flush()
 }

@@ -42,6 +42,7 @@ type QD struct {
 	MaxRdyCount         int64
 	MaxChannelConsumers int // 0: no limit
 	MaxConnections      int // 0: no limit
+	MaxUnfinishedBytes  int64
 
 	MsgTimeout           time.Duration // may be above MaxMsgTimeout, as in nsqd
 	MaxMsgTimeout        time.Duration
@@ -69,6 +70,7 @@ type QD struct {
 	AuthHTTPAddresses        []string // host:port or URL
 	AuthHTTPRequestMethod    string   // get or post
 	AuthVerifiedNames        bool     // the auth server gets names of verified certificates alone
+	AuthTimeout              time.Duration
 	HTTPClientConnectTimeout time.Duration
 	HTTPClientRequestTimeout time.Duration
 
@@ -164,6 +166,7 @@ func (q *QD) limitOptions() []*option {
 		bind(&q.MaxRdyCount, "max-rdy-count", whole[int64]("messages"), 2500, "highest RDY count", atLeast[int64](1)),
 		bind(&q.MaxChannelConsumers, "max-channel-consumers", whole[int]("consumers"), 0, "most consumers of one channel; 0 for no limit", atLeast(0)),
 		bind(&q.MaxConnections, "max-connections", whole[int]("connections"), 0, "most connections at a time, TCP and HTTP together; 0 for no limit", atLeast(0)),
+		bind(&q.MaxUnfinishedBytes, "max-unfinished-bytes", whole[int64]("bytes"), 256<<20, "memory for commands and bodies that have not come in full, of all connections together; where it is used up, the longest wait", atLeast[int64](1<<20)),
 		bind(&q.MsgTimeout, "msg-timeout", span(), time.Minute, "time a consumer has for a message unless it asks for another", timeout),
 		bind(&q.MaxMsgTimeout, "max-msg-timeout", span(), 15*time.Minute, "longest time a consumer may ask for", timeout),
 		bind(&q.MaxReqTimeout, "max-req-timeout", span(), time.Hour, "longest delay of a deferred or requeued message", delay),
@@ -195,6 +198,7 @@ func (q *QD) securityOptions() []*option {
 		bind(&q.AuthHTTPAddresses, "auth-http-address", texts("address"), nil, "auth server", noneEmpty).keyed("auth_http_addresses").guards(),
 		bind(&q.AuthHTTPRequestMethod, "auth-http-request-method", text("word"), "get", "how the auth server is asked", requestMethods),
 		bind(&q.AuthVerifiedNames, "auth-verified-names", truth(), false, "tell the auth server the common name of a client's certificate only if its chain was verified"),
+		bind(&q.AuthTimeout, "auth-timeout", span(), 30*time.Second, "time from its connection that a client has for AUTH; counts only with --auth-http-address", positive),
 		bind(&q.HTTPClientConnectTimeout, "http-client-connect-timeout", span(), 2*time.Second, "time to connect to a lookup or auth server; 0 for no limit", notNegative),
 		bind(&q.HTTPClientRequestTimeout, "http-client-request-timeout", span(), 5*time.Second, "time for an answer of a lookup or auth server; 0 for no limit", notNegative),
 	}

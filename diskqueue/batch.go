@@ -1,6 +1,8 @@
 package diskqueue
 
 import (
+	"slices"
+
 	"qmq/message"
 )
 
@@ -30,6 +32,29 @@ type longBody struct {
 // leastLong is how long a body is at least that is not copied into the batch.
 const leastLong = 4 << 10
 
+// overhead is what a message takes in a batch beside its body, in bytes.
+const overhead = message.HeaderSize + 4 // the record's header, and its offset
+
+// Need is what messages take in a batch, as far as it is known before they are
+// added to one.
+type Need struct {
+	messages, bytes int
+}
+
+// Count counts a message with this body.
+func (n *Need) Count(body []byte) {
+	n.messages++
+	if len(body) < leastLong {
+		n.bytes += len(body)
+	}
+}
+
+// Messages is how many were counted.
+func (n *Need) Messages() int { return n.messages }
+
+// Memory is how many bytes they take.
+func (n *Need) Memory() int { return n.bytes + n.messages*overhead }
+
 // delayedRecord is a deferred message by its place in the batch.
 type delayedRecord struct {
 	index     int
@@ -49,6 +74,13 @@ func (b *Batch) Reset() {
 	clear(b.long) // the publisher's memory is not kept
 	b.buf, b.offsets, b.long, b.delayed = b.buf[:0], b.offsets[:0], b.long[:0], b.delayed[:0]
 	b.longBytes, b.bodyBytes, b.inMulti = 0, 0, false
+}
+
+// Grow makes room for messages at once: while a batch grows by itself, it takes
+// several times the memory that it needs.
+func (b *Batch) Grow(n Need) {
+	b.offsets = slices.Grow(b.offsets, n.messages)
+	b.buf = slices.Grow(b.buf, n.bytes+n.messages*message.HeaderSize)
 }
 
 // Len is how many messages the batch holds.

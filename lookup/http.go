@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"strings"
-	"time"
 
 	"qmq/internal/httpapi"
 	"qmq/internal/version"
@@ -16,8 +15,6 @@ import (
 
 // Limits of HTTP.
 const (
-	// answerPatience is how long a client may take to read an answer.
-	answerPatience = time.Minute
 	// maxOption is the longest new value of an option in bytes.
 	maxOption = 64 << 10
 )
@@ -32,7 +29,7 @@ type HTTP struct {
 // NewHTTP makes the HTTP API of db.
 func NewHTTP(db *DB, o Options) *HTTP {
 	h := &HTTP{db: db}
-	h.server = httpapi.NewServer(limitAnswers(h.routes(o)), o.Logger)
+	h.server = httpapi.NewServer(h.routes(o), httpapi.Options{Logger: o.Logger})
 	return h
 }
 
@@ -46,20 +43,6 @@ func (h *HTTP) Close(ctx context.Context) error { return h.server.Close(ctx) }
 
 // ServeHTTP answers one request.
 func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.server.ServeHTTP(w, r) }
-
-// limitAnswers keeps a client that does not read from holding an answer for
-// ever. Profiles take as long as they are asked to.
-func limitAnswers(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		deadline := time.Now().Add(answerPatience)
-		if strings.HasPrefix(r.URL.Path, "/debug/pprof") {
-			deadline = time.Time{}
-		}
-		// A writer without deadlines, as in tests, just waits.
-		_ = http.NewResponseController(w).SetWriteDeadline(deadline)
-		next.ServeHTTP(w, r)
-	})
-}
 
 func (h *HTTP) routes(o Options) http.Handler {
 	r := httpapi.NewRouter(o.Logger)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -261,27 +260,5 @@ func TestHTTPClientThatDoesNotReadHoldsNoLock(t *testing.T) {
 	}
 	if status, body := d.request("GET", "/debug"); status != 200 || !json.Valid([]byte(body)) || strings.Count(body, `"topic:`) != 11_000 {
 		t.Errorf("%d, %d bytes", status, len(body))
-	}
-}
-
-// patient is a writer that notes until when its client may read.
-type patient struct {
-	http.ResponseWriter
-	until time.Time
-}
-
-func (p *patient) SetWriteDeadline(at time.Time) error {
-	p.until = at
-	return nil
-}
-
-func TestAnswersHaveToBeReadWithinAMinuteButProfilesMayTakeLonger(t *testing.T) {
-	d := openDirectory(t)
-	for path, limited := range map[string]bool{"/nodes": true, "/debug": true, "/debug/pprof/cmdline": false} {
-		w := &patient{ResponseWriter: httptest.NewRecorder()}
-		d.http.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
-		if left := time.Until(w.until); limited != (left > 0 && left <= answerPatience) || limited == w.until.IsZero() {
-			t.Errorf("%s: %s", path, left)
-		}
 	}
 }

@@ -181,7 +181,7 @@ func (p *Parser) parseMpub(args params, buf []byte, start int, cmd *Command) (n,
 			return 0, 0, err
 		}
 	}
-	size, body, err := p.bodySize(Mpub, buf, start)
+	size, body, err := bodySize(Mpub, p.Limits.MaxBodySize, buf, start)
 	if err != nil || size == 0 {
 		return 0, body, err
 	}
@@ -209,7 +209,7 @@ func (p *Parser) parseBody(kind Kind, args params, buf []byte, start int, cmd *C
 	if _, surplus := args.next(); surplus && kind == Auth {
 		return 0, 0, fatalf(CodeInvalid, "AUTH invalid number of parameters")
 	}
-	size, body, err := p.bodySize(kind, buf, start)
+	size, body, err := bodySize(kind, min(p.Limits.MaxBodySize, MaxControlBody), buf, start)
 	if err != nil || size == 0 {
 		return 0, body, err
 	}
@@ -221,16 +221,16 @@ func (p *Parser) parseBody(kind Kind, args params, buf []byte, start int, cmd *C
 	return end, 0, nil
 }
 
-// bodySize reads the announced length at start; the body begins at body. size
-// is 0 when the length has not arrived yet, for which body bytes are needed.
-func (p *Parser) bodySize(kind Kind, buf []byte, start int) (size, body int, err *Error) {
+// bodySize reads the announced length at start, which is at most limit; the body
+// begins at body. size is 0 when the length has not arrived yet, for which body bytes are needed.
+func bodySize(kind Kind, limit int64, buf []byte, start int) (size, body int, err *Error) {
 	body = start + sizeLen
 	if len(buf) < body {
 		return 0, body, nil
 	}
 	n := int64(int32(binary.BigEndian.Uint32(buf[start:])))
-	if n > p.Limits.MaxBodySize {
-		return 0, 0, errBodyTooBig(kind, n, p.Limits.MaxBodySize)
+	if n > limit {
+		return 0, 0, errBodyTooBig(kind, n, limit)
 	}
 	if n <= 0 {
 		return 0, 0, fatalf(CodeBadBody, "%s invalid body size %d", kind, n)

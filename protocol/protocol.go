@@ -14,6 +14,10 @@ const Magic = "  V2"
 // included.
 const MaxLine = 16384
 
+// MaxControlBody is the longest body of IDENTIFY and AUTH in bytes, if
+// Limits.MaxBodySize is not less: they come from clients that nobody knows yet.
+const MaxControlBody = 64 << 10
+
 // sizeLen is the length of the big-endian int32 that announces a body.
 const sizeLen = 4
 
@@ -29,7 +33,7 @@ const (
 // Limits bound what one command may carry.
 type Limits struct {
 	MaxMsgSize    int64         // bytes in the body of one message
-	MaxBodySize   int64         // bytes in the body of IDENTIFY, AUTH and MPUB
+	MaxBodySize   int64         // bytes in the body of MPUB, and of IDENTIFY and AUTH up to MaxControlBody
 	MaxRdyCount   int64         // the largest RDY
 	MaxReqTimeout time.Duration // the longest DPUB and REQ delay
 }

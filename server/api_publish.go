@@ -20,7 +20,7 @@ var batches = sync.Pool{New: func() any { return new(diskqueue.Batch) }}
 
 // pub is POST /pub: the body is one message.
 func (h *HTTP) pub(w http.ResponseWriter, r *http.Request) (any, error) {
-	read, err := httpapi.ReadBody(w, r, h.o.MaxMsgSize, "MSG_TOO_BIG")
+	read, err := httpapi.ReadBody(r, h.o.MaxMsgSize, "MSG_TOO_BIG")
 	defer read.Release()
 	if err != nil {
 		return nil, err
@@ -69,19 +69,28 @@ func (h *HTTP) mpub(w http.ResponseWriter, r *http.Request) (any, error) {
 	if isBinary(q) {
 		code, fill = "BAD_BODY", h.binaryMessages
 	}
-	body, err := httpapi.ReadBody(w, r, h.o.MaxBodySize, code)
+	body, err := httpapi.ReadBody(r, h.o.MaxBodySize, code)
 	defer body.Release()
+	if err == httpapi.ErrClosing {
+		return nil, err
+	}
 	add, err := fill(body.Bytes(), err)
 	if err != nil {
 		return nil, err
 	}
-	if add == nil {
+	if add.need.Messages() == 0 {
 		return "OK", nil
+	}
+	if add.need.Memory() > freeBatch {
+		if err := body.Spend(add.need.Memory()); err != nil {
+			return nil, err
+		}
 	}
 	now := h.broker.Clock().Wall()
 	return h.publish(t, func(b *diskqueue.Batch) {
+		b.Grow(add.need)
 		b.BeginMulti()
-		add(b, now)
+		add.to(b, now)
 		b.EndMulti()
 	})
 }
@@ -92,32 +101,35 @@ func isBinary(q url.Values) bool {
 	return ok && v[0] != "false" && v[0] != "0"
 }
 
-// messages adds messages published now (wall clock, ns) to a batch.
-type messages func(b *diskqueue.Batch, now int64)
+// messages are those of one body: what they need, and what adds them to a batch,
+// as published now (wall clock, ns).
+type messages struct {
+	need diskqueue.Need
+	to   func(b *diskqueue.Batch, now int64)
+}
 
-// textMessages finds one message a line; empty lines are none. It returns nil
-// when there is no message at all. failed is why the body is not whole.
-func (h *HTTP) textMessages(body []byte, failed error) (messages, error) {
+// textMessages finds one message a line; empty lines are none. failed is why
+// the body is not whole.
+func (h *HTTP) textMessages(body []byte, failed error) (m messages, err error) {
 	if failed != nil {
-		return nil, failed
+		return m, failed
 	}
-	any := false
 	for line := range bytes.SplitSeq(body, newline) {
 		if len(line) > h.o.MaxMsgSize {
-			return nil, httpapi.TooBig("MSG_TOO_BIG")
+			return m, httpapi.TooBig("MSG_TOO_BIG")
 		}
-		any = any || len(line) > 0
+		if len(line) > 0 {
+			m.need.Count(line)
+		}
 	}
-	if !any {
-		return nil, nil
-	}
-	return func(b *diskqueue.Batch, now int64) {
+	m.to = func(b *diskqueue.Batch, now int64) {
 		for line := range bytes.SplitSeq(body, newline) {
 			if len(line) > 0 {
 				b.Add(now, line)
 			}
 		}
-	}, nil
+	}
+	return m, nil
 }
 
 var newline = []byte{'\n'}
@@ -125,9 +137,9 @@ var newline = []byte{'\n'}
 // binaryMessages finds messages in the layout of the MPUB command, from the
 // count on. What may be missing of the body, for which failed is the reason, must
 // lie behind the last message.
-func (h *HTTP) binaryMessages(body []byte, failed error) (messages, error) {
+func (h *HTTP) binaryMessages(body []byte, failed error) (m messages, err error) {
 	if failed != nil && len(body) == 0 {
-		return nil, httpapi.TooBig("BAD_BODY")
+		return m, httpapi.TooBig("BAD_BODY")
 	}
 	parsed, _, fault := protocol.ParseBatch(body, h.o.limits())
 	if fault != nil {
@@ -135,13 +147,15 @@ func (h *HTTP) binaryMessages(body []byte, failed error) (messages, error) {
 		if fault.Code == protocol.CodeBadMessage {
 			code = "BAD_MESSAGE"
 		}
-		return nil, httpapi.TooBig(code)
+		return m, httpapi.TooBig(code)
 	}
-	return func(b *diskqueue.Batch, now int64) {
+	m.need = needOf(parsed)
+	m.to = func(b *diskqueue.Batch, now int64) {
 		for body, ok := parsed.Next(); ok; body, ok = parsed.Next() {
 			b.Add(now, body)
 		}
-	}, nil
+	}
+	return m, nil
 }
 
 // publish stores what add puts into a batch.

@@ -27,10 +27,7 @@ var bufferPools [largestShift - smallestShift + 1]sync.Pool
 
 // takeBuffer returns a buffer of at least n bytes; its content is arbitrary.
 func takeBuffer(n int) *buffer {
-	shift := smallestShift
-	if n > smallestBuffer {
-		shift = bits.Len(uint(n - 1))
-	}
+	shift := shiftOf(n)
 	if shift > largestShift {
 		return &buffer{b: make([]byte, n)}
 	}
@@ -38,6 +35,17 @@ func takeBuffer(n int) *buffer {
 		return b
 	}
 	return &buffer{b: make([]byte, 1<<shift)}
+}
+
+// shiftOf is how many bits the size of a buffer for n bytes has, less one.
+func shiftOf(n int) int { return max(smallestShift, bits.Len(uint(max(n, 1)-1))) }
+
+// bufferSize is how long a buffer for n bytes is.
+func bufferSize(n int) int {
+	if shift := shiftOf(n); shift <= largestShift {
+		return 1 << shift
+	}
+	return n
 }
 
 // give returns the buffer to its pool; nobody may use it or its bytes after

@@ -27,7 +27,8 @@ func TestErrors(t *testing.T) {
 		{"lower case", "", "pub t\n", "E_INVALID invalid command pub", false},
 
 		{"IDENTIFY after SUB", sub, identify("{}"), "E_INVALID cannot IDENTIFY in current state", false},
-		{"IDENTIFY too big", "", "IDENTIFY\n" + size(5242881), "E_BAD_BODY IDENTIFY body too big 5242881 > 5242880", false},
+		{"IDENTIFY too big", "", "IDENTIFY\n" + size(65537), "E_BAD_BODY IDENTIFY body too big 65537 > 65536", false},
+		{"AUTH too big", "", "AUTH\n" + size(65537), "E_BAD_BODY AUTH body too big 65537 > 65536", false},
 		{"IDENTIFY empty", "", "IDENTIFY\n" + size(0), "E_BAD_BODY IDENTIFY invalid body size 0", false},
 		{"IDENTIFY no JSON", "", identify("hello"), "E_BAD_BODY IDENTIFY failed to decode JSON body", false},
 		{"IDENTIFY wrong type", "", identify(`{"client_id":1}`), "E_BAD_BODY IDENTIFY failed to decode JSON body", false},

@@ -37,8 +37,7 @@ func PortOf(a net.Addr) int {
 // NewHTTP makes the HTTP API of b and of the sessions of t.
 func NewHTTP(b *broker.Broker, t *TCP, o Options, ports Ports) *HTTP {
 	h := &HTTP{broker: b, tcp: t, o: o, ports: ports}
-	h.server = httpapi.NewServer(h.guard(h.routes()), o.Logger)
-	h.server.Limit(t.places)
+	h.server = httpapi.NewServer(h.guard(h.routes()), httpapi.Options{Places: t.places, Unfinished: t.unfinished, Logger: o.Logger})
 	return h
 }
 

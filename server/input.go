@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"syscall"
+
+	"qmq/internal/budget"
 )
 
 // errCommandTooBig cannot happen as long as the parser refuses what does not
@@ -26,17 +28,25 @@ type input struct {
 	try   func(fd uintptr) bool // tryRead, bound once
 	limit int                   // the longest command in bytes
 
-	buf  *buffer // nil while idle
-	n    int     // buf.b[:n] came and is not carried out
-	want int     // how much to read at once, follows what comes
-	need int     // how long the command at the front of buf is said to be; 0 when it is not known
-	long int     // of the last command if it was longer than want; its like find room at once
-	err  error   // of the last tryRead, or that came with bytes from a layer
-	spin spinner
+	below *input          // what a layer reads; nil without
+	claim budget.Claim    // to the memory of what is unfinished
+	spent int             // of it what is made of what came
+	stop  <-chan struct{} // closed when nobody is to wait for memory any more
+
+	buf *buffer // nil while idle
+	n   int     // buf.b[:n] came and is not carried out
+	// consumed says that something was since the session last looked.
+	consumed bool
+	want     int   // how much to read at once, follows what comes
+	need     int   // how long the command at the front of buf is said to be; 0 when it is not known
+	long     int   // of the last command if it was longer than want; its like find room at once
+	err      error // of the last tryRead, or that came with bytes from a layer
+	spin     spinner
 }
 
-func (in *input) init(conn net.Conn, limit int) {
-	in.from, in.limit, in.want = conn, limit, readBuffer
+func (in *input) init(conn net.Conn, limit int, unfinished *budget.Budget, stop <-chan struct{}) {
+	in.from, in.limit, in.want, in.stop = conn, limit, readBuffer, stop
+	in.claim.From(unfinished)
 	in.try = in.tryRead
 	if sc, ok := conn.(syscall.Conn); ok && rawReads {
 		if raw, err := sc.SyscallConn(); err == nil {
@@ -78,6 +88,7 @@ func (in *input) fillFromReader() error {
 	if err := in.makeRoom(); err != nil {
 		return err
 	}
+	in.hold()
 	n, err := in.from.Read(in.room())
 	in.received(n)
 	switch {
@@ -98,7 +109,8 @@ func (in *input) insert() (below *input) {
 	below.need, below.long = 0, 0
 	below.try = below.tryRead
 	below.limit = max(below.limit, snappyLongest+chunkHead+chunkSum)
-	*in = input{limit: in.limit, want: smallestBuffer}
+	*in = input{limit: in.limit, want: smallestBuffer, below: below, stop: in.stop}
+	in.claim.From(below.claim.Budget())
 	return below
 }
 
@@ -117,6 +129,7 @@ func (in *input) expect(longest, need int) {
 // consume drops the first n bytes. What is left moves to the front, which
 // happens at most once per buffer because only half a command is ever left.
 func (in *input) consume(n int) {
+	in.consumed = in.consumed || n > 0
 	if n == in.n {
 		in.release()
 		return
@@ -128,6 +141,50 @@ func (in *input) consume(n int) {
 func (in *input) release() {
 	in.buf.give()
 	in.buf, in.n = nil, 0
+	in.claim.Set(0)
+}
+
+// askForRoom waits, where the memory for what is unfinished is short, until the
+// buffer may become longer. Meanwhile nothing is read.
+func (in *input) askForRoom() error {
+	if in.buf == nil || in.n < len(in.buf.b) {
+		return nil
+	}
+	next := in.longer()
+	if next <= readBuffer && !in.claim.Budget().Tight() || in.claim.Grow(int64(next), in.stop) {
+		return nil
+	}
+	return errStopping
+}
+
+// hold counts the buffer before a wait with it in hands.
+func (in *input) hold() {
+	if in.n > 0 || in.buf != nil && len(in.buf.b) > readBuffer {
+		in.claim.Set(int64(len(in.buf.b)))
+	}
+}
+
+// spend waits for n bytes of memory for what is made of the commands that came;
+// saved gives them back. It returns false when nobody is to wait any more.
+func (in *input) spend(n int) bool {
+	in.spent += n
+	return in.claim.Grow(int64(len(in.buf.b)+in.spent), in.stop)
+}
+
+func (in *input) saved() {
+	if in.spent > 0 {
+		in.spent = 0
+		in.claim.Set(int64(len(in.buf.b)))
+	}
+}
+
+// unfinished is how many bytes have come of what is not complete, also in the
+// layers below.
+func (in *input) unfinished() (n int) {
+	for ; in != nil; in = in.below {
+		n += in.n
+	}
+	return n
 }
 
 // received counts the bytes of a read, and learns from it how much to read at
@@ -152,21 +209,28 @@ func (in *input) least() int {
 }
 
 // makeRoom sees to it that there is a buffer with room in it. What a command
-// claims counts only for a client that has just sent one as long.
+// claims counts only for a client that has just sent one as long, and only while
+// there is memory enough.
 func (in *input) makeRoom() error {
+	tight := in.claim.Budget().Tight()
 	switch {
+	case in.buf == nil && tight:
+		in.buf = takeBuffer(smallestBuffer)
 	case in.buf == nil:
 		in.buf = takeBuffer(max(in.want, in.long))
-	case len(in.buf.b) < min(in.want, readBuffer):
+	case len(in.buf.b) < min(in.want, readBuffer) && !tight:
 		in.move(in.want)
 	case in.n == len(in.buf.b):
 		if in.n >= in.limit {
 			return errCommandTooBig
 		}
-		in.move(max(2*in.n, min(in.need, in.long)))
+		in.move(in.longer())
 	}
 	return nil
 }
+
+// longer is how long a buffer that is full is going to be.
+func (in *input) longer() int { return bufferSize(max(2*in.n, min(in.need, in.long))) }
 
 // room is where the next read goes. It ends with a long command: what follows
 // would have to be moved to the front of the buffer. A layer gets all there is:
@@ -192,6 +256,7 @@ func (in *input) park() {
 	case in.n <= smallestBuffer/2 && len(in.buf.b) > smallestBuffer:
 		in.move(smallestBuffer)
 	}
+	in.hold()
 }
 
 // move puts the bytes into a buffer of the given size.

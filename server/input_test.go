@@ -34,7 +34,7 @@ func pair(t *testing.T, limit int) (*input, net.Conn) {
 		there.Close()
 	})
 	in := new(input)
-	in.init(here, limit)
+	in.init(here, limit, nil, nil)
 	return in, there
 }
 

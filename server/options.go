@@ -14,7 +14,8 @@ import (
 type Options struct {
 	// MaxMsgSize is the longest body of one message in bytes.
 	MaxMsgSize int
-	// MaxBodySize is the longest body of IDENTIFY, AUTH, MPUB and /mpub in bytes.
+	// MaxBodySize is the longest body of MPUB and /mpub in bytes, and of IDENTIFY
+	// and AUTH, which are never longer than 64 KiB.
 	MaxBodySize int
 	// MaxReqTimeout is the longest delay of DPUB, /pub?defer= and REQ. REQ is
 	// cut down to it, the others are refused.
@@ -51,6 +52,15 @@ type Options struct {
 	MagicTimeout time.Duration
 	// HandshakeTimeout is how long a client may take for its TLS handshake.
 	HandshakeTimeout time.Duration
+
+	// AuthTimeout is how long a client may take, from its connection on, to be
+	// known to the auth server; it counts only with Auth.
+	AuthTimeout time.Duration
+	// MaxUnfinishedBytes is the memory of all commands and bodies of requests
+	// that have not come in full, and of batches that are being stored. Where it
+	// is used up, the largest are not read on until there is room. What a
+	// connection holds below 64 KiB while it reads does not count.
+	MaxUnfinishedBytes int64
 
 	// LatencyPercentiles, of (0, 1], are the parts of the messages that /stats
 	// says how fast they were done; see broker.Options.LatencyWindow.
@@ -116,6 +126,8 @@ func DefaultOptions() Options {
 		MaxOutputBufferTimeout: 30 * time.Second,
 		MagicTimeout:           time.Minute,
 		HandshakeTimeout:       5 * time.Second,
+		AuthTimeout:            30 * time.Second,
+		MaxUnfinishedBytes:     256 << 20,
 		Snappy:                 true,
 		Deflate:                true,
 		MaxDeflateLevel:        protocol.DefaultDeflateLevel,

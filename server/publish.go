@@ -10,13 +10,37 @@ import (
 	"qmq/topic"
 )
 
+// freeBatch is how much memory a batch may take without asking for it, bytes.
+const freeBatch = 1 << 20
+
 // gatherPublish puts a Pub, Mpub or Dpub into the round's batch of its topic.
-func (s *session) gatherPublish(r *round, cmd *protocol.Command, now int64) {
+// Its error ends the connection.
+func (s *session) gatherPublish(r *round, cmd *protocol.Command, now int64) error {
+	var need diskqueue.Need
+	if cmd.Kind == protocol.Mpub && cmd.Count > leastMany {
+		if need = needOf(cmd.Messages); need.Memory() > freeBatch && !s.in.spend(need.Memory()) {
+			return errStopping
+		}
+	}
 	index, ok := r.batchOf(cmd.Topic)
 	if !ok {
 		index = r.addBatch(s.topicFor(cmd.Topic))
 	}
+	r.batches[index].records.Grow(need)
 	r.addPublish(cmd, index, now)
+	return nil
+}
+
+// leastMany is how many messages an MPUB has at least that is looked through
+// for what it needs.
+const leastMany = 1024
+
+// needOf is what the messages of an MPUB take in a batch.
+func needOf(messages protocol.Messages) (n diskqueue.Need) {
+	for body, ok := messages.Next(); ok; body, ok = messages.Next() {
+		n.Count(body)
+	}
+	return n
 }
 
 // topicFor gets or creates a topic. Clients mostly publish to one, so the last

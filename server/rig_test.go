@@ -117,6 +117,12 @@ func (c *client) frame() (protocol.FrameType, string) {
 
 func (c *client) tryFrame() (protocol.FrameType, string, error) {
 	c.SetReadDeadline(time.Now().Add(patience))
+	defer c.SetReadDeadline(time.Time{})
+	return c.readFrame()
+}
+
+// readFrame waits for ever.
+func (c *client) readFrame() (protocol.FrameType, string, error) {
 	var head [8]byte
 	if _, err := io.ReadFull(c, head[:]); err != nil {
 		return 0, "", err

@@ -55,7 +55,9 @@ type session struct {
 
 	// Of the reading goroutine.
 	parser      protocol.Parser
-	readExpires time.Time     // the read deadline that is set on conn
+	readExpires time.Time     // the read deadline that is set on conn; zero: none, or another's
+	expired     error         // what it means when it passes
+	begun       time.Time     // when the unfinished command was; zero without one
 	patience    time.Duration // how long the client may say nothing; 0 for ever
 	msgTimeout  time.Duration
 	lastTopic   *topic.Topic       // the last one published to
@@ -95,7 +97,7 @@ func newSession(t *TCP, id uint64, conn net.Conn) *session {
 	s.patience = 2 * s.interval
 	s.out.wire.conn = conn
 	s.out.wire.setPatience(s.interval)
-	s.in.init(conn, protocol.MaxLine+4+max(t.o.MaxBodySize, t.o.MaxMsgSize))
+	s.in.init(conn, protocol.MaxLine+4+max(t.o.MaxBodySize, t.o.MaxMsgSize), t.unfinished, t.stop)
 	s.frameSize.Store(readBuffer)
 	return s
 }
@@ -261,15 +263,14 @@ func (s *session) readMagic() error {
 	return nil
 }
 
-// fill waits for bytes from the client, for two heartbeat intervals at most.
+// fill waits for bytes from the client, as long as it may take for them, and
+// before that for the memory to hold them.
 func (s *session) fill() error {
-	if s.patience > 0 {
-		now := time.Now()
-		if s.readExpires.Sub(now) < s.patience {
-			s.readExpires = now.Add(s.patience + deadlineSlack(s.patience))
-			s.conn.SetReadDeadline(s.readExpires)
-		}
+	before := time.Now()
+	if err := s.in.askForRoom(); err != nil {
+		return err
 	}
+	s.expireReads(before)
 	// interrupt sets its flag before the deadline: either the flag is seen
 	// here, or its deadline comes after the one above.
 	if s.stopping.Load() {
@@ -291,7 +292,7 @@ func (s *session) readError(err error) error {
 			return cut
 		}
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return errors.New("heard nothing from the client for two heartbeat intervals")
+		return s.expired
 	}
 	return err
 }

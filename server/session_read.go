@@ -59,9 +59,13 @@ func (s *session) do(r *round, cmd *protocol.Command, now int64) error {
 				return refused
 			}
 		}
-		s.gatherPublish(r, cmd, now)
+		if err := s.gatherPublish(r, cmd, now); err != nil {
+			return err
+		}
 	case protocol.Mpub:
-		s.gatherPublish(r, cmd, now) // the parser has asked whether it may
+		if err := s.gatherPublish(r, cmd, now); err != nil { // the parser has asked whether it may
+			return err
+		}
 	case protocol.Fin:
 		r.addAnswer(cmd, channel.Finish)
 	case protocol.Req:
@@ -113,6 +117,7 @@ func (s *session) finishRound(r *round) error {
 	}
 	r.appendReplies()
 	r.forget() // a client that does not read must not hold it
+	s.in.saved()
 	var err error
 	if len(r.out) > 0 {
 		err = s.out.write(r.out)

@@ -9,6 +9,7 @@ import (
 
 	"qmq/broker"
 	"qmq/internal/accept"
+	"qmq/internal/budget"
 )
 
 // How Close ends the sessions: nothing is delivered any more, and consumers may
@@ -35,8 +36,10 @@ type TCP struct {
 	life context.Context
 	end  context.CancelFunc
 	wg   sync.WaitGroup
-	// places are also those of the HTTP API's connections.
-	places *accept.Places
+	// What follows is shared with the HTTP API: places of connections, and the
+	// memory of what has not all come yet.
+	places     *accept.Places
+	unfinished *budget.Budget
 
 	mu        sync.Mutex // guards what follows
 	listeners map[net.Listener]struct{}
@@ -61,6 +64,8 @@ func NewTCP(b *broker.Broker, o Options) *TCP {
 		listeners: make(map[net.Listener]struct{}),
 		sessions:  make(map[uint64]*session),
 		places:    accept.NewPlaces(o.MaxConnections, o.Logger),
+
+		unfinished: budget.New(o.MaxUnfinishedBytes),
 	}
 }
 
@@ -129,7 +134,7 @@ func (t *TCP) start(conn net.Conn) {
 		conn.Close()
 		return
 	}
-	if !t.places.Take(remoteOf(conn)) {
+	if !t.places.Take(conn) {
 		t.mu.Unlock()
 		conn.Close()
 		return

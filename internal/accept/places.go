@@ -2,6 +2,7 @@ package accept
 
 import (
 	"log/slog"
+	"net"
 	"sync/atomic"
 	"time"
 )
@@ -25,8 +26,8 @@ func NewPlaces(most int, log *slog.Logger) *Places {
 
 // Take takes a place, which Leave gives back. It returns false, and says so in
 // the log once a second at most, when all are taken: the connection is to be
-// closed. remote is whose it is.
-func (p *Places) Take(remote string) bool {
+// closed.
+func (p *Places) Take(conn net.Conn) bool {
 	if p == nil {
 		return true
 	}
@@ -36,7 +37,7 @@ func (p *Places) Take(remote string) bool {
 	p.taken.Add(-1)
 	now, last := time.Now().UnixNano(), p.logged.Load()
 	if now-last >= int64(logEvery) && p.logged.CompareAndSwap(last, now) {
-		p.log.Warn("too many connections", slog.Int64("most", p.most), slog.String("refused", remote))
+		p.log.Warn("too many connections", slog.Int64("most", p.most), slog.Any("refused", conn.RemoteAddr()))
 	}
 	return false
 }

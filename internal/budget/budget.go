@@ -33,24 +33,26 @@ type Budget struct {
 func New(limit int64) *Budget { return &Budget{limit: limit} }
 
 // Claim is what one holder has of a budget. Its zero value has nothing, and no
-// budget. It belongs to one goroutine, but for Cancel.
+// budget. It belongs to one goroutine.
 type Claim struct {
 	of   *Budget
 	size int64 // written with of.mu held
 
-	wish      *wish // guarded by of.mu; nil when it does not wait
-	cancelled bool  // guarded by of.mu
+	wish *wish // guarded by of.mu; nil when it does not wait
 }
 
 // wish is a claim that waits to grow.
 type wish struct {
 	claim   *Claim
 	to      int64
-	granted chan struct{} // closed when it is granted, or cancelled
+	granted chan struct{} // closed when it is
 }
 
 // From makes the claim, which must be 0, one of b.
 func (c *Claim) From(b *Budget) { c.of = b }
+
+// Budget is what it is a claim to; nil: to none.
+func (c *Claim) Budget() *Budget { return c.of }
 
 // Size is how many bytes it has.
 func (c *Claim) Size() int64 { return c.size }
@@ -70,18 +72,14 @@ func (b *Budget) Used() int64 {
 }
 
 // Grow makes the claim as large as to, in bytes, and waits for that as long as
-// it must. It returns false, the claim unchanged, when done is closed or the
-// claim was cancelled. One that is larger stays.
+// it must. It returns false, the claim unchanged, when done is closed. One that
+// is larger stays.
 func (c *Claim) Grow(to int64, done <-chan struct{}) bool {
 	b := c.of
 	if b == nil || to <= c.size {
 		return true
 	}
 	b.mu.Lock()
-	if c.cancelled {
-		b.mu.Unlock()
-		return false
-	}
 	if b.may(c, to) {
 		b.set(c, to)
 		b.mu.Unlock()
@@ -120,22 +118,6 @@ func (c *Claim) Set(to int64) {
 	defer b.mu.Unlock()
 	b.set(c, to)
 	b.grant()
-}
-
-// Cancel ends a wait, and those that are to come. It may be called by anybody.
-func (c *Claim) Cancel() {
-	b := c.of
-	if b == nil {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	c.cancelled = true
-	if w := c.wish; w != nil {
-		b.drop(w)
-		close(w.granted)
-		b.grant()
-	}
 }
 
 // may tells whether a claim may grow: when enough is left, or when nobody else

@@ -171,6 +171,8 @@ func serverOptions(q *config.QD, log *slog.Logger) server.Options {
 	s.TopologyZone = q.TopologyZone
 	s.TopologyAware = q.TopologyAware()
 	s.MaxConnections = q.MaxConnections
+	s.MaxUnfinishedBytes = q.MaxUnfinishedBytes
+	s.AuthTimeout = q.AuthTimeout
 	s.BroadcastAddress = q.BroadcastAddress
 	s.Hostname = q.Hostname
 	s.Logger = log

@@ -13,7 +13,7 @@ import (
 // of lower floors; those of one line do not import one another.
 var floors = [][]string{
 	{"internal/address", "internal/redact"},
-	{"internal/clock", "internal/seqset", "internal/vfs/ram", "internal/house", "internal/version", "internal/quantile", "internal/accept", "internal/refresh", "internal/guess", "message", "config"},
+	{"internal/clock", "internal/seqset", "internal/vfs/ram", "internal/house", "internal/version", "internal/quantile", "internal/accept", "internal/budget", "internal/refresh", "internal/guess", "message", "config"},
 	{"internal/vfs", "internal/deadline", "internal/httpapi", "internal/apiclient", "internal/certs"},
 	{"internal/auth", "internal/vfs/crashfs", "protocol", "journal", "diskqueue"},
 	{"channel"},

@@ -6,13 +6,13 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"qmq/internal/budget"
 )
 
-// bodyPatience is how long a body may pause. It is a variable for tests only.
-var bodyPatience = time.Minute
-
 // firstRoom is the most memory taken for a body before any of it has come, but
-// for memory of an earlier one that waits to be used again.
+// for memory of an earlier one that waits to be used again. So much need not be
+// asked for.
 const firstRoom = 16 << 10
 
 // largestKept is the largest body whose memory waits to be used again.
@@ -20,8 +20,13 @@ const largestKept = 16 << 20
 
 // Body is the body of a request, in memory on loan.
 type Body struct {
-	b []byte
+	b     []byte
+	claim budget.Claim // to what is more than firstRoom
+	from  *visit       // nil without connection
 }
+
+// ErrClosing refuses a request that the server has no time for any more.
+var ErrClosing error = &Error{Status: http.StatusServiceUnavailable, Code: "EXITING"}
 
 var bodies = sync.Pool{New: func() any { return &Body{b: make([]byte, 0, firstRoom)} }}
 
@@ -35,28 +40,45 @@ func (b *Body) Bytes() []byte {
 
 // Release gives the memory back. A nil Body has none.
 func (b *Body) Release() {
-	if b != nil && cap(b.b) <= largestKept {
+	if b == nil {
+		return
+	}
+	b.claim.Set(0)
+	if cap(b.b) <= largestKept {
+		b.claim, b.from = budget.Claim{}, nil
 		bodies.Put(b)
 	}
 }
 
 // ReadBody reads a body of at most limit bytes, which the caller releases.
-// Memory is taken as bytes arrive, whatever length they announce. A longer body
-// is refused as [TooBig] with code, one that cannot be read as [Internal], with
-// what came of it. It may take as long as it likes, as long as something of it
-// comes within a minute.
-func ReadBody(w http.ResponseWriter, r *http.Request, limit int, code string) (*Body, error) {
+// Memory is taken as bytes arrive, whatever length they announce, and where
+// there is little of it, reading waits until others have given some back. A
+// longer body is refused as [TooBig] with code, one that cannot be read as
+// [Internal], with what came of it; where the server closes before there is
+// memory, the error is ErrClosing. It must come at the pace that the server
+// asks for: 64 KiB a second after half a minute.
+func ReadBody(r *http.Request, limit int, code string) (*Body, error) {
 	if r.ContentLength > int64(limit) {
 		return nil, TooBig(code)
 	}
-	in := patientReader{r: r.Body, w: w}
 	body := bodies.Get().(*Body)
 	body.b = body.b[:0]
+	if body.from = visitOf(r); body.from != nil {
+		body.claim.From(body.from.server.o.Unfinished)
+	}
+	in, asked := BodyOf(r), firstRoom
 	for int64(len(body.b)) != r.ContentLength {
+		if len(body.b) >= asked {
+			asked *= 2
+			if err := body.ask(int64(asked)); err != nil {
+				body.Release()
+				return nil, err
+			}
+		}
 		if len(body.b) == cap(body.b) {
 			body.b = slices.Grow(body.b, len(body.b)) // twice
 		}
-		n, err := in.Read(body.b[len(body.b):cap(body.b)])
+		n, err := in.Read(body.b[len(body.b):min(cap(body.b), asked)])
 		body.b = body.b[:len(body.b)+n]
 		switch {
 		case len(body.b) > limit:
@@ -71,31 +93,19 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int, code string) (*
 	return body, nil
 }
 
-// patientReader moves the deadline on with the reads.
-type patientReader struct {
-	r     io.Reader
-	w     http.ResponseWriter
-	until time.Time // the deadline that is set
-}
+// Spend waits for n bytes of memory that are used as long as the body, for what
+// is made of it. The error is a refusal: the server is closing.
+func (b *Body) Spend(n int) error { return b.ask(b.claim.Size() + int64(n)) }
 
-func (p *patientReader) Read(b []byte) (int, error) {
-	const slack = 64 // parts of the patience that a deadline may come early
-	if until := time.Now().Add(bodyPatience); until.Sub(p.until) > bodyPatience/slack {
-		p.until = until
-		// A writer without deadlines, as in tests, just waits.
-		_ = http.NewResponseController(p.w).SetReadDeadline(until)
+// ask makes the claim as large as to.
+func (b *Body) ask(to int64) error {
+	if b.from == nil {
+		return nil
 	}
-	return p.r.Read(b)
-}
-
-// limitWaits sets a deadline to a body that no handler asks for: the HTTP
-// server reads it before it answers, and would wait for ever. (There is none
-// for a request without body; it would end long profiles.)
-func limitWaits(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength != 0 {
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyPatience))
-		}
-		next.ServeHTTP(w, r)
-	})
+	began := time.Now()
+	if !b.claim.Grow(to, b.from.server.closing) {
+		return ErrClosing
+	}
+	b.from.body.wait(began)
+	return nil
 }

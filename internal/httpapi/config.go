@@ -46,7 +46,7 @@ func (o *options) get(_ http.ResponseWriter, r *http.Request) (any, error) {
 // put is PUT /config/:opt: the body is the new value, which is also the
 // answer.
 func (o *options) put(w http.ResponseWriter, r *http.Request) (any, error) {
-	body, err := ReadBody(w, r, o.limit, "INVALID_VALUE")
+	body, err := ReadBody(r, o.limit, "INVALID_VALUE")
 	defer body.Release()
 	if err != nil {
 		return nil, err

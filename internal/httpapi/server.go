@@ -6,30 +6,56 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
+
+	"qmq/internal/accept"
+	"qmq/internal/budget"
 )
 
-// Time limits of connections. An answer may take as long as a profile does.
+// Time limits of connections; those of bodies and answers are in pace.go.
 const (
 	headerPatience = 10 * time.Second
 	idlePatience   = 2 * time.Minute
 	maxHeaderBytes = 64 << 10
 )
 
+// Options configure a server. All but Logger may be left out.
+type Options struct {
+	// Places are what connections take one of each; nil: no limit.
+	Places *accept.Places
+	// Unfinished bounds the memory of bodies; nil: no limit.
+	Unfinished *budget.Budget
+	Logger     *slog.Logger
+}
+
 // Server serves HTTP with time limits. Its methods may be called concurrently.
 type Server struct {
 	http http.Server
+	o    Options
+	// closing is closed when Close begins; it ends waits for memory.
+	closing chan struct{}
+
+	mu    sync.Mutex            // guards conns
+	conns map[net.Conn]struct{} // that have taken a place
 }
 
 // NewServer makes a server that answers with h.
-func NewServer(h http.Handler, log *slog.Logger) *Server {
-	return &Server{http.Server{
-		Handler:           nosniff(limitWaits(h)),
+func NewServer(h http.Handler, o Options) *Server {
+	s := &Server{o: o, closing: make(chan struct{}), conns: make(map[net.Conn]struct{})}
+	s.http = http.Server{
+		Handler:           nosniff(s.pace(h)),
 		ReadHeaderTimeout: headerPatience,
 		IdleTimeout:       idlePatience,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}}
+		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+		ConnContext:       s.remember,
+	}
+	if o.Places != nil {
+		s.http.ConnState = s.count
+	}
+	s.OnClose(sync.OnceFunc(func() { close(s.closing) }))
+	return s
 }
 
 // nosniff keeps browsers from taking an answer for something that it does not say
@@ -46,7 +72,7 @@ var nosniffed = []string{"nosniff"} // which nobody changes
 // Serve answers requests that come to l until Close, then returns nil. It
 // closes l. It may serve several listeners at a time.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(accept.Patient(l, s.o.Logger)); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
@@ -67,3 +93,26 @@ func (s *Server) OnClose(f func()) { s.http.RegisterOnShutdown(f) }
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.http.Handler.ServeHTTP(w, r) }
+
+// count takes a place for each new connection and gives it back at its end. One
+// that there is no place for is closed before anything is read.
+func (s *Server) count(conn net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		if !s.o.Places.Take(conn) {
+			conn.Close()
+			return
+		}
+		s.mu.Lock()
+		s.conns[conn] = struct{}{}
+		s.mu.Unlock()
+	case http.StateClosed, http.StateHijacked:
+		s.mu.Lock()
+		_, ok := s.conns[conn]
+		delete(s.conns, conn)
+		s.mu.Unlock()
+		if ok {
+			s.o.Places.Leave()
+		}
+	}
+}

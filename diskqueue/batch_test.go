@@ -1,0 +1,44 @@
+package diskqueue
+
+import (
+	"math"
+	"testing"
+)
+
+// TestTinyMessagesTakeLittleInABatch: with room made for them, each takes at
+// most 40 bytes beside its body, and nothing is taken on the way.
+func TestTinyMessagesTakeLittleInABatch(t *testing.T) {
+	const count = 200_000
+	var need Need
+	for range count {
+		need.Count([]byte("x"))
+	}
+	if need.Messages() != count || need.Memory() > count*(1+40) {
+		t.Errorf("%d bytes for %d messages", need.Memory(), need.Messages())
+	}
+	body := []byte("x")
+	took := testing.AllocsPerRun(3, func() {
+		b := new(Batch)
+		b.Grow(need)
+		b.BeginMulti()
+		for range count {
+			b.Add(math.MaxInt64, body)
+		}
+		b.EndMulti()
+		if memory := cap(b.buf) + 4*cap(b.offsets); memory > need.Memory()+need.Memory()/16 {
+			t.Errorf("%d bytes are taken for a need of %d", memory, need.Memory())
+		}
+	})
+	if took > 3 {
+		t.Errorf("room is made %v times", took)
+	}
+}
+
+func TestLongBodiesNeedNoRoom(t *testing.T) {
+	var need Need
+	need.Count(make([]byte, leastLong))
+	need.Count(make([]byte, leastLong-1))
+	if need.Memory() != 2*overhead+leastLong-1 {
+		t.Errorf("%d", need.Memory())
+	}
+}
