@@ -36,6 +36,8 @@ func TestFlagsAreThoseOfNsqdAndSomeOfOurOwn(t *testing.T) {
 		"mem-queue-bytes | mem_queue_bytes | int | 268435456",
 		"strict-config | strict_config | bool | false",
 		"max-connections | max_connections | int | 0",
+		"max-unfinished-bytes | max_unfinished_bytes | int | 268435456",
+		"auth-timeout | auth_timeout | duration | 30s",
 		"http-auth | http_auth | string | -",
 		"socket-mode | socket_mode | string | -",
 		"auth-verified-names | auth_verified_names | bool | false",
