@@ -7,7 +7,7 @@ SESSIONFUZZTIME ?= 10m
 # Packages whose tests run under the race detector.
 CONCURRENT = ./admin/... ./broker ./channel ./cmd/... ./config ./diskqueue ./internal/... ./journal ./lookup ./server ./test/semantics ./topic
 
-.PHONY: build run test check bench bench-compare bench-growth fuzz crash web-vendor clean
+.PHONY: build run test browser check bench bench-compare bench-growth fuzz crash web-vendor clean
 
 build: ## all binaries into bin/
 	$(GO) build -o bin/ ./cmd/... ./examples/...
@@ -15,10 +15,20 @@ build: ## all binaries into bin/
 run: build ## all daemons on the default ports, with their data in data/
 	bin/q dev --data-path=data
 
-test: ## the tests
+test: browser ## the tests, all of them
 	$(GO) test ./...
 
-check: ## everything that must hold before a change lands
+browser: ## Chromium for the tests of the page: installed, by root, where there is none
+	@for name in chromium chromium-browser google-chrome google-chrome-stable chrome; do command -v $$name >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "The tests of the page need a browser and there is none: installing chromium with apt-get."; \
+		apt-get update -q && apt-get install -y -q --no-install-recommends chromium; \
+	else \
+		echo "The tests of the page need a browser and there is none. Install Chromium: sudo apt-get install chromium (Debian), sudo dnf install chromium (Fedora), brew install chromium (macOS)."; \
+		exit 1; \
+	fi
+
+check: browser ## everything that must hold before a change lands
 	$(GO) vet ./...
 	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
 	$(GO) tool staticcheck ./...

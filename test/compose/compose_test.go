@@ -10,8 +10,10 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -297,6 +299,38 @@ func TestNodesKeepTheirMessagesAndWaitForTheDirectories(t *testing.T) {
 	for name, s := range c.project.Services {
 		if s.HealthCheck == nil || s.Build == nil {
 			t.Errorf("%s: no health check, or not built from this repository", name)
+		}
+	}
+}
+
+// TestContainersMayDoLittle and are reached from this host alone.
+func TestContainersMayDoLittle(t *testing.T) {
+	for name, s := range load(t).Services {
+		if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) || len(s.CapAdd) > 0 || s.Privileged || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") {
+			t.Errorf("%s: read only %v, dropped %v, added %v, privileged %v, options %v", name, s.ReadOnly, s.CapDrop, s.CapAdd, s.Privileged, s.SecurityOpt)
+		}
+		for _, p := range s.Ports {
+			if p.HostIP != "127.0.0.1" {
+				t.Errorf("%s: port %d is published on %q", name, p.Target, p.HostIP)
+			}
+		}
+	}
+}
+
+// TestBaseImagesAreOfOneVersion in full, so that the same file builds the same
+// image.
+func TestBaseImagesAreOfOneVersion(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "Dockerfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	images := regexp.MustCompile(`(?m)^FROM (\S+)`).FindAllStringSubmatch(string(text), -1)
+	if len(images) == 0 {
+		t.Error("there is no image")
+	}
+	for _, image := range images {
+		if image[1] != "scratch" && !regexp.MustCompile(`^[a-z]+:\d+\.\d+\.\d+(-[a-z]+)?$`).MatchString(image[1]) {
+			t.Errorf("%s is no full version", image[1])
 		}
 	}
 }

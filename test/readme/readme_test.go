@@ -131,3 +131,52 @@ func wantMessages(t *testing.T, ctx context.Context, dir, line string, bodies ..
 		delete(missing, lines.Text())
 	}
 }
+
+// TestCloneComesFirst and what takes longer the first time is said.
+func TestCloneComesFirst(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme := string(text)
+	clone, run := strings.Index(readme, "\ngit clone "), strings.Index(readme, "\nmake run\n")
+	if clone < 0 || run < clone || !strings.Contains(readme[:run], "with warm caches") {
+		t.Errorf("git clone at %d, make run at %d", clone, run)
+	}
+}
+
+// TestBrowserIsInstalledWithAWord where there is none; and make test runs it.
+func TestBrowserIsInstalledWithAWord(t *testing.T) {
+	gnumake, err := exec.LookPath("make")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(programs map[string]string) (out string, err error) {
+		bin := t.TempDir()
+		for name, script := range programs {
+			if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cmd := exec.Command(gnumake, "browser")
+		cmd.Dir = filepath.Join("..", "..")
+		cmd.Env = []string{"PATH=" + bin}
+		text, err := cmd.CombinedOutput()
+		return string(text), err
+	}
+	const apt, root, other = "echo apt-get $*", "echo 0", "echo 1000"
+	if out, err := run(map[string]string{"id": root, "apt-get": apt}); err != nil || !strings.Contains(out, "installing chromium with apt-get") || !strings.Contains(out, "apt-get install -y -q --no-install-recommends chromium") {
+		t.Errorf("as root: %v\n%s", err, out)
+	}
+	for name, programs := range map[string]map[string]string{"as somebody else": {"id": other, "apt-get": apt}, "without apt-get": {"id": root}} {
+		if out, err := run(programs); err == nil || !strings.Contains(out, "Install Chromium: ") || strings.Contains(out, "apt-get update") {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+	if out, err := run(map[string]string{"id": root, "apt-get": apt, "chromium-browser": ""}); err != nil || strings.Contains(out, "apt-get") {
+		t.Errorf("with a browser: %v\n%s", err, out)
+	}
+	if text, err := os.ReadFile(filepath.Join("..", "..", "Makefile")); err != nil || !strings.Contains(string(text), "\ntest: browser ") {
+		t.Errorf("make test does not look for one: %v", err)
+	}
+}
