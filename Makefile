@@ -1,13 +1,14 @@
 GO ?= go
 KILLS ?= 20
 MESSAGES ?= 5000000
+CUTS ?= 20
 FUZZTIME ?= 1m
 SESSIONFUZZTIME ?= 10m
 
 # Packages whose tests run under the race detector.
 CONCURRENT = ./admin/... ./broker ./channel ./cmd/... ./config ./diskqueue ./internal/... ./journal ./lookup ./server ./test/semantics ./topic
 
-.PHONY: build run test browser check bench bench-compare bench-growth fuzz crash web-vendor clean
+.PHONY: build run test browser check bench bench-compare bench-growth fuzz crash powercut web-vendor clean
 
 build: ## all binaries into bin/
 	$(GO) build -o bin/ ./cmd/... ./examples/...
@@ -56,6 +57,9 @@ fuzz: ## each fuzz target for FUZZTIME, whole sessions for SESSIONFUZZTIME
 
 crash: ## kill -9 at KILLS random moments, MESSAGES messages, nothing lost
 	$(GO) test -count=1 -timeout 30m -v ./test/crash -args -kills=$(KILLS) -messages=$(MESSAGES)
+
+powercut: ## the power of an ext4 image cut CUTS times under load, and a full one; nothing synced lost; needs Linux and root
+	$(GO) test -count=1 -timeout 60m -v ./test/powercut -args -cuts=$(CUTS)
 
 web-vendor: ## fetch the page's libraries again from the npm registry, pinned
 	admin/web/vendor.sh

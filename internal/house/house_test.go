@@ -24,7 +24,7 @@ var floors = [][]string{
 	{"internal/daemon", "internal/loadgen"},
 	{"internal/loadgen/table"},
 	{"internal/loadgen/growth"},
-	{"cmd/qd", "cmd/qlookupd", "cmd/qadmin", "cmd/q", "test/semantics", "test/process", "test/compose", "test/cluster", "test/page", "examples/consumer", "test/bench", "test/crash", "test/readme"},
+	{"cmd/qd", "cmd/qlookupd", "cmd/qadmin", "cmd/q", "test/semantics", "test/process", "test/compose", "test/cluster", "test/page", "examples/consumer", "test/bench", "test/crash", "test/powercut", "test/readme"},
 }
 
 // readSources looks at every source file. The list of imports comes from
