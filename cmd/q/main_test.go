@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"encoding/pem"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -52,6 +55,21 @@ func TestExitCodes(t *testing.T) {
 		code := run(strings.Fields(test.args), console{nil, &stdout, &stderr, nil})
 		if code != test.code || !strings.Contains(stdout.String(), test.stdout) || !strings.Contains(stderr.String(), test.stderr) {
 			t.Errorf("q %s: exit code %d\n%s\n%s", test.args, code, stdout.String(), stderr.String())
+		}
+	}
+}
+
+func TestPingVerifiesCertificates(t *testing.T) {
+	well := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "OK") }))
+	defer well.Close()
+	roots := filepath.Join(t.TempDir(), "roots.pem")
+	if err := os.WriteFile(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: well.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for args, code := range map[string]int{"ping " + well.URL: exitFailed, "ping --tls-root-ca-file=" + roots + " " + well.URL: exitOK} {
+		var out bytes.Buffer
+		if got := run(strings.Fields(args), console{nil, &out, &out, nil}); got != code {
+			t.Errorf("q %s: exit code %d, %s", args, got, out.String())
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -11,21 +12,28 @@ import (
 	"time"
 
 	"qmq/internal/apiclient"
+	"qmq/internal/certs"
 )
 
 // pingCommand is q ping. Containers use it as their health check: the image
 // has no other program that speaks HTTP.
 type pingCommand struct {
 	Addresses []string      `arg:"" name:"address" help:"HTTP address of a daemon, such as 127.0.0.1:4151 or https://q.example:4152."`
+	Roots     string        `name:"tls-root-ca-file" type:"existingfile" placeholder:"FILE" help:"Roots for the daemons' certificates (PEM). Default: those of the system."`
 	Timeout   time.Duration `default:"2s" help:"How long to wait for each answer."`
 }
 
 // Run fails unless all daemons answer OK.
 func (p *pingCommand) Run(c console) error {
+	roots, err := certs.Roots(p.Roots)
+	if err != nil {
+		return err
+	}
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true}}
 	var errs []error
 	for _, address := range p.Addresses {
 		start := time.Now()
-		if err := p.ping(address); err != nil {
+		if err := p.ping(&client, address); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", address, err))
 			continue
 		}
@@ -37,7 +45,7 @@ func (p *pingCommand) Run(c console) error {
 // longestAnswer bounds what is read of an answer, in bytes.
 const longestAnswer = 4 << 10
 
-func (p *pingCommand) ping(address string) error {
+func (p *pingCommand) ping(client *http.Client, address string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), p.Timeout)
 	defer cancel()
 	if !strings.Contains(address, "://") {
@@ -50,7 +58,7 @@ func (p *pingCommand) ping(address string) error {
 	if err != nil {
 		return err
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return apiclient.Explain(err)
 	}

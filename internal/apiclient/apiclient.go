@@ -186,9 +186,11 @@ func (c *Client) ask(ctx context.Context, method, url string, body []byte) (*ans
 	if body != nil && c.o.PostsJSON {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	kept := c.o.Credential.keptFrom(r.URL, c.o.TLS)
-	if kept == "" && c.o.Credential.Header != "" {
-		r.Header.Set("Authorization", c.o.Credential.Header)
+	kept := ""
+	if header := c.o.Credential.now(); header != "" {
+		if kept = c.o.Credential.keptFrom(r.URL, c.o.TLS); kept == "" {
+			r.Header.Set("Authorization", header)
+		}
 	}
 	if c.o.UserAgent != "" {
 		r.Header.Set("User-Agent", c.o.UserAgent)

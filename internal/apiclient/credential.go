@@ -10,7 +10,7 @@ import (
 // Credential is what is shown to daemons whose API is closed. The zero value is
 // none.
 type Credential struct {
-	Header string // of each request, Authorization; empty: none
+	Header func() string // of each request, Authorization; nil, or an empty string: none
 	// For says who gets it, by host: without port, and without brackets.
 	For func(host string) bool
 	// Insecure lets it go over connections that others may listen to, or whose
@@ -19,13 +19,18 @@ type Credential struct {
 	Insecure bool
 }
 
-// keptFrom says why the credential is not for a URL; empty: it is, or there is
-// none.
+// now is the header; empty: there is none.
+func (c *Credential) now() string {
+	if c.Header == nil {
+		return ""
+	}
+	return c.Header()
+}
+
+// keptFrom says why the credential is not for a URL; empty: it is.
 func (c *Credential) keptFrom(u *url.URL, t *tls.Config) string {
 	verified := u.Scheme == "https" && (t == nil || !t.InsecureSkipVerify)
 	switch {
-	case c.Header == "":
-		return ""
 	case c.For == nil || !c.For(u.Hostname()):
 		return "it is not for " + u.Hostname()
 	case c.Insecure, verified, isThisMachine(u.Hostname()):

@@ -13,6 +13,7 @@ import (
 )
 
 func anybody(string) bool { return true }
+func secret() string      { return "secret" }
 
 func TestCredentialIsForSomeAndNotInClear(t *testing.T) {
 	only := func(host string) bool { return host == "node" || host == "::1" }
@@ -36,7 +37,6 @@ func TestCredentialIsForSomeAndNotInClear(t *testing.T) {
 		{"http://localhost.evil:1/", Credential{For: anybody}, true, "the connection is in clear"},
 		{"http://127.0.0.1.evil:1/", Credential{For: anybody}, true, "the connection is in clear"},
 	} {
-		test.credential.Header = "secret"
 		u, err := url.Parse(test.url)
 		if err != nil {
 			t.Fatal(err)
@@ -105,7 +105,7 @@ func TestUpgradeIsRemembered(t *testing.T) {
 // tells that it wants TLS. The host is not this machine by its name.
 func TestCredentialNeverGoesInClearToANodeWithTLS(t *testing.T) {
 	n := startTLSNode(t)
-	c := client(t, Options{TLS: n.roots(), Credential: Credential{Header: "secret", For: anybody}})
+	c := client(t, Options{TLS: n.roots(), Credential: Credential{Header: secret, For: anybody}})
 	_, port, _ := net.SplitHostPort(n.plain.Listener.Addr().String())
 	plain := "http://0.0.0.0:" + port // reaches this machine, and is no loopback
 	if err := c.Get(t.Context(), plain, nil); err != nil && !strings.Contains(err.Error(), "certificate") {
@@ -124,8 +124,8 @@ func TestRefusalSaysThatTheCredentialWasKeptBack(t *testing.T) {
 		}
 	})
 	for c, want := range map[*Credential]string{
-		{Header: "secret", For: anybody}:                            "",
-		{Header: "secret", For: func(string) bool { return false }}: "; the credential is kept back: it is not for 127.0.0.1",
+		{Header: secret, For: anybody}:                            "",
+		{Header: secret, For: func(string) bool { return false }}: "; the credential is kept back: it is not for 127.0.0.1",
 		{}: `got response 401 Unauthorized ""`,
 	} {
 		err := client(t, Options{Credential: *c}).Get(t.Context(), s.URL, nil)

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -43,6 +44,11 @@ func startQAdmin(settings *config.Settings[config.QAdmin], level *slog.LevelVar,
 	if err != nil {
 		return nil, err
 	}
+	credential, err := openSecret("http-client-auth-file", q.HTTPClientAuthFile, clientAuthorization, log)
+	if err != nil {
+		return nil, err
+	}
+	o.NodeCredential = nodeCredential(&q, credential)
 	o.Config = settings
 	certificate, err := openTLS(q.ServerTLS, log)
 	if err != nil {
@@ -66,7 +72,7 @@ func startQAdmin(settings *config.Settings[config.QAdmin], level *slog.LevelVar,
 		}
 	})
 	d := &qadmin{faces: newFaces(log), server: server}
-	var files []reload
+	files := credential.reloads()
 	if certificate != nil {
 		files = append(files, reload{"certificate", certificate.Reload})
 	}
@@ -95,15 +101,12 @@ func adminOptions(q *config.QAdmin, log *slog.Logger) (o admin.Options, err erro
 		ProxyGraphite:        q.ProxyGraphite, StatsdInterval: q.StatsdInterval,
 		Files: pageFiles(q.DevStaticDir), Logger: log,
 	}
-	for option, file := range map[string]string{"users-file": q.UsersFile, "http-client-auth-file": q.HTTPClientAuthFile, "http-client-tls-key": q.HTTPClientTLSKey} {
+	for option, file := range map[string]string{"users-file": q.UsersFile, "http-client-tls-key": q.HTTPClientTLSKey} {
 		if file != "" {
 			warnReadable(option, file, log)
 		}
 	}
 	if o.TLS, err = clientTLS(q); err != nil {
-		return o, err
-	}
-	if o.NodeCredential, err = nodeCredential(q); err != nil {
 		return o, err
 	}
 	if q.AllowConfigFromCIDR != "" {
@@ -159,13 +162,8 @@ func clientTLS(q *config.QAdmin) (*tls.Config, error) {
 }
 
 // nodeCredential is what is shown to nodes, and to which.
-func nodeCredential(q *config.QAdmin) (c apiclient.Credential, err error) {
-	if c.Header, err = clientAuthorization(q.HTTPClientAuthFile); err != nil {
-		return c, err
-	}
-	c.Insecure = q.HTTPClientAuthInsecure
-	c.For = hostsOf(q).has
-	return c, nil
+func nodeCredential(q *config.QAdmin, header *secret) apiclient.Credential {
+	return apiclient.Credential{Header: header.now, For: hostsOf(q).has, Insecure: q.HTTPClientAuthInsecure}
 }
 
 // hosts are some by name or address, and networks of them.
@@ -208,21 +206,13 @@ func (h hosts) has(host string) bool {
 }
 
 // clientAuthorization is the header that the credential in a file makes.
-// Neither it nor what is wrong with it is told to anybody: it is secret.
-func clientAuthorization(file string) (header string, err error) {
-	if file == "" {
-		return "", nil
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("failed to read http-client-auth-file - %w", err)
-	}
-	fields := strings.Fields(string(text))
+func clientAuthorization(text string) (header string, err error) {
+	fields := strings.Fields(text)
 	if len(fields) == 2 && fields[0] == "bearer" {
 		return "Bearer " + fields[1], nil
 	}
 	if len(fields) == 2 && fields[0] == "basic" && strings.Contains(fields[1], ":") {
 		return "Basic " + base64.StdEncoding.EncodeToString([]byte(fields[1])), nil
 	}
-	return "", fmt.Errorf("http-client-auth-file %s must be one line, 'bearer TOKEN' or 'basic USER:PASSWORD'", file)
+	return "", errors.New("must be one line, 'bearer TOKEN' or 'basic USER:PASSWORD'")
 }

@@ -163,3 +163,33 @@ func TestHostsThatTheCredentialIsFor(t *testing.T) {
 		}
 	}
 }
+
+// TestCredentialIsReadAgain with SIGHUP: so that it can be changed on both sides.
+func TestCredentialIsReadAgain(t *testing.T) {
+	shown := make(chan string, 100)
+	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case shown <- r.Header.Get("Authorization"):
+		default:
+		}
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	defer node.Close()
+	file := writeSecret(t, "bearer first", 0o600)
+	r := launch(t, QAdmin, "--http-address=127.0.0.1:0", "--nsqd-http-address="+node.Listener.Addr().String(), "--http-client-auth-file="+file)
+	address := r.line("HTTP: listening on ")
+	last := func() (header string) {
+		fetch(t, "http://"+address+"/api/topics") // has it ask
+		for len(shown) > 0 {
+			header = <-shown
+		}
+		return header
+	}
+	until(t, "Bearer first", last)
+	if err := os.WriteFile(file, []byte("bearer second"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	hangUp(t)
+	until(t, "Bearer second", last)
+	r.stop()
+}

@@ -33,7 +33,7 @@ func startQLookupd(settings *config.Settings[config.QLookupd], level *slog.Level
 	if err != nil {
 		return nil, err
 	}
-	secret, err := openSecret("registration-secret-file", q.RegistrationSecretFile, log)
+	secret, err := openSecret("registration-secret-file", q.RegistrationSecretFile, oneWord, log)
 	if err != nil {
 		return nil, err
 	}

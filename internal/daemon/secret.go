@@ -15,23 +15,23 @@ import (
 // shortestSecret is the least number of bytes of a secret worth the name.
 const shortestSecret = 8
 
-// secret is the one word that a file holds, without the white space around it.
-// It is read again when the file changes and with SIGHUP. Neither it nor a part
+// secret is what a file holds, such as a word or a credential. It is read again when the file changes and with SIGHUP. Neither it nor a part
 // of it is told to anybody; others who may read the file are warned about. The
 // methods may be called concurrently.
 type secret struct {
 	option, file string
+	parse        func(text string) (word string, err error)
 	log          *slog.Logger
 	files        *refresh.Files
 	word         atomic.Pointer[string]
 }
 
 // openSecret reads the file that an option names; nil if that is empty.
-func openSecret(option, file string, log *slog.Logger) (*secret, error) {
+func openSecret(option, file string, parse func(text string) (string, error), log *slog.Logger) (*secret, error) {
 	if file == "" {
 		return nil, nil
 	}
-	s := &secret{option: option, file: file, log: log}
+	s := &secret{option: option, file: file, parse: parse, log: log}
 	s.files = refresh.New("secret of --"+option, []string{file}, s.read, log, time.Now)
 	if err := s.files.Reload(); err != nil {
 		return nil, fmt.Errorf("failed to read --%s - %w", option, err)
@@ -44,13 +44,22 @@ func (s *secret) read() error {
 	if err != nil {
 		return err
 	}
-	word := strings.TrimSpace(string(text))
-	if len(word) < shortestSecret {
-		return fmt.Errorf("%s must hold at least %d characters", s.file, shortestSecret)
+	word, err := s.parse(string(text))
+	if err != nil {
+		return fmt.Errorf("%s %w", s.file, err)
 	}
 	warnReadable(s.option, s.file, s.log)
 	s.word.Store(&word)
 	return nil
+}
+
+// oneWord is a file that holds a word, without the white space around it.
+func oneWord(text string) (string, error) {
+	word := strings.TrimSpace(text)
+	if len(word) < shortestSecret {
+		return "", fmt.Errorf("must hold at least %d characters", shortestSecret)
+	}
+	return word, nil
 }
 
 // now is the secret as the file has it; empty without a file.

@@ -51,7 +51,7 @@ func openSecurity(q *config.QD, log *slog.Logger) (_ *security, err error) {
 		files = append(files, reload{"HTTP credentials", s.httpAuth.Reload})
 		warnReadable("http-auth", q.HTTPAuth, log)
 	}
-	if s.secret, err = openSecret("registration-secret-file", q.RegistrationSecretFile, log); err != nil {
+	if s.secret, err = openSecret("registration-secret-file", q.RegistrationSecretFile, oneWord, log); err != nil {
 		return nil, err
 	}
 	s.hangups = followHangups(log, append(files, s.secret.reloads()...)...)
