@@ -82,6 +82,8 @@ type Broker struct {
 	// journalLost is how much of the journal was damaged; set by Open.
 	journalLost int64
 	last        atomic.Uint64 // incarnation given out last
+	// skipped is what restore has to tell the journal of the logs it opened.
+	skipped []journal.Entry
 
 	// mu guards what follows. Topics call with their own lock held, so no topic
 	// is called under it.

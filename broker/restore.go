@@ -43,6 +43,7 @@ func (b *Broker) restore(state *journal.State) error {
 			b.learnLater(s.topic, errNotLearnt)
 		}
 	}
+	b.journalSkipped()
 	return b.sweep(dirs, state.Deleted)
 }
 
@@ -117,6 +118,7 @@ func (b *Broker) logDir(name string, incarnation uint64) string {
 type known struct {
 	next     uint64 // a lower bound of the next number
 	ends     bool   // see diskqueue.Options, as what follows
+	start    uint64
 	end      uint64
 	givenUp  []seqset.Range
 	sameBoot bool
@@ -127,7 +129,7 @@ func knownOf(ts *journal.TopicState, sameBoot bool) known {
 	end := max(ts.SyncedEnd, ts.WrittenEnd)
 	return known{
 		next: highest(ts) + 1,
-		ends: ts.Start > 0 || end > 0, end: end, givenUp: ts.GivenUp, sameBoot: sameBoot,
+		ends: ts.Start > 0 || end > 0, start: ts.Start, end: end, givenUp: ts.GivenUp, sameBoot: sameBoot,
 	}
 }
 
@@ -148,6 +150,7 @@ func (b *Broker) openLog(o topic.Options, k known) (*diskqueue.Log, error) {
 		HotMessages:  b.o.MemQueueSize,
 		Next:         k.next,
 		Known:        k.ends,
+		Start:        k.start,
 		KnownEnd:     k.end,
 		GivenUp:      k.givenUp,
 		SameBoot:     k.sameBoot,
@@ -155,22 +158,22 @@ func (b *Broker) openLog(o topic.Options, k known) (*diskqueue.Log, error) {
 		Logger:       b.o.Logger,
 	})
 	b.damaged.Add(rec.Lost())
-	if err == nil && len(rec.Taken) > 0 {
-		b.noteTaken(o, rec.Taken)
+	for _, r := range rec.Skipped {
+		b.skipped = append(b.skipped, journal.Entry{Op: journal.GiveUp, Topic: o.Incarnation, Void: r})
 	}
 	return log, err
 }
 
-// noteTaken has the journal know which numbers a loss of power took, before it
-// hears that the log is synced to above them: later starts are not to miss them.
-func (b *Broker) noteTaken(o topic.Options, taken []seqset.Range) {
-	entries := make([]journal.Entry, 0, len(taken))
-	for _, r := range taken {
-		entries = append(entries, journal.Entry{Op: journal.GiveUp, Topic: o.Incarnation, Void: r})
+// journalSkipped has the journal know which numbers the logs just opened hold no
+// record of, and never will: later starts are not to miss them.
+func (b *Broker) journalSkipped() {
+	if len(b.skipped) == 0 {
+		return
 	}
-	if err := b.journal.Commit(entries...); err != nil {
-		b.o.Logger.Warn("what a loss of power took may be called damage by a later start", "topic", o.Name, "error", err)
+	if err := b.journal.Commit(b.skipped...); err != nil {
+		b.o.Logger.Warn("numbers that this start skips may be called damage by a later one", "error", err)
 	}
+	b.skipped = nil
 }
 
 func (b *Broker) topicOptions(name string, incarnation uint64, ephemeral bool) topic.Options {

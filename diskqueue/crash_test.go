@@ -19,14 +19,14 @@ type history struct {
 	synced    uint64      // Sync did
 	floor     uint64      // Reclaim was called with it
 	count     int
-	taken     []seqset.Range
+	skipped   []seqset.Range
 	start     uint64 // where the log began
 }
 
 // tell says to the next start what its caller would know.
 func (h *history) tell(n *node, sameBoot bool, kept uint64) {
 	n.log.Known, n.log.Start, n.log.KnownEnd, n.log.SameBoot = true, h.start, kept, sameBoot
-	n.log.GivenUp = united(append(h.taken, seqset.Range{To: h.floor}))
+	n.log.GivenUp = united(append(h.skipped, seqset.Range{To: h.floor}))
 }
 
 // append writes n messages in one batch, as an MPUB or not.
@@ -222,7 +222,7 @@ func stopAt(t *testing.T, e ending, at int) bool {
 	})
 	n.shared.FS = fs.Mount()
 	if l, rec, err := n.tryOpen(); err == nil {
-		h.taken = append(h.taken, rec.Taken...)
+		h.skipped = append(h.skipped, rec.Skipped...)
 		if l.End() < kept {
 			t.Fatalf("the log goes on at %d, promised were all below %d", l.End(), kept)
 		}
@@ -243,7 +243,7 @@ func stopAt(t *testing.T, e ending, at int) bool {
 	n.shared.FS = fs.Mount()
 	h.tell(n, e.name == "kill", max(kept, e.kept(h)))
 	l, rec := n.open(t)
-	h.taken = append(h.taken, rec.Taken...)
+	h.skipped = append(h.skipped, rec.Skipped...)
 	if len(rec.Findings) > 0 {
 		t.Errorf("stopped at operation %d: %+v", at, rec)
 	}

@@ -47,7 +47,7 @@ func (l *Log) keep(path string, from, to int64, f io.ReaderAt) (copied string) {
 func (l *Log) writeHead(s *segment) {
 	h := segmentHeader{
 		version: 2, incarnation: l.o.Incarnation, base: s.base, salt: s.salt, created: l.o.Now(),
-		prevEnd: s.prevEnd, prevKnown: s.prevKnown,
+		prevEnd: s.prevEnd, prevKnown: s.prevKnown, recycled: true,
 	}
 	if s.start == segmentHeadV1 {
 		h.version = 1

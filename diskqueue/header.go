@@ -21,7 +21,8 @@ import (
 // file is put to use: records of a former use do not verify under it. prevEnd
 // is one past the last record before this segment, if flag 1 is set: the
 // numbers from there to base were never given to a record, and those below it
-// were. crc is the CRC-32C of the 60 bytes before.
+// were. Flag 2 says that the file had another use before, whose bytes may stand
+// behind the last record. crc is the CRC-32C of the 60 bytes before.
 //
 // Segments of version 1 have no flags, no prevEnd and no second copy; their
 // records start at 64.
@@ -34,8 +35,10 @@ const (
 	segmentVersion = 2
 )
 
-// flagPrevEnd says that prevEnd is known.
-const flagPrevEnd = 1
+const (
+	flagPrevEnd  = 1 << iota // prevEnd is known
+	flagRecycled             // the file had another use before
+)
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -47,6 +50,7 @@ type segmentHeader struct {
 	created     int64
 	prevEnd     uint64
 	prevKnown   bool
+	recycled    bool // also where that is not known
 }
 
 var (
@@ -63,6 +67,16 @@ func (h *segmentHeader) start() int64 {
 	return segmentHead
 }
 
+func (h *segmentHeader) flags() (flags uint32) {
+	if h.prevKnown {
+		flags |= flagPrevEnd
+	}
+	if h.recycled {
+		flags |= flagRecycled
+	}
+	return flags
+}
+
 func (h *segmentHeader) encode() []byte {
 	b := make([]byte, headerSize)
 	copy(b, segmentMagic)
@@ -71,8 +85,8 @@ func (h *segmentHeader) encode() []byte {
 	binary.LittleEndian.PutUint64(b[16:], h.base)
 	binary.LittleEndian.PutUint32(b[24:], h.salt)
 	binary.LittleEndian.PutUint64(b[32:], uint64(h.created))
-	if h.prevKnown {
-		binary.LittleEndian.PutUint32(b[28:], flagPrevEnd)
+	if h.version > 1 {
+		binary.LittleEndian.PutUint32(b[28:], h.flags())
 		binary.LittleEndian.PutUint64(b[40:], h.prevEnd)
 	}
 	binary.LittleEndian.PutUint32(b[60:], crc32.Checksum(b[:60], castagnoli))
@@ -108,8 +122,10 @@ func decodeSegmentHeader(b []byte) (segmentHeader, error) {
 	if h.version == 0 || h.version > segmentVersion {
 		return segmentHeader{}, fmt.Errorf("%w: %d, known here is %d", errNewerSegment, h.version, segmentVersion)
 	}
-	if h.version > 1 && binary.LittleEndian.Uint32(b[28:])&flagPrevEnd != 0 {
-		h.prevEnd, h.prevKnown = binary.LittleEndian.Uint64(b[40:]), true
+	if h.recycled = true; h.version > 1 {
+		flags := binary.LittleEndian.Uint32(b[28:])
+		h.prevEnd = binary.LittleEndian.Uint64(b[40:])
+		h.prevKnown, h.recycled = flags&flagPrevEnd != 0, flags&flagRecycled != 0
 	}
 	return h, nil
 }

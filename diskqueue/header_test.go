@@ -33,7 +33,7 @@ func TestHeaderComesBackFromEitherCopy(t *testing.T) {
 }
 
 func TestHeaderOfTheFirstVersionIsRead(t *testing.T) {
-	want := segmentHeader{version: 1, incarnation: 7, base: 1000, salt: 77, created: 5}
+	want := segmentHeader{version: 1, incarnation: 7, base: 1000, salt: 77, created: 5, recycled: true}
 	b := want.head()
 	got, flaw, err := readHead(bytes.NewReader(append(b, make([]byte, 5000)...)), want.base)
 	if err != nil || flaw != nil || got != want || got.start() != int64(len(b)) {

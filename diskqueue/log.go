@@ -293,7 +293,7 @@ func (l *Log) create() (*segment, error) {
 		prevEnd: l.written, prevKnown: true, // only the appender changes it
 	}
 	s := newSegment(&header, segmentPath(l.o.Dir, l.next))
-	f, err := l.createFile(s.path, header.head())
+	f, err := l.createFile(s.path, header)
 	if err != nil {
 		return nil, err
 	}
@@ -306,11 +306,13 @@ func (l *Log) create() (*segment, error) {
 	return s, nil
 }
 
-// createFile makes a file that starts with header, of a recycled one if any
+// createFile makes a file that starts with a header, of a recycled one if any
 // waits.
-func (l *Log) createFile(path string, header []byte) (vfs.File, error) {
+func (l *Log) createFile(path string, h segmentHeader) (vfs.File, error) {
 	fs := l.shared.fs
-	if f, ok := l.shared.recycle.take(path, header); ok {
+	again := h
+	again.recycled = true
+	if f, ok := l.shared.recycle.take(path, again.head()); ok {
 		return f, nil
 	}
 	// A file of that name can only be one that could not be removed when a
@@ -323,7 +325,7 @@ func (l *Log) createFile(path string, header []byte) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := f.WriteAt(header, 0); err != nil {
+	if _, err := f.WriteAt(h.head(), 0); err != nil {
 		f.Close()
 		fs.Remove(path)
 		return nil, err

@@ -73,7 +73,7 @@ func (o *inspection) missing() []seqset.Range {
 	lost := difference(was, there)
 	if c.Known {
 		taken := difference([]seqset.Range{{From: low, To: end}}, append(there, lost...))
-		o.rec.Taken = united(append(o.rec.Taken, taken...))
+		o.rec.Skipped = append(o.rec.Skipped, taken...)
 	}
 	return lost
 }
@@ -99,6 +99,7 @@ func (o *inspection) gaps(there []seqset.Range) (list []seqset.Range) {
 					from = r.To
 				}
 			}
+			s.prevEnd = from
 			list = append(list, seqset.Range{From: from, To: s.base})
 		}
 	}
@@ -108,15 +109,19 @@ func (o *inspection) gaps(there []seqset.Range) (list []seqset.Range) {
 // reportDamaged reports the damaged stretches of a segment. Those that its
 // index knew were reported by the start that found them; they are again while
 // the copy of their bytes is there.
-func (o *inspection) reportDamaged(s *segment) {
+func (o *inspection) reportDamaged(c *candidate) {
+	s := c.segment
 	for _, d := range s.damaged {
+		if s.indexed && d.resume > c.size {
+			continue // cutShort reports it
+		}
 		lost := o.promised(d.numbers())
 		f := Finding{Kind: Damaged, Path: s.path, Range: d.numbers(), Err: errBadRecords}
 		for _, r := range difference([]seqset.Range{lost}, o.l.o.GivenUp) {
 			f.Lost += r.Len()
 		}
 		if !s.indexed {
-			o.rec.Taken = append(o.rec.Taken, seqset.Range{From: lost.To, To: d.to})
+			o.rec.Skipped = append(o.rec.Skipped, seqset.Range{From: lost.To, To: d.to})
 		}
 		switch {
 		case f.Lost == 0:
@@ -202,7 +207,7 @@ func (o *inspection) attribute(f *Finding) {
 		if last.size > 0 {
 			f.Copy = last.path // where it stays
 		}
-	case last.segment.base == last.base && last.segment.end == f.Range.From:
+	case last.segment.base == last.base && last.segment.end == f.Range.From && !last.indexed:
 		s := last.segment
 		f.Path, f.Err = s.path, fmt.Errorf("its last good record is %d, and ends at offset %d of %d", s.end-1, s.size, last.size)
 		f.Copy = o.l.keep(s.path, s.size, last.size, nil)

@@ -51,6 +51,10 @@ func Open(shared *Shared, o Options) (*Log, Recovery, error) {
 	if l.next > end {
 		l.voids = append(l.voids, seqset.Range{From: end, To: l.next})
 	}
+	if o.Known && l.written > 0 {
+		rec.Skipped = append(rec.Skipped, seqset.Range{From: l.written, To: l.next})
+	}
+	rec.Skipped = united(rec.Skipped)
 	return l, rec, nil
 }
 
@@ -75,13 +79,15 @@ type candidate struct {
 	flaw    error // of the header, or why it is no segment
 	content bool  // something stands in it that may be records
 	served  bool
+	indexed bool // its index tells all that is in it
 
 	unreadable []damage // what the medium does not give now
 	cut        bool     // it does not give what is behind the last record
 	medium     error    // why
 }
 
-// indexed says that the numbers from base to end were in a segment, by its index.
+// indexed says that numbers were in a segment, by its index, or by what stands
+// there.
 type indexed struct {
 	seqset.Range
 	path string
@@ -89,13 +95,10 @@ type indexed struct {
 
 func (l *Log) recoverAll(rec *Recovery) error {
 	entries, err := l.shared.fs.ReadDir(l.o.Dir)
-	if isNotExist(err) {
-		return nil
-	}
-	if err != nil {
+	l.dirMade = err == nil
+	if err != nil && !isNotExist(err) {
 		return err
 	}
-	l.dirMade = true
 	o := &inspection{l: l, rec: rec, copies: make(map[string]bool)}
 	for _, e := range entries {
 		if base, ok := parseName(e.Name(), indexSuffix); ok {
@@ -164,7 +167,7 @@ func (o *inspection) identifyUnread(c *candidate, err error) error {
 		return err
 	}
 	c.flaw, c.content = bare(err), true
-	h := segmentHeader{incarnation: o.l.o.Incarnation, base: c.base}
+	h := segmentHeader{incarnation: o.l.o.Incarnation, base: c.base, recycled: true}
 	if idx, err := o.l.readIndex(newSegment(&h, c.path)); err == nil {
 		h.salt, h.version = idx.salt, idx.segmentVersion()
 		c.segment, c.size = newSegment(&h, c.path), idx.size
@@ -180,7 +183,7 @@ func (o *inspection) identifyWithoutHeader(c *candidate, f vfs.File, headErr err
 		c.content = errors.Is(headErr, errNewerSegment)
 		return nil
 	}
-	h := segmentHeader{incarnation: o.l.o.Incarnation, base: c.base}
+	h := segmentHeader{incarnation: o.l.o.Incarnation, base: c.base, recycled: true}
 	if idx, err := o.l.readIndex(newSegment(&h, c.path)); err == nil {
 		h.salt, h.version = idx.salt, idx.segmentVersion()
 		c.segment = newSegment(&h, c.path)
@@ -359,7 +362,7 @@ func (o *inspection) serve(c *candidate) {
 	default: // it was never synced
 		l.writeHead(s)
 	}
-	o.reportDamaged(s)
+	o.reportDamaged(c)
 	o.reportUnreadable(c)
 }
 
@@ -372,6 +375,7 @@ func (o *inspection) recover(c *candidate, bound uint64) error {
 		o.proven = append(o.proven, indexed{seqset.Range{From: s.base, To: idx.end}, s.path})
 		s.end, s.size, s.index, s.damaged = idx.end, idx.size, idx.index, idx.damaged
 		s.delayedOnDisk = len(idx.delayed) > 0
+		c.indexed = true
 		s.syncedSize, s.syncedEnd, s.indexed, s.nameDurable = s.size, s.end, true, true
 		if c.size < s.size {
 			return o.cutShort(c)
@@ -392,6 +396,9 @@ func (o *inspection) recover(c *candidate, bound uint64) error {
 	s.end, s.size, s.index, s.damaged = found.end, found.size, found.index, found.damaged
 	s.addDelayed(found.delayed)
 	c.content = found.torn > 0
+	if found.bad > 0 && o.l.o.SameBoot && !s.recycled {
+		o.proven = append(o.proven, indexed{seqset.Range{From: s.base, To: found.bad}, s.path})
+	}
 	o.rec.TornBytes += found.torn
 	if found.torn > 0 {
 		o.l.o.Logger.Warn("torn end of a segment does not count", "path", s.path, "offset", s.size, "bytes", found.torn)
@@ -430,8 +437,14 @@ func (o *inspection) cutShort(c *candidate) error {
 		return nil
 	}
 	s.damaged = append(s.damaged, damage{from: seq, to: s.end, offset: off, resume: s.size})
-	lost := seqset.Range{From: seq, To: s.end}
-	o.find(Finding{Kind: Missing, Path: s.path, Range: lost, Lost: lost.Len(), Copy: o.l.keep(s.path, off, c.size, f),
-		Err: fmt.Errorf("its index says that it has %d bytes, and it has %d", s.size, c.size)})
+	lost := Finding{Kind: Missing, Path: s.path, Range: seqset.Range{From: seq, To: s.end},
+		Err: fmt.Errorf("its index says that it has %d bytes, and it has %d", s.size, c.size)}
+	for _, r := range difference([]seqset.Range{lost.Range}, o.l.o.GivenUp) {
+		lost.Lost += r.Len()
+	}
+	if lost.Lost > 0 {
+		lost.Copy = o.l.keep(s.path, off, c.size, f)
+		o.find(lost)
+	}
 	return nil
 }

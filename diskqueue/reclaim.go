@@ -68,6 +68,8 @@ func (l *Log) EndSegment() {
 // are still there.
 type Detached struct {
 	Numbers seqset.Range
+	// GivenUp is Numbers and those before them that no record ever had.
+	GivenUp seqset.Range
 	segment *segment
 	pinned  bool
 }
@@ -96,7 +98,7 @@ func (l *Log) detach(goes func(*segment) bool) (list []Detached) {
 		}
 		s.gone = true
 		l.bytes.Add(-s.size)
-		list = append(list, Detached{Numbers: s.numbers(), segment: s, pinned: s.pins > 0})
+		list = append(list, Detached{Numbers: s.numbers(), GivenUp: s.covers(), segment: s, pinned: s.pins > 0})
 		return true
 	})
 	l.mu.Unlock()

@@ -8,11 +8,12 @@ type Recovery struct {
 	// more: writes that the end of the process or of the machine cut short.
 	// Nothing that was promised was in them.
 	TornBytes int64
-	// Taken is the numbers that a loss of power took: they were given to records
-	// that were not synced, and records above them are there. The caller has to
-	// tell them to later starts as given up, before it says that the log is
+	// Skipped is numbers that no segment holds or need hold: those that a loss of
+	// power took before they were synced, where records above them are there, and
+	// those between the last record and where this start goes on. The caller has
+	// to tell them to later starts as given up, before it says that the log is
 	// synced up to some end above them.
-	Taken []seqset.Range
+	Skipped []seqset.Range
 	// Findings is what is amiss, also what former starts found already: as long
 	// as the files say so. Where nothing but power was lost there is none.
 	Findings []Finding

@@ -19,8 +19,11 @@ type scanned struct {
 	// unreadable is the damage that the medium may still give.
 	unreadable []damage
 	torn       int64 // bytes behind size that look like the start of more
-	cut        bool  // the medium does not give what is behind size
-	medium     error // why
+	// bad is one past a record that is there as a whole, and not good: the end of
+	// a process cuts off the end of a write, and leaves what is before it whole.
+	bad    uint64
+	cut    bool  // the medium does not give what is behind size
+	medium error // why
 }
 
 // scanner reads a segment file record by record.
@@ -255,14 +258,7 @@ func (p *scanPass) skipDamage() (bool, error) {
 		return false, err
 	}
 	if !found {
-		head, err := p.sc.bytes(p.out.size, message.HeaderSize)
-		if err != nil {
-			return false, err
-		}
-		if len(head) == message.HeaderSize && message.SeqOf(head) == p.out.end {
-			p.out.torn = p.sc.limit - p.out.size
-		}
-		return false, nil
+		return false, p.judgeEnd()
 	}
 	d := damage{from: p.out.end, to: seq, offset: p.out.size, resume: at}
 	if p.open != nil {
@@ -276,12 +272,31 @@ func (p *scanPass) skipDamage() (bool, error) {
 	return true, nil
 }
 
+// judgeEnd looks at what stands behind the last record.
+func (p *scanPass) judgeEnd() error {
+	head, err := p.sc.bytes(p.out.size, message.HeaderSize)
+	if err != nil {
+		return err
+	}
+	if len(head) == message.HeaderSize && message.SeqOf(head) == p.out.end {
+		p.out.torn = p.sc.limit - p.out.size
+	}
+	if len(head) < 4 { // a length
+		return nil
+	}
+	if n, ok := message.Size(head); !ok || int64(n) <= p.sc.limit-p.out.size {
+		p.out.bad = p.out.end + 1
+	}
+	return nil
+}
+
 // finish drops an MPUB of which the end is missing.
 func (p *scanPass) finish() {
 	if p.open == nil {
 		return
 	}
 	torn := max(p.out.torn, 0) + p.out.size - p.open.size
+	bad := p.out.bad
 	p.out = *p.open
-	p.out.torn = torn
+	p.out.torn, p.out.bad = torn, bad
 }

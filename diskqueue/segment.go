@@ -44,8 +44,9 @@ type segment struct {
 	base      uint64
 	salt      uint32
 	start     int64  // offset of the first record
-	prevEnd   uint64 // one past the last record before base, if that is known
-	prevKnown bool
+	prevEnd   uint64 // one past the last record before base, as far as is known
+	prevKnown bool   // prevEnd is that of the header
+	recycled  bool   // the file had another use before, or may have
 	path      string // of the .seg file
 
 	end   uint64       // one past the last committed record
@@ -78,7 +79,7 @@ type segment struct {
 // newSegment is a segment without records.
 func newSegment(h *segmentHeader, path string) *segment {
 	return &segment{
-		base: h.base, salt: h.salt, start: h.start(), prevEnd: h.prevEnd, prevKnown: h.prevKnown,
+		base: h.base, salt: h.salt, start: h.start(), prevEnd: h.prevEnd, prevKnown: h.prevKnown, recycled: h.recycled,
 		path: path, end: h.base, size: h.start(),
 	}
 }
@@ -97,14 +98,9 @@ func (s *segment) numbers() seqset.Range { return seqset.Range{From: s.base, To:
 // records is how many bytes of records are in the segment.
 func (s *segment) records() int64 { return s.size - s.start }
 
-// covers is the range of numbers that this segment accounts for: its
-// records, and those before it that were never given to any.
-func (s *segment) covers() seqset.Range {
-	if s.prevKnown {
-		return seqset.Range{From: min(s.prevEnd, s.base), To: s.end}
-	}
-	return seqset.Range{From: s.base, To: s.end}
-}
+// covers is the range of numbers that this segment accounts for: its records,
+// and those before it that were never given to any.
+func (s *segment) covers() seqset.Range { return seqset.Range{From: min(s.prevEnd, s.base), To: s.end} }
 
 // parseSegmentName reads the base from a segment's file name. It takes only
 // the form that segmentPath gives, so that no two names mean the same base.

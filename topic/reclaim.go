@@ -242,7 +242,7 @@ func (d departure) entries(list []journal.Entry) []journal.Entry {
 		return list
 	}
 	for _, x := range d.list {
-		list = append(list, journal.Entry{Op: journal.GiveUp, Topic: d.r.t.o.Incarnation, Void: x.Numbers})
+		list = append(list, journal.Entry{Op: journal.GiveUp, Topic: d.r.t.o.Incarnation, Void: x.GivenUp})
 	}
 	return list
 }

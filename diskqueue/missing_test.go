@@ -1,0 +1,403 @@
+package diskqueue
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"qmq/internal/seqset"
+	"qmq/internal/vfs/crashfs"
+)
+
+// The log of this table has three segments: messages 0–9, 10–19 and 20–29, the
+// last three of which are one MPUB; behind them there were none.
+const third = 10
+
+// threeSegments is the log and what is done to it.
+type threeSegments struct {
+	t     *testing.T
+	fs    *crashfs.FS
+	n     *node
+	first uint64
+	paths [3]string
+}
+
+func writeThree(t *testing.T, sealed bool) *threeSegments {
+	fs := newCrash(1)
+	s := &threeSegments{t: t, fs: fs, n: newNode(fs).cold()}
+	s.n.log.SegmentBytes = 1 << 20
+	l, _ := s.n.open(t)
+	s.first = l.End()
+	for i := range 3 {
+		if i > 0 {
+			l.roll(l.active)
+		}
+		for k := range third - 3*(i/2) {
+			mustAppend(t, l, single(bodyOf(i*third+k, damageBody)))
+		}
+		s.paths[i] = l.active.path
+	}
+	mustAppend(t, l, multi(bodyOf(27, damageBody), bodyOf(28, damageBody), bodyOf(29, damageBody)))
+	if sealed {
+		mustClose(t, l)
+	} else {
+		mustSync(t, l) // full segments have their index, the last one has none
+		l.Discard()
+	}
+	s.n.log.Known, s.n.log.Start, s.n.log.KnownEnd = true, s.first, s.first+3*third
+	return s
+}
+
+func (s *threeSegments) change(i int, f func([]byte) []byte) {
+	b, err := s.fs.ReadFile(s.paths[i])
+	if err == nil {
+		err = s.fs.WriteFile(s.paths[i], f(b))
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *threeSegments) remove(paths ...string) {
+	for _, p := range paths {
+		if err := s.fs.Remove(p); err != nil && !isNotExist(err) {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+func (s *threeSegments) index(i int) string {
+	return strings.TrimSuffix(s.paths[i], segmentSuffix) + indexSuffix
+}
+
+func (s *threeSegments) swap(a, b string) {
+	for _, r := range [][2]string{{a, a + "~"}, {b, a}, {a + "~", b}} {
+		if err := s.fs.Rename(r[0], r[1]); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// The numbers of a message within its segment: see recordAt.
+func spoilSeq(k int) func([]byte) []byte { return flip(k, inSeq) }
+
+var missingCases = []struct {
+	name   string
+	damage func(*threeSegments)
+	lost   []int
+	kinds  []FindingKind
+	at     int  // the segment that is named; -1: the directory
+	index  bool // its index is named
+	kept   bool // something was there to keep
+}{
+	{"nothing", func(*threeSegments) {}, nil, nil, 0, false, false},
+	{"seq of the last record", func(s *threeSegments) { s.change(2, spoilSeq(9)) }, upTo(27, 29), []FindingKind{Missing}, 2, false, true},
+	{"high byte of seq of the last record", func(s *threeSegments) { s.change(2, flip(9, inSeq+7)) }, upTo(27, 29), []FindingKind{Missing}, 2, false, true},
+	{"len of the last record", func(s *threeSegments) { s.change(2, flip(9, inLen+3)) }, upTo(27, 29), []FindingKind{Missing}, 2, false, true},
+	{"last record cut off", func(s *threeSegments) { s.change(2, cutAt(recordAt(9))) }, upTo(27, 29), []FindingKind{Missing}, 2, false, true},
+	{"last MPUB cut off", func(s *threeSegments) { s.change(2, cutAt(recordAt(7))) }, upTo(27, 29), []FindingKind{Missing}, 2, false, false},
+	{"last segment cut to 0 bytes", func(s *threeSegments) { s.change(2, cutAt(0)) }, upTo(20, 29), []FindingKind{Missing}, 2, false, false},
+	{"last segment cut to 10 bytes", func(s *threeSegments) { s.change(2, cutAt(10)) }, upTo(20, 29), []FindingKind{Missing}, 2, false, true},
+	{"last segment cut to 64 bytes", func(s *threeSegments) { s.change(2, cutAt(64)) }, upTo(20, 29), []FindingKind{Missing}, 2, false, true},
+	{"last segment cut to its headers", func(s *threeSegments) { s.change(2, cutAt(segmentHead)) }, upTo(20, 29), []FindingKind{Missing}, 2, false, true},
+	{"last segment zeroed", func(s *threeSegments) { s.change(2, func(b []byte) []byte { clear(b); return b }) }, upTo(20, 29), []FindingKind{Missing}, 2, false, true},
+	{"last segment deleted", func(s *threeSegments) { s.remove(s.paths[2]) }, upTo(20, 29), []FindingKind{Missing}, -1, false, false},
+	{"middle segment cut to 0 bytes", func(s *threeSegments) { s.change(1, cutAt(0)) }, upTo(10, 19), []FindingKind{Missing}, 1, false, false},
+	{"middle segment cut to 0 bytes, without its index", func(s *threeSegments) { s.change(1, cutAt(0)); s.remove(s.index(1)) }, upTo(10, 19), []FindingKind{Missing}, 1, false, false},
+	{"middle segment cut in the middle", func(s *threeSegments) { s.change(1, cutAt(recordAt(4)+9)) }, upTo(14, 19), []FindingKind{Missing}, 1, false, true},
+	{"middle segment cut in the middle, without its index", func(s *threeSegments) { s.change(1, cutAt(recordAt(4)+9)); s.remove(s.index(1)) }, upTo(14, 19), []FindingKind{Missing}, 1, false, true},
+	{"middle segment deleted", func(s *threeSegments) { s.remove(s.paths[1]) }, upTo(10, 19), []FindingKind{Missing}, 1, true, false},
+	{"middle segment deleted with its index", func(s *threeSegments) { s.remove(s.paths[1], s.index(1)) }, upTo(10, 19), []FindingKind{Missing}, -1, false, false},
+	{"first segment deleted", func(s *threeSegments) { s.remove(s.paths[0]) }, upTo(0, 9), []FindingKind{Missing}, 0, true, false},
+	{"first segment deleted with its index", func(s *threeSegments) { s.remove(s.paths[0], s.index(0)) }, upTo(0, 9), []FindingKind{Missing}, -1, false, false},
+	{"all indexes deleted", func(s *threeSegments) { s.remove(s.index(0), s.index(1), s.index(2)) }, nil, nil, 0, false, false},
+	{"middle segment is that of another topic", func(s *threeSegments) {
+		s.change(1, func([]byte) []byte { return (&segmentHeader{version: 2, incarnation: 77, base: 5}).head() })
+	}, upTo(10, 19), []FindingKind{Missing}, 1, false, true},
+	{"two segments swapped", func(s *threeSegments) { s.swap(s.paths[0], s.paths[1]) }, nil, []FindingKind{Misplaced, Misplaced}, 0, false, false},
+	{"two segments swapped with their indexes", func(s *threeSegments) { s.swap(s.paths[0], s.paths[1]); s.swap(s.index(0), s.index(1)) }, nil, []FindingKind{Misplaced, Misplaced}, 0, false, false},
+	{"last two segments swapped", func(s *threeSegments) { s.swap(s.paths[1], s.paths[2]) }, nil, []FindingKind{Misplaced, Misplaced}, 1, false, false},
+	{"middle segment under a free name", func(s *threeSegments) {
+		if err := s.fs.Rename(s.paths[1], segmentPath(testDir, s.first+12)); err != nil {
+			s.t.Fatal(err)
+		}
+		s.paths[1] = segmentPath(testDir, s.first+12)
+	}, nil, []FindingKind{Misplaced}, 1, false, false},
+	{"header of the last segment", func(s *threeSegments) { s.change(2, func(b []byte) []byte { b[30] ^= 8; return b }) }, nil, []FindingKind{HeaderDamaged}, 2, false, false},
+	{"both headers of the last segment", func(s *threeSegments) {
+		s.change(2, func(b []byte) []byte { b[30] ^= 8; b[secondHeader+30] ^= 8; return b })
+	}, nil, []FindingKind{HeaderDamaged}, 2, false, false},
+	{"both headers and the first record of the last segment", func(s *threeSegments) {
+		s.change(2, func(b []byte) []byte { clear(b[:recordAt(0)+20]); return b })
+	}, upTo(20, 29), []FindingKind{Missing}, 2, false, true},
+}
+
+func TestWhatIsMissingIsCountedNamedAndKept(t *testing.T) {
+	for _, c := range missingCases {
+		for _, sameBoot := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/same boot=%v", c.name, sameBoot), func(t *testing.T) {
+				s := writeThree(t, false)
+				s.n.log.SameBoot = sameBoot
+				c.damage(s)
+				files := s.fs.Files()
+				l, rec := s.n.open(t)
+				s.wantLost(l, c.lost)
+				if rec.Lost() != uint64(len(c.lost)) || len(rec.Findings) != len(c.kinds) {
+					t.Fatalf("found %+v, want %d lost and %v", rec.Findings, len(c.lost), c.kinds)
+				}
+				want := testDir
+				switch {
+				case c.index:
+					want = s.index(c.at)
+				case c.at >= 0:
+					want = s.paths[c.at]
+				}
+				if len(c.kinds) > 0 && !slices.ContainsFunc(rec.Findings, func(f Finding) bool { return f.Path == want }) {
+					t.Errorf("found %+v, want %s", rec.Findings, want)
+				}
+				for i, f := range rec.Findings {
+					if f.Kind != c.kinds[i] || f.Err == nil || (f.Copy != "") != c.kept {
+						t.Errorf("found %+v, want %s", f, want)
+					}
+					if f.Copy != "" {
+						if _, err := s.fs.ReadFile(f.Copy); err != nil {
+							t.Errorf("no copy: %v", err)
+						}
+					}
+				}
+				// Nothing of what is left is touched.
+				for _, f := range files {
+					if b, err := s.fs.ReadFile(f.Name); err != nil || int64(len(b)) != f.Size {
+						t.Errorf("%s of %d bytes has %d now, %v", f.Name, f.Size, len(b), err)
+					}
+				}
+				// It is found again at each start, until it is given up.
+				mustAppend(t, l, single([]byte("new")))
+				end := l.End()
+				mustClose(t, l)
+				s.n.log.KnownEnd = end
+				l, again := s.n.open(t)
+				s.wantLost(l, c.lost)
+				if len(again.Findings) != len(rec.Findings) || again.Lost() != rec.Lost() {
+					t.Errorf("the next start found %+v, the first one %+v", again.Findings, rec.Findings)
+				}
+				mustClose(t, l)
+				for _, f := range rec.Findings {
+					s.n.log.GivenUp = append(s.n.log.GivenUp, f.Range)
+				}
+				if slices.Contains(c.kinds, Missing) {
+					l, rec = s.n.open(t)
+					if len(rec.Findings) > 0 {
+						t.Errorf("given up, and found %+v", rec.Findings)
+					}
+					mustClose(t, l)
+				}
+			})
+		}
+	}
+}
+
+// wantLost checks which messages are there, and that the others are void.
+func (s *threeSegments) wantLost(l *Log, lost []int) {
+	s.t.Helper()
+	found := contents(s.t, l)
+	for i := range 3 * third {
+		seq := s.first + uint64(i)
+		got, ok := found[seq]
+		if ok == slices.Contains(lost, i) || ok && got != string(bodyOf(i, damageBody)) {
+			s.t.Errorf("message %d: %v %.20q, lost are to be %v", i, ok, got, lost)
+		}
+		if !ok && !isVoid(l, seq) {
+			s.t.Errorf("message %d is lost and not void", i)
+		}
+	}
+}
+
+func TestALogThatIsGoneIsMissingAsAWhole(t *testing.T) {
+	s := writeThree(t, true)
+	if err := s.fs.RemoveAll(testDir); err != nil {
+		t.Fatal(err)
+	}
+	l, rec := s.n.open(t)
+	if rec.Lost() != 3*third || len(rec.Findings) != 1 || rec.Findings[0].Path != testDir {
+		t.Errorf("found %+v", rec)
+	}
+	mustAppend(t, l, single([]byte("new")))
+	mustClose(t, l)
+}
+
+// What was given up, or never given to a record, is not missed; nor is what a
+// loss of power may have taken.
+func TestWhatNeedNotBeThereIsNotMissing(t *testing.T) {
+	for name, c := range map[string]func(*threeSegments){
+		"given up": func(s *threeSegments) {
+			s.remove(s.paths[1], s.index(1))
+			s.n.log.GivenUp = []seqset.Range{{From: s.first + 10, To: s.first + 20}}
+		},
+		"given up, and the end of its files undone": func(s *threeSegments) {
+			s.n.log.GivenUp = []seqset.Range{{To: s.first + 10}}
+		},
+		"given up, and the end of its index undone": func(s *threeSegments) {
+			s.remove(s.paths[0])
+			s.n.log.GivenUp = []seqset.Range{{To: s.first + 10}}
+		},
+		"not synced": func(s *threeSegments) {
+			s.change(2, cutAt(recordAt(5)+7))
+			s.n.log.KnownEnd = s.first + 25
+		},
+		"not synced at all": func(s *threeSegments) {
+			s.change(2, cutAt(0))
+			s.n.log.KnownEnd = s.first + 20
+		},
+		"a hole in what was not synced": func(s *threeSegments) {
+			s.change(2, flip(3, inBody))
+			s.n.log.KnownEnd = s.first + 20
+		},
+		"torn header of what was not synced": func(s *threeSegments) {
+			s.change(2, func(b []byte) []byte { clear(b[:512]); return b })
+			s.n.log.KnownEnd = s.first + 20
+		},
+		"headers of what was not synced never written": func(s *threeSegments) {
+			s.change(2, func(b []byte) []byte { clear(b[:recordAt(1)]); return b })
+			s.n.log.KnownEnd = s.first + 20
+		},
+		"write cut short by the end of the process": func(s *threeSegments) {
+			s.change(2, cutAt(recordAt(9)+40))
+			s.n.log.KnownEnd, s.n.log.SameBoot = s.first+27, true
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := writeThree(t, false)
+			c(s)
+			for range 3 {
+				l, rec := s.n.open(t)
+				if len(rec.Findings) > 0 {
+					t.Errorf("found %+v", rec.Findings)
+				}
+				s.n.log.GivenUp = united(append(s.n.log.GivenUp, rec.Skipped...))
+				mustAppend(t, l, single([]byte("new")))
+				mustClose(t, l)
+				s.n.log.KnownEnd = l.End()
+			}
+		})
+	}
+}
+
+// Numbers that starts skip are no records; that they are none is known from the
+// next segment, also when the one before it is gone.
+func TestSkippedNumbersAreNotMissing(t *testing.T) {
+	fs := newCrash(1)
+	n := newNode(fs)
+	n.log.Known = true
+	var ends []uint64
+	for round := range 5 {
+		l, rec := n.open(t)
+		if len(rec.Findings) > 0 {
+			t.Fatalf("start %d: %+v", round, rec.Findings)
+		}
+		if round == 0 {
+			n.log.Start = l.End()
+		}
+		if round != 2 { // one start without a message
+			mustAppend(t, l, single(bodyOf(round, 10)))
+		}
+		n.log.GivenUp = united(append(n.log.GivenUp, rec.Skipped...))
+		mustClose(t, l)
+		_, n.log.KnownEnd = l.Ends()
+		ends = append(ends, n.log.KnownEnd)
+	}
+	if err := fs.Remove(segmentPath(testDir, ends[1]-1)); err != nil {
+		t.Fatal(err)
+	}
+	l, rec := n.open(t)
+	if rec.Lost() != 1 || len(rec.Findings) != 1 || rec.Findings[0].Range != (seqset.Range{From: ends[1] - 1, To: ends[1]}) {
+		t.Errorf("found %+v", rec)
+	}
+	mustClose(t, l)
+}
+
+// A process that is killed leaves the beginning of what it wrote: a record that
+// is there as a whole, and not good, was damaged since.
+func TestDamageOfTheLastRecordOfAKilledProcessIsNotTakenForATornWrite(t *testing.T) {
+	for _, at := range []int{inLen, inCRC, inSeq, inBody} {
+		for _, recycled := range []bool{false, true} {
+			s := writeThree(t, false)
+			s.n.log.KnownEnd, s.n.log.SameBoot = s.first+20, true // not told of the last ones
+			s.change(2, func(b []byte) []byte {
+				if recycled {
+					h, _ := decodeSegmentHeader(b)
+					h.recycled = true
+					copy(b, h.head())
+				}
+				return flip(9, at)(b)
+			})
+			l, rec := s.n.open(t)
+			want := uint64(3) // its MPUB
+			if recycled {     // what stands there may be of another use
+				want = 0
+			}
+			if rec.Lost() != want {
+				t.Errorf("byte %d, recycled=%v: found %+v", at, recycled, rec)
+			}
+			if want > 0 && rec.Findings[0].Copy != copyName(s.paths[2], int64(recordAt(7))) {
+				t.Errorf("byte %d: found %+v", at, rec)
+			}
+			mustClose(t, l)
+		}
+	}
+}
+
+// Logs of the first version do not know what was before a segment.
+func TestLogsOfTheFirstVersionAreReadAndGoOn(t *testing.T) {
+	fs := newCrash(1)
+	n := newNode(fs).cold()
+	first := writeFirstVersion(t, fs, 1<<40, 20)
+	second := writeFirstVersion(t, fs, 1<<40+500, 20) // after a restart
+	for round := range 3 {
+		l, rec := n.open(t)
+		if len(rec.Findings) > 0 || rec.TornBytes > 0 {
+			t.Fatalf("start %d: %+v", round, rec)
+		}
+		found := contents(t, l)
+		for i := range 20 {
+			for _, base := range []uint64{first, second} {
+				if found[base+uint64(i)] != string(bodyOf(i, damageBody)) {
+					t.Errorf("message %d of the segment at %d is %.20q", i, base, found[base+uint64(i)])
+				}
+			}
+		}
+		mustAppend(t, l, single([]byte("new")))
+		mustClose(t, l)
+		n.log.Known = true
+		_, n.log.KnownEnd = l.Ends()
+	}
+	// Without its header it is known by its records.
+	b, _ := fs.ReadFile(segmentPath(testDir, second))
+	clear(b[:segmentHeadV1])
+	fs.WriteFile(segmentPath(testDir, second), b)
+	fs.Remove(filepath.Join(testDir, fmt.Sprintf("%016x%s", second, indexSuffix)))
+	l, rec := n.open(t)
+	if len(rec.Findings) != 1 || rec.Findings[0].Kind != HeaderDamaged || rec.Lost() > 0 {
+		t.Errorf("found %+v", rec)
+	}
+	if got := bodies(contents(t, l), second, second+20); len(got) != 20 {
+		t.Errorf("%d messages came back", len(got))
+	}
+	mustClose(t, l)
+}
+
+func writeFirstVersion(t *testing.T, fs *crashfs.FS, base uint64, count int) uint64 {
+	t.Helper()
+	h := segmentHeader{version: 1, incarnation: 1, base: base, salt: 99}
+	b := new(Batch)
+	for i := range count {
+		b.Add(testTime, bodyOf(i, damageBody))
+	}
+	records, _ := b.seal(nil, nil, base, h.salt)
+	if err := fs.WriteFile(segmentPath(testDir, base), append(h.head(), records...)); err != nil {
+		t.Fatal(err)
+	}
+	return base
+}
