@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"os"
 	"strconv"
@@ -36,6 +37,8 @@ type actor struct {
 	damage  int64
 	listed  bool   // at the directory
 	twin    string // another one with its address, by its host name
+	at      string // where that connects from
+	shares  bool   // the directory says that both live
 }
 
 // part is a channel of a scene, on the first node.
@@ -63,7 +66,7 @@ func (s *scene) step() {
 			known := lookup.ClusterNode{Identity: lookup.Identity{Hostname: name, BroadcastAddress: name, HTTPPort: 4151, Version: a.version}}
 			known.Seen = []lookup.Sighting{{Directory: "lookupd:4161", RemoteAddress: "10.0.0.1:5", Hostname: name}}
 			if a.twin != "" {
-				known.Seen = append(known.Seen, lookup.Sighting{Directory: "lookupd:4161", RemoteAddress: "10.0.0.2:5", Hostname: a.twin})
+				known.Seen = append(known.Seen, lookup.Sighting{Directory: "lookupd:4161", RemoteAddress: cmp.Or(a.at, "10.0.0.2:5"), Hostname: a.twin, SharesAddress: a.shares})
 			}
 			for p, c := range s.channels {
 				if i == 0 && !c.hidden {
@@ -178,6 +181,10 @@ func (s *scene) do(line string) {
 				a.listed = value == "yes"
 			case "twin":
 				a.twin = value
+			case "at":
+				a.at = value
+			case "shares":
+				a.shares = value == "yes"
 			case "health":
 				a.health = value
 			case "version":

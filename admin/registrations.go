@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strings"
 	"time"
 
 	"qmq/lookup"
@@ -20,7 +19,11 @@ const (
 	// twinsAfter is how long two nodes must announce one address: a node that
 	// comes back under another host name may be listed twice for a moment.
 	twinsAfter = 12 * time.Second
-	mostNamed  = 3 // nodes, directories or addresses in one sentence
+	// sameNameAfter is the same where all that tells them apart is that one
+	// directory sees two connections: the old one of a node that connected anew
+	// may be left over.
+	sameNameAfter = time.Minute
+	mostNamed     = 3 // nodes, directories or addresses in one sentence
 )
 
 // onNode is a topic on a node.
@@ -104,63 +107,91 @@ func named(names []string) string {
 // twins are nodes that announce one address.
 type twins struct {
 	names []string
+	after time.Duration // it must last before it is said
 	since time.Time
 }
 
-// findTwins looks for nodes that announce the same address: they have different
-// host names, or come from different machines.
+// findTwins looks for nodes that announce the same address.
 func (c *cluster) findTwins(now time.Time) {
 	was := c.twins
 	c.twins = make(map[string]*twins)
-	for address, names := range c.announcers() {
-		if len(names) < 2 {
+	for address, seen := range c.announcers() {
+		t := seen.twins()
+		if t == nil {
 			continue
 		}
-		since := now
+		t.since = now
 		if known := was[address]; known != nil {
-			since = known.since
+			t.since = known.since
 		}
-		c.twins[address] = &twins{names, since}
+		c.twins[address] = t
 	}
 }
 
-// announcers are the names of those who announce an address, by address.
-func (c *cluster) announcers() map[string][]string {
-	all := make(map[string][]string)
+// sightings are those of one address, by directory.
+type sightings map[string][]lookup.Sighting
+
+// announcers are those who announce an address, by address.
+func (c *cluster) announcers() map[string]sightings {
+	all := make(map[string]sightings)
 	for _, l := range c.lookupds {
-		from := make(map[string]map[string]bool) // machines as this directory sees them, by address and host name
 		for i := range l.nodes {
-			n := &l.nodes[i]
-			address := nodeAddress(&n.Identity)
-			for _, s := range n.Seen {
-				at := address + " " + s.Hostname
-				if from[at] == nil {
-					from[at] = make(map[string]bool)
-				}
-				machine, _, err := net.SplitHostPort(s.RemoteAddress)
-				if err != nil {
-					machine = s.RemoteAddress
-				}
-				from[at][machine] = true
+			address := nodeAddress(&l.nodes[i].Identity)
+			if all[address] == nil {
+				all[address] = make(sightings)
 			}
-		}
-		for at, machines := range from {
-			address, hostname, _ := strings.Cut(at, " ")
-			names := []string{hostname}
-			if len(machines) > 1 {
-				names = names[:0]
-				for _, machine := range sortedNames(machines) {
-					names = append(names, hostname+" at "+machine)
-				}
-			}
-			for _, name := range names {
-				if !slices.Contains(all[address], name) {
-					all[address] = append(all[address], name)
-				}
-			}
+			all[address][l.address] = append(all[address][l.address], l.nodes[i].Seen...)
 		}
 	}
 	return all
+}
+
+// twins are there when there are several host names, or one directory sees
+// several connections: of different machines, or for long, or of nodes of which
+// it says that both live. nil: there is one node.
+func (s sightings) twins() *twins {
+	hosts := make(map[string]bool)
+	t := &twins{after: twinsAfter}
+	for _, list := range s {
+		for _, one := range list {
+			hosts[one.Hostname] = true
+		}
+	}
+	if len(hosts) > 1 {
+		t.names = sortedNames(hosts)
+		return t
+	}
+	for _, directory := range sortedNames(s) {
+		list, machines := s[directory], make(map[string]bool)
+		if len(list) < 2 {
+			continue
+		}
+		t.names, t.after = nil, sameNameAfter
+		for _, one := range list {
+			t.names = append(t.names, fmt.Sprintf("%s (%s)", one.Hostname, one.RemoteAddress))
+			machines[machineOf(one.RemoteAddress)] = true
+		}
+		switch {
+		case slices.ContainsFunc(list, func(one lookup.Sighting) bool { return one.SharesAddress }):
+			t.after = 0
+			return t
+		case len(machines) > 1:
+			t.after = twinsAfter
+			return t
+		}
+	}
+	if t.names == nil {
+		return nil
+	}
+	return t
+}
+
+func machineOf(remote string) string {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		return remote
+	}
+	return host
 }
 
 // twinSign: two nodes announce one address.
@@ -172,7 +203,7 @@ func (c *cluster) twinSign(n *node) sign {
 	}
 	l.Text = fmt.Sprintf("%s announce the same address, %s: consumers reach only one of them", named(slices.Clone(t.names)), n.address)
 	l.affected = float64(n.sums.depth)
-	return sign{line: l, starts: c.now.Sub(t.since) >= twinsAfter, since: t.since}
+	return sign{line: l, starts: c.now.Sub(t.since) >= t.after, since: t.since}
 }
 
 // usable takes from the nodes that a directory lists those out that must not be

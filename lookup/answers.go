@@ -66,6 +66,9 @@ type Node struct {
 	// Channels of the topics in the same order. NSQ's directories do not list
 	// them, and ours only when they are asked to.
 	Channels [][]string `json:"channels,omitempty"`
+	// SharesAddress says that another node that lives announces one of its
+	// addresses. NSQ's directories do not say.
+	SharesAddress bool `json:"shares_address,omitempty"`
 }
 
 // IdentifyAnswer is what a directory says of itself when a node connects.

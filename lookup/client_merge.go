@@ -29,6 +29,7 @@ type Sighting struct {
 	Directory     string // its address, as it was given
 	RemoteAddress string // of the node's connection, as the directory sees it
 	Hostname      string // as the node says there
+	SharesAddress bool   // the directory says that another one lives under an address of it
 }
 
 // NodeTopic is a topic that a node has.
@@ -109,7 +110,7 @@ func (c *Client) Nodes(ctx context.Context, addresses []string) ([]ClusterNode, 
 
 // add merges what a directory knows of the node.
 func (n *ClusterNode) add(directory string, p *Node) {
-	n.Seen = append(n.Seen, Sighting{directory, p.RemoteAddress, p.Hostname})
+	n.Seen = append(n.Seen, Sighting{directory, p.RemoteAddress, p.Hostname, p.SharesAddress})
 	at := make(map[string]int, len(n.Topics))
 	for i, t := range n.Topics {
 		at[t.Topic] = i

@@ -82,9 +82,9 @@ func TestDirectoriesThatDisagreeAreMerged(t *testing.T) {
 	other, third := id, id
 	other.TCPPort, third.TCPPort = 2, 10
 	want := []ClusterNode{
-		{id, "", []Sighting{{one, "r1", "h"}, {addresses[1], "r3", "h"}}, []NodeTopic{{"s", true}, {"t", true}, {"u", false}}},
-		{other, "", []Sighting{{one, "r9", "h"}}, nil},
-		{third, "", []Sighting{{one, "r8", "h"}}, nil},
+		{id, "", []Sighting{{one, "r1", "h", false}, {addresses[1], "r3", "h", false}}, []NodeTopic{{"s", true}, {"t", true}, {"u", false}}},
+		{other, "", []Sighting{{one, "r9", "h", false}}, nil},
+		{third, "", []Sighting{{one, "r8", "h", false}}, nil},
 	}
 	if nodes, err := c.Nodes(t.Context(), addresses); err != nil || !reflect.DeepEqual(nodes, want) {
 		t.Errorf("nodes\n%+v, %v, want\n%+v", nodes, err, want)

@@ -70,6 +70,7 @@ func (p *peer) run(ctx context.Context) {
 	defer close(p.done)
 	tried := sync.OnceFunc(func() { close(p.tried) })
 	defer tried()
+	last := absent
 	for failures := 0; ; {
 		began := time.Now()
 		stage, err := p.converse(ctx, failures, tried)
@@ -79,9 +80,13 @@ func (p *peer) run(ctx context.Context) {
 		tried()
 		lasted := time.Since(began)
 		failures++
-		if stage == told && lasted >= stable {
+		switch {
+		case stage == told && lasted >= stable:
 			failures = 0
+		case (stage == absent) != (last == absent):
+			failures = 1 // one that went away and came back is another one
 		}
+		last = stage
 		p.report(stage == told, err)
 		select {
 		case <-ctx.Done():

@@ -94,6 +94,7 @@ func (d *DB) nodes(node string) []Node {
 	for i, p := range listed {
 		nodes[i] = p.asNode(now)
 	}
+	d.markTwins(listed, nodes, now)
 	return nodes
 }
 

@@ -66,7 +66,17 @@ func TestRegistrationIsBackWithinASecondOfADirectory(t *testing.T) {
 					gone := h.tcp
 					h.is(nil, drops)
 					gone.Close()
-					time.Sleep(time.Minute + time.Duration(i)*37*time.Millisecond)
+					outage := time.Minute + time.Duration(i)*37*time.Millisecond
+					if i%2 == 0 { // it is back for a moment in between
+						time.Sleep(time.Minute)
+						h.is(s.realDirectoryAt(), false)
+						gone = h.tcp
+						s.until(gone, "t", "[] 1", time.Second)
+						h.is(nil, drops)
+						gone.Close()
+						outage -= time.Minute
+					}
+					time.Sleep(outage)
 					h.is(s.realDirectoryAt(), false)
 					if took := s.until(h.tcp, "t", "[] 1", 2*time.Second); took > time.Second {
 						t.Fatalf("registered %s after its return", took)

@@ -29,15 +29,33 @@ func (d *DB) twin(p *presence) (other *presence, shared string) {
 	if p.twinTold {
 		return nil, ""
 	}
+	if other, shared = d.liveTwin(p); other != nil {
+		p.twinTold, other.twinTold = true, true
+	}
+	return other, shared
+}
+
+// liveTwin is twin every time; d.mu is locked.
+func (d *DB) liveTwin(p *presence) (other *presence, shared string) {
 	for _, a := range p.addresses() {
 		for _, q := range d.announced.all[a] {
 			if q != p && min(p.heard.Load(), q.heard.Load())-max(p.joined, q.joined) >= twinsAfter {
-				p.twinTold, q.twinTold = true, true
 				return q, a
 			}
 		}
 	}
 	return nil, ""
+}
+
+// markTwins marks those of producers, in their order, that share an address with
+// another one and were heard of lately, as that one was.
+func (d *DB) markTwins(listed []*presence, nodes []Node, now int64) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for i, p := range listed {
+		other, _ := d.liveTwin(p)
+		nodes[i].SharesAddress = other != nil && now-min(p.heard.Load(), other.heard.Load()) <= int64(3*pingInterval)
+	}
 }
 
 // announce and retract keep the list of who announces what; d.mu is locked.

@@ -2,6 +2,7 @@ package lookup
 
 import (
 	"log/slog"
+	"strings"
 	"testing"
 )
 
@@ -35,7 +36,23 @@ func TestTwoNodesWithOneAddressAreNamedInTheLogOnceBothLive(t *testing.T) {
 	if log.count(`address="TCP a:1"`) != 1 || log.count("host-a (127.0.0.1:") != 1 || log.count("host-b (127.0.0.1:") != 1 {
 		t.Error(log.b.String())
 	}
+	marked := func(want int) {
+		t.Helper()
+		if _, body := d.request("GET", "/nodes"); strings.Count(body, `"shares_address":true`) != want {
+			t.Errorf("not %d marked: %s", want, body)
+		}
+	}
+	marked(2)
+	d.clock.advance(2 * pingInterval)
+	a.tell("PING")
+	marked(2)
+	d.clock.advance(2 * pingInterval)
+	a.tell("PING")
+	marked(0) // the other one is not heard of any more
+	other.tell("PING")
+	marked(2)
 	other.leave()
+	marked(0)
 
 	half := d.joinAs("a", "host-d", 9, 2) // only the HTTP address is the same
 	d.clock.advance(pingInterval)
