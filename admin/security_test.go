@@ -123,13 +123,13 @@ func TestConfigIsForTheAllowedNetworkOnly(t *testing.T) {
 // TestConfigIsChangedByAdminsOnlyWhereThereAreRoles also from the allowed network.
 func TestConfigIsChangedByAdminsOnlyWhereThereAreRoles(t *testing.T) {
 	const path = "/config/nsqlookupd_http_addresses"
-	_, base := startServer(t, Options{Nodes: []string{"127.0.0.1:1"}, Config: &oneOption{`[]`}, ACLHeader: "X-User", Admins: []string{"maria"},
+	_, base := startServer(t, Options{Lookupds: []string{"127.0.0.1:1"}, Config: &oneOption{`[]`}, ACLHeader: "X-User", Admins: []string{"maria"},
 		AllowConfigFrom: netip.MustParsePrefix("127.0.0.1/8")})
 	for user, status := range map[string]int{"": 403, "eve": 403, "maria": 200} {
 		same(t, "put by "+user, send(t, "PUT", base+path, `["b:2"]`, "X-User", user).status, status)
 		same(t, "get by "+user, send(t, "GET", base+path, "", "X-User", user).status, 200)
 	}
-	_, open := startServer(t, Options{Nodes: []string{"127.0.0.1:1"}, Config: &oneOption{`[]`}})
+	_, open := startServer(t, Options{Lookupds: []string{"127.0.0.1:1"}, Config: &oneOption{`[]`}})
 	same(t, "without roles", send(t, "PUT", open+path, `["b:2"]`).status, 200)
 }
 
