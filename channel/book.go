@@ -50,6 +50,7 @@ func (c *core) book(h *holder, now int64, most int, dst []booked) (batch []booke
 	h.delivered += uint64(n)
 	c.delivered[h.near] += uint64(n)
 	c.setCredit(h, h.rdy, h.inFlight+int64(n))
+	h.parked = h.credit() <= 0 // it need not look again to find nothing
 	c.pending.dirty = c.pending.on
 	c.wakeNext()
 	return dst, c.cursor

@@ -44,6 +44,8 @@ type Reader interface {
 	// Release. A *diskqueue.DamageError means that the message is lost for
 	// ever, any other error that it cannot be read now.
 	Read(seq uint64) (message.View, error)
+	// ReadCached is Read when that needs no I/O; ok is false when it does.
+	ReadCached(seq uint64) (m message.View, ok bool)
 	// Release gives up buffers; the Reader stays usable.
 	Release()
 }

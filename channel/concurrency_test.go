@@ -61,7 +61,12 @@ func publish(h *house, messages uint64) {
 func eat(h *house, r *rand.Rand, finish func(int64), done chan struct{}) {
 	for {
 		wakes := make(chan struct{}, 1)
-		k, err := h.Subscribe(ConsumerOptions{MsgTimeout: time.Second, Wake: func() { wakes <- struct{}{} }})
+		k, err := h.Subscribe(ConsumerOptions{MsgTimeout: time.Second, Wake: func() {
+			select {
+			case wakes <- struct{}{}:
+			default: // one from before a Take is still there
+			}
+		}})
 		if err != nil {
 			panic(err)
 		}

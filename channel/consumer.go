@@ -33,6 +33,7 @@ type Consumer struct {
 	reader Reader
 	// frameSize is the average size of the last frames, in bytes; 0 at first.
 	frameSize int
+	parked    bool // see Parked
 }
 
 // Subscribe adds a consumer. It gets nothing until SetReady. The error is

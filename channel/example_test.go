@@ -17,6 +17,11 @@ func (greetings) Read(seq uint64) (message.View, error) {
 	return message.View{Seq: seq, Body: fmt.Appendf(nil, "hello %d", seq)}, nil
 }
 
+func (g greetings) ReadCached(seq uint64) (message.View, bool) {
+	v, err := g.Read(seq)
+	return v, err == nil
+}
+
 func (greetings) Release() {}
 
 func Example() {

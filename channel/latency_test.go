@@ -22,6 +22,11 @@ func (r *datedReader) Read(seq uint64) (message.View, error) {
 	return v, err
 }
 
+func (r *datedReader) ReadCached(seq uint64) (message.View, bool) {
+	v, err := r.Read(seq)
+	return v, err == nil
+}
+
 // timed is a channel that keeps latencies, of messages published at *at.
 func timed(t *testing.T, f func(h *house, at *int64)) {
 	at := new(int64)

@@ -164,6 +164,7 @@ func TestRequeueTouchAndTimeoutAllocateNextToNothing(t *testing.T) {
 				_ = c.finish(h, b.seq)
 			}
 		}
+		c.wakeNext() // as after all answers
 		c.pending.reset()
 	}
 	for range 500 {

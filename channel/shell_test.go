@@ -26,6 +26,7 @@ type testLog struct {
 	broken error // what every read returns
 	lost   func(seq uint64) *diskqueue.DamageError
 	onRead func(seq uint64)
+	cold   func(seq uint64) bool // what is not in memory; nil: all is
 }
 
 type testReader struct {
@@ -56,6 +57,14 @@ func (r *testReader) Read(seq uint64) (message.View, error) {
 	}
 	r.body = strconv.AppendUint(append(r.body[:0], strings.Repeat("0", l.size)...), seq, 10)
 	return message.View{Seq: seq, Timestamp: int64(seq) * 10, Body: r.body}, nil
+}
+
+func (r *testReader) ReadCached(seq uint64) (message.View, bool) {
+	if r.log.cold != nil && r.log.cold(seq) {
+		return message.View{}, false
+	}
+	m, err := r.Read(seq)
+	return m, err == nil
 }
 
 func (r *testReader) Release() {}

@@ -24,11 +24,23 @@ var batches = sync.Pool{New: func() any { return new([takeMessages]booked) }}
 // returns the result and how many there are: at most 256, and not much more
 // than 256 KiB unless the first one is larger. With n == 0 there is nothing to
 // take now, and Wake will be called when there may be.
-func (k *Consumer) Take(dst []byte) (frames []byte, n int) {
+func (k *Consumer) Take(dst []byte) (frames []byte, n int) { return k.take(dst, false) }
+
+// TakeCached is Take for who must not wait for a disk: it ends before the first
+// message that is not in memory. With n == 0 there may be such a message, unless
+// Parked says otherwise.
+func (k *Consumer) TakeCached(dst []byte) (frames []byte, n int) { return k.take(dst, true) }
+
+// Parked tells, after a Take, whether Wake will be called before the next can
+// find anything: there was nothing, or all the credit is used up. Otherwise
+// the caller is to Take again.
+func (k *Consumer) Parked() bool { return k.parked }
+
+func (k *Consumer) take(dst []byte, cached bool) (frames []byte, n int) {
 	room := batches.Get().(*[takeMessages]booked)
 	defer batches.Put(room)
 	for {
-		t := taking{Consumer: k, frames: dst, start: len(dst)}
+		t := taking{Consumer: k, cached: cached, frames: dst, start: len(dst)}
 		if !t.book(room[:0]) {
 			return dst, 0
 		}
@@ -41,6 +53,10 @@ func (k *Consumer) Take(dst []byte) (frames []byte, n int) {
 		if t.n > 0 {
 			k.frameSize = (3*k.frameSize + (len(t.frames)-t.start)/t.n) / 4
 			return t.frames, t.n
+		}
+		if t.cut {
+			k.parked = false
+			return dst, 0
 		}
 		// What was booked is void, or cannot be read now: the next round
 		// finds something else, or parks the consumer.
@@ -57,6 +73,8 @@ type taking struct {
 	n      int   // messages encoded
 	done   int   // messages of batch that were encoded or are lost
 	err    error // why the next one could not be read
+	cached bool  // only what is in memory is wanted
+	cut    bool  // the next one is not in memory
 	// published is when each of batch was, wall clock ns, where latencies are
 	// kept.
 	published []int64
@@ -74,6 +92,7 @@ func (t *taking) book(room []booked) bool {
 		c.mu.Lock()
 		t.batch, t.end = c.core.book(&t.holder, now, most, room)
 		booked := len(t.batch)
+		t.parked = t.holder.parked
 		if t.sample > 0 {
 			t.batch = c.core.sample(&t.holder, t.batch, func(seq uint64) bool { return c.drawn(seq, t.sample) })
 		}
@@ -99,7 +118,10 @@ func (t *taking) encode() {
 			t.done++
 			continue
 		}
-		view, err := t.reader.Read(b.seq)
+		view, err := t.read(b.seq)
+		if t.cut {
+			return
+		}
 		if err != nil {
 			if lost = damage(err); lost.Len() == 0 {
 				t.err = err
@@ -119,6 +141,16 @@ func (t *taking) encode() {
 		t.n++
 		t.done++
 	}
+}
+
+// read reads a message, or finds that it is not in memory.
+func (t *taking) read(seq uint64) (view message.View, err error) {
+	if !t.cached {
+		return t.reader.Read(seq)
+	}
+	view, ok := t.reader.ReadCached(seq)
+	t.cut = !ok
+	return view, nil
 }
 
 // damage is the range that err says is lost for ever; empty when it does not.

@@ -192,6 +192,36 @@ func TestViewStaysValidUntilReleased(t *testing.T) {
 	}
 }
 
+func TestReadCachedReadsNoFile(t *testing.T) {
+	fs := newCrash(1)
+	n := newNode(fs).cold()
+	l, _ := n.open(t)
+	done := mustAppend(t, l, single(bodyOf(0, 100), bodyOf(1, 100)))
+	reads := 0
+	fs.Fail(func(op crashfs.Op, _ string) error {
+		if op == "read" {
+			reads++
+		}
+		return nil
+	})
+	r, other := l.NewReader(), l.NewReader()
+	defer r.Release()
+	defer other.Release()
+	if _, ok := r.ReadCached(done.First); ok || reads > 0 {
+		t.Errorf("found before it was read, %d reads", reads)
+	}
+	wantBody(t, r, done.First, bodyOf(0, 100))
+	for i, r := range []*Reader{r, other} {
+		m, ok := r.ReadCached(done.First + 1)
+		if !ok || string(m.Body) != string(bodyOf(1, 100)) {
+			t.Errorf("reader %d does not find the neighbour of what was read", i)
+		}
+	}
+	if reads != 1 {
+		t.Errorf("%d reads", reads)
+	}
+}
+
 func TestReadersThatMissTogetherReadOnce(t *testing.T) {
 	fs := newCrash(1)
 	n := newNode(fs).cold()

@@ -37,21 +37,44 @@ func (l *Log) NewReader() *Reader { return &Reader{l: l} }
 // can. ErrNotFound is returned for a number that is not in the log; any other
 // error is of the file system and may pass.
 func (r *Reader) Read(seq uint64) (message.View, error) {
+	if m, ok := r.ReadCached(seq); ok {
+		return m, nil
+	}
+	stretch := smallStretch
+	if seq == r.next {
+		stretch = largeStretch
+	}
+	v, err := r.l.load(seq, stretch)
+	if err != nil {
+		return message.View{}, err
+	}
+	return r.look(v, seq), nil
+}
+
+// ReadCached is Read for a message that is in memory; ok is false when it is
+// not, or not known to be.
+func (r *Reader) ReadCached(seq uint64) (m message.View, ok bool) {
 	rewinds := r.l.rewinds.Load()
 	if r.view.holds(seq) && r.rewinds == rewinds {
-		return message.Decode(r.view.record(seq)), nil
+		return message.Decode(r.view.record(seq)), true
 	}
 	r.Release()
 	r.rewinds = rewinds
-	v, ok := r.l.hot.get(seq)
-	if !ok {
-		var err error
-		if v, err = r.fetch(seq); err != nil {
-			return message.View{}, err
-		}
+	if v, ok := r.l.hot.get(seq); ok {
+		r.view = v
+		return message.Decode(v.record(seq)), true
 	}
+	if v, ok := r.l.shared.chunks.get(r.l, seq); ok {
+		return r.look(v, seq), true
+	}
+	return message.View{}, false
+}
+
+// look makes v, which was read from disk, the view and returns seq from it.
+func (r *Reader) look(v chunkView, seq uint64) message.View {
 	r.view = v
-	return message.Decode(v.record(seq)), nil
+	r.next = v.first + uint64(len(v.offs))
+	return message.Decode(v.record(seq))
 }
 
 // Release gives up the memory that the last view is in.
@@ -60,23 +83,6 @@ func (r *Reader) Release() {
 		r.view.c.release()
 		r.view = chunkView{}
 	}
-}
-
-// fetch gets the stretch with seq from the cache or the disk.
-func (r *Reader) fetch(seq uint64) (chunkView, error) {
-	if v, ok := r.l.shared.chunks.get(r.l, seq); ok {
-		r.next = v.first + uint64(len(v.offs))
-		return v, nil
-	}
-	stretch := smallStretch
-	if seq == r.next {
-		stretch = largeStretch
-	}
-	v, err := r.l.load(seq, stretch)
-	if err == nil {
-		r.next = v.first + uint64(len(v.offs))
-	}
-	return v, err
 }
 
 // load is a read from disk under way.

@@ -48,6 +48,13 @@ func bufferSize(n int) int {
 	return n
 }
 
+// keep makes b the longer memory that append has moved its bytes to, if it has.
+func (b *buffer) keep(appended []byte) {
+	if cap(appended) > len(b.b) {
+		b.b = appended[:cap(appended)]
+	}
+}
+
 // give returns the buffer to its pool; nobody may use it or its bytes after
 // that. A nil buffer is fine.
 func (b *buffer) give() {

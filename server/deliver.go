@@ -52,6 +52,13 @@ func (d *delivery) rest() bool {
 	return false
 }
 
+// answering is called by the reading goroutine before it answers for messages.
+// When it returns true the goroutine stands for the delivering one: it is to
+// call rest afterwards, and to look for itself when that returns false.
+func (d *delivery) answering() bool {
+	return d.state.CompareAndSwap(deliveryIdle, deliveryRunning)
+}
+
 // longestDelivery bounds the buffer that a session asks for at the start of a
 // delivery; a Take may grow it by one message.
 const longestDelivery = 512 << 10
@@ -60,13 +67,64 @@ const longestDelivery = 512 << 10
 // held, so it only starts the delivery.
 func (s *session) wake() {
 	if s.delivery.wake() {
-		s.tcp.wg.Add(1) // the reader's count or the caller's keeps it above zero
-		go s.deliver()
+		s.startDelivery()
 	}
 }
 
-// deliver sends messages until there is nothing to take, or the connection
-// fails.
+func (s *session) startDelivery() {
+	s.tcp.wg.Add(1) // the reader's count or the caller's keeps it above zero
+	go s.deliver()
+}
+
+// fewReady is the highest RDY count of a client that is said to take a few
+// messages at a time.
+const fewReady = 32
+
+// deliverAnswered delivers, on the reading goroutine, what its answers have made
+// room for: a client that takes a few messages at a time would wait for another
+// goroutine each time. (One that takes many gains from a goroutine that gathers
+// more meanwhile.) The reading goroutine never waits here, for a disk or for
+// the client to read: when it would have to, it leaves the rest to a delivering
+// goroutine, as it does with what is more than one Take.
+func (s *session) deliverAnswered() error {
+	if s.delivery.rest() {
+		return nil // no wake came with the answers
+	}
+	more, err := s.tryDelivery()
+	if err == nil && (more || !s.delivery.rest()) {
+		s.startDelivery()
+	}
+	return err
+}
+
+// tryDelivery takes messages and sends what can be sent without waiting. It
+// returns true when there may be more to take or to send.
+func (s *session) tryDelivery() (more bool, err error) {
+	if s.stopping.Load() {
+		return false, nil
+	}
+	s.delivering.Lock()
+	defer s.delivering.Unlock()
+	if !s.out.mu.TryLock() {
+		return true, nil // a heartbeat is being written, and perhaps waits
+	}
+	defer s.out.mu.Unlock()
+	frames := takeBuffer(int(s.frameSize.Load()))
+	defer frames.give()
+	consumer := s.consumer.Load()
+	out, messages := consumer.TakeCached(frames.b[:0])
+	frames.keep(out)
+	more = !consumer.Parked()
+	if messages > 0 {
+		var all bool
+		all, err = s.out.tryWrite(out)
+		more = more || !all
+	}
+	return more, err
+}
+
+// deliver sends what was left over, and messages until there is nothing to take
+// or the connection fails.
 func (s *session) deliver() {
 	defer s.tcp.wg.Done()
 	before, longest := int(s.frameSize.Load()), 0
@@ -75,17 +133,16 @@ func (s *session) deliver() {
 		s.frameSize.Store(int32(nextFrameSize(before, longest)))
 		frames.give()
 	}()
-	for {
-		n, err := s.deliverSome(frames)
+	more, err := true, s.out.flush()
+	for err == nil {
+		var n int
+		n, more, err = s.deliverSome(frames)
 		longest = max(longest, n)
-		if err != nil {
-			s.shut() // the consumer is gone with it: no wake comes any more
-			return
-		}
-		if n == 0 && s.delivery.rest() {
+		if err == nil && !more && s.delivery.rest() {
 			return
 		}
 	}
+	s.shut() // the consumer is gone with it: no wake comes any more
 }
 
 // nextFrameSize is how large a buffer the next delivery asks for, after one
@@ -96,22 +153,20 @@ func nextFrameSize(before, longest int) int {
 	return min(max(longest, before/2, readBuffer), longestDelivery)
 }
 
-// deliverSome takes messages and writes them; n is how many bytes. Both happen
-// under one lock, so that whoever holds it knows that nothing taken is still to
+// deliverSome takes messages and writes them; n is how many bytes, more whether
+// to look again. Both happen under one lock, so that whoever holds it knows that nothing taken is still to
 // be written.
-func (s *session) deliverSome(frames *buffer) (n int, err error) {
+func (s *session) deliverSome(frames *buffer) (n int, more bool, err error) {
 	consumer := s.consumer.Load()
 	if consumer == nil || s.stopping.Load() {
-		return 0, nil
+		return 0, false, nil
 	}
 	s.delivering.Lock()
 	defer s.delivering.Unlock()
 	out, messages := consumer.Take(frames.b[:0])
-	if cap(out) > len(frames.b) {
-		frames.b = out[:cap(out)]
-	}
+	frames.keep(out)
 	if messages == 0 {
-		return 0, nil
+		return 0, false, nil
 	}
-	return len(out), s.out.write(out)
+	return len(out), !consumer.Parked(), s.out.write(out)
 }

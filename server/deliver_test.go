@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -365,4 +366,79 @@ func channelStatsOf(t *testing.T, r *rig, topic, channel string) channelStats {
 	}
 	t.Fatalf("no channel %s of topic %s", channel, topic)
 	return channelStats{}
+}
+
+// TestClientThatDoesNotReadIsStillHeard: what a FIN makes room for is sent by
+// the goroutine that read the FIN, which must not wait for the client to read.
+func TestClientThatDoesNotReadIsStillHeard(t *testing.T) {
+	const long = 16 << 20 // more than both ends of the connection hold
+	b := openBroker(t, func(o *broker.Options) { o.HotBytes = 4 * long })
+	r := startOn(t, b, func(o *Options) { o.MaxMsgSize = long })
+	p := r.connect(pub("t", "short"))
+	p.expect("OK")
+	c := r.connect()
+	readBuffer := func(n int) {
+		t.Helper()
+		if err := c.Conn.(*net.TCPConn).SetReadBuffer(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	readBuffer(64 << 10)
+	c.send("SUB t ch\nRDY 1\n")
+	c.expect("OK")
+	short := c.message()
+	body := strings.Repeat("0123456789abcdef", long/16)
+	p.send(pub("t", body))
+	p.expect("OK")
+	p.send(pub("t", "last"))
+	p.expect("OK")
+	c.send("FIN " + short.id + "\n")
+
+	var head [protocol.MessageFrameOverhead]byte
+	c.SetReadDeadline(time.Now().Add(patience))
+	if _, err := io.ReadFull(c, head[:]); err != nil {
+		t.Fatal(err)
+	}
+	id := string(head[18:34])
+	c.send("FIN " + id + "\n")
+	eventually(t, func() bool { return channelStatsOf(t, r, "t", "ch").Clients[0].FinishCount == 2 })
+
+	readBuffer(4 << 20)
+	rest := make([]byte, long)
+	if _, err := io.ReadFull(c, rest); err != nil || string(rest) != body {
+		t.Fatalf("the long message came altered, %v", err)
+	}
+	if m := c.message(); m.body != "last" {
+		t.Errorf("then came %q", m.body)
+	}
+}
+
+// TestWhatAnswersMakeRoomForComesInOrder: a client that answers batch by batch
+// gets everything once and in order, whoever writes it.
+func TestWhatAnswersMakeRoomForComesInOrder(t *testing.T) {
+	const messages = 3000
+	r := start(t)
+	bodies := make([]string, messages)
+	for i := range bodies {
+		bodies[i] = fmt.Sprintf("%d %s", i, strings.Repeat("x", i%3000))
+	}
+	p := r.connect(mpub("t", bodies...))
+	p.expect("OK")
+	c := r.consume("t", "ch", 300)
+	fins := ""
+	for i := range messages {
+		m := c.message()
+		if m.body != bodies[i] || m.attempts != 1 {
+			t.Fatalf("message %d is %.20q, attempt %d", i, m.body, m.attempts)
+		}
+		fins += "FIN " + m.id + "\n"
+		if i%100 == 99 {
+			c.send(fins)
+			fins = ""
+		}
+	}
+	c.expectOpen()
+	if s := channelStatsOf(t, r, "t", "ch"); s.Depth != 0 || s.InFlightCount != 0 {
+		t.Errorf("depth %d, %d in flight", s.Depth, s.InFlightCount)
+	}
 }

@@ -48,7 +48,7 @@ func (in *input) init(conn net.Conn, limit int, unfinished *budget.Budget, stop 
 	in.from, in.limit, in.want, in.stop = conn, limit, readBuffer, stop
 	in.claim.From(unfinished)
 	in.try = in.tryRead
-	if sc, ok := conn.(syscall.Conn); ok && rawReads {
+	if sc, ok := conn.(syscall.Conn); ok && rawIO {
 		if raw, err := sc.SyscallConn(); err == nil {
 			in.raw = raw
 		}

@@ -18,8 +18,9 @@ import (
 
 // session is one client's connection.
 //
-// Its reading goroutine parses and carries out commands; its delivering
-// goroutine, which exists only while needed, writes messages; its heartbeat
+// Its reading goroutine parses and carries out commands, and may send the
+// messages that an answer makes room for; its delivering goroutine, which
+// exists only while needed, writes all others; its heartbeat
 // timer writes heartbeats. Whoever finds that the connection has failed calls
 // shut; the reading goroutine then ends by itself.
 type session struct {
@@ -60,6 +61,7 @@ type session struct {
 	begun       time.Time     // when the unfinished command was; zero without one
 	patience    time.Duration // how long the client may say nothing; 0 for ever
 	msgTimeout  time.Duration
+	ready       int64              // the last RDY count
 	lastTopic   *topic.Topic       // the last one published to
 	upgrade     *protocol.Settings // agreed on and still to be carried out
 	tls         *tls.Conn          // nil without TLS
@@ -95,7 +97,7 @@ func newSession(t *TCP, id uint64, conn net.Conn) *session {
 		s.parser.MayPublish = s.mayPublish
 	}
 	s.patience = 2 * s.interval
-	s.out.wire.conn = conn
+	s.out.wire.init(conn)
 	s.out.wire.setPatience(s.interval)
 	s.in.init(conn, protocol.MaxLine+4+max(t.o.MaxBodySize, t.o.MaxMsgSize), t.unfinished, t.stop)
 	s.frameSize.Store(readBuffer)

@@ -108,11 +108,14 @@ func (s *session) control(cmd *protocol.Command) error {
 // what they free. The error is of the connection.
 func (s *session) finishRound(r *round) error {
 	s.publish(r)
+	standsIn := false
 	if len(r.answers) > 0 || r.ready >= 0 {
 		k := s.consumer.Load() // there is one, or the parser would have refused
 		if r.ready >= 0 {
+			s.ready = r.ready
 			k.SetReady(r.ready)
 		}
+		standsIn = len(r.answers) > 0 && s.ready <= fewReady && s.out.canTry() && s.delivery.answering()
 		k.Answer(r.answers)
 	}
 	r.appendReplies()
@@ -123,6 +126,9 @@ func (s *session) finishRound(r *round) error {
 		err = s.out.write(r.out)
 	}
 	r.out = r.out[:0]
+	if standsIn && err == nil {
+		err = s.deliverAnswered()
+	}
 	return err
 }
 

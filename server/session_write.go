@@ -1,12 +1,8 @@
 package server
 
 import (
-	"errors"
 	"io"
-	"net"
-	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"qmq/protocol"
@@ -23,6 +19,7 @@ type output struct {
 	failed error      // of an earlier write, after which nothing may follow
 	silent bool       // no heartbeats just now: an IDENTIFY is being answered
 	buf    [64]byte   // scratch for heartbeats
+	left   []byte     // of the last tryWrite; goes before all else
 }
 
 // write sends whole frames. An error means that the connection is of no use
@@ -31,6 +28,32 @@ func (o *output) write(frames []byte) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.writeLocked(frames)
+}
+
+// canTry says whether tryWrite may be called. Only the goroutine that adds
+// layers may ask.
+func (o *output) canTry() bool { return o.layer == nil && o.wire.raw != nil }
+
+// tryWrite sends as much of whole frames as can be sent without waiting for the
+// client. What is left is sent by the next call of write or flush, which must
+// follow soon; all says that nothing is. The caller holds mu.
+func (o *output) tryWrite(frames []byte) (all bool, err error) {
+	if o.failed != nil {
+		return false, o.failed
+	}
+	n := 0
+	if len(o.left) == 0 {
+		n, o.failed = o.wire.tryWrite(frames)
+	}
+	o.left = append(o.left, frames[n:]...)
+	return len(o.left) == 0, o.failed
+}
+
+// flush sends what a tryWrite left.
+func (o *output) flush() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.writeLocked(nil)
 }
 
 // heartbeat sends a heartbeat unless it would come between an IDENTIFY and its
@@ -85,6 +108,12 @@ func (o *output) writeLocked(b []byte) (err error) {
 	if o.failed != nil {
 		return o.failed
 	}
+	if len(o.left) > 0 {
+		if _, o.failed = o.wire.Write(o.left); o.failed != nil {
+			return o.failed
+		}
+		o.left = nil
+	}
 	if o.layer != nil {
 		_, err = o.layer.Write(b)
 	} else {
@@ -93,56 +122,3 @@ func (o *output) writeLocked(b []byte) (err error) {
 	o.failed = err
 	return err
 }
-
-// wire is the connection below all layers, as those who write see it. Writes
-// must not overlap; the output's lock or that of its TLS sees to it.
-type wire struct {
-	conn     net.Conn
-	patience atomic.Int64 // how many ns a write may make no progress; 0 for ever
-
-	// Of the one who writes.
-	reckoned time.Duration // the patience at the last deadline
-	expires  time.Time     // the deadline that is set on conn
-}
-
-func (w *wire) setPatience(d time.Duration) { w.patience.Store(int64(d)) }
-
-// Write writes all of b. A client that takes some bytes within each patience is
-// slow but alive; one that takes none is cut off.
-func (w *wire) Write(b []byte) (written int, err error) {
-	for written < len(b) {
-		w.renew()
-		n, err := w.conn.Write(b[written:])
-		written += n
-		if err == nil {
-			continue
-		}
-		if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-			return written, err
-		}
-		w.expires = time.Time{}
-	}
-	return written, nil
-}
-
-// renew moves the write deadline on, unless it was moved a moment ago.
-func (w *wire) renew() {
-	patience := time.Duration(w.patience.Load())
-	if patience != w.reckoned {
-		w.reckoned, w.expires = patience, time.Time{}
-		if patience == 0 {
-			w.conn.SetWriteDeadline(time.Time{})
-		}
-	}
-	if patience == 0 {
-		return
-	}
-	if now := time.Now(); w.expires.Sub(now) < patience {
-		w.expires = now.Add(patience + deadlineSlack(patience))
-		w.conn.SetWriteDeadline(w.expires)
-	}
-}
-
-// deadlineSlack is how much later than promised a deadline may be. It makes it
-// unnecessary to move the deadline at every read and write.
-func deadlineSlack(d time.Duration) time.Duration { return d / 16 }

@@ -12,15 +12,18 @@ import (
 // perhaps the processor to sleep in between costs more time than that. (One
 // such publisher: 18 k msg/s without, 31 k with, at the same CPU per message.)
 //
-// It only looks again while the last few waits were short, for no longer than
-// a short wait, and for one connection of the process at a time, so that it
-// takes next to nothing from anybody else. A processor that always has
-// something to run does not look at the network, so every now and then a wait
-// is slept through, and with a single processor, which the client may need
-// too, all are.
+// It only looks again while the last few waits were short and nobody else was
+// heard meanwhile, and for no longer than a short wait, so that it takes next
+// to nothing from anybody else: where two clients take turns, a processor that
+// waits for one of them is missing to the other, and to the clients. (A
+// publisher and a consumer that wait for each answer: 26 k msg/s with, 32 k
+// without, and a quarter less CPU.) A processor that always has something to
+// run does not look at the network, so every now and then a wait is slept
+// through, and with a single processor, which the client may need too, all are.
 type spinner struct {
+	id      uint64    // 0 until there was something to read
 	since   time.Time // when this wait began; zero when there is none
-	quick   int       // how many waits in a row were short
+	quick   int       // how many waits in a row were short, with nobody else heard
 	spun    int       // how many were spun through since the last sleep
 	holding bool      // this connection is the one
 }
@@ -34,8 +37,14 @@ const (
 	longestRun = 32
 )
 
-// spinning is 1 while a connection spins.
-var spinning atomic.Int32
+var (
+	// spinning is 1 while a connection spins.
+	spinning atomic.Int32
+	// spinners counts those that have an id.
+	spinners atomic.Uint64
+	// heard is the id of the one that read last.
+	heard atomic.Uint64
+)
 
 // again says whether to look again instead of going to sleep. It lets other
 // goroutines run first.
@@ -59,6 +68,10 @@ func (s *spinner) again() bool {
 // came ends the wait: there was something to read.
 func (s *spinner) came() {
 	s.release()
+	if !s.alone() {
+		s.quick, s.since = 0, time.Time{}
+		return
+	}
 	if s.since.IsZero() {
 		return
 	}
@@ -68,6 +81,19 @@ func (s *spinner) came() {
 		s.quick = 0
 	}
 	s.since = time.Time{}
+}
+
+// alone notes that this connection was read, and tells whether it was also the
+// one before.
+func (s *spinner) alone() bool {
+	if s.id == 0 {
+		s.id = spinners.Add(1)
+	}
+	if heard.Load() == s.id {
+		return true
+	}
+	heard.Store(s.id)
+	return false
 }
 
 func (s *spinner) hold() bool {

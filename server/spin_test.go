@@ -18,6 +18,7 @@ func spins(s *spinner, most int) (n int) {
 func TestSpinningEndsNowAndThenSoThatOthersAreHeard(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
 	s := spinner{quick: quickEnough}
+	s.alone()
 	for range 3 {
 		if n := spins(&s, 1000); n == 0 || n == 1000 {
 			t.Fatalf("it spins through %d waits in a row", n)
@@ -26,6 +27,31 @@ func TestSpinningEndsNowAndThenSoThatOthersAreHeard(t *testing.T) {
 			t.Fatal("a sleeping connection keeps others from spinning")
 		}
 		s.came()
+	}
+}
+
+func TestOfTwoClientsThatTakeTurnsNoneSpins(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	var a, b spinner
+	turns := func(who ...*spinner) (spun int) {
+		for range 10 * quickEnough {
+			for _, s := range who {
+				if s.again() {
+					spun++
+				}
+				s.came()
+			}
+		}
+		return spun
+	}
+	if turns(&a, &b) > 0 {
+		t.Error("one of two spins")
+	}
+	if turns(&a) == 0 {
+		t.Error("one that is alone does not spin")
+	}
+	if turns(&a, &b) > 2 {
+		t.Error("the one goes on spinning when there are two again")
 	}
 }
 

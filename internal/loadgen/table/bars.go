@@ -19,6 +19,8 @@ var bars = map[string][]Bar{
 	"PUB pipelined, 2 connections, no channel":   {{Figure: rate, Ratio: 8}, {Figure: serverCPU, Ratio: 0.12}},
 	"PUB pipelined, 1 channel":                   {{Figure: rate, Ratio: 5}, {Figure: serverCPU, Ratio: 0.2}},
 	"PUB pipelined, 16 publishers, 16 consumers": {{Figure: rate, Ratio: 4}, {Figure: serverCPU, Ratio: 0.25}},
+	"PUB pipelined, 1 consumer with RDY 1":       {{Figure: rate, Ratio: 1.1}, {Figure: serverCPU, Ratio: 1}},
+	"PUB one at a time, 1 consumer with RDY 1":   {{Figure: rate, Ratio: 1.1}, {Figure: serverCPU, Ratio: 1}},
 	"PUB one at a time, 50 connections":          {{Figure: rate, Ratio: 1.05}, {Figure: serverCPU, Ratio: 0.9}},
 	"PUB one at a time, 1 connection":            {{Figure: rate, Ratio: 1.5}, {Figure: serverCPU, Ratio: 0.7}},
 

@@ -28,6 +28,8 @@ func pub(messages, publishers, window, channels int) loadgen.Load {
 func publishing() []row {
 	crowd := pub(800_000, 16, 100, 1)
 	crowd.Consumers = 16
+	inTurn, ahead := pub(100_000, 1, 1, 1), pub(100_000, 1, 100, 1)
+	inTurn.Ready, ahead.Ready = 1, 1
 	return []row{
 		flow("MPUB 200, no channel", mpub(1_500_000, 0)),
 		flow("MPUB 200, no channel, nsqd with a memory queue of 2,000,000", mpub(1_500_000, 0)).nsqdWith("--mem-queue-size=2000000"),
@@ -38,6 +40,8 @@ func publishing() []row {
 		flow("PUB pipelined, 2 connections, no channel", pub(800_000, 2, 500, 0)),
 		flow("PUB pipelined, 1 channel", pub(800_000, 1, 500, 1)),
 		flow("PUB pipelined, 16 publishers, 16 consumers", crowd),
+		flow("PUB pipelined, 1 consumer with RDY 1", ahead),
+		flow("PUB one at a time, 1 consumer with RDY 1", inTurn),
 		flow("PUB one at a time, 50 connections", pub(300_000, 50, 1, 0)),
 		flow("PUB one at a time, 1 connection", pub(100_000, 1, 1, 0)),
 	}

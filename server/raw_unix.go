@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// rawReads says that tryRead works here.
-const rawReads = true
+// rawIO says that tryRead and tryOnce work here.
+const rawIO = true
 
 // tryRead reads what the descriptor has right now. It returns false when that
 // is nothing, so that the runtime waits and calls again: the wait itself then
@@ -39,4 +39,23 @@ func (in *input) tryRead(fd uintptr) bool {
 		in.spin.came()
 		return true
 	}
+}
+
+// tryOnce writes what the descriptor takes right now. It always returns true:
+// the runtime is not to wait for more room.
+func (w *wire) tryOnce(fd uintptr) bool {
+	for w.tried < len(w.trying) {
+		n, err := syscall.Write(int(fd), w.trying[w.tried:])
+		switch {
+		case n > 0:
+			w.tried += n
+		case err == syscall.EINTR:
+		case err == syscall.EAGAIN:
+			return true
+		default:
+			w.failed = err
+			return true
+		}
+	}
+	return true
 }
