@@ -18,6 +18,7 @@ type order struct {
 	Topic   string `json:"topic"`
 	Channel string `json:"channel"`
 	Node    string `json:"node"`
+	Until   int64  `json:"until"` // of acknowledge_damage: number of the newest finding that was seen
 	Only    *struct {
 		Kind   string `json:"kind"`
 		Target string `json:"target"`
@@ -25,6 +26,9 @@ type order struct {
 }
 
 func (o *order) pair() pair { return pair{o.Topic, o.Channel} }
+
+// acknowledgeDamage is the action by which a node's findings are put away.
+const acknowledgeDamage = "acknowledge_damage"
 
 // verb splits an action: "empty_channel" is empty and channel.
 func (o *order) verb() (verb, kind string) {
@@ -95,6 +99,9 @@ func (s *Server) phases(o *order, targets []target) (directories, nodes []errand
 	}
 	for _, to := range targets {
 		nodes = append(nodes, errand{"node", to.id, to.name, func(ctx context.Context) error {
+			if o.Action == acknowledgeDamage {
+				return s.up.nodes.AcknowledgeDamage(ctx, to.address, o.Until)
+			}
 			return s.up.nodes.Change(ctx, to.address, kind, verb, o.Topic, o.Channel)
 		}})
 	}
@@ -145,7 +152,9 @@ func (s *Server) carryOut(ctx context.Context, o *order, targets []target) []res
 	results := append(run(ctx, directories), run(ctx, nodes)...)
 	s.collector.read(func(c *cluster) {
 		c.expectEmpty(o, time.Now())
-		c.mark(o.mark(time.Now()))
+		if o.Topic != "" {
+			c.mark(o.mark(time.Now()))
+		}
 		c.told(o, results)
 		s.collector.updates++ // what was made for viewers is no longer so
 	})

@@ -35,6 +35,7 @@ type actor struct {
 	health  string
 	version string
 	damage  int64
+	found   []qdapi.Finding
 	listed  bool   // at the directory
 	twin    string // another one with its address, by its host name
 	at      string // where that connects from
@@ -92,8 +93,8 @@ func (s *scene) step() {
 			continue
 		}
 		stats := &qdapi.Stats{Version: a.version, Health: a.health, StartTime: 1, HeapInUse: -1}
-		if a.damage > 0 {
-			stats.Damage = &qdapi.Damage{Messages: a.damage}
+		if a.damage > 0 || len(a.found) > 0 {
+			stats.Damage = &qdapi.Damage{Messages: a.damage, Findings: a.found}
 		}
 		if first {
 			s.play(stats)
@@ -191,6 +192,11 @@ func (s *scene) do(line string) {
 				a.version = value
 			case "damage":
 				a.damage, _ = strconv.ParseInt(value, 10, 64)
+			case "found": // kind:topic, or nothing any more
+				kind, topic, _ := strings.Cut(strings.ReplaceAll(value, " ", "_"), ":")
+				if a.found = append(a.found, qdapi.Finding{Kind: kind, Topic: topic}); kind == "" {
+					a.found = nil
+				}
 			}
 		}
 	case "channel":

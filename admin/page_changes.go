@@ -40,6 +40,13 @@ func (s *Server) mayAct(r *http.Request) *failure {
 // valid checks an order.
 func (o *order) valid(hasLookupds bool) *failure {
 	verb, kind := o.verb()
+	if o.Action == acknowledgeDamage {
+		if o.Node == "" || o.Until <= 0 {
+			return badRequest("The node, or the number of the newest finding, is missing.")
+		}
+		o.Topic, o.Channel = "", ""
+		return nil
+	}
 	if _, ok := deeds[o.Action]; !ok || kind != "topic" && kind != "channel" && o.Action != "tombstone_topic_producer" {
 		return badRequest("There is no action %q.", shorten(o.Action))
 	}
@@ -99,7 +106,7 @@ func (s *Server) targetsOf(r *http.Request, o *order) (targets []target, failed 
 			if len(targets) == 0 && len(s.up.direct) > 0 { // there is no directory to tell either
 				failed = notFound(view{kind: "topic", topic: o.Topic})
 			}
-		case o.Action == "tombstone_topic_producer":
+		case o.Action == "tombstone_topic_producer", o.Action == acknowledgeDamage:
 			n := c.node(o.Node)
 			if n == nil {
 				failed = notFound(view{kind: "node", node: o.Node})

@@ -260,6 +260,31 @@ func TestActionTellsTheResultOfEachNodeAndCanBeTriedAgainOnOne(t *testing.T) {
 	}
 }
 
+func TestDamageIsAcknowledgedAtItsNodeUpToWhatWasSeen(t *testing.T) {
+	a, b := startNode(t, "a", aTopic("t", 1)), startNode(t, "b", aTopic("t", 1))
+	a.set(func(n *fakeNode) {
+		n.stats["damage"] = object{"messages": 2, "journal_bytes": 0, "last": 77, "findings": []object{
+			{"id": "missing/1", "kind": "missing", "topic": "t", "messages": 2, "time": 1_700_000_000, "text": "Gone.", "path": "/data"}}}
+	})
+	_, base := startServer(t, Options{Nodes: []string{a.address(), b.address()}, ACLHeader: "X-User", Admins: []string{"maria"}})
+	page := get(t, base+"/api/q/node?node="+a.address()).decoded(t)
+	same(t, "finding", at(t, page, "data", "node", "damage", "findings", 0, "text"), "Gone.")
+	same(t, "line", at(t, page, "data", "attention", 0, "text"), "Lost 2 messages to damage on disk")
+	order := `{"action":"acknowledge_damage","node":"` + a.address() + `","until":77}`
+	same(t, "viewer", postJSON(t, base+"/api/q/act", order, "X-User", "jon").status, 403)
+	same(t, "told", []any{a.told(), b.told()}, "[[] []]")
+	r := postJSON(t, base+"/api/q/act", order, "X-User", "maria")
+	same(t, "outcome", []any{r.status, r.decoded(t)["summary"]}, "[200 1 of 1 node]")
+	same(t, "told", []any{a.told(), b.told()}, "[[/damage/ack?until=77] []]")
+	same(t, "activity", at(t, get(t, base+"/api/q/activity").decoded(t), "data", "entries", 0, "text"), "acknowledged damage")
+	for body, want := range map[string]int{
+		`{"action":"acknowledge_damage","node":"` + a.address() + `"}`: 400, `{"action":"acknowledge_damage","until":1}`: 400,
+		`{"action":"acknowledge_damage","node":"elsewhere:1","until":1}`: 404,
+	} {
+		same(t, body, postJSON(t, base+"/api/q/act", body, "X-User", "maria").status, want)
+	}
+}
+
 func TestPublishGoesToOneKnownNode(t *testing.T) {
 	a := startNode(t, "a", aTopic("t", 1))
 	_, base := startServer(t, Options{Nodes: []string{a.address()}})

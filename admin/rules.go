@@ -101,21 +101,6 @@ func (c *cluster) illness(n *node) sign {
 	return sign{line: l, starts: ill, ends: !ill, after: healthyFor}
 }
 
-// damage: a node lost messages that it had stored.
-func (c *cluster) damage(n *node) sign {
-	l := nodeLine("unhealthy", levelCrit, n)
-	l.ID = "damage/" + n.address
-	damaged := n.damage != nil
-	if damaged {
-		l.Text = fmt.Sprintf("Lost %s to damage on disk", countOf(n.damage.Messages, "message"))
-		l.Value, l.Unit = figure(n.damage.Messages), "lost"
-		if n.damage.Messages == 0 {
-			l.Text = fmt.Sprintf("Could not read %s of its journal; messages may be delivered again", countOf(n.damage.JournalBytes, "byte"))
-		}
-	}
-	return sign{line: l, starts: damaged, ends: !damaged}
-}
-
 // registration: a node is missing at a directory, or behind others of its kind.
 func (c *cluster) registration(n *node, newest string) sign {
 	missing, of := c.missingAt(n)

@@ -78,18 +78,24 @@ type Broker struct {
 	common    *topic.Common // set by Open
 	disk      *diskqueue.Shared
 	memory    *diskqueue.Shared // of ephemeral topics
-	damaged   atomic.Uint64     // messages
-	// journalLost is how much of the journal was damaged; set by Open.
-	journalLost int64
-	last        atomic.Uint64 // incarnation given out last
-	// skipped is what restore has to tell the journal of the logs it opened.
-	skipped []journal.Entry
+	last      atomic.Uint64     // incarnation given out last
+
+	adopting      sync.Mutex // serialises Adopt
+	damage        *register
+	acknowledging sync.Mutex // serialises AcknowledgeDamage, across the journal's write
+	// sameBoot says that the machine was not down since the last process wrote.
+	// Open sets it.
+	sameBoot bool
+	// reconstructed are the incarnations of topics and channels that the journal
+	// had lost. Open fills it; later it is only read.
+	reconstructed map[uint64]bool
 
 	// mu guards what follows. Topics call with their own lock held, so no topic
 	// is called under it.
 	mu       sync.Mutex
 	closed   bool
 	topics   map[string]*slot
+	skipped  []journal.Entry        // what the journal has to be told of logs that were opened
 	refusing map[*topic.Topic]error // logs that cannot be written
 	unread   map[reading]error      // channels whose messages cannot be read
 	journals error                  // why the journal cannot be written
@@ -100,7 +106,8 @@ type Broker struct {
 	background sync.WaitGroup
 	ctx        context.Context // done when Close begins
 	stop       context.CancelFunc
-	snapshot   snapshotWriter
+	metadata   snapshotWriter // writes metadata.json
+	damages    snapshotWriter // writes damage.json
 	// unlearnt are the topics whose channels nobody could tell yet; nil when
 	// there is no goroutine that asks for them.
 	unlearnt map[*topic.Topic]struct{}
@@ -108,10 +115,14 @@ type Broker struct {
 
 // slot is a topic by name, while it is made, lives and is deleted.
 type slot struct {
-	topic   *topic.Topic
-	err     error
-	settled sync.WaitGroup // until topic or err is set
-	gone    chan struct{}  // closed when the name is free again
+	topic       *topic.Topic // nil while it is made, and of one that cannot be opened
+	incarnation uint64
+	// unopened is what is known of a topic that cannot be opened, err why. Should
+	// it be opened later, another slot takes the place.
+	unopened *journal.TopicState
+	err      error
+	settled  sync.WaitGroup // until topic or err is set
+	gone     chan struct{}  // closed when the name is free again
 	// deleting serialises what would end the topic. It is taken before
 	// Broker.mu and held across the journal's write.
 	deleting sync.Mutex
@@ -128,7 +139,9 @@ func Open(o Options) (*Broker, error) {
 	b := &Broker{
 		o: o, start: time.Now(), clock: clock.New(), lock: lock,
 		topics: make(map[string]*slot), refusing: make(map[*topic.Topic]error), unread: make(map[reading]error),
+		reconstructed: make(map[uint64]bool),
 	}
+	b.damage = newRegister(b.clock.Wall, b.damages.changed)
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	b.deadlines = deadline.New(b.clock)
 	if err := b.open(); err != nil {
@@ -143,6 +156,8 @@ func (b *Broker) open() (err error) {
 	if b.disk, err = b.openShared(); err != nil {
 		return err
 	}
+	b.metadata = snapshotWriter{fs: b.disk.FS(), path: filepath.Join(b.o.DataPath, metadataName), content: b.writeMetadata, logger: b.o.Logger}
+	b.damages = snapshotWriter{fs: b.disk.FS(), path: b.damagePath(), content: b.writeDamage, logger: b.o.Logger}
 	b.memory = b.disk.InMemory(vfs.NewMem())
 	if err := b.o.FS.MkdirAll(b.topicsDir()); noRoom(err) {
 		b.o.Logger.Warn("there is no room for the directory of topics", "error", err)
@@ -161,12 +176,15 @@ func (b *Broker) open() (err error) {
 	b.cleaner = topic.NewCleaner(b.journal, b.o.Logger)
 	b.common = b.commonOptions()
 	if err := b.restore(state); err != nil {
+		b.stop()
 		for _, t := range b.Topics() {
 			t.Discard()
 		}
 		return errors.Join(err, b.journal.Close())
 	}
-	b.snapshot.init(b)
+	b.metadata.changed()
+	b.metadata.start()
+	b.damages.start()
 	return nil
 }
 
@@ -279,7 +297,7 @@ func (b *Broker) newTopic(name string, held bool) (*topic.Topic, journal.Entry, 
 func (b *Broker) topicReady(t *topic.Topic, s *slot, held bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s.topic = t
+	s.topic, s.incarnation = t, t.Incarnation()
 	b.came(t, "") // before anybody can make a channel
 	if held {
 		b.startLearning(t)
@@ -330,7 +348,8 @@ func (b *Broker) Close() error {
 	errs = append(errs, b.journal.Close())
 	errs = append(errs, s.closeLogs())
 	s.within("removal of what was deleted", b.background.Wait)
-	b.snapshot.close()
+	b.metadata.close()
+	b.damages.close()
 	b.deadlines.Close()
 	errs = append(errs, b.lock.Close())
 	return errors.Join(errs...)

@@ -3,28 +3,49 @@ package broker
 import (
 	"path/filepath"
 
+	"qmq/internal/vfs"
 	"qmq/journal"
 	"qmq/topic"
 )
 
 // DeleteTopic ends a topic with its channels and messages. One created later
 // by that name shares nothing with it. Until its end is journalled it goes on
-// as if nothing had been said.
+// as if nothing had been said. A topic that cannot be opened can be deleted too.
 func (b *Broker) DeleteTopic(name string) error {
-	t, ok := b.Existing(name)
-	if !ok {
+	s := b.slotOf(name)
+	if s == nil {
 		return ErrNoTopic
 	}
-	return b.deleting(t, func(s *slot) error {
+	return b.deleting(name, s, func() error {
 		var entry journal.Entry // of what is not journalled
-		if !t.Ephemeral() {
-			entry = journal.Entry{Op: journal.DeleteTopic, Topic: t.Incarnation()}
+		if s.topic == nil || !s.topic.Ephemeral() {
+			entry = journal.Entry{Op: journal.DeleteTopic, Topic: s.incarnation}
 		}
 		return b.common.Change(entry, func() {
 			b.takeName(s)
-			b.remove(t, s)
+			if s.topic == nil {
+				b.removeUnopened(s)
+			} else {
+				b.remove(s)
+			}
 		}, func() {})
 	})
+}
+
+// slotOf is that of a topic that is there, nil when there is none.
+func (b *Broker) slotOf(name string) *slot {
+	b.mu.Lock()
+	s, ok := b.topics[name]
+	ok = ok && s.gone == nil
+	b.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	s.settled.Wait()
+	if s.topic == nil && s.unopened == nil {
+		return nil // it could not be made
+	}
+	return s
 }
 
 // abandoned deletes an ephemeral topic whose last channel is gone, unless
@@ -32,35 +53,31 @@ func (b *Broker) DeleteTopic(name string) error {
 func (b *Broker) abandoned(t *topic.Topic) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed {
+	s := b.topics[t.Name()]
+	if b.closed || s == nil || s.topic != t {
 		return
 	}
 	b.background.Go(func() {
-		_ = b.deleting(t, func(s *slot) error {
+		_ = b.deleting(t.Name(), s, func() error {
 			b.takeName(s)
 			if !t.CloseIfAbandoned() {
 				b.giveName(s)
 				return nil
 			}
-			b.remove(t, s)
-			b.snapshot.changed()
+			b.remove(s)
+			b.metadata.changed()
 			return nil
 		}) // nor need it be deleted if it is already, or the broker closes
 	})
 }
 
-// deleting calls decide, which may end the topic, when nobody else would.
-func (b *Broker) deleting(t *topic.Topic, decide func(*slot) error) error {
-	b.mu.Lock()
-	s := b.topics[t.Name()]
-	b.mu.Unlock()
-	if s == nil {
-		return ErrNoTopic
-	}
+// deleting calls decide, which may end the topic or put another slot in its
+// place, when nobody else would.
+func (b *Broker) deleting(name string, s *slot, decide func() error) error {
 	s.deleting.Lock()
 	defer s.deleting.Unlock()
 	b.mu.Lock()
-	there, closed := s.topic == t && b.topics[t.Name()] == s, b.closed
+	there, closed := b.topics[name] == s, b.closed
 	b.mu.Unlock()
 	switch {
 	case closed:
@@ -68,7 +85,7 @@ func (b *Broker) deleting(t *topic.Topic, decide func(*slot) error) error {
 	case !there:
 		return ErrNoTopic
 	}
-	return decide(s)
+	return decide()
 }
 
 // takeName takes the topic's name out of use: who asks for it waits.
@@ -88,37 +105,47 @@ func (b *Broker) giveName(s *slot) {
 
 // remove ends a topic whose name is out of use. Close waits for it. It does not
 // wait for a write or a sync of the topic's log, so that the name is soon free.
-func (b *Broker) remove(t *topic.Topic, s *slot) {
+func (b *Broker) remove(s *slot) {
+	t := s.topic
 	t.Drop()
 	for _, c := range t.Channels() {
 		b.journal.Detach(c)
 	}
-	b.removeLog(t)
-	b.went(t, "")
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.topics, t.Name())
-	delete(b.refusing, t)
-	delete(b.unlearnt, t)
-	close(s.gone)
-}
-
-// removeLog renames the topic's directory, so that a restart knows that it may
-// go, and removes it in the background, once nobody is at work in it.
-func (b *Broker) removeLog(t *topic.Topic) {
-	fs, dir := b.disk.FS(), b.logDir(t.Name(), t.Incarnation())
+	fs := b.disk.FS()
 	if t.Ephemeral() {
 		fs = b.memory.FS()
 	}
+	b.removeLog(fs, t.Name(), t.Incarnation(), t.Discard)
+	b.went(t, "")
+	b.freeName(t.Name(), s)
+}
+
+// freeName lets the name of a topic that is gone be used again.
+func (b *Broker) freeName(name string, s *slot) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.topics, name)
+	if s.topic != nil {
+		delete(b.refusing, s.topic)
+		delete(b.unlearnt, s.topic)
+	}
+	close(s.gone)
+}
+
+// removeLog renames a topic's directory, so that a restart knows that it may go,
+// and removes it in the background, once rest has returned: then nobody is at
+// work in it.
+func (b *Broker) removeLog(fs vfs.FS, name string, incarnation uint64, rest func()) {
+	dir := b.logDir(name, incarnation)
 	doomed := filepath.Join(b.topicsDir(), deletedPrefix+filepath.Base(dir))
 	renamed := fs.Rename(dir, doomed) == nil
 	if !renamed {
 		doomed = dir // or it never had a record
 	}
 	b.background.Go(func() {
-		t.Discard()
-		if err := b.journal.Durable(); err != nil && !t.Ephemeral() {
-			b.o.Logger.Error("log of deleted topic is kept for now", "topic", t.Name(), "path", doomed, "error", err)
+		rest()
+		if err := b.journal.Durable(); err != nil && fs == b.disk.FS() {
+			b.o.Logger.Error("log of deleted topic is kept for now", "topic", name, "path", doomed, "error", err)
 			return // a topic may not come back without its messages; a restart removes them
 		}
 		if renamed {
@@ -127,7 +154,7 @@ func (b *Broker) removeLog(t *topic.Topic) {
 			}
 		}
 		if err := fs.RemoveAll(doomed); err != nil {
-			b.o.Logger.Error("log of deleted topic not removed", "topic", t.Name(), "path", doomed, "error", err)
+			b.o.Logger.Error("log of deleted topic not removed", "topic", name, "path", doomed, "error", err)
 		}
 	})
 }

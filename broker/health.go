@@ -72,18 +72,6 @@ func (b *Broker) unwritable() error {
 	return journal
 }
 
-// Damage is what was found to be unreadable for good since the start. The node
-// goes on without it, so it does not make the node unhealthy.
-type Damage struct {
-	Messages     uint64
-	JournalBytes int64 // what they said of channels is delivered again
-}
-
-// Damage returns what was found to be damaged since the start.
-func (b *Broker) Damage() Damage {
-	return Damage{Messages: b.damaged.Load(), JournalBytes: b.journalLost}
-}
-
 func (b *Broker) journalHealth(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -127,7 +127,7 @@ func wantEveryRecordServed(t *testing.T, disk *crashfs.FS, b *Broker) {
 			t.Errorf("a record in %s is served by nobody", f.Name)
 		}
 	}
-	if d := b.Damage(); d != (Damage{}) {
+	if d := b.Damage(); !d.None() {
 		t.Errorf("power was lost, and damage is %+v", d)
 	}
 }
@@ -197,7 +197,7 @@ func TestPowerLossLeavesADeletedTopicWholeOrNotAtAll(t *testing.T) {
 					t.Error("the topic came back without its message")
 				}
 			}
-			if d := b.Damage(); d != (Damage{}) {
+			if d := b.Damage(); !d.None() {
 				t.Errorf("power was lost, and damage is %+v", d)
 			}
 		})

@@ -402,7 +402,7 @@ func (e ending) lives(t *testing.T, seed uint64) {
 func wantNoDamage(t *testing.T, b *Broker) {
 	t.Helper()
 	if n := b.Damage().Messages; n != 0 {
-		t.Errorf("%d messages are called damaged", n)
+		t.Errorf("%d messages are called damaged: %+v", n, b.Damage())
 	}
 }
 

@@ -3,11 +3,8 @@ package broker
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 
 	"qmq/channel"
 	"qmq/diskqueue"
@@ -21,30 +18,106 @@ const (
 	deletedPrefix   = ".deleted-"
 )
 
-// restore brings back the topics that the journal knows.
+// restore brings back the topics that the journal knows, and those that it knew
+// before it was damaged. A topic that cannot be opened is kept out; the others
+// are served.
 func (b *Broker) restore(state *journal.State) error {
 	b.last.Store(state.MaxIncarnation)
-	b.journalLost = state.LostBytes
-	dirs := make(map[string]bool, len(state.Topics))
+	b.sameBoot = state.SameBoot
+	b.damage.restore(b.readDamage(), state.Acknowledged)
+	b.journalDamage(state)
+	dirs, err := b.listTopicDirs()
+	if err != nil {
+		return err
+	}
+	if err := b.finishDeletions(state, dirs); err != nil {
+		return err
+	}
+	if err := b.reconstruct(state, dirs); err != nil {
+		return err
+	}
 	for _, ts := range state.Topics {
-		o := b.topicOptions(ts.Name, ts.Incarnation, false)
-		dirs[filepath.Base(b.logDir(ts.Name, ts.Incarnation))] = true
-		var err error
-		if o.Log, err = b.openLog(o, knownOf(ts, state.SameBoot)); err != nil {
+		if err := b.restoreTopic(ts); err != nil {
 			return err
-		}
-		s := &slot{topic: topic.Restore(o, ts)}
-		b.topics[ts.Name] = s
-		b.came(s.topic, "")
-		for _, c := range s.topic.Channels() {
-			b.came(s.topic, c.Name())
-		}
-		if ts.Unlearnt && b.o.Directory != nil {
-			b.learnLater(s.topic, errNotLearnt)
 		}
 	}
 	b.journalSkipped()
-	return b.sweep(dirs, state.Deleted)
+	if err := b.sweep(state, dirs); err != nil {
+		return err
+	}
+	b.forgetAcknowledgements(state)
+	b.reopenLater()
+	return nil
+}
+
+// restoreTopic brings back a topic. The error is one that keeps the node from
+// starting.
+func (b *Broker) restoreTopic(ts *journal.TopicState) error {
+	s := &slot{incarnation: ts.Incarnation}
+	t, err := b.openTopic(ts)
+	switch {
+	case err == nil:
+		s.topic = t
+	case errors.Is(err, errNotJournalled):
+		return err
+	default:
+		b.unopenable(s, ts, err)
+	}
+	b.topics[ts.Name] = s
+	if t != nil {
+		b.announce(t)
+		b.learnRestored(t, ts)
+	}
+	return nil
+}
+
+// openTopic opens the log of a topic that is known and makes the topic.
+func (b *Broker) openTopic(ts *journal.TopicState) (*topic.Topic, error) {
+	o := b.topicOptions(ts.Name, ts.Incarnation, false)
+	var err error
+	k := knownOf(ts, b.sameBoot)
+	if b.reconstructed[ts.Incarnation] && !b.sameBoot {
+		k.ends = true // it is not known that anything was synced
+	}
+	if o.Log, err = b.openLog(o, k); err != nil {
+		return nil, err
+	}
+	if err := b.journalReconstructed(ts, o.Log.Start()); err != nil {
+		o.Log.Discard()
+		return nil, err
+	}
+	return topic.Restore(o, ts), nil
+}
+
+// announce tells the directories of a topic with all its channels.
+func (b *Broker) announce(t *topic.Topic) {
+	b.came(t, "")
+	for _, c := range t.Channels() {
+		b.came(t, c.Name())
+	}
+}
+
+// learnRestored asks for the channels of a topic that did not learn them before
+// the last stop.
+func (b *Broker) learnRestored(t *topic.Topic, ts *journal.TopicState) {
+	if ts.Unlearnt && b.o.Directory != nil {
+		b.learnLater(t, errNotLearnt)
+	}
+}
+
+// journalDamage reports what of the journal was lost.
+func (b *Broker) journalDamage(state *journal.State) {
+	if state.LostBytes == 0 && !state.Incomplete {
+		return
+	}
+	text := "A part of the journal cannot be read; what it said of messages is delivered again."
+	if state.Incomplete {
+		text = "A part of the journal cannot be read or is missing; topics and channels that it alone knew are reconstructed, deletions and pauses may be undone, and messages are delivered again."
+	}
+	b.report(Finding{
+		ID: fmt.Sprintf("%s/%d", DamagedJournal, state.LostBytes), Kind: DamagedJournal, Bytes: state.LostBytes,
+		Path: filepath.Join(b.o.DataPath, "journal"), Text: text,
+	})
 }
 
 // highest is the highest sequence number that the journal mentions of a topic.
@@ -63,55 +136,83 @@ func highest(ts *journal.TopicState) uint64 {
 }
 
 // sweep removes what deletions left and reports what is not known.
-func (b *Broker) sweep(known map[string]bool, deleted []uint64) error {
-	entries, err := b.o.FS.ReadDir(b.topicsDir())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // on a full disk
+func (b *Broker) sweep(state *journal.State, dirs []topicDir) error {
+	known := make(map[string]bool, len(state.Topics))
+	for _, ts := range state.Topics {
+		known[filepath.Base(b.logDir(ts.Name, ts.Incarnation))] = true
 	}
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		path := filepath.Join(b.topicsDir(), e.Name())
+	for _, d := range dirs {
+		path := filepath.Join(b.topicsDir(), d.base)
 		switch {
-		case known[e.Name()]:
-		case strings.HasPrefix(e.Name(), deletedPrefix) || slices.Contains(deleted, incarnationOf(e.Name())):
-			if err := b.o.FS.RemoveAll(path); err != nil {
+		case known[d.base]:
+		case d.deleted || slices.Contains(state.Deleted, d.incarnation):
+			if err := b.disk.FS().RemoveAll(path); err != nil {
 				return err
 			}
 		default:
 			b.o.Logger.Warn("directory of an unknown topic is kept and not served", "path", path)
 			// Its incarnation must not be given out again.
-			b.last.Store(max(b.last.Load(), incarnationOf(e.Name())))
+			b.last.Store(max(b.last.Load(), d.incarnation))
+			b.report(Finding{
+				ID: unknownID(d.base), Kind: UnknownDirectory, Topic: d.name, Path: path,
+				Text: "The directory of a topic that the journal does not know is kept and not served.",
+			})
 		}
 	}
 	return nil
 }
 
-// incarnationOf reads the incarnation from the name of a log's directory; it
-// is 0 for another name.
-func incarnationOf(name string) uint64 {
-	n, err := strconv.ParseUint(name[strings.LastIndexByte(name, '-')+1:], 16, 64)
-	if err != nil {
-		return 0
-	}
-	return n
-}
+func unknownID(base string) string { return fmt.Sprintf("%s/%s", UnknownDirectory, base) }
 
-// logDir is the directory of a topic's log. Names may hold dots and differ by
-// case only: all but lowercase letters, digits, '_' and '-' are escaped, so
-// that neither can hurt on any file system.
-func (b *Broker) logDir(name string, incarnation uint64) string {
-	var sb strings.Builder
-	for _, c := range []byte(name) {
-		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '_' || c == '-' {
-			sb.WriteByte(c)
-		} else {
-			fmt.Fprintf(&sb, "%%%02x", c)
+// serves says whether there is a topic of an incarnation.
+func (b *Broker) serves(incarnation uint64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range b.topics {
+		if s.incarnation == incarnation {
+			return true
 		}
 	}
-	fmt.Fprintf(&sb, "-%016x", incarnation)
-	return filepath.Join(b.topicsDir(), sb.String())
+	return false
+}
+
+// finishDeletions ends the topics whose directory says that they were deleted:
+// it is renamed only when the journal has their end, which may have been lost
+// with the power.
+func (b *Broker) finishDeletions(state *journal.State, dirs []topicDir) error {
+	there := make(map[uint64]bool)
+	for _, d := range dirs {
+		there[d.incarnation] = there[d.incarnation] || !d.deleted
+	}
+	var ends []journal.Entry
+	for _, d := range dirs {
+		if ts := state.Topics[d.incarnation]; ts != nil && d.deleted && !there[d.incarnation] {
+			b.o.Logger.Warn("topic was deleted just before the last stop", "topic", ts.Name)
+			delete(state.Topics, d.incarnation)
+			state.Deleted = append(state.Deleted, d.incarnation)
+			ends = append(ends, journal.Entry{Op: journal.DeleteTopic, Topic: d.incarnation})
+		}
+	}
+	return b.journal.Commit(ends...)
+}
+
+// forgetAcknowledgements tells the journal which ones are not needed any more:
+// damage.json does not have their findings, and nothing finds them again.
+func (b *Broker) forgetAcknowledgements(state *journal.State) {
+	if !b.damages.flush() {
+		return
+	}
+	known := make(map[string]bool, len(state.Topics))
+	for n := range state.Topics {
+		known[fmt.Sprintf("%016x", n)] = true
+	}
+	var entries []journal.Entry
+	for _, id := range b.damage.settle(func(n string) bool { return known[n] }) {
+		entries = append(entries, journal.Entry{Op: journal.ForgetDamage, Name: id})
+	}
+	if err := b.journal.Commit(entries...); err != nil {
+		b.o.Logger.Warn("acknowledgements of damage that is gone are kept", "error", err)
+	}
 }
 
 // known is what the journal knows of a topic's log.
@@ -154,26 +255,35 @@ func (b *Broker) openLog(o topic.Options, k known) (*diskqueue.Log, error) {
 		KnownEnd:     k.end,
 		GivenUp:      k.givenUp,
 		SameBoot:     k.sameBoot,
+		Found:        func(f diskqueue.Finding) { b.logFinding(o.Name, o.Incarnation, f) },
 		Now:          b.clock.Wall,
 		Logger:       b.o.Logger,
 	})
-	b.damaged.Add(rec.Lost())
-	for _, r := range rec.Skipped {
-		b.skipped = append(b.skipped, journal.Entry{Op: journal.GiveUp, Topic: o.Incarnation, Void: r})
+	b.reportRecovery(o.Name, o.Incarnation, &rec)
+	if len(rec.Skipped) > 0 {
+		b.noteSkipped(o.Incarnation, rec.Skipped)
 	}
 	return log, err
+}
+
+func (b *Broker) noteSkipped(incarnation uint64, skipped []seqset.Range) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range skipped {
+		b.skipped = append(b.skipped, journal.Entry{Op: journal.GiveUp, Topic: incarnation, Void: r})
+	}
 }
 
 // journalSkipped has the journal know which numbers the logs just opened hold no
 // record of, and never will: later starts are not to miss them.
 func (b *Broker) journalSkipped() {
-	if len(b.skipped) == 0 {
-		return
-	}
-	if err := b.journal.Commit(b.skipped...); err != nil {
+	b.mu.Lock()
+	entries := b.skipped
+	b.skipped = nil
+	b.mu.Unlock()
+	if err := b.journal.Commit(entries...); err != nil {
 		b.o.Logger.Warn("numbers that this start skips may be called damage by a later one", "error", err)
 	}
-	b.skipped = nil
 }
 
 func (b *Broker) topicOptions(name string, incarnation uint64, ephemeral bool) topic.Options {
@@ -201,9 +311,9 @@ func (b *Broker) commonOptions() *topic.Common {
 		MakeRoom:       b.makeRoom,
 		Failed:         b.logFailed,
 		ReadFailed:     b.readFailed,
-		Damaged:        func(n uint64) { b.damaged.Add(n) },
+		Damaged:        b.lost,
 		Abandoned:      b.abandoned,
-		Changed:        b.snapshot.changed,
+		Changed:        b.metadata.changed,
 		Came:           b.came,
 		Went:           b.went,
 		Logger:         b.o.Logger,

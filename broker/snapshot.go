@@ -4,8 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
+	iofs "io/fs"
+	"log/slog"
+	"maps"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -13,44 +20,90 @@ import (
 	"qmq/internal/vfs"
 )
 
-// metadataTopic is an element of the list "topics" of metadata.json, the
-// topology in a form that people and tools can read. Nothing is ever read back
-// from it.
+// metadataFile is metadata.json: the topology in a form that people and tools can
+// read. It is read back only where the journal was found damaged.
+type metadataFile struct {
+	// Journal is the log that the journal wrote to when the file was begun: the
+	// file tells of everything that is in earlier ones.
+	Journal uint64          `json:"journal"`
+	Topics  []metadataTopic `json:"topics"`
+}
+
 type metadataTopic struct {
-	Name     string            `json:"name"`
-	Paused   bool              `json:"paused"`
-	Channels []metadataChannel `json:"channels"`
+	Name        string            `json:"name"`
+	Incarnation hexNumber         `json:"incarnation"`
+	Paused      bool              `json:"paused"`
+	Channels    []metadataChannel `json:"channels"`
 }
 
 type metadataChannel struct {
-	Name   string `json:"name"`
-	Paused bool   `json:"paused"`
+	Name        string    `json:"name"`
+	Incarnation hexNumber `json:"incarnation"`
+	Paused      bool      `json:"paused"`
 }
+
+// hexNumber is written as in the names of directories: tools that take every
+// number for a float would round it.
+type hexNumber uint64
+
+// MarshalText writes 16 digits.
+func (n hexNumber) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%016x", uint64(n)), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (n *hexNumber) UnmarshalText(text []byte) error {
+	v, err := strconv.ParseUint(string(text), 16, 64)
+	*n = hexNumber(v)
+	return err
+}
+
+const metadataName = "metadata.json"
 
 // snapshotDelay gathers changes that come together into one write.
 const snapshotDelay = time.Second
 
-// snapshotWriter writes metadata.json a little after a change of the topology.
+// snapshotWriter writes a file a little after what it tells of has changed.
 type snapshotWriter struct {
-	b *Broker
+	fs      vfs.FS
+	path    string
+	content func(io.Writer) error
+	logger  *slog.Logger
 
 	mu      sync.Mutex // guards what follows
 	timer   *time.Timer
+	ready   bool // there is something to tell of
+	stale   bool // it says what is not so
 	closed  bool
 	writing sync.Mutex // held while the file is written; taken before mu
 }
 
-func (w *snapshotWriter) init(b *Broker) {
+// start lets the file be written, and has it written if something has changed.
+func (w *snapshotWriter) start() {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.b = b
+	stale := w.stale
+	w.ready = true
+	w.mu.Unlock()
+	if stale {
+		w.changed()
+	}
 }
 
-// changed says that the topology is not what the file says any more.
+// flush writes the file now unless it says what is so, also before start. It says
+// whether the file does.
+func (w *snapshotWriter) flush() (written bool) {
+	w.writing.Lock()
+	defer w.writing.Unlock()
+	w.write()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.stale
+}
+
+// changed says that what the file says is not so any more.
 func (w *snapshotWriter) changed() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.closed || w.b == nil || w.timer != nil {
+	w.stale = true
+	if w.closed || !w.ready || w.timer != nil {
 		return
 	}
 	w.timer = time.AfterFunc(snapshotDelay, w.due)
@@ -75,18 +128,30 @@ func (w *snapshotWriter) close() {
 	defer w.writing.Unlock()
 	w.mu.Lock()
 	w.closed = true
+	ready := w.ready
 	if w.timer != nil {
 		w.timer.Stop()
 	}
 	w.mu.Unlock()
-	w.write()
+	if ready {
+		w.write()
+	}
 }
 
-// write writes the file. The caller holds w.writing.
+// write writes the file unless it says what is so. The caller holds w.writing.
 func (w *snapshotWriter) write() {
-	err := replaceFile(w.b.disk.FS(), filepath.Join(w.b.o.DataPath, "metadata.json"), w.b.writeMetadata)
-	if err != nil {
-		w.b.o.Logger.Warn("metadata.json not written", "error", err)
+	w.mu.Lock()
+	stale := w.stale
+	w.stale = false
+	w.mu.Unlock()
+	if !stale {
+		return
+	}
+	if err := replaceFile(w.fs, w.path, w.content); err != nil {
+		w.logger.Warn("not written", "path", w.path, "error", err)
+		w.mu.Lock()
+		w.stale = true
+		w.mu.Unlock()
 	}
 }
 
@@ -98,17 +163,10 @@ func (b *Broker) writeMetadata(w io.Writer) error {
 	encode.SetIndent("    ", "  ")
 	mt := metadataTopic{Channels: []metadataChannel{}}
 	first := true
-	io.WriteString(w, "{\n  \"topics\": [") // an error comes back with a later write
-	for _, t := range b.Topics() {
-		if t.Ephemeral() {
-			continue
-		}
-		mt.Name, mt.Paused, mt.Channels = t.Name(), t.Paused(), mt.Channels[:0]
-		for _, c := range t.Channels() {
-			if !strings.HasSuffix(c.Name(), ephemeralSuffix) {
-				mt.Channels = append(mt.Channels, metadataChannel{Name: c.Name(), Paused: c.Paused()})
-			}
-		}
+	// An error comes back with a later write.
+	fmt.Fprintf(w, "{\n  \"journal\": %d,\n  \"topics\": [", b.journal.Log())
+	for _, s := range b.durableSlots() {
+		s.describe(&mt)
 		text.Reset()
 		if err := encode.Encode(&mt); err != nil {
 			return err
@@ -128,7 +186,44 @@ func (b *Broker) writeMetadata(w io.Writer) error {
 	return err
 }
 
-// replaceFile writes a file under another name and puts it in place.
+// describe fills mt with what is known of a topic.
+func (s *slot) describe(mt *metadataTopic) {
+	mt.Channels = mt.Channels[:0]
+	if s.unopened != nil {
+		ts := s.unopened
+		mt.Name, mt.Incarnation, mt.Paused = ts.Name, hexNumber(ts.Incarnation), ts.Paused
+		for _, c := range ts.Channels {
+			mt.Channels = append(mt.Channels, metadataChannel{c.Name, hexNumber(c.Incarnation), c.Paused})
+		}
+		slices.SortFunc(mt.Channels, func(a, b metadataChannel) int { return strings.Compare(a.Name, b.Name) })
+		return
+	}
+	t := s.topic
+	mt.Name, mt.Incarnation, mt.Paused = t.Name(), hexNumber(t.Incarnation()), t.Paused()
+	for _, c := range t.Channels() {
+		if !strings.HasSuffix(c.Name(), ephemeralSuffix) {
+			mt.Channels = append(mt.Channels, metadataChannel{c.Name(), hexNumber(c.Incarnation()), c.Paused()})
+		}
+	}
+}
+
+// durableSlots lists the topics that outlive the process, those that cannot be
+// opened too, sorted by name.
+func (b *Broker) durableSlots() []*slot {
+	b.mu.Lock()
+	names := slices.Sorted(maps.Keys(b.topics))
+	list := make([]*slot, 0, len(names))
+	for _, name := range names {
+		s := b.topics[name]
+		if s.gone == nil && (s.unopened != nil || s.topic != nil && !s.topic.Ephemeral()) {
+			list = append(list, s)
+		}
+	}
+	b.mu.Unlock()
+	return list
+}
+
+// replaceFile writes a file under another name and puts it in place, durably.
 func replaceFile(fs vfs.FS, path string, write func(io.Writer) error) error {
 	tmp := path + ".tmp"
 	fs.Remove(tmp)
@@ -141,6 +236,9 @@ func replaceFile(fs vfs.FS, path string, write func(io.Writer) error) error {
 	if err == nil {
 		err = w.Flush()
 	}
+	if err == nil {
+		err = f.Sync()
+	}
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
@@ -149,6 +247,34 @@ func replaceFile(fs vfs.FS, path string, write func(io.Writer) error) error {
 	}
 	if err != nil {
 		fs.Remove(tmp)
+		return err
 	}
-	return err
+	return fs.SyncDir(filepath.Dir(path))
 }
+
+// readFile reads a file whole, unless it is longer than any that is written here.
+func readFile(fs vfs.FS, path string) ([]byte, error) {
+	f, err := fs.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // only read
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	if size > maxFile {
+		return nil, fmt.Errorf("%d bytes long", size)
+	}
+	text := make([]byte, size)
+	n, err := f.ReadAt(text, 0)
+	if err == io.EOF {
+		err = nil
+	}
+	return text[:n], err
+}
+
+// maxFile is far above the metadata of a million channels.
+const maxFile = 1 << 30
+
+func isNotExist(err error) bool { return errors.Is(err, iofs.ErrNotExist) }

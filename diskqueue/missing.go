@@ -234,6 +234,8 @@ func (o *inspection) settle(lost []seqset.Range) {
 		case c.segment != nil && c.segment.end > c.base: // given up
 			o.l.o.Logger.Info("segment that was given up is there again, and removed", "path", c.path)
 			o.remove(c)
+		case ofMedium(c.flaw): // who knows what is in it
+			o.find(Finding{Kind: Unreadable, Path: c.path, Range: seqset.Range{From: c.base, To: c.base}, Err: c.flaw})
 		case o.l.o.Known:
 			o.l.o.Logger.Warn("segment file left alone, nothing is missing", "path", c.path, "error", c.flaw)
 		default:

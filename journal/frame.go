@@ -125,6 +125,18 @@ func scan(b []byte, salt uint32, f func(off int, payload []byte)) (lost []span, 
 	return lost, off, 0
 }
 
+// cutShort says that what stands at the end of a file, without the zeros behind
+// it, may be the beginning of a frame: all that the end of the process, and not
+// of the machine, leaves of a write.
+func cutShort(tail []byte, salt uint32) bool {
+	if len(tail) < frameHeader {
+		return true
+	}
+	head := tail[:frameHeader]
+	whole := binary.LittleEndian.Uint32(head[8:]) == crc32.Update(salt, castagnoli, head[:8])
+	return whole && uint64(len(tail)) < frameHeader+uint64(binary.LittleEndian.Uint32(head))
+}
+
 // usedEnd is where the zeros at the end begin.
 func usedEnd(b []byte) int {
 	end := len(b)

@@ -74,6 +74,41 @@ func TestIncompleteSaysThatTopologyMayBeMissing(t *testing.T) {
 	}
 }
 
+// The end of a process leaves the beginning of a frame at most: anything else at
+// the end of a log is damage, unless the machine has ended since.
+func TestEndOfALogCountsUnlessAProcessCanHaveLeftItSo(t *testing.T) {
+	for name, tt := range map[string]struct {
+		damage     func(end []byte) []byte
+		incomplete bool
+	}{
+		"payload":         {func(b []byte) []byte { b[len(b)-3] ^= 1; return b }, true},
+		"length":          {func(b []byte) []byte { b[0] ^= 1; return b }, true},
+		"cut":             {func(b []byte) []byte { return b[:len(b)-1] }, false},
+		"cut to a header": {func(b []byte) []byte { return b[:frameHeader] }, false},
+		"cut to less":     {func(b []byte) []byte { return b[:5] }, false},
+		"zeros":           {func(b []byte) []byte { clear(b[frameHeader+2:]); return b }, false},
+	} {
+		for _, boot := range []string{"this", "other"} {
+			t.Run(name+", "+boot+" boot", func(t *testing.T) {
+				fsys := crashfs.New(1)
+				j, _ := openJournal(t, fsys.Mount(), booted("this"))
+				must(t, j.Commit(createTopic(10, "t")))
+				fsys.Kill()
+				_ = j.Close()
+				b, err := fsys.ReadFile(logName(1))
+				must(t, err)
+				last := frames(t, b)[0]
+				must(t, fsys.WriteFile(logName(1), append(b[:last:last], tt.damage(b[last:usedEnd(b)])...)))
+				j, st := openJournal(t, fsys, booted(boot))
+				defer j.Close()
+				if want := tt.incomplete && boot == "this"; st.Incomplete != want || st.LostBytes > 0 != want {
+					t.Errorf("incomplete %v, %d bytes lost", st.Incomplete, st.LostBytes)
+				}
+			})
+		}
+	}
+}
+
 // What was synced is damaged when it cannot be read; what was not may be power
 // that was lost, which keeps any part of it.
 func TestHoleCountsWhereTheLogWasSynced(t *testing.T) {

@@ -243,7 +243,11 @@ func (r *replay) scan(f *source) {
 		r.loss(f.name, s, errors.New("checksum mismatch"))
 	}
 	f.end = end
-	if tail > 0 {
+	switch {
+	case tail == 0:
+	case r.thisBoot() && !cutShort(f.bytes[end:end+tail], f.salt):
+		r.loss(f.name, span{end, tail}, errors.New("checksum mismatch at its end"))
+	default:
 		r.logger.Warn("journal: ignored a torn tail", "file", f.name, "offset", f.end, "bytes", tail)
 	}
 }

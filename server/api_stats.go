@@ -10,8 +10,6 @@ import (
 	"reflect"
 	"strings"
 	"time"
-
-	"qmq/broker"
 )
 
 // stats is GET /stats: figures of everything, as JSON or as text.
@@ -27,9 +25,8 @@ func (h *HTTP) stats(_ http.ResponseWriter, r *http.Request) (any, error) {
 		StartTime: h.broker.StartTime().Unix(),
 		Topics:    h.topicStats(f),
 	}
-	if d := h.broker.Damage(); d != (broker.Damage{}) {
-		a.Damage = &damageStats{Messages: d.Messages, JournalBytes: d.JournalBytes}
-	}
+	damage := h.broker.Damage()
+	a.Damage = statsOfDamage(&damage)
 	if f.clients {
 		a.Producers = h.producerStats(f)
 	}
@@ -55,8 +52,8 @@ func statsText(a *statsAnswer, start time.Time) string {
 	fmt.Fprintf(w, "start_time %s\n", start.Format(time.RFC3339))
 	fmt.Fprintf(w, "uptime %s\n", time.Since(start))
 	fmt.Fprintf(w, "\nHealth: %s\n", a.Health)
-	if d := a.Damage; d != nil {
-		fmt.Fprintf(w, "Damage: %d messages lost, %d bytes of the journal unreadable\n", d.Messages, d.JournalBytes)
+	if a.Damage != nil {
+		writeDamage(w, a.Damage)
 	}
 	if a.Memory != nil {
 		writeMemory(w, a.Memory)

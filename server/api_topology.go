@@ -141,9 +141,18 @@ func (h *HTTP) channelParameters(r *http.Request) (*topic.Topic, string, error) 
 	}
 	t, ok := h.broker.Existing(q.Get("topic"))
 	if !ok {
-		return nil, "", errTopicNotFound
+		return nil, "", h.noTopic(q.Get("topic"))
 	}
 	return t, q.Get("channel"), nil
+}
+
+// noTopic is why there is no topic of that name: none is known, or the one that
+// is cannot be opened.
+func (h *HTTP) noTopic(name string) error {
+	if err := h.broker.Unopenable(name); err != nil {
+		return refused(err)
+	}
+	return errTopicNotFound
 }
 
 // notFound turns what the broker says about a missing name into its answer.

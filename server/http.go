@@ -69,6 +69,8 @@ func (h *HTTP) routes() http.Handler {
 	r.Handle("POST", "/topic/empty", h.emptyTopic)
 	r.Handle("POST", "/topic/pause", h.pauseTopic)
 	r.Handle("POST", "/topic/unpause", h.unpauseTopic)
+	r.Handle("POST", "/topic/adopt", h.adoptTopic)
+	r.Handle("POST", "/damage/ack", h.acknowledgeDamage)
 	r.Handle("POST", "/channel/create", h.createChannel)
 	r.Handle("POST", "/channel/delete", h.deleteChannel)
 	r.Handle("POST", "/channel/empty", h.emptyChannel)

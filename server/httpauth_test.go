@@ -73,6 +73,8 @@ func TestRolesOfTheHTTPAPI(t *testing.T) {
 		{"POST", "/mpub?topic=t", "publish"},
 		{"POST", "/stats", "admin"},
 		{"POST", "/topic/create?topic=t", "admin"},
+		{"POST", "/topic/adopt?directory=d", "admin"},
+		{"POST", "/damage/ack", "admin"},
 		{"POST", "/channel/create?topic=t&channel=c", "admin"},
 		{"POST", "/topic/pause?topic=t", "admin"},
 		{"GET", "/debug/pprof/cmdline", "admin"},

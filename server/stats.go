@@ -23,11 +23,6 @@ type (
 		Damage *damageStats `json:"damage,omitempty"`
 	}
 
-	damageStats struct {
-		Messages     uint64 `json:"messages"`
-		JournalBytes int64  `json:"journal_bytes"`
-	}
-
 	topicStats struct {
 		Name         string         `json:"topic_name"`
 		Channels     []channelStats `json:"channels"`

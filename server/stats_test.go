@@ -294,7 +294,7 @@ func TestDamageIsCountedInStatsAndLeavesHealthAlone(t *testing.T) {
 	if m := c.message(); m.body != "whole" {
 		t.Errorf("%q came", m.body)
 	}
-	if text := r.must("GET", "/stats?format=json", ""); !strings.Contains(text, `"damage":{"messages":1,"journal_bytes":0}`) {
+	if text := r.must("GET", "/stats?format=json", ""); !strings.Contains(text, `"damage":{"messages":1,"journal_bytes":0,"last":`) {
 		t.Errorf("no damage in %s", text)
 	}
 	if text := r.must("GET", "/stats", ""); !strings.Contains(text, "Damage: 1 messages lost") {

@@ -52,7 +52,7 @@ func newBench(t testing.TB, fs vfs.FS, dir string, syncEvery int64) *bench {
 					b.failures.Add(1)
 				}
 			},
-			Damaged: func(uint64) {}, ReadFailed: func(*Topic, string, error) {}, Abandoned: func(*Topic) {}, Changed: func() {}, Came: func(*Topic, string) {}, Went: func(*Topic, string) {}, Logger: quiet,
+			Damaged: func(*Topic, uint64, uint64, uint64) {}, ReadFailed: func(*Topic, string, error) {}, Abandoned: func(*Topic) {}, Changed: func() {}, Came: func(*Topic, string) {}, Went: func(*Topic, string) {}, Logger: quiet,
 		}})
 	return b
 }

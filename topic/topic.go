@@ -69,8 +69,9 @@ type Common struct {
 	// ReadFailed is called when messages of a channel cannot be read for now,
 	// and with nil when they can be again.
 	ReadFailed func(t *Topic, channel string, err error)
-	// Damaged is called with the number of messages that were found to be lost.
-	Damaged func(messages uint64)
+	// Damaged is called when messages among the numbers in [from, to) were found
+	// to be lost for good, with how many.
+	Damaged func(t *Topic, from, to, messages uint64)
 	// Abandoned is called when the last channel of an ephemeral topic is gone.
 	// It must not wait for the topic; CloseIfAbandoned says later whether the
 	// topic may go.

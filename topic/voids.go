@@ -26,7 +26,7 @@ func (t *Topic) damaged(from, to uint64) {
 	t.reclaim.letGo()
 	if lost > 0 {
 		t.o.Logger.Error("messages cannot be read and are lost", "topic", t.o.Name, "first", from, "messages", lost)
-		t.o.Damaged(lost)
+		t.o.Damaged(t, from, to, lost)
 	}
 }
 

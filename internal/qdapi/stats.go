@@ -10,10 +10,33 @@ type Stats struct {
 	Damage    *Damage // nil when the node reports none
 }
 
-// Damage is what a qd found unreadable on its disk.
+// Damage is what a qd found amiss on its disk and nobody acknowledged.
 type Damage struct {
-	Messages     int64 `json:"messages"`
-	JournalBytes int64 `json:"journal_bytes"`
+	Messages     int64       `json:"messages"` // that are lost
+	JournalBytes int64       `json:"journal_bytes"`
+	Last         int64       `json:"last"` // number of the newest finding; 0 where a node tells of none
+	Findings     []Finding   `json:"findings"`
+	Older        []DamageSum `json:"older"` // what the list has no room for
+}
+
+// Finding is one thing that is amiss.
+type Finding struct {
+	ID       string `json:"id"`
+	Kind     string `json:"kind"`
+	Topic    string `json:"topic"`
+	Channel  string `json:"channel"`
+	Messages int64  `json:"messages"`
+	Path     string `json:"path"`
+	Copy     string `json:"copy"`
+	Time     int64  `json:"time"` // s since 1970
+	Text     string `json:"text"`
+}
+
+// DamageSum counts findings of a kind.
+type DamageSum struct {
+	Kind     string `json:"kind"`
+	Findings int64  `json:"findings"`
+	Messages int64  `json:"messages"`
 }
 
 // Topic are the figures of a topic on one node.
@@ -151,17 +174,7 @@ func (r *reading) member(s *Stats, key []byte) {
 			}
 		})
 	case "damage":
-		s.Damage = new(Damage)
-		r.object(func(key []byte) {
-			switch string(key) {
-			case "messages":
-				s.Damage.Messages = r.whole()
-			case "journal_bytes":
-				s.Damage.JournalBytes = r.whole()
-			default:
-				r.skip()
-			}
-		})
+		s.Damage = r.damage()
 	default:
 		r.skip()
 	}

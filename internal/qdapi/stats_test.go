@@ -47,7 +47,9 @@ const example = `{"version":"1.3.0","health":"OK","start_time":1700000000,"topic
    {"channel_name":"d#ephemeral","depth":0,"clients":null,"e2e_processing_latency":{"count":0,"percentiles":null}}],
   "depth":11,"backend_depth":10,"message_count":18446744073709551615,"message_bytes":123456,"paused":false,"e2e_processing_latency":{"count":0,"percentiles":null}},
  {"topic_name":"b","channels":[],"depth":-1}],
-"memory":{"heap_objects":1,"heap_in_use_bytes":4096},"producers":null,"damage":{"messages":3,"journal_bytes":77},"later":{"x":[1,[2,{"y":null}]],"z":true}}`
+"memory":{"heap_objects":1,"heap_in_use_bytes":4096},"producers":null,"damage":{"messages":3,"journal_bytes":77,"last":12,"findings":[
+ {"id":"missing/1/2","number":12,"kind":"missing","topic":"t","channel":"c","from":2,"to":5,"messages":3,"path":"/d","copy":"/e","time":1700000001,"text":"gone"}],
+ "older":[{"kind":"journal","findings":2,"messages":1,"bytes":77}]},"later":{"x":[1,[2,{"y":null}]],"z":true}}`
 
 func TestDecodeTakesWhatIsWanted(t *testing.T) {
 	var d Decoder
@@ -57,7 +59,8 @@ func TestDecodeTakesWhatIsWanted(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := &Stats{
-			Version: "1.3.0", Health: "OK", StartTime: 1700000000, HeapInUse: 4096, Damage: &Damage{3, 77},
+			Version: "1.3.0", Health: "OK", StartTime: 1700000000, HeapInUse: 4096, Damage: &Damage{3, 77, 12,
+				[]Finding{{"missing/1/2", "missing", "t", "c", 3, "/d", "/e", 1700000001, "gone"}}, []DamageSum{{"journal", 2, 1}}},
 			Topics: []Topic{
 				{Name: "a", Depth: 11, BackendDepth: 10, Messages: math.MaxInt64, Bytes: 123456, Channels: []Channel{
 					{Name: "c", Depth: 3, BackendDepth: 1, InFlight: 2, Deferred: 4, Messages: 9, Requeued: 5, TimedOut: 6, ClientCount: 1, Paused: true,

@@ -214,3 +214,25 @@ func startStock(t *testing.T, topics ...string) (address string) {
 	t.Cleanup(s.Close)
 	return strings.TrimPrefix(s.URL, "http://")
 }
+
+// damaged looks at a node that keeps the directory of an unknown topic.
+func damaged(t *testing.T, r *rig) {
+	data := t.TempDir()
+	n := r.daemon("qd", "--data-path="+data)
+	n.start()
+	n.process.Kill()
+	if err := os.MkdirAll(filepath.Join(data, "topics", "orders-00000000000000ab"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	n.start()
+	n.post(t, "/topic/create?topic=others", "")
+	b := newTab(t, r.startAdmin("--nsqd-http-address="+n.http).base())
+	b.open("", "overview")
+	b.shows("#attention", "The directory of an unknown topic is kept (orders)")
+	b.click("#attention a")
+	b.view("node")
+	b.shows("#damage [data-finding=unknown_directory]", "orders-00000000000000ab")
+	b.click("#acknowledge-damage")
+	b.shows("#account", "Acknowledged the damage: 1 of 1 node")
+	b.gone("#damage")
+}

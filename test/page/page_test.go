@@ -41,7 +41,7 @@ func TestPage(t *testing.T) {
 	t.Run("OtherServers", func(t *testing.T) {
 		for name, f := range map[string]func(*testing.T, *rig){
 			"OtherBasePath": otherBase, "SigningInAndWhatAViewerMay": signingIn, "NodeWithoutPeekSaysSo": withoutPeek,
-			"ServerThatDiesLeavesTheNumbersReadable": serverDies,
+			"ServerThatDiesLeavesTheNumbersReadable": serverDies, "DamageIsShownUntilItIsAcknowledged": damaged,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()

@@ -9,9 +9,9 @@ const DONE_FOR = 8000
 const done = {
   create_topic: 'Created', delete_topic: 'Deleted', create_channel: 'Created', delete_channel: 'Deleted',
   pause_topic: 'Paused', unpause_topic: 'Unpaused', empty_topic: 'Emptied',
-  pause_channel: 'Paused', unpause_channel: 'Unpaused', empty_channel: 'Emptied', tombstone_topic_producer: 'Tombstoned',
+  pause_channel: 'Paused', unpause_channel: 'Unpaused', empty_channel: 'Emptied', tombstone_topic_producer: 'Tombstoned', acknowledge_damage: 'Acknowledged',
 }
-const what = r => r.topic + (r.channel ? ' / ' + r.channel : '')
+const what = r => r.topic ? r.topic + (r.channel ? ' / ' + r.channel : '') : 'the damage'
 
 // The account of the last action: { request, ok, text, results, path } or { request, problem, path }, or null.
 let account = null

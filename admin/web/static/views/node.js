@@ -2,7 +2,9 @@
 import { html } from '../html.js'
 import { bytes, clock, count, duration, small } from '../format.js'
 import { useHistory, useSpan } from '../history.js'
-import { Card, Dot, Figure, Figures, Note, Rate, Text } from '../parts.js'
+import { perform } from '../actions.js'
+import { useMe } from '../me.js'
+import { Card, Dot, Figure, Figures, Note, Rate, Text, Time } from '../parts.js'
 import { to } from '../router.js'
 import { Table } from '../table.js'
 import { Title } from '../title.js'
@@ -21,8 +23,7 @@ export function Node({ params, data, epoch, stale }) {
     ${n.stale && html`<${Note} level="crit" role="status" id="verdict">
       <b>No answer since ${clock(n.seen, 'seconds')}.</b> <span class="soft">${n.error}. The numbers below are the last ones known.</span><//>`}
     ${data && !n.stale && n.health !== 'OK' && html`<${Note} level="crit" role="status" id="verdict"><b>Not healthy.</b> <span class="soft">${n.health}</span><//>`}
-    ${n.damage && html`<${Note} level="warn" id="damage"><b>Damage was found at start.</b>
-      ${' '}<span class="soft">${count(n.damage.messages)} messages and ${count(n.damage.journal_bytes)} bytes of the journal could not be read.</span><//>`}
+    ${n.damage && html`<${Damage} node=${params.node} damage=${n.damage} />`}
     ${data?.attention.filter(l => l.rule !== 'silent' && l.rule !== 'unhealthy').map(l => html`<${Note} key=${l.id} level=${l.level}><${Text} of=${l.text} /><//>`)}
     <${Figures}>
       <${Figure} id="depth" label="Depth" n=${n.depth} means=${data && (n.backend_depth ? `${count(n.backend_depth)} on disk` : 'all in memory')} />
@@ -38,6 +39,19 @@ export function Node({ params, data, epoch, stale }) {
       <${Card} id="topics" ruled title="Topics"><${Table} id="topics-table" label="Topics of this node" main fixed order="-depth" columns=${columns}
         rows=${data?.topics ?? []} rowKey=${t => t.topic} empty=${data && 'No topics on this node.'} /><//>
     </div></div>`
+}
+
+/** What the node found amiss on its disk, until somebody who may says that it is known. */
+function Damage({ node, damage }) {
+  const may = useMe()?.may_act
+  const findings = damage.findings ?? [], older = (damage.older ?? []).reduce((n, s) => n + s.findings, 0)
+  const acknowledge = may && damage.last > 0 && html`<button type="button" class="btn slim" id="acknowledge-damage"
+    onClick=${() => perform({ action: 'acknowledge_damage', node, until: damage.last })}>Acknowledge</button>`
+  return html`<${Note} level="warn" id="damage" actions=${acknowledge}><b>Damage was found.</b>
+    ${' '}<span class="soft">${count(damage.messages)} messages and ${count(damage.journal_bytes)} bytes of the journal could not be read.</span>
+    ${findings.map(f => html`<div key=${f.id} class="small" data-finding=${f.kind}><${Time} at=${f.time * 1000} /> ${f.topic && html`<b>${f.topic}${f.channel && ` / ${f.channel}`}</b>`}
+      ${' '}${f.text} <span class="faint">${f.copy || f.path}</span></div>`)}
+    ${older > 0 && html`<div class="small soft">and ${count(older)} older</div>`}<//>`
 }
 
 const registered = n => n.registered === null || n.registered === undefined ? undefined : { text: `${n.registered} of ${n.lookupds}`, unit: '' }

@@ -5,6 +5,8 @@ import { Dialog } from '../dialog.js'
 const rules = [
   ['crit', 'A node or lookupd gives no answer for 3 polls', '3 answers'],
   ['crit', 'A node is not healthy, or refuses publishes', 'healthy for 30 s'],
+  ['crit', 'A node lost messages to damage, or cannot open a topic', 'it is acknowledged at the node'],
+  ['warn', 'A node keeps an unknown directory, or reconstructed something', 'it is acknowledged at the node'],
   ['crit', 'Messages wait, no consumers, and depth grows for 2 min', 'a consumer, or depth 0'],
   ['warn', 'Depth grows for 10 min although consumers are there', 'it shrinks for 2 min'],
   ['warn', 'Timeouts above 2% of deliveries over 5 min, at least 10/min', 'under 1% for 5 min'],

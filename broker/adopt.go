@@ -1,0 +1,103 @@
+package broker
+
+import (
+	"errors"
+	"path/filepath"
+	"slices"
+
+	"qmq/journal"
+	"qmq/topic"
+)
+
+var (
+	// ErrNoDirectory means that no such directory is kept.
+	ErrNoDirectory = errors.New("no such directory is kept")
+	// ErrTopicExists means that there is a topic of that name.
+	ErrTopicExists = errors.New("there is a topic of that name")
+)
+
+// Adopt serves the log in a directory that is kept because the journal does not
+// know its topic, as a topic of the name given, which must be valid and not be
+// ephemeral, or of its own if that is empty. It never joins an existing topic.
+// Which channels it had is asked of the directories, as for a new topic; the
+// first one gets every message that is there.
+func (b *Broker) Adopt(directory, name string) (*topic.Topic, error) {
+	dirs, err := b.listTopicDirs()
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(dirs, func(d topicDir) bool { return d.base == directory })
+	if i < 0 || dirs[i].deleted || dirs[i].incarnation == 0 {
+		return nil, ErrNoDirectory
+	}
+	b.adopting.Lock() // a directory is adopted once
+	defer b.adopting.Unlock()
+	d := dirs[i]
+	if b.serves(d.incarnation) {
+		return nil, ErrNoDirectory
+	}
+	if name == "" {
+		name = d.name
+	}
+	s, err := b.claim(name)
+	if err != nil {
+		return nil, err
+	}
+	t, err := b.adopt(d, name, s)
+	if err != nil {
+		b.mu.Lock()
+		s.err = err
+		delete(b.topics, name)
+		b.mu.Unlock()
+	}
+	s.settled.Done()
+	return t, err
+}
+
+// claim takes a name that is free for a topic that is about to be made.
+func (b *Broker) claim(name string) (*slot, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil, ErrExiting
+	}
+	if b.topics[name] != nil {
+		return nil, ErrTopicExists
+	}
+	s := &slot{}
+	s.settled.Add(1)
+	b.topics[name] = s
+	return s, nil
+}
+
+// adopt renames the directory, if the topic gets another name, and makes the
+// topic. Should it not come to its being journalled, the directory is kept
+// under the new name.
+func (b *Broker) adopt(d topicDir, name string, s *slot) (*topic.Topic, error) {
+	fs, dir := b.disk.FS(), b.logDir(name, d.incarnation)
+	if filepath.Base(dir) != d.base {
+		if err := fs.Rename(filepath.Join(b.topicsDir(), d.base), dir); err != nil {
+			return nil, err
+		}
+		if err := fs.SyncDir(b.topicsDir()); err != nil {
+			return nil, err
+		}
+	}
+	ts := &journal.TopicState{Incarnation: d.incarnation, Name: name}
+	ts.Unlearnt = b.o.Directory != nil && !b.o.Directory.Alone()
+	o := b.topicOptions(name, d.incarnation, false)
+	var err error
+	if o.Log, err = b.openLog(o, known{}); err != nil {
+		return nil, err
+	}
+	ts.FanOut = o.Log.Start()
+	t := topic.Restore(o, ts)
+	entry := journal.Entry{Op: journal.CreateTopic, Topic: d.incarnation, Name: name, FanOut: ts.FanOut, Unlearnt: ts.Unlearnt}
+	if err := b.common.Change(entry, func() { b.topicReady(t, s, false) }, t.Discard); err != nil {
+		return nil, err
+	}
+	b.learnRestored(t, ts)
+	b.damage.resolve(unknownID(d.base))
+	b.o.Logger.Info("directory of an unknown topic is adopted", "topic", name, "directory", d.base)
+	return t, nil
+}

@@ -1,0 +1,235 @@
+package broker
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"qmq/internal/seqset"
+	"qmq/journal"
+)
+
+// Where the journal was found damaged, topics and channels may be missing from
+// what it says although they were there. They are made again from metadata.json
+// and from the directories of the logs. A deletion that can be read wins, be it
+// in the journal or in a directory's name, and so does the younger one of two
+// topics or channels of a name: the older one must have been deleted before.
+// With a journal that is whole nothing of this happens.
+
+// errNotJournalled means that the journal does not take what must be known
+// before a topic is served.
+var errNotJournalled = errors.New("what was reconstructed cannot be journalled")
+
+// reconstruct adds to the state what the journal has lost.
+func (b *Broker) reconstruct(state *journal.State, dirs []topicDir) error {
+	lost := state.Empty && slices.ContainsFunc(dirs, func(d topicDir) bool { return d.incarnation != 0 })
+	if !state.Incomplete && !lost {
+		return nil
+	}
+	r := reconstruction{state: state, names: make(map[string]uint64), ended: make(map[uint64]bool), made: b.reconstructed}
+	for n, ts := range state.Topics {
+		r.names[ts.Name] = n
+	}
+	for _, n := range slices.Concat(state.Deleted, state.DeletedChannels) {
+		r.ended[n] = true
+	}
+	for _, d := range dirs {
+		if d.deleted {
+			r.ended[d.incarnation] = true
+		}
+	}
+	m, ok := b.readMetadata()
+	if ok && m.Journal >= state.Checkpoint {
+		r.dropDeleted(m, dirs)
+		r.fromMetadata(m)
+	}
+	r.fromDirectories(dirs)
+	for _, n := range r.seen {
+		b.last.Store(max(b.last.Load(), n))
+	}
+	b.reportReconstructed(state)
+	if err := b.journal.Commit(r.ends...); err != nil {
+		return fmt.Errorf("%w: %w", errNotJournalled, err)
+	}
+	return nil
+}
+
+// readMetadata reads what an earlier process wrote to metadata.json.
+func (b *Broker) readMetadata() (m metadataFile, ok bool) {
+	path := filepath.Join(b.o.DataPath, metadataName)
+	text, err := readFile(b.disk.FS(), path)
+	if err == nil {
+		err = json.Unmarshal(text, &m)
+	}
+	if err != nil {
+		b.o.Logger.Warn("nothing can be reconstructed from metadata.json", "path", path, "error", err)
+	}
+	return m, err == nil
+}
+
+// reconstruction is what is known while topics and channels are made again.
+type reconstruction struct {
+	state *journal.State
+	names map[string]uint64 // of the topics
+	ended map[uint64]bool   // incarnations whose deletion can be read
+	made  map[uint64]bool   // those of what is made again
+	seen  []uint64          // those that must not be given out again
+	ends  []journal.Entry   // of topics whose deletion the journal lost
+}
+
+// dropDeleted forgets the topics that the checkpoint had, metadata.json has not
+// any more, and of which there is no file: the journal lost their end.
+func (r *reconstruction) dropDeleted(m metadataFile, dirs []topicDir) {
+	there := make(map[uint64]bool)
+	for _, mt := range m.Topics {
+		there[uint64(mt.Incarnation)] = true
+	}
+	for _, d := range dirs {
+		there[d.incarnation] = true
+	}
+	for n, ts := range r.state.Topics {
+		if n <= r.state.CheckpointIncarnation && !there[n] {
+			delete(r.state.Topics, n)
+			delete(r.names, ts.Name)
+			r.ended[n] = true
+			r.ends = append(r.ends, journal.Entry{Op: journal.DeleteTopic, Topic: n})
+		}
+	}
+}
+
+func (r *reconstruction) fromMetadata(m metadataFile) {
+	for _, mt := range m.Topics {
+		ts := r.topic(mt.Name, uint64(mt.Incarnation))
+		if ts == nil {
+			continue
+		}
+		if r.made[ts.Incarnation] {
+			ts.Paused = mt.Paused
+		}
+		for _, c := range mt.Channels {
+			r.channel(ts, c)
+		}
+	}
+}
+
+// fromDirectories makes those topics again of which nothing but the directory
+// tells: the youngest of each name. Which channels they had nobody knows.
+func (r *reconstruction) fromDirectories(dirs []topicDir) {
+	dirs = slices.Clone(dirs)
+	slices.SortFunc(dirs, func(a, b topicDir) int { return cmp.Compare(b.incarnation, a.incarnation) })
+	for _, d := range dirs {
+		if _, taken := r.names[d.name]; taken || d.incarnation <= r.state.CheckpointIncarnation {
+			continue // the checkpoint would have told of it, had it not been deleted
+		}
+		if ts := r.topic(d.name, d.incarnation); ts != nil && r.made[d.incarnation] {
+			ts.Unlearnt = true
+		}
+	}
+}
+
+// topic is that of an incarnation, made again if need be; nil when it was
+// deleted.
+func (r *reconstruction) topic(name string, incarnation uint64) *journal.TopicState {
+	if incarnation == 0 || name == "" || r.ended[incarnation] {
+		return nil
+	}
+	r.seen = append(r.seen, incarnation)
+	if ts := r.state.Topics[incarnation]; ts != nil {
+		return ts
+	}
+	if other, taken := r.names[name]; taken {
+		if other > incarnation {
+			return nil
+		}
+		delete(r.state.Topics, other)
+	}
+	ts := &journal.TopicState{Incarnation: incarnation, Name: name, Channels: make(map[uint64]*journal.ChannelState)}
+	r.made[incarnation] = true
+	r.state.Topics[incarnation] = ts
+	r.names[name] = incarnation
+	return ts
+}
+
+// channel makes a channel again unless it is there or was deleted.
+func (r *reconstruction) channel(ts *journal.TopicState, c metadataChannel) {
+	n := uint64(c.Incarnation)
+	r.seen = append(r.seen, n)
+	if n == 0 || c.Name == "" || r.ended[n] || ts.Channels[n] != nil {
+		return
+	}
+	for other, there := range ts.Channels {
+		switch {
+		case there.Name != c.Name:
+		case other > n:
+			return
+		default:
+			delete(ts.Channels, other)
+		}
+	}
+	r.made[n] = true
+	ts.Channels[n] = &journal.ChannelState{
+		Incarnation: n, Name: c.Name, Paused: c.Paused, Acked: seqset.New(0), Open: make(map[uint64]journal.OpenMessage),
+	}
+}
+
+// journalReconstructed lets what was reconstructed of a topic begin at the
+// oldest message that is there, and makes the journal know it.
+func (b *Broker) journalReconstructed(ts *journal.TopicState, start uint64) error {
+	var entries []journal.Entry
+	if b.reconstructed[ts.Incarnation] {
+		ts.FanOut = start
+		entries = append(entries, journal.Entry{
+			Op: journal.CreateTopic, Topic: ts.Incarnation, Name: ts.Name, FanOut: start, Unlearnt: ts.Unlearnt,
+		})
+		if ts.Paused {
+			entries = append(entries, journal.Entry{Op: journal.PauseTopic, Topic: ts.Incarnation, FanOut: start})
+		}
+	}
+	for _, c := range ts.Channels {
+		if !b.reconstructed[c.Incarnation] {
+			continue
+		}
+		c.Start, c.Cursor, c.Acked = start, start, seqset.New(start)
+		entries = append(entries, journal.Entry{
+			Op: journal.CreateChannel, Topic: ts.Incarnation, Channel: c.Incarnation, Name: c.Name, Start: start,
+		})
+		if c.Paused {
+			entries = append(entries, journal.Entry{Op: journal.PauseChannel, Topic: ts.Incarnation, Channel: c.Incarnation})
+		}
+	}
+	if err := b.journal.Commit(entries...); err != nil {
+		return fmt.Errorf("topic %s: %w: %w", ts.Name, errNotJournalled, err)
+	}
+	return nil
+}
+
+// reportReconstructed reports what was made again, for good before the journal
+// is told of it: no later start would notice.
+func (b *Broker) reportReconstructed(state *journal.State) {
+	for _, ts := range state.Topics {
+		dir := b.logDir(ts.Name, ts.Incarnation)
+		if b.reconstructed[ts.Incarnation] {
+			text := "The journal had lost the topic; it begins with the oldest message that is there."
+			if len(ts.Channels) == 0 {
+				text += " No channel of it is known: the next one gets everything."
+			}
+			b.o.Logger.Error("topic was lost by the journal and is reconstructed", "topic", ts.Name, "path", dir)
+			b.report(Finding{ID: findingID(Reconstructed, ts.Incarnation), Kind: Reconstructed, Topic: ts.Name, Path: dir, Text: text})
+		}
+		for _, c := range ts.Channels {
+			if !b.reconstructed[c.Incarnation] {
+				continue
+			}
+			b.o.Logger.Error("channel was lost by the journal and is reconstructed", "topic", ts.Name, "channel", c.Name)
+			b.report(Finding{
+				ID:   findingID(Reconstructed, ts.Incarnation, fmt.Sprintf("%016x", c.Incarnation)),
+				Kind: Reconstructed, Topic: ts.Name, Channel: c.Name, Path: dir,
+				Text: "The journal had lost the channel; it begins with the oldest message that is there.",
+			})
+		}
+	}
+	b.damages.flush()
+}

@@ -1,0 +1,98 @@
+package server
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"qmq/broker"
+	"qmq/internal/vfs"
+)
+
+const strangeDirectory = "orders-00000000000000ab"
+
+// startDamaged serves a node that keeps the directory of an unknown topic.
+func startDamaged(t *testing.T) *rig {
+	t.Helper()
+	o := brokerOptions()
+	o.FS = vfs.NewMem()
+	if err := o.FS.MkdirAll(o.DataPath); err != nil {
+		t.Fatal(err)
+	}
+	b, err := broker.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.FS.MkdirAll(filepath.Join(o.DataPath, "topics", strangeDirectory)); err != nil {
+		t.Fatal(err)
+	}
+	return startOn(t, openBroker(t, func(other *broker.Options) { *other = o }))
+}
+
+// damageOf is what /stats says of it.
+func (r *rig) damageOf() *damageStats {
+	r.t.Helper()
+	var a struct {
+		Damage *damageStats `json:"damage"`
+	}
+	if err := json.Unmarshal([]byte(r.must("GET", "/stats?format=json", "")), &a); err != nil {
+		r.t.Fatal(err)
+	}
+	return a.Damage
+}
+
+func TestDamageIsShownUntilItIsAcknowledgedAndTheAnswerSaysWhatWas(t *testing.T) {
+	r := startDamaged(t)
+	d := r.damageOf()
+	if d == nil || len(d.Findings) != 1 || d.Findings[0].Kind != broker.UnknownDirectory || d.Last != d.Findings[0].Number {
+		t.Fatalf("damage is %+v", d)
+	}
+	if text := r.must("GET", "/stats", ""); !strings.Contains(text, strangeDirectory) {
+		t.Errorf("the text is without it: %s", text)
+	}
+	if text := r.must("GET", "/ping", ""); text != "OK" {
+		t.Errorf("ping: %s", text)
+	}
+	if w := r.call("POST", "/damage/ack?until=x", ""); w.Code != 400 || !strings.Contains(w.Body.String(), "INVALID_UNTIL") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := r.call("GET", "/damage/ack", ""); w.Code != 405 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if text := r.must("POST", "/damage/ack?until=1", ""); !strings.Contains(text, `"findings":[]`) || r.damageOf() == nil {
+		t.Errorf("acknowledged what nobody saw: %s", text)
+	}
+	if text := r.must("POST", "/damage/ack", ""); !strings.Contains(text, `"kind":"unknown_directory"`) {
+		t.Errorf("acknowledged: %s", text)
+	}
+	if d := r.damageOf(); d != nil {
+		t.Errorf("damage is %+v", d)
+	}
+}
+
+func TestDirectoryIsAdoptedUnderAFreeNameOnly(t *testing.T) {
+	r := startDamaged(t)
+	r.must("POST", "/topic/create?topic=orders", "")
+	for target, want := range map[string]string{
+		"/topic/adopt": "400 MISSING_ARG_DIRECTORY",
+		"/topic/adopt?directory=" + strangeDirectory + "&topic=a%20b":         "400 INVALID_TOPIC",
+		"/topic/adopt?directory=" + strangeDirectory + "&topic=x%23ephemeral": "400 INVALID_TOPIC",
+		"/topic/adopt?directory=..":                                           "404 DIRECTORY_NOT_FOUND",
+		"/topic/adopt?directory=" + strangeDirectory:                          "409 TOPIC_EXISTS",
+	} {
+		if w := r.call("POST", target, ""); !strings.HasPrefix(want, w.Result().Status[:3]) || !strings.Contains(w.Body.String(), want[4:]) {
+			t.Errorf("%s: %d %s, want %s", target, w.Code, w.Body, want)
+		}
+	}
+	if text := r.must("POST", "/topic/adopt?directory="+strangeDirectory+"&topic=orders-of-yore", ""); !strings.Contains(text, `"topic":"orders-of-yore"`) {
+		t.Errorf("adopted: %s", text)
+	}
+	r.must("POST", "/topic/pause?topic=orders-of-yore", "")
+	if d := r.damageOf(); d != nil {
+		t.Errorf("damage is %+v", d)
+	}
+}
