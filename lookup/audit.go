@@ -27,8 +27,11 @@ const (
 	// auditAgain is longer than a deletion takes to go from directories to nodes.
 	auditAgain = 10 * time.Second
 	// auditRest is how many times as long as it took a directory is left alone
-	// after it was asked.
-	auditRest = 100
+	// after it was asked, and auditRestEach the same for each node that it listed:
+	// so many nodes ask it, and a directory that lists them all to each is to
+	// spend a twentieth of its time on that at most.
+	auditRest     = 100
+	auditRestEach = 20
 	// auditTopics is of how many topics the channels are asked for each time,
 	// where a directory does not list them with the topics.
 	auditTopics = 16
@@ -71,6 +74,7 @@ func (a *auditing) before(until time.Time) time.Time {
 type finding struct {
 	missing map[change]uint64 // what the directory does not list, with incarnations
 	asked   string
+	nodes   int // how many were listed
 	took    time.Duration
 	err     error // it could not be asked
 }
@@ -106,11 +110,12 @@ func (p *peer) examine(ctx context.Context, conn net.Conn, suspects map[change]u
 	if err != nil {
 		return &finding{err: err}
 	}
+	f := &finding{nodes: len(answer.Producers)}
 	listed, err := answer.of(&p.a.identity, conn.LocalAddr().String())
 	if err != nil {
-		return &finding{err: err}
+		f.err = err
+		return f
 	}
-	f := new(finding)
 	if !listed.hasChannels {
 		var topics []string
 		topics, f.asked = p.a.desired.someTopics(asked, auditTopics)
@@ -164,7 +169,7 @@ func (p *peer) forgotten() []change {
 		return nil
 	}
 	a, now := &p.audit, time.Now()
-	a.busy, a.notBefore = false, now.Add(auditRest*f.took)
+	a.busy, a.notBefore = false, now.Add(f.took*time.Duration(max(auditRest, auditRestEach*f.nodes)))
 	if f.err != nil {
 		if a.failed++; a.failed%auditsFailed == 0 {
 			return p.a.desired.all()

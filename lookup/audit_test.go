@@ -90,7 +90,7 @@ func (w *webFace) pauses(context.Context, []Producer, string) *pauses { return &
 // askable makes a directory of ours that also answers questions.
 func (s *scene) askableDirectory(stock bool) (*TCP, *webFace) {
 	o := Options{BroadcastAddress: "d", Hostname: "d", TCPPort: 1, HTTPPort: 2, Logger: slog.New(slog.NewTextHandler(&s.log, nil))}
-	tcp := NewTCP(NewDB(DBOptions{InactiveTimeout: time.Minute, TombstoneLifetime: 45 * time.Second}), o)
+	tcp := NewTCP(NewDB(DBOptions{InactiveTimeout: 24 * time.Hour, TombstoneLifetime: 45 * time.Second}), o)
 	s.t.Cleanup(func() { tcp.Close() })
 	s.reaches(func(string) (net.Conn, error) {
 		conn, own := net.Pipe()
@@ -230,6 +230,25 @@ func TestDeletionThatTakesLongerIsNotUndoneForGood(t *testing.T) {
 	})
 }
 
+func TestDeletionThatReachedSomeNodesOnlyLeavesTheTopicOnTheOthers(t *testing.T) {
+	withBoth(t, func(s *scene, tcp *TCP, _ *webFace) {
+		other := tcp.db.join("r", Identity{BroadcastAddress: "other", TCPPort: 1, HTTPPort: 2, Version: "1.3.0"})
+		other.register("t", "c")
+		s.Register("t", 1, "")
+		s.Register("t", 1, "c")
+		s.Start(me, []string{"d"})
+		s.want(tcp, "t", "[c] 2")
+		tcp.db.deleteTopic("t")
+		other.unregister("t", "")
+		other.unregister("t", "c")
+		s.until(tcp, "t", "[c] 1", time.Minute)
+		if answer, _ := tcp.db.lookup("t"); answer.Producers[0].BroadcastAddress != me.BroadcastAddress {
+			t.Errorf("it is at %v", answer.Producers)
+		}
+		other.leave()
+	})
+}
+
 func TestTombstoneIsNotTakenForADeletion(t *testing.T) {
 	withBoth(t, func(s *scene, tcp *TCP, _ *webFace) {
 		s.Register("t", 1, "")
@@ -290,6 +309,20 @@ func TestSlowAnswersDelayNoRegistrationAndAreNotAskedForOften(t *testing.T) {
 		time.Sleep(time.Hour)
 		if n := len(web.questions("/nodes")); n > 3600/auditRest+1 {
 			t.Errorf("asked %d times in an hour", n)
+		}
+		for i := range 99 { // as many others ask the same
+			p := tcp.db.join(fmt.Sprint("r", i), Identity{BroadcastAddress: fmt.Sprint("n", i)})
+			defer p.leave()
+		}
+		time.Sleep(time.Hour)
+		web.questions("")
+		time.Sleep(10 * time.Hour)
+		most := 10 * 3600 / auditRest
+		if web.stock {
+			most = 10 * 3600 / (100 * auditRestEach)
+		}
+		if n := len(web.questions("/nodes")); n > most+1 || n < most*3/4 {
+			t.Errorf("asked %d times in ten hours, want %d", n, most)
 		}
 	})
 }

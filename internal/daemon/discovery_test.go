@@ -3,6 +3,7 @@ package daemon
 import (
 	"fmt"
 	"net"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -138,4 +139,50 @@ func TestWithDeadDirectoriesEverythingElseWorks(t *testing.T) {
 		return fmt.Sprint(strings.Count(get(t, api, "/stats?format=json"), `"channel_name":"c","depth":1`))
 	})
 	node.stop()
+}
+
+// TestEverythingWorksOnIPVersion6, with brackets or without: nodes are listed
+// and asked, topics learnt, and the page finds and changes them.
+func TestEverythingWorksOnIPVersion6(t *testing.T) {
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Logf("this machine has no IP version 6: %v", err)
+		return
+	}
+	l.Close()
+	for _, host := range []string{"::1", "[::1]"} {
+		directory := launch(t, QLookupd, "--tcp-address=[::1]:0", "--http-address=[::1]:0", "--broadcast-address="+host)
+		tcp, web := directory.line("TCP: listening on "), directory.line("HTTP: listening on ")
+		c := newClient(t)
+		if err := c.CreateChannel(t.Context(), []string{web}, "t", "known"); err != nil {
+			t.Fatal(err)
+		}
+		node := start(t, "--data-path", t.TempDir(), "--tcp-address=[::1]:0", "--http-address=[::1]:0", "--broadcast-address="+host, "--lookupd-tcp-address="+tcp)
+		nodeTCP, api := node.line("TCP: listening on "), node.line("HTTP: listening on ")
+		page := launch(t, QAdmin, "--http-address=[::1]:0", "--lookupd-http-address=http://"+web)
+		at := page.line("HTTP: listening on ")
+		ask(t, "POST", api, "/pub?topic=t", "1")
+		until(t, "[known] [::1 "+fmt.Sprint(portOf(t, nodeTCP))+"]", func() string {
+			answer, err := c.Lookup(t.Context(), []string{web}, "t")
+			if err != nil || len(answer.Producers) != 1 {
+				return fmt.Sprint(answer, err)
+			}
+			return fmt.Sprint(answer.Channels, " [", answer.Producers[0].BroadcastAddress, " ", answer.Producers[0].TCPPort, "]")
+		})
+		until(t, "true", func() string {
+			return fmt.Sprint(strings.Contains(get(t, at, "/api/topics/t/known"), `"depth":1`))
+		})
+		id := fmt.Sprintf("[::1]:%d", portOf(t, api))
+		ask(t, "DELETE", at, "/api/nodes/"+url.PathEscape(id), `{"topic":"t"}`)
+		until(t, "[]", func() string {
+			answer, err := c.Lookup(t.Context(), []string{web}, "t")
+			if err != nil {
+				return err.Error()
+			}
+			return fmt.Sprint(answer.Producers)
+		})
+		for _, r := range []*running{page, node, directory} {
+			r.stop()
+		}
+	}
 }
