@@ -353,6 +353,7 @@ func (e ending) lives(t *testing.T, seed uint64) {
 	adjust := func(o *Options) {
 		o.BootID = fmt.Sprint(boot)
 		o.SyncEvery = e.syncEvery
+		o.JournalReserve = 4 << 10
 		o.SegmentBytes = 2 << 10 << rng.IntN(6)
 		o.MemQueueSize = 5 << (3 * rng.IntN(3))
 	}

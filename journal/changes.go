@@ -8,13 +8,12 @@ import (
 // noticeMarked makes marked sources due an Interval after the first was marked.
 func (w *writer) noticeMarked(now time.Time) {
 	w.j.mu.Lock()
-	marked := len(w.j.marked) > 0 || len(w.j.ends) > 0
+	marked, since := len(w.j.marked) > 0 || len(w.j.ends) > 0, w.j.since
 	w.j.mu.Unlock()
-	switch {
-	case !marked:
-	case w.dueAt.IsZero():
-		w.dueAt = now.Add(w.j.o.Interval)
-	case !now.Before(w.dueAt):
+	if !marked {
+		return
+	}
+	if w.dueAt = since.Add(w.j.o.Interval); !now.Before(w.dueAt) {
 		w.takeMarked()
 	}
 }

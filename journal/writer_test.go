@@ -36,7 +36,7 @@ func TestChangesAreWrittenAnIntervalAfterTheFirstMark(t *testing.T) {
 		defer j.Close()
 		s := withChannel(t, j)
 		s.ack(100)
-		elapse(49 * time.Millisecond)
+		elapse(24 * time.Millisecond)
 		s.ack(101)
 		if n := len(s.calls()); n != 0 {
 			t.Fatalf("asked %d times before the interval was over", n)
