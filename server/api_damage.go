@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"math"
@@ -34,7 +35,7 @@ func statsOfDamage(d *broker.Damage) *damageStats {
 }
 
 // writeDamage lays the findings out for people.
-func writeDamage(w *strings.Builder, d *damageStats) {
+func writeDamage(w *bufio.Writer, d *damageStats) {
 	fmt.Fprintf(w, "Damage: %d messages lost, %d bytes of the journal unreadable\n", d.Messages, d.JournalBytes)
 	for _, f := range d.Findings {
 		fmt.Fprintf(w, "   [%s] %s %s\n", f.Kind, where(&f), f.Text)

@@ -1,9 +1,14 @@
 package server
 
 import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"qmq/channel"
 	"qmq/internal/httpapi"
@@ -19,32 +24,35 @@ const (
 	peekMost  = 100
 )
 
-// The answer to /channel/peek.
-type (
-	peekAnswer struct {
-		Messages []peekedMessage `json:"messages"`
-		// Total is how many messages of the state there are.
-		Total int `json:"total"`
-	}
-
-	peekedMessage struct {
-		ID        string `json:"id"`
-		Timestamp int64  `json:"timestamp"` // of the publish, ns since 1970
-		Attempts  uint16 `json:"attempts"`  // deliveries so far
-		Size      int    `json:"size"`      // of the whole body, bytes
-		State     string `json:"state"`
-
-		// Of a message in flight: who has it, and for how many ms more.
-		ClientID   string `json:"client_id,omitempty"`
-		Address    string `json:"remote_address,omitempty"`
-		DeadlineMs *int64 `json:"deadline_ms,omitempty"`
-		// Of a deferred message: in how many ms it is due.
-		DueMs *int64 `json:"due_ms,omitempty"`
-
-		Body      []byte `json:"body"` // base64
-		Truncated bool   `json:"truncated"`
-	}
+// peeksOnce is how many peeks there are at a time, and peekWait how long another
+// one waits: each holds messages that its client may be slow to read.
+const (
+	peeksOnce = 2
+	peekWait  = 5 * time.Second
 )
+
+// peekedMessage is a message in the answer to /channel/peek:
+//
+//	{"messages":[…],"total":N}
+//
+// where total is how many messages of the state there are.
+type peekedMessage struct {
+	ID        string `json:"id"`
+	Timestamp int64  `json:"timestamp"` // of the publish, ns since 1970
+	Attempts  uint16 `json:"attempts"`  // deliveries so far
+	Size      int    `json:"size"`      // of the whole body, bytes
+	State     string `json:"state"`
+
+	// Of a message in flight: who has it, and for how many ms more.
+	ClientID   string `json:"client_id,omitempty"`
+	Address    string `json:"remote_address,omitempty"`
+	DeadlineMs *int64 `json:"deadline_ms,omitempty"`
+	// Of a deferred message: in how many ms it is due.
+	DueMs *int64 `json:"due_ms,omitempty"`
+
+	Body      []byte `json:"body"` // base64
+	Truncated bool   `json:"truncated"`
+}
 
 // peek is GET /channel/peek: it shows messages of a channel and changes
 // nothing.
@@ -57,12 +65,14 @@ type (
 //	limit            how many messages, 1 to 100; default 10
 //
 // A body is cut at 64 KiB, so the longest answer has 6.25 MiB of them, as
-// base64. What is finished while peek reads is left out.
+// base64. What is finished while peek reads is left out. Messages are read while
+// they are sent. There are two peeks at a time; another one waits for 5 s.
 //
 // Errors, in this order: 400 INVALID_REQUEST, MISSING_ARG_TOPIC,
 // INVALID_ARG_TOPIC, MISSING_ARG_CHANNEL, INVALID_ARG_CHANNEL; 404
-// TOPIC_NOT_FOUND, CHANNEL_NOT_FOUND; 400 INVALID_STATE, INVALID_LIMIT; 500
-// INTERNAL_ERROR when a message cannot be read.
+// TOPIC_NOT_FOUND, CHANNEL_NOT_FOUND; 400 INVALID_STATE, INVALID_LIMIT; 503
+// TOO_MANY_PEEKS; 500 INTERNAL_ERROR when a message cannot be read, but for a
+// later one, where the answer ends before its end.
 func (h *HTTP) peek(_ http.ResponseWriter, r *http.Request) (any, error) {
 	t, name, err := h.channelParameters(r)
 	if err != nil {
@@ -76,13 +86,54 @@ func (h *HTTP) peek(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := peekAnswer{Messages: []peekedMessage{}}
-	a.Total, err = c.Peek(state, limit, func(m channel.Peeked, v message.View) error {
-		a.Messages = append(a.Messages, h.peeked(state, m, v))
-		return r.Context().Err() // the client may have gone
-	})
-	return a, err
+	return &httpapi.Stream{JSON: true, Write: func(w *bufio.Writer) error {
+		if !h.beginPeek(r.Context()) {
+			return errTooManyPeeks
+		}
+		defer h.endPeek()
+		return h.writePeek(r.Context(), w, c, state, limit)
+	}}, nil
 }
+
+var errTooManyPeeks = &httpapi.Error{Status: http.StatusServiceUnavailable, Code: "TOO_MANY_PEEKS"}
+
+// beginPeek waits until there are few enough.
+func (h *HTTP) beginPeek(ctx context.Context) bool {
+	wait := time.NewTimer(peekWait)
+	defer wait.Stop()
+	select {
+	case h.peeks <- struct{}{}:
+		return true
+	case <-wait.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+func (h *HTTP) endPeek() { <-h.peeks }
+
+// writePeek writes the answer, message by message.
+func (h *HTTP) writePeek(ctx context.Context, w *bufio.Writer, c *channel.Channel, state channel.PeekState, limit int) (err error) {
+	total := 0
+	w.WriteString(`{"messages":`)
+	messages := func(yield func(peekedMessage) bool) {
+		total, err = c.Peek(state, limit, func(m channel.Peeked, v message.View) error {
+			if !yield(h.peeked(state, m, v)) {
+				return errPeekEnds // WriteArray says why
+			}
+			return ctx.Err() // the client may have gone
+		})
+	}
+	if failed := httpapi.WriteArray(w, messages, "[]"); failed != nil {
+		return failed
+	}
+	if err == nil {
+		_, err = fmt.Fprintf(w, `,"total":%d}`, total)
+	}
+	return err
+}
+
+var errPeekEnds = errors.New("the answer cannot be sent")
 
 // peekStates are the names of the states.
 var peekStates = [...]string{
@@ -118,7 +169,7 @@ func peekState(q url.Values) (channel.PeekState, error) {
 	return 0, httpapi.Bad("INVALID_STATE")
 }
 
-// peeked is what peek says of a message. It copies what it keeps of the body.
+// peeked is what peek says of a message, valid as long as v.
 func (h *HTTP) peeked(state channel.PeekState, m channel.Peeked, v message.View) peekedMessage {
 	p := peekedMessage{
 		ID:        string(m.ID[:]),
@@ -126,7 +177,7 @@ func (h *HTTP) peeked(state channel.PeekState, m channel.Peeked, v message.View)
 		Attempts:  m.Attempts,
 		Size:      len(v.Body),
 		State:     peekStates[state],
-		Body:      append([]byte{}, v.Body[:min(len(v.Body), peekBody)]...),
+		Body:      v.Body[:min(len(v.Body), peekBody)],
 		Truncated: len(v.Body) > peekBody,
 	}
 	left := max(0, m.Left/1e6)

@@ -11,6 +11,12 @@ import (
 	"qmq/broker"
 )
 
+// peekAnswer is the answer to /channel/peek.
+type peekAnswer struct {
+	Messages []peekedMessage `json:"messages"`
+	Total    int             `json:"total"`
+}
+
 // peek asks for messages of channel ch of topic t.
 func (r *rig) peek(query string) peekAnswer {
 	r.t.Helper()

@@ -1,13 +1,18 @@
 package server
 
 import (
+	"bufio"
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"iter"
 	"net"
 	"net/http"
 	"net/url"
 	"qmq/internal/httpapi"
 	"qmq/internal/version"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 )
@@ -23,20 +28,57 @@ func (h *HTTP) stats(_ http.ResponseWriter, r *http.Request) (any, error) {
 		Version:   version.Number,
 		Health:    healthText(h.broker.Health()),
 		StartTime: h.broker.StartTime().Unix(),
-		Topics:    h.topicStats(f),
 	}
 	damage := h.broker.Damage()
 	a.Damage = statsOfDamage(&damage)
-	if f.clients {
-		a.Producers = h.producerStats(f)
-	}
 	if flag(q, "include_mem") {
 		a.Memory = readMemory()
 	}
-	if q.Get("format") == "json" {
-		return a, nil
+	json := q.Get("format") == "json"
+	return &httpapi.Stream{JSON: json, Write: func(w *bufio.Writer) error {
+		if json {
+			return h.writeStats(w, &a, f)
+		}
+		h.writeStatsText(w, &a, f)
+		return nil
+	}}, nil
+}
+
+// writeStats writes the figures as JSON: what a says, with topics and producers
+// at their places.
+func (h *HTTP) writeStats(w *bufio.Writer, a *statsAnswer, f statsFilter) error {
+	text, err := json.Marshal(a)
+	if err != nil {
+		return err
 	}
-	return statsText(&a, h.broker.StartTime()), nil
+	// A quotation mark within a value is escaped: these can only be keys.
+	before, text, _ := bytes.Cut(text, []byte(`"topics":null`))
+	between, after, _ := bytes.Cut(text, []byte(`"producers":null`))
+	w.Write(before)
+	w.WriteString(`"topics":`)
+	topics, known := h.eachTopic(f)
+	empty := "[]"
+	if !known {
+		empty = "null"
+	}
+	if err := httpapi.WriteArray(w, topics, empty); err != nil {
+		return err
+	}
+	w.Write(between)
+	w.WriteString(`"producers":`)
+	if err := httpapi.WriteArray(w, h.producers(f), "null"); err != nil {
+		return err
+	}
+	_, err = w.Write(after)
+	return err
+}
+
+// producers are those that the caller wants to see.
+func (h *HTTP) producers(f statsFilter) iter.Seq[clientStats] {
+	if f.clients {
+		return h.eachProducer(f)
+	}
+	return slices.Values[[]clientStats](nil)
 }
 
 // flag reads a parameter that is true unless it plainly says no.
@@ -45,9 +87,9 @@ func flag(q url.Values, key string) bool {
 	return v != "false" && v != "0"
 }
 
-// statsText lays the figures out for people.
-func statsText(a *statsAnswer, start time.Time) string {
-	w := new(strings.Builder)
+// writeStatsText lays the figures out for people.
+func (h *HTTP) writeStatsText(w *bufio.Writer, a *statsAnswer, f statsFilter) {
+	start := h.broker.StartTime()
 	fmt.Fprintf(w, "%s\n", version.String("qd"))
 	fmt.Fprintf(w, "start_time %s\n", start.Format(time.RFC3339))
 	fmt.Fprintf(w, "uptime %s\n", time.Since(start))
@@ -58,28 +100,29 @@ func statsText(a *statsAnswer, start time.Time) string {
 	if a.Memory != nil {
 		writeMemory(w, a.Memory)
 	}
-	if len(a.Topics) == 0 {
-		fmt.Fprint(w, "\nTopics: None\n")
-	} else {
-		fmt.Fprint(w, "\nTopics:")
+	none := "\nTopics: None\n"
+	topics, _ := h.eachTopic(f)
+	for t := range topics {
+		if none != "" {
+			fmt.Fprint(w, "\nTopics:")
+			none = ""
+		}
+		writeTopic(w, &t)
 	}
-	for i := range a.Topics {
-		writeTopic(w, &a.Topics[i])
-	}
-	if len(a.Producers) == 0 {
-		fmt.Fprint(w, "\nProducers: None\n")
-	} else {
-		fmt.Fprint(w, "\nProducers:\n")
-	}
-	for i := range a.Producers {
-		p := &a.Producers[i]
+	fmt.Fprint(w, none)
+	none = "\nProducers: None\n"
+	for p := range h.producers(f) {
+		if none != "" {
+			fmt.Fprint(w, "\nProducers:\n")
+			none = ""
+		}
 		fmt.Fprintf(w, "   [%s %-21s] msgs: %-8d topics: %s connected: %s\n",
-			p.Version, clientName(p), published(p), pubCounts(p), connected(p))
+			p.Version, clientName(&p), published(&p), pubCounts(&p), connected(&p))
 	}
-	return w.String()
+	fmt.Fprint(w, none)
 }
 
-func writeMemory(w *strings.Builder, m *memoryStats) {
+func writeMemory(w *bufio.Writer, m *memoryStats) {
 	fmt.Fprint(w, "\nMemory:\n")
 	v := reflect.ValueOf(*m)
 	for i := range v.NumField() {
@@ -87,7 +130,7 @@ func writeMemory(w *strings.Builder, m *memoryStats) {
 	}
 }
 
-func writeTopic(w *strings.Builder, t *topicStats) {
+func writeTopic(w *bufio.Writer, t *topicStats) {
 	mark := "   "
 	if t.Paused {
 		mark = "*P "
@@ -99,7 +142,7 @@ func writeTopic(w *strings.Builder, t *topicStats) {
 	}
 }
 
-func writeChannel(w *strings.Builder, c *channelStats) {
+func writeChannel(w *bufio.Writer, c *channelStats) {
 	mark := "      "
 	if c.Paused {
 		mark = "   *P "

@@ -505,7 +505,7 @@ func TestUnfinishedCommandsShareABudget(t *testing.T) {
 			hoarders = append(hoarders, c)
 		}
 		synctest.Wait()
-		if used := server.unfinished.Used(); used > limit || used < limit/2 {
+		if used := server.unfinished.Used(); used > limit+2*long || used < limit/2 { // somebody can always go on
 			t.Errorf("%d bytes are used", used)
 		}
 		small := dial()

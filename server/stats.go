@@ -1,6 +1,7 @@
 package server
 
 import (
+	"iter"
 	"slices"
 	"strings"
 
@@ -13,15 +14,19 @@ import (
 // which readers of the text rely on.
 type (
 	statsAnswer struct {
-		Version   string        `json:"version"`
-		Health    string        `json:"health"`
-		StartTime int64         `json:"start_time"`
-		Topics    []topicStats  `json:"topics"`
-		Memory    *memoryStats  `json:"memory,omitempty"`
-		Producers []clientStats `json:"producers"`
+		Version   string       `json:"version"`
+		Health    string       `json:"health"`
+		StartTime int64        `json:"start_time"`
+		Topics    places       `json:"topics"` // of topicStats, null when an unknown one is asked for
+		Memory    *memoryStats `json:"memory,omitempty"`
+		Producers places       `json:"producers"` // of clientStats, null when there is none
 		// Damage is Q's own: nsqd has no such key.
 		Damage *damageStats `json:"damage,omitempty"`
 	}
+
+	// places are where an array goes that is made while it is sent: in the JSON
+	// of the answer around it, it is null.
+	places *struct{}
 
 	topicStats struct {
 		Name         string         `json:"topic_name"`
@@ -108,30 +113,39 @@ type statsFilter struct {
 	clients        bool
 }
 
-// topicStats gathers the figures of the topics that pass the filter: nil when
-// it names an unknown topic. Topics without the wanted channel are left out.
+// topicStats gathers the figures of the topics that pass the filter.
 func (h *HTTP) topicStats(f statsFilter) []topicStats {
+	topics, _ := h.eachTopic(f)
+	return slices.Collect(topics)
+}
+
+// eachTopic are the figures of the topics that pass the filter, gathered one
+// after the other; known is false when it names an unknown topic. Topics without
+// the wanted channel are left out.
+func (h *HTTP) eachTopic(f statsFilter) (stats iter.Seq[topicStats], known bool) {
 	topics := h.broker.Topics()
 	if f.topic != "" {
 		t, ok := h.broker.Existing(f.topic)
 		if !ok {
-			return nil
+			return slices.Values[[]topicStats](nil), false
 		}
 		topics = []*topic.Topic{t}
 	}
-	stats := make([]topicStats, 0, len(topics))
-	for _, t := range topics {
-		channels := t.Channels()
-		if f.channel != "" {
-			c, ok := t.ExistingChannel(f.channel)
-			if !ok {
-				continue
+	return func(yield func(topicStats) bool) {
+		for _, t := range topics {
+			channels := t.Channels()
+			if f.channel != "" {
+				c, ok := t.ExistingChannel(f.channel)
+				if !ok {
+					continue
+				}
+				channels = []*channel.Channel{c}
 			}
-			channels = []*channel.Channel{c}
+			if !yield(h.statsOfTopic(t, channels, f.clients)) {
+				return
+			}
 		}
-		stats = append(stats, h.statsOfTopic(t, channels, f.clients))
-	}
-	return stats
+	}, true
 }
 
 func (h *HTTP) statsOfTopic(t *topic.Topic, channels []*channel.Channel, clients bool) topicStats {
@@ -202,20 +216,20 @@ func (h *HTTP) latencies(channels []*channel.Channel) (stats latencyStats) {
 	return stats
 }
 
-// producerStats are the connections that have published, to the filtered
-// topic if there is one; nil when there is none.
-func (h *HTTP) producerStats(f statsFilter) []clientStats {
-	var producers []clientStats
-	for _, s := range h.tcp.all() {
-		stats := s.clientStats()
-		if f.topic != "" {
-			stats.PubCounts = slices.DeleteFunc(stats.PubCounts, func(p pubCount) bool { return p.Topic != f.topic })
-		}
-		if len(stats.PubCounts) > 0 {
-			producers = append(producers, stats)
+// eachProducer are the connections that have published, to the filtered topic
+// if there is one.
+func (h *HTTP) eachProducer(f statsFilter) iter.Seq[clientStats] {
+	return func(yield func(clientStats) bool) {
+		for _, s := range h.tcp.all() {
+			stats := s.clientStats()
+			if f.topic != "" {
+				stats.PubCounts = slices.DeleteFunc(stats.PubCounts, func(p pubCount) bool { return p.Topic != f.topic })
+			}
+			if len(stats.PubCounts) > 0 && !yield(stats) {
+				return
+			}
 		}
 	}
-	return producers
 }
 
 // consumerStats is what /stats shows of a session that consumes.

@@ -12,7 +12,7 @@ import (
 )
 
 // Handler answers a request: an object is sent as JSON, a string or bytes as
-// text, and nil as nothing. An error that is no [Error] is a fault of ours and
+// text, a *Stream bit by bit, and nil as nothing. An error that is no [Error] is a fault of ours and
 // is answered 500 INTERNAL_ERROR.
 type Handler func(w http.ResponseWriter, r *http.Request) (any, error)
 
@@ -73,6 +73,8 @@ func respond(w http.ResponseWriter, data any) (status int) {
 	case []byte:
 		head["Content-Type"] = plainText
 		w.Write(data)
+	case *Stream:
+		return data.send(w)
 	default:
 		body, err := json.Marshal(data)
 		if err != nil {
