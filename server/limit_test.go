@@ -472,16 +472,13 @@ func TestUnknownClientsAreCutOff(t *testing.T) {
 			began := time.Now()
 			c.send(protocol.Magic + identify(`{"heartbeat_interval":60000}`))
 			c.expect("OK")
-			if say != "" {
-				go func() {
-					for {
-						time.Sleep(time.Second) // of the bubble's clock
-						if _, err := c.Write([]byte(say)); err != nil {
-							return
-						}
-					}
-				}()
-			}
+			var talking sync.WaitGroup
+			talking.Go(func() {
+				for err := error(nil); err == nil && say != ""; _, err = c.Write([]byte(say)) {
+					time.Sleep(time.Second) // of the bubble's clock
+				}
+			})
+			defer talking.Wait()
 			io.Copy(io.Discard, c)
 			if took := time.Since(began); took < 30*time.Second || took > 35*time.Second {
 				t.Errorf("%q: borne for %v", say, took)
