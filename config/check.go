@@ -75,7 +75,7 @@ var (
 
 var notEmpty = check[string]{
 	allowed: "host:port or the path of a unix socket",
-	ok:      func(s string) bool { return s != "" },
+	ok:      func(s string) bool { return s != "" && listensOrNot.ok(s) },
 }
 
 // hostPort allows an address that can be dialled, or none.
@@ -132,7 +132,23 @@ var noneEmpty = check[[]string]{
 
 func isHostPort(s string) bool {
 	_, port, err := net.SplitHostPort(s)
-	return err == nil && port != ""
+	return err == nil && port != "" && isListeningPort(port)
+}
+
+// isListeningPort tells whether a port can be listened on: a number, or the name
+// of a service that this machine knows.
+func isListeningPort(port string) bool {
+	_, err := net.LookupPort("tcp", port)
+	return err == nil
+}
+
+// listensOrNot allows what qd listens on, or nothing.
+var listensOrNot = check[string]{
+	allowed: "host:port, the path of a unix socket, or empty",
+	ok: func(s string) bool {
+		_, port, err := net.SplitHostPort(s)
+		return err != nil || isListeningPort(port)
+	},
 }
 
 // octalMode allows permissions of a file, or none.

@@ -137,8 +137,8 @@ func (q *QD) declare(hostname string) []section {
 func (q *QD) addressOptions(hostname string) []*option {
 	return []*option{
 		bind(&q.TCPAddress, "tcp-address", text("address"), "0.0.0.0:4150", "where clients connect", notEmpty),
-		bind(&q.HTTPAddress, "http-address", text("address"), "0.0.0.0:4151", "where HTTP is served: host:port, or the path of a unix socket; empty for nowhere"),
-		bind(&q.HTTPSAddress, "https-address", text("address"), "0.0.0.0:4152", "where HTTPS is served, if there is a certificate: host:port"),
+		bind(&q.HTTPAddress, "http-address", text("address"), "0.0.0.0:4151", "where HTTP is served: host:port, or the path of a unix socket; empty for nowhere", listensOrNot),
+		bind(&q.HTTPSAddress, "https-address", text("address"), "0.0.0.0:4152", "where HTTPS is served, if there is a certificate: host:port", listensOrNot),
 		bind(&q.SocketMode, "socket-mode", text("mode"), "", "mode of unix sockets, such as 0660: who may connect; by the umask if empty", octalMode),
 		bind(&q.BroadcastAddress, "broadcast-address", text("host"), hostname, "name or address under which others reach this node; by default the host name", broadcastHost),
 		bind(&q.BroadcastTCPPort, "broadcast-tcp-port", whole[int]("port"), 0, "TCP port that others are told; 0 for the one that is listened on", between(0, largestPort)),
