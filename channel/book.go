@@ -13,8 +13,18 @@ type booked struct {
 	seq      uint64
 	attempts uint16 // this one included
 	before   uint16 // attempts without this one
-	fresh    bool   // the cursor passed it for the first time
+	from     queue
+	due      int64 // of one from fromDue, steady ms
 }
+
+// queue is where a booked message waited.
+type queue uint8
+
+const (
+	fromFresh queue = iota // the cursor passed it for the first time
+	fromDue
+	fromReturned
+)
 
 // book appends to dst what h may deliver now, at most most messages, and
 // counts it as in flight and tried once more. When there is nothing, h is
@@ -35,13 +45,13 @@ func (c *core) book(h *holder, now int64, most int, dst []booked) (batch []booke
 		c.wakeNext()
 		return dst, c.cursor
 	}
-	fresh, old := c.split(n)
 	deadline := now + h.timeout
+	fresh, old := c.split(n)
 	if c.freshTurn {
 		dst = c.bookFresh(h, now, deadline, fresh, dst)
-		dst = c.bookReady(h, now, deadline, old, dst)
+		dst = c.bookOld(h, now, deadline, old, dst)
 	} else {
-		dst = c.bookReady(h, now, deadline, old, dst)
+		dst = c.bookOld(h, now, deadline, old, dst)
 		dst = c.bookFresh(h, now, deadline, fresh, dst)
 	}
 	if n&1 == 1 {
@@ -68,18 +78,22 @@ func (c *core) share(h *holder, most int) int {
 	return int(min(uint64(credit), uint64(most), part))
 }
 
-// split divides a booking of n messages between fresh ones and those ready
-// again: by halves as long as there are enough of both.
+// split divides a booking of n messages between fresh ones and all others: by
+// halves as long as there are enough of both.
 func (c *core) split(n int) (fresh, old int) {
-	fresh = n / 2
-	if c.freshTurn {
-		fresh = n - fresh
-	}
-	fresh = max(fresh, n-c.ready.len())
+	fresh = max(half(n, c.freshTurn), n-c.due.len()-c.returned.len())
 	if uint64(fresh) > c.waiting {
 		fresh = int(c.waiting)
 	}
 	return fresh, n - fresh
+}
+
+// half is the half of n, rounded up for whose turn it is.
+func half(n int, turn bool) int {
+	if turn {
+		return n - n/2
+	}
+	return n / 2
 }
 
 // bookFresh books the next n fresh messages.
@@ -94,39 +108,68 @@ func (c *core) bookFresh(h *holder, now, deadline int64, n int, dst []booked) []
 		n -= int(end - c.cursor)
 		for ; c.cursor < end; c.cursor++ {
 			c.flight.add(h, again{seq: c.cursor, attempts: 1}, now, deadline)
-			dst = append(dst, booked{seq: c.cursor, attempts: 1, fresh: true})
+			dst = append(dst, booked{seq: c.cursor, attempts: 1, from: fromFresh})
 		}
 		c.skipOver()
 	}
 	return dst
 }
 
-// bookReady books the next n messages that are ready again; they are read in
-// the order of the log.
-func (c *core) bookReady(h *holder, now, deadline int64, n int, dst []booked) []booked {
+// bookOld books n due and returned messages: by halves as long as there are
+// enough of both.
+func (c *core) bookOld(h *holder, now, deadline int64, n int, dst []booked) []booked {
+	due := min(max(half(n, c.dueTurn), n-c.returned.len()), c.due.len())
+	if c.dueTurn {
+		dst = c.bookDue(h, now, deadline, due, dst)
+		dst = c.bookReturned(h, now, deadline, n-due, dst)
+	} else {
+		dst = c.bookReturned(h, now, deadline, n-due, dst)
+		dst = c.bookDue(h, now, deadline, due, dst)
+	}
+	if n&1 == 1 {
+		c.dueTurn = !c.dueTurn
+	}
+	return dst
+}
+
+// bookDue books the next n due messages, by due time.
+func (c *core) bookDue(h *holder, now, deadline int64, n int, dst []booked) []booked {
+	for range n {
+		d := c.due.pop()
+		dst = append(dst, c.bookAgain(h, now, deadline, d.message(), booked{from: fromDue, due: d.dueMs()}))
+	}
+	return dst
+}
+
+// bookReturned books the next n returned messages; they are read in the order
+// of the log.
+func (c *core) bookReturned(h *holder, now, deadline int64, n int, dst []booked) []booked {
 	start := len(dst)
 	for range n {
-		m := c.ready.popFront()
-		b := booked{seq: m.seq, attempts: m.attempts, before: m.attempts}
-		if b.attempts < math.MaxUint16 {
-			b.attempts++
-		}
-		m.attempts = b.attempts
-		c.flight.add(h, m, now, deadline)
-		c.pending.open(m.seq, m.attempts, 0)
-		dst = append(dst, b)
+		dst = append(dst, c.bookAgain(h, now, deadline, c.returned.popFront(), booked{from: fromReturned}))
 	}
 	slices.SortFunc(dst[start:], func(a, b booked) int { return cmp.Compare(a.seq, b.seq) })
 	return dst
 }
 
+// bookAgain books m, of whose booking b says the rest.
+func (c *core) bookAgain(h *holder, now, deadline int64, m again, b booked) booked {
+	b.seq, b.attempts, b.before = m.seq, m.attempts, m.attempts
+	if b.attempts < math.MaxUint16 {
+		b.attempts++
+	}
+	m.attempts = b.attempts
+	c.flight.add(h, m, now, deadline)
+	c.pending.open(m.seq, m.attempts, 0)
+	return b
+}
+
 // unbook takes back rest, the last messages of a booking of h that gave end:
 // they were not delivered after all. Fresh ones become fresh again if the
-// cursor has not moved on since, else they are ready first of all.
+// cursor has not moved on since, else they are the first to be returned; due
+// ones are due as before.
 func (c *core) unbook(h *holder, rest []booked, end uint64) {
-	if len(rest) > 0 {
-		c.freshTurn = rest[len(rest)-1].fresh // it came off badly: the other kind was first
-	}
+	c.amend(rest)
 	rewind := c.cursor == end
 	for i := len(rest) - 1; i >= 0; i-- {
 		b := rest[i]
@@ -135,22 +178,42 @@ func (c *core) unbook(h *holder, rest []booked, end uint64) {
 		if e == 0 || c.flight.at(e).owner != h.index || h.gone {
 			// Timed out, emptied or void meanwhile. What is not done must not
 			// get above the cursor, where it would count as fresh.
-			rewind = rewind && (!b.fresh || c.acked.Contains(b.seq))
+			rewind = rewind && (b.from != fromFresh || c.acked.Contains(b.seq))
 			continue
 		}
 		m := c.land(e)
 		m.attempts = b.before
-		if b.fresh && rewind {
+		switch {
+		case b.from == fromFresh && rewind:
 			c.skip.add(seqset.Range{From: b.seq + 1, To: c.cursor})
 			c.cursor = b.seq
 			c.waiting++
 			continue
+		case b.from == fromDue:
+			c.makeDue(newDeferral(m, b.due))
+		default:
+			c.returned.pushFront(m)
 		}
-		c.ready.pushFront(m)
-		c.pending.open(m.seq, m.attempts, 0)
+		c.pending.open(m.seq, m.attempts, b.due)
 	}
 	c.pending.dirty = c.pending.on
 	c.wakeNext()
+}
+
+// amend gives the next turn to the kind that came off badly in a booking whose
+// last messages rest were not delivered: the other kind was first.
+func (c *core) amend(rest []booked) {
+	if len(rest) == 0 {
+		return
+	}
+	last := rest[len(rest)-1].from
+	c.freshTurn = last == fromFresh
+	for i := len(rest) - 1; i >= 0; i-- {
+		if rest[i].from != fromFresh {
+			c.dueTurn = rest[i].from == fromDue
+			return
+		}
+	}
 }
 
 // undelivered takes n messages that h had booked out of the count: h did not

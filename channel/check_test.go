@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"cmp"
 	"fmt"
 
 	"qmq/internal/seqset"
@@ -54,9 +55,10 @@ func (c *core) places() (map[uint64]string, error) {
 		at[seq] = where
 	}
 	c.flight.each(func(_ uint32, e *entry) { put(e.seq, "in flight") })
-	for i := range c.ready.len() {
-		put(c.ready.at(i).seq, "ready")
+	for i := range c.returned.len() {
+		put(c.returned.at(i).seq, "returned")
 	}
+	c.due.each(func(d deferral) { put(d.message().seq, "due") })
 	c.deferred.each(func(d deferral) { put(d.message().seq, "deferred") })
 	return at, err
 }
@@ -160,17 +162,19 @@ func (f *inflight) checkHolder(h *holder) error {
 	return nil
 }
 
-func (c *core) checkDeferred() error {
+func (c *core) checkDeferred() error { return cmp.Or(c.due.check(), c.deferred.check()) }
+
+func (h *deferredHeap) check() error {
 	var err error
 	i := 0
-	c.deferred.each(func(d deferral) {
-		if i > 0 && d.before(*c.deferred.at((i - 1) / 4)) {
+	h.each(func(d deferral) {
+		if i > 0 && d.before(*h.at((i - 1) / 4)) {
 			err = fmt.Errorf("deferral of %d is due before its parent", d.message().seq)
 		}
 		i++
 	})
-	if err == nil && i != c.deferred.n {
-		err = fmt.Errorf("%d deferred, counted %d", i, c.deferred.n)
+	if err == nil && i != h.n {
+		err = fmt.Errorf("%d deferred, counted %d", i, h.n)
 	}
 	return err
 }

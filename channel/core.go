@@ -12,10 +12,11 @@ import (
 // core decides who gets which message and when. It is plain code: it takes no
 // lock, starts no goroutine and reads no clock; now is steady time in ns.
 //
-// Every number below fanOut is in one of five states. Fresh ones are at or
+// Every number below fanOut is in one of six states. Fresh ones are at or
 // above the cursor and outside skip. The others are acknowledged (or void, or
-// dropped), in flight, ready again, or deferred; those at or above the cursor
-// are in skip, so that the cursor passes them over.
+// dropped), in flight, returned (they came back and may be delivered again),
+// deferred, or due (they were deferred and may be delivered); those at or above
+// the cursor are in skip, so that the cursor passes them over.
 type core struct {
 	acked  *seqset.Set
 	cursor uint64 // a fresh message, or fanOut
@@ -25,16 +26,18 @@ type core struct {
 	waiting uint64
 
 	flight   *inflight // noneInFlight until the first consumer joins
-	ready    readyQueue
+	returned returnedQueue
+	due      *deferredHeap // noneDue until there is one
 	deferred deferredHeap
 
 	limit      int   // of waiting messages; 0 = none
 	maxTimeout int64 // ns a message may be in flight, however often touched
 	maxDelay   int64 // ns a message may be deferred by a requeue
 
-	// freshTurn says whether fresh messages come before those ready again at
-	// the next booking.
+	// freshTurn says whether fresh messages come before all others at the next
+	// booking, dueTurn whether due ones come before returned ones.
 	freshTurn bool
+	dueTurn   bool
 	paused    bool
 	closed    bool
 	timed     bool  // see inflight.timed
@@ -71,7 +74,7 @@ type limits struct {
 func newCore(l limits, start uint64) *core {
 	return &core{
 		acked: seqset.New(start), cursor: start, fanOut: start,
-		flight: noneInFlight, timed: l.timed,
+		flight: noneInFlight, timed: l.timed, due: noneDue, dueTurn: true,
 		limit: l.waiting, maxTimeout: l.maxTimeout, maxDelay: l.maxDelay,
 		pending: pending{on: l.journalled},
 	}
@@ -81,7 +84,7 @@ func newCore(l limits, start uint64) *core {
 func (c *core) floor() uint64 { return min(c.acked.Floor(), c.cursor) }
 
 // depth is what a new consumer could get now.
-func (c *core) depth() uint64 { return c.waiting + uint64(c.ready.len()) }
+func (c *core) depth() uint64 { return c.waiting + uint64(c.due.len()+c.returned.len()) }
 
 // advance moves the fan-out position to fanOut. delayed are the delayed
 // messages among the new ones, ascending, shift is what added to a stored time
@@ -119,24 +122,32 @@ func (c *core) drop(from, n uint64) {
 	}
 }
 
-// postpone defers m until the steady time due (ms), or makes it ready at once
-// when that has passed.
+// postpone defers m until the steady time due (ms), which may have passed.
 func (c *core) postpone(now int64, m again, due int64) {
 	if due <= now/1e6 {
-		c.ready.pushBack(m)
+		c.makeDue(newDeferral(m, due))
 		return
 	}
 	c.deferred.push(newDeferral(m, due))
+}
+
+// makeDue has d wait to be delivered.
+func (c *core) makeDue(d deferral) {
+	if c.due == noneDue {
+		c.due = new(deferredHeap)
+	}
+	c.due.push(d)
 }
 
 // moveMost bounds how many messages moveDue and timeOut each move, to hold the
 // lock under 1 ms: a million may be due in the same second.
 const moveMost = 1024
 
-// moveDue makes the deferred messages ready that are due, moveMost at most.
+// moveDue takes the deferred messages that are due to where they wait to be
+// delivered, moveMost at most.
 func (c *core) moveDue(now int64) {
 	for n := 0; n < moveMost && c.deferred.len() > 0 && c.deferred.next().dueMs() <= now/1e6; n++ {
-		c.ready.pushBack(c.deferred.pop().message())
+		c.makeDue(c.deferred.pop())
 	}
 }
 
@@ -168,7 +179,8 @@ func (c *core) void(from, to uint64) {
 	}
 	c.skip.add(seqset.Range{From: max(from, c.cursor), To: to})
 	c.landRange(from, to)
-	c.ready.removeRange(from, to)
+	c.returned.removeRange(from, to)
+	c.due.removeRange(from, to)
 	c.deferred.removeRange(from, to)
 	c.acked.AddRange(from, to)
 	c.pending.acked(seqset.Range{From: from, To: to})
@@ -224,7 +236,8 @@ func (c *core) empty() {
 		}
 	}
 	c.flight.clear()
-	c.ready = readyQueue{}
+	c.returned = returnedQueue{}
+	c.due = noneDue
 	c.deferred = deferredHeap{}
 	c.waiting = 0
 	c.cursor = c.fanOut

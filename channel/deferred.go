@@ -2,20 +2,25 @@ package channel
 
 import "math"
 
-// dueMax is the latest due time of a deferred message, in steady ms: what
-// still fits when it is counted in ns. It has 44 bits of the 48 that there are.
-const dueMax = math.MaxInt64 / 1_000_000
+const (
+	// dueMax is the latest due time of a deferred message, in steady ms, and
+	// -dueMax the earliest: what still fits when it is counted in ns.
+	dueMax = math.MaxInt64 / 1_000_000
+	// dueZero is added to a due time to have 48 bits without a sign: what was
+	// due before the process started has a negative one.
+	dueZero = 1 << 47
+)
 
 // deferral is a deferred message in 16 bytes.
 type deferral struct {
-	due uint64 // steady ms << 16 | attempts
+	due uint64 // (steady ms + dueZero) << 16 | attempts
 	seq uint64 // sequence number << 1 | 1 for a delayed record of the log
 }
 
 // newDeferral defers m until the steady time due, in ms.
 func newDeferral(m again, due int64) deferral {
 	d := deferral{
-		due: uint64(min(max(due, 0), dueMax))<<16 | uint64(m.attempts),
+		due: uint64(min(max(due, -dueMax), dueMax)+dueZero)<<16 | uint64(m.attempts),
 		seq: m.seq << 1,
 	}
 	if m.delayed {
@@ -24,7 +29,7 @@ func newDeferral(m again, due int64) deferral {
 	return d
 }
 
-func (d deferral) dueMs() int64 { return int64(d.due >> 16) }
+func (d deferral) dueMs() int64 { return int64(d.due>>16) - dueZero }
 
 func (d deferral) message() again {
 	return again{seq: d.seq >> 1, attempts: uint16(d.due), delayed: d.seq&1 != 0}
@@ -49,6 +54,10 @@ type deferredHeap struct {
 	pages [][]deferral
 	n     int
 }
+
+// noneDue is what all channels share in which nothing was ever due. It is never
+// written to.
+var noneDue = new(deferredHeap)
 
 func (h *deferredHeap) len() int { return h.n }
 

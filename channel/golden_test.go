@@ -225,28 +225,34 @@ func (s *script) state() []string {
 		line += fmt.Sprintf(" timeouts=%d", c.timedOut)
 	}
 	out := []string{line}
-	if c.ready.len() > 0 {
-		line = "ready:"
-		for i := range c.ready.len() {
-			line += fmt.Sprintf(" %d/%d", c.ready.at(i).seq, c.ready.at(i).attempts)
+	if c.due.len() > 0 {
+		out = append(out, "due:"+stateOfDeferred(c.due))
+	}
+	if c.returned.len() > 0 {
+		line = "returned:"
+		for i := range c.returned.len() {
+			line += fmt.Sprintf(" %d/%d", c.returned.at(i).seq, c.returned.at(i).attempts)
 		}
 		out = append(out, line)
 	}
 	if c.deferred.len() > 0 {
-		line = "deferred:"
-		items := slices.Concat(c.deferred.pages...)
-		slices.SortFunc(items, func(a, b deferral) int {
-			if a.before(b) {
-				return -1
-			}
-			return 1
-		})
-		for _, d := range items {
-			line += fmt.Sprintf(" %d/%d@%v", d.message().seq, d.message().attempts, time.Duration(d.dueMs()*1e6))
-		}
-		out = append(out, line)
+		out = append(out, "deferred:"+stateOfDeferred(&c.deferred))
 	}
 	return append(out, s.stateOfHolders()...)
+}
+
+func stateOfDeferred(h *deferredHeap) (line string) {
+	items := slices.Concat(h.pages...)
+	slices.SortFunc(items, func(a, b deferral) int {
+		if a.before(b) {
+			return -1
+		}
+		return 1
+	})
+	for _, d := range items {
+		line += fmt.Sprintf(" %d/%d@%v", d.message().seq, d.message().attempts, time.Duration(d.dueMs()*1e6))
+	}
+	return line
 }
 
 func (s *script) stateOfHolders() (out []string) {

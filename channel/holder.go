@@ -102,7 +102,7 @@ func (c *core) available() uint64 {
 	if c.paused || c.resting || c.closed {
 		return 0
 	}
-	return c.waiting + uint64(c.ready.len())
+	return c.depth()
 }
 
 // wakeNext wakes one idle consumer if there is more to take than consumers on
@@ -180,7 +180,7 @@ func (c *core) leave(h *holder) {
 	}
 	sortBySeq(left)
 	for _, m := range left {
-		c.ready.pushBack(m)
+		c.returned.pushBack(m)
 	}
 	c.setCredit(h, 0, 0)
 	c.flight.holders[h.index] = nil

@@ -25,7 +25,8 @@ type place int
 const (
 	isFresh place = iota
 	isFlying
-	isReady
+	isReturned
+	isDue
 	isDeferred
 	isDone
 )
@@ -47,20 +48,20 @@ type modelHolder struct {
 
 // model is a channel in maps and slices, next to the core under test.
 type model struct {
-	t       *rapid.T
-	dice    *rand.Rand // nil when rapid draws
-	l       limits
-	c       *core
-	now     int64
-	fanOut  uint64
-	start   uint64
-	msgs    map[uint64]*modelMessage
-	ready   []uint64
-	holders []*modelHolder
-	paused  bool
-	voids   []seqset.Range
-	delayed []message.Delayed
-	st      *journal.ChannelState
+	t        *rapid.T
+	dice     *rand.Rand // nil when rapid draws
+	l        limits
+	c        *core
+	now      int64
+	fanOut   uint64
+	start    uint64
+	msgs     map[uint64]*modelMessage
+	returned []uint64
+	holders  []*modelHolder
+	paused   bool
+	voids    []seqset.Range
+	delayed  []message.Delayed
+	st       *journal.ChannelState
 }
 
 // draw picks a number from low to high. Half of the runs pick evenly, which
@@ -109,29 +110,35 @@ func (m *model) voided(seq uint64) bool {
 	return slices.ContainsFunc(m.voids, func(r seqset.Range) bool { return r.From <= seq && seq < r.To })
 }
 
-func (m *model) makeReady(seq uint64) {
-	m.msgs[seq].place = isReady
-	m.ready = append(m.ready, seq)
+func (m *model) giveBack(seq uint64) {
+	m.msgs[seq].place = isReturned
+	m.returned = append(m.returned, seq)
 }
 
-func (m *model) leaveReady(seq uint64) {
-	m.ready = slices.DeleteFunc(m.ready, func(s uint64) bool { return s == seq })
+func (m *model) takeOut(seq uint64) {
+	m.returned = slices.DeleteFunc(m.returned, func(s uint64) bool { return s == seq })
 }
 
-// moveDue makes ready what is due, by due time.
+// moveDue makes due what has been deferred for long enough.
 func (m *model) moveDue() {
-	var due []uint64
-	for seq, x := range m.msgs {
+	for _, x := range m.msgs {
 		if x.place == isDeferred && x.due*1e6 <= m.now {
-			due = append(due, seq)
+			x.place = isDue
 		}
 	}
-	slices.SortFunc(due, func(a, b uint64) int {
+}
+
+// due lists what is due, by due time.
+func (m *model) due() (seqs []uint64) {
+	for seq, x := range m.msgs {
+		if x.place == isDue {
+			seqs = append(seqs, seq)
+		}
+	}
+	slices.SortFunc(seqs, func(a, b uint64) int {
 		return cmp.Or(cmp.Compare(m.msgs[a].due, m.msgs[b].due), cmp.Compare(a, b))
 	})
-	for _, seq := range due {
-		m.makeReady(seq)
-	}
+	return seqs
 }
 
 func (m *model) advance() {
@@ -155,10 +162,10 @@ func (m *model) advance() {
 		case m.voided(d.Seq):
 			x.place = isDone
 		case x.due*1e6 <= m.now:
-			m.makeReady(d.Seq)
+			x.place = isDue
 		}
 	}
-	depth := len(m.ready) + m.count(isFresh)
+	depth := m.depth()
 	for seq := from; seq < m.fanOut; seq++ {
 		if m.msgs[seq] != nil {
 			continue
@@ -175,6 +182,8 @@ func (m *model) advance() {
 	m.c.advance(m.now, m.fanOut, delayed, -modelShift)
 }
 
+func (m *model) depth() int { return len(m.returned) + m.count(isDue) + m.count(isFresh) }
+
 func (m *model) void() {
 	from := draw(m, m.start, m.fanOut+20, "from")
 	to := from + draw(m, uint64(1), 60, "length")
@@ -182,7 +191,7 @@ func (m *model) void() {
 	for seq, x := range m.msgs {
 		if from <= seq && seq < to {
 			x.place = isDone
-			m.leaveReady(seq)
+			m.takeOut(seq)
 		}
 	}
 	m.c.void(from, to)
@@ -192,7 +201,7 @@ func (m *model) empty() {
 	for _, x := range m.msgs {
 		x.place = isDone
 	}
-	m.ready = nil
+	m.returned = nil
 	m.c.empty()
 }
 
@@ -217,7 +226,7 @@ func (m *model) leave() {
 		return
 	}
 	for _, seq := range m.flying(h) {
-		m.makeReady(seq)
+		m.giveBack(seq)
 	}
 	m.holders = slices.DeleteFunc(m.holders, func(o *modelHolder) bool { return o == h })
 	m.c.leave(&h.holder)
@@ -233,7 +242,7 @@ func (m *model) setReady() {
 
 // share is how many messages h may get.
 func (m *model) share(h *modelHolder, most int) int {
-	available, others := len(m.ready)+m.count(isFresh), 0
+	available, others := m.depth(), 0
 	for _, o := range m.holders {
 		if o.rdy > int64(len(m.flying(o))) {
 			others++
@@ -253,21 +262,18 @@ func (m *model) book() {
 	}
 	most := draw(m, 1, 40, "most")
 	m.moveDue()
-	n, fresh := m.share(h, most), m.fresh()
+	n, fresh, due := m.share(h, most), m.fresh(), m.due()
 	batch, end := m.c.book(&h.holder, m.now, most, nil)
 	if len(batch) != n {
 		m.t.Fatalf("booked %d, want %d", len(batch), n)
 	}
-	nFresh := 0
+	var from [3]int
 	for _, b := range batch {
-		if b.fresh {
-			nFresh++
-		}
+		from[b.from]++
 	}
-	if old := n - nFresh; old > len(m.ready) || nFresh < min(n/2, len(fresh)) || old < min(n/2, len(m.ready)) {
-		m.t.Fatalf("booked %d fresh of %d and %d ready of %d", nFresh, len(fresh), old, len(m.ready))
-	}
-	want := append(slices.Clone(fresh[:nFresh]), m.ready[:n-nFresh]...)
+	m.fair(n, from[fromFresh], len(fresh), from[fromDue]+from[fromReturned], len(due)+len(m.returned))
+	m.fair(from[fromDue]+from[fromReturned], from[fromDue], len(due), from[fromReturned], len(m.returned))
+	want := slices.Concat(fresh[:from[fromFresh]], due[:from[fromDue]], m.returned[:from[fromReturned]])
 	got := make([]uint64, 0, n)
 	for _, b := range batch {
 		got = append(got, b.seq)
@@ -277,10 +283,10 @@ func (m *model) book() {
 	if !slices.Equal(got, want) {
 		m.t.Fatalf("booked %v, want %v", got, want)
 	}
-	m.ready = slices.Clone(m.ready[n-nFresh:])
+	m.returned = slices.Clone(m.returned[from[fromReturned]:])
 	for _, b := range batch {
 		x := m.msgs[b.seq]
-		if b.fresh != (x.place == isFresh) || b.attempts != x.attempts+1 {
+		if x.place != map[queue]place{fromFresh: isFresh, fromDue: isDue, fromReturned: isReturned}[b.from] || b.attempts != x.attempts+1 {
 			m.t.Fatalf("booked %+v, was %+v", b, *x)
 		}
 		*x = modelMessage{place: isFlying, attempts: b.attempts, delayed: x.delayed, owner: h,
@@ -289,6 +295,14 @@ func (m *model) book() {
 	if n > 0 && draw(m, 0, 2, "short") == 0 {
 		m.check()
 		m.unbook(h, batch[draw(m, 0, n-1, "encoded"):], end)
+	}
+}
+
+// fair wants n bookings to be shared half and half by two kinds, of which so many
+// wait, as long as there are enough of both.
+func (m *model) fair(n, a, aWaiting, b, bWaiting int) {
+	if a > aWaiting || b > bWaiting || a < min(n/2, aWaiting) || b < min(n/2, bWaiting) {
+		m.t.Fatalf("booked %d of %d and %d of %d", a, aWaiting, b, bWaiting)
 	}
 }
 
@@ -315,16 +329,19 @@ func (m *model) unbook(h *modelHolder, rest []booked, end uint64) {
 	for i := len(rest) - 1; i >= 0; i-- {
 		x := m.msgs[rest[i].seq]
 		if x.place != isFlying || x.owner != h {
-			rewind = rewind && (x.place == isDone || !rest[i].fresh)
+			rewind = rewind && (x.place == isDone || rest[i].from != fromFresh)
 			continue
 		}
 		x.attempts--
-		if rest[i].fresh && rewind {
+		switch {
+		case rest[i].from == fromFresh && rewind:
 			x.place = isFresh
-			continue
+		case rest[i].from == fromDue:
+			x.place, x.due = isDue, rest[i].due
+		default:
+			x.place = isReturned
+			m.returned = slices.Insert(m.returned, 0, rest[i].seq)
 		}
-		x.place = isReady
-		m.ready = slices.Insert(m.ready, 0, rest[i].seq)
 	}
 	m.c.unbook(&h.holder, rest, end)
 }
@@ -378,7 +395,7 @@ func (m *model) requeue() {
 	switch {
 	case want != nil:
 	case delay <= 0:
-		m.makeReady(seq)
+		m.giveBack(seq)
 	default:
 		x := m.msgs[seq]
 		x.place = isDeferred
@@ -407,7 +424,7 @@ func (m *model) tick() {
 		return cmp.Or(cmp.Compare(m.msgs[a].deadline, m.msgs[b].deadline), cmp.Compare(a, b))
 	})
 	for _, seq := range late {
-		m.makeReady(seq)
+		m.giveBack(seq)
 	}
 	m.c.expire(m.now)
 }
@@ -456,10 +473,10 @@ func (m *model) restart() {
 	}
 	m.c, m.holders, m.paused = c, nil, false
 	m.moveDue()
-	m.ready = append(m.ready, m.flying(nil)...)
-	slices.Sort(m.ready)
-	for _, seq := range m.ready {
-		m.msgs[seq].place = isReady
+	m.returned = append(m.returned, m.flying(nil)...)
+	slices.Sort(m.returned)
+	for _, seq := range m.returned {
+		m.msgs[seq].place = isReturned
 	}
 }
 
@@ -467,12 +484,17 @@ func sameCore(a, b *core) string {
 	switch {
 	case a.cursor != b.cursor || a.floor() != b.floor() || a.waiting != b.waiting:
 		return "positions"
-	case a.ready.len() != b.ready.len() || a.deferred.len() != b.deferred.len():
+	case a.returned.len() != b.returned.len() || a.due.len() != b.due.len() || a.deferred.len() != b.deferred.len():
 		return "counts"
 	}
-	for i := range a.ready.len() {
-		if *a.ready.at(i) != *b.ready.at(i) {
-			return "ready messages"
+	for i := range a.returned.len() {
+		if *a.returned.at(i) != *b.returned.at(i) {
+			return "returned messages"
+		}
+	}
+	for i := range a.due.n {
+		if *a.due.at(i) != *b.due.at(i) {
+			return "due messages"
 		}
 	}
 	for i := range a.deferred.n {
@@ -494,27 +516,33 @@ func (m *model) check() {
 			m.t.Fatalf("%d is %+v", seq, *x)
 		}
 	}
-	if c.ready.len() != len(m.ready) || c.waiting != uint64(m.count(isFresh)) || c.flight.n != m.count(isFlying) || c.deferred.len() != m.count(isDeferred) {
-		m.t.Fatalf("%d ready, %d fresh, %d in flight, %d deferred; want %d, %d, %d, %d", c.ready.len(), c.waiting, c.flight.n,
-			c.deferred.len(), len(m.ready), m.count(isFresh), m.count(isFlying), m.count(isDeferred))
+	got := [...]int{c.returned.len(), c.due.len(), int(c.waiting), c.flight.n, c.deferred.len()}
+	want := [...]int{len(m.returned), m.count(isDue), m.count(isFresh), m.count(isFlying), m.count(isDeferred)}
+	if got != want {
+		m.t.Fatalf("returned, due, fresh, in flight, deferred: %v, want %v", got, want)
 	}
-	for i, seq := range m.ready {
-		if got, want := *c.ready.at(i), (again{seq, m.msgs[seq].attempts, m.msgs[seq].delayed}); got != want {
-			m.t.Fatalf("ready[%d] is %+v, want %+v", i, got, want)
+	for i, seq := range m.returned {
+		if got, want := *c.returned.at(i), (again{seq, m.msgs[seq].attempts, m.msgs[seq].delayed}); got != want {
+			m.t.Fatalf("returned[%d] is %+v, want %+v", i, got, want)
 		}
 	}
-	for _, d := range slices.Concat(c.deferred.pages...) {
-		got := d.message()
-		if x := m.msgs[got.seq]; x.place != isDeferred || x.due != d.dueMs() || x.attempts != got.attempts || x.delayed != got.delayed {
-			m.t.Fatalf("deferred %+v until %d, want %+v", got, d.dueMs(), *x)
-		}
-	}
+	m.checkDeferred(&c.deferred, isDeferred)
+	m.checkDeferred(c.due, isDue)
 	c.flight.each(func(_ uint32, e *entry) {
 		x := m.msgs[e.seq]
 		if x.place != isFlying || x.attempts != e.attempts || x.deadline != e.deadline || x.owner.holder.index != e.owner {
 			m.t.Fatalf("in flight %+v, want %+v", *e, *x)
 		}
 	})
+}
+
+func (m *model) checkDeferred(h *deferredHeap, in place) {
+	for _, d := range slices.Concat(h.pages...) {
+		got := d.message()
+		if x := m.msgs[got.seq]; x.place != in || x.due != d.dueMs() || x.attempts != got.attempts || x.delayed != got.delayed {
+			m.t.Fatalf("deferred %+v until %d, want %+v", got, d.dueMs(), *x)
+		}
+	}
 }
 
 func newModel(t *rapid.T) *model {

@@ -30,7 +30,7 @@ type Peeked struct {
 
 // Peek shows the first most messages of a state to show, without changing
 // anything: the waiting ones in the order in which they are going to be taken
-// (those that came back before fresh ones, though a Take mixes them), those in
+// (due ones, those that came back, fresh ones, though a Take mixes them), those in
 // flight that time out first, or the deferred ones that are due first. It
 // looks at little more than it shows. Total is how many there are in all.
 //
@@ -71,15 +71,19 @@ func (c *Channel) peek(state PeekState, most int) (list []peeked, total int) {
 	case PeekInFlight:
 		return c.core.peekInFlight(now, most), c.core.flight.n
 	case PeekDeferred:
-		return c.core.peekDeferred(now, most), c.core.deferred.len()
+		return c.core.deferred.peek(now, most), c.core.deferred.len()
 	}
-	return c.core.peekReady(most), int(c.core.depth())
+	return c.core.peekReady(now, most), int(c.core.depth())
 }
 
-// peekReady lists those that came back and then fresh ones.
-func (c *core) peekReady(most int) (list []peeked) {
-	for i := range min(most, c.ready.len()) {
-		m := c.ready.at(i)
+// peekReady lists due messages, those that came back and then fresh ones.
+func (c *core) peekReady(now int64, most int) (list []peeked) {
+	list = c.due.peek(now, most)
+	for i := range list {
+		list[i].Left = 0
+	}
+	for i := range min(most-len(list), c.returned.len()) {
+		m := c.returned.at(i)
 		list = append(list, peeked{Peeked{Attempts: m.attempts}, m.seq})
 	}
 	ranges := c.skip.all()
@@ -94,9 +98,8 @@ func (c *core) peekReady(most int) (list []peeked) {
 	return list
 }
 
-// peekDeferred walks down the heap from its top.
-func (c *core) peekDeferred(now int64, most int) (list []peeked) {
-	h := &c.deferred
+// peek lists what is due first. It walks down the heap from its top.
+func (h *deferredHeap) peek(now int64, most int) (list []peeked) {
 	paths := pathHeap{before: func(a, b uint32) bool { return h.at(int(a)).before(*h.at(int(b))) }}
 	if h.len() > 0 {
 		paths.at = append(paths.at, 0)

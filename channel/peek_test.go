@@ -96,7 +96,7 @@ func TestPeekDeferredGoesByDueTime(t *testing.T) {
 		return 1
 	})
 	for _, most := range []int{1, 100, len(all) + 1} {
-		got := c.peekDeferred(5, most)
+		got := c.deferred.peek(5, most)
 		if len(got) != min(most, len(all)) {
 			t.Fatalf("%d of %d when asked for %d", len(got), len(all), most)
 		}
@@ -111,21 +111,21 @@ func TestPeekDeferredGoesByDueTime(t *testing.T) {
 func TestPeekReadyShowsWhatIsTakenNext(t *testing.T) {
 	c := mixed(t)
 	c.void(c.fanOut-3, c.fanOut+5)
-	for c.ready.len() > 1 {
-		c.ready.popFront() // what is ready again and what is fresh are taken in turn
+	for c.returned.len() > 1 {
+		c.returned.popFront() // what is ready again and what is fresh are taken in turn
 	}
-	got := seqsOf(c.peekReady(100))
-	if len(got) != 100 || got[0] != c.ready.at(0).seq {
+	got := seqsOf(c.peekReady(5, 100))
+	if len(got) != 100 || got[0] != c.returned.at(0).seq {
 		t.Fatalf("got %v", got)
 	}
 	before := c.cursor
-	if all := c.peekReady(1 << 20); len(all) != int(c.depth()) || c.cursor != before {
+	if all := c.peekReady(5, 1<<20); len(all) != int(c.depth()) || c.cursor != before {
 		t.Errorf("%d messages, depth is %d", len(all), c.depth())
 	}
 	h := &holder{}
 	c.join(h, 1e9, func() {})
 	c.setCredit(h, 1<<20, 0)
-	c.ready.popFront()
+	c.returned.popFront()
 	want := c.bookFresh(h, 1, 2, 99, nil)
 	for i, b := range want {
 		if got[i+1] != b.seq {

@@ -147,10 +147,12 @@ func (c *core) snapshot(shift int64) draft {
 	c.flight.each(func(_ uint32, e *entry) {
 		list(again{e.seq, e.attempts, e.flags&flagDelayed != 0}, 0)
 	})
-	for i := range c.ready.len() {
-		list(*c.ready.at(i), 0)
+	for i := range c.returned.len() {
+		list(*c.returned.at(i), 0)
 	}
-	c.deferred.each(func(d deferral) { list(d.message(), d.dueMs()) })
+	deferred := func(d deferral) { list(d.message(), d.dueMs()) }
+	c.due.each(deferred)
+	c.deferred.each(deferred)
 	return draft{ch, c.acked.Clone()}
 }
 

@@ -87,6 +87,10 @@ func (c *core) restoreOpen(now int64, opens []journal.OpenMessage, delayed []mes
 		if seq >= c.cursor {
 			c.skip.add(seqset.Range{From: seq, To: seq + 1})
 		}
+		if due == 0 {
+			c.returned.pushBack(m)
+			return
+		}
 		c.postpone(now, m, due)
 	}
 	for seq := range c.acked.Open(0, c.cursor) {

@@ -18,9 +18,9 @@ func restored(t *testing.T, st *journal.ChannelState, fanOut uint64, voids []seq
 	return c
 }
 
-func (c *core) readyList() (ms []again) {
-	for i := range c.ready.len() {
-		ms = append(ms, *c.ready.at(i))
+func (c *core) returnedList() (ms []again) {
+	for i := range c.returned.len() {
+		ms = append(ms, *c.returned.at(i))
 	}
 	return ms
 }
@@ -38,8 +38,8 @@ func TestRestoreDropsStateOfLostMessages(t *testing.T) {
 	st.Open[25] = journal.OpenMessage{Seq: 25, Attempts: 4}
 	c := restored(t, st, 20, nil, []message.Delayed{{Seq: 11, DeliverAt: 9000}, {Seq: 22, DeliverAt: 9000}})
 	want := []again{{10, 1, false}, {14, 1, false}, {15, 1, false}, {16, 1, false}, {17, 1, false}}
-	if got := c.readyList(); !slices.Equal(got, want) || c.cursor != 20 || c.deferred.len() != 1 {
-		t.Errorf("ready %v, cursor %d, %d deferred", got, c.cursor, c.deferred.len())
+	if got := c.returnedList(); !slices.Equal(got, want) || c.cursor != 20 || c.deferred.len() != 1 {
+		t.Errorf("returned %v, cursor %d, %d deferred", got, c.cursor, c.deferred.len())
 	}
 	if c := restored(t, ackedState(50, 60), 20, nil, nil); c.floor() != 20 || c.depth() != 0 {
 		t.Errorf("floor %d, depth %d", c.floor(), c.depth())
@@ -64,8 +64,11 @@ func TestRestoreKeepsWhatIsListedAboveTheCursor(t *testing.T) {
 	st.Open[5] = journal.OpenMessage{Seq: 5, Attempts: 2, Due: 8000}
 	st.Open[6] = journal.OpenMessage{Seq: 6, Attempts: 9}
 	c := restored(t, st, 9, nil, []message.Delayed{{Seq: 5, DeliverAt: 1}, {Seq: 7, DeliverAt: 6000}, {Seq: 8, DeliverAt: 4000}})
-	if want := []again{{1, 1, false}, {2, 1, false}, {4, 1, false}, {8, 0, true}}; !slices.Equal(c.readyList(), want) {
-		t.Errorf("ready %v", c.readyList())
+	if want := []again{{1, 1, false}, {2, 1, false}, {4, 1, false}}; !slices.Equal(c.returnedList(), want) {
+		t.Errorf("returned %v", c.returnedList())
+	}
+	if due := c.due.next(); c.due.len() != 1 || due.message() != (again{8, 0, true}) || due.dueMs() != 4000 {
+		t.Errorf("due %+v", due)
 	}
 	if c.waiting != 1 || c.deferred.len() != 2 {
 		t.Errorf("%d fresh, %d deferred", c.waiting, c.deferred.len())

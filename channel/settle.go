@@ -35,7 +35,7 @@ func (c *core) finish(h *holder, seq uint64) error {
 	return nil
 }
 
-// requeue gives back a message that h has in flight: ready again at once, or
+// requeue gives back a message that h has in flight: returned at once, or
 // deferred by delay ns.
 func (c *core) requeue(h *holder, seq uint64, now, delay int64) error {
 	i, err := c.held(h, seq)
@@ -46,7 +46,7 @@ func (c *core) requeue(h *holder, seq uint64, now, delay int64) error {
 	h.requeued++
 	c.requeued++
 	if delay <= 0 {
-		c.ready.pushBack(m)
+		c.returned.pushBack(m)
 		return nil
 	}
 	due := (now + min(delay, c.maxDelay) + 1e6 - 1) / 1e6
@@ -72,8 +72,8 @@ type expired struct {
 	message  again
 }
 
-// expire does what is due: deferred messages become ready, and so do those in
-// flight that have timed out, in the order of their deadlines. When there are
+// expire does what is due: deferred messages become due, and those in flight
+// that have timed out are returned, in the order of their deadlines. When there are
 // very many, the rest, of whatever deadline, stays for the next call, for which
 // next asks at once.
 func (c *core) expire(now int64) {
@@ -88,7 +88,7 @@ func (c *core) expire(now int64) {
 // expiries holds room for what times out together.
 var expiries = sync.Pool{New: func() any { return new([]expired) }}
 
-// timeOut makes at most moveMost messages ready that have timed out.
+// timeOut returns at most moveMost messages that have timed out.
 func (c *core) timeOut(now int64) {
 	room := expiries.Get().(*[]expired)
 	defer expiries.Put(room)
@@ -106,7 +106,7 @@ func (c *core) timeOut(now int64) {
 		return cmp.Or(cmp.Compare(a.deadline, b.deadline), cmp.Compare(a.message.seq, b.message.seq))
 	})
 	for _, x := range late {
-		c.ready.pushBack(x.message)
+		c.returned.pushBack(x.message)
 	}
 	c.timedOut += uint64(len(late))
 	c.flight.due = math.MaxInt64
