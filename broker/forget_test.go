@@ -67,3 +67,31 @@ func TestPowerLossForgetsNoAnswerAndNoDeliveryOlderThanTwoTicks(t *testing.T) {
 		wantAnswered(t, disk)
 	})
 }
+
+func TestWhatEphemeralChannelsAloneFinishedIsForgottenByAKillOnly(t *testing.T) {
+	for name, tt := range map[string]struct {
+		end  func(*crashfs.FS, *Broker)
+		want int
+	}{
+		"kill": {kill, 3},
+		"stop": {func(_ *crashfs.FS, b *Broker) { _ = b.Close() }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				disk := newDisk(t, 1)
+				b := open(t, disk)
+				k := subscribe(t, getChannel(t, b, "t", "c#ephemeral"), 100)
+				must(t, publish(getTopic(t, b, "t"), numbered("m", 3)...))
+				k.answer(channel.Finish, 0, k.takeAll()...)
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+				tt.end(disk, b)
+				b = open(t, disk)
+				defer b.Close()
+				if got := subscribe(t, getChannel(t, b, "t", "first"), 100).takeAll(); len(got) != tt.want {
+					t.Errorf("%d messages came again, want %d", len(got), tt.want)
+				}
+			})
+		})
+	}
+}

@@ -206,3 +206,58 @@ func TestPowerLossLeavesADeletedTopicWholeOrNotAtAll(t *testing.T) {
 		}
 	}
 }
+
+// A process that ended before the end of a topic was synced leaves the rest to
+// the next one.
+func TestPowerLossAfterAKillLeavesADeletedTopicWholeOrNotAtAll(t *testing.T) {
+	for at := int64(1); ; at++ {
+		synctest.Test(t, func(t *testing.T) {
+			disk := newDisk(t, uint64(at))
+			b := settled(t, disk)
+			must(t, publish(getTopic(t, b, "old"), "m"))
+			time.Sleep(4 * time.Second) // it is synced
+			synctest.Wait()
+			disk.Fail(func(op crashfs.Op, _ string) error {
+				if op == crashfs.OpSync {
+					disk.Kill()
+				}
+				return nil
+			})
+			must(t, b.DeleteTopic("old"))
+			time.Sleep(4 * time.Second)
+			_ = b.Close() // its process is gone
+			var left atomic.Int64
+			left.Store(at)
+			disk.Fail(func(crashfs.Op, string) error {
+				if left.Add(-1) == 0 {
+					disk.Crash(crashfs.Random)
+				}
+				return nil
+			})
+			if b, err := Open(testOptions(disk.Mount())); err == nil {
+				time.Sleep(4 * time.Second)
+				synctest.Wait()
+				if left.Load() > 0 {
+					t.Logf("%d operations", at-left.Load())
+					at = -1
+				}
+				disk.Fail(nil)
+				disk.Crash(crashfs.Random)
+				_ = b.Close()
+			}
+			disk.Fail(nil)
+			b = open(t, disk)
+			defer b.Close()
+			if tp, ok := b.Existing("old"); ok {
+				c, ok := tp.ExistingChannel("c")
+				if !ok || len(subscribe(t, c, 10).takeAll()) != 1 {
+					t.Error("the topic came back without its message")
+				}
+			}
+			wantNoDamage(t, b)
+		})
+		if t.Failed() || at < 0 {
+			return
+		}
+	}
+}

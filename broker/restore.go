@@ -141,14 +141,13 @@ func (b *Broker) sweep(state *journal.State, dirs []topicDir) error {
 	for _, ts := range state.Topics {
 		known[filepath.Base(b.logDir(ts.Name, ts.Incarnation))] = true
 	}
+	var doomed []string
 	for _, d := range dirs {
 		path := filepath.Join(b.topicsDir(), d.base)
 		switch {
 		case known[d.base]:
 		case d.deleted || slices.Contains(state.Deleted, d.incarnation):
-			if err := b.disk.FS().RemoveAll(path); err != nil {
-				return err
-			}
+			doomed = append(doomed, path)
 		default:
 			b.o.Logger.Warn("directory of an unknown topic is kept and not served", "path", path)
 			// Its incarnation must not be given out again.
@@ -159,7 +158,25 @@ func (b *Broker) sweep(state *journal.State, dirs []topicDir) error {
 			})
 		}
 	}
-	return nil
+	return b.removeDeleted(doomed)
+}
+
+// removeDeleted removes what deletions left, once their entries are on the disk:
+// a topic may not come back without its messages.
+func (b *Broker) removeDeleted(paths []string) error {
+	if len(paths) == 0 {
+		return nil
+	}
+	if err := b.journal.Durable(); err != nil {
+		b.o.Logger.Error("logs of deleted topics are kept for now", "error", err)
+		return nil
+	}
+	for _, path := range paths {
+		if err := b.disk.FS().RemoveAll(path); err != nil {
+			return err
+		}
+	}
+	return b.disk.FS().SyncDir(b.topicsDir()) // before a checkpoint forgets them
 }
 
 func unknownID(base string) string { return fmt.Sprintf("%s/%s", UnknownDirectory, base) }
