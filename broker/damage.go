@@ -168,6 +168,13 @@ func (r *register) tell(incarnation uint64, lost seqset.Range) {
 	set.AddRange(lost.From, lost.To)
 }
 
+// forget drops what was noted of a topic that is gone.
+func (r *register) forget(incarnation uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.told, incarnation)
+}
+
 // wasTold says whether a log told of the message.
 func (r *register) wasTold(incarnation uint64, seq uint64) bool {
 	r.mu.Lock()

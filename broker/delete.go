@@ -122,6 +122,7 @@ func (b *Broker) remove(s *slot) {
 
 // freeName lets the name of a topic that is gone be used again.
 func (b *Broker) freeName(name string, s *slot) {
+	b.damage.forget(s.incarnation)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.topics, name)

@@ -58,8 +58,12 @@ func (n *hexNumber) UnmarshalText(text []byte) error {
 
 const metadataName = "metadata.json"
 
-// snapshotDelay gathers changes that come together into one write.
-const snapshotDelay = time.Second
+const (
+	// snapshotDelay gathers changes that come together into one write.
+	snapshotDelay = 50 * time.Millisecond
+	// snapshotPause is how long after a write there is no other.
+	snapshotPause = time.Second
+)
 
 // snapshotWriter writes a file a little after what it tells of has changed.
 type snapshotWriter struct {
@@ -72,6 +76,7 @@ type snapshotWriter struct {
 	timer   *time.Timer
 	ready   bool // there is something to tell of
 	stale   bool // it says what is not so
+	wrote   time.Time
 	closed  bool
 	writing sync.Mutex // held while the file is written; taken before mu
 }
@@ -106,7 +111,7 @@ func (w *snapshotWriter) changed() {
 	if w.closed || !w.ready || w.timer != nil {
 		return
 	}
-	w.timer = time.AfterFunc(snapshotDelay, w.due)
+	w.timer = time.AfterFunc(max(snapshotDelay, time.Until(w.wrote.Add(snapshotPause))), w.due)
 }
 
 // due is called by the timer.
@@ -147,11 +152,13 @@ func (w *snapshotWriter) write() {
 	if !stale {
 		return
 	}
-	if err := replaceFile(w.fs, w.path, w.content); err != nil {
-		w.logger.Warn("not written", "path", w.path, "error", err)
-		w.mu.Lock()
+	err := replaceFile(w.fs, w.path, w.content)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wrote = time.Now()
+	if err != nil {
 		w.stale = true
-		w.mu.Unlock()
+		w.logger.Warn("not written", "path", w.path, "error", err)
 	}
 }
 

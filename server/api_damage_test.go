@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,6 +16,15 @@ const strangeDirectory = "orders-00000000000000ab"
 // startDamaged serves a node that keeps the directory of an unknown topic.
 func startDamaged(t *testing.T) *rig {
 	t.Helper()
+	return startAfter(t, func(*broker.Broker) {}, func(fs vfs.FS, topics string) error {
+		return fs.MkdirAll(filepath.Join(topics, strangeDirectory))
+	})
+}
+
+// startAfter serves a node that was at work before, and whose disk was spoilt
+// since.
+func startAfter(t *testing.T, work func(*broker.Broker), spoil func(fs vfs.FS, topics string) error) *rig {
+	t.Helper()
 	o := brokerOptions()
 	o.FS = vfs.NewMem()
 	if err := o.FS.MkdirAll(o.DataPath); err != nil {
@@ -24,10 +34,11 @@ func startDamaged(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	work(b)
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := o.FS.MkdirAll(filepath.Join(o.DataPath, "topics", strangeDirectory)); err != nil {
+	if err := spoil(o.FS, filepath.Join(o.DataPath, "topics")); err != nil {
 		t.Fatal(err)
 	}
 	return startOn(t, openBroker(t, func(other *broker.Options) { *other = o }))
@@ -92,6 +103,41 @@ func TestDirectoryIsAdoptedUnderAFreeNameOnly(t *testing.T) {
 		t.Errorf("adopted: %s", text)
 	}
 	r.must("POST", "/topic/pause?topic=orders-of-yore", "")
+	if d := r.damageOf(); d != nil {
+		t.Errorf("damage is %+v", d)
+	}
+}
+
+func TestTopicThatCannotBeOpenedIsRefusedWithTheReason(t *testing.T) {
+	directory := ""
+	r := startAfter(t, func(b *broker.Broker) {
+		bad, err := b.Topic("bad")
+		if err != nil {
+			t.Fatal(err)
+		}
+		directory = fmt.Sprintf("bad-%016x", bad.Incarnation())
+	}, func(fs vfs.FS, topics string) error { // a file where the directory belongs
+		f, err := fs.Create(filepath.Join(topics, directory))
+		if err != nil {
+			return err
+		}
+		return f.Close()
+	})
+	const why = "topic bad cannot be opened: not a directory"
+	for _, target := range []string{
+		"/pub?topic=bad", "/topic/create?topic=bad", "/topic/pause?topic=bad", "/topic/empty?topic=bad", "/channel/create?topic=bad&channel=c",
+	} {
+		if w := r.call("POST", target, "x"); w.Code != 503 || !strings.Contains(w.Body.String(), why) {
+			t.Errorf("%s: %d %s", target, w.Code, w.Body)
+		}
+	}
+	r.connect("PUB bad\n\x00\x00\x00\x01x").expectError("E_PUB_FAILED PUB failed " + why)
+	r.connect("SUB bad c\n").expectError("E_SUB_FAILED SUB failed " + why)
+	if d := r.damageOf(); d == nil || d.Findings[0].Kind != broker.Unopenable {
+		t.Errorf("damage is %+v", d)
+	}
+	r.must("POST", "/topic/delete?topic=bad", "")
+	r.must("POST", "/pub?topic=bad", "of the successor")
 	if d := r.damageOf(); d != nil {
 		t.Errorf("damage is %+v", d)
 	}

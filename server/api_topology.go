@@ -69,7 +69,7 @@ func (h *HTTP) changeAnyTopic(r *http.Request, change func(*topic.Topic) error) 
 func (h *HTTP) changeTopic(name string, change func(*topic.Topic) error) error {
 	t, ok := h.broker.Existing(name)
 	if !ok {
-		return errTopicNotFound
+		return h.noTopic(name)
 	}
 	return notFound(change(t))
 }
