@@ -199,7 +199,19 @@ func (l *Log) readStretch(s *segment, p place, seq uint64, stretch int, rewinds 
 		return chunkView{}, l.unopened(s, err)
 	}
 	defer l.shared.files.release(h)
-	f := &around{f: h}
+	c, _, err := fillChunk(h, s.salt, p, stretch)
+	if err == nil && seq < c.end() {
+		return l.shared.chunks.put(l, c, rewinds), nil
+	}
+	if err == nil {
+		p.seq, p.offset = c.end(), p.offset+int64(len(c.buf))
+		c.release()
+	}
+	return l.readAround(&around{f: h}, s, p, seq, stretch, rewinds)
+}
+
+// readAround is readStretch where something may be damaged or fail to be read.
+func (l *Log) readAround(f *around, s *segment, p place, seq uint64, stretch int, rewinds uint64) (chunkView, error) {
 	for {
 		c, stop, err := fillChunk(f, s.salt, p, stretch)
 		if err != nil {
