@@ -211,6 +211,7 @@ func (o *inspection) attribute(f *Finding) {
 		s := last.segment
 		f.Path, f.Err = s.path, fmt.Errorf("its last good record is %d, and ends at offset %d of %d", s.end-1, s.size, last.size)
 		f.Copy = o.l.keep(s.path, s.size, last.size, nil)
+		s.indexed = true // by an index a later start would not see where it ended
 		if last.cut {
 			f.Kind, f.Err = Unreadable, last.medium
 		}

@@ -64,7 +64,7 @@ type segment struct {
 	rolled      bool  // never appended to again
 	syncedSize  int64 // bytes known to survive a crash of the machine
 	syncedEnd   uint64
-	indexed     bool // the .idx file is written
+	indexed     bool // the .idx file is written, or is not to be
 	unsyncable  bool // an fsync failed: nothing in it is ever called synced
 	nameDurable bool // the directory entry is synced
 	pins        int  // readers and the syncer

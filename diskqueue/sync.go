@@ -36,12 +36,12 @@ func (l *Log) Sync() (uint64, error) {
 		if l.abandoned.Load() {
 			return l.syncedEnd(), errAbandoned
 		}
-		s, size, end, rolled := l.unsynced(target)
+		s, size, end, index := l.unsynced(target)
 		if s == nil {
 			return l.syncedEnd(), nil
 		}
 		err := l.syncSegment(s, size, end)
-		if err == nil && rolled && !l.abandoned.Load() {
+		if err == nil && index && !l.abandoned.Load() {
 			l.writeIndexOf(s)
 		}
 		l.unpin(s)
@@ -53,7 +53,7 @@ func (l *Log) Sync() (uint64, error) {
 
 // unsynced pins and returns the first segment that has something below target
 // to sync or an index to be written, with its extent of this moment.
-func (l *Log) unsynced(target uint64) (s *segment, size int64, end uint64, rolled bool) {
+func (l *Log) unsynced(target uint64) (s *segment, size int64, end uint64, index bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range l.segments {
@@ -62,7 +62,7 @@ func (l *Log) unsynced(target uint64) (s *segment, size int64, end uint64, rolle
 		}
 		if max(s.base, s.syncedEnd) < min(s.end, target) || s.rolled && !s.indexed {
 			s.pins++
-			return s, s.size, s.end, s.rolled
+			return s, s.size, s.end, s.rolled && !s.indexed
 		}
 	}
 	return nil, 0, 0, false

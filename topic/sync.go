@@ -1,6 +1,10 @@
 package topic
 
-import "qmq/internal/seqset"
+import (
+	"time"
+
+	"qmq/internal/seqset"
+)
 
 // noteUnsynced counts records that were written but not synced and starts a
 // sync when enough of them, or enough time, has passed. Those that nobody needs
@@ -14,6 +18,8 @@ func (t *Topic) noteUnsynced(n int64) {
 	t.unsyncedLen += n
 	if first {
 		t.noteEnd(0, t.end)
+	} else {
+		t.noteLater()
 	}
 	switch {
 	case t.syncing:
@@ -109,6 +115,32 @@ func (t *Topic) syncLog() error {
 	synced, err := t.o.Log.Sync()
 	t.noteEnd(synced, synced)
 	return err
+}
+
+// noteEvery is how often the journal is told how far the log grew that is not
+// synced.
+const noteEvery = 50 * time.Millisecond
+
+// noteLater has the journal note in a while up to where the log is written. The
+// caller holds t.mu.
+func (t *Topic) noteLater() {
+	if t.noting {
+		return
+	}
+	t.noting = true
+	if t.noteTimer == nil {
+		t.noteTimer = t.o.Deadlines.NewTimer(func(int64) { t.noteDue() })
+	}
+	t.noteTimer.Arm(t.o.Clock.Now() + int64(noteEvery))
+}
+
+// noteDue is called when noteEvery has passed.
+func (t *Topic) noteDue() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.noting = false; !t.closed {
+		t.noteEnd(0, t.end)
+	}
 }
 
 // noteEnd has the journal note up to where the log reaches, so that a later

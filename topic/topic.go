@@ -130,6 +130,8 @@ type Topic struct {
 	inSync       []written       // strict mode: what the sync under way is for
 	unsyncedLen  int64           // records written since the last sync began that somebody may need
 	syncTimer    *deadline.Timer // nil before the first record
+	noteTimer    *deadline.Timer // nil before the second
+	noting       bool            // noteTimer runs
 
 	messages, bytes uint64
 	lost            uint64 // messages of an ephemeral topic that there was no room for
@@ -295,8 +297,10 @@ func (t *Topic) Stop() {
 func (t *Topic) closeChannels() {
 	t.mu.Lock()
 	channels := t.channels // not changed in place
-	if t.syncTimer != nil {
-		t.syncTimer.Stop()
+	for _, timer := range []*deadline.Timer{t.syncTimer, t.noteTimer} {
+		if timer != nil {
+			timer.Stop()
+		}
 	}
 	t.mu.Unlock()
 	for _, s := range channels {
