@@ -58,6 +58,9 @@ type Options struct {
 	MaxMsgTimeout       time.Duration
 	MaxReqTimeout       time.Duration
 	MaxChannelConsumers int           // 0: no limit
+	MaxTopics           int           // that there are when another one is made; 0: no limit
+	MaxChannels         int           // of a topic, in the same way; 0: no limit
+	NoAutoCreate        bool          // clients and directories make no topics and channels
 	LatencyWindow       time.Duration // times from publish to FIN are kept for; 0: not at all
 
 	// Directory is told of topics and channels; nil: nobody is.
@@ -230,8 +233,21 @@ func (b *Broker) newIncarnation() uint64 {
 	}
 }
 
+// TopicForClient is Topic for a client that wants to publish or consume. The
+// error is also topic.ErrNoAutoCreate.
+func (b *Broker) TopicForClient(name string) (*topic.Topic, error) {
+	if !b.o.NoAutoCreate {
+		return b.Topic(name)
+	}
+	if t, ok := b.Existing(name); ok {
+		return t, nil
+	}
+	return nil, topic.ErrNoAutoCreate
+}
+
 // Topic returns the topic of that name, creating it if need be. It returns
-// once the creation is journalled. The name must be valid.
+// once the creation is journalled. The name must be valid. The error is also a
+// *topic.LimitError.
 func (b *Broker) Topic(name string) (*topic.Topic, error) {
 	for {
 		b.mu.Lock()
@@ -240,6 +256,10 @@ func (b *Broker) Topic(name string) (*topic.Topic, error) {
 			return nil, ErrExiting
 		}
 		s, ok := b.topics[name]
+		if most := b.o.MaxTopics; !ok && most > 0 && len(b.topics) >= most {
+			b.mu.Unlock()
+			return nil, &topic.LimitError{What: "topics of this node", Most: most, Option: "max-topics"}
+		}
 		if !ok {
 			name = strings.Clone(name) // it may be a part of a whole request
 			s = &slot{}

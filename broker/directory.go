@@ -94,11 +94,29 @@ func (b *Broker) learn(t *topic.Topic, within time.Duration) error {
 		if !protocol.ValidName(name) || protocol.IsEphemeral(name) {
 			continue
 		}
-		if channels[name] {
-			err = t.LearnPaused(name)
-		} else {
-			err = t.Learn(name)
+		err = b.learnChannel(t, name, channels[name])
+	}
+	return err
+}
+
+// learnChannel makes a channel that a topic has elsewhere, unless there may be
+// none more here: to try that again would help nobody.
+func (b *Broker) learnChannel(t *topic.Topic, name string, paused bool) error {
+	err := topic.ErrNoAutoCreate
+	switch {
+	case b.o.NoAutoCreate:
+		if _, ok := t.ExistingChannel(name); ok {
+			return nil
 		}
+	case paused:
+		err = t.LearnPaused(name)
+	default:
+		err = t.Learn(name)
+	}
+	var limit *topic.LimitError
+	if err == topic.ErrNoAutoCreate || errors.As(err, &limit) {
+		b.o.Logger.Warn("channel of a new topic not made", slog.String("topic", t.Name()), slog.String("channel", name), slog.Any("error", err))
+		return nil
 	}
 	return err
 }

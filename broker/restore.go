@@ -324,6 +324,8 @@ func (b *Broker) commonOptions() *topic.Common {
 		SyncEvery:      b.o.SyncEvery,
 		SyncTimeout:    b.o.SyncTimeout,
 		MemQueueSize:   b.o.MemQueueSize,
+		MaxChannels:    b.o.MaxChannels,
+		NoAutoCreate:   b.o.NoAutoCreate,
 		Cleaner:        b.cleaner,
 		MakeRoom:       b.makeRoom,
 		Failed:         b.logFailed,

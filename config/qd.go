@@ -43,6 +43,9 @@ type QD struct {
 	MaxChannelConsumers int // 0: no limit
 	MaxConnections      int // 0: no limit
 	MaxUnfinishedBytes  int64
+	MaxTopics           int  // 0: no limit
+	MaxChannels         int  // of a topic; 0: no limit
+	AutoCreate          bool // by clients and directories
 
 	MsgTimeout           time.Duration // may be above MaxMsgTimeout, as in nsqd
 	MaxMsgTimeout        time.Duration
@@ -166,6 +169,9 @@ func (q *QD) limitOptions() []*option {
 		bind(&q.MaxRdyCount, "max-rdy-count", whole[int64]("messages"), 2500, "highest RDY count", atLeast[int64](1)),
 		bind(&q.MaxChannelConsumers, "max-channel-consumers", whole[int]("consumers"), 0, "most consumers of one channel; 0 for no limit", atLeast(0)),
 		bind(&q.MaxConnections, "max-connections", whole[int]("connections"), 0, "most connections at a time, TCP and HTTP together; 0 for no limit", atLeast(0)),
+		bind(&q.MaxTopics, "max-topics", whole[int]("topics"), 0, "topics, beyond which none is created; 0 for no limit", atLeast(0)),
+		bind(&q.MaxChannels, "max-channels", whole[int]("channels"), 0, "channels of a topic, beyond which none is created; 0 for no limit", atLeast(0)),
+		bind(&q.AutoCreate, "auto-create", truth(), true, "create topics and channels when clients publish or subscribe to them, or lookup daemons know them; else only over HTTP"),
 		bind(&q.MaxUnfinishedBytes, "max-unfinished-bytes", whole[int64]("bytes"), 256<<20, "memory for commands and bodies that have not come in full, of all connections together; where it is used up, the longest wait", atLeast[int64](1<<20)),
 		bind(&q.MsgTimeout, "msg-timeout", span(), time.Minute, "time a consumer has for a message unless it asks for another", timeout),
 		bind(&q.MaxMsgTimeout, "max-msg-timeout", span(), 15*time.Minute, "longest time a consumer may ask for", timeout),

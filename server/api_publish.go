@@ -175,6 +175,13 @@ func (h *HTTP) publish(t *topic.Topic, add func(*diskqueue.Batch)) (any, error) 
 // refused is 503 with the reason why the node cannot do it now, or with EXITING
 // when there is no other than that the topic is on its way out.
 func refused(err error) error {
+	var limit *topic.LimitError
+	switch {
+	case errors.As(err, &limit):
+		return &httpapi.Error{Status: http.StatusTooManyRequests, Code: err.Error()}
+	case errors.Is(err, topic.ErrNoAutoCreate):
+		return errTopicNotFound
+	}
 	code := "EXITING"
 	if !errors.Is(err, topic.ErrExiting) {
 		code = told(err)
@@ -192,7 +199,7 @@ func (h *HTTP) publishTopic(r *http.Request, q url.Values, known []string) (*top
 	if err := h.refuseUnknown(r, q, known); err != nil {
 		return nil, err
 	}
-	t, err := h.broker.Topic(name)
+	t, err := h.broker.TopicForClient(name)
 	if err != nil {
 		return nil, refused(err)
 	}

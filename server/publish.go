@@ -49,7 +49,7 @@ func (s *session) topicFor(name []byte) (*topic.Topic, error) {
 	if s.lastTopic != nil && s.lastTopic.Name() == string(name) {
 		return s.lastTopic, nil
 	}
-	t, err := s.tcp.broker.Topic(string(name))
+	t, err := s.tcp.broker.TopicForClient(string(name))
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func publish(b *broker.Broker, t *topic.Topic, records *diskqueue.Batch) (*topic
 	if !errors.Is(err, topic.ErrExiting) {
 		return t, err
 	}
-	if t, err = b.Topic(t.Name()); err != nil {
+	if t, err = b.TopicForClient(t.Name()); err != nil {
 		return nil, err
 	}
 	return t, t.Publish(records)

@@ -44,11 +44,11 @@ func (s *session) subscribe(topicName, channelName string) error {
 
 // findConsumer gets or creates the topic and the channel, and joins it.
 func (s *session) findConsumer(topicName, channelName string) (*channel.Consumer, error) {
-	t, err := s.tcp.broker.Topic(topicName)
+	t, err := s.tcp.broker.TopicForClient(topicName)
 	if err != nil {
 		return nil, err
 	}
-	c, err := t.Channel(channelName)
+	c, err := t.ChannelForClient(channelName)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ const ephemeralSuffix = "#ephemeral"
 // Channel returns the channel of that name, creating it if need be. A new
 // channel gets every message whose publish is OK'd after Channel returned; the
 // first channel of a topic also gets everything that waited for one. It
-// returns once the creation is journalled.
+// returns once the creation is journalled. The error is also a *LimitError.
 func (t *Topic) Channel(name string) (*channel.Channel, error) {
 	if c, ok := t.ExistingChannel(name); ok {
 		return c, nil
@@ -67,6 +67,9 @@ func (t *Topic) addChannel(name string) (*slot, journal.Entry, error) {
 	defer t.mu.Unlock()
 	if t.closed {
 		return nil, journal.Entry{}, ErrExiting
+	}
+	if err := t.full(); err != nil {
+		return nil, journal.Entry{}, err
 	}
 	name = strings.Clone(name) // it may be a part of a whole request
 	incarnation := t.o.NewIncarnation()

@@ -97,6 +97,9 @@ func (t *Topic) recall(name string) (c *channel.Channel, start uint64, err error
 	if t.closed {
 		return nil, 0, ErrExiting
 	}
+	if err := t.full(); err != nil {
+		return nil, 0, err
+	}
 	start = min(t.o.Log.Start(), t.fanOut)
 	c = channel.New(t.channelOptions(name, t.o.NewIncarnation()), start)
 	for _, v := range mergeVoids(t.voids, t.o.Log.Gaps(start, t.fanOut)) {

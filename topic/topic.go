@@ -57,6 +57,9 @@ type Common struct {
 
 	MemQueueSize int // of ephemeral channels
 
+	MaxChannels  int  // of a topic; 0: no limit
+	NoAutoCreate bool // ChannelForClient makes none
+
 	// Cleaner gives the files of what is finished back. MakeRoom is called, with
 	// no lock held, when the disk is full, and says whether it gave anything back.
 	Cleaner  *Cleaner

@@ -126,7 +126,7 @@ func TestNoOptionIsIgnoredInSilence(t *testing.T) {
 		max-output-buffer-size output-buffer-timeout min-output-buffer-timeout max-output-buffer-timeout
 		tls-cert tls-key tls-root-ca-file tls-client-auth-policy tls-required tls-min-version https-address
 		auth-http-address auth-http-request-method auth-verified-names socket-mode http-auth max-connections
-		max-unfinished-bytes auth-timeout
+		max-unfinished-bytes auth-timeout max-topics max-channels auto-create
 		deflate max-deflate-level snappy topology-region topology-zone enable-experiment
 		statsd-address statsd-prefix statsd-interval statsd-mem-stats statsd-exclude-ephemeral statsd-udp-packet-size`)
 	var all []string

@@ -142,6 +142,9 @@ func brokerOptions(q *config.QD, log *slog.Logger) broker.Options {
 		MaxMsgTimeout:       q.MaxMsgTimeout,
 		MaxReqTimeout:       q.MaxReqTimeout,
 		MaxChannelConsumers: q.MaxChannelConsumers,
+		MaxTopics:           q.MaxTopics,
+		MaxChannels:         q.MaxChannels,
+		NoAutoCreate:        !q.AutoCreate,
 		LatencyWindow:       window,
 		Logger:              log,
 	}

@@ -1,0 +1,53 @@
+package server
+
+import (
+	"testing"
+
+	"qmq/broker"
+)
+
+func TestLimitsOfTopicsAndChannelsAreToldToClients(t *testing.T) {
+	r := startOn(t, openBroker(t, func(o *broker.Options) { o.MaxTopics, o.MaxChannels = 1, 1 }))
+	r.must("POST", "/topic/create?topic=t", "")
+	r.must("POST", "/channel/create?topic=t&channel=c", "")
+	const topics = "limit of 1 topics of this node reached (--max-topics)"
+	const channels = "limit of 1 channels of topic t reached (--max-channels)"
+	c := r.connect(pub("u", "x"), mpub("u", "x"), dpub("u", 1, "x"), pub("t", "x"))
+	c.expectError("E_PUB_FAILED PUB failed " + topics)
+	c.expectError("E_MPUB_FAILED MPUB failed " + topics)
+	c.expectError("E_DPUB_FAILED DPUB failed " + topics)
+	c.expect("OK")
+	r.connect("SUB u c\n").expectError("E_SUB_FAILED SUB failed " + topics)
+	r.connect("SUB t d\n").expectError("E_SUB_FAILED SUB failed " + channels)
+	r.consume("t", "c", 1).message()
+	for target, want := range map[string]string{
+		"/topic/create?topic=u": topics, "/pub?topic=u": topics, "/mpub?topic=u": topics, "/channel/create?topic=t&channel=d": channels,
+	} {
+		if w := r.call("POST", target, "x"); w.Code != 429 || w.Body.String() != `{"message":"`+want+`"}` {
+			t.Errorf("%s: %d %s", target, w.Code, w.Body)
+		}
+	}
+	r.must("POST", "/pub?topic=t", "x")
+}
+
+func TestWithoutAutoCreateOnlyHTTPCreates(t *testing.T) {
+	r := startOn(t, openBroker(t, func(o *broker.Options) { o.NoAutoCreate = true }))
+	const why = "there is none of that name, and clients may not create it (--auto-create=false)"
+	c := r.connect(pub("t", "x"))
+	c.expectError("E_PUB_FAILED PUB failed " + why)
+	r.connect("SUB t c\n").expectError("E_SUB_FAILED SUB failed " + why)
+	for _, target := range []string{"/pub?topic=t", "/mpub?topic=t"} {
+		if w := r.call("POST", target, "x"); w.Code != 404 || w.Body.String() != `{"message":"TOPIC_NOT_FOUND"}` {
+			t.Errorf("%s: %d %s", target, w.Code, w.Body)
+		}
+	}
+	r.must("POST", "/topic/create?topic=t", "")
+	c.send(pub("t", "x"))
+	c.expect("OK")
+	r.connect("SUB t c\n").expectError("E_SUB_FAILED SUB failed " + why)
+	r.must("POST", "/channel/create?topic=t&channel=c", "")
+	r.consume("t", "c", 1).message()
+	r.must("POST", "/topic/delete?topic=t", "")
+	c.send(pub("t", "x"))
+	c.expectError("E_PUB_FAILED PUB failed " + why)
+}
