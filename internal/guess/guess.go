@@ -90,7 +90,8 @@ func (t *Try) rules() []rule {
 
 // Compare calls compare when it is this try's turn and tells what that tells.
 // It does not call it and returns a *[TooManyError], [ErrBusy] or the error of
-// ctx when the try is refused; a refused try leaves nothing behind.
+// ctx when the try is refused. One that is refused as too many leaves nothing
+// behind; who did not wait, or could not, has had a try.
 func (g *Guard) Compare(ctx context.Context, t Try, compare func() bool) (ok bool, err error) {
 	rules := t.rules()
 	clean, err := g.begin(rules, time.Now())
@@ -98,7 +99,6 @@ func (g *Guard) Compare(ctx context.Context, t Try, compare func() bool) (ok boo
 		return false, err
 	}
 	if err := g.gate.enter(ctx, clean || t.Device != ""); err != nil {
-		g.forgive(rules)
 		return false, err
 	}
 	defer g.gate.leave()

@@ -137,11 +137,13 @@ func TestGuessersKeepNobodyWaiting(t *testing.T) {
 				}
 			})
 		}
-		time.Sleep(5 * time.Second)
-		start := time.Now()
-		ok, err := g.Compare(ctx, Try{Place: "good", Account: "ann"}, slowly(true))
-		if took := time.Since(start); !ok || err != nil || took > 2*comparison+time.Millisecond {
-			t.Errorf("%v, %v after %s", ok, err, took)
+		for i, wait := range []time.Duration{comparison / 2, 10 * comparison, 5 * time.Second} { // while they come, and when all have failed
+			time.Sleep(wait)
+			start := time.Now()
+			ok, err := g.Compare(ctx, Try{Place: fmt.Sprint("good", i), Account: "ann"}, slowly(true))
+			if took := time.Since(start); !ok || err != nil || took > 4*comparison {
+				t.Errorf("%v, %v after %s", ok, err, took)
+			}
 		}
 		stop()
 		guessers.Wait()
@@ -157,27 +159,69 @@ func TestQueueIsShortAndLeftByThoseWhoGo(t *testing.T) {
 		release := make(chan struct{})
 		var all sync.WaitGroup
 		hold := func() bool { <-release; return true }
+		results := make([]error, 2+maxClean)
 		gone, leave := context.WithCancel(t.Context())
-		for i := range 1 + maxWaiting {
+		for i := range results { // one is in, as many wait as may, and one more comes
 			ctx := t.Context()
 			if i == 3 {
 				ctx = gone
 			}
-			all.Go(func() { g.Compare(ctx, Try{Place: fmt.Sprint(i), Account: "x" + fmt.Sprint(i)}, hold) })
+			all.Go(func() {
+				_, results[i] = g.Compare(ctx, Try{Place: fmt.Sprint(i), Account: fmt.Sprint("x", i)}, hold)
+			})
 			synctest.Wait()
 		}
-		if _, err := g.Compare(t.Context(), Try{Place: "late", Account: "late"}, right); !errors.Is(err, ErrBusy) {
-			t.Errorf("one too many: %v", err)
+		if n := g.gate.queued(); n != maxClean || !errors.Is(results[1], ErrBusy) {
+			t.Errorf("%d wait; who has waited longest: %v", n, results[1])
 		}
 		leave()
 		synctest.Wait()
-		if n := len(g.gate.waiting[0]); n != maxWaiting-1 {
-			t.Errorf("%d wait", n)
+		if n := g.gate.queued(); n != maxClean-1 || !errors.Is(results[3], context.Canceled) {
+			t.Errorf("after one has gone %d wait: %v", n, results[3])
+		}
+		time.Sleep(maxWait)
+		synctest.Wait()
+		if n := g.gate.queued(); n != 0 || !errors.Is(results[2], ErrBusy) {
+			t.Errorf("%d wait for ever: %v", n, results[2])
 		}
 		close(release)
 		all.Wait()
-		if g.gate.free != 1 || len(g.counts) != 0 {
-			t.Errorf("%d are free at the end, %d counts", g.gate.free, len(g.counts))
+		if g.gate.free != 1 || results[0] != nil {
+			t.Errorf("%d are free at the end, %v", g.gate.free, results[0])
+		}
+	})
+}
+
+// TestWhoHasFailedWaitsBehindTheOthers, and not in any number.
+func TestWhoHasFailedWaitsBehindTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := gate{free: 1}
+		if err := g.enter(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+		var order []string
+		var all sync.WaitGroup
+		wait := func(name string, clean bool) {
+			all.Go(func() {
+				if g.enter(t.Context(), clean) == nil {
+					order = append(order, name)
+					g.leave()
+				}
+			})
+			synctest.Wait()
+		}
+		for i := range maxFailed {
+			wait(fmt.Sprint("f", i), false)
+		}
+		if err := g.enter(t.Context(), false); err != ErrBusy {
+			t.Errorf("one too many: %v", err)
+		}
+		wait("a", true)
+		wait("b", true)
+		g.leave()
+		all.Wait()
+		if got := strings.Join(order, " "); got != "b a f0 f1 f2 f3 f4 f5 f6 f7" {
+			t.Errorf("the order is %s", got)
 		}
 	})
 }
