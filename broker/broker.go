@@ -156,9 +156,9 @@ func Open(o Options) (*Broker, error) {
 }
 
 func (b *Broker) open() (err error) {
-	if b.disk, err = b.openShared(); err != nil {
-		return err
-	}
+	b.disk = diskqueue.NewShared(diskqueue.SharedOptions{
+		FS: b.o.FS, RecycleDir: filepath.Join(b.o.DataPath, "recycled"), HotBytes: b.o.HotBytes, Logger: b.o.Logger,
+	})
 	b.metadata = snapshotWriter{fs: b.disk.FS(), path: filepath.Join(b.o.DataPath, metadataName), content: b.writeMetadata, logger: b.o.Logger}
 	b.damages = snapshotWriter{fs: b.disk.FS(), path: b.damagePath(), content: b.writeDamage, logger: b.o.Logger}
 	b.memory = b.disk.InMemory(vfs.NewMem())
@@ -189,21 +189,6 @@ func (b *Broker) open() (err error) {
 	b.metadata.start()
 	b.damages.start()
 	return nil
-}
-
-// openShared prepares what the logs have in common. On a full disk files that
-// become free are not used again until the next start.
-func (b *Broker) openShared() (*diskqueue.Shared, error) {
-	o := diskqueue.SharedOptions{
-		FS: b.o.FS, RecycleDir: filepath.Join(b.o.DataPath, "recycled"), HotBytes: b.o.HotBytes, Logger: b.o.Logger,
-	}
-	shared, err := diskqueue.NewShared(o)
-	if !noRoom(err) {
-		return shared, err
-	}
-	b.o.Logger.Warn("segment files will not be used again", "error", err)
-	o.RecycleDir = ""
-	return diskqueue.NewShared(o)
 }
 
 // noRoom says that the disk, or the share of it that one may use, is full.

@@ -79,10 +79,7 @@ func TestHotTailKeepsToItsBudgetAndItsMessages(t *testing.T) {
 	n := newNode(vfs.NewMem())
 	n.shared.HotBytes, n.log.HotMessages = 200<<10, 100
 	n.log.SegmentBytes = 1 << 20
-	shared, err := NewShared(n.shared)
-	if err != nil {
-		t.Fatal(err)
-	}
+	shared := NewShared(n.shared)
 	var logs []*Log
 	for _, dir := range []string{"/a", "/b", "/c"} {
 		n.log.Dir = dir

@@ -279,9 +279,6 @@ func stopAt(t *testing.T, e ending, at int) bool {
 
 // tryOpen opens a log on a file system that may fail.
 func (n *node) tryOpen() (*Log, Recovery, error) {
-	shared, err := NewShared(n.shared)
-	if err != nil {
-		return nil, Recovery{}, err
-	}
+	shared := NewShared(n.shared)
 	return Open(shared, n.log)
 }

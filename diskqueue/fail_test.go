@@ -380,10 +380,7 @@ func TestOpenThatFailsLeavesNoFileOpen(t *testing.T) {
 			}
 			return nil
 		})
-		shared, err := NewShared(n.shared)
-		if err != nil {
-			continue
-		}
+		shared := NewShared(n.shared)
 		l, _, err := Open(shared, n.log)
 		if err == nil {
 			if l.Discard(); ops < at {
@@ -440,4 +437,22 @@ func TestErrorsNameTheSegmentAndNotTheFileThatItWasMadeOf(t *testing.T) {
 		fs.Fail(nil)
 		l.Discard()
 	}
+}
+
+func TestLogsGoOnWithoutFilesToUseAgain(t *testing.T) {
+	fs := newCrash(1)
+	n := newNode(fs)
+	fs.Fail(func(op crashfs.Op, name string) error {
+		if strings.HasPrefix(name, n.shared.RecycleDir) {
+			return syscall.EIO
+		}
+		return nil
+	})
+	l, _ := n.open(t)
+	for i := range 100 {
+		mustAppend(t, l, single(bodyOf(i, 100)))
+	}
+	l.Reclaim(l.ReclaimAt())
+	mustSync(t, l)
+	mustClose(t, l)
 }

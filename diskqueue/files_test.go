@@ -57,10 +57,7 @@ func twoLogs(t *testing.T, fs *crashfs.FS) (a, b *Log) {
 	t.Helper()
 	n := newNode(fs).cold()
 	n.shared.OpenFiles, n.shared.CacheBytes = 2, 1
-	shared, err := NewShared(n.shared)
-	if err != nil {
-		t.Fatal(err)
-	}
+	shared := NewShared(n.shared)
 	open := func(name string) *Log {
 		n.log.Dir = filepath.Join(filepath.Dir(testDir), name)
 		l, _, err := Open(shared, n.log)

@@ -52,10 +52,7 @@ func newNode(fs vfs.FS) *node {
 
 func (n *node) open(t tester) (*Log, Recovery) {
 	t.Helper()
-	shared, err := NewShared(n.shared)
-	if err != nil {
-		t.Fatalf("NewShared: %v", err)
-	}
+	shared := NewShared(n.shared)
 	l, rec, err := Open(shared, n.log)
 	if err != nil {
 		t.Fatalf("Open: %v", err)

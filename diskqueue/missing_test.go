@@ -147,13 +147,7 @@ func TestWhatIsMissingIsCountedNamedAndKept(t *testing.T) {
 				if rec.Lost() != uint64(len(c.lost)) || len(rec.Findings) != len(c.kinds) {
 					t.Fatalf("found %+v, want %d lost and %v", rec.Findings, len(c.lost), c.kinds)
 				}
-				want := testDir
-				switch {
-				case c.index:
-					want = s.index(c.at)
-				case c.at >= 0:
-					want = s.paths[c.at]
-				}
+				want := s.named(c.at, c.index)
 				if len(c.kinds) > 0 && !slices.ContainsFunc(rec.Findings, func(f Finding) bool { return f.Path == want }) {
 					t.Errorf("found %+v, want %s", rec.Findings, want)
 				}
@@ -197,6 +191,17 @@ func TestWhatIsMissingIsCountedNamedAndKept(t *testing.T) {
 			})
 		}
 	}
+}
+
+// named is the path that a finding has to name.
+func (s *threeSegments) named(segment int, index bool) string {
+	switch {
+	case segment < 0:
+		return testDir
+	case index:
+		return s.index(segment)
+	}
+	return s.paths[segment]
 }
 
 // sameFinding says whether two starts found the same.

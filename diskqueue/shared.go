@@ -1,7 +1,6 @@
 package diskqueue
 
 import (
-	"fmt"
 	"log/slog"
 	"sync"
 
@@ -45,8 +44,9 @@ func (s *Shared) takeScratch() *[]uint32 {
 }
 
 // NewShared prepares the recycling directory; files that wait there from a
-// former run are used.
-func NewShared(o SharedOptions) (*Shared, error) {
+// former run are used. Where it cannot be prepared, as on a full disk, no file is
+// used again: that saves time, and the logs can be without.
+func NewShared(o SharedOptions) *Shared {
 	s := &Shared{logger: o.Logger, hot: new(byteBudget)}
 	s.fs = givingFS{o.FS, &s.files}
 	s.hot.limit = orDefault(o.HotBytes, 256<<20)
@@ -54,9 +54,10 @@ func NewShared(o SharedOptions) (*Shared, error) {
 	s.chunks.budget = orDefault(o.CacheBytes, 16<<20)
 	s.recycle = recycler{fs: s.fs, dir: o.RecycleDir, max: int(orDefault(int64(o.RecycleFiles), 4))}
 	if err := s.recycle.load(); err != nil {
-		return nil, fmt.Errorf("recycling directory: %w", err)
+		o.Logger.Warn("no segment file is used again", "path", o.RecycleDir, "error", err)
+		s.recycle.dir = ""
 	}
-	return s, nil
+	return s
 }
 
 // InMemory is for logs on a file system that is in memory: what they hold counts

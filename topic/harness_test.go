@@ -30,8 +30,7 @@ func newBench(t testing.TB, fs vfs.FS, dir string, syncEvery int64) *bench {
 	b := &bench{}
 	c := clock.New()
 	b.deadlines = deadline.New(c)
-	shared, err := diskqueue.NewShared(diskqueue.SharedOptions{FS: fs, Logger: quiet})
-	must(t, err)
+	shared := diskqueue.NewShared(diskqueue.SharedOptions{FS: fs, Logger: quiet})
 	log, _, err := diskqueue.Open(shared, diskqueue.Options{
 		Dir: dir + "/t", Incarnation: 1, SegmentBytes: 64 << 20, HotMessages: 10000, Now: c.Wall, Logger: quiet,
 	})
