@@ -241,8 +241,12 @@ func (c *core) readAgain() {
 	c.wakeNext()
 }
 
-// wakeUp ends a rest whose time is over.
+// readable says that nothing is known that cannot be read.
+func (c *core) readable() bool { return c.restPause == 0 && c.barred == nil }
+
+// wakeUp ends a rest whose time is over, and tries again what is barred.
 func (c *core) wakeUp(now int64) {
+	c.retry(now)
 	if c.resting && now >= c.restUntil {
 		c.resting = false
 	}

@@ -42,7 +42,8 @@ var (
 type Reader interface {
 	// Read returns the message seq. The view is valid until the next Read or
 	// Release. A *diskqueue.DamageError means that the message is lost for
-	// ever, any other error that it cannot be read now.
+	// ever, a *diskqueue.UnreadableError that it and some beside it cannot be
+	// read now, any other error that nothing can.
 	Read(seq uint64) (message.View, error)
 	// ReadCached is Read when that needs no I/O; ok is false when it does.
 	ReadCached(seq uint64) (m message.View, ok bool)
@@ -199,12 +200,17 @@ func (c *Channel) tellMoved() {
 // expire is the timer's function.
 func (c *Channel) expire(now int64) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.core.closed {
+		c.mu.Unlock()
 		return
 	}
 	c.core.expire(now)
+	recovered := c.failing.Load() && c.allReadable()
 	c.settle()
+	c.mu.Unlock()
+	if recovered && c.o.ReadFailed != nil {
+		c.o.ReadFailed(nil)
+	}
 }
 
 // Advance tells the channel that it may give out the messages below fanOut,
@@ -231,6 +237,9 @@ func (c *Channel) Void(from, to uint64) {
 	defer c.mu.Unlock()
 	c.core.void(from, to)
 	c.settle()
+	if c.failing.Load() && c.core.readable() && c.timer != nil && !c.core.closed {
+		c.timer.Arm(0) // what could not be read is gone: expire says so, without locks
+	}
 }
 
 // Empty acknowledges everything below the fan-out position and below upTo: what

@@ -59,6 +59,16 @@ func (c *core) places() (map[uint64]string, error) {
 		put(c.returned.at(i).seq, "returned")
 	}
 	c.due.each(func(d deferral) { put(d.message().seq, "due") })
+	for s := c.barred; s != nil; s = s.next {
+		for _, m := range s.again {
+			put(m.seq, "barred")
+		}
+		for _, r := range s.fresh {
+			for seq := r.From; seq < r.To; seq++ {
+				put(seq, "barred")
+			}
+		}
+	}
 	c.deferred.each(func(d deferral) { put(d.message().seq, "deferred") })
 	return at, err
 }

@@ -12,11 +12,12 @@ import (
 // core decides who gets which message and when. It is plain code: it takes no
 // lock, starts no goroutine and reads no clock; now is steady time in ns.
 //
-// Every number below fanOut is in one of six states. Fresh ones are at or
+// Every number below fanOut is in one of seven states. Fresh ones are at or
 // above the cursor and outside skip. The others are acknowledged (or void, or
 // dropped), in flight, returned (they came back and may be delivered again),
-// deferred, or due (they were deferred and may be delivered); those at or above
-// the cursor are in skip, so that the cursor passes them over.
+// deferred, due (they were deferred and may be delivered), or barred (they
+// cannot be read now); those at or above the cursor are in skip, so that the
+// cursor passes them over.
 type core struct {
 	acked  *seqset.Set
 	cursor uint64 // a fresh message, or fanOut
@@ -28,6 +29,7 @@ type core struct {
 	flight   *inflight // noneInFlight until the first consumer joins
 	returned returnedQueue
 	due      *deferredHeap // noneDue until there is one
+	barred   *stretch      // a list, mostly nil
 	deferred deferredHeap
 
 	limit      int   // of waiting messages; 0 = none
@@ -83,8 +85,12 @@ func newCore(l limits, start uint64) *core {
 // floor is the smallest number that is not acknowledged, at most the cursor.
 func (c *core) floor() uint64 { return min(c.acked.Floor(), c.cursor) }
 
-// depth is what a new consumer could get now.
-func (c *core) depth() uint64 { return c.waiting + uint64(c.due.len()+c.returned.len()) }
+// depth is what a new consumer could get now, and what would be if it could be
+// read.
+func (c *core) depth() uint64 { return c.ready() + c.barredLen() }
+
+// ready is how many messages may be booked.
+func (c *core) ready() uint64 { return c.waiting + uint64(c.due.len()+c.returned.len()) }
 
 // advance moves the fan-out position to fanOut. delayed are the delayed
 // messages among the new ones, ascending, shift is what added to a stored time
@@ -182,6 +188,7 @@ func (c *core) void(from, to uint64) {
 	c.returned.removeRange(from, to)
 	c.due.removeRange(from, to)
 	c.deferred.removeRange(from, to)
+	c.unbar(from, to)
 	c.acked.AddRange(from, to)
 	c.pending.acked(seqset.Range{From: from, To: to})
 	c.skipOver()
@@ -238,6 +245,7 @@ func (c *core) empty() {
 	c.flight.clear()
 	c.returned = returnedQueue{}
 	c.due = noneDue
+	c.barred = nil
 	c.deferred = deferredHeap{}
 	c.waiting = 0
 	c.cursor = c.fanOut
@@ -265,6 +273,9 @@ func (c *core) next() int64 {
 	}
 	if c.resting {
 		at = min(at, c.restUntil)
+	}
+	for s := c.barred; s != nil; s = s.next {
+		at = min(at, s.until)
 	}
 	return at
 }

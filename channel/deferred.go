@@ -1,6 +1,10 @@
 package channel
 
-import "math"
+import (
+	"math"
+
+	"qmq/internal/seqset"
+)
 
 const (
 	// dueMax is the latest due time of a deferred message, in steady ms, and
@@ -153,6 +157,17 @@ func (h *deferredHeap) truncate(n int) {
 	if room := cap(h.pages[0]); n < room/4 && room > 1024 {
 		h.pages = [][]deferral{append(make([]deferral, 0, room/2), h.pages[0]...)}
 	}
+}
+
+// extract takes the messages in r out and appends them to dst.
+func (h *deferredHeap) extract(r seqset.Range, dst []again) []again {
+	h.each(func(d deferral) {
+		if m := d.message(); r.From <= m.seq && m.seq < r.To {
+			dst = append(dst, m)
+		}
+	})
+	h.removeRange(r.From, r.To)
+	return dst
 }
 
 // removeRange takes the messages in [from, to) out.

@@ -102,7 +102,7 @@ func (c *core) available() uint64 {
 	if c.paused || c.resting || c.closed {
 		return 0
 	}
-	return c.depth()
+	return c.ready()
 }
 
 // wakeNext wakes one idle consumer if there is more to take than consumers on

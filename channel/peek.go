@@ -35,16 +35,17 @@ type Peeked struct {
 // looks at little more than it shows. Total is how many there are in all.
 //
 // show gets the bodies, without locks held; the view is valid during the call.
-// What was finished and let go meanwhile is left out. Another error in reading,
+// What was finished and let go meanwhile, and what cannot be read now while others can, is left out. Another error in reading,
 // or one of show, ends the Peek and is returned.
 func (c *Channel) Peek(state PeekState, most int, show func(Peeked, message.View) error) (total int, err error) {
 	list, total := c.peek(state, most)
 	reader := c.o.NewReader()
 	defer reader.Release()
+	var unreadable *diskqueue.UnreadableError
 	for _, m := range list {
 		view, err := reader.Read(m.seq)
 		switch {
-		case damage(err).Len() > 0, errors.Is(err, diskqueue.ErrNotFound):
+		case damage(err).Len() > 0, errors.Is(err, diskqueue.ErrNotFound), errors.As(err, &unreadable):
 			continue
 		case err != nil:
 			return total, err

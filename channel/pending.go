@@ -150,6 +150,11 @@ func (c *core) snapshot(shift int64) draft {
 	for i := range c.returned.len() {
 		list(*c.returned.at(i), 0)
 	}
+	for s := c.barred; s != nil; s = s.next {
+		for _, m := range s.again {
+			list(m, 0)
+		}
+	}
 	deferred := func(d deferral) { list(d.message(), d.dueMs()) }
 	c.due.each(deferred)
 	c.deferred.each(deferred)

@@ -1,5 +1,7 @@
 package channel
 
+import "qmq/internal/seqset"
+
 // again is a message that waits to be delivered again, or a deferred one that
 // waits for its first delivery.
 type again struct {
@@ -58,6 +60,17 @@ func (q *returnedQueue) resize(room int) {
 		ring[i] = *q.at(i)
 	}
 	q.ring, q.head = ring, 0
+}
+
+// extract takes the messages in r out and appends them to dst.
+func (q *returnedQueue) extract(r seqset.Range, dst []again) []again {
+	for i := range q.n {
+		if m := *q.at(i); r.From <= m.seq && m.seq < r.To {
+			dst = append(dst, m)
+		}
+	}
+	q.removeRange(r.From, r.To)
+	return dst
 }
 
 // removeRange takes the messages in [from, to) out; the others keep their order.

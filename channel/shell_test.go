@@ -15,6 +15,7 @@ import (
 	"qmq/diskqueue"
 	"qmq/internal/clock"
 	"qmq/internal/deadline"
+	"qmq/internal/seqset"
 	"qmq/journal"
 	"qmq/message"
 )
@@ -27,6 +28,7 @@ type testLog struct {
 	lost   func(seq uint64) *diskqueue.DamageError
 	onRead func(seq uint64)
 	cold   func(seq uint64) bool // what is not in memory; nil: all is
+	bad    []seqset.Range        // what cannot be read now
 }
 
 type testReader struct {
@@ -49,6 +51,11 @@ func (r *testReader) Read(seq uint64) (message.View, error) {
 	defer l.mu.Unlock()
 	if l.broken != nil {
 		return message.View{}, l.broken
+	}
+	for _, r := range l.bad {
+		if r.From <= seq && seq < r.To {
+			return message.View{}, &diskqueue.UnreadableError{From: r.From, To: r.To, Err: errors.New("bad sector")}
+		}
 	}
 	if l.lost != nil {
 		if d := l.lost(seq); d != nil {

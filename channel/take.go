@@ -1,7 +1,9 @@
 package channel
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"sync"
 
 	"qmq/diskqueue"
@@ -75,6 +77,10 @@ type taking struct {
 	err    error // why the next one could not be read
 	cached bool  // only what is in memory is wanted
 	cut    bool  // the next one is not in memory
+	// aside are those that cannot be read now, in stretches, for a reason.
+	aside     []booked
+	stretches []seqset.Range
+	asideErr  error
 	// published is when each of batch was, wall clock ns, where latencies are
 	// kept.
 	published []int64
@@ -114,7 +120,7 @@ func (t *taking) encode() {
 	var lost seqset.Range // found damaged
 	for t.done < len(t.batch) {
 		b := t.batch[t.done]
-		if lost.From <= b.seq && b.seq < lost.To {
+		if holds(lost, b.seq) || t.setAside(b) {
 			t.done++
 			continue
 		}
@@ -123,11 +129,15 @@ func (t *taking) encode() {
 			return
 		}
 		if err != nil {
-			if lost = damage(err); lost.Len() == 0 {
+			switch lost = damage(err); {
+			case lost.Len() > 0:
+				c.lost(lost, b.seq)
+			case t.noteStretch(err, b.seq):
+				continue
+			default:
 				t.err = err
 				return
 			}
-			c.lost(lost, b.seq)
 			t.done++
 			continue
 		}
@@ -153,6 +163,29 @@ func (t *taking) read(seq uint64) (view message.View, err error) {
 	return view, nil
 }
 
+func holds(r seqset.Range, seq uint64) bool { return r.From <= seq && seq < r.To }
+
+// noteStretch says whether err is about a stretch that cannot be read now, while
+// others can.
+func (t *taking) noteStretch(err error, seq uint64) bool {
+	var u *diskqueue.UnreadableError
+	if !errors.As(err, &u) {
+		return false
+	}
+	t.stretches = append(t.stretches, seqset.Range{From: min(u.From, seq), To: max(u.To, seq+1)})
+	t.asideErr = err
+	return true
+}
+
+// setAside leaves b out if it is in a stretch that cannot be read now.
+func (t *taking) setAside(b booked) bool {
+	aside := slices.ContainsFunc(t.stretches, func(r seqset.Range) bool { return holds(r, b.seq) })
+	if aside {
+		t.aside = append(t.aside, b)
+	}
+	return aside
+}
+
 // damage is the range that err says is lost for ever; empty when it does not.
 func damage(err error) (r seqset.Range) {
 	var d *diskqueue.DamageError
@@ -175,8 +208,8 @@ func (c *Channel) lost(r seqset.Range, seq uint64) {
 // messages can be read and, where latencies are kept, when they were published.
 func (t *taking) conclude() {
 	c := t.ch
-	worked := t.err == nil && t.n > 0 && c.failing.Load()
-	if t.done == len(t.batch) && t.n == t.done && !worked && c.latency == nil {
+	failing := c.failing.Load()
+	if t.done == len(t.batch) && t.n == t.done && !failing && c.latency == nil {
 		return
 	}
 	now := c.o.Clock.Now()
@@ -189,16 +222,40 @@ func (t *taking) conclude() {
 		c.stamp(&t.holder, t.batch[:t.done], t.published, now)
 	}
 	c.core.unbook(&t.holder, t.batch[t.done:], t.end)
-	switch {
-	case t.err != nil:
-		c.core.rest(now)
+	t.noteReads(now)
+	err := cmp.Or(t.err, t.asideErr)
+	if err != nil {
 		c.failing.Store(true)
-	case worked:
-		worked = c.failing.Swap(false)
-		c.core.readAgain()
 	}
+	recovered := err == nil && c.allReadable()
 	c.settleAndUnlock()
-	if c.o.ReadFailed != nil && (t.err != nil || worked) {
-		c.o.ReadFailed(t.err)
+	if c.o.ReadFailed != nil && (err != nil || recovered) {
+		c.o.ReadFailed(err)
 	}
 }
+
+// noteReads tells the core which messages could be read, and which not. mu is
+// held.
+func (t *taking) noteReads(now int64) {
+	c := t.ch.core
+	if c.barred != nil {
+		for _, b := range t.batch[:t.done] {
+			if !slices.ContainsFunc(t.stretches, func(r seqset.Range) bool { return holds(r, b.seq) }) {
+				c.wasRead(b.seq)
+			}
+		}
+		c.retry(now)
+	}
+	for _, r := range t.stretches {
+		c.bar(&t.holder, t.aside, r, now)
+	}
+	switch {
+	case t.err != nil:
+		c.rest(now)
+	case t.done > len(t.aside):
+		c.readAgain()
+	}
+}
+
+// allReadable says, once, that all can be read again. mu is held.
+func (c *Channel) allReadable() bool { return c.core.readable() && c.failing.Swap(false) }
