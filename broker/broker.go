@@ -78,10 +78,12 @@ type Broker struct {
 	lock      io.Closer
 	journal   *journal.Journal
 	cleaner   *topic.Cleaner
-	common    *topic.Common // set by Open
-	disk      *diskqueue.Shared
-	memory    *diskqueue.Shared // of ephemeral topics
-	last      atomic.Uint64     // incarnation given out last
+	// roomMaking is held by the one who makes room on a full disk.
+	roomMaking sync.Mutex
+	common     *topic.Common // set by Open
+	disk       *diskqueue.Shared
+	memory     *diskqueue.Shared // of ephemeral topics
+	last       atomic.Uint64     // incarnation given out last
 
 	adopting      sync.Mutex // serialises Adopt
 	damage        *register
@@ -176,6 +178,7 @@ func (b *Broker) open() (err error) {
 	if err != nil {
 		return err
 	}
+	b.disk.FillReserve()
 	b.cleaner = topic.NewCleaner(b.journal, b.o.Logger)
 	b.common = b.commonOptions()
 	if err := b.restore(state); err != nil {

@@ -138,8 +138,13 @@ func (b *Broker) probeAll() bool {
 }
 
 // makeRoom gives back what is finished, because the disk may be full, and says
-// whether that was anything.
+// whether that was anything. When nothing is, what is owed is carried out of
+// segments that hold little else.
 func (b *Broker) makeRoom() bool {
-	spare := b.disk.DropSpare()
-	return b.cleaner.MakeRoom(b.Topics()) || spare
+	b.roomMaking.Lock()
+	defer b.roomMaking.Unlock()
+	b.disk.FreeReserve() // for the journal, which is told before anything goes, and for what is carried
+	defer b.disk.FillReserve()
+	topics, spare := b.Topics(), b.disk.DropSpare()
+	return b.cleaner.MakeRoom(topics) || spare || b.cleaner.CarryNow(topics)
 }

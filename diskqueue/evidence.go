@@ -49,8 +49,11 @@ func (l *Log) writeHead(s *segment) {
 		version: 2, incarnation: l.o.Incarnation, base: s.base, salt: s.salt, created: l.o.Now(),
 		prevEnd: s.prevEnd, prevKnown: s.prevKnown, recycled: true,
 	}
-	if s.start == segmentHeadV1 {
+	switch {
+	case s.start == segmentHeadV1:
 		h.version = 1
+	case s.carried:
+		h.version, h.end, h.count = carryVersion, s.end, s.count
 	}
 	f, err := l.shared.fs.Open(s.path)
 	if err == nil {

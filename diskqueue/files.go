@@ -193,6 +193,13 @@ func (c *fileCache) forget(s *segment) (idle bool) {
 	return idle
 }
 
+// remember undoes forget.
+func (c *fileCache) remember(s *segment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.forgotten = false
+}
+
 // readFull reads len(b) bytes at off. The end of the file is io.EOF, with what
 // was there before it.
 func readFull(f io.ReaderAt, b []byte, off int64) (int, error) {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+
+	"qmq/message"
 )
 
 // A segment starts with a header of 64 bytes, little-endian:
@@ -24,6 +26,14 @@ import (
 // were. Flag 2 says that the file had another use before, whose bytes may stand
 // behind the last record. crc is the CRC-32C of the 60 bytes before.
 //
+// A carry segment has version 3 and says more:
+//
+//	48        56      60
+//	┌─────────┬───────┐
+//	│ end     │ count │   one past the last number that it stands for,
+//	│ u64     │ u32   │   and how many records it holds
+//	└─────────┴───────┘
+//
 // Segments of version 1 have no flags, no prevEnd and no second copy; their
 // records start at 64.
 const (
@@ -33,6 +43,7 @@ const (
 	segmentHeadV1  = headerSize
 	segmentMagic   = "QSEG"
 	segmentVersion = 2
+	carryVersion   = 3
 )
 
 const (
@@ -50,7 +61,9 @@ type segmentHeader struct {
 	created     int64
 	prevEnd     uint64
 	prevKnown   bool
-	recycled    bool // also where that is not known
+	recycled    bool   // also where that is not known
+	end         uint64 // of a carry segment, as count
+	count       uint32
 }
 
 var (
@@ -89,6 +102,10 @@ func (h *segmentHeader) encode() []byte {
 		binary.LittleEndian.PutUint32(b[28:], h.flags())
 		binary.LittleEndian.PutUint64(b[40:], h.prevEnd)
 	}
+	if h.version == carryVersion {
+		binary.LittleEndian.PutUint64(b[48:], h.end)
+		binary.LittleEndian.PutUint32(b[56:], h.count)
+	}
 	binary.LittleEndian.PutUint32(b[60:], crc32.Checksum(b[:60], castagnoli))
 	return b
 }
@@ -119,8 +136,14 @@ func decodeSegmentHeader(b []byte) (segmentHeader, error) {
 		salt:        binary.LittleEndian.Uint32(b[24:]),
 		created:     int64(binary.LittleEndian.Uint64(b[32:])),
 	}
-	if h.version == 0 || h.version > segmentVersion {
-		return segmentHeader{}, fmt.Errorf("%w: %d, known here is %d", errNewerSegment, h.version, segmentVersion)
+	if h.version == 0 || h.version > carryVersion {
+		return segmentHeader{}, fmt.Errorf("%w: %d, known here is %d", errNewerSegment, h.version, carryVersion)
+	}
+	if h.version == carryVersion {
+		h.end, h.count = binary.LittleEndian.Uint64(b[48:]), binary.LittleEndian.Uint32(b[56:])
+		if h.end <= h.base || h.end > message.MaxSeq {
+			return segmentHeader{}, errDamagedHeader
+		}
 	}
 	if h.recycled = true; h.version > 1 {
 		flags := binary.LittleEndian.Uint32(b[28:])

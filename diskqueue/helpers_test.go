@@ -151,14 +151,12 @@ func contents(t tester, l *Log) map[uint64]string {
 
 // nextSegment skips the numbers that no segment holds.
 func nextSegment(l *Log, seq uint64) uint64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, s := range l.segments {
-		if s.base > seq {
-			return s.base
+	for _, g := range l.Gaps(seq, l.End()) {
+		if g.From <= seq && seq < g.To {
+			return g.To
 		}
 	}
-	return l.next
+	return l.End()
 }
 
 func wantBody(t tester, r *Reader, seq uint64, body []byte) {

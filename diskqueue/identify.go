@@ -51,7 +51,7 @@ func (o *inspection) identifyUnread(c *candidate, err error) error {
 	c.flaw, c.content = bare(err), true
 	h := segmentHeader{incarnation: o.l.o.Incarnation, base: c.base, recycled: true}
 	if idx, err := o.l.readIndex(newSegment(&h, c.path)); err == nil {
-		h.salt, h.version = idx.salt, idx.segmentVersion()
+		h.salt, h.version, h.end, h.count = idx.salt, idx.segmentVersion(), idx.end, idx.held()
 		c.segment, c.size = newSegment(&h, c.path), idx.size
 	}
 	return nil
@@ -67,7 +67,7 @@ func (o *inspection) identifyWithoutHeader(c *candidate, f vfs.File, headErr err
 	}
 	h := segmentHeader{incarnation: o.l.o.Incarnation, base: c.base, recycled: true}
 	if idx, err := o.l.readIndex(newSegment(&h, c.path)); err == nil {
-		h.salt, h.version = idx.salt, idx.segmentVersion()
+		h.salt, h.version, h.end, h.count = idx.salt, idx.segmentVersion(), idx.end, idx.held()
 		c.segment = newSegment(&h, c.path)
 		return nil
 	}

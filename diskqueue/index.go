@@ -23,10 +23,17 @@ import (
 //
 // followed by the damaged stretches (32 B each: from, to, offset, resume). The
 // counts are those of entries, delayed records and damaged stretches. The CRC
-// covers everything after itself.
+// covers everything after itself. That of a carry segment has version 2; its
+// entries are the runs of consecutive numbers, 16 B each:
+//
+//	┌────────┬───────┬────────┐
+//	│ number │ count │ offset │
+//	│ u64    │ u32   │ u32    │
+//	└────────┴───────┴────────┘
 const (
 	indexMagic      = "QIDX"
 	indexVersion    = 1
+	carryIndex      = 2 // version of a carry segment's
 	indexHeaderSize = 44
 	indexCRCStart   = 16
 )
@@ -39,18 +46,27 @@ func encodeIndex(s *segment, pages [][]message.Delayed) []byte {
 	for _, page := range pages {
 		delayed += len(page)
 	}
-	b := make([]byte, indexHeaderSize, indexHeaderSize+8*len(s.index)+16*delayed+32*len(s.damaged))
+	b := make([]byte, indexHeaderSize, indexHeaderSize+8*len(s.index)+16*(len(s.runs)+delayed)+32*len(s.damaged))
 	copy(b, indexMagic)
-	binary.LittleEndian.PutUint32(b[4:], indexVersion)
+	version := uint32(indexVersion)
+	if s.carried {
+		version = carryIndex
+	}
+	binary.LittleEndian.PutUint32(b[4:], version)
 	binary.LittleEndian.PutUint32(b[8:], s.salt)
 	binary.LittleEndian.PutUint64(b[16:], s.end)
 	binary.LittleEndian.PutUint64(b[24:], uint64(s.size))
-	binary.LittleEndian.PutUint32(b[32:], uint32(len(s.index)))
+	binary.LittleEndian.PutUint32(b[32:], uint32(len(s.index)+len(s.runs))) // there are only ones or the others
 	binary.LittleEndian.PutUint32(b[36:], uint32(delayed))
 	binary.LittleEndian.PutUint32(b[40:], uint32(len(s.damaged)))
 	for _, e := range s.index {
 		b = binary.LittleEndian.AppendUint32(b, e.rel)
 		b = binary.LittleEndian.AppendUint32(b, e.offset)
+	}
+	for _, r := range s.runs {
+		b = binary.LittleEndian.AppendUint64(b, r.seq)
+		b = binary.LittleEndian.AppendUint32(b, r.count)
+		b = binary.LittleEndian.AppendUint32(b, r.offset)
 	}
 	for _, page := range pages {
 		for _, d := range page {
@@ -74,6 +90,7 @@ type decodedIndex struct {
 	end     uint64
 	size    int64
 	index   []indexEntry
+	runs    []run // of a carry segment, in the place of index
 	delayed []message.Delayed
 	damaged []damage
 }
@@ -81,13 +98,20 @@ type decodedIndex struct {
 // indexSize is the size that the header of an index file asks for; ok is false
 // when it is none.
 func indexSize(head []byte) (size int64, ok bool) {
-	if len(head) < indexHeaderSize || string(head[:4]) != indexMagic || binary.LittleEndian.Uint32(head[4:]) != indexVersion {
+	if len(head) < indexHeaderSize || string(head[:4]) != indexMagic {
 		return 0, false
 	}
-	entries := int64(binary.LittleEndian.Uint32(head[32:]))
+	entries := 8 * int64(binary.LittleEndian.Uint32(head[32:]))
+	switch binary.LittleEndian.Uint32(head[4:]) {
+	case indexVersion:
+	case carryIndex:
+		entries *= 2
+	default:
+		return 0, false
+	}
 	delayed := int64(binary.LittleEndian.Uint32(head[36:]))
 	damaged := int64(binary.LittleEndian.Uint32(head[40:]))
-	return indexHeaderSize + 8*entries + 16*delayed + 32*damaged, true
+	return indexHeaderSize + entries + 16*delayed + 32*damaged, true
 }
 
 // decodeIndex reads the bytes of the index file of the segment at base.
@@ -100,14 +124,22 @@ func decodeIndex(b []byte, base uint64) (decodedIndex, error) {
 		salt:    binary.LittleEndian.Uint32(b[8:]),
 		end:     binary.LittleEndian.Uint64(b[16:]),
 		size:    int64(binary.LittleEndian.Uint64(b[24:])),
-		index:   make([]indexEntry, binary.LittleEndian.Uint32(b[32:])),
 		delayed: make([]message.Delayed, binary.LittleEndian.Uint32(b[36:])),
 		damaged: make([]damage, binary.LittleEndian.Uint32(b[40:])),
 	}
-	b = b[indexHeaderSize:]
+	entries, carried := binary.LittleEndian.Uint32(b[32:]), binary.LittleEndian.Uint32(b[4:]) == carryIndex
+	if b = b[indexHeaderSize:]; carried {
+		d.runs = make([]run, entries)
+	} else {
+		d.index = make([]indexEntry, entries)
+	}
 	for i := range d.index {
 		d.index[i] = indexEntry{binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:])}
 		b = b[8:]
+	}
+	for i := range d.runs {
+		d.runs[i] = run{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint32(b[8:]), binary.LittleEndian.Uint32(b[12:])}
+		b = b[16:]
 	}
 	for i := range d.delayed {
 		d.delayed[i] = message.Delayed{
@@ -143,6 +175,12 @@ func (d *decodedIndex) fits(base uint64) bool {
 			return false
 		}
 	}
+	for i, r := range d.runs {
+		if r.count == 0 || r.seq < base || r.end() > d.end || r.offset < headerSize || int64(r.offset) >= d.size ||
+			i > 0 && (r.seq < d.runs[i-1].end() || r.offset <= d.runs[i-1].offset) {
+			return false
+		}
+	}
 	for i, m := range d.delayed {
 		if m.Seq < base || m.Seq >= d.end || i > 0 && m.Seq <= d.delayed[i-1].Seq {
 			return false
@@ -159,6 +197,9 @@ func (d *decodedIndex) fits(base uint64) bool {
 
 // segmentVersion is the version of the segment, by where its records start.
 func (d *decodedIndex) segmentVersion() uint32 {
+	if d.runs != nil {
+		return carryVersion
+	}
 	first := d.size
 	if len(d.index) > 0 {
 		first = int64(d.index[0].offset)
@@ -171,6 +212,9 @@ func (d *decodedIndex) segmentVersion() uint32 {
 	}
 	return 2
 }
+
+// held is how many records a carry segment held when its index was written.
+func (d *decodedIndex) held() uint32 { return (&segment{runs: d.runs}).held() }
 
 // readIndex reads the index file of a segment. It takes no more memory than
 // the file is long.

@@ -123,6 +123,9 @@ func (o *inspection) reportDamaged(c *candidate) {
 		if !s.indexed {
 			o.rec.Skipped = append(o.rec.Skipped, seqset.Range{From: lost.To, To: d.to})
 		}
+		if s.carried { // in which most numbers may be gaps
+			f.Lost = min(f.Lost, uint64(s.count-s.held()))
+		}
 		switch {
 		case f.Lost == 0:
 			o.rec.TornBytes += d.resume - d.offset
@@ -229,6 +232,8 @@ func (o *inspection) settle(lost []seqset.Range) {
 			to = o.files[i+1].base
 		}
 		switch {
+		case c.carried:
+			o.remove(c)
 		case c.served || meets(lost, seqset.Range{From: c.base, To: to}):
 		case o.empty(c):
 			o.remove(c)

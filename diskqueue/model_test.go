@@ -2,12 +2,14 @@ package diskqueue
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"syscall"
 	"testing"
 
 	"pgregory.net/rapid"
 
+	"qmq/internal/seqset"
 	"qmq/internal/vfs/crashfs"
 )
 
@@ -26,12 +28,14 @@ type model struct {
 	// risked was written but not synced when a sync failed, and stays: the
 	// kernel calls it synced from then on, whoever asks.
 	risked map[uint64]bool
+	// givenUp was left out of a carry segment.
+	givenUp map[uint64]string
 }
 
 // Any sequence of operations leaves what a list in memory would hold.
 func TestLogHoldsWhatAListWould(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &model{fs: crashfs.New(rapid.Uint64().Draw(t, "chance")), bodies: make(map[uint64]string), risked: make(map[uint64]bool)}
+		m := &model{fs: crashfs.New(rapid.Uint64().Draw(t, "chance")), bodies: make(map[uint64]string), risked: make(map[uint64]bool), givenUp: make(map[uint64]string)}
 		m.node = newNode(m.fs)
 		m.node.log.SegmentBytes = rapid.Int64Range(200, 5000).Draw(t, "segment bytes")
 		m.node.log.HotMessages = rapid.SampledFrom([]int{0, 1, 10, 1000}).Draw(t, "hot messages")
@@ -47,6 +51,7 @@ func TestLogHoldsWhatAListWould(t *testing.T) {
 			"sync":        m.sync,
 			"trim":        func(t *rapid.T) { m.log.TrimHot(m.position(t)) },
 			"reclaim":     m.reclaim,
+			"carry":       m.carry,
 			"read":        m.read,
 			"read on":     m.readOn,
 			"close":       m.close,
@@ -140,6 +145,44 @@ func (m *model) reclaim(t *rapid.T) {
 	m.forgetReclaimed()
 }
 
+// carry keeps some of the messages of adjacent full segments.
+func (m *model) carry(t *rapid.T) {
+	full := slices.DeleteFunc(m.log.Extents(), func(e Extent) bool { return !e.Full })
+	if len(full) == 0 {
+		return
+	}
+	from := rapid.IntRange(0, len(full)-1).Draw(t, "first")
+	to := rapid.IntRange(from+1, len(full)).Draw(t, "end")
+	var numbers, keep []seqset.Range
+	for _, e := range full[from:to] {
+		numbers = append(numbers, e.Numbers)
+		for _, seq := range slices.Sorted(maps.Keys(m.bodies)) {
+			if e.Numbers.From <= seq && seq < e.Numbers.To && rapid.Bool().Draw(t, "keep") {
+				keep = append(keep, seqset.Range{From: seq, To: seq + 1})
+			}
+		}
+	}
+	must := func(err error) {
+		if err != nil {
+			t.Fatalf("Carry: %v", err)
+		}
+	}
+	must(m.log.Carry(numbers, keep, func(gaps []seqset.Range) error {
+		for seq := range m.bodies {
+			if meets(gaps, seqset.Range{From: seq, To: seq + 1}) {
+				m.givenUp[seq] = m.bodies[seq]
+				delete(m.bodies, seq)
+			}
+		}
+		return nil
+	}))
+	for _, k := range keep { // it was synced
+		for seq := k.From; seq < k.To; seq++ {
+			delete(m.risked, seq)
+		}
+	}
+}
+
 func (m *model) forgetReclaimed() {
 	for s := range m.bodies {
 		if s < m.log.Start() && s < m.reclaimed {
@@ -170,6 +213,7 @@ func (m *model) wantAt(t *rapid.T, r *Reader, seq uint64) {
 	switch {
 	case ok && (err != nil || v.Seq != seq || string(v.Body) != body):
 		t.Fatalf("message %d is %d %.20q, %v, want %.20q", seq, v.Seq, v.Body, err, body)
+	case !ok && err == nil && string(v.Body) == m.givenUp[seq]: // it is in memory yet
 	case !ok && seq >= m.log.Start() && !errors.Is(err, ErrNotFound):
 		t.Fatalf("message %d is %.20q, %v, there is none", seq, v.Body, err)
 	}

@@ -38,6 +38,7 @@ func Open(shared *Shared, o Options) (*Log, Recovery, error) {
 		for _, d := range s.damaged {
 			l.voids = append(l.voids, d.numbers())
 		}
+		l.voids = append(l.voids, s.gapsOf()...)
 		end = s.end
 	}
 	l.sumUp()
@@ -77,6 +78,7 @@ type candidate struct {
 	content bool  // something stands in it that may be records
 	served  bool
 	indexed bool // its index tells all that is in it
+	carried bool // a carry segment stands for it
 
 	unreadable []damage // what the medium does not give now
 	cut        bool     // it does not give what is behind the last record
@@ -103,6 +105,11 @@ func (l *Log) recoverAll(rec *Recovery) error {
 		}
 		if strings.HasSuffix(e.Name(), damagedSuffix) {
 			o.copies[filepath.Join(l.o.Dir, e.Name())] = true
+		}
+		if strings.HasSuffix(e.Name(), carrySuffix) { // what it was to replace is there
+			if err := l.shared.fs.Remove(filepath.Join(l.o.Dir, e.Name())); err != nil {
+				return err
+			}
 		}
 		base, ok := parseSegmentName(e.Name())
 		if !ok {
@@ -139,6 +146,7 @@ func (o *inspection) recoverSegments() error {
 			astray = append(astray, c)
 		}
 	}
+	own = withoutCarried(own)
 	for i, c := range own {
 		bound := ^uint64(0)
 		if i+1 < len(own) {
@@ -159,6 +167,22 @@ func (o *inspection) recoverSegments() error {
 		}
 	}
 	return nil
+}
+
+// withoutCarried leaves out the segments that a carry segment stands for: what
+// was owed of them is in it, and they were about to be removed.
+func withoutCarried(own []*candidate) (left []*candidate) {
+	end := uint64(0)
+	for _, c := range own {
+		if c.carried = c.base < end; c.carried {
+			continue
+		}
+		if c.segment.carried {
+			end = c.segment.end
+		}
+		left = append(left, c)
+	}
+	return left
 }
 
 // takeUnread takes what the medium does not give at the end of a segment for
@@ -255,9 +279,12 @@ func (o *inspection) recover(c *candidate, bound uint64) error {
 	s := c.segment
 	s.recovered, s.rolled = true, true
 	idx, err := o.l.readIndex(s)
+	if err == nil && s.carried && (idx.end != s.end || c.size < idx.size) {
+		err = errBadIndex // a scan finds what is there
+	}
 	if err == nil && idx.salt == s.salt && idx.end <= bound {
 		o.proven = append(o.proven, indexed{seqset.Range{From: s.base, To: idx.end}, s.path})
-		s.end, s.size, s.index, s.damaged = idx.end, idx.size, idx.index, idx.damaged
+		s.end, s.size, s.index, s.runs, s.damaged = idx.end, idx.size, idx.index, idx.runs, idx.damaged
 		s.delayedOnDisk = len(idx.delayed) > 0
 		c.indexed = true
 		s.syncedSize, s.syncedEnd, s.indexed, s.nameDurable = s.size, s.end, true, true
@@ -277,7 +304,7 @@ func (o *inspection) recover(c *candidate, bound uint64) error {
 		return err
 	}
 	c.unreadable, c.cut, c.medium = found.unreadable, found.cut, found.medium
-	s.end, s.size, s.index, s.damaged = found.end, found.size, found.index, found.damaged
+	s.end, s.size, s.index, s.runs, s.damaged = found.end, found.size, found.index, found.runs, found.damaged
 	s.addDelayed(found.delayed)
 	c.content = found.torn > 0
 	if found.bad > 0 && o.l.o.SameBoot && !s.recycled {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sort"
 
 	"qmq/message"
 )
@@ -108,7 +109,7 @@ func (l *Log) load(seq uint64, stretch int) (chunkView, error) {
 			if v, ok := l.shared.chunks.get(l, seq); ok {
 				return v, nil
 			}
-			if ld.err != nil && !ofOther(ld.err, seq) {
+			if ld.err != nil && !ofOther(ld.err, seq) && !l.left(s) {
 				return chunkView{}, ld.err
 			}
 			continue
@@ -120,8 +121,18 @@ func (l *Log) load(seq uint64, stretch int) (chunkView, error) {
 		}
 		l.leave(ld, err)
 		l.unpin(s)
+		if err != nil && l.left(s) {
+			continue // its place is taken, or it is gone
+		}
 		return v, err
 	}
+}
+
+// left says that a segment is not part of the log any more.
+func (l *Log) left(s *segment) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return s.gone
 }
 
 // ofOther says that an error of reading another message than seq says nothing
@@ -144,19 +155,16 @@ type place struct {
 func (l *Log) find(seq uint64) (*segment, place, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i := len(l.segments) - 1; i >= 0; i-- {
+	i := sort.Search(len(l.segments), func(i int) bool { return l.segments[i].end > seq })
+	if i < len(l.segments) && l.segments[i].base <= seq {
 		s := l.segments[i]
-		if seq < s.base {
-			continue
-		}
-		if seq >= s.end {
-			break
-		}
 		if d, ok := s.damageAt(seq); ok {
 			return nil, place{}, &DamageError{Path: s.path, From: d.from, To: d.to}
 		}
-		s.pins++
-		return s, s.locate(seq), nil
+		if s.holds(seq) {
+			s.pins++
+			return s, s.locate(seq), nil
+		}
 	}
 	return nil, place{}, fmt.Errorf("message %d: %w", seq, ErrNotFound)
 }

@@ -153,6 +153,11 @@ func (l *Log) Gaps(from, to uint64) (gaps []seqset.Range) {
 		if from < s.base {
 			gaps = append(gaps, seqset.Range{From: from, To: s.base})
 		}
+		for _, g := range s.gapsOf() {
+			if g = overlap(g, seqset.Range{From: from, To: to}); g.Len() > 0 {
+				gaps = append(gaps, g)
+			}
+		}
 		from = s.end
 	}
 	if from < min(to, l.next) {

@@ -14,6 +14,7 @@ type scanned struct {
 	end     uint64 // one past the last record that counts
 	size    int64  // where that record ends
 	index   []indexEntry
+	runs    []run // of a carry segment, in the place of index
 	delayed []message.Delayed
 	damaged []damage
 	// unreadable is the damage that the medium may still give.
@@ -36,6 +37,7 @@ type scanner struct {
 	start int64  // offset of buf[0]
 
 	wasted int64 // bytes looked at for records that were none
+	gaps   bool  // numbers may be left out, as in a carry segment
 }
 
 const scanWindow = 1 << 20
@@ -104,7 +106,9 @@ func (sc *scanner) worthALook(buf []byte, off int64, low, high uint64) (n int64,
 // next searches from off on for a good record with low ≤ seq < high.
 func (sc *scanner) next(off int64, low, high uint64) (at int64, seq uint64, found bool, err error) {
 	// A record takes at least a header, which bounds the numbers to expect.
-	high = min(high, low+uint64((sc.limit-off)/message.HeaderSize)+1)
+	if !sc.gaps {
+		high = min(high, low+uint64((sc.limit-off)/message.HeaderSize)+1)
+	}
 	for off+message.HeaderSize <= sc.limit {
 		win, err := sc.bytes(off, int(min(scanWindow, sc.limit-off)))
 		if err != nil {
@@ -154,6 +158,9 @@ func scanFile(f vfs.File, s *segment, bound uint64) (scanned, error) {
 	limit, err := f.Size()
 	if err != nil {
 		return scanned{}, err
+	}
+	if s.carried {
+		return scanCarry(f, s, limit)
 	}
 	medium := &around{f: f}
 	pass := scanPass{sc: scanner{f: medium, salt: s.salt, limit: min(limit, math.MaxUint32)}, bound: bound}

@@ -48,10 +48,13 @@ type segment struct {
 	prevKnown bool   // prevEnd is that of the header
 	recycled  bool   // the file had another use before, or may have
 	path      string // of the .seg file
+	carried   bool   // a carry segment: see carry.go
+	count     uint32 // of its records, as its header says
 
 	end   uint64       // one past the last committed record
 	size  int64        // bytes of header and committed records
 	index []indexEntry // ascending; the first is the first record
+	runs  []run        // of a carry segment, in the place of index; ascending
 	// delayed lists the deferred messages, page by page. What is in a page does
 	// not change, more is only appended.
 	delayed [][]message.Delayed
@@ -68,6 +71,7 @@ type segment struct {
 	unsyncable  bool // an fsync failed: nothing in it is ever called synced
 	nameDurable bool // the directory entry is synced
 	pins        int  // readers and the syncer
+	syncing     bool // Sync is at it
 	gone        bool // reclaimed
 
 	// What follows is guarded by fileCache.mu.
@@ -78,10 +82,14 @@ type segment struct {
 
 // newSegment is a segment without records.
 func newSegment(h *segmentHeader, path string) *segment {
-	return &segment{
+	s := &segment{
 		base: h.base, salt: h.salt, start: h.start(), prevEnd: h.prevEnd, prevKnown: h.prevKnown, recycled: h.recycled,
 		path: path, end: h.base, size: h.start(),
 	}
+	if h.version == carryVersion {
+		s.carried, s.end, s.count = true, h.end, h.count
+	}
+	return s
 }
 
 func segmentPath(dir string, base uint64) string {
@@ -148,7 +156,10 @@ func (s *segment) cut() {
 // in no damaged stretch, and how far one may read from there: what is within a
 // damaged stretch does not count even if it can be read, as the rest of an MPUB.
 func (s *segment) locate(seq uint64) place {
-	p := place{seq: s.base, offset: s.start, limit: s.size, end: s.end}
+	p, ok := s.locateRun(seq)
+	if !ok {
+		p = place{seq: s.base, offset: s.start, limit: s.size, end: s.end}
+	}
 	i := sort.Search(len(s.index), func(i int) bool { return s.base+uint64(s.index[i].rel) > seq })
 	if i > 0 {
 		p.seq, p.offset = s.base+uint64(s.index[i-1].rel), int64(s.index[i-1].offset)

@@ -44,7 +44,7 @@ func (l *Log) Sync() (uint64, error) {
 		if err == nil && index && !l.abandoned.Load() {
 			l.writeIndexOf(s)
 		}
-		l.unpin(s)
+		l.unpinSynced(s)
 		if err != nil && !errors.Is(err, ErrNotFound) { // which it is if reclaimed meanwhile
 			return l.syncedEnd(), err
 		}
@@ -62,10 +62,18 @@ func (l *Log) unsynced(target uint64) (s *segment, size int64, end uint64, index
 		}
 		if max(s.base, s.syncedEnd) < min(s.end, target) || s.rolled && !s.indexed {
 			s.pins++
+			s.syncing = true
 			return s, s.size, s.end, s.rolled && !s.indexed
 		}
 	}
 	return nil, 0, 0, false
+}
+
+func (l *Log) unpinSynced(s *segment) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.pins--
+	s.syncing = false
 }
 
 // syncedEnd is up to where the log survives a crash of the machine.
@@ -145,7 +153,8 @@ func (l *Log) writeIndexOf(s *segment) {
 // damage at any time.
 func (l *Log) drawIndex(s *segment, delayed [][]message.Delayed) []byte {
 	l.mu.Lock()
-	fixed := &segment{base: s.base, end: s.end, size: s.size, salt: s.salt, index: s.index, damaged: slices.Clone(s.damaged)}
+	fixed := &segment{base: s.base, end: s.end, size: s.size, salt: s.salt,
+		index: s.index, carried: s.carried, runs: s.runs, damaged: slices.Clone(s.damaged)}
 	l.mu.Unlock()
 	return encodeIndex(fixed, delayed)
 }

@@ -3,6 +3,7 @@ package topic
 import (
 	"log/slog"
 	"sync"
+	"time"
 
 	"qmq/journal"
 )
@@ -24,18 +25,22 @@ type Cleaner struct {
 	running bool
 	closed  bool
 	ended   sync.WaitGroup // the goroutine
+	stop    chan struct{}  // closed by Close
 }
 
 // NewCleaner returns a cleaner for topics whose journal is j.
 func NewCleaner(j *journal.Journal, logger *slog.Logger) *Cleaner {
-	return &Cleaner{journal: j, logger: logger}
+	return &Cleaner{journal: j, logger: logger, stop: make(chan struct{})}
 }
 
 // Close lets the cleaner end what it is at and waits for it; what is left is
 // found by the next start.
 func (c *Cleaner) Close() {
 	c.mu.Lock()
-	c.closed = true
+	if !c.closed {
+		c.closed = true
+		close(c.stop)
+	}
 	c.mu.Unlock()
 	c.ended.Wait()
 }
@@ -86,10 +91,16 @@ func (c *Cleaner) take() []*reclaimer {
 
 // clean looks after topics. The caller holds c.work.
 func (c *Cleaner) clean(list []*reclaimer) {
+	var looked []*reclaimer
 	for _, r := range list {
-		r.look()
+		if r.look() {
+			looked = append(looked, r)
+		}
 	}
 	c.giveBack(list)
+	for _, r := range looked {
+		c.pause(r.carrySparse(false))
+	}
 }
 
 // giveBack removes what was taken out of the topics' logs, and says whether that
@@ -118,6 +129,22 @@ func (c *Cleaner) giveBack(list []*reclaimer) (any bool) {
 	return len(going) > 0
 }
 
+// carryRate bounds what is carried, bytes a second: the disk is for messages.
+const carryRate = 64 << 20
+
+// pause waits as long as that many bytes may take, or until Close.
+func (c *Cleaner) pause(written int64) {
+	if written == 0 {
+		return
+	}
+	timer := time.NewTimer(time.Duration(written) * time.Second / carryRate)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.stop:
+	}
+}
+
 // MakeRoom gives back all that the topics have finished, at any size, because
 // the disk is full, and says whether there was anything.
 func (c *Cleaner) MakeRoom(topics []*Topic) bool {
@@ -133,4 +160,17 @@ func (c *Cleaner) MakeRoom(topics []*Topic) bool {
 		t.reclaim.detachFinished()
 	}
 	return c.giveBack(list)
+}
+
+// CarryNow carries forward whatever frees room, because the disk is full and
+// nothing that is finished is left on it, and says whether there was anything.
+func (c *Cleaner) CarryNow(topics []*Topic) (any bool) {
+	c.work.Lock()
+	defer c.work.Unlock()
+	for _, t := range topics {
+		if !t.o.Ephemeral && t.reclaim.carrySparse(true) > 0 {
+			any = true
+		}
+	}
+	return any
 }

@@ -102,7 +102,8 @@ func (t *Topic) recall(name string) (c *channel.Channel, start uint64, err error
 	}
 	start = min(t.o.Log.Start(), t.fanOut)
 	c = channel.New(t.channelOptions(name, t.o.NewIncarnation()), start)
-	for _, v := range mergeVoids(t.voids, t.o.Log.Gaps(start, t.fanOut)) {
+	gone := append(t.o.Log.Gaps(start, t.fanOut), t.reclaim.givingUp...)
+	for _, v := range mergeVoids(t.voids, gone) {
 		c.Void(v.From, v.To)
 	}
 	t.aside = c

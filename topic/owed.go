@@ -67,3 +67,19 @@ func (d *debtors) oweAny(r seqset.Range) bool {
 		return false
 	})
 }
+
+// owedAtOnce bounds what a channel is asked for at a time.
+const owedAtOnce = 1024
+
+// owed lists what of r is owed.
+func (d *debtors) owed(r seqset.Range) (list []seqset.Range) {
+	if r.To > d.fanOut {
+		list = append(list, seqset.Range{From: max(r.From, d.fanOut), To: r.To})
+	}
+	for _, c := range d.channels {
+		for at := r.From; at < r.To; {
+			list, at = c.Owed(list, at, r.To, owedAtOnce)
+		}
+	}
+	return mergeVoids(list, nil)
+}

@@ -49,11 +49,17 @@ type reclaimer struct {
 	leaving []diskqueue.Detached // taken out of the log, not journalled yet
 	timer   *deadline.Timer      // nil before the first look
 	recalls int                  // how often a channel came that starts at the log's start
+	// givingUp is what a carry under way leaves out: it is journalled, and may be
+	// in the log yet.
+	givingUp []seqset.Range
 	// The log ends at end since the time since, steady ns, as far as looks tell.
 	end   uint64
 	since int64
 
 	queued bool // guarded by Cleaner.mu
+	// seen is what the last look saw of each segment, by its first number; guarded
+	// by Cleaner.work.
+	seen map[uint64]sight
 }
 
 func (r *reclaimer) init(t *Topic) {
@@ -146,11 +152,11 @@ func (r *reclaimer) lookLater() {
 
 // look ends the segment that is appended to when all of it is finished and
 // nothing was published for a while, and takes out of the log what everybody has
-// finished, wherever it lies. The cleaner calls it; it does nothing before it is
-// due.
-func (r *reclaimer) look() {
+// finished, wherever it lies. The cleaner calls it; it does nothing and returns
+// false before it is due.
+func (r *reclaimer) look() (looked bool) {
 	if !r.due.Swap(false) {
-		return
+		return false
 	}
 	quiet := r.quiet()
 	if !quiet && r.watched.Load() && r.armed.CompareAndSwap(false, true) {
@@ -160,6 +166,7 @@ func (r *reclaimer) look() {
 		r.endFinished()
 	}
 	r.detachFinished()
+	return true
 }
 
 // quiet says that nothing was published for a while.
@@ -241,8 +248,12 @@ func (d departure) entries(list []journal.Entry) []journal.Entry {
 	if d.r.t.o.Ephemeral {
 		return list
 	}
+	var numbers []seqset.Range
 	for _, x := range d.list {
-		list = append(list, journal.Entry{Op: journal.GiveUp, Topic: d.r.t.o.Incarnation, Void: x.GivenUp})
+		numbers = append(numbers, x.GivenUp)
+	}
+	for _, n := range mergeVoids(numbers, nil) {
+		list = append(list, journal.Entry{Op: journal.GiveUp, Topic: d.r.t.o.Incarnation, Void: n})
 	}
 	return list
 }
