@@ -97,7 +97,7 @@ func TestNodeOpensOnAFullDiskWithoutDirectories(t *testing.T) {
 	b := open(t, disk)
 	getTopic(t, b, "t")
 	must(t, b.Close())
-	must(t, disk.Remove(dataPath+"/recycled"))
+	must(t, disk.RemoveAll(dataPath+"/recycled"))
 	must(t, disk.RemoveAll(dataPath+"/topics"))
 	fill(disk)
 	b = open(t, disk)

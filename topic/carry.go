@@ -109,13 +109,14 @@ func (r *reclaimer) isStopped() bool {
 	return r.stopped
 }
 
-// withinBounds says that the log holds no more than it may for what it owes.
+// withinBounds says that the log holds no more than it may for what it owes. One
+// that owes nothing is not carried: it goes, see look.
 func (r *reclaimer) withinBounds(list []portion) bool {
 	held, owed := int64(0), int64(0)
 	for _, p := range list {
 		held, owed = held+p.Bytes, owed+p.bytes
 	}
-	return held <= carryFactor*owed+carrySlack
+	return owed == 0 || held <= carryFactor*owed+carrySlack
 }
 
 // portions lists the segments and what of each is owed. Only the cleaner calls it.
