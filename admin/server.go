@@ -58,7 +58,7 @@ func NewServer(o Options) (*Server, error) {
 	s.collector.cluster.pausedBy = s.activity.pausedBy
 	s.frames.s = s
 	s.streams, s.leaveAll = context.WithCancel(context.Background())
-	s.http = httpapi.NewServer(s.handler(), httpapi.Options{Logger: o.Logger})
+	s.http = httpapi.NewServer(s.handler(), httpapi.Options{Sites: o.Sites, RefuseSite: refuseSite, Logger: o.Logger})
 	s.http.OnClose(s.leaveAll)
 	s.directories.set(s.up.bare(o.Lookupds))
 	s.directories.start()
@@ -127,14 +127,17 @@ func (s *Server) handler() http.Handler {
 	return s.guard(compress(r))
 }
 
-// guard keeps other sites and those who are not signed in out, and tells
-// browsers to be strict.
+// refuseSite answers requests of other sites, and for strange hosts.
+func refuseSite(w http.ResponseWriter, code string) {
+	text := "This request came from another site. Behind a proxy, qadmin needs --allowed-host."
+	if code != "CROSS_SITE" {
+		text = "qadmin is not known by this name. If it should be, it needs --allowed-host."
+	}
+	refuse(w, &failure{http.StatusForbidden, code, text, 0})
+}
+
+// guard keeps those who are not signed in out, and tells browsers to be strict.
 func (s *Server) guard(next http.Handler) http.Handler {
-	cross := http.NewCrossOriginProtection()
-	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		refuse(w, &failure{http.StatusForbidden, "CROSS_SITE", "This request came from another site.", 0})
-	}))
-	protected := cross.Handler(next)
 	open := s.openPaths()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		head := w.Header()
@@ -148,7 +151,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			refuse(w, &failure{http.StatusUnauthorized, "LOGIN_REQUIRED", "Sign in first.", 0})
 			return
 		}
-		protected.ServeHTTP(w, r)
+		next.ServeHTTP(w, r)
 	})
 }
 

@@ -73,6 +73,17 @@ var (
 	}
 )
 
+// hostsOfSites allows hosts as an Origin or Host header names them, and * for
+// all.
+var hostsOfSites = check[[]string]{
+	allowed: "a host, host:port or *",
+	ok: func(hosts []string) bool {
+		return !slices.ContainsFunc(hosts, func(host string) bool {
+			return host != "*" && (host == "" || strings.ContainsAny(host, "*/?#@ \t") || strings.HasPrefix(host, ":"))
+		})
+	},
+}
+
 var notEmpty = check[string]{
 	allowed: "host:port or the path of a unix socket",
 	ok:      func(s string) bool { return s != "" && listensOrNot.ok(s) },

@@ -6,7 +6,8 @@ type Common struct {
 	ConfigFile   string // empty: none
 	StrictConfig bool   // unknown keys in the file are mistakes
 	LogLevel     LogLevel
-	LogPrefix    string // starts each log line
+	LogPrefix    string   // starts each log line
+	AllowedHosts []string // under which browsers know the HTTP API
 }
 
 func (c *Common) common() *Common { return c }
@@ -18,6 +19,7 @@ func (c *Common) options(logPrefix string) []*option {
 		bind(&c.StrictConfig, "strict-config", truth(), false, "refuse to start when the config file has an unknown key"),
 		bind(&c.LogLevel, "log-level", oneOf(logLevels), logLevels[1].value, "lowest level that is logged").changeable(),
 		bind(&c.LogPrefix, "log-prefix", text("text"), logPrefix, "start of each log line"),
+		bind(&c.AllowedHosts, "allowed-host", texts("host"), nil, "host under which browsers reach this daemon's HTTP, as behind a proxy, perhaps with a port: requests for it pass on loopback, and its pages are no other site; * for any host", hostsOfSites).keyed("allowed_hosts"),
 		ignored("verbose", truth(), false).keyed(""),
 	}
 }

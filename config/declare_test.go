@@ -40,6 +40,7 @@ func TestFlagsAreThoseOfNsqdAndSomeOfOurOwn(t *testing.T) {
 		"auth-timeout | auth_timeout | duration | 30s",
 		"max-topics | max_topics | int | 0",
 		"max-channels | max_channels | int | 0",
+		"allowed-host | allowed_hosts | list | -",
 		"auto-create | auto_create | bool | true",
 		"http-auth | http_auth | string | -",
 		"socket-mode | socket_mode | string | -",

@@ -9,6 +9,7 @@ import (
 
 func TestFlagsAreThoseOfNsqlookupdAndSomeOfOurOwn(t *testing.T) {
 	want := []string{
+		"allowed-host | allowed_hosts | list | -",
 		"version | - | bool | false",
 		"config | - | string | -",
 		"strict-config | strict_config | bool | false",

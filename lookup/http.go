@@ -29,7 +29,7 @@ type HTTP struct {
 // NewHTTP makes the HTTP API of db.
 func NewHTTP(db *DB, o Options) *HTTP {
 	h := &HTTP{db: db}
-	h.server = httpapi.NewServer(h.routes(o), httpapi.Options{Logger: o.Logger})
+	h.server = httpapi.NewServer(h.routes(o), httpapi.Options{Sites: o.Sites, Logger: o.Logger})
 	return h
 }
 

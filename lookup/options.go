@@ -18,6 +18,9 @@ type Options struct {
 	// is empty, or if the function is nil. It may be called concurrently.
 	RegistrationSecret func() string
 
+	// Sites say which web pages may use the API.
+	Sites httpapi.Sites
+
 	Config httpapi.Config // the daemon's options for /config; nil: there is no such route
 	Logger *slog.Logger
 }

@@ -38,7 +38,7 @@ func PortOf(a net.Addr) int {
 // NewHTTP makes the HTTP API of b and of the sessions of t.
 func NewHTTP(b *broker.Broker, t *TCP, o Options, ports Ports) *HTTP {
 	h := &HTTP{broker: b, tcp: t, o: o, ports: ports, peeks: make(chan struct{}, peeksOnce)}
-	h.server = httpapi.NewServer(h.guard(h.routes()), httpapi.Options{Places: t.places, Unfinished: t.unfinished, Logger: o.Logger})
+	h.server = httpapi.NewServer(h.guard(h.routes()), httpapi.Options{Places: t.places, Unfinished: t.unfinished, Sites: o.Sites, Logger: o.Logger})
 	return h
 }
 

@@ -358,13 +358,13 @@ func TestOverSockets(t *testing.T) {
 		t.Errorf("the V2 magic is answered %d", got)
 	}
 	// Announced far too much and sent nothing of it.
-	if got := ask("POST /pub?topic=t HTTP/1.1\r\nHost: q\r\nContent-Length: 1000000000000\r\n\r\n").StatusCode; got != 413 {
+	if got := ask("POST /pub?topic=t HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000000000\r\n\r\n").StatusCode; got != 413 {
 		t.Errorf("a huge length is answered %d", got)
 	}
-	if got := ask("POST /topic/create?topic=t HTTP/1.1\r\nHost: q\r\nContent-Length: 0\r\n\r\n"); got.StatusCode != 200 || got.ContentLength != 0 {
+	if got := ask("POST /topic/create?topic=t HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n"); got.StatusCode != 200 || got.ContentLength != 0 {
 		t.Errorf("create is answered %d with length %d", got.StatusCode, got.ContentLength)
 	}
-	if got := ask("GET /debug/pprof/goroutine?debug=1 HTTP/1.1\r\nHost: q\r\n\r\n").StatusCode; got != 200 {
+	if got := ask("GET /debug/pprof/goroutine?debug=1 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").StatusCode; got != 200 {
 		t.Errorf("a profile is answered %d", got)
 	}
 	if err := r.http.Close(t.Context()); err != nil {

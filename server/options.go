@@ -98,6 +98,9 @@ type Options struct {
 	// and over HTTP; 0: no limit.
 	MaxConnections int
 
+	// Sites say which web pages may use the API.
+	Sites httpapi.Sites
+
 	// BroadcastAddress and Hostname are shown by /info.
 	BroadcastAddress string
 	Hostname         string

@@ -244,7 +244,7 @@ func TestSecondSignalEndsItAtOnce(t *testing.T) {
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(patience))
-	io.WriteString(conn, "POST /pub?topic=t HTTP/1.1\r\nHost: q\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+	io.WriteString(conn, "POST /pub?topic=t HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
 	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
 		t.Fatalf("%q, %v", line, err)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"qmq/broker"
 	"qmq/config"
+	"qmq/internal/httpapi"
 	"qmq/internal/vfs"
 	"qmq/server"
 )
@@ -126,7 +127,7 @@ func TestNoOptionIsIgnoredInSilence(t *testing.T) {
 		max-output-buffer-size output-buffer-timeout min-output-buffer-timeout max-output-buffer-timeout
 		tls-cert tls-key tls-root-ca-file tls-client-auth-policy tls-required tls-min-version https-address
 		auth-http-address auth-http-request-method auth-verified-names socket-mode http-auth max-connections
-		max-unfinished-bytes auth-timeout max-topics max-channels auto-create
+		max-unfinished-bytes auth-timeout max-topics max-channels auto-create allowed-host
 		deflate max-deflate-level snappy topology-region topology-zone enable-experiment
 		statsd-address statsd-prefix statsd-interval statsd-mem-stats statsd-exclude-ephemeral statsd-udp-packet-size`)
 	var all []string
@@ -185,6 +186,7 @@ func TestOptionsReachThosePackagesThatTheyAreFor(t *testing.T) {
 		--output-buffer-timeout=16s --min-output-buffer-timeout=17s --max-output-buffer-timeout=18s --broadcast-address=b
 		--e2e-processing-latency-percentile=0.5,0.99 --e2e-processing-latency-window-time=19s
 		--snappy=false --deflate=false --max-deflate-level=3 --topology-region=r --topology-zone=z --max-connections=20
+		--max-unfinished-bytes=2000000 --auth-timeout=21s --max-topics=22 --max-channels=23 --auto-create=false --allowed-host=h
 		--enable-experiment=topology-aware-consumption`))
 	if err != nil {
 		t.Fatal(err)
@@ -194,6 +196,7 @@ func TestOptionsReachThosePackagesThatTheyAreFor(t *testing.T) {
 	if got, want := brokerOptions(&q, log), (broker.Options{
 		FS: vfs.OS, DataPath: ".", NodeID: 1, SegmentBytes: 65536, HotBytes: 3, MemQueueSize: 4, SyncEvery: 5, SyncTimeout: 6 * time.Second, BootID: bootID(), JournalReserve: 1 << 20,
 		MaxMsgTimeout: 7 * time.Second, MaxReqTimeout: 8 * time.Second, MaxChannelConsumers: 9, LatencyWindow: 19 * time.Second, Logger: log,
+		MaxTopics: 22, MaxChannels: 23, NoAutoCreate: true,
 	}); got != want {
 		t.Errorf("the broker gets\n%+v, want\n%+v", got, want)
 	}
@@ -206,6 +209,8 @@ func TestOptionsReachThosePackagesThatTheyAreFor(t *testing.T) {
 	want.Snappy, want.Deflate, want.MaxDeflateLevel, want.MaxConnections = false, false, 3, 20
 	want.TopologyRegion, want.TopologyZone, want.TopologyAware = "r", "z", true
 	want.LatencyPercentiles = []float64{0.99, 0.5}
+	want.MaxUnfinishedBytes, want.AuthTimeout = 2_000_000, 21*time.Second
+	want.Sites = httpapi.Sites{Allowed: []string{"h"}, Names: []string{q.Hostname, "b", "0.0.0.0:4151", "0.0.0.0:4152"}}
 	if got := serverOptions(&q, log); !reflect.DeepEqual(got, want) {
 		t.Errorf("the server gets\n%+v, want\n%+v", got, want)
 	}

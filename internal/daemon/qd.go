@@ -176,6 +176,7 @@ func serverOptions(q *config.QD, log *slog.Logger) server.Options {
 	s.MaxConnections = q.MaxConnections
 	s.MaxUnfinishedBytes = q.MaxUnfinishedBytes
 	s.AuthTimeout = q.AuthTimeout
+	s.Sites = sitesOf(&q.Common, q.Hostname, q.BroadcastAddress, q.HTTPAddress, q.HTTPSAddress)
 	s.BroadcastAddress = q.BroadcastAddress
 	s.Hostname = q.Hostname
 	s.Logger = log

@@ -56,6 +56,7 @@ func startQLookupd(settings *config.Settings[config.QLookupd], level *slog.Level
 
 		RegistrationSecret: secret.now,
 
+		Sites:  sitesOf(&q.Common, q.Hostname, q.BroadcastAddress, q.HTTPAddress),
 		Config: settings,
 		Logger: log,
 	}

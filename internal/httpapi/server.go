@@ -26,6 +26,10 @@ type Options struct {
 	Places *accept.Places
 	// Unfinished bounds the memory of bodies; nil: no limit.
 	Unfinished *budget.Budget
+	Sites      Sites
+	// RefuseSite answers 403 to a request of a site that is kept out, with the
+	// code CROSS_SITE or HOST_NOT_ALLOWED; nil: in the envelope.
+	RefuseSite func(w http.ResponseWriter, code string)
 	Logger     *slog.Logger
 }
 
@@ -44,7 +48,7 @@ type Server struct {
 func NewServer(h http.Handler, o Options) *Server {
 	s := &Server{o: o, closing: make(chan struct{}), conns: make(map[net.Conn]struct{})}
 	s.http = http.Server{
-		Handler:           nosniff(s.pace(h)),
+		Handler:           nosniff(newSiteGuard(&o).handler(s.pace(h))),
 		ReadHeaderTimeout: headerPatience,
 		IdleTimeout:       idlePatience,
 		MaxHeaderBytes:    maxHeaderBytes,

@@ -146,7 +146,7 @@ func TestBytesThatAreNotHTTPAreAnswered400(t *testing.T) {
 		}
 	}
 	v2 := dial(t, n.address)
-	v2.send("GET /ping HTTP/1.1\r\nHost: q\r\n\r\n")
+	v2.send("GET /ping HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
 	v2.expectError("E_BAD_PROTOCOL")
 	v2.expectEnd()
 }
@@ -156,13 +156,13 @@ func TestBodiesAreBounded(t *testing.T) {
 	n := start(t)
 	big := strings.Repeat("x", 1<<20)
 	n.must("POST", "/pub?topic=t", big)
-	head := "Host: q\r\nContent-Length: %d\r\n\r\n"
+	head := "Host: 127.0.0.1\r\nContent-Length: %d\r\n\r\n"
 	for _, test := range []struct{ request, code string }{
 		{"POST /pub?topic=t HTTP/1.1\r\n" + fmt.Sprintf(head, 1<<20+1), "MSG_TOO_BIG"},
 		{"POST /pub?topic=t HTTP/1.1\r\n" + fmt.Sprintf(head, int64(1)<<60), "MSG_TOO_BIG"},
 		{"POST /mpub?topic=t HTTP/1.1\r\n" + fmt.Sprintf(head, 5<<20+1), "BODY_TOO_BIG"},
 		{"POST /mpub?topic=t&binary=1 HTTP/1.1\r\n" + fmt.Sprintf(head, 5<<20+1), "BODY_TOO_BIG"},
-		{"POST /pub?topic=t HTTP/1.1\r\nHost: q\r\nTransfer-Encoding: chunked\r\n\r\n100001\r\n" + big + "x\r\n0\r\n\r\n", "MSG_TOO_BIG"},
+		{"POST /pub?topic=t HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n100001\r\n" + big + "x\r\n0\r\n\r\n", "MSG_TOO_BIG"},
 	} {
 		r := n.ask(test.request)
 		b, _ := io.ReadAll(r.Body)
@@ -178,7 +178,7 @@ func TestBodiesAreBounded(t *testing.T) {
 // TestParametersComeFromTheQueryOnly, of several values the first.
 func TestParametersComeFromTheQueryOnly(t *testing.T) {
 	n := start(t)
-	c := n.ask("POST /topic/create HTTP/1.1\r\nHost: q\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 7\r\n\r\ntopic=t")
+	c := n.ask("POST /topic/create HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 7\r\n\r\ntopic=t")
 	if c.StatusCode != 400 {
 		t.Errorf("a form is answered %d", c.StatusCode)
 	}
@@ -197,7 +197,7 @@ func TestParametersComeFromTheQueryOnly(t *testing.T) {
 
 // rawQuery sends a query that need not be a valid one.
 func rawQuery(n *node, method, path, query string) (reply, error) {
-	r := n.ask(method + " " + path + "?" + query + " HTTP/1.1\r\nHost: q\r\nContent-Length: 0\r\n\r\n")
+	r := n.ask(method + " " + path + "?" + query + " HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n")
 	b, err := io.ReadAll(r.Body)
 	return reply{status: r.StatusCode, body: string(b)}, err
 }
