@@ -95,9 +95,9 @@ func TestWhatADamagedLogLostIsCountedAfterItsProcessOrMachineEnded(t *testing.T)
 	}
 }
 
-// A sector that cannot be read holds up a channel for a while, and then costs
-// the messages in it.
-func TestBadSectorHoldsUpAChannelForABoundedTime(t *testing.T) {
+// A sector that cannot be read holds up the messages in it alone, and costs them
+// in the end.
+func TestBadSectorHoldsUpTheMessagesInItForABoundedTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := newDisk(t, 1)
 		b := open(t, disk, func(o *Options) { o.MemQueueSize = 0 })
@@ -111,15 +111,22 @@ func TestBadSectorHoldsUpAChannelForABoundedTime(t *testing.T) {
 		k := subscribe(t, c, 1000)
 		got := make(map[string]bool)
 		start := time.Now()
-		for time.Since(start) < time.Minute && len(got) < 300-5 {
+		for time.Since(start) < time.Minute && c.Stats().Depth+int64(c.Stats().InFlight) > 0 || len(got) == 0 {
 			for _, d := range k.takeAll() {
 				got[d.body] = true
 				must(t, k.answer(0, 0, d)[0])
 			}
+			if len(got) < 300-6 {
+				t.Fatalf("%d messages came, the others wait for those that cannot be read", len(got))
+			}
+			if time.Since(start) < 20*time.Second && b.Health() == nil {
+				t.Error("nothing is said of those that cannot be read")
+			}
 			time.Sleep(time.Second)
 		}
 		lost := b.Damage().Messages
-		if len(got)+int(lost) != 300 || lost == 0 || lost > 6 {
+		// Some that are lost with the sector's neighbourhood may have come first.
+		if missing := 300 - len(got); missing == 0 || missing > int(lost) || lost > 6 {
 			t.Errorf("%d messages came and %d are lost after %v", len(got), lost, time.Since(start))
 		}
 		if s := c.Stats(); s.Depth != 0 || s.InFlight != 0 {
