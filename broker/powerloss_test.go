@@ -399,11 +399,12 @@ func (e ending) lives(t *testing.T, seed uint64) {
 	must(t, b.Close())
 }
 
-// wantNoDamage checks that a loss of power is taken for no damage of messages.
+// wantNoDamage checks that a loss of power is taken for no damage of a log.
 func wantNoDamage(t *testing.T, b *Broker) {
 	t.Helper()
-	if n := b.Damage().Messages; n != 0 {
-		t.Errorf("%d messages are called damaged: %+v", n, b.Damage())
+	d := b.Damage()
+	if d.Messages != 0 || slices.ContainsFunc(d.Findings, func(f Finding) bool { return f.Kind.ofLog() }) {
+		t.Errorf("damage: %+v", d)
 	}
 }
 
