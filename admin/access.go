@@ -12,7 +12,8 @@ import (
 type role string
 
 const (
-	roleViewer role = "viewer"
+	roleViewer role = "viewer"       // figures and messages
+	roleStats  role = "stats-viewer" // figures
 	roleAdmin  role = "admin"
 )
 

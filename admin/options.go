@@ -42,6 +42,7 @@ type Options struct {
 	// AllowConfigFrom is the network from which /config may be used; an invalid
 	// one: every network.
 	AllowConfigFrom netip.Prefix
+	Peek            bool           // everybody may look at messages
 	Sites           httpapi.Sites  // which web pages may use the API
 	Config          httpapi.Config // nil: no /config
 

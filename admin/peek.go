@@ -6,9 +6,11 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"qmq/internal/apiclient"
+	"qmq/internal/httpapi"
 	"qmq/internal/qdapi"
 )
 
@@ -53,6 +55,9 @@ type peekNode struct {
 
 // peek shows messages of a channel, from all nodes that can.
 func (s *Server) peek(_ http.ResponseWriter, r *http.Request) (any, *failure) {
+	if failed := s.mayPeek(r); failed != nil {
+		return nil, failed
+	}
 	q := r.URL.Query()
 	p, state := pair{q.Get("topic"), q.Get("channel")}, cmp.Or(q.Get("state"), "ready")
 	if !slices.Contains(peekStates, state) {
@@ -72,6 +77,19 @@ func (s *Server) peek(_ http.ResponseWriter, r *http.Request) (any, *failure) {
 	e.Result, e.OK = fmt.Sprintf("%d shown", len(messages)), true
 	s.activity.add(e)
 	return map[string]any{"at": at, "state": state, "messages": messages, "total": total, "nodes": nodes}, nil
+}
+
+// mayPeek refuses those to whom messages are not shown, and says what would
+// change that.
+func (s *Server) mayPeek(r *http.Request) *failure {
+	p := s.access.who(r)
+	switch {
+	case p.role == roleStats:
+		return &failure{http.StatusForbidden, "FORBIDDEN", "Your role is stats-viewer, which does not see messages.", 0}
+	case s.access.login != nil, s.o.Peek, httpapi.Local(r), p.verified && p.name != "":
+		return nil
+	}
+	return &failure{http.StatusForbidden, "PEEK_NOT_ALLOWED", "Messages are shown to people who have signed in (--users-file), on qadmin's own machine, or to everybody with --page-peek.", 0}
 }
 
 // peekAll asks the nodes, a few at a time, and keeps the oldest messages only:
@@ -126,6 +144,9 @@ func (s *Server) peekAt(r *http.Request, to target, p pair, state string, limit 
 	case apiclient.IsStatus(err, http.StatusNotFound) && to.kind != "qd":
 		n.Available = false
 		n.Error = fmt.Sprintf("%s %s cannot show messages", to.kind, to.version)
+		return nil, n
+	case apiclient.IsStatus(err, http.StatusForbidden) && strings.Contains(err.Error(), "PEEK_NOT_ALLOWED"):
+		n.Error = "shows no messages to qadmin: it needs --http-peek, or --http-auth and a credential here"
 		return nil, n
 	case err != nil:
 		n.Error = reason(err)

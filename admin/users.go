@@ -117,8 +117,8 @@ func parseUser(line string) (user, error) {
 		return user{}, errors.New("not name:role:hash")
 	}
 	u := user{name: fields[0], role: role(fields[1]), hash: []byte(fields[2]), entry: sha256.Sum256([]byte(line))}
-	if u.role != roleViewer && u.role != roleAdmin {
-		return user{}, fmt.Errorf("the role must be viewer or admin, not %q", fields[1])
+	if u.role != roleViewer && u.role != roleStats && u.role != roleAdmin {
+		return user{}, fmt.Errorf("the role must be viewer, stats-viewer or admin, not %q", fields[1])
 	}
 	cost, err := bcrypt.Cost(u.hash)
 	if err != nil {

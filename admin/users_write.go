@@ -14,7 +14,7 @@ import (
 )
 
 // Roles are what a line of the file of users may say.
-var Roles = []string{string(roleViewer), string(roleAdmin)}
+var Roles = []string{string(roleViewer), string(roleStats), string(roleAdmin)}
 
 // maxPassword is the longest password that bcrypt looks at in full, in bytes.
 const maxPassword = 72

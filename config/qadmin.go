@@ -32,6 +32,7 @@ type QAdmin struct {
 	StatsdPrefix        string
 	StatsdInterval      time.Duration
 
+	PagePeek                 bool   // everybody may look at messages
 	NotificationHTTPEndpoint string // URL; empty: none is told
 
 	HTTPClientConnectTimeout        time.Duration
@@ -95,7 +96,8 @@ func (q *QAdmin) securityOptions() []*option {
 		bind(&q.ACLHTTPHeader, "acl-http-header", text("header"), "X-Forwarded-User", "header in which a proxy tells who sends a request"),
 		bind(&q.AdminUsers, "admin-user", texts("name"), nil, "somebody who may change things; without any, everybody may").keyed("admin_users").guards(),
 		bind(&q.ACLTrustedProxies, "acl-trusted-proxy", texts("network"), nil, "network of proxies whose headers count, acl-http-header and X-Forwarded-For; without any, everybody may send acl-http-header", networks).guards(),
-		bind(&q.UsersFile, "users-file", text("file"), "", "who may sign in: lines of name:role:hash, the role viewer or admin, the hash of bcrypt; empty for no signing in").guards(),
+		bind(&q.UsersFile, "users-file", text("file"), "", "who may sign in: lines of name:role:hash, the role viewer, stats-viewer (no messages) or admin, the hash of bcrypt; empty for no signing in").guards(),
+		bind(&q.PagePeek, "page-peek", truth(), false, "show messages (peek) to everybody who reaches the page; else only to those who have signed in, and on this machine"),
 		bind(&q.NotificationHTTPEndpoint, "notification-http-endpoint", text("URL"), "", "where each change is reported (POST)", webAddress),
 	}...)
 }

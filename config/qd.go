@@ -68,6 +68,7 @@ type QD struct {
 	TLSRequired         TLSRequired
 	TLSMinVersion       TLSVersion
 
+	HTTPPeek bool   // everybody may peek
 	HTTPAuth string // file of credentials; empty: the HTTP API is open
 
 	AuthHTTPAddresses        []string // host:port or URL
@@ -200,7 +201,8 @@ func (q *QD) securityOptions() []*option {
 		bind(&q.TLSClientAuthPolicy, "tls-client-auth-policy", text("word"), "", "require: clients need a certificate; require-verify: one that chains to a root; else none is asked for"),
 		bind(&q.TLSRequired, "tls-required", tlsRequirement(), TLSNotRequired, "who must use TLS: true for all, tcp-https for all but plain HTTP"),
 		bind(&q.TLSMinVersion, "tls-min-version", tlsVersion(), safestTLS, "oldest version that is spoken"),
-		bind(&q.HTTPAuth, "http-auth", text("file"), "", "credentials for the HTTP API, one on each line: roles (read, publish, admin), bearer and a digest, or basic, a user and a digest (sha256: and hex; bcrypt for users); the API is open if empty").guards(),
+		bind(&q.HTTPPeek, "http-peek", truth(), false, "let everybody who reaches the HTTP API look at messages (/channel/peek); else only those on this machine may, and with --http-auth those with the role"),
+		bind(&q.HTTPAuth, "http-auth", text("file"), "", "credentials for the HTTP API, one on each line: roles (read, stats, peek, publish, admin), bearer and a digest, or basic, a user and a digest (sha256: and hex; bcrypt for users); the API is open if empty").guards(),
 		bind(&q.AuthHTTPAddresses, "auth-http-address", texts("address"), nil, "auth server", noneEmpty).keyed("auth_http_addresses").guards(),
 		bind(&q.AuthHTTPRequestMethod, "auth-http-request-method", text("word"), "get", "how the auth server is asked", requestMethods),
 		bind(&q.AuthVerifiedNames, "auth-verified-names", truth(), false, "tell the auth server the common name of a client's certificate only if its chain was verified"),

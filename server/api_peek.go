@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -68,12 +69,16 @@ type peekedMessage struct {
 // base64. What is finished while peek reads is left out. Messages are read while
 // they are sent. There are two peeks at a time; another one waits for 5 s.
 //
-// Errors, in this order: 400 INVALID_REQUEST, MISSING_ARG_TOPIC,
+// Errors, in this order: 403 PEEK_NOT_ALLOWED; 400 INVALID_REQUEST, MISSING_ARG_TOPIC,
 // INVALID_ARG_TOPIC, MISSING_ARG_CHANNEL, INVALID_ARG_CHANNEL; 404
 // TOPIC_NOT_FOUND, CHANNEL_NOT_FOUND; 400 INVALID_STATE, INVALID_LIMIT; 503
 // TOO_MANY_PEEKS; 500 INTERNAL_ERROR when a message cannot be read, but for a
 // later one, where the answer ends before its end.
 func (h *HTTP) peek(_ http.ResponseWriter, r *http.Request) (any, error) {
+	if !h.mayPeek(r) {
+		h.o.Logger.Warn("peek refused; --http-peek or --http-auth would allow it", slog.String("client", r.RemoteAddr))
+		return nil, errPeekNotAllowed
+	}
 	t, name, err := h.channelParameters(r)
 	if err != nil {
 		return nil, err
@@ -91,9 +96,18 @@ func (h *HTTP) peek(_ http.ResponseWriter, r *http.Request) (any, error) {
 			return errTooManyPeeks
 		}
 		defer h.endPeek()
+		h.o.Logger.Info("peek", slog.String("topic", t.Name()), slog.String("channel", name), slog.String("state", peekStates[state]), slog.String("client", r.RemoteAddr))
 		return h.writePeek(r.Context(), w, c, state, limit)
 	}}, nil
 }
+
+// mayPeek tells whether the caller may see messages. With credentials, the guard
+// has asked for the role.
+func (h *HTTP) mayPeek(r *http.Request) bool {
+	return h.o.HTTPAuth != nil || h.o.HTTPPeek || httpapi.Local(r)
+}
+
+var errPeekNotAllowed = &httpapi.Error{Status: http.StatusForbidden, Code: "PEEK_NOT_ALLOWED"}
 
 var errTooManyPeeks = &httpapi.Error{Status: http.StatusServiceUnavailable, Code: "TOO_MANY_PEEKS"}
 

@@ -20,7 +20,9 @@ import (
 // call sends a request to the API, without a socket.
 func (r *rig) call(method, target, body string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	r.http.ServeHTTP(w, httptest.NewRequest(method, target, strings.NewReader(body)))
+	q := httptest.NewRequest(method, target, strings.NewReader(body))
+	q.RemoteAddr = "127.0.0.1:1234"
+	r.http.ServeHTTP(w, q)
 	return w
 }
 

@@ -25,15 +25,17 @@ import (
 type role uint8
 
 const (
-	roleRead    role = 1 << iota // figures and messages, nothing is changed
+	roleStats   role = 1 << iota // figures; nothing is changed
+	rolePeek                     // messages; nothing is changed
 	rolePublish                  // /pub and /mpub
 	roleAdmin                    // everything, the others too
 
-	nobody   role = 0
-	allRoles      = roleRead | rolePublish | roleAdmin
+	nobody    role = 0
+	readRoles      = roleStats | rolePeek
+	allRoles       = readRoles | rolePublish | roleAdmin
 )
 
-var roleNames = map[string]role{"read": roleRead, "publish": rolePublish, "admin": allRoles}
+var roleNames = map[string]role{"read": readRoles, "stats": roleStats, "peek": rolePeek, "publish": rolePublish, "admin": allRoles}
 
 // HTTPAuth says who may use the API. It follows its file: what is changed there
 // holds for later requests. Its methods may be called concurrently.
@@ -157,7 +159,7 @@ func parseRoles(text string) (roles role, err error) {
 	for name := range strings.SplitSeq(text, ",") {
 		r, ok := roleNames[name]
 		if !ok {
-			return 0, fmt.Errorf("%q is no role: read, publish and admin are", name)
+			return 0, fmt.Errorf("%q is no role: read, stats, peek, publish and admin are", name)
 		}
 		roles |= r
 	}

@@ -21,9 +21,13 @@ func roleFor(r *http.Request) role {
 		return nobody
 	case "/pub", "/mpub":
 		return rolePublish
-	case "/info", "/stats", "/channel/peek":
+	case "/info", "/stats":
 		if r.Method == http.MethodGet {
-			return roleRead
+			return roleStats
+		}
+	case "/channel/peek":
+		if r.Method == http.MethodGet {
+			return rolePeek
 		}
 	}
 	return roleAdmin

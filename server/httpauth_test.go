@@ -201,10 +201,10 @@ func TestWhoIsGoneDoesNotWaitForBcrypt(t *testing.T) {
 		waits <- got
 	}()
 	close(release)
-	if got := next(t, waits); got != roleRead {
+	if got := next(t, waits); got != readRoles {
 		t.Errorf("the right password is good for %v", got)
 	}
-	if got, _ := a.rolesOfUser(gone, c, "x", "u", "p"); got != roleRead {
+	if got, _ := a.rolesOfUser(gone, c, "x", "u", "p"); got != readRoles {
 		t.Error("it waits again for what it was told")
 	}
 }

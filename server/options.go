@@ -87,6 +87,9 @@ type Options struct {
 
 	// HTTPAuth, if not nil, says who may use the API.
 	HTTPAuth *HTTPAuth
+	// HTTPPeek lets everybody peek. Without it and HTTPAuth, only who is on this
+	// machine may: what messages say is for those who may consume them.
+	HTTPPeek bool
 
 	// TopologyRegion and TopologyZone say where this node is. With
 	// TopologyAware, consumers of the same zone, and then of the same region,

@@ -43,12 +43,13 @@ func (d *devCommand) Run(c console) (err error) {
 		return err
 	}
 	flags := append(d.flags("qd", 4151), d.clients(4150)...)
-	flags = append(flags, "--https-address="+d.at(4152))
+	// What is for trying out shows its messages to whoever may come in.
+	flags = append(flags, "--https-address="+d.at(4152), "--http-peek")
 	qd, err := launch(house, c, daemon.QD, append(flags, "--data-path="+d.DataPath, "--lookupd-tcp-address="+near(lookup["TCP"])), d.QD)
 	if err != nil {
 		return err
 	}
-	page, err := launch(house, c, daemon.QAdmin, append(d.flags("qadmin", pagePort), "--lookupd-http-address="+near(lookup["HTTP"])), d.QAdmin)
+	page, err := launch(house, c, daemon.QAdmin, append(d.flags("qadmin", pagePort), "--page-peek", "--lookupd-http-address="+near(lookup["HTTP"])), d.QAdmin)
 	if err != nil {
 		return err
 	}

@@ -83,6 +83,7 @@ func privateDir(t *testing.T) string {
 
 func TestCommandLinesOfClientSuitesGetARunningDaemon(t *testing.T) {
 	const verbose = "option has no effect option=--verbose"
+	const openHTTP = "HTTP is open while TCP is guarded: without --http-auth, everybody who reaches it may publish and delete"
 	files := writePair(t, t.TempDir(), "q")
 	for _, test := range []struct {
 		line     string
@@ -96,7 +97,7 @@ func TestCommandLinesOfClientSuitesGetARunningDaemon(t *testing.T) {
 		{"--verbose -lookupd-tcp-address=127.0.0.1:4160 -data-path={dir} --tcp-address 127.0.0.1:0 -http-address=127.0.0.1:0",
 			[]string{verbose}},
 		{"--verbose --auth-http-address=127.0.0.1:1 -data-path={dir} --tcp-address 127.0.0.1:0 -http-address=127.0.0.1:0",
-			[]string{verbose}},
+			[]string{verbose, openHTTP}},
 		{"--deflate=false --snappy=false --tls-required=false --statsd-address= --max-connections=0 --https-address=127.0.0.1:1" +
 			" --data-path={dir} --tcp-address=127.0.0.1:0 --http-address=127.0.0.1:0", nil},
 	} {
@@ -127,7 +128,7 @@ func TestNoOptionIsIgnoredInSilence(t *testing.T) {
 		max-output-buffer-size output-buffer-timeout min-output-buffer-timeout max-output-buffer-timeout
 		tls-cert tls-key tls-root-ca-file tls-client-auth-policy tls-required tls-min-version https-address
 		auth-http-address auth-http-request-method auth-verified-names socket-mode http-auth max-connections
-		max-unfinished-bytes auth-timeout max-topics max-channels auto-create allowed-host
+		max-unfinished-bytes auth-timeout max-topics max-channels auto-create allowed-host http-peek
 		deflate max-deflate-level snappy topology-region topology-zone enable-experiment
 		statsd-address statsd-prefix statsd-interval statsd-mem-stats statsd-exclude-ephemeral statsd-udp-packet-size`)
 	var all []string

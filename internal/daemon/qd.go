@@ -72,6 +72,7 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 	q = settings.Values()
 	announcer.Start(identity(&q), q.LookupdTCPAddresses) // before there can be a new topic, which asks it
 
+	tellDoors(&q, log)
 	so := serverOptions(&q, log)
 	so.Config = settings
 	security.apply(&q, &so)
@@ -176,6 +177,7 @@ func serverOptions(q *config.QD, log *slog.Logger) server.Options {
 	s.MaxConnections = q.MaxConnections
 	s.MaxUnfinishedBytes = q.MaxUnfinishedBytes
 	s.AuthTimeout = q.AuthTimeout
+	s.HTTPPeek = q.HTTPPeek
 	s.Sites = sitesOf(&q.Common, q.Hostname, q.BroadcastAddress, q.HTTPAddress, q.HTTPSAddress)
 	s.BroadcastAddress = q.BroadcastAddress
 	s.Hostname = q.Hostname

@@ -1,0 +1,33 @@
+package daemon
+
+import (
+	"log/slog"
+
+	"qmq/config"
+)
+
+// tellDoors logs what whoever reaches the node may do: that a door is open although
+// another one is guarded is easily overlooked.
+func tellDoors(q *config.QD, log *slog.Logger) {
+	guarded := len(q.AuthHTTPAddresses) > 0 || q.TLSClientAuthPolicy == "require" || q.TLSClientAuthPolicy == "require-verify"
+	web := (q.HTTPAddress != "" || q.TLSCert != "" && q.HTTPSAddress != "") && q.HTTPAuth == ""
+	var open []string
+	if !guarded {
+		open = append(open, "publishing and consuming over TCP")
+	}
+	if web {
+		open = append(open, "publishing, figures and changes over HTTP")
+	}
+	if web && q.HTTPPeek {
+		open = append(open, "looking at messages over HTTP")
+	}
+	if len(open) > 0 {
+		log.Info("open to everybody who reaches this node", slog.Any("doors", open))
+	}
+	if web && guarded {
+		log.Warn("HTTP is open while TCP is guarded: without --http-auth, everybody who reaches it may publish and delete")
+	}
+	if q.HTTPPeek && q.HTTPAuth == "" && guarded {
+		log.Warn("--http-peek lets everybody who reaches HTTP read messages past the guard of TCP")
+	}
+}
