@@ -46,7 +46,7 @@ func TestExitCodes(t *testing.T) {
 		{"dev --data-pth=x", exitUsage, "", "q: unknown flag --data-pth, did you mean \"--data-path\"?\nUsage: q dev"},
 		{"dev --port-offset=61365", exitFailed, "", "q: --port-offset must be [0,61364], not 61365\n"},
 		{"bnch", exitUsage, "", "q: unexpected argument bnch, did you mean \"bench\"?\nUsage: q <command>"},
-		{"dev --data-path=" + t.TempDir() + " --qd=--no-such-flag", exitFailed, "", "q: qd: flag provided but not defined: --no-such-flag"},
+		{"dev --data-path=" + t.TempDir() + " --qlookupd=--tcp-address=127.0.0.1:0 --qlookupd=--http-address=127.0.0.1:0 --qd=--no-such-flag", exitFailed, "", "q: qd: flag provided but not defined: --no-such-flag"},
 		{"ping " + address + " " + well.URL + "/", exitOK, address + ": OK (", ""},
 		{"ping " + address + " " + ill.URL + " here", exitFailed, address + ": OK (", "500 Internal Server Error: NOK - the disk is full"},
 		{"ping here", exitFailed, "", "here: the address must be host:port or a URL"},
