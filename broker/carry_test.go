@@ -79,6 +79,33 @@ func TestOneDeferredMessageDoesNotKeepTheLog(t *testing.T) {
 	}
 }
 
+// What an index tells of a segment is coarse: many segments, each of which owes
+// little, owe too much by it.
+func TestFewMessagesInEachOfManySegmentsDoNotKeepTheLog(t *testing.T) {
+	for name, adjust := range sizes() {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				disk := newDisk(t, 1)
+				b := open(t, disk, adjust)
+				tp := getTopic(t, b, "t")
+				k := subscribe(t, getChannel(t, b, "t", "c"), 1000)
+				for range 12 {
+					must(t, publishDeferred(tp, "later", time.Hour))
+					for range 100 {
+						must(t, publish(tp, strings.Repeat("x", 1008)))
+					}
+					consumeAll(t, k)
+				}
+				<-time.After(5 * time.Second)
+				synctest.Wait()
+				wantBounded(t, disk, 12*recordBytes(5))
+				k.Close()
+				must(t, b.Close())
+			})
+		})
+	}
+}
+
 // 5 bytes deferred for an hour, 104 MB published and consumed, on a disk of 100.
 func TestOneDeferredMessageFillsNoDisk(t *testing.T) {
 	for name, adjust := range sizes() {

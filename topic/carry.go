@@ -151,7 +151,7 @@ func (r *reclaimer) see(p *portion, now int64) sight {
 	p.low, p.bytes, p.exact = low, high, low == high
 	if s.read {
 		p.bytes, p.exact = s.bytes, true
-	} else if p.still && !p.exact && !p.sparse() && p.Bytes > carryFactor*low {
+	} else if p.still && !p.exact && p.Bytes > carryFactor*low {
 		if n, err := r.log.Measure(p.owed); err == nil {
 			s.bytes, s.read = n, true
 			p.bytes, p.exact = n, true
