@@ -159,7 +159,8 @@ func Open(o Options) (*Broker, error) {
 
 func (b *Broker) open() (err error) {
 	b.disk = diskqueue.NewShared(diskqueue.SharedOptions{
-		FS: b.o.FS, RecycleDir: filepath.Join(b.o.DataPath, "recycled"), HotBytes: b.o.HotBytes, Logger: b.o.Logger,
+		FS: b.o.FS, RecycleDir: filepath.Join(b.o.DataPath, "recycled"), RecycleFiles: recycledFiles(b.o.SegmentBytes),
+		HotBytes: b.o.HotBytes, Logger: b.o.Logger,
 	})
 	b.metadata = snapshotWriter{fs: b.disk.FS(), path: filepath.Join(b.o.DataPath, metadataName), content: b.writeMetadata, logger: b.o.Logger}
 	b.damages = snapshotWriter{fs: b.disk.FS(), path: b.damagePath(), content: b.writeDamage, logger: b.o.Logger}
@@ -197,6 +198,13 @@ func (b *Broker) open() (err error) {
 // noRoom says that the disk, or the share of it that one may use, is full.
 func noRoom(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// recycledFiles is how many segment files wait to be used again: small ones are
+// finished many at a time.
+func recycledFiles(segmentBytes int64) int {
+	const bytes, least, most = 16 << 20, 4, 64
+	return int(min(max(bytes/max(segmentBytes, 1), least), most))
 }
 
 func (b *Broker) topicsDir() string { return filepath.Join(b.o.DataPath, "topics") }

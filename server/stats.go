@@ -35,6 +35,7 @@ type (
 		BackendDepth int64          `json:"backend_depth"`
 		MessageCount uint64         `json:"message_count"`
 		MessageBytes uint64         `json:"message_bytes"`
+		Dropped      uint64         `json:"dropped_count,omitempty"` // of an ephemeral topic
 		Paused       bool           `json:"paused"`
 		Latency      latencyStats   `json:"e2e_processing_latency"`
 	}
@@ -157,6 +158,7 @@ func (h *HTTP) statsOfTopic(t *topic.Topic, channels []*channel.Channel, clients
 		BackendDepth: s.BackendDepth,
 		MessageCount: s.MessageCount,
 		MessageBytes: s.MessageBytes,
+		Dropped:      s.Dropped,
 		Paused:       s.Paused,
 	}
 	for _, c := range channels {

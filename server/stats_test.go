@@ -327,3 +327,19 @@ func spoilFirstRecord(t *testing.T, fs vfs.FS) {
 		t.Fatal(err)
 	}
 }
+
+// What an ephemeral topic had no room for was published, and is counted apart.
+func TestStatsCountWhatAnEphemeralTopicDropped(t *testing.T) {
+	r := startOn(t, openBroker(t, func(o *broker.Options) { o.MemQueueSize = 3 }))
+	for range 5 {
+		r.must("POST", "/pub?topic=t%23ephemeral", "m")
+	}
+	text := r.must("GET", "/stats?format=json", "")
+	if !strings.Contains(text, `"message_count":5,`) || !strings.Contains(text, `"dropped_count":2,`) {
+		t.Error(text)
+	}
+	r.must("POST", "/topic/create?topic=u", "")
+	if text := r.must("GET", "/stats?format=json&topic=u", ""); strings.Contains(text, "dropped_count") {
+		t.Error(text)
+	}
+}
