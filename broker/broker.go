@@ -203,7 +203,7 @@ func noRoom(err error) bool {
 // recycledFiles is how many segment files wait to be used again: small ones are
 // finished many at a time.
 func recycledFiles(segmentBytes int64) int {
-	const bytes, least, most = 16 << 20, 4, 64
+	const bytes, least, most = 64 << 20, 4, 256
 	return int(min(max(bytes/max(segmentBytes, 1), least), most))
 }
 
