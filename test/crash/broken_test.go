@@ -59,7 +59,6 @@ var brokenBuilds = []struct {
 		}
 	})
 	if err := error(nil); err != nil {`},
-			{"diskqueue/log.go", "import (\n", "import (\n	\"time\"\n"},
 		},
 		scenario: loadScenario,
 		want:     faultLost,
@@ -83,7 +82,7 @@ var brokenBuilds = []struct {
 	{
 		name: "numbers that the journal knows are given out again",
 		variant: variant{
-			{"diskqueue/open.go", "	l.next = max(end, l.next, o.Next, uint64(o.Now())>>8)", "	l.next = end"},
+			{"diskqueue/open.go", "	l.next = max(l.written, l.next, o.Next, uint64(o.Now())>>8)", "	l.next = end"},
 		},
 		scenario: cutScenario,
 		want:     faultLost,
@@ -91,7 +90,7 @@ var brokenBuilds = []struct {
 	{
 		name: "acknowledgements are journalled too late",
 		variant: variant{
-			{"journal/journal.go", "	o.Interval = cmp.Or(o.Interval, 50*time.Millisecond)", "	o.Interval = 10 * time.Minute"},
+			{"journal/journal.go", "	o.Interval = cmp.Or(o.Interval, 25*time.Millisecond)", "	o.Interval = 10 * time.Minute"},
 		},
 		scenario: loadScenario,
 		want:     faultUndone,
