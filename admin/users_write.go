@@ -28,8 +28,8 @@ const hashCost = 10
 // the mode and the owner of the file; a new one is readable by its owner alone. A
 // reader finds the old file or the new one.
 func SetUser(file, name, role, password string) error {
-	if name == "" || strings.ContainsAny(name, ":\r\n") || strings.TrimSpace(name) != name || name[0] == '#' {
-		return fmt.Errorf("%q is no name: it must not be empty, begin with # or hold a colon", name)
+	if err := CheckUser(name, role); err != nil {
+		return err
 	}
 	if password == "" || len(password) > maxPassword {
 		return fmt.Errorf("a password must have 1 to %d bytes", maxPassword)
@@ -53,6 +53,18 @@ func SetUser(file, name, role, password string) error {
 		}
 		return append(lines, line), nil
 	})
+}
+
+// CheckUser tells what is wrong with a name or a role of a user. The role may be
+// empty.
+func CheckUser(name, role string) error {
+	if name == "" || strings.ContainsAny(name, ":\r\n") || strings.TrimSpace(name) != name || name[0] == '#' {
+		return fmt.Errorf("%q is no name: it must not be empty, begin with # or hold a colon", name)
+	}
+	if role != "" && !slices.Contains(Roles, role) {
+		return fmt.Errorf("the role must be %s, not %q", strings.Join(Roles, " or "), role)
+	}
+	return nil
 }
 
 // RemoveUser takes a user's line out of a file of users.

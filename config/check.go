@@ -25,7 +25,7 @@ type check[T any] struct {
 // between allows low to high, both included.
 func between[T cmp.Ordered](low, high T) check[T] {
 	return check[T]{
-		allowed: fmt.Sprintf("[%v,%v]", low, high),
+		allowed: fmt.Sprintf("in [%v,%v]", low, high),
 		ok:      func(v T) bool { return low <= v && v <= high },
 	}
 }
@@ -33,7 +33,7 @@ func between[T cmp.Ordered](low, high T) check[T] {
 // below allows 0 to high, which is not included.
 func below[T int | int64](high T) check[T] {
 	return check[T]{
-		allowed: fmt.Sprintf("[0,%d)", high),
+		allowed: fmt.Sprintf("in [0,%d)", high),
 		ok:      func(v T) bool { return 0 <= v && v < high },
 	}
 }
@@ -207,11 +207,11 @@ var requestMethods = check[string]{
 }
 
 var percentiles = check[[]float64]{
-	allowed: "(0,1] each time",
+	allowed: "in (0,1] each time",
 	ok:      func(list []float64) bool { return !slices.ContainsFunc(list, isNoPercentile) },
 	text: func(list []float64) string {
 		wrong := list[slices.IndexFunc(list, isNoPercentile)]
-		return fmt.Sprintf("invalid E2E processing latency percentile: %v (must be (0,1])", wrong)
+		return fmt.Sprintf("invalid E2E processing latency percentile: %v (must be in (0,1])", wrong)
 	},
 }
 

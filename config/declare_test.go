@@ -116,7 +116,7 @@ func TestUsageShowsEachOptionWithItsDefaultAndUnit(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"  --max-deflate-level level\n        highest compression level a client may ask for; [1,9] (default 6)\n",
+		"  --max-deflate-level level\n        highest compression level a client may ask for; in [1,9] (default 6)\n",
 		"  --max-req-timeout duration\n        longest delay of a deferred or requeued message; 0 to 876000h (default 1h)\n",
 		"; debug, info, warn, error or fatal; may be changed while running (default info)\n",
 		"; may be repeated; may be changed while running; key nsqlookupd_tcp_addresses\n",

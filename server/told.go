@@ -18,11 +18,13 @@ func told(err error) string {
 			text = strings.ReplaceAll(text, path, filepath.Base(path))
 		}
 	}
-	return absolutePath.ReplaceAllString(text, "$1")
+	return longPath.ReplaceAllString(text, "$1")
 }
 
-// absolutePath is a path that stands in a text, with its last part.
-var absolutePath = regexp.MustCompile(`(?:/[^\s/:"']+)+/([^\s/:"']+)`)
+// longPath is a path of the file system that stands in a text, with its last
+// part. One that does not begin with / has two of them at least: what has one may
+// be anything.
+var longPath = regexp.MustCompile(`[^\s/:"'(=]*(?:/[^\s/:"']+)+/([^\s/:"']+)`)
 
 // pathsIn are those that an error and those behind it carry.
 func pathsIn(err error) (paths []string) {

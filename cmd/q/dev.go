@@ -30,7 +30,7 @@ type devCommand struct {
 // signal comes or one of them fails. A second signal ends the process at once.
 func (d *devCommand) Run(c console) (err error) {
 	if d.Offset < 0 || d.Offset > maxPort-pagePort {
-		return fmt.Errorf("--port-offset must be [0,%d], not %d", maxPort-pagePort, d.Offset)
+		return fmt.Errorf("--port-offset must be in [0,%d], not %d", maxPort-pagePort, d.Offset)
 	}
 	if err := os.MkdirAll(d.DataPath, 0o700); err != nil {
 		return err

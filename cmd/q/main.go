@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -84,7 +85,7 @@ func run(args []string, c console) (exit int) {
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintf(c.err, "q: %v\n%s\n", err, usageAfter(err))
+		fmt.Fprintf(c.err, "q: %s\n%s\n", wrong(err), usageAfter(err))
 		return exitUsage
 	}
 	if err := command.Run(c); err != nil {
@@ -92,6 +93,25 @@ func run(args []string, c console) (exit int) {
 		return exitFailed
 	}
 	return exitOK
+}
+
+// wrong is what was wrong with a command line. Where a command is missing, all
+// there are are named: kong leaves some out.
+func wrong(err error) string {
+	const missing = "expected one of "
+	var parse *kong.ParseError
+	if !strings.HasPrefix(err.Error(), missing) || !errors.As(err, &parse) {
+		return err.Error()
+	}
+	at := parse.Context.Selected()
+	if at == nil {
+		at = parse.Context.Model.Node
+	}
+	var names []string
+	for _, child := range at.Children {
+		names = append(names, strconv.Quote(child.Name))
+	}
+	return missing + strings.Join(names, ", ")
 }
 
 // usageAfter is a line that tells how the command would be written that could

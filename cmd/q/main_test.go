@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"io"
 	"net"
@@ -41,10 +43,11 @@ func TestExitCodes(t *testing.T) {
 		{"version", exitOK, version.String("q") + "\n", ""},
 		{"help", exitOK, "Usage: q <command>", ""},
 		{"help bench pub", exitOK, "Usage: q bench pub [flags]", ""},
-		{"", exitUsage, "", "q: expected one of"},
+		{"", exitUsage, "", `q: expected one of "dev", "ping", "bench", "passwd", "version", "help"` + "\n"},
+		{"bench", exitUsage, "", `q: expected one of "pub", "sub", "pubsub", "latency", "table", "growth"` + "\n"},
 		{"dev --no-such-flag", exitUsage, "", "q: unknown flag --no-such-flag\nUsage: q dev [flags]; q dev --help explains it\n"},
 		{"dev --data-pth=x", exitUsage, "", "q: unknown flag --data-pth, did you mean \"--data-path\"?\nUsage: q dev"},
-		{"dev --port-offset=61365", exitFailed, "", "q: --port-offset must be [0,61364], not 61365\n"},
+		{"dev --port-offset=61365", exitFailed, "", "q: --port-offset must be in [0,61364], not 61365\n"},
 		{"bnch", exitUsage, "", "q: unexpected argument bnch, did you mean \"bench\"?\nUsage: q <command>"},
 		{"dev --data-path=" + t.TempDir() + " --qlookupd=--tcp-address=127.0.0.1:0 --qlookupd=--http-address=127.0.0.1:0 --qd=--no-such-flag", exitFailed, "", "q: qd: flag provided but not defined: --no-such-flag"},
 		{"ping " + address + " " + well.URL + "/", exitOK, address + ": OK (", ""},
@@ -67,6 +70,33 @@ func TestPingVerifiesCertificates(t *testing.T) {
 		t.Fatal(err)
 	}
 	for args, code := range map[string]int{"ping " + well.URL: exitFailed, "ping --tls-root-ca-file=" + roots + " " + well.URL: exitOK} {
+		var out bytes.Buffer
+		if got := run(strings.Fields(args), console{nil, &out, &out, nil}); got != code {
+			t.Errorf("q %s: exit code %d, %s", args, got, out.String())
+		}
+	}
+}
+
+func TestPingShowsACertificateToThoseWhoWantOne(t *testing.T) {
+	well := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "OK") }))
+	well.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	well.StartTLS()
+	defer well.Close()
+	key, err := x509.MarshalPKCS8PrivateKey(well.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(name, kind string, der []byte) string {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	cert, private := write("cert.pem", "CERTIFICATE", well.Certificate().Raw), write("key.pem", "PRIVATE KEY", key)
+	base := "ping --tls-root-ca-file=" + cert + " " + well.URL
+	for args, code := range map[string]int{base: exitFailed, base + " --tls-cert=" + cert: exitUsage, base + " --tls-cert=" + cert + " --tls-key=" + private: exitOK} {
 		var out bytes.Buffer
 		if got := run(strings.Fields(args), console{nil, &out, &out, nil}); got != code {
 			t.Errorf("q %s: exit code %d, %s", args, got, out.String())

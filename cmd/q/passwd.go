@@ -25,6 +25,9 @@ func (p *passwdCommand) Run(c console) error {
 	if p.Delete {
 		return admin.RemoveUser(p.File, p.Name)
 	}
+	if err := admin.CheckUser(p.Name, p.Role); err != nil { // before anybody types a password
+		return err
+	}
 	password, err := readPassword(c, "Password of "+p.Name+": ")
 	if err != nil {
 		return err

@@ -29,6 +29,11 @@ func TestPasswdWritesAFileOfUsers(t *testing.T) {
 			t.Errorf("%q: exit code %d, %s", input, code, text)
 		}
 	}
+	for _, args := range [][]string{{"eve", "--role=boss"}, {"e:ve"}} { // which is said before a password is wanted
+		if code, text := passwd("", args...); code != exitFailed || strings.Contains(text, "no password") {
+			t.Errorf("%q: exit code %d, %s", args, code, text)
+		}
+	}
 	text, err := os.ReadFile(file)
 	if err != nil || !strings.HasPrefix(string(text), "tom:viewer:$2a$10$") || strings.Count(string(text), "\n") != 1 {
 		t.Errorf("the file is %s, %v", text, err)

@@ -20,6 +20,8 @@ import (
 type pingCommand struct {
 	Addresses []string      `arg:"" name:"address" help:"HTTP address of a daemon, such as 127.0.0.1:4151 or https://q.example:4152."`
 	Roots     string        `name:"tls-root-ca-file" type:"existingfile" placeholder:"FILE" help:"Roots for the daemons' certificates (PEM). Default: those of the system."`
+	Cert      string        `name:"tls-cert" type:"existingfile" placeholder:"FILE" and:"pair" help:"Certificate to show daemons that want one (PEM)."`
+	Key       string        `name:"tls-key" type:"existingfile" placeholder:"FILE" and:"pair" help:"Its key (PEM)."`
 	Timeout   time.Duration `default:"2s" help:"How long to wait for each answer."`
 }
 
@@ -29,7 +31,15 @@ func (p *pingCommand) Run(c console) error {
 	if err != nil {
 		return err
 	}
-	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true}}
+	shown := tls.Config{RootCAs: roots}
+	if p.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(p.Cert, p.Key)
+		if err != nil {
+			return err
+		}
+		shown.Certificates = []tls.Certificate{pair}
+	}
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: &shown, DisableKeepAlives: true}}
 	var errs []error
 	for _, address := range p.Addresses {
 		start := time.Now()

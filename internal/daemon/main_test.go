@@ -180,9 +180,9 @@ func TestExitCodesWithoutServing(t *testing.T) {
 		{"--snappy false --sync-every=1 --http-auth=x", exitUsage, "", []string{"nsqd: unexpected argument \"false\"", "--sync-every, --http-auth"}},
 		{"--http-auth=", exitFailed, "", []string{fatal("--http-auth must not be empty: without the option, the door that it shuts is open")}},
 		{"--version --no-such-flag", exitUsage, "", []string{"--no-such-flag\n"}},
-		{"--node-id=x --max-deflate-level=0", exitUsage, "", []string{"--node-id", "--max-deflate-level must be [1,9], not 0\n"}},
+		{"--node-id=x --max-deflate-level=0", exitUsage, "", []string{"--node-id", "--max-deflate-level must be in [1,9], not 0\n"}},
 
-		{"--node-id=-1", exitFailed, "", []string{fatal("--node-id must be [0,1024), not -1")}},
+		{"--node-id=-1", exitFailed, "", []string{fatal("--node-id must be in [0,1024), not -1")}},
 		{"--data-path=/does/not/exist --tls-required", exitFailed, "", []string{
 			fatal("cannot require TLS client connections without TLS key and cert"),
 			fatal("failed to lock data-path: stat /does/not/exist: no such file or directory")}},
@@ -190,7 +190,7 @@ func TestExitCodesWithoutServing(t *testing.T) {
 			fatal("failed to load config file /does/not/exist - open /does/not/exist: no such file or directory")}},
 		{"--config=" + file, exitFailed, "", []string{
 			fatal("failed to load config file " + file + " - line 1: max_rdy_count must be a whole number, not \"many\""),
-			fatal("--max-deflate-level must be [1,9], not 10 (max_deflate_level in line 2 of " + file + ")")}},
+			fatal("--max-deflate-level must be in [1,9], not 10 (max_deflate_level in line 2 of " + file + ")")}},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := Main(QD, append([]string{"/usr/bin/nsqd"}, strings.Fields(test.args)...), &stdout, &stderr, nil)

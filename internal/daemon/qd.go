@@ -40,6 +40,7 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 	q := settings.Values()
 	log.Info(fmt.Sprintf("ID: %d", q.NodeID))
 	warnOpen(q.DataPath, log)
+	warnNSQ(q.DataPath, log)
 	security, err := openSecurity(&q, log)
 	if err != nil {
 		return nil, err

@@ -27,8 +27,9 @@ export const Parts = ({ of }) => html`${of.text}${of.unit && html`<u>${of.unit}<
 export const Latency = ({ of, q }) => { const l = of?.find(l => l.q === q); return l ? html`<${Parts} of=${latency(l.ms)} />` : UNKNOWN }
 
 /** State as a shape, with a word for those who do not see it. */
-const states = { ok: 'healthy', warn: 'needs attention', crit: 'not answering', idle: 'idle' }
+const states = { ok: 'healthy', warn: 'needs attention', crit: 'unhealthy', idle: 'idle' }
 export const Dot = ({ state = 'ok', text }) => html`<i class="dot ${state}"></i><span class="hidden">${text ?? states[state]}: </span>`
+export const NodeDot = ({ node }) => node.stale ? html`<${Dot} state="crit" text="not answering" />` : html`<${Dot} state=${node.state} />`
 
 /**
  * A figure: label, value, one line of meaning, the trend of an hour. `n` is written in full, or in short with a unit, unless

@@ -1,6 +1,6 @@
 // Columns that several views share.
 import { html } from '../html.js'
-import { Dot, Num, PerMinute, Rate, Time } from '../parts.js'
+import { NodeDot, Num, PerMinute, Rate, Time } from '../parts.js'
 import { Spark } from '../spark.js'
 import { to } from '../router.js'
 
@@ -41,7 +41,7 @@ export const topicColumns = spark => [
 ]
 
 /** The name of a node with its state, linked to its page. */
-export const nodeCell = (row, name, small) => html`<span class="lead"><${Dot} state=${row.stale ? 'crit' : row.state} /><span>
+export const nodeCell = (row, name, small) => html`<span class="lead"><${NodeDot} node=${row} /><span>
   <a href=${to.node(row.node)} title=${row.node}>${name}</a>${small && html`<small>${small}</small>`}</span></span>`
 
 /** The last known number of a node that is silent: grey, underlined, its time on hover. */

@@ -4,7 +4,7 @@ import { bytes, clock, count, duration, small } from '../format.js'
 import { useHistory, useSpan } from '../history.js'
 import { perform } from '../actions.js'
 import { useMe } from '../me.js'
-import { Card, Dot, Figure, Figures, Note, Rate, Text, Time } from '../parts.js'
+import { Card, Figure, Figures, NodeDot, Note, Rate, Text, Time } from '../parts.js'
 import { to } from '../router.js'
 import { Table } from '../table.js'
 import { Title } from '../title.js'
@@ -16,7 +16,7 @@ export function Node({ params, data, epoch, stale }) {
   const lines = useHistory('node', { node: params.node }, span, epoch, data?.point)
   const n = data?.node ?? {}
   const name = n.name ?? params.node
-  const sub = data && html`<span class="inline"><${Dot} state=${n.stale ? 'crit' : n.state} />
+  const sub = data && html`<span class="inline"><${NodeDot} node=${n} />
     <span>${n.kind} ${n.version} at ${n.tcp}${n.zone && `, ${n.zone}`}${n.region && `, ${n.region}`}${n.up_ms !== null && `, up ${duration(n.up_ms)}`}</span></span>`
   return html`<div class=${stale ? 'lost-values' : ''}>
     <${Title} crumbs=${[['Nodes', to.nodes()], [name]]} sub=${sub}>${name}<//>

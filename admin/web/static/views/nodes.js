@@ -54,7 +54,7 @@ const daemonColumns = [
 ]
 
 const lookupdColumns = [
-  { key: 'address', label: 'Lookupd', name: true, value: l => l.address, cell: l => html`<span class="lead"><${Dot} state=${l.state} /><span>${l.address}</span></span>` },
+  { key: 'address', label: 'Lookupd', name: true, value: l => l.address, cell: l => html`<span class="lead"><${Dot} state=${l.state} text=${l.state === 'crit' ? 'not answering' : undefined} /><span>${l.address}</span></span>` },
   { key: 'version', label: 'Version', cls: 'medium', value: l => l.version, cell: l => l.state === 'crit' ? html`<span class="crit">${l.error || 'not answering'}</span>` : l.version },
   number('answer_ms', 'Answer time', 'medium', { cell: l => l.answer_ms === null ? '–' : html`${small(l.answer_ms)}<u> ms</u>` }),
   number('topics', 'Topics'),
