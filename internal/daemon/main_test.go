@@ -74,6 +74,22 @@ func (r *running) line(text string) string {
 	}
 }
 
+// linesInAnyOrder waits for a line with each text, and gives what follows each.
+func (r *running) linesInAnyOrder(texts ...string) []string {
+	r.t.Helper()
+	after := make([]string, len(texts))
+	for left := len(texts); left > 0; {
+		line := r.line("")
+		for i, text := range texts {
+			if _, rest, ok := strings.Cut(line, text); ok && after[i] == "" {
+				after[i] = rest
+				left--
+			}
+		}
+	}
+	return after
+}
+
 func (r *running) exitCode() int {
 	r.t.Helper()
 	select {

@@ -279,8 +279,7 @@ func TestNodeAsksADirectoryThatServesTLS(t *testing.T) {
 	}
 	node := start(t, "--data-path", t.TempDir(), "--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--broadcast-address=127.0.0.1",
 		"--lookupd-tcp-address="+tcp, "--tls-root-ca-file="+files.cert)
-	api := node.line("HTTP: listening on ")
-	node.line("lookup directory knows what is here")
+	api := node.linesInAnyOrder("HTTP: listening on ", "lookup directory knows what is here")[0]
 	ask(t, "POST", api, "/pub?topic=t", "x")
 	until(t, "true", func() string {
 		return fmt.Sprint(strings.Contains(get(t, api, "/stats?format=json&topic=t"), `"channel_name":"known"`))
