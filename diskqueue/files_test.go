@@ -6,8 +6,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"qmq/internal/vfs"
@@ -325,4 +327,46 @@ func TestOpenFilesAreAShareOfTheDescriptors(t *testing.T) {
 	if vfs.DescriptorLimit() < 0 {
 		t.Error("a negative limit")
 	}
+}
+
+// Files that are being synced cannot give way: so many logs at a time as there
+// are topics of a large node would leave no descriptor.
+func TestSyncOfManyLogsAtATimeNeedsFewDescriptors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := newCrash(1)
+		n := newNode(fs)
+		n.shared.OpenFiles = minOpenFiles
+		shared := NewShared(n.shared)
+		var logs []*Log
+		for i := range 200 {
+			n.log.Dir = filepath.Join(filepath.Dir(testDir), fmt.Sprint(i))
+			l, _, err := Open(shared, n.log)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mustAppend(t, l, single(bodyOf(i, 40)))
+			logs = append(logs, l)
+		}
+		var inUse atomic.Int32 // a descriptor of each file, and one of a directory
+		fs.Fail(func(op crashfs.Op, name string) error {
+			if op != crashfs.OpSync && op != crashfs.OpSyncDir {
+				return nil
+			}
+			defer inUse.Add(-1)
+			if inUse.Add(1) > minOpenFiles {
+				return syscall.EMFILE
+			}
+			time.Sleep(time.Millisecond)
+			return nil
+		})
+		var all sync.WaitGroup
+		for _, l := range logs {
+			all.Go(func() { mustSync(t, l) })
+		}
+		all.Wait()
+		fs.Fail(nil)
+		for _, l := range logs {
+			mustClose(t, l)
+		}
+	})
 }

@@ -30,6 +30,9 @@ type Shared struct {
 	chunks  chunkCache
 	recycle recycler
 	hot     *byteBudget
+	// syncs has room for the segments that may be synced at a time: each keeps its
+	// file, and for a while a directory, open for as long as the disk takes.
+	syncs   chan struct{}
 	memory  bool // the files are in memory, and count against hot
 	logger  *slog.Logger
 	scratch sync.Pool // of *[]uint32: starts of records being written
@@ -51,6 +54,7 @@ func NewShared(o SharedOptions) *Shared {
 	s.fs = givingFS{o.FS, &s.files}
 	s.hot.limit = orDefault(o.HotBytes, 256<<20)
 	s.files.fs, s.files.max = s.fs, int(orDefault(int64(o.OpenFiles), int64(openFiles(vfs.DescriptorLimit()))))
+	s.syncs = make(chan struct{}, max(s.files.max, minOpenFiles)/2)
 	s.chunks.budget = orDefault(o.CacheBytes, 16<<20)
 	s.recycle = recycler{fs: s.fs, dir: o.RecycleDir, max: int(orDefault(int64(o.RecycleFiles), 4))}
 	if err := s.recycle.load(); err != nil {
@@ -63,7 +67,7 @@ func NewShared(o SharedOptions) *Shared {
 // InMemory is for logs on a file system that is in memory: what they hold counts
 // against the budget of s, whose hot tails give way to it.
 func (s *Shared) InMemory(fs vfs.FS) *Shared {
-	m := &Shared{logger: s.logger, hot: s.hot, memory: true, fs: fs}
+	m := &Shared{logger: s.logger, hot: s.hot, syncs: s.syncs, memory: true, fs: fs}
 	m.files.fs, m.files.max = fs, maxOpenFiles
 	m.chunks.budget = s.chunks.budget
 	return m

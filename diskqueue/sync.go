@@ -92,6 +92,11 @@ func (l *Log) syncSegment(s *segment, size int64, end uint64) error {
 	if s.syncedSize == size {
 		return nil
 	}
+	l.shared.syncs <- struct{}{}
+	defer func() { <-l.shared.syncs }()
+	if l.abandoned.Load() { // while it waited
+		return errAbandoned
+	}
 	h, err := l.shared.files.acquire(s)
 	if err != nil {
 		return err // nothing is known to be lost
