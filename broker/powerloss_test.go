@@ -378,6 +378,7 @@ func (e ending) lives(t *testing.T, seed uint64) {
 		})
 		w.run(names[:1+life])
 		disk.Fail(nil)
+		synctest.Wait() // who was asked before may still end it
 		crashed = left.Load() <= 0
 		if !crashed && (e.unsynced && life%2 == 1 || rng.IntN(2) == 0) {
 			must(t, b.Close())
