@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"log/slog"
+	"strings"
 
 	"qmq/config"
 )
@@ -9,8 +10,11 @@ import (
 // tellDoors logs what whoever reaches the node may do: that a door is open although
 // another one is guarded is easily overlooked.
 func tellDoors(q *config.QD, log *slog.Logger) {
-	guarded := len(q.AuthHTTPAddresses) > 0 || q.TLSClientAuthPolicy == "require" || q.TLSClientAuthPolicy == "require-verify"
-	web := (q.HTTPAddress != "" || q.TLSCert != "" && q.HTTPSAddress != "") && q.HTTPAuth == ""
+	certified := q.TLSClientAuthPolicy == "require" || q.TLSClientAuthPolicy == "require-verify"
+	guarded := len(q.AuthHTTPAddresses) > 0 || certified
+	plain := q.HTTPAddress != "" && q.TLSRequired != config.TLSRequiredAlways
+	secure := q.TLSCert != "" && q.HTTPSAddress != "" && !certified // the policy holds for HTTPS too
+	web := (plain || secure) && q.HTTPAuth == ""
 	var open []string
 	if !guarded {
 		open = append(open, "publishing and consuming over TCP")
@@ -22,7 +26,7 @@ func tellDoors(q *config.QD, log *slog.Logger) {
 		open = append(open, "looking at messages over HTTP")
 	}
 	if len(open) > 0 {
-		log.Info("open to everybody who reaches this node", slog.Any("doors", open))
+		log.Info("open to everybody who reaches this node", slog.String("doors", strings.Join(open, "; ")))
 	}
 	if web && guarded {
 		log.Warn("HTTP is open while TCP is guarded: without --http-auth, everybody who reaches it may publish and delete")
