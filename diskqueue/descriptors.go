@@ -36,13 +36,14 @@ type givingFS struct {
 	files *fileCache
 }
 
-// outOfDescriptors says that the process or the machine has no more.
-func outOfDescriptors(err error) bool {
+// OutOfDescriptors says that err is that the process or the machine has no more
+// of them. It tells nothing of the disk: what failed may be tried again later.
+func OutOfDescriptors(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
 // again says whether what failed with err is worth another try.
-func (g givingFS) again(err error) bool { return outOfDescriptors(err) && g.files.giveWay() }
+func (g givingFS) again(err error) bool { return OutOfDescriptors(err) && g.files.giveWay() }
 
 func (g givingFS) Create(name string) (f vfs.File, err error) {
 	for f, err = g.FS.Create(name); g.again(err); {

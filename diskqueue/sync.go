@@ -112,7 +112,11 @@ func (l *Log) syncSegment(s *segment, size int64, end uint64) error {
 			if dir == "" {
 				continue
 			}
-			if err := l.shared.fs.SyncDir(dir); err != nil {
+			err := l.shared.fs.SyncDir(dir)
+			if OutOfDescriptors(err) {
+				return err // it was not opened: nothing is known to be lost
+			}
+			if err != nil {
 				return l.syncFailed(s, err)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -261,6 +262,36 @@ func TestFinishedRecordsNeedNoBackgroundSync(t *testing.T) {
 		channels[1].Empty(math.MaxUint64)
 		publish(9, 1, "9 of 18 records are finished")
 		publish(1, 2, "10 of 19 records are not finished")
+		b.close(t)
+	})
+}
+
+// TestLackOfDescriptorsOnlyDelaysABackgroundSync: the directory of a new
+// segment cannot be opened, which says nothing of the disk.
+func TestLackOfDescriptorsOnlyDelaysABackgroundSync(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := crashfs.New(1)
+		b := newBench(t, disk, "/d", 10)
+		var refused, synced atomic.Int64
+		disk.Fail(func(op crashfs.Op, name string) error {
+			switch {
+			case op != crashfs.OpSyncDir || name != "/d/t":
+				return nil
+			case refused.Add(1) <= 3:
+				return syscall.EMFILE
+			default:
+				synced.Add(1)
+				return nil
+			}
+		})
+		for range 4 {
+			must(t, b.Publish(batchOf(10, 10)))
+			synctest.Wait()
+		}
+		b.pass(b.o.SyncTimeout + 20*time.Millisecond)
+		if b.failures.Load() != 0 || synced.Load() != 1 {
+			t.Errorf("publishes were refused %d times, the directory was synced %d times", b.failures.Load(), synced.Load())
+		}
 		b.close(t)
 	})
 }

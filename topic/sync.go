@@ -3,6 +3,7 @@ package topic
 import (
 	"time"
 
+	"qmq/diskqueue"
 	"qmq/internal/seqset"
 )
 
@@ -157,9 +158,14 @@ func (t *Topic) noteEnd(synced, written uint64) {
 }
 
 // syncFailed refuses publishes. In strict mode it also takes back what was
-// written since the last good sync. It is called with t.mu held and may give it
-// up for a while.
+// written since the last good sync. A background sync for which there was no
+// descriptor is only late: it is tried again. It is called with t.mu held and
+// may give it up for a while.
 func (t *Topic) syncFailed(err error) {
+	if !t.strict() && diskqueue.OutOfDescriptors(err) {
+		t.o.Logger.Warn("messages are synced later", "topic", t.o.Name, "error", err)
+		return
+	}
 	t.fail(err)
 	if !t.strict() {
 		return
