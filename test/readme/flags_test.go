@@ -30,7 +30,7 @@ func TestFlagsInTheDocumentsExist(t *testing.T) {
 	for _, found := range regexp.MustCompile(`--(?:\[no-\])?([a-z][a-z0-9-]*)`).FindAllStringSubmatch(strings.Join(helps, "\n"), -1) {
 		known[found[1]] = true
 	}
-	for _, others := range []string{"build", "rm", "no-deps", "data-binary", "name", "flag"} { // of docker, curl and the imagination
+	for _, others := range []string{"build", "rm", "no-deps", "data-binary", "cert", "key", "name", "flag"} { // of docker, curl and the imagination
 		known[others] = true
 	}
 	for _, name := range []string{"README.md", "docs/security.md", "docs/operations.md", "docs/http-auth.md", "docs/compatibility.md"} {
