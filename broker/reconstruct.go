@@ -24,7 +24,7 @@ import (
 var errNotJournalled = errors.New("what was reconstructed cannot be journalled")
 
 // reconstruct adds to the state what the journal has lost.
-func (b *Broker) reconstruct(state *journal.State, dirs []topicDir) error {
+func (b *Broker) reconstruct(state *journal.State, dirs []topicDir, m metadataFile, missing error) error {
 	lost := state.Empty && slices.ContainsFunc(dirs, func(d topicDir) bool { return d.incarnation != 0 })
 	if !state.Incomplete && !lost {
 		return nil
@@ -41,8 +41,9 @@ func (b *Broker) reconstruct(state *journal.State, dirs []topicDir) error {
 			r.ended[d.incarnation] = true
 		}
 	}
-	m, ok := b.readMetadata()
-	if ok && m.Journal >= state.Checkpoint {
+	if missing != nil {
+		b.o.Logger.Warn("nothing can be reconstructed from metadata.json", "path", filepath.Join(b.o.DataPath, metadataName), "error", missing)
+	} else if m.Journal >= state.Checkpoint {
 		r.dropDeleted(m, dirs)
 		r.fromMetadata(m)
 	}
@@ -58,16 +59,45 @@ func (b *Broker) reconstruct(state *journal.State, dirs []topicDir) error {
 }
 
 // readMetadata reads what an earlier process wrote to metadata.json.
-func (b *Broker) readMetadata() (m metadataFile, ok bool) {
-	path := filepath.Join(b.o.DataPath, metadataName)
-	text, err := readFile(b.disk.FS(), path)
+func (b *Broker) readMetadata() (m metadataFile, err error) {
+	text, err := readFile(b.disk.FS(), filepath.Join(b.o.DataPath, metadataName))
 	if err == nil {
 		err = json.Unmarshal(text, &m)
 	}
-	if err != nil {
-		b.o.Logger.Warn("nothing can be reconstructed from metadata.json", "path", path, "error", err)
+	return m, err
+}
+
+// tellsMore says that the journal was told of more than it says, although it
+// seems whole: its end is missing. A log is on the disk before the file names it;
+// a topic or channel is in the log before the file names it, and only with the
+// power can be lost what was written and not synced.
+func (m *metadataFile) tellsMore(state *journal.State) bool {
+	switch {
+	case m.Journal < state.Checkpoint:
+		return false // the file is old, and what it names may be deleted and forgotten
+	case m.Journal > state.LastLog:
+		return true
+	case !state.SameBoot || state.BootLog == 0 || m.Journal < state.BootLog:
+		return false
 	}
-	return m, err == nil
+	lost := func(n hexNumber, deleted []uint64) bool {
+		return uint64(n) > state.CheckpointIncarnation && !slices.Contains(deleted, uint64(n))
+	}
+	for _, mt := range m.Topics {
+		ts := state.Topics[uint64(mt.Incarnation)]
+		if ts == nil {
+			if lost(mt.Incarnation, state.Deleted) {
+				return true
+			}
+			continue
+		}
+		for _, c := range mt.Channels {
+			if ts.Channels[uint64(c.Incarnation)] == nil && lost(c.Incarnation, state.DeletedChannels) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // reconstruction is what is known while topics and channels are made again.

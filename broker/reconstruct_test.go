@@ -70,11 +70,31 @@ func TestJournalDamageMakesNoTopicOrChannelVanish(t *testing.T) {
 				must(t, disk.WriteFile(name, nil))
 			}
 		},
+		"newest log empty":            func(t *testing.T, disk *crashfs.FS) { cutNewestLog(t, disk, 0) },
+		"newest log cut in its head":  func(t *testing.T, disk *crashfs.FS) { cutNewestLog(t, disk, 10) },
+		"newest log without a record": func(t *testing.T, disk *crashfs.FS) { cutNewestLog(t, disk, 20) },
+		"newest log gone": func(t *testing.T, disk *crashfs.FS) {
+			logs := journalFiles(disk, ".log")
+			removeFiles(t, disk, logs[len(logs)-1])
+		},
+		"newest log of zeros": func(t *testing.T, disk *crashfs.FS) {
+			logs := journalFiles(disk, ".log")
+			must(t, disk.WriteFile(logs[len(logs)-1], make([]byte, 4096)))
+		},
+		"newest log ends early": func(t *testing.T, disk *crashfs.FS) {
+			logs := journalFiles(disk, ".log")
+			content, err := disk.ReadFile(logs[len(logs)-1])
+			must(t, err)
+			cutNewestLog(t, disk, bytes.Index(content, []byte("young"))-30) // the frame's beginning is gone too
+		},
 		"no logs":    func(t *testing.T, disk *crashfs.FS) { removeFiles(t, disk, journalFiles(disk, ".log")...) },
 		"no journal": func(t *testing.T, disk *crashfs.FS) { must(t, disk.Mount().RemoveAll(dataPath+"/journal")) },
 	}
 	for name, damage := range damages {
 		for _, metadata := range []bool{true, false} {
+			if !metadata && strings.HasPrefix(name, "newest log") {
+				continue // nothing else tells that there was more
+			}
 			t.Run(fmt.Sprintf("%s, metadata %v", name, metadata), func(t *testing.T) {
 				disk := newDisk(t, 1)
 				b := open(t, disk, sameBoot)
@@ -109,6 +129,16 @@ func TestJournalDamageMakesNoTopicOrChannelVanish(t *testing.T) {
 			})
 		}
 	}
+}
+
+// cutNewestLog keeps so many bytes of the log that was written last.
+func cutNewestLog(t *testing.T, disk *crashfs.FS, keep int) {
+	t.Helper()
+	logs := journalFiles(disk, ".log")
+	name := logs[len(logs)-1]
+	content, err := disk.ReadFile(name)
+	must(t, err)
+	must(t, disk.WriteFile(name, content[:keep]))
 }
 
 // wantReconstructed checks that every message is delivered to every channel

@@ -25,7 +25,6 @@ func (b *Broker) restore(state *journal.State) error {
 	b.last.Store(state.MaxIncarnation)
 	b.sameBoot = state.SameBoot
 	b.damage.restore(b.readDamage(), state.Acknowledged)
-	b.journalDamage(state)
 	dirs, err := b.listTopicDirs()
 	if err != nil {
 		return err
@@ -33,7 +32,13 @@ func (b *Broker) restore(state *journal.State) error {
 	if err := b.finishDeletions(state, dirs); err != nil {
 		return err
 	}
-	if err := b.reconstruct(state, dirs); err != nil {
+	m, missing := b.readMetadata()
+	if missing == nil && m.tellsMore(state) {
+		b.o.Logger.Error("journal: the end is missing of what it was told", "known_from", metadataName)
+		state.Incomplete = true
+	}
+	b.journalDamage(state)
+	if err := b.reconstruct(state, dirs, m, missing); err != nil {
 		return err
 	}
 	for _, ts := range state.Topics {

@@ -21,7 +21,7 @@ import (
 )
 
 // metadataFile is metadata.json: the topology in a form that people and tools can
-// read. It is read back only where the journal was found damaged.
+// read. Where it tells of more than the journal does, that was damaged.
 type metadataFile struct {
 	// Journal is the log that the journal wrote to when the file was begun: the
 	// file tells of everything that is in earlier ones.

@@ -108,6 +108,10 @@ type State struct {
 	// started, so that all that was written, and not only what was synced, must
 	// still be there.
 	SameBoot bool
+	// LastLog is the number of the newest log that could be read, 0: there was
+	// none. All logs from BootLog on were written since the machine was started,
+	// where SameBoot holds.
+	LastLog, BootLog uint64
 }
 
 // TopicState is a topic as the journal knows it.

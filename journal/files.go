@@ -46,6 +46,7 @@ func parseName(name string) (number uint64, suffix string, ok bool) {
 type listing struct {
 	logs, checkpoints, temporary []uint64
 	spares                       []spare
+	taken                        uint64 // the highest number in the name of a directory
 }
 
 func list(fsys vfs.FS, dir string) (listing, error) {
@@ -57,7 +58,9 @@ func list(fsys vfs.FS, dir string) (listing, error) {
 	for _, e := range entries {
 		number, suffix, ok := parseName(e.Name())
 		switch {
-		case !ok || e.IsDir():
+		case !ok:
+		case e.IsDir():
+			l.taken = max(l.taken, number)
 		case suffix == logSuffix:
 			l.logs = append(l.logs, number)
 		case suffix == checkpointSuffix:
@@ -77,7 +80,7 @@ func list(fsys vfs.FS, dir string) (listing, error) {
 
 // last is the highest number in use.
 func (l listing) last() uint64 {
-	var n uint64
+	n := l.taken
 	for _, numbers := range [][]uint64{l.logs, l.checkpoints, l.temporary} {
 		if len(numbers) > 0 {
 			n = max(n, numbers[len(numbers)-1])

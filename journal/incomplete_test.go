@@ -149,3 +149,40 @@ func TestHoleCountsWhereTheLogWasSynced(t *testing.T) {
 		})
 	}
 }
+
+// A number in the name of something that is no log is not used for one.
+func TestDirectoryInTheNewestLogsPlaceStopsNoStart(t *testing.T) {
+	fsys := generations(t)
+	must(t, fsys.Remove(logName(5)))
+	must(t, fsys.Mount().MkdirAll(logName(5)))
+	j, state := openJournal(t, fsys.Mount())
+	if len(state.Topics) != 2 || state.LastLog != 4 {
+		t.Errorf("%d topics, the newest log is %d", len(state.Topics), state.LastLog)
+	}
+	must(t, j.CommitDurable(createTopic(20, "new")))
+	must(t, j.Close())
+	j, state = openJournal(t, fsys.Mount())
+	if state.Topics[20] == nil {
+		t.Error("what was committed is forgotten")
+	}
+	must(t, j.Close())
+}
+
+func TestStateNamesTheLogsOfThisBoot(t *testing.T) {
+	fsys := crashfs.New(1)
+	last := uint64(0)
+	for i, boot := range []string{"monday", "monday", "tuesday", "tuesday", "tuesday"} {
+		j, state := openJournal(t, fsys.Mount(), func(o *Options) { o.BootID = boot })
+		switch {
+		case state.LastLog != last:
+			t.Errorf("start %d: the newest log is %d, not %d", i, state.LastLog, last)
+		case state.SameBoot != (state.BootLog > 0):
+			t.Errorf("start %d: same boot %v, since log %d", i, state.SameBoot, state.BootLog)
+		case i == 4 && state.BootLog != 3:
+			t.Errorf("the first log of the day is %d, not 3", state.BootLog)
+		}
+		last = j.Log()
+		fsys.Kill()
+		_ = j.Close()
+	}
+}

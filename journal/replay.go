@@ -35,7 +35,9 @@ type replay struct {
 type readLog struct {
 	end       int // of its last whole frame
 	salt      uint32
-	told      bool // it says what was before it:
+	used      bool   // it has what is synced before anything is written to it
+	boot      string // in which it was begun
+	told      bool   // it says what was before it:
 	before    uint64
 	beforeEnd int64
 }
@@ -94,6 +96,17 @@ func (r *replay) conclude(l listing) {
 	last := r.logs[l.last()]
 	if r.state.SameBoot = last.told && r.thisBoot(); !r.state.SameBoot {
 		r.state.rebooted()
+	}
+	for n, log := range r.logs {
+		if log.used {
+			r.state.LastLog = max(r.state.LastLog, n)
+		}
+	}
+	for _, n := range slices.Backward(l.logs) {
+		if log := r.logs[n]; !log.told || log.boot != r.bootNow {
+			break
+		}
+		r.state.BootLog = n
 	}
 }
 
@@ -181,6 +194,7 @@ func (r *replay) log(n uint64) error {
 	if f.bytes != nil {
 		r.scan(f)
 		r.read += int64(f.end - headerSize - f.firstSize)
+		f.used = f.told || f.version < firstTold
 	}
 	r.logs[n] = f.readLog
 	if r.state.LostBytes > lost {
@@ -279,7 +293,7 @@ func (r *replay) apply(f *source, payload []byte) error {
 			r.reboot(first.Boot)
 		}
 		if err == nil && !f.told {
-			f.told, f.before, f.beforeEnd = true, first.Before, first.BeforeEnd
+			f.told, f.boot, f.before, f.beforeEnd = true, first.Boot, first.Before, first.BeforeEnd
 			f.firstSize = frameHeader + len(payload)
 		}
 		return err
