@@ -32,7 +32,7 @@ func TestLimitsOfTopicsAndChannelsAreToldToClients(t *testing.T) {
 
 func TestWithoutAutoCreateOnlyHTTPCreates(t *testing.T) {
 	r := startOn(t, openBroker(t, func(o *broker.Options) { o.NoAutoCreate = true }))
-	const why = "there is none of that name, and clients may not create it (--auto-create=false)"
+	const why = "there is no topic or channel of that name, and clients may not create it (--auto-create=false)"
 	c := r.connect(pub("t", "x"))
 	c.expectError("E_PUB_FAILED PUB failed " + why)
 	r.connect("SUB t c\n").expectError("E_SUB_FAILED SUB failed " + why)

@@ -9,7 +9,7 @@ import (
 
 // ErrNoAutoCreate means that clients make no topics and channels here, and that
 // there is none of that name.
-var ErrNoAutoCreate = errors.New("there is none of that name, and clients may not create it (--auto-create=false)")
+var ErrNoAutoCreate = errors.New("there is no topic or channel of that name, and clients may not create it (--auto-create=false)")
 
 // LimitError is the refusal of one topic or channel too many.
 type LimitError struct {

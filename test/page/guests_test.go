@@ -232,6 +232,7 @@ func damaged(t *testing.T, r *rig) {
 	b.click("#attention a")
 	b.view("node")
 	b.shows("#damage [data-finding=unknown_directory]", "orders-00000000000000ab")
+	b.until(`!document.querySelector('#damage').innerText.includes('could not be read')`) // nothing is lost
 	b.click("#acknowledge-damage")
 	b.shows("#account", "Acknowledged the damage: 1 of 1 node")
 	b.gone("#damage")

@@ -1,6 +1,6 @@
 // Node: how it is, what flows through it, and its topics.
 import { html } from '../html.js'
-import { bytes, clock, count, duration, small } from '../format.js'
+import { bytes, clock, count, duration, plural, small } from '../format.js'
 import { useHistory, useSpan } from '../history.js'
 import { perform } from '../actions.js'
 import { useMe } from '../me.js'
@@ -45,12 +45,13 @@ export function Node({ params, data, epoch, stale }) {
 function Damage({ node, damage }) {
   const may = useMe()?.may_act
   const findings = damage.findings ?? [], older = (damage.older ?? []).reduce((n, s) => n + s.findings, 0)
+  const unread = [damage.messages && plural(damage.messages, 'message'), damage.journal_bytes && `${plural(damage.journal_bytes, 'byte')} of the journal`].filter(Boolean)
   const acknowledge = may && damage.last > 0 && html`<button type="button" class="btn slim" id="acknowledge-damage"
     onClick=${() => perform({ action: 'acknowledge_damage', node, until: damage.last })}>Acknowledge</button>`
   return html`<${Note} level="warn" id="damage" actions=${acknowledge}><b>Damage was found.</b>
-    ${' '}<span class="soft">${count(damage.messages)} messages and ${count(damage.journal_bytes)} bytes of the journal could not be read.</span>
+    ${unread.length > 0 && html` <span class="soft">${unread.join(' and ')} could not be read.</span>`}
     ${findings.map(f => html`<div key=${f.id} class="small" data-finding=${f.kind}><${Time} at=${f.time * 1000} /> ${f.topic && html`<b>${f.topic}${f.channel && ` / ${f.channel}`}</b>`}
-      ${' '}${f.text} <span class="faint">${f.copy || f.path}</span></div>`)}
+      ${' '}${f.text}${f.messages > 0 && ` (${plural(f.messages, 'message')})`} <span class="faint">${f.copy || f.path}</span></div>`)}
     ${older > 0 && html`<div class="small soft">and ${count(older)} older</div>`}<//>`
 }
 
