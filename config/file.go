@@ -57,14 +57,17 @@ func (t table) readTOML(file, content string, r *review) (unknown []string) {
 		key := path[0]
 		undecoded, ok := values[key]
 		if !ok {
+			t.refuseDoor(path[len(path)-1], place(file, 0), r)
 			continue // a further key of a table that was dealt with
 		}
 		delete(values, key)
 		o := t.keyed(key)
+		if o == nil && t.refuseDoor(path[len(path)-1], place(file, lineOf(&meta, undecoded)), r) {
+			continue
+		}
 		if o == nil {
 			if unknownKeys++; unknownKeys <= maxUnknown {
-				_, line := locate(&meta, undecoded)
-				unknown = append(unknown, fmt.Sprintf("unknown key %s in %s%s", quote(key), place(file, line), t.suggestKey(key)))
+				unknown = append(unknown, fmt.Sprintf("unknown key %s in %s%s", quote(key), place(file, lineOf(&meta, undecoded)), t.suggestKey(key)))
 			}
 			continue
 		}
@@ -75,6 +78,18 @@ func (t table) readTOML(file, content string, r *review) (unknown []string) {
 		unknown = append(unknown, fmt.Sprintf("%d more unknown keys in %s", unknownKeys-maxUnknown, file))
 	}
 	return unknown
+}
+
+// refuseDoor tells whether an unknown key, perhaps of a table, is nearest to an
+// option that keeps somebody out and that the command line does not give. Then it
+// is a mistake: to go on would leave open what was to be shut.
+func (t table) refuseDoor(key, at string, r *review) bool {
+	o := t.nearest(key, func(o *option) bool { return o.key != "" })
+	if o == nil || !o.door || o.origin == fromFlag {
+		return false
+	}
+	r.mistake("unknown key %s in %s; %s at the top of the file shuts a door, which is open without it", quote(key), at, quote(o.key))
+	return true
 }
 
 func (o *option) readTOML(v any, file string, line int, r *review) {
@@ -106,6 +121,11 @@ func locate(meta *toml.MetaData, undecoded toml.Primitive) (v any, line int) {
 		line = at.Position.Line
 	}
 	return c.value, line
+}
+
+func lineOf(meta *toml.MetaData, undecoded toml.Primitive) (line int) {
+	_, line = locate(meta, undecoded)
+	return line
 }
 
 // capture keeps a value and refuses it, because the toml package tells a

@@ -15,6 +15,7 @@ type option struct {
 	live bool // may be changed while the daemon runs
 	idle bool // accepted, but there is nothing here that it could change
 	door bool // keeps somebody out, so that an empty value is a mistake
+	none bool // with door: an empty value is none all the same
 
 	origin origin
 	file   string // with origin fromFile
@@ -100,10 +101,16 @@ func (o *option) guards() *option {
 	return o
 }
 
+// orNone takes an empty value of an option that guards for none, as NSQ does.
+func (o *option) orNone() *option {
+	o.none = true
+	return o
+}
+
 // unguarded tells whether an option that is to keep somebody out was given
 // without anything in it.
 func (o *option) unguarded() bool {
-	return o.door && o.origin != fromDefault && o.empty()
+	return o.door && !o.none && o.origin != fromDefault && o.empty()
 }
 
 // source tells where a wrong value is to be mended, when that is in a file.

@@ -350,3 +350,30 @@ func TestHowClientSuitesStartTheDaemon(t *testing.T) {
 		}
 	}
 }
+
+func TestMisspeltKeyOpensNoDoor(t *testing.T) {
+	refused := func(err error, key, door string) {
+		t.Helper()
+		var m Mistakes
+		if !errors.As(err, &m) || len(m) != 1 || !strings.Contains(err.Error(), `unknown key "`+key+`" in `) || !strings.Contains(err.Error(), `"`+door+`"`) {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+	for _, test := range []struct{ line, key, door string }{
+		{`http_auht = "x"`, "http_auht", "http_auth"},
+		{`http-auth = "x"`, "http-auth", "http_auth"},
+		{`HTTP_AUTH = "x"`, "HTTP_AUTH", "http_auth"},
+		{`auth_http_address = "a:1"`, "auth_http_address", "auth_http_addresses"},
+		{`tls_requird = true`, "tls_requird", "tls_required"},
+		{`tls_client_auth_polcy = "require"`, "tls_client_auth_polcy", "tls_client_auth_policy"},
+		{"[security]\nhttp_auth = \"x\"", "http_auth", "http_auth"},
+	} {
+		_, err := parse[QD]([]string{"--config", file(t, test.line)}, testHost)
+		refused(err, test.key, test.door)
+	}
+	_, err := parse[QAdmin]([]string{"--nsqd-http-address=127.0.0.1:1", "--config", file(t, `admin_user = ["ann"]`)}, testHost)
+	refused(err, "admin_user", "admin_users")
+
+	s := mustParse(t, "--auth-http-address=a:1", "--config", file(t, `auth_http_address = "b:1"`)) // it is shut
+	equal(t, "warnings", strings.Contains(strings.Join(s.Warnings(), "\n"), `did you mean "auth_http_addresses"?`), true)
+}

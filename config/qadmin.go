@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"qmq/internal/address"
+	"qmq/internal/redact"
 )
 
 // QAdmin are the options of qadmin. They are nsqadmin's, with the same names,
@@ -212,7 +213,10 @@ func resolvable(address string) error {
 	host := address
 	if strings.Contains(address, "://") {
 		u, err := url.Parse(address)
-		if err != nil || u.Host == "" {
+		if err != nil {
+			return fmt.Errorf("failed to resolve address (%s)", redact.URL(address))
+		}
+		if u.Host == "" {
 			return fmt.Errorf("failed to resolve address (%s)", address)
 		}
 		if host = u.Host; u.Port() == "" {
@@ -220,7 +224,7 @@ func resolvable(address string) error {
 		}
 	}
 	if _, err := net.ResolveTCPAddr("tcp", host); err != nil {
-		return fmt.Errorf("failed to resolve address (%s) - %s", address, err)
+		return fmt.Errorf("failed to resolve address (%s) - %s", redact.URL(address), err)
 	}
 	return nil
 }

@@ -88,6 +88,7 @@ func TestQAdminRefusesWhatNsqadminRefuses(t *testing.T) {
 		{[]string{lookupd, "--http-client-tls-cert=c"}, "--http-client-tls-cert must be specified with --http-client-tls-key"},
 		{[]string{"--lookupd-http-address=no port"}, "failed to resolve address (no port)"},
 		{[]string{"--nsqd-http-address=https://"}, "failed to resolve address (https://)"},
+		{[]string{"--nsqd-http-address=http://ann:s3 cret@h:1"}, "failed to resolve address (http://redacted)"},
 		{[]string{lookupd, "--allow-config-from-cidr=everywhere"}, "--allow-config-from-cidr must be a network such as 127.0.0.1/8, or empty, not everywhere"},
 		{[]string{lookupd, "--graphite-url=ftp://g"}, "--graphite-url must be an http or https URL, or empty, not ftp://g"},
 		{[]string{lookupd, "--base-path=/:a"}, "--base-path must be a plain path"},

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"qmq/internal/apiclient"
+	"qmq/internal/redact"
 )
 
 // Options configure a client.
@@ -82,7 +83,7 @@ func (c *Client) Ask(ctx context.Context, r Request) (*Grant, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		c.o.Logger.Warn("auth server", slog.String("address", address), slog.Any("error", withoutURL(err)))
+		c.o.Logger.Warn("auth server", slog.String("address", redact.URL(address)), slog.Any("error", withoutURL(err)))
 	}
 	return nil, ErrNoAnswer
 }

@@ -115,8 +115,12 @@ func TestOtherServersAreAskedWhenOneIsDown(t *testing.T) {
 			t.Fatalf("the secret is in the log: %s", log)
 		}
 	}
-	if _, _, err := ask(t, false, "127.0.0.1:1", "127.0.0.1:2"); err != ErrNoAnswer {
+	_, log, err := ask(t, false, "127.0.0.1:1", "ann:p4ssw0rd@127.0.0.1:2")
+	if err != ErrNoAnswer {
 		t.Errorf("without any: %v", err)
+	}
+	if strings.Contains(log, "p4ssw0rd") {
+		t.Errorf("the password for the server is in the log: %s", log)
 	}
 }
 

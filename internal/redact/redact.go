@@ -53,8 +53,9 @@ func URL(text string) string {
 	return u.String()
 }
 
-// inText is a URL within other text: it ends where no URL goes on.
-var inText = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s"'<>,;\\]+`)
+// inText is a URL within other text: it ends where no URL goes on, but for what
+// stands before an @, which is a password with anything in it.
+var inText = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://(?:[^\s/"]*@)?[^\s"'<>,;\\]+`)
 
 // Text takes the secrets out of all URLs in a text.
 func Text(text string) string {
@@ -72,6 +73,9 @@ func Text(text string) string {
 // --name=URL.
 func Argument(text string) string {
 	if flag, value, ok := strings.Cut(text, "="); ok && strings.HasPrefix(flag, "-") {
+		if strings.Contains(value, "://") {
+			return flag + "=" + Text(value)
+		}
 		parts := strings.Split(value, ",")
 		for i, part := range parts {
 			parts[i] = URL(part)

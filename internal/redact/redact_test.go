@@ -33,6 +33,8 @@ func TestTextsWithoutSecrets(t *testing.T) {
 		"no URL": "no URL",
 		`Post "http://ann:s3cret@h:1/x": connection refused`:   `Post "http://redacted@h:1/redacted": connection refused`,
 		"failed (http://a:b@h:1/s3cret), http://h:2.":          "failed (http://redacted@h:1/redacted), http://h:2.",
+		`failed (http://ann:s3,cr'et;@h:1), http://b:2`:        "failed (http://redacted@h:1), http://b:2",
+		`["http://b:2","http://ann:s3@cret@h:1","c@d:1"]`:      `["http://b:2","http://redacted@h:1","c@d:1"]`,
 		"asked https://h/auth?token=s3cret: no answer in time": "asked https://h/auth?token=redacted: no answer in time",
 	} {
 		if got := Text(text); got != want {
@@ -45,6 +47,8 @@ func TestArgumentsWithoutSecrets(t *testing.T) {
 	for text, want := range map[string]string{
 		"--auth-http-address=http://a:b@h:1/auth": "--auth-http-address=http://redacted@h:1/auth",
 		"-x=http://a:b@h:1,http://h:2/s3cret":     "-x=http://redacted@h:1,http://h:2/redacted",
+		"-x=http://ann:s3,cr'et@h:1":              "-x=http://redacted@h:1",
+		"-x=ann:s3cret@h:1,b:2":                   "-x=redacted@h:1,b:2",
 		"http://a:b@h:1":                          "http://redacted@h:1",
 		"--data-path=/data":                       "--data-path=/data",
 		"--lookupd-tcp-address":                   "--lookupd-tcp-address",
