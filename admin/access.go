@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"qmq/internal/address"
 )
 
 // role is what somebody may do.
@@ -84,7 +86,7 @@ func (a *access) from(r *http.Request) string {
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for _, hop := range slices.Backward(hops) {
-		ip, err := netip.ParseAddr(strings.TrimSpace(hop))
+		ip, err := netip.ParseAddr(address.Bare(hostOf(strings.TrimSpace(hop)))) // some proxies say the port
 		if err != nil {
 			break // what is left of it may be anything
 		}

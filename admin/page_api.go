@@ -90,9 +90,10 @@ func (s *Server) pageRoutes(r *httpapi.Router, at func(string) string) {
 		r.HandleRaw("GET", at("/api/q/"+kind), s.answer(func(_ http.ResponseWriter, r *http.Request) (any, *failure) { return s.view(r, kind) }))
 	}
 	r.HandleRaw("GET", at("/api/q/stream"), http.HandlerFunc(s.stream))
-	for path, f := range map[string]asked{"me": s.me, "history": s.history, "names": s.names, "sparks": s.sparks, "peek": s.peek} {
+	for path, f := range map[string]asked{"me": s.me, "history": s.history, "names": s.names, "sparks": s.sparks} {
 		r.HandleRaw("GET", at("/api/q/"+path), s.answer(f))
 	}
+	r.HandleRaw("GET", at("/api/q/peek"), s.fewPeeks(s.answer(s.peek)))
 	for path, f := range map[string]asked{"login": s.signIn, "logout": s.signOut, "act": s.act, "publish": s.publish} {
 		r.HandleRaw("POST", at("/api/q/"+path), s.answer(f))
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"qmq/internal/apiclient"
 	"qmq/internal/httpapi"
@@ -19,7 +20,9 @@ const (
 	defaultPeek = 20
 	mostPeek    = 100
 	mostPeeked  = 64 << 10 // bytes of a body
-	peeksOnce   = 4        // nodes at a time
+	peeksOnce   = 2        // looks at a time: each holds all its messages until they are read
+	peekWait    = 5 * time.Second
+	nodesOnce   = 4 // that are asked at a time for one look
 )
 
 var peekStates = []string{"ready", "inflight", "deferred"}
@@ -79,6 +82,18 @@ func (s *Server) peek(_ http.ResponseWriter, r *http.Request) (any, *failure) {
 	return map[string]any{"at": at, "state": state, "messages": messages, "total": total, "nodes": nodes}, nil
 }
 
+// fewPeeks lets a few be asked, and sent, at a time; another one waits a while.
+func (s *Server) fewPeeks(peek http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.peeks.Enter(r.Context()) {
+			refuse(w, &failure{http.StatusServiceUnavailable, "BUSY", "Others look at messages just now. Try again.", 5})
+			return
+		}
+		defer s.peeks.Leave()
+		peek.ServeHTTP(w, r)
+	})
+}
+
 // mayPeek refuses those to whom messages are not shown, and says what would
 // change that.
 func (s *Server) mayPeek(r *http.Request) *failure {
@@ -97,7 +112,7 @@ func (s *Server) mayPeek(r *http.Request) *failure {
 func (s *Server) peekAll(r *http.Request, targets []target, p pair, state string, limit int) (messages []peekedRow, nodes []peekNode) {
 	messages, nodes = []peekedRow{}, make([]peekNode, len(targets))
 	var mu sync.Mutex // guards messages
-	slots := make(chan struct{}, peeksOnce)
+	slots := make(chan struct{}, nodesOnce)
 	var asking sync.WaitGroup
 	for i, to := range targets {
 		asking.Go(func() {

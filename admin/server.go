@@ -25,6 +25,7 @@ type Server struct {
 	frames    frames
 	pages     *pages
 	http      *httpapi.Server
+	peeks     *httpapi.Slots
 	started   time.Time
 
 	streams  context.Context // of all viewers; ends when the server stops
@@ -37,7 +38,7 @@ type Server struct {
 // the file of users, or of the page's files.
 func NewServer(o Options) (*Server, error) {
 	o.setDefaults()
-	s := &Server{o: o, started: time.Now()}
+	s := &Server{o: o, started: time.Now(), peeks: httpapi.NewSlots(peeksOnce, peekWait)}
 	s.directories.init(s)
 	s.access = &access{header: o.ACLHeader, admins: o.Admins, proxies: o.TrustedProxies}
 	if o.UsersFile != "" {

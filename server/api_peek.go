@@ -92,10 +92,10 @@ func (h *HTTP) peek(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	return &httpapi.Stream{JSON: true, Write: func(w *bufio.Writer) error {
-		if !h.beginPeek(r.Context()) {
+		if !h.peeks.Enter(r.Context()) {
 			return errTooManyPeeks
 		}
-		defer h.endPeek()
+		defer h.peeks.Leave()
 		h.o.Logger.Info("peek", slog.String("topic", t.Name()), slog.String("channel", name), slog.String("state", peekStates[state]), slog.String("client", r.RemoteAddr))
 		return h.writePeek(r.Context(), w, c, state, limit)
 	}}, nil
@@ -110,21 +110,6 @@ func (h *HTTP) mayPeek(r *http.Request) bool {
 var errPeekNotAllowed = &httpapi.Error{Status: http.StatusForbidden, Code: "PEEK_NOT_ALLOWED"}
 
 var errTooManyPeeks = &httpapi.Error{Status: http.StatusServiceUnavailable, Code: "TOO_MANY_PEEKS"}
-
-// beginPeek waits until there are few enough.
-func (h *HTTP) beginPeek(ctx context.Context) bool {
-	wait := time.NewTimer(peekWait)
-	defer wait.Stop()
-	select {
-	case h.peeks <- struct{}{}:
-		return true
-	case <-wait.C:
-	case <-ctx.Done():
-	}
-	return false
-}
-
-func (h *HTTP) endPeek() { <-h.peeks }
 
 // writePeek writes the answer, message by message.
 func (h *HTTP) writePeek(ctx context.Context, w *bufio.Writer, c *channel.Channel, state channel.PeekState, limit int) (err error) {

@@ -18,7 +18,7 @@ type HTTP struct {
 	server *httpapi.Server
 
 	ports Ports
-	peeks chan struct{} // holds one for each peek under way
+	peeks *httpapi.Slots
 }
 
 // Ports are where the listeners are; -1 for a listener without a port.
@@ -37,7 +37,7 @@ func PortOf(a net.Addr) int {
 
 // NewHTTP makes the HTTP API of b and of the sessions of t.
 func NewHTTP(b *broker.Broker, t *TCP, o Options, ports Ports) *HTTP {
-	h := &HTTP{broker: b, tcp: t, o: o, ports: ports, peeks: make(chan struct{}, peeksOnce)}
+	h := &HTTP{broker: b, tcp: t, o: o, ports: ports, peeks: httpapi.NewSlots(peeksOnce, peekWait)}
 	h.server = httpapi.NewServer(h.guard(h.routes()), httpapi.Options{Places: t.places, Unfinished: t.unfinished, Sites: o.Sites, Logger: o.Logger})
 	return h
 }

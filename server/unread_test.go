@@ -95,8 +95,8 @@ func TestTwoPeeksAtATime(t *testing.T) {
 			t.Errorf("once one has ended, the next is answered %.200q", answer)
 		}
 		time.Sleep(40 * time.Second) // of the bubble's clock
-		if len(r.http.peeks) != 0 {
-			t.Errorf("%d peeks are under way although nobody reads", len(r.http.peeks))
+		if n := r.http.peeks.Taken(); n != 0 {
+			t.Errorf("%d peeks are under way although nobody reads", n)
 		}
 		if answer, _ := io.ReadAll(second); strings.Contains(string(answer), "total") {
 			t.Error("an answer that was given up looks whole")
