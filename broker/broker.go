@@ -162,8 +162,8 @@ func (b *Broker) open() (err error) {
 		FS: b.o.FS, RecycleDir: filepath.Join(b.o.DataPath, "recycled"), RecycleFiles: recycledFiles(b.o.SegmentBytes),
 		HotBytes: b.o.HotBytes, Logger: b.o.Logger,
 	})
-	b.metadata = snapshotWriter{fs: b.disk.FS(), path: filepath.Join(b.o.DataPath, metadataName), content: b.writeMetadata, logger: b.o.Logger}
-	b.damages = snapshotWriter{fs: b.disk.FS(), path: b.damagePath(), content: b.writeDamage, logger: b.o.Logger}
+	b.metadata = snapshotWriter{fs: b.disk.FS(), path: filepath.Join(b.o.DataPath, metadataName), pause: metadataPause, content: b.writeMetadata, logger: b.o.Logger}
+	b.damages = snapshotWriter{fs: b.disk.FS(), path: b.damagePath(), pause: damagePause, content: b.writeDamage, logger: b.o.Logger}
 	b.memory = b.disk.InMemory(vfs.NewMem())
 	if err := b.o.FS.MkdirAll(b.topicsDir()); noRoom(err) {
 		b.o.Logger.Warn("there is no room for the directory of topics", "error", err)

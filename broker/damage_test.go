@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -337,4 +338,51 @@ func TestTopicThatCannotBeOpenedMayBeDeleted(t *testing.T) {
 		t.Errorf("left: %q", dirs)
 	}
 	must(t, b.Close())
+}
+
+// What is found while a node runs is told after its death, too, when nothing
+// finds it again: an index says that no scan is needed, and the channel has
+// passed the place.
+func TestFindingsOfTheLastMomentOutliveTheProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := newDisk(t, 1)
+		adjust := func(o *Options) { o.SegmentBytes, o.MemQueueSize = 64<<10, 0; sameBoot(o) }
+		b := open(t, disk, adjust)
+		c := getChannel(t, b, "t", "c")
+		body := strings.Repeat("x", 1000)
+		for range 200 {
+			must(t, publish(getTopic(t, b, "t"), body))
+		}
+		<-time.After(5 * time.Second) // synced, and full segments have their index
+		synctest.Wait()
+		var names []string
+		for _, f := range disk.Files() {
+			if strings.HasSuffix(f.Name, ".seg") {
+				names = append(names, f.Name)
+			}
+		}
+		for i, name := range names[:2] {
+			content, err := disk.ReadFile(name)
+			must(t, err)
+			must(t, disk.FlipBit(name, int64(bytes.Index(content, []byte(body))+i)))
+		}
+		k := subscribe(t, c, 1)
+		for left := 198; left > 0; left-- {
+			<-time.After(2 * time.Millisecond)
+			ds := k.take()
+			if len(ds) == 0 {
+				t.Fatalf("%d messages are not delivered", left)
+			}
+			k.finish(t, ds...)
+		}
+		<-time.After(200 * time.Millisecond)
+		synctest.Wait()
+		want := b.Damage().Messages
+		kill(disk, b)
+		b = open(t, disk, adjust)
+		if got := b.Damage().Messages; got != want || want != 2 {
+			t.Errorf("%d messages are lost, of %d that were", got, want)
+		}
+		must(t, b.Close())
+	})
 }

@@ -61,14 +61,17 @@ const metadataName = "metadata.json"
 const (
 	// snapshotDelay gathers changes that come together into one write.
 	snapshotDelay = 50 * time.Millisecond
-	// snapshotPause is how long after a write there is no other.
-	snapshotPause = time.Second
+	// metadataPause and damagePause are how long after a write there is no other.
+	// What was found is told nowhere else, once those who lost it have passed it.
+	metadataPause = time.Second
+	damagePause   = 50 * time.Millisecond
 )
 
 // snapshotWriter writes a file a little after what it tells of has changed.
 type snapshotWriter struct {
 	fs      vfs.FS
 	path    string
+	pause   time.Duration // after a write
 	content func(io.Writer) error
 	logger  *slog.Logger
 
@@ -111,7 +114,7 @@ func (w *snapshotWriter) changed() {
 	if w.closed || !w.ready || w.timer != nil {
 		return
 	}
-	w.timer = time.AfterFunc(max(snapshotDelay, time.Until(w.wrote.Add(snapshotPause))), w.due)
+	w.timer = time.AfterFunc(max(snapshotDelay, time.Until(w.wrote.Add(w.pause))), w.due)
 }
 
 // due is called by the timer.
