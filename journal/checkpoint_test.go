@@ -62,8 +62,8 @@ func TestCheckpointIsWrittenWhenTheLogIsLong(t *testing.T) {
 		for seq := uint64(101); seq < 201; seq += 2 {
 			s.ack(seq)
 			must(t, j.Flush())
+			synctest.Wait() // until a checkpoint that was begun is whole
 		}
-		synctest.Wait()
 		if got := names(fsys); len(got) != 4 || got[0] < fileName(2, "") {
 			t.Errorf("files: %v", got)
 		}
