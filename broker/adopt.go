@@ -2,9 +2,11 @@ package broker
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 
+	"qmq/diskqueue"
 	"qmq/journal"
 	"qmq/topic"
 )
@@ -15,6 +17,16 @@ var (
 	// ErrTopicExists means that there is a topic of that name.
 	ErrTopicExists = errors.New("there is a topic of that name")
 )
+
+// ForeignError means that the segments in a directory are not of the topic that
+// its name tells: as that topic none of them would be served.
+type ForeignError struct {
+	Incarnation uint64 // of the topic whose they are
+}
+
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("these segments are of the topic with id %016x, and the directory has the name of another", e.Incarnation)
+}
 
 // Adopt serves the log in a directory that is kept because the journal does not
 // know its topic, as a topic of the name given, which must be valid and not be
@@ -75,6 +87,12 @@ func (b *Broker) claim(name string) (*slot, error) {
 // under the new name.
 func (b *Broker) adopt(d topicDir, name string, s *slot) (*topic.Topic, error) {
 	fs, dir := b.disk.FS(), b.logDir(name, d.incarnation)
+	switch owner, err := diskqueue.Owner(fs, filepath.Join(b.topicsDir(), d.base), d.incarnation); {
+	case err != nil:
+		return nil, err
+	case owner != 0 && owner != d.incarnation:
+		return nil, &ForeignError{owner}
+	}
 	if filepath.Base(dir) != d.base {
 		if err := fs.Rename(filepath.Join(b.topicsDir(), d.base), dir); err != nil {
 			return nil, err

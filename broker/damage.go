@@ -131,14 +131,26 @@ func newRegister(now func() int64, changed func()) *register {
 	}
 }
 
+// novelty is what the register knew of a finding before.
+type novelty int
+
+const (
+	news         novelty = iota // to this process
+	repeated                    // this process has found it before
+	acknowledged                // by somebody, for good
+)
+
 // add takes a finding in, unless it is there or was acknowledged. One that goes
 // on where another ended becomes a part of that.
-func (r *register) add(f Finding) {
+func (r *register) add(f Finding) (was novelty) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.found[f.ID] {
+		was = repeated
+	}
 	r.found[f.ID] = true
 	if r.acknowledged[f.ID] {
-		return
+		return acknowledged
 	}
 	if old := r.continued(&f); old != nil {
 		old.To, old.Messages = max(old.To, f.To), old.Messages+f.Messages
@@ -154,6 +166,7 @@ func (r *register) add(f Finding) {
 		r.bound()
 	}
 	r.changed()
+	return was
 }
 
 // tell notes that a log told of lost messages.

@@ -93,6 +93,81 @@ func TestUnknownDirectoryIsKeptCountedAndNotServedUntilItIsAdopted(t *testing.T)
 	must(t, b.Close())
 }
 
+// TestAcknowledgedDamageIsOneRemarkInTheLog, however many findings it is.
+func TestAcknowledgedDamageIsOneRemarkInTheLog(t *testing.T) {
+	disk := newDisk(t, 1)
+	boot := func(o *Options) { o.BootID = "one" } // all that was written is promised
+	b := open(t, disk, boot)
+	must(t, publish(getTopic(t, b, "t"), numbered("message-", 6)...))
+	kill(disk, b)
+	path := activeSegment(t, disk)
+	text, err := disk.ReadFile(path)
+	must(t, err)
+	for _, body := range []string{"message-1", "message-3"} {
+		text[bytes.Index(text, []byte(body))] ^= 1
+	}
+	must(t, disk.WriteFile(path, text))
+	strange(t, disk, "unknown", "1")
+
+	start := func(wantErrors, wantWarnings, wantRemarks int) {
+		t.Helper()
+		var log strings.Builder
+		b = open(t, disk, boot, logTo(&log))
+		lines := strings.Split(log.String(), "\n")
+		count := func(level, what string) (n int) {
+			for _, line := range lines {
+				if strings.Contains(line, "level="+level) && strings.Contains(line, what) {
+					n++
+				}
+			}
+			return n
+		}
+		if errors, warnings, remarks := count("ERROR", "log is damaged"), count("WARN", "unknown topic"), count("INFO", "log is damaged"); errors != wantErrors ||
+			warnings != wantWarnings || remarks != wantRemarks {
+			t.Errorf("%d errors, %d warnings, %d remarks: %s", errors, warnings, remarks, log.String())
+		}
+	}
+	start(2, 1, 0)
+	must(t, b.Close())
+	start(2, 1, 0)
+	_, err = b.AcknowledgeDamage(b.Damage().Last)
+	must(t, err)
+	for range 2 {
+		must(t, b.Close())
+		start(0, 0, 1)
+	}
+	must(t, b.Close())
+}
+
+// TestSegmentsOfAnotherTopicAreNotAdopted: nothing would be served, and all of
+// it be called missing.
+func TestSegmentsOfAnotherTopicAreNotAdopted(t *testing.T) {
+	disk := newDisk(t, 1)
+	must(t, open(t, disk).Close())
+	dir := strange(t, disk, "other", "1", "2")
+	const wrong = "bills-0000000000000001"
+	for _, f := range disk.Files() {
+		if at, file := filepath.Split(f.Name); filepath.Base(at) == dir {
+			text, err := disk.ReadFile(f.Name)
+			must(t, err)
+			must(t, disk.WriteFile(filepath.Join(filepath.Dir(filepath.Clean(at)), wrong, file), text))
+		}
+	}
+	b := open(t, disk)
+	for _, name := range []string{"", "another"} {
+		_, err := b.Adopt(wrong, name)
+		id := dir[strings.LastIndexByte(dir, '-')+1:]
+		if err == nil || !strings.Contains(err.Error(), "these segments are of the topic with id "+id) {
+			t.Errorf("adopted as %q: %v", name, err)
+		}
+	}
+	wantKinds(t, b, UnknownDirectory, UnknownDirectory)
+	tp, err := b.Adopt(dir, "another") // whose name is free again
+	must(t, err)
+	wantDepth(t, tp, 2)
+	must(t, b.Close())
+}
+
 func TestAdoptedDirectoryMayTakeItsNameBack(t *testing.T) {
 	disk := newDisk(t, 1)
 	must(t, open(t, disk).Close())

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"log/slog"
 	"path/filepath"
 
 	"qmq/diskqueue"
@@ -9,19 +10,26 @@ import (
 	"qmq/topic"
 )
 
-// report takes a finding into the register. Whoever found it has logged it with
-// its details.
-func (b *Broker) report(f Finding) { b.damage.add(f) }
+// report takes a finding into the register, and tells what that knew of it.
+// Whoever found it logs it with its details.
+func (b *Broker) report(f Finding) novelty { return b.damage.add(f) }
 
-// reportRecovery reports what was found amiss when a log was opened.
+// reportRecovery reports what was found amiss when a log was opened. What was
+// acknowledged is one line of the log.
 func (b *Broker) reportRecovery(name string, incarnation uint64, rec *diskqueue.Recovery) {
+	findings, lost := 0, uint64(0)
 	for _, f := range rec.Findings {
-		b.logFinding(name, incarnation, f)
+		if b.reportLog(name, incarnation, f) == acknowledged {
+			findings, lost = findings+1, lost+f.Lost
+		}
+	}
+	if findings > 0 {
+		b.o.Logger.Info("log is damaged, which was acknowledged", "topic", name, "findings", findings, "lost", lost)
 	}
 }
 
-// logFinding reports what is amiss with a log.
-func (b *Broker) logFinding(name string, incarnation uint64, f diskqueue.Finding) {
+// reportLog reports what is amiss with a log, and logs it if that is news.
+func (b *Broker) reportLog(name string, incarnation uint64, f diskqueue.Finding) novelty {
 	what := map[diskqueue.FindingKind]string{
 		diskqueue.Damaged:       "Messages are damaged on the disk and lost",
 		diskqueue.Unreadable:    "Messages are where the disk cannot be read, and lost",
@@ -33,11 +41,25 @@ func (b *Broker) logFinding(name string, incarnation uint64, f diskqueue.Finding
 	if f.Lost > 0 {
 		b.damage.tell(incarnation, f.Range)
 	}
-	b.report(Finding{
+	was := b.report(Finding{
 		ID:   findingID(DamageKind(f.Kind), incarnation, filepath.Base(f.Path), f.Range.From, f.Range.To),
 		Kind: DamageKind(f.Kind), Topic: name, From: f.Range.From, To: f.Range.To, Messages: f.Lost,
 		Path: f.Path, Copy: f.Copy, Text: fmt.Sprintf("%s: %v.", what, f.Err),
 	})
+	if was == news {
+		b.o.Logger.Error("log is damaged", "topic", name, "kind", f.Kind, "path", f.Path, "first", f.Range.From, "numbers", f.Range.Len(),
+			"lost", f.Lost, "copy", f.Copy, "error", f.Err)
+	}
+	return was
+}
+
+// levelOf is at which level something lasting is logged that would be worth one:
+// what was acknowledged is worth no more than a remark.
+func levelOf(was novelty, level slog.Level) slog.Level {
+	if was == acknowledged {
+		return slog.LevelInfo
+	}
+	return level
 }
 
 // lost is called when messages that a topic had turn out not to be there. What

@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"slices"
 
@@ -154,13 +155,13 @@ func (b *Broker) sweep(state *journal.State, dirs []topicDir) error {
 		case d.deleted || slices.Contains(state.Deleted, d.incarnation):
 			doomed = append(doomed, path)
 		default:
-			b.o.Logger.Warn("directory of an unknown topic is kept and not served", "path", path)
 			// Its incarnation must not be given out again.
 			b.last.Store(max(b.last.Load(), d.incarnation))
-			b.report(Finding{
+			was := b.report(Finding{
 				ID: unknownID(d.base), Kind: UnknownDirectory, Topic: d.name, Path: path,
 				Text: "The directory of a topic that the journal does not know is kept and not served.",
 			})
+			b.o.Logger.Log(b.ctx, levelOf(was, slog.LevelWarn), "directory of an unknown topic is kept and not served", "path", path)
 		}
 	}
 	return b.removeDeleted(doomed)
@@ -277,7 +278,7 @@ func (b *Broker) openLog(o topic.Options, k known) (*diskqueue.Log, error) {
 		KnownEnd:     k.end,
 		GivenUp:      k.givenUp,
 		SameBoot:     k.sameBoot,
-		Found:        func(f diskqueue.Finding) { b.logFinding(o.Name, o.Incarnation, f) },
+		Found:        func(f diskqueue.Finding) { b.reportLog(o.Name, o.Incarnation, f) },
 		Now:          b.clock.Wall,
 		Logger:       b.o.Logger,
 	})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	iofs "io/fs"
+	"log/slog"
 	"time"
 
 	"qmq/journal"
@@ -42,11 +43,11 @@ func (e *UnopenableError) Unwrap() error { return e.Err }
 func (b *Broker) unopenable(s *slot, ts *journal.TopicState, err error) {
 	s.unopened, s.err = ts, &UnopenableError{Topic: ts.Name, Err: err}
 	dir := b.logDir(ts.Name, ts.Incarnation)
-	b.o.Logger.Error("topic cannot be opened and is not served", "topic", ts.Name, "path", dir, "error", err)
-	b.report(Finding{
+	was := b.report(Finding{
 		ID: findingID(Unopenable, ts.Incarnation), Kind: Unopenable, Topic: ts.Name, Path: dir,
 		Text: fmt.Sprintf("The topic's log cannot be opened; the topic is not served, and publishes to it are refused: %s.", err),
 	})
+	b.o.Logger.Log(b.ctx, levelOf(was, slog.LevelError), "topic cannot be opened and is not served", "topic", ts.Name, "path", dir, "error", err)
 }
 
 // Unopenable is why the topic of a name is not served although it is known; nil

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"slices"
 
 	"qmq/internal/vfs"
@@ -83,14 +82,8 @@ func writeNew(fs vfs.FS, path string, b []byte) error {
 // errBadRecords is why records do not count that the file system gave.
 var errBadRecords = errors.New("records do not verify")
 
-func (f *Finding) log(logger *slog.Logger) {
-	logger.Error("log is damaged", "kind", f.Kind, "path", f.Path, "first", f.Range.From, "numbers", f.Range.Len(),
-		"lost", f.Lost, "copy", f.Copy, "error", f.Err)
-}
-
 // found reports what a read found amiss.
 func (l *Log) found(f Finding) {
-	f.log(l.o.Logger)
 	if l.o.Found != nil {
 		l.o.Found(f)
 	}

@@ -35,7 +35,7 @@ func (o *inspection) identify(c *candidate) error {
 		return o.identifyWithoutHeader(c, f, err)
 	}
 	if h.incarnation != o.l.o.Incarnation {
-		c.flaw, c.content = fmt.Errorf("its header says that it is of topic %d", h.incarnation), true
+		c.flaw, c.content = fmt.Errorf("its header says that it is of the topic with id %016x", h.incarnation), true
 		return nil
 	}
 	c.segment, c.flaw = newSegment(&h, c.path), flaw

@@ -51,8 +51,9 @@ type Options struct {
 	// Patience is how long records that the medium does not give are tried again
 	// before they are given up; 30 s.
 	Patience time.Duration
-	// Found is called with what a read finds amiss; it must not call the log.
-	// Nil: nobody wants to know.
+	// Found is called with what a read finds amiss; it must not call the log,
+	// which does not tell its Logger of it, as Open does not of Findings: the
+	// caller knows which are known already. Nil: nobody wants to know.
 	Found func(Finding)
 
 	Now    func() int64 // wall clock, ns since 1970

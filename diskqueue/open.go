@@ -27,9 +27,6 @@ func Open(shared *Shared, o Options) (*Log, Recovery, error) {
 		l.Discard()
 		return nil, rec, fmt.Errorf("open log %s: %w", o.Dir, err)
 	}
-	for _, f := range rec.Findings {
-		f.log(o.Logger)
-	}
 	end := uint64(0)
 	for _, s := range l.segments {
 		if s.base > end {

@@ -109,11 +109,14 @@ func (h *HTTP) adoptTopic(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, httpapi.Bad("INVALID_TOPIC")
 	}
 	t, err := h.broker.Adopt(directory, name)
+	var foreign *broker.ForeignError
 	switch {
 	case errors.Is(err, broker.ErrNoDirectory):
 		return nil, &httpapi.Error{Status: http.StatusNotFound, Code: "DIRECTORY_NOT_FOUND"}
 	case errors.Is(err, broker.ErrTopicExists):
 		return nil, &httpapi.Error{Status: http.StatusConflict, Code: "TOPIC_EXISTS"}
+	case errors.As(err, &foreign):
+		return nil, &httpapi.Error{Status: http.StatusConflict, Code: foreign.Error()}
 	case err != nil:
 		return nil, refused(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"qmq/broker"
+	"qmq/diskqueue"
 	"qmq/internal/vfs"
 )
 
@@ -105,6 +106,29 @@ func TestDirectoryIsAdoptedUnderAFreeNameOnly(t *testing.T) {
 	r.must("POST", "/topic/pause?topic=orders-of-yore", "")
 	if d := r.damageOf(); d != nil {
 		t.Errorf("damage is %+v", d)
+	}
+}
+
+func TestDirectoryWithSegmentsOfAnotherTopicIsRefusedWithItsID(t *testing.T) {
+	var id uint64
+	r := startAfter(t, func(b *broker.Broker) {
+		other, err := b.Topic("other")
+		if err != nil {
+			t.Fatal(err)
+		}
+		id = other.Incarnation()
+		var batch diskqueue.Batch
+		batch.Reset()
+		batch.Add(1, []byte("x"))
+		if err := other.Publish(&batch); err != nil {
+			t.Fatal(err)
+		}
+	}, func(fs vfs.FS, topics string) error {
+		return fs.Rename(filepath.Join(topics, fmt.Sprintf("other-%016x", id)), filepath.Join(topics, strangeDirectory))
+	})
+	w := r.call("POST", "/topic/adopt?directory="+strangeDirectory, "")
+	if want := fmt.Sprintf("these segments are of the topic with id %016x", id); w.Code != 409 || !strings.Contains(w.Body.String(), want) {
+		t.Errorf("%d %s, want %s", w.Code, w.Body, want)
 	}
 }
 
