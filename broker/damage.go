@@ -280,6 +280,13 @@ func (r *register) damage(until uint64) Damage {
 	return d
 }
 
+// knows says whether there is such a finding, acknowledged or not.
+func (r *register) knows(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.acknowledged[id] || r.index(id) >= 0
+}
+
 // ids lists the findings up to a number.
 func (r *register) ids(until uint64) (ids []string) {
 	r.mu.Lock()

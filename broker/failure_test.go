@@ -284,6 +284,7 @@ func TestUnknownDirectoriesAreKeptAndWhatDeletionsLeftIsNot(t *testing.T) {
 	must(t, disk.WriteFile(dataPath+"/topics/gone-ffffffffffffff00/x.seg", []byte("precious")))
 	must(t, disk.WriteFile(dataPath+"/topics/.deleted-old-0000000000000001/x.seg", []byte("x")))
 	b := open(t, disk)
+	b.background.Wait()
 	if got := topicDirs(t, disk); !slices.Equal(got, []string{"gone-ffffffffffffff00"}) {
 		t.Errorf("%q", got)
 	}

@@ -400,11 +400,10 @@ func (e ending) lives(t *testing.T, seed uint64) {
 	must(t, b.Close())
 }
 
-// wantNoDamage checks that a loss of power is taken for no damage of a log.
+// wantNoDamage checks that a loss of power is taken for no damage.
 func wantNoDamage(t *testing.T, b *Broker) {
 	t.Helper()
-	d := b.Damage()
-	if d.Messages != 0 || slices.ContainsFunc(d.Findings, func(f Finding) bool { return f.Kind.ofLog() }) {
+	if d := b.Damage(); !d.None() {
 		t.Errorf("damage: %+v", d)
 	}
 }

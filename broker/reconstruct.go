@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 
@@ -17,7 +18,9 @@ import (
 // and from the directories of the logs. A deletion that can be read wins, be it
 // in the journal or in a directory's name, and so does the younger one of two
 // topics or channels of a name: the older one must have been deleted before.
-// With a journal that is whole nothing of this happens.
+// With a journal that is whole nothing of this happens, but that topics come back
+// whose creation was lost with the power although their directory was not: no
+// damage, but what a publisher was OK'd is served where it is there.
 
 // errNotJournalled means that the journal does not take what must be known
 // before a topic is served.
@@ -26,24 +29,18 @@ var errNotJournalled = errors.New("what was reconstructed cannot be journalled")
 // reconstruct adds to the state what the journal has lost.
 func (b *Broker) reconstruct(state *journal.State, dirs []topicDir, m metadataFile, missing error) error {
 	lost := state.Empty && slices.ContainsFunc(dirs, func(d topicDir) bool { return d.incarnation != 0 })
-	if !state.Incomplete && !lost {
+	damaged := state.Incomplete || lost
+	rebooted := !state.SameBoot && b.o.BootID != ""
+	if !damaged && !rebooted {
 		return nil
 	}
-	r := reconstruction{state: state, names: make(map[string]uint64), ended: make(map[uint64]bool), made: b.reconstructed}
-	for n, ts := range state.Topics {
-		r.names[ts.Name] = n
-	}
-	for _, n := range slices.Concat(state.Deleted, state.DeletedChannels) {
-		r.ended[n] = true
-	}
-	for _, d := range dirs {
-		if d.deleted {
-			r.ended[d.incarnation] = true
-		}
-	}
-	if missing != nil {
+	r := newReconstruction(state, dirs, b.reconstructed)
+	switch {
+	case !damaged:
+		dirs = slices.DeleteFunc(slices.Clone(dirs), func(d topicDir) bool { return b.damage.knows(unknownID(d.base)) })
+	case missing != nil:
 		b.o.Logger.Warn("nothing can be reconstructed from metadata.json", "path", filepath.Join(b.o.DataPath, metadataName), "error", missing)
-	} else if m.Journal >= state.Checkpoint {
+	case m.Journal >= state.Checkpoint:
 		r.dropDeleted(m, dirs)
 		r.fromMetadata(m)
 	}
@@ -51,11 +48,23 @@ func (b *Broker) reconstruct(state *journal.State, dirs []topicDir, m metadataFi
 	for _, n := range r.seen {
 		b.last.Store(max(b.last.Load(), n))
 	}
-	b.reportReconstructed(state)
+	if damaged {
+		b.reportReconstructed(state)
+	} else {
+		b.logRevived(state)
+	}
 	if err := b.journal.Commit(r.ends...); err != nil {
 		return fmt.Errorf("%w: %w", errNotJournalled, err)
 	}
 	return nil
+}
+
+// logRevived logs which topics come back whose creation was lost with the power.
+func (b *Broker) logRevived(state *journal.State) {
+	for n := range b.reconstructed {
+		b.o.Logger.Warn("topic was made just before the machine ended, and begins with the oldest message that is there",
+			"topic", state.Topics[n].Name)
+	}
 }
 
 // readMetadata reads what an earlier process wrote to metadata.json.
@@ -80,8 +89,8 @@ func (m *metadataFile) tellsMore(state *journal.State) bool {
 	case !state.SameBoot || state.BootLog == 0 || m.Journal < state.BootLog:
 		return false
 	}
-	lost := func(n hexNumber, deleted []uint64) bool {
-		return uint64(n) > state.CheckpointIncarnation && !slices.Contains(deleted, uint64(n))
+	lost := func(n hexNumber, deleted map[uint64]bool) bool {
+		return uint64(n) > state.CheckpointIncarnation && !deleted[uint64(n)]
 	}
 	for _, mt := range m.Topics {
 		ts := state.Topics[uint64(mt.Incarnation)]
@@ -108,6 +117,21 @@ type reconstruction struct {
 	made  map[uint64]bool   // those of what is made again
 	seen  []uint64          // those that must not be given out again
 	ends  []journal.Entry   // of topics whose deletion the journal lost
+}
+
+func newReconstruction(state *journal.State, dirs []topicDir, made map[uint64]bool) *reconstruction {
+	r := &reconstruction{state: state, names: make(map[string]uint64), ended: make(map[uint64]bool), made: made}
+	for n, ts := range state.Topics {
+		r.names[ts.Name] = n
+	}
+	maps.Copy(r.ended, state.Deleted)
+	maps.Copy(r.ended, state.DeletedChannels)
+	for _, d := range dirs {
+		if d.deleted {
+			r.ended[d.incarnation] = true
+		}
+	}
+	return r
 }
 
 // dropDeleted forgets the topics that the checkpoint had, metadata.json has not

@@ -251,6 +251,7 @@ func TestDeletionWhoseRenameSurvivedIsFinished(t *testing.T) {
 			t.Error("the deleted topic is back")
 		}
 		wantKinds(t, b)
+		b.background.Wait()
 		if dirs := topicDirs(t, disk); len(dirs) != 0 {
 			t.Errorf("left: %q", dirs)
 		}

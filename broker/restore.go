@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"slices"
 
 	"qmq/channel"
 	"qmq/diskqueue"
@@ -69,7 +68,9 @@ func (b *Broker) restoreTopic(ts *journal.TopicState) error {
 	default:
 		b.unopenable(s, ts, err)
 	}
+	b.mu.Lock()
 	b.topics[ts.Name] = s
+	b.mu.Unlock()
 	if t != nil {
 		b.announce(t)
 		b.learnRestored(t, ts)
@@ -147,13 +148,15 @@ func (b *Broker) sweep(state *journal.State, dirs []topicDir) error {
 	for _, ts := range state.Topics {
 		known[filepath.Base(b.logDir(ts.Name, ts.Incarnation))] = true
 	}
-	var doomed []string
+	var left, doomed []string
 	for _, d := range dirs {
 		path := filepath.Join(b.topicsDir(), d.base)
 		switch {
 		case known[d.base]:
-		case d.deleted || slices.Contains(state.Deleted, d.incarnation):
+		case d.deleted:
 			doomed = append(doomed, path)
+		case state.Deleted[d.incarnation]:
+			left = append(left, d.base)
 		default:
 			// Its incarnation must not be given out again.
 			b.last.Store(max(b.last.Load(), d.incarnation))
@@ -164,25 +167,41 @@ func (b *Broker) sweep(state *journal.State, dirs []topicDir) error {
 			b.o.Logger.Log(b.ctx, levelOf(was, slog.LevelWarn), "directory of an unknown topic is kept and not served", "path", path)
 		}
 	}
-	return b.removeDeleted(doomed)
+	for _, base := range left { // before a checkpoint forgets that they were deleted
+		path, to := filepath.Join(b.topicsDir(), base), filepath.Join(b.topicsDir(), deletedPrefix+base)
+		if err := b.disk.FS().Rename(path, to); err != nil {
+			to = path
+		}
+		doomed = append(doomed, to)
+	}
+	b.removeDeleted(doomed)
+	if len(left) == 0 {
+		return nil
+	}
+	return b.disk.FS().SyncDir(b.topicsDir())
 }
 
-// removeDeleted removes what deletions left, once their entries are on the disk:
-// a topic may not come back without its messages.
-func (b *Broker) removeDeleted(paths []string) error {
+// removeDeleted removes in the background what deletions left, once their entries
+// are on the disk: a topic may not come back without its messages. What it does
+// not come to is left to the next start.
+func (b *Broker) removeDeleted(paths []string) {
 	if len(paths) == 0 {
-		return nil
+		return
 	}
-	if err := b.journal.Durable(); err != nil {
-		b.o.Logger.Error("logs of deleted topics are kept for now", "error", err)
-		return nil
-	}
-	for _, path := range paths {
-		if err := b.disk.FS().RemoveAll(path); err != nil {
-			return err
+	b.background.Go(func() {
+		if err := b.journal.Durable(); err != nil {
+			b.o.Logger.Error("logs of deleted topics are kept for now", "error", err)
+			return
 		}
-	}
-	return b.disk.FS().SyncDir(b.topicsDir()) // before a checkpoint forgets them
+		for _, path := range paths {
+			if b.ctx.Err() != nil {
+				return
+			}
+			if err := b.disk.FS().RemoveAll(path); err != nil {
+				b.o.Logger.Error("log of deleted topic not removed", "path", path, "error", err)
+			}
+		}
+	})
 }
 
 func unknownID(base string) string { return fmt.Sprintf("%s/%s", UnknownDirectory, base) }
@@ -212,7 +231,7 @@ func (b *Broker) finishDeletions(state *journal.State, dirs []topicDir) error {
 		if ts := state.Topics[d.incarnation]; ts != nil && d.deleted && !there[d.incarnation] {
 			b.o.Logger.Warn("topic was deleted just before the last stop", "topic", ts.Name)
 			delete(state.Topics, d.incarnation)
-			state.Deleted = append(state.Deleted, d.incarnation)
+			state.Deleted[d.incarnation] = true
 			ends = append(ends, journal.Entry{Op: journal.DeleteTopic, Topic: d.incarnation})
 		}
 	}

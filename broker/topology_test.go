@@ -215,6 +215,7 @@ func TestKillBetweenDeletionAndRenameLeavesNoFiles(t *testing.T) {
 	if _, ok := b.Existing("gone"); ok {
 		t.Error("the deleted topic is back")
 	}
+	b.background.Wait()
 	for _, f := range disk.Files() {
 		if strings.Contains(f.Name, "gone-") {
 			t.Errorf("%s is left", f.Name)

@@ -169,7 +169,8 @@ func (w *writer) endCheckpoint(c *checkpoint) {
 	w.checkpoint, w.checkpointError, w.base = nil, nil, c.number
 	w.clean, w.unsure = w.since == 0, w.checkpointWanted
 	w.checkpointBackoff, w.checkpointSize = 0, c.f.end
-	w.topology.Deleted, w.topology.DeletedChannels = nil, nil
+	clear(w.topology.Deleted)
+	clear(w.topology.DeletedChannels)
 	w.j.syncer.checkpointed(c.commits)
 	w.reserve.suit(c.f.end)
 	tight := w.tight

@@ -84,8 +84,8 @@ type State struct {
 	// Deleted and DeletedChannels are the incarnations whose deletion is
 	// younger than the checkpoint that was read: their files may still be
 	// there. They are listed also when nothing tells of their creation.
-	Deleted         []uint64
-	DeletedChannels []uint64
+	Deleted         map[uint64]bool
+	DeletedChannels map[uint64]bool
 	// Acknowledged are the names of the AckDamage entries.
 	Acknowledged map[string]bool
 	// MaxIncarnation is the highest one ever seen, deleted ones included.

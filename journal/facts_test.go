@@ -3,6 +3,7 @@ package journal
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"maps"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -82,7 +83,7 @@ func TestDeletionsAreTold(t *testing.T) {
 	_ = j.Close()
 	j, st := openJournal(t, fsys)
 	defer j.Close()
-	if !slices.Equal(st.Deleted, []uint64{1, 7}) || !slices.Equal(st.DeletedChannels, []uint64{2}) {
+	if !maps.Equal(st.Deleted, map[uint64]bool{1: true, 7: true}) || !maps.Equal(st.DeletedChannels, map[uint64]bool{2: true}) {
 		t.Errorf("topics %v, channels %v", st.Deleted, st.DeletedChannels)
 	}
 }

@@ -1,6 +1,9 @@
 package journal
 
 import (
+	"bytes"
+	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -184,5 +187,91 @@ func TestStateNamesTheLogsOfThisBoot(t *testing.T) {
 		last = j.Log()
 		fsys.Kill()
 		_ = j.Close()
+	}
+}
+
+// withoutSpare takes the reserve away, as a full disk may: the next process goes on
+// in the last log.
+func withoutSpare(t *testing.T, fsys *crashfs.FS) {
+	for _, name := range names(fsys) {
+		if strings.HasSuffix(name, spareSuffix) {
+			must(t, fsys.Remove(filepath.Join(testDir, filepath.Base(name))))
+		}
+	}
+}
+
+// On a full disk the log that a loss of power left holes in is taken into use
+// again: they are no damage then either, however much is synced behind them.
+func TestHoleOfAPowerLossIsNoDamageInALogThatIsTakenIntoUseAgain(t *testing.T) {
+	for _, third := range []string{"tuesday", "wednesday"} {
+		t.Run(third, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fsys, j, _ := fullDisk(t, booted("monday"))
+				for n := range uint64(3) {
+					must(t, j.Commit(createTopic(10+n, string('a'+rune(n)))))
+				}
+				log := logName(j.Log())
+				fsys.Kill()
+				_ = j.Close() // its file system is gone
+				b, err := fsys.ReadFile(log)
+				must(t, err)
+				at := frames(t, b)
+				must(t, fsys.FlipBit(log, int64(at[len(at)-3]+frameHeader)))
+				for _, boot := range []string{"tuesday", third} {
+					withoutSpare(t, fsys)
+					var st *State
+					j, st = openJournal(t, fsys.Mount(), booted(boot), reserved)
+					if logName(j.Log()) != log {
+						t.Errorf("goes on in %d, not in %s", j.Log(), log)
+					}
+					if st.Topics[10] == nil || st.Topics[11] != nil || st.Topics[12] == nil || st.Incomplete || st.LostBytes > 0 {
+						t.Errorf("%s: topics %v, incomplete %v, %d bytes lost", boot, st.Topics, st.Incomplete, st.LostBytes)
+					}
+					must(t, j.CommitDurable(Entry{Op: PauseTopic, Topic: 12}))
+					synctest.Wait()
+					fsys.Kill()
+					_ = j.Close()
+				}
+			})
+		})
+	}
+}
+
+// What is damaged is kept for a look, so no log is written to again that is.
+func TestDamagedLogIsNotTakenIntoUseAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fsys, j, _ := fullDisk(t, booted("monday"))
+		must(t, j.Commit(createTopic(10, "a")))
+		log := j.Log()
+		fsys.Kill()
+		_ = j.Close() // its file system is gone
+		b, err := fsys.ReadFile(logName(log))
+		must(t, err)
+		at := frames(t, b)
+		must(t, fsys.FlipBit(logName(log), int64(at[len(at)-2]+frameHeader)))
+		damaged, err := fsys.ReadFile(logName(log))
+		must(t, err)
+		withoutSpare(t, fsys)
+		j, st := openJournal(t, fsys, booted("monday"), reserved)
+		defer j.Close()
+		is, err := fsys.ReadFile(logName(log))
+		must(t, err)
+		if st.LostBytes == 0 || j.Log() == log || !bytes.Equal(is, damaged) {
+			t.Errorf("%d bytes lost, goes on in log %d", st.LostBytes, j.Log())
+		}
+	})
+}
+
+// The first log may be a second attempt, which the machine's end kept from being
+// written.
+func TestEmptyFirstLogTellsOfNoneBefore(t *testing.T) {
+	for name, content := range map[string][]byte{"empty": nil, "zeros": make([]byte, spareSize)} {
+		fsys := crashfs.New(1)
+		must(t, fsys.WriteFile(logName(2), content))
+		j, st := openJournal(t, fsys, booted("monday"))
+		if st.Incomplete || st.LostBytes > 0 {
+			t.Errorf("%s: incomplete %v, %d bytes lost", name, st.Incomplete, st.LostBytes)
+		}
+		must(t, j.Close())
 	}
 }

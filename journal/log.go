@@ -187,9 +187,10 @@ func (w *writer) giveUpLog() {
 
 // firstLog is the log that a start goes on with: a new one. Where the reserve is
 // not complete the disk may be full: then it is the last one if it has room, so
-// that no number of starts uses the reserve up.
+// that no number of starts uses the reserve up. A damaged one is kept as it is.
 func (w *writer) firstLog(r *replay) error {
-	if last, ok := r.logs[w.lastLog]; ok && last.told && w.reserve.short() {
+	last, ok := r.logs[w.lastLog]
+	if ok && last.told && !r.damaged[fileName(w.lastLog, logSuffix)] && w.reserve.short() {
 		l, err := w.reopenLog(w.lastLog, last)
 		if err != nil {
 			return err

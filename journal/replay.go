@@ -121,7 +121,7 @@ func (r *replay) checkChain(logs []uint64) {
 		switch was, ok := r.logs[l.before]; {
 		case n <= r.base: // the checkpoint says what was before
 		case !l.told || l.before == 0:
-			if r.base == 0 && i == 0 && !l.told && n != 1 {
+			if r.base == 0 && i == 0 && !l.told && l.end > 0 && n != 1 {
 				r.missing(n - 1) // or an earlier one: it could not tell yet
 			}
 		case !ok:
@@ -209,10 +209,27 @@ type source struct {
 	bytes     []byte // nil: nothing in it can be read
 	version   uint32
 	firstSize int // of the frame with the first record, which says nothing to be kept
-	// synced is how far it was synced, as far as it says; what is unreadable
-	// beyond that may be power that was lost.
-	synced int64
+	stretches []stretch
 	readLog
+}
+
+// stretch is a part of a file that one process wrote: a log that is taken into use
+// again has several.
+type stretch struct {
+	off    int // of its first record
+	boot   string
+	synced int64 // how far the file was synced, as far as it says
+}
+
+// unsynced says that what is unreadable from an offset on may be what was not
+// synced when power was lost.
+func (f *source) unsynced(off int, bootNow string) bool {
+	for _, l := range slices.Backward(f.stretches) {
+		if l.off < off {
+			return int64(off) >= l.synced && (bootNow == "" || l.boot != bootNow)
+		}
+	}
+	return false // nothing tells which boot wrote it
 }
 
 // open reads a file whole. It returns nil bytes for one whose header is
@@ -245,12 +262,12 @@ func (r *replay) scan(f *source) {
 		r.reboot("") // nobody knows which one
 	}
 	lost, end, tail := scan(f.bytes, f.salt, func(off int, payload []byte) {
-		if err := r.apply(f, payload); err != nil {
+		if err := r.apply(f, off, payload); err != nil {
 			r.loss(f.name, span{off, len(payload) + frameHeader}, err)
 		}
 	})
 	for _, s := range lost {
-		if f.version >= firstTold && s.off > headerSize && int64(s.off) >= f.synced && !r.thisBoot() {
+		if f.unsynced(s.off, r.bootNow) {
 			r.logger.Warn("journal: ignored what was not synced", "file", f.name, "offset", s.off, "bytes", s.size)
 			continue
 		}
@@ -285,12 +302,13 @@ func (r *replay) loss(name string, s span, err error) {
 		"file", name, "offset", s.off, "bytes", s.size, "error", err)
 }
 
-func (r *replay) apply(f *source, payload []byte) error {
+func (r *replay) apply(f *source, off int, payload []byte) error {
 	switch kind(payload[1]) {
 	case kindFirst:
 		first, err := r.dec.first(payload)
 		if err == nil {
 			r.reboot(first.Boot)
+			f.stretches = append(f.stretches, stretch{off: off, boot: first.Boot})
 		}
 		if err == nil && !f.told {
 			f.told, f.boot, f.before, f.beforeEnd = true, first.Boot, first.Before, first.BeforeEnd
@@ -308,7 +326,9 @@ func (r *replay) apply(f *source, payload []byte) error {
 		return err
 	case kindSynced:
 		end, err := r.dec.synced(payload)
-		f.synced = max(f.synced, end)
+		if n := len(f.stretches); n > 0 {
+			f.stretches[n-1].synced = max(f.stretches[n-1].synced, end)
+		}
 		return err
 	case kindEnds:
 		ends, err := r.dec.ends(payload)

@@ -12,7 +12,10 @@ import (
 // set, because its Source has it.
 
 func newState() *State {
-	return &State{Topics: make(map[uint64]*TopicState), Acknowledged: make(map[string]bool)}
+	return &State{
+		Topics: make(map[uint64]*TopicState), Acknowledged: make(map[string]bool),
+		Deleted: make(map[uint64]bool), DeletedChannels: make(map[uint64]bool),
+	}
 }
 
 // seen raises MaxIncarnation.
@@ -32,10 +35,10 @@ func (st *State) apply(e Entry) {
 		return
 	case DeleteTopic:
 		delete(st.Topics, e.Topic)
-		st.Deleted = appendNew(st.Deleted, e.Topic)
+		st.Deleted[e.Topic] = true
 		return
 	case DeleteChannel:
-		st.DeletedChannels = appendNew(st.DeletedChannels, e.Channel)
+		st.DeletedChannels[e.Channel] = true
 	case AckDamage:
 		st.Acknowledged[e.Name] = true
 		return
@@ -49,14 +52,6 @@ func (st *State) apply(e Entry) {
 	}
 	t.FanOut = max(t.FanOut, e.FanOut)
 	t.apply(e)
-}
-
-// appendNew appends n unless it was there.
-func appendNew(list []uint64, n uint64) []uint64 {
-	if slices.Contains(list, n) {
-		return list
-	}
-	return append(list, n)
 }
 
 func (t *TopicState) apply(e Entry) {
