@@ -73,6 +73,14 @@ func TestConnectionThatNeverSaysItsProtocolIsClosed(t *testing.T) {
 	half.expectEnd()
 }
 
+// TestStrangerThatNeverSaysItsProtocolHasNoMoreTimeThanOthers where clients must
+// say who they are.
+func TestStrangerThatNeverSaysItsProtocolHasNoMoreTimeThanOthers(t *testing.T) {
+	_, guarded := withAuth(t, mayAll)
+	r := start(t, guarded, func(o *Options) { o.AuthTimeout = short })
+	r.dial().expectEnd()
+}
+
 func TestIdentifyAnswer(t *testing.T) {
 	c := start(t).connect(
 		identify(`{"client_id":"c","feature_negotiation":true,"tls_v1":true,"deflate_level":9,"sample_rate":10,"short_id":"x"}`),

@@ -246,7 +246,11 @@ var errStopping = errors.New("server is closing")
 
 // readMagic waits for the four bytes that say which protocol the client speaks.
 func (s *session) readMagic() error {
-	s.conn.SetReadDeadline(s.since.Add(s.tcp.o.MagicTimeout))
+	within := s.tcp.o.MagicTimeout
+	if s.tcp.o.Auth != nil {
+		within = min(within, s.tcp.o.AuthTimeout)
+	}
+	s.conn.SetReadDeadline(s.since.Add(within))
 	for s.in.n < len(protocol.Magic) {
 		if s.stopping.Load() {
 			return errStopping

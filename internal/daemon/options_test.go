@@ -211,7 +211,7 @@ func TestOptionsReachThosePackagesThatTheyAreFor(t *testing.T) {
 	want.TopologyRegion, want.TopologyZone, want.TopologyAware = "r", "z", true
 	want.LatencyPercentiles = []float64{0.99, 0.5}
 	want.MaxUnfinishedBytes, want.AuthTimeout = 2_000_000, 21*time.Second
-	want.Sites = httpapi.Sites{Allowed: []string{"h"}, Names: []string{q.Hostname, "b", "0.0.0.0:4151", "0.0.0.0:4152"}}
+	want.Sites = httpapi.Sites{Allowed: []string{"h"}, Names: append([]string{q.Hostname, "b", "0.0.0.0:4151", "0.0.0.0:4152"}, loopbackNames(hostsFile)...)}
 	if got := serverOptions(&q, log); !reflect.DeepEqual(got, want) {
 		t.Errorf("the server gets\n%+v, want\n%+v", got, want)
 	}
