@@ -143,6 +143,44 @@ func TestOneDeferredMessageFillsNoDisk(t *testing.T) {
 	}
 }
 
+// A backlog filled the disk before anybody worked on it, and of each segment a
+// little is owed: all together is more than there is room for.
+func TestFullDiskIsFreedBySmallCarries(t *testing.T) {
+	for name, segmentBytes := range map[string]int64{"64 KiB": 64 << 10, "1 MiB": 1 << 20} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				disk := newDisk(t, 1)
+				disk.Limit(40 << 20)
+				b := open(t, disk, func(o *Options) { o.SegmentBytes = segmentBytes })
+				tp := getTopic(t, b, "t")
+				k := subscribe(t, getChannel(t, b, "t", "c"), 1000)
+				body := strings.Repeat("x", 2000)
+				for publish(tp, body) == nil {
+				}
+				owed, n := int64(0), 0
+				for ds := k.take(); len(ds) > 0; ds = k.take() {
+					for _, d := range ds {
+						if n++; n%20 == 0 {
+							k.answer(channel.Requeue, time.Hour, d)
+							owed += recordBytes(len(body))
+						} else {
+							k.finish(t, d)
+						}
+					}
+				}
+				<-time.After(20 * time.Second)
+				synctest.Wait()
+				if err := publish(tp, "there is room"); err != nil {
+					t.Error(err)
+				}
+				wantBounded(t, disk, owed)
+				k.Close()
+				must(t, b.Close())
+			})
+		})
+	}
+}
+
 // Whatever the pattern of what is owed, the bound holds once nothing happens.
 func TestWhatIsOwedBoundsTheLog(t *testing.T) {
 	for name, owe := range map[string]func(i int) bool{

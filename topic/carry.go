@@ -1,6 +1,7 @@
 package topic
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 
@@ -25,6 +26,9 @@ const (
 	carryAfter = 10e9
 	// carryBytes bounds what one carry keeps.
 	carryBytes = 32 << 20
+	// carryTight is the same where there is hardly any room on the disk: the log's
+	// reserve has room for it.
+	carryTight = 128 << 10
 	// carryHead is about what a carry segment takes beside its records.
 	carryHead = 4160
 	// maxGiveUp is how many ranges that a carry leaves out are journalled one by
@@ -73,17 +77,53 @@ func (r *reclaimer) carrySparse(now bool) (written int64) {
 	again := slices.ContainsFunc(list, func(p portion) bool { return p.doubtful() })
 	if !r.withinBounds(list) {
 		again = r.endSparse(&list[len(list)-1], now) || again
-		for _, group := range groups(list, func(p *portion) bool {
-			return p.Full && p.sparse() && p.count > 0 && (now || p.still || p.stood)
-		}) {
-			n, err := r.carryGroup(group, recalls)
-			written, again = written+n, again || err != nil
+		n, err := r.carryGroups(list, now, recalls)
+		if diskFull(err) && !now {
+			var more int64
+			more, err = r.carryGroups(r.portions(), true, recalls)
+			n += more
 		}
+		written, again = n, again || err != nil
 	}
 	if again && r.armed.CompareAndSwap(false, true) {
 		r.lookLater()
 	}
 	return written
+}
+
+// carryGroups carries those portions forward that can be. tight says that there
+// is hardly any room on the disk: then it begins with what needs least, so that
+// what that frees is room for the next, and ends with the first that finds none.
+func (r *reclaimer) carryGroups(list []portion, tight bool, recalls int) (written int64, failed error) {
+	most := int64(carryBytes)
+	if tight {
+		most = carryTight
+	}
+	found := groups(list, most, func(p *portion) bool {
+		return p.Full && p.sparse() && p.count > 0 && (tight || p.still || p.stood)
+	})
+	if tight {
+		slices.SortStableFunc(found, func(a, b []portion) int { return cmp.Compare(owedBytes(a), owedBytes(b)) })
+	}
+	for _, group := range found {
+		n, err := r.carryGroup(group, recalls)
+		written = written + n
+		if err != nil {
+			failed = err
+		}
+		if diskFull(err) {
+			break
+		}
+	}
+	return written, failed
+}
+
+// owedBytes is what a carry of the portions keeps.
+func owedBytes(group []portion) (n int64) {
+	for _, p := range group {
+		n += p.bytes
+	}
+	return n
 }
 
 // doubtful says that the portion may be carried once nothing of it is finished
@@ -168,11 +208,12 @@ func (r *reclaimer) see(p *portion, now int64) sight {
 	return s
 }
 
-// groups finds adjacent portions that are to be carried into one segment.
-func groups(list []portion, ready func(*portion) bool) (found [][]portion) {
+// groups finds adjacent portions that are to be carried into one segment, which
+// keeps about most bytes.
+func groups(list []portion, most int64, ready func(*portion) bool) (found [][]portion) {
 	for len(list) > 0 {
 		n, bytes := 0, int64(0)
-		for n < len(list) && ready(&list[n]) && (n == 0 || bytes+list[n].bytes <= carryBytes) {
+		for n < len(list) && ready(&list[n]) && (n == 0 || bytes+list[n].bytes <= most) {
 			bytes += list[n].bytes
 			n++
 		}
