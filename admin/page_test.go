@@ -345,3 +345,18 @@ func TestDirectoriesChangeWhileRunning(t *testing.T) {
 		return len(at(t, e.data, "data", "nodes").([]any)) == 2 && at(t, e.data, "data", "lookupds", 0, "address") == d2.address()
 	})
 }
+
+func TestUnknownAddressIsAPageForBrowsersAndJSONForScripts(t *testing.T) {
+	a := startNode(t, "a")
+	_, base := startServer(t, Options{Nodes: []string{a.address()}})
+	for _, test := range []struct{ method, accept, contentType, part string }{
+		{"GET", "text/html,application/xhtml+xml", "text/html; charset=utf-8", "<base href="},
+		{"GET", "*/*", "application/json; charset=utf-8", `{"message":"NOT_FOUND"}`},
+		{"POST", "text/html", "application/json; charset=utf-8", `{"message":"NOT_FOUND"}`},
+	} {
+		r := send(t, test.method, base+"/nope", "", "Accept", test.accept)
+		if r.status != 404 || r.head.Get("Content-Type") != test.contentType || !strings.Contains(r.body, test.part) {
+			t.Errorf("%s, Accept %s: %d %s %s", test.method, test.accept, r.status, r.head.Get("Content-Type"), r.body)
+		}
+	}
+}

@@ -39,13 +39,36 @@ func newPages(files fs.FS, base string) (*pages, error) {
 
 // index is the page, for every path that it has a view for.
 func (p *pages) index(w http.ResponseWriter, r *http.Request) {
-	text, err := fs.ReadFile(p.files, "index.html")
+	text, err := p.indexText()
 	if err != nil {
 		noFile(w)
 		return
 	}
+	p.send(w, r, "index.html", text)
+}
+
+func (p *pages) indexText() ([]byte, error) {
+	text, err := fs.ReadFile(p.files, "index.html")
 	tag := `<base href="` + html.EscapeString(p.base) + `">`
-	p.send(w, r, "index.html", bytes.Replace(text, []byte(plainBase), []byte(tag), 1))
+	return bytes.Replace(text, []byte(plainBase), []byte(tag), 1), err
+}
+
+// wantsPage is true for a browser that goes to an address, scripts apart.
+func wantsPage(r *http.Request) bool {
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
+// missing is the page for a path that it has no view for, which it says.
+func (p *pages) missing(w http.ResponseWriter, _ *http.Request) {
+	text, err := p.indexText()
+	if err != nil {
+		noFile(w)
+		return
+	}
+	w.Header().Set("Content-Type", kindOf("index.html"))
+	w.Header().Set("Cache-Control", "no-cache")
+	w.WriteHeader(http.StatusNotFound)
+	w.Write(text)
 }
 
 // file is one of those that the page needs.

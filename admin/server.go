@@ -116,6 +116,7 @@ func (s *Server) handler() http.Handler {
 	for _, p := range []string{"/", "/topics", "/topics/:topic", "/topics/:topic/:channel", "/nodes", "/nodes/:node", "/counter", "/lookup", "/activity", "/login"} {
 		r.HandleRaw("GET", at(p), http.HandlerFunc(s.pages.index))
 	}
+	r.Missing(wantsPage, http.HandlerFunc(s.pages.missing))
 	for _, p := range []string{"/static/*file", "/fonts/*file"} {
 		r.HandleRaw("GET", at(p), http.HandlerFunc(s.pages.file))
 	}

@@ -120,7 +120,8 @@ var webAddresses = check[[]string]{
 	},
 }
 
-// hasWrongPort is true for an address with a port that is no number.
+// hasWrongPort is true for a URL with a port that is no number, and for any other
+// address without a port that is one.
 func hasWrongPort(s string) bool {
 	if _, after, ok := strings.Cut(s, "://"); ok {
 		u, err := url.Parse(s)
@@ -133,7 +134,7 @@ func hasWrongPort(s string) bool {
 		return u.Port() != "" && !address.ValidPort(u.Port())
 	}
 	_, port, err := net.SplitHostPort(s)
-	return err == nil && !address.ValidPort(port)
+	return err != nil || !address.ValidPort(port)
 }
 
 var noneEmpty = check[[]string]{

@@ -86,7 +86,7 @@ func TestQAdminRefusesWhatNsqadminRefuses(t *testing.T) {
 		{[]string{lookupd, "--nsqd-http-address=127.0.0.1:2"}, "use --nsqd-http-address or --lookupd-http-address not both"},
 		{[]string{lookupd, "--http-client-tls-key=k"}, "--http-client-tls-key must be specified with --http-client-tls-cert"},
 		{[]string{lookupd, "--http-client-tls-cert=c"}, "--http-client-tls-cert must be specified with --http-client-tls-key"},
-		{[]string{"--lookupd-http-address=no port"}, "failed to resolve address (no port)"},
+		{[]string{"--lookupd-http-address=no port"}, "--lookupd-http-address must be host:port or a URL each time, with a port of 1 to 65535, not \"no port\""},
 		{[]string{"--nsqd-http-address=https://"}, "failed to resolve address (https://)"},
 		{[]string{"--nsqd-http-address=http://ann:s3 cret@h:1"}, "failed to resolve address (http://redacted)"},
 		{[]string{lookupd, "--allow-config-from-cidr=everywhere"}, "--allow-config-from-cidr must be a network such as 127.0.0.1/8, or empty, not everywhere"},

@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/md5"
+	"errors"
 	"hash/crc32"
 	"io/fs"
 	"math"
@@ -282,10 +283,12 @@ func (q *QD) relate(r *review) {
 	warnOfPath(r, "https-address", q.HTTPSAddress)
 	q.relateTLS(r)
 	if q.DataPath != "" {
-		if info, err := os.Stat(q.DataPath); err != nil {
-			r.mistake("failed to lock data-path: %w", err)
-		} else if !info.IsDir() {
-			r.mistake("failed to lock data-path: %s is not a directory", q.DataPath)
+		info, err := os.Stat(q.DataPath)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir():
+			r.mistake("--data-path must be an existing directory: %s", q.DataPath)
+		case err != nil:
+			r.mistake("--data-path must be an existing directory: %w", err)
 		}
 	}
 }

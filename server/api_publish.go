@@ -180,7 +180,7 @@ func refused(err error) error {
 	case errors.As(err, &limit):
 		return &httpapi.Error{Status: http.StatusTooManyRequests, Code: err.Error()}
 	case errors.Is(err, topic.ErrNoAutoCreate):
-		return errTopicNotFound
+		return errNotMade
 	}
 	code := "EXITING"
 	if !errors.Is(err, topic.ErrExiting) {

@@ -12,6 +12,7 @@ import (
 
 var (
 	errTopicNotFound   = &httpapi.Error{Status: http.StatusNotFound, Code: "TOPIC_NOT_FOUND"}
+	errNotMade         = &httpapi.Error{Status: http.StatusNotFound, Code: "TOPIC_NOT_FOUND", Why: "with --auto-create=false publishing makes no topic; POST /topic/create does"}
 	errChannelNotFound = &httpapi.Error{Status: http.StatusNotFound, Code: "CHANNEL_NOT_FOUND"}
 )
 

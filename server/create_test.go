@@ -1,6 +1,9 @@
 package server
 
 import (
+	"log/slog"
+	"strings"
+	"sync"
 	"testing"
 
 	"qmq/broker"
@@ -31,7 +34,8 @@ func TestLimitsOfTopicsAndChannelsAreToldToClients(t *testing.T) {
 }
 
 func TestWithoutAutoCreateOnlyHTTPCreates(t *testing.T) {
-	r := startOn(t, openBroker(t, func(o *broker.Options) { o.NoAutoCreate = true }))
+	var log lockedBuilder
+	r := startOn(t, openBroker(t, func(o *broker.Options) { o.NoAutoCreate = true }), func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	const why = "there is no topic or channel of that name, and clients may not create it (--auto-create=false)"
 	c := r.connect(pub("t", "x"))
 	c.expectError("E_PUB_FAILED PUB failed " + why)
@@ -40,6 +44,9 @@ func TestWithoutAutoCreateOnlyHTTPCreates(t *testing.T) {
 		if w := r.call("POST", target, "x"); w.Code != 404 || w.Body.String() != `{"message":"TOPIC_NOT_FOUND"}` {
 			t.Errorf("%s: %d %s", target, w.Code, w.Body)
 		}
+	}
+	if !strings.Contains(log.String(), "level=INFO msg=\"404 POST /pub?topic=t") || !strings.Contains(log.String(), "TOPIC_NOT_FOUND: with --auto-create=false") {
+		t.Errorf("the log is %s", log.String())
 	}
 	r.must("POST", "/topic/create?topic=t", "")
 	c.send(pub("t", "x"))
@@ -50,4 +57,22 @@ func TestWithoutAutoCreateOnlyHTTPCreates(t *testing.T) {
 	r.must("POST", "/topic/delete?topic=t", "")
 	c.send(pub("t", "x"))
 	c.expectError("E_PUB_FAILED PUB failed " + why)
+}
+
+// lockedBuilder is a log that is read while it is written.
+type lockedBuilder struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lockedBuilder) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lockedBuilder) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }

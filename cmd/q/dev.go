@@ -35,21 +35,21 @@ func (d *devCommand) Run(c console) (err error) {
 	if err := os.MkdirAll(d.DataPath, 0o700); err != nil {
 		return err
 	}
+	if err := d.check(); err != nil {
+		return err
+	}
 	house := new(household)
 	defer func() { err = errors.Join(err, house.stop(c)) }()
 
-	lookup, err := launch(house, c, daemon.QLookupd, append(d.flags("qlookupd", 4161), d.clients(4160)...), d.QLookupd)
+	lookup, err := launch(house, c, daemon.QLookupd, d.lookupdFlags())
 	if err != nil {
 		return err
 	}
-	flags := append(d.flags("qd", 4151), d.clients(4150)...)
-	// What is for trying out shows its messages to whoever may come in.
-	flags = append(flags, "--https-address="+d.at(4152), "--http-peek")
-	qd, err := launch(house, c, daemon.QD, append(flags, "--data-path="+d.DataPath, "--lookupd-tcp-address="+near(lookup["TCP"])), d.QD)
+	qd, err := launch(house, c, daemon.QD, d.qdFlags(near(lookup["TCP"])))
 	if err != nil {
 		return err
 	}
-	page, err := launch(house, c, daemon.QAdmin, append(d.flags("qadmin", pagePort), "--page-peek", "--lookupd-http-address="+near(lookup["HTTP"])), d.QAdmin)
+	page, err := launch(house, c, daemon.QAdmin, d.qadminFlags(near(lookup["HTTP"])))
 	if err != nil {
 		return err
 	}
@@ -92,6 +92,41 @@ func (d *devCommand) flags(name string, http int) []string {
 	return []string{"--log-level=" + d.LogLevel, "--log-prefix=[" + name + "] ", "--http-address=" + d.at(http)}
 }
 
+func (d *devCommand) lookupdFlags() []string {
+	return slices.Concat(d.flags("qlookupd", 4161), d.clients(4160), d.QLookupd)
+}
+
+func (d *devCommand) qdFlags(lookupd string) []string {
+	// What is for trying out shows its messages to whoever may come in.
+	flags := []string{"--https-address=" + d.at(4152), "--http-peek", "--data-path=" + d.DataPath, "--lookupd-tcp-address=" + lookupd}
+	return slices.Concat(d.flags("qd", 4151), d.clients(4150), flags, d.QD)
+}
+
+func (d *devCommand) qadminFlags(lookupd string) []string {
+	return slices.Concat(d.flags("qadmin", pagePort), []string{"--page-peek", "--lookupd-http-address=" + lookupd}, d.QAdmin)
+}
+
+// check finds mistakes in the flags of all daemons before one of them starts.
+// Where qlookupd will listen does not matter for that.
+func (d *devCommand) check() error {
+	return errors.Join(
+		mistakes(daemon.QLookupd, d.lookupdFlags()),
+		mistakes(daemon.QD, d.qdFlags(near(d.at(4160)))),
+		mistakes(daemon.QAdmin, d.qadminFlags(near(d.at(4161)))),
+	)
+}
+
+func mistakes[V any](p daemon.Program[V], flags []string) error {
+	_, err := p.Parse(flags)
+	switch {
+	case errors.Is(err, config.ErrHelp):
+		return errors.New(p.Usage(p.Name))
+	case err != nil:
+		return fmt.Errorf("%s: %w", p.Name, err)
+	}
+	return nil
+}
+
 // clients are the flags of a daemon that also speaks with clients over TCP.
 func (d *devCommand) clients(tcp int) []string {
 	flags := []string{"--tcp-address=" + d.at(tcp)}
@@ -105,11 +140,8 @@ func (d *devCommand) clients(tcp int) []string {
 type household []daemon.Daemon
 
 // launch starts one more daemon and tells where it listens.
-func launch[V any](h *household, c console, p daemon.Program[V], flags, more []string) (addresses map[string]string, err error) {
-	d, err := daemon.Launch(p, append(flags, more...), c.err)
-	if errors.Is(err, config.ErrHelp) {
-		return nil, errors.New(p.Usage(p.Name))
-	}
+func launch[V any](h *household, c console, p daemon.Program[V], flags []string) (addresses map[string]string, err error) {
+	d, err := daemon.Launch(p, flags, c.err)
 	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, vfs.ErrLocked) {
 		return nil, fmt.Errorf("%w; already running? A second one beside it needs --port-offset and a --data-path of its own", err)
 	}

@@ -67,6 +67,22 @@ func topicsOf(t *testing.T, url string) []string {
 	}
 }
 
+// TestDevFindsMistakesBeforeAnythingListens, those of all daemons.
+func TestDevFindsMistakesBeforeAnythingListens(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0") // so that qlookupd would fail to start, were it started
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	var stderr bytes.Buffer
+	args := []string{"dev", "--data-path=" + t.TempDir(), "--qlookupd=--tcp-address=" + taken.Addr().String(), "--qd=--mem-queue-size=x", "--qadmin=--no-such-flag"}
+	code := run(args, console{nil, io.Discard, &stderr, nil})
+	text := stderr.String()
+	if code != exitFailed || !strings.Contains(text, "qd: ") || !strings.Contains(text, "qadmin: flag provided but not defined: --no-such-flag") || strings.Contains(text, "listen") {
+		t.Errorf("exit code %d, %s", code, text)
+	}
+}
+
 // TestDevBesideAnother: what is in use is named with the way around it.
 func TestDevBesideAnother(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

@@ -35,6 +35,10 @@ func listenMode(address string, mode *fs.FileMode) (net.Listener, error) {
 		l, err = net.Listen(network, address)
 	}
 	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op.Err // the rest says the address once more
+		}
 		return nil, fmt.Errorf("listen (%s) failed - %w", address, err)
 	}
 	return l, nil

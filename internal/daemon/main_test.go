@@ -167,7 +167,7 @@ func TestAddressInUseFailsTheStart(t *testing.T) {
 	}
 	defer l.Close()
 	r := start(t, "--data-path", t.TempDir(), "--tcp-address=127.0.0.1:0", "--http-address="+l.Addr().String())
-	r.line("FATAL: failed to start qd - listen (" + l.Addr().String() + ") failed - ")
+	r.line("FATAL: failed to start qd - listen (" + l.Addr().String() + ") failed - bind: address already in use")
 	if code := r.exitCode(); code != exitFailed {
 		t.Errorf("exit code %d", code)
 	}
@@ -201,7 +201,7 @@ func TestExitCodesWithoutServing(t *testing.T) {
 		{"--node-id=-1", exitFailed, "", []string{fatal("--node-id must be in [0,1024), not -1")}},
 		{"--data-path=/does/not/exist --tls-required", exitFailed, "", []string{
 			fatal("cannot require TLS client connections without TLS key and cert"),
-			fatal("failed to lock data-path: stat /does/not/exist: no such file or directory")}},
+			fatal("--data-path must be an existing directory: /does/not/exist")}},
 		{"--config=/does/not/exist", exitFailed, "", []string{
 			fatal("failed to load config file /does/not/exist - open /does/not/exist: no such file or directory")}},
 		{"--config=" + file, exitFailed, "", []string{

@@ -21,6 +21,9 @@ type Error struct {
 	Status int
 	Code   string
 	More   map[string]any // further keys of the answer; they always marshal
+	// Why is for the log alone, where the code does not say it: what of the
+	// daemon's settings refuses the request.
+	Why string
 }
 
 func (e *Error) Error() string { return e.Code }

@@ -32,6 +32,19 @@ func NewRouter(log *slog.Logger) *Router {
 	return r
 }
 
+// Missing has requests to unknown paths that satisfy a condition answered by h,
+// instead of being refused in the envelope.
+func (r *Router) Missing(condition func(*http.Request) bool, h http.Handler) {
+	envelope := r.routes.NotFound
+	r.routes.NotFound = http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if condition(q) {
+			h.ServeHTTP(w, q)
+		} else {
+			envelope.ServeHTTP(w, q)
+		}
+	})
+}
+
 // ServeHTTP answers one request.
 func (r *Router) ServeHTTP(w http.ResponseWriter, q *http.Request) { r.routes.ServeHTTP(w, q) }
 
@@ -41,7 +54,8 @@ func (r *Router) Handle(method, path string, f Handler) {
 	r.routes.Handle(method, path, func(w http.ResponseWriter, q *http.Request, p httprouter.Params) {
 		start := time.Now()
 		status, err := answer(w, withParams(q, p), f)
-		level, why := slog.LevelInfo, r.why(err)
+		_, why := r.why(err)
+		level := slog.LevelInfo
 		if q.Method == http.MethodGet && why == "" {
 			level = slog.LevelDebug
 		}
@@ -53,19 +67,24 @@ func (r *Router) Handle(method, path string, f Handler) {
 // the code, the sentence.
 func (r *Router) Explain(allowed map[string]string) { r.allowed = allowed }
 
-// why ends the log line of a refusal that can be explained.
-func (r *Router) why(err error) string {
+// why ends the log line of a refusal that can be explained: a warning where the
+// client is wrong, a remark where the daemon was told to refuse.
+func (r *Router) why(err error) (slog.Level, string) {
 	var refusal *Error
-	if err == nil || !errors.As(err, &refusal) || r.allowed[refusal.Code] == "" {
-		return ""
+	switch {
+	case err == nil || !errors.As(err, &refusal):
+	case refusal.Why != "":
+		return slog.LevelInfo, " " + refusal.Code + ": " + refusal.Why
+	case r.allowed[refusal.Code] != "":
+		return slog.LevelWarn, " " + refusal.Code + ": " + r.allowed[refusal.Code]
 	}
-	return " " + refusal.Code + ": " + r.allowed[refusal.Code]
+	return slog.LevelDebug, ""
 }
 
 // explainQuietly logs a refusal of a quiet route that can be explained, one a
 // second.
 func (r *Router) explainQuietly(q *http.Request, status int, err error) {
-	why := r.why(err)
+	level, why := r.why(err)
 	if why == "" {
 		return
 	}
@@ -73,7 +92,7 @@ func (r *Router) explainQuietly(q *http.Request, status int, err error) {
 	if last := r.quiet.Load(); last == now || !r.quiet.CompareAndSwap(last, now) {
 		return
 	}
-	r.log.Warn(fmt.Sprintf("%d %s %s (%s)%s", status, q.Method, q.URL.RequestURI(), q.RemoteAddr, why))
+	r.log.Log(q.Context(), level, fmt.Sprintf("%d %s %s (%s)%s", status, q.Method, q.URL.RequestURI(), q.RemoteAddr, why))
 }
 
 // HandleQuiet adds a route that may have very many requests: they are not

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -52,7 +53,7 @@ func NewServer(h http.Handler, o Options) *Server {
 		ReadHeaderTimeout: headerPatience,
 		IdleTimeout:       idlePatience,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+		ErrorLog:          log.New(&complaints{log: o.Logger}, "", 0),
 		ConnContext:       s.remember,
 	}
 	if o.Places != nil {
