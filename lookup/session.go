@@ -22,8 +22,8 @@ const (
 	// roomBytes is what a connection reads into, and keeps for its replies,
 	// while nothing needs more.
 	roomBytes = 4 << 10
-	// strangerPatience is how long a connection may take for each step until
-	// it has identified itself. After that it may be silent: a node that is
+	// strangerPatience is how long a connection may take until it has identified
+	// itself, whatever else it says. After that it may be silent: a node that is
 	// gone is noticed by TCP's keep-alive, and one that sends no PING is only
 	// hidden.
 	strangerPatience = time.Minute
@@ -124,7 +124,6 @@ func (s *session) readMagic() error {
 		return protocol.BadProtocol()
 	}
 	s.consume(len(protocol.LookupMagic))
-	s.expectWithin(strangerPatience)
 	return nil
 }
 
@@ -146,9 +145,6 @@ func (s *session) carryOut() error {
 		}
 	}
 	s.consume(done)
-	if done > 0 && s.producer == nil {
-		s.expectWithin(strangerPatience)
-	}
 	return nil
 }
 

@@ -245,19 +245,22 @@ func TestStrangersMayBeSilentForAMinute(t *testing.T) {
 	}
 }
 
-func TestStrangersWhoSendBytesButNoCommandsAreNotWaitedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		peer, _ := pipe(t)
-		start := time.Now()
-		_, err := io.WriteString(peer, protocol.LookupMagic)
-		for err == nil {
-			<-time.After(time.Second)
-			_, err = io.WriteString(peer, "x")
-		}
-		if got := time.Since(start); got > time.Minute+time.Second {
-			t.Errorf("it lasts %s", got)
-		}
-	})
+func TestStrangersWhoTalkButDoNotIdentifyAreNotWaitedFor(t *testing.T) {
+	for _, said := range []string{"x", "PING\n"} {
+		synctest.Test(t, func(t *testing.T) {
+			peer, _ := pipe(t)
+			go io.Copy(io.Discard, peer)
+			start := time.Now()
+			_, err := io.WriteString(peer, protocol.LookupMagic)
+			for err == nil && time.Since(start) < time.Hour {
+				<-time.After(time.Second)
+				_, err = io.WriteString(peer, said)
+			}
+			if got := time.Since(start); got > time.Minute+time.Second {
+				t.Errorf("with %q it lasts %s", said, got)
+			}
+		})
+	}
 }
 
 func TestSilentProducerStaysConnectedAndIsHidden(t *testing.T) {

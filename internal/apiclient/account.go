@@ -11,8 +11,12 @@ import (
 // concurrently; the zero value is ready.
 type Accounts struct {
 	mu sync.Mutex               // guards by
-	by map[string]*url.Userinfo // by host:port
+	by map[string]*url.Userinfo // by origin
 }
+
+// originOf is the scheme, host and port of a URL: what was chosen for https never
+// goes out in clear, whatever addresses directories name.
+func originOf(u *url.URL) string { return u.Scheme + "://" + u.Host }
 
 // Take remembers the user and the password of an address that somebody here has
 // chosen, and returns the address without them.
@@ -28,7 +32,7 @@ func (a *Accounts) Take(address string) string {
 	if a.by == nil {
 		a.by = make(map[string]*url.Userinfo)
 	}
-	a.by[u.Host] = u.User
+	a.by[originOf(u)] = u.User
 	a.mu.Unlock()
 	u.User = nil
 	return u.String()
@@ -44,7 +48,7 @@ func (a *Accounts) with(text string) string {
 		return text
 	}
 	a.mu.Lock()
-	user := a.by[u.Host]
+	user := a.by[originOf(u)]
 	a.mu.Unlock()
 	if user == nil {
 		return text

@@ -141,12 +141,12 @@ func (c *Client) Do(ctx context.Context, method, url string, body []byte, into a
 		defer cancel()
 	}
 	url = c.o.Accounts.with(url)
-	at := c.secure.of(url)
+	at := c.o.Accounts.with(c.secure.of(url))
 	a, err := c.ask(ctx, method, at, body)
 	if err == nil && at == url {
 		if secure, ok := secureURL(url, a); ok {
 			c.secure.remember(url, secure)
-			a, err = c.ask(ctx, method, secure, body)
+			a, err = c.ask(ctx, method, c.o.Accounts.with(secure), body)
 		}
 	}
 	if err != nil {
