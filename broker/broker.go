@@ -187,7 +187,10 @@ func (b *Broker) open() (err error) {
 		for _, t := range b.Topics() {
 			t.Discard()
 		}
-		return errors.Join(err, b.journal.Close())
+		b.cleaner.Close()
+		err = errors.Join(err, b.journal.Close())
+		b.background.Wait()
+		return err
 	}
 	b.metadata.changed()
 	b.metadata.start()

@@ -118,8 +118,8 @@ type register struct {
 	counted      []DamageSum
 	countedTo    uint64 // the highest number among those
 	acknowledged map[string]bool
-	// found are the IDs that this process found, told the numbers of lost
-	// messages that logs told of, by incarnation.
+	// found are the IDs that this start found, nil once it is over; told the numbers
+	// of lost messages that logs told of, by incarnation.
 	found map[string]bool
 	told  map[uint64]*seqset.Set
 }
@@ -148,7 +148,9 @@ func (r *register) add(f Finding) (was novelty) {
 	if r.found[f.ID] {
 		was = repeated
 	}
-	r.found[f.ID] = true
+	if r.found != nil {
+		r.found[f.ID] = true
+	}
 	if r.acknowledged[f.ID] {
 		return acknowledged
 	}
@@ -350,6 +352,7 @@ func (r *register) settle(known func(incarnation string) bool) (forgotten []stri
 			delete(r.acknowledged, id)
 		}
 	}
+	r.found = nil
 	slices.Sort(forgotten)
 	return forgotten
 }

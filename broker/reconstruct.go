@@ -78,14 +78,15 @@ func (b *Broker) readMetadata() (m metadataFile, err error) {
 
 // tellsMore says that the journal was told of more than it says, although it
 // seems whole: its end is missing. A log is on the disk before the file names it;
-// a topic or channel is in the log before the file names it, and only with the
-// power can be lost what was written and not synced.
+// a topic or channel is in the log before the file names it, and on the disk if
+// the file says so: only with the power can be lost what was not.
 func (m *metadataFile) tellsMore(state *journal.State) bool {
 	switch {
 	case m.Journal < state.Checkpoint:
 		return false // the file is old, and what it names may be deleted and forgotten
 	case m.Journal > state.LastLog:
 		return true
+	case m.Synced:
 	case !state.SameBoot || state.BootLog == 0 || m.Journal < state.BootLog:
 		return false
 	}

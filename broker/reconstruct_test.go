@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"qmq/internal/vfs/crashfs"
 )
@@ -423,4 +425,35 @@ func (h *history) check() {
 		}
 	}
 	h.there, h.unsure = now, make(map[string]bool)
+}
+
+// metadata.json names what the journal has on the disk: that its end cannot be
+// read is damage then, also when the machine was down meanwhile.
+func TestDamagedEndOfTheJournalIsNoticedAfterTheMachineEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := newDisk(t, 1)
+		boot := "monday"
+		adjust := func(o *Options) { o.BootID = boot }
+		b := open(t, disk, adjust)
+		tp := getTopic(t, b, "t")
+		must(t, publish(tp, "1"))
+		<-time.After(5 * time.Second)
+		getChannel(t, b, "t", "young")
+		<-time.After(5 * time.Second)
+		synctest.Wait()
+		disk.Crash(crashfs.DropAll)
+		_ = b.Close() // its file system is gone
+		log := journalFiles(disk, ".log")
+		content, err := disk.ReadFile(log[len(log)-1])
+		must(t, err)
+		clear(content[bytes.Index(content, []byte("young")):])
+		must(t, disk.WriteFile(log[len(log)-1], content))
+		boot = "tuesday"
+		b = open(t, disk, adjust)
+		wantKinds(t, b, DamagedJournal, Reconstructed)
+		if _, ok := getTopic(t, b, "t").ExistingChannel("young"); !ok {
+			t.Error("the channel is gone")
+		}
+		must(t, b.Close())
+	})
 }

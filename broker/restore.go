@@ -174,11 +174,13 @@ func (b *Broker) sweep(state *journal.State, dirs []topicDir) error {
 		}
 		doomed = append(doomed, to)
 	}
-	b.removeDeleted(doomed)
-	if len(left) == 0 {
-		return nil
+	if len(left) > 0 {
+		if err := b.disk.FS().SyncDir(b.topicsDir()); err != nil {
+			return err
+		}
 	}
-	return b.disk.FS().SyncDir(b.topicsDir())
+	b.removeDeleted(doomed)
+	return nil
 }
 
 // removeDeleted removes in the background what deletions left, once their entries

@@ -27,6 +27,9 @@ type metadataFile struct {
 	// file tells of everything that is in earlier ones.
 	Journal uint64          `json:"journal"`
 	Topics  []metadataTopic `json:"topics"`
+	// Synced says that the journal had all of this on the disk before the file
+	// was put in place.
+	Synced bool `json:"synced"`
 }
 
 type metadataTopic struct {
@@ -188,11 +191,11 @@ func (b *Broker) writeMetadata(w io.Writer) error {
 		io.WriteString(w, separator)
 		w.Write(bytes.TrimSuffix(text.Bytes(), []byte("\n")))
 	}
-	end := "\n  ]\n}\n"
+	end := "\n  ]"
 	if first {
-		end = "]\n}\n"
+		end = "]"
 	}
-	_, err := io.WriteString(w, end)
+	_, err := fmt.Fprintf(w, "%s,\n  \"synced\": %t\n}\n", end, b.journal.Durable() == nil)
 	return err
 }
 
