@@ -120,12 +120,15 @@ func (t *taking) encode() {
 	var lost seqset.Range // found damaged
 	for t.done < len(t.batch) {
 		b := t.batch[t.done]
-		if holds(lost, b.seq) || t.setAside(b) {
+		if holds(lost, b.seq) || len(t.stretches) > 0 && t.setAside(b) {
 			t.done++
 			continue
 		}
-		view, err := t.read(b.seq)
-		if t.cut {
+		var view message.View
+		var err error
+		if !t.cached {
+			view, err = t.reader.Read(b.seq)
+		} else if view, t.cut = t.readCached(b.seq); t.cut {
 			return
 		}
 		if err != nil {
@@ -153,14 +156,10 @@ func (t *taking) encode() {
 	}
 }
 
-// read reads a message, or finds that it is not in memory.
-func (t *taking) read(seq uint64) (view message.View, err error) {
-	if !t.cached {
-		return t.reader.Read(seq)
-	}
+// readCached reads a message, or says that it is not in memory.
+func (t *taking) readCached(seq uint64) (view message.View, absent bool) {
 	view, ok := t.reader.ReadCached(seq)
-	t.cut = !ok
-	return view, nil
+	return view, !ok
 }
 
 func holds(r seqset.Range, seq uint64) bool { return r.From <= seq && seq < r.To }

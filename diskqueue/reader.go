@@ -38,6 +38,9 @@ func (l *Log) NewReader() *Reader { return &Reader{l: l} }
 // can. ErrNotFound is returned for a number that is not in the log; any other
 // error is of the file system and may pass.
 func (r *Reader) Read(seq uint64) (message.View, error) {
+	if r.inView(seq) { // nearly always: asking ReadCached would copy the view once more
+		return message.Decode(r.view.record(seq)), nil
+	}
 	if m, ok := r.ReadCached(seq); ok {
 		return m, nil
 	}
@@ -55,12 +58,11 @@ func (r *Reader) Read(seq uint64) (message.View, error) {
 // ReadCached is Read for a message that is in memory; ok is false when it is
 // not, or not known to be.
 func (r *Reader) ReadCached(seq uint64) (m message.View, ok bool) {
-	rewinds := r.l.rewinds.Load()
-	if r.view.holds(seq) && r.rewinds == rewinds {
+	if r.inView(seq) {
 		return message.Decode(r.view.record(seq)), true
 	}
 	r.Release()
-	r.rewinds = rewinds
+	r.rewinds = r.l.rewinds.Load()
 	if v, ok := r.l.hot.get(seq); ok {
 		r.view = v
 		return message.Decode(v.record(seq)), true
@@ -69,6 +71,11 @@ func (r *Reader) ReadCached(seq uint64) (m message.View, ok bool) {
 		return r.look(v, seq), true
 	}
 	return message.View{}, false
+}
+
+// inView says that seq is in the stretch that was read last, and still counts.
+func (r *Reader) inView(seq uint64) bool {
+	return r.view.holds(seq) && r.rewinds == r.l.rewinds.Load()
 }
 
 // look makes v, which was read from disk, the view and returns seq from it.
