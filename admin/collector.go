@@ -247,8 +247,10 @@ func (c *collector) inTurn(f func(context.Context)) {
 	f(c.ctx)
 }
 
-// update adds up and tells the viewers.
-func (c *collector) update(now time.Time) {
+// update adds up, tells the viewers, and logs who does not answer.
+func (c *collector) update(now time.Time) { logTurns(c.log, c.addUp(now)) }
+
+func (c *collector) addUp(now time.Time) []turn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// What was polled rarely until now is not old at once.
@@ -258,6 +260,7 @@ func (c *collector) update(now time.Time) {
 	c.updates++
 	close(c.changed)
 	c.changed = make(chan struct{})
+	return c.cluster.turns()
 }
 
 // read calls f with what is known, and returns the number of the update that it

@@ -10,6 +10,7 @@ type contact struct {
 	problem string
 	silent  time.Time // since when there is no answer; zero while there are
 	lost    bool      // it has missed so many that it must answer well to be back
+	told    bool      // the log has that it is lost
 }
 
 // noAnswer notes a question without an answer. Those that come sooner than

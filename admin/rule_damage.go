@@ -7,10 +7,13 @@ import (
 	"qmq/internal/qdapi"
 )
 
+// ruleDamage is the name of the rule. It is about what a node has lost, not about
+// how it is: in spite of the line, the node runs.
+const ruleDamage = "damage"
+
 // damage: a node found something amiss on its disk that nobody acknowledged.
 func (c *cluster) damage(n *node) sign {
-	l := nodeLine("unhealthy", levelCrit, n)
-	l.ID = "damage/" + n.address
+	l := nodeLine(ruleDamage, levelCrit, n)
 	damaged := n.damage != nil
 	if damaged {
 		l.Text = damageText(n.damage)

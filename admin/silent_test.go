@@ -2,9 +2,13 @@ package admin
 
 import (
 	"fmt"
+	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"qmq/internal/qdapi"
 )
 
 // TestSilentNodeStaysOutHoweverOftenIsAsked: viewers come and go, which changes
@@ -139,4 +143,69 @@ func TestActivityNamesNodesAndListsNoResultsAsNone(t *testing.T) {
 	e := at(t, get(t, url+"/api/q/activity").decoded(t), "data", "entries", 0)
 	same(t, "name", at(t, e, "name"), "a")
 	same(t, "results", at(t, e, "results"), "[]")
+}
+
+// TestLogTellsWhoStopsToAnswerAndWhoIsBack: once for each change, however often
+// is asked.
+func TestLogTellsWhoStopsToAnswerAndWhoIsBack(t *testing.T) {
+	c, now := clusterOf("a", "b")
+	c.setLookupds([]string{"d:4161"})
+	var text strings.Builder
+	log := slog.New(slog.NewTextHandler(&text, nil))
+	answers := func(from, to int, well bool) {
+		for s := from; s < to; s++ {
+			at := now.Add(time.Duration(s) * lookupEvery)
+			c.hear("a", statsAt(1, 10, 5), at)
+			if well {
+				c.hear("b", statsAt(1, 10, 7), at)
+				c.lookupds[0].answered()
+			} else {
+				c.nodes["b:4151"].miss(at, "refused")
+				c.lookupds[0].miss(at, "timeout")
+			}
+			c.update(at, lookupEvery)
+			logTurns(log, c.turns())
+		}
+	}
+	answers(0, 5, true)
+	answers(5, 7, false) // too short to tell
+	answers(7, 10, true)
+	same(t, "log", text.String(), "")
+	answers(10, 20, false)
+	answers(20, 30, true)
+	for _, want := range []string{
+		`level=WARN msg="node does not answer" address=b:4151`, `level=WARN msg="lookup daemon does not answer" address=d:4161`,
+		`level=INFO msg="node answers again" address=b:4151`, `level=INFO msg="lookup daemon answers again" address=d:4161`,
+	} {
+		if strings.Count(text.String(), want) != 1 {
+			t.Errorf("%s is not there once: %s", want, text.String())
+		}
+	}
+	same(t, "lines", strings.Count(text.String(), "\n"), 4)
+}
+
+func TestManyThatStopToAnswerAreAFewLines(t *testing.T) {
+	var text strings.Builder
+	logTurns(slog.New(slog.NewTextHandler(&text, nil)), slices.Repeat([]turn{{kind: "node", address: "a:1", lost: true}}, 1000))
+	if n := strings.Count(text.String(), "\n"); n != mostTurns+1 || !strings.Contains(text.String(), "count=980") {
+		t.Errorf("%d lines: %s", n, text.String())
+	}
+}
+
+// TestDamageIsNotIllness: a node that found damage runs, and is not shown like
+// one that refuses publishes.
+func TestDamageIsNotIllness(t *testing.T) {
+	c, now := clusterOf("a", "b")
+	damaged, ill := statsAt(1, 10, 5), statsAt(1, 10, 7)
+	damaged.Damage = &qdapi.Damage{Messages: 3, Findings: []qdapi.Finding{{Kind: "missing", Topic: "t", Messages: 3}}}
+	ill.Health = "NOK - the disk is full"
+	c.hear("a", damaged, now)
+	c.hear("b", ill, now)
+	c.update(now, time.Second)
+	v := new(Server).overview(c)
+	same(t, "states", []any{v.Nodes[0].State, v.Nodes[0].Damaged, v.Nodes[1].State, v.Nodes[1].Damaged}, "[ok true crit false]")
+	same(t, "run normally", v.Normal, "{1 1 1}")
+	for _, l := range v.Attention {
+		same(t, "rule of "+l.Node, l.Rule, map[string]string{"a:4151": "damage", "b:4151": "unhealthy"}[l.Node])
+	}
 }

@@ -81,13 +81,13 @@ type tombstone struct {
 	LeftS *int64 `json:"left_s"` // directories do not say
 }
 
-// stateOf is how a node is shown: by what its lines say, or because it is
-// silent.
+// stateOf is how a node runs: by what its lines say, or because it is silent.
+// Damage that it found is told beside that.
 func (c *cluster) stateOf(n *node) level {
 	if n.missed >= missedPolls || n.at.IsZero() && n.missed > 0 {
 		return levelCrit
 	}
-	return c.watch.levelOf(func(l *line) bool { return l.Node == n.id && l.Rule != "" })
+	return c.watch.levelOf(func(l *line) bool { return l.Node == n.id && l.Rule != "" && l.Rule != ruleDamage })
 }
 
 // nodeRate is a rate of a node, unknown while it is silent.

@@ -20,6 +20,7 @@ type overviewView struct {
 	Normal    struct {
 		Channels int `json:"channels"`
 		Nodes    int `json:"nodes"`
+		Damaged  int `json:"damaged"` // of the nodes
 	} `json:"normal"`
 	Nodes    []overviewNode    `json:"nodes"`
 	Lookupds []overviewLookupd `json:"lookupds"`
@@ -60,6 +61,7 @@ type overviewNode struct {
 	Name    string `json:"name"`
 	Zone    string `json:"zone"`
 	State   level  `json:"state"`
+	Damaged bool   `json:"damaged"` // it found damage that nobody acknowledged
 	Stale   bool   `json:"stale"`
 	Seen    *int64 `json:"seen"`
 	Depth   int64  `json:"depth"`
@@ -107,9 +109,12 @@ func (s *Server) overview(c *cluster) *overviewView {
 		state := c.stateOf(n)
 		if state == levelOK {
 			v.Normal.Nodes++
+			if n.damage != nil {
+				v.Normal.Damaged++
+			}
 		}
 		v.Nodes = append(v.Nodes, overviewNode{
-			Node: n.id, Name: n.name, Zone: n.zone, State: state, Stale: !n.fresh(c.now), Seen: millis(n.at),
+			Node: n.id, Name: n.name, Zone: n.zone, State: state, Damaged: n.damage != nil, Stale: !n.fresh(c.now), Seen: millis(n.at),
 			Depth: n.sums.depth, PubRate: c.nodeRate(n, rowPublished), Error: n.problem,
 		})
 	}

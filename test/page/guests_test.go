@@ -229,6 +229,8 @@ func damaged(t *testing.T, r *rig) {
 	b := newTab(t, r.startAdmin("--nsqd-http-address="+n.http).base())
 	b.open("", "overview")
 	b.shows("#attention", "The directory of an unknown topic is kept (orders)")
+	b.shows("#nodes-table", "damaged")
+	b.shows("#attention-card", "1 node run normally; 1 node has damage to acknowledge")
 	b.click("#attention a")
 	b.view("node")
 	b.shows("#damage [data-finding=unknown_directory]", "orders-00000000000000ab")

@@ -29,7 +29,8 @@ export const Latency = ({ of, q }) => { const l = of?.find(l => l.q === q); retu
 /** State as a shape, with a word for those who do not see it. */
 const states = { ok: 'healthy', warn: 'needs attention', crit: 'unhealthy', idle: 'idle' }
 export const Dot = ({ state = 'ok', text }) => html`<i class="dot ${state}"></i><span class="hidden">${text ?? states[state]}: </span>`
-export const NodeDot = ({ node }) => node.stale ? html`<${Dot} state="crit" text="not answering" />` : html`<${Dot} state=${node.state} />`
+export const NodeDot = ({ node }) => node.stale ? html`<${Dot} state="crit" text="not answering" />`
+  : node.state !== 'crit' && (node.damaged || node.damage) ? html`<${Dot} state="warn" text="damaged" />` : html`<${Dot} state=${node.state} />`
 
 /**
  * A figure: label, value, one line of meaning, the trend of an hour. `n` is written in full, or in short with a unit, unless

@@ -24,7 +24,7 @@ export function Node({ params, data, epoch, stale }) {
       <b>No answer since ${clock(n.seen, 'seconds')}.</b> <span class="soft">${n.error}. The numbers below are the last ones known.</span><//>`}
     ${data && !n.stale && n.health !== 'OK' && html`<${Note} level="crit" role="status" id="verdict"><b>Not healthy.</b> <span class="soft">${n.health}</span><//>`}
     ${n.damage && html`<${Damage} node=${params.node} damage=${n.damage} />`}
-    ${data?.attention.filter(l => l.rule !== 'silent' && l.rule !== 'unhealthy').map(l => html`<${Note} key=${l.id} level=${l.level}><${Text} of=${l.text} /><//>`)}
+    ${data?.attention.filter(l => l.rule !== 'silent' && l.rule !== 'unhealthy' && l.rule !== 'damage').map(l => html`<${Note} key=${l.id} level=${l.level}><${Text} of=${l.text} /><//>`)}
     <${Figures}>
       <${Figure} id="depth" label="Depth" n=${n.depth} means=${data && (n.backend_depth ? `${count(n.backend_depth)} on disk` : 'all in memory')} />
       <${Figure} id="in_flight" label="In flight" n=${n.in_flight} means=${data && `${count(n.deferred)} deferred`} />

@@ -39,7 +39,8 @@ const daemonColumns = [
   { key: 'zone', label: 'Zone', cls: 'medium', maybe: n => n.zone, value: n => n.zone, cell: n => html`<span class="soft">${n.zone}</span>` },
   { key: 'version', label: 'Version', cls: 'medium', value: n => n.version, cell: n => n.stale ? html`<span class="crit"
     title=${n.error}>not answering</span>`
-      : html`${n.kind} ${n.version}${n.behind && html` <span class="tag warn">behind ${n.behind}</span>`}${n.health !== 'OK' && html` <span class="tag crit" title=${n.health}>unhealthy</span>`}` },
+      : html`${n.kind} ${n.version}${n.behind && html` <span class="tag warn">behind ${n.behind}</span>`}${n.health !== 'OK' && html` <span class="tag crit" title=${n.health}>unhealthy</span>`}${n.damage && html` <span class="tag warn"
+    title="It found damage on its disk that nobody has acknowledged">damaged</span>`}` },
   number('up_ms', 'Up', 'medium', { cell: n => html`<span class="soft">${duration(n.up_ms)}</span>` }),
   number('registered', 'Lookupds', 'medium', { cell: n => n.registered === null ? '–' : html`<span class=${n.registered < n.lookupds ? 'warn' : ''}
     title=${n.missing_at?.length ? 'Missing at ' + n.missing_at.join(', ') : undefined}>${n.registered} of ${n.lookupds}</span>` }),

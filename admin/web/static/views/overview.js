@@ -81,7 +81,7 @@ function AttentionCard({ data, all, showAll }) {
   const lines = shown.concat(over.slice(0, Math.max(0, PLACES - shown.length)))
   const more = open.length > PLACES
   const other = open.length ? 'other channel' : 'channel'
-  const normal = data && `${plural(data.normal.channels, other)} and ${plural(data.normal.nodes, 'node')} run normally`
+  const normal = data && `${plural(data.normal.channels, other)} and ${plural(data.normal.nodes, 'node')} run normally${data.normal.damaged ? `; ${plural(data.normal.damaged, 'node')} ${data.normal.damaged === 1 ? 'has' : 'have'} damage to acknowledge` : ''}`
   const foot = html`${normal}${more && html`<button type="button" class="link" data-action="show-all"
     onClick=${() => showAll(!all)}>${all ? `Show ${PLACES}` : `Show all ${open.length}`}</button>`}
     <span class="grow"></span><button type="button" class="link" id="what-is-watched" onClick=${() => ask(Rules)}>What is watched</button>`
@@ -94,6 +94,7 @@ const nodeColumns = zones => [
   { key: 'name', label: 'Node', name: true, value: r => natural(r.name), cell: r => nodeCell(r, host(r.name)) },
   { key: 'zone', label: zones ? 'Zone' : 'State', value: r => zones ? r.zone : r.state,
     cell: r => r.stale || r.state === 'crit' ? html`<span class="crit">${r.stale ? 'not answering' : 'unhealthy'}</span>`
+      : r.damaged ? html`<span class="warn">damaged</span>`
       : html`<span class="soft">${zones ? r.zone : words[r.state]}</span>` },
   { key: 'depth', label: 'Depth', number: true, value: r => r.depth, cell: r => html`<${Stale} row=${r}><${Num} n=${r.depth} /><//>` },
   { key: 'pub_rate', label: 'Published', number: true, value: r => r.pub_rate, cell: r => html`<${Rate} n=${r.stale ? null : r.pub_rate} />` },
