@@ -38,7 +38,7 @@ type cluster struct {
 	history  history
 	counter  history
 	marks    []mark
-	budget   budget
+	budget   allowance
 	watch    watch
 	round    uint32
 	now      time.Time
@@ -85,7 +85,7 @@ type mark struct {
 func newCluster(historyBytes int) *cluster {
 	return &cluster{
 		nodes: make(map[string]*node), topics: make(map[string]*topicTotal), emptied: make(map[pair]time.Time),
-		history: newHistory(clusterRows), counter: newHistory(counterRows), budget: budget{historyBytes},
+		history: newHistory(clusterRows), counter: newHistory(counterRows), budget: allowance{historyBytes},
 		watch: newWatch(), pausedBy: func(pair) string { return "" },
 	}
 }
@@ -287,7 +287,7 @@ func (c *cluster) record() {
 
 // record writes the present second of a node's history: nothing while an answer
 // is late, and a gap, from its last answer on, once it counts as silent.
-func (n *node) record(b *budget, second int64, fresh bool) {
+func (n *node) record(b *allowance, second int64, fresh bool) {
 	switch {
 	case !fresh:
 		n.history.gap(b, second)
@@ -296,7 +296,7 @@ func (n *node) record(b *budget, second int64, fresh bool) {
 	}
 }
 
-func recordNode(h history, b *budget, second int64, s *sums) {
+func recordNode(h history, b *allowance, second int64, s *sums) {
 	h.add(b, second, s.published, s.delivered, float64(s.depth), 60*s.requeued, 60*s.timedOut, float64(s.inFlight), float64(s.deferred))
 }
 

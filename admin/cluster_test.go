@@ -162,7 +162,7 @@ func TestHistoryStopsAtItsBudgetAndGoesOnWithout(t *testing.T) {
 }
 
 func TestRingKeepsGapsFillsAndForgets(t *testing.T) {
-	b := &budget{1 << 20}
+	b := &allowance{1 << 20}
 	var r ring
 	const size = 10
 	r.add(b, size, 100, 3, 0)
@@ -192,7 +192,7 @@ func TestRingKeepsGapsFillsAndForgets(t *testing.T) {
 }
 
 func TestHourOfHistoryInTwoResolutions(t *testing.T) {
-	b := &budget{1 << 20}
+	b := &allowance{1 << 20}
 	h := newHistory([]string{"x"})
 	const start = 1_700_000_000
 	for s := range int64(4000) {
@@ -212,7 +212,7 @@ func TestHourOfHistoryInTwoResolutions(t *testing.T) {
 }
 
 func TestIdlePollsLeaveNoGaps(t *testing.T) {
-	b := &budget{1 << 20}
+	b := &allowance{1 << 20}
 	h := newHistory([]string{"x"})
 	for s := int64(0); s <= 600; s += 10 {
 		h.add(b, 1_700_000_000+s, 4)

@@ -18,12 +18,12 @@ const (
 type series struct{ fine, coarse ring }
 
 // add notes the value of a second, counted since 1970.
-func (s *series) add(b *budget, second int64, v float32) {
+func (s *series) add(b *allowance, second int64, v float32) {
 	s.fine.add(b, fineSlots, second, fineFill, v)
 	s.coarse.add(b, coarseSlots, second/coarseStep, coarseFill, v)
 }
 
-func (s *series) free(b *budget) {
+func (s *series) free(b *allowance) {
 	s.fine.free(b)
 	s.coarse.free(b)
 }
@@ -54,7 +54,7 @@ func (s *series) spark(second int64) figures {
 // minutes is an hour in minutes only, for what there are very many of.
 type minutes struct{ ring ring }
 
-func (m *minutes) add(b *budget, second int64, v float32) {
+func (m *minutes) add(b *allowance, second int64, v float32) {
 	m.ring.add(b, sparkSlots, second/sparkStep, 1, v)
 }
 
@@ -100,20 +100,20 @@ type history []series
 
 func newHistory(rows []string) history { return make(history, len(rows)) }
 
-func (h history) add(b *budget, second int64, values ...float64) {
+func (h history) add(b *allowance, second int64, values ...float64) {
 	for i, v := range values {
 		h[i].add(b, second, float32(v))
 	}
 }
 
 // gap notes that nothing is known of a second.
-func (h history) gap(b *budget, second int64) {
+func (h history) gap(b *allowance, second int64) {
 	for i := range h {
 		h[i].add(b, second, gap)
 	}
 }
 
-func (h history) free(b *budget) {
+func (h history) free(b *allowance) {
 	for i := range h {
 		h[i].free(b)
 	}

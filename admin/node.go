@@ -110,7 +110,7 @@ func (n *node) fresh(now time.Time) bool {
 
 // take puts an answer in the place of the one before. It tells whether the
 // node has restarted meanwhile.
-func (n *node) take(b *budget, s *qdapi.Stats, at time.Time, emptied func(topic, channel string) bool) (restarted bool) {
+func (n *node) take(b *allowance, s *qdapi.Stats, at time.Time, emptied func(topic, channel string) bool) (restarted bool) {
 	dt := 0.0
 	if !n.at.IsZero() && n.started == s.StartTime {
 		dt = at.Sub(n.at).Seconds()
@@ -156,7 +156,7 @@ func (n *node) topicAt(old []*nodeTopic, i int, name string) *nodeTopic {
 	return t
 }
 
-func (t *nodeTopic) take(b *budget, now *qdapi.Topic, at time.Time, dt float64, emptied func(topic, channel string) bool) {
+func (t *nodeTopic) take(b *allowance, now *qdapi.Topic, at time.Time, dt float64, emptied func(topic, channel string) bool) {
 	t.own = topicSums(now, t, dt)
 	t.messages, t.bytesTotal, t.paused = now.Messages, now.Bytes, now.Paused
 	t.sums = t.own
@@ -200,7 +200,7 @@ func (t *nodeTopic) channelAt(old []*nodeChannel, i int, name string) *nodeChann
 	return c
 }
 
-func (t *nodeTopic) free(b *budget) {
+func (t *nodeTopic) free(b *allowance) {
 	t.published.ring.free(b)
 	for _, c := range t.channels {
 		c.depth.ring.free(b)

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"time"
@@ -15,15 +14,16 @@ import (
 )
 
 // body decodes a request of the page.
-func body(w http.ResponseWriter, r *http.Request, limit int64, into any) *failure {
+func body(r *http.Request, limit int, into any) *failure {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
 		return &failure{http.StatusUnsupportedMediaType, "BAD_REQUEST", "The body must be application/json.", 0}
 	}
-	text, err := io.ReadAll(http.MaxBytesReader(w, httpapi.BodyOf(r), limit))
+	read, err := httpapi.ReadBody(r, limit, "BAD_REQUEST")
+	defer read.Release()
 	if err != nil {
 		return &failure{http.StatusRequestEntityTooLarge, "BAD_REQUEST", "The body is too long or did not arrive.", 0}
 	}
-	if err := json.Unmarshal(text, into); err != nil {
+	if err := json.Unmarshal(read.Bytes(), into); err != nil {
 		return badRequest("The body is no valid JSON: %s", err)
 	}
 	return nil
@@ -66,12 +66,12 @@ func (o *order) valid(hasLookupds bool) *failure {
 	return nil
 }
 
-func (s *Server) act(w http.ResponseWriter, r *http.Request) (any, *failure) {
+func (s *Server) act(_ http.ResponseWriter, r *http.Request) (any, *failure) {
 	if failed := s.mayAct(r); failed != nil {
 		return nil, failed
 	}
 	var o order
-	if failed := body(w, r, mostOrder, &o); failed != nil {
+	if failed := body(r, mostOrder, &o); failed != nil {
 		return nil, failed
 	}
 	if failed := o.valid(len(s.up.direct) == 0); failed != nil {
@@ -126,7 +126,7 @@ func (s *Server) targetsOf(r *http.Request, o *order) (targets []target, failed 
 // mostBody is the longest test message.
 const mostBody = 1 << 20
 
-func (s *Server) publish(w http.ResponseWriter, r *http.Request) (any, *failure) {
+func (s *Server) publish(_ http.ResponseWriter, r *http.Request) (any, *failure) {
 	if failed := s.mayAct(r); failed != nil {
 		return nil, failed
 	}
@@ -137,7 +137,7 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) (any, *failure)
 		Binary  []byte `json:"body_base64"`
 		DeferMS int64  `json:"defer_ms"`
 	}
-	if failed := body(w, r, 8*mostBody, &wanted); failed != nil {
+	if failed := body(r, 8*mostBody, &wanted); failed != nil {
 		return nil, failed
 	}
 	text := wanted.Binary
@@ -205,7 +205,7 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) (any, *failure) 
 		User     string `json:"user"`
 		Password string `json:"password"`
 	}
-	if failed := body(w, r, 4<<10, &who); failed != nil {
+	if failed := body(r, 4<<10, &who); failed != nil {
 		return nil, failed
 	}
 	u, ok, err := l.try(r.Context(), who.User, who.Password, s.access.from(r), cookieOf(r, deviceCookie))

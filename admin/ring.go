@@ -2,11 +2,11 @@ package admin
 
 import "math"
 
-// budget is the memory that histories may take together, in bytes.
-type budget struct{ left int }
+// allowance is the memory that histories may take together, in bytes.
+type allowance struct{ left int }
 
 // take tells whether there was so much left.
-func (b *budget) take(bytes int) bool {
+func (b *allowance) take(bytes int) bool {
 	if b.left < bytes {
 		return false
 	}
@@ -29,7 +29,7 @@ type ring struct {
 
 // add puts v into slot; slots since the last one that are at most fill away
 // get it as well, others are a gap. Without budget there is a gap for good.
-func (r *ring) add(b *budget, size int, slot int64, fill int64, v float32) {
+func (r *ring) add(b *allowance, size int, slot int64, fill int64, v float32) {
 	if slot < r.last { // the clock was set back
 		if r.last-slot <= fill {
 			return
@@ -84,7 +84,7 @@ func (r *ring) restart() {
 	*r = ring{slots: r.slots}
 }
 
-func (r *ring) grow(b *budget, size int) bool {
+func (r *ring) grow(b *allowance, size int) bool {
 	if !b.take(4 * size) {
 		return false
 	}
@@ -101,7 +101,7 @@ func (r *ring) grow(b *budget, size int) bool {
 }
 
 // free gives the ring's memory back.
-func (r *ring) free(b *budget) {
+func (r *ring) free(b *allowance) {
 	b.left += 4 * len(r.slots)
 	*r = ring{}
 }

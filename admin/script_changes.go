@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 
@@ -21,8 +22,14 @@ func (s *Server) mayChange(r *http.Request) error {
 
 // readOrder decodes a body. What is wrong with it is the message, as in
 // nsqadmin.
-func readOrder(w http.ResponseWriter, r *http.Request, into any) error {
-	if err := json.NewDecoder(http.MaxBytesReader(w, httpapi.BodyOf(r), mostOrder)).Decode(into); err != nil {
+func readOrder(r *http.Request, into any) error {
+	read, err := httpapi.ReadBody(r, mostOrder, "BODY_TOO_BIG")
+	defer read.Release()
+	if read == nil {
+		return err
+	}
+	// What did not arrive shows in what did.
+	if err := json.NewDecoder(bytes.NewReader(read.Bytes())).Decode(into); err != nil {
 		return httpapi.Bad(err.Error())
 	}
 	return nil
@@ -60,7 +67,7 @@ func (s *Server) remember(r *http.Request, o *order, results []result) int64 {
 	return s.activity.add(e)
 }
 
-func (s *Server) scriptCreate(w http.ResponseWriter, r *http.Request) (any, error) {
+func (s *Server) scriptCreate(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err := s.mayChange(r); err != nil {
 		return nil, err
 	}
@@ -68,7 +75,7 @@ func (s *Server) scriptCreate(w http.ResponseWriter, r *http.Request) (any, erro
 		Topic   string `json:"topic"`
 		Channel string `json:"channel"`
 	}
-	if err := readOrder(w, r, &body); err != nil {
+	if err := readOrder(r, &body); err != nil {
 		return nil, err
 	}
 	if !protocol.ValidName(body.Topic) {
@@ -113,14 +120,14 @@ func (s *Server) createTopic(r *http.Request, o *order) (any, error) {
 }
 
 // scriptAct pauses, unpauses or empties.
-func (s *Server) scriptAct(w http.ResponseWriter, r *http.Request) (any, error) {
+func (s *Server) scriptAct(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err := s.mayChange(r); err != nil {
 		return nil, err
 	}
 	var body struct {
 		Action string `json:"action"`
 	}
-	if err := readOrder(w, r, &body); err != nil {
+	if err := readOrder(r, &body); err != nil {
 		return nil, err
 	}
 	switch body.Action {
@@ -155,14 +162,14 @@ func (s *Server) onProducers(r *http.Request, verb string) (any, error) {
 	return s.done(r, o, producers, t)
 }
 
-func (s *Server) scriptTombstone(w http.ResponseWriter, r *http.Request) (any, error) {
+func (s *Server) scriptTombstone(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err := s.mayChange(r); err != nil {
 		return nil, err
 	}
 	var body struct {
 		Topic string `json:"topic"`
 	}
-	if readOrder(w, r, &body) != nil {
+	if readOrder(r, &body) != nil {
 		return nil, httpapi.Bad("INVALID_BODY")
 	}
 	if !protocol.ValidName(body.Topic) {

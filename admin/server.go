@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"qmq/internal/budget"
 	"qmq/internal/httpapi"
 	"qmq/protocol"
 )
@@ -26,6 +27,7 @@ type Server struct {
 	pages     *pages
 	http      *httpapi.Server
 	peeks     *httpapi.Slots
+	bodies    *budget.Budget // of what is sent to it
 	started   time.Time
 
 	streams  context.Context // of all viewers; ends when the server stops
@@ -34,11 +36,14 @@ type Server struct {
 	directories directories
 }
 
+// mostBodies bounds the memory of bodies that have not all come, in bytes.
+const mostBodies = 64 << 20
+
 // NewServer makes a server and starts to ask the nodes. The error is that of
 // the file of users, or of the page's files.
 func NewServer(o Options) (*Server, error) {
 	o.setDefaults()
-	s := &Server{o: o, started: time.Now(), peeks: httpapi.NewSlots(peeksOnce, peekWait)}
+	s := &Server{o: o, started: time.Now(), peeks: httpapi.NewSlots(peeksOnce, peekWait), bodies: budget.New(mostBodies)}
 	s.directories.init(s)
 	s.access = &access{header: o.ACLHeader, admins: o.Admins, proxies: o.TrustedProxies}
 	if o.UsersFile != "" {
@@ -59,7 +64,7 @@ func NewServer(o Options) (*Server, error) {
 	s.collector.cluster.pausedBy = s.activity.pausedBy
 	s.frames.s = s
 	s.streams, s.leaveAll = context.WithCancel(context.Background())
-	s.http = httpapi.NewServer(s.handler(), httpapi.Options{Sites: o.Sites, RefuseSite: refuseSite, Logger: o.Logger})
+	s.http = httpapi.NewServer(s.handler(), httpapi.Options{Unfinished: s.bodies, Sites: o.Sites, RefuseSite: refuseSite, Logger: o.Logger})
 	s.http.OnClose(s.leaveAll)
 	s.directories.set(s.up.bare(o.Lookupds))
 	s.directories.start()

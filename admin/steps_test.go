@@ -169,7 +169,7 @@ func TestNodeThatDoesNotTellItsStartIsAskedWhoItIs(t *testing.T) {
 }
 
 func TestFirstValueOfASlotIsNotThinnedByAllZerosBefore(t *testing.T) {
-	b := &budget{1 << 20}
+	b := &allowance{1 << 20}
 	var s series
 	const start = 1_700_000_000
 	for i := range int64(505) {

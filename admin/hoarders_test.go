@@ -2,11 +2,15 @@ package admin
 
 import (
 	"context"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // stuck is a viewer who takes nothing of an answer until let go.
@@ -51,5 +55,32 @@ func TestMessagesOfTwoLooksAreHeldAtATime(t *testing.T) {
 	look(t.Context(), w)
 	if w.Code != http.StatusOK {
 		t.Errorf("when they have gone, one is answered %d %s", w.Code, w.Body)
+	}
+}
+
+// TestBodiesThatDoNotComeToAnEndShareABudget: nobody can fill the memory with
+// messages to publish.
+func TestBodiesThatDoNotComeToAnEndShareABudget(t *testing.T) {
+	a := startNode(t, "a", aTopic("t", 3))
+	s, base := startServer(t, Options{Nodes: []string{a.address()}})
+	for _, path := range []string{"/api/q/publish", "/api/topics"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		const most = 1 << 20
+		io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 1048576\r\n\r\n")
+		io.WriteString(conn, strings.Repeat("x", most/2))
+		for deadline := time.Now().Add(10 * time.Second); s.bodies.Used() < most/2; runtime.Gosched() {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %d bytes are counted", path, s.bodies.Used())
+			}
+		}
+		conn.Close()
+		for deadline := time.Now().Add(10 * time.Second); s.bodies.Used() > 0; runtime.Gosched() {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %d bytes are still counted", path, s.bodies.Used())
+			}
+		}
 	}
 }
