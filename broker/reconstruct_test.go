@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -335,14 +336,12 @@ type history struct {
 func (h *history) life() {
 	h.b = open(h.t, h.disk)
 	h.check()
-	left := 1 + h.rng.IntN(60)
-	if h.rng.IntN(2) == 0 {
-		left = 1 << 30
+	var left atomic.Int64
+	if left.Store(1 + h.rng.Int64N(60)); h.rng.IntN(2) == 0 {
+		left.Store(1 << 30)
 	}
-	killed := false
 	h.disk.Fail(func(op crashfs.Op, _ string) error {
-		if left--; left == 0 && !killed {
-			killed = true
+		if left.Add(-1) == 0 {
 			h.disk.Kill()
 		}
 		return nil
@@ -352,7 +351,7 @@ func (h *history) life() {
 		h.step(topic, channel)
 	}
 	h.disk.Fail(nil)
-	if !killed && h.rng.IntN(2) == 0 {
+	if left.Load() > 0 && h.rng.IntN(2) == 0 {
 		must(h.t, h.b.Close())
 		return
 	}
