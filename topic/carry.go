@@ -176,6 +176,7 @@ func (r *reclaimer) portions() []portion {
 		list = append(list, p)
 	}
 	r.seen = seen
+	r.took.Store(r.t.o.Clock.Now() - now)
 	return list
 }
 

@@ -22,6 +22,9 @@ const (
 	lookBytes = 128 << 10
 	// lookEvery is how often a topic is looked at while something happens in it, ns.
 	lookEvery = 1e9
+	// lookShare is how many times as long as a look took there is no other: a topic
+	// of which very many messages are open is looked at less often.
+	lookShare = 50
 )
 
 // reclaimer has a topic's log give back what no channel needs any more: memory at
@@ -39,6 +42,7 @@ type reclaimer struct {
 	// watched says that the log is large enough to be looked at when something
 	// happens; armed, that the timer runs; due, that it has.
 	watched, armed, due atomic.Bool
+	took                atomic.Int64 // by the last look at what is owed, ns
 
 	// trimming is held by the one goroutine that lets go; others leave it to that
 	// one.
@@ -147,8 +151,11 @@ func (r *reclaimer) lookLater() {
 			r.cleaner.add(r)
 		})
 	}
-	r.timer.Arm(r.t.o.Clock.Now() + lookEvery)
+	r.timer.Arm(r.t.o.Clock.Now() + lookPause(r.took.Load()))
 }
+
+// lookPause is how long after a look there is no other, ns.
+func lookPause(took int64) int64 { return max(lookEvery, lookShare*took) }
 
 // look ends the segment that is appended to when all of it is finished and
 // nothing was published for a while, and takes out of the log what everybody has
