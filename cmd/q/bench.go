@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"time"
 
 	"qmq/internal/daemon"
@@ -29,14 +30,15 @@ var errUnsound = errors.New("messages were lost or altered")
 
 // benchServer is who gets the load and where the result goes.
 type benchServer struct {
-	TCPAddress  string `name:"tcp-address" default:"127.0.0.1:4150" help:"TCP address of the daemon, qd or nsqd."`
-	HTTPAddress string `name:"http-address" default:"127.0.0.1:4151" help:"HTTP address of the daemon; empty: the topic of the run is not deleted, and --topic needs --force."`
-	PID         int    `name:"pid" help:"Process of the daemon, whose CPU time and memory are shown. Default: whoever listens on the TCP address on this machine."`
-	Compare     string `placeholder:"ADDRESS" help:"TCP address of another daemon that gets the same load, in turn."`
-	CompareHTTP string `name:"compare-http" placeholder:"ADDRESS" help:"Its HTTP address."`
-	Pairs       int    `default:"5" help:"How often each of the two is measured."`
-	JSON        bool   `name:"json" help:"Write the result as JSON."`
-	Out         string `placeholder:"FILE" help:"Also write the result as JSON to this file."`
+	TCPAddress  string   `name:"tcp-address" default:"127.0.0.1:4150" help:"TCP address of the daemon, qd or nsqd."`
+	HTTPAddress string   `name:"http-address" default:"127.0.0.1:4151" help:"HTTP address of the daemon; empty: the topic of the run is not deleted, and --topic needs --force."`
+	PID         int      `name:"pid" help:"Process of the daemon, whose CPU time and memory are shown. Default: whoever listens on the TCP address on this machine."`
+	Compare     string   `placeholder:"ADDRESS" help:"TCP address of another daemon that gets the same load, in turn."`
+	CompareHTTP string   `name:"compare-http" placeholder:"ADDRESS" help:"Its HTTP address."`
+	Lookupd     []string `name:"lookupd-http-address" sep:"none" placeholder:"ADDRESS" help:"HTTP address of a directory that is to forget the topic of the run. May be repeated. Default: the node's directories, whose HTTP port is taken for the one after their TCP port."`
+	Pairs       int      `default:"5" help:"How often each of the two is measured."`
+	JSON        bool     `name:"json" help:"Write the result as JSON."`
+	Out         string   `placeholder:"FILE" help:"Also write the result as JSON to this file."`
 }
 
 // benchAmount is how much is published.
@@ -207,6 +209,9 @@ func (b *benchServer) run(c console, l loadgen.Load) error {
 	defer cancel()
 	progress, clear := progressOf(c.err)
 	defer clear()
+	l.Directories = b.Lookupd
+	var once sync.Once
+	l.Say = func(text string) { once.Do(func() { clear(); fmt.Fprintln(c.err, "q: "+text) }) }
 	target := loadgen.Target{TCP: b.TCPAddress, HTTP: b.HTTPAddress, PID: b.PID}
 	if b.Compare != "" {
 		other := loadgen.Target{TCP: b.Compare, HTTP: b.CompareHTTP}

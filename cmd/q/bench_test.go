@@ -17,9 +17,9 @@ import (
 
 // launchQD runs a node until the end of the test and returns the flags by
 // which q bench finds it.
-func launchQD(t *testing.T) (flags []string) {
+func launchQD(t *testing.T, more ...string) (flags []string) {
 	t.Helper()
-	d, err := daemon.Launch(daemon.QD, []string{"--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--data-path=" + t.TempDir()}, io.Discard)
+	d, err := daemon.Launch(daemon.QD, append([]string{"--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--data-path=" + t.TempDir()}, more...), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +88,44 @@ func TestBenchLeavesATopicOfOthersAlone(t *testing.T) {
 	stats := statsOf(t, api)
 	if strings.Contains(stats, "fresh") || !strings.Contains(stats, `"topic_name":"orders","channels":[],"depth":101,`) {
 		t.Errorf("left is %s", stats)
+	}
+}
+
+// TestBenchLeavesNoNameInTheDirectories of the node, or says that it does.
+func TestBenchLeavesNoNameInTheDirectories(t *testing.T) {
+	d, err := daemon.Launch(daemon.QLookupd, []string{"--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--broadcast-address=127.0.0.1"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	directory := d.Addresses()["HTTP"]
+	flags := launchQD(t, "--lookupd-tcp-address="+d.Addresses()["TCP"], "--broadcast-address=127.0.0.1")
+	publishOne(t, strings.TrimPrefix(flags[1], "--http-address="), "orders")
+	bench := func(args ...string) string {
+		var stdout, stderr bytes.Buffer
+		if code := run(slices.Concat([]string{"bench", "pubsub", "--messages=100", "--warmup=0"}, args, flags), console{nil, &stdout, &stderr, nil}); code != exitOK {
+			t.Errorf("exit code %d", code)
+		}
+		return stderr.String()
+	}
+	names := func() (list []string) {
+		for _, topic := range topicsOf(t, "http://"+directory+"/topics") {
+			if strings.HasPrefix(topic, "bench-") {
+				list = append(list, topic)
+			}
+		}
+		return list
+	}
+	if text := bench("--lookupd-http-address=" + directory); text != "" || len(names()) != 0 {
+		t.Errorf("left are %q, said was %q", names(), text)
+	}
+	// The port after that of TCP is none of the directory's, or is by chance.
+	if text := bench(); len(names()) > 0 && (strings.Count(text, "\n") != 1 || !strings.Contains(text, "--lookupd-http-address")) {
+		t.Errorf("left are %q, said was %q", names(), text)
 	}
 }
 

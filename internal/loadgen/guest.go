@@ -101,20 +101,23 @@ func (r *run) api() *apiclient.Client {
 	return apiclient.New(apiclient.Options{ConnectTimeout: leaveTime, UserAgent: userAgent})
 }
 
-// leave removes what the run has made, if the API is known: topics, or the
-// channels of those that were there before. A topic of which that is not known
-// stays.
+// leave removes what the run has made, if the API is known: topics, from the
+// node and its directories, or the channels of those that were there before. A
+// topic of which that is not known stays.
 func (r *run) leave() error {
 	if r.target.HTTP == "" {
 		return nil
 	}
 	api := r.api()
 	defer api.Close()
+	var gone []string
+	defer func() { r.forget(api, gone) }()
 	for _, topic := range r.load.topics(r.topic) {
 		if _, was := r.here[topic]; !was {
 			if err := r.remove(api, "/topic/delete", url.Values{"topic": {topic}}); err != nil {
 				return err
 			}
+			gone = append(gone, topic)
 			continue
 		}
 		for i := range r.ledgers {

@@ -38,6 +38,10 @@ type Load struct {
 	Patience   time.Duration `json:"-"`                  // how long nothing may arrive before what is missing counts as lost; 10 s
 	Guest      bool          `json:"-"`                  // the server is others' too: see [Run]
 	Force      bool          `json:"-"`                  // a guest may use a topic that exists
+	// Directories are the HTTP addresses of the node's directories, from which a
+	// guest deletes the topics that it made; none: those that the node tells of.
+	Directories []string     `json:"-"`
+	Say         func(string) `json:"-"` // is told what a guest could not clean up; may be nil
 }
 
 // withDefaults fills in what is not said.
