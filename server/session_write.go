@@ -114,6 +114,9 @@ func (o *output) writeLocked(b []byte) (err error) {
 		}
 		o.left = nil
 	}
+	if len(b) == 0 {
+		return nil // a layer would send something that unpacks to nothing, and clients take that for the end
+	}
 	if o.layer != nil {
 		_, err = o.layer.Write(b)
 	} else {
