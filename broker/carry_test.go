@@ -144,25 +144,29 @@ func TestOneDeferredMessageFillsNoDisk(t *testing.T) {
 }
 
 // A backlog filled the disk before anybody worked on it, and of each segment a
-// little is owed: all together is more than there is room for.
+// little is owed: all together, or that of one alone, is more than there is room
+// for. It is said once.
 func TestFullDiskIsFreedBySmallCarries(t *testing.T) {
-	for name, segmentBytes := range map[string]int64{"64 KiB": 64 << 10, "1 MiB": 1 << 20} {
+	for name, segmentBytes := range map[string]int64{"64 KiB": 64 << 10, "1 MiB": 1 << 20, "default": 100 << 20} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
+				var text strings.Builder
 				disk := newDisk(t, 1)
 				disk.Limit(40 << 20)
-				b := open(t, disk, func(o *Options) { o.SegmentBytes = segmentBytes })
+				adjust := func(o *Options) { o.SegmentBytes = segmentBytes }
+				b := open(t, disk, adjust, logTo(&text))
 				tp := getTopic(t, b, "t")
 				k := subscribe(t, getChannel(t, b, "t", "c"), 1000)
 				body := strings.Repeat("x", 2000)
 				for publish(tp, body) == nil {
 				}
-				owed, n := int64(0), 0
+				owed, n, later := int64(0), 0, 0
 				for ds := k.take(); len(ds) > 0; ds = k.take() {
 					for _, d := range ds {
 						if n++; n%20 == 0 {
 							k.answer(channel.Requeue, time.Hour, d)
 							owed += recordBytes(len(body))
+							later++
 						} else {
 							k.finish(t, d)
 						}
@@ -174,7 +178,18 @@ func TestFullDiskIsFreedBySmallCarries(t *testing.T) {
 					t.Error(err)
 				}
 				wantBounded(t, disk, owed)
+				if n := strings.Count(text.String(), "stay for now"); n > 1 {
+					t.Errorf("it is said %d times that segments stay", n)
+				}
 				k.Close()
+				kill(disk, b)
+				b = open(t, disk, adjust)
+				if d := b.Damage(); d.Messages != 0 {
+					t.Errorf("%d messages are said to be damaged", d.Messages)
+				}
+				if s := getChannel(t, b, "t", "c").Stats(); s.Deferred != later || s.Depth != 1 {
+					t.Errorf("%d messages are deferred, want %d; depth %d", s.Deferred, later, s.Depth)
+				}
 				must(t, b.Close())
 			})
 		})

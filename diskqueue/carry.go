@@ -164,29 +164,44 @@ func (l *Log) Carry(numbers, keep []seqset.Range, giveUp func(gaps []seqset.Rang
 	if err != nil {
 		return err
 	}
-	w, err := l.writeCarry(old, keep)
+	first, last := old[0], old[len(old)-1]
+	header := segmentHeader{base: first.base, prevEnd: first.prevEnd, prevKnown: first.prevKnown, end: last.end}
+	c, err := l.carryOver(old, nil, header, keep, giveUp)
+	if err == nil {
+		l.settleCarry(old, c)
+	}
+	return err
+}
+
+// carryOver writes a carry segment and puts it, behind what is left of the first
+// of the old ones if anything is, into their place.
+func (l *Log) carryOver(old []*segment, left *segment, header segmentHeader, keep []seqset.Range, giveUp func([]seqset.Range) error) (*segment, error) {
+	w, err := l.writeCarry(header, keep)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	h := l.shared.files.adopt(w.s, w.f) // and held: it must not be opened before it has its name
 	defer l.shared.files.release(h)
+	fresh := []*segment{w.s}
+	if left != nil {
+		fresh = []*segment{left, w.s}
+	}
 	if err = giveUp(w.s.gapsOf()); err == nil {
-		err = l.replace(old, w.s)
+		err = l.replace(old, fresh)
 	}
 	if err != nil {
 		l.undoCarry(w)
-		return err
+		return nil, err
 	}
 	for _, s := range old {
 		l.shared.files.forget(s)
 	}
 	if err := l.shared.fs.Rename(w.path, w.s.path); err != nil {
-		l.bringBack(old, w.s)
+		l.bringBack(old, fresh)
 		l.undoCarry(w)
-		return err
+		return nil, err
 	}
-	l.settleCarry(old, w.s)
-	return nil
+	return w.s, nil
 }
 
 // carriable finds the segments that are to be carried, and says whether they can be.
@@ -220,14 +235,10 @@ type carrier struct {
 const carryBuffer = 1 << 20
 
 // writeCarry writes and syncs the carry segment beside the old ones.
-func (l *Log) writeCarry(old []*segment, keep []seqset.Range) (*carrier, error) {
-	first, last := old[0], old[len(old)-1]
-	header := segmentHeader{
-		version: carryVersion, incarnation: l.o.Incarnation, base: first.base, salt: newSalt(), created: l.o.Now(),
-		prevEnd: first.prevEnd, prevKnown: first.prevKnown, end: last.end,
-	}
-	w := &carrier{l: l, s: newSegment(&header, segmentPath(l.o.Dir, first.base))}
-	w.path = filepath.Join(l.o.Dir, fmt.Sprintf("%016x%s", first.base, carrySuffix))
+func (l *Log) writeCarry(header segmentHeader, keep []seqset.Range) (*carrier, error) {
+	header.version, header.incarnation, header.salt, header.created = carryVersion, l.o.Incarnation, newSalt(), l.o.Now()
+	w := &carrier{l: l, s: newSegment(&header, segmentPath(l.o.Dir, header.base))}
+	w.path = filepath.Join(l.o.Dir, fmt.Sprintf("%016x%s", header.base, carrySuffix))
 	fs := l.shared.fs
 	if err := fs.Remove(w.path); err != nil && !isNotExist(err) {
 		return nil, err
@@ -317,8 +328,8 @@ func (l *Log) undoCarry(w *carrier) {
 	l.Release(w.held)
 }
 
-// replace puts a carry segment into the log in the place of others.
-func (l *Log) replace(old []*segment, c *segment) error {
+// replace puts segments into the log in the place of others.
+func (l *Log) replace(old, fresh []*segment) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	first := slices.Index(l.segments, old[0])
@@ -333,27 +344,29 @@ func (l *Log) replace(old []*segment, c *segment) error {
 	for _, s := range old {
 		s.gone = true
 	}
-	l.segments = slices.Replace(slices.Clone(l.segments), first, first+len(old), c)
+	l.segments = slices.Replace(slices.Clone(l.segments), first, first+len(old), fresh...)
 	l.sumUp()
 	return nil
 }
 
 // bringBack undoes replace.
-func (l *Log) bringBack(old []*segment, c *segment) {
+func (l *Log) bringBack(old, fresh []*segment) {
 	for _, s := range old {
 		l.shared.files.remember(s)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i := slices.Index(l.segments, c)
+	i := slices.Index(l.segments, fresh[0])
 	if i < 0 {
 		return
 	}
-	c.gone = true
+	for _, s := range fresh {
+		s.gone = true
+	}
 	for _, s := range old {
 		s.gone = false
 	}
-	l.segments = slices.Replace(slices.Clone(l.segments), i, i+1, old...)
+	l.segments = slices.Replace(slices.Clone(l.segments), i, i+len(fresh), old...)
 	l.sumUp()
 }
 

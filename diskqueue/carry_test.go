@@ -28,9 +28,11 @@ type carried struct {
 }
 
 // newCarried fills a log with 120 messages, MPUBs and deferred ones among them.
-func newCarried(t tester, fs *crashfs.FS) *carried {
+func newCarried(t tester, fs *crashfs.FS) *carried { return newCarriedOf(t, fs, 2<<10, 60) }
+
+func newCarriedOf(t tester, fs *crashfs.FS, segmentBytes int64, body int) *carried {
 	n := newNode(fs.Mount()).cold()
-	n.log.SegmentBytes, n.shared.CacheBytes = 2<<10, 1
+	n.log.SegmentBytes, n.shared.CacheBytes = segmentBytes, 1
 	c := &carried{node: n, all: make(map[uint64]string), due: make(map[uint64]int64)}
 	c.log, _ = n.open(t)
 	for i := range 40 {
@@ -39,7 +41,7 @@ func newCarried(t tester, fs *crashfs.FS) *carried {
 			b.BeginMulti()
 		}
 		for k := range 3 {
-			seq, body := c.log.End()+uint64(k), bodyOf(3*i+k, 60+i)
+			seq, body := c.log.End()+uint64(k), bodyOf(3*i+k, body+i)
 			if c.all[seq] = string(body); k == 1 {
 				b.AddDeferred(testTime, body, int64(1000+i))
 				c.due[seq] = int64(1000 + i)

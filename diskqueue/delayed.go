@@ -32,8 +32,17 @@ func (s *segment) addDelayed(list []message.Delayed) {
 
 // Delayed lists the deferred messages with from ≤ seq < to, ascending.
 func (l *Log) Delayed(from, to uint64) ([]message.Delayed, error) {
-	var found []message.Delayed
-	var failed error
+	for {
+		found, err, moved := l.delayedOnce(from, to)
+		if !moved {
+			return found, err
+		}
+	}
+}
+
+// delayedOnce is Delayed; moved says that another segment took the place of one
+// that was looked at, or that it is gone.
+func (l *Log) delayedOnce(from, to uint64) (found []message.Delayed, failed error, moved bool) {
 	for _, s := range l.between(from, to) {
 		pages, err := l.delayedOf(s)
 		failed = errors.Join(failed, err)
@@ -43,8 +52,9 @@ func (l *Log) Delayed(from, to uint64) ([]message.Delayed, error) {
 			found = append(found, page[i:max(i, j)]...)
 		}
 		l.unpin(s)
+		moved = moved || l.left(s)
 	}
-	return found, failed
+	return found, failed, moved
 }
 
 // delayedOf lists the deferred messages of a pinned segment, in pages. They may

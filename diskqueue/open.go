@@ -15,7 +15,8 @@ import (
 // closed properly are scanned. What does not verify and was never promised, as
 // the torn end of a write or an MPUB of which a part is missing, does not
 // count; damaged records become void, with a copy of their bytes kept beside
-// the segment. Nothing that may hold a message is removed, cut or renamed. No
+// the segment. Nothing that may hold a message is removed, cut or renamed, but
+// where a whole carry segment stands for it. No
 // error but that of the file system stops it. The log goes on in a new segment.
 func Open(shared *Shared, o Options) (*Log, Recovery, error) {
 	o.SegmentBytes = min(o.SegmentBytes, 2<<30) // offsets take 32 bits
@@ -126,6 +127,7 @@ func (l *Log) recoverAll(rec *Recovery) error {
 	lost := o.missing()
 	o.reportMissing(lost)
 	o.settle(lost)
+	o.cutBehind()
 	return nil
 }
 

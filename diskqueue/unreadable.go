@@ -49,15 +49,15 @@ func (l *Log) givesUp(s *segment, from uint64, alive bool) bool {
 // lose makes a stretch of a segment damage, and reports it.
 func (l *Log) lose(s *segment, d damage, f io.ReaderAt, why error) (damage, error) {
 	l.mu.Lock()
-	rewound := d.from >= s.end // and cut off while it was read
+	left := d.from >= s.end || s.gone // and cut off while it was read
 	known, was := s.damageAt(d.from)
-	if !was && !rewound {
+	if !was && !left {
 		s.damaged = append(s.damaged, d)
 		slices.SortFunc(s.damaged, func(a, b damage) int { return cmp.Compare(a.from, b.from) })
 	}
 	l.mu.Unlock()
 	switch {
-	case rewound:
+	case left:
 		return damage{}, ErrNotFound
 	case was:
 		return known, nil

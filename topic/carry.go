@@ -83,6 +83,13 @@ func (r *reclaimer) carrySparse(now bool) (written int64) {
 			more, err = r.carryGroups(r.portions(), true, recalls)
 			n += more
 		}
+		if diskFull(err) {
+			more, tailErr := r.carryTails(recalls)
+			if n += more; more > 0 {
+				err = tailErr
+			}
+		}
+		r.tell(err)
 		written, again = n, again || err != nil
 	}
 	if again && r.armed.CompareAndSwap(false, true) {
@@ -241,20 +248,40 @@ func (r *reclaimer) carryGroup(group []portion, recalls int) (written int64, err
 		return 0, nil
 	}
 	err = r.log.Carry(numbers, keep, func(gaps []seqset.Range) error { return r.giveUp(gaps, recalls) })
-	r.mu.Lock()
-	r.givingUp = nil
-	r.mu.Unlock()
-	r.t.mu.Lock()
-	r.lookForWake()
-	r.t.mu.Unlock()
+	r.carried()
 	if err != nil {
-		if !diskqueue.InUse(err) {
-			r.t.o.Logger.Warn("segments of which little is owed stay for now", "topic", r.t.o.Name, "segments", len(group), "error", err)
-		}
 		return 0, err
 	}
 	r.t.o.Logger.Debug("carried forward", "topic", r.t.o.Name, "segments", len(group), "bytes", held, "owed", owed)
 	return owed, nil
+}
+
+// carried ends a carry, be it that it failed.
+func (r *reclaimer) carried() {
+	r.mu.Lock()
+	r.givingUp = nil
+	r.mu.Unlock()
+	r.t.mu.Lock()
+	defer r.t.mu.Unlock()
+	r.lookForWake()
+}
+
+// tell logs that segments stay, once until something is different.
+func (r *reclaimer) tell(err error) {
+	why := ""
+	switch {
+	case err == nil:
+	case diskqueue.InUse(err):
+		return
+	case diskFull(err):
+		why = "full"
+	default:
+		why = err.Error()
+	}
+	if why != r.told && err != nil {
+		r.t.o.Logger.Warn("segments of which little is owed stay for now", "topic", r.t.o.Name, "error", err)
+	}
+	r.told = why
 }
 
 // giveUp has it journalled that gaps will not be held any more. It refuses when

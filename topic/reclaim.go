@@ -64,6 +64,9 @@ type reclaimer struct {
 	// seen is what the last look saw of each segment, by its first number; guarded
 	// by Cleaner.work.
 	seen map[uint64]sight
+	// told is why segments stay though little of them is owed, as it was logged;
+	// guarded by Cleaner.work.
+	told string
 }
 
 func (r *reclaimer) init(t *Topic) {
