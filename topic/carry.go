@@ -89,7 +89,9 @@ func (r *reclaimer) carrySparse(now bool) (written int64) {
 				err = tailErr
 			}
 		}
-		r.tell(err)
+		if err != nil || n > 0 { // where nothing was tried nothing is different
+			r.tell(err)
+		}
 		written, again = n, again || err != nil
 	}
 	if again && r.armed.CompareAndSwap(false, true) {

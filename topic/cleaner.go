@@ -66,9 +66,9 @@ func (c *Cleaner) run() {
 		if list == nil {
 			return
 		}
-		c.work.Lock()
-		c.clean(list)
-		c.work.Unlock()
+		for _, r := range c.clean(list) {
+			c.pause(c.carry(r)) // without the lock: who makes room does not wait
+		}
 	}
 }
 
@@ -89,18 +89,25 @@ func (c *Cleaner) take() []*reclaimer {
 	return list
 }
 
-// clean looks after topics. The caller holds c.work.
-func (c *Cleaner) clean(list []*reclaimer) {
-	var looked []*reclaimer
+// clean looks after topics, and returns those that were due to be looked at.
+func (c *Cleaner) clean(list []*reclaimer) (looked []*reclaimer) {
+	c.work.Lock()
+	defer c.work.Unlock()
 	for _, r := range list {
 		if r.look() {
 			looked = append(looked, r)
 		}
 	}
 	c.giveBack(list)
-	for _, r := range looked {
-		c.pause(r.carrySparse(false))
-	}
+	return looked
+}
+
+// carry carries forward what a topic keeps beyond what it owes, and returns how
+// many bytes it wrote.
+func (c *Cleaner) carry(r *reclaimer) (written int64) {
+	c.work.Lock()
+	defer c.work.Unlock()
+	return r.carrySparse(false)
 }
 
 // giveBack removes what was taken out of the topics' logs, and says whether that
