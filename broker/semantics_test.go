@@ -175,6 +175,7 @@ func TestDeletedAndRecreatedShareNothing(t *testing.T) {
 	again = getTopic(t, b, "t")
 	wantDepth(t, again, 1)
 	wantDrained(t, getChannel(t, b, "t", "c"), "4")
+	b.background.Wait() // Close does not wait for removals that it finds under way
 	must(t, b.Close())
 	if dirs := topicDirs(t, disk); len(dirs) != 1 {
 		t.Errorf("directories left: %q", dirs)
