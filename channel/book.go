@@ -246,7 +246,9 @@ func (c *core) readable() bool { return c.restPause == 0 && c.barred == nil }
 
 // wakeUp ends a rest whose time is over, and tries again what is barred.
 func (c *core) wakeUp(now int64) {
-	c.retry(now)
+	if c.barred != nil { // retry takes a long stack, which each delivery would have to grow
+		c.retry(now)
+	}
 	if c.resting && now >= c.restUntil {
 		c.resting = false
 	}
