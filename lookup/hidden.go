@@ -17,9 +17,14 @@ import (
 // name is a topic, or a channel of it if channel is not empty.
 type name struct{ topic, channel string }
 
-// hide remembers that producers have what is being deleted; s.mu is locked for
-// writing, as for all that follows.
+// hide remembers that a producer has what is being deleted, unless it has left
+// meanwhile; s.mu is locked for writing, as for all that follows.
 func (s *shard) hide(n name, p *presence) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.left {
+		return
+	}
 	if s.hidden == nil {
 		s.hidden = make(map[name]map[*presence]struct{})
 	}
@@ -27,8 +32,6 @@ func (s *shard) hide(n name, p *presence) {
 		s.hidden[n] = make(map[*presence]struct{})
 	}
 	s.hidden[n][p] = struct{}{}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.hidden == nil {
 		p.hidden = make(map[name]struct{})
 	}

@@ -17,9 +17,10 @@ type presence struct {
 	heard    atomic.Int64 // the moment of that or its last PING
 	twinTold bool         // it was said that another announces its address; guarded by db.mu
 
-	mu     sync.Mutex // guards topics and hidden
+	mu     sync.Mutex // guards what follows
 	topics index[*topicEntry, *registration]
 	hidden map[name]struct{} // what it had when that was deleted, and may still have
+	left   bool              // nothing is added to hidden any more
 }
 
 // registration says that a producer has a topic and some of its channels.
@@ -111,7 +112,10 @@ func (p *presence) leave() {
 		p.unregisterTopic(e)
 		e.shard.mu.Unlock()
 	}
-	for _, n := range p.hiddenNames() { // no more will come
+	p.mu.Lock()
+	p.left = true
+	p.mu.Unlock()
+	for _, n := range p.hiddenNames() {
 		s := p.db.shardOf(n.topic)
 		s.mu.Lock()
 		s.unhide(n, p)
