@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"qmq/internal/qdapi"
+	"qmq/internal/nodeclient"
 	"qmq/lookup"
 )
 
@@ -70,11 +70,11 @@ func (c *collector) inactiveChannels(ctx context.Context, l *lookupd) map[string
 	return found
 }
 
-func (c *collector) askNode(ctx context.Context, n *node, w qdapi.Wanted) {
+func (c *collector) askNode(ctx context.Context, n *node, w nodeclient.Wanted) {
 	start := time.Now()
 	stats, err := c.up.nodes.Stats(ctx, n.address, w, &n.decoder)
 	took := time.Since(start)
-	var info *qdapi.Info
+	var info *nodeclient.Info
 	if err == nil && (!n.introduced || n.infoOf != stats.StartTime) {
 		if i, err := c.up.nodes.Info(ctx, n.address); err == nil {
 			info = &i
@@ -102,7 +102,7 @@ func (c *collector) askNode(ctx context.Context, n *node, w qdapi.Wanted) {
 }
 
 // introduce takes what a node says of itself.
-func (c *collector) introduce(n *node, info *qdapi.Info, start int64) {
+func (c *collector) introduce(n *node, info *nodeclient.Info, start int64) {
 	id := lookup.Identity{BroadcastAddress: info.BroadcastAddress, TCPPort: info.TCPPort, HTTPPort: info.HTTPPort}
 	if len(c.up.direct) > 0 {
 		n.id = nodeAddress(&id)

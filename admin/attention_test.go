@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"qmq/internal/qdapi"
+	"qmq/internal/nodeclient"
 	"qmq/lookup"
 )
 
@@ -35,7 +35,7 @@ type actor struct {
 	health  string
 	version string
 	damage  int64
-	found   []qdapi.Finding
+	found   []nodeclient.Finding
 	listed  bool   // at the directory
 	twin    string // another one with its address, by its host name
 	at      string // where that connects from
@@ -92,9 +92,9 @@ func (s *scene) step() {
 			n.miss(s.now, "connection refused")
 			continue
 		}
-		stats := &qdapi.Stats{Version: a.version, Health: a.health, StartTime: 1, HeapInUse: -1}
+		stats := &nodeclient.Stats{Version: a.version, Health: a.health, StartTime: 1, HeapInUse: -1}
 		if a.damage > 0 || len(a.found) > 0 {
-			stats.Damage = &qdapi.Damage{Messages: a.damage, Findings: a.found}
+			stats.Damage = &nodeclient.Damage{Messages: a.damage, Findings: a.found}
 		}
 		if first {
 			s.play(stats)
@@ -108,12 +108,12 @@ func (s *scene) step() {
 }
 
 // play moves the channels by a second.
-func (s *scene) play(stats *qdapi.Stats) {
+func (s *scene) play(stats *nodeclient.Stats) {
 	for p, c := range s.channels {
 		c.depth = max(0, c.depth+c.grow)
 		c.published += c.in
 		c.timeouts += c.late
-		stats.Topics = append(stats.Topics, qdapi.Topic{Name: p.topic, Messages: int64(c.published), Paused: c.topicPaused, Channels: []qdapi.Channel{{
+		stats.Topics = append(stats.Topics, nodeclient.Topic{Name: p.topic, Messages: int64(c.published), Paused: c.topicPaused, Channels: []nodeclient.Channel{{
 			Name: p.channel, Depth: int64(c.depth), Messages: int64(c.published), TimedOut: int64(c.timeouts), ClientCount: c.consumers, Paused: c.paused,
 		}}})
 	}
@@ -194,7 +194,7 @@ func (s *scene) do(line string) {
 				a.damage, _ = strconv.ParseInt(value, 10, 64)
 			case "found": // kind:topic, or nothing any more
 				kind, topic, _ := strings.Cut(strings.ReplaceAll(value, " ", "_"), ":")
-				if a.found = append(a.found, qdapi.Finding{Kind: kind, Topic: topic}); kind == "" {
+				if a.found = append(a.found, nodeclient.Finding{Kind: kind, Topic: topic}); kind == "" {
 					a.found = nil
 				}
 			}

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"qmq/internal/qdapi"
+	"qmq/internal/nodeclient"
 )
 
 // clusterOf has nodes that were never asked.
@@ -23,14 +23,14 @@ func clusterOf(names ...string) (*cluster, time.Time) {
 }
 
 // statsAt are those of a node with topic t, channel c.
-func statsAt(start, published, depth int64) *qdapi.Stats {
-	return &qdapi.Stats{Version: "2.0.0", Health: "OK", StartTime: start, HeapInUse: -1, Topics: []qdapi.Topic{{
+func statsAt(start, published, depth int64) *nodeclient.Stats {
+	return &nodeclient.Stats{Version: "2.0.0", Health: "OK", StartTime: start, HeapInUse: -1, Topics: []nodeclient.Topic{{
 		Name: "t", Messages: published, Bytes: 100 * published,
-		Channels: []qdapi.Channel{{Name: "c", Messages: published, Depth: depth, ClientCount: 1}},
+		Channels: []nodeclient.Channel{{Name: "c", Messages: published, Depth: depth, ClientCount: 1}},
 	}}}
 }
 
-func (c *cluster) hear(name string, s *qdapi.Stats, at time.Time) (restarted bool) {
+func (c *cluster) hear(name string, s *nodeclient.Stats, at time.Time) (restarted bool) {
 	n := c.nodes[name+":4151"]
 	n.answered()
 	return n.take(&c.budget, s, at, c.wasEmptied)
@@ -57,7 +57,7 @@ func TestRatesComeFromCountersAndRealIntervals(t *testing.T) {
 
 func TestRestartIsNoSpike(t *testing.T) {
 	c, now := clusterOf("a")
-	for i, s := range []*qdapi.Stats{statsAt(1, 1000, 0), statsAt(1, 1010, 0), statsAt(99, 500_000, 0), statsAt(99, 500_010, 0)} {
+	for i, s := range []*nodeclient.Stats{statsAt(1, 1000, 0), statsAt(1, 1010, 0), statsAt(99, 500_000, 0), statsAt(99, 500_010, 0)} {
 		at := now.Add(time.Duration(i) * time.Second)
 		restarted := c.hear("a", s, at)
 		if restarted != (i == 2) {
@@ -130,7 +130,7 @@ func TestDeletedTopicsGiveTheirMemoryBack(t *testing.T) {
 	}
 	used := whole - c.budget.left
 	gone := now.Add(4 * time.Second)
-	c.hear("a", &qdapi.Stats{Version: "2.0.0", StartTime: 1, Topics: []qdapi.Topic{}}, gone)
+	c.hear("a", &nodeclient.Stats{Version: "2.0.0", StartTime: 1, Topics: []nodeclient.Topic{}}, gone)
 	c.update(gone, time.Second)
 	if len(c.topics) != 0 {
 		t.Error("the topic is still there")
@@ -227,9 +227,9 @@ func TestIdlePollsLeaveNoGaps(t *testing.T) {
 
 func TestLatenciesAreWeightedByCount(t *testing.T) {
 	var l latencies
-	l.add(qdapi.Latency{Count: 1, Percentiles: []qdapi.Percentile{{Quantile: 0.99, Value: 1e6}}})
-	l.add(qdapi.Latency{Count: 3, Percentiles: []qdapi.Percentile{{Quantile: 0.99, Value: 5e6}, {Quantile: 0.5, Value: 2e6}}})
-	l.add(qdapi.Latency{Percentiles: []qdapi.Percentile{{Quantile: 0.99, Value: 9e9}}})
+	l.add(nodeclient.Latency{Count: 1, Percentiles: []nodeclient.Percentile{{Quantile: 0.99, Value: 1e6}}})
+	l.add(nodeclient.Latency{Count: 3, Percentiles: []nodeclient.Percentile{{Quantile: 0.99, Value: 5e6}, {Quantile: 0.5, Value: 2e6}}})
+	l.add(nodeclient.Latency{Percentiles: []nodeclient.Percentile{{Quantile: 0.99, Value: 9e9}}})
 	same(t, "rows", l.rows(), "[{0.99 4} {0.5 2}]")
 	if !math.IsNaN(l.ms(0.95)) {
 		t.Error("a percentile that nobody measures is known")

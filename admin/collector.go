@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"qmq/internal/qdapi"
+	"qmq/internal/nodeclient"
 )
 
 // How often is asked.
@@ -201,7 +201,7 @@ func (c *collector) ask(now time.Time) {
 			continue
 		}
 		n.asking, n.asked = true, now
-		wanted := qdapi.Wanted{Memory: now.Sub(n.memoryAt) >= memoryEvery}
+		wanted := nodeclient.Wanted{Memory: now.Sub(n.memoryAt) >= memoryEvery}
 		if wanted.Memory {
 			n.memoryAt = now
 		}

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"qmq/internal/qdapi"
+	"qmq/internal/nodeclient"
 )
 
 // The consumers of a channel are asked for only while somebody looks at it.
@@ -143,7 +143,7 @@ func (w *crowd) gather(p pair, g *gathering, targets []target) {
 
 // consumersOf asks one node; one that does not answer has none to show.
 func (c *collector) consumersOf(ctx context.Context, p pair, to target) (rows []consumerRow) {
-	stats, err := c.up.nodes.Stats(ctx, to.address, qdapi.Wanted{Topic: p.topic, Channel: p.channel, Clients: true}, new(qdapi.Decoder))
+	stats, err := c.up.nodes.Stats(ctx, to.address, nodeclient.Wanted{Topic: p.topic, Channel: p.channel, Clients: true}, new(nodeclient.Decoder))
 	if err != nil {
 		return nil
 	}
@@ -160,7 +160,7 @@ func (c *collector) consumersOf(ctx context.Context, p pair, to target) (rows []
 	return rows
 }
 
-func newConsumerRow(k *qdapi.Consumer, at target) consumerRow {
+func newConsumerRow(k *nodeclient.Consumer, at target) consumerRow {
 	row := consumerRow{
 		ID: k.ID, Hostname: k.Hostname, Address: k.RemoteAddress, Agent: k.UserAgent, Node: at.id, Name: at.name,
 		Zone: k.Zone, Region: k.Region, Ready: k.ReadyCount, InFlight: k.InFlight, Finished: k.Finished,

@@ -4,7 +4,7 @@ import (
 	"math"
 	"slices"
 
-	"qmq/internal/qdapi"
+	"qmq/internal/nodeclient"
 )
 
 // latencies are the percentiles of a channel over all nodes: the mean of
@@ -15,7 +15,7 @@ type latency struct {
 	quantile, weighted, count float64
 }
 
-func (l *latencies) add(measured qdapi.Latency) {
+func (l *latencies) add(measured nodeclient.Latency) {
 	if measured.Count == 0 {
 		return
 	}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"qmq/internal/qdapi"
+	"qmq/internal/nodeclient"
 )
 
 // node is what is known of a qd or nsqd.
@@ -33,7 +33,7 @@ type node struct {
 	memoryAt   time.Time
 
 	health  string
-	damage  *qdapi.Damage
+	damage  *nodeclient.Damage
 	started int64 // s since 1970
 	heap    int64 // bytes; -1 unknown
 	sums    sums
@@ -41,7 +41,7 @@ type node struct {
 	topics  map[string]*nodeTopic
 	order   []*nodeTopic // as the node lists them
 	round   uint32
-	decoder qdapi.Decoder
+	decoder nodeclient.Decoder
 	history history
 
 	registered map[string]bool // at which directories
@@ -67,7 +67,7 @@ type nodeTopic struct {
 type nodeChannel struct {
 	name     string
 	sums     sums
-	latency  qdapi.Latency
+	latency  nodeclient.Latency
 	depth    minutes
 	round    uint32
 	smoothed struct{ in, requeued, timedOut float64 }
@@ -110,7 +110,7 @@ func (n *node) fresh(now time.Time) bool {
 
 // take puts an answer in the place of the one before. It tells whether the
 // node has restarted meanwhile.
-func (n *node) take(b *allowance, s *qdapi.Stats, at time.Time, emptied func(topic, channel string) bool) (restarted bool) {
+func (n *node) take(b *allowance, s *nodeclient.Stats, at time.Time, emptied func(topic, channel string) bool) (restarted bool) {
 	dt := 0.0
 	if !n.at.IsZero() && n.started == s.StartTime {
 		dt = at.Sub(n.at).Seconds()
@@ -156,7 +156,7 @@ func (n *node) topicAt(old []*nodeTopic, i int, name string) *nodeTopic {
 	return t
 }
 
-func (t *nodeTopic) take(b *allowance, now *qdapi.Topic, at time.Time, dt float64, emptied func(topic, channel string) bool) {
+func (t *nodeTopic) take(b *allowance, now *nodeclient.Topic, at time.Time, dt float64, emptied func(topic, channel string) bool) {
 	t.own = topicSums(now, t, dt)
 	t.messages, t.bytesTotal, t.paused = now.Messages, now.Bytes, now.Paused
 	t.sums = t.own

@@ -12,7 +12,7 @@ import (
 
 	"qmq/internal/apiclient"
 	"qmq/internal/httpapi"
-	"qmq/internal/qdapi"
+	"qmq/internal/nodeclient"
 )
 
 // Limits of one look into a channel.
@@ -174,7 +174,7 @@ func (s *Server) peekAt(r *http.Request, to target, p pair, state string, limit 
 	return rows, n
 }
 
-func newPeekedRow(m *qdapi.Peeked, at target) peekedRow {
+func newPeekedRow(m *nodeclient.Peeked, at target) peekedRow {
 	row := peekedRow{
 		ID: m.ID, Timestamp: m.Timestamp / 1e6, TimestampNS: strconv.FormatInt(m.Timestamp, 10), Attempts: m.Attempts, Size: m.Size, State: m.State,
 		Client: m.ClientID, DeadlineMS: m.DeadlineMS, DueMS: m.DueMS, Body: m.Body, Truncated: m.Truncated, Node: at.id, Name: at.name, ns: m.Timestamp,

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"qmq/internal/qdapi"
+	"qmq/internal/nodeclient"
 )
 
 // ruleDamage is the name of the rule. It is about what a node has lost, not about
@@ -28,7 +28,7 @@ func (c *cluster) damage(n *node) sign {
 }
 
 // damageText sums up what a node found.
-func damageText(d *qdapi.Damage) string {
+func damageText(d *nodeclient.Damage) string {
 	var says []string
 	if d.Messages > 0 {
 		says = append(says, fmt.Sprintf("lost %s to damage on disk", countOf(d.Messages, "message")))
@@ -60,7 +60,7 @@ func damageText(d *qdapi.Damage) string {
 }
 
 // countKind counts findings of a kind.
-func countKind(d *qdapi.Damage, kind string) (n int64) {
+func countKind(d *nodeclient.Damage, kind string) (n int64) {
 	for _, f := range d.Findings {
 		if f.Kind == kind {
 			n++
@@ -75,7 +75,7 @@ func countKind(d *qdapi.Damage, kind string) (n int64) {
 }
 
 // subjectOf names what the only finding of a kind is about.
-func subjectOf(d *qdapi.Damage, kind string) string {
+func subjectOf(d *nodeclient.Damage, kind string) string {
 	for _, f := range d.Findings {
 		if f.Kind == kind && f.Topic != "" {
 			return " (" + pair{f.Topic, f.Channel}.String() + ")"

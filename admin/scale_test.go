@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"qmq/internal/qdapi"
+	"qmq/internal/nodeclient"
 )
 
 // crowdOfNodes are simulated nodes, each with the same topics and three
@@ -118,11 +118,11 @@ func BenchmarkAddUp50Nodes1000Topics3Channels(b *testing.B) {
 		c.nodes[n.address] = n
 	}
 	c.sortNodes()
-	stats := &qdapi.Stats{Version: "1.3.0", StartTime: 1}
+	stats := &nodeclient.Stats{Version: "1.3.0", StartTime: 1}
 	for i := range 1000 {
-		topic := qdapi.Topic{Name: fmt.Sprintf("topic%d", i)}
+		topic := nodeclient.Topic{Name: fmt.Sprintf("topic%d", i)}
 		for j := range 3 {
-			topic.Channels = append(topic.Channels, qdapi.Channel{Name: fmt.Sprintf("channel%d", j), Depth: int64(i)})
+			topic.Channels = append(topic.Channels, nodeclient.Channel{Name: fmt.Sprintf("channel%d", j), Depth: int64(i)})
 		}
 		stats.Topics = append(stats.Topics, topic)
 	}

@@ -8,7 +8,7 @@ import (
 	"sync"
 
 	"qmq/internal/httpapi"
-	"qmq/internal/qdapi"
+	"qmq/internal/nodeclient"
 	"qmq/lookup"
 )
 
@@ -59,8 +59,8 @@ func (s *Server) topicNames(r *http.Request, t *trouble) ([]string, error) {
 		topics, err := s.up.directory.Topics(r.Context(), s.lookupds())
 		return topics, t.tell(err)
 	}
-	answers, failed := askEach(t, s.up.direct, func(address string) (*qdapi.Stats, error) {
-		return s.up.nodes.Stats(r.Context(), address, qdapi.Wanted{}, new(qdapi.Decoder))
+	answers, failed := askEach(t, s.up.direct, func(address string) (*nodeclient.Stats, error) {
+		return s.up.nodes.Stats(r.Context(), address, nodeclient.Wanted{}, new(nodeclient.Decoder))
 	})
 	if failed == len(answers) {
 		return nil, t.upstreamError("nsqd")
@@ -109,7 +109,7 @@ func (s *Server) scriptTopic(_ http.ResponseWriter, r *http.Request) (any, error
 	if len(producers) == 0 && !s.isTopic(r, t, topic) {
 		return nil, errNoTopic
 	}
-	stats, err := s.statsOf(r.Context(), t, producers, qdapi.Wanted{Topic: topic})
+	stats, err := s.statsOf(r.Context(), t, producers, nodeclient.Wanted{Topic: topic})
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +136,7 @@ func (s *Server) scriptChannel(_ http.ResponseWriter, r *http.Request) (any, err
 	if err != nil {
 		return nil, err
 	}
-	stats, err := s.statsOf(r.Context(), t, producers, qdapi.Wanted{Topic: topic, Channel: channel, Clients: true})
+	stats, err := s.statsOf(r.Context(), t, producers, nodeclient.Wanted{Topic: topic, Channel: channel, Clients: true})
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +218,7 @@ func (s *Server) scriptNode(_ http.ResponseWriter, r *http.Request) (any, error)
 	if i < 0 {
 		return nil, errNoNode
 	}
-	topics, err := s.statsOf(r.Context(), t, producers[i:i+1], qdapi.Wanted{Clients: true})
+	topics, err := s.statsOf(r.Context(), t, producers[i:i+1], nodeclient.Wanted{Clients: true})
 	if err != nil {
 		return nil, err
 	}
@@ -257,7 +257,7 @@ func (s *Server) scriptCounter(_ http.ResponseWriter, r *http.Request) (any, err
 	if err != nil {
 		return nil, err
 	}
-	topics, err := s.statsOf(r.Context(), t, producers, qdapi.Wanted{})
+	topics, err := s.statsOf(r.Context(), t, producers, nodeclient.Wanted{})
 	if err != nil {
 		return nil, err
 	}

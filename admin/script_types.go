@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"qmq/internal/qdapi"
+	"qmq/internal/nodeclient"
 )
 
 // These are the JSON shapes of nsqadmin's API, which scripts rely on. The order
@@ -94,7 +94,7 @@ type scriptLatency struct {
 }
 
 // newScriptTopic is a topic of one node.
-func newScriptTopic(t *qdapi.Topic, p *producer) *scriptTopic {
+func newScriptTopic(t *nodeclient.Topic, p *producer) *scriptTopic {
 	topic := &scriptTopic{
 		Node: p.id(), Hostname: p.Hostname, Topic: t.Name, Depth: t.Depth, MemoryDepth: t.Depth - t.BackendDepth,
 		BackendDepth: t.BackendDepth, Messages: t.Messages, Paused: t.Paused, Channels: []*scriptChannel{}, Latency: newScriptLatency(t.Latency),
@@ -105,7 +105,7 @@ func newScriptTopic(t *qdapi.Topic, p *producer) *scriptTopic {
 	return topic
 }
 
-func newScriptChannel(c *qdapi.Channel, topic string, p *producer) *scriptChannel {
+func newScriptChannel(c *nodeclient.Channel, topic string, p *producer) *scriptChannel {
 	channel := &scriptChannel{
 		Node: p.id(), Hostname: p.Hostname, Topic: topic, Channel: c.Name, Depth: c.Depth, MemoryDepth: c.Depth - c.BackendDepth,
 		BackendDepth: c.BackendDepth, InFlight: c.InFlight, Deferred: c.Deferred, Requeued: c.Requeued, TimedOut: c.TimedOut,
@@ -121,7 +121,7 @@ func newScriptChannel(c *qdapi.Channel, topic string, p *producer) *scriptChanne
 	return channel
 }
 
-func newScriptConsumer(k *qdapi.Consumer, p *producer) *scriptConsumer {
+func newScriptConsumer(k *nodeclient.Consumer, p *producer) *scriptConsumer {
 	connected := time.Now().Truncate(time.Second).Sub(time.Unix(k.ConnectTime, 0))
 	return &scriptConsumer{
 		p.id(), k.RemoteAddress, k.Version, k.ID, k.Hostname, k.UserAgent, k.ConnectTime, connected,
@@ -131,7 +131,7 @@ func newScriptConsumer(k *qdapi.Consumer, p *producer) *scriptConsumer {
 	}
 }
 
-func newScriptLatency(l qdapi.Latency) *scriptLatency {
+func newScriptLatency(l nodeclient.Latency) *scriptLatency {
 	latency := &scriptLatency{Count: l.Count}
 	for _, p := range l.Percentiles {
 		latency.Percentiles = append(latency.Percentiles, map[string]float64{

@@ -11,7 +11,7 @@ import (
 	"sync"
 
 	"qmq/internal/httpapi"
-	"qmq/internal/qdapi"
+	"qmq/internal/nodeclient"
 	"qmq/lookup"
 )
 
@@ -152,7 +152,7 @@ func (s *Server) producersOf(ctx context.Context, t *trouble, topic string) ([]*
 // only those that have it count.
 func (s *Server) directProducers(ctx context.Context, t *trouble, addresses []string, topic string) ([]*producer, error) {
 	found, failed := askEach(t, addresses, func(address string) (*producer, error) {
-		stats, err := s.up.nodes.Stats(ctx, address, qdapi.Wanted{Topic: topic}, new(qdapi.Decoder))
+		stats, err := s.up.nodes.Stats(ctx, address, nodeclient.Wanted{Topic: topic}, new(nodeclient.Decoder))
 		if err != nil {
 			return nil, err
 		}
@@ -177,7 +177,7 @@ func (s *Server) directProducers(ctx context.Context, t *trouble, addresses []st
 
 // statsOf asks producers for figures and returns their topics in the order of
 // the producers. None to ask is no error: there is just nothing.
-func (s *Server) statsOf(ctx context.Context, t *trouble, producers []*producer, w qdapi.Wanted) ([]*scriptTopic, error) {
+func (s *Server) statsOf(ctx context.Context, t *trouble, producers []*producer, w nodeclient.Wanted) ([]*scriptTopic, error) {
 	byAddress := make(map[string]*producer, len(producers))
 	addresses := make([]string, len(producers))
 	for i, p := range producers {
@@ -185,10 +185,10 @@ func (s *Server) statsOf(ctx context.Context, t *trouble, producers []*producer,
 	}
 	type answer struct {
 		from  *producer
-		stats *qdapi.Stats
+		stats *nodeclient.Stats
 	}
 	answers, failed := askEach(t, addresses, func(address string) (*answer, error) {
-		stats, err := s.up.nodes.Stats(ctx, address, w, new(qdapi.Decoder))
+		stats, err := s.up.nodes.Stats(ctx, address, w, new(nodeclient.Decoder))
 		return &answer{byAddress[address], stats}, err
 	})
 	if failed > 0 && failed == len(producers) {

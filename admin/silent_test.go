@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"qmq/internal/qdapi"
+	"qmq/internal/nodeclient"
 )
 
 // TestSilentNodeStaysOutHoweverOftenIsAsked: viewers come and go, which changes
@@ -197,7 +197,7 @@ func TestManyThatStopToAnswerAreAFewLines(t *testing.T) {
 func TestDamageIsNotIllness(t *testing.T) {
 	c, now := clusterOf("a", "b")
 	damaged, ill := statsAt(1, 10, 5), statsAt(1, 10, 7)
-	damaged.Damage = &qdapi.Damage{Messages: 3, Findings: []qdapi.Finding{{Kind: "missing", Topic: "t", Messages: 3}}}
+	damaged.Damage = &nodeclient.Damage{Messages: 3, Findings: []nodeclient.Finding{{Kind: "missing", Topic: "t", Messages: 3}}}
 	ill.Health = "NOK - the disk is full"
 	c.hear("a", damaged, now)
 	c.hear("b", ill, now)

@@ -1,7 +1,7 @@
 package admin
 
 import (
-	"qmq/internal/qdapi"
+	"qmq/internal/nodeclient"
 )
 
 // sums are figures that add up: over channels to a topic, over topics to a
@@ -67,7 +67,7 @@ func (s *sums) held() int64 { return s.depth + s.inFlight + s.deferred }
 // channelSums are those of a channel on one node. Rates need what was before:
 // dt (s) is the time between, 0 if it cannot be compared. How many messages
 // were finished and delivered no node tells; it follows from the others.
-func channelSums(c *qdapi.Channel, before *sums, dt float64, emptied bool) sums {
+func channelSums(c *nodeclient.Channel, before *sums, dt float64, emptied bool) sums {
 	s := sums{
 		depth: c.Depth, backend: c.BackendDepth, inFlight: c.InFlight, deferred: c.Deferred,
 		messages: c.Messages, copied: c.Messages, requeues: c.Requeued, timeouts: c.TimedOut,
@@ -94,7 +94,7 @@ func channelSums(c *qdapi.Channel, before *sums, dt float64, emptied bool) sums 
 }
 
 // topicSums are those of a topic on one node, without its channels.
-func topicSums(t *qdapi.Topic, before *nodeTopic, dt float64) (own sums) {
+func topicSums(t *nodeclient.Topic, before *nodeTopic, dt float64) (own sums) {
 	own = sums{depth: t.Depth, topicDepth: t.Depth, backend: t.BackendDepth, messages: t.Messages}
 	if dt <= 0 || t.Messages < before.messages || t.Bytes < before.bytesTotal {
 		return own

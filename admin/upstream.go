@@ -10,7 +10,7 @@ import (
 	"os"
 
 	"qmq/internal/apiclient"
-	"qmq/internal/qdapi"
+	"qmq/internal/nodeclient"
 	"qmq/lookup"
 )
 
@@ -18,7 +18,7 @@ import (
 type upstream struct {
 	api       *apiclient.Client // of directories' versions and graphite
 	toNodes   *apiclient.Client
-	nodes     *qdapi.Client
+	nodes     *nodeclient.Client
 	directory *lookup.Client
 	accounts  apiclient.Accounts
 	direct    []string        // nodes that were given instead of directories
@@ -34,7 +34,7 @@ func newUpstream(o *Options) *upstream {
 	trusted := plain
 	trusted.Credential = o.NodeCredential
 	u.toNodes = apiclient.New(trusted)
-	u.nodes = qdapi.New(u.toNodes)
+	u.nodes = nodeclient.New(u.toNodes)
 	u.directory = lookup.NewClient(lookup.ClientOptions{
 		ConnectTimeout: o.ConnectTimeout, RequestTimeout: o.RequestTimeout, TLS: o.TLS, UserAgent: o.userAgent(), Accounts: &u.accounts,
 	})

@@ -14,14 +14,14 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
-	"qmq/internal/refresh"
+	"qmq/internal/filereload"
 )
 
 // users follows a file of those who may sign in. What is changed there holds for
 // the next request. Its methods may be called concurrently.
 type users struct {
 	file    string
-	files   *refresh.Files
+	files   *filereload.Files
 	current atomic.Pointer[roster]
 }
 
@@ -47,7 +47,7 @@ const maxCost = 15 // of a hash: about two seconds
 // openUsers reads a file, and follows it from then on.
 func openUsers(file string, log *slog.Logger) (*users, error) {
 	u := &users{file: file}
-	u.files = refresh.New("file of users", []string{file}, u.read, log, time.Now)
+	u.files = filereload.New("file of users", []string{file}, u.read, log, time.Now)
 	if err := u.reload(); err != nil {
 		return nil, err
 	}

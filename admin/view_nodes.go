@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"qmq/internal/qdapi"
+	"qmq/internal/nodeclient"
 )
 
 type nodesView struct {
@@ -17,37 +17,37 @@ type nodesView struct {
 }
 
 type nodeRow struct {
-	Node         string        `json:"node"`
-	Name         string        `json:"name"`
-	TCP          string        `json:"tcp"`
-	HTTP         string        `json:"http"`
-	Zone         string        `json:"zone"`
-	Region       string        `json:"region"`
-	Kind         string        `json:"kind"`
-	Version      string        `json:"version"`
-	Behind       string        `json:"behind"`
-	State        level         `json:"state"`
-	Stale        bool          `json:"stale"`
-	Seen         *int64        `json:"seen"`
-	Error        string        `json:"error"`
-	Health       string        `json:"health"`
-	Damage       *qdapi.Damage `json:"damage"`
-	UpMS         *int64        `json:"up_ms"`
-	Registered   *int          `json:"registered"`
-	Lookupds     int           `json:"lookupds"`
-	MissingAt    []string      `json:"missing_at"`
-	Topics       int           `json:"topics"`
-	Channels     int64         `json:"channels"`
-	Clients      int64         `json:"clients"`
-	Depth        int64         `json:"depth"`
-	BackendDepth int64         `json:"backend_depth"`
-	InFlight     int64         `json:"in_flight"`
-	Deferred     int64         `json:"deferred"`
-	HeapBytes    *int64        `json:"heap_bytes"`
-	PubRate      figure        `json:"pub_rate"`
-	DeliverRate  figure        `json:"deliver_rate"`
-	AnswerMS     figure        `json:"answer_ms"`
-	Spark        figures       `json:"spark"`
+	Node         string             `json:"node"`
+	Name         string             `json:"name"`
+	TCP          string             `json:"tcp"`
+	HTTP         string             `json:"http"`
+	Zone         string             `json:"zone"`
+	Region       string             `json:"region"`
+	Kind         string             `json:"kind"`
+	Version      string             `json:"version"`
+	Behind       string             `json:"behind"`
+	State        level              `json:"state"`
+	Stale        bool               `json:"stale"`
+	Seen         *int64             `json:"seen"`
+	Error        string             `json:"error"`
+	Health       string             `json:"health"`
+	Damage       *nodeclient.Damage `json:"damage"`
+	UpMS         *int64             `json:"up_ms"`
+	Registered   *int               `json:"registered"`
+	Lookupds     int                `json:"lookupds"`
+	MissingAt    []string           `json:"missing_at"`
+	Topics       int                `json:"topics"`
+	Channels     int64              `json:"channels"`
+	Clients      int64              `json:"clients"`
+	Depth        int64              `json:"depth"`
+	BackendDepth int64              `json:"backend_depth"`
+	InFlight     int64              `json:"in_flight"`
+	Deferred     int64              `json:"deferred"`
+	HeapBytes    *int64             `json:"heap_bytes"`
+	PubRate      figure             `json:"pub_rate"`
+	DeliverRate  figure             `json:"deliver_rate"`
+	AnswerMS     figure             `json:"answer_ms"`
+	Spark        figures            `json:"spark"`
 }
 
 type nodesTotal struct {

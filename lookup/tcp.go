@@ -4,7 +4,7 @@ import (
 	"net"
 	"sync"
 
-	"qmq/internal/accept"
+	"qmq/internal/acceptloop"
 )
 
 // TCP takes the registrations of producers, in the lookup protocol V1. Its
@@ -47,7 +47,7 @@ func (t *TCP) Serve(l net.Listener) error {
 	}
 	t.listeners[l] = struct{}{}
 	t.mu.Unlock()
-	err := accept.Loop(l, t.stop, t.o.Logger, t.start)
+	err := acceptloop.Loop(l, t.stop, t.o.Logger, t.start)
 	t.mu.Lock()
 	delete(t.listeners, l)
 	t.mu.Unlock()

@@ -17,8 +17,8 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"qmq/internal/filereload"
 	"qmq/internal/guess"
-	"qmq/internal/refresh"
 )
 
 // role is what a credential of the API is good for; a set.
@@ -41,7 +41,7 @@ var roleNames = map[string]role{"read": readRoles, "stats": roleStats, "peek": r
 // holds for later requests. Its methods may be called concurrently.
 type HTTPAuth struct {
 	file    string
-	files   *refresh.Files
+	files   *filereload.Files
 	current atomic.Pointer[credentials]
 	guard   *guess.Guard // of bcrypt: guesses cost one processor at most
 	report  *guess.Report
@@ -51,7 +51,7 @@ type HTTPAuth struct {
 // format. The error names the line that is wrong.
 func OpenHTTPAuth(file string, log *slog.Logger) (*HTTPAuth, error) {
 	a := &HTTPAuth{file: file, guard: guess.New(1), report: guess.NewReport(log)}
-	a.files = refresh.New("HTTP credentials", []string{file}, a.read, log, time.Now)
+	a.files = filereload.New("HTTP credentials", []string{file}, a.read, log, time.Now)
 	if err := a.Reload(); err != nil {
 		return nil, err
 	}

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"qmq/broker"
-	"qmq/internal/accept"
+	"qmq/internal/acceptloop"
 	"qmq/internal/budget"
 )
 
@@ -38,7 +38,7 @@ type TCP struct {
 	wg   sync.WaitGroup
 	// What follows is shared with the HTTP API: places of connections, and the
 	// memory of what has not all come yet.
-	places     *accept.Places
+	places     *acceptloop.Places
 	unfinished *budget.Budget
 
 	mu        sync.Mutex // guards what follows
@@ -63,7 +63,7 @@ func NewTCP(b *broker.Broker, o Options) *TCP {
 		end:       end,
 		listeners: make(map[net.Listener]struct{}),
 		sessions:  make(map[uint64]*session),
-		places:    accept.NewPlaces(o.MaxConnections, o.Logger),
+		places:    acceptloop.NewPlaces(o.MaxConnections, o.Logger),
 
 		unfinished: budget.New(o.MaxUnfinishedBytes),
 	}
@@ -76,7 +76,7 @@ func (t *TCP) Serve(l net.Listener) error {
 		return l.Close()
 	}
 	defer t.removeListener(l)
-	return accept.Loop(l, t.stop, t.o.Logger, t.start)
+	return acceptloop.Loop(l, t.stop, t.o.Logger, t.start)
 }
 
 // Close stops accepting and delivering, lets the sessions finish what they have

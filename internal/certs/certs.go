@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"qmq/internal/refresh"
+	"qmq/internal/filereload"
 )
 
 // Options say what to serve.
@@ -34,7 +34,7 @@ type Options struct {
 // Server is the TLS of a server. Its methods may be called concurrently.
 type Server struct {
 	o       Options
-	files   *refresh.Files
+	files   *filereload.Files
 	current atomic.Pointer[tls.Config]
 }
 
@@ -44,7 +44,7 @@ func Open(o Options) (*Server, error) {
 		o.Now = time.Now
 	}
 	s := &Server{o: o}
-	s.files = refresh.New("certificate", []string{o.CertFile, o.KeyFile, o.RootFile}, s.read, o.Logger, o.Now)
+	s.files = filereload.New("certificate", []string{o.CertFile, o.KeyFile, o.RootFile}, s.read, o.Logger, o.Now)
 	if err := s.Reload(); err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"qmq/internal/refresh"
+	"qmq/internal/filereload"
 )
 
 // pair makes a self-signed certificate that has expired long ago.
@@ -155,7 +155,7 @@ func TestReplacedPairIsServedToThoseWhoComeLater(t *testing.T) {
 	f.serves(s, "a")
 	f.replace("b")
 	f.serves(s, "a") // they were looked at a moment ago
-	f.now = f.now.Add(refresh.Every)
+	f.now = f.now.Add(filereload.Every)
 	f.serves(s, "b")
 	if name, err := shake(t, config, func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }); err != nil || name != "b" {
 		t.Errorf("a configuration made before serves %q, %v", name, err)
@@ -180,7 +180,7 @@ func TestBadPairIsReportedOnceAndTheOldOneServedOn(t *testing.T) {
 	later := func(want string, lines int) {
 		t.Helper()
 		for range 3 {
-			f.now = f.now.Add(refresh.Every)
+			f.now = f.now.Add(filereload.Every)
 			f.serves(s, want)
 		}
 		if n := strings.Count(f.log.String(), "certificate not changed"); n != lines {

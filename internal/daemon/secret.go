@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"qmq/internal/refresh"
+	"qmq/internal/filereload"
 )
 
 // shortestSecret is the least number of bytes of a secret worth the name.
@@ -22,7 +22,7 @@ type secret struct {
 	option, file string
 	parse        func(text string) (word string, err error)
 	log          *slog.Logger
-	files        *refresh.Files
+	files        *filereload.Files
 	word         atomic.Pointer[string]
 }
 
@@ -32,7 +32,7 @@ func openSecret(option, file string, parse func(text string) (string, error), lo
 		return nil, nil
 	}
 	s := &secret{option: option, file: file, parse: parse, log: log}
-	s.files = refresh.New("secret of --"+option, []string{file}, s.read, log, time.Now)
+	s.files = filereload.New("secret of --"+option, []string{file}, s.read, log, time.Now)
 	if err := s.files.Reload(); err != nil {
 		return nil, fmt.Errorf("failed to read --%s - %w", option, err)
 	}

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"qmq/internal/accept"
+	"qmq/internal/acceptloop"
 	"qmq/internal/budget"
 )
 
@@ -24,7 +24,7 @@ const (
 // Options configure a server. All but Logger may be left out.
 type Options struct {
 	// Places are what connections take one of each; nil: no limit.
-	Places *accept.Places
+	Places *acceptloop.Places
 	// Unfinished bounds the memory of bodies; nil: no limit.
 	Unfinished *budget.Budget
 	Sites      Sites
@@ -77,7 +77,7 @@ var nosniffed = []string{"nosniff"} // which nobody changes
 // Serve answers requests that come to l until Close, then returns nil. It
 // closes l. It may serve several listeners at a time.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(accept.Patient(l, s.o.Logger)); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(acceptloop.Patient(l, s.o.Logger)); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

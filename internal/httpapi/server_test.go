@@ -16,7 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"qmq/internal/accept"
+	"qmq/internal/acceptloop"
 	"qmq/internal/budget"
 )
 
@@ -299,7 +299,7 @@ func TestCloseEndsAWaitForMemory(t *testing.T) {
 
 func TestConnectionsWithoutAPlaceAreClosed(t *testing.T) {
 	var log bytes.Buffer
-	o := Options{Places: accept.NewPlaces(2, slog.New(slog.NewTextHandler(&log, nil)))}
+	o := Options{Places: acceptloop.NewPlaces(2, slog.New(slog.NewTextHandler(&log, nil)))}
 	ask := func(conn net.Conn) error {
 		go fmt.Fprint(conn, "POST /unread HTTP/1.1\r\nHost: q\r\nContent-Length: 0\r\n\r\n")
 		_, err := io.ReadFull(conn, make([]byte, 15))

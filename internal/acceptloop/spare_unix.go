@@ -1,6 +1,6 @@
 //go:build unix
 
-package accept
+package acceptloop
 
 import (
 	"fmt"

@@ -1,7 +1,7 @@
-// Package refresh follows files that change while a daemon runs. It looks at
+// Package filereload follows files that change while a daemon runs. It looks at
 // them when somebody is about to use what they hold, at most every few
 // seconds, so it has no goroutine and needs nothing to be watched.
-package refresh
+package filereload
 
 import (
 	"log/slog"

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package accept
+package acceptloop
 
 // spareDescriptors finds no lack where there is no limit to look at.
 func spareDescriptors() error { return nil }

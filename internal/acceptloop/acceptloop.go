@@ -1,9 +1,9 @@
-// Package accept takes connections from listeners: it survives the errors that
+// Package acceptloop takes connections from listeners: it survives the errors that
 // pass, such as too many open files, by waiting, longer each time, instead of
 // spinning or giving up; it leaves a reserve of descriptors to those who are
 // connected already, for their files; and it counts connections against a
 // limit. It has no goroutine of its own.
-package accept
+package acceptloop
 
 import (
 	"errors"

@@ -1,4 +1,4 @@
-package qdapi
+package nodeclient
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package qdapi
+package nodeclient
 
 // Stats are a node's figures. Counters start at 0 with its process.
 type Stats struct {

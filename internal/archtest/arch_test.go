@@ -1,4 +1,4 @@
-package house
+package archtest
 
 import (
 	"io/fs"
@@ -13,13 +13,13 @@ import (
 // of lower floors; those of one line do not import one another.
 var floors = [][]string{
 	{"internal/address", "internal/redact"},
-	{"internal/clock", "internal/seqset", "internal/vfs/ram", "internal/house", "internal/version", "internal/quantile", "internal/accept", "internal/budget", "internal/refresh", "internal/guess", "message", "config"},
+	{"internal/clock", "internal/seqset", "internal/vfs/ram", "internal/archtest", "internal/version", "internal/quantile", "internal/acceptloop", "internal/budget", "internal/filereload", "internal/guess", "message", "config"},
 	{"internal/vfs", "internal/deadline", "internal/httpapi", "internal/apiclient", "internal/certs"},
 	{"internal/auth", "internal/vfs/crashfs", "protocol", "journal", "diskqueue"},
 	{"channel"},
 	{"topic"},
 	{"broker"},
-	{"server", "lookup", "internal/qdapi", "admin/web"},
+	{"server", "lookup", "internal/nodeclient", "admin/web"},
 	{"admin"},
 	{"internal/daemon", "internal/loadgen"},
 	{"internal/loadgen/table"},

@@ -1,4 +1,4 @@
-package accept
+package acceptloop
 
 // Bounds of the reserve.
 const (
