@@ -11,8 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"qmq/internal/daemon"
-	"qmq/internal/loadgen"
+	"qmq/daemon"
+	"qmq/loadgen"
 )
 
 // benchCommand is q bench.

@@ -6,7 +6,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"qmq/internal/loadgen"
+	"qmq/loadgen"
 	"qmq/protocol"
 )
 

@@ -7,7 +7,7 @@ import (
 	"os"
 	"time"
 
-	"qmq/internal/loadgen/growth"
+	"qmq/loadgen/growth"
 )
 
 // benchGrowth is q bench growth.

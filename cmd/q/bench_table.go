@@ -7,7 +7,7 @@ import (
 	"os"
 	"regexp"
 
-	"qmq/internal/loadgen/table"
+	"qmq/loadgen/table"
 )
 
 // benchTable is q bench table.

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"qmq/internal/daemon"
-	"qmq/internal/loadgen"
+	"qmq/daemon"
+	"qmq/loadgen"
 )
 
 // launchQD runs a node until the end of the test and returns the flags by

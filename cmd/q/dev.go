@@ -9,8 +9,8 @@ import (
 	"syscall"
 
 	"qmq/config"
+	"qmq/daemon"
 	"qmq/internal/address"
-	"qmq/internal/daemon"
 	"qmq/internal/vfs"
 )
 

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"testing"
 
-	"qmq/internal/daemon"
+	"qmq/daemon"
 	"qmq/internal/version"
 )
 

@@ -2,6 +2,6 @@
 // one change it. It takes nsqadmin's options and serves its API.
 package main
 
-import "qmq/internal/daemon"
+import "qmq/daemon"
 
 func main() { daemon.Exec(daemon.QAdmin) }

@@ -2,6 +2,6 @@
 // channels. It speaks NSQ's protocol and takes nsqd's options.
 package main
 
-import "qmq/internal/daemon"
+import "qmq/daemon"
 
 func main() { daemon.Exec(daemon.QD) }

@@ -3,6 +3,6 @@
 // options.
 package main
 
-import "qmq/internal/daemon"
+import "qmq/daemon"
 
 func main() { daemon.Exec(daemon.QLookupd) }

@@ -21,9 +21,9 @@ var floors = [][]string{
 	{"broker"},
 	{"server", "lookup", "internal/nodeclient", "admin/web"},
 	{"admin"},
-	{"internal/daemon", "internal/loadgen"},
-	{"internal/loadgen/table"},
-	{"internal/loadgen/growth"},
+	{"daemon", "loadgen"},
+	{"loadgen/table"},
+	{"loadgen/growth"},
 	{"cmd/qd", "cmd/qlookupd", "cmd/qadmin", "cmd/q", "test/semantics", "test/process", "test/compose", "test/cluster", "test/page", "examples/consumer", "test/bench", "test/crash", "test/powercut", "test/readme"},
 }
 

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"qmq/internal/loadgen"
-	"qmq/internal/loadgen/table"
+	"qmq/loadgen"
+	"qmq/loadgen/table"
 )
 
 var update = flag.Bool("update", false, "write the README's figures anew")

@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"qmq/internal/loadgen"
+	"qmq/loadgen"
 )
 
 // Daemon is a server at work as a process of its own.

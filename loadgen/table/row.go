@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"qmq/internal/loadgen"
+	"qmq/loadgen"
 )
 
 // row is one comparison.

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"qmq/internal/loadgen"
-	"qmq/internal/loadgen/table"
+	"qmq/loadgen"
+	"qmq/loadgen/table"
 	"qmq/test/process"
 )
 

@@ -5,7 +5,7 @@ import (
 	"io"
 	"strings"
 
-	"qmq/internal/loadgen"
+	"qmq/loadgen"
 )
 
 // WriteText writes the report as Markdown: the loads in one table, all other

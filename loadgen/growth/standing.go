@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	"qmq/internal/loadgen"
-	"qmq/internal/loadgen/table"
+	"qmq/loadgen"
+	"qmq/loadgen/table"
 )
 
 // Experiments in which more and more stands in a daemon while the same is done.

@@ -3,7 +3,7 @@ package table
 import (
 	"fmt"
 
-	"qmq/internal/loadgen"
+	"qmq/loadgen"
 )
 
 // rows is the table. Bodies have 200 bytes unless the name says otherwise.

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"qmq/internal/loadgen"
+	"qmq/loadgen"
 )
 
 // WriteText writes the report as Markdown: a table for each series.

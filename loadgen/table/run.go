@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"qmq/internal/loadgen"
+	"qmq/loadgen"
 )
 
 // Options are what is measured and how.

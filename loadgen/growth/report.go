@@ -3,8 +3,8 @@ package growth
 import (
 	"time"
 
-	"qmq/internal/loadgen"
-	"qmq/internal/loadgen/table"
+	"qmq/loadgen"
+	"qmq/loadgen/table"
 )
 
 // Report is what was measured.

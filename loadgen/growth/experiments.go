@@ -1,6 +1,6 @@
 package growth
 
-import "qmq/internal/loadgen"
+import "qmq/loadgen"
 
 // What costs.
 const (

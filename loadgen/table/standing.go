@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"time"
 
-	"qmq/internal/loadgen"
+	"qmq/loadgen"
 )
 
 // measurer is what a row does.

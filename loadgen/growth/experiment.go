@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"regexp"
 
-	"qmq/internal/loadgen"
-	"qmq/internal/loadgen/table"
+	"qmq/loadgen"
+	"qmq/loadgen/table"
 )
 
 // experiment is how one or more series are measured together.

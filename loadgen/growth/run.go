@@ -8,7 +8,7 @@ import (
 	"regexp"
 	"time"
 
-	"qmq/internal/loadgen/table"
+	"qmq/loadgen/table"
 )
 
 // Options are what is measured and how.
