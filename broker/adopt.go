@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"qmq/diskqueue"
-	"qmq/journal"
+	"qmq/state"
 	"qmq/topic"
 )
 
@@ -101,7 +101,7 @@ func (b *Broker) adopt(d topicDir, name string, s *slot) (*topic.Topic, error) {
 			return nil, err
 		}
 	}
-	ts := &journal.TopicState{Incarnation: d.incarnation, Name: name}
+	ts := &state.Topic{Incarnation: d.incarnation, Name: name}
 	ts.Unlearnt = b.o.Directory != nil && !b.o.Directory.Alone()
 	o := b.topicOptions(name, d.incarnation, false)
 	var err error
@@ -110,7 +110,7 @@ func (b *Broker) adopt(d topicDir, name string, s *slot) (*topic.Topic, error) {
 	}
 	ts.FanOut = o.Log.Start()
 	t := topic.Restore(o, ts)
-	entry := journal.Entry{Op: journal.CreateTopic, Topic: d.incarnation, Name: name, FanOut: ts.FanOut, Unlearnt: ts.Unlearnt}
+	entry := state.Entry{Op: state.CreateTopic, Topic: d.incarnation, Name: name, FanOut: ts.FanOut, Unlearnt: ts.Unlearnt}
 	if err := b.common.Change(entry, func() { b.topicReady(t, s, false) }, t.Discard); err != nil {
 		return nil, err
 	}

@@ -27,6 +27,7 @@ import (
 	"qmq/internal/deadline"
 	"qmq/internal/vfs"
 	"qmq/journal"
+	"qmq/state"
 	"qmq/topic"
 )
 
@@ -100,7 +101,7 @@ type Broker struct {
 	mu       sync.Mutex
 	closed   bool
 	topics   map[string]*slot
-	skipped  []journal.Entry        // what the journal has to be told of logs that were opened
+	skipped  []state.Entry          // what the journal has to be told of logs that were opened
 	refusing map[*topic.Topic]error // logs that cannot be written
 	unread   map[reading]error      // channels whose messages cannot be read
 	journals error                  // why the journal cannot be written
@@ -124,7 +125,7 @@ type slot struct {
 	incarnation uint64
 	// unopened is what is known of a topic that cannot be opened, err why. Should
 	// it be opened later, another slot takes the place.
-	unopened *journal.TopicState
+	unopened *state.Topic
 	err      error
 	settled  sync.WaitGroup // until topic or err is set
 	gone     chan struct{}  // closed when the name is free again
@@ -170,8 +171,8 @@ func (b *Broker) open() (err error) {
 	} else if err != nil {
 		return err
 	}
-	var state *journal.State
-	b.journal, state, err = journal.Open(journal.Options{
+	var st *state.State
+	b.journal, st, err = journal.Open(journal.Options{
 		FS: b.disk.FS(), Dir: filepath.Join(b.o.DataPath, "journal"), SyncTopology: b.o.SyncEvery == 1,
 		SyncEvery: b.o.SyncTimeout, BootID: b.o.BootID, Reserve: b.o.JournalReserve,
 		Logger: b.o.Logger, OnHealth: b.journalHealth,
@@ -182,7 +183,7 @@ func (b *Broker) open() (err error) {
 	b.disk.FillReserve()
 	b.cleaner = topic.NewCleaner(b.journal, b.o.Logger)
 	b.common = b.commonOptions()
-	if err := b.restore(state); err != nil {
+	if err := b.restore(st); err != nil {
 		b.stop()
 		for _, t := range b.Topics() {
 			t.Discard()
@@ -297,19 +298,19 @@ func (b *Broker) create(name string, s *slot) (*topic.Topic, error) {
 }
 
 // newTopic makes a topic and the entry that makes it known.
-func (b *Broker) newTopic(name string, held bool) (*topic.Topic, journal.Entry, error) {
+func (b *Broker) newTopic(name string, held bool) (*topic.Topic, state.Entry, error) {
 	ephemeral := strings.HasSuffix(name, ephemeralSuffix)
 	o := b.topicOptions(name, b.newIncarnation(), ephemeral)
 	o.Held = held
 	var err error
 	if o.Log, err = b.openLog(o, known{}); err != nil {
-		return nil, journal.Entry{}, err
+		return nil, state.Entry{}, err
 	}
 	t := topic.New(o)
 	if ephemeral {
-		return t, journal.Entry{}, nil
+		return t, state.Entry{}, nil
 	}
-	return t, journal.Entry{Op: journal.CreateTopic, Topic: o.Incarnation, Name: name, FanOut: o.Log.End(), Unlearnt: held}, nil
+	return t, state.Entry{Op: state.CreateTopic, Topic: o.Incarnation, Name: name, FanOut: o.Log.End(), Unlearnt: held}, nil
 }
 
 // topicReady lets everybody find a topic whose creation is journalled.

@@ -4,7 +4,7 @@ import (
 	"path/filepath"
 
 	"qmq/internal/vfs"
-	"qmq/journal"
+	"qmq/state"
 	"qmq/topic"
 )
 
@@ -17,9 +17,9 @@ func (b *Broker) DeleteTopic(name string) error {
 		return ErrNoTopic
 	}
 	return b.deleting(name, s, func() error {
-		var entry journal.Entry // of what is not journalled
+		var entry state.Entry // of what is not journalled
 		if s.topic == nil || !s.topic.Ephemeral() {
-			entry = journal.Entry{Op: journal.DeleteTopic, Topic: s.incarnation}
+			entry = state.Entry{Op: state.DeleteTopic, Topic: s.incarnation}
 		}
 		return b.common.Change(entry, func() {
 			b.takeName(s)

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"qmq/journal"
 	"qmq/protocol"
+	"qmq/state"
 	"qmq/topic"
 )
 
@@ -129,7 +129,7 @@ func (b *Broker) noteLearnt(t *topic.Topic) error {
 	if t.Ephemeral() {
 		return nil
 	}
-	return b.journal.Commit(journal.Entry{Op: journal.LearnTopic, Topic: t.Incarnation()})
+	return b.journal.Commit(state.Entry{Op: state.LearnTopic, Topic: t.Incarnation()})
 }
 
 // learnLater has a topic asked for again, unless it was deleted meanwhile.

@@ -16,8 +16,8 @@ import (
 	"qmq/channel"
 	"qmq/diskqueue"
 	"qmq/internal/vfs/crashfs"
-	"qmq/journal"
 	"qmq/message"
+	"qmq/state"
 	"qmq/topic"
 )
 
@@ -125,7 +125,7 @@ func (l *ledger) flush(b *Broker) {
 	}
 	// Changes of channels are not synced by themselves, entries are with
 	// SyncEvery 1, and what was written before with them.
-	if b.journal.Commit(journal.Entry{Op: journal.StandTopic}) != nil {
+	if b.journal.Commit(state.Entry{Op: state.SetFanOut}) != nil {
 		return
 	}
 	l.mu.Lock()

@@ -10,7 +10,7 @@ import (
 	"slices"
 
 	"qmq/internal/seqset"
-	"qmq/journal"
+	"qmq/state"
 )
 
 // Where the journal was found damaged, topics and channels may be missing from
@@ -27,20 +27,20 @@ import (
 var errNotJournalled = errors.New("what was reconstructed cannot be journalled")
 
 // reconstruct adds to the state what the journal has lost.
-func (b *Broker) reconstruct(state *journal.State, dirs []topicDir, m metadataFile, missing error) error {
-	lost := state.Empty && slices.ContainsFunc(dirs, func(d topicDir) bool { return d.incarnation != 0 })
-	damaged := state.Incomplete || lost
-	rebooted := !state.SameBoot && b.o.BootID != ""
+func (b *Broker) reconstruct(st *state.State, dirs []topicDir, m metadataFile, missing error) error {
+	lost := st.Empty && slices.ContainsFunc(dirs, func(d topicDir) bool { return d.incarnation != 0 })
+	damaged := st.Incomplete || lost
+	rebooted := !st.SameBoot && b.o.BootID != ""
 	if !damaged && !rebooted {
 		return nil
 	}
-	r := newReconstruction(state, dirs, b.reconstructed)
+	r := newReconstruction(st, dirs, b.reconstructed)
 	switch {
 	case !damaged:
 		dirs = slices.DeleteFunc(slices.Clone(dirs), func(d topicDir) bool { return b.damage.knows(unknownID(d.base)) })
 	case missing != nil:
 		b.o.Logger.Warn("nothing can be reconstructed from metadata.json", "path", filepath.Join(b.o.DataPath, metadataName), "error", missing)
-	case m.Journal >= state.Checkpoint:
+	case m.Journal >= st.Checkpoint:
 		r.dropDeleted(m, dirs)
 		r.fromMetadata(m)
 	}
@@ -49,9 +49,9 @@ func (b *Broker) reconstruct(state *journal.State, dirs []topicDir, m metadataFi
 		b.last.Store(max(b.last.Load(), n))
 	}
 	if damaged {
-		b.reportReconstructed(state)
+		b.reportReconstructed(st)
 	} else {
-		b.logRevived(state)
+		b.logRevived(st)
 	}
 	if err := b.journal.Commit(r.ends...); err != nil {
 		return fmt.Errorf("%w: %w", errNotJournalled, err)
@@ -60,10 +60,10 @@ func (b *Broker) reconstruct(state *journal.State, dirs []topicDir, m metadataFi
 }
 
 // logRevived logs which topics come back whose creation was lost with the power.
-func (b *Broker) logRevived(state *journal.State) {
+func (b *Broker) logRevived(st *state.State) {
 	for n := range b.reconstructed {
 		b.o.Logger.Warn("topic was made just before the machine ended, and begins with the oldest message that is there",
-			"topic", state.Topics[n].Name)
+			"topic", st.Topics[n].Name)
 	}
 }
 
@@ -80,29 +80,29 @@ func (b *Broker) readMetadata() (m metadataFile, err error) {
 // seems whole: its end is missing. A log is on the disk before the file names it;
 // a topic or channel is in the log before the file names it, and on the disk if
 // the file says so: only with the power can be lost what was not.
-func (m *metadataFile) tellsMore(state *journal.State) bool {
+func (m *metadataFile) tellsMore(st *state.State) bool {
 	switch {
-	case m.Journal < state.Checkpoint:
+	case m.Journal < st.Checkpoint:
 		return false // the file is old, and what it names may be deleted and forgotten
-	case m.Journal > state.LastLog:
+	case m.Journal > st.LastLog:
 		return true
 	case m.Synced:
-	case !state.SameBoot || state.BootLog == 0 || m.Journal < state.BootLog:
+	case !st.SameBoot || st.BootLog == 0 || m.Journal < st.BootLog:
 		return false
 	}
 	lost := func(n hexNumber, deleted map[uint64]bool) bool {
-		return uint64(n) > state.CheckpointIncarnation && !deleted[uint64(n)]
+		return uint64(n) > st.CheckpointIncarnation && !deleted[uint64(n)]
 	}
 	for _, mt := range m.Topics {
-		ts := state.Topics[uint64(mt.Incarnation)]
+		ts := st.Topics[uint64(mt.Incarnation)]
 		if ts == nil {
-			if lost(mt.Incarnation, state.Deleted) {
+			if lost(mt.Incarnation, st.Deleted) {
 				return true
 			}
 			continue
 		}
 		for _, c := range mt.Channels {
-			if ts.Channels[uint64(c.Incarnation)] == nil && lost(c.Incarnation, state.DeletedChannels) {
+			if ts.Channels[uint64(c.Incarnation)] == nil && lost(c.Incarnation, st.DeletedChannels) {
 				return true
 			}
 		}
@@ -112,21 +112,21 @@ func (m *metadataFile) tellsMore(state *journal.State) bool {
 
 // reconstruction is what is known while topics and channels are made again.
 type reconstruction struct {
-	state *journal.State
+	st    *state.State
 	names map[string]uint64 // of the topics
 	ended map[uint64]bool   // incarnations whose deletion can be read
 	made  map[uint64]bool   // those of what is made again
 	seen  []uint64          // those that must not be given out again
-	ends  []journal.Entry   // of topics whose deletion the journal lost
+	ends  []state.Entry     // of topics whose deletion the journal lost
 }
 
-func newReconstruction(state *journal.State, dirs []topicDir, made map[uint64]bool) *reconstruction {
-	r := &reconstruction{state: state, names: make(map[string]uint64), ended: make(map[uint64]bool), made: made}
-	for n, ts := range state.Topics {
+func newReconstruction(st *state.State, dirs []topicDir, made map[uint64]bool) *reconstruction {
+	r := &reconstruction{st: st, names: make(map[string]uint64), ended: make(map[uint64]bool), made: made}
+	for n, ts := range st.Topics {
 		r.names[ts.Name] = n
 	}
-	maps.Copy(r.ended, state.Deleted)
-	maps.Copy(r.ended, state.DeletedChannels)
+	maps.Copy(r.ended, st.Deleted)
+	maps.Copy(r.ended, st.DeletedChannels)
 	for _, d := range dirs {
 		if d.deleted {
 			r.ended[d.incarnation] = true
@@ -145,12 +145,12 @@ func (r *reconstruction) dropDeleted(m metadataFile, dirs []topicDir) {
 	for _, d := range dirs {
 		there[d.incarnation] = true
 	}
-	for n, ts := range r.state.Topics {
-		if n <= r.state.CheckpointIncarnation && !there[n] {
-			delete(r.state.Topics, n)
+	for n, ts := range r.st.Topics {
+		if n <= r.st.CheckpointIncarnation && !there[n] {
+			delete(r.st.Topics, n)
 			delete(r.names, ts.Name)
 			r.ended[n] = true
-			r.ends = append(r.ends, journal.Entry{Op: journal.DeleteTopic, Topic: n})
+			r.ends = append(r.ends, state.Entry{Op: state.DeleteTopic, Topic: n})
 		}
 	}
 }
@@ -176,7 +176,7 @@ func (r *reconstruction) fromDirectories(dirs []topicDir) {
 	dirs = slices.Clone(dirs)
 	slices.SortFunc(dirs, func(a, b topicDir) int { return cmp.Compare(b.incarnation, a.incarnation) })
 	for _, d := range dirs {
-		if _, taken := r.names[d.name]; taken || d.incarnation <= r.state.CheckpointIncarnation {
+		if _, taken := r.names[d.name]; taken || d.incarnation <= r.st.CheckpointIncarnation {
 			continue // the checkpoint would have told of it, had it not been deleted
 		}
 		if ts := r.topic(d.name, d.incarnation); ts != nil && r.made[d.incarnation] {
@@ -187,29 +187,29 @@ func (r *reconstruction) fromDirectories(dirs []topicDir) {
 
 // topic is that of an incarnation, made again if need be; nil when it was
 // deleted.
-func (r *reconstruction) topic(name string, incarnation uint64) *journal.TopicState {
+func (r *reconstruction) topic(name string, incarnation uint64) *state.Topic {
 	if incarnation == 0 || name == "" || r.ended[incarnation] {
 		return nil
 	}
 	r.seen = append(r.seen, incarnation)
-	if ts := r.state.Topics[incarnation]; ts != nil {
+	if ts := r.st.Topics[incarnation]; ts != nil {
 		return ts
 	}
 	if other, taken := r.names[name]; taken {
 		if other > incarnation {
 			return nil
 		}
-		delete(r.state.Topics, other)
+		delete(r.st.Topics, other)
 	}
-	ts := &journal.TopicState{Incarnation: incarnation, Name: name, Channels: make(map[uint64]*journal.ChannelState)}
+	ts := &state.Topic{Incarnation: incarnation, Name: name, Channels: make(map[uint64]*state.Channel)}
 	r.made[incarnation] = true
-	r.state.Topics[incarnation] = ts
+	r.st.Topics[incarnation] = ts
 	r.names[name] = incarnation
 	return ts
 }
 
 // channel makes a channel again unless it is there or was deleted.
-func (r *reconstruction) channel(ts *journal.TopicState, c metadataChannel) {
+func (r *reconstruction) channel(ts *state.Topic, c metadataChannel) {
 	n := uint64(c.Incarnation)
 	r.seen = append(r.seen, n)
 	if n == 0 || c.Name == "" || r.ended[n] || ts.Channels[n] != nil {
@@ -225,22 +225,22 @@ func (r *reconstruction) channel(ts *journal.TopicState, c metadataChannel) {
 		}
 	}
 	r.made[n] = true
-	ts.Channels[n] = &journal.ChannelState{
-		Incarnation: n, Name: c.Name, Paused: c.Paused, Acked: seqset.New(0), Open: make(map[uint64]journal.OpenMessage),
+	ts.Channels[n] = &state.Channel{
+		Incarnation: n, Name: c.Name, Paused: c.Paused, Acked: seqset.New(0), Open: make(map[uint64]state.OpenMessage),
 	}
 }
 
 // journalReconstructed lets what was reconstructed of a topic begin at the
 // oldest message that is there, and makes the journal know it.
-func (b *Broker) journalReconstructed(ts *journal.TopicState, start uint64) error {
-	var entries []journal.Entry
+func (b *Broker) journalReconstructed(ts *state.Topic, start uint64) error {
+	var entries []state.Entry
 	if b.reconstructed[ts.Incarnation] {
 		ts.FanOut = start
-		entries = append(entries, journal.Entry{
-			Op: journal.CreateTopic, Topic: ts.Incarnation, Name: ts.Name, FanOut: start, Unlearnt: ts.Unlearnt,
+		entries = append(entries, state.Entry{
+			Op: state.CreateTopic, Topic: ts.Incarnation, Name: ts.Name, FanOut: start, Unlearnt: ts.Unlearnt,
 		})
 		if ts.Paused {
-			entries = append(entries, journal.Entry{Op: journal.PauseTopic, Topic: ts.Incarnation, FanOut: start})
+			entries = append(entries, state.Entry{Op: state.PauseTopic, Topic: ts.Incarnation, FanOut: start})
 		}
 	}
 	for _, c := range ts.Channels {
@@ -248,11 +248,11 @@ func (b *Broker) journalReconstructed(ts *journal.TopicState, start uint64) erro
 			continue
 		}
 		c.Start, c.Cursor, c.Acked = start, start, seqset.New(start)
-		entries = append(entries, journal.Entry{
-			Op: journal.CreateChannel, Topic: ts.Incarnation, Channel: c.Incarnation, Name: c.Name, Start: start,
+		entries = append(entries, state.Entry{
+			Op: state.CreateChannel, Topic: ts.Incarnation, Channel: c.Incarnation, Name: c.Name, Start: start,
 		})
 		if c.Paused {
-			entries = append(entries, journal.Entry{Op: journal.PauseChannel, Topic: ts.Incarnation, Channel: c.Incarnation})
+			entries = append(entries, state.Entry{Op: state.PauseChannel, Topic: ts.Incarnation, Channel: c.Incarnation})
 		}
 	}
 	if err := b.journal.Commit(entries...); err != nil {
@@ -263,8 +263,8 @@ func (b *Broker) journalReconstructed(ts *journal.TopicState, start uint64) erro
 
 // reportReconstructed reports what was made again, for good before the journal
 // is told of it: no later start would notice.
-func (b *Broker) reportReconstructed(state *journal.State) {
-	for _, ts := range state.Topics {
+func (b *Broker) reportReconstructed(st *state.State) {
+	for _, ts := range st.Topics {
 		dir := b.logDir(ts.Name, ts.Incarnation)
 		if b.reconstructed[ts.Incarnation] {
 			text := "The journal had lost the topic; it begins with the oldest message that is there."

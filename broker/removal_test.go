@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 
 	"qmq/internal/vfs/crashfs"
-	"qmq/journal"
+	"qmq/state"
 )
 
 // What deletions left may be much, and its removal slow.
@@ -44,7 +44,7 @@ func TestDeletionThatIsJournalledAloneIsFinished(t *testing.T) {
 	b := open(t, disk)
 	tp := getTopic(t, b, "t")
 	must(t, publish(tp, "1"))
-	must(t, b.journal.CommitDurable(journal.Entry{Op: journal.DeleteTopic, Topic: tp.Incarnation()}))
+	must(t, b.journal.CommitDurable(state.Entry{Op: state.DeleteTopic, Topic: tp.Incarnation()}))
 	kill(disk, b)
 	b = open(t, disk)
 	b.background.Wait()

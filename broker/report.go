@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 
 	"qmq/diskqueue"
-	"qmq/journal"
+	"qmq/state"
 	"qmq/topic"
 )
 
@@ -88,9 +88,9 @@ func (b *Broker) AcknowledgeDamage(until uint64) (Damage, error) {
 	b.acknowledging.Lock()
 	defer b.acknowledging.Unlock()
 	d := b.damage.damage(until)
-	var entries []journal.Entry
+	var entries []state.Entry
 	for _, id := range b.damage.ids(until) {
-		entries = append(entries, journal.Entry{Op: journal.AckDamage, Name: id})
+		entries = append(entries, state.Entry{Op: state.AckDamage, Name: id})
 	}
 	if err := b.journal.Commit(entries...); err != nil {
 		return Damage{}, fmt.Errorf("not acknowledged: %w", err)

@@ -9,7 +9,7 @@ import (
 	"qmq/channel"
 	"qmq/diskqueue"
 	"qmq/internal/seqset"
-	"qmq/journal"
+	"qmq/state"
 	"qmq/topic"
 )
 
@@ -21,43 +21,43 @@ const (
 // restore brings back the topics that the journal knows, and those that it knew
 // before it was damaged. A topic that cannot be opened is kept out; the others
 // are served.
-func (b *Broker) restore(state *journal.State) error {
-	b.last.Store(state.MaxIncarnation)
-	b.sameBoot = state.SameBoot
-	b.damage.restore(b.readDamage(), state.Acknowledged)
+func (b *Broker) restore(st *state.State) error {
+	b.last.Store(st.MaxIncarnation)
+	b.sameBoot = st.SameBoot
+	b.damage.restore(b.readDamage(), st.Acknowledged)
 	dirs, err := b.listTopicDirs()
 	if err != nil {
 		return err
 	}
-	if err := b.finishDeletions(state, dirs); err != nil {
+	if err := b.finishDeletions(st, dirs); err != nil {
 		return err
 	}
 	m, missing := b.readMetadata()
-	if missing == nil && m.tellsMore(state) {
+	if missing == nil && m.tellsMore(st) {
 		b.o.Logger.Error("journal: the end is missing of what it was told", "known_from", metadataName)
-		state.Incomplete = true
+		st.Incomplete = true
 	}
-	b.journalDamage(state)
-	if err := b.reconstruct(state, dirs, m, missing); err != nil {
+	b.journalDamage(st)
+	if err := b.reconstruct(st, dirs, m, missing); err != nil {
 		return err
 	}
-	for _, ts := range state.Topics {
+	for _, ts := range st.Topics {
 		if err := b.restoreTopic(ts); err != nil {
 			return err
 		}
 	}
 	b.journalSkipped()
-	if err := b.sweep(state, dirs); err != nil {
+	if err := b.sweep(st, dirs); err != nil {
 		return err
 	}
-	b.forgetAcknowledgements(state)
+	b.forgetAcknowledgements(st)
 	b.reopenLater()
 	return nil
 }
 
 // restoreTopic brings back a topic. The error is one that keeps the node from
 // starting.
-func (b *Broker) restoreTopic(ts *journal.TopicState) error {
+func (b *Broker) restoreTopic(ts *state.Topic) error {
 	s := &slot{incarnation: ts.Incarnation}
 	t, err := b.openTopic(ts)
 	switch {
@@ -79,7 +79,7 @@ func (b *Broker) restoreTopic(ts *journal.TopicState) error {
 }
 
 // openTopic opens the log of a topic that is known and makes the topic.
-func (b *Broker) openTopic(ts *journal.TopicState) (*topic.Topic, error) {
+func (b *Broker) openTopic(ts *state.Topic) (*topic.Topic, error) {
 	o := b.topicOptions(ts.Name, ts.Incarnation, false)
 	var err error
 	k := knownOf(ts, b.sameBoot)
@@ -106,29 +106,29 @@ func (b *Broker) announce(t *topic.Topic) {
 
 // learnRestored asks for the channels of a topic that did not learn them before
 // the last stop.
-func (b *Broker) learnRestored(t *topic.Topic, ts *journal.TopicState) {
+func (b *Broker) learnRestored(t *topic.Topic, ts *state.Topic) {
 	if ts.Unlearnt && b.o.Directory != nil {
 		b.learnLater(t, errNotLearnt)
 	}
 }
 
 // journalDamage reports what of the journal was lost.
-func (b *Broker) journalDamage(state *journal.State) {
-	if state.LostBytes == 0 && !state.Incomplete {
+func (b *Broker) journalDamage(st *state.State) {
+	if st.LostBytes == 0 && !st.Incomplete {
 		return
 	}
 	text := "A part of the journal cannot be read; what it said of messages is delivered again."
-	if state.Incomplete {
+	if st.Incomplete {
 		text = "A part of the journal cannot be read or is missing; topics and channels that it alone knew are reconstructed, deletions and pauses may be undone, and messages are delivered again."
 	}
 	b.report(Finding{
-		ID: fmt.Sprintf("%s/%d", DamagedJournal, state.LostBytes), Kind: DamagedJournal, Bytes: state.LostBytes,
+		ID: fmt.Sprintf("%s/%d", DamagedJournal, st.LostBytes), Kind: DamagedJournal, Bytes: st.LostBytes,
 		Path: filepath.Join(b.o.DataPath, "journal"), Text: text,
 	})
 }
 
 // highest is the highest sequence number that the journal mentions of a topic.
-func highest(ts *journal.TopicState) uint64 {
+func highest(ts *state.Topic) uint64 {
 	top := ts.FanOut
 	for _, v := range ts.Voids {
 		top = max(top, v.To)
@@ -143,9 +143,9 @@ func highest(ts *journal.TopicState) uint64 {
 }
 
 // sweep removes what deletions left and reports what is not known.
-func (b *Broker) sweep(state *journal.State, dirs []topicDir) error {
-	known := make(map[string]bool, len(state.Topics))
-	for _, ts := range state.Topics {
+func (b *Broker) sweep(st *state.State, dirs []topicDir) error {
+	known := make(map[string]bool, len(st.Topics))
+	for _, ts := range st.Topics {
 		known[filepath.Base(b.logDir(ts.Name, ts.Incarnation))] = true
 	}
 	var left, doomed []string
@@ -155,7 +155,7 @@ func (b *Broker) sweep(state *journal.State, dirs []topicDir) error {
 		case known[d.base]:
 		case d.deleted:
 			doomed = append(doomed, path)
-		case state.Deleted[d.incarnation]:
+		case st.Deleted[d.incarnation]:
 			left = append(left, d.base)
 		default:
 			// Its incarnation must not be given out again.
@@ -223,18 +223,18 @@ func (b *Broker) serves(incarnation uint64) bool {
 // finishDeletions ends the topics whose directory says that they were deleted:
 // it is renamed only when the journal has their end, which may have been lost
 // with the power.
-func (b *Broker) finishDeletions(state *journal.State, dirs []topicDir) error {
+func (b *Broker) finishDeletions(st *state.State, dirs []topicDir) error {
 	there := make(map[uint64]bool)
 	for _, d := range dirs {
 		there[d.incarnation] = there[d.incarnation] || !d.deleted
 	}
-	var ends []journal.Entry
+	var ends []state.Entry
 	for _, d := range dirs {
-		if ts := state.Topics[d.incarnation]; ts != nil && d.deleted && !there[d.incarnation] {
+		if ts := st.Topics[d.incarnation]; ts != nil && d.deleted && !there[d.incarnation] {
 			b.o.Logger.Warn("topic was deleted just before the last stop", "topic", ts.Name)
-			delete(state.Topics, d.incarnation)
-			state.Deleted[d.incarnation] = true
-			ends = append(ends, journal.Entry{Op: journal.DeleteTopic, Topic: d.incarnation})
+			delete(st.Topics, d.incarnation)
+			st.Deleted[d.incarnation] = true
+			ends = append(ends, state.Entry{Op: state.DeleteTopic, Topic: d.incarnation})
 		}
 	}
 	return b.journal.Commit(ends...)
@@ -242,17 +242,17 @@ func (b *Broker) finishDeletions(state *journal.State, dirs []topicDir) error {
 
 // forgetAcknowledgements tells the journal which ones are not needed any more:
 // damage.json does not have their findings, and nothing finds them again.
-func (b *Broker) forgetAcknowledgements(state *journal.State) {
+func (b *Broker) forgetAcknowledgements(st *state.State) {
 	if !b.damages.flush() {
 		return
 	}
-	known := make(map[string]bool, len(state.Topics))
-	for n := range state.Topics {
+	known := make(map[string]bool, len(st.Topics))
+	for n := range st.Topics {
 		known[fmt.Sprintf("%016x", n)] = true
 	}
-	var entries []journal.Entry
+	var entries []state.Entry
 	for _, id := range b.damage.settle(func(n string) bool { return known[n] }) {
-		entries = append(entries, journal.Entry{Op: journal.ForgetDamage, Name: id})
+		entries = append(entries, state.Entry{Op: state.ForgetDamage, Name: id})
 	}
 	if err := b.journal.Commit(entries...); err != nil {
 		b.o.Logger.Warn("acknowledgements of damage that is gone are kept", "error", err)
@@ -269,7 +269,7 @@ type known struct {
 	sameBoot bool
 }
 
-func knownOf(ts *journal.TopicState, sameBoot bool) known {
+func knownOf(ts *state.Topic, sameBoot bool) known {
 	// What was only written is forgotten by the journal when the machine was down.
 	end := max(ts.SyncedEnd, ts.WrittenEnd)
 	return known{
@@ -314,7 +314,7 @@ func (b *Broker) noteSkipped(incarnation uint64, skipped []seqset.Range) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, r := range skipped {
-		b.skipped = append(b.skipped, journal.Entry{Op: journal.GiveUp, Topic: incarnation, Void: r})
+		b.skipped = append(b.skipped, state.Entry{Op: state.GiveUp, Topic: incarnation, Void: r})
 	}
 }
 

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"time"
 
-	"qmq/journal"
+	"qmq/state"
 	"qmq/topic"
 )
 
@@ -39,7 +39,7 @@ func (s *stopping) stopTopics() error {
 		t.Stop()
 		return nil
 	})
-	var standing []journal.Entry
+	var standing []state.Entry
 	for _, t := range all {
 		if e, needed := t.Standing(); needed {
 			standing = append(standing, e)

@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"time"
 
-	"qmq/journal"
+	"qmq/state"
 )
 
 // A topic whose log cannot be opened does not keep the others from being served.
@@ -40,7 +40,7 @@ func (e *UnopenableError) Error() string {
 func (e *UnopenableError) Unwrap() error { return e.Err }
 
 // unopenable makes s that of a topic that cannot be opened.
-func (b *Broker) unopenable(s *slot, ts *journal.TopicState, err error) {
+func (b *Broker) unopenable(s *slot, ts *state.Topic, err error) {
 	s.unopened, s.err = ts, &UnopenableError{Topic: ts.Name, Err: err}
 	dir := b.logDir(ts.Name, ts.Incarnation)
 	was := b.report(Finding{

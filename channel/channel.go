@@ -22,8 +22,8 @@ import (
 	"qmq/internal/deadline"
 	"qmq/internal/quantile"
 	"qmq/internal/seqset"
-	"qmq/journal"
 	"qmq/message"
+	"qmq/state"
 )
 
 var (
@@ -63,7 +63,7 @@ type Options struct {
 
 	// Journal is told, with the channel's lock held, that the channel has
 	// changes; nil for a channel that is not journalled.
-	Journal interface{ Mark(journal.Source) }
+	Journal interface{ Mark(state.Source) }
 
 	// NewReader makes a consumer's Reader, when it first takes something.
 	NewReader func() Reader
@@ -127,7 +127,7 @@ func New(o Options, start uint64) *Channel {
 // topic's void ranges and delayed all delayed messages of the log below
 // fanOut, ascending, at least from the channel's floor on. The pause is the
 // caller's to restore.
-func Restore(o Options, st *journal.ChannelState, fanOut uint64, voids []seqset.Range, delayed []message.Delayed) *Channel {
+func Restore(o Options, st *state.Channel, fanOut uint64, voids []seqset.Range, delayed []message.Delayed) *Channel {
 	core := restoreCore(o.limits(), o.Clock.Now(), st, fanOut, voids, delayed, -wallShift(o.Clock))
 	return build(o, core, st.Version)
 }
@@ -325,8 +325,8 @@ func (c *Channel) end() []*Consumer {
 	return slices.Collect(maps.Keys(c.consumers))
 }
 
-// Changes is the channel's part of journal.Source.
-func (c *Channel) Changes(full bool) journal.ChannelChanges {
+// Changes is the channel's part of state.Source.
+func (c *Channel) Changes(full bool) state.ChannelChanges {
 	c.mu.Lock()
 	c.version++
 	c.marked = false
@@ -336,8 +336,8 @@ func (c *Channel) Changes(full bool) journal.ChannelChanges {
 	return c.sign(d, version)
 }
 
-// Snapshot is the channel's part of journal.Source.
-func (c *Channel) Snapshot() journal.ChannelChanges {
+// Snapshot is the channel's part of state.Source.
+func (c *Channel) Snapshot() state.ChannelChanges {
 	c.mu.Lock()
 	d := c.core.snapshot(wallShift(c.o.Clock))
 	version := c.version
@@ -346,7 +346,7 @@ func (c *Channel) Snapshot() journal.ChannelChanges {
 }
 
 // sign finishes d and says whose it is.
-func (c *Channel) sign(d draft, version uint64) journal.ChannelChanges {
+func (c *Channel) sign(d draft, version uint64) state.ChannelChanges {
 	ch := d.finish()
 	ch.Topic, ch.Channel, ch.Version = c.o.TopicIncarnation, c.o.Incarnation, version
 	return ch

@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"qmq/journal"
 	"qmq/message"
+	"qmq/state"
 )
 
 // TestNoWakeIsLostAmongManyConsumers lets consumers with few credits, changing
@@ -223,8 +223,8 @@ func TestRestartKeepsDepthAttemptsAndDueTimes(t *testing.T) {
 	})
 }
 
-func stateOf(ch journal.ChannelChanges) *journal.ChannelState {
-	st := &journal.ChannelState{Version: ch.Version}
+func stateOf(ch state.ChannelChanges) *state.Channel {
+	st := &state.Channel{Version: ch.Version}
 	applyChanges(st, ch)
 	return st
 }

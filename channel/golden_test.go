@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"qmq/internal/seqset"
-	"qmq/journal"
 	"qmq/message"
+	"qmq/state"
 )
 
 var update = flag.Bool("update", false, "rewrite the expectations in testdata/*.txt")
@@ -59,7 +59,7 @@ type script struct {
 	holders map[string]*scriptHolder
 	voids   []seqset.Range
 	delayed []message.Delayed
-	st      *journal.ChannelState
+	st      *state.Channel
 	woken   []string
 }
 
@@ -78,7 +78,7 @@ func newScript(t *testing.T) *script {
 func (s *script) reset(start uint64, limit int) {
 	s.l = limits{waiting: limit, maxTimeout: 15e9, maxDelay: 3600e9, journalled: limit == 0}
 	s.c = newCore(s.l, start)
-	s.st = &journal.ChannelState{Acked: seqset.New(start), Open: map[uint64]journal.OpenMessage{}, Cursor: start}
+	s.st = &state.Channel{Acked: seqset.New(start), Open: map[uint64]state.OpenMessage{}, Cursor: start}
 }
 
 // block runs the commands and returns what they print and the state.

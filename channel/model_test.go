@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"qmq/internal/seqset"
-	"qmq/journal"
 	"qmq/message"
+	"qmq/state"
 
 	"pgregory.net/rapid"
 )
@@ -61,7 +61,7 @@ type model struct {
 	paused   bool
 	voids    []seqset.Range
 	delayed  []message.Delayed
-	st       *journal.ChannelState
+	st       *state.Channel
 }
 
 // draw picks a number from low to high. Half of the runs pick evenly, which
@@ -440,10 +440,10 @@ func (m *model) journal() {
 	applyChanges(m.st, ch)
 }
 
-func applyChanges(st *journal.ChannelState, ch journal.ChannelChanges) {
+func applyChanges(st *state.Channel, ch state.ChannelChanges) {
 	if ch.Full {
 		st.Acked = seqset.New(ch.Floor)
-		st.Open = map[uint64]journal.OpenMessage{}
+		st.Open = map[uint64]state.OpenMessage{}
 	}
 	st.Acked.AddRange(0, ch.Floor)
 	for _, r := range ch.Acked {
@@ -452,7 +452,7 @@ func applyChanges(st *journal.ChannelState, ch journal.ChannelChanges) {
 	for _, o := range ch.Open {
 		st.Open[o.Seq] = o
 	}
-	maps.DeleteFunc(st.Open, func(seq uint64, _ journal.OpenMessage) bool { return st.Acked.Contains(seq) })
+	maps.DeleteFunc(st.Open, func(seq uint64, _ state.OpenMessage) bool { return st.Acked.Contains(seq) })
 	st.Cursor = ch.Cursor
 }
 
@@ -463,7 +463,7 @@ func (m *model) restart() {
 		return
 	}
 	snap := m.c.snapshot(modelShift).finish()
-	st := &journal.ChannelState{}
+	st := &state.Channel{}
 	applyChanges(st, snap)
 	m.journal()
 	c := restoreCore(m.l, m.now, m.st, m.fanOut, m.voids, m.delayed, -modelShift)
@@ -558,7 +558,7 @@ func newModel(t *rapid.T) *model {
 	m.start = draw(m, uint64(1), 1<<53, "start")
 	m.fanOut = m.start
 	m.c = newCore(m.l, m.start)
-	m.st = &journal.ChannelState{Acked: seqset.New(m.start), Open: map[uint64]journal.OpenMessage{}, Cursor: m.start}
+	m.st = &state.Channel{Acked: seqset.New(m.start), Open: map[uint64]state.OpenMessage{}, Cursor: m.start}
 	return m
 }
 

@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"qmq/internal/seqset"
-	"qmq/journal"
+	"qmq/state"
 )
 
 // pendingMax bounds the runs and the exceptions that wait for the journal.
@@ -46,7 +46,7 @@ func (p *pending) acked(r seqset.Range) {
 }
 
 // open notes the attempts and the due time of a message where they may differ
-// from the rule, see journal.OpenMessage.
+// from the rule, see state.OpenMessage.
 func (p *pending) open(seq uint64, attempts uint16, due int64) {
 	if !p.on {
 		return
@@ -72,7 +72,7 @@ func (p *pending) reset() {
 
 // draft is state copied from the core, which can be finished without it.
 type draft struct {
-	journal.ChannelChanges
+	state.ChannelChanges
 	acked *seqset.Set // the source of Acked when all state was copied, else nil
 }
 
@@ -85,7 +85,7 @@ func (c *core) takeChanges(full bool, shift int64) draft {
 		p.reset()
 		return d
 	}
-	ch := journal.ChannelChanges{Floor: c.floor(), Cursor: c.cursor}
+	ch := state.ChannelChanges{Floor: c.floor(), Cursor: c.cursor}
 	for _, r := range p.runs {
 		if r.From = max(r.From, ch.Floor); r.From < r.To {
 			ch.Acked = append(ch.Acked, r)
@@ -101,16 +101,16 @@ func (c *core) takeChanges(full bool, shift int64) draft {
 }
 
 // openAt is the journal's form of an open message, due being steady ms or 0.
-func openAt(seq uint64, attempts uint16, due, shift int64) journal.OpenMessage {
+func openAt(seq uint64, attempts uint16, due, shift int64) state.OpenMessage {
 	if due != 0 {
 		due += shift
 	}
-	return journal.OpenMessage{Seq: seq, Attempts: attempts, Due: due}
+	return state.OpenMessage{Seq: seq, Attempts: attempts, Due: due}
 }
 
 // finish sorts the lists, joins runs that touch and keeps of several entries
 // for a message the last one.
-func (d draft) finish() journal.ChannelChanges {
+func (d draft) finish() state.ChannelChanges {
 	ch := d.ChannelChanges
 	if d.acked != nil {
 		ch.Acked = slices.AppendSeq(ch.Acked, d.acked.Ranges())
@@ -125,7 +125,7 @@ func (d draft) finish() journal.ChannelChanges {
 		}
 	}
 	ch.Acked = runs
-	slices.SortStableFunc(ch.Open, func(a, b journal.OpenMessage) int { return cmp.Compare(a.Seq, b.Seq) })
+	slices.SortStableFunc(ch.Open, func(a, b state.OpenMessage) int { return cmp.Compare(a.Seq, b.Seq) })
 	opens := ch.Open[:0]
 	for i, o := range ch.Open {
 		if i+1 == len(ch.Open) || ch.Open[i+1].Seq != o.Seq {
@@ -138,7 +138,7 @@ func (d draft) finish() journal.ChannelChanges {
 
 // snapshot returns all of the state as takeChanges does, and forgets nothing.
 func (c *core) snapshot(shift int64) draft {
-	ch := journal.ChannelChanges{Full: true, Floor: c.floor(), Cursor: c.cursor}
+	ch := state.ChannelChanges{Full: true, Floor: c.floor(), Cursor: c.cursor}
 	list := func(m again, due int64) {
 		if c.exception(m, due) {
 			ch.Open = append(ch.Open, openAt(m.seq, m.attempts, due, shift))

@@ -16,8 +16,8 @@ import (
 	"qmq/internal/clock"
 	"qmq/internal/deadline"
 	"qmq/internal/seqset"
-	"qmq/journal"
 	"qmq/message"
+	"qmq/state"
 )
 
 // testLog stands for the log: every number is a message, unless told otherwise.
@@ -79,7 +79,7 @@ func (r *testReader) Release() {}
 // testJournal counts the marks.
 type testJournal struct{ marks int }
 
-func (j *testJournal) Mark(journal.Source) { j.marks++ }
+func (j *testJournal) Mark(state.Source) { j.marks++ }
 
 // house is a channel with all it needs, in fake time.
 type house struct {

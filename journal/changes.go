@@ -81,8 +81,8 @@ func (w *writer) addEnds() {
 	if len(w.ends) == 0 {
 		return
 	}
-	w.buf = appendFrame(w.buf, w.log.salt, w.enc.ends(w.ends))
-	w.topology.ends(w.ends)
+	w.buf = appendFrame(w.buf, w.log.salt, w.enc.Ends(w.ends))
+	w.topology.NoteEnds(w.ends)
 	w.ends = w.ends[:0]
 }
 
@@ -97,11 +97,11 @@ func (w *writer) ask(m *member) {
 	full := m.full
 	m.full = true // until it is written
 	ch := m.source.Changes(full)
-	c := w.topology.channel(ch.Topic, ch.Channel)
+	c := w.topology.Channel(ch.Topic, ch.Channel)
 	if c == nil {
 		return
 	}
-	c.done = max(c.done, ch.Floor)
-	w.buf = appendFrame(w.buf, w.log.salt, w.enc.changes(ch))
+	c.Done = max(c.Done, ch.Floor)
+	w.buf = appendFrame(w.buf, w.log.salt, w.enc.Changes(ch))
 	w.told = append(w.told, m)
 }

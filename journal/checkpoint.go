@@ -65,8 +65,8 @@ func (w *writer) reserveWanes() bool {
 // it.
 func (w *writer) beginCheckpoint() {
 	number, before := w.takeNumber(), w.lastLog
-	first := slices.Clone(w.enc.first(w.j.o.BootID, 0, 0))
-	firstOfLog := slices.Clone(w.enc.first(w.j.o.BootID, before, w.j.syncer.onDisk(before)))
+	first := slices.Clone(encodeFirst(w.enc, w.j.o.BootID, 0, 0))
+	firstOfLog := slices.Clone(encodeFirst(w.enc, w.j.o.BootID, before, w.j.syncer.onDisk(before)))
 	var f, log *file
 	w.do(func() (err error) {
 		if f, err = createFile(w.reserve, number, temporarySuffix, first); err != nil {
@@ -101,11 +101,11 @@ func (w *writer) startCheckpoint(f, log *file) {
 	}
 	w.checkpoint = c
 	if names := slices.Sorted(maps.Keys(w.topology.Acknowledged)); len(names) > 0 {
-		c.add(w.enc.acknowledged(names))
+		c.add(w.enc.Acknowledged(names))
 	}
 	for _, t := range w.topology.Topics {
-		t.pruneVoids()
-		c.add(w.enc.topicState(t))
+		t.PruneVoids()
+		c.add(w.enc.Topic(t))
 		c.topics++
 		c.channels += uint64(len(t.Channels))
 	}
@@ -139,7 +139,7 @@ func (w *writer) stepCheckpoint() {
 		return
 	}
 	w.addKept(c)
-	c.add(w.enc.endOf(c.records, c.topics, c.channels, c.maxIncarnation))
+	c.add(encodeEnd(w.enc, c.records, c.topics, c.channels, c.maxIncarnation))
 	w.doCheckpoint(func() error { return w.putInPlace(c) }, func() { w.endCheckpoint(c) })
 }
 
@@ -193,16 +193,16 @@ func (w *writer) addMember(c *checkpoint, m *member) {
 		delete(w.j.members, m.source)
 	}
 	w.j.mu.Unlock()
-	state := w.topology.channel(ch.Topic, ch.Channel)
+	state := w.topology.Channel(ch.Topic, ch.Channel)
 	if state == nil {
 		return
 	}
-	payload := w.enc.changes(ch)
+	payload := w.enc.Changes(ch)
 	if !attached {
-		state.kept = append([]byte(nil), payload...)
+		state.Kept = append([]byte(nil), payload...)
 		return
 	}
-	state.kept = nil
+	state.Kept = nil
 	c.add(payload)
 }
 
@@ -210,8 +210,8 @@ func (w *writer) addMember(c *checkpoint, m *member) {
 func (w *writer) addKept(c *checkpoint) {
 	for _, t := range w.topology.Topics {
 		for _, channel := range t.Channels {
-			if channel.kept != nil {
-				c.add(channel.kept)
+			if channel.Kept != nil {
+				c.add(channel.Kept)
 			}
 		}
 	}

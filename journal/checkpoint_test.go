@@ -12,10 +12,11 @@ import (
 	"qmq/internal/seqset"
 	"qmq/internal/vfs"
 	"qmq/internal/vfs/crashfs"
+	"qmq/state"
 )
 
 // reopen kills the process and opens its journal anew.
-func reopen(t *testing.T, fsys *crashfs.FS, j *Journal) *State {
+func reopen(t *testing.T, fsys *crashfs.FS, j *Journal) *state.State {
 	t.Helper()
 	fsys.Kill()
 	_ = j.Close() // its file system is gone
@@ -39,7 +40,7 @@ func TestCheckpointReplacesOlderFilesWhenItsTimeHasCome(t *testing.T) {
 		wantNames(t, fsys, fileName(1, logSuffix)) // nothing was written
 		s := withChannel(t, j)
 		s.ack(100, 105)
-		s.requeue(OpenMessage{Seq: 103, Attempts: 7, Due: 5})
+		s.requeue(state.OpenMessage{Seq: 103, Attempts: 7, Due: 5})
 		elapse(time.Minute)
 		wantNames(t, fsys, fileName(1, logSuffix), fileName(2, checkpointSuffix), fileName(2, logSuffix))
 		elapse(time.Hour)
@@ -171,7 +172,7 @@ func TestWhatHappensWhileACheckpointIsWrittenIsNotLost(t *testing.T) {
 			j.Attach(late)
 			late.ack(100, 101)
 			s.ack(100)
-			go func() { committed <- j.Commit(Entry{Op: DeleteChannel, Topic: 1, Channel: 3}) }()
+			go func() { committed <- j.Commit(state.Entry{Op: state.DeleteChannel, Topic: 1, Channel: 3}) }()
 			go func() {
 				e := createChannel(1, 5, "created meanwhile")
 				e.Start = 120
@@ -190,7 +191,7 @@ func TestWhatHappensWhileACheckpointIsWrittenIsNotLost(t *testing.T) {
 		wantChannel(t, st, s)
 		wantChannel(t, st, late)
 		wantChannel(t, st, created)
-		if st.channel(1, 3) != nil {
+		if st.Channel(1, 3) != nil {
 			t.Error("the deleted channel is there")
 		}
 	})
@@ -216,7 +217,7 @@ func TestCommitsAreServedBetweenThePiecesOfACheckpoint(t *testing.T) {
 			isTemporary := strings.HasSuffix(name, temporarySuffix)
 			switch {
 			case op == crashfs.OpCreate && isTemporary && once.CompareAndSwap(false, true):
-				r := &request{entries: []Entry{createTopic(9, "now")}, done: done}
+				r := &request{entries: []state.Entry{createTopic(9, "now")}, done: done}
 				j.mu.Lock()
 				j.queue = append(j.queue, r) // as Commit does, without waiting
 				j.mu.Unlock()
@@ -238,13 +239,13 @@ func TestStateOfChannelNobodyAttachesSurvivesCheckpoints(t *testing.T) {
 	j, _ := openJournal(t, fsys)
 	s := withChannel(t, j)
 	s.ack(100, 107)
-	s.requeue(OpenMessage{Seq: 105, Attempts: 3})
+	s.requeue(state.OpenMessage{Seq: 105, Attempts: 3})
 	must(t, j.Close())
 	for range 3 {
-		var st *State
+		var st *state.State
 		j, st = openJournal(t, fsys)
 		wantChannel(t, st, s)
-		must(t, j.Commit(Entry{Op: PauseChannel, Topic: 1, Channel: 2}))
+		must(t, j.Commit(state.Entry{Op: state.PauseChannel, Topic: 1, Channel: 2}))
 		must(t, j.Close())
 	}
 }
@@ -275,10 +276,10 @@ func TestEmptiedChannelStaysEmptyWhenACheckpointComesBetween(t *testing.T) {
 		s := withChannel(t, j)
 		s.ack(103)
 		must(t, j.Flush())
-		must(t, j.Commit(Entry{Op: EmptyChannel, Topic: 1, Channel: 2, FanOut: 150}))
+		must(t, j.Commit(state.Entry{Op: state.EmptyChannel, Topic: 1, Channel: 2, FanOut: 150}))
 		elapse(time.Minute) // a checkpoint, before the source knows that it is empty
 		wantNames(t, fsys, fileName(1, logSuffix), fileName(2, checkpointSuffix), fileName(2, logSuffix))
-		if got := reopen(t, fsys, j).channel(1, 2).Acked.Floor(); got != 150 {
+		if got := reopen(t, fsys, j).Channel(1, 2).Acked.Floor(); got != 150 {
 			t.Errorf("floor %d, want 150", got)
 		}
 	})
@@ -302,7 +303,7 @@ func TestVoidsBehindAllChannelsArePruned(t *testing.T) {
 	j, _ := openJournal(t, fsys)
 	s := withChannel(t, j)
 	for _, v := range []seqset.Range{{From: 50, To: 60}, {From: 98, To: 102}, {From: 130, To: 140}} {
-		must(t, j.Commit(Entry{Op: EmptyTopic, Topic: 1, Void: v}))
+		must(t, j.Commit(state.Entry{Op: state.EmptyTopic, Topic: 1, Void: v}))
 	}
 	s.ack(100)
 	must(t, j.Close())
@@ -324,7 +325,7 @@ func TestJournalWorksOnTheRealFileSystem(t *testing.T) {
 	j, st, err := Open(Options{FS: vfs.OS, Dir: dir, Logger: quiet()})
 	must(t, err)
 	defer j.Close()
-	if st.channel(1, 2) == nil {
+	if st.Channel(1, 2) == nil {
 		t.Errorf("got %+v", st)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"qmq/internal/vfs/crashfs"
+	"qmq/state"
 )
 
 // promise is what callers were told before a crash.
@@ -60,7 +61,7 @@ func life(fsys *crashfs.FS, adjust ...func(*Options)) (p promise, err error) {
 
 func (p *promise) deleteTopic(j *Journal, topic uint64) error {
 	delete(p.topics, topic) // until it is answered, either is right
-	if err := j.Commit(Entry{Op: DeleteTopic, Topic: topic}); err != nil {
+	if err := j.Commit(state.Entry{Op: state.DeleteTopic, Topic: topic}); err != nil {
 		return err
 	}
 	p.topics[topic] = false
@@ -68,7 +69,7 @@ func (p *promise) deleteTopic(j *Journal, topic uint64) error {
 }
 
 // check compares a State with what was promised.
-func (p *promise) check(t *testing.T, st *State, flushed bool) {
+func (p *promise) check(t *testing.T, st *state.State, flushed bool) {
 	t.Helper()
 	if st.Incomplete || st.LostBytes > 0 {
 		t.Errorf("incomplete %v, %d bytes lost: nothing was damaged", st.Incomplete, st.LostBytes)
@@ -87,7 +88,7 @@ func (p *promise) check(t *testing.T, st *State, flushed bool) {
 		}
 	}
 	for _, s := range p.sources {
-		c := st.channel(s.topic, s.channel)
+		c := st.Channel(s.topic, s.channel)
 		if c == nil {
 			continue
 		}
@@ -102,7 +103,7 @@ func (p *promise) check(t *testing.T, st *State, flushed bool) {
 
 // everyCrash runs life again and again, with a death at each of its calls of
 // the file system that change something, and checks what is found afterwards.
-func everyCrash(t *testing.T, die func(*crashfs.FS), check func(*testing.T, promise, *State), adjust ...func(*Options)) {
+func everyCrash(t *testing.T, die func(*crashfs.FS), check func(*testing.T, promise, *state.State), adjust ...func(*Options)) {
 	for at := 1; ; at++ {
 		fsys := crashfs.New(uint64(at))
 		var calls atomic.Int64
@@ -141,12 +142,12 @@ func TestPowerLossLosesNothingCommittedWhenSynced(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			everyCrash(t,
 				func(fsys *crashfs.FS) { fsys.Crash(mode) },
-				func(t *testing.T, p promise, st *State) { p.check(t, st, false) }, synced)
+				func(t *testing.T, p promise, st *state.State) { p.check(t, st, false) }, synced)
 		})
 		t.Run(name+", with a reserve", func(t *testing.T) {
 			everyCrash(t,
 				func(fsys *crashfs.FS) { fsys.Crash(mode) },
-				func(t *testing.T, p promise, st *State) { p.check(t, st, false) }, synced, smallReserve)
+				func(t *testing.T, p promise, st *state.State) { p.check(t, st, false) }, synced, smallReserve)
 		})
 	}
 }
@@ -156,7 +157,7 @@ func TestPowerLossNeverKeepsTheJournalFromOpeningWhenNotSynced(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			everyCrash(t,
 				func(fsys *crashfs.FS) { fsys.Crash(mode) },
-				func(t *testing.T, p promise, st *State) {
+				func(t *testing.T, p promise, st *state.State) {
 					p.topics = nil // may be lost
 					p.check(t, st, false)
 				}, smallReserve)
@@ -167,10 +168,10 @@ func TestPowerLossNeverKeepsTheJournalFromOpeningWhenNotSynced(t *testing.T) {
 func TestKillLosesNothingCommittedOrFlushed(t *testing.T) {
 	everyCrash(t,
 		func(fsys *crashfs.FS) { fsys.Kill() },
-		func(t *testing.T, p promise, st *State) { p.check(t, st, true) })
+		func(t *testing.T, p promise, st *state.State) { p.check(t, st, true) })
 	everyCrash(t,
 		func(fsys *crashfs.FS) { fsys.Kill() },
-		func(t *testing.T, p promise, st *State) { p.check(t, st, true) }, smallReserve)
+		func(t *testing.T, p promise, st *state.State) { p.check(t, st, true) }, smallReserve)
 }
 
 func smallReserve(o *Options) { o.Reserve = 1 << 10 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"qmq/internal/vfs/crashfs"
+	"qmq/state"
 )
 
 // writtenLog is the one log of a journal that was killed after a topic 1, a
@@ -39,7 +40,7 @@ func frames(t *testing.T, b []byte) (offsets []int) {
 	salt, _, err := parseHeader(b)
 	must(t, err)
 	lost, _, tail := scan(b, salt, func(off int, payload []byte) {
-		if kind(payload[1]) != kindFirst {
+		if state.KindOf(payload) != kindFirst {
 			offsets = append(offsets, off)
 		}
 	})
@@ -88,11 +89,11 @@ func TestDamagedLogGivesBackWhatIsWhole(t *testing.T) {
 		{"bytes put in between", func(b []byte, f []int) []byte { return slices.Insert(b, f[2], []byte("something else")...) },
 			[]uint64{1, 3}, []uint64{100, 102, 104}, true},
 		{"frame of another file put in between", func(b []byte, f []int) []byte {
-			return slices.Insert(b, f[2], appendFrame(nil, 12345, newEncoder().commit([]Entry{{Op: DeleteTopic, Topic: 1}}))...)
+			return slices.Insert(b, f[2], appendFrame(nil, 12345, state.NewEncoder().Entries([]state.Entry{{Op: state.DeleteTopic, Topic: 1}}))...)
 		}, []uint64{1, 3}, []uint64{100, 102, 104}, true},
 		{"malformed record under a good checksum", func(b []byte, f []int) []byte {
 			salt, _, _ := parseHeader(b)
-			return slices.Insert(b, f[2], appendFrame(nil, salt, []byte{0x92, byte(kindChanges), 0xc1})...)
+			return slices.Insert(b, f[2], appendFrame(nil, salt, []byte{0x92, byte(state.KindChanges), 0xc1})...)
 		}, []uint64{1, 3}, []uint64{100, 102, 104}, true},
 		{"header", func(b []byte, _ []int) []byte { b[13] ^= 1; return b }, nil, nil, true},
 		{"cut in the header", func(b []byte, _ []int) []byte { return b[:headerSize-1] }, nil, nil, false},
@@ -115,7 +116,7 @@ func TestDamagedLogGivesBackWhatIsWhole(t *testing.T) {
 			if got := st.LostBytes > 0; got != tt.lost {
 				t.Errorf("lost %d bytes, want any: %v", st.LostBytes, tt.lost)
 			}
-			c := st.channel(1, 2)
+			c := st.Channel(1, 2)
 			if c == nil {
 				if tt.acked != nil {
 					t.Fatal("channel is not there")
@@ -246,16 +247,4 @@ func names(fsys *crashfs.FS) (list []string) {
 	}
 	slices.Sort(list)
 	return list
-}
-
-func TestOlderTopicOfTheSameNameIsForgotten(t *testing.T) {
-	st := newState()
-	st.apply(createTopic(1, "t"))
-	st.apply(createTopic(2, "t")) // the deletion of 1 was lost
-	st.apply(createChannel(2, 5, "c"))
-	st.apply(createChannel(2, 4, "c"))
-	st.unite()
-	if len(st.Topics) != 1 || st.channel(2, 5) == nil || st.channel(2, 4) != nil {
-		t.Fatalf("got %+v", st.Topics)
-	}
 }

@@ -11,11 +11,12 @@ import (
 
 	"qmq/internal/seqset"
 	"qmq/internal/vfs/crashfs"
+	"qmq/state"
 )
 
 // wantInLogAndCheckpoint kills the process and checks what its journal says,
 // out of the log and then out of a checkpoint.
-func wantInLogAndCheckpoint(t *testing.T, fsys *crashfs.FS, j *Journal, check func(from string, st *State), adjust ...func(*Options)) {
+func wantInLogAndCheckpoint(t *testing.T, fsys *crashfs.FS, j *Journal, check func(from string, st *state.State), adjust ...func(*Options)) {
 	t.Helper()
 	fsys.Kill()
 	_ = j.Close() // its file system is gone
@@ -31,10 +32,10 @@ func TestGivenUpNumbersMerge(t *testing.T) {
 	j, _ := openJournal(t, fsys.Mount())
 	must(t, j.Commit(createTopic(1, "t")))
 	for _, v := range []seqset.Range{{From: 100, To: 150}, {From: 300, To: 400}, {From: 150, To: 200}} {
-		must(t, j.CommitDurable(Entry{Op: GiveUp, Topic: 1, Void: v}, Entry{Op: GiveUp, Topic: 9, Void: v}))
+		must(t, j.CommitDurable(state.Entry{Op: state.GiveUp, Topic: 1, Void: v}, state.Entry{Op: state.GiveUp, Topic: 9, Void: v}))
 	}
-	must(t, j.Commit(Entry{Op: GiveUp, Topic: 1, Void: seqset.Range{To: 250}}))
-	wantInLogAndCheckpoint(t, fsys, j, func(from string, st *State) {
+	must(t, j.Commit(state.Entry{Op: state.GiveUp, Topic: 1, Void: seqset.Range{To: 250}}))
+	wantInLogAndCheckpoint(t, fsys, j, func(from string, st *state.State) {
 		want := []seqset.Range{{From: 0, To: 250}, {From: 300, To: 400}}
 		if got := st.Topics[1]; !slices.Equal(got.GivenUp, want) || got.Start != 100 || got.FanOut != 100 {
 			t.Errorf("%s: %+v, want given up %v from 100 on", from, got, want)
@@ -46,11 +47,11 @@ func TestUnlearntTopicIsRemembered(t *testing.T) {
 	fsys := crashfs.New(1)
 	j, _ := openJournal(t, fsys.Mount())
 	must(t, j.Commit(
-		Entry{Op: CreateTopic, Topic: 1, Name: "a", FanOut: 1, Unlearnt: true},
-		Entry{Op: CreateTopic, Topic: 2, Name: "b", FanOut: 1, Unlearnt: true},
+		state.Entry{Op: state.CreateTopic, Topic: 1, Name: "a", FanOut: 1, Unlearnt: true},
+		state.Entry{Op: state.CreateTopic, Topic: 2, Name: "b", FanOut: 1, Unlearnt: true},
 		createTopic(3, "c")))
-	must(t, j.Commit(Entry{Op: LearnTopic, Topic: 2}))
-	wantInLogAndCheckpoint(t, fsys, j, func(from string, st *State) {
+	must(t, j.Commit(state.Entry{Op: state.LearnTopic, Topic: 2}))
+	wantInLogAndCheckpoint(t, fsys, j, func(from string, st *state.State) {
 		for id, want := range map[uint64]bool{1: true, 2: false, 3: false} {
 			if got := st.Topics[id].Unlearnt; got != want {
 				t.Errorf("%s: topic %d unlearnt: %v, want %v", from, id, got, want)
@@ -63,10 +64,10 @@ func TestAcknowledgementsOfDamageAreRemembered(t *testing.T) {
 	fsys := crashfs.New(1)
 	j, _ := openJournal(t, fsys.Mount())
 	for _, name := range []string{"a", "b", "ü"} {
-		must(t, j.Commit(Entry{Op: AckDamage, Name: name}))
+		must(t, j.Commit(state.Entry{Op: state.AckDamage, Name: name}))
 	}
-	must(t, j.Commit(Entry{Op: ForgetDamage, Name: "b"}))
-	wantInLogAndCheckpoint(t, fsys, j, func(from string, st *State) {
+	must(t, j.Commit(state.Entry{Op: state.ForgetDamage, Name: "b"}))
+	wantInLogAndCheckpoint(t, fsys, j, func(from string, st *state.State) {
 		if len(st.Acknowledged) != 2 || !st.Acknowledged["a"] || !st.Acknowledged["ü"] {
 			t.Errorf("%s: %v", from, st.Acknowledged)
 		}
@@ -77,8 +78,8 @@ func TestDeletionsAreTold(t *testing.T) {
 	fsys := crashfs.New(1)
 	j, _ := openJournal(t, fsys.Mount())
 	must(t, j.Commit(createTopic(1, "t"), createChannel(1, 2, "c")))
-	must(t, j.Commit(Entry{Op: DeleteChannel, Topic: 1, Channel: 2}, Entry{Op: DeleteTopic, Topic: 1}))
-	must(t, j.Commit(Entry{Op: DeleteTopic, Topic: 7})) // whose creation was lost
+	must(t, j.Commit(state.Entry{Op: state.DeleteChannel, Topic: 1, Channel: 2}, state.Entry{Op: state.DeleteTopic, Topic: 1}))
+	must(t, j.Commit(state.Entry{Op: state.DeleteTopic, Topic: 7})) // whose creation was lost
 	fsys.Kill()
 	_ = j.Close()
 	j, st := openJournal(t, fsys)
@@ -99,7 +100,7 @@ func TestNotedEndsAreRemembered(t *testing.T) {
 		j.NoteEnd(1, 110, 170) // out of order
 		j.NoteEnd(9, 1, 1)     // a topic that is gone
 		elapse(51 * time.Millisecond)
-		wantInLogAndCheckpoint(t, fsys, j, func(from string, st *State) {
+		wantInLogAndCheckpoint(t, fsys, j, func(from string, st *state.State) {
 			if got := st.Topics[1]; !st.SameBoot || got.SyncedEnd != 120 || got.WrittenEnd != 170 {
 				t.Errorf("%s: same boot %v, %+v", from, st.SameBoot, got)
 			}
@@ -150,7 +151,7 @@ func writtenByVersion1(t *testing.T, fsys *crashfs.FS, name string) {
 	binary.LittleEndian.PutUint32(old[8:], 1)
 	binary.LittleEndian.PutUint32(old[16:], crc32.Checksum(old[:16], castagnoli))
 	scan(b, salt, func(off int, payload []byte) {
-		if kind(payload[1]) != kindFirst {
+		if state.KindOf(payload) != kindFirst {
 			old = appendFrame(old, salt, payload)
 		}
 	})

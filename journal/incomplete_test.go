@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 
 	"qmq/internal/vfs/crashfs"
+	"qmq/state"
 )
 
 // generations is a journal of three processes, each of which committed a topic:
@@ -219,7 +220,7 @@ func TestHoleOfAPowerLossIsNoDamageInALogThatIsTakenIntoUseAgain(t *testing.T) {
 				must(t, fsys.FlipBit(log, int64(at[len(at)-3]+frameHeader)))
 				for _, boot := range []string{"tuesday", third} {
 					withoutSpare(t, fsys)
-					var st *State
+					var st *state.State
 					j, st = openJournal(t, fsys.Mount(), booted(boot), reserved)
 					if logName(j.Log()) != log {
 						t.Errorf("goes on in %d, not in %s", j.Log(), log)
@@ -227,7 +228,7 @@ func TestHoleOfAPowerLossIsNoDamageInALogThatIsTakenIntoUseAgain(t *testing.T) {
 					if st.Topics[10] == nil || st.Topics[11] != nil || st.Topics[12] == nil || st.Incomplete || st.LostBytes > 0 {
 						t.Errorf("%s: topics %v, incomplete %v, %d bytes lost", boot, st.Topics, st.Incomplete, st.LostBytes)
 					}
-					must(t, j.CommitDurable(Entry{Op: PauseTopic, Topic: 12}))
+					must(t, j.CommitDurable(state.Entry{Op: state.PauseTopic, Topic: 12}))
 					synctest.Wait()
 					fsys.Kill()
 					_ = j.Close()

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"qmq/internal/vfs"
+	"qmq/state"
 )
 
 // ErrClosed is what Commit and Flush return after Close.
@@ -89,9 +90,9 @@ type Journal struct {
 	queue    []*request
 	marked   []*member
 	since    time.Time // when the first of marked or ends came
-	members  map[Source]*member
-	ends     map[uint64]topicEnd // noted, not written
-	unsynced error               // of a sync that failed since the writer looked
+	members  map[state.Source]*member
+	ends     map[uint64]state.TopicEnd // noted, not written
+	unsynced error                     // of a sync that failed since the writer looked
 	closing  bool
 
 	syncer *syncer
@@ -99,14 +100,14 @@ type Journal struct {
 
 // request is a Commit or, without entries, a Flush that waits.
 type request struct {
-	entries []Entry
+	entries []state.Entry
 	done    chan error // capacity 1
 }
 
 // member is a source that the next checkpoint asks: an attached one, and one
 // that is not and has said something since the last checkpoint.
 type member struct {
-	source   Source
+	source   state.Source
 	attached bool // guarded by Journal.mu
 	marked   bool // guarded by Journal.mu; it is in Journal.marked or writer.due
 	full     bool // owned by the writer: what it said last was not written
@@ -117,7 +118,7 @@ type member struct {
 // room. The State is the caller's. Damage is logged and counted in State.LostBytes; the
 // errors returned are those of the file system, and of files that a newer
 // version of the program wrote.
-func Open(o Options) (*Journal, *State, error) {
+func Open(o Options) (*Journal, *state.State, error) {
 	o = o.withDefaults()
 	files, err := tidy(o.FS, o.Dir)
 	if err != nil {
@@ -131,8 +132,8 @@ func Open(o Options) (*Journal, *State, error) {
 		o:       o,
 		wake:    make(chan struct{}, 1),
 		stopped: make(chan struct{}),
-		members: make(map[Source]*member),
-		ends:    make(map[uint64]topicEnd),
+		members: make(map[state.Source]*member),
+		ends:    make(map[uint64]state.TopicEnd),
 	}
 	j.syncer = newSyncer(o.SyncEvery, j.synced)
 	w := newWriter(j, r, files)
@@ -186,7 +187,7 @@ func tidy(fsys vfs.FS, dir string) (listing, error) {
 // After an error the entries are not there; only when they could neither be
 // written whole nor be cut off again, or the machine fails just then, may a
 // later Open see them.
-func (j *Journal) Commit(entries ...Entry) error {
+func (j *Journal) Commit(entries ...state.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
@@ -196,7 +197,7 @@ func (j *Journal) Commit(entries ...Entry) error {
 // CommitDurable is Commit that has also synced the entries when it returns;
 // callers at the same time share the sync. When only the sync fails, the
 // entries count, but may be gone after the end of the machine.
-func (j *Journal) CommitDurable(entries ...Entry) error {
+func (j *Journal) CommitDurable(entries ...state.Entry) error {
 	if err := j.Commit(entries...); err != nil {
 		return err
 	}
@@ -222,7 +223,7 @@ func (j *Journal) NoteEnd(topic, synced, written uint64) {
 	j.mu.Lock()
 	first := j.firstNews()
 	e := j.ends[topic]
-	j.ends[topic] = topicEnd{topic, max(e.Synced, synced), max(e.Written, written)}
+	j.ends[topic] = state.TopicEnd{Topic: topic, Synced: max(e.Synced, synced), Written: max(e.Written, written)}
 	j.mu.Unlock()
 	if first {
 		j.wakeWriter()
@@ -263,7 +264,7 @@ func (j *Journal) ask(r *request) error {
 // Attach makes s speak for its channel from now on: checkpoints ask it instead
 // of writing what was replayed. It is to be called when the channel's creation
 // is committed, or its state replayed, and before the first Mark.
-func (j *Journal) Attach(s Source) {
+func (j *Journal) Attach(s state.Source) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.member(s).attached = true
@@ -272,14 +273,14 @@ func (j *Journal) Attach(s Source) {
 // Detach lets go of s, at the next checkpoint: should its channel not be
 // deleted by then, s is asked a last time and the journal itself keeps the
 // answer for the checkpoints to come.
-func (j *Journal) Detach(s Source) {
+func (j *Journal) Detach(s state.Source) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.member(s).attached = false
 }
 
 // member is s's entry among the members. Called with j.mu held.
-func (j *Journal) member(s Source) *member {
+func (j *Journal) member(s state.Source) *member {
 	m := j.members[s]
 	if m == nil {
 		m = &member{source: s}
@@ -290,7 +291,7 @@ func (j *Journal) member(s Source) *member {
 
 // Mark says that s has changes; the writer calls s.Changes within
 // Options.Interval. It neither blocks nor calls s.
-func (j *Journal) Mark(s Source) {
+func (j *Journal) Mark(s state.Source) {
 	j.mu.Lock()
 	m := j.member(s)
 	first := false

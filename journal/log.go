@@ -22,12 +22,14 @@ const (
 // disk is full it goes on in a new log, out of the reserve.
 func (w *writer) write(commits int, sync bool) error {
 	b := w.buf
-	w.buf = trim(b)
+	if w.buf = b[:0]; cap(b) > keepBuffer {
+		w.buf = nil
+	}
 	if len(b) == 0 {
 		return nil
 	}
 	if end := w.j.syncer.onDisk(w.log.number); end > w.toldSynced {
-		b = appendFrame(b, w.log.salt, w.enc.synced(end))
+		b = appendFrame(b, w.log.salt, encodeSynced(w.enc, end))
 		w.toldSynced = end // should it not be written, it is told after the next sync
 	}
 	err := w.put(b)
@@ -61,7 +63,7 @@ func (w *writer) write(commits int, sync bool) error {
 // about to. It needs no sync: it only tells damage from power that was lost.
 func (w *writer) tellSynced() {
 	w.toldSynced = w.log.end
-	if err := w.put(appendFrame(nil, w.log.salt, w.enc.synced(w.log.end))); err != nil {
+	if err := w.put(appendFrame(nil, w.log.salt, encodeSynced(w.enc, w.log.end))); err != nil {
 		w.failed(err)
 	}
 }
@@ -149,7 +151,7 @@ func (w *writer) notFull() {
 func (w *writer) probe() {
 	err := w.ensureLog()
 	if err == nil {
-		w.buf = appendFrame(w.buf, w.log.salt, w.enc.commit(nil))
+		w.buf = appendFrame(w.buf, w.log.salt, w.enc.Entries(nil))
 		err = w.write(0, w.j.o.SyncTopology)
 	}
 	if err != nil {
@@ -218,7 +220,7 @@ func (w *writer) reopenLog(number uint64, was readLog) (*file, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	if err = l.cut(l.end); err == nil { // a torn tail, should there be one
-		err = l.append(appendFrame(nil, l.salt, w.enc.first(w.j.o.BootID, 0, 0)))
+		err = l.append(appendFrame(nil, l.salt, encodeFirst(w.enc, w.j.o.BootID, 0, 0)))
 	}
 	if err == nil {
 		err = l.sync()
@@ -258,7 +260,7 @@ func (w *writer) takeNumber() uint64 {
 
 // startLog makes a log whose name and header survive a crash of the machine.
 func (w *writer) startLog(number uint64) (*file, error) {
-	first := w.enc.first(w.j.o.BootID, w.lastLog, w.j.syncer.onDisk(w.lastLog))
+	first := encodeFirst(w.enc, w.j.o.BootID, w.lastLog, w.j.syncer.onDisk(w.lastLog))
 	return w.makeLog(number, first)
 }
 

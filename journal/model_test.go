@@ -10,6 +10,7 @@ import (
 
 	"qmq/internal/seqset"
 	"qmq/internal/vfs/crashfs"
+	"qmq/state"
 )
 
 // model is the topology and the channels, told by a random sequence.
@@ -42,15 +43,15 @@ func TestReplayEqualsModelForRandomSequences(t *testing.T) {
 		m.open()
 		rt.Repeat(map[string]func(*rapid.T){
 			"create topic":     func(*rapid.T) { m.createTopic() },
-			"delete topic":     func(*rapid.T) { m.onTopic(DeleteTopic, func(id uint64, _ *modelTopic) { m.deleteTopic(id) }) },
-			"pause topic":      func(*rapid.T) { m.onTopic(PauseTopic, func(_ uint64, t *modelTopic) { t.paused = true }) },
-			"unpause topic":    func(*rapid.T) { m.onTopic(UnpauseTopic, func(_ uint64, t *modelTopic) { t.paused = false }) },
+			"delete topic":     func(*rapid.T) { m.onTopic(state.DeleteTopic, func(id uint64, _ *modelTopic) { m.deleteTopic(id) }) },
+			"pause topic":      func(*rapid.T) { m.onTopic(state.PauseTopic, func(_ uint64, t *modelTopic) { t.paused = true }) },
+			"unpause topic":    func(*rapid.T) { m.onTopic(state.UnpauseTopic, func(_ uint64, t *modelTopic) { t.paused = false }) },
 			"empty topic":      func(*rapid.T) { m.emptyTopic() },
-			"create channel":   func(*rapid.T) { m.onTopic(CreateChannel, nil) },
-			"delete channel":   func(*rapid.T) { m.onChannel(DeleteChannel) },
-			"pause channel":    func(*rapid.T) { m.onChannel(PauseChannel) },
-			"unpause channel":  func(*rapid.T) { m.onChannel(UnpauseChannel) },
-			"empty channel":    func(*rapid.T) { m.onChannel(EmptyChannel) },
+			"create channel":   func(*rapid.T) { m.onTopic(state.CreateChannel, nil) },
+			"delete channel":   func(*rapid.T) { m.onChannel(state.DeleteChannel) },
+			"pause channel":    func(*rapid.T) { m.onChannel(state.PauseChannel) },
+			"unpause channel":  func(*rapid.T) { m.onChannel(state.UnpauseChannel) },
+			"empty channel":    func(*rapid.T) { m.onChannel(state.EmptyChannel) },
 			"acknowledge":      func(*rapid.T) { m.acknowledge() },
 			"requeue":          func(*rapid.T) { m.requeue() },
 			"flush":            func(*rapid.T) { must(m.t, m.journal.Flush()) },
@@ -72,7 +73,7 @@ func (m *model) open() {
 	for tid, mt := range m.topics {
 		for cid, c := range mt.channels {
 			c.source.journal = j
-			c.source.version = st.channel(tid, cid).Version
+			c.source.version = st.Channel(tid, cid).Version
 			c.source.marked = false
 			j.Attach(c.source)
 		}
@@ -85,7 +86,7 @@ func (m *model) kill() {
 	_ = m.journal.Close() // its file system is gone
 }
 
-func (m *model) compare(st *State) {
+func (m *model) compare(st *state.State) {
 	if len(st.Topics) != len(m.topics) || st.MaxIncarnation != m.last || st.LostBytes != 0 {
 		m.t.Fatalf("%d topics, max %d, %d lost; want %d, %d, 0",
 			len(st.Topics), st.MaxIncarnation, st.LostBytes, len(m.topics), m.last)
@@ -99,7 +100,7 @@ func (m *model) compare(st *State) {
 		m.compareVoids(got, want)
 		for cid, c := range want.channels {
 			wantChannel(m.t, st, c.source)
-			if got := st.channel(id, cid); got.Name != c.name || got.Paused != c.paused {
+			if got := st.Channel(id, cid); got.Name != c.name || got.Paused != c.paused {
 				m.t.Fatalf("channel %d: got %+v, want %+v", cid, got, c)
 			}
 		}
@@ -119,7 +120,7 @@ func (t *modelTopic) passed() uint64 {
 }
 
 // compareVoids lets voids be missing that every channel has behind it.
-func (m *model) compareVoids(got *TopicState, want *modelTopic) {
+func (m *model) compareVoids(got *state.Topic, want *modelTopic) {
 	missing := maps.Clone(want.voids)
 	for _, v := range got.Voids {
 		for seq := v.From; seq < v.To; seq++ {
@@ -143,7 +144,7 @@ func (m *model) incarnation() uint64 {
 
 func (m *model) createTopic() {
 	id := m.incarnation()
-	e := Entry{Op: CreateTopic, Topic: id, Name: fmt.Sprint("topic", id), FanOut: 10}
+	e := state.Entry{Op: state.CreateTopic, Topic: id, Name: fmt.Sprint("topic", id), FanOut: 10}
 	must(m.t, m.journal.Commit(e))
 	m.topics[id] = &modelTopic{name: e.Name, fanOut: 10, voids: map[uint64]bool{}, channels: map[uint64]*modelChannel{}}
 }
@@ -163,19 +164,19 @@ func (m *model) deleteTopic(id uint64) {
 	delete(m.topics, id)
 }
 
-func (m *model) onTopic(op Op, then func(uint64, *modelTopic)) {
+func (m *model) onTopic(op state.Op, then func(uint64, *modelTopic)) {
 	id, t := m.pickTopic()
-	e := Entry{Op: op, Topic: id}
-	if op == PauseTopic || op == CreateChannel {
+	e := state.Entry{Op: op, Topic: id}
+	if op == state.PauseTopic || op == state.CreateChannel {
 		t.fanOut += uint64(rapid.IntRange(0, 9).Draw(m.t, "fan-out"))
 		e.FanOut = t.fanOut
 	}
-	if op == CreateChannel {
+	if op == state.CreateChannel {
 		e.Channel, e.Start = m.incarnation(), t.fanOut
 		e.Name = fmt.Sprint("channel", e.Channel)
 	}
 	must(m.t, m.journal.Commit(e))
-	if op != CreateChannel {
+	if op != state.CreateChannel {
 		then(id, t)
 		return
 	}
@@ -188,7 +189,7 @@ func (m *model) emptyTopic() {
 	id, t := m.pickTopic()
 	v := seqset.Range{From: uint64(rapid.IntRange(1, 60).Draw(m.t, "from"))}
 	v.To = v.From + uint64(rapid.IntRange(0, 9).Draw(m.t, "size"))
-	must(m.t, m.journal.Commit(Entry{Op: EmptyTopic, Topic: id, FanOut: v.To, Void: v}))
+	must(m.t, m.journal.Commit(state.Entry{Op: state.EmptyTopic, Topic: id, FanOut: v.To, Void: v}))
 	t.fanOut = max(t.fanOut, v.To)
 	for seq := v.From; seq < v.To; seq++ {
 		t.voids[seq] = true
@@ -203,23 +204,23 @@ func (m *model) pickChannel() *modelChannel {
 	return t.channels[rapid.SampledFrom(slices.Sorted(maps.Keys(t.channels))).Draw(m.t, "channel")]
 }
 
-func (m *model) onChannel(op Op) {
+func (m *model) onChannel(op state.Op) {
 	c := m.pickChannel()
 	t := m.topics[c.source.topic]
-	e := Entry{Op: op, Topic: c.source.topic, Channel: c.source.channel}
-	if op == EmptyChannel || op == DeleteChannel {
+	e := state.Entry{Op: op, Topic: c.source.topic, Channel: c.source.channel}
+	if op == state.EmptyChannel || op == state.DeleteChannel {
 		t.fanOut += uint64(rapid.IntRange(0, 9).Draw(m.t, "fan-out"))
 		e.FanOut = t.fanOut
 	}
 	must(m.t, m.journal.Commit(e))
 	switch op {
-	case PauseChannel:
+	case state.PauseChannel:
 		c.paused = true
-	case UnpauseChannel:
+	case state.UnpauseChannel:
 		c.paused = false
-	case EmptyChannel:
+	case state.EmptyChannel:
 		c.source.empty(e.FanOut)
-	case DeleteChannel:
+	case state.DeleteChannel:
 		t.passed()
 		m.journal.Detach(c.source)
 		delete(t.channels, e.Channel)
@@ -237,7 +238,7 @@ func (m *model) acknowledge() {
 
 func (m *model) requeue() {
 	c := m.pickChannel()
-	c.source.requeue(OpenMessage{
+	c.source.requeue(state.OpenMessage{
 		Seq:      c.source.floor + uint64(rapid.IntRange(0, 9).Draw(m.t, "seq")),
 		Attempts: rapid.Uint16().Draw(m.t, "attempts"),
 		Due:      rapid.SampledFrom([]int64{0, 1, 1_800_000_000_000, 1_800_000_000_500}).Draw(m.t, "due"),

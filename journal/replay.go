@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"qmq/internal/vfs"
+	"qmq/state"
 )
 
 // replay reads the files back into a State.
@@ -15,8 +16,8 @@ type replay struct {
 	fs     vfs.FS
 	dir    string
 	logger *slog.Logger
-	dec    *decoder
-	state  *State
+	dec    *state.Decoder
+	state  *state.State
 	// damaged names the files in which something was lost; they are kept for
 	// a look when newer ones take their place.
 	damaged map[string]bool
@@ -45,7 +46,7 @@ type readLog struct {
 func newReplay(fsys vfs.FS, dir, boot string, logger *slog.Logger) *replay {
 	return &replay{
 		fs: fsys, dir: dir, bootNow: boot, logger: logger,
-		dec: newDecoder(), state: newState(), damaged: make(map[string]bool),
+		dec: state.NewDecoder(), state: state.New(), damaged: make(map[string]bool),
 		logs: make(map[uint64]readLog),
 	}
 }
@@ -77,13 +78,8 @@ func (r *replay) run(l listing) error {
 			}
 		}
 	}
-	if n := r.state.unite(); n > 0 {
+	if n := r.state.Finish(); n > 0 {
 		r.logger.Warn("journal: forgot older topics or channels of the same name, whose deletion was lost", "count", n)
-	}
-	for _, t := range r.state.Topics {
-		for _, c := range t.Channels {
-			c.materialise()
-		}
 	}
 	r.conclude(l)
 	return nil
@@ -95,7 +91,7 @@ func (r *replay) conclude(l listing) {
 	r.checkChain(l.logs)
 	last := r.logs[l.last()]
 	if r.state.SameBoot = last.told && r.thisBoot(); !r.state.SameBoot {
-		r.state.rebooted()
+		r.state.Reboot()
 	}
 	for n, log := range r.logs {
 		if log.used {
@@ -158,17 +154,17 @@ func (r *replay) loadBase(checkpoints []uint64) (base uint64, broken []uint64, e
 }
 
 // whole says whether a checkpoint has every frame it was written with.
-func whole(b []byte, salt uint32, dec *decoder) bool {
+func whole(b []byte, salt uint32, dec *state.Decoder) bool {
 	var records uint64
 	var last []byte
 	lost, _, tail := scan(b, salt, func(_ int, payload []byte) {
 		records++
 		last = payload
 	})
-	if len(lost) > 0 || tail > 0 || last == nil || kind(last[1]) != kindEnd {
+	if len(lost) > 0 || tail > 0 || last == nil || state.KindOf(last) != kindEnd {
 		return false
 	}
-	end, err := dec.endOf(last)
+	end, err := decodeEnd(dec, last)
 	return err == nil && end.Records == records-1
 }
 
@@ -290,7 +286,7 @@ func (r *replay) thisBoot() bool { return r.bootNow != "" && r.boot == r.bootNow
 // reboot notes in which boot of the machine the next records were written.
 func (r *replay) reboot(boot string) {
 	if boot == "" || boot != r.boot {
-		r.state.rebooted()
+		r.state.Reboot()
 	}
 	r.boot = boot
 }
@@ -303,9 +299,9 @@ func (r *replay) loss(name string, s span, err error) {
 }
 
 func (r *replay) apply(f *source, off int, payload []byte) error {
-	switch kind(payload[1]) {
+	switch state.KindOf(payload) {
 	case kindFirst:
-		first, err := r.dec.first(payload)
+		first, err := decodeFirst(r.dec, payload)
 		if err == nil {
 			r.reboot(first.Boot)
 			f.stretches = append(f.stretches, stretch{off: off, boot: first.Boot})
@@ -315,67 +311,49 @@ func (r *replay) apply(f *source, off int, payload []byte) error {
 			f.firstSize = frameHeader + len(payload)
 		}
 		return err
-	case kindEntries:
-		entries, err := r.dec.entries(payload)
+	case state.KindEntries:
+		entries, err := r.dec.Entries(payload)
 		for _, e := range entries {
-			r.state.apply(e)
-			if t := r.state.Topics[e.Topic]; e.Op == CreateTopic && f.version < firstTold {
+			r.state.Apply(e)
+			if t := r.state.Topics[e.Topic]; e.Op == state.CreateTopic && f.version < firstTold {
 				t.Start = 0 // what its log gave up since then was not told
 			}
 		}
 		return err
 	case kindSynced:
-		end, err := r.dec.synced(payload)
+		end, err := decodeSynced(r.dec, payload)
 		if n := len(f.stretches); n > 0 {
 			f.stretches[n-1].synced = max(f.stretches[n-1].synced, end)
 		}
 		return err
-	case kindEnds:
-		ends, err := r.dec.ends(payload)
-		r.state.ends(ends)
+	case state.KindEnds:
+		ends, err := r.dec.Ends(payload)
+		r.state.NoteEnds(ends)
 		return err
-	case kindAcknowledged:
-		names, err := r.dec.acknowledged(payload)
+	case state.KindAcknowledged:
+		names, err := r.dec.Acknowledged(payload)
 		for _, name := range names {
 			r.state.Acknowledged[name] = true
 		}
 		return err
-	case kindChanges:
-		ch, err := r.dec.changes(payload)
+	case state.KindChanges:
+		ch, err := r.dec.Changes(payload)
 		if err == nil {
-			r.state.changes(ch)
+			r.state.ApplyChanges(ch)
 		}
 		return err
-	case kindTopic:
-		t, err := r.dec.topicState(payload)
+	case state.KindTopic:
+		t, err := r.dec.Topic(payload)
 		if err == nil {
-			r.state.replaceTopic(t)
+			r.state.PutTopic(t)
 		}
 		return err
 	case kindEnd:
-		end, err := r.dec.endOf(payload)
-		r.state.seen(end.MaxIncarnation)
+		end, err := decodeEnd(r.dec, payload)
+		r.state.MaxIncarnation = max(r.state.MaxIncarnation, end.MaxIncarnation)
 		r.maxIncarnation = end.MaxIncarnation
 		return err
 	default:
 		return errors.New("unknown kind of record")
-	}
-}
-
-// replaceTopic takes a checkpoint's word for a topic and its channels. What is
-// known of the state of those that stay is kept: it comes in records of its own.
-func (st *State) replaceTopic(t *TopicState) {
-	st.seen(t.Incarnation)
-	old := st.Topics[t.Incarnation]
-	st.Topics[t.Incarnation] = t
-	for id, c := range t.Channels {
-		st.seen(id)
-		if old == nil || old.Channels[id] == nil {
-			continue
-		}
-		was := old.Channels[id]
-		was.Name, was.Paused, was.Start = c.Name, c.Paused, c.Start
-		was.raise(c.done)
-		t.Channels[id] = was
 	}
 }

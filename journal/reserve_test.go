@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"qmq/internal/vfs/crashfs"
+	"qmq/state"
 )
 
 const spareSize = 16 << 10
@@ -53,7 +54,7 @@ func TestJournalGoesOnInItsReserveWhileTheDiskIsFull(t *testing.T) {
 		var h health
 		fsys, j, s := fullDisk(t, h.option)
 		must(t, j.Commit(createTopic(7, "seven")))
-		must(t, j.Commit(Entry{Op: DeleteTopic, Topic: 7}))
+		must(t, j.Commit(state.Entry{Op: state.DeleteTopic, Topic: 7}))
 		s.ack(100, 103)
 		for i := range uint64(12) { // more than a file holds
 			s.ack(everySecond(200+100_000*i, 1_500)...)
@@ -83,13 +84,13 @@ func TestJournalOpensOnAFullDisk(t *testing.T) {
 		for range 5 { // more lives than spare files
 			fsys.Kill()
 			_ = j.Close() // its file system is gone
-			var st *State
+			var st *state.State
 			j, st = openJournal(t, fsys.Mount(), reserved)
 			wantChannel(t, st, s)
 			s = newTestSource(j, 1, 2, 100)
-			s.version = st.channel(1, 2).Version
+			s.version = st.Channel(1, 2).Version
 			j.Attach(s)
-			must(t, j.Commit(Entry{Op: PauseTopic, Topic: 1}))
+			must(t, j.Commit(state.Entry{Op: state.PauseTopic, Topic: 1}))
 			s.ack(100, 101)
 			must(t, j.Flush())
 			elapse(time.Minute + time.Second)
@@ -139,7 +140,7 @@ func TestJournalLivesInItsReserveForEver(t *testing.T) {
 			synctest.Wait()
 			if i%10 == 0 {
 				must(t, j.Commit(createTopic(1000+uint64(i), fmt.Sprint("t", i))))
-				must(t, j.Commit(Entry{Op: DeleteTopic, Topic: 1000 + uint64(i)}))
+				must(t, j.Commit(state.Entry{Op: state.DeleteTopic, Topic: 1000 + uint64(i)}))
 			}
 			elapse(500 * time.Millisecond)
 			fsys.Limit(fsys.Used()) // others take what is free
@@ -171,10 +172,10 @@ func TestEndOfTheReserveKeepsStateAndRefusesClearly(t *testing.T) {
 		if got := len(s.calls()); got > 40 {
 			t.Errorf("asked %d times", got)
 		}
-		must(t, j.Commit(Entry{Op: PauseTopic, Topic: 1}))
+		must(t, j.Commit(state.Entry{Op: state.PauseTopic, Topic: 1}))
 		var err error
 		for range 5000 {
-			if err = j.Commit(Entry{Op: PauseTopic, Topic: 1}); err != nil {
+			if err = j.Commit(state.Entry{Op: state.PauseTopic, Topic: 1}); err != nil {
 				break
 			}
 		}

@@ -10,6 +10,7 @@ import (
 
 	"qmq/internal/seqset"
 	"qmq/internal/vfs"
+	"qmq/state"
 )
 
 const testDir = "/data/journal"
@@ -22,9 +23,9 @@ type testSource struct {
 	version        uint64
 	floor, cursor  uint64
 	acked          map[uint64]bool
-	open           map[uint64]OpenMessage
+	open           map[uint64]state.OpenMessage
 	newAcks        []uint64
-	newOpen        map[uint64]OpenMessage
+	newOpen        map[uint64]state.OpenMessage
 	marked         bool
 	asked          []bool // the arguments of Changes
 	during         func() // called in Changes
@@ -33,7 +34,7 @@ type testSource struct {
 func newTestSource(j *Journal, topic, channel, start uint64) *testSource {
 	return &testSource{
 		journal: j, topic: topic, channel: channel, floor: start, cursor: start,
-		acked: map[uint64]bool{}, open: map[uint64]OpenMessage{}, newOpen: map[uint64]OpenMessage{},
+		acked: map[uint64]bool{}, open: map[uint64]state.OpenMessage{}, newOpen: map[uint64]state.OpenMessage{},
 	}
 }
 
@@ -66,7 +67,7 @@ func (s *testSource) ack(seqs ...uint64) {
 	})
 }
 
-func (s *testSource) requeue(o OpenMessage) {
+func (s *testSource) requeue(o state.OpenMessage) {
 	s.change(func() {
 		if o.Seq >= s.floor && !s.acked[o.Seq] {
 			s.open[o.Seq], s.newOpen[o.Seq] = o, o
@@ -83,7 +84,7 @@ func (s *testSource) empty(fanOut uint64) {
 	s.ack(all...)
 }
 
-func (s *testSource) Changes(full bool) ChannelChanges {
+func (s *testSource) Changes(full bool) state.ChannelChanges {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.version++
@@ -105,14 +106,14 @@ func (s *testSource) Changes(full bool) ChannelChanges {
 	return ch
 }
 
-func (s *testSource) Snapshot() ChannelChanges {
+func (s *testSource) Snapshot() state.ChannelChanges {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.snapshot()
 }
 
-func (s *testSource) snapshot() ChannelChanges {
-	return ChannelChanges{
+func (s *testSource) snapshot() state.ChannelChanges {
+	return state.ChannelChanges{
 		Topic: s.topic, Channel: s.channel, Version: s.version, Full: true,
 		Floor: s.floor, Cursor: s.cursor,
 		Acked: runs(slices.Collect(maps.Keys(s.acked)), s.floor),
@@ -140,22 +141,22 @@ func runs(seqs []uint64, floor uint64) (ranges []seqset.Range) {
 }
 
 // wantChannel compares what was replayed with the source.
-func wantChannel(t fataler, st *State, s *testSource) {
+func wantChannel(t fataler, st *state.State, s *testSource) {
 	t.Helper()
-	c := st.channel(s.topic, s.channel)
+	c := st.Channel(s.topic, s.channel)
 	if c == nil {
 		t.Fatalf("channel %d/%d is not there", s.topic, s.channel)
 	}
-	got := c.snapshot(s.topic)
+	got := c.Snapshot(s.topic)
 	want := s.Snapshot()
-	slices.SortFunc(want.Open, func(a, b OpenMessage) int { return cmp.Compare(a.Seq, b.Seq) })
+	slices.SortFunc(want.Open, func(a, b state.OpenMessage) int { return cmp.Compare(a.Seq, b.Seq) })
 	if got.Floor != want.Floor || got.Cursor != want.Cursor ||
 		!slices.Equal(got.Acked, want.Acked) || !slices.Equal(got.Open, want.Open) {
 		t.Fatalf("channel %d/%d:\n got %+v\nwant %+v", s.topic, s.channel, got, want)
 	}
 }
 
-func openJournal(t testing.TB, fsys vfs.FS, adjust ...func(*Options)) (*Journal, *State) {
+func openJournal(t testing.TB, fsys vfs.FS, adjust ...func(*Options)) (*Journal, *state.State) {
 	t.Helper()
 	o := Options{FS: fsys, Dir: testDir, Logger: quiet()}
 	for _, f := range adjust {
@@ -177,12 +178,12 @@ func must(t fataler, err error) {
 	}
 }
 
-func createTopic(id uint64, name string) Entry {
-	return Entry{Op: CreateTopic, Topic: id, Name: name, FanOut: 100}
+func createTopic(id uint64, name string) state.Entry {
+	return state.Entry{Op: state.CreateTopic, Topic: id, Name: name, FanOut: 100}
 }
 
-func createChannel(topic, id uint64, name string) Entry {
-	return Entry{Op: CreateChannel, Topic: topic, Channel: id, Name: name, Start: 100}
+func createChannel(topic, id uint64, name string) state.Entry {
+	return state.Entry{Op: state.CreateChannel, Topic: topic, Channel: id, Name: name, Start: 100}
 }
 
 // withChannel commits a topic 1 with a channel 2 and attaches its source.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"qmq/state"
 )
 
 const (
@@ -20,10 +22,10 @@ const (
 // failure.
 type writer struct {
 	j   *Journal
-	enc *encoder
+	enc *state.Encoder
 	buf []byte // frames on their way into the log
 
-	topology   *State          // as committed
+	topology   *state.State    // as committed
 	damaged    map[string]bool // files to keep when a checkpoint replaces them; never changes
 	reserve    *reserve
 	next       uint64 // number of the next file
@@ -34,12 +36,12 @@ type writer struct {
 	since      int64  // bytes of logs since the last checkpoint
 	clean      bool   // the last checkpoint says all there is
 
-	due     []*member  // marked ones whose turn has come
-	told    []*member  // those whose changes are in buf
-	ends    []topicEnd // due to be written
-	dueAt   time.Time  // when those in Journal.marked have theirs; zero: none seen
-	bad     error      // of the last write
-	retryAt time.Time  // when to try again, while bad
+	due     []*member        // marked ones whose turn has come
+	told    []*member        // those whose changes are in buf
+	ends    []state.TopicEnd // due to be written
+	dueAt   time.Time        // when those in Journal.marked have theirs; zero: none seen
+	bad     error            // of the last write
+	retryAt time.Time        // when to try again, while bad
 	backoff time.Duration
 
 	full        error     // the log goes on in the reserve, since the disk was found full
@@ -62,9 +64,9 @@ type writer struct {
 }
 
 func newWriter(j *Journal, r *replay, files listing) *writer {
-	enc := newEncoder()
+	enc := state.NewEncoder()
 	w := &writer{
-		j: j, enc: enc, topology: r.state.topology(enc), damaged: r.damaged, reserve: newReserve(&j.o, files.spares),
+		j: j, enc: enc, topology: r.state.Topology(enc), damaged: r.damaged, reserve: newReserve(&j.o, files.spares),
 		next: files.last() + 1, base: r.base, checkpointSize: r.baseSize,
 		since: r.read, checkpointAt: time.Now().Add(j.o.CheckpointEvery), jobDone: make(chan error, 1),
 	}
@@ -139,7 +141,7 @@ func (w *writer) commit(requests []*request) error {
 	err := w.ensureLog()
 	if err == nil {
 		for _, r := range requests {
-			w.buf = appendFrame(w.buf, w.log.salt, w.enc.commit(r.entries))
+			w.buf = appendFrame(w.buf, w.log.salt, w.enc.Entries(r.entries))
 		}
 		err = w.write(len(requests), w.j.o.SyncTopology)
 	}
@@ -149,7 +151,7 @@ func (w *writer) commit(requests []*request) error {
 	}
 	for _, r := range requests {
 		for _, e := range r.entries {
-			w.topology.apply(e)
+			w.topology.Apply(e)
 		}
 	}
 	w.wrote()

@@ -313,7 +313,7 @@ func TestFailedSyncRefusesTheGroupAndEndsTheFile(t *testing.T) {
 			fsys.Fail(nil)
 			j, st := openJournal(t, fsys)
 			defer j.Close()
-			if st.Topics[10] == nil || st.channel(1, 2) == nil {
+			if st.Topics[10] == nil || st.Channel(1, 2) == nil {
 				t.Errorf("topics: %v", st.Topics)
 			}
 			if st.Topics[9] != nil {

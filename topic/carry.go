@@ -7,7 +7,7 @@ import (
 
 	"qmq/diskqueue"
 	"qmq/internal/seqset"
-	"qmq/journal"
+	"qmq/state"
 )
 
 // A few messages that are deferred or held for long must not keep whole segments:
@@ -299,9 +299,9 @@ func (r *reclaimer) giveUp(gaps []seqset.Range, recalls int) error {
 	if r.t.o.Ephemeral || len(gaps) > maxGiveUp {
 		return nil
 	}
-	entries := make([]journal.Entry, 0, len(gaps))
+	entries := make([]state.Entry, 0, len(gaps))
 	for _, g := range gaps {
-		entries = append(entries, journal.Entry{Op: journal.GiveUp, Topic: r.t.o.Incarnation, Void: g})
+		entries = append(entries, state.Entry{Op: state.GiveUp, Topic: r.t.o.Incarnation, Void: g})
 	}
 	return r.t.o.Journal.CommitDurable(entries...)
 }

@@ -2,7 +2,7 @@ package topic
 
 import (
 	"qmq/channel"
-	"qmq/journal"
+	"qmq/state"
 )
 
 // Change makes one change of the topology: the journal is asked first, and when
@@ -13,7 +13,7 @@ import (
 //
 // An entry without an Op is about something that does not outlive the process:
 // the journal is not asked.
-func (c *Common) Change(e journal.Entry, apply, undo func()) error {
+func (c *Common) Change(e state.Entry, apply, undo func()) error {
 	if e.Op != 0 {
 		if err := c.Journal.Commit(e); err != nil {
 			undo()
@@ -26,7 +26,7 @@ func (c *Common) Change(e journal.Entry, apply, undo func()) error {
 }
 
 // change makes a change of this topic. The caller holds t.changing.
-func (t *Topic) change(e journal.Entry, apply, undo func()) error {
+func (t *Topic) change(e state.Entry, apply, undo func()) error {
 	return t.o.Change(e, func() {
 		if e.Op != 0 {
 			t.mu.Lock()
@@ -41,17 +41,17 @@ func (t *Topic) change(e journal.Entry, apply, undo func()) error {
 func nothing() {}
 
 // entry is about the topic; it has no Op for one that is not journalled.
-func (t *Topic) entry(op journal.Op) journal.Entry {
+func (t *Topic) entry(op state.Op) state.Entry {
 	if t.o.Ephemeral {
-		return journal.Entry{}
+		return state.Entry{}
 	}
-	return journal.Entry{Op: op, Topic: t.o.Incarnation}
+	return state.Entry{Op: op, Topic: t.o.Incarnation}
 }
 
 // channelEntry is about a channel; it has no Op for one that is not journalled.
-func (t *Topic) channelEntry(op journal.Op, c *channel.Channel) journal.Entry {
+func (t *Topic) channelEntry(op state.Op, c *channel.Channel) state.Entry {
 	if !t.journals(c.Name()) {
-		return journal.Entry{}
+		return state.Entry{}
 	}
-	return journal.Entry{Op: op, Topic: t.o.Incarnation, Channel: c.Incarnation()}
+	return state.Entry{Op: op, Topic: t.o.Incarnation, Channel: c.Incarnation()}
 }

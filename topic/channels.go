@@ -6,7 +6,7 @@ import (
 
 	"qmq/channel"
 	"qmq/internal/seqset"
-	"qmq/journal"
+	"qmq/state"
 )
 
 const ephemeralSuffix = "#ephemeral"
@@ -62,14 +62,14 @@ func (t *Topic) journals(name string) bool {
 // addChannel makes a channel that starts at the fan-out position of this
 // moment. It is not ready: nobody can find it yet, but it gets what is fanned
 // out from now on.
-func (t *Topic) addChannel(name string) (*slot, journal.Entry, error) {
+func (t *Topic) addChannel(name string) (*slot, state.Entry, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
-		return nil, journal.Entry{}, ErrExiting
+		return nil, state.Entry{}, ErrExiting
 	}
 	if err := t.full(); err != nil {
-		return nil, journal.Entry{}, err
+		return nil, state.Entry{}, err
 	}
 	name = strings.Clone(name) // it may be a part of a whole request
 	incarnation := t.o.NewIncarnation()
@@ -79,7 +79,7 @@ func (t *Topic) addChannel(name string) (*slot, journal.Entry, error) {
 	}
 	s := &slot{channel: c}
 	t.channels = append(t.channels, s)
-	e := t.channelEntry(journal.CreateChannel, c)
+	e := t.channelEntry(state.CreateChannel, c)
 	if e.Op != 0 {
 		e.Name, e.Start = name, t.fanOut
 	}
@@ -167,7 +167,7 @@ func (t *Topic) DeleteChannel(name string) error {
 // last one the fan-out position stands: later channels start at the one that is
 // journalled with its end.
 func (t *Topic) deleteChannel(c *channel.Channel) error {
-	entry := t.channelEntry(journal.DeleteChannel, c)
+	entry := t.channelEntry(state.DeleteChannel, c)
 	t.mu.Lock()
 	s, last := t.slot(c.Name()), len(t.channels) == 1
 	if last {
@@ -244,15 +244,15 @@ func (t *Topic) ConsumerLeft(c *channel.Channel) {
 // PauseChannel stops the delivery of a channel's messages; the channel goes on
 // filling.
 func (t *Topic) PauseChannel(name string) error {
-	return t.changeChannel(name, journal.PauseChannel, (*channel.Channel).Pause)
+	return t.changeChannel(name, state.PauseChannel, (*channel.Channel).Pause)
 }
 
 // UnpauseChannel undoes PauseChannel.
 func (t *Topic) UnpauseChannel(name string) error {
-	return t.changeChannel(name, journal.UnpauseChannel, (*channel.Channel).Unpause)
+	return t.changeChannel(name, state.UnpauseChannel, (*channel.Channel).Unpause)
 }
 
-func (t *Topic) changeChannel(name string, op journal.Op, apply func(*channel.Channel)) error {
+func (t *Topic) changeChannel(name string, op state.Op, apply func(*channel.Channel)) error {
 	t.changing.Lock()
 	defer t.changing.Unlock()
 	c, ok := t.ExistingChannel(name)
@@ -271,7 +271,7 @@ func (t *Topic) EmptyChannel(name string) error {
 	if !ok {
 		return ErrNoChannel
 	}
-	entry := t.channelEntry(journal.EmptyChannel, c)
+	entry := t.channelEntry(state.EmptyChannel, c)
 	t.mu.Lock()
 	upTo := t.fanOut
 	t.mu.Unlock()
@@ -287,7 +287,7 @@ func (t *Topic) EmptyChannel(name string) error {
 func (t *Topic) Pause() error {
 	t.changing.Lock()
 	defer t.changing.Unlock()
-	entry := t.entry(journal.PauseTopic)
+	entry := t.entry(state.PauseTopic)
 	t.mu.Lock()
 	was := t.paused
 	t.asking = !was
@@ -306,7 +306,7 @@ func (t *Topic) Unpause() error {
 	if !t.Paused() {
 		return nil
 	}
-	return t.change(t.entry(journal.UnpauseTopic), func() { t.setPaused(false) }, nothing)
+	return t.change(t.entry(state.UnpauseTopic), func() { t.setPaused(false) }, nothing)
 }
 
 func (t *Topic) setPaused(paused bool) {
@@ -342,7 +342,7 @@ func (t *Topic) Empty() error {
 	if void.Len() == 0 {
 		return nil
 	}
-	entry := t.entry(journal.EmptyTopic)
+	entry := t.entry(state.EmptyTopic)
 	entry.FanOut, entry.Void = void.To, void
 	return t.change(entry, func() {
 		t.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"qmq/journal"
+	"qmq/state"
 )
 
 // Cleaner gives the files of a node's topics back: those of segments that were
@@ -114,7 +115,7 @@ func (c *Cleaner) carry(r *reclaimer) (written int64) {
 // was anything. Nothing goes that is not journalled: a later start would miss it.
 func (c *Cleaner) giveBack(list []*reclaimer) (any bool) {
 	var going []departure
-	var entries []journal.Entry
+	var entries []state.Entry
 	for _, r := range list {
 		if d := r.takeLeaving(); len(d.list) > 0 {
 			going = append(going, d)

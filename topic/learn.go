@@ -4,7 +4,7 @@ import (
 	"errors"
 
 	"qmq/channel"
-	"qmq/journal"
+	"qmq/state"
 )
 
 // A topic that is new to this node may have channels elsewhere. Until those are
@@ -58,7 +58,7 @@ func (t *Topic) learn(name string, prepare func(*channel.Channel)) error {
 		return err
 	}
 	prepare(c)
-	entry := t.channelEntry(journal.CreateChannel, c)
+	entry := t.channelEntry(state.CreateChannel, c)
 	if entry.Op != 0 {
 		entry.Name, entry.Start = name, start
 	}

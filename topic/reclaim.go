@@ -8,7 +8,7 @@ import (
 	"qmq/diskqueue"
 	"qmq/internal/deadline"
 	"qmq/internal/seqset"
-	"qmq/journal"
+	"qmq/state"
 )
 
 const (
@@ -254,7 +254,7 @@ func (r *reclaimer) takeLeaving() departure {
 }
 
 // entries appends what the journal has to be told. Logs in memory are in none.
-func (d departure) entries(list []journal.Entry) []journal.Entry {
+func (d departure) entries(list []state.Entry) []state.Entry {
 	if d.r.t.o.Ephemeral {
 		return list
 	}
@@ -263,7 +263,7 @@ func (d departure) entries(list []journal.Entry) []journal.Entry {
 		numbers = append(numbers, x.GivenUp)
 	}
 	for _, n := range mergeVoids(numbers, nil) {
-		list = append(list, journal.Entry{Op: journal.GiveUp, Topic: d.r.t.o.Incarnation, Void: n})
+		list = append(list, state.Entry{Op: state.GiveUp, Topic: d.r.t.o.Incarnation, Void: n})
 	}
 	return list
 }

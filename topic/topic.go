@@ -20,6 +20,7 @@ import (
 	"qmq/internal/seqset"
 	"qmq/journal"
 	"qmq/message"
+	"qmq/state"
 )
 
 var (
@@ -167,7 +168,7 @@ func newTopic(o Options) *Topic {
 }
 
 // Restore makes a topic from what the journal and the log know of it.
-func Restore(o Options, st *journal.TopicState) *Topic {
+func Restore(o Options, st *state.Topic) *Topic {
 	t := newTopic(o)
 	t.paused = st.Paused
 	t.end = o.Log.End()
@@ -339,7 +340,7 @@ func (t *Topic) CloseIfAbandoned() bool {
 
 // Standing is what the journal has to be told so that a restart finds the
 // fan-out position of a stopped topic; needed is false when it knows.
-func (t *Topic) Standing() (e journal.Entry, needed bool) {
+func (t *Topic) Standing() (e state.Entry, needed bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.o.Ephemeral || t.fanOut <= t.stoodAt {
@@ -350,7 +351,7 @@ func (t *Topic) Standing() (e journal.Entry, needed bool) {
 			return e, false // the position of what moves with a channel is the end
 		}
 	}
-	return journal.Entry{Op: journal.StandTopic, Topic: t.o.Incarnation, FanOut: t.fanOut}, true
+	return state.Entry{Op: state.SetFanOut, Topic: t.o.Incarnation, FanOut: t.fanOut}, true
 }
 
 // Close stops the topic, syncs what is written and closes the log.

@@ -10,6 +10,7 @@ import (
 
 	"qmq/internal/seqset"
 	"qmq/journal"
+	"qmq/state"
 )
 
 // slack is by how much a delivery may be late; it allows for a busy machine.
@@ -194,16 +195,16 @@ func TestAttemptsSaturate(t *testing.T) {
 }
 
 // retold is a channel that says what the test wants the journal to hear.
-type retold struct{ journal.ChannelChanges }
+type retold struct{ state.ChannelChanges }
 
-func (r *retold) Changes(bool) journal.ChannelChanges { return r.ChannelChanges }
-func (r *retold) Snapshot() journal.ChannelChanges    { return r.ChannelChanges }
+func (r *retold) Changes(bool) state.ChannelChanges { return r.ChannelChanges }
+func (r *retold) Snapshot() state.ChannelChanges    { return r.ChannelChanges }
 
 // setAttempts makes the journal of a stopped node say how often the only
 // message of its only channel was tried.
 func setAttempts(t *testing.T, n *node, m message, attempts uint16) {
 	t.Helper()
-	j, state, err := journal.Open(journal.Options{
+	j, st, err := journal.Open(journal.Options{
 		FS: n.mount(), Dir: n.o.broker.DataPath + "/journal", Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -214,12 +215,12 @@ func setAttempts(t *testing.T, n *node, m message, attempts uint16) {
 		t.Fatal(err)
 	}
 	seq &= 1<<54 - 1 // without the node's id
-	for _, ts := range state.Topics {
+	for _, ts := range st.Topics {
 		for _, cs := range ts.Channels {
-			source := &retold{journal.ChannelChanges{
+			source := &retold{state.ChannelChanges{
 				Topic: ts.Incarnation, Channel: cs.Incarnation, Version: cs.Version + 1, Full: true,
 				Floor: seq, Cursor: seq + 1, Acked: []seqset.Range{},
-				Open: []journal.OpenMessage{{Seq: seq, Attempts: attempts}},
+				Open: []state.OpenMessage{{Seq: seq, Attempts: attempts}},
 			}}
 			j.Attach(source)
 			j.Mark(source)
