@@ -22,6 +22,9 @@ type IdentifyRequest struct {
 	MsgTimeout          int    `json:"msg_timeout"`   // ms; 0 = default
 	TopologyRegion      string `json:"topology_region"`
 	TopologyZone        string `json:"topology_zone"`
+	// Tail refuses a SUB that would take messages away from others: see
+	// topic.TailChannel.
+	Tail bool `json:"tail"`
 }
 
 // ParseIdentify decodes the body of IDENTIFY. Unknown keys are ignored and null
@@ -192,6 +195,8 @@ type IdentifyResponse struct {
 	OutputBufferTimeout int64  `json:"output_buffer_timeout"`
 	TopologyRegion      string `json:"topology_region"` // the server's
 	TopologyZone        string `json:"topology_zone"`   // the server's
+	// Tail is there, and true, for a client that asked for it.
+	Tail bool `json:"tail,omitempty"`
 }
 
 // Response fills in what was negotiated under l. The caller adds what is the

@@ -93,7 +93,15 @@ func (h *HTTP) createChannel(_ http.ResponseWriter, r *http.Request) (any, error
 	if err != nil {
 		return nil, err
 	}
-	_, err = t.Channel(name)
+	create := t.Channel
+	if r.URL.Query().Get("tail") == "true" { // which parsed before
+		create = t.TailChannel
+	}
+	_, err = create(name)
+	var takes *topic.TailError
+	if errors.As(err, &takes) {
+		return nil, &httpapi.Error{Status: http.StatusConflict, Code: "TAIL_REFUSED", Why: takes.Error()}
+	}
 	return nil, notFound(err)
 }
 

@@ -26,7 +26,7 @@ func (s *session) identify(body []byte) error {
 	}
 	frame := []byte(protocol.OKFrame)
 	if request.FeatureNegotiation {
-		data, err := s.identifyAnswer(settings, limits)
+		data, err := s.identifyAnswer(settings, limits, request.Tail)
 		if err != nil {
 			return protocol.IdentifyFailed(err.Error())
 		}
@@ -43,6 +43,7 @@ func (s *session) identify(body []byte) error {
 	}
 	s.terms.sampleRate = settings.SampleRate
 	s.mu.Unlock()
+	s.tail = request.Tail
 	s.msgTimeout = settings.MsgTimeout
 	s.parser.NoHeartbeats = settings.HeartbeatInterval == 0
 	if settings.TLS || settings.Snappy || settings.Deflate {
@@ -64,8 +65,9 @@ func clip(text string) string {
 }
 
 // identifyAnswer is the JSON for a client that negotiates features.
-func (s *session) identifyAnswer(settings protocol.Settings, limits protocol.IdentifyLimits) ([]byte, error) {
+func (s *session) identifyAnswer(settings protocol.Settings, limits protocol.IdentifyLimits, tail bool) ([]byte, error) {
 	answer := settings.Response(limits)
+	answer.Tail = tail
 	answer.MaxRdyCount = s.tcp.o.MaxRdyCount
 	answer.Version = version.Number
 	answer.AuthRequired = s.tcp.o.Auth != nil

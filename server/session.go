@@ -60,6 +60,7 @@ type session struct {
 	expired     error         // what it means when it passes
 	begun       time.Time     // when the unfinished command was; zero without one
 	patience    time.Duration // how long the client may say nothing; 0 for ever
+	tail        bool          // its SUB takes nothing away from others
 	msgTimeout  time.Duration
 	ready       int64              // the last RDY count
 	lastTopic   *topic.Topic       // the last one published to

@@ -44,11 +44,7 @@ func (s *session) subscribe(topicName, channelName string) error {
 
 // findConsumer gets or creates the topic and the channel, and joins it.
 func (s *session) findConsumer(topicName, channelName string) (*channel.Consumer, error) {
-	t, err := s.tcp.broker.TopicForClient(topicName)
-	if err != nil {
-		return nil, err
-	}
-	c, err := t.ChannelForClient(channelName)
+	t, c, err := s.findChannel(topicName, channelName)
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +62,27 @@ func (s *session) findConsumer(topicName, channelName string) (*channel.Consumer
 	s.topic, s.channel = t, c
 	return k, nil
 }
+
+// findChannel gets or creates the topic and the channel. A tail creates no
+// topic, and no channel that takes messages away from others.
+func (s *session) findChannel(topicName, channelName string) (*topic.Topic, *channel.Channel, error) {
+	if s.tail {
+		t, ok := s.tcp.broker.Existing(topicName)
+		if !ok {
+			return nil, nil, errTailOfNothing
+		}
+		c, err := t.TailChannelForClient(channelName)
+		return t, c, err
+	}
+	t, err := s.tcp.broker.TopicForClient(topicName)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := t.ChannelForClient(channelName)
+	return t, c, err
+}
+
+var errTailOfNothing = errors.New("tail refused: there is no such topic")
 
 // subscribeError is what the client is told when it cannot be a consumer.
 func (s *session) subscribeError(err error, topicName, channelName string) error {

@@ -24,6 +24,11 @@ func (t *Topic) Channel(name string) (*channel.Channel, error) {
 	if c, ok := t.ExistingChannel(name); ok {
 		return c, nil
 	}
+	return t.createChannel(name)
+}
+
+// createChannel makes a channel that is not there. The caller holds t.changing.
+func (t *Topic) createChannel(name string) (*channel.Channel, error) {
 	s, entry, err := t.addChannel(name)
 	if err != nil {
 		return nil, err

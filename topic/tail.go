@@ -1,0 +1,62 @@
+package topic
+
+import (
+	"fmt"
+
+	"qmq/channel"
+)
+
+// TailError means that a topic has nothing that somebody who only looks may
+// have: it would take away what is meant for others.
+type TailError struct {
+	Paused  bool  // its messages wait, for whoever is a channel then
+	Waiting int64 // messages that wait in the topic
+}
+
+func (e *TailError) Error() string {
+	if e.Paused {
+		return fmt.Sprintf("tail refused: the topic is paused and %d messages wait in it", e.Waiting)
+	}
+	return fmt.Sprintf("tail refused: %d messages wait for a first channel", e.Waiting)
+}
+
+// TailChannel is Channel for somebody who only looks at what comes. It creates
+// no channel, and returns a *TailError, where the topic is paused or has no other
+// channel: the first channel gets all that waits, and what is published next
+// would go to nobody else.
+func (t *Topic) TailChannel(name string) (*channel.Channel, error) {
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	if err := t.mayTail(name); err != nil {
+		return nil, err
+	}
+	if c, ok := t.ExistingChannel(name); ok {
+		return c, nil
+	}
+	return t.createChannel(name)
+}
+
+// TailChannelForClient is TailChannel for a client that wants to consume it. The
+// error is also ErrNoAutoCreate.
+func (t *Topic) TailChannelForClient(name string) (*channel.Channel, error) {
+	if _, ok := t.ExistingChannel(name); !ok && t.o.NoAutoCreate {
+		return nil, ErrNoAutoCreate
+	}
+	return t.TailChannel(name)
+}
+
+// mayTail says whether a tail of that name takes nothing away from others.
+func (t *Topic) mayTail(name string) error {
+	waiting := t.Stats().Depth
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.paused {
+		return &TailError{Paused: true, Waiting: waiting}
+	}
+	for _, s := range t.channels {
+		if s.ready && s.channel.Name() != name {
+			return nil
+		}
+	}
+	return &TailError{Waiting: waiting}
+}
