@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"qmq/journal"
 	"qmq/state"
 )
 
@@ -14,7 +13,7 @@ import (
 // removed; and topics that keep much more than they owe are carried forward. It
 // has a goroutine only while there is something to do.
 type Cleaner struct {
-	journal *journal.Journal
+	journal Journal
 	logger  *slog.Logger
 
 	// work is held by whoever gives back: the goroutine, or who makes room on a
@@ -30,7 +29,7 @@ type Cleaner struct {
 }
 
 // NewCleaner returns a cleaner for topics whose journal is j.
-func NewCleaner(j *journal.Journal, logger *slog.Logger) *Cleaner {
+func NewCleaner(j Journal, logger *slog.Logger) *Cleaner {
 	return &Cleaner{journal: j, logger: logger, stop: make(chan struct{})}
 }
 

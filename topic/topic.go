@@ -18,7 +18,6 @@ import (
 	"qmq/diskqueue"
 	"qmq/internal/deadline"
 	"qmq/internal/seqset"
-	"qmq/journal"
 	"qmq/message"
 	"qmq/state"
 )
@@ -47,7 +46,7 @@ type Options struct {
 // once a topic has it.
 type Common struct {
 	*channel.Common // also of their channels
-	Journal         *journal.Journal
+	Journal         Journal
 	NewIncarnation  func() uint64 // for channels
 
 	// SyncEvery records after the last sync, or SyncTimeout after the first of
