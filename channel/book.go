@@ -118,6 +118,9 @@ func (c *core) bookFresh(h *holder, now, deadline int64, n int, dst []booked) []
 // bookOld books n due and returned messages: by halves as long as there are
 // enough of both.
 func (c *core) bookOld(h *holder, now, deadline int64, n int, dst []booked) []booked {
+	if n == 0 {
+		return dst
+	}
 	due := min(max(half(n, c.dueTurn), n-c.returned.len()), c.due.len())
 	if c.dueTurn {
 		dst = c.bookDue(h, now, deadline, due, dst)

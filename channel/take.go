@@ -65,7 +65,8 @@ func (k *Consumer) take(dst []byte, cached bool) (frames []byte, n int) {
 	}
 }
 
-// taking is one Take under way.
+// taking is one Take under way. It is kept small, as are the frames of what
+// works on it: the goroutine that delivers is a new one, with a small stack.
 type taking struct {
 	*Consumer
 	batch  []booked
@@ -77,13 +78,21 @@ type taking struct {
 	err    error // why the next one could not be read
 	cached bool  // only what is in memory is wanted
 	cut    bool  // the next one is not in memory
-	// aside are those that cannot be read now, in stretches, for a reason.
-	aside     []booked
-	stretches []seqset.Range
-	asideErr  error
+	// unread is what of batch cannot be read; nil: all that was read so far
+	// could be.
+	unread *unread
 	// published is when each of batch was, wall clock ns, where latencies are
 	// kept.
 	published []int64
+}
+
+// unread is what a Take found that cannot be read.
+type unread struct {
+	lost seqset.Range // found damaged last
+	// aside are those that cannot be read now, in stretches, for a reason.
+	aside     []booked
+	stretches []seqset.Range
+	err       error
 }
 
 // book fills the batch; it returns false when there is nothing.
@@ -117,10 +126,9 @@ func (t *taking) encode() {
 	if c.latency != nil {
 		t.published = make([]int64, len(t.batch))
 	}
-	var lost seqset.Range // found damaged
 	for t.done < len(t.batch) {
-		b := t.batch[t.done]
-		if holds(lost, b.seq) || len(t.stretches) > 0 && t.setAside(b) {
+		b := &t.batch[t.done]
+		if t.unread != nil && t.unread.leavesOut(*b) {
 			t.done++
 			continue
 		}
@@ -132,17 +140,10 @@ func (t *taking) encode() {
 			return
 		}
 		if err != nil {
-			switch lost = damage(err); {
-			case lost.Len() > 0:
-				c.lost(lost, b.seq)
-			case t.noteStretch(err, b.seq):
+			if t.cannotRead(b.seq, err) {
 				continue
-			default:
-				t.err = err
-				return
 			}
-			t.done++
-			continue
+			return
 		}
 		if t.n > 0 && len(t.frames)-t.start+protocol.MessageFrameOverhead+len(view.Body) > takeBytes {
 			return
@@ -164,25 +165,43 @@ func (t *taking) readCached(seq uint64) (view message.View, absent bool) {
 
 func holds(r seqset.Range, seq uint64) bool { return r.From <= seq && seq < r.To }
 
-// noteStretch says whether err is about a stretch that cannot be read now, while
-// others can.
-func (t *taking) noteStretch(err error, seq uint64) bool {
+// cannotRead notes why the message seq cannot be read. It says whether others
+// can: then unread leaves out those that cannot.
+func (t *taking) cannotRead(seq uint64, err error) bool {
 	var u *diskqueue.UnreadableError
-	if !errors.As(err, &u) {
+	lost := damage(err)
+	switch {
+	case lost.Len() > 0:
+		t.ch.lost(lost, seq)
+	case !errors.As(err, &u):
+		t.err = err
 		return false
 	}
-	t.stretches = append(t.stretches, seqset.Range{From: min(u.From, seq), To: max(u.To, seq+1)})
-	t.asideErr = err
+	if t.unread == nil {
+		t.unread = new(unread)
+	}
+	if u == nil {
+		t.unread.lost = seqset.Range{From: min(lost.From, seq), To: max(lost.To, seq+1)}
+	} else {
+		t.unread.stretches = append(t.unread.stretches, seqset.Range{From: min(u.From, seq), To: max(u.To, seq+1)})
+		t.unread.err = err
+	}
 	return true
 }
 
-// setAside leaves b out if it is in a stretch that cannot be read now.
-func (t *taking) setAside(b booked) bool {
-	aside := slices.ContainsFunc(t.stretches, func(r seqset.Range) bool { return holds(r, b.seq) })
-	if aside {
-		t.aside = append(t.aside, b)
+// leavesOut says whether b is known not to be readable; what may be readable
+// later is set aside.
+func (u *unread) leavesOut(b booked) bool {
+	if u.inStretch(b.seq) {
+		u.aside = append(u.aside, b)
+		return true
 	}
-	return aside
+	return holds(u.lost, b.seq)
+}
+
+// inStretch says whether a message lies where nothing can be read now.
+func (u *unread) inStretch(seq uint64) bool {
+	return slices.ContainsFunc(u.stretches, func(r seqset.Range) bool { return holds(r, seq) })
 }
 
 // damage is the range that err says is lost for ever; empty when it does not.
@@ -206,11 +225,14 @@ func (c *Channel) lost(r seqset.Range, seq uint64) {
 // conclude gives back what was booked and not encoded, and notes whether
 // messages can be read and, where latencies are kept, when they were published.
 func (t *taking) conclude() {
-	c := t.ch
-	failing := c.failing.Load()
-	if t.done == len(t.batch) && t.n == t.done && !failing && c.latency == nil {
+	if t.done == len(t.batch) && t.n == t.done && !t.ch.failing.Load() && t.ch.latency == nil {
 		return
 	}
+	t.concludeUnusual()
+}
+
+func (t *taking) concludeUnusual() {
+	c := t.ch
 	now := c.o.Clock.Now()
 	c.mu.Lock()
 	if t.err != nil && c.core.acked.Contains(t.batch[t.done].seq) {
@@ -221,8 +243,12 @@ func (t *taking) conclude() {
 		c.stamp(&t.holder, t.batch[:t.done], t.published, now)
 	}
 	c.core.unbook(&t.holder, t.batch[t.done:], t.end)
-	t.noteReads(now)
-	err := cmp.Or(t.err, t.asideErr)
+	u := t.unread
+	if u == nil {
+		u = new(unread)
+	}
+	t.noteReads(u, now)
+	err := cmp.Or(t.err, u.err)
 	if err != nil {
 		c.failing.Store(true)
 	}
@@ -235,23 +261,23 @@ func (t *taking) conclude() {
 
 // noteReads tells the core which messages could be read, and which not. mu is
 // held.
-func (t *taking) noteReads(now int64) {
+func (t *taking) noteReads(u *unread, now int64) {
 	c := t.ch.core
 	if c.barred != nil {
 		for _, b := range t.batch[:t.done] {
-			if !slices.ContainsFunc(t.stretches, func(r seqset.Range) bool { return holds(r, b.seq) }) {
+			if !u.inStretch(b.seq) {
 				c.wasRead(b.seq)
 			}
 		}
 		c.retry(now)
 	}
-	for _, r := range t.stretches {
-		c.bar(&t.holder, t.aside, r, now)
+	for _, r := range u.stretches {
+		c.bar(&t.holder, u.aside, r, now)
 	}
 	switch {
 	case t.err != nil:
 		c.rest(now)
-	case t.done > len(t.aside):
+	case t.done > len(u.aside):
 		c.readAgain()
 	}
 }
