@@ -1,0 +1,58 @@
+package diskqueue
+
+import (
+	"encoding/hex"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"qmq/message"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// TestBytesOnDiskAreAsTheyWere: what one version writes the next one reads, so
+// the bytes do not change unless docs/format.md does.
+func TestBytesOnDiskAreAsTheyWere(t *testing.T) {
+	const salt = 0x5a17
+	b := new(Batch)
+	b.Add(testTime, []byte("alone"))
+	b.AddDeferred(testTime+1, []byte("deferred"), 1_700_000_060_000)
+	b.BeginMulti()
+	b.Add(testTime+2, []byte("first"))
+	b.Add(testTime+2, nil)
+	b.Add(testTime+2, []byte("last"))
+	b.EndMulti()
+	records, _ := b.seal(nil, nil, 1000, salt)
+
+	full := &segment{base: 1000, end: 1100, size: 90_000, salt: salt,
+		index:   []indexEntry{{0, 4160}, {40, 20_000}, {99, 80_000}},
+		damaged: []damage{{from: 1003, to: 1004, offset: 300, resume: 400}}}
+	carried := &segment{base: 1000, end: 1100, size: 9000, salt: salt, carried: true,
+		runs: []run{{1000, 3, 4160}, {1050, 1, 5000}}}
+	delayed := [][]message.Delayed{{{Seq: 1000, DeliverAt: 5}}, {{Seq: 1050, DeliverAt: 1 << 60}}}
+	for name, got := range map[string][]byte{
+		"records":        records,
+		"header":         (&segmentHeader{version: 2, incarnation: 7, base: 1000, salt: salt, created: 5, prevEnd: 990, prevKnown: true}).encode(),
+		"header-reused":  (&segmentHeader{version: 2, incarnation: 7, base: 1000, salt: salt, created: 5, recycled: true}).encode(),
+		"header-carried": (&segmentHeader{version: carryVersion, incarnation: 7, base: 1000, salt: salt, created: 5, end: 1100, count: 4}).encode(),
+		"index":          encodeIndex(full, delayed),
+		"index-carried":  encodeIndex(carried, delayed),
+	} {
+		path := filepath.Join("testdata", name+".hex")
+		dump := hex.Dump(got)
+		if *update {
+			if err := os.WriteFile(path, []byte(dump), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if dump != string(want) {
+			t.Errorf("%s is\n%s\nwant\n%s", name, dump, want)
+		}
+	}
+}
