@@ -86,7 +86,7 @@ func publish(tp *topic.Topic, bodies ...string) error {
 	for _, body := range bodies {
 		var b diskqueue.Batch
 		b.Reset()
-		b.Add(time.Now().UnixNano(), []byte(body))
+		b.Add(message.Meta{Timestamp: time.Now().UnixNano()}, []byte(body))
 		if err := tp.Publish(&b); err != nil {
 			return err
 		}
@@ -99,7 +99,7 @@ func publishDeferred(tp *topic.Topic, body string, delay time.Duration) error {
 	var b diskqueue.Batch
 	b.Reset()
 	now := time.Now()
-	b.AddDeferred(now.UnixNano(), []byte(body), now.Add(delay).UnixMilli())
+	b.Add(message.Meta{Timestamp: now.UnixNano(), DeliverAt: now.Add(delay).UnixMilli()}, []byte(body))
 	return tp.Publish(&b)
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"qmq/diskqueue"
 	"qmq/internal/vfs/crashfs"
+	"qmq/message"
 )
 
 var errIO = errors.New("input/output error")
@@ -116,9 +117,9 @@ func TestEveryChannelGetsWhatIsOKdAfterItsCreation(t *testing.T) {
 					var batch diskqueue.Batch
 					batch.Reset()
 					if now := time.Now(); i%7 == 0 {
-						batch.AddDeferred(now.UnixNano(), []byte(body), now.UnixMilli()+2)
+						batch.Add(message.Meta{Timestamp: now.UnixNano(), DeliverAt: now.UnixMilli() + 2}, []byte(body))
 					} else {
-						batch.Add(now.UnixNano(), []byte(body))
+						batch.Add(message.Meta{Timestamp: now.UnixNano()}, []byte(body))
 					}
 					if err := tp.Publish(&batch); err != nil {
 						t.Error(err)

@@ -127,7 +127,7 @@ func New(o Options, start uint64) *Channel {
 // topic's void ranges and delayed all delayed messages of the log below
 // fanOut, ascending, at least from the channel's floor on. The pause is the
 // caller's to restore.
-func Restore(o Options, st *state.Channel, fanOut uint64, voids []seqset.Range, delayed []message.Delayed) *Channel {
+func Restore(o Options, st *state.Channel, fanOut uint64, voids []seqset.Range, delayed []message.Mark) *Channel {
 	core := restoreCore(o.limits(), o.Clock.Now(), st, fanOut, voids, delayed, -wallShift(o.Clock))
 	return build(o, core, st.Version)
 }
@@ -215,7 +215,7 @@ func (c *Channel) expire(now int64) {
 
 // Advance tells the channel that it may give out the messages below fanOut,
 // and which of the new ones are delayed, ascending. The topic's lock is held.
-func (c *Channel) Advance(fanOut uint64, delayed []message.Delayed) {
+func (c *Channel) Advance(fanOut uint64, delayed []message.Mark) {
 	now, shift := int64(0), int64(0)
 	if len(delayed) > 0 {
 		now, shift = c.o.Clock.Now(), wallShift(c.o.Clock)

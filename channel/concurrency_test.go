@@ -45,9 +45,9 @@ func publish(h *house, messages uint64) {
 	r := rand.New(rand.NewPCG(99, 1))
 	for next := uint64(1); next <= messages; {
 		to := min(next+1+r.Uint64N(300), messages+1)
-		var delayed []message.Delayed
+		var delayed []message.Mark
 		if r.IntN(3) == 0 {
-			delayed = append(delayed, message.Delayed{Seq: next, DeliverAt: h.clock.Wall()/1e6 + r.Int64N(3000)})
+			delayed = append(delayed, message.Mark{Seq: next, DeliverAt: h.clock.Wall()/1e6 + r.Int64N(3000)})
 		}
 		h.Advance(to, delayed)
 		next = to
@@ -188,7 +188,7 @@ func TestRestartKeepsDepthAttemptsAndDueTimes(t *testing.T) {
 		time.Sleep(1234567) // off the whole millisecond
 		e := h.subscribe(6, time.Minute)
 		start := h.clock.Wall() / 1e6
-		delayed := []message.Delayed{{Seq: 3, DeliverAt: start + 20_000}, {Seq: 8, DeliverAt: start + 500}}
+		delayed := []message.Mark{{Seq: 3, DeliverAt: start + 20_000}, {Seq: 8, DeliverAt: start + 500}}
 		h.Advance(12, delayed)
 		e.expect("1/1 2/1 4/1 5/1 6/1 7/1")
 		e.mustAnswer(Finish, 4, 0)

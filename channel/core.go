@@ -95,7 +95,7 @@ func (c *core) ready() uint64 { return c.waiting + uint64(c.due.len()+c.returned
 // advance moves the fan-out position to fanOut. delayed are the delayed
 // messages among the new ones, ascending, shift is what added to a stored time
 // (ms) makes it steady.
-func (c *core) advance(now int64, fanOut uint64, delayed []message.Delayed, shift int64) {
+func (c *core) advance(now int64, fanOut uint64, delayed []message.Mark, shift int64) {
 	if fanOut <= c.fanOut {
 		return
 	}

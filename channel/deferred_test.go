@@ -13,7 +13,7 @@ import (
 func TestMessageDueAtTheEndOfTimeIsNeverDue(t *testing.T) {
 	for _, due := range []int64{math.MaxInt64, math.MaxInt64 / 1_000_000, 1 << 47} {
 		c := testCore()
-		c.advance(1, 10, []message.Delayed{{Seq: 5, DeliverAt: due}}, 0)
+		c.advance(1, 10, []message.Mark{{Seq: 5, DeliverAt: due}}, 0)
 		if c.deferred.len() != 1 || c.next() < 1<<62 {
 			t.Errorf("due at %d ms: to be called at %d", due, c.next())
 		}
@@ -53,9 +53,9 @@ func TestDeferredComeOutInOrderWhateverTheirNumber(t *testing.T) {
 // become due, and no more has to happen for all to be moved.
 func TestManyDueAtOnceAreMovedInSlices(t *testing.T) {
 	const n = 4*moveMost + 1
-	delayed := func(due int64) (list []message.Delayed) {
+	delayed := func(due int64) (list []message.Mark) {
 		for seq := range uint64(n) {
-			list = append(list, message.Delayed{Seq: 1 + seq, DeliverAt: due})
+			list = append(list, message.Mark{Seq: 1 + seq, DeliverAt: due})
 		}
 		return list
 	}

@@ -43,10 +43,10 @@ func TestWhatIsDueDoesNotWaitBehindWhatCameBack(t *testing.T) {
 	inBubble(t, func(h *house) {
 		start := h.clock.Now()
 		due := map[uint64]int64{} // steady ns
-		var delayed []message.Delayed
+		var delayed []message.Mark
 		for at := firstDue; at < end; at += dueEvery {
 			seq := uint64(1 + len(delayed))
-			delayed = append(delayed, message.Delayed{Seq: seq, DeliverAt: h.clock.Wall()/1e6 + at.Milliseconds()})
+			delayed = append(delayed, message.Mark{Seq: seq, DeliverAt: h.clock.Wall()/1e6 + at.Milliseconds()})
 			due[seq] = start + int64(at)
 		}
 		h.Advance(uint64(len(delayed)+backlog+1), delayed)

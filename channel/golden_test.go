@@ -58,7 +58,7 @@ type script struct {
 	now     int64
 	holders map[string]*scriptHolder
 	voids   []seqset.Range
-	delayed []message.Delayed
+	delayed []message.Mark
 	st      *state.Channel
 	woken   []string
 }
@@ -192,10 +192,10 @@ func appendError(out []string, seq string, err error) []string {
 }
 
 func (s *script) advance(fanOut uint64, words []string) {
-	var delayed []message.Delayed
+	var delayed []message.Mark
 	for _, w := range words {
 		seq, due, _ := strings.Cut(w, "@")
-		delayed = append(delayed, message.Delayed{Seq: number(seq), DeliverAt: nanos(due) / 1e6})
+		delayed = append(delayed, message.Mark{Seq: number(seq), DeliverAt: nanos(due) / 1e6})
 	}
 	s.delayed = append(s.delayed, delayed...)
 	s.c.advance(s.now, fanOut, delayed, 0)

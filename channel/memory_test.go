@@ -90,9 +90,9 @@ func TestMemoryOfABurstInFlightIsFreed(t *testing.T) {
 }
 
 func TestMillionDeferredTakeAtMost24BytesEach(t *testing.T) {
-	delayed := make([]message.Delayed, million)
+	delayed := make([]message.Mark, million)
 	for i := range delayed {
-		delayed[i] = message.Delayed{Seq: uint64(i + 1), DeliverAt: int64(1e9 + i*7919%million)}
+		delayed[i] = message.Mark{Seq: uint64(i + 1), DeliverAt: int64(1e9 + i*7919%million)}
 	}
 	c, bytes := heapOf(func() *core {
 		c := testCore()

@@ -60,7 +60,7 @@ type model struct {
 	holders  []*modelHolder
 	paused   bool
 	voids    []seqset.Range
-	delayed  []message.Delayed
+	delayed  []message.Mark
 	st       *state.Channel
 }
 
@@ -145,12 +145,12 @@ func (m *model) advance() {
 	from := m.fanOut
 	n := draw(m, uint64(1), 90, "new")
 	m.fanOut += n
-	var delayed []message.Delayed
+	var delayed []message.Mark
 	if draw(m, 0, 1, "some delayed") == 1 {
 		for seq := from; seq < m.fanOut; seq++ {
 			if draw(m, 0, 3, "delayed") == 0 {
 				due := m.now/1e6 + draw(m, int64(-5), 10_000, "due")
-				delayed = append(delayed, message.Delayed{Seq: seq, DeliverAt: due + modelShift})
+				delayed = append(delayed, message.Mark{Seq: seq, DeliverAt: due + modelShift})
 			}
 		}
 	}

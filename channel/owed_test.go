@@ -15,7 +15,7 @@ func TestOwedIsAllThatIsNotAcknowledgedVoidOrDropped(t *testing.T) {
 		e := h.subscribe(6, time.Minute)
 		h.Void(4, 6)
 		h.Void(30, 40) // above the fan-out position
-		h.Advance(20, []message.Delayed{{Seq: 12, DeliverAt: h.clock.Wall()/1e6 + 60_000}})
+		h.Advance(20, []message.Mark{{Seq: 12, DeliverAt: h.clock.Wall()/1e6 + 60_000}})
 		e.expect("1/1 2/1 3/1 6/1 7/1 8/1")
 		e.mustAnswer(Finish, 1, 0)
 		e.mustAnswer(Finish, 3, 0)

@@ -38,9 +38,9 @@ func mixed(t *testing.T) *core {
 	for range 400 {
 		now += int64(r.IntN(3)) * 1e6
 		h := holders[r.IntN(len(holders))]
-		var delayed []message.Delayed
+		var delayed []message.Mark
 		for i := range uint64(3) {
-			delayed = append(delayed, message.Delayed{Seq: c.fanOut + 2*i, DeliverAt: now/1e6 + 1000 + int64(r.IntN(1000))})
+			delayed = append(delayed, message.Mark{Seq: c.fanOut + 2*i, DeliverAt: now/1e6 + 1000 + int64(r.IntN(1000))})
 		}
 		c.advance(now, c.fanOut+10, delayed, 0)
 		batch, _ = c.book(h, now, 5, batch[:0])

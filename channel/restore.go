@@ -13,7 +13,7 @@ import (
 // delayed messages of the log, ascending; shift is what added to a stored time
 // (ms) makes it steady. State at or above fanOut is dropped: those messages
 // were lost, and their numbers are not used again.
-func restoreCore(l limits, now int64, st *state.Channel, fanOut uint64, voids []seqset.Range, delayed []message.Delayed, shift int64) *core {
+func restoreCore(l limits, now int64, st *state.Channel, fanOut uint64, voids []seqset.Range, delayed []message.Mark, shift int64) *core {
 	c := newCore(l, 0)
 	c.fanOut = fanOut
 	c.cursor = min(st.Cursor, fanOut)
@@ -64,7 +64,7 @@ func openList(st *state.Channel, fanOut uint64) []state.OpenMessage {
 // restoreOpen puts every message that was given to the channel and is not done
 // where it belongs, in log order: those below the cursor, those that are listed
 // as open and the delayed ones.
-func (c *core) restoreOpen(now int64, opens []state.OpenMessage, delayed []message.Delayed, shift int64) {
+func (c *core) restoreOpen(now int64, opens []state.OpenMessage, delayed []message.Mark, shift int64) {
 	put := func(seq uint64) {
 		m := again{seq: seq, attempts: 1}
 		due := int64(0)
@@ -103,7 +103,7 @@ func (c *core) restoreOpen(now int64, opens []state.OpenMessage, delayed []messa
 
 // listedFrom is the numbers from start on in either list that are not done,
 // ascending.
-func (c *core) listedFrom(start uint64, opens []state.OpenMessage, delayed []message.Delayed) []uint64 {
+func (c *core) listedFrom(start uint64, opens []state.OpenMessage, delayed []message.Mark) []uint64 {
 	var seqs []uint64
 	for _, o := range opens {
 		seqs = append(seqs, o.Seq)

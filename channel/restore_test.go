@@ -9,7 +9,7 @@ import (
 	"qmq/state"
 )
 
-func restored(t *testing.T, st *state.Channel, fanOut uint64, voids []seqset.Range, delayed []message.Delayed) *core {
+func restored(t *testing.T, st *state.Channel, fanOut uint64, voids []seqset.Range, delayed []message.Mark) *core {
 	t.Helper()
 	c := restoreCore(limits{journalled: true, maxDelay: 1e18}, 5e9, st, fanOut, voids, delayed, 0)
 	if err := c.check(); err != nil {
@@ -36,7 +36,7 @@ func ackedState(floor, cursor uint64, rs ...seqset.Range) *state.Channel {
 func TestRestoreDropsStateOfLostMessages(t *testing.T) {
 	st := ackedState(10, 30, seqset.Range{From: 12, To: 14}, seqset.Range{From: 18, To: 28})
 	st.Open[25] = state.OpenMessage{Seq: 25, Attempts: 4}
-	c := restored(t, st, 20, nil, []message.Delayed{{Seq: 11, DeliverAt: 9000}, {Seq: 22, DeliverAt: 9000}})
+	c := restored(t, st, 20, nil, []message.Mark{{Seq: 11, DeliverAt: 9000}, {Seq: 22, DeliverAt: 9000}})
 	want := []again{{10, 1, false}, {14, 1, false}, {15, 1, false}, {16, 1, false}, {17, 1, false}}
 	if got := c.returnedList(); !slices.Equal(got, want) || c.cursor != 20 || c.deferred.len() != 1 {
 		t.Errorf("returned %v, cursor %d, %d deferred", got, c.cursor, c.deferred.len())
@@ -63,7 +63,7 @@ func TestRestoreKeepsWhatIsListedAboveTheCursor(t *testing.T) {
 	st.Open[4] = state.OpenMessage{Seq: 4, Attempts: 1}
 	st.Open[5] = state.OpenMessage{Seq: 5, Attempts: 2, Due: 8000}
 	st.Open[6] = state.OpenMessage{Seq: 6, Attempts: 9}
-	c := restored(t, st, 9, nil, []message.Delayed{{Seq: 5, DeliverAt: 1}, {Seq: 7, DeliverAt: 6000}, {Seq: 8, DeliverAt: 4000}})
+	c := restored(t, st, 9, nil, []message.Mark{{Seq: 5, DeliverAt: 1}, {Seq: 7, DeliverAt: 6000}, {Seq: 8, DeliverAt: 4000}})
 	if want := []again{{1, 1, false}, {2, 1, false}, {4, 1, false}}; !slices.Equal(c.returnedList(), want) {
 		t.Errorf("returned %v", c.returnedList())
 	}

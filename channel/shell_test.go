@@ -271,7 +271,7 @@ func TestDeferredMessagesComeWhenDue(t *testing.T) {
 	inBubble(t, func(h *house) {
 		e := h.subscribe(5, time.Hour)
 		start := h.clock.Wall() / 1e6 // a whole ms in fake time
-		h.Advance(4, []message.Delayed{{Seq: 1, DeliverAt: start + 9000}, {Seq: 2, DeliverAt: start - 5}})
+		h.Advance(4, []message.Mark{{Seq: 1, DeliverAt: start + 9000}, {Seq: 2, DeliverAt: start - 5}})
 		e.expect("2/1 3/1")
 		e.mustAnswer(Requeue, 3, 3*time.Second)
 		e.expect("")

@@ -34,7 +34,7 @@ func TestStretchThatCannotBeReadIsSetAsideAndAllElseGoesOn(t *testing.T) {
 		reads := map[uint64]int{}
 		h.log.onRead = func(seq uint64) { reads[seq]++ }
 		e := h.subscribe(100, time.Minute)
-		h.Advance(13, []message.Delayed{{Seq: 8, DeliverAt: h.clock.Wall() / 1e6}})
+		h.Advance(13, []message.Mark{{Seq: 8, DeliverAt: h.clock.Wall() / 1e6}})
 		e.expect("1/1 2/1 3/1 4/1 9/1 10/1 11/1 12/1")
 		e.expect("")
 		if s := h.Stats(); s.Depth != 4 || s.InFlight != 8 || s.Delivered != 8 || !failing() {
@@ -129,7 +129,7 @@ func TestStretchesThatComeAndGoLoseNothing(t *testing.T) {
 		for next := uint64(1); finished < messages; {
 			if next <= messages {
 				to := min(next+1+r.Uint64N(80), messages+1)
-				h.Advance(to, []message.Delayed{{Seq: next, DeliverAt: h.clock.Wall()/1e6 + r.Int64N(2000)}})
+				h.Advance(to, []message.Mark{{Seq: next, DeliverAt: h.clock.Wall()/1e6 + r.Int64N(2000)}})
 				next = to
 			}
 			switch r.IntN(10) {

@@ -15,8 +15,7 @@ type Batch struct {
 	offsets   []uint32 // where each record starts in buf
 	long      []longBody
 	longBytes int
-	attrs     [12]byte // scratch for the one attribute that publishing sets
-	delayed   []delayedRecord
+	marks     []message.Mark // Seq is the place in the batch, until it is written
 	bodyBytes int64
 	multi     int // index of the first record of the MPUB being added, or -1
 	inMulti   bool
@@ -29,8 +28,8 @@ type longBody struct {
 	body  []byte
 }
 
-// leastLong is how long a body is at least that is not copied into the batch.
-const leastLong = 4 << 10
+// minLong is how long a body is at least that is not copied into the batch.
+const minLong = 4 << 10
 
 // overhead is what a message takes in a batch beside its body, in bytes.
 const overhead = message.HeaderSize + 4 // the record's header, and its offset
@@ -44,7 +43,7 @@ type Need struct {
 // Count counts a message with this body.
 func (n *Need) Count(body []byte) {
 	n.messages++
-	if len(body) < leastLong {
+	if len(body) < minLong {
 		n.bytes += len(body)
 	}
 }
@@ -54,12 +53,6 @@ func (n *Need) Messages() int { return n.messages }
 
 // Memory is how many bytes they take.
 func (n *Need) Memory() int { return n.bytes + n.messages*overhead }
-
-// delayedRecord is a deferred message by its place in the batch.
-type delayedRecord struct {
-	index     int
-	deliverAt int64 // ms since 1970
-}
 
 // keepBatchBytes is how large a batch's buffer may be and still be kept for
 // its next use: enough for an MPUB of the default limits.
@@ -72,7 +65,7 @@ func (b *Batch) Reset() {
 		return
 	}
 	clear(b.long) // the publisher's memory is not kept
-	b.buf, b.offsets, b.long, b.delayed = b.buf[:0], b.offsets[:0], b.long[:0], b.delayed[:0]
+	b.buf, b.offsets, b.long, b.marks = b.buf[:0], b.offsets[:0], b.long[:0], b.marks[:0]
 	b.longBytes, b.bodyBytes, b.inMulti = 0, 0, false
 }
 
@@ -108,8 +101,8 @@ func (b *Batch) Truncate(n int) {
 	}
 	b.buf = b.buf[:b.offsets[n]]
 	b.offsets = b.offsets[:n]
-	for len(b.delayed) > 0 && b.delayed[len(b.delayed)-1].index >= n {
-		b.delayed = b.delayed[:len(b.delayed)-1]
+	for len(b.marks) > 0 && b.marks[len(b.marks)-1].Seq >= uint64(n) {
+		b.marks = b.marks[:len(b.marks)-1]
 	}
 	if n == 0 {
 		return
@@ -119,31 +112,23 @@ func (b *Batch) Truncate(n int) {
 	}
 }
 
-// Add adds a message published at timestamp (ns since 1970). The body must stay
-// as it is until the batch is written or reset.
-func (b *Batch) Add(timestamp int64, body []byte) {
-	b.add(timestamp, nil, body)
-}
-
-// AddDeferred adds a message that is not to be delivered before deliverAt, in
-// ms since 1970. Otherwise it is like Add.
-func (b *Batch) AddDeferred(timestamp int64, body []byte, deliverAt int64) {
-	b.delayed = append(b.delayed, delayedRecord{index: len(b.offsets), deliverAt: deliverAt})
-	b.add(timestamp, message.AppendDeliverAt(b.attrs[:0], deliverAt), body)
-}
-
-func (b *Batch) add(timestamp int64, attrs, body []byte) {
+// Add adds a message. The body must stay as it is until the batch is written or
+// reset.
+func (b *Batch) Add(m message.Meta, body []byte) {
 	var flags message.Flags
 	if b.inMulti {
 		flags = message.FlagBatch
 	}
+	if mark, ok := m.Mark(uint64(len(b.offsets))); ok {
+		b.marks = append(b.marks, mark)
+	}
 	b.offsets = append(b.offsets, uint32(len(b.buf)))
 	b.bodyBytes += int64(len(body))
-	if len(body) < leastLong {
-		b.buf = message.AppendRecord(b.buf, timestamp, flags, attrs, body)
+	if len(body) < minLong {
+		b.buf = message.AppendNew(b.buf, &m, flags, body)
 		return
 	}
-	b.buf = message.AppendHead(b.buf, timestamp, flags, attrs, len(body))
+	b.buf = message.AppendNewHead(b.buf, &m, flags, len(body))
 	b.long = append(b.long, longBody{index: len(b.offsets) - 1, body: body})
 	b.longBytes += len(body)
 }

@@ -3,6 +3,8 @@ package diskqueue
 import (
 	"math"
 	"testing"
+
+	"qmq/message"
 )
 
 // TestTinyMessagesTakeLittleInABatch: with room made for them, each takes at
@@ -24,7 +26,7 @@ func TestTinyMessagesTakeLittleInABatch(t *testing.T) {
 		room := &b.buf[:1][0]
 		b.BeginMulti()
 		for range count {
-			b.Add(math.MaxInt64, body)
+			b.Add(message.Meta{Timestamp: math.MaxInt64}, body)
 		}
 		b.EndMulti()
 		if room != &b.buf[0] {
@@ -41,9 +43,9 @@ func TestTinyMessagesTakeLittleInABatch(t *testing.T) {
 
 func TestLongBodiesNeedNoRoom(t *testing.T) {
 	var need Need
-	need.Count(make([]byte, leastLong))
-	need.Count(make([]byte, leastLong-1))
-	if need.Memory() != 2*overhead+leastLong-1 {
+	need.Count(make([]byte, minLong))
+	need.Count(make([]byte, minLong-1))
+	if need.Memory() != 2*overhead+minLong-1 {
 		t.Errorf("%d", need.Memory())
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"qmq/internal/vfs"
+	"qmq/message"
 )
 
 const benchBody = 200
@@ -25,7 +26,7 @@ func benchLog(b *testing.B, hot int) *Log {
 func benchBatch(size int) []*Batch {
 	batch := new(Batch)
 	for i := range size {
-		batch.Add(testTime, bodyOf(i, benchBody))
+		batch.Add(message.Meta{Timestamp: testTime}, bodyOf(i, benchBody))
 	}
 	return []*Batch{batch}
 }
@@ -100,7 +101,7 @@ func BenchmarkBatchAdd(b *testing.B) {
 		if batch.Len() == 200 {
 			batch.Reset()
 		}
-		batch.Add(testTime, body)
+		batch.Add(message.Meta{Timestamp: testTime}, body)
 	}
 }
 

@@ -139,8 +139,8 @@ func (f *scanned) takeCarried(v message.View, size int, behind bool) {
 	} else {
 		f.runs = noteRun(f.runs, v.Seq, f.size)
 	}
-	if at, ok := v.DeliverAt(); ok {
-		f.delayed = append(f.delayed, message.Delayed{Seq: v.Seq, DeliverAt: at})
+	if m, ok := v.Mark(); ok {
+		f.marks = append(f.marks, m)
 	}
 	f.size += int64(size)
 }
@@ -293,8 +293,8 @@ func (w *carrier) add(v message.View) error {
 	w.buf = message.AppendRecord(w.buf, v.Timestamp, v.Flags, v.Attrs, v.Body)
 	message.Seal(w.buf[start:], v.Seq, w.s.salt)
 	w.s.runs = noteRun(w.s.runs, v.Seq, offset)
-	if at, ok := v.DeliverAt(); ok {
-		w.s.addDelayed([]message.Delayed{{Seq: v.Seq, DeliverAt: at}})
+	if m, ok := v.Mark(); ok {
+		w.s.addMarks([]message.Mark{m})
 	}
 	if len(w.buf) < carryBuffer {
 		return nil

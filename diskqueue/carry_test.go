@@ -13,6 +13,7 @@ import (
 
 	"qmq/internal/seqset"
 	"qmq/internal/vfs/crashfs"
+	"qmq/message"
 )
 
 // carried is a log of some segments and what is owed of them.
@@ -43,10 +44,10 @@ func newCarriedOf(t tester, fs *crashfs.FS, segmentBytes int64, body int) *carri
 		for k := range 3 {
 			seq, body := c.log.End()+uint64(k), bodyOf(3*i+k, body+i)
 			if c.all[seq] = string(body); k == 1 {
-				b.AddDeferred(testTime, body, int64(1000+i))
+				b.Add(message.Meta{Timestamp: testTime, DeliverAt: int64(1000 + i)}, body)
 				c.due[seq] = int64(1000 + i)
 			} else {
-				b.Add(testTime, body)
+				b.Add(message.Meta{Timestamp: testTime}, body)
 			}
 		}
 		if i%3 == 0 {
@@ -129,7 +130,7 @@ func (c *carried) want(t *testing.T, rest map[uint64]string) {
 			t.Errorf("message %d: %v, in a gap: %v", seq, err, gap)
 		}
 	}
-	listed, err := c.log.Delayed(0, c.log.End())
+	listed, err := c.log.Marks(0, c.log.End())
 	if err != nil {
 		t.Errorf("Delayed: %v", err)
 	}

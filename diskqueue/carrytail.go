@@ -86,7 +86,7 @@ func (l *Log) CarryTail(numbers seqset.Range, t Tail, keep []seqset.Range, giveU
 	if err != nil {
 		return err
 	}
-	pages, err := l.delayedOf(old[0])
+	pages, err := l.marksOf(old[0])
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (l *Log) CarryTail(numbers seqset.Range, t Tail, keep []seqset.Range, giveU
 
 // before is what is left of a segment whose end, from seq on, goes; nil when it
 // cannot be cut there.
-func (l *Log) before(s *segment, seq uint64, pages [][]message.Delayed) *segment {
+func (l *Log) before(s *segment, seq uint64, pages [][]message.Mark) *segment {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i := slices.IndexFunc(s.index, func(e indexEntry) bool { return s.base+uint64(e.rel) == seq })
@@ -124,7 +124,7 @@ func (l *Log) before(s *segment, seq uint64, pages [][]message.Delayed) *segment
 	for _, page := range pages {
 		for _, d := range page {
 			if d.Seq < seq {
-				left.addDelayed([]message.Delayed{d})
+				left.addMarks([]message.Mark{d})
 			}
 		}
 	}

@@ -240,7 +240,7 @@ func TestDeferredMessagesAreListedWhileAnEndIsCut(t *testing.T) {
 			t.Error(ok, err)
 		}
 	})
-	found, err := c.log.Delayed(0, c.log.End())
+	found, err := c.log.Marks(0, c.log.End())
 	if err != nil {
 		t.Error(err)
 	}
@@ -274,7 +274,7 @@ func TestReadersGoOnWhileTheEndOfTheirSegmentIsCarried(t *testing.T) {
 						return
 					}
 				}
-				found, err := c.log.Delayed(0, c.log.End())
+				found, err := c.log.Marks(0, c.log.End())
 				listed := make(map[uint64]bool)
 				for _, d := range found {
 					listed[d.Seq] = !listed[d.Seq] && due[d.Seq] == d.DeliverAt

@@ -7,6 +7,7 @@ import (
 
 	"qmq/internal/seqset"
 	"qmq/internal/vfs/crashfs"
+	"qmq/message"
 )
 
 // history is what a test did with a log over several lives of its process.
@@ -44,10 +45,10 @@ func (h *history) append(t tester, l *Log, n int, many bool) error {
 		}
 		h.attempted[seq] = string(body)
 		if h.count%5 == 0 {
-			b.AddDeferred(testTime, body, int64(h.count))
+			b.Add(message.Meta{Timestamp: testTime, DeliverAt: int64(h.count)}, body)
 			h.deferred[seq] = int64(h.count)
 		} else {
-			b.Add(testTime, body)
+			b.Add(message.Meta{Timestamp: testTime}, body)
 		}
 		h.count++
 	}
@@ -138,7 +139,7 @@ func (h *history) check(t tester, l *Log, must uint64) map[uint64]string {
 
 func (h *history) checkDeferred(t tester, l *Log, found map[uint64]string) {
 	t.Helper()
-	listed, err := l.Delayed(0, l.End())
+	listed, err := l.Marks(0, l.End())
 	if err != nil {
 		t.Fatalf("Delayed: %v", err)
 	}

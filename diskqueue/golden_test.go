@@ -17,12 +17,12 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func TestBytesOnDiskAreAsTheyWere(t *testing.T) {
 	const salt = 0x5a17
 	b := new(Batch)
-	b.Add(testTime, []byte("alone"))
-	b.AddDeferred(testTime+1, []byte("deferred"), 1_700_000_060_000)
+	b.Add(message.Meta{Timestamp: testTime}, []byte("alone"))
+	b.Add(message.Meta{Timestamp: testTime + 1, DeliverAt: 1_700_000_060_000}, []byte("deferred"))
 	b.BeginMulti()
-	b.Add(testTime+2, []byte("first"))
-	b.Add(testTime+2, nil)
-	b.Add(testTime+2, []byte("last"))
+	b.Add(message.Meta{Timestamp: testTime + 2}, []byte("first"))
+	b.Add(message.Meta{Timestamp: testTime + 2}, nil)
+	b.Add(message.Meta{Timestamp: testTime + 2}, []byte("last"))
 	b.EndMulti()
 	records, _ := b.seal(nil, nil, 1000, salt)
 
@@ -31,7 +31,7 @@ func TestBytesOnDiskAreAsTheyWere(t *testing.T) {
 		damaged: []damage{{from: 1003, to: 1004, offset: 300, resume: 400}}}
 	carried := &segment{base: 1000, end: 1100, size: 9000, salt: salt, carried: true,
 		runs: []run{{1000, 3, 4160}, {1050, 1, 5000}}}
-	delayed := [][]message.Delayed{{{Seq: 1000, DeliverAt: 5}}, {{Seq: 1050, DeliverAt: 1 << 60}}}
+	delayed := [][]message.Mark{{{Seq: 1000, DeliverAt: 5}}, {{Seq: 1050, DeliverAt: 1 << 60}}}
 	for name, got := range map[string][]byte{
 		"records":        records,
 		"header":         (&segmentHeader{version: 2, incarnation: 7, base: 1000, salt: salt, created: 5, prevEnd: 990, prevKnown: true}).encode(),

@@ -81,7 +81,7 @@ func bodyOf(i, n int) []byte {
 func single(bodies ...[]byte) *Batch {
 	b := new(Batch)
 	for _, body := range bodies {
-		b.Add(testTime, body)
+		b.Add(message.Meta{Timestamp: testTime}, body)
 	}
 	return b
 }
@@ -90,7 +90,7 @@ func multi(bodies ...[]byte) *Batch {
 	b := new(Batch)
 	b.BeginMulti()
 	for _, body := range bodies {
-		b.Add(testTime, body)
+		b.Add(message.Meta{Timestamp: testTime}, body)
 	}
 	b.EndMulti()
 	return b

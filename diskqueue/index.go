@@ -41,12 +41,12 @@ const (
 var errBadIndex = errors.New("index does not match its segment")
 
 // encodeIndex draws the index of a segment whose fields do not change any more.
-func encodeIndex(s *segment, pages [][]message.Delayed) []byte {
-	delayed := 0
+func encodeIndex(s *segment, pages [][]message.Mark) []byte {
+	count := 0
 	for _, page := range pages {
-		delayed += len(page)
+		count += len(page)
 	}
-	b := make([]byte, indexHeaderSize, indexHeaderSize+8*len(s.index)+16*(len(s.runs)+delayed)+32*len(s.damaged))
+	b := make([]byte, indexHeaderSize, indexHeaderSize+8*len(s.index)+16*(len(s.runs)+count)+32*len(s.damaged))
 	copy(b, indexMagic)
 	version := uint32(indexVersion)
 	if s.carried {
@@ -57,7 +57,7 @@ func encodeIndex(s *segment, pages [][]message.Delayed) []byte {
 	binary.LittleEndian.PutUint64(b[16:], s.end)
 	binary.LittleEndian.PutUint64(b[24:], uint64(s.size))
 	binary.LittleEndian.PutUint32(b[32:], uint32(len(s.index)+len(s.runs))) // there are only ones or the others
-	binary.LittleEndian.PutUint32(b[36:], uint32(delayed))
+	binary.LittleEndian.PutUint32(b[36:], uint32(count))
 	binary.LittleEndian.PutUint32(b[40:], uint32(len(s.damaged)))
 	for _, e := range s.index {
 		b = binary.LittleEndian.AppendUint32(b, e.rel)
@@ -69,9 +69,9 @@ func encodeIndex(s *segment, pages [][]message.Delayed) []byte {
 		b = binary.LittleEndian.AppendUint32(b, r.offset)
 	}
 	for _, page := range pages {
-		for _, d := range page {
-			b = binary.LittleEndian.AppendUint64(b, d.Seq)
-			b = binary.LittleEndian.AppendUint64(b, uint64(d.DeliverAt))
+		for _, m := range page {
+			b = binary.LittleEndian.AppendUint64(b, m.Seq)
+			b = binary.LittleEndian.AppendUint64(b, uint64(m.DeliverAt))
 		}
 	}
 	for _, d := range s.damaged {
@@ -91,7 +91,7 @@ type decodedIndex struct {
 	size    int64
 	index   []indexEntry
 	runs    []run // of a carry segment, in the place of index
-	delayed []message.Delayed
+	marks   []message.Mark
 	damaged []damage
 }
 
@@ -124,7 +124,7 @@ func decodeIndex(b []byte, base uint64) (decodedIndex, error) {
 		salt:    binary.LittleEndian.Uint32(b[8:]),
 		end:     binary.LittleEndian.Uint64(b[16:]),
 		size:    int64(binary.LittleEndian.Uint64(b[24:])),
-		delayed: make([]message.Delayed, binary.LittleEndian.Uint32(b[36:])),
+		marks:   make([]message.Mark, binary.LittleEndian.Uint32(b[36:])),
 		damaged: make([]damage, binary.LittleEndian.Uint32(b[40:])),
 	}
 	entries, carried := binary.LittleEndian.Uint32(b[32:]), binary.LittleEndian.Uint32(b[4:]) == carryIndex
@@ -141,8 +141,8 @@ func decodeIndex(b []byte, base uint64) (decodedIndex, error) {
 		d.runs[i] = run{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint32(b[8:]), binary.LittleEndian.Uint32(b[12:])}
 		b = b[16:]
 	}
-	for i := range d.delayed {
-		d.delayed[i] = message.Delayed{
+	for i := range d.marks {
+		d.marks[i] = message.Mark{
 			Seq:       binary.LittleEndian.Uint64(b),
 			DeliverAt: int64(binary.LittleEndian.Uint64(b[8:])),
 		}
@@ -181,8 +181,8 @@ func (d *decodedIndex) fits(base uint64) bool {
 			return false
 		}
 	}
-	for i, m := range d.delayed {
-		if m.Seq < base || m.Seq >= d.end || i > 0 && m.Seq <= d.delayed[i-1].Seq {
+	for i, m := range d.marks {
+		if m.Seq < base || m.Seq >= d.end || i > 0 && m.Seq <= d.marks[i-1].Seq {
 			return false
 		}
 	}

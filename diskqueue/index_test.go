@@ -12,18 +12,18 @@ import (
 	"qmq/message"
 )
 
-func exampleIndex() (*segment, []message.Delayed) {
+func exampleIndex() (*segment, []message.Mark) {
 	s := &segment{base: 1000, end: 1100, size: 90_000, salt: 77,
 		index:   []indexEntry{{0, 64}, {40, 20_000}, {99, 80_000}},
 		damaged: []damage{{from: 1003, to: 1004, offset: 300, resume: 400}, {from: 1090, to: 1100, offset: 70_000, resume: 90_000}},
 	}
-	return s, []message.Delayed{{Seq: 1000, DeliverAt: -5}, {Seq: 1099, DeliverAt: 1 << 60}}
+	return s, []message.Mark{{Seq: 1000, DeliverAt: -5}, {Seq: 1099, DeliverAt: 1 << 60}}
 }
 
 func TestIndexComesBackAsItWasDrawn(t *testing.T) {
 	s, delayed := exampleIndex()
 	got, err := decodeIndex(encodeIndex(s, slices.Collect(slices.Chunk(delayed, 2))), s.base)
-	want := decodedIndex{salt: s.salt, end: s.end, size: s.size, index: s.index, delayed: delayed, damaged: s.damaged}
+	want := decodedIndex{salt: s.salt, end: s.end, size: s.size, index: s.index, marks: delayed, damaged: s.damaged}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
@@ -44,24 +44,24 @@ func TestIndexWithAnyBitFlippedIsRefused(t *testing.T) {
 
 // What passes the checksum is still within the segment.
 func TestIndexThatPointsOutOfItsSegmentIsRefused(t *testing.T) {
-	for name, spoil := range map[string]func(*segment, []message.Delayed){
-		"end before base":           func(s *segment, _ []message.Delayed) { s.end = 999 },
-		"end too high":              func(s *segment, _ []message.Delayed) { s.end = 1 << 60 },
-		"negative size":             func(s *segment, _ []message.Delayed) { s.size = -1 },
-		"size beyond 32 bits":       func(s *segment, _ []message.Delayed) { s.size = 1 << 40 },
-		"entry behind the end":      func(s *segment, _ []message.Delayed) { s.index[2].rel = 100 },
-		"offset behind the end":     func(s *segment, _ []message.Delayed) { s.index[2].offset = 90_000 },
-		"offset within the header":  func(s *segment, _ []message.Delayed) { s.index[0].offset = 3 },
-		"entries out of order":      func(s *segment, _ []message.Delayed) { s.index[1].rel = 99 },
-		"offsets out of order":      func(s *segment, _ []message.Delayed) { s.index[1].offset = 80_000 },
-		"delayed before base":       func(_ *segment, d []message.Delayed) { d[0].Seq = 5 },
-		"delayed behind the end":    func(_ *segment, d []message.Delayed) { d[1].Seq = 1100 },
-		"delayed twice":             func(_ *segment, d []message.Delayed) { d[1].Seq = 1000 },
-		"damage backwards":          func(s *segment, _ []message.Delayed) { s.damaged[0].to = 1003 },
-		"damage behind the end":     func(s *segment, _ []message.Delayed) { s.damaged[1].to = 1101 },
-		"damage at no offset":       func(s *segment, _ []message.Delayed) { s.damaged[0].offset = -9 },
-		"damage that ends too soon": func(s *segment, _ []message.Delayed) { s.damaged[0].resume = 299 },
-		"damage that ends too late": func(s *segment, _ []message.Delayed) { s.damaged[1].resume = 90_001 },
+	for name, spoil := range map[string]func(*segment, []message.Mark){
+		"end before base":           func(s *segment, _ []message.Mark) { s.end = 999 },
+		"end too high":              func(s *segment, _ []message.Mark) { s.end = 1 << 60 },
+		"negative size":             func(s *segment, _ []message.Mark) { s.size = -1 },
+		"size beyond 32 bits":       func(s *segment, _ []message.Mark) { s.size = 1 << 40 },
+		"entry behind the end":      func(s *segment, _ []message.Mark) { s.index[2].rel = 100 },
+		"offset behind the end":     func(s *segment, _ []message.Mark) { s.index[2].offset = 90_000 },
+		"offset within the header":  func(s *segment, _ []message.Mark) { s.index[0].offset = 3 },
+		"entries out of order":      func(s *segment, _ []message.Mark) { s.index[1].rel = 99 },
+		"offsets out of order":      func(s *segment, _ []message.Mark) { s.index[1].offset = 80_000 },
+		"delayed before base":       func(_ *segment, d []message.Mark) { d[0].Seq = 5 },
+		"delayed behind the end":    func(_ *segment, d []message.Mark) { d[1].Seq = 1100 },
+		"delayed twice":             func(_ *segment, d []message.Mark) { d[1].Seq = 1000 },
+		"damage backwards":          func(s *segment, _ []message.Mark) { s.damaged[0].to = 1003 },
+		"damage behind the end":     func(s *segment, _ []message.Mark) { s.damaged[1].to = 1101 },
+		"damage at no offset":       func(s *segment, _ []message.Mark) { s.damaged[0].offset = -9 },
+		"damage that ends too soon": func(s *segment, _ []message.Mark) { s.damaged[0].resume = 299 },
+		"damage that ends too late": func(s *segment, _ []message.Mark) { s.damaged[1].resume = 90_001 },
 	} {
 		s, delayed := exampleIndex()
 		spoil(s, delayed)

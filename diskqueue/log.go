@@ -92,8 +92,8 @@ type Log struct {
 
 // Appended says what an Append added.
 type Appended struct {
-	First, End uint64 // sequence numbers, End exclusive
-	Delayed    []message.Delayed
+	First, End uint64         // sequence numbers, End exclusive
+	Marks      []message.Mark // of those messages that have one, ascending
 }
 
 // End is one past the highest sequence number written.
@@ -161,11 +161,11 @@ const maxAppend = 1 << 30
 // process, and that of the machine after the next successful Sync. After an
 // error nothing of them is in the log.
 func (l *Log) Append(batches []*Batch) (Appended, error) {
-	total, count, delayed := 0, 0, 0
+	total, count, marks := 0, 0, 0
 	for _, b := range batches {
 		total += b.Bytes()
 		count += len(b.offsets)
-		delayed += len(b.delayed)
+		marks += len(b.marks)
 	}
 	if count == 0 {
 		return Appended{First: l.next, End: l.next}, nil
@@ -182,13 +182,14 @@ func (l *Log) Append(batches []*Batch) (Appended, error) {
 	scratch := l.shared.takeScratch()
 	defer l.shared.scratch.Put(scratch)
 	buf, offs := space.buf, (*scratch)[:0]
-	if delayed > 0 {
-		done.Delayed = make([]message.Delayed, 0, delayed)
+	if marks > 0 {
+		done.Marks = make([]message.Mark, 0, marks)
 	}
 	for _, b := range batches {
 		seq := done.First + uint64(len(offs))
-		for _, d := range b.delayed {
-			done.Delayed = append(done.Delayed, message.Delayed{Seq: seq + uint64(d.index), DeliverAt: d.deliverAt})
+		for _, m := range b.marks {
+			m.Seq += seq
+			done.Marks = append(done.Marks, m)
 		}
 		buf, offs = b.seal(buf, offs, seq, s.salt)
 	}
@@ -210,7 +211,7 @@ func (l *Log) book(s *segment, done Appended, offs []uint32, size int64) {
 	for i, o := range offs {
 		s.note(done.First+uint64(i), s.size+int64(o))
 	}
-	s.addDelayed(done.Delayed)
+	s.addMarks(done.Marks)
 	s.size += size
 	l.bytes.Add(size)
 	s.end = done.End

@@ -27,7 +27,7 @@ func TestAppendedMessagesAreReadBackOverSegments(t *testing.T) {
 				for k := range size%3 + 1 {
 					b := new(Batch)
 					for range k + 1 {
-						b.Add(testTime, bodyOf(i, 17*size))
+						b.Add(message.Meta{Timestamp: testTime}, bodyOf(i, 17*size))
 						i++
 					}
 					list = append(list, b)
@@ -127,17 +127,17 @@ func TestEmptyAppendAddsNothing(t *testing.T) {
 func TestDelayedMessagesAreListedByAppendAndByRange(t *testing.T) {
 	n := newNode(vfs.NewMem())
 	l, _ := n.open(t)
-	var want []message.Delayed
+	var want []message.Mark
 	for i := range 200 {
 		b := single(bodyOf(i, 100))
 		if i%3 == 0 {
-			b.AddDeferred(testTime, bodyOf(i, 50), int64(5000-i))
+			b.Add(message.Meta{Timestamp: testTime, DeliverAt: int64(5000 - i)}, bodyOf(i, 50))
 		}
 		done := mustAppend(t, l, b)
 		if i%3 == 0 {
-			d := message.Delayed{Seq: done.First + 1, DeliverAt: int64(5000 - i)}
-			if len(done.Delayed) != 1 || done.Delayed[0] != d {
-				t.Fatalf("Append lists %v, want %v", done.Delayed, d)
+			d := message.Mark{Seq: done.First + 1, DeliverAt: int64(5000 - i)}
+			if len(done.Marks) != 1 || done.Marks[0] != d {
+				t.Fatalf("Append lists %v, want %v", done.Marks, d)
 			}
 			want = append(want, d)
 		}
@@ -149,7 +149,7 @@ func TestDelayedMessagesAreListedByAppendAndByRange(t *testing.T) {
 			if span[1] < len(want) {
 				hi = want[span[1]].Seq
 			}
-			got, err := l.Delayed(lo, hi)
+			got, err := l.Marks(lo, hi)
 			if err != nil || fmt.Sprint(got) != fmt.Sprint(want[span[0]:span[1]]) {
 				t.Fatalf("Delayed(%d, %d) = %v, %v, want %v", lo, hi, got, err, want[span[0]:span[1]])
 			}
@@ -238,7 +238,7 @@ func runEverybody(t *testing.T, l *Log) {
 		for i := 0; i < count; {
 			b := new(Batch)
 			for range i%7 + 1 {
-				b.Add(testTime, bodyOf(i, i%500))
+				b.Add(message.Meta{Timestamp: testTime}, bodyOf(i, i%500))
 				i++
 			}
 			done, err := l.Append([]*Batch{b})
@@ -372,9 +372,9 @@ func TestLongBodiesAreStoredAsShortOnesAre(t *testing.T) {
 		var attrs []byte
 		if deliverAt > 0 {
 			attrs = message.AppendDeliverAt(nil, deliverAt)
-			b.AddDeferred(testTime, body, deliverAt)
+			b.Add(message.Meta{Timestamp: testTime, DeliverAt: deliverAt}, body)
 		} else {
-			b.Add(testTime, body)
+			b.Add(message.Meta{Timestamp: testTime}, body)
 		}
 		start := len(want)
 		want = message.AppendRecord(want, testTime, flags, attrs, body)
@@ -384,13 +384,13 @@ func TestLongBodiesAreStoredAsShortOnesAre(t *testing.T) {
 	for range 2 { // the second time with the memory of the first
 		b.Reset()
 		want, starts = nil, nil
-		add(leastLong, 0, 0)
+		add(minLong, 0, 0)
 		add(100, 0, 0)
-		add(3*leastLong, 0, 9)
+		add(3*minLong, 0, 9)
 		b.BeginMulti()
-		add(2*leastLong, message.FlagBatch|message.FlagBatchFirst, 0)
-		add(leastLong-1, message.FlagBatch, 0)
-		add(leastLong+1, message.FlagBatch|message.FlagBatchLast, 0)
+		add(2*minLong, message.FlagBatch|message.FlagBatchFirst, 0)
+		add(minLong-1, message.FlagBatch, 0)
+		add(minLong+1, message.FlagBatch|message.FlagBatchLast, 0)
 		b.EndMulti()
 		got, offs := b.seal([]byte("abc"), nil, first, salt)
 		if !bytes.Equal(got[3:], want) || !slices.Equal(offs, starts) {
@@ -407,11 +407,11 @@ func TestTruncatedBatchHoldsItsFirstMessages(t *testing.T) {
 		b := new(Batch)
 		b.Reset()
 		add := []func(){
-			func() { b.Add(1, []byte("plain")) },
-			func() { b.AddDeferred(2, []byte("deferred"), 9) },
-			func() { b.BeginMulti(); b.Add(3, []byte("first")) },
-			func() { b.Add(3, bodyOf(1, leastLong)) },
-			func() { b.Add(3, []byte("last")) },
+			func() { b.Add(message.Meta{Timestamp: 1}, []byte("plain")) },
+			func() { b.Add(message.Meta{Timestamp: 2, DeliverAt: 9}, []byte("deferred")) },
+			func() { b.BeginMulti(); b.Add(message.Meta{Timestamp: 3}, []byte("first")) },
+			func() { b.Add(message.Meta{Timestamp: 3}, bodyOf(1, minLong)) },
+			func() { b.Add(message.Meta{Timestamp: 3}, []byte("last")) },
 		}
 		for _, f := range add[:messages] {
 			f()
@@ -425,7 +425,7 @@ func TestTruncatedBatchHoldsItsFirstMessages(t *testing.T) {
 		got, want := fill(5), fill(min(n, 5))
 		got.Truncate(n)
 		if !bytes.Equal(got.buf, want.buf) || !slices.Equal(got.offsets, want.offsets) ||
-			!slices.Equal(got.delayed, want.delayed) || got.bodyBytes != want.bodyBytes ||
+			!slices.Equal(got.marks, want.marks) || got.bodyBytes != want.bodyBytes ||
 			len(got.long) != len(want.long) || got.Bytes() != want.Bytes() {
 			t.Errorf("cut to %d messages: %+v, want %+v", n, got, want)
 		}

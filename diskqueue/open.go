@@ -284,7 +284,7 @@ func (o *inspection) recover(c *candidate, bound uint64) error {
 	if err == nil && idx.salt == s.salt && idx.end <= bound {
 		o.proven = append(o.proven, indexed{seqset.Range{From: s.base, To: idx.end}, s.path})
 		s.end, s.size, s.index, s.runs, s.damaged = idx.end, idx.size, idx.index, idx.runs, idx.damaged
-		s.delayedOnDisk = len(idx.delayed) > 0
+		s.marksOnDisk = len(idx.marks) > 0
 		c.indexed = true
 		s.syncedSize, s.syncedEnd, s.indexed, s.nameDurable = s.size, s.end, true, true
 		if c.size < s.size {
@@ -304,7 +304,7 @@ func (o *inspection) recover(c *candidate, bound uint64) error {
 	}
 	c.unreadable, c.cut, c.medium = found.unreadable, found.cut, found.medium
 	s.end, s.size, s.index, s.runs, s.damaged = found.end, found.size, found.index, found.runs, found.damaged
-	s.addDelayed(found.delayed)
+	s.addMarks(found.marks)
 	c.content = found.torn > 0
 	if found.bad > 0 && o.l.o.SameBoot && !s.recycled {
 		o.proven = append(o.proven, indexed{seqset.Range{From: s.base, To: found.bad}, s.path})

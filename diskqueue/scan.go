@@ -15,7 +15,7 @@ type scanned struct {
 	size    int64  // where that record ends
 	index   []indexEntry
 	runs    []run // of a carry segment, in the place of index
-	delayed []message.Delayed
+	marks   []message.Mark
 	damaged []damage
 	// unreadable is the damage that the medium may still give.
 	unreadable []damage
@@ -238,8 +238,8 @@ func (p *scanPass) take(v message.View, size int) {
 	if n := len(p.out.index); n == 0 || p.out.size-int64(p.out.index[n-1].offset) >= indexStride {
 		p.out.index = append(p.out.index, indexEntry{rel: uint32(v.Seq - p.base), offset: uint32(p.out.size)})
 	}
-	if at, ok := v.DeliverAt(); ok {
-		p.out.delayed = append(p.out.delayed, message.Delayed{Seq: v.Seq, DeliverAt: at})
+	if m, ok := v.Mark(); ok {
+		p.out.marks = append(p.out.marks, m)
 	}
 	p.out.end++
 	p.out.size += int64(size)

@@ -55,13 +55,13 @@ type segment struct {
 	size  int64        // bytes of header and committed records
 	index []indexEntry // ascending; the first is the first record
 	runs  []run        // of a carry segment, in the place of index; ascending
-	// delayed lists the deferred messages, page by page. What is in a page does
-	// not change, more is only appended.
-	delayed [][]message.Delayed
-	// delayedOnDisk says that delayed is not held here but in the .idx file.
-	delayedOnDisk bool
-	damaged       []damage
-	failures      []failure // what cannot be read now
+	// marks lists those of the messages that have one, page by page. What is in a
+	// page does not change, more is only appended.
+	marks [][]message.Mark
+	// marksOnDisk says that marks are not held here but in the .idx file.
+	marksOnDisk bool
+	damaged     []damage
+	failures    []failure // what cannot be read now
 
 	recovered   bool  // from before Open: Rewind leaves it alone
 	rolled      bool  // never appended to again
@@ -137,13 +137,13 @@ func (s *segment) cut() {
 	for len(s.index) > 0 && int64(s.index[len(s.index)-1].offset) >= s.size {
 		s.index = s.index[:len(s.index)-1]
 	}
-	for n := len(s.delayed) - 1; n >= 0; n-- {
-		page := s.delayed[n]
+	for n := len(s.marks) - 1; n >= 0; n-- {
+		page := s.marks[n]
 		keep := sort.Search(len(page), func(i int) bool { return page[i].Seq >= s.end })
-		if s.delayed[n] = page[:keep]; keep > 0 {
+		if s.marks[n] = page[:keep]; keep > 0 {
 			break
 		}
-		s.delayed = s.delayed[:n]
+		s.marks = s.marks[:n]
 	}
 	s.damaged = slices.DeleteFunc(s.damaged, func(d damage) bool { return d.from >= s.end })
 	for i := range s.damaged {

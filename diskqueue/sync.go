@@ -139,9 +139,9 @@ func (l *Log) syncFailed(s *segment, err error) error {
 // writeIndexOf writes the index of a full, synced segment. When it cannot be
 // written the segment is scanned at the next start, which is all that is lost.
 func (l *Log) writeIndexOf(s *segment) {
-	delayed, err := l.delayedOf(s)
+	marks, err := l.marksOf(s)
 	if err == nil && s.end > s.base {
-		err = writeIndex(l.shared.fs, s.indexPath(), l.drawIndex(s, delayed))
+		err = writeIndex(l.shared.fs, s.indexPath(), l.drawIndex(s, marks))
 	}
 	if err != nil {
 		l.o.Logger.Warn("segment index not written", "path", s.indexPath(), "error", err)
@@ -149,7 +149,7 @@ func (l *Log) writeIndexOf(s *segment) {
 	l.mu.Lock()
 	s.indexed = true
 	if err == nil {
-		s.delayed, s.delayedOnDisk = nil, len(delayed) > 0
+		s.marks, s.marksOnDisk = nil, len(marks) > 0
 	}
 	gone := s.gone
 	l.mu.Unlock()
@@ -160,12 +160,12 @@ func (l *Log) writeIndexOf(s *segment) {
 
 // drawIndex encodes the index of a full segment, in which readers may find
 // damage at any time.
-func (l *Log) drawIndex(s *segment, delayed [][]message.Delayed) []byte {
+func (l *Log) drawIndex(s *segment, marks [][]message.Mark) []byte {
 	l.mu.Lock()
 	fixed := &segment{base: s.base, end: s.end, size: s.size, salt: s.salt,
 		index: s.index, carried: s.carried, runs: s.runs, damaged: slices.Clone(s.damaged)}
 	l.mu.Unlock()
-	return encodeIndex(fixed, delayed)
+	return encodeIndex(fixed, marks)
 }
 
 // Rewind takes back what was appended behind the last good Sync, after a

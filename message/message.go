@@ -61,9 +61,3 @@ type View struct {
 	Attrs     []byte // encoded attributes, see AttrTag
 	Body      []byte
 }
-
-// Delayed names a deferred message of a log and when it is due.
-type Delayed struct {
-	Seq       uint64
-	DeliverAt int64 // ms since 1970, wall clock
-}

@@ -49,21 +49,22 @@ var (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // AppendRecord appends a record without its sequence number and CRC, which
-// Seal fills in when the record's place in the log is known.
+// Seal fills in when the record's place in the log is known. It keeps all
+// attributes, known or not.
 func AppendRecord(dst []byte, timestamp int64, flags Flags, attrs, body []byte) []byte {
-	return append(AppendHead(dst, timestamp, flags, attrs, len(body)), body...)
+	dst = appendHead(dst, timestamp, flags, len(attrs), len(body))
+	return append(append(dst, attrs...), body...)
 }
 
-// AppendHead appends what comes before the body in a record whose body has the
-// given size.
-func AppendHead(dst []byte, timestamp int64, flags Flags, attrs []byte, body int) []byte {
+// appendHead appends the first HeaderSize bytes of a record with attributes and
+// a body of the given sizes.
+func appendHead(dst []byte, timestamp int64, flags Flags, attrs, body int) []byte {
 	var h [HeaderSize]byte
-	binary.LittleEndian.PutUint32(h[0:], uint32(HeaderSize-crcStart+len(attrs)+body))
+	binary.LittleEndian.PutUint32(h[0:], uint32(HeaderSize-crcStart+attrs+body))
 	binary.LittleEndian.PutUint64(h[16:], uint64(timestamp))
 	binary.LittleEndian.PutUint16(h[24:], uint16(flags))
-	binary.LittleEndian.PutUint16(h[26:], uint16(len(attrs)))
-	dst = append(dst, h[:]...)
-	return append(dst, attrs...)
+	binary.LittleEndian.PutUint16(h[26:], uint16(attrs))
+	return append(dst, h[:]...)
 }
 
 // Seal writes the sequence number and the CRC into the record at the front of

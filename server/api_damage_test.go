@@ -10,6 +10,7 @@ import (
 	"qmq/broker"
 	"qmq/diskqueue"
 	"qmq/internal/vfs"
+	"qmq/message"
 )
 
 const strangeDirectory = "orders-00000000000000ab"
@@ -119,7 +120,7 @@ func TestDirectoryWithSegmentsOfAnotherTopicIsRefusedWithItsID(t *testing.T) {
 		id = other.Incarnation()
 		var batch diskqueue.Batch
 		batch.Reset()
-		batch.Add(1, []byte("x"))
+		batch.Add(message.Meta{Timestamp: 1}, []byte("x"))
 		if err := other.Publish(&batch); err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"qmq/diskqueue"
+	"qmq/message"
 	"qmq/protocol"
 	"qmq/topic"
 )
@@ -43,11 +44,7 @@ func (h *HTTP) pub(w http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	now := h.broker.Clock().Wall()
 	return h.publish(t, func(b *diskqueue.Batch) {
-		if delay > 0 {
-			b.AddDeferred(now, body, deliverAt(now, delay))
-		} else {
-			b.Add(now, body)
-		}
+		b.Add(message.Meta{Timestamp: now, DeliverAt: deliverAt(now, delay)}, body)
 	})
 }
 
@@ -125,7 +122,7 @@ func (h *HTTP) textMessages(body []byte, failed error) (m messages, err error) {
 	m.to = func(b *diskqueue.Batch, now int64) {
 		for line := range bytes.SplitSeq(body, newline) {
 			if len(line) > 0 {
-				b.Add(now, line)
+				b.Add(message.Meta{Timestamp: now}, line)
 			}
 		}
 	}
@@ -152,7 +149,7 @@ func (h *HTTP) binaryMessages(body []byte, failed error) (m messages, err error)
 	m.need = needOf(parsed)
 	m.to = func(b *diskqueue.Batch, now int64) {
 		for body, ok := parsed.Next(); ok; body, ok = parsed.Next() {
-			b.Add(now, body)
+			b.Add(message.Meta{Timestamp: now}, body)
 		}
 	}
 	return m, nil

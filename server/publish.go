@@ -107,8 +107,11 @@ func publishReason(err error) string {
 }
 
 // deliverAt is when a message published now (wall clock, ns) with a delay is
-// due, in ms since 1970, rounded up so that it is never early.
+// due, in ms since 1970, rounded up so that it is never early; 0 without a delay.
 func deliverAt(now int64, delay time.Duration) int64 {
+	if delay <= 0 {
+		return 0
+	}
 	const ms = int64(time.Millisecond)
 	return (now + int64(delay) + ms - 1) / ms
 }

@@ -5,6 +5,7 @@ import (
 
 	"qmq/channel"
 	"qmq/diskqueue"
+	"qmq/message"
 	"qmq/protocol"
 	"qmq/topic"
 )
@@ -80,13 +81,10 @@ func (r *round) addPublish(cmd *protocol.Command, index int, now int64) {
 	r.replies = append(r.replies, reply{kind: cmd.Kind, index: int32(index)})
 	records := &r.batches[index].records
 	before := records.Bytes()
-	switch {
-	case cmd.Kind == protocol.Mpub:
+	if cmd.Kind == protocol.Mpub {
 		addMulti(records, cmd.Messages, now)
-	case cmd.Delay > 0:
-		records.AddDeferred(now, cmd.Body, deliverAt(now, cmd.Delay))
-	default:
-		records.Add(now, cmd.Body)
+	} else {
+		records.Add(message.Meta{Timestamp: now, DeliverAt: deliverAt(now, cmd.Delay)}, cmd.Body)
 	}
 	r.bytes += records.Bytes() - before
 }
@@ -95,7 +93,7 @@ func (r *round) addPublish(cmd *protocol.Command, index int, now int64) {
 func addMulti(records *diskqueue.Batch, messages protocol.Messages, now int64) {
 	records.BeginMulti()
 	for body, ok := messages.Next(); ok; body, ok = messages.Next() {
-		records.Add(now, body)
+		records.Add(message.Meta{Timestamp: now}, body)
 	}
 	records.EndMulti()
 }

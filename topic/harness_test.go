@@ -13,6 +13,7 @@ import (
 	"qmq/internal/deadline"
 	"qmq/internal/vfs"
 	"qmq/journal"
+	"qmq/message"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -87,7 +88,7 @@ func batchOf(n, size int) *diskqueue.Batch {
 	var b diskqueue.Batch
 	b.Reset()
 	for range n {
-		b.Add(1, make([]byte, size))
+		b.Add(message.Meta{Timestamp: 1}, make([]byte, size))
 	}
 	return &b
 }

@@ -277,9 +277,9 @@ func (t *Topic) commit(added diskqueue.Appended, bytes uint64) {
 	t.reclaim.lookForWake() // first: a channel that gets through at once must find it
 	switch {
 	case t.catching:
-		t.meanwhile = append(t.meanwhile, added.Delayed...)
+		t.meanwhile = append(t.meanwhile, added.Marks...)
 	case !t.standing():
-		t.advance(added.End, added.Delayed)
+		t.advance(added.End, added.Marks)
 	}
 }
 
@@ -297,7 +297,7 @@ func (t *Topic) standing() bool { return t.held || t.catching || t.asking || t.u
 func (t *Topic) untaken() bool { return t.paused || t.ready == 0 }
 
 // advance moves the fan-out position. The caller holds t.mu.
-func (t *Topic) advance(to uint64, delayed []message.Delayed) {
+func (t *Topic) advance(to uint64, delayed []message.Mark) {
 	t.fanOut = to
 	for _, s := range t.channels {
 		s.channel.Advance(to, delayed)
@@ -317,7 +317,7 @@ func (t *Topic) catchUp() {
 // gather lists the deferred messages from a number on up to the end. It is
 // called with t.changing and t.mu held and gives t.mu up for a while, in which
 // the fan-out position stands.
-func (t *Topic) gather(from uint64) []message.Delayed {
+func (t *Topic) gather(from uint64) []message.Mark {
 	to := t.end
 	t.catching = true
 	t.mu.Unlock()

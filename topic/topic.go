@@ -124,7 +124,7 @@ type Topic struct {
 	// what it has may not be let go.
 	aside *channel.Channel
 	// meanwhile is the deferred messages that were committed while catching.
-	meanwhile []message.Delayed
+	meanwhile []message.Mark
 
 	pending      []*request // accepted, not written
 	pendingBytes int
@@ -210,8 +210,8 @@ func (t *Topic) Ephemeral() bool { return t.o.Ephemeral }
 // delayed lists the log's deferred messages of a range. A range that cannot be
 // read is reported and its messages are delivered without their delay: late is
 // not lost, and early is better than never.
-func (t *Topic) delayed(from, to uint64) []message.Delayed {
-	delayed, err := t.o.Log.Delayed(from, to)
+func (t *Topic) delayed(from, to uint64) []message.Mark {
+	delayed, err := t.o.Log.Marks(from, to)
 	if err != nil {
 		t.o.Logger.Error("deferred messages lose their delay", "topic", t.o.Name, "error", err)
 	}

@@ -1,0 +1,57 @@
+package message
+
+import "encoding/binary"
+
+// Meta is what a publisher says of a message beside its body. What is zero is
+// not said. Whatever else a message may be given (an expiry, a key, headers) is
+// a field here, an attribute of the record (see AttrTag), and, if channels have
+// to know of it before they read the message, a field of Mark.
+type Meta struct {
+	Timestamp int64 // of the publish, ns since 1970, wall clock
+	DeliverAt int64 // not to be delivered before, ms since 1970, wall clock; 0: at once
+}
+
+// Mark is what channels have to know of a message before they read it. Few
+// messages have one.
+type Mark struct {
+	Seq       uint64
+	DeliverAt int64 // ms since 1970, wall clock
+}
+
+// Mark is the mark of the message with a sequence number that is given this
+// Meta; ok is false when it has none.
+func (m *Meta) Mark(seq uint64) (mark Mark, ok bool) {
+	return Mark{Seq: seq, DeliverAt: m.DeliverAt}, m.DeliverAt != 0
+}
+
+// Mark is the message's mark; ok is false when it has none.
+func (v *View) Mark() (mark Mark, ok bool) {
+	at, ok := v.DeliverAt()
+	return Mark{Seq: v.Seq, DeliverAt: at}, ok
+}
+
+// appendAttrs appends the attributes that say what m does.
+func (m *Meta) appendAttrs(dst []byte) []byte {
+	if m.DeliverAt != 0 {
+		dst = AppendDeliverAt(dst, m.DeliverAt)
+	}
+	return dst
+}
+
+// AppendNew appends the record of a message that is new, as AppendRecord does
+// one that is known already.
+func AppendNew(dst []byte, m *Meta, flags Flags, body []byte) []byte {
+	return append(AppendNewHead(dst, m, flags, len(body)), body...)
+}
+
+// AppendNewHead appends what comes before the body in the record of a new
+// message whose body has the given size.
+func AppendNewHead(dst []byte, m *Meta, flags Flags, body int) []byte {
+	start := len(dst)
+	dst = m.appendAttrs(appendHead(dst, m.Timestamp, flags, 0, body))
+	if attrs := len(dst) - start - HeaderSize; attrs > 0 {
+		binary.LittleEndian.PutUint32(dst[start:], uint32(HeaderSize-crcStart+attrs+body))
+		binary.LittleEndian.PutUint16(dst[start+26:], uint16(attrs))
+	}
+	return dst
+}
