@@ -411,7 +411,7 @@ func (l *Log) OwedBytes(numbers seqset.Range, owed []seqset.Range) (low, high in
 			if o.From >= st.numbers.To {
 				break
 			}
-			n += overlap(o, st.numbers).Len()
+			n += o.Overlap(st.numbers).Len()
 		}
 		switch {
 		case n == 0:

@@ -70,13 +70,13 @@ func (c *carried) choose(from, to int, nth uint64) {
 			}
 		}
 	}
-	c.keep = united(c.keep)
+	c.keep = seqset.Union(c.keep)
 }
 
 // carry carries what was chosen. What a crash may leave of it is known by then.
 func (c *carried) carry() error {
 	return c.log.Carry(c.numbers, c.keep, func(gaps []seqset.Range) error {
-		c.givenUp = united(append(c.givenUp, gaps...))
+		c.givenUp = seqset.Union(append(c.givenUp, gaps...))
 		return nil
 	})
 }
@@ -84,7 +84,7 @@ func (c *carried) carry() error {
 // forget drops what is not kept from what ought to be there.
 func (c *carried) forget() {
 	for _, n := range c.numbers {
-		for _, gone := range difference([]seqset.Range{n}, c.keep) {
+		for _, gone := range seqset.Difference([]seqset.Range{n}, c.keep) {
 			for seq := gone.From; seq < gone.To; seq++ {
 				delete(c.all, seq)
 				delete(c.due, seq)
@@ -116,11 +116,11 @@ func (c *carried) want(t *testing.T, rest map[uint64]string) {
 	t.Helper()
 	r := c.log.NewReader()
 	defer r.Release()
-	void := united(c.log.Gaps(c.log.Start(), c.log.End()))
+	void := seqset.Union(c.log.Gaps(c.log.Start(), c.log.End()))
 	for seq := c.log.Start(); seq <= slices.Max(slices.Collect(maps.Keys(c.all))); seq++ {
 		v, err := r.Read(seq)
 		body, ok := c.all[seq]
-		gap := meets(void, seqset.Range{From: seq, To: seq + 1})
+		gap := seqset.Meets(void, seqset.Range{From: seq, To: seq + 1})
 		switch {
 		case ok && (err != nil || string(v.Body) != body || v.Seq != seq || gap):
 			t.Errorf("message %d is %.20q, %v, in a gap: %v; want %.20q", seq, v.Body, err, gap, body)
@@ -305,7 +305,7 @@ func stopCarryAt(t *testing.T, e ending, at int) bool {
 	}
 	keep := maps.Clone(c.all)
 	for seq := range keep { // given up to the journal, whether it went or not
-		if meets(c.givenUp, seqset.Range{From: seq, To: seq + 1}) {
+		if seqset.Meets(c.givenUp, seqset.Range{From: seq, To: seq + 1}) {
 			delete(c.all, seq)
 			delete(c.due, seq)
 		}

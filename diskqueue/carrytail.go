@@ -37,7 +37,7 @@ func (l *Log) FindTail(numbers seqset.Range, owed []seqset.Range, most int64) (t
 			owed = owed[:len(owed)-1]
 		}
 		for k := len(owed) - 1; k >= 0 && owed[k].To > st.numbers.From; k-- {
-			n, err := l.Measure([]seqset.Range{overlap(owed[k], st.numbers)})
+			n, err := l.Measure([]seqset.Range{owed[k].Overlap(st.numbers)})
 			if err != nil {
 				return t, false, err
 			}

@@ -29,9 +29,9 @@ func (c *carried) carryTail(nth uint64, most int64) (ok bool, err error) {
 		return false, err
 	}
 	c.numbers = []seqset.Range{{From: tail.From, To: whole.To}}
-	c.keep = difference(c.keep, []seqset.Range{{To: tail.From}})
+	c.keep = seqset.Difference(c.keep, []seqset.Range{{To: tail.From}})
 	err = c.log.CarryTail(whole, tail, c.keep, func(gaps []seqset.Range) error {
-		c.givenUp = united(append(c.givenUp, gaps...))
+		c.givenUp = seqset.Union(append(c.givenUp, gaps...))
 		return nil
 	})
 	if err == nil {
@@ -114,7 +114,7 @@ func stopTailAt(t *testing.T, e ending, at int) bool {
 		e.end(fs)
 	}
 	for seq := range rest { // given up to the journal, whether it went or not
-		if meets(c.givenUp, seqset.Range{From: seq, To: seq + 1}) {
+		if seqset.Meets(c.givenUp, seqset.Range{From: seq, To: seq + 1}) {
 			delete(c.all, seq)
 			delete(c.due, seq)
 		}

@@ -27,7 +27,7 @@ type history struct {
 // tell says to the next start what its caller would know.
 func (h *history) tell(n *node, sameBoot bool, kept uint64) {
 	n.log.Known, n.log.Start, n.log.KnownEnd, n.log.SameBoot = true, h.start, kept, sameBoot
-	n.log.GivenUp = united(append(h.skipped, seqset.Range{To: h.floor}))
+	n.log.GivenUp = seqset.Union(append(h.skipped, seqset.Range{To: h.floor}))
 }
 
 // append writes n messages in one batch, as an MPUB or not.

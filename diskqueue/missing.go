@@ -13,7 +13,7 @@ import (
 // loss of power may have taken.
 func (o *inspection) promised(r seqset.Range) seqset.Range {
 	if c := &o.l.o; c.Known && !c.SameBoot {
-		proven := slices.ContainsFunc(o.proven, func(x indexed) bool { return overlap(x.Range, r).Len() > 0 })
+		proven := slices.ContainsFunc(o.proven, func(x indexed) bool { return x.Range.Overlap(r).Len() > 0 })
 		if !proven {
 			r.To = max(r.From, min(r.To, c.KnownEnd))
 		}
@@ -70,9 +70,9 @@ func (o *inspection) missing() []seqset.Range {
 	}
 	there = append(there, c.GivenUp...)
 	there = append(there, o.gaps(there)...)
-	lost := difference(was, there)
+	lost := seqset.Difference(was, there)
 	if c.Known {
-		taken := difference([]seqset.Range{{From: low, To: end}}, append(there, lost...))
+		taken := seqset.Difference([]seqset.Range{{From: low, To: end}}, append(there, lost...))
 		o.rec.Skipped = append(o.rec.Skipped, taken...)
 	}
 	return lost
@@ -85,7 +85,7 @@ func (o *inspection) gaps(there []seqset.Range) (list []seqset.Range) {
 	for _, p := range o.proven {
 		there = append(there, p.Range)
 	}
-	there = united(there)
+	there = seqset.Union(there)
 	for _, c := range o.files {
 		s := c.segment
 		switch {
@@ -117,7 +117,7 @@ func (o *inspection) reportDamaged(c *candidate) {
 		}
 		lost := o.promised(d.numbers())
 		f := Finding{Kind: Damaged, Path: s.path, Range: d.numbers(), Err: errBadRecords}
-		for _, r := range difference([]seqset.Range{lost}, o.l.o.GivenUp) {
+		for _, r := range seqset.Difference([]seqset.Range{lost}, o.l.o.GivenUp) {
 			f.Lost += r.Len()
 		}
 		if !s.indexed {
@@ -234,7 +234,7 @@ func (o *inspection) settle(lost []seqset.Range) {
 		switch {
 		case c.carried:
 			o.remove(c)
-		case c.served || meets(lost, seqset.Range{From: c.base, To: to}):
+		case c.served || seqset.Meets(lost, seqset.Range{From: c.base, To: to}):
 		case o.empty(c):
 			o.remove(c)
 		case c.segment != nil && c.segment.end > c.base: // given up

@@ -287,7 +287,7 @@ func TestWhatNeedNotBeThereIsNotMissing(t *testing.T) {
 				if len(rec.Findings) > 0 {
 					t.Errorf("found %+v", rec.Findings)
 				}
-				s.n.log.GivenUp = united(append(s.n.log.GivenUp, rec.Skipped...))
+				s.n.log.GivenUp = seqset.Union(append(s.n.log.GivenUp, rec.Skipped...))
 				mustAppend(t, l, single([]byte("new")))
 				mustClose(t, l)
 				s.n.log.KnownEnd = l.End()
@@ -314,7 +314,7 @@ func TestSkippedNumbersAreNotMissing(t *testing.T) {
 		if round != 2 { // one start without a message
 			mustAppend(t, l, single(bodyOf(round, 10)))
 		}
-		n.log.GivenUp = united(append(n.log.GivenUp, rec.Skipped...))
+		n.log.GivenUp = seqset.Union(append(n.log.GivenUp, rec.Skipped...))
 		mustClose(t, l)
 		_, n.log.KnownEnd = l.Ends()
 		ends = append(ends, n.log.KnownEnd)

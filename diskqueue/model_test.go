@@ -171,7 +171,7 @@ func (m *model) carry(t *rapid.T) {
 	}
 	must(m.log.Carry(numbers, keep, func(gaps []seqset.Range) error {
 		for seq := range m.bodies {
-			if meets(gaps, seqset.Range{From: seq, To: seq + 1}) {
+			if seqset.Meets(gaps, seqset.Range{From: seq, To: seq + 1}) {
 				m.givenUp[seq] = m.bodies[seq]
 				delete(m.bodies, seq)
 			}

@@ -50,7 +50,7 @@ func Open(shared *Shared, o Options) (*Log, Recovery, error) {
 	if o.Known && l.written > 0 {
 		rec.Skipped = append(rec.Skipped, seqset.Range{From: l.written, To: l.next})
 	}
-	rec.Skipped = united(rec.Skipped)
+	rec.Skipped = seqset.Union(rec.Skipped)
 	return l, rec, nil
 }
 
@@ -247,16 +247,16 @@ func (o *inspection) recoverAstray(c *candidate) error {
 // givenUp says that a file is what was left of a segment's former life.
 func (o *inspection) givenUp(s *segment) bool {
 	if c := &o.l.o; c.Known && c.Start == 0 { // and not all that was given up is known
-		return len(o.l.segments) > 0 && s.base < o.l.segments[0].base || meets(c.GivenUp, s.numbers())
+		return len(o.l.segments) > 0 && s.base < o.l.segments[0].base || seqset.Meets(c.GivenUp, s.numbers())
 	}
-	return meets(o.l.o.GivenUp, s.numbers())
+	return seqset.Meets(o.l.o.GivenUp, s.numbers())
 }
 
 // serve adds a segment with records to the log, unless they were given up: then
 // only the end of its files was undone by a loss of power.
 func (o *inspection) serve(c *candidate) {
 	s, l := c.segment, o.l
-	if s == nil || s.end == s.base || len(difference([]seqset.Range{s.numbers()}, l.o.GivenUp)) == 0 {
+	if s == nil || s.end == s.base || len(seqset.Difference([]seqset.Range{s.numbers()}, l.o.GivenUp)) == 0 {
 		return
 	}
 	c.served = true
@@ -349,7 +349,7 @@ func (o *inspection) cutShort(c *candidate) error {
 	s.damaged = append(s.damaged, damage{from: seq, to: s.end, offset: off, resume: s.size})
 	lost := Finding{Kind: Missing, Path: s.path, Range: seqset.Range{From: seq, To: s.end},
 		Err: fmt.Errorf("its index says that it has %d bytes, and it has %d", s.size, c.size)}
-	for _, r := range difference([]seqset.Range{lost.Range}, o.l.o.GivenUp) {
+	for _, r := range seqset.Difference([]seqset.Range{lost.Range}, o.l.o.GivenUp) {
 		lost.Lost += r.Len()
 	}
 	if lost.Lost > 0 {

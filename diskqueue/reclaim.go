@@ -154,7 +154,7 @@ func (l *Log) Gaps(from, to uint64) (gaps []seqset.Range) {
 			gaps = append(gaps, seqset.Range{From: from, To: s.base})
 		}
 		for _, g := range s.gapsOf() {
-			if g = overlap(g, seqset.Range{From: from, To: to}); g.Len() > 0 {
+			if g = g.Overlap(seqset.Range{From: from, To: to}); g.Len() > 0 {
 				gaps = append(gaps, g)
 			}
 		}

@@ -97,7 +97,7 @@ func (l *Log) unopened(s *segment, err error) error {
 	for _, d := range s.damaged {
 		before = append(before, d.numbers())
 	}
-	for _, r := range difference([]seqset.Range{whole.numbers()}, before) {
+	for _, r := range seqset.Difference([]seqset.Range{whole.numbers()}, before) {
 		found.Lost += r.Len()
 	}
 	s.damaged = []damage{whole}

@@ -116,16 +116,6 @@ func TestEntriesOfDeletedIncarnationsTouchNobody(t *testing.T) {
 	}
 }
 
-func TestVoidsMerge(t *testing.T) {
-	var voids []seqset.Range
-	for _, r := range []seqset.Range{{From: 10, To: 20}, {From: 40, To: 50}, {From: 5, To: 5}, {From: 20, To: 25}, {From: 30, To: 31}, {From: 24, To: 41}, {From: 60, To: 70}} {
-		voids = addVoid(voids, r)
-	}
-	if want := []seqset.Range{{From: 10, To: 50}, {From: 60, To: 70}}; !slices.Equal(voids, want) {
-		t.Errorf("got %v, want %v", voids, want)
-	}
-}
-
 func TestOlderTopicOfTheSameNameIsForgotten(t *testing.T) {
 	st := New()
 	st.Apply(createTopic(1, "t"))

@@ -144,10 +144,10 @@ func (t *Topic) apply(e Entry) {
 	case UnpauseTopic:
 		t.Paused = false
 	case EmptyTopic:
-		t.Voids = addVoid(t.Voids, e.Void)
+		t.Voids = seqset.Insert(t.Voids, e.Void)
 	case SetFanOut: // its FanOut says it all
 	case GiveUp:
-		t.GivenUp = addVoid(t.GivenUp, e.Void)
+		t.GivenUp = seqset.Insert(t.GivenUp, e.Void)
 	case LearnTopic:
 		t.Unlearnt = false
 	case CreateChannel:
@@ -306,26 +306,6 @@ func (c *Channel) closeOpen(r seqset.Range) {
 			delete(c.Open, seq)
 		}
 	}
-}
-
-// addVoid puts r among the sorted, disjoint ranges and merges what touches.
-func addVoid(voids []seqset.Range, r seqset.Range) []seqset.Range {
-	if r.From >= r.To {
-		return voids
-	}
-	first, _ := slices.BinarySearchFunc(voids, r.From, func(v seqset.Range, from uint64) int {
-		if v.To < from {
-			return -1
-		}
-		return 1
-	})
-	last := first
-	for last < len(voids) && voids[last].From <= r.To {
-		r.From = min(r.From, voids[last].From)
-		r.To = max(r.To, voids[last].To)
-		last++
-	}
-	return slices.Replace(voids, first, last, r)
 }
 
 // PruneVoids drops the voids that every channel has behind it. A channel that

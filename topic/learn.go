@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"qmq/channel"
+	"qmq/internal/seqset"
 	"qmq/state"
 )
 
@@ -103,7 +104,7 @@ func (t *Topic) recall(name string) (c *channel.Channel, start uint64, err error
 	start = min(t.o.Log.Start(), t.fanOut)
 	c = channel.New(t.channelOptions(name, t.o.NewIncarnation()), start)
 	gone := append(t.o.Log.Gaps(start, t.fanOut), t.reclaim.givingUp...)
-	for _, v := range mergeVoids(t.voids, gone) {
+	for _, v := range seqset.Union(t.voids, gone) {
 		c.Void(v.From, v.To)
 	}
 	t.aside = c

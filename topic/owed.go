@@ -81,5 +81,5 @@ func (d *debtors) owed(r seqset.Range) (list []seqset.Range) {
 			list, at = c.Owed(list, at, r.To, owedAtOnce)
 		}
 	}
-	return mergeVoids(list, nil)
+	return seqset.Union(list)
 }

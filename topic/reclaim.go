@@ -262,7 +262,7 @@ func (d departure) entries(list []state.Entry) []state.Entry {
 	for _, x := range d.list {
 		numbers = append(numbers, x.GivenUp)
 	}
-	for _, n := range mergeVoids(numbers, nil) {
+	for _, n := range seqset.Union(numbers) {
 		list = append(list, state.Entry{Op: state.GiveUp, Topic: d.r.t.o.Incarnation, Void: n})
 	}
 	return list

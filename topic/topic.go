@@ -172,7 +172,7 @@ func Restore(o Options, st *state.Topic) *Topic {
 	t.paused = st.Paused
 	t.end = o.Log.End()
 	t.opened = t.end
-	t.voids = mergeVoids(o.Log.Voids(), st.Voids)
+	t.voids = seqset.Union(o.Log.Voids(), st.Voids)
 	t.fanOut, t.stoodAt = min(st.FanOut, t.end), st.FanOut
 	if len(st.Channels) > 0 && !st.Paused {
 		t.fanOut = t.end

@@ -2,7 +2,6 @@ package topic
 
 import (
 	"errors"
-	"slices"
 
 	"qmq/diskqueue"
 	"qmq/internal/seqset"
@@ -46,7 +45,7 @@ func (r logReader) Read(seq uint64) (message.View, error) {
 
 // addVoid makes a range void in every channel. The caller holds t.mu.
 func (t *Topic) addVoid(r seqset.Range) {
-	t.voids = mergeVoids(t.voids, []seqset.Range{r})
+	t.voids = seqset.Union(t.voids, []seqset.Range{r})
 	for _, s := range t.channels {
 		s.channel.Void(r.From, r.To)
 	}
@@ -63,29 +62,6 @@ func (t *Topic) voidsWithin(from, to uint64) (n uint64) {
 		}
 	}
 	return n
-}
-
-// mergeVoids unites two lists of ranges into a sorted list of disjoint ones.
-func mergeVoids(a, b []seqset.Range) []seqset.Range {
-	all := slices.Concat(a, b)
-	slices.SortFunc(all, func(x, y seqset.Range) int {
-		if x.From < y.From {
-			return -1
-		}
-		return 1
-	})
-	merged := all[:0]
-	for _, r := range all {
-		if r.Len() == 0 {
-			continue
-		}
-		if n := len(merged); n > 0 && r.From <= merged[n-1].To {
-			merged[n-1].To = max(merged[n-1].To, r.To)
-			continue
-		}
-		merged = append(merged, r)
-	}
-	return merged
 }
 
 // readFailed is called by a channel whose messages cannot be read, or can be
