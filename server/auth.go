@@ -37,7 +37,7 @@ func (s *session) authenticate(secret string) error {
 	case s.tcp.o.Auth == nil:
 		return protocol.AuthDisabled()
 	}
-	s.out.silence()
+	s.conn.Out.MuteHeartbeats()
 	grant, err := s.askAuth(secret)
 	if err != nil {
 		return protocol.AuthFailed()
@@ -50,7 +50,7 @@ func (s *session) authenticate(secret string) error {
 	if err != nil {
 		return err
 	}
-	return s.out.speak(protocol.AppendResponse(nil, data), s.interval) // which only this goroutine changes
+	return s.conn.Out.WriteAndUnmute(protocol.AppendResponse(nil, data), s.interval) // which only this goroutine changes
 }
 
 func (s *session) askAuth(secret string) (*auth.Grant, error) {
@@ -58,9 +58,10 @@ func (s *session) askAuth(secret string) (*auth.Grant, error) {
 	if host, _, err := net.SplitHostPort(s.remote); err == nil {
 		ip = host
 	}
+	_, overTLS := s.conn.TLS()
 	return s.tcp.o.Auth.Ask(s.tcp.life, auth.Request{
 		RemoteIP:   ip,
-		TLS:        s.tls != nil,
+		TLS:        overTLS,
 		CommonName: s.commonName(),
 		Secret:     secret,
 	})

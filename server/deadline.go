@@ -3,6 +3,8 @@ package server
 import (
 	"errors"
 	"time"
+
+	"qmq/server/stream"
 )
 
 // A command may take commandTime, and timePerPiece for each piece of it that has
@@ -37,7 +39,7 @@ func (s *session) expireReads(before time.Time) {
 	s.expired = why
 	slack := limitSlack
 	if why == errSilent {
-		slack = deadlineSlack(s.patience)
+		slack = stream.DeadlineSlack(s.timeout)
 	}
 	if s.readExpires.Before(by) || s.readExpires.After(by.Add(slack)) {
 		s.readExpires = by.Add(slack)
@@ -47,13 +49,13 @@ func (s *session) expireReads(before time.Time) {
 
 // readBy is when something must have come, and why; zero: whenever it likes.
 func (s *session) readBy(before, now time.Time) (by time.Time, why error) {
-	if s.patience > 0 {
-		by, why = now.Add(s.patience), errSilent
+	if s.timeout > 0 {
+		by, why = now.Add(s.timeout), errSilent
 	}
-	if s.in.consumed {
-		s.begun, s.in.consumed = time.Time{}, false
+	if s.conn.In.Consumed() {
+		s.begun = time.Time{}
 	}
-	if n := s.in.unfinished(); n > 0 {
+	if n := s.conn.In.Unfinished(); n > 0 {
 		if s.begun.IsZero() {
 			s.begun = before
 		}

@@ -1,6 +1,10 @@
 package server
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"qmq/server/stream"
+)
 
 // delivery says what a session's delivering goroutine is doing. It exists only
 // while there is something to deliver:
@@ -42,9 +46,9 @@ func (d *delivery) wake() (start bool) {
 	}
 }
 
-// rest is called by the goroutine when a Take found nothing. It returns true
+// idle is called by the goroutine when a Take found nothing. It returns true
 // when the goroutine is to end, false when it is to look again.
-func (d *delivery) rest() bool {
+func (d *delivery) idle() bool {
 	if d.state.CompareAndSwap(deliveryRunning, deliveryIdle) {
 		return true
 	}
@@ -54,14 +58,14 @@ func (d *delivery) rest() bool {
 
 // answering is called by the reading goroutine before it answers for messages.
 // When it returns true the goroutine stands for the delivering one: it is to
-// call rest afterwards, and to look for itself when that returns false.
+// call idle afterwards, and to look for itself when that returns false.
 func (d *delivery) answering() bool {
 	return d.state.CompareAndSwap(deliveryIdle, deliveryRunning)
 }
 
-// longestDelivery bounds the buffer that a session asks for at the start of a
+// maxDeliveryBuffer bounds the buffer that a session asks for at the start of a
 // delivery; a Take may grow it by one message.
-const longestDelivery = 512 << 10
+const maxDeliveryBuffer = 512 << 10
 
 // wake is the consumer's Wake callback. The channel calls it with its lock
 // held, so it only starts the delivery.
@@ -76,9 +80,9 @@ func (s *session) startDelivery() {
 	go s.deliver()
 }
 
-// fewReady is the highest RDY count of a client that is said to take a few
+// maxFewReady is the highest RDY count of a client that is said to take a few
 // messages at a time.
-const fewReady = 32
+const maxFewReady = 32
 
 // deliverAnswered delivers, on the reading goroutine, what its answers have made
 // room for: a client that takes a few messages at a time would wait for another
@@ -87,11 +91,11 @@ const fewReady = 32
 // the client to read: when it would have to, it leaves the rest to a delivering
 // goroutine, as it does with what is more than one Take.
 func (s *session) deliverAnswered() error {
-	if s.delivery.rest() {
+	if s.delivery.idle() {
 		return nil // no wake came with the answers
 	}
 	more, err := s.tryDelivery()
-	if err == nil && (more || !s.delivery.rest()) {
+	if err == nil && (more || !s.delivery.idle()) {
 		s.startDelivery()
 	}
 	return err
@@ -105,19 +109,19 @@ func (s *session) tryDelivery() (more bool, err error) {
 	}
 	s.delivering.Lock()
 	defer s.delivering.Unlock()
-	if !s.out.mu.TryLock() {
+	if !s.conn.Out.TryLock() {
 		return true, nil // a heartbeat is being written, and perhaps waits
 	}
-	defer s.out.mu.Unlock()
-	frames := takeBuffer(int(s.frameSize.Load()))
-	defer frames.give()
+	defer s.conn.Out.Unlock()
+	frames := stream.TakeBuffer(int(s.frameSize.Load()))
+	defer frames.Give()
 	consumer := s.consumer.Load()
-	out, messages := consumer.TakeCached(frames.b[:0])
-	frames.keep(out)
+	out, messages := consumer.TakeCached(frames.B[:0])
+	frames.Keep(out)
 	more = !consumer.Parked()
 	if messages > 0 {
 		var all bool
-		all, err = s.out.tryWrite(out)
+		all, err = s.conn.Out.TryWrite(out)
 		more = more || !all
 	}
 	return more, err
@@ -128,17 +132,17 @@ func (s *session) tryDelivery() (more bool, err error) {
 func (s *session) deliver() {
 	defer s.tcp.wg.Done()
 	before, longest := int(s.frameSize.Load()), 0
-	frames := takeBuffer(before)
+	frames := stream.TakeBuffer(before)
 	defer func() {
 		s.frameSize.Store(int32(nextFrameSize(before, longest)))
-		frames.give()
+		frames.Give()
 	}()
-	more, err := true, s.out.flush()
+	more, err := true, s.conn.Out.Flush()
 	for err == nil {
 		var n int
 		n, more, err = s.deliverSome(frames)
 		longest = max(longest, n)
-		if err == nil && !more && s.delivery.rest() {
+		if err == nil && !more && s.delivery.idle() {
 			return
 		}
 	}
@@ -150,23 +154,23 @@ func (s *session) deliver() {
 // slowly, so that a rare long delivery does not leave large buffers in the
 // hands of clients that are slow to take short ones.
 func nextFrameSize(before, longest int) int {
-	return min(max(longest, before/2, readBuffer), longestDelivery)
+	return min(max(longest, before/2, stream.ReadBuffer), maxDeliveryBuffer)
 }
 
 // deliverSome takes messages and writes them; n is how many bytes, more whether
 // to look again. Both happen under one lock, so that whoever holds it knows that nothing taken is still to
 // be written.
-func (s *session) deliverSome(frames *buffer) (n int, more bool, err error) {
+func (s *session) deliverSome(frames *stream.Buffer) (n int, more bool, err error) {
 	consumer := s.consumer.Load()
 	if consumer == nil || s.stopping.Load() {
 		return 0, false, nil
 	}
 	s.delivering.Lock()
 	defer s.delivering.Unlock()
-	out, messages := consumer.Take(frames.b[:0])
-	frames.keep(out)
+	out, messages := consumer.Take(frames.B[:0])
+	frames.Keep(out)
 	if messages == 0 {
 		return 0, false, nil
 	}
-	return len(out), !consumer.Parked(), s.out.write(out)
+	return len(out), !consumer.Parked(), s.conn.Out.Write(out)
 }

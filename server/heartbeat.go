@@ -1,6 +1,10 @@
 package server
 
-import "time"
+import (
+	"time"
+
+	"qmq/protocol"
+)
 
 // startHeartbeats begins sending heartbeats at the session's interval.
 func (s *session) startHeartbeats() {
@@ -23,7 +27,7 @@ func (s *session) beat() {
 	s.mu.Unlock()
 	defer s.tcp.wg.Done()
 
-	if s.out.heartbeat() != nil {
+	if s.conn.Out.Heartbeat(protocol.HeartbeatFrame) != nil {
 		s.shut()
 		return
 	}
@@ -36,12 +40,12 @@ func (s *session) beat() {
 
 // answerIdentify sends the last frame of the answer to an IDENTIFY and from
 // then on keeps to the interval that it agreed on, 0 for no heartbeats and no
-// deadlines. Since silence was called before, no heartbeat comes in between.
+// deadlines. Since they were muted before, no heartbeat comes in between.
 func (s *session) answerIdentify(frame []byte, interval time.Duration) error {
-	if err := s.out.speak(frame, interval); err != nil {
+	if err := s.conn.Out.WriteAndUnmute(frame, interval); err != nil {
 		return err
 	}
-	s.patience, s.readExpires = 2*interval, time.Time{}
+	s.timeout, s.readExpires = 2*interval, time.Time{}
 	if interval == 0 {
 		s.conn.SetReadDeadline(time.Time{})
 	}

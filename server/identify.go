@@ -11,7 +11,7 @@ import (
 // identify takes over what the client says of itself and what it asks for. It
 // may come again until SUB; each time all of it is set anew.
 func (s *session) identify(body []byte) error {
-	s.out.silence()
+	s.conn.Out.MuteHeartbeats()
 	request, fatal := protocol.ParseIdentify(body)
 	if fatal != nil {
 		return fatal
@@ -48,20 +48,20 @@ func (s *session) identify(body []byte) error {
 	s.parser.NoHeartbeats = settings.HeartbeatInterval == 0
 	if settings.TLS || settings.Snappy || settings.Deflate {
 		s.upgrade = &settings
-		return s.out.write(frame) // the rest comes once the stream is another
+		return s.conn.Out.Write(frame) // the rest comes once the stream is another
 	}
 	return s.answerIdentify(frame, settings.HeartbeatInterval)
 }
 
-// longestInfo bounds, in bytes, each thing that is kept of what a client says
+// maxInfo bounds, in bytes, each thing that is kept of what a client says
 // of itself: a connection must not cost megabytes.
-const longestInfo = 1024
+const maxInfo = 1024
 
 func clip(text string) string {
-	if len(text) <= longestInfo {
+	if len(text) <= maxInfo {
 		return text
 	}
-	return strings.Clone(strings.ToValidUTF8(text[:longestInfo], ""))
+	return strings.Clone(strings.ToValidUTF8(text[:maxInfo], ""))
 }
 
 // identifyAnswer is the JSON for a client that negotiates features.

@@ -17,9 +17,11 @@ const freeBatch = 1 << 20
 // Its error ends the connection.
 func (s *session) gatherPublish(r *round, cmd *protocol.Command, now int64) error {
 	var need diskqueue.Need
-	if cmd.Kind == protocol.Mpub && cmd.Count > leastMany {
-		if need = needOf(cmd.Messages); need.Memory() > freeBatch && !s.in.spend(need.Memory()) {
-			return errStopping
+	if cmd.Kind == protocol.Mpub && cmd.Count > minMany {
+		if need = needOf(cmd.Messages); need.Memory() > freeBatch {
+			if err := s.conn.In.Reserve(need.Memory()); err != nil {
+				return err
+			}
 		}
 	}
 	index, ok := r.batchOf(cmd.Topic)
@@ -31,9 +33,9 @@ func (s *session) gatherPublish(r *round, cmd *protocol.Command, now int64) erro
 	return nil
 }
 
-// leastMany is how many messages an MPUB has at least that is looked through
+// minMany is how many messages an MPUB has at least that is looked through
 // for what it needs.
-const leastMany = 1024
+const minMany = 1024
 
 // needOf is what the messages of an MPUB take in a batch.
 func needOf(messages protocol.Messages) (n diskqueue.Need) {

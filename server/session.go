@@ -1,7 +1,6 @@
 package server
 
 import (
-	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -13,6 +12,7 @@ import (
 
 	"qmq/channel"
 	"qmq/protocol"
+	"qmq/server/stream"
 	"qmq/topic"
 )
 
@@ -26,12 +26,9 @@ import (
 type session struct {
 	id     uint64
 	tcp    *TCP
-	conn   net.Conn
+	conn   stream.Conn
 	remote string // the client's address
 	since  time.Time
-
-	in  input  // of the reading goroutine
-	out output // has its own lock
 
 	// Set once by SUB, and read by the delivering goroutine and by shut.
 	consumer  atomic.Pointer[channel.Consumer]
@@ -46,7 +43,7 @@ type session struct {
 	state    atomic.Int32 // a protocol.State, written by the reading goroutine
 	stopping atomic.Bool  // the server is closing
 
-	mu        sync.Mutex // guards what follows; never held across I/O
+	mu        sync.Mutex // guards the fields up to the next blank line; never held across I/O
 	client    clientInfo
 	terms     terms
 	published map[string]uint64 // messages by topic
@@ -59,15 +56,13 @@ type session struct {
 	readExpires time.Time     // the read deadline that is set on conn; zero: none, or another's
 	expired     error         // what it means when it passes
 	begun       time.Time     // when the unfinished command was; zero without one
-	patience    time.Duration // how long the client may say nothing; 0 for ever
+	timeout     time.Duration // how long the client may say nothing; 0 for ever
 	tail        bool          // its SUB takes nothing away from others
 	msgTimeout  time.Duration
 	ready       int64              // the last RDY count
 	lastTopic   *topic.Topic       // the last one published to
 	upgrade     *protocol.Settings // agreed on and still to be carried out
-	tls         *tls.Conn          // nil without TLS
 	mayTopic    grantedTopic
-	atEnd       func() // gives back what the layers have borrowed; may be nil
 }
 
 // clientInfo is what a client says of itself in IDENTIFY.
@@ -85,7 +80,6 @@ func newSession(t *TCP, id uint64, conn net.Conn) *session {
 	s := &session{
 		id:         id,
 		tcp:        t,
-		conn:       conn,
 		remote:     remote,
 		since:      time.Now(),
 		client:     clientInfo{id: host, hostname: host},
@@ -97,11 +91,14 @@ func newSession(t *TCP, id uint64, conn net.Conn) *session {
 	if t.o.Auth != nil {
 		s.parser.MayPublish = s.mayPublish
 	}
-	s.patience = 2 * s.interval
-	s.out.wire.init(conn)
-	s.out.wire.setPatience(s.interval)
-	s.in.init(conn, protocol.MaxLine+4+max(t.o.MaxBodySize, t.o.MaxMsgSize), t.unfinished, t.stop)
-	s.frameSize.Store(readBuffer)
+	s.timeout = 2 * s.interval
+	s.conn.Init(conn, stream.Options{
+		MaxCommand: protocol.MaxLine + 4 + max(t.o.MaxBodySize, t.o.MaxMsgSize),
+		Unfinished: t.unfinished,
+		Stop:       t.stop,
+	})
+	s.conn.Out.SetTimeout(s.interval)
+	s.frameSize.Store(stream.ReadBuffer)
 	return s
 }
 
@@ -117,10 +114,7 @@ func remoteOf(conn net.Conn) string {
 func (s *session) run() {
 	err := s.converse()
 	s.shut()
-	s.in.release()
-	if s.atEnd != nil {
-		s.atEnd()
-	}
+	s.conn.Release()
 	if s.channel != nil {
 		s.topic.ConsumerLeft(s.channel)
 	}
@@ -169,28 +163,16 @@ func (s *session) endAfter(err error) error {
 // about it.
 const lingerTime = time.Second
 
-// linger waits for the client to close, and throws away what it still sends:
-// closing a connection with unread bytes in it would reset it, and the client
-// might never see the error.
+// linger waits for the client to close, so that it sees the error.
 func (s *session) linger() {
-	if s.tls != nil {
-		s.tls.CloseWrite() // its error shows again just below
-	}
-	half, ok := s.conn.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil {
+	if !s.conn.CloseWrite() {
 		return
 	}
 	s.conn.SetReadDeadline(time.Now().Add(lingerTime))
 	if s.stopping.Load() {
 		return
 	}
-	waste := takeBuffer(smallestBuffer)
-	defer waste.give()
-	for {
-		if _, err := s.conn.Read(waste.b); err != nil {
-			return
-		}
-	}
+	s.conn.Drain()
 }
 
 // shut closes the connection and gives the consumer's messages back. It may be
@@ -237,13 +219,11 @@ func (s *session) awaitAnswers() error {
 	now := time.Now()
 	until := s.tcp.answersUntil(now)
 	if !s.owed() || !now.Before(until) {
-		return errStopping
+		return stream.ErrStopping
 	}
 	s.conn.SetReadDeadline(until)
 	return nil
 }
-
-var errStopping = errors.New("server is closing")
 
 // readMagic waits for the four bytes that say which protocol the client speaks.
 func (s *session) readMagic() error {
@@ -252,19 +232,20 @@ func (s *session) readMagic() error {
 		within = min(within, s.tcp.o.AuthTimeout)
 	}
 	s.conn.SetReadDeadline(s.since.Add(within))
-	for s.in.n < len(protocol.Magic) {
+	in := &s.conn.In
+	for len(in.Bytes()) < len(protocol.Magic) {
 		if s.stopping.Load() {
-			return errStopping
+			return stream.ErrStopping
 		}
-		if err := s.in.fill(); err != nil {
+		if err := in.Fill(); err != nil {
 			return err
 		}
 	}
-	if string(s.in.bytes()[:len(protocol.Magic)]) != protocol.Magic {
+	if string(in.Bytes()[:len(protocol.Magic)]) != protocol.Magic {
 		return protocol.BadProtocol()
 	}
-	s.in.consume(len(protocol.Magic))
-	if s.patience == 0 {
+	in.Consume(len(protocol.Magic))
+	if s.timeout == 0 {
 		s.conn.SetReadDeadline(time.Time{})
 	}
 	return nil
@@ -274,7 +255,7 @@ func (s *session) readMagic() error {
 // before that for the memory to hold them.
 func (s *session) fill() error {
 	before := time.Now()
-	if err := s.in.askForRoom(); err != nil {
+	if err := s.conn.In.WaitForSpace(); err != nil {
 		return err
 	}
 	s.expireReads(before)
@@ -285,7 +266,7 @@ func (s *session) fill() error {
 			return err
 		}
 	}
-	return s.in.fill()
+	return s.conn.In.Fill()
 }
 
 // readError is what a failed read means: the end of the stream in the middle
@@ -293,9 +274,9 @@ func (s *session) fill() error {
 func (s *session) readError(err error) error {
 	switch {
 	case s.stopping.Load():
-		return errStopping
-	case errors.Is(err, io.EOF) && s.in.n > 0:
-		if cut := s.parser.Truncated(s.in.bytes()); cut != nil {
+		return stream.ErrStopping
+	case errors.Is(err, io.EOF):
+		if cut := s.parser.Truncated(s.conn.In.Bytes()); cut != nil {
 			return cut
 		}
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -9,7 +9,7 @@ import (
 // Publishes and answers to messages are gathered and done together; the other
 // commands act at their place in the order. All replies go out in one write.
 func (s *session) carryOut() error {
-	in := s.in.bytes()
+	in := s.conn.In.Bytes()
 	if len(in) == 0 {
 		return nil
 	}
@@ -18,11 +18,11 @@ func (s *session) carryOut() error {
 	now := s.tcp.broker.Clock().Wall()
 
 	var cmd protocol.Command
-	done, longest, need := 0, 0, 0
+	done, longest, announced := 0, 0, 0
 	for done < len(in) {
 		n, all, fatal := s.parser.Parse(in[done:], &cmd)
 		if fatal == nil && n == 0 {
-			need = all // the rest of the command has not come yet
+			announced = all // the rest of the command has not come yet
 			break
 		}
 		done += n
@@ -45,8 +45,8 @@ func (s *session) carryOut() error {
 	if err := s.finishRound(r); err != nil {
 		return err
 	}
-	s.in.consume(done)
-	s.in.expect(longest, need)
+	s.conn.In.Consume(done)
+	s.conn.In.Expect(longest, announced)
 	return nil
 }
 
@@ -115,15 +115,15 @@ func (s *session) finishRound(r *round) error {
 			s.ready = r.ready
 			k.SetReady(r.ready)
 		}
-		standsIn = len(r.answers) > 0 && s.ready <= fewReady && s.out.canTry() && s.delivery.answering()
+		standsIn = len(r.answers) > 0 && s.ready <= maxFewReady && s.conn.Out.CanTry() && s.delivery.answering()
 		k.Answer(r.answers)
 	}
 	r.appendReplies()
 	r.forget() // a client that does not read must not hold it
-	s.in.saved()
+	s.conn.In.Unreserve()
 	var err error
 	if len(r.out) > 0 {
-		err = s.out.write(r.out)
+		err = s.conn.Out.Write(r.out)
 	}
 	r.out = r.out[:0]
 	if standsIn && err == nil {
@@ -150,5 +150,5 @@ func (s *session) startClosing() error {
 func (s *session) writeAfterDelivery(frame []byte) error {
 	s.delivering.Lock()
 	defer s.delivering.Unlock()
-	return s.out.write(frame)
+	return s.conn.Out.Write(frame)
 }

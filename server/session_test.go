@@ -1,72 +1,23 @@
 package server
 
 import (
-	"errors"
 	"io"
 	"net"
 	"testing"
 	"time"
 
-	"qmq/protocol"
+	"qmq/server/stream"
 )
 
-func TestNoHeartbeatBetweenIdentifyAndItsAnswer(t *testing.T) {
-	here, there := net.Pipe()
-	defer here.Close()
-	o := output{wire: wire{conn: here}}
-	got := make(chan string)
-	go func() {
-		all, _ := io.ReadAll(there)
-		got <- string(all)
-	}()
-	for _, err := range []error{
-		o.heartbeat(),
-		func() error { o.silence(); return nil }(),
-		o.heartbeat(),
-		o.speak([]byte(protocol.OKFrame), time.Second),
-		o.heartbeat(),
-	} {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	here.Close()
-	if all := next(t, got); all != protocol.HeartbeatFrame+protocol.OKFrame+protocol.HeartbeatFrame {
-		t.Errorf("got %q", all)
-	}
-}
-
-// TestNothingFollowsAFrameThatWasCutShort: what another goroutine writes after
-// a write failed would be taken for the rest of the frame.
-func TestNothingFollowsAFrameThatWasCutShort(t *testing.T) {
-	cut := errors.New("cut")
-	writes := 0
-	o := output{wire: wire{conn: watchedConn{write: func(b []byte) (int, error) {
-		writes++
-		if writes == 1 {
-			return 3, cut
-		}
-		return len(b), nil
-	}}}}
-	for range 2 {
-		if err := o.write([]byte(protocol.OKFrame)); err != cut {
-			t.Errorf("got %v", err)
-		}
-	}
-	if err := o.heartbeat(); err != cut || writes != 1 {
-		t.Errorf("%d writes, %v", writes, err)
-	}
-}
-
 func TestDeliveryAsksForNoLargerBufferThanItLatelyNeeded(t *testing.T) {
-	size := nextFrameSize(readBuffer, 3<<20)
-	if size != longestDelivery {
+	size := nextFrameSize(stream.ReadBuffer, 3<<20)
+	if size != maxDeliveryBuffer {
 		t.Errorf("%d bytes after a very long one", size)
 	}
 	for range 10 {
 		size = nextFrameSize(size, 100)
 	}
-	if size != readBuffer {
+	if size != stream.ReadBuffer {
 		t.Errorf("%d bytes after many short ones", size)
 	}
 }
@@ -81,10 +32,10 @@ func TestDeliveryLooksAgainAfterAWakeAtItsEnd(t *testing.T) {
 			t.Fatal("a second goroutine is started")
 		}
 	}
-	if d.rest() {
+	if d.idle() {
 		t.Fatal("a wake was lost")
 	}
-	if !d.rest() {
+	if !d.idle() {
 		t.Fatal("it does not end")
 	}
 	if !d.wake() {

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"qmq/protocol"
+	"qmq/server/stream"
 )
 
 // terms are what a session and its client have agreed on.
@@ -65,15 +66,27 @@ func (s *session) changeStreams() error {
 	for i, step := range steps {
 		if err := step(); err != nil {
 			if s.stopping.Load() {
-				return errors.Join(errStopping, err)
+				return errors.Join(stream.ErrStopping, err)
 			}
 			return protocol.IdentifyFailed(err.Error())
 		}
 		if i < len(steps)-1 {
-			if err := s.out.write([]byte(protocol.OKFrame)); err != nil {
+			if err := s.conn.Out.Write([]byte(protocol.OKFrame)); err != nil {
 				return err
 			}
 		}
 	}
 	return s.answerIdentify([]byte(protocol.OKFrame), to.HeartbeatInterval)
+}
+
+func (s *session) useSnappy() error {
+	s.conn.StartSnappy()
+	s.agree(func(t *terms) { t.snappy = true })
+	return nil
+}
+
+func (s *session) useDeflate(level int) error {
+	s.conn.StartDeflate(level)
+	s.agree(func(t *terms) { t.deflate = true })
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"qmq/channel"
 	"qmq/protocol"
+	"qmq/server/stream"
 	"qmq/topic"
 )
 
@@ -22,7 +23,7 @@ func (s *session) subscribe(topicName, channelName string) error {
 	k, err := s.findConsumer(topicName, channelName)
 	if isExiting(err) {
 		if waitFor(s.tcp.stop, resubscribeAfter) {
-			return errStopping
+			return stream.ErrStopping
 		}
 		k, err = s.findConsumer(topicName, channelName)
 	}
@@ -37,7 +38,7 @@ func (s *session) subscribe(topicName, channelName string) error {
 		s.leave() // shut may not have seen the consumer
 	}
 	s.setState(protocol.StateSubscribed)
-	err = s.out.write([]byte(protocol.OKFrame))
+	err = s.conn.Out.Write([]byte(protocol.OKFrame))
 	s.wake() // the first Take parks the consumer: only then it is woken
 	return err
 }

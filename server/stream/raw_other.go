@@ -1,11 +1,11 @@
 //go:build !unix
 
-package server
+package stream
 
 // rawIO says that descriptors cannot be read without a buffer at hand here; a
 // waiting connection then keeps one. Nor is there a write that does not wait.
 const rawIO = false
 
-func (in *input) tryRead(uintptr) bool { return true }
+func (in *Input) tryRead(uintptr) bool { return true }
 
 func (w *wire) tryOnce(uintptr) bool { return true }

@@ -1,4 +1,4 @@
-package server
+package stream
 
 import (
 	"bufio"
@@ -19,16 +19,16 @@ import (
 type deflateWriter struct {
 	to    io.Writer
 	level int    // 1 to 9
-	last  []byte // at most deflateMemory
+	last  []byte // at most maxDeflateMemory
 }
 
-const deflateMemory = 1 << 10
+const maxDeflateMemory = 1 << 10
 
 var deflaters [10]sync.Pool // of *flate.Writer, by level
 
 // Write sends b and a mark that lets the client read all of it at once.
 func (w *deflateWriter) Write(b []byte) (int, error) {
-	out := gather{to: w.to, room: takeBuffer(len(b)/2 + smallestBuffer)}
+	out := gatherer{to: w.to, space: TakeBuffer(len(b)/2 + minBuffer)}
 	defer out.release()
 	d, ok := deflaters[w.level].Get().(*flate.Writer)
 	if !ok {
@@ -55,67 +55,66 @@ func (w *deflateWriter) Write(b []byte) (int, error) {
 
 // remember keeps the end of all that was written.
 func (w *deflateWriter) remember(b []byte) {
-	b = b[max(0, len(b)-deflateMemory):]
-	if over := len(w.last) + len(b) - deflateMemory; over > 0 {
+	b = b[max(0, len(b)-maxDeflateMemory):]
+	if over := len(w.last) + len(b) - maxDeflateMemory; over > 0 {
 		w.last = append(w.last[:0], w.last[over:]...)
 	}
 	w.last = append(w.last, b...)
 }
 
-// gather makes few large writes of many small ones.
-type gather struct {
-	to   io.Writer
-	room *buffer
-	n    int
+// gatherer makes few large writes of many small ones.
+type gatherer struct {
+	to    io.Writer
+	space *Buffer
+	n     int // space.B[:n] is not written yet
 }
 
-func (g *gather) Write(b []byte) (written int, err error) {
+func (g *gatherer) Write(b []byte) (written int, err error) {
 	for written < len(b) {
-		if g.n == len(g.room.b) {
+		if g.n == len(g.space.B) {
 			if err := g.flush(); err != nil {
 				return written, err
 			}
 		}
-		n := copy(g.room.b[g.n:], b[written:])
+		n := copy(g.space.B[g.n:], b[written:])
 		g.n += n
 		written += n
 	}
 	return written, nil
 }
 
-func (g *gather) flush() error {
-	_, err := g.to.Write(g.room.b[:g.n])
+func (g *gatherer) flush() error {
+	_, err := g.to.Write(g.space.B[:g.n])
 	g.n = 0
 	return err
 }
 
-func (g *gather) release() { g.room.give() }
+func (g *gatherer) release() { g.space.Give() }
 
 // deflateReader unpacks raw DEFLATE. It keeps the last 32 KiB, to which what
 // comes may refer, for as long as the connection lives.
 type deflateReader struct {
-	from     feeder
+	from     layerReader
 	buffered *bufio.Reader // of from, for the sake of reading single bytes
 	flate    io.ReadCloser
 	more     bool // the last Read was cut short by its buffer
 }
 
-const deflateAhead = 4 << 10 // bytes that are read from the layer below
+const deflateReadSize = 4 << 10 // bytes that are read from below at once
 
 var inflaters = sync.Pool{New: func() any { return flate.NewReader(nothing()) }}
 
 func nothing() io.Reader { return strings.NewReader("") }
 
-func newDeflateReader(from feeder) *deflateReader {
+func newDeflateReader(from layerReader) *deflateReader {
 	r := &deflateReader{from: from, flate: inflaters.Get().(io.ReadCloser)}
-	r.buffered = bufio.NewReaderSize(&r.from, deflateAhead)
+	r.buffered = bufio.NewReaderSize(&r.from, deflateReadSize)
 	r.flate.(flate.Resetter).Reset(r.buffered, nil) // it never fails
 	return r
 }
 
-// ahead waits until something has come.
-func (r *deflateReader) ahead() error {
-	if !r.more && r.buffered.Buffered() == 0 && r.from.empty() {
+func (r *deflateReader) wait() error {
+	if !r.more && r.buffered.Buffered() == 0 && r.from.buffered() == 0 {
 		return r.from.more()
 	}
 	return nil

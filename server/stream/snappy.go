@@ -1,4 +1,4 @@
-package server
+package stream
 
 import (
 	"encoding/binary"
@@ -22,10 +22,12 @@ const (
 
 	streamIdentifier = "\xff\x06\x00\x00sNaPpY"
 
-	// snappyBlock is the most data in a chunk, before compression.
-	snappyBlock = 64 << 10
-	// snappyLongest is the most that a chunk with so much of it may take.
-	snappyLongest = 76490
+	// maxSnappyBlock is the most data in a chunk, before compression, in bytes.
+	maxSnappyBlock = 64 << 10
+	// maxSnappyPacked is the most that so much data may take compressed.
+	maxSnappyPacked = 76490
+	// maxSnappyChunk is the longest chunk.
+	maxSnappyChunk = chunkHead + chunkSum + maxSnappyPacked
 )
 
 var errSnappy = errors.New("snappy: corrupt input")
@@ -50,15 +52,15 @@ func (w *snappyWriter) Write(b []byte) (written int, err error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
-	room := takeBuffer(len(streamIdentifier) + chunkHead + chunkSum + s2.MaxEncodedLen(min(len(b), snappyBlock)))
-	defer room.give()
-	out := room.b[:0]
+	buf := TakeBuffer(len(streamIdentifier) + chunkHead + chunkSum + s2.MaxEncodedLen(min(len(b), maxSnappyBlock)))
+	defer buf.Give()
+	out := buf.B[:0]
 	if !w.begun {
 		w.begun = true
 		out = append(out, streamIdentifier...)
 	}
 	for len(b) > 0 {
-		n := min(len(b), snappyBlock)
+		n := min(len(b), maxSnappyBlock)
 		out = appendChunk(out, b[:n])
 		if _, err := w.to.Write(out); err != nil {
 			return written, err
@@ -85,19 +87,18 @@ func appendChunk(out, data []byte) []byte {
 }
 
 // snappyReader reads a stream of chunks. Between chunks it holds no memory; the
-// data of one is at most snappyBlock, whatever it says of itself.
+// data of one is at most maxSnappyBlock, whatever it says of itself.
 type snappyReader struct {
-	from  feeder
+	from  layerReader
 	begun bool
 	skip  int // bytes of a chunk that are not wanted
 
-	rest *buffer // data that had no room in the last Read, or nil
-	left []byte  // of it
+	pending *Buffer // data that had no space in the last Read, or nil
+	unread  []byte  // of it
 }
 
-// ahead waits until something has come.
-func (r *snappyReader) ahead() error {
-	if r.rest == nil && r.from.empty() {
+func (r *snappyReader) wait() error {
+	if r.pending == nil && r.from.buffered() == 0 {
 		return r.from.more()
 	}
 	return nil
@@ -116,12 +117,12 @@ func (r *snappyReader) Read(p []byte) (n int, err error) {
 }
 
 // fits tells whether the next chunk is there and its data takes no more than
-// room bytes.
-func (r *snappyReader) fits(room int) bool {
-	if r.rest != nil || r.skip > 0 || r.from.in.n-r.from.off < chunkHead {
+// space bytes.
+func (r *snappyReader) fits(space int) bool {
+	if r.pending != nil || r.skip > 0 || r.from.buffered() < chunkHead {
 		return false
 	}
-	next := r.from.in.bytes()[r.from.off:]
+	next := r.from.bytes()
 	word := binary.LittleEndian.Uint32(next)
 	size := int(word >> 8)
 	if byte(word) > chunkPlain || size < chunkSum || len(next) < chunkHead+size {
@@ -135,13 +136,13 @@ func (r *snappyReader) fits(room int) bool {
 			return false // the next Read says so
 		}
 	}
-	return data <= room
+	return data <= space
 }
 
 // readSome returns the data of at most one chunk.
 func (r *snappyReader) readSome(p []byte) (int, error) {
-	if r.rest != nil {
-		return r.readRest(p), nil
+	if r.pending != nil {
+		return r.readPending(p), nil
 	}
 	if r.skip > 0 {
 		b, err := r.from.peek(1)
@@ -173,7 +174,7 @@ func (r *snappyReader) readChunk(p []byte, kind byte, size int) (int, error) {
 		r.from.use(chunkHead)
 		r.skip = size
 		return 0, nil
-	case kind > chunkPlain || size < chunkSum || size > chunkSum+snappyLongest:
+	case kind > chunkPlain || size < chunkSum || size > chunkSum+maxSnappyPacked:
 		return 0, errSnappy
 	}
 	chunk, err := r.from.peek(chunkHead + size)
@@ -201,7 +202,7 @@ func (r *snappyReader) readIdentifier(size int) error {
 	return nil
 }
 
-// readData unpacks a chunk: into p when it fits, else by way of rest.
+// readData unpacks a chunk: into p when it fits, else by way of pending.
 func (r *snappyReader) readData(p []byte, kind byte, chunk []byte) (int, error) {
 	sum, body := binary.LittleEndian.Uint32(chunk), chunk[chunkSum:]
 	size := len(body)
@@ -211,13 +212,13 @@ func (r *snappyReader) readData(p []byte, kind byte, chunk []byte) (int, error) 
 			return 0, errSnappy
 		}
 	}
-	if size > snappyBlock {
+	if size > maxSnappyBlock {
 		return 0, errSnappy
 	}
 	to := p
 	if size > len(p) {
-		r.rest = takeBuffer(size)
-		to = r.rest.b
+		r.pending = TakeBuffer(size)
+		to = r.pending.B
 	}
 	data := to[:size]
 	if kind == chunkPlain {
@@ -228,18 +229,18 @@ func (r *snappyReader) readData(p []byte, kind byte, chunk []byte) (int, error) 
 	if maskedSum(data) != sum {
 		return 0, errSnappy
 	}
-	if r.rest == nil {
+	if r.pending == nil {
 		return size, nil
 	}
-	r.left = data
-	return r.readRest(p), nil
+	r.unread = data
+	return r.readPending(p), nil
 }
 
-func (r *snappyReader) readRest(p []byte) int {
-	n := copy(p, r.left)
-	if r.left = r.left[n:]; len(r.left) == 0 {
-		r.rest.give()
-		r.rest, r.left = nil, nil
+func (r *snappyReader) readPending(p []byte) int {
+	n := copy(p, r.unread)
+	if r.unread = r.unread[n:]; len(r.unread) == 0 {
+		r.pending.Give()
+		r.pending, r.unread = nil, nil
 	}
 	return n
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package server
+package stream
 
 import (
 	"io"
@@ -14,17 +14,17 @@ const rawIO = true
 // is nothing, so that the runtime waits and calls again: the wait itself then
 // holds no buffer. Deadlines do not end a spin, which is shorter than their
 // grain.
-func (in *input) tryRead(fd uintptr) bool {
-	if in.err = in.makeRoom(); in.err != nil {
+func (in *Input) tryRead(fd uintptr) bool {
+	if in.err = in.makeSpace(); in.err != nil {
 		return true
 	}
 	for {
-		n, err := syscall.Read(int(fd), in.room())
+		n, err := syscall.Read(int(fd), in.space())
 		switch {
 		case err == syscall.EINTR:
 			continue
 		case err == syscall.EAGAIN:
-			if in.spin.again() {
+			if in.spin.lookAgain() {
 				continue
 			}
 			in.park()
@@ -36,13 +36,13 @@ func (in *input) tryRead(fd uintptr) bool {
 		default:
 			in.received(n)
 		}
-		in.spin.came()
+		in.spin.heard()
 		return true
 	}
 }
 
 // tryOnce writes what the descriptor takes right now. It always returns true:
-// the runtime is not to wait for more room.
+// the runtime is not to wait for more space.
 func (w *wire) tryOnce(fd uintptr) bool {
 	for w.tried < len(w.trying) {
 		n, err := syscall.Write(int(fd), w.trying[w.tried:])

@@ -1,4 +1,4 @@
-package server
+package stream
 
 import (
 	"runtime"
@@ -15,8 +15,8 @@ func inNoTime(t *testing.T, processors int, f func(t *testing.T)) {
 // spins is how many waits in a row a quick client's connection spins through
 // before it sleeps for once; it gives up counting at most.
 func spins(s *spinner, most int) (n int) {
-	for n < most && s.again() {
-		s.came()
+	for n < most && s.lookAgain() {
+		s.heard()
 		n++
 	}
 	return n
@@ -24,16 +24,16 @@ func spins(s *spinner, most int) (n int) {
 
 func TestSpinningEndsNowAndThenSoThatOthersAreHeard(t *testing.T) {
 	inNoTime(t, 2, func(t *testing.T) {
-		s := spinner{quick: quickEnough}
-		s.alone()
+		s := spinner{shortWaits: minShortWaits}
+		s.onlyOneHeard()
 		for range 3 {
 			if n := spins(&s, 1000); n == 0 || n == 1000 {
 				t.Fatalf("it spins through %d waits in a row", n)
 			}
-			if s.holding || spinning.Load() != 0 {
+			if s.spinning || spinning.Load() != 0 {
 				t.Fatal("a sleeping connection keeps others from spinning")
 			}
-			s.came()
+			s.heard()
 		}
 	})
 }
@@ -42,12 +42,12 @@ func TestOfTwoClientsThatTakeTurnsNoneSpins(t *testing.T) {
 	inNoTime(t, 2, func(t *testing.T) {
 		var a, b spinner
 		turns := func(who ...*spinner) (spun int) {
-			for range 10 * quickEnough {
+			for range 10 * minShortWaits {
 				for _, s := range who {
-					if s.again() {
+					if s.lookAgain() {
 						spun++
 					}
-					s.came()
+					s.heard()
 				}
 			}
 			return spun
@@ -66,8 +66,8 @@ func TestOfTwoClientsThatTakeTurnsNoneSpins(t *testing.T) {
 
 func TestNobodySpinsOnASingleProcessor(t *testing.T) {
 	inNoTime(t, 1, func(t *testing.T) {
-		s := spinner{quick: quickEnough}
-		if s.again() || spinning.Load() != 0 {
+		s := spinner{shortWaits: minShortWaits}
+		if s.lookAgain() || spinning.Load() != 0 {
 			t.Error("it spins")
 		}
 	})
