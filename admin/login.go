@@ -55,12 +55,12 @@ func openLogin(file, path string, log *slog.Logger) (*login, error) {
 	return l, nil
 }
 
-func (l *login) admins() []string { return l.users.now().admins }
+func (l *login) admins() []string { return l.users.Now().admins }
 
 // try compares a password. The errors are those of [guess.Guard.Compare]: then it
 // was not compared. Device is the cookie of a browser, or empty.
 func (l *login) try(ctx context.Context, name, password, from, device string) (u user, ok bool, err error) {
-	now := l.users.now()
+	now := l.users.Now()
 	t := guess.Try{Place: guess.Place(from), Account: name}
 	if known, ok := now.byName[name]; ok {
 		t.Device = known.device(device)
@@ -122,7 +122,7 @@ func (l *login) read(token string, now time.Time) (s session, ok bool) {
 	if !ok || len(b) < 8+randomBytes {
 		return s, false
 	}
-	u, known := l.users.now().byName[string(b[8+randomBytes:])]
+	u, known := l.users.Now().byName[string(b[8+randomBytes:])]
 	if !known || !hmac.Equal(mac, seal(l.secret, b, u.entry[:])) {
 		return s, false
 	}

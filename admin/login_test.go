@@ -46,7 +46,7 @@ func startLogin(t *testing.T, lines ...string) (l *login, file string) {
 func TestSessionThatWasLeftIsOverInEverySpelling(t *testing.T) {
 	l, _ := startLogin(t, "maria:admin:"+hashOf(t, "x"))
 	now := time.Now()
-	token := l.token(l.users.now().byName["maria"], now)
+	token := l.token(l.users.Now().byName["maria"], now)
 	text, signature, _ := strings.Cut(token, ".")
 	other := text + "." + otherSpelling(t, signature)
 	if _, ok := l.read(other, now); !ok {
@@ -68,7 +68,7 @@ func TestUnknownNamesTakeAsLongAsKnownOnes(t *testing.T) {
 		t.Fatal(err)
 	}
 	l, _ := startLogin(t, "tom:viewer:"+hashOf(t, "y"), "maria:admin:"+string(slow), "ines:viewer:"+hashOf(t, "z"))
-	decoy := l.users.now().decoy
+	decoy := l.users.Now().decoy
 	cost, err := bcrypt.Cost(decoy)
 	if err != nil || cost != bcrypt.MinCost+1 {
 		t.Errorf("an unknown name costs %d, %v", cost, err)
@@ -82,7 +82,7 @@ func TestUnknownNamesTakeAsLongAsKnownOnes(t *testing.T) {
 // for others, and not for ever.
 func TestStrangersDoNotLockABrowserThatWasSignedInBefore(t *testing.T) {
 	l, file := startLogin(t, "maria:admin:"+hashOf(t, "secret"), "eve:viewer:"+hashOf(t, "own"))
-	maria := l.users.now().byName["maria"]
+	maria := l.users.Now().byName["maria"]
 	device := maria.newDevice()
 	for i := range guess.PerAccount {
 		if _, ok, err := l.try(t.Context(), "maria", "guess", fmt.Sprintf("10.0.0.%d", i%10), ""); ok || err != nil {
@@ -96,7 +96,7 @@ func TestStrangersDoNotLockABrowserThatWasSignedInBefore(t *testing.T) {
 		}
 		return fmt.Sprint(ok)
 	}
-	eve := l.users.now().byName["eve"]
+	eve := l.users.Now().byName["eve"]
 	for name, other := range map[string]string{"none": "", "nonsense": "a.b", "that of another name": eve.newDevice(), "altered": "A" + device} {
 		same(t, name, try(l, "secret", other), "refused")
 	}
@@ -138,13 +138,13 @@ func TestSessionsEndWhenTheirEntryChanges(t *testing.T) {
 		"another password": tom + "\nmaria:admin:" + hashOf(t, "secret"),
 	} {
 		l, file := startLogin(t, maria, tom)
-		token := func(name string) string { return l.token(l.users.now().byName[name], time.Now()) }
+		token := func(name string) string { return l.token(l.users.Now().byName[name], time.Now()) }
 		marias, toms := token("maria"), token("tom")
 		write := func(text string) error {
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			return l.users.reload()
+			return l.users.Reload()
 		}
 		if err := write("nonsense"); err == nil {
 			t.Error("nonsense is a file of users")

@@ -272,7 +272,7 @@ func TestPasswordsCannotBeTriedForLong(t *testing.T) {
 func TestSessionsEnd(t *testing.T) {
 	l, _ := startLogin(t, "maria:admin:"+hashOf(t, "x"))
 	now := time.Now()
-	token := l.token(l.users.now().byName["maria"], now)
+	token := l.token(l.users.Now().byName["maria"], now)
 	if s, ok := l.read(token, now.Add(sessionAge-time.Minute)); !ok || s.user.name != "maria" {
 		t.Error("it ended early")
 	}

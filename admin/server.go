@@ -96,7 +96,7 @@ func (s *Server) Reload() error {
 	if s.access.login == nil {
 		return nil
 	}
-	return s.access.login.users.reload()
+	return s.access.login.users.Reload()
 }
 
 // SetLookupds changes the directories that are asked, unless nodes were given

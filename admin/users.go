@@ -7,23 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
-	"sync/atomic"
-	"time"
 
 	"golang.org/x/crypto/bcrypt"
 
 	"qmq/internal/filereload"
 )
 
-// users follows a file of those who may sign in. What is changed there holds for
-// the next request. Its methods may be called concurrently.
-type users struct {
-	file    string
-	files   *filereload.Files
-	current atomic.Pointer[roster]
-}
+// users are those who may sign in, as their file names them. What is changed there
+// holds for the next request.
+type users = filereload.Value[roster]
 
 // roster is what one state of the file says. It does not change.
 type roster struct {
@@ -46,34 +39,7 @@ const maxCost = 15 // of a hash: about two seconds
 
 // openUsers reads a file, and follows it from then on.
 func openUsers(file string, log *slog.Logger) (*users, error) {
-	u := &users{file: file}
-	u.files = filereload.New("file of users", []string{file}, u.read, log, time.Now)
-	if err := u.reload(); err != nil {
-		return nil, err
-	}
-	return u, nil
-}
-
-// reload reads the file now. If it is no good, what held before holds on.
-func (u *users) reload() error { return u.files.Reload() }
-
-func (u *users) read() error {
-	text, err := os.ReadFile(u.file)
-	if err != nil {
-		return err
-	}
-	found, err := parseUsers(text)
-	if err != nil {
-		return fmt.Errorf("%s: %w", u.file, err)
-	}
-	u.current.Store(found)
-	return nil
-}
-
-// now is what the file says now.
-func (u *users) now() *roster {
-	u.files.Look()
-	return u.current.Load()
+	return filereload.OpenText("file of users", file, func(text []byte, _ *roster) (*roster, error) { return parseUsers(text) }, log)
 }
 
 // parseUsers reads lines "name:role:bcrypt hash". Lines that begin with # and

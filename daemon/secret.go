@@ -6,24 +6,20 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
-	"time"
 
 	"qmq/internal/filereload"
 )
 
-// shortestSecret is the least number of bytes of a secret worth the name.
-const shortestSecret = 8
+// minSecret is the least number of bytes of a secret worth the name.
+const minSecret = 8
 
-// secret is what a file holds, such as a word or a credential. It is read again when the file changes and with SIGHUP. Neither it nor a part
-// of it is told to anybody; others who may read the file are warned about. The
-// methods may be called concurrently.
+// secret is what a file holds, such as a word or a credential. It is read again
+// when the file changes and with SIGHUP. Neither it nor a part of it is told to
+// anybody; others who may read the file are warned about. The methods may be
+// called concurrently; those of a nil *secret are of none.
 type secret struct {
-	option, file string
-	parse        func(text string) (word string, err error)
-	log          *slog.Logger
-	files        *filereload.Files
-	word         atomic.Pointer[string]
+	option string
+	word   *filereload.Value[string]
 }
 
 // openSecret reads the file that an option names; nil if that is empty.
@@ -31,33 +27,25 @@ func openSecret(option, file string, parse func(text string) (string, error), lo
 	if file == "" {
 		return nil, nil
 	}
-	s := &secret{option: option, file: file, parse: parse, log: log}
-	s.files = filereload.New("secret of --"+option, []string{file}, s.read, log, time.Now)
-	if err := s.files.Reload(); err != nil {
+	word, err := filereload.OpenText("secret of --"+option, file, func(text []byte, _ *string) (*string, error) {
+		word, err := parse(string(text))
+		if err != nil {
+			return nil, err
+		}
+		warnReadable(option, file, log)
+		return &word, nil
+	}, log)
+	if err != nil {
 		return nil, fmt.Errorf("failed to read --%s - %w", option, err)
 	}
-	return s, nil
-}
-
-func (s *secret) read() error {
-	text, err := os.ReadFile(s.file)
-	if err != nil {
-		return err
-	}
-	word, err := s.parse(string(text))
-	if err != nil {
-		return fmt.Errorf("%s %w", s.file, err)
-	}
-	warnReadable(s.option, s.file, s.log)
-	s.word.Store(&word)
-	return nil
+	return &secret{option: option, word: word}, nil
 }
 
 // oneWord is a file that holds a word, without the white space around it.
 func oneWord(text string) (string, error) {
 	word := strings.TrimSpace(text)
-	if len(word) < shortestSecret {
-		return "", fmt.Errorf("must hold at least %d characters", shortestSecret)
+	if len(word) < minSecret {
+		return "", fmt.Errorf("must hold at least %d characters", minSecret)
 	}
 	return word, nil
 }
@@ -67,8 +55,7 @@ func (s *secret) now() string {
 	if s == nil {
 		return ""
 	}
-	s.files.Look()
-	return *s.word.Load()
+	return *s.word.Now()
 }
 
 // reloads are what SIGHUP has read again.
@@ -76,7 +63,7 @@ func (s *secret) reloads() []reload {
 	if s == nil {
 		return nil
 	}
-	return []reload{{"secret of --" + s.option, s.files.Reload}}
+	return []reload{{"secret of --" + s.option, s.word.Reload}}
 }
 
 // warnReadable warns of a file with secrets that everybody on this machine may

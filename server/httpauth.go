@@ -10,10 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/crypto/bcrypt"
 
@@ -40,9 +38,7 @@ var roleNames = map[string]role{"read": readRoles, "stats": roleStats, "peek": r
 // HTTPAuth says who may use the API. It follows its file: what is changed there
 // holds for later requests. Its methods may be called concurrently.
 type HTTPAuth struct {
-	file    string
-	files   *filereload.Files
-	current atomic.Pointer[credentials]
+	current *filereload.Value[credentials]
 	guard   *guess.Guard // of bcrypt: guesses cost one processor at most
 	report  *guess.Report
 }
@@ -50,30 +46,15 @@ type HTTPAuth struct {
 // OpenHTTPAuth reads the credentials from a file; docs/http-auth.md has its
 // format. The error names the line that is wrong.
 func OpenHTTPAuth(file string, log *slog.Logger) (*HTTPAuth, error) {
-	a := &HTTPAuth{file: file, guard: guess.New(1), report: guess.NewReport(log)}
-	a.files = filereload.New("HTTP credentials", []string{file}, a.read, log, time.Now)
-	if err := a.Reload(); err != nil {
+	current, err := filereload.OpenText("HTTP credentials", file, parseCredentials, log)
+	if err != nil {
 		return nil, err
 	}
-	return a, nil
+	return &HTTPAuth{current: current, guard: guess.New(1), report: guess.NewReport(log)}, nil
 }
 
 // Reload reads the file now. If it is no good, what held before holds on.
-func (a *HTTPAuth) Reload() error { return a.files.Reload() }
-
-func (a *HTTPAuth) read() error {
-	text, err := os.ReadFile(a.file)
-	if err != nil {
-		return err
-	}
-	found, err := parseCredentials(text)
-	if err != nil {
-		return fmt.Errorf("%s: %w", a.file, err)
-	}
-	found.remember(a.current.Load())
-	a.current.Store(found)
-	return nil
-}
+func (a *HTTPAuth) Reload() error { return a.current.Reload() }
 
 // credentials are the lines of a file. They do not change, but remember which
 // passwords they have seen.
@@ -99,7 +80,9 @@ const digestPrefix = "sha256:"
 //
 //	ROLES bearer sha256:HEX
 //	ROLES basic USER sha256:HEX or bcrypt
-func parseCredentials(text []byte) (*credentials, error) {
+//
+// before is what they said until now, or nil.
+func parseCredentials(text []byte, before *credentials) (*credentials, error) {
 	c := &credentials{tokens: make(map[[sha256.Size]byte]role), users: make(map[string]*user)}
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	for n := 1; lines.Scan(); n++ {
@@ -111,7 +94,11 @@ func parseCredentials(text []byte) (*credentials, error) {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
 	}
-	return c, lines.Err()
+	if err := lines.Err(); err != nil {
+		return nil, err
+	}
+	c.remember(before)
+	return c, nil
 }
 
 func (c *credentials) add(fields []string) error {

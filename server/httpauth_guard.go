@@ -90,8 +90,7 @@ func refuseTry(w http.ResponseWriter, err error) {
 // roles are those of the request's credential, if there is a good one. A
 // credential that is no good is logged.
 func (a *HTTPAuth) roles(r *http.Request) (role, error) {
-	a.files.Look()
-	c, place := a.current.Load(), guess.Place(r.RemoteAddr)
+	c, place := a.current.Now(), guess.Place(r.RemoteAddr)
 	if name, password, ok := r.BasicAuth(); ok {
 		roles, err := a.rolesOfUser(r.Context(), c, place, name, password)
 		if roles == nobody {

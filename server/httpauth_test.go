@@ -131,7 +131,7 @@ func TestMistakesInCredentials(t *testing.T) {
 		"read basic u $2y$short":  "too short",
 		"read basic u " + digestOf("a") + "\nread basic u " + digestOf("b"): "line 3: user u comes twice",
 	} {
-		_, err := parseCredentials([]byte("# comment\n" + line))
+		_, err := parseCredentials([]byte("# comment\n" + line), nil)
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "line ") {
 			t.Errorf("%s: %v", line, err)
 		}
@@ -182,7 +182,7 @@ func TestWhoIsGoneDoesNotWaitForBcrypt(t *testing.T) {
 	}
 	_, with := withCredentials(t, "read basic u "+string(hash))
 	a := start(t, with).http.o.HTTPAuth
-	c := a.current.Load()
+	c := a.current.Now()
 	held, release := make(chan struct{}), make(chan struct{})
 	go a.guard.Compare(t.Context(), guess.Try{Place: "elsewhere", Account: "somebody else"}, func() bool {
 		close(held)

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"sync/atomic"
 	"time"
 
 	"qmq/internal/filereload"
@@ -33,19 +32,22 @@ type Options struct {
 
 // Server is the TLS of a server. Its methods may be called concurrently.
 type Server struct {
-	o       Options
-	files   *filereload.Files
-	current atomic.Pointer[tls.Config]
+	o     Options
+	files *filereload.Value[tls.Config]
 }
 
 // Open reads the files. The error says which one is wrong.
 func Open(o Options) (*Server, error) {
-	if o.Now == nil {
-		o.Now = time.Now
-	}
 	s := &Server{o: o}
-	s.files = filereload.New("certificate", []string{o.CertFile, o.KeyFile, o.RootFile}, s.read, o.Logger, o.Now)
-	if err := s.Reload(); err != nil {
+	var err error
+	s.files, err = filereload.Open(filereload.Options[tls.Config]{
+		What:   "certificate",
+		Names:  []string{o.CertFile, o.KeyFile, o.RootFile},
+		Read:   s.read,
+		Logger: o.Logger,
+		Now:    o.Now,
+	})
+	if err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -57,8 +59,7 @@ func (s *Server) Config() *tls.Config {
 		MinVersion:             s.o.MinVersion,
 		SessionTicketsDisabled: s.identifiesClients(),
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			s.files.Look()
-			return s.current.Load(), nil
+			return s.files.Now(), nil
 		},
 	}
 }
@@ -67,24 +68,23 @@ func (s *Server) Config() *tls.Config {
 // served on.
 func (s *Server) Reload() error { return s.files.Reload() }
 
-// read makes the files the ones that are served.
-func (s *Server) read() error {
+// read is the configuration with what the files hold now.
+func (s *Server) read(*tls.Config) (*tls.Config, error) {
 	pair, err := tls.LoadX509KeyPair(s.o.CertFile, s.o.KeyFile)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	roots, err := Roots(s.o.RootFile)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s.current.Store(&tls.Config{
+	return &tls.Config{
 		Certificates:           []tls.Certificate{pair},
 		ClientCAs:              roots,
 		ClientAuth:             s.o.ClientAuth,
 		MinVersion:             s.o.MinVersion,
 		SessionTicketsDisabled: s.identifiesClients(),
-	})
-	return nil
+	}, nil
 }
 
 // identifiesClients tells whether clients show certificates. Then they do at
