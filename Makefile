@@ -6,7 +6,7 @@ FUZZTIME ?= 1m
 SESSIONFUZZTIME ?= 10m
 
 # Packages whose tests run under the race detector.
-CONCURRENT = ./admin/... ./broker ./channel ./cmd/... ./config ./daemon ./diskqueue ./internal/... ./journal ./loadgen/... ./lookup ./server ./test/semantics ./topic
+CONCURRENT = ./admin/... ./broker ./channel ./cmd/... ./config ./daemon ./diskqueue ./internal/... ./journal ./loadgen/... ./lookup ./server/... ./test/semantics ./topic
 
 .PHONY: build run test browser check bench bench-compare bench-growth fuzz crash powercut web-vendor clean
 
@@ -37,7 +37,7 @@ check: browser ## everything that must hold before a change lands
 	$(GO) test -race $(CONCURRENT)
 
 bench: ## the benchmarks, of the packages and of the daemon over loopback
-	$(GO) test -run '^$$' -bench . ./channel ./diskqueue ./journal ./message ./protocol ./topic
+	$(GO) test -run '^$$' -bench . ./channel ./diskqueue ./journal ./message ./protocol ./server/stream ./topic
 	$(GO) test -run '^$$' -bench . -benchtime 1000000x ./test/bench
 
 bench-compare: build ## qd beside NSQD=path, into docs/bench-compare.md and .json

@@ -84,7 +84,7 @@ func TestReadyZeroHoldsBackWhatIsRequeuedBehindIt(t *testing.T) {
 	defer there.Close()
 	s := newSession(r.tcp, 0, here)
 	s.consumer.Store(k)
-	gathered := takeRound()
+	gathered := takeCommandBatch()
 	wakes = 0
 	for _, cmd := range []protocol.Command{
 		{Kind: protocol.Rdy, Count: 0},
@@ -94,7 +94,7 @@ func TestReadyZeroHoldsBackWhatIsRequeuedBehindIt(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.finishRound(gathered); err != nil {
+	if err := s.finishBatch(gathered); err != nil {
 		t.Fatal(err)
 	}
 	if s := ch.Stats(); wakes != 0 || s.Depth != 1 || s.RequeueCount != 1 {

@@ -131,7 +131,7 @@ func TestMistakesInCredentials(t *testing.T) {
 		"read basic u $2y$short":  "too short",
 		"read basic u " + digestOf("a") + "\nread basic u " + digestOf("b"): "line 3: user u comes twice",
 	} {
-		_, err := parseCredentials([]byte("# comment\n" + line), nil)
+		_, err := parseCredentials([]byte("# comment\n"+line), nil)
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "line ") {
 			t.Errorf("%s: %v", line, err)
 		}

@@ -13,9 +13,9 @@ import (
 // freeBatch is how much memory a batch may take without asking for it, bytes.
 const freeBatch = 1 << 20
 
-// gatherPublish puts a Pub, Mpub or Dpub into the round's batch of its topic.
+// gatherPublish puts a Pub, Mpub or Dpub into the batch of its topic.
 // Its error ends the connection.
-func (s *session) gatherPublish(r *round, cmd *protocol.Command, now int64) error {
+func (s *session) gatherPublish(c *commandBatch, cmd *protocol.Command, now int64) error {
 	var need diskqueue.Need
 	if cmd.Kind == protocol.Mpub && cmd.Count > minMany {
 		if need = needOf(cmd.Messages); need.Memory() > freeBatch {
@@ -24,12 +24,12 @@ func (s *session) gatherPublish(r *round, cmd *protocol.Command, now int64) erro
 			}
 		}
 	}
-	index, ok := r.batchOf(cmd.Topic)
+	index, ok := c.batchOf(cmd.Topic)
 	if !ok {
-		index = r.addBatch(s.topicFor(cmd.Topic))
+		index = c.addBatch(s.topicFor(cmd.Topic))
 	}
-	r.batches[index].records.Grow(need)
-	r.addPublish(cmd, index, now)
+	c.topics[index].records.Grow(need)
+	c.addPublish(cmd, index, now)
 	return nil
 }
 
@@ -59,11 +59,11 @@ func (s *session) topicFor(name []byte) (*topic.Topic, error) {
 	return t, nil
 }
 
-// publish stores the round's batches, one after the other, and keeps what came
-// of each.
-func (s *session) publish(r *round) {
-	for i := range r.batches {
-		b := &r.batches[i]
+// publish stores what was gathered for each topic, one after the
+// other, and keeps what came of each.
+func (s *session) publish(c *commandBatch) {
+	for i := range c.topics {
+		b := &c.topics[i]
 		if b.topic == nil {
 			continue
 		}

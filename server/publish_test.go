@@ -44,8 +44,8 @@ func TestPipelinedCommandsAreAnsweredInOrder(t *testing.T) {
 	}
 }
 
-func TestPublishesToMoreTopicsThanARoundHolds(t *testing.T) {
-	const topics = 3*roundTopics + 1
+func TestPublishesToMoreTopicsThanABatchHolds(t *testing.T) {
+	const topics = 3*maxBatchTopics + 1
 	r := start(t)
 	var sent strings.Builder
 	for i := range 2 * topics {
@@ -60,7 +60,7 @@ func TestPublishesToMoreTopicsThanARoundHolds(t *testing.T) {
 	}
 }
 
-// TestEverythingPublishedArrives goes through many rounds and all sizes of
+// TestEverythingPublishedArrives goes through many batches and all sizes of
 // buffers.
 func TestEverythingPublishedArrives(t *testing.T) {
 	r := start(t)
@@ -196,11 +196,11 @@ func TestBatchesAreLetGoBeforeTheAnswerIsWritten(t *testing.T) {
 	r := start(t)
 	here, there := net.Pipe()
 	defer there.Close()
-	gathered := takeRound()
+	gathered := takeCommandBatch()
 	written := false
 	s := newSession(r.tcp, 0, watchedConn{here, func(b []byte) (int, error) {
 		written = true
-		if n := gathered.batches[:1][0].records.Bytes(); n != 0 || len(gathered.batches) != 0 {
+		if n := gathered.topics[:1][0].records.Bytes(); n != 0 || len(gathered.topics) != 0 {
 			t.Errorf("%d bytes are held while %q is written", n, b)
 		}
 		return len(b), nil
@@ -208,7 +208,7 @@ func TestBatchesAreLetGoBeforeTheAnswerIsWritten(t *testing.T) {
 	if err := s.do(gathered, &protocol.Command{Kind: protocol.Pub, Topic: []byte("t"), Body: []byte("x")}, 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.finishRound(gathered); err != nil || !written {
+	if err := s.finishBatch(gathered); err != nil || !written {
 		t.Fatalf("written: %v, %v", written, err)
 	}
 	gathered.give()

@@ -13,8 +13,8 @@ func (s *session) carryOut() error {
 	if len(in) == 0 {
 		return nil
 	}
-	r := takeRound()
-	defer r.give()
+	c := takeCommandBatch()
+	defer c.give()
 	now := s.tcp.broker.Clock().Wall()
 
 	var cmd protocol.Command
@@ -29,11 +29,11 @@ func (s *session) carryOut() error {
 		longest = max(longest, n)
 		var err error = fatal
 		if fatal == nil {
-			err = s.do(r, &cmd, now)
+			err = s.do(c, &cmd, now)
 		}
 		if err != nil {
 			// What came before a mistake is still carried out and answered.
-			if failed := s.finishRound(r); failed != nil {
+			if failed := s.finishBatch(c); failed != nil {
 				return failed
 			}
 			return err
@@ -42,7 +42,7 @@ func (s *session) carryOut() error {
 			break // what follows is in another encoding
 		}
 	}
-	if err := s.finishRound(r); err != nil {
+	if err := s.finishBatch(c); err != nil {
 		return err
 	}
 	s.conn.In.Consume(done)
@@ -51,7 +51,7 @@ func (s *session) carryOut() error {
 }
 
 // do gathers the command or carries it out. Its error ends the connection.
-func (s *session) do(r *round, cmd *protocol.Command, now int64) error {
+func (s *session) do(c *commandBatch, cmd *protocol.Command, now int64) error {
 	switch cmd.Kind {
 	case protocol.Pub, protocol.Dpub:
 		if s.parser.MayPublish != nil {
@@ -59,30 +59,30 @@ func (s *session) do(r *round, cmd *protocol.Command, now int64) error {
 				return refused
 			}
 		}
-		if err := s.gatherPublish(r, cmd, now); err != nil {
+		if err := s.gatherPublish(c, cmd, now); err != nil {
 			return err
 		}
 	case protocol.Mpub:
-		if err := s.gatherPublish(r, cmd, now); err != nil { // the parser has asked whether it may
+		if err := s.gatherPublish(c, cmd, now); err != nil { // the parser has asked whether it may
 			return err
 		}
 	case protocol.Fin:
-		r.addAnswer(cmd, channel.Finish)
+		c.addAnswer(cmd, channel.Finish)
 	case protocol.Req:
-		r.addAnswer(cmd, channel.Requeue)
+		c.addAnswer(cmd, channel.Requeue)
 	case protocol.Touch:
-		r.addAnswer(cmd, channel.Touch)
+		c.addAnswer(cmd, channel.Touch)
 	case protocol.Rdy:
-		r.ready = cmd.Count // only the last one of a round matters
+		c.ready = cmd.Count // only the last one matters
 	case protocol.Nop:
 	default:
-		if err := s.finishRound(r); err != nil {
+		if err := s.finishBatch(c); err != nil {
 			return err
 		}
 		return s.control(cmd)
 	}
-	if r.full() {
-		return s.finishRound(r)
+	if c.full() {
+		return s.finishBatch(c)
 	}
 	return nil
 }
@@ -102,30 +102,30 @@ func (s *session) control(cmd *protocol.Command) error {
 	return nil
 }
 
-// finishRound does what was gathered and sends the replies. Publishes come
+// finishBatch does what was gathered and sends the replies. Publishes come
 // first, so that a message answered behind a publish is not finished before
 // the publish is stored. RDY comes before the answers: a lower one holds for
 // what they free. The error is of the connection.
-func (s *session) finishRound(r *round) error {
-	s.publish(r)
+func (s *session) finishBatch(c *commandBatch) error {
+	s.publish(c)
 	standsIn := false
-	if len(r.answers) > 0 || r.ready >= 0 {
+	if len(c.answers) > 0 || c.ready >= 0 {
 		k := s.consumer.Load() // there is one, or the parser would have refused
-		if r.ready >= 0 {
-			s.ready = r.ready
-			k.SetReady(r.ready)
+		if c.ready >= 0 {
+			s.ready = c.ready
+			k.SetReady(c.ready)
 		}
-		standsIn = len(r.answers) > 0 && s.ready <= maxFewReady && s.conn.Out.CanTry() && s.delivery.answering()
-		k.Answer(r.answers)
+		standsIn = len(c.answers) > 0 && s.ready <= maxFewReady && s.conn.Out.CanTry() && s.delivery.answering()
+		k.Answer(c.answers)
 	}
-	r.appendReplies()
-	r.forget() // a client that does not read must not hold it
+	c.appendReplies()
+	c.forget() // a client that does not read must not hold it
 	s.conn.In.Unreserve()
 	var err error
-	if len(r.out) > 0 {
-		err = s.conn.Out.Write(r.out)
+	if len(c.out) > 0 {
+		err = s.conn.Out.Write(c.out)
 	}
-	r.out = r.out[:0]
+	c.out = c.out[:0]
 	if standsIn && err == nil {
 		err = s.deliverAnswered()
 	}
