@@ -4,9 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 
+	"qmq/internal/crc32c"
 	"qmq/message"
 )
 
@@ -50,8 +50,6 @@ const (
 	flagPrevEnd  = 1 << iota // prevEnd is known
 	flagRecycled             // the file had another use before
 )
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 type segmentHeader struct {
 	version     uint32
@@ -106,7 +104,7 @@ func (h *segmentHeader) encode() []byte {
 		binary.LittleEndian.PutUint64(b[48:], h.end)
 		binary.LittleEndian.PutUint32(b[56:], h.count)
 	}
-	binary.LittleEndian.PutUint32(b[60:], crc32.Checksum(b[:60], castagnoli))
+	binary.LittleEndian.PutUint32(b[60:], crc32c.Sum(b[:60]))
 	return b
 }
 
@@ -126,7 +124,7 @@ func decodeSegmentHeader(b []byte) (segmentHeader, error) {
 	if len(b) < headerSize || string(b[:4]) != segmentMagic {
 		return segmentHeader{}, errNoHeader
 	}
-	if crc32.Checksum(b[:60], castagnoli) != binary.LittleEndian.Uint32(b[60:]) {
+	if crc32c.Sum(b[:60]) != binary.LittleEndian.Uint32(b[60:]) {
 		return segmentHeader{}, errDamagedHeader
 	}
 	h := segmentHeader{

@@ -3,9 +3,9 @@ package diskqueue
 import (
 	"encoding/binary"
 	"errors"
-	"hash/crc32"
 	"math"
 
+	"qmq/internal/crc32c"
 	"qmq/internal/vfs"
 	"qmq/message"
 )
@@ -80,7 +80,7 @@ func encodeIndex(s *segment, pages [][]message.Mark) []byte {
 		b = binary.LittleEndian.AppendUint64(b, uint64(d.offset))
 		b = binary.LittleEndian.AppendUint64(b, uint64(d.resume))
 	}
-	binary.LittleEndian.PutUint32(b[12:], crc32.Checksum(b[indexCRCStart:], castagnoli))
+	binary.LittleEndian.PutUint32(b[12:], crc32c.Sum(b[indexCRCStart:]))
 	return b
 }
 
@@ -117,7 +117,7 @@ func indexSize(head []byte) (size int64, ok bool) {
 // decodeIndex reads the bytes of the index file of the segment at base.
 func decodeIndex(b []byte, base uint64) (decodedIndex, error) {
 	size, ok := indexSize(b)
-	if !ok || size != int64(len(b)) || crc32.Checksum(b[indexCRCStart:], castagnoli) != binary.LittleEndian.Uint32(b[12:]) {
+	if !ok || size != int64(len(b)) || crc32c.Sum(b[indexCRCStart:]) != binary.LittleEndian.Uint32(b[12:]) {
 		return decodedIndex{}, errBadIndex
 	}
 	d := decodedIndex{

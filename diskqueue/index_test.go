@@ -2,13 +2,13 @@ package diskqueue
 
 import (
 	"encoding/binary"
-	"hash/crc32"
 	"reflect"
 	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
 
+	"qmq/internal/crc32c"
 	"qmq/message"
 )
 
@@ -82,7 +82,7 @@ func TestIndexOfHostileBytesIsRefusedWithoutHarm(t *testing.T) {
 		}
 		b = b[:rapid.IntRange(0, len(b)).Draw(t, "length")]
 		if len(b) >= indexHeaderSize {
-			binary.LittleEndian.PutUint32(b[12:], crc32.Checksum(b[indexCRCStart:], castagnoli))
+			binary.LittleEndian.PutUint32(b[12:], crc32c.Sum(b[indexCRCStart:]))
 		}
 		d, err := decodeIndex(b, s.base)
 		if err == nil && !d.fits(s.base) {

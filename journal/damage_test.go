@@ -3,12 +3,12 @@ package journal
 import (
 	"encoding/binary"
 	"errors"
-	"hash/crc32"
 	"path"
 	"slices"
 	"strings"
 	"testing"
 
+	"qmq/internal/crc32c"
 	"qmq/internal/vfs/crashfs"
 	"qmq/state"
 )
@@ -192,7 +192,7 @@ func TestFileOfNewerVersionIsRefused(t *testing.T) {
 	b, err := fsys.ReadFile(logName(1))
 	must(t, err)
 	b[8]++
-	binary.LittleEndian.PutUint32(b[16:], crc32.Checksum(b[:16], castagnoli))
+	binary.LittleEndian.PutUint32(b[16:], crc32c.Sum(b[:16]))
 	must(t, fsys.WriteFile(logName(1), b))
 	if _, _, err := Open(Options{FS: fsys, Dir: testDir, Logger: quiet()}); !errors.Is(err, errVersion) {
 		t.Fatalf("got %v", err)

@@ -2,13 +2,13 @@ package journal
 
 import (
 	"encoding/binary"
-	"hash/crc32"
 	"maps"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"qmq/internal/crc32c"
 	"qmq/internal/seqset"
 	"qmq/internal/vfs/crashfs"
 	"qmq/state"
@@ -149,7 +149,7 @@ func writtenByVersion1(t *testing.T, fsys *crashfs.FS, name string) {
 	must(t, err)
 	old := slices.Clone(b[:headerSize])
 	binary.LittleEndian.PutUint32(old[8:], 1)
-	binary.LittleEndian.PutUint32(old[16:], crc32.Checksum(old[:16], castagnoli))
+	binary.LittleEndian.PutUint32(old[16:], crc32c.Sum(old[:16]))
 	scan(b, salt, func(off int, payload []byte) {
 		if state.KindOf(payload) != kindFirst {
 			old = appendFrame(old, salt, payload)

@@ -4,8 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"math/rand/v2"
+
+	"qmq/internal/crc32c"
 )
 
 // Logs and checkpoints are made of the same parts, all little-endian. A file
@@ -35,8 +36,6 @@ const (
 	maxPayload  = 1 << 30 // far above the state of any channel
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 var (
 	errHeader = errors.New("damaged file header")
 	// errVersion is not damage: a newer program wrote the file, and starting
@@ -51,12 +50,12 @@ func appendHeader(b []byte, salt uint32) []byte {
 	b = append(b, magic...)
 	b = binary.LittleEndian.AppendUint32(b, version)
 	b = binary.LittleEndian.AppendUint32(b, salt)
-	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
+	return binary.LittleEndian.AppendUint32(b, crc32c.Sum(b[start:]))
 }
 
 func parseHeader(b []byte) (salt, v uint32, err error) {
 	if len(b) < headerSize || string(b[:len(magic)]) != magic ||
-		binary.LittleEndian.Uint32(b[16:]) != crc32.Checksum(b[:16], castagnoli) {
+		binary.LittleEndian.Uint32(b[16:]) != crc32c.Sum(b[:16]) {
 		return 0, 0, errHeader
 	}
 	v = binary.LittleEndian.Uint32(b[8:])
@@ -72,8 +71,8 @@ func parseHeader(b []byte) (salt, v uint32, err error) {
 func appendFrame(b []byte, salt uint32, payload []byte) []byte {
 	start := len(b)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(payload)))
-	b = binary.LittleEndian.AppendUint32(b, crc32.Update(salt, castagnoli, payload))
-	b = binary.LittleEndian.AppendUint32(b, crc32.Update(salt, castagnoli, b[start:]))
+	b = binary.LittleEndian.AppendUint32(b, crc32c.Update(salt, payload))
+	b = binary.LittleEndian.AppendUint32(b, crc32c.Update(salt, b[start:]))
 	return append(b, payload...)
 }
 
@@ -85,11 +84,11 @@ func frameAt(b []byte, off int, salt uint32) (payload []byte, next int, ok bool)
 	head := b[off:][:frameHeader]
 	size := binary.LittleEndian.Uint32(head)
 	if size < minPayload || size > maxPayload || uint64(size) > uint64(len(b)-off-frameHeader) ||
-		binary.LittleEndian.Uint32(head[8:]) != crc32.Update(salt, castagnoli, head[:8]) {
+		binary.LittleEndian.Uint32(head[8:]) != crc32c.Update(salt, head[:8]) {
 		return nil, 0, false
 	}
 	payload = b[off+frameHeader:][:size]
-	if binary.LittleEndian.Uint32(head[4:]) != crc32.Update(salt, castagnoli, payload) {
+	if binary.LittleEndian.Uint32(head[4:]) != crc32c.Update(salt, payload) {
 		return nil, 0, false
 	}
 	return payload, off + frameHeader + int(size), true
@@ -133,7 +132,7 @@ func cutShort(tail []byte, salt uint32) bool {
 		return true
 	}
 	head := tail[:frameHeader]
-	whole := binary.LittleEndian.Uint32(head[8:]) == crc32.Update(salt, castagnoli, head[:8])
+	whole := binary.LittleEndian.Uint32(head[8:]) == crc32c.Update(salt, head[:8])
 	return whole && uint64(len(tail)) < frameHeader+uint64(binary.LittleEndian.Uint32(head))
 }
 
@@ -151,8 +150,8 @@ func reframe(b []byte, salt uint32) {
 	for len(b) > 0 {
 		size := binary.LittleEndian.Uint32(b)
 		payload := b[frameHeader:][:size]
-		binary.LittleEndian.PutUint32(b[4:], crc32.Update(salt, castagnoli, payload))
-		binary.LittleEndian.PutUint32(b[8:], crc32.Update(salt, castagnoli, b[:8]))
+		binary.LittleEndian.PutUint32(b[4:], crc32c.Update(salt, payload))
+		binary.LittleEndian.PutUint32(b[8:], crc32c.Update(salt, b[:8]))
 		b = b[frameHeader+size:]
 	}
 }

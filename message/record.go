@@ -3,7 +3,8 @@ package message
 import (
 	"encoding/binary"
 	"errors"
-	"hash/crc32"
+
+	"qmq/internal/crc32c"
 )
 
 // A record is a message as a log stores it, little-endian:
@@ -46,8 +47,6 @@ var (
 	ErrCorrupt = errors.New("record is damaged")
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // AppendRecord appends a record without its sequence number and CRC, which
 // Seal fills in when the record's place in the log is known. It keeps all
 // attributes, known or not.
@@ -72,7 +71,7 @@ func appendHead(dst []byte, timestamp int64, flags Flags, attrs, body int) []byt
 func Seal(rec []byte, seq uint64, salt uint32) int {
 	n := crcStart + int(binary.LittleEndian.Uint32(rec))
 	binary.LittleEndian.PutUint64(rec[8:], seq)
-	binary.LittleEndian.PutUint32(rec[lenSize:], crc32.Update(salt, castagnoli, rec[crcStart:n]))
+	binary.LittleEndian.PutUint32(rec[lenSize:], crc32c.Update(salt, rec[crcStart:n]))
 	return n
 }
 
@@ -117,7 +116,7 @@ func Verify(buf []byte, salt uint32) (int, error) {
 	if n > len(buf) {
 		return 0, ErrShort
 	}
-	if crc32.Update(salt, castagnoli, buf[crcStart:n]) != binary.LittleEndian.Uint32(buf[lenSize:]) {
+	if crc32c.Update(salt, buf[crcStart:n]) != binary.LittleEndian.Uint32(buf[lenSize:]) {
 		return 0, ErrCorrupt
 	}
 	if HeaderSize+int(binary.LittleEndian.Uint16(buf[26:])) > n {

@@ -1,11 +1,15 @@
 package message
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"qmq/internal/crc32c"
+)
 
 // salted gives, for the highest byte of an entry of the CRC's table, the entry's
 // index: each is there once.
 var salted = func() (index [256]byte) {
-	for i, entry := range castagnoli {
+	for i, entry := range crc32c.Table {
 		index[entry>>24] = byte(i)
 	}
 	return index
@@ -20,7 +24,7 @@ func SaltOf(rec []byte) uint32 {
 	c := ^binary.LittleEndian.Uint32(rec[lenSize:])
 	for i := n - 1; i >= crcStart; i-- {
 		at := salted[c>>24]
-		c = (c^castagnoli[at])<<8 | uint32(at^rec[i])
+		c = (c^crc32c.Table[at])<<8 | uint32(at^rec[i])
 	}
 	return ^c
 }

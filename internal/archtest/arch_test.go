@@ -12,7 +12,7 @@ import (
 // floors are the packages from the ground up. A package imports only packages
 // of lower floors; those of one line do not import one another.
 var floors = [][]string{
-	{"internal/address", "internal/redact"},
+	{"internal/address", "internal/crc32c", "internal/redact"},
 	{"internal/clock", "internal/seqset", "internal/vfs/ram", "internal/archtest", "internal/version", "internal/quantile", "internal/acceptloop", "internal/budget", "internal/filereload", "internal/guess", "message", "config"},
 	{"internal/vfs", "state", "internal/deadline", "internal/httpapi", "internal/apiclient", "internal/certs"},
 	{"server/stream", "internal/auth", "internal/vfs/crashfs", "protocol", "journal", "diskqueue"},

@@ -3,10 +3,11 @@ package stream
 import (
 	"encoding/binary"
 	"errors"
-	"hash/crc32"
 	"io"
 
 	"github.com/klauspost/compress/s2"
+
+	"qmq/internal/crc32c"
 )
 
 // The framing of snappy streams: chunks of a type, a length of three bytes and
@@ -32,11 +33,9 @@ const (
 
 var errSnappy = errors.New("snappy: corrupt input")
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // maskedSum is the checksum of a chunk's data.
 func maskedSum(data []byte) uint32 {
-	sum := crc32.Checksum(data, castagnoli)
+	sum := crc32c.Sum(data)
 	return (sum>>15 | sum<<17) + 0xa282ead8
 }
 

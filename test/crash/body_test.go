@@ -3,8 +3,9 @@ package crash
 import (
 	"encoding/binary"
 	"errors"
-	"hash/crc32"
 	"math/rand/v2"
+
+	"qmq/internal/crc32c"
 )
 
 // A body says by itself who sent it and whether it is whole. Its head is
@@ -58,8 +59,6 @@ var (
 	errForeign = errors.New("the body is none of ours")
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 const hexDigits = "0123456789abcdef"
 
 // hexValue is 0xff for what is no hexadecimal digit.
@@ -101,7 +100,7 @@ func appendBody(dst []byte, c content, payload []byte) []byte {
 		dst = appendHex(dst, uint64(c.due), dueSize)
 	}
 	dst = append(dst, payload...)
-	appendHex(dst[:at], uint64(crc32.Checksum(dst[at+8:], castagnoli)), 8)
+	appendHex(dst[:at], uint64(crc32c.Sum(dst[at+8:])), 8)
 	return dst
 }
 
@@ -122,7 +121,7 @@ func parseBody(b []byte) (content, error) {
 	if !ok {
 		return content{}, errForeign
 	}
-	if uint32(sum) != crc32.Checksum(b[8:], castagnoli) {
+	if uint32(sum) != crc32c.Sum(b[8:]) {
 		return content{}, errAltered
 	}
 	stream, ok1 := parseHex(b[8:12])
