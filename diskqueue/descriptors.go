@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"syscall"
+	"time"
 
 	"qmq/internal/vfs"
 )
@@ -40,6 +41,26 @@ type givingFS struct {
 // of them. It tells nothing of the disk: what failed may be tried again later.
 func OutOfDescriptors(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
+const (
+	// descriptorPause is how long to wait before what there was no descriptor for
+	// is tried again, and descriptorPatience how long that goes on.
+	descriptorPause    = 5 * time.Millisecond
+	descriptorPatience = 2 * time.Second
+)
+
+// withDescriptors does f, and does it again as long as it fails for want of
+// descriptors: somebody is about to give one back, and nothing was done that
+// could be lost. After descriptorPatience, or when the log is given up, it returns
+// that error.
+func (l *Log) withDescriptors(f func() error) error {
+	err := f()
+	for waited := time.Duration(0); OutOfDescriptors(err) && waited < descriptorPatience && !l.abandoned.Load(); waited += descriptorPause {
+		time.Sleep(descriptorPause)
+		err = f()
+	}
+	return err
 }
 
 // again says whether what failed with err is worth another try.

@@ -295,7 +295,11 @@ func (l *Log) create() (*segment, error) {
 		prevEnd: l.written, prevKnown: true, // only the appender changes it
 	}
 	s := newSegment(&header, segmentPath(l.o.Dir, l.next))
-	f, err := l.createFile(s.path, header)
+	var f vfs.File
+	err := l.withDescriptors(func() (err error) {
+		f, err = l.createFile(s.path, header)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

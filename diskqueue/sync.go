@@ -40,7 +40,7 @@ func (l *Log) Sync() (uint64, error) {
 		if s == nil {
 			return l.syncedEnd(), nil
 		}
-		err := l.syncSegment(s, size, end)
+		err := l.withDescriptors(func() error { return l.syncSegment(s, size, end) })
 		if err == nil && index && !l.abandoned.Load() {
 			l.writeIndexOf(s)
 		}

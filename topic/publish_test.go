@@ -266,34 +266,90 @@ func TestFinishedRecordsNeedNoBackgroundSync(t *testing.T) {
 	})
 }
 
-// TestLackOfDescriptorsOnlyDelaysABackgroundSync: the directory of a new
-// segment cannot be opened, which says nothing of the disk.
-func TestLackOfDescriptorsOnlyDelaysABackgroundSync(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		disk := crashfs.New(1)
-		b := newBench(t, disk, "/d", 10)
-		var refused, synced atomic.Int64
-		disk.Fail(func(op crashfs.Op, name string) error {
+// outOfDescriptors lets what is op on the topic's directory, or on its segments,
+// fail for want of descriptors until a moment.
+func outOfDescriptors(op crashfs.Op, until time.Time) func(crashfs.Op, string) error {
+	return func(o crashfs.Op, name string) error {
+		if o == op && (name == "/d/t" || strings.HasSuffix(name, ".seg")) && time.Now().Before(until) {
+			return syscall.EMFILE
+		}
+		return nil
+	}
+}
+
+// TestLackOfDescriptorsOnlyDelays a publish whose segment cannot be made, or
+// whose new segment's directory cannot be opened to be synced, for a while:
+// that says nothing of the disk.
+func TestLackOfDescriptorsOnlyDelays(t *testing.T) {
+	for _, syncEvery := range []int64{1, 10} {
+		for _, op := range []crashfs.Op{crashfs.OpCreate, crashfs.OpSyncDir} {
+			synctest.Test(t, func(t *testing.T) {
+				disk := crashfs.New(1)
+				b := newBench(t, disk.Mount(), "/d", syncEvery)
+				disk.Fail(outOfDescriptors(op, time.Now().Add(1500*time.Millisecond)))
+				for range 4 {
+					must(t, b.Publish(batchOf(10, 10)))
+				}
+				b.pass(b.o.SyncTimeout + 20*time.Millisecond)
+				if b.failures.Load() != 0 || b.Stats().Depth != 40 {
+					t.Errorf("every %d, %s: publishes were refused %d times, depth %d", syncEvery, op, b.failures.Load(), b.Stats().Depth)
+				}
+				end := b.o.Log.End()
+				disk.Crash(crashfs.DropAll)
+				b.Stop()
+				_ = b.Close() // it died
+				_ = b.journal.Close()
+				b.deadlines.Close()
+				again := newBench(t, disk, "/d", syncEvery)
+				r := again.o.Log.NewReader()
+				for seq := end - 40; seq < end; seq++ {
+					if _, err := r.Read(seq); err != nil {
+						t.Errorf("every %d, %s: message %d after the power was cut: %v", syncEvery, op, seq, err)
+					}
+				}
+				r.Release()
+				again.close(t)
+			})
+		}
+	}
+}
+
+// TestLastingLackOfDescriptors delays background syncs, and refuses what must
+// be synced, or have a new segment, before it is OK'd; nothing of that is there.
+func TestLastingLackOfDescriptors(t *testing.T) {
+	for _, test := range []struct {
+		syncEvery int64
+		op        crashfs.Op
+		refused   bool
+	}{{1, crashfs.OpCreate, true}, {1, crashfs.OpSyncDir, true}, {10, crashfs.OpCreate, true}, {10, crashfs.OpSyncDir, false}} {
+		synctest.Test(t, func(t *testing.T) {
+			disk := crashfs.New(1)
+			b := newBench(t, disk, "/d", test.syncEvery)
+			disk.Fail(outOfDescriptors(test.op, time.Now().Add(time.Hour)))
+			want := int64(0)
+			err := b.Publish(batchOf(10, 10))
 			switch {
-			case op != crashfs.OpSyncDir || name != "/d/t":
-				return nil
-			case refused.Add(1) <= 3:
-				return syscall.EMFILE
-			default:
-				synced.Add(1)
-				return nil
+			case test.refused && !errors.Is(err, syscall.EMFILE):
+				t.Errorf("%+v: %v", test, err)
+			case !test.refused:
+				must(t, err)
+				want = 10
 			}
+			b.pass(b.o.SyncTimeout + 5*time.Second)
+			if got := b.failures.Load() > 0; got != test.refused {
+				t.Errorf("%+v: publishes are refused: %v", test, got)
+			}
+			disk.Fail(nil)
+			if test.refused {
+				must(t, b.Probe())
+			}
+			must(t, b.Publish(batchOf(1, 10)))
+			if d := b.Stats().Depth; d != want+1 {
+				t.Errorf("%+v: depth %d, want %d", test, d, want+1)
+			}
+			b.close(t)
 		})
-		for range 4 {
-			must(t, b.Publish(batchOf(10, 10)))
-			synctest.Wait()
-		}
-		b.pass(b.o.SyncTimeout + 20*time.Millisecond)
-		if b.failures.Load() != 0 || synced.Load() != 1 {
-			t.Errorf("publishes were refused %d times, the directory was synced %d times", b.failures.Load(), synced.Load())
-		}
-		b.close(t)
-	})
+	}
 }
 
 // TestChannelLearntLateHasItsMessagesSynced: nobody needed them before.
