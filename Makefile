@@ -6,7 +6,7 @@ FUZZTIME ?= 1m
 SESSIONFUZZTIME ?= 10m
 
 # Packages whose tests run under the race detector.
-CONCURRENT = ./admin/... ./broker ./channel ./cmd/... ./config ./daemon ./diskqueue ./internal/... ./journal ./loadgen/... ./lookup ./server/... ./test/semantics ./topic
+CONCURRENT = ./admin/... ./broker ./channel ./cmd/... ./config ./daemon ./diskqueue ./internal/... ./journal ./loadgen/... ./lookup ./server/... ./test/process ./test/semantics ./tools/... ./topic
 
 .PHONY: build run test browser check bench bench-compare bench-growth fuzz crash powercut web-vendor clean
 
@@ -36,15 +36,15 @@ check: browser ## everything that must hold before a change lands
 	$(GO) test ./...
 	$(GO) test -race $(CONCURRENT)
 
-bench: ## the benchmarks, of the packages and of the daemon over loopback
+bench: build ## the benchmarks, of the packages and of the daemon over loopback; of its rows those that match ROWS
 	$(GO) test -run '^$$' -bench . ./channel ./diskqueue ./journal ./message ./protocol ./server/stream ./topic
-	$(GO) test -run '^$$' -bench . -benchtime 1000000x ./test/bench
+	$(GO) run ./tools/benchdoc table --qd=bin/qd --pairs=1 $(if $(ROWS),--rows='$(ROWS)')
 
 bench-compare: build ## qd beside NSQD=path, into docs/bench-compare.md and .json
-	bin/q bench table --qd=bin/qd --nsqd=$(NSQD) --out=docs/bench-compare.json --markdown=docs/bench-compare.md
+	$(GO) run ./tools/benchdoc table --qd=bin/qd --nsqd=$(NSQD) --out=docs/bench-compare.json --markdown=docs/bench-compare.md
 
 bench-growth: build ## how cost grows, into docs/performance.md and its chart
-	bin/q bench growth --qd=bin/qd --markdown=docs/performance.md --svg=docs/img/growth.svg
+	$(GO) run ./tools/benchdoc growth --qd=bin/qd --markdown=docs/performance.md --svg=docs/img/growth.svg
 
 fuzz: ## each fuzz target for FUZZTIME, whole sessions for SESSIONFUZZTIME
 	$(GO) test -fuzz FuzzCommandStream -fuzztime $(FUZZTIME) ./protocol

@@ -21,8 +21,6 @@ type benchCommand struct {
 	Sub     benchSub     `cmd:"" help:"Publish a backlog, then measure how it is consumed."`
 	Pubsub  benchPubSub  `cmd:"" help:"Publish and consume at the same time."`
 	Latency benchLatency `cmd:"" help:"Publish at a fixed rate and measure how long each message takes."`
-	Table   benchTable   `cmd:"" help:"Start qd and nsqd in turn and compare them over a table of loads."`
-	Growth  benchGrowth  `cmd:"" help:"Start qd and measure what a message costs as sizes, numbers and what stands in it grow."`
 }
 
 // errUnsound makes the exit code tell that a server lost or altered messages.

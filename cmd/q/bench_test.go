@@ -190,8 +190,6 @@ func TestBenchRefusesWhatCannotBe(t *testing.T) {
 		"latency --rate=0":       "--rate must be above 0",
 		"pub --snappy --deflate": "a connection is compressed once",
 		"pub --http --snappy":    "there is no encoding",
-		"table --qd=/bin/true --nsqd=/bin/true --rows=(": "--rows",
-		"growth --qd=/bin/true --rows=(":                 "--rows",
 	} {
 		var stderr bytes.Buffer
 		code := run(append([]string{"bench"}, strings.Fields(args)...), console{nil, io.Discard, &stderr, nil})

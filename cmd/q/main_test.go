@@ -44,7 +44,7 @@ func TestExitCodes(t *testing.T) {
 		{"help", exitOK, "Usage: q <command>", ""},
 		{"help bench pub", exitOK, "Usage: q bench pub [flags]", ""},
 		{"", exitUsage, "", `q: expected one of "dev", "ping", "bench", "passwd", "version", "help"` + "\n"},
-		{"bench", exitUsage, "", `q: expected one of "pub", "sub", "pubsub", "latency", "table", "growth"` + "\n"},
+		{"bench", exitUsage, "", `q: expected one of "pub", "sub", "pubsub", "latency"` + "\n"},
 		{"dev --no-such-flag", exitUsage, "", "q: unknown flag --no-such-flag\nUsage: q dev [flags]; q dev --help explains it\n"},
 		{"dev --data-pth=x", exitUsage, "", "q: unknown flag --data-pth, did you mean \"--data-path\"?\nUsage: q dev"},
 		{"dev --port-offset=61365", exitFailed, "", "q: --port-offset must be in [0,61364], not 61365\n"},

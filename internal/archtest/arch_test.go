@@ -21,10 +21,10 @@ var floors = [][]string{
 	{"broker"},
 	{"server", "lookup", "internal/nodeclient", "admin/web"},
 	{"admin"},
-	{"daemon", "loadgen"},
-	{"loadgen/table"},
-	{"loadgen/growth"},
-	{"cmd/qd", "cmd/qlookupd", "cmd/qadmin", "cmd/q", "test/semantics", "test/process", "test/compose", "test/cluster", "test/page", "examples/consumer", "test/bench", "test/crash", "test/powercut", "test/readme"},
+	{"daemon", "loadgen", "test/process"},
+	{"tools/benchdoc/testbed"},
+	{"tools/benchdoc/table", "tools/benchdoc/growth"},
+	{"cmd/qd", "cmd/qlookupd", "cmd/qadmin", "cmd/q", "tools/benchdoc", "test/semantics", "test/compose", "test/cluster", "test/page", "examples/consumer", "test/crash", "test/powercut", "test/readme"},
 }
 
 // readSources looks at every source file. The list of imports comes from

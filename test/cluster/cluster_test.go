@@ -20,16 +20,16 @@ func TestNothingIsLostWhileEachProcessDiesInTurn(t *testing.T) {
 		traffic.awaitMore(node)
 	}
 	for _, l := range c.lookups {
-		l.process.Kill()
-		l.start()
+		l.Kill()
+		l.Start(t)
 		c.awaitProducers(l, topic, 3)
 	}
 	for _, node := range c.nodes {
-		node.process.Kill()
+		node.Kill()
 		for _, l := range c.lookups {
 			c.awaitProducers(l, topic, 2)
 		}
-		node.start()
+		node.Start(t)
 		traffic.awaitMore(node)
 	}
 	traffic.finish()
@@ -54,23 +54,23 @@ func TestNodesSurviveTheLossOfAllDirectories(t *testing.T) {
 		traffic.awaitMore(node)
 	}
 	for _, l := range c.lookups {
-		l.process.Kill()
+		l.Kill()
 	}
 	for _, node := range c.nodes {
 		traffic.awaitMore(node)
 	}
 	for _, l := range c.lookups {
-		l.start()
+		l.Start(t)
 		c.awaitProducers(l, topic, 2)
 	}
 	for _, node := range c.nodes {
-		node.process.Terminate()
+		node.Stop(t)
 	}
 	for _, l := range c.lookups {
 		c.awaitProducers(l, topic, 0)
 	}
 	for _, node := range c.nodes {
-		node.start()
+		node.Start(t)
 		traffic.awaitMore(node)
 	}
 	traffic.finish()

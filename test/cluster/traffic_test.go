@@ -62,7 +62,7 @@ func startTraffic(t *testing.T, c *cluster) *traffic {
 }
 
 // publishTo starts a publisher of its own for the node.
-func (f *traffic) publishTo(node *member) {
+func (f *traffic) publishTo(node *process.Daemon) {
 	producer := newProducer(node)
 	f.wg.Go(func() {
 		defer func() { producer.Stop() }()
@@ -74,7 +74,7 @@ func (f *traffic) publishTo(node *member) {
 				return
 			case <-pace.C:
 			}
-			body := fmt.Sprintf("%s %d", node.tcp, n)
+			body := fmt.Sprintf("%s %d", node.TCP, n)
 			if producer.Publish(topic, []byte(body)) == nil {
 				f.note(body)
 				n++
@@ -88,8 +88,8 @@ func (f *traffic) publishTo(node *member) {
 	})
 }
 
-func newProducer(node *member) *nsq.Producer {
-	producer, err := nsq.NewProducer(node.tcp, nsq.NewConfig())
+func newProducer(node *process.Daemon) *nsq.Producer {
+	producer, err := nsq.NewProducer(node.TCP, nsq.NewConfig())
 	if err != nil {
 		panic(err) // NewConfig's is valid
 	}
@@ -122,13 +122,13 @@ func (f *traffic) receive(m *nsq.Message) error {
 }
 
 // awaitMore waits until messages that were not seen before come from the node.
-func (f *traffic) awaitMore(node *member) {
+func (f *traffic) awaitMore(node *process.Daemon) {
 	f.t.Helper()
 	f.mu.Lock()
-	f.came[node.tcp] = 0
+	f.came[node.TCP] = 0
 	f.mu.Unlock()
-	if !f.wait(func() bool { return f.came[node.tcp] > 100 }) {
-		f.t.Fatalf("nothing comes from %s", node.tcp)
+	if !f.wait(func() bool { return f.came[node.TCP] > 100 }) {
+		f.t.Fatalf("nothing comes from %s", node.TCP)
 	}
 }
 

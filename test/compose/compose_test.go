@@ -100,8 +100,8 @@ func (c *cluster) start(s types.ServiceConfig) {
 	for flag, port := range defaults[s.Command[0]] {
 		args = append(args, flag+"="+c.ports[s.Name+":"+port])
 	}
-	p := process.Start(c.t, filepath.Join(c.bin, s.Command[0]), args...)
-	p.Await("HTTP: listening on ")
+	p := process.Start(c.t, process.Command{Binary: filepath.Join(c.bin, s.Command[0]), Args: args})
+	p.Await(c.t, "HTTP: listening on ")
 	check := s.HealthCheck.Test
 	if check[0] != "CMD" {
 		c.t.Fatalf("%s: the image has no shell for %v", s.Name, check)
@@ -197,13 +197,12 @@ func TestConsumerOnTheHostFindsEveryNode(t *testing.T) {
 // wantTopicOnThePage asks qadmin, which asks the directories.
 func (c *cluster) wantTopicOnThePage(topic string) {
 	c.t.Helper()
-	response, err := http.Get("http://" + c.ports["qadmin:4171"] + "/api/topics")
+	text, err := process.Ask(c.t.Context(), http.DefaultClient, http.MethodGet, c.ports["qadmin:4171"], "/api/topics", "")
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	defer response.Body.Close()
 	var answer struct{ Topics []string }
-	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || !slices.Contains(answer.Topics, topic) {
+	if err := json.Unmarshal(text, &answer); err != nil || !slices.Contains(answer.Topics, topic) {
 		c.t.Errorf("the page knows %v, %v", answer.Topics, err)
 	}
 }
@@ -221,13 +220,9 @@ func (c *cluster) nodes() (nodes []types.ServiceConfig) {
 func (c *cluster) publish(node types.ServiceConfig, topic, body string) {
 	c.t.Helper()
 	_, port, _ := net.SplitHostPort(option(node, "--http-address"))
-	response, err := http.Post("http://"+c.ports[node.Name+":"+port]+"/pub?topic="+topic, "", strings.NewReader(body))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if answer, _ := io.ReadAll(response.Body); string(answer) != "OK" {
-		c.t.Fatalf("%s answers %s", node.Name, answer)
+	answer, err := process.Ask(c.t.Context(), http.DefaultClient, http.MethodPost, c.ports[node.Name+":"+port], "/pub?topic="+topic, body)
+	if err != nil || string(answer) != "OK" {
+		c.t.Fatalf("%s answers %s, %v", node.Name, answer, err)
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 )
 
 func otherBase(t *testing.T, r *rig) {
-	d := r.startAdmin("--lookupd-http-address="+r.lookup.http, "--base-path=/ops/queues")
+	d := r.startAdmin("--lookupd-http-address="+r.lookup.HTTP, "--base-path=/ops/queues")
 	b := newTab(t, d.base()+"ops/queues/")
 	b.open("", "overview")
 	b.click("#busiest-table a[href$=orders]")
@@ -49,7 +49,7 @@ func signingIn(t *testing.T, r *rig) {
 	if err := os.WriteFile(file, []byte(users.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d := r.startAdmin("--lookupd-http-address="+r.lookup.http, "--users-file="+file)
+	d := r.startAdmin("--lookupd-http-address="+r.lookup.HTTP, "--users-file="+file)
 	b := newTab(t, d.base())
 	b.expect("401")
 	b.expect("403")
@@ -219,14 +219,14 @@ func startStock(t *testing.T, topics ...string) (address string) {
 func damaged(t *testing.T, r *rig) {
 	data := t.TempDir()
 	n := r.daemon("qd", "--data-path="+data)
-	n.start()
-	n.process.Kill()
+	n.Start(t)
+	n.Kill()
 	if err := os.MkdirAll(filepath.Join(data, "topics", "orders-00000000000000ab"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	n.start()
+	n.Start(t)
 	n.post(t, "/topic/create?topic=others", "")
-	b := newTab(t, r.startAdmin("--nsqd-http-address="+n.http).base())
+	b := newTab(t, r.startAdmin("--nsqd-http-address="+n.HTTP).base())
 	b.open("", "overview")
 	b.shows("#attention", "The directory of an unknown topic is kept (orders)")
 	b.shows("#nodes-table", "damaged")

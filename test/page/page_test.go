@@ -79,7 +79,7 @@ func everyView(b *tab, r *rig) {
 	b.open("nodes", "nodes")
 	b.shows("#nodes-table", "qd 2.")
 	b.shows("#nodes-table [data-column=registered]", "1 of 1")
-	b.shows("#lookupds-table", r.lookup.http)
+	b.shows("#lookupds-table", r.lookup.HTTP)
 	b.click("#nodes-table tbody a")
 	b.view("node")
 	b.shows("#topics-table", "orders")
@@ -243,7 +243,7 @@ func keys(b *tab) {
 func dying(b *tab, n *daemon) {
 	b.open("", "overview")
 	b.shows("#live", "Live, 2 nodes")
-	n.process.Kill()
+	n.Kill()
 	b.shows(".sub", "1 of 2 nodes answered")
 	b.shows("#live", "1 of 2 nodes")
 	b.shows("#nodes-card tr.gone", n.port())
@@ -257,7 +257,7 @@ func dying(b *tab, n *daemon) {
 	b.click(".nav a[data-page=overview]")
 	b.view("overview")
 	b.shows("#attention", "No answer since")
-	n.start()
+	n.Start(b.t)
 	b.shows("#live", "Live, 2 nodes")
 	b.until(`!document.querySelector('#nodes-card tr.gone')`)
 	b.until(`document.querySelector('#attention a.over')?.innerText.includes('No answer since')`)
@@ -270,7 +270,7 @@ func dying(b *tab, n *daemon) {
 }
 
 func serverDies(t *testing.T, r *rig) {
-	d := r.startAdmin("--lookupd-http-address=" + r.lookup.http)
+	d := r.startAdmin("--lookupd-http-address=" + r.lookup.HTTP)
 	b := newTab(t, d.base())
 	b.expect("ERR_CONNECTION_REFUSED")
 	b.expect("ERR_INCOMPLETE_CHUNKED_ENCODING")
@@ -278,14 +278,14 @@ func serverDies(t *testing.T, r *rig) {
 	b.expect("ERR_CONNECTION_RESET")
 	b.open("", "overview")
 	b.until(figure("depth", "n > 0"))
-	d.process.Kill()
+	d.Kill()
 	b.shows("#live", "Last seen")
 	b.until(`document.querySelector('.lost-values')`)
 	b.until(figure("depth", "n > 0"))
-	d.start()
+	d.Start(t)
 	b.shows("#live", "Live, 2 nodes")
 	b.gone(".lost-values")
 }
 
 // port of a node tells it apart on this machine.
-func (d *daemon) port() string { return d.http[len(d.http)-len("12345"):] }
+func (d *daemon) port() string { return d.HTTP[len(d.HTTP)-len("12345"):] }

@@ -25,97 +25,71 @@ type rig struct {
 	admin  *daemon
 }
 
-// daemon is a process that may die and come back on the same ports.
-type daemon struct {
-	t         *testing.T
-	binary    string
-	args      []string
-	tcp, http string
-	process   *process.Process
-}
-
-func (d *daemon) start() {
-	d.t.Helper()
-	d.process = process.Start(d.t, d.binary, d.args...)
-	d.process.Await("HTTP: listening on ")
-}
+// daemon is one of them.
+type daemon struct{ *process.Daemon }
 
 // base is where qadmin's page is.
-func (d *daemon) base() string { return "http://" + d.http + "/" }
+func (d *daemon) base() string { return "http://" + d.HTTP + "/" }
 
 func startRig(t *testing.T, nodes ...string) *rig {
 	t.Helper()
 	r := &rig{t: t, bin: process.Build(t, "cmd/qd", "cmd/qlookupd", "cmd/qadmin")}
 	r.lookup = r.daemon("qlookupd")
-	r.lookup.start()
+	r.lookup.Start(t)
 	for i, extra := range nodes {
-		n := r.daemon("qd", "--lookupd-tcp-address="+r.lookup.tcp, "--data-path="+t.TempDir(), fmt.Sprintf("--node-id=%d", i+1))
-		n.args = append(n.args, strings.Fields(extra)...)
+		n := r.daemon("qd", "--lookupd-tcp-address="+r.lookup.TCP, "--data-path="+t.TempDir(), fmt.Sprintf("--node-id=%d", i+1))
+		n.Command.Args = append(n.Command.Args, strings.Fields(extra)...)
 		r.nodes = append(r.nodes, n)
-		n.start()
+		n.Start(t)
 	}
-	awaitJSON(t, "http://"+r.lookup.http+"/nodes", func(answer struct{ Producers []struct{} }) bool { return len(answer.Producers) == len(nodes) })
-	r.admin = r.startAdmin("--lookupd-http-address="+r.lookup.http, "--cluster-name=shop-eu")
+	awaitJSON(t, "http://"+r.lookup.HTTP+"/nodes", func(answer struct{ Producers []struct{} }) bool { return len(answer.Producers) == len(nodes) })
+	r.admin = r.startAdmin("--lookupd-http-address="+r.lookup.HTTP, "--cluster-name=shop-eu")
 	return r
 }
 
 // daemon has addresses of its own.
 func (r *rig) daemon(program string, args ...string) *daemon {
-	d := &daemon{t: r.t, binary: filepath.Join(r.bin, program), tcp: process.Address(r.t), http: process.Address(r.t)}
-	d.args = append([]string{"--broadcast-address=127.0.0.1", "--tcp-address=" + d.tcp, "--http-address=" + d.http}, args...)
-	return d
+	r.t.Helper()
+	return &daemon{process.NewDaemon(r.t, process.Command{Binary: filepath.Join(r.bin, program), Args: append([]string{"--broadcast-address=127.0.0.1"}, args...)})}
 }
 
 // startAdmin starts one more qadmin.
 func (r *rig) startAdmin(args ...string) *daemon {
 	r.t.Helper()
-	d := &daemon{t: r.t, binary: filepath.Join(r.bin, "qadmin"), http: process.Address(r.t)}
-	d.args = append([]string{"--http-address=" + d.http}, args...)
-	d.start()
+	address := process.Address(r.t)
+	command := process.Command{Binary: filepath.Join(r.bin, "qadmin"), Args: append([]string{"--http-address=" + address}, args...)}
+	d := &daemon{&process.Daemon{Command: command, HTTP: address}}
+	d.Start(r.t)
 	return d
 }
 
-// awaitJSON asks until the answer is as wanted. Other processes tell nobody
-// when they are.
+// awaitJSON asks until the answer is as wanted.
 func awaitJSON[T any](t testing.TB, url string, wanted func(T) bool) {
 	t.Helper()
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
-	timeout := time.After(process.Patience)
-	for {
+	var text []byte // the last answer
+	process.Eventually(t, url+" answers as wanted", func() bool {
+		response, err := http.Get(url)
+		if err != nil {
+			return false
+		}
+		defer response.Body.Close()
 		var answer T
-		if resp, err := http.Get(url); err == nil {
-			err = json.NewDecoder(resp.Body).Decode(&answer)
-			resp.Body.Close()
-			if err == nil && wanted(answer) {
-				return
-			}
-		}
-		select {
-		case <-again.C:
-		case <-timeout:
-			t.Fatalf("%s never answered as wanted; the last answer was %+v", url, answer)
-		}
-	}
+		text, err = io.ReadAll(response.Body)
+		return err == nil && json.Unmarshal(text, &answer) == nil && wanted(answer)
+	})
 }
 
 // post sends a command to a node.
 func (d *daemon) post(t testing.TB, path, body string) {
 	t.Helper()
-	resp, err := http.Post("http://"+d.http+path, "", strings.NewReader(body))
-	if err != nil {
+	if _, err := process.Ask(t.Context(), http.DefaultClient, http.MethodPost, d.HTTP, path, body); err != nil {
 		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(resp.Body) // for the message only
-		t.Fatalf("%s: %s %s", path, resp.Status, text)
 	}
 }
 
 // publish sends messages to a node at a steady pace until the test ends.
 func (d *daemon) publish(t testing.TB, topic string, perSecond int, body func(n int) string) {
-	producer, err := nsq.NewProducer(d.tcp, nsq.NewConfig())
+	producer, err := nsq.NewProducer(d.TCP, nsq.NewConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +137,7 @@ func consume(t testing.TB, topic, channel string, config func(*nsq.Config), hand
 	consumer.SetLogger(nil, nsq.LogLevelMax)
 	consumer.AddConcurrentHandlers(handler, 24)
 	for _, n := range nodes {
-		if err := consumer.ConnectToNSQD(n.tcp); err != nil {
+		if err := consumer.ConnectToNSQD(n.TCP); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -179,16 +153,7 @@ func finish(*nsq.Message) error { return nil }
 // deleteTopic has qadmin delete a topic everywhere, by the API for scripts.
 func (b *tab) deleteTopic(topic string) {
 	b.t.Helper()
-	request, err := http.NewRequest(http.MethodDelete, b.base+"api/topics/"+topic, nil)
-	if err != nil {
+	if _, err := process.Ask(b.t.Context(), http.DefaultClient, http.MethodDelete, strings.TrimPrefix(b.base, "http://"), "api/topics/"+topic, ""); err != nil {
 		b.t.Fatal(err)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		b.t.Fatalf("deleting %s: %s", topic, response.Status)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"qmq/test/process"
 )
 
 // check compares what a node has after a cut with what was promised. What was
@@ -96,7 +98,7 @@ func (l *ledger) drain(t *testing.T, n *node, name, channel string) map[string]b
 		defer mu.Unlock()
 		got[body] = true
 	})
-	eventually(t, name+"/"+channel+" does not become empty", func() bool { return left() == 0 })
+	process.Eventually(t, name+"/"+channel+" becomes empty", func() bool { return left() == 0 })
 	c.Stop()
 	<-c.StopChan
 	return got

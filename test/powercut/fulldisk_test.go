@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"qmq/test/process"
 )
 
 // It runs with the power cuts, as it needs what they need.
@@ -27,7 +29,7 @@ func TestNodeOnAFullFileSystemStartsAndCanBeDrained(t *testing.T) {
 			t.Fatal("not published")
 		}
 	}
-	eventually(t, "there is no reserve", func() bool {
+	process.Eventually(t, "there is a reserve", func() bool {
 		spare, err := filepath.Glob(filepath.Join(d.path(), "journal", "*.spare"))
 		return err == nil && len(spare) == 3
 	})
@@ -35,7 +37,7 @@ func TestNodeOnAFullFileSystemStartsAndCanBeDrained(t *testing.T) {
 	for w.send(p, "work") { // what is left in the segment
 	}
 	p.Stop()
-	n.process.Kill()
+	n.Kill()
 
 	n = startNode(t, binary, d)
 	n.answers("/channel/delete", "work", "d")
@@ -52,7 +54,7 @@ func TestNodeOnAFullFileSystemStartsAndCanBeDrained(t *testing.T) {
 		t.Errorf("%d messages, want %d", len(got), want)
 	}
 	time.Sleep(200 * time.Millisecond) // the last FINs are journalled 50 ms later
-	n.process.Kill()
+	n.Kill()
 
 	n = startNode(t, binary, d)
 	s := n.stats()
@@ -69,7 +71,7 @@ func TestNodeOnAFullFileSystemStartsAndCanBeDrained(t *testing.T) {
 	if damaged(s.Damage) {
 		t.Errorf("damage: %v", s.Damage)
 	}
-	n.process.Terminate()
+	n.Stop(t)
 }
 
 // answers asks for a change, which must be answered well.

@@ -56,7 +56,7 @@ func (w *load) pause(d time.Duration) bool {
 }
 
 func (w *load) producer() *nsq.Producer {
-	p, err := nsq.NewProducer(w.n.tcp, nsq.NewConfig())
+	p, err := nsq.NewProducer(w.n.TCP, nsq.NewConfig())
 	if err != nil {
 		w.t.Error(err)
 		return nil
@@ -105,7 +105,7 @@ func (w *load) consumer(topic, channel string, took func(body string)) *nsq.Cons
 		took(string(m.Body))
 		return nil
 	}), 4)
-	if err := c.ConnectToNSQD(w.n.tcp); err != nil {
+	if err := c.ConnectToNSQD(w.n.TCP); err != nil {
 		w.t.Errorf("consumer of %s/%s: %v", topic, channel, err)
 	}
 	return c

@@ -1,34 +1,30 @@
 package powercut
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"qmq/test/process"
 )
 
 // node is qd on a disk, until its process ends.
 type node struct {
-	t         *testing.T
-	tcp, http string
-	process   *process.Process
+	*process.Daemon
+	t *testing.T
 }
 
 func startNode(t *testing.T, binary string, d disk, args ...string) *node {
 	t.Helper()
-	n := &node{t: t, tcp: process.Address(t), http: process.Address(t)}
 	name, first := d.command(binary)
-	n.process = process.Start(t, name, append(append(first, "--data-path="+d.path(),
-		"--tcp-address="+n.tcp, "--http-address="+n.http, fmt.Sprint("--sync-timeout=", syncTimeout),
-		"--max-bytes-per-file=1048576", "--msg-timeout=10m"), args...)...)
-	n.process.Await("TCP: listening on ")
-	n.process.Await("HTTP: listening on ")
+	c := process.Command{Binary: name, Args: append(append(first, "--data-path="+d.path(), fmt.Sprint("--sync-timeout=", syncTimeout),
+		"--max-bytes-per-file=1048576", "--msg-timeout=10m"), args...)}
+	n := &node{t: t, Daemon: process.NewDaemon(t, c)}
+	n.Start(t)
 	return n
 }
 
@@ -41,21 +37,8 @@ func (n *node) ask(method, path string, names ...string) ([]byte, error) {
 	if strings.HasPrefix(path, "/stats") {
 		q.Set("format", "json")
 	}
-	r, err := http.NewRequest(method, "http://"+n.http+path+"?"+q.Encode(), nil)
-	if err != nil {
-		return nil, err
-	}
 	client := http.Client{Timeout: process.Patience}
-	answer, err := client.Do(r)
-	if err != nil {
-		return nil, err
-	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
-	if err == nil && answer.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s %s: %s", path, answer.Status, body)
-	}
-	return body, err
+	return process.Ask(context.Background(), &client, method, n.HTTP, path+"?"+q.Encode(), "")
 }
 
 type stats struct {
@@ -119,15 +102,5 @@ func (n *node) healthy() {
 	n.t.Helper()
 	if body, err := n.ask(http.MethodGet, "/ping"); err != nil || string(body) != "OK" {
 		n.t.Errorf("/ping: %s, %v", body, err)
-	}
-}
-
-// eventually asks until it is so.
-func eventually(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	for end := time.Now().Add(process.Patience); !so(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal(what)
-		}
 	}
 }

@@ -57,7 +57,7 @@ func suffer(t *testing.T, d disk, cuts int, lossless bool, args ...string) {
 		w := startLoad(t, n, l, rng)
 		time.Sleep(3*syncTimeout + time.Duration(rng.Int64N(int64(2*syncTimeout))))
 		deadline := time.Now().Add(-2 * syncTimeout)
-		d.cut(t, n.process.Kill)
+		d.cut(t, n.Kill)
 		w.end()
 		if lossless {
 			deadline = time.Time{}
@@ -69,5 +69,5 @@ func suffer(t *testing.T, d disk, cuts int, lossless bool, args ...string) {
 		}
 		t.Logf("cut %d: %d messages, %d topics", i+1, l.number, len(l.topics))
 	}
-	n.process.Terminate()
+	n.Stop(t)
 }

@@ -1,157 +1,142 @@
-// Package process lets tests run the programs of this module as processes:
-// build them, start them, wait for lines of their logs, kill them.
+// Package process runs the programs of this module as processes, for tests and
+// for tools that measure: it builds them, starts them, waits for what they log,
+// asks them over HTTP, and ends them.
 package process
 
 import (
-	"bufio"
+	"context"
 	"errors"
+	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"syscall"
-	"testing"
 	"time"
 )
 
 // Patience bounds every wait; nothing that works takes as long.
 const Patience = 30 * time.Second
 
-// Build compiles commands of this module, such as "cmd/qd", and returns the
-// directory with the binaries.
-func Build(t testing.TB, commands ...string) (dir string) {
-	t.Helper()
-	dir = t.TempDir()
-	args := []string{"build", "-o", dir + "/"}
-	for _, c := range commands {
-		args = append(args, "qmq/"+c)
-	}
-	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
-		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return dir
+// Command is how a program is started.
+type Command struct {
+	Binary string
+	Args   []string
+	Env    []string // variables, as name=value, that it has beside those of this process
+	Stdin  *os.File // nil: none
+	Files  int      // descriptors that it may have open at most; 0: as many as this process
 }
 
-// Process is a program at work. The test that started it ends it.
+// Process is a program at work. Its methods may be called concurrently.
 type Process struct {
-	t    testing.TB
-	name string
-	cmd  *exec.Cmd
-
-	mu    sync.Mutex // guards what follows
-	lines []string   // of its stderr so far
-	more  *sync.Cond // there are more lines, or there will be none
-	ended bool
-	err   error // of its exit
+	name  string
+	cmd   *exec.Cmd
+	log   lines
+	ended chan struct{} // closed when it is gone and its log is whole
+	err   error         // of its exit; read it after ended
 }
 
-// Start runs a binary and gathers its log. When the test has failed, the log
-// is shown.
-func Start(t testing.TB, binary string, args ...string) *Process {
-	t.Helper()
-	p := &Process{t: t, name: filepath.Base(binary), cmd: exec.Command(binary, args...)}
-	p.more = sync.NewCond(&p.mu)
-	stderr, err := p.cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
+// Start runs the program. Kill or Terminate ends it.
+func (c Command) Start() (*Process, error) {
+	binary, args := c.Binary, c.Args
+	if c.Files > 0 {
+		limit := fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, c.Files)
+		binary, args = "/bin/sh", append([]string{"-c", limit, c.Binary}, c.Args...)
 	}
+	p := &Process{name: filepath.Base(c.Binary), cmd: exec.Command(binary, args...), ended: make(chan struct{})}
+	p.log.more = make(chan struct{})
+	if c.Stdin != nil {
+		p.cmd.Stdin = c.Stdin // not a nil *os.File in an interface
+	}
+	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
+	p.cmd.Env = append(os.Environ(), c.Env...)
 	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	go func() {
-		for s := bufio.NewScanner(stderr); s.Scan(); {
-			p.add(s.Text())
-		}
-		err := p.cmd.Wait()
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.ended, p.err = true, err
-		p.more.Broadcast()
+		p.err = p.cmd.Wait() // which returns when the log is whole
+		p.log.end()
+		close(p.ended)
 	}()
-	t.Cleanup(func() {
-		p.Kill()
-		if t.Failed() {
-			t.Logf("log of %s %s:\n%s", p.name, strings.Join(args, " "), strings.Join(p.Log(), "\n"))
-		}
-	})
-	return p
+	return p, nil
 }
 
-func (p *Process) add(line string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.lines = append(p.lines, line)
-	p.more.Broadcast()
-}
+// PID is the number of the process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Log is what it has written to stderr.
-func (p *Process) Log() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return append([]string(nil), p.lines...)
-}
+// Ended is closed when the process is gone.
+func (p *Process) Ended() <-chan struct{} { return p.ended }
 
-// Await waits for a line of the log and returns what follows text in it.
-func (p *Process) Await(text string) (after string) {
-	p.t.Helper()
-	found := false
-	p.wait(func() bool {
-		for _, line := range p.lines {
-			if _, after, found = strings.Cut(line, text); found {
-				return true
-			}
-		}
-		return p.ended
-	})
-	if !found {
-		p.t.Fatalf("%s: no line with %q in\n%s", p.name, text, strings.Join(p.Log(), "\n"))
-	}
-	return after
-}
-
-// Terminate asks the process to end in good order and waits for its exit,
-// which must be a success.
-func (p *Process) Terminate() {
-	p.t.Helper()
-	p.cmd.Process.Signal(syscall.SIGTERM)
-	if err := p.end(); err != nil {
-		p.t.Fatalf("%s ended with %v", p.name, err)
-	}
-}
-
-// Kill ends the process at once, as losing it would, and waits for that.
-func (p *Process) Kill() {
-	p.cmd.Process.Kill()
-	p.end()
-}
-
-// end waits for the exit.
-func (p *Process) end() error {
-	if !p.wait(func() bool { return p.ended }) {
-		return errors.New("it does not end")
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// Err is how the process ended, nil after a success. It waits for the end.
+func (p *Process) Err() error {
+	<-p.ended
 	return p.err
 }
 
-// wait returns true when condition, called with mu held, has become true.
-func (p *Process) wait(condition func() bool) bool {
-	late := false
-	timer := time.AfterFunc(Patience, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		late = true
-		p.more.Broadcast()
-	})
-	defer timer.Stop()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for !condition() {
-		if late {
-			return false
+// Log are the lines that it has written to its standard output and error.
+func (p *Process) Log() []string {
+	all, _ := p.log.read()
+	return slices.Clone(all)
+}
+
+// Logged are the lines so far that hold the text.
+func (p *Process) Logged(text string) (found []string) {
+	all, _ := p.log.read()
+	for _, line := range all {
+		if strings.Contains(line, text) {
+			found = append(found, line)
 		}
-		p.more.Wait()
 	}
-	return true
+	return found
+}
+
+// Find waits for a line that holds the text and returns what follows it there.
+// It is an error when the process or ctx ends before.
+func (p *Process) Find(ctx context.Context, text string) (after string, err error) {
+	for seen := 0; ; {
+		all, more := p.log.read()
+		for _, line := range all[seen:] {
+			if _, after, found := strings.Cut(line, text); found {
+				return after, nil
+			}
+		}
+		seen = len(all)
+		select {
+		case <-more:
+		case <-p.ended:
+			if all, _ := p.log.read(); len(all) == seen {
+				return "", fmt.Errorf("%s ended (%v) and logged no %q", p.name, p.err, text)
+			}
+		case <-ctx.Done():
+			return "", fmt.Errorf("%s logged no %q: %w", p.name, text, ctx.Err())
+		}
+	}
+}
+
+// Terminate asks the process to end in good order and waits for that. It is an
+// error when it ends otherwise, or not within the limit and is killed.
+func (p *Process) Terminate(limit time.Duration) error {
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-p.ended:
+	case <-timer.C:
+		p.Kill()
+		return fmt.Errorf("%s does not end within %v of SIGTERM", p.name, limit)
+	}
+	if p.err != nil {
+		return fmt.Errorf("%s ended with %w", p.name, p.err)
+	}
+	return nil
+}
+
+// Kill ends the process at once, as losing it would, and waits for that. It
+// does nothing when the process has ended.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill() // it has ended already
+	<-p.ended
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"qmq/loadgen"
-	"qmq/loadgen/table"
+	"qmq/tools/benchdoc/table"
 )
 
 var update = flag.Bool("update", false, "write the README's figures anew")

@@ -9,20 +9,19 @@ import (
 	"testing"
 
 	"qmq/config"
+	"qmq/test/process"
 )
 
 // TestFlagsInTheDocumentsExist: one that is renamed, or was never made, is named
 // nowhere.
 func TestFlagsInTheDocumentsExist(t *testing.T) {
-	q := filepath.Join(t.TempDir(), "q")
-	if out, err := exec.Command("go", "build", "-o", q, "qmq/cmd/q").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	bin := process.Build(t, "cmd/q", "tools/benchdoc")
 	helps := []string{config.UsageQD("qd"), config.UsageQLookupd("qlookupd"), config.UsageQAdmin("qadmin")}
-	for _, command := range []string{"", "dev", "ping", "passwd", "bench pub", "bench sub", "bench pubsub", "bench latency", "bench table", "bench growth"} {
-		out, err := exec.Command(q, append(strings.Fields(command), "--help")...).Output()
+	for _, command := range []string{"q", "q dev", "q ping", "q passwd", "q bench pub", "q bench sub", "q bench pubsub", "q bench latency", "benchdoc table", "benchdoc growth"} {
+		words := strings.Fields(command)
+		out, err := exec.Command(filepath.Join(bin, words[0]), append(words[1:], "--help")...).Output()
 		if err != nil {
-			t.Fatalf("q %s --help: %v", command, err)
+			t.Fatalf("%s --help: %v", command, err)
 		}
 		helps = append(helps, string(out))
 	}
@@ -33,7 +32,7 @@ func TestFlagsInTheDocumentsExist(t *testing.T) {
 	for _, others := range []string{"build", "rm", "no-deps", "data-binary", "cert", "key", "name", "flag"} { // of docker, curl and the imagination
 		known[others] = true
 	}
-	for _, name := range []string{"README.md", "docs/security.md", "docs/operations.md", "docs/http-auth.md", "docs/compatibility.md"} {
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "docs/performance.md", "docs/security.md", "docs/operations.md", "docs/http-auth.md", "docs/compatibility.md"} {
 		text, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(name)))
 		if err != nil {
 			t.Fatal(err)

@@ -21,7 +21,7 @@ func (r *Report) markdown() string {
 	if r.NSQD != "" {
 		daemons += " and " + r.NSQD
 	}
-	fmt.Fprintf(&b, "Measured %s: %s, %s, %d cores, %s, %s; q built with %s. Medians of %d; generator and daemon share the machine.\n",
+	fmt.Fprintf(&b, "Measured %s: %s, %s, %d cores, %s, %s; generator built with %s. Medians of %d; generator and daemon share the machine.\n",
 		r.Date.Format("2006-01-02 15:04 MST"), daemons, r.Machine.CPU, r.Machine.Cores, r.Machine.Memory, r.Machine.Kernel, r.Machine.Go, r.Runs)
 	if r.Quick {
 		b.WriteString("Quick: an impression and no measurement.\n")

@@ -6,7 +6,7 @@ import (
 	"regexp"
 
 	"qmq/loadgen"
-	"qmq/loadgen/table"
+	"qmq/tools/benchdoc/testbed"
 )
 
 // experiment is how one or more series are measured together.
@@ -15,7 +15,7 @@ type experiment struct {
 	xs     []int
 	flags  []string // of the daemons, more than the defaults
 	grows  bool     // all points are of one trial, in which more and more stands; else each has its own
-	begin  func(d *table.Daemon, s scale) *trial
+	begin  func(d *testbed.Daemon, s scale) *trial
 }
 
 // trial is an experiment with a daemon.
@@ -47,7 +47,7 @@ func (e *experiment) points(s scale) []int {
 
 // flow is an experiment in which a load depends on x.
 func flow(series Series, xs []int, load func(x int) loadgen.Load) experiment {
-	return experiment{series: []Series{series}, xs: xs, begin: func(d *table.Daemon, s scale) *trial {
+	return experiment{series: []Series{series}, xs: xs, begin: func(d *testbed.Daemon, s scale) *trial {
 		return &trial{measure: func(ctx context.Context, x int) ([]Figures, error) {
 			f, err := put(ctx, d, load(x), series.Per, s)
 			return []Figures{f}, err
@@ -56,7 +56,7 @@ func flow(series Series, xs []int, load func(x int) loadgen.Load) experiment {
 }
 
 // put measures a load once.
-func put(ctx context.Context, d *table.Daemon, l loadgen.Load, per string, s scale) (Figures, error) {
+func put(ctx context.Context, d *testbed.Daemon, l loadgen.Load, per string, s scale) (Figures, error) {
 	l.Measure = loadgen.Amount{Duration: s.duration, Messages: s.messages}
 	l.Warmup = loadgen.Amount{Duration: s.duration / 5, Messages: s.messages / 5}
 	r, err := run(ctx, d, l)
@@ -67,7 +67,7 @@ func put(ctx context.Context, d *table.Daemon, l loadgen.Load, per string, s sca
 }
 
 // run does a load; an interruption is an error.
-func run(ctx context.Context, d *table.Daemon, l loadgen.Load) (*loadgen.Result, error) {
+func run(ctx context.Context, d *testbed.Daemon, l loadgen.Load) (*loadgen.Result, error) {
 	r, err := loadgen.Run(ctx, d.Target, l, nil)
 	if err == nil && r.Interrupted {
 		err = context.Cause(ctx)

@@ -8,7 +8,7 @@ import (
 	"regexp"
 	"time"
 
-	"qmq/loadgen/table"
+	"qmq/tools/benchdoc/testbed"
 )
 
 // Options are what is measured and how.
@@ -53,13 +53,13 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if o.Limit == 0 {
 		o.Limit = 2 * time.Minute
 	}
-	r := &Report{Date: time.Now().UTC().Truncate(time.Second), Machine: table.ThisMachine(), Runs: s.runs, Quick: o.Quick}
+	r := &Report{Date: time.Now().UTC().Truncate(time.Second), Machine: testbed.ThisMachine(), Runs: s.runs, Quick: o.Quick}
 	var err error
-	if r.QD, err = table.VersionOf(o.QD); err != nil {
+	if r.QD, err = testbed.VersionOf(o.QD); err != nil {
 		return nil, err
 	}
 	if o.NSQD != "" {
-		if r.NSQD, err = table.VersionOf(o.NSQD); err != nil {
+		if r.NSQD, err = testbed.VersionOf(o.NSQD); err != nil {
 			return nil, err
 		}
 	}
@@ -127,7 +127,7 @@ type tester struct {
 
 	trial  *trial // under way; nil: none
 	dir    string
-	daemon *table.Daemon
+	daemon *testbed.Daemon
 	failed error // why what stands could not grow
 }
 
@@ -180,10 +180,10 @@ func (t *tester) take(ctx context.Context, x int) ([][]Figures, error) {
 
 // start begins a trial on a daemon that has nothing yet.
 func (t *tester) start(ctx context.Context) (err error) {
-	if t.dir, err = os.MkdirTemp(t.Dir, "q-bench-"); err != nil {
+	if t.dir, err = os.MkdirTemp(t.Dir, "benchdoc-"); err != nil {
 		return err
 	}
-	if t.daemon, err = table.Start(ctx, t.binary, t.dir, t.flags); err != nil {
+	if t.daemon, err = testbed.Start(ctx, t.binary, t.dir, t.flags); err != nil {
 		os.RemoveAll(t.dir)
 		return err
 	}
@@ -210,7 +210,7 @@ func (t *tester) end() {
 // costs a daemon to write a message: without this, a daemon would seem dear
 // wherever its files grow and cheap wherever they are reused.
 func touchMemory(dir string, bytes int) error {
-	f, err := os.CreateTemp(dir, "q-bench-")
+	f, err := os.CreateTemp(dir, "benchdoc-")
 	if err != nil {
 		return err
 	}

@@ -145,6 +145,50 @@ func TestReportTellsRowsAndTroubles(t *testing.T) {
 	}
 }
 
+// TestDocumentIsThatOfItsFigures: what people read of the comparison is what
+// programs read.
+func TestDocumentIsThatOfItsFigures(t *testing.T) {
+	docs := filepath.Join("..", "..", "..", "docs")
+	figures, err := os.ReadFile(filepath.Join(docs, "bench-compare.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report Report
+	if err := json.Unmarshal(figures, &report); err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	if err := report.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	document, err := os.ReadFile(filepath.Join(docs, "bench-compare.md"))
+	if err != nil || string(document) != text.String() {
+		t.Errorf("docs/bench-compare.md is not that of bench-compare.json: %v", err)
+	}
+}
+
+func TestDaemonIsMeasuredAlone(t *testing.T) {
+	o := Options{QD: filepath.Join(process.Build(t, "cmd/qd"), "qd"), Pairs: 2, Dir: t.TempDir()}
+	report := &Report{QD: "qd v2", Pairs: 2}
+	for _, pattern := range []string{"^PUB pipelined, 1 channel", "^10,000 idle topics"} {
+		report.Rows = append(report.Rows, o.measure(t.Context(), namedRow(t, pattern), smallScale))
+	}
+	var text strings.Builder
+	if err := report.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range append(report.Rows[0].Figures, report.Rows[1].Figures...) {
+		if len(f.QDRuns) != 2 || len(f.NSQDRuns) != 0 || f.Ratio != 0 || f.Bar != nil && f.Bar.Ratio != 0 {
+			t.Errorf("%+v", f)
+		}
+	}
+	for _, part := range []string{"# qd, ", "- qd v2\n", " |  |  | ", "RSS MiB ≤ 40 | yes |"} {
+		if !strings.Contains(text.String(), part) {
+			t.Errorf("%q is not in\n%s", part, text.String())
+		}
+	}
+}
+
 func namedRow(t *testing.T, pattern string) row {
 	t.Helper()
 	for _, r := range rows() {

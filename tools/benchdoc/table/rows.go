@@ -28,6 +28,8 @@ func pub(messages, publishers, window, channels int) loadgen.Load {
 func publishing() []row {
 	crowd := pub(800_000, 16, 100, 1)
 	crowd.Consumers = 16
+	two := pub(800_000, 2, 500, 1)
+	two.Consumers = 2
 	inTurn, ahead := pub(100_000, 1, 1, 1), pub(100_000, 1, 100, 1)
 	inTurn.Ready, ahead.Ready = 1, 1
 	return []row{
@@ -38,7 +40,9 @@ func publishing() []row {
 		flow("MPUB 200, 16 channels", mpub(300_000, 16)),
 		flow("PUB pipelined, 1 connection, no channel", pub(800_000, 1, 500, 0)),
 		flow("PUB pipelined, 2 connections, no channel", pub(800_000, 2, 500, 0)),
+		flow("PUB pipelined, 16 connections, no channel", pub(800_000, 16, 500, 0)),
 		flow("PUB pipelined, 1 channel", pub(800_000, 1, 500, 1)),
+		flow("PUB pipelined, 2 publishers, 2 consumers", two),
 		flow("PUB pipelined, 16 publishers, 16 consumers", crowd),
 		flow("PUB pipelined, 1 consumer with RDY 1", ahead),
 		flow("PUB one at a time, 1 consumer with RDY 1", inTurn),

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"qmq/loadgen"
-	"qmq/loadgen/table"
 	"qmq/test/process"
+	"qmq/tools/benchdoc/testbed"
 )
 
 // smallScale is for tests: everything is done, and little of it.
@@ -76,7 +76,7 @@ func TestPointThatTakesTooLongIsNotMeasured(t *testing.T) {
 			o := Options{QD: binary, Dir: t.TempDir(), Limit: 5 * time.Second}
 			e := flow(Series{Name: "s", Per: message}, []int{1, 2, 3}, nil)
 			e.grows = grows
-			e.begin = func(*table.Daemon, scale) *trial {
+			e.begin = func(*testbed.Daemon, scale) *trial {
 				return &trial{measure: func(ctx context.Context, x int) ([]Figures, error) {
 					if x == 2 {
 						<-ctx.Done()

@@ -10,28 +10,30 @@ import (
 	"time"
 
 	"qmq/loadgen"
+	"qmq/tools/benchdoc/testbed"
 )
 
 // Options are what is measured and how.
 type Options struct {
-	QD, NSQD string         // binaries
-	Dir      string         // where data directories are made; default: that for temporary files
-	Pairs    int            // how often each daemon is measured; 5, and 1 when quick
-	Quick    bool           // less of everything: an impression and no measurement
-	Rows     *regexp.Regexp // names of the rows to measure; nil: all
+	QD    string         // binary
+	NSQD  string         // binary of the daemon to compare with; empty: none
+	Dir   string         // where data directories are made; default: that for temporary files
+	Pairs int            // how often each daemon is measured; 5, and 1 when quick
+	Quick bool           // less of everything: an impression and no measurement
+	Rows  *regexp.Regexp // names of the rows to measure; nil: all
 	// Tell is told what is about to be measured.
 	Tell func(text string)
 }
 
 // Report is a table that was measured.
 type Report struct {
-	Date    time.Time `json:"date"`
-	Machine Machine   `json:"machine"`
-	QD      string    `json:"qd"`   // version
-	NSQD    string    `json:"nsqd"` // version
-	Pairs   int       `json:"pairs"`
-	Quick   bool      `json:"quick"`
-	Rows    []*Row    `json:"rows"`
+	Date    time.Time       `json:"date"`
+	Machine testbed.Machine `json:"machine"`
+	QD      string          `json:"qd"`   // version
+	NSQD    string          `json:"nsqd"` // version; empty: none
+	Pairs   int             `json:"pairs"`
+	Quick   bool            `json:"quick"`
+	Rows    []*Row          `json:"rows"`
 }
 
 // Row is a row that was measured.
@@ -47,7 +49,7 @@ type Row struct {
 type Figure struct {
 	Name     string    `json:"name"` // with its unit
 	QD       float64   `json:"qd"`   // median
-	NSQD     float64   `json:"nsqd"` // median
+	NSQD     float64   `json:"nsqd"` // median; 0 without runs
 	Ratio    float64   `json:"ratio,omitempty"`
 	Bar      *Bar      `json:"bar,omitempty"`
 	Met      *bool     `json:"met,omitempty"` // the bar
@@ -64,13 +66,15 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 			o.Pairs = 1
 		}
 	}
-	report := &Report{Date: time.Now().UTC().Truncate(time.Second), Machine: ThisMachine(), Pairs: o.Pairs, Quick: o.Quick}
+	report := &Report{Date: time.Now().UTC().Truncate(time.Second), Machine: testbed.ThisMachine(), Pairs: o.Pairs, Quick: o.Quick}
 	var err error
-	if report.QD, err = VersionOf(o.QD); err != nil {
+	if report.QD, err = testbed.VersionOf(o.QD); err != nil {
 		return nil, err
 	}
-	if report.NSQD, err = VersionOf(o.NSQD); err != nil {
-		return nil, err
+	if o.NSQD != "" {
+		if report.NSQD, err = testbed.VersionOf(o.NSQD); err != nil {
+			return nil, err
+		}
 	}
 	s := fullScale
 	if o.Quick {
@@ -102,12 +106,19 @@ func (o *Options) measure(ctx context.Context, r row, s scale) *Row {
 			row.Error = "qd: " + err.Error()
 			break
 		}
+		qd = append(qd, a)
+		if o.NSQD == "" {
+			continue
+		}
 		b, err := o.once(ctx, r, o.NSQD, slices.Concat(r.flags, r.nsqd), s)
 		if err != nil {
 			row.Error = "nsqd: " + err.Error()
 			break
 		}
-		qd, nsqd = append(qd, a), append(nsqd, b)
+		nsqd = append(nsqd, b)
+	}
+	if o.NSQD != "" {
+		qd = qd[:len(nsqd)] // the pairs that are complete
 	}
 	row.Figures = figures(qd, nsqd, bars[r.name])
 	return row
@@ -121,7 +132,7 @@ func (o *Options) tell(format string, args ...any) {
 
 // once measures a row with one daemon, which lives only for that.
 func (o *Options) once(ctx context.Context, r row, binary string, flags []string, s scale) (values, error) {
-	dir, err := os.MkdirTemp(o.Dir, "q-bench-")
+	dir, err := os.MkdirTemp(o.Dir, "benchdoc-")
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +148,7 @@ func (o *Options) once(ctx context.Context, r row, binary string, flags []string
 		}
 		flags = slices.Concat(flags, certificate)
 	}
-	d, err := Start(ctx, binary, data, flags)
+	d, err := testbed.Start(ctx, binary, data, flags)
 	if err != nil {
 		return nil, err
 	}
@@ -145,14 +156,18 @@ func (o *Options) once(ctx context.Context, r row, binary string, flags []string
 	return r.measure(ctx, d, s)
 }
 
-// figures compares the medians of both.
+// figures compares the medians of both, or tells those of qd when it was
+// measured alone.
 func figures(qd, nsqd []values, bars []Bar) (all []*Figure) {
 	a, b := byFigure(qd), byFigure(nsqd)
 	for name := range a {
-		if len(b[name]) == 0 {
-			continue
+		f := &Figure{Name: name, QDRuns: a[name], NSQDRuns: b[name], QD: middle(name, a[name])}
+		if len(nsqd) > 0 {
+			if len(b[name]) == 0 {
+				continue
+			}
+			f.NSQD = middle(name, b[name])
 		}
-		f := &Figure{Name: name, QDRuns: a[name], NSQDRuns: b[name], QD: middle(name, a[name]), NSQD: middle(name, b[name])}
 		if f.NSQD != 0 {
 			f.Ratio = f.QD / f.NSQD
 		}
@@ -190,8 +205,14 @@ func middle(figure string, runs []float64) float64 {
 	return *loadgen.Median(runs)
 }
 
-// judge tells whether the figure meets a bar.
+// judge tells whether the figure meets a bar. A ratio is asked of pairs alone.
 func (f *Figure) judge(bar Bar) {
+	if len(f.NSQDRuns) == 0 {
+		bar.Ratio = 0
+	}
+	if bar.Ratio == 0 && bar.Value == 0 {
+		return
+	}
 	meets := func(have, want float64) bool {
 		if want == 0 {
 			return true

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"qmq/loadgen"
+	"qmq/tools/benchdoc/testbed"
 )
 
 // row is one comparison.
@@ -15,7 +16,7 @@ type row struct {
 	flags   []string // more than the defaults, for both
 	nsqd    []string // for nsqd alone
 	tls     bool     // both have a certificate
-	measure func(ctx context.Context, d *Daemon, s scale) (values, error)
+	measure func(ctx context.Context, d *testbed.Daemon, s scale) (values, error)
 }
 
 // values are the figures of one measurement, by name with unit.
@@ -63,7 +64,7 @@ func (s scale) count(n int) int { return max(1, n/s.divide) }
 
 // flow is a row that is a load.
 func flow(name string, l loadgen.Load) row {
-	return row{name: name, measure: func(ctx context.Context, d *Daemon, s scale) (values, error) {
+	return row{name: name, measure: func(ctx context.Context, d *testbed.Daemon, s scale) (values, error) {
 		l := l
 		l.Measure.Messages = s.count(l.Measure.Messages)
 		l.Measure.Duration = s.cap
@@ -75,7 +76,7 @@ func flow(name string, l loadgen.Load) row {
 
 // timed is a row that is a load at a fixed rate.
 func timed(name string, l loadgen.Load) row {
-	return row{name: name, measure: func(ctx context.Context, d *Daemon, s scale) (values, error) {
+	return row{name: name, measure: func(ctx context.Context, d *testbed.Daemon, s scale) (values, error) {
 		l := l
 		l.Measure.Messages = int(l.Rate * s.timed.Seconds())
 		l.Warmup.Messages = int(l.Rate)
@@ -85,7 +86,7 @@ func timed(name string, l loadgen.Load) row {
 
 // load does a load and takes its figures. Messages lost or altered by a server
 // are figures too.
-func load(ctx context.Context, d *Daemon, l loadgen.Load) (values, error) {
+func load(ctx context.Context, d *testbed.Daemon, l loadgen.Load) (values, error) {
 	r, err := loadgen.Run(ctx, d.Target, l, nil)
 	if err != nil {
 		return nil, err

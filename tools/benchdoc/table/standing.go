@@ -3,20 +3,20 @@ package table
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
 	"qmq/loadgen"
+	"qmq/tools/benchdoc/testbed"
 )
 
 // measurer is what a row does.
-type measurer func(ctx context.Context, d *Daemon, s scale) (values, error)
+type measurer func(ctx context.Context, d *testbed.Daemon, s scale) (values, error)
 
 // idleTopics creates topics over one HTTP connection and watches the daemon do
 // nothing. Memory is over that of the empty daemon.
 func idleTopics(topics, channels int) measurer {
-	return func(ctx context.Context, d *Daemon, s scale) (values, error) {
+	return func(ctx context.Context, d *testbed.Daemon, s scale) (values, error) {
 		empty, err := loadgen.UsageOf(d.PID)
 		if err != nil {
 			return nil, err
@@ -32,14 +32,14 @@ func idleTopics(topics, channels int) measurer {
 
 // idleConsumers connects consumers to each of many channels.
 func idleConsumers(each, channels int) measurer {
-	return func(ctx context.Context, d *Daemon, s scale) (values, error) {
+	return func(ctx context.Context, d *testbed.Daemon, s scale) (values, error) {
 		empty, err := loadgen.UsageOf(d.PID)
 		if err != nil {
 			return nil, err
 		}
 		begin := time.Now()
 		for i := range s.count(channels) {
-			idle, err := loadgen.OpenIdle(ctx, d.Target, TopicName(i), "c0", each)
+			idle, err := loadgen.OpenIdle(ctx, d.Target, testbed.TopicName(i), "c0", each)
 			if err != nil {
 				return nil, err
 			}
@@ -52,7 +52,7 @@ func idleConsumers(each, channels int) measurer {
 
 // deferred publishes messages that are due long after the measurement.
 func deferred(messages int) measurer {
-	return func(ctx context.Context, d *Daemon, s scale) (values, error) {
+	return func(ctx context.Context, d *testbed.Daemon, s scale) (values, error) {
 		if err := d.CreateTopics(ctx, 0, 1, 1); err != nil {
 			return nil, err
 		}
@@ -61,7 +61,7 @@ func deferred(messages int) measurer {
 			return nil, err
 		}
 		v, err := load(ctx, d, loadgen.Load{
-			Topic: TopicName(0), Window: 500, Defer: 50 * time.Minute, Measure: loadgen.Amount{Messages: s.count(messages)},
+			Topic: testbed.TopicName(0), Window: 500, Defer: 50 * time.Minute, Measure: loadgen.Amount{Messages: s.count(messages)},
 		})
 		if err != nil {
 			return nil, err
@@ -75,7 +75,7 @@ func deferred(messages int) measurer {
 // stats asks for the statistics of many channels, as an administration page or
 // a collector does, while nothing goes on and while messages flow.
 func stats(topics, channels int) measurer {
-	return func(ctx context.Context, d *Daemon, s scale) (values, error) {
+	return func(ctx context.Context, d *testbed.Daemon, s scale) (values, error) {
 		if err := d.CreateTopics(ctx, 0, s.count(topics), channels); err != nil {
 			return nil, err
 		}
@@ -108,7 +108,7 @@ func stats(topics, channels int) measurer {
 }
 
 // statsTime is the median time of an answer in ms.
-func statsTime(ctx context.Context, d *Daemon) (float64, error) {
+func statsTime(ctx context.Context, d *testbed.Daemon) (float64, error) {
 	const often = 21
 	var times []float64
 	for range often {
@@ -123,47 +123,28 @@ func statsTime(ctx context.Context, d *Daemon) (float64, error) {
 
 // startUp fills a daemon and starts it again.
 func startUp(topics, channels, messages int) measurer {
-	return func(ctx context.Context, d *Daemon, s scale) (values, error) {
+	return func(ctx context.Context, d *testbed.Daemon, s scale) (values, error) {
 		if err := d.CreateTopics(ctx, 0, s.count(topics), channels); err != nil {
 			return nil, err
 		}
 		for i := range s.count(topics) {
-			l := loadgen.Load{Topic: TopicName(i), Batch: 200, Window: 5, Measure: loadgen.Amount{Messages: messages}}
+			l := loadgen.Load{Topic: testbed.TopicName(i), Batch: 200, Window: 5, Measure: loadgen.Amount{Messages: messages}}
 			if _, err := loadgen.Run(ctx, d.Target, l, nil); err != nil {
 				return nil, err
 			}
 		}
-		again, err := d.restart(ctx)
+		again, err := d.Restart(ctx)
 		if err != nil {
 			return nil, err
 		}
 		defer again.Kill()
 		usage, err := loadgen.UsageOf(again.PID)
-		return values{startDuration: milliseconds(again.started), rss: mebibytes(usage.RSS)}, err
+		return values{startDuration: milliseconds(again.Started), rss: mebibytes(usage.RSS)}, err
 	}
-}
-
-// TopicName is what CreateTopics calls a topic.
-func TopicName(i int) string { return fmt.Sprintf("topic-%d", i) }
-
-// CreateTopics makes the topics number from to below number to, one after the
-// other, each with channels that are called c0, c1 and so on.
-func (d *Daemon) CreateTopics(ctx context.Context, from, to, channels int) error {
-	for i := from; i < to; i++ {
-		if _, err := d.Do(ctx, http.MethodPost, "/topic/create?topic="+TopicName(i)); err != nil {
-			return err
-		}
-		for k := range channels {
-			if _, err := d.Do(ctx, http.MethodPost, fmt.Sprintf("/channel/create?topic=%s&channel=c%d", TopicName(i), k)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // idle adds what a daemon uses while nothing goes on.
-func (v values) idle(ctx context.Context, d *Daemon, s scale, empty loadgen.Usage) error {
+func (v values) idle(ctx context.Context, d *testbed.Daemon, s scale, empty loadgen.Usage) error {
 	before, err := loadgen.UsageOf(d.PID)
 	if err != nil {
 		return err

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"qmq/loadgen"
-	"qmq/loadgen/table"
+	"qmq/tools/benchdoc/testbed"
 )
 
 // Experiments in which more and more stands in a daemon while the same is done.
@@ -15,7 +15,7 @@ func idleTopics() experiment {
 		Name: "idle topics", Quantity: "other topics, with a channel each", Per: message,
 		Fixed: fixedLoad + "; nothing happens in the other topics",
 	}
-	return experiment{series: []Series{series}, xs: []int{0, 100, 1000, 10_000}, grows: true, begin: func(d *table.Daemon, s scale) *trial {
+	return experiment{series: []Series{series}, xs: []int{0, 100, 1000, 10_000}, grows: true, begin: func(d *testbed.Daemon, s scale) *trial {
 		have := 0
 		return &trial{
 			prepare: func(ctx context.Context, x int) error {
@@ -33,7 +33,7 @@ func idleTopics() experiment {
 
 // stock is a topic with a channel in which messages stand that nobody gets.
 type stock struct {
-	daemon *table.Daemon
+	daemon *testbed.Daemon
 	have   int
 	add    func(ctx context.Context, topic string, messages int) error
 }
@@ -48,7 +48,7 @@ func (s *stock) grow(ctx context.Context, x int) error {
 	if x <= s.have {
 		return nil
 	}
-	err := s.add(ctx, table.TopicName(0), x-s.have)
+	err := s.add(ctx, testbed.TopicName(0), x-s.have)
 	s.have = x
 	return err
 }
@@ -58,14 +58,14 @@ func (s *stock) grow(ctx context.Context, x int) error {
 func (s *stock) measure(sc scale) func(ctx context.Context, x int) ([]Figures, error) {
 	return func(ctx context.Context, x int) ([]Figures, error) {
 		l := mpub()
-		l.Topic = table.TopicName(0)
+		l.Topic = testbed.TopicName(0)
 		f, err := put(ctx, s.daemon, l, message, sc)
 		return []Figures{f}, err
 	}
 }
 
 // fill publishes messages to a topic.
-func fill(ctx context.Context, d *table.Daemon, topic string, messages int) error {
+func fill(ctx context.Context, d *testbed.Daemon, topic string, messages int) error {
 	_, err := run(ctx, d, loadgen.Load{Topic: topic, Batch: 200, Window: 10, Measure: loadgen.Amount{Messages: messages}})
 	return err
 }
@@ -78,7 +78,7 @@ func inFlight() experiment {
 	return experiment{
 		series: []Series{series}, xs: []int{0, 10_000, 100_000, 1_000_000}, grows: true,
 		flags: []string{"--max-rdy-count=1000000", "--msg-timeout=15m"},
-		begin: func(d *table.Daemon, s scale) *trial {
+		begin: func(d *testbed.Daemon, s scale) *trial {
 			var holders []*loadgen.Held
 			st := &stock{daemon: d, add: func(ctx context.Context, topic string, messages int) error {
 				h, err := loadgen.Hold(ctx, d.Target, topic, "c0", messages)
@@ -107,7 +107,7 @@ func deferred() experiment {
 	}
 	return experiment{
 		series: []Series{series}, xs: []int{0, 10_000, 100_000, 1_000_000, 5_000_000}, grows: true,
-		begin: func(d *table.Daemon, s scale) *trial {
+		begin: func(d *testbed.Daemon, s scale) *trial {
 			st := &stock{daemon: d, add: func(ctx context.Context, topic string, messages int) error {
 				_, err := run(ctx, d, loadgen.Load{Topic: topic, Window: 500, Defer: 50 * time.Minute, Measure: loadgen.Amount{Messages: messages}})
 				return err
@@ -125,7 +125,7 @@ func backlog() experiment {
 			{Name: "backlog, consuming", Quantity: quantity, Per: message, Fixed: "the same messages, from the front of the channel, by 1 consumer"},
 		},
 		xs: []int{0, 100_000, 1_000_000, 5_000_000, 20_000_000}, grows: true,
-		begin: func(d *table.Daemon, s scale) *trial {
+		begin: func(d *testbed.Daemon, s scale) *trial {
 			t := &turns{daemon: d, scale: s}
 			return &trial{prepare: t.grow, measure: t.measure, end: t.close}
 		},
@@ -134,7 +134,7 @@ func backlog() experiment {
 
 // turns are publishing and consuming in turn.
 type turns struct {
-	daemon  *table.Daemon
+	daemon  *testbed.Daemon
 	scale   scale
 	backlog *loadgen.Backlog
 	have    int

@@ -24,7 +24,7 @@ func certificateFlags(dir string) ([]string, error) {
 	now := time.Now()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
-		Subject:      pkix.Name{CommonName: "q bench"},
+		Subject:      pkix.Name{CommonName: "benchdoc"},
 		NotBefore:    now.Add(-lifetime),
 		NotAfter:     now.Add(lifetime),
 	}

@@ -4,18 +4,18 @@ import (
 	"time"
 
 	"qmq/loadgen"
-	"qmq/loadgen/table"
+	"qmq/tools/benchdoc/testbed"
 )
 
 // Report is what was measured.
 type Report struct {
-	Date    time.Time     `json:"date"`
-	Machine table.Machine `json:"machine"`
-	QD      string        `json:"qd"`             // version
-	NSQD    string        `json:"nsqd,omitempty"` // version
-	Runs    int           `json:"runs"`           // per point
-	Quick   bool          `json:"quick"`
-	Series  []*Series     `json:"series"`
+	Date    time.Time       `json:"date"`
+	Machine testbed.Machine `json:"machine"`
+	QD      string          `json:"qd"`             // version
+	NSQD    string          `json:"nsqd,omitempty"` // version
+	Runs    int             `json:"runs"`           // per point
+	Quick   bool            `json:"quick"`
+	Series  []*Series       `json:"series"`
 }
 
 // Series is what a message costs over one quantity.

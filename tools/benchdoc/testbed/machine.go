@@ -1,4 +1,4 @@
-package table
+package testbed
 
 import (
 	"os"
@@ -12,10 +12,10 @@ type Machine struct {
 	Cores  int    `json:"cores"`
 	Memory string `json:"memory"`
 	Kernel string `json:"kernel"`
-	Go     string `json:"go"` // that q was built with
+	Go     string `json:"go"` // that the generator was built with
 }
 
-// ThisMachine looks at the machine that q runs on.
+// ThisMachine looks at the machine that this runs on.
 func ThisMachine() Machine {
 	return Machine{
 		CPU:    field("/proc/cpuinfo", "model name"),

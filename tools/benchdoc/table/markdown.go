@@ -12,10 +12,14 @@ import (
 // figures in another.
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# qd and nsqd, %s\n\n", r.Date.Format("2006-01-02 15:04 MST"))
-	fmt.Fprintf(&b, "- %s against %s\n", r.QD, r.NSQD)
-	fmt.Fprintf(&b, "- %s, %d cores, %s, %s; q built with %s\n", r.Machine.CPU, r.Machine.Cores, r.Machine.Memory, r.Machine.Kernel, r.Machine.Go)
-	fmt.Fprintf(&b, "- medians of %d, both daemons in turn, each time with a fresh data directory; generator and daemon share the machine\n", r.Pairs)
+	names, versions, taken := "qd and nsqd", r.QD+" against "+r.NSQD, "both daemons in turn, each time"
+	if r.NSQD == "" {
+		names, versions, taken = "qd", r.QD, "each time"
+	}
+	fmt.Fprintf(&b, "# %s, %s\n\n", names, r.Date.Format("2006-01-02 15:04 MST"))
+	fmt.Fprintf(&b, "- %s\n", versions)
+	fmt.Fprintf(&b, "- %s, %d cores, %s, %s; generator built with %s\n", r.Machine.CPU, r.Machine.Cores, r.Machine.Memory, r.Machine.Kernel, r.Machine.Go)
+	fmt.Fprintf(&b, "- medians of %d, %s with a fresh data directory; generator and daemon share the machine\n", r.Pairs, taken)
 	if r.Quick {
 		b.WriteString("- quick: small counts, an impression and no measurement\n")
 	}
@@ -35,9 +39,9 @@ func (r *Report) writeLoads(b *strings.Builder) {
 		}
 		b.WriteString(title)
 		title = ""
-		fmt.Fprintf(b, "| %s | %s | %s | %.2f | %.2f | %.2f | %.2f | %.2f, %.2f | %s | %s |\n", row.label(),
-			loadgen.Count(rate.QD), loadgen.Count(rate.NSQD), rate.Ratio, cpu.QD, cpu.NSQD, cpu.Ratio,
-			generator.QD, generator.NSQD, asked(rate, cpu), met(rate, cpu))
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %.2f | %s | %s | %s | %s | %s |\n", row.label(),
+			loadgen.Count(rate.QD), rate.other(loadgen.Count(rate.NSQD)), rate.ratio(), cpu.QD, cpu.other(fmt.Sprintf("%.2f", cpu.NSQD)), cpu.ratio(),
+			fmt.Sprintf("%.2f", generator.QD)+generator.other(fmt.Sprintf(", %.2f", generator.NSQD)), asked(rate, cpu), met(rate, cpu))
 	}
 }
 
@@ -51,7 +55,7 @@ func (r *Report) writeOthers(b *strings.Builder) {
 			}
 			b.WriteString(title)
 			title = ""
-			fmt.Fprintf(b, "| %s | %s | %.4g | %.4g | %.2f | %s | %s |\n", row.label(), f.Name, f.QD, f.NSQD, f.Ratio, asked(f), met(f))
+			fmt.Fprintf(b, "| %s | %s | %.4g | %s | %s | %s | %s |\n", row.label(), f.Name, f.QD, f.other(fmt.Sprintf("%.4g", f.NSQD)), f.ratio(), asked(f), met(f))
 		}
 	}
 }
@@ -89,6 +93,17 @@ func (r *Row) label() string {
 	}
 	return label
 }
+
+// other is a text about the daemon that qd is compared with, empty when there is
+// none.
+func (f *Figure) other(text string) string {
+	if len(f.NSQDRuns) == 0 {
+		return ""
+	}
+	return text
+}
+
+func (f *Figure) ratio() string { return f.other(fmt.Sprintf("%.2f", f.Ratio)) }
 
 // figure is the one of that name, nil if it was not measured.
 func (r *Row) figure(name string) *Figure {

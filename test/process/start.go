@@ -1,0 +1,61 @@
+package process
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Start runs the program until the end of the test, unless that ends it
+// before. When the test has failed, the log is shown.
+func Start(t testing.TB, c Command) *Process {
+	t.Helper()
+	p, err := c.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Kill()
+		if t.Failed() {
+			t.Logf("log of %s %s:\n%s", p.name, strings.Join(c.Args, " "), strings.Join(p.Log(), "\n"))
+		}
+	})
+	return p
+}
+
+// Await is Find for a test, which ends if there is no such line.
+func (p *Process) Await(t testing.TB, text string) (after string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	after, err := p.Find(ctx, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return after
+}
+
+// Stop is Terminate for a test, which ends unless the process ends well.
+func (p *Process) Stop(t testing.TB) {
+	t.Helper()
+	if err := p.Terminate(Patience); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Eventually asks until the condition holds. What it waits for happens where
+// nobody tells of it, such as in another process.
+func Eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	late := time.After(Patience)
+	for !condition() {
+		select {
+		case <-again.C:
+		case <-late:
+			t.Fatalf("never: %s", what)
+		}
+	}
+}

@@ -1,0 +1,3 @@
+// Package testbed has what is measured and where: a daemon at work as a process
+// of its own, with its data and topics, and the machine that it runs on.
+package testbed
