@@ -10,6 +10,7 @@ import (
 	"qmq/internal/apiclient"
 	"qmq/internal/auth"
 	"qmq/internal/certs"
+	"qmq/internal/httpauth"
 	"qmq/internal/version"
 	"qmq/server"
 )
@@ -17,9 +18,9 @@ import (
 // security is what decides who is let in. Its files are read again with SIGHUP,
 // and when somebody comes after they have changed.
 type security struct {
-	certs    *certs.Server    // nil without certificate
-	auth     *auth.Client     // nil without auth servers
-	httpAuth *server.HTTPAuth // nil when the API is open
+	certs    *certs.Server         // nil without certificate
+	auth     *auth.Client          // nil without auth servers
+	httpAuth *httpauth.Credentials // nil when the API is open
 
 	roots  *x509.CertPool // of other daemons; nil: the system's
 	secret *secret        // that directories may want; nil: none
@@ -45,7 +46,7 @@ func openSecurity(q *config.QD, log *slog.Logger) (_ *security, err error) {
 		s.auth = auth.New(authOptions(q, s.roots, log))
 	}
 	if q.HTTPAuth != "" {
-		if s.httpAuth, err = server.OpenHTTPAuth(q.HTTPAuth, log); err != nil {
+		if s.httpAuth, err = httpauth.Open(q.HTTPAuth, log); err != nil {
 			return nil, fmt.Errorf("failed to read --http-auth - %w", err)
 		}
 		files = append(files, reload{"HTTP credentials", s.httpAuth.Reload})

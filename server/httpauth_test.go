@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
@@ -9,13 +8,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
 	"golang.org/x/crypto/bcrypt"
 
-	"qmq/internal/guess"
+	"qmq/internal/httpauth"
 )
 
 func digestOf(text string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(text))) }
@@ -27,7 +25,7 @@ func withCredentials(t *testing.T, lines ...string) (file string, change func(*O
 	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a, err := OpenHTTPAuth(file, slog.New(slog.DiscardHandler))
+	a, err := httpauth.Open(file, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +50,7 @@ func TestRolesOfTheHTTPAPI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, with := withCredentials(t,
+	file, with := withCredentials(t,
 		"# people",
 		"read basic reader "+digestOf("r"),
 		"  admin   basic boss "+string(hash),
@@ -98,9 +96,13 @@ func TestRolesOfTheHTTPAPI(t *testing.T) {
 		"bearer rp":    "read publish",
 		"boss:pa:ss":   "read publish admin",
 	} {
-		for range 2 { // the second time bcrypt is not asked
-			for _, q := range requests {
-				r.http.o.HTTPAuth.guard = guess.New(1) // how often one may try is another matter
+		for _, q := range requests {
+			a, err := httpauth.Open(file, slog.New(slog.DiscardHandler)) // how often one may try is another matter
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.http.o.HTTPAuth = a
+			for range 2 { // the second time bcrypt is not asked
 				w := r.as(credential, q.method, q.target)
 				allowed := q.role == "nobody" || strings.Contains(roles, q.role)
 				switch {
@@ -113,30 +115,6 @@ func TestRolesOfTheHTTPAPI(t *testing.T) {
 					t.Errorf("%q: %s %s is answered %d %s", credential, q.method, q.target, w.Code, w.Body)
 				}
 			}
-		}
-	}
-}
-
-func TestMistakesInCredentials(t *testing.T) {
-	for line, want := range map[string]string{
-		"read":                    "want ROLES bearer DIGEST",
-		"read bearer":             "want ROLES bearer DIGEST",
-		"read basic u":            "want ROLES bearer DIGEST",
-		"own bearer x":            `"own" is no role`,
-		"read, bearer x":          `"" is no role`,
-		"5ecret":                  "want ROLES bearer DIGEST",
-		"read bearer 5ecret":      "no digest",
-		"read bearer sha256:5ec4": "no digest",
-		"read basic u 5ecret":     "no digest",
-		"read basic u $2y$short":  "too short",
-		"read basic u " + digestOf("a") + "\nread basic u " + digestOf("b"): "line 3: user u comes twice",
-	} {
-		_, err := parseCredentials([]byte("# comment\n"+line), nil)
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "line ") {
-			t.Errorf("%s: %v", line, err)
-		}
-		if err != nil && strings.Contains(err.Error(), "5ec") {
-			t.Errorf("%v gives a secret away", err)
 		}
 	}
 }
@@ -170,118 +148,5 @@ func TestPagesOfOtherSitesMayNotUseABrowsersPassword(t *testing.T) {
 		if w.Code != test.status {
 			t.Errorf("%+v: %d", test, w.Code)
 		}
-	}
-}
-
-// TestWhoIsGoneDoesNotWaitForBcrypt: those who guess and leave take no place
-// in the queue.
-func TestWhoIsGoneDoesNotWaitForBcrypt(t *testing.T) {
-	hash, err := bcrypt.GenerateFromPassword([]byte("p"), bcrypt.MinCost)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, with := withCredentials(t, "read basic u "+string(hash))
-	a := start(t, with).http.o.HTTPAuth
-	c := a.current.Now()
-	held, release := make(chan struct{}), make(chan struct{})
-	go a.guard.Compare(t.Context(), guess.Try{Place: "elsewhere", Account: "somebody else"}, func() bool {
-		close(held)
-		<-release
-		return true
-	})
-	<-held
-	gone, leave := context.WithCancel(t.Context())
-	leave()
-	if got, err := a.rolesOfUser(gone, c, "x", "u", "p"); got != nobody || err == nil {
-		t.Errorf("it has been checked: %v, %v", got, err)
-	}
-	waits := make(chan role, 1)
-	go func() {
-		got, _ := a.rolesOfUser(t.Context(), c, "x", "u", "p")
-		waits <- got
-	}()
-	close(release)
-	if got := next(t, waits); got != readRoles {
-		t.Errorf("the right password is good for %v", got)
-	}
-	if got, _ := a.rolesOfUser(gone, c, "x", "u", "p"); got != readRoles {
-		t.Error("it waits again for what it was told")
-	}
-}
-
-// TestGuessersAreRefusedAndLogged while those whose password was seen before, or
-// who come from elsewhere, go on.
-func TestGuessersAreRefusedAndLogged(t *testing.T) {
-	hash, err := bcrypt.GenerateFromPassword([]byte("p"), bcrypt.MinCost)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, _ := withCredentials(t, "read basic seen "+string(hash), "read basic new "+string(hash), "read bearer "+digestOf("token"))
-	var log strings.Builder
-	a, err := OpenHTTPAuth(file, slog.New(slog.NewTextHandler(&log, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := start(t, func(o *Options) { o.HTTPAuth = a })
-	if w := r.as("seen:p", "GET", "/stats"); w.Code != http.StatusOK {
-		t.Fatalf("the right one: %d", w.Code)
-	}
-	statuses := make(map[int]int)
-	for range 40 {
-		statuses[r.as("new:guess", "GET", "/stats").Code]++
-	}
-	if statuses[http.StatusUnauthorized] != guess.PerPair || statuses[http.StatusTooManyRequests] != 40-guess.PerPair {
-		t.Errorf("guesses are answered %v", statuses)
-	}
-	w := r.as("new:p", "GET", "/stats")
-	if wait, _ := strconv.Atoi(w.Header().Get("Retry-After")); w.Code != http.StatusTooManyRequests || w.Body.String() != `{"message":"TOO_MANY_TRIES"}` || wait < 200 || wait > 300 {
-		t.Errorf("from there: %d %s, retry after %d s", w.Code, w.Body, wait)
-	}
-	if err := a.Reload(); err != nil {
-		t.Fatal(err)
-	}
-	for _, credential := range []string{"seen:p", "Bearer token"} {
-		if w := r.as(credential, "GET", "/stats"); w.Code != http.StatusOK {
-			t.Errorf("%s: %d", credential, w.Code)
-		}
-	}
-	q := httptest.NewRequest("GET", "/stats", nil)
-	q.RemoteAddr = "10.0.0.1:1"
-	q.SetBasicAuth("new", "p")
-	elsewhere := httptest.NewRecorder()
-	r.http.ServeHTTP(elsewhere, q)
-	if elsewhere.Code != http.StatusOK {
-		t.Errorf("from elsewhere: %d", elsewhere.Code)
-	}
-	lines := strings.Count(log.String(), `msg="HTTP credential refused" from=192.0.2.1 user=new`)
-	if lines < 1 || lines > 10 || strings.Contains(log.String(), "guess") {
-		t.Errorf("logged %s", log.String())
-	}
-}
-
-func TestCredentialsFollowTheirFile(t *testing.T) {
-	file, with := withCredentials(t, "read bearer "+digestOf("old"))
-	r := start(t, with)
-	a := r.http.o.HTTPAuth
-	if err := os.WriteFile(file, []byte("nonsense"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := a.Reload(); err == nil {
-		t.Error("nonsense is read")
-	}
-	if w := r.as("Bearer old", "GET", "/stats"); w.Code != http.StatusOK {
-		t.Errorf("with a bad file: %d", w.Code)
-	}
-	if err := os.WriteFile(file, []byte("read bearer "+digestOf("new")), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := a.Reload(); err != nil {
-		t.Fatal(err)
-	}
-	if w := r.as("Bearer old", "GET", "/stats"); w.Code != http.StatusUnauthorized {
-		t.Errorf("the old token: %d", w.Code)
-	}
-	if w := r.as("Bearer new", "GET", "/stats"); w.Code != http.StatusOK {
-		t.Errorf("the new token: %d", w.Code)
 	}
 }

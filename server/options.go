@@ -7,6 +7,7 @@ import (
 
 	"qmq/internal/auth"
 	"qmq/internal/httpapi"
+	"qmq/internal/httpauth"
 	"qmq/protocol"
 )
 
@@ -86,7 +87,7 @@ type Options struct {
 	AuthVerifiedNames bool
 
 	// HTTPAuth, if not nil, says who may use the API.
-	HTTPAuth *HTTPAuth
+	HTTPAuth *httpauth.Credentials
 	// HTTPPeek lets everybody peek. Without it and HTTPAuth, only who is on this
 	// machine may: what messages say is for those who may consume them.
 	HTTPPeek bool

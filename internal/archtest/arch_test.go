@@ -15,7 +15,7 @@ var floors = [][]string{
 	{"internal/address", "internal/crc32c", "internal/redact"},
 	{"internal/clock", "internal/seqset", "internal/vfs/ram", "internal/archtest", "internal/version", "internal/quantile", "internal/acceptloop", "internal/budget", "internal/filereload", "internal/guess", "message", "config"},
 	{"internal/vfs", "state", "internal/deadline", "internal/httpapi", "internal/apiclient", "internal/certs"},
-	{"server/stream", "internal/auth", "internal/vfs/crashfs", "protocol", "journal", "diskqueue"},
+	{"server/stream", "internal/auth", "internal/httpauth", "internal/vfs/crashfs", "protocol", "journal", "diskqueue"},
 	{"channel"},
 	{"topic"},
 	{"broker"},

@@ -1,71 +1,29 @@
-package server
+package httpauth
 
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"sync/atomic"
 
 	"golang.org/x/crypto/bcrypt"
-
-	"qmq/internal/filereload"
-	"qmq/internal/guess"
 )
-
-// role is what a credential of the API is good for; a set.
-type role uint8
-
-const (
-	roleStats   role = 1 << iota // figures; nothing is changed
-	rolePeek                     // messages; nothing is changed
-	rolePublish                  // /pub and /mpub
-	roleAdmin                    // everything, the others too
-
-	nobody    role = 0
-	readRoles      = roleStats | rolePeek
-	allRoles       = readRoles | rolePublish | roleAdmin
-)
-
-var roleNames = map[string]role{"read": readRoles, "stats": roleStats, "peek": rolePeek, "publish": rolePublish, "admin": allRoles}
-
-// HTTPAuth says who may use the API. It follows its file: what is changed there
-// holds for later requests. Its methods may be called concurrently.
-type HTTPAuth struct {
-	current *filereload.Value[credentials]
-	guard   *guess.Guard // of bcrypt: guesses cost one processor at most
-	report  *guess.Report
-}
-
-// OpenHTTPAuth reads the credentials from a file; docs/http-auth.md has its
-// format. The error names the line that is wrong.
-func OpenHTTPAuth(file string, log *slog.Logger) (*HTTPAuth, error) {
-	current, err := filereload.OpenText("HTTP credentials", file, parseCredentials, log)
-	if err != nil {
-		return nil, err
-	}
-	return &HTTPAuth{current: current, guard: guess.New(1), report: guess.NewReport(log)}, nil
-}
-
-// Reload reads the file now. If it is no good, what held before holds on.
-func (a *HTTPAuth) Reload() error { return a.current.Reload() }
 
 // credentials are the lines of a file. They do not change, but remember which
 // passwords they have seen.
 type credentials struct {
-	tokens map[[sha256.Size]byte]role
+	tokens map[[sha256.Size]byte]Role
 	users  map[string]*user
 }
 
 // user is somebody with a password.
 type user struct {
-	roles  role
+	roles  Role
 	sum    [sha256.Size]byte // of the password, unless hashed
 	hashed []byte            // by bcrypt; nil when sum counts
 
@@ -83,7 +41,7 @@ const digestPrefix = "sha256:"
 //
 // before is what they said until now, or nil.
 func parseCredentials(text []byte, before *credentials) (*credentials, error) {
-	c := &credentials{tokens: make(map[[sha256.Size]byte]role), users: make(map[string]*user)}
+	c := &credentials{tokens: make(map[[sha256.Size]byte]Role), users: make(map[string]*user)}
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	for n := 1; lines.Scan(); n++ {
 		fields := strings.Fields(lines.Text())
@@ -122,7 +80,7 @@ func (c *credentials) add(fields []string) error {
 	return nil
 }
 
-func (c *credentials) addUser(name, digest string, roles role) error {
+func (c *credentials) addUser(name, digest string, roles Role) error {
 	if c.users[name] != nil {
 		return fmt.Errorf("user %s comes twice", name)
 	}
@@ -142,7 +100,7 @@ func (c *credentials) addUser(name, digest string, roles role) error {
 	return nil
 }
 
-func parseRoles(text string) (roles role, err error) {
+func parseRoles(text string) (roles Role, err error) {
 	for name := range strings.SplitSeq(text, ",") {
 		r, ok := roleNames[name]
 		if !ok {
@@ -165,41 +123,8 @@ func parseDigest(text string) (sum [sha256.Size]byte, err error) {
 
 // rolesOfToken is what a bearer token is good for. It is looked up by its
 // digest, which tells nobody anything about how close a guess is.
-func (c *credentials) rolesOfToken(token string) role {
+func (c *credentials) rolesOfToken(token string) Role {
 	return c.tokens[sha256.Sum256([]byte(token))]
-}
-
-// rolesOfUser is what a name and a password are good for. It may wait. The errors
-// are those of [guess.Guard.Compare]: then nobody looked at the password.
-func (a *HTTPAuth) rolesOfUser(ctx context.Context, c *credentials, place, name, password string) (role, error) {
-	u := c.users[name]
-	if u == nil {
-		return nobody, nil
-	}
-	sum := sha256.Sum256([]byte(password))
-	if u.hashed == nil {
-		if subtle.ConstantTimeCompare(sum[:], u.sum[:]) != 1 {
-			return nobody, nil
-		}
-		return u.roles, nil
-	}
-	if u.hasSeen(&sum) {
-		return u.roles, nil // which no guesser keeps waiting
-	}
-	ok, err := a.guard.Compare(ctx, guess.Try{Place: place, Account: name}, func() bool {
-		if u.hasSeen(&sum) {
-			return true // another request came with it, and first
-		}
-		if bcrypt.CompareHashAndPassword(u.hashed, []byte(password)) != nil {
-			return false
-		}
-		u.seen.Store(&sum)
-		return true
-	})
-	if !ok {
-		return nobody, err
-	}
-	return u.roles, nil
 }
 
 // remember takes over which passwords an older state of the file has seen, where

@@ -1,0 +1,48 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+
+	"qmq/internal/httpapi"
+	"qmq/internal/httpauth"
+)
+
+// roleFor is what a request needs. What is not named here is for
+// administrators, so that a new route is closed until it is opened.
+func roleFor(r *http.Request) httpauth.Role {
+	switch r.URL.Path {
+	case "/ping":
+		return httpauth.Nobody
+	case "/pub", "/mpub":
+		return httpauth.Publish
+	case "/info", "/stats":
+		if r.Method == http.MethodGet {
+			return httpauth.Stats
+		}
+	case "/channel/peek":
+		if r.Method == http.MethodGet {
+			return httpauth.Peek
+		}
+	}
+	return httpauth.Admin
+}
+
+// guard refuses requests that come without TLS where it is required, or
+// without the credential that they need.
+func (h *HTTP) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case h.o.HTTPSRequired && r.TLS == nil:
+			h.refuseClear(w)
+		case h.o.HTTPAuth == nil || h.o.HTTPAuth.Admits(w, r, roleFor(r)):
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// refuseClear tells where the API is to be found. NSQ's clients look there by
+// themselves.
+func (h *HTTP) refuseClear(w http.ResponseWriter) {
+	httpapi.Refuse(w, http.StatusForbidden, fmt.Appendf(nil, `{"message": "TLS_REQUIRED", "https_port": %d}`, h.ports.HTTPS))
+}
