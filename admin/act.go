@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"qmq/admin/cluster"
+	"qmq/admin/words"
 	"qmq/internal/apiclient"
 )
 
@@ -25,7 +27,7 @@ type order struct {
 	} `json:"only"`
 }
 
-func (o *order) pair() pair { return pair{o.Topic, o.Channel} }
+func (o *order) pair() cluster.Pair { return cluster.Pair{Topic: o.Topic, Channel: o.Channel} }
 
 // acknowledgeDamage is the action by which a node's findings are put away.
 const acknowledgeDamage = "acknowledge_damage"
@@ -87,7 +89,7 @@ func run(ctx context.Context, errands []errand) []result {
 
 // phases are the errands of an order: those at directories, and then those at
 // nodes.
-func (s *Server) phases(o *order, targets []target) (directories, nodes []errand) {
+func (s *Server) phases(o *order, targets []cluster.Target) (directories, nodes []errand) {
 	verb, kind := o.verb()
 	if o.Action == "tombstone_topic_producer" {
 		verb, kind = "delete", "topic"
@@ -98,11 +100,11 @@ func (s *Server) phases(o *order, targets []target) (directories, nodes []errand
 		}
 	}
 	for _, to := range targets {
-		nodes = append(nodes, errand{"node", to.id, to.name, func(ctx context.Context) error {
+		nodes = append(nodes, errand{"node", to.Id, to.Name, func(ctx context.Context) error {
 			if o.Action == acknowledgeDamage {
-				return s.up.nodes.AcknowledgeDamage(ctx, to.address, o.Until)
+				return s.up.nodes.AcknowledgeDamage(ctx, to.Address, o.Until)
 			}
-			return s.up.nodes.Change(ctx, to.address, kind, verb, o.Topic, o.Channel)
+			return s.up.nodes.Change(ctx, to.Address, kind, verb, o.Topic, o.Channel)
 		}})
 	}
 	if o.Only != nil {
@@ -143,41 +145,58 @@ func withoutBrackets(node string) string {
 // carryOut does what an order says, at directories first, and tells the
 // collector and the charts. It goes on when whoever asked for it has gone: half
 // a deletion helps nobody.
-func (s *Server) carryOut(ctx context.Context, o *order, targets []target) []result {
+func (s *Server) carryOut(ctx context.Context, o *order, targets []cluster.Target) []result {
 	ctx = context.WithoutCancel(ctx)
 	directories, nodes := s.phases(o, targets)
 	// Before, because some nodes are faster than others; after, because some are
 	// slower.
-	s.collector.read(func(c *cluster) { c.expectEmpty(o, time.Now()) })
+	s.collector.read(func(c *cluster.Cluster) { expectEmpty(c, o) })
 	results := append(run(ctx, directories), run(ctx, nodes)...)
-	s.collector.read(func(c *cluster) {
-		c.expectEmpty(o, time.Now())
+	s.collector.read(func(c *cluster.Cluster) {
+		expectEmpty(c, o)
 		if o.Topic != "" {
-			c.mark(o.mark(time.Now()))
+			c.Mark(o.mark(time.Now()))
 		}
-		c.told(o, results)
+		told(c, o, results)
 		s.collector.updates++ // what was made for viewers is no longer so
 	})
 	s.collector.poke()
 	return results
 }
 
-// expectEmpty notes that what goes away now was not finished.
-func (c *cluster) expectEmpty(o *order, now time.Time) {
+// expectEmpty says before the nodes do that what goes away now was not finished.
+// Emptying a topic leaves its channels alone.
+func expectEmpty(c *cluster.Cluster, o *order) {
 	if o.Action == "empty_channel" {
-		c.emptied[o.pair()] = now
+		c.ExpectEmpty(o.pair(), time.Now())
+	}
+}
+
+// told notes what daemons have been told.
+func told(c *cluster.Cluster, o *order, results []result) {
+	for _, r := range results {
+		switch verb, kind := o.verb(); {
+		case !r.OK:
+		case r.Kind == "node" && o.Action == "create_channel":
+			c.ChannelCreated(r.Target, o.pair())
+		case r.Kind == "node" || kind != "topic" && kind != "channel":
+		case verb == "create":
+			c.Registered(r.Target, o.pair())
+		case verb == "delete":
+			c.Unregistered(r.Target, o.pair())
+		}
 	}
 }
 
 // mark is what charts of the topic show of it.
-func (o *order) mark(now time.Time) mark {
-	text := deeds[o.Action]
+func (o *order) mark(now time.Time) cluster.Mark {
+	text := actions[o.Action]
 	if verb, kind := o.verb(); kind == "channel" {
-		text = "channel " + o.Channel + " " + strings.TrimSuffix(deeds[o.Action], " channel")
+		text = "channel " + o.Channel + " " + strings.TrimSuffix(actions[o.Action], " channel")
 	} else if kind == "topic" {
-		text = "topic " + strings.TrimSuffix(deeds[verb+"_topic"], " topic")
+		text = "topic " + strings.TrimSuffix(actions[verb+"_topic"], " topic")
 	}
-	return mark{at: now, text: text, kind: "action", topic: o.Topic, channel: o.Channel, node: o.Node}
+	return cluster.Mark{At: now, Text: text, Kind: "action", Topic: o.Topic, Channel: o.Channel, Node: o.Node}
 }
 
 // summary says in few words what became of an order: where it counts, which is
@@ -202,14 +221,14 @@ func summary(results []result) string {
 		switch {
 		case r.OK:
 		case r.Status == 0:
-			failed = append(failed, shortName(r.Name)+" did not answer")
+			failed = append(failed, words.ShortName(r.Name)+" did not answer")
 		default:
-			failed = append(failed, fmt.Sprintf("%s refused (%d)", shortName(r.Name), r.Status))
+			failed = append(failed, fmt.Sprintf("%s refused (%d)", words.ShortName(r.Name), r.Status))
 		}
 	}
-	text := fmt.Sprintf("%d of %s", ok, countOf(all, kind))
+	text := fmt.Sprintf("%d of %s", ok, words.Count(all, kind))
 	if len(failed) > 0 {
-		text += "; " + listed(failed)
+		text += "; " + words.List(failed)
 	}
 	return text
 }

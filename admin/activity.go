@@ -6,10 +6,13 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"qmq/admin/cluster"
+	"qmq/admin/words"
 )
 
-// mostEntries is how much of what people did is remembered.
-const mostEntries = 1000
+// maxEntries is how much of what people did is remembered.
+const maxEntries = 1000
 
 // entry is something that somebody did.
 type entry struct {
@@ -32,8 +35,8 @@ type entry struct {
 	Results    []result `json:"results"`
 }
 
-// deeds are the actions with what they are called when they are done.
-var deeds = map[string]string{
+// actions are the actions with what they are called when they are done.
+var actions = map[string]string{
 	"create_topic": "created topic", "delete_topic": "deleted topic", "empty_topic": "emptied topic", "pause_topic": "paused topic", "unpause_topic": "unpaused topic",
 	"create_channel": "created channel", "delete_channel": "deleted channel", "empty_channel": "emptied channel", "pause_channel": "paused channel", "unpause_channel": "unpaused channel",
 	acknowledgeDamage:          "acknowledged damage",
@@ -57,9 +60,9 @@ type activity struct {
 
 // add remembers and logs an entry and returns its id.
 func (a *activity) add(e entry) int64 {
-	e.Text = cmp.Or(deeds[e.Action], e.Action)
+	e.Text = cmp.Or(actions[e.Action], e.Action)
 	for _, text := range []*string{&e.User, &e.Topic, &e.Channel, &e.Node, &e.Result} {
-		*text = shorten(*text) // it comes from requests
+		*text = words.Shorten(*text) // it comes from requests
 	}
 	if e.Results == nil {
 		e.Results = []result{}
@@ -75,8 +78,8 @@ func (a *activity) add(e entry) int64 {
 	a.mu.Lock()
 	a.last++
 	e.ID = a.last
-	if len(a.entries) == mostEntries {
-		a.entries = slices.Delete(a.entries, 0, mostEntries/10)
+	if len(a.entries) == maxEntries {
+		a.entries = slices.Delete(a.entries, 0, maxEntries/10)
 	}
 	a.entries = append(a.entries, e)
 	a.mu.Unlock()
@@ -107,11 +110,11 @@ func (a *activity) list() []entry {
 
 // pausedBy is who paused a topic or channel last; "" if that is not remembered,
 // or was undone, so that somebody else must have paused it in another way.
-func (a *activity) pausedBy(p pair) string {
+func (a *activity) pausedBy(p cluster.Pair) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, e := range slices.Backward(a.entries) {
-		if e.Topic != p.topic || e.Channel != p.channel {
+		if e.Topic != p.Topic || e.Channel != p.Channel {
 			continue
 		}
 		switch e.Action {

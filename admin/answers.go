@@ -1,113 +1,79 @@
 package admin
 
 import (
-	"cmp"
 	"context"
-	"slices"
 	"time"
 
+	"qmq/admin/cluster"
 	"qmq/internal/nodeclient"
-	"qmq/lookup"
 )
 
-// These are the questions of the collector, and what it makes of the answers.
+// These are the questions of the collector. What the answers mean is for the
+// cluster.
 
-func (c *collector) askLookupd(ctx context.Context, l *lookupd, askVersion bool) {
+func (c *collector) askLookupd(ctx context.Context, q *cluster.LookupdQuestion) {
 	start := time.Now()
-	address := []string{l.address}
-	nodes, err := c.up.directory.Nodes(ctx, address)
-	took := time.Since(start)
-	var topics []string
+	address := []string{q.Address}
+	var a cluster.LookupdAnswer
+	var err error
+	a.Nodes, err = c.up.directory.Nodes(ctx, address)
+	a.Took = time.Since(start)
 	if err == nil {
-		topics, err = c.up.directory.Topics(ctx, address)
+		a.Topics, err = c.up.directory.Topics(ctx, address)
 	}
-	version := ""
-	if err == nil && askVersion {
-		version, _ = c.up.lookupdVersion(ctx, l.address) // it is for people only
+	if err == nil && q.Version {
+		a.Version, _ = c.up.lookupdVersion(ctx, q.Address) // it is for people only
 	}
-	if c.heard(l, topics, nodes, took, version, err) {
-		channels := c.inactiveChannels(ctx, l)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		l.learn(channels, time.Now())
-		l.learning = false
+	if c.heard(q, a, err) {
+		c.askChannels(ctx, q)
 	}
 }
 
-// heard takes the answer of a directory. It tells whether to ask more of it,
-// for which no next question waits.
-func (c *collector) heard(l *lookupd, topics []string, nodes []lookup.ClusterNode, took time.Duration, version string, err error) (ok bool) {
+// heard takes the answer of a directory. It tells whether to ask more of it.
+func (c *collector) heard(q *cluster.LookupdQuestion, a cluster.LookupdAnswer, err error) (learn bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := time.Now()
-	l.asking = false
 	if err != nil {
-		l.miss(now, reason(err))
+		c.cluster.LookupdMissed(q, reason(err), time.Now())
 		return false
 	}
-	if !slices.Contains(c.cluster.lookupds, l) {
-		return false // it was taken off the list meanwhile
-	}
-	l.took, l.version = took, cmp.Or(version, l.version)
-	if c.cluster.heard(l, topics, nodes, now) {
+	news, learn := c.cluster.LookupdAnswered(q, a, time.Now())
+	if news {
 		c.poke()
 	}
-	ok, l.learning = !l.learning, true
-	return ok
+	return learn
 }
 
-// inactiveChannels asks for the channels of topics without a node.
-func (c *collector) inactiveChannels(ctx context.Context, l *lookupd) map[string][]string {
+// askChannels asks for the channels of topics without a node.
+func (c *collector) askChannels(ctx context.Context, q *cluster.LookupdQuestion) {
 	c.mu.Lock()
-	topics := l.wantsChannels(time.Now())
+	topics := c.cluster.WantsChannels(q, time.Now())
 	c.mu.Unlock()
 	found := make(map[string][]string, len(topics))
 	for _, topic := range topics {
-		if names, err := c.up.directory.Channels(ctx, []string{l.address}, topic); err == nil {
+		if names, err := c.up.directory.Channels(ctx, []string{q.Address}, topic); err == nil {
 			found[topic] = names
-		}
-	}
-	return found
-}
-
-func (c *collector) askNode(ctx context.Context, n *node, w nodeclient.Wanted) {
-	start := time.Now()
-	stats, err := c.up.nodes.Stats(ctx, n.address, w, &n.decoder)
-	took := time.Since(start)
-	var info *nodeclient.Info
-	if err == nil && (!n.introduced || n.infoOf != stats.StartTime) {
-		if i, err := c.up.nodes.Info(ctx, n.address); err == nil {
-			info = &i
 		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n.asking = false
-	if c.cluster.nodes[n.address] != n {
-		return // it was forgotten meanwhile
-	}
-	now := time.Now()
-	if err != nil {
-		n.miss(now, reason(err))
-		return
-	}
-	n.answered()
-	n.took = took
-	if info != nil {
-		c.introduce(n, info, stats.StartTime)
-	}
-	if restarted := n.take(&c.cluster.budget, stats, now, c.cluster.wasEmptied); restarted {
-		c.cluster.mark(mark{at: now, text: shortName(n.name) + " restarted", kind: "restart", node: n.id})
-	}
+	c.cluster.LearnChannels(q, found, time.Now())
 }
 
-// introduce takes what a node says of itself.
-func (c *collector) introduce(n *node, info *nodeclient.Info, start int64) {
-	id := lookup.Identity{BroadcastAddress: info.BroadcastAddress, TCPPort: info.TCPPort, HTTPPort: info.HTTPPort}
-	if len(c.up.direct) > 0 {
-		n.id = nodeAddress(&id)
+func (c *collector) askNode(ctx context.Context, q *cluster.NodeQuestion) {
+	start := time.Now()
+	stats, err := c.up.nodes.Stats(ctx, q.Address, nodeclient.Wanted{Memory: q.Memory}, q.Decoder)
+	a := cluster.NodeAnswer{Stats: stats, Took: time.Since(start)}
+	if err == nil && q.WantsInfo(stats.StartTime) {
+		if info, err := c.up.nodes.Info(ctx, q.Address); err == nil {
+			a.Info = &info
+		}
 	}
-	n.host, n.tcp, n.zone, n.region = info.Hostname, tcpAddress(&id), info.TopologyZone, info.TopologyRegion
-	n.introduced, n.infoOf = true, start
-	c.cluster.sortNodes()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.cluster.NodeMissed(q, reason(err), time.Now())
+		return
+	}
+	c.cluster.NodeAnswered(q, a, time.Now())
 }

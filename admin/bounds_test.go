@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"qmq/admin/cluster"
 )
 
 func TestNamesThatNobodyKnowsAreNotRemembered(t *testing.T) {
@@ -21,7 +23,7 @@ func TestNamesThatNobodyKnowsAreNotRemembered(t *testing.T) {
 		same(t, "status", get(t, fmt.Sprintf("%s/api/q/channel?topic=t&channel=nobody%d", base, i)).status, 404)
 	}
 	same(t, "status", get(t, base+"/api/q/channel?topic=t&channel=c").status, 200)
-	s.collector.read(func(*cluster) { same(t, "channels looked at", len(s.collector.crowd.channels), 1) })
+	s.collector.read(func(*cluster.Cluster) { same(t, "channels looked at", len(s.collector.consumers.channels), 1) })
 }
 
 func TestActivityKeepsNoLongTexts(t *testing.T) {
@@ -48,7 +50,7 @@ func TestOnlyActionsOnTopicsAndChannelsAreCarriedOut(t *testing.T) {
 
 func TestWhoPausedIsNotSaidOfAPauseThatWasUndone(t *testing.T) {
 	s, _ := startServer(t, Options{Nodes: []string{"127.0.0.1:1"}})
-	p := pair{"t", "c"}
+	p := cluster.Pair{Topic: "t", Channel: "c"}
 	s.activity.add(entry{User: "maria", Action: "pause_channel", Topic: "t", Channel: "c", OK: true})
 	same(t, "paused by", s.activity.pausedBy(p), "maria")
 	s.activity.add(entry{User: "tom", Action: "unpause_channel", Topic: "t", Channel: "c", OK: true})

@@ -6,19 +6,14 @@ import (
 	"sync"
 	"time"
 
-	"qmq/internal/nodeclient"
+	"qmq/admin/cluster"
 )
 
-// How often is asked.
+// How questions are asked.
 const (
-	liveInterval  = time.Second      // while somebody looks
-	idleInterval  = 10 * time.Second // so that there are charts when somebody comes
-	lookupEvery   = 5 * time.Second
-	memoryEvery   = 10 * time.Second // it makes nsqd stop for a moment
-	versionEvery  = time.Minute
-	settleTime    = 700 * time.Millisecond // how long an update waits for slow nodes
+	slowestWait   = 700 * time.Millisecond // how long an update waits for slow nodes
 	questionsOnce = 16                     // to nodes and directories at a time, those that hang apart
-	lateAfter     = settleTime / 4         // a question hangs
+	lateAfter     = slowestWait / 4        // a question hangs
 	pokeGap       = 100 * time.Millisecond
 )
 
@@ -29,15 +24,15 @@ type collector struct {
 	log *slog.Logger
 
 	mu          sync.Mutex // guards what follows; held for computing only, never across I/O
-	cluster     *cluster
+	cluster     *cluster.Cluster
 	changed     chan struct{} // closed at the next update
 	updates     uint64
 	viewers     int
 	viewersFrom map[string]int // by their addresses
 	round       int            // of questions
 	asking      int            // questions of this round under way
-	settled     chan struct{}  // gets one when asking falls to 0
-	crowd       *crowd
+	answered    chan struct{}  // gets one when asking falls to 0
+	consumers   *consumerCache
 
 	wake      chan struct{} // gets one to ask at once
 	slots     chan struct{} // bounds questions
@@ -51,16 +46,12 @@ type collector struct {
 func newCollector(up *upstream, lookupds []string, historyBytes int, log *slog.Logger) *collector {
 	c := &collector{
 		viewersFrom: make(map[string]int),
-		up:          up, log: log, cluster: newCluster(historyBytes), changed: make(chan struct{}), settled: make(chan struct{}, 1),
+		up:          up, log: log, cluster: cluster.New(historyBytes, up.direct), changed: make(chan struct{}), answered: make(chan struct{}, 1),
 		wake: make(chan struct{}, 1), slots: make(chan struct{}, questionsOnce), ended: make(chan struct{}),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.crowd = newCrowd(c)
-	c.cluster.setLookupds(lookupds)
-	for _, address := range up.direct {
-		c.cluster.nodes[address] = newNode(address, address)
-	}
-	c.cluster.sortNodes()
+	c.consumers = newConsumerCache(c)
+	c.cluster.SetLookupds(lookupds)
 	return c
 }
 
@@ -87,30 +78,30 @@ func (c *collector) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-c.wake:
-			if !c.rest(ctx, pokeGap) {
+			if !c.wait(ctx, pokeGap) {
 				return
 			}
 		case <-next.C:
 		}
 		start := time.Now()
 		c.ask(start)
-		settle := time.NewTimer(settleTime)
+		timeout := time.NewTimer(slowestWait)
 		select {
 		case <-ctx.Done():
-			settle.Stop()
+			timeout.Stop()
 			return
-		case <-c.settled:
-		case <-settle.C:
+		case <-c.answered:
+		case <-timeout.C:
 		}
-		settle.Stop()
+		timeout.Stop()
 		c.update(time.Now())
 		next.Reset(max(pokeGap, time.Until(start.Add(c.interval()))))
 	}
 }
 
-// rest waits a moment, in which one poke more changes nothing. It tells whether
-// to go on.
-func (c *collector) rest(ctx context.Context, d time.Duration) bool {
+// wait waits for d, in which one poke more changes nothing. It tells whether to go
+// on.
+func (c *collector) wait(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -137,9 +128,9 @@ func (c *collector) interval() time.Duration {
 
 func (c *collector) intervalLocked() time.Duration {
 	if c.viewers > 0 {
-		return liveInterval
+		return cluster.LiveInterval
 	}
-	return idleInterval
+	return cluster.IdleInterval
 }
 
 // enter counts a viewer until leave is called, if there are fewer than most, and
@@ -167,48 +158,25 @@ func (c *collector) enter(from string, most int) (leave func(), ok bool) {
 // viewerShare is which part of the streams one address may have.
 const viewerShare = 4
 
-// ask begins questions to all that have answered the last one.
+// ask begins the questions that are due.
 func (c *collector) ask(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	select {
-	case <-c.settled: // of the last round
+	case <-c.answered: // of the last round
 	default:
 	}
 	c.round++
 	c.asking = 0
-	for _, l := range c.cluster.lookupds {
-		if now.Sub(l.at) < lookupEvery-liveInterval/2 {
-			continue
-		}
-		askVersion := l.version == "" || now.Sub(l.versionAt) >= versionEvery
-		l.at = now
-		if l.asking {
-			l.miss(now, "no answer in time")
-			continue
-		}
-		l.asking = true
-		if askVersion {
-			l.versionAt = now
-		}
-		c.question(func(ctx context.Context) { c.askLookupd(ctx, l, askVersion) })
+	lookupds, nodes := c.cluster.Due(now)
+	for _, q := range lookupds {
+		c.question(func(ctx context.Context) { c.askLookupd(ctx, q) })
 	}
-	for _, n := range c.cluster.order {
-		if n.asking {
-			if now.Sub(n.asked) >= liveInterval*9/10 {
-				n.miss(now, "no answer in time")
-			}
-			continue
-		}
-		n.asking, n.asked = true, now
-		wanted := nodeclient.Wanted{Memory: now.Sub(n.memoryAt) >= memoryEvery}
-		if wanted.Memory {
-			n.memoryAt = now
-		}
-		c.question(func(ctx context.Context) { c.askNode(ctx, n, wanted) })
+	for _, q := range nodes {
+		c.question(func(ctx context.Context) { c.askNode(ctx, q) })
 	}
 	if c.asking == 0 {
-		c.settled <- struct{}{}
+		c.answered <- struct{}{}
 	}
 }
 
@@ -225,7 +193,7 @@ func (c *collector) question(f func(context.Context)) {
 		}
 		if c.asking--; c.asking == 0 {
 			select {
-			case c.settled <- struct{}{}:
+			case c.answered <- struct{}{}:
 			default:
 			}
 		}
@@ -248,24 +216,24 @@ func (c *collector) inTurn(f func(context.Context)) {
 }
 
 // update adds up, tells the viewers, and logs who does not answer.
-func (c *collector) update(now time.Time) { logTurns(c.log, c.addUp(now)) }
+func (c *collector) update(now time.Time) { logTransitions(c.log, c.addUp(now)) }
 
-func (c *collector) addUp(now time.Time) []turn {
+func (c *collector) addUp(now time.Time) []cluster.Transition {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// What was polled rarely until now is not old at once.
-	interval := max(c.intervalLocked(), min(now.Sub(c.cluster.now), idleInterval))
-	c.cluster.update(now, interval)
-	c.crowd.forget(now)
+	interval := max(c.intervalLocked(), min(now.Sub(c.cluster.UpdatedAt()), cluster.IdleInterval))
+	c.cluster.Update(now, interval)
+	c.consumers.forget(now)
 	c.updates++
 	close(c.changed)
 	c.changed = make(chan struct{})
-	return c.cluster.turns()
+	return c.cluster.Transitions()
 }
 
 // read calls f with what is known, and returns the number of the update that it
 // is from and what is closed at the next one. f may not wait for anything.
-func (c *collector) read(f func(*cluster)) (update uint64, next <-chan struct{}) {
+func (c *collector) read(f func(*cluster.Cluster)) (update uint64, next <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f(c.cluster)
@@ -276,8 +244,8 @@ func (c *collector) read(f func(*cluster)) (update uint64, next <-chan struct{})
 // for that a moment: without viewers nodes are asked rarely.
 func (c *collector) catchUp(ctx context.Context) {
 	var now time.Time
-	_, next := c.read(func(k *cluster) { now = k.now })
-	if time.Since(now) < 2*liveInterval {
+	_, next := c.read(func(k *cluster.Cluster) { now = k.UpdatedAt() })
+	if time.Since(now) < 2*cluster.LiveInterval {
 		return
 	}
 	c.poke()
@@ -293,7 +261,7 @@ func (c *collector) catchUp(ctx context.Context) {
 // firstUpdate waits until there is something to show.
 func (c *collector) firstUpdate(ctx context.Context) {
 	for {
-		update, next := c.read(func(*cluster) {})
+		update, next := c.read(func(*cluster.Cluster) {})
 		if update > 0 {
 			return
 		}

@@ -3,19 +3,22 @@ package admin
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"qmq/admin/cluster"
 )
 
 // updates waits until a condition holds after some update.
-func (c *collector) updatesUntil(t *testing.T, is func(*cluster) bool) {
+func (c *collector) updatesUntil(t *testing.T, is func(*cluster.Cluster) bool) {
 	t.Helper()
 	timeout := time.After(20 * time.Second)
 	for {
 		holds := false
-		_, next := c.read(func(k *cluster) { holds = is(k) })
+		_, next := c.read(func(k *cluster.Cluster) { holds = is(k) })
 		if holds {
 			return
 		}
@@ -51,11 +54,15 @@ func TestSlowNodeDelaysNobodyAndHasOneQuestionAtATime(t *testing.T) {
 	leave, _ := s.collector.enter("x", 9)
 	defer leave()
 	start := time.Now()
-	s.collector.updatesUntil(t, func(c *cluster) bool { n := c.node(fast.address()); return n != nil && n.asks >= 4 })
+	s.collector.updatesUntil(t, func(c *cluster.Cluster) bool { return len(fast.questions()) > 4 })
 	if took := time.Since(start); took > 8*time.Second {
 		t.Errorf("four answers of the fast node took %s", took)
 	}
-	s.collector.updatesUntil(t, func(c *cluster) bool { return c.nodes[strings.TrimPrefix(slow.URL, "http://")].missed >= missedPolls })
+	s.collector.updatesUntil(t, func(c *cluster.Cluster) bool {
+		return slices.ContainsFunc(c.NodesView().Nodes, func(n cluster.NodeRow) bool {
+			return n.HTTP == strings.TrimPrefix(slow.URL, "http://") && n.State == cluster.LevelCrit
+		})
+	})
 	mu.Lock()
 	defer mu.Unlock()
 	same(t, "questions at a time", most, 1)
@@ -65,12 +72,12 @@ func TestNodesAreAskedOftenOnlyWhileSomebodyLooks(t *testing.T) {
 	a := startNode(t, "a")
 	s, _ := startServer(t, Options{Nodes: []string{a.address()}})
 	s.collector.firstUpdate(t.Context())
-	same(t, "without viewers", s.collector.interval(), idleInterval)
+	same(t, "without viewers", s.collector.interval(), cluster.IdleInterval)
 	leave, _ := s.collector.enter("x", 9)
-	same(t, "with one", s.collector.interval(), liveInterval)
-	s.collector.updatesUntil(t, func(c *cluster) bool { return c.order[0].asks >= 3 })
+	same(t, "with one", s.collector.interval(), cluster.LiveInterval)
+	s.collector.updatesUntil(t, func(c *cluster.Cluster) bool { return len(a.questions()) >= 3 })
 	leave()
-	same(t, "without viewers", s.collector.interval(), idleInterval)
+	same(t, "without viewers", s.collector.interval(), cluster.IdleInterval)
 }
 
 func TestMemoryOfNodesIsAskedForRarely(t *testing.T) {
@@ -78,7 +85,7 @@ func TestMemoryOfNodesIsAskedForRarely(t *testing.T) {
 	s, _ := startServer(t, Options{Nodes: []string{a.address()}})
 	leave, _ := s.collector.enter("x", 9)
 	defer leave()
-	s.collector.updatesUntil(t, func(c *cluster) bool { return c.order[0].asks >= 4 })
+	s.collector.updatesUntil(t, func(c *cluster.Cluster) bool { return len(a.questions()) >= 4 })
 	a.set(func(n *fakeNode) {
 		with := 0
 		for _, q := range n.asked {
@@ -88,21 +95,4 @@ func TestMemoryOfNodesIsAskedForRarely(t *testing.T) {
 		}
 		same(t, "questions with memory", with, 1)
 	})
-}
-
-func TestNodeThatNoDirectoryKnowsAndThatIsSilentIsForgotten(t *testing.T) {
-	c := newCluster(1 << 20)
-	c.setLookupds([]string{"l:1"})
-	s := newScene(t)
-	s.c = c
-	s.c.lookupds[0].address = "lookupd:4161"
-	s.do("node qd-1")
-	s.do("node qd-2")
-	s.do("run 5s")
-	s.do("node qd-2 listed=no silent=yes")
-	s.do("run 9m")
-	same(t, "nodes", len(c.order), 2)
-	s.do("run 2m")
-	same(t, "nodes", len(c.order), 1)
-	same(t, "lines about it", len(c.watch.open), 0)
 }

@@ -6,14 +6,15 @@ import (
 	"sync"
 	"time"
 
+	"qmq/admin/cluster"
 	"qmq/lookup"
 )
 
 const (
 	// resolveEvery is how often names of directories are resolved again.
 	resolveEvery = time.Minute
-	// resolvePatience is how long that may hold somebody up.
-	resolvePatience = time.Second
+	// resolveTimeout is how long that may hold somebody up.
+	resolveTimeout = time.Second
 )
 
 // directories are those that are asked: all that the addresses stand for that
@@ -35,7 +36,7 @@ type directories struct {
 
 func (d *directories) init(s *Server) {
 	d.changed = func(addresses []string) {
-		s.collector.read(func(c *cluster) { c.setLookupds(addresses) })
+		s.collector.read(func(c *cluster.Cluster) { c.SetLookupds(addresses) })
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.ended = make(chan struct{})
@@ -73,7 +74,7 @@ func (d *directories) set(given []string) {
 // resolve finds what the given addresses stand for now. The order in which they
 // were given stays. The caller holds d.changing.
 func (d *directories) resolve() {
-	ctx, cancel := context.WithTimeout(d.ctx, resolvePatience)
+	ctx, cancel := context.WithTimeout(d.ctx, resolveTimeout)
 	defer cancel()
 	var all []string
 	for _, given := range d.given {

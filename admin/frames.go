@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"sync"
 	"time"
+
+	"qmq/admin/cluster"
 )
 
 // frames makes what viewers see: each view once an update, however many look at
@@ -13,7 +15,7 @@ type frames struct {
 
 	mu     sync.Mutex // guards what follows; held while a view is made, not while it is sent
 	update uint64     // that made are of
-	made   map[view]made
+	made   map[cluster.View]made
 }
 
 // made is a view at one update.
@@ -26,26 +28,26 @@ type made struct {
 	err     error
 }
 
-// mostMade bounds the views of one update that are kept for the next viewer.
-const mostMade = 256
+// maxMade bounds the views of one update that are kept for the next viewer.
+const maxMade = 256
 
 // get makes the frame of a view. Next is closed when there is a newer one.
-func (f *frames) get(v view) (m made, update uint64, next <-chan struct{}) {
+func (f *frames) get(v cluster.View) (m made, update uint64, next <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var data any
 	var head frame
 	var cached bool
-	update, next = f.s.collector.read(func(c *cluster) {
-		if f.update != f.s.collector.updates || f.made == nil || len(f.made) >= mostMade {
-			f.update, f.made = f.s.collector.updates, make(map[view]made)
+	update, next = f.s.collector.read(func(c *cluster.Cluster) {
+		if f.update != f.s.collector.updates || f.made == nil || len(f.made) >= maxMade {
+			f.update, f.made = f.s.collector.updates, make(map[cluster.View]made)
 		}
 		newest := f.s.activity.newest() // it changes between updates
-		if m, cached = f.made[v]; cached && (v.kind != "activity" || m.entry == newest) {
+		if m, cached = f.made[v]; cached && (v.Kind != "activity" || m.entry == newest) {
 			return
 		}
 		m, cached = made{entry: newest}, false
-		head = frame{At: c.now.UnixMilli(), View: v.kind, Full: true, Bar: c.bar(f.s.o.Cluster)}
+		head = frame{At: c.UpdatedAt().UnixMilli(), View: v.Kind, Full: true, Bar: c.Bar(f.s.o.Cluster)}
 		data = f.s.build(c, v)
 	})
 	if cached {
@@ -62,9 +64,9 @@ func encodeFrame(head frame, data any) (m made) {
 	if data == nil {
 		return made{}
 	}
-	if topics, ok := data.(*topicsView); ok {
+	if topics, ok := data.(*cluster.TopicsView); ok {
 		m.head, m.without = head, topics.Without
-		if m.rows, m.err = topics.encode(); m.err == nil {
+		if m.rows, m.err = encodeRows(topics); m.err == nil {
 			m.json, m.err = m.after(nil, true)
 		}
 		return m
@@ -85,16 +87,18 @@ func (m *made) after(before rowsOf, full bool) ([]byte, error) {
 
 // look prepares what a view needs beyond what is polled: the consumers of a
 // channel. It waits for them a moment if nobody has looked for a while.
-func (f *frames) look(v view, patience time.Duration) {
-	if v.kind != "channel" {
+func (f *frames) look(v cluster.View, timeout time.Duration) {
+	if v.Kind != "channel" {
 		return
 	}
 	var known <-chan struct{}
-	f.s.collector.read(func(*cluster) { known = f.s.collector.crowd.look(pair{v.topic, v.channel}, time.Now()) })
-	if patience <= 0 {
+	f.s.collector.read(func(*cluster.Cluster) {
+		known = f.s.collector.consumers.look(cluster.Pair{Topic: v.Topic, Channel: v.Channel}, time.Now())
+	})
+	if timeout <= 0 {
 		return
 	}
-	wait := time.NewTimer(patience)
+	wait := time.NewTimer(timeout)
 	defer wait.Stop()
 	select {
 	case <-known:

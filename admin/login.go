@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"qmq/admin/words"
 	"qmq/internal/guess"
 )
 
@@ -71,9 +72,9 @@ func (l *login) try(ctx context.Context, name, password, from, device string) (u
 	})
 	switch {
 	case err != nil:
-		l.report.Refused("signing in refused", t.Place, slog.String("user", shorten(name)), slog.Any("reason", err))
+		l.report.Refused("signing in refused", t.Place, slog.String("user", words.Shorten(name)), slog.Any("reason", err))
 	case !ok:
-		l.report.Refused("signing in refused", t.Place, slog.String("user", shorten(name)), slog.String("reason", "wrong name or password"))
+		l.report.Refused("signing in refused", t.Place, slog.String("user", words.Shorten(name)), slog.String("reason", "wrong name or password"))
 	}
 	return u, ok, err
 }

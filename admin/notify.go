@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"qmq/admin/cluster"
 )
 
 // notice is what the notification endpoint gets, as nsqadmin sends it.
@@ -26,9 +28,9 @@ type notice struct {
 	Via       string `json:"via"` // this host
 }
 
-// mostNotices wait for a slow endpoint; more are dropped, with a line in the
+// maxNotices wait for a slow endpoint; more are dropped, with a line in the
 // log.
-const mostNotices = 1000
+const maxNotices = 1000
 
 // notifier reports actions to the endpoint, one at a time, without retry. Its
 // goroutine ends with stop.
@@ -44,7 +46,7 @@ type notifier struct {
 }
 
 func startNotifier(o *Options, client *http.Client) *notifier {
-	n := &notifier{endpoint: o.NotificationEndpoint, via: o.Hostname, client: client, log: o.Logger, notices: make(chan notice, mostNotices), ended: make(chan struct{})}
+	n := &notifier{endpoint: o.NotificationEndpoint, via: o.Hostname, client: client, log: o.Logger, notices: make(chan notice, maxNotices), ended: make(chan struct{})}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	go n.run()
 	return n
@@ -96,7 +98,7 @@ func (n *notifier) stop() {
 }
 
 // tell reports an action that a request asked for.
-func (n *notifier) tell(r *http.Request, action string, p pair, node string) {
+func (n *notifier) tell(r *http.Request, action string, p cluster.Pair, node string) {
 	if n.endpoint == "" {
 		return
 	}
@@ -106,7 +108,7 @@ func (n *notifier) tell(r *http.Request, action string, p pair, node string) {
 		u.Scheme = "https"
 	}
 	told := notice{
-		Action: action, Topic: p.topic, Channel: p.channel, Node: node, Timestamp: time.Now().Unix(),
+		Action: action, Topic: p.Topic, Channel: p.Channel, Node: node, Timestamp: time.Now().Unix(),
 		User: user, RemoteIP: r.RemoteAddr, UserAgent: r.UserAgent(), URL: u.String(), Via: n.via,
 	}
 	select {

@@ -5,17 +5,18 @@ import (
 	"net/http"
 	"net/netip"
 
+	"qmq/admin/words"
 	"qmq/internal/httpapi"
 )
 
-// mostOptionBytes is the longest value of an option.
-const mostOptionBytes = 1 << 20
+// maxOptionBytes is the longest value of an option.
+const maxOptionBytes = 1 << 20
 
 // configRoutes are /config, for those who come from the allowed network. Where
 // there are roles, changes are for admins.
 func (s *Server) configRoutes(r *httpapi.Router, at func(string) string) {
 	inner := httpapi.NewRouter(s.o.Logger)
-	inner.Config(s.options(), mostOptionBytes)
+	inner.Config(s.options(), maxOptionBytes)
 	guarded := func(w http.ResponseWriter, q *http.Request) {
 		if err := s.mayConfigure(q); err != nil {
 			refuseScript(w, err)
@@ -27,7 +28,7 @@ func (s *Server) configRoutes(r *httpapi.Router, at func(string) string) {
 		inner.ServeHTTP(noted, inside)
 		if q.Method == http.MethodPut && noted.status < 400 {
 			e := s.entryOf(q, "config")
-			e.Result, e.OK = shorten(httpapi.Param(q, "opt")), true
+			e.Result, e.OK = words.Shorten(httpapi.Param(q, "opt")), true
 			s.activity.add(e)
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
+	"qmq/admin/cluster"
 	"qmq/internal/httpapi"
 	"qmq/internal/version"
 )
@@ -33,15 +33,15 @@ func badRequest(format string, args ...any) *failure {
 }
 
 // notFound says which part of a view does not exist.
-func notFound(v view) *failure {
+func notFound(v cluster.View) *failure {
 	what := "There is no such page."
-	switch v.kind {
+	switch v.Kind {
 	case "topic":
-		what = "No node has the topic " + v.topic + "."
+		what = "No node has the topic " + v.Topic + "."
 	case "channel":
-		what = "No node has the channel " + pair{v.topic, v.channel}.String() + "."
+		what = "No node has the channel " + cluster.Pair{Topic: v.Topic, Channel: v.Channel}.String() + "."
 	case "node":
-		what = "There is no node " + v.node + "."
+		what = "There is no node " + v.Node + "."
 	}
 	return &failure{http.StatusNotFound, "NOT_FOUND", what, 0}
 }
@@ -100,9 +100,9 @@ func (s *Server) pageRoutes(r *httpapi.Router, at func(string) string) {
 }
 
 // viewOf reads what is to be looked at.
-func (s *Server) viewOf(r *http.Request, kind string) (view, *failure) {
+func (s *Server) viewOf(r *http.Request, kind string) (cluster.View, *failure) {
 	q := r.URL.Query()
-	v := view{kind: kind}
+	v := cluster.View{Kind: kind}
 	if !slices.Contains(viewKinds, kind) {
 		return v, badRequest("There is no view %q.", kind)
 	}
@@ -110,7 +110,7 @@ func (s *Server) viewOf(r *http.Request, kind string) (view, *failure) {
 		key   string
 		into  *string
 		kinds []string
-	}{{"topic", &v.topic, []string{"topic", "channel"}}, {"channel", &v.channel, []string{"channel"}}, {"node", &v.node, []string{"node"}}} {
+	}{{"topic", &v.Topic, []string{"topic", "channel"}}, {"channel", &v.Channel, []string{"channel"}}, {"node", &v.Node, []string{"node"}}} {
 		if slices.Contains(need.kinds, kind) {
 			if *need.into = q.Get(need.key); *need.into == "" {
 				return v, badRequest("The %s is missing.", need.key)
@@ -158,123 +158,37 @@ func (s *Server) me(_ http.ResponseWriter, r *http.Request) (any, *failure) {
 
 func (s *Server) history(_ http.ResponseWriter, r *http.Request) (any, *failure) {
 	q := r.URL.Query()
-	stretch, ok := spans[q.Get("span")]
+	stretch, ok := cluster.Spans[q.Get("span")]
 	if !ok {
 		return nil, badRequest("The span must be 5m, 15m or 1h.")
 	}
-	v := view{q.Get("kind"), q.Get("topic"), q.Get("channel"), q.Get("node")}
+	v := cluster.View{Kind: q.Get("kind"), Topic: q.Get("topic"), Channel: q.Get("channel"), Node: q.Get("node")}
 	s.collector.catchUp(r.Context())
-	var answer map[string]any
-	s.collector.read(func(c *cluster) {
-		h, names := c.historyOf(v)
-		if h == nil {
-			return
-		}
-		from, rows := h.read(names, stretch, c.now.Unix())
-		answer = map[string]any{
-			"from": from * 1000, "step_ms": stretch.step * 1000, "n": stretch.n, "series": rows,
-			"marks": c.marksOf(v, time.Unix(from, 0)),
-		}
-	})
+	var answer *cluster.HistoryView
+	s.collector.read(func(c *cluster.Cluster) { answer = c.HistoryView(v, stretch) })
 	if answer == nil {
 		return nil, notFound(v)
 	}
 	return answer, nil
 }
 
-// historyOf finds the history of what a view is about; nil if there is none.
-func (c *cluster) historyOf(v view) (history, []string) {
-	switch v.kind {
-	case "cluster":
-		return c.history, clusterRows
-	case "counter":
-		return c.counter, counterRows
-	case "topic":
-		if t := c.topicCalled(v.topic); t != nil {
-			return t.history, topicRows
-		}
-	case "channel":
-		if t := c.topicCalled(v.topic); t != nil && t.channels[v.channel] != nil {
-			return t.channels[v.channel].history, channelRows
-		}
-	case "node":
-		if n := c.node(v.node); n != nil {
-			return n.history, clusterRows
-		}
-	}
-	return nil, nil
-}
-
-type markRow struct {
-	At   int64  `json:"at"`
-	Text string `json:"text"`
-	Kind string `json:"kind"`
-	Node string `json:"node"`
-}
-
-// shownMarks are how many a chart has room for.
-const shownMarks = 3
-
-// marksOf are the newest marks that matter to a view.
-func (c *cluster) marksOf(v view, from time.Time) []markRow {
-	rows := []markRow{}
-	for _, m := range slices.Backward(c.marks) {
-		if len(rows) == shownMarks || m.at.Before(from) {
-			break
-		}
-		mine := v.topic == m.topic && (v.channel == "" || m.channel == "" || v.channel == m.channel)
-		if m.kind != "action" {
-			mine = v.kind != "node" || v.node == m.node
-		} else if v.kind == "cluster" || v.kind == "counter" || v.kind == "node" {
-			mine = false
-		}
-		if mine {
-			rows = append(rows, markRow{m.at.UnixMilli(), m.text, m.kind, m.node})
-		}
-	}
-	slices.Reverse(rows)
-	return rows
-}
-
 // names are all that one can look for.
 func (s *Server) names(http.ResponseWriter, *http.Request) (any, *failure) {
-	type named struct {
-		Node string `json:"node"`
-		Name string `json:"name"`
-	}
-	topics, nodes, lookupds := [][2]any{}, []named{}, []string{}
-	var at int64
-	s.collector.read(func(c *cluster) {
-		at = c.now.UnixMilli()
-		for _, name := range sortedNames(c.topics) {
-			topics = append(topics, [2]any{name, sortedNames(c.topics[name].channels)})
-		}
-		for _, n := range c.order {
-			nodes = append(nodes, named{n.id, n.name})
-		}
-		for _, l := range c.lookupds {
-			lookupds = append(lookupds, l.address)
-		}
-	})
-	return map[string]any{"at": at, "topics": topics, "nodes": nodes, "lookupds": lookupds}, nil
+	var names cluster.NamesView
+	s.collector.read(func(c *cluster.Cluster) { names = c.Names() })
+	return names, nil
 }
 
-// mostSparks may be asked for at a time.
-const mostSparks = 200
+// maxSparks may be asked for at a time.
+const maxSparks = 200
 
 func (s *Server) sparks(_ http.ResponseWriter, r *http.Request) (any, *failure) {
 	topics := r.URL.Query()["topic"]
-	if len(topics) > mostSparks {
-		return nil, badRequest("At most %d topics at a time.", mostSparks)
+	if len(topics) > maxSparks {
+		return nil, badRequest("At most %d topics at a time.", maxSparks)
 	}
-	sparks := make(map[string]figures, len(topics))
-	s.collector.read(func(c *cluster) {
-		for _, name := range topics {
-			if t := c.topics[name]; t != nil {
-				sparks[name] = t.history[rowPublished].spark(c.now.Unix())
-			}
-		}
-	})
+	var sparks map[string]cluster.Figures
+	s.collector.read(func(c *cluster.Cluster) { sparks = c.Sparks(topics) })
 	return map[string]any{"sparks": sparks}, nil
 }
 

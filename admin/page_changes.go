@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"qmq/admin/cluster"
+	"qmq/admin/words"
 	"qmq/internal/guess"
 	"qmq/internal/httpapi"
 	"qmq/protocol"
@@ -47,17 +49,17 @@ func (o *order) valid(hasLookupds bool) *failure {
 		o.Topic, o.Channel = "", ""
 		return nil
 	}
-	if _, ok := deeds[o.Action]; !ok || kind != "topic" && kind != "channel" && o.Action != "tombstone_topic_producer" {
-		return badRequest("There is no action %q.", shorten(o.Action))
+	if _, ok := actions[o.Action]; !ok || kind != "topic" && kind != "channel" && o.Action != "tombstone_topic_producer" {
+		return badRequest("There is no action %q.", words.Shorten(o.Action))
 	}
 	if kind != "channel" {
 		o.Channel = ""
 	}
 	switch {
 	case !protocol.ValidName(o.Topic):
-		return badRequest("%q is no valid name of a topic: up to 64 letters, digits, dots, dashes and underscores.", shorten(o.Topic))
+		return badRequest("%q is no valid name of a topic: up to 64 letters, digits, dots, dashes and underscores.", words.Shorten(o.Topic))
 	case kind == "channel" && !protocol.ValidName(o.Channel):
-		return badRequest("%q is no valid name of a channel: up to 64 letters, digits, dots, dashes and underscores.", shorten(o.Channel))
+		return badRequest("%q is no valid name of a channel: up to 64 letters, digits, dots, dashes and underscores.", words.Shorten(o.Channel))
 	case o.Action == "tombstone_topic_producer" && o.Node == "":
 		return badRequest("The node is missing.")
 	case o.Action == "tombstone_topic_producer" && !hasLookupds, verb == "create" && kind == "topic" && !hasLookupds:
@@ -71,7 +73,7 @@ func (s *Server) act(_ http.ResponseWriter, r *http.Request) (any, *failure) {
 		return nil, failed
 	}
 	var o order
-	if failed := body(r, mostOrder, &o); failed != nil {
+	if failed := body(r, maxOrder, &o); failed != nil {
 		return nil, failed
 	}
 	if failed := o.valid(len(s.up.direct) == 0); failed != nil {
@@ -82,7 +84,7 @@ func (s *Server) act(_ http.ResponseWriter, r *http.Request) (any, *failure) {
 		return nil, failed
 	}
 	if directories, nodes := s.phases(&o, targets); o.Only != nil && len(directories)+len(nodes) == 0 {
-		return nil, notFound(view{kind: "node", node: o.Only.Target})
+		return nil, notFound(cluster.View{Kind: "node", Node: o.Only.Target})
 	}
 	results := s.carryOut(r.Context(), &o, targets)
 	if results == nil {
@@ -96,35 +98,35 @@ func (s *Server) act(_ http.ResponseWriter, r *http.Request) (any, *failure) {
 }
 
 // targetsOf are the nodes that an order is for.
-func (s *Server) targetsOf(r *http.Request, o *order) (targets []target, failed *failure) {
+func (s *Server) targetsOf(r *http.Request, o *order) (targets []cluster.Target, failed *failure) {
 	s.collector.firstUpdate(r.Context())
-	s.collector.read(func(c *cluster) {
+	s.collector.read(func(c *cluster.Cluster) {
 		switch {
 		case o.Action == "create_topic":
 		case o.Action == "create_channel":
-			targets = c.having(pair{topic: o.Topic})
+			targets = c.Having(cluster.Pair{Topic: o.Topic})
 			if len(targets) == 0 && len(s.up.direct) > 0 { // there is no directory to tell either
-				failed = notFound(view{kind: "topic", topic: o.Topic})
+				failed = notFound(cluster.View{Kind: "topic", Topic: o.Topic})
 			}
 		case o.Action == "tombstone_topic_producer", o.Action == acknowledgeDamage:
-			n := c.node(o.Node)
-			if n == nil {
-				failed = notFound(view{kind: "node", node: o.Node})
+			to, ok := c.TargetCalled(o.Node)
+			if !ok {
+				failed = notFound(cluster.View{Kind: "node", Node: o.Node})
 				return
 			}
-			targets = []target{n.target()}
+			targets = []cluster.Target{to}
 		default:
-			targets = c.having(o.pair())
+			targets = c.Having(o.pair())
 			if verb, _ := o.verb(); len(targets) == 0 && (verb != "delete" || len(s.up.direct) > 0) {
-				failed = notFound(view{kind: map[bool]string{true: "topic", false: "channel"}[o.Channel == ""], topic: o.Topic, channel: o.Channel})
+				failed = notFound(cluster.View{Kind: map[bool]string{true: "topic", false: "channel"}[o.Channel == ""], Topic: o.Topic, Channel: o.Channel})
 			}
 		}
 	})
 	return targets, failed
 }
 
-// mostBody is the longest test message.
-const mostBody = 1 << 20
+// maxMessage is the longest test message.
+const maxMessage = 1 << 20
 
 func (s *Server) publish(_ http.ResponseWriter, r *http.Request) (any, *failure) {
 	if failed := s.mayAct(r); failed != nil {
@@ -137,7 +139,7 @@ func (s *Server) publish(_ http.ResponseWriter, r *http.Request) (any, *failure)
 		Binary  []byte `json:"body_base64"`
 		DeferMS int64  `json:"defer_ms"`
 	}
-	if failed := body(r, 8*mostBody, &wanted); failed != nil {
+	if failed := body(r, 8*maxMessage, &wanted); failed != nil {
 		return nil, failed
 	}
 	text := wanted.Binary
@@ -146,10 +148,10 @@ func (s *Server) publish(_ http.ResponseWriter, r *http.Request) (any, *failure)
 	}
 	switch {
 	case !protocol.ValidName(wanted.Topic):
-		return nil, badRequest("%q is no valid name of a topic.", shorten(wanted.Topic))
+		return nil, badRequest("%q is no valid name of a topic.", words.Shorten(wanted.Topic))
 	case len(text) == 0:
 		return nil, badRequest("The message is empty.")
-	case len(text) > mostBody:
+	case len(text) > maxMessage:
 		return nil, badRequest("The message is longer than 1 MiB.")
 	case wanted.DeferMS < 0 || wanted.DeferMS > maxDeferMS:
 		return nil, badRequest("The delay must be between 0 and %d ms.", int64(maxDeferMS))
@@ -159,16 +161,16 @@ func (s *Server) publish(_ http.ResponseWriter, r *http.Request) (any, *failure)
 		return nil, failed
 	}
 	start := time.Now()
-	err := s.up.nodes.Publish(r.Context(), to.address, wanted.Topic, time.Duration(wanted.DeferMS)*time.Millisecond, text)
-	why, said := "", fmt.Sprintf("%s, %s B", shortName(to.name), grouped(int64(len(text))))
+	err := s.up.nodes.Publish(r.Context(), to.Address, wanted.Topic, time.Duration(wanted.DeferMS)*time.Millisecond, text)
+	why, said := "", fmt.Sprintf("%s, %s B", words.ShortName(to.Name), words.Number(int64(len(text))))
 	if err != nil {
 		why = reason(err)
-		said = fmt.Sprintf("%s: %s", shortName(to.name), why)
+		said = fmt.Sprintf("%s: %s", words.ShortName(to.Name), why)
 	}
 	e := s.entryOf(r, "publish")
-	e.Topic, e.Node, e.Name, e.Result, e.OK = wanted.Topic, to.id, to.name, said, err == nil
+	e.Topic, e.Node, e.Name, e.Result, e.OK = wanted.Topic, to.Id, to.Name, said, err == nil
 	s.activity.add(e)
-	return map[string]any{"ok": err == nil, "node": to.id, "name": to.name, "bytes": len(text), "error": why, "ms": time.Since(start).Milliseconds()}, nil
+	return map[string]any{"ok": err == nil, "node": to.Id, "name": to.Name, "bytes": len(text), "error": why, "ms": time.Since(start).Milliseconds()}, nil
 }
 
 // maxDeferMS is a hundred years.
@@ -176,21 +178,21 @@ const maxDeferMS = 876_000 * 3_600_000
 
 // nameOf is the name of a node, "" if it is not known.
 func (s *Server) nameOf(id string) (name string) {
-	s.collector.read(func(c *cluster) {
-		if n := c.node(id); n != nil {
-			name = n.name
+	s.collector.read(func(c *cluster.Cluster) {
+		if to, ok := c.TargetCalled(id); ok {
+			name = to.Name
 		}
 	})
 	return name
 }
 
 // nodeCalled finds a node that is known: requests go nowhere else.
-func (s *Server) nodeCalled(r *http.Request, id string) (to target, failed *failure) {
+func (s *Server) nodeCalled(r *http.Request, id string) (to cluster.Target, failed *failure) {
 	s.collector.firstUpdate(r.Context())
-	failed = notFound(view{kind: "node", node: id})
-	s.collector.read(func(c *cluster) {
-		if n := c.node(id); n != nil {
-			to, failed = n.target(), nil
+	failed = notFound(cluster.View{Kind: "node", Node: id})
+	s.collector.read(func(c *cluster.Cluster) {
+		if known, ok := c.TargetCalled(id); ok {
+			to, failed = known, nil
 		}
 	})
 	return to, failed
@@ -209,12 +211,12 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) (any, *failure) 
 		return nil, failed
 	}
 	u, ok, err := l.try(r.Context(), who.User, who.Password, s.access.from(r), cookieOf(r, deviceCookie))
-	e := entry{User: shorten(who.User), Unverified: true, Action: "login_failed", Result: "wrong name or password", From: s.access.from(r)}
+	e := entry{User: words.Shorten(who.User), Unverified: true, Action: "login_failed", Result: "wrong name or password", From: s.access.from(r)}
 	var many *guess.TooManyError
 	switch {
 	case errors.As(err, &many):
 		seconds := int(many.Wait/time.Second) + 1
-		return nil, &failure{http.StatusTooManyRequests, "TOO_MANY", "Too many tries. Wait for " + spell(many.Wait) + ".", seconds}
+		return nil, &failure{http.StatusTooManyRequests, "TOO_MANY", "Too many tries. Wait for " + words.Duration(many.Wait) + ".", seconds}
 	case err != nil:
 		return nil, &failure{http.StatusServiceUnavailable, "BUSY", "Too many people sign in. Try again.", 1}
 	case !ok:

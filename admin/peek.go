@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"qmq/admin/cluster"
 	"qmq/internal/apiclient"
 	"qmq/internal/httpapi"
 	"qmq/internal/nodeclient"
@@ -17,12 +18,12 @@ import (
 
 // Limits of one look into a channel.
 const (
-	defaultPeek = 20
-	mostPeek    = 100
-	mostPeeked  = 64 << 10 // bytes of a body
-	peeksOnce   = 2        // looks at a time: each holds all its messages until they are read
-	peekWait    = 5 * time.Second
-	nodesOnce   = 4 // that are asked at a time for one look
+	defaultPeek   = 20
+	maxPeek       = 100
+	maxPeekedBody = 64 << 10 // bytes of a body
+	peeksOnce     = 2        // looks at a time: each holds all its messages until they are read
+	peekWait      = 5 * time.Second
+	nodesOnce     = 4 // that are asked at a time for one look
 )
 
 var peekStates = []string{"ready", "inflight", "deferred"}
@@ -62,21 +63,21 @@ func (s *Server) peek(_ http.ResponseWriter, r *http.Request) (any, *failure) {
 		return nil, failed
 	}
 	q := r.URL.Query()
-	p, state := pair{q.Get("topic"), q.Get("channel")}, cmp.Or(q.Get("state"), "ready")
+	p, state := cluster.Pair{Topic: q.Get("topic"), Channel: q.Get("channel")}, cmp.Or(q.Get("state"), "ready")
 	if !slices.Contains(peekStates, state) {
 		return nil, badRequest("The state must be one of %s.", listOf(peekStates))
 	}
 	limit, err := strconv.Atoi(cmp.Or(q.Get("limit"), strconv.Itoa(defaultPeek)))
-	if err != nil || limit < 1 || limit > mostPeek {
-		return nil, badRequest("The limit must be between 1 and %d.", mostPeek)
+	if err != nil || limit < 1 || limit > maxPeek {
+		return nil, badRequest("The limit must be between 1 and %d.", maxPeek)
 	}
 	targets, total, at := s.peekTargets(r, p, state, q.Get("node"))
-	if len(targets) == 0 || p.channel == "" {
-		return nil, notFound(view{kind: "channel", topic: p.topic, channel: p.channel})
+	if len(targets) == 0 || p.Channel == "" {
+		return nil, notFound(cluster.View{Kind: "channel", Topic: p.Topic, Channel: p.Channel})
 	}
 	messages, nodes := s.peekAll(r, targets, p, state, limit)
 	e := s.entryOf(r, "peek")
-	e.Topic, e.Channel, e.Node, e.Name = p.topic, p.channel, q.Get("node"), s.nameOf(q.Get("node"))
+	e.Topic, e.Channel, e.Node, e.Name = p.Topic, p.Channel, q.Get("node"), s.nameOf(q.Get("node"))
 	e.Result, e.OK = fmt.Sprintf("%d shown", len(messages)), true
 	s.activity.add(e)
 	return map[string]any{"at": at, "state": state, "messages": messages, "total": total, "nodes": nodes}, nil
@@ -109,7 +110,7 @@ func (s *Server) mayPeek(r *http.Request) *failure {
 
 // peekAll asks the nodes, a few at a time, and keeps the oldest messages only:
 // those of all nodes could be a lot of memory.
-func (s *Server) peekAll(r *http.Request, targets []target, p pair, state string, limit int) (messages []peekedRow, nodes []peekNode) {
+func (s *Server) peekAll(r *http.Request, targets []cluster.Target, p cluster.Pair, state string, limit int) (messages []peekedRow, nodes []peekNode) {
 	messages, nodes = []peekedRow{}, make([]peekNode, len(targets))
 	var mu sync.Mutex // guards messages
 	slots := make(chan struct{}, nodesOnce)
@@ -134,31 +135,26 @@ func (s *Server) peekAll(r *http.Request, targets []target, p pair, state string
 }
 
 // peekTargets are the nodes to look at, and how many messages there are.
-func (s *Server) peekTargets(r *http.Request, p pair, state, only string) (targets []target, total, at int64) {
+func (s *Server) peekTargets(r *http.Request, p cluster.Pair, state, only string) (targets []cluster.Target, total, at int64) {
 	s.collector.firstUpdate(r.Context())
-	s.collector.read(func(c *cluster) {
-		at = c.now.UnixMilli()
-		targets = c.having(p)
+	s.collector.read(func(c *cluster.Cluster) {
+		at = c.UpdatedAt().UnixMilli()
+		targets = c.Having(p)
 		if only != "" {
-			targets = slices.DeleteFunc(targets, func(to target) bool { return to.id != only })
+			targets = slices.DeleteFunc(targets, func(to cluster.Target) bool { return to.Id != only })
 		}
-		t := c.topics[p.topic]
-		if t == nil || t.channels[p.channel] == nil {
-			return
-		}
-		sums := &t.channels[p.channel].sums
-		total = map[string]int64{"ready": sums.depth, "inflight": sums.inFlight, "deferred": sums.deferred}[state]
+		total = c.Waiting(p, state)
 	})
 	return targets, total, at
 }
 
-func (s *Server) peekAt(r *http.Request, to target, p pair, state string, limit int) (rows []peekedRow, n peekNode) {
-	n = peekNode{Node: to.id, Name: to.name, Kind: to.kind, Version: to.version, Available: true}
-	messages, err := s.up.nodes.Peek(r.Context(), to.address, p.topic, p.channel, state, limit)
+func (s *Server) peekAt(r *http.Request, to cluster.Target, p cluster.Pair, state string, limit int) (rows []peekedRow, n peekNode) {
+	n = peekNode{Node: to.Id, Name: to.Name, Kind: to.Kind, Version: to.Version, Available: true}
+	messages, err := s.up.nodes.Peek(r.Context(), to.Address, p.Topic, p.Channel, state, limit)
 	switch {
-	case apiclient.IsStatus(err, http.StatusNotFound) && to.kind != "qd":
+	case apiclient.IsStatus(err, http.StatusNotFound) && to.Kind != "qd":
 		n.Available = false
-		n.Error = fmt.Sprintf("%s %s cannot show messages", to.kind, to.version)
+		n.Error = fmt.Sprintf("%s %s cannot show messages", to.Kind, to.Version)
 		return nil, n
 	case apiclient.IsStatus(err, http.StatusForbidden) && strings.Contains(err.Error(), "PEEK_NOT_ALLOWED"):
 		n.Error = "shows no messages to qadmin: it needs --http-peek, or --http-auth and a credential here"
@@ -174,13 +170,13 @@ func (s *Server) peekAt(r *http.Request, to target, p pair, state string, limit 
 	return rows, n
 }
 
-func newPeekedRow(m *nodeclient.Peeked, at target) peekedRow {
+func newPeekedRow(m *nodeclient.Peeked, at cluster.Target) peekedRow {
 	row := peekedRow{
 		ID: m.ID, Timestamp: m.Timestamp / 1e6, TimestampNS: strconv.FormatInt(m.Timestamp, 10), Attempts: m.Attempts, Size: m.Size, State: m.State,
-		Client: m.ClientID, DeadlineMS: m.DeadlineMS, DueMS: m.DueMS, Body: m.Body, Truncated: m.Truncated, Node: at.id, Name: at.name, ns: m.Timestamp,
+		Client: m.ClientID, DeadlineMS: m.DeadlineMS, DueMS: m.DueMS, Body: m.Body, Truncated: m.Truncated, Node: at.Id, Name: at.Name, ns: m.Timestamp,
 	}
-	if len(row.Body) > mostPeeked {
-		row.Body, row.Truncated = row.Body[:mostPeeked], true
+	if len(row.Body) > maxPeekedBody {
+		row.Body, row.Truncated = row.Body[:maxPeekedBody], true
 	}
 	if row.Body == nil {
 		row.Body = []byte{}

@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 	"net/http"
 
+	"qmq/admin/cluster"
 	"qmq/internal/httpapi"
 	"qmq/protocol"
 )
 
-// mostOrder is the longest body of an order.
-const mostOrder = 1 << 20
+// maxOrder is the longest body of an order.
+const maxOrder = 1 << 20
 
 // mayChange refuses those who may not change things.
 func (s *Server) mayChange(r *http.Request) error {
@@ -23,7 +24,7 @@ func (s *Server) mayChange(r *http.Request) error {
 // readOrder decodes a body. What is wrong with it is the message, as in
 // nsqadmin.
 func readOrder(r *http.Request, into any) error {
-	read, err := httpapi.ReadBody(r, mostOrder, "BODY_TOO_BIG")
+	read, err := httpapi.ReadBody(r, maxOrder, "BODY_TOO_BIG")
 	defer read.Release()
 	if read == nil {
 		return err
@@ -36,7 +37,7 @@ func readOrder(r *http.Request, into any) error {
 }
 
 // done carries an order out, remembers it, and answers.
-func (s *Server) done(r *http.Request, o *order, producers []*producer, t *trouble) (any, error) {
+func (s *Server) done(r *http.Request, o *order, producers []*producer, t *partialErrors) (any, error) {
 	s.carryOutAt(r, o, producers, t)
 	return struct {
 		Message string `json:"message"`
@@ -44,8 +45,8 @@ func (s *Server) done(r *http.Request, o *order, producers []*producer, t *troub
 }
 
 // carryOutAt carries an order out and remembers it.
-func (s *Server) carryOutAt(r *http.Request, o *order, producers []*producer, t *trouble) {
-	targets := make([]target, len(producers))
+func (s *Server) carryOutAt(r *http.Request, o *order, producers []*producer, t *partialErrors) {
+	targets := make([]cluster.Target, len(producers))
 	for i, p := range producers {
 		targets[i] = p.target()
 	}
@@ -88,19 +89,19 @@ func (s *Server) scriptCreate(_ http.ResponseWriter, r *http.Request) (any, erro
 	if !protocol.ValidName(body.Channel) {
 		return nil, httpapi.Bad("INVALID_CHANNEL")
 	}
-	t := new(trouble)
+	t := new(partialErrors)
 	producers, err := s.producersOf(r.Context(), t, body.Topic)
 	if err != nil {
 		return nil, err
 	}
 	if len(producers) == 0 && len(s.up.direct) > 0 {
-		t = new(trouble)
+		t = new(partialErrors)
 		if producers, err = s.producers(r.Context(), t); err != nil {
 			return nil, err
 		}
 		s.carryOutAt(r, o, producers, t)
 	} else {
-		s.notifier.tell(r, "create_topic", pair{topic: body.Topic}, "")
+		s.notifier.tell(r, "create_topic", cluster.Pair{Topic: body.Topic}, "")
 	}
 	return s.done(r, &order{Action: "create_channel", Topic: body.Topic, Channel: body.Channel}, producers, t)
 }
@@ -108,7 +109,7 @@ func (s *Server) scriptCreate(_ http.ResponseWriter, r *http.Request) (any, erro
 // createTopic tells the directories of a topic, from which nodes hear of it
 // when they need it; without directories, it tells the nodes.
 func (s *Server) createTopic(r *http.Request, o *order) (any, error) {
-	t := new(trouble)
+	t := new(partialErrors)
 	if len(s.up.direct) == 0 {
 		return s.done(r, o, nil, t)
 	}
@@ -150,7 +151,7 @@ func (s *Server) onProducers(r *http.Request, verb string) (any, error) {
 	if o.Channel != "" {
 		o.Action = verb + "_channel"
 	}
-	t := new(trouble)
+	t := new(partialErrors)
 	producers, err := s.producersOf(r.Context(), t, o.Topic)
 	if err != nil {
 		return nil, err
@@ -178,7 +179,7 @@ func (s *Server) scriptTombstone(_ http.ResponseWriter, r *http.Request) (any, e
 	// Only a node that is known: a script's typing error is no reason to send a
 	// deletion anywhere else.
 	o := &order{Action: "tombstone_topic_producer", Topic: body.Topic, Node: httpapi.Param(r, "node")}
-	t := new(trouble)
+	t := new(partialErrors)
 	all, err := s.producers(r.Context(), t)
 	if err != nil {
 		return nil, err

@@ -7,8 +7,11 @@ import (
 	"slices"
 	"sync"
 
+	"qmq/admin/cluster"
+	"qmq/admin/words"
 	"qmq/internal/httpapi"
 	"qmq/internal/nodeclient"
+	"qmq/internal/version"
 	"qmq/lookup"
 )
 
@@ -33,7 +36,7 @@ func (s *Server) scriptTopics(_ http.ResponseWriter, r *http.Request) (any, erro
 	if err != nil {
 		return nil, err
 	}
-	t := new(trouble)
+	t := new(partialErrors)
 	topics, err := s.topicNames(r, t)
 	if err != nil {
 		return nil, err
@@ -54,10 +57,10 @@ func (s *Server) scriptTopics(_ http.ResponseWriter, r *http.Request) (any, erro
 	}{inactive, t.message()}, nil
 }
 
-func (s *Server) topicNames(r *http.Request, t *trouble) ([]string, error) {
+func (s *Server) topicNames(r *http.Request, t *partialErrors) ([]string, error) {
 	if len(s.up.direct) == 0 {
 		topics, err := s.up.directory.Topics(r.Context(), s.lookupds())
-		return topics, t.tell(err)
+		return topics, t.check(err)
 	}
 	answers, failed := askEach(t, s.up.direct, func(address string) (*nodeclient.Stats, error) {
 		return s.up.nodes.Stats(r.Context(), address, nodeclient.Wanted{}, new(nodeclient.Decoder))
@@ -74,7 +77,7 @@ func (s *Server) topicNames(r *http.Request, t *trouble) ([]string, error) {
 			names[topic.Name] = true
 		}
 	}
-	return sortedNames(names), nil
+	return words.Sorted(names), nil
 }
 
 // inactive are the topics without a producer, with their channels.
@@ -101,7 +104,7 @@ func (s *Server) inactive(r *http.Request, topics []string) map[string][]string 
 }
 
 func (s *Server) scriptTopic(_ http.ResponseWriter, r *http.Request) (any, error) {
-	t, topic := new(trouble), httpapi.Param(r, "topic")
+	t, topic := new(partialErrors), httpapi.Param(r, "topic")
 	producers, err := s.producersOf(r.Context(), t, topic)
 	if err != nil {
 		return nil, err
@@ -125,13 +128,13 @@ var (
 )
 
 // isTopic tells whether anybody knows a topic that no node has.
-func (s *Server) isTopic(r *http.Request, t *trouble, topic string) bool {
+func (s *Server) isTopic(r *http.Request, t *partialErrors, topic string) bool {
 	known, err := s.topicNames(r, t)
 	return err != nil || slices.Contains(known, topic)
 }
 
 func (s *Server) scriptChannel(_ http.ResponseWriter, r *http.Request) (any, error) {
-	t, topic, channel := new(trouble), httpapi.Param(r, "topic"), httpapi.Param(r, "channel")
+	t, topic, channel := new(partialErrors), httpapi.Param(r, "topic"), httpapi.Param(r, "channel")
 	producers, err := s.producersOf(r.Context(), t, topic)
 	if err != nil {
 		return nil, err
@@ -171,10 +174,10 @@ type scriptNodeTopic struct {
 	Tombstoned bool   `json:"tombstoned"`
 }
 
-func newScriptProducer(p *producer, newest semver) scriptProducer {
+func newScriptProducer(p *producer, newest version.Semver) scriptProducer {
 	n := scriptProducer{
 		Hostname: p.Hostname, BroadcastAddress: p.BroadcastAddress, TCPPort: p.TCPPort, HTTPPort: p.HTTPPort, Version: p.Version,
-		Zone: p.TopologyZone, Region: p.TopologyRegion, OutOfDate: parseVersion(p.Version).less(newest),
+		Zone: p.TopologyZone, Region: p.TopologyRegion, OutOfDate: version.Parse(p.Version).Less(newest),
 	}
 	for _, at := range p.seen {
 		n.RemoteAddresses = append(n.RemoteAddresses, at.Directory+"/"+cmp.Or(at.RemoteAddress, "N/A"))
@@ -187,14 +190,14 @@ func newScriptProducer(p *producer, newest semver) scriptProducer {
 }
 
 func (s *Server) scriptNodes(_ http.ResponseWriter, r *http.Request) (any, error) {
-	t := new(trouble)
+	t := new(partialErrors)
 	producers, err := s.producers(r.Context(), t)
 	if err != nil {
 		return nil, err
 	}
-	var newest semver
+	var newest version.Semver
 	for _, p := range producers {
-		if v := parseVersion(p.Version); newest.less(v) {
+		if v := version.Parse(p.Version); newest.Less(v) {
 			newest = v
 		}
 	}
@@ -209,7 +212,7 @@ func (s *Server) scriptNodes(_ http.ResponseWriter, r *http.Request) (any, error
 }
 
 func (s *Server) scriptNode(_ http.ResponseWriter, r *http.Request) (any, error) {
-	t, node := new(trouble), httpapi.Param(r, "node")
+	t, node := new(partialErrors), httpapi.Param(r, "node")
 	producers, err := s.producers(r.Context(), t)
 	if err != nil {
 		return nil, err
@@ -240,7 +243,7 @@ func (s *Server) scriptNode(_ http.ResponseWriter, r *http.Request) (any, error)
 
 // isNode tells whether a node is called so, with or without brackets.
 func isNode(id *lookup.Identity, name string) bool {
-	address := nodeAddress(id)
+	address := cluster.NodeAddress(id)
 	return address == name || withoutBrackets(address) == name
 }
 
@@ -252,7 +255,7 @@ type scriptCount struct {
 }
 
 func (s *Server) scriptCounter(_ http.ResponseWriter, r *http.Request) (any, error) {
-	t := new(trouble)
+	t := new(partialErrors)
 	producers, err := s.producers(r.Context(), t)
 	if err != nil {
 		return nil, err

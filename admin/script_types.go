@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"qmq/admin/words"
 	"qmq/internal/nodeclient"
 )
 
@@ -182,7 +183,7 @@ func sumOfTopics(name string, nodes []*scriptTopic) *scriptTopic {
 			channels[c.Channel] = append(channels[c.Channel], c)
 		}
 	}
-	for _, channel := range sortedNames(channels) {
+	for _, channel := range words.Sorted(channels) {
 		sum.Channels = append(sum.Channels, sumOfChannels(name, channel, channels[channel]))
 	}
 	return sum

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"qmq/admin/cluster"
 	"qmq/internal/httpapi"
 	"qmq/internal/nodeclient"
 	"qmq/lookup"
@@ -31,20 +32,20 @@ func (p *producer) id() string {
 	if p.BroadcastAddress == "" { // it is very old
 		return p.address
 	}
-	return nodeAddress(&p.Identity)
+	return cluster.NodeAddress(&p.Identity)
 }
 
-func (p *producer) target() target {
-	return target{id: p.id(), address: p.address, name: p.Hostname}
+func (p *producer) target() cluster.Target {
+	return cluster.Target{Id: p.id(), Address: p.address, Name: p.Hostname}
 }
 
-// trouble gathers why some of those that were asked did not answer.
-type trouble struct {
+// partialErrors are why some of those that were asked did not answer.
+type partialErrors struct {
 	mu    sync.Mutex // guards texts
 	texts []string
 }
 
-func (t *trouble) add(err error) {
+func (t *partialErrors) add(err error) {
 	var partial *lookup.PartialError
 	if errors.As(err, &partial) {
 		for _, failed := range partial.Failed {
@@ -58,7 +59,7 @@ func (t *trouble) add(err error) {
 }
 
 // message is what the answer says of it.
-func (t *trouble) message() string {
+func (t *partialErrors) message() string {
 	if len(t.texts) == 0 {
 		return ""
 	}
@@ -66,13 +67,13 @@ func (t *trouble) message() string {
 }
 
 // upstreamError is the answer when nobody answered.
-func (t *trouble) upstreamError(kind string) error {
+func (t *partialErrors) upstreamError(kind string) error {
 	return &httpapi.Error{Status: http.StatusBadGateway, Code: fmt.Sprintf("UPSTREAM_ERROR: failed to query any %s: %s", kind, strings.Join(t.texts, "\n"))}
 }
 
 // tell notes an error of the lookup client; it is an error of the request if no
 // directory answered.
-func (t *trouble) tell(err error) error {
+func (t *partialErrors) check(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -86,7 +87,7 @@ func (t *trouble) tell(err error) error {
 
 // askEach asks all producers at once and keeps the answers in their order,
 // nil for those that gave none.
-func askEach[A any](t *trouble, addresses []string, ask func(address string) (*A, error)) (answers []*A, failed int) {
+func askEach[A any](t *partialErrors, addresses []string, ask func(address string) (*A, error)) (answers []*A, failed int) {
 	answers = make([]*A, len(addresses))
 	errs := make([]error, len(addresses))
 	slots := make(chan struct{}, questionsOnce)
@@ -110,12 +111,12 @@ func askEach[A any](t *trouble, addresses []string, ask func(address string) (*A
 }
 
 // producers are all nodes.
-func (s *Server) producers(ctx context.Context, t *trouble) ([]*producer, error) {
+func (s *Server) producers(ctx context.Context, t *partialErrors) ([]*producer, error) {
 	if len(s.up.direct) > 0 {
 		return s.directProducers(ctx, t, s.up.direct, "")
 	}
 	nodes, err := s.up.directory.Nodes(ctx, s.lookupds())
-	if err := t.tell(err); err != nil {
+	if err := t.check(err); err != nil {
 		return nil, err
 	}
 	var list []*producer
@@ -125,32 +126,32 @@ func (s *Server) producers(ctx context.Context, t *trouble) ([]*producer, error)
 			t.add(fmt.Errorf("%s lists what cannot be a node: %s", n.Seen[0].Directory, n.Impossible))
 			continue
 		}
-		list = append(list, &producer{Identity: n.Identity, address: nodeAddress(&n.Identity), seen: n.Seen, topics: n.Topics})
+		list = append(list, &producer{Identity: n.Identity, address: cluster.NodeAddress(&n.Identity), seen: n.Seen, topics: n.Topics})
 	}
 	slices.SortStableFunc(list, func(a, b *producer) int { return cmp.Compare(a.Hostname, b.Hostname) })
 	return list, nil
 }
 
 // producersOf are the nodes that have a topic.
-func (s *Server) producersOf(ctx context.Context, t *trouble, topic string) ([]*producer, error) {
+func (s *Server) producersOf(ctx context.Context, t *partialErrors, topic string) ([]*producer, error) {
 	if len(s.up.direct) > 0 {
 		return s.directProducers(ctx, t, s.up.direct, topic)
 	}
 	answer, err := s.up.directory.Lookup(ctx, s.lookupds(), topic)
-	if err := t.tell(err); err != nil {
+	if err := t.check(err); err != nil {
 		return nil, err
 	}
 	var list []*producer
 	for i := range answer.Producers {
 		id := answer.Producers[i].Identity
-		list = append(list, &producer{Identity: id, address: nodeAddress(&id)})
+		list = append(list, &producer{Identity: id, address: cluster.NodeAddress(&id)})
 	}
 	return list, nil
 }
 
 // directProducers asks nodes who they are and what they have. With a topic,
 // only those that have it count.
-func (s *Server) directProducers(ctx context.Context, t *trouble, addresses []string, topic string) ([]*producer, error) {
+func (s *Server) directProducers(ctx context.Context, t *partialErrors, addresses []string, topic string) ([]*producer, error) {
 	found, failed := askEach(t, addresses, func(address string) (*producer, error) {
 		stats, err := s.up.nodes.Stats(ctx, address, nodeclient.Wanted{Topic: topic}, new(nodeclient.Decoder))
 		if err != nil {
@@ -177,7 +178,7 @@ func (s *Server) directProducers(ctx context.Context, t *trouble, addresses []st
 
 // statsOf asks producers for figures and returns their topics in the order of
 // the producers. None to ask is no error: there is just nothing.
-func (s *Server) statsOf(ctx context.Context, t *trouble, producers []*producer, w nodeclient.Wanted) ([]*scriptTopic, error) {
+func (s *Server) statsOf(ctx context.Context, t *partialErrors, producers []*producer, w nodeclient.Wanted) ([]*scriptTopic, error) {
 	byAddress := make(map[string]*producer, len(producers))
 	addresses := make([]string, len(producers))
 	for i, p := range producers {

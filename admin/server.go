@@ -36,14 +36,14 @@ type Server struct {
 	directories directories
 }
 
-// mostBodies bounds the memory of bodies that have not all come, in bytes.
-const mostBodies = 64 << 20
+// maxBodies bounds the memory of bodies that have not all come, in bytes.
+const maxBodies = 64 << 20
 
 // NewServer makes a server and starts to ask the nodes. The error is that of
 // the file of users, or of the page's files.
 func NewServer(o Options) (*Server, error) {
 	o.setDefaults()
-	s := &Server{o: o, started: time.Now(), peeks: httpapi.NewSlots(peeksOnce, peekWait), bodies: budget.New(mostBodies)}
+	s := &Server{o: o, started: time.Now(), peeks: httpapi.NewSlots(peeksOnce, peekWait), bodies: budget.New(maxBodies)}
 	s.directories.init(s)
 	s.access = &access{header: o.ACLHeader, admins: o.Admins, proxies: o.TrustedProxies}
 	if o.UsersFile != "" {
@@ -61,7 +61,7 @@ func NewServer(o Options) (*Server, error) {
 	s.up = newUpstream(&o)
 	s.notifier = startNotifier(&o, notifyClient(&o))
 	s.collector = newCollector(s.up, nil, o.HistoryBytes, o.Logger)
-	s.collector.cluster.pausedBy = s.activity.pausedBy
+	s.collector.cluster.SetPausedBy(s.activity.pausedBy)
 	s.frames.s = s
 	s.streams, s.leaveAll = context.WithCancel(context.Background())
 	s.http = httpapi.NewServer(s.handler(), httpapi.Options{Unfinished: s.bodies, Sites: o.Sites, RefuseSite: refuseSite, Logger: o.Logger})
@@ -166,7 +166,7 @@ const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; 
 	"connect-src 'self'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 
 // openPaths are those that need no session: the page itself, which knows
-// nothing, and what it signs in with.
+// nothing, and what it inputs in with.
 func (s *Server) openPaths() func(p string) bool {
 	at := func(p string) string { return path.Join(s.o.BasePath, p) }
 	closed := []string{at("/api") + "/", at("/config") + "/", at("/render")}

@@ -8,91 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"qmq/internal/nodeclient"
+	"qmq/admin/cluster"
 )
-
-// TestSilentNodeStaysOutHoweverOftenIsAsked: viewers come and go, which changes
-// how often nodes are asked, and a node that is dead must not come and go with
-// them.
-func TestSilentNodeStaysOutHoweverOftenIsAsked(t *testing.T) {
-	c, now := clusterOf("a", "b")
-	both := func(at time.Time, interval time.Duration) {
-		c.hear("a", statsAt(1, 10, 5), at)
-		c.hear("b", statsAt(1, 10, 7), at)
-		c.update(at, interval)
-	}
-	both(now, idleInterval)
-	both(now.Add(10*time.Second), idleInterval)
-	same(t, "asked rarely, both are in the sums", c.sums.depth, 12)
-	both(now.Add(11*time.Second), liveInterval)
-	for s := 12; s < 40; s++ {
-		at := now.Add(time.Duration(s) * time.Second)
-		c.hear("a", statsAt(1, 10, 5), at)
-		c.nodes["b:4151"].miss(at, "refused")
-		c.update(at, []time.Duration{liveInterval, idleInterval}[s%2])
-		if want := map[bool]int64{true: 12, false: 5}[s <= 16]; c.sums.depth != want {
-			t.Errorf("after %d s the depth is %d, want %d", s, c.sums.depth, want)
-		}
-	}
-	marks := c.marksOf(view{kind: "cluster"}, now.Add(-time.Hour))
-	same(t, "marks", marks, fmt.Sprintf("[{%d without b silent b:4151}]", now.Add(11*time.Second).UnixMilli()))
-}
-
-func TestHistoryOfASilentNodeIsAGapFromItsLastAnswerOn(t *testing.T) {
-	c, now := clusterOf("a")
-	n := c.nodes["a:4151"]
-	for s := range 30 {
-		at := now.Add(time.Duration(s) * time.Second)
-		if s < 10 || s >= 20 {
-			c.hear("a", statsAt(1, int64(10*s), 3), at)
-		} else {
-			n.miss(at, "refused")
-		}
-		c.update(at, liveInterval)
-		if point := c.nodeView(n).Point["depth"].(figure); point.known() != (s >= 1 && s < 10 || s >= 20) {
-			t.Errorf("at second %d the newest depth is %v", s, point)
-		}
-	}
-	_, rows := n.history.read(clusterRows, spans["5m"], now.Add(29*time.Second).Unix())
-	for _, name := range []string{"depth", "requeued"} { // the latter is 0 all the time
-		for s, v := range rows[name][fineSlots-30:] {
-			if v.known() != (s >= 1 && s < 10 || s >= 20) {
-				t.Errorf("%s at second %d is %v", name, s, v)
-			}
-		}
-	}
-}
-
-func TestNodesThatShareAHostHaveNamesOfTheirOwn(t *testing.T) {
-	c := newCluster(1 << 20)
-	for id, host := range map[string]string{"10.0.0.1:4151": "vm.eu", "10.0.0.1:4251": "vm.eu", "10.0.0.2:4151": "qd-1.eu", "10.0.0.3:4151": "pod", "10.0.0.4:4151": "pod", "10.0.0.5:4151": ""} {
-		n := newNode(id, id)
-		n.host = host
-		c.nodes[id] = n
-	}
-	c.sortNodes()
-	var names []string
-	for _, n := range c.order {
-		names = append(names, shortName(n.name))
-	}
-	same(t, "names", names, "[10.0.0.3:4151 10.0.0.4:4151 10.0.0.5:4151 qd-1 vm.eu:4151 vm.eu:4251]")
-}
-
-func TestLineAboutSilenceThatIsOverGivesNoReason(t *testing.T) {
-	c, now := clusterOf("a")
-	n := c.nodes["a:4151"]
-	for s := range 20 {
-		at := now.Add(time.Duration(s) * time.Second)
-		if s > 3 && s < 10 {
-			n.miss(at, "refused")
-		} else {
-			c.hear("a", statsAt(1, 1, 0), at)
-		}
-		c.update(at, liveInterval)
-	}
-	same(t, "lines that are over", len(c.watch.past), 1)
-	same(t, "text", c.watch.past[0].Text, fmt.Sprintf("No answer since {t:%d}", now.Add(4*time.Second).UnixMilli()))
-}
 
 func TestTopicOfDirectoriesOnlyIsShownAsSoonAsItIsCreated(t *testing.T) {
 	a := startNode(t, "a")
@@ -127,10 +44,10 @@ func TestHistoryIsUpToDateForTheFirstViewer(t *testing.T) {
 	a := startNode(t, "a", aTopic("t", 1))
 	s, url := startServer(t, Options{Nodes: []string{a.address()}})
 	s.collector.firstUpdate(t.Context())
-	s.collector.read(func(c *cluster) { c.now = c.now.Add(-8 * time.Second) }) // as if nobody had looked
+	s.collector.read(func(c *cluster.Cluster) { c.Update(c.UpdatedAt().Add(-8*time.Second), time.Second) }) // as if nobody had looked
 	before := time.Now()
 	from := int64(get(t, url+"/api/q/history?kind=cluster&span=5m").decoded(t)["from"].(float64))
-	if end := from + fineSlots*1000; end < before.UnixMilli() {
+	if end := from + 300_000; end < before.UnixMilli() {
 		t.Errorf("history ends %d ms ago", before.UnixMilli()-end)
 	}
 }
@@ -138,7 +55,7 @@ func TestHistoryIsUpToDateForTheFirstViewer(t *testing.T) {
 func TestActivityNamesNodesAndListsNoResultsAsNone(t *testing.T) {
 	a := startNode(t, "a", aTopic("t", 1))
 	s, url := startServer(t, Options{Nodes: []string{a.address()}})
-	s.collector.updatesUntil(t, func(c *cluster) bool { return c.order[0].introduced })
+	s.collector.updatesUntil(t, func(c *cluster.Cluster) bool { return c.NodesView().Nodes[0].Name == "a" })
 	postJSON(t, url+"/api/q/publish", fmt.Sprintf(`{"topic":"t","node":"127.0.0.1:%d","body":"x"}`, a.port()))
 	e := at(t, get(t, url+"/api/q/activity").decoded(t), "data", "entries", 0)
 	same(t, "name", at(t, e, "name"), "a")
@@ -148,23 +65,30 @@ func TestActivityNamesNodesAndListsNoResultsAsNone(t *testing.T) {
 // TestLogTellsWhoStopsToAnswerAndWhoIsBack: once for each change, however often
 // is asked.
 func TestLogTellsWhoStopsToAnswerAndWhoIsBack(t *testing.T) {
-	c, now := clusterOf("a", "b")
-	c.setLookupds([]string{"d:4161"})
+	c, now := cluster.New(1<<20, []string{"a:4151", "b:4151"}), time.Date(2026, 3, 12, 14, 0, 0, 0, time.UTC)
+	c.SetLookupds([]string{"d:4161"})
 	var text strings.Builder
 	log := slog.New(slog.NewTextHandler(&text, nil))
 	answers := func(from, to int, well bool) {
 		for s := from; s < to; s++ {
-			at := now.Add(time.Duration(s) * lookupEvery)
-			c.hear("a", statsAt(1, 10, 5), at)
-			if well {
-				c.hear("b", statsAt(1, 10, 7), at)
-				c.lookupds[0].answered()
-			} else {
-				c.nodes["b:4151"].miss(at, "refused")
-				c.lookupds[0].miss(at, "timeout")
+			at := now.Add(time.Duration(s) * cluster.LookupEvery)
+			lookupds, nodes := c.Due(at)
+			for _, q := range nodes {
+				if well || q.Address == "a:4151" {
+					c.NodeAnswered(q, cluster.NodeAnswer{Stats: nodeStats(5)}, at)
+				} else {
+					c.NodeMissed(q, "refused", at)
+				}
 			}
-			c.update(at, lookupEvery)
-			logTurns(log, c.turns())
+			for _, q := range lookupds {
+				if well {
+					c.LookupdAnswered(q, cluster.LookupdAnswer{}, at)
+				} else {
+					c.LookupdMissed(q, "timeout", at)
+				}
+			}
+			c.Update(at, cluster.LookupEvery)
+			logTransitions(log, c.Transitions())
 		}
 	}
 	answers(0, 5, true)
@@ -186,26 +110,8 @@ func TestLogTellsWhoStopsToAnswerAndWhoIsBack(t *testing.T) {
 
 func TestManyThatStopToAnswerAreAFewLines(t *testing.T) {
 	var text strings.Builder
-	logTurns(slog.New(slog.NewTextHandler(&text, nil)), slices.Repeat([]turn{{kind: "node", address: "a:1", lost: true}}, 1000))
-	if n := strings.Count(text.String(), "\n"); n != mostTurns+1 || !strings.Contains(text.String(), "count=980") {
+	logTransitions(slog.New(slog.NewTextHandler(&text, nil)), slices.Repeat([]cluster.Transition{{Kind: "node", Address: "a:1", Lost: true}}, 1000))
+	if n := strings.Count(text.String(), "\n"); n != maxTransitions+1 || !strings.Contains(text.String(), "count=980") {
 		t.Errorf("%d lines: %s", n, text.String())
-	}
-}
-
-// TestDamageIsNotIllness: a node that found damage runs, and is not shown like
-// one that refuses publishes.
-func TestDamageIsNotIllness(t *testing.T) {
-	c, now := clusterOf("a", "b")
-	damaged, ill := statsAt(1, 10, 5), statsAt(1, 10, 7)
-	damaged.Damage = &nodeclient.Damage{Messages: 3, Findings: []nodeclient.Finding{{Kind: "missing", Topic: "t", Messages: 3}}}
-	ill.Health = "NOK - the disk is full"
-	c.hear("a", damaged, now)
-	c.hear("b", ill, now)
-	c.update(now, time.Second)
-	v := new(Server).overview(c)
-	same(t, "states", []any{v.Nodes[0].State, v.Nodes[0].Damaged, v.Nodes[1].State, v.Nodes[1].Damaged}, "[ok true crit false]")
-	same(t, "run normally", v.Normal, "{1 1 1}")
-	for _, l := range v.Attention {
-		same(t, "rule of "+l.Node, l.Rule, map[string]string{"a:4151": "damage", "b:4151": "unhealthy"}[l.Node])
 	}
 }

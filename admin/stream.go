@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"qmq/admin/cluster"
 	"qmq/internal/guess"
 )
 
@@ -41,18 +42,18 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 }
 
 // follow sends frames until the viewer or the server goes, or the session ends.
-func (s *Server) follow(r *http.Request, v view, out *eventWriter) {
+func (s *Server) follow(r *http.Request, v cluster.View, out *eventWriter) {
 	beat := time.NewTicker(beatEvery)
 	defer beat.Stop()
 	var sent rowsOf
-	patience, first, gone := firstWait, true, false
+	timeout, first, gone := firstWait, true, false
 	for out.err == nil && s.stillIn(r, out) {
-		s.frames.look(v, patience)
-		patience = 0
+		s.frames.look(v, timeout)
+		timeout = 0
 		m, _, next := s.frames.get(v)
 		switch {
 		case m.err != nil:
-			s.o.Logger.Error("view cannot be shown", "view", v.kind, "error", m.err)
+			s.o.Logger.Error("view cannot be shown", "view", v.Kind, "error", m.err)
 			return
 		case m.json == nil:
 			if !gone {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 
+	"qmq/admin/words"
 	"qmq/internal/apiclient"
 	"qmq/internal/nodeclient"
 	"qmq/lookup"
@@ -81,7 +82,7 @@ func reason(err error) string {
 			continue
 		case *net.OpError:
 			if at, ok := e.Addr.(*net.TCPAddr); ok && e.Op == "dial" {
-				return fmt.Sprintf("%s on port %d", shorten(syscallText(e.Err)), at.Port)
+				return fmt.Sprintf("%s on port %d", words.Shorten(syscallText(e.Err)), at.Port)
 			}
 		case *lookup.PartialError:
 			if len(e.Failed) == 1 {
@@ -92,7 +93,7 @@ func reason(err error) string {
 			err = e.Err
 			continue
 		}
-		return shorten(err.Error())
+		return words.Shorten(err.Error())
 	}
 }
 
@@ -103,14 +104,4 @@ func syscallText(err error) string {
 		err = call.Err
 	}
 	return err.Error()
-}
-
-// longestReason keeps what comes from elsewhere from filling the page.
-const longestReason = 300
-
-func shorten(text string) string {
-	if len(text) > longestReason {
-		return text[:longestReason] + "…"
-	}
-	return text
 }

@@ -1,0 +1,47 @@
+package cluster
+
+// Target is a node to ask.
+type Target struct {
+	Id, Address, Name, Kind, Version string
+	Missed                           bool // it gave no answer to the last question
+}
+
+// target is the node as it is asked.
+func (n *node) target() Target {
+	return Target{n.id, n.address, n.name, n.kind(), n.version, n.missed > 0}
+}
+
+// Having lists the nodes that have a channel, or a topic if there is no
+// channel.
+func (c *Cluster) Having(p Pair) (targets []Target) {
+	for _, n := range c.order {
+		t := n.topics[p.Topic]
+		if t == nil {
+			continue
+		}
+		if _, ok := t.channels[p.Channel]; ok || p.Channel == "" {
+			targets = append(targets, n.target())
+		}
+	}
+	return targets
+}
+
+// TargetCalled finds a node by its id.
+func (c *Cluster) TargetCalled(id string) (to Target, ok bool) {
+	n := c.node(id)
+	if n == nil {
+		return Target{}, false
+	}
+	return n.target(), true
+}
+
+// Waiting is how many messages of a channel are ready, inflight or deferred, by
+// the last answers.
+func (c *Cluster) Waiting(p Pair, state string) int64 {
+	t := c.topics[p.Topic]
+	if t == nil || t.channels[p.Channel] == nil {
+		return 0
+	}
+	s := &t.channels[p.Channel].sums
+	return map[string]int64{"ready": s.depth, "inflight": s.inFlight, "deferred": s.deferred}[state]
+}

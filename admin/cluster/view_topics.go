@@ -1,0 +1,242 @@
+package cluster
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"qmq/admin/words"
+)
+
+// TopicRow is a topic in a table of topics.
+type TopicRow struct {
+	Topic          string  `json:"topic"`
+	Depth          int64   `json:"depth"`
+	TopicDepth     int64   `json:"topic_depth"`
+	BackendDepth   int64   `json:"backend_depth"`
+	InFlight       int64   `json:"in_flight"`
+	Deferred       int64   `json:"deferred"`
+	Channels       int     `json:"channels"`
+	Consumers      int64   `json:"consumers"`
+	Nodes          int     `json:"nodes"`
+	PubRate        Figure  `json:"pub_rate"`
+	ByteRate       Figure  `json:"byte_rate"`
+	DeliverRate    Figure  `json:"deliver_rate"`
+	RequeueMin     Figure  `json:"requeue_min"`
+	TimeoutMin     Figure  `json:"timeout_min"`
+	Messages       int64   `json:"messages"`
+	Paused         bool    `json:"paused"`
+	PausedChannels int     `json:"paused_channels"`
+	NoConsumers    int     `json:"no_consumers"`
+	Idle           bool    `json:"idle"`
+	Level          Level   `json:"level"`
+	Spark          Figures `json:"spark,omitempty"`
+}
+
+func (t *topicTotal) row(levels map[Pair]Level) TopicRow {
+	s := &t.sums
+	row := TopicRow{
+		Topic: t.name, Depth: s.depth, TopicDepth: s.topicDepth, BackendDepth: s.backend, InFlight: s.inFlight, Deferred: s.deferred,
+		Channels: len(t.channels), Consumers: s.consumers, Nodes: t.nodes, PubRate: t.history[rowPublished].recent(5), ByteRate: rate(t.rated, s.bytes),
+		Messages: s.messages, Paused: t.paused > 0, Level: cmp.Or(levels[Pair{t.name, ""}], levelOK),
+	}
+	row.DeliverRate, row.RequeueMin, row.TimeoutMin = t.sumOf(channelDelivered, 5), t.sumOf(channelRequeued, 60), t.sumOf(channelTimedOut, 60)
+	for _, ch := range t.channels {
+		if ch.sums.paused > 0 {
+			row.PausedChannels++
+		}
+		if ch.sums.consumers == 0 && ch.sums.depth+ch.sums.deferred > 0 {
+			row.NoConsumers++
+		}
+	}
+	row.Idle = s.held() == 0 && orZero(row.PubRate) == 0 && orZero(row.DeliverRate) == 0
+	return row
+}
+
+// sumOf adds a row of history over the channels: its mean of so many seconds.
+func (t *topicTotal) sumOf(row, seconds int) Figure {
+	if !t.rated {
+		return unknown
+	}
+	sum := 0.0
+	for _, ch := range t.channels {
+		sum += orZero(ch.history[row].recent(seconds))
+	}
+	return Figure(sum)
+}
+
+// TopicsView are all topics, by their names.
+type TopicsView struct {
+	Rows    []TopicRow
+	Without []string
+}
+
+// TopicsView is the page of topics.
+func (c *Cluster) TopicsView() *TopicsView {
+	levels := c.alerts.levels()
+	v := &TopicsView{Rows: make([]TopicRow, 0, len(c.topics)), Without: c.without()}
+	for _, name := range words.Sorted(c.topics) {
+		v.Rows = append(v.Rows, c.topics[name].row(levels))
+	}
+	return v
+}
+
+type topicView struct {
+	Topic       string         `json:"topic"`
+	Paused      bool           `json:"paused"`
+	PausedNodes int            `json:"paused_nodes"`
+	Sub         string         `json:"sub"`
+	Figures     topicFigures   `json:"figures"`
+	Attention   []Alert        `json:"attention"`
+	Channels    []channelRow   `json:"channels"`
+	Nodes       []topicNode    `json:"nodes"`
+	Point       map[string]any `json:"point"`
+}
+
+type topicFigures struct {
+	PubRate      Figure   `json:"pub_rate"`
+	ByteRate     Figure   `json:"byte_rate"`
+	TopicDepth   int64    `json:"topic_depth"`
+	ChannelDepth int64    `json:"channel_depth"`
+	BackendDepth int64    `json:"backend_depth"`
+	InFlight     int64    `json:"in_flight"`
+	Deferred     int64    `json:"deferred"`
+	SizeMean     Figure   `json:"size_mean"`
+	Messages     int64    `json:"messages"`
+	Channels     int      `json:"channels"`
+	Nodes        int      `json:"nodes"`
+	Consumers    int64    `json:"consumers"`
+	Without      []string `json:"without"`
+}
+
+type channelRow struct {
+	Channel      string       `json:"channel"`
+	Depth        int64        `json:"depth"`
+	BackendDepth int64        `json:"backend_depth"`
+	InFlight     int64        `json:"in_flight"`
+	Deferred     int64        `json:"deferred"`
+	InRate       Figure       `json:"in_rate"`
+	DeliverRate  Figure       `json:"deliver_rate"`
+	FinishRate   Figure       `json:"finish_rate"`
+	RequeueMin   Figure       `json:"requeue_min"`
+	TimeoutMin   Figure       `json:"timeout_min"`
+	Messages     int64        `json:"messages"`
+	Consumers    int64        `json:"consumers"`
+	Paused       bool         `json:"paused"`
+	Level        Level        `json:"level"`
+	Latency      []latencyRow `json:"latency"`
+	Spark        Figures      `json:"spark"`
+}
+
+type topicNode struct {
+	Node         string  `json:"node"`
+	Name         string  `json:"name"`
+	Zone         string  `json:"zone"`
+	State        Level   `json:"state"`
+	Stale        bool    `json:"stale"`
+	Seen         *int64  `json:"seen"`
+	Depth        int64   `json:"depth"`
+	MemoryDepth  int64   `json:"memory_depth"`
+	BackendDepth int64   `json:"backend_depth"`
+	PubRate      Figure  `json:"pub_rate"`
+	Messages     int64   `json:"messages"`
+	Paused       bool    `json:"paused"`
+	Tombstoned   bool    `json:"tombstoned"`
+	Channels     int     `json:"channels"`
+	Spark        Figures `json:"spark"`
+}
+
+func (c *Cluster) topicView(t *topicTotal) *topicView {
+	s := &t.sums
+	second := c.now.Unix()
+	v := &topicView{Topic: t.name, Paused: t.paused > 0, PausedNodes: t.paused, Channels: []channelRow{}, Nodes: []topicNode{}}
+	v.Attention = c.alertRows(c.alerts.about(func(l *Alert) bool { return l.Topic == t.name }))
+	v.Figures = topicFigures{
+		PubRate: t.history[rowPublished].recent(5), ByteRate: t.history[1].recent(5), TopicDepth: s.topicDepth, ChannelDepth: s.depth - s.topicDepth,
+		BackendDepth: s.backend, InFlight: s.inFlight, Deferred: s.deferred, SizeMean: t.history[4].recent(60), Messages: s.messages,
+		Channels: len(t.channels), Nodes: t.nodes, Consumers: s.consumers, Without: c.withoutOf(Pair{Topic: t.name}),
+	}
+	v.Sub = t.sub(len(v.Attention))
+	levels := c.alerts.levels()
+	for _, name := range words.Sorted(t.channels) {
+		v.Channels = append(v.Channels, t.channels[name].row(levels, second))
+	}
+	for _, n := range c.order {
+		nt := n.topics[t.name]
+		if nt == nil {
+			continue
+		}
+		fresh := n.fresh(c.now)
+		v.Nodes = append(v.Nodes, topicNode{
+			Node: n.id, Name: n.name, Zone: n.zone, State: c.stateOf(n), Stale: !fresh, Seen: millis(n.at), Depth: nt.sums.depth, MemoryDepth: nt.sums.depth - nt.sums.backend,
+			BackendDepth: nt.sums.backend, PubRate: rate(fresh && n.rated, nt.own.published), Messages: nt.sums.messages, Paused: nt.paused,
+			Tombstoned: n.tombstoned[t.name], Channels: len(nt.order), Spark: nt.published.spark(second),
+		})
+	}
+	v.Point = t.history.point(topicRows, c.now)
+	return v
+}
+
+func (t *topicTotal) sub(wrong int) string {
+	if t.round == 0 {
+		return "No node has this topic: the lookupds know it, and the first message brings it to a node."
+	}
+	text := fmt.Sprintf("%s on %s", words.Count(int64(len(t.channels)), "channel"), words.Count(int64(t.nodes), "node"))
+	switch {
+	case t.paused > 0:
+		text += ", paused"
+	case wrong > 0:
+		text += fmt.Sprintf(", %d needing attention", wrong)
+	case orZero(t.history[rowPublished].recent(60)) > 0 && len(t.channels) > 0 && t.sums.consumers > 0:
+		text += ", all flowing"
+	}
+	return text
+}
+
+func (ch *channelTotal) row(levels map[Pair]Level, second int64) channelRow {
+	s, h := &ch.sums, ch.history
+	return channelRow{
+		Channel: ch.pair.Channel, Depth: s.depth, BackendDepth: s.backend, InFlight: s.inFlight, Deferred: s.deferred,
+		InRate: h[channelIn].recent(5), DeliverRate: h[channelDelivered].recent(5), FinishRate: h[channelFinished].recent(5),
+		RequeueMin: h[channelRequeued].recent(60), TimeoutMin: h[channelTimedOut].recent(60), Messages: s.messages, Consumers: s.consumers,
+		Paused: s.paused > 0, Level: cmp.Or(levels[ch.pair], levelOK), Latency: ch.latency.rows(), Spark: h[channelDepth].spark(second),
+	}
+}
+
+// withoutOf lists the silent nodes that have a topic or channel.
+func (c *Cluster) withoutOf(p Pair) []string {
+	names := []string{}
+	for _, to := range c.Having(p) {
+		if n := c.node(to.Id); n != nil && !n.fresh(c.now) {
+			names = append(names, n.name)
+		}
+	}
+	return names
+}
+
+type counterView struct {
+	Total   int64          `json:"total"`
+	Rate    Figure         `json:"rate"`
+	Topics  []counterTopic `json:"topics"`
+	Without []string       `json:"without"`
+	Point   map[string]any `json:"point"`
+}
+
+type counterTopic struct {
+	Topic string `json:"topic"`
+	Count int64  `json:"count"`
+	Rate  Figure `json:"rate"`
+}
+
+const counterTopics = 20
+
+func (c *Cluster) counterView() *counterView {
+	v := &counterView{Total: c.sums.copied, Rate: c.counter[0].recent(5), Topics: []counterTopic{}, Without: c.without(), Point: c.counter.point(counterRows, c.now)}
+	for _, name := range words.Sorted(c.topics) {
+		t := c.topics[name]
+		v.Topics = append(v.Topics, counterTopic{name, t.sums.copied, t.sumOf(channelIn, 5)})
+	}
+	slices.SortStableFunc(v.Topics, func(a, b counterTopic) int { return cmp.Compare(b.Count, a.Count) })
+	v.Topics = v.Topics[:min(len(v.Topics), counterTopics)]
+	return v
+}
