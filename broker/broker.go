@@ -171,8 +171,8 @@ func (b *Broker) open() (err error) {
 	} else if err != nil {
 		return err
 	}
-	var st *state.State
-	b.journal, st, err = journal.Open(journal.Options{
+	var found *journal.Found
+	b.journal, found, err = journal.Open(journal.Options{
 		FS: b.disk.FS(), Dir: filepath.Join(b.o.DataPath, "journal"), SyncTopology: b.o.SyncEvery == 1,
 		SyncEvery: b.o.SyncTimeout, BootID: b.o.BootID, Reserve: b.o.JournalReserve,
 		Logger: b.o.Logger, OnHealth: b.journalHealth,
@@ -183,7 +183,7 @@ func (b *Broker) open() (err error) {
 	b.disk.FillReserve()
 	b.cleaner = topic.NewCleaner(b.journal, b.o.Logger)
 	b.common = b.commonOptions()
-	if err := b.restore(st); err != nil {
+	if err := b.restore(found); err != nil {
 		b.stop()
 		for _, t := range b.Topics() {
 			t.Discard()

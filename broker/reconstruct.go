@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"qmq/internal/seqset"
+	"qmq/journal"
 	"qmq/state"
 )
 
@@ -27,20 +28,20 @@ import (
 var errNotJournalled = errors.New("what was reconstructed cannot be journalled")
 
 // reconstruct adds to the state what the journal has lost.
-func (b *Broker) reconstruct(st *state.State, dirs []topicDir, m metadataFile, missing error) error {
-	lost := st.Empty && slices.ContainsFunc(dirs, func(d topicDir) bool { return d.incarnation != 0 })
-	damaged := st.Incomplete || lost
-	rebooted := !st.SameBoot && b.o.BootID != ""
+func (b *Broker) reconstruct(found *journal.Found, dirs []topicDir, m metadataFile, missing error) error {
+	lost := found.Empty && slices.ContainsFunc(dirs, func(d topicDir) bool { return d.incarnation != 0 })
+	damaged := found.Incomplete || lost
+	rebooted := !found.SameBoot && b.o.BootID != ""
 	if !damaged && !rebooted {
 		return nil
 	}
-	r := newReconstruction(st, dirs, b.reconstructed)
+	r := newReconstruction(found, dirs, b.reconstructed)
 	switch {
 	case !damaged:
 		dirs = slices.DeleteFunc(slices.Clone(dirs), func(d topicDir) bool { return b.damage.knows(unknownID(d.base)) })
 	case missing != nil:
 		b.o.Logger.Warn("nothing can be reconstructed from metadata.json", "path", filepath.Join(b.o.DataPath, metadataName), "error", missing)
-	case m.Journal >= st.Checkpoint:
+	case m.Journal >= found.Checkpoint:
 		r.dropDeleted(m, dirs)
 		r.fromMetadata(m)
 	}
@@ -49,9 +50,9 @@ func (b *Broker) reconstruct(st *state.State, dirs []topicDir, m metadataFile, m
 		b.last.Store(max(b.last.Load(), n))
 	}
 	if damaged {
-		b.reportReconstructed(st)
+		b.reportReconstructed(found.State)
 	} else {
-		b.logRevived(st)
+		b.logRevived(found.State)
 	}
 	if err := b.journal.Commit(r.ends...); err != nil {
 		return fmt.Errorf("%w: %w", errNotJournalled, err)
@@ -80,29 +81,29 @@ func (b *Broker) readMetadata() (m metadataFile, err error) {
 // seems whole: its end is missing. A log is on the disk before the file names it;
 // a topic or channel is in the log before the file names it, and on the disk if
 // the file says so: only with the power can be lost what was not.
-func (m *metadataFile) tellsMore(st *state.State) bool {
+func (m *metadataFile) tellsMore(found *journal.Found) bool {
 	switch {
-	case m.Journal < st.Checkpoint:
+	case m.Journal < found.Checkpoint:
 		return false // the file is old, and what it names may be deleted and forgotten
-	case m.Journal > st.LastLog:
+	case m.Journal > found.LastLog:
 		return true
 	case m.Synced:
-	case !st.SameBoot || st.BootLog == 0 || m.Journal < st.BootLog:
+	case !found.SameBoot || found.BootLog == 0 || m.Journal < found.BootLog:
 		return false
 	}
 	lost := func(n hexNumber, deleted map[uint64]bool) bool {
-		return uint64(n) > st.CheckpointIncarnation && !deleted[uint64(n)]
+		return uint64(n) > found.CheckpointIncarnation && !deleted[uint64(n)]
 	}
 	for _, mt := range m.Topics {
-		ts := st.Topics[uint64(mt.Incarnation)]
+		ts := found.State.Topics[uint64(mt.Incarnation)]
 		if ts == nil {
-			if lost(mt.Incarnation, st.Deleted) {
+			if lost(mt.Incarnation, found.State.Deleted) {
 				return true
 			}
 			continue
 		}
 		for _, c := range mt.Channels {
-			if ts.Channels[uint64(c.Incarnation)] == nil && lost(c.Incarnation, st.DeletedChannels) {
+			if ts.Channels[uint64(c.Incarnation)] == nil && lost(c.Incarnation, found.State.DeletedChannels) {
 				return true
 			}
 		}
@@ -113,6 +114,7 @@ func (m *metadataFile) tellsMore(st *state.State) bool {
 // reconstruction is what is known while topics and channels are made again.
 type reconstruction struct {
 	st    *state.State
+	since uint64            // the highest incarnation that the checkpoint knew
 	names map[string]uint64 // of the topics
 	ended map[uint64]bool   // incarnations whose deletion can be read
 	made  map[uint64]bool   // those of what is made again
@@ -120,8 +122,9 @@ type reconstruction struct {
 	ends  []state.Entry     // of topics whose deletion the journal lost
 }
 
-func newReconstruction(st *state.State, dirs []topicDir, made map[uint64]bool) *reconstruction {
-	r := &reconstruction{st: st, names: make(map[string]uint64), ended: make(map[uint64]bool), made: made}
+func newReconstruction(found *journal.Found, dirs []topicDir, made map[uint64]bool) *reconstruction {
+	st := found.State
+	r := &reconstruction{st: st, since: found.CheckpointIncarnation, names: make(map[string]uint64), ended: make(map[uint64]bool), made: made}
 	for n, ts := range st.Topics {
 		r.names[ts.Name] = n
 	}
@@ -146,7 +149,7 @@ func (r *reconstruction) dropDeleted(m metadataFile, dirs []topicDir) {
 		there[d.incarnation] = true
 	}
 	for n, ts := range r.st.Topics {
-		if n <= r.st.CheckpointIncarnation && !there[n] {
+		if n <= r.since && !there[n] {
 			delete(r.st.Topics, n)
 			delete(r.names, ts.Name)
 			r.ended[n] = true
@@ -176,7 +179,7 @@ func (r *reconstruction) fromDirectories(dirs []topicDir) {
 	dirs = slices.Clone(dirs)
 	slices.SortFunc(dirs, func(a, b topicDir) int { return cmp.Compare(b.incarnation, a.incarnation) })
 	for _, d := range dirs {
-		if _, taken := r.names[d.name]; taken || d.incarnation <= r.st.CheckpointIncarnation {
+		if _, taken := r.names[d.name]; taken || d.incarnation <= r.since {
 			continue // the checkpoint would have told of it, had it not been deleted
 		}
 		if ts := r.topic(d.name, d.incarnation); ts != nil && r.made[d.incarnation] {

@@ -9,6 +9,7 @@ import (
 	"qmq/channel"
 	"qmq/diskqueue"
 	"qmq/internal/seqset"
+	"qmq/journal"
 	"qmq/state"
 	"qmq/topic"
 )
@@ -21,9 +22,10 @@ const (
 // restore brings back the topics that the journal knows, and those that it knew
 // before it was damaged. A topic that cannot be opened is kept out; the others
 // are served.
-func (b *Broker) restore(st *state.State) error {
+func (b *Broker) restore(found *journal.Found) error {
+	st := found.State
 	b.last.Store(st.MaxIncarnation)
-	b.sameBoot = st.SameBoot
+	b.sameBoot = found.SameBoot
 	b.damage.restore(b.readDamage(), st.Acknowledged)
 	dirs, err := b.listTopicDirs()
 	if err != nil {
@@ -33,12 +35,12 @@ func (b *Broker) restore(st *state.State) error {
 		return err
 	}
 	m, missing := b.readMetadata()
-	if missing == nil && m.tellsMore(st) {
+	if missing == nil && m.tellsMore(found) {
 		b.o.Logger.Error("journal: the end is missing of what it was told", "known_from", metadataName)
-		st.Incomplete = true
+		found.Incomplete = true
 	}
-	b.journalDamage(st)
-	if err := b.reconstruct(st, dirs, m, missing); err != nil {
+	b.journalDamage(found)
+	if err := b.reconstruct(found, dirs, m, missing); err != nil {
 		return err
 	}
 	for _, ts := range st.Topics {
@@ -113,16 +115,16 @@ func (b *Broker) learnRestored(t *topic.Topic, ts *state.Topic) {
 }
 
 // journalDamage reports what of the journal was lost.
-func (b *Broker) journalDamage(st *state.State) {
-	if st.LostBytes == 0 && !st.Incomplete {
+func (b *Broker) journalDamage(found *journal.Found) {
+	if found.LostBytes == 0 && !found.Incomplete {
 		return
 	}
 	text := "A part of the journal cannot be read; what it said of messages is delivered again."
-	if st.Incomplete {
+	if found.Incomplete {
 		text = "A part of the journal cannot be read or is missing; topics and channels that it alone knew are reconstructed, deletions and pauses may be undone, and messages are delivered again."
 	}
 	b.report(Finding{
-		ID: fmt.Sprintf("%s/%d", DamagedJournal, st.LostBytes), Kind: DamagedJournal, Bytes: st.LostBytes,
+		ID: fmt.Sprintf("%s/%d", DamagedJournal, found.LostBytes), Kind: DamagedJournal, Bytes: found.LostBytes,
 		Path: filepath.Join(b.o.DataPath, "journal"), Text: text,
 	})
 }

@@ -1,40 +1,23 @@
 package journal
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
-// noticeMarked makes marked sources due an Interval after the first was marked.
-func (w *writer) noticeMarked(now time.Time) {
-	w.j.mu.Lock()
-	marked, since := len(w.j.marked) > 0 || len(w.j.ends) > 0, w.j.since
-	w.j.mu.Unlock()
-	if !marked {
-		return
-	}
-	if w.dueAt = since.Add(w.j.o.Interval); !now.Before(w.dueAt) {
-		w.takeMarked()
-	}
-}
-
-func (w *writer) takeMarked() {
-	w.dueAt = time.Time{}
+// changesDue says whether sources are to be asked, or ends of logs written, and
+// keeps when that will be so.
+func (w *writer) changesDue(now time.Time) bool {
 	w.j.mu.Lock()
 	defer w.j.mu.Unlock()
-	w.due = append(w.due, w.j.marked...)
-	clear(w.j.marked)
-	w.j.marked = w.j.marked[:0]
-	for _, e := range w.j.ends {
-		w.ends = append(w.ends, e)
-	}
-	clear(w.j.ends)
+	due := w.j.collector.Due(now)
+	w.dueAt = w.j.collector.DueAt()
+	return due
 }
 
 // flush writes all that is marked now.
 func (w *writer) flush() error {
-	w.takeMarked()
-	for len(w.due) > 0 || len(w.ends) > 0 {
+	w.j.mu.Lock()
+	w.j.collector.DueNow()
+	w.j.mu.Unlock()
+	for w.changesDue(time.Time{}) {
 		if err := w.changes(); err != nil {
 			return err
 		}
@@ -55,22 +38,19 @@ func (w *writer) changes() error {
 		return w.full
 	}
 	w.addEnds()
-	asked := 0
 	w.told = w.told[:0]
-	for ; asked < len(w.due) && int64(len(w.buf)) < min(room, int64(w.j.o.Bytes)); asked++ {
-		w.ask(w.due[asked])
+	for int64(len(w.buf)) < min(room, int64(w.j.o.Bytes)) && w.askNext() {
 	}
-	w.due = slices.Delete(w.due, 0, asked)
 	if err := w.write(0, false); err != nil {
-		for _, m := range w.told {
-			w.j.Mark(m.source)
-		}
+		w.j.mu.Lock()
+		w.j.collector.Refused(w.told, time.Now())
+		w.j.mu.Unlock()
 		w.failed(err)
 		return err
 	}
-	for _, m := range w.told {
-		m.full = false
-	}
+	w.j.mu.Lock()
+	w.j.collector.Written(w.told)
+	w.j.mu.Unlock()
 	w.wrote()
 	return nil
 }
@@ -78,30 +58,27 @@ func (w *writer) changes() error {
 // addEnds appends what is known of the ends of topics' logs. Should it not be
 // written, what is noted later will be.
 func (w *writer) addEnds() {
-	if len(w.ends) == 0 {
+	w.j.mu.Lock()
+	ends := w.j.collector.Ends()
+	w.j.mu.Unlock()
+	if len(ends) == 0 {
 		return
 	}
-	w.buf = appendFrame(w.buf, w.log.salt, w.enc.Ends(w.ends))
-	w.topology.NoteEnds(w.ends)
-	w.ends = w.ends[:0]
+	w.buf = appendFrame(w.buf, w.log.salt, w.enc.Ends(ends))
+	w.topology.NoteEnds(ends)
 }
 
-// ask appends the changes of one source. The mark goes first: what changes
-// during the call, or after it, marks again. A channel that is not there was
-// deleted, or its creation is still to be committed: then all of its state
-// follows with its next changes.
-func (w *writer) ask(m *member) {
+// askNext appends the changes of a source that is due, if there is one.
+func (w *writer) askNext() bool {
 	w.j.mu.Lock()
-	m.marked = false
+	source, full := w.j.collector.Next()
 	w.j.mu.Unlock()
-	full := m.full
-	m.full = true // until it is written
-	ch := m.source.Changes(full)
-	c := w.topology.Channel(ch.Topic, ch.Channel)
-	if c == nil {
-		return
+	if source == nil {
+		return false
 	}
-	c.Done = max(c.Done, ch.Floor)
-	w.buf = appendFrame(w.buf, w.log.salt, w.enc.Changes(ch))
-	w.told = append(w.told, m)
+	if record := w.topology.Changes(source.Changes(full)); record != nil {
+		w.buf = appendFrame(w.buf, w.log.salt, record)
+		w.told = append(w.told, source)
+	}
+	return true
 }

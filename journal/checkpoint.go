@@ -2,10 +2,11 @@ package journal
 
 import (
 	"errors"
-	"maps"
 	"path/filepath"
 	"slices"
 	"time"
+
+	"qmq/state"
 )
 
 const (
@@ -16,8 +17,8 @@ const (
 	// takes long.
 	checkpointSync = 8 << 20
 
-	checkpointRetryFirst = time.Second
-	checkpointRetryMost  = time.Minute
+	minCheckpointRetry = time.Second
+	maxCheckpointRetry = time.Minute
 )
 
 // checkpoint is one being written, piece by piece, while the log it begins
@@ -33,9 +34,9 @@ type checkpoint struct {
 	number  uint64
 	f       *file
 	buf     []byte
-	members []*member // still to be asked
-	synced  int64     // bytes of the file that were
-	commits uint64    // those that it has in it
+	sources []state.Source // still to be asked
+	synced  int64          // bytes of the file that were
+	commits uint64         // those that it has in it
 
 	records, topics, channels uint64
 	// maxIncarnation is that of its topology: what came meanwhile is in the log.
@@ -96,29 +97,17 @@ func (w *writer) startCheckpoint(f, log *file) {
 	w.useLog(log)
 	w.since, w.clean, w.checkpointWanted = 0, false, false
 	c := &checkpoint{
-		number: log.number, f: f, members: w.allMembers(), commits: w.j.syncer.written.Load(), records: 1,
-		maxIncarnation: w.topology.MaxIncarnation,
+		number: log.number, f: f, sources: w.sources(), commits: w.j.syncer.written.Load(), records: 1,
+		maxIncarnation: w.topology.MaxIncarnation(),
 	}
 	w.checkpoint = c
-	if names := slices.Sorted(maps.Keys(w.topology.Acknowledged)); len(names) > 0 {
-		c.add(w.enc.Acknowledged(names))
-	}
-	for _, t := range w.topology.Topics {
-		t.PruneVoids()
-		c.add(w.enc.Topic(t))
-		c.topics++
-		c.channels += uint64(len(t.Channels))
-	}
+	c.topics, c.channels = w.topology.Begin(c.add)
 }
 
-func (w *writer) allMembers() []*member {
+func (w *writer) sources() []state.Source {
 	w.j.mu.Lock()
 	defer w.j.mu.Unlock()
-	members := make([]*member, 0, len(w.j.members))
-	for _, m := range w.j.members {
-		members = append(members, m)
-	}
-	return members
+	return w.j.collector.Sources()
 }
 
 func (c *checkpoint) add(payload []byte) {
@@ -130,15 +119,15 @@ func (c *checkpoint) add(payload []byte) {
 // last.
 func (w *writer) stepCheckpoint() {
 	c := w.checkpoint
-	for len(c.members) > 0 && len(c.buf) < checkpointPiece {
-		w.addMember(c, c.members[0])
-		c.members = c.members[1:]
+	for len(c.sources) > 0 && len(c.buf) < checkpointPiece {
+		w.addSource(c, c.sources[0])
+		c.sources = c.sources[1:]
 	}
-	if len(c.members) > 0 {
+	if len(c.sources) > 0 {
 		w.doCheckpoint(c.writePiece, func() {})
 		return
 	}
-	w.addKept(c)
+	w.topology.Kept(c.add)
 	c.add(encodeEnd(w.enc, c.records, c.topics, c.channels, c.maxIncarnation))
 	w.doCheckpoint(func() error { return w.putInPlace(c) }, func() { w.endCheckpoint(c) })
 }
@@ -169,8 +158,7 @@ func (w *writer) endCheckpoint(c *checkpoint) {
 	w.checkpoint, w.checkpointError, w.base = nil, nil, c.number
 	w.clean, w.unsure = w.since == 0, w.checkpointWanted
 	w.checkpointBackoff, w.checkpointSize = 0, c.f.end
-	clear(w.topology.Deleted)
-	clear(w.topology.DeletedChannels)
+	w.topology.End()
 	w.j.syncer.checkpointed(c.commits)
 	w.reserve.suit(c.f.end)
 	tight := w.tight
@@ -183,37 +171,15 @@ func (w *writer) endCheckpoint(c *checkpoint) {
 	}, func(error) { w.fillAt = time.Now() })
 }
 
-// addMember takes down the state of a source. Of a detached one it is kept,
-// for this checkpoint and later ones, and the source is let go.
-func (w *writer) addMember(c *checkpoint, m *member) {
-	ch := m.source.Snapshot()
+// addSource takes down the state of a source. Of a detached one it is kept, for
+// this checkpoint and later ones, and the source is let go.
+func (w *writer) addSource(c *checkpoint, source state.Source) {
+	ch := source.Snapshot()
 	w.j.mu.Lock()
-	attached := m.attached
-	if !attached && !m.marked {
-		delete(w.j.members, m.source)
-	}
+	attached := w.j.collector.Spoke(source)
 	w.j.mu.Unlock()
-	state := w.topology.Channel(ch.Topic, ch.Channel)
-	if state == nil {
-		return
-	}
-	payload := w.enc.Changes(ch)
-	if !attached {
-		state.Kept = append([]byte(nil), payload...)
-		return
-	}
-	state.Kept = nil
-	c.add(payload)
-}
-
-// addKept adds the channels that no source speaks for.
-func (w *writer) addKept(c *checkpoint) {
-	for _, t := range w.topology.Topics {
-		for _, channel := range t.Channels {
-			if channel.Kept != nil {
-				c.add(channel.Kept)
-			}
-		}
+	if record := w.topology.Snapshot(ch, attached); record != nil {
+		c.add(record)
 	}
 }
 
@@ -256,7 +222,7 @@ func (w *writer) checkpointFailed(err error, reached int64) {
 	if noRoom(err) {
 		w.checkpointSize = max(w.checkpointSize, reached)
 	}
-	w.checkpointBackoff = min(max(2*w.checkpointBackoff, checkpointRetryFirst), checkpointRetryMost)
+	w.checkpointBackoff = min(max(2*w.checkpointBackoff, minCheckpointRetry), maxCheckpointRetry)
 	w.checkpointNotAgain = time.Now().Add(w.checkpointBackoff)
 	w.checkpointWanted = true
 	w.j.o.Logger.Error("journal: cannot write a checkpoint", "error", err, "retry_in", w.checkpointBackoff)

@@ -16,7 +16,7 @@ import (
 )
 
 // reopen kills the process and opens its journal anew.
-func reopen(t *testing.T, fsys *crashfs.FS, j *Journal) *state.State {
+func reopen(t *testing.T, fsys *crashfs.FS, j *Journal) *Found {
 	t.Helper()
 	fsys.Kill()
 	_ = j.Close() // its file system is gone
@@ -191,7 +191,7 @@ func TestWhatHappensWhileACheckpointIsWrittenIsNotLost(t *testing.T) {
 		wantChannel(t, st, s)
 		wantChannel(t, st, late)
 		wantChannel(t, st, created)
-		if st.Channel(1, 3) != nil {
+		if st.State.Channel(1, 3) != nil {
 			t.Error("the deleted channel is there")
 		}
 	})
@@ -242,7 +242,7 @@ func TestStateOfChannelNobodyAttachesSurvivesCheckpoints(t *testing.T) {
 	s.requeue(state.OpenMessage{Seq: 105, Attempts: 3})
 	must(t, j.Close())
 	for range 3 {
-		var st *state.State
+		var st *Found
 		j, st = openJournal(t, fsys)
 		wantChannel(t, st, s)
 		must(t, j.Commit(state.Entry{Op: state.PauseChannel, Topic: 1, Channel: 2}))
@@ -260,7 +260,7 @@ func TestDetachedSourceIsAskedALastTime(t *testing.T) {
 		elapse(time.Minute) // a checkpoint
 		must(t, j.Commit(createTopic(5, "t5")))
 		elapse(time.Minute) // another
-		if n := len(j.members); n != 0 {
+		if n := len(j.collector.Sources()); n != 0 {
 			t.Errorf("%d sources are still held", n)
 		}
 		wantNames(t, fsys, fileName(2, checkpointSuffix), fileName(2, logSuffix),
@@ -279,7 +279,7 @@ func TestEmptiedChannelStaysEmptyWhenACheckpointComesBetween(t *testing.T) {
 		must(t, j.Commit(state.Entry{Op: state.EmptyChannel, Topic: 1, Channel: 2, FanOut: 150}))
 		elapse(time.Minute) // a checkpoint, before the source knows that it is empty
 		wantNames(t, fsys, fileName(1, logSuffix), fileName(2, checkpointSuffix), fileName(2, logSuffix))
-		if got := reopen(t, fsys, j).Channel(1, 2).Acked.Floor(); got != 150 {
+		if got := reopen(t, fsys, j).State.Channel(1, 2).Acked.Floor(); got != 150 {
 			t.Errorf("floor %d, want 150", got)
 		}
 	})
@@ -309,7 +309,7 @@ func TestVoidsBehindAllChannelsArePruned(t *testing.T) {
 	must(t, j.Close())
 	j, st := openJournal(t, fsys)
 	defer j.Close()
-	if got, want := st.Topics[1].Voids, []seqset.Range{{From: 98, To: 102}, {From: 130, To: 140}}; !slices.Equal(got, want) {
+	if got, want := st.State.Topics[1].Voids, []seqset.Range{{From: 98, To: 102}, {From: 130, To: 140}}; !slices.Equal(got, want) {
 		t.Errorf("voids %v, want %v", got, want)
 	}
 }
@@ -325,7 +325,7 @@ func TestJournalWorksOnTheRealFileSystem(t *testing.T) {
 	j, st, err := Open(Options{FS: vfs.OS, Dir: dir, Logger: quiet()})
 	must(t, err)
 	defer j.Close()
-	if st.Channel(1, 2) == nil {
+	if st.State.Channel(1, 2) == nil {
 		t.Errorf("got %+v", st)
 	}
 }

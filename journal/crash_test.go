@@ -69,17 +69,17 @@ func (p *promise) deleteTopic(j *Journal, topic uint64) error {
 }
 
 // check compares a State with what was promised.
-func (p *promise) check(t *testing.T, st *state.State, flushed bool) {
+func (p *promise) check(t *testing.T, st *Found, flushed bool) {
 	t.Helper()
 	if st.Incomplete || st.LostBytes > 0 {
 		t.Errorf("incomplete %v, %d bytes lost: nothing was damaged", st.Incomplete, st.LostBytes)
 	}
 	for id, there := range p.topics {
-		if (st.Topics[id] != nil) != there {
-			t.Errorf("topic %d there: %v, promised %v", id, st.Topics[id] != nil, there)
+		if (st.State.Topics[id] != nil) != there {
+			t.Errorf("topic %d there: %v, promised %v", id, st.State.Topics[id] != nil, there)
 		}
 	}
-	for id, topic := range st.Topics {
+	for id, topic := range st.State.Topics {
 		if !p.asked[id] {
 			t.Errorf("topic %d was never asked for", id)
 		}
@@ -88,7 +88,7 @@ func (p *promise) check(t *testing.T, st *state.State, flushed bool) {
 		}
 	}
 	for _, s := range p.sources {
-		c := st.Channel(s.topic, s.channel)
+		c := st.State.Channel(s.topic, s.channel)
 		if c == nil {
 			continue
 		}
@@ -103,7 +103,7 @@ func (p *promise) check(t *testing.T, st *state.State, flushed bool) {
 
 // everyCrash runs life again and again, with a death at each of its calls of
 // the file system that change something, and checks what is found afterwards.
-func everyCrash(t *testing.T, die func(*crashfs.FS), check func(*testing.T, promise, *state.State), adjust ...func(*Options)) {
+func everyCrash(t *testing.T, die func(*crashfs.FS), check func(*testing.T, promise, *Found), adjust ...func(*Options)) {
 	for at := 1; ; at++ {
 		fsys := crashfs.New(uint64(at))
 		var calls atomic.Int64
@@ -142,12 +142,12 @@ func TestPowerLossLosesNothingCommittedWhenSynced(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			everyCrash(t,
 				func(fsys *crashfs.FS) { fsys.Crash(mode) },
-				func(t *testing.T, p promise, st *state.State) { p.check(t, st, false) }, synced)
+				func(t *testing.T, p promise, st *Found) { p.check(t, st, false) }, synced)
 		})
 		t.Run(name+", with a reserve", func(t *testing.T) {
 			everyCrash(t,
 				func(fsys *crashfs.FS) { fsys.Crash(mode) },
-				func(t *testing.T, p promise, st *state.State) { p.check(t, st, false) }, synced, smallReserve)
+				func(t *testing.T, p promise, st *Found) { p.check(t, st, false) }, synced, smallReserve)
 		})
 	}
 }
@@ -157,7 +157,7 @@ func TestPowerLossNeverKeepsTheJournalFromOpeningWhenNotSynced(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			everyCrash(t,
 				func(fsys *crashfs.FS) { fsys.Crash(mode) },
-				func(t *testing.T, p promise, st *state.State) {
+				func(t *testing.T, p promise, st *Found) {
 					p.topics = nil // may be lost
 					p.check(t, st, false)
 				}, smallReserve)
@@ -168,10 +168,10 @@ func TestPowerLossNeverKeepsTheJournalFromOpeningWhenNotSynced(t *testing.T) {
 func TestKillLosesNothingCommittedOrFlushed(t *testing.T) {
 	everyCrash(t,
 		func(fsys *crashfs.FS) { fsys.Kill() },
-		func(t *testing.T, p promise, st *state.State) { p.check(t, st, true) })
+		func(t *testing.T, p promise, st *Found) { p.check(t, st, true) })
 	everyCrash(t,
 		func(fsys *crashfs.FS) { fsys.Kill() },
-		func(t *testing.T, p promise, st *state.State) { p.check(t, st, true) }, smallReserve)
+		func(t *testing.T, p promise, st *Found) { p.check(t, st, true) }, smallReserve)
 }
 
 func smallReserve(o *Options) { o.Reserve = 1 << 10 }

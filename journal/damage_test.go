@@ -109,14 +109,14 @@ func TestDamagedLogGivesBackWhatIsWhole(t *testing.T) {
 			j, st := openJournal(t, fsys, booted("monday")) // a kill loses nothing
 			defer j.Close()
 			for _, id := range []uint64{1, 3} {
-				if got, want := st.Topics[id] != nil, slices.Contains(tt.topics, id); got != want {
+				if got, want := st.State.Topics[id] != nil, slices.Contains(tt.topics, id); got != want {
 					t.Errorf("topic %d there: %v, want %v", id, got, want)
 				}
 			}
 			if got := st.LostBytes > 0; got != tt.lost {
 				t.Errorf("lost %d bytes, want any: %v", st.LostBytes, tt.lost)
 			}
-			c := st.Channel(1, 2)
+			c := st.State.Channel(1, 2)
 			if c == nil {
 				if tt.acked != nil {
 					t.Fatal("channel is not there")
@@ -160,8 +160,8 @@ func TestDamagedCheckpointFallsBackToTheFilesBefore(t *testing.T) {
 
 			j, st := openJournal(t, fsys)
 			wantChannel(t, st, s)
-			if st.Topics[3] == nil || st.MaxIncarnation != 3 {
-				t.Errorf("topic 3: %v, highest incarnation %d", st.Topics[3], st.MaxIncarnation)
+			if st.State.Topics[3] == nil || st.State.MaxIncarnation != 3 {
+				t.Errorf("topic 3: %v, highest incarnation %d", st.State.Topics[3], st.State.MaxIncarnation)
 			}
 			must(t, j.Close())
 			if _, err := fsys.ReadFile(last + damagedSuffix); err != nil {

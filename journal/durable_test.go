@@ -107,7 +107,7 @@ func TestDurableCoversWhatAKilledProcessCommitted(t *testing.T) {
 	_ = j.Close()
 	j, st := openJournal(t, fsys)
 	defer j.Close()
-	if st.Topics[1] == nil {
+	if st.State.Topics[1] == nil {
 		t.Error("the topic is gone")
 	}
 }
@@ -130,7 +130,7 @@ func TestDurableCoversTheLogBeforeACheckpoint(t *testing.T) {
 		_ = j.Close()
 		j, st := openJournal(t, fsys)
 		defer j.Close()
-		if st.Topics[1] == nil || st.Incomplete {
+		if st.State.Topics[1] == nil || st.Incomplete {
 			t.Errorf("got %+v", st)
 		}
 	})
@@ -173,8 +173,8 @@ func TestFailedSyncIsNeverTakenBackButByACheckpoint(t *testing.T) {
 		_ = j.Close()
 		j, st := openJournal(t, fsys)
 		defer j.Close()
-		if st.Topics[1] == nil || st.Topics[2] == nil {
-			t.Errorf("got %+v", st.Topics)
+		if st.State.Topics[1] == nil || st.State.Topics[2] == nil {
+			t.Errorf("got %+v", st.State.Topics)
 		}
 	})
 }

@@ -16,7 +16,7 @@ import (
 
 // wantInLogAndCheckpoint kills the process and checks what its journal says,
 // out of the log and then out of a checkpoint.
-func wantInLogAndCheckpoint(t *testing.T, fsys *crashfs.FS, j *Journal, check func(from string, st *state.State), adjust ...func(*Options)) {
+func wantInLogAndCheckpoint(t *testing.T, fsys *crashfs.FS, j *Journal, check func(from string, st *Found), adjust ...func(*Options)) {
 	t.Helper()
 	fsys.Kill()
 	_ = j.Close() // its file system is gone
@@ -35,9 +35,9 @@ func TestGivenUpNumbersMerge(t *testing.T) {
 		must(t, j.CommitDurable(state.Entry{Op: state.GiveUp, Topic: 1, Void: v}, state.Entry{Op: state.GiveUp, Topic: 9, Void: v}))
 	}
 	must(t, j.Commit(state.Entry{Op: state.GiveUp, Topic: 1, Void: seqset.Range{To: 250}}))
-	wantInLogAndCheckpoint(t, fsys, j, func(from string, st *state.State) {
+	wantInLogAndCheckpoint(t, fsys, j, func(from string, st *Found) {
 		want := []seqset.Range{{From: 0, To: 250}, {From: 300, To: 400}}
-		if got := st.Topics[1]; !slices.Equal(got.GivenUp, want) || got.Start != 100 || got.FanOut != 100 {
+		if got := st.State.Topics[1]; !slices.Equal(got.GivenUp, want) || got.Start != 100 || got.FanOut != 100 {
 			t.Errorf("%s: %+v, want given up %v from 100 on", from, got, want)
 		}
 	})
@@ -51,9 +51,9 @@ func TestUnlearntTopicIsRemembered(t *testing.T) {
 		state.Entry{Op: state.CreateTopic, Topic: 2, Name: "b", FanOut: 1, Unlearnt: true},
 		createTopic(3, "c")))
 	must(t, j.Commit(state.Entry{Op: state.LearnTopic, Topic: 2}))
-	wantInLogAndCheckpoint(t, fsys, j, func(from string, st *state.State) {
+	wantInLogAndCheckpoint(t, fsys, j, func(from string, st *Found) {
 		for id, want := range map[uint64]bool{1: true, 2: false, 3: false} {
-			if got := st.Topics[id].Unlearnt; got != want {
+			if got := st.State.Topics[id].Unlearnt; got != want {
 				t.Errorf("%s: topic %d unlearnt: %v, want %v", from, id, got, want)
 			}
 		}
@@ -67,9 +67,9 @@ func TestAcknowledgementsOfDamageAreRemembered(t *testing.T) {
 		must(t, j.Commit(state.Entry{Op: state.AckDamage, Name: name}))
 	}
 	must(t, j.Commit(state.Entry{Op: state.ForgetDamage, Name: "b"}))
-	wantInLogAndCheckpoint(t, fsys, j, func(from string, st *state.State) {
-		if len(st.Acknowledged) != 2 || !st.Acknowledged["a"] || !st.Acknowledged["ü"] {
-			t.Errorf("%s: %v", from, st.Acknowledged)
+	wantInLogAndCheckpoint(t, fsys, j, func(from string, st *Found) {
+		if len(st.State.Acknowledged) != 2 || !st.State.Acknowledged["a"] || !st.State.Acknowledged["ü"] {
+			t.Errorf("%s: %v", from, st.State.Acknowledged)
 		}
 	})
 }
@@ -84,8 +84,8 @@ func TestDeletionsAreTold(t *testing.T) {
 	_ = j.Close()
 	j, st := openJournal(t, fsys)
 	defer j.Close()
-	if !maps.Equal(st.Deleted, map[uint64]bool{1: true, 7: true}) || !maps.Equal(st.DeletedChannels, map[uint64]bool{2: true}) {
-		t.Errorf("topics %v, channels %v", st.Deleted, st.DeletedChannels)
+	if !maps.Equal(st.State.Deleted, map[uint64]bool{1: true, 7: true}) || !maps.Equal(st.State.DeletedChannels, map[uint64]bool{2: true}) {
+		t.Errorf("topics %v, channels %v", st.State.Deleted, st.State.DeletedChannels)
 	}
 }
 
@@ -100,8 +100,8 @@ func TestNotedEndsAreRemembered(t *testing.T) {
 		j.NoteEnd(1, 110, 170) // out of order
 		j.NoteEnd(9, 1, 1)     // a topic that is gone
 		elapse(51 * time.Millisecond)
-		wantInLogAndCheckpoint(t, fsys, j, func(from string, st *state.State) {
-			if got := st.Topics[1]; !st.SameBoot || got.SyncedEnd != 120 || got.WrittenEnd != 170 {
+		wantInLogAndCheckpoint(t, fsys, j, func(from string, st *Found) {
+			if got := st.State.Topics[1]; !st.SameBoot || got.SyncedEnd != 120 || got.WrittenEnd != 170 {
 				t.Errorf("%s: same boot %v, %+v", from, st.SameBoot, got)
 			}
 		}, booted("monday"))
@@ -120,7 +120,7 @@ func TestWhatWasOnlyWrittenIsForgottenWithTheBootOfTheMachine(t *testing.T) {
 	want := func(boot string, same bool, synced, written uint64) {
 		t.Helper()
 		j, st := openJournal(t, fsys.Mount(), booted(boot))
-		if got := st.Topics[1]; st.SameBoot != same || got.SyncedEnd != synced || got.WrittenEnd != written {
+		if got := st.State.Topics[1]; st.SameBoot != same || got.SyncedEnd != synced || got.WrittenEnd != written {
 			t.Errorf("boot %q: same %v, synced %d, written %d; want %v, %d, %d",
 				boot, st.SameBoot, got.SyncedEnd, got.WrittenEnd, same, synced, written)
 		}
@@ -164,10 +164,10 @@ func TestJournalOfVersion1IsRead(t *testing.T) {
 	for range 2 {
 		j, st := openJournal(t, fsys.Mount(), booted("monday"))
 		wantChannel(t, st, s)
-		if st.Incomplete || st.LostBytes != 0 || st.SameBoot && st.Topics[1].SyncedEnd != 0 {
+		if st.Incomplete || st.LostBytes != 0 || st.SameBoot && st.State.Topics[1].SyncedEnd != 0 {
 			t.Errorf("got %+v", st)
 		}
-		if start := st.Topics[1].Start; start != 0 {
+		if start := st.State.Topics[1].Start; start != 0 {
 			t.Errorf("start %d: what was given up since then was not journalled", start)
 		}
 		fsys.Kill()

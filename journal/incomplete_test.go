@@ -71,8 +71,8 @@ func TestIncompleteSaysThatTopologyMayBeMissing(t *testing.T) {
 			tt.damage(t, fsys, tt.file)
 			j, st := openJournal(t, fsys)
 			defer j.Close()
-			if st.Incomplete != tt.incomplete || len(st.Topics) != tt.topics {
-				t.Errorf("incomplete %v, %d topics; want %v, %d", st.Incomplete, len(st.Topics), tt.incomplete, tt.topics)
+			if st.Incomplete != tt.incomplete || len(st.State.Topics) != tt.topics {
+				t.Errorf("incomplete %v, %d topics; want %v, %d", st.Incomplete, len(st.State.Topics), tt.incomplete, tt.topics)
 			}
 		})
 	}
@@ -146,8 +146,8 @@ func TestHoleCountsWhereTheLogWasSynced(t *testing.T) {
 				must(t, fsys.FlipBit(logName(1), int64(frames(t, b)[1]+frameHeader)))
 				j, st := openJournal(t, fsys, booted(tt.boot))
 				defer j.Close()
-				if st.Topics[1] == nil || st.Topics[2] != nil || st.Incomplete != tt.counting || st.LostBytes > 0 != tt.counting {
-					t.Errorf("topics %v, incomplete %v, %d bytes lost", st.Topics, st.Incomplete, st.LostBytes)
+				if st.State.Topics[1] == nil || st.State.Topics[2] != nil || st.Incomplete != tt.counting || st.LostBytes > 0 != tt.counting {
+					t.Errorf("topics %v, incomplete %v, %d bytes lost", st.State.Topics, st.Incomplete, st.LostBytes)
 				}
 			})
 		})
@@ -159,14 +159,14 @@ func TestDirectoryInTheNewestLogsPlaceStopsNoStart(t *testing.T) {
 	fsys := generations(t)
 	must(t, fsys.Remove(logName(5)))
 	must(t, fsys.Mount().MkdirAll(logName(5)))
-	j, state := openJournal(t, fsys.Mount())
-	if len(state.Topics) != 2 || state.LastLog != 4 {
-		t.Errorf("%d topics, the newest log is %d", len(state.Topics), state.LastLog)
+	j, found := openJournal(t, fsys.Mount())
+	if len(found.State.Topics) != 2 || found.LastLog != 4 {
+		t.Errorf("%d topics, the newest log is %d", len(found.State.Topics), found.LastLog)
 	}
 	must(t, j.CommitDurable(createTopic(20, "new")))
 	must(t, j.Close())
-	j, state = openJournal(t, fsys.Mount())
-	if state.Topics[20] == nil {
+	j, found = openJournal(t, fsys.Mount())
+	if found.State.Topics[20] == nil {
 		t.Error("what was committed is forgotten")
 	}
 	must(t, j.Close())
@@ -176,14 +176,14 @@ func TestStateNamesTheLogsOfThisBoot(t *testing.T) {
 	fsys := crashfs.New(1)
 	last := uint64(0)
 	for i, boot := range []string{"monday", "monday", "tuesday", "tuesday", "tuesday"} {
-		j, state := openJournal(t, fsys.Mount(), func(o *Options) { o.BootID = boot })
+		j, found := openJournal(t, fsys.Mount(), func(o *Options) { o.BootID = boot })
 		switch {
-		case state.LastLog != last:
-			t.Errorf("start %d: the newest log is %d, not %d", i, state.LastLog, last)
-		case state.SameBoot != (state.BootLog > 0):
-			t.Errorf("start %d: same boot %v, since log %d", i, state.SameBoot, state.BootLog)
-		case i == 4 && state.BootLog != 3:
-			t.Errorf("the first log of the day is %d, not 3", state.BootLog)
+		case found.LastLog != last:
+			t.Errorf("start %d: the newest log is %d, not %d", i, found.LastLog, last)
+		case found.SameBoot != (found.BootLog > 0):
+			t.Errorf("start %d: same boot %v, since log %d", i, found.SameBoot, found.BootLog)
+		case i == 4 && found.BootLog != 3:
+			t.Errorf("the first log of the day is %d, not 3", found.BootLog)
 		}
 		last = j.Log()
 		fsys.Kill()
@@ -220,13 +220,13 @@ func TestHoleOfAPowerLossIsNoDamageInALogThatIsTakenIntoUseAgain(t *testing.T) {
 				must(t, fsys.FlipBit(log, int64(at[len(at)-3]+frameHeader)))
 				for _, boot := range []string{"tuesday", third} {
 					withoutSpare(t, fsys)
-					var st *state.State
+					var st *Found
 					j, st = openJournal(t, fsys.Mount(), booted(boot), reserved)
 					if logName(j.Log()) != log {
 						t.Errorf("goes on in %d, not in %s", j.Log(), log)
 					}
-					if st.Topics[10] == nil || st.Topics[11] != nil || st.Topics[12] == nil || st.Incomplete || st.LostBytes > 0 {
-						t.Errorf("%s: topics %v, incomplete %v, %d bytes lost", boot, st.Topics, st.Incomplete, st.LostBytes)
+					if st.State.Topics[10] == nil || st.State.Topics[11] != nil || st.State.Topics[12] == nil || st.Incomplete || st.LostBytes > 0 {
+						t.Errorf("%s: topics %v, incomplete %v, %d bytes lost", boot, st.State.Topics, st.Incomplete, st.LostBytes)
 					}
 					must(t, j.CommitDurable(state.Entry{Op: state.PauseTopic, Topic: 12}))
 					synctest.Wait()

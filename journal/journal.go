@@ -84,16 +84,13 @@ type Journal struct {
 	log     atomic.Uint64 // number of the log that is written to
 	failure error         // of Close; read after stopped is closed
 
-	// mu is held for moments only, never across I/O or a call of a Source, so
-	// that Mark may be called under a channel's lock.
-	mu       sync.Mutex
-	queue    []*request
-	marked   []*member
-	since    time.Time // when the first of marked or ends came
-	members  map[state.Source]*member
-	ends     map[uint64]state.TopicEnd // noted, not written
-	unsynced error                     // of a sync that failed since the writer looked
-	closing  bool
+	// mu guards what follows. It is held for moments only, never across I/O or a
+	// call of a Source, so that Mark may be called under a channel's lock.
+	mu        sync.Mutex
+	queue     []*request
+	collector *state.Collector
+	unsynced  error // of a sync that failed since the writer looked
+	closing   bool
 
 	syncer *syncer
 }
@@ -104,21 +101,12 @@ type request struct {
 	done    chan error // capacity 1
 }
 
-// member is a source that the next checkpoint asks: an attached one, and one
-// that is not and has said something since the last checkpoint.
-type member struct {
-	source   state.Source
-	attached bool // guarded by Journal.mu
-	marked   bool // guarded by Journal.mu; it is in Journal.marked or writer.due
-	full     bool // owned by the writer: what it said last was not written
-}
-
 // Open reads the journal in o.Dir and starts a new log in it, durably. On a full
 // disk it takes the log out of the reserve, or does without one until there is
-// room. The State is the caller's. Damage is logged and counted in State.LostBytes; the
+// room. What it found is the caller's. Damage is logged and told; the
 // errors returned are those of the file system, and of files that a newer
 // version of the program wrote.
-func Open(o Options) (*Journal, *state.State, error) {
+func Open(o Options) (*Journal, *Found, error) {
 	o = o.withDefaults()
 	files, err := tidy(o.FS, o.Dir)
 	if err != nil {
@@ -129,11 +117,10 @@ func Open(o Options) (*Journal, *state.State, error) {
 		return nil, nil, fmt.Errorf("journal: %w", err)
 	}
 	j := &Journal{
-		o:       o,
-		wake:    make(chan struct{}, 1),
-		stopped: make(chan struct{}),
-		members: make(map[state.Source]*member),
-		ends:    make(map[uint64]state.TopicEnd),
+		o:         o,
+		wake:      make(chan struct{}, 1),
+		stopped:   make(chan struct{}),
+		collector: state.NewCollector(o.Interval),
 	}
 	j.syncer = newSyncer(o.SyncEvery, j.synced)
 	w := newWriter(j, r, files)
@@ -145,7 +132,8 @@ func Open(o Options) (*Journal, *state.State, error) {
 	j.syncer.inherit(o.FS, o.Dir, slices.Sorted(maps.Keys(r.logs)), w.log)
 	go j.syncer.run()
 	go w.run()
-	return j, r.state, nil
+	found := r.found
+	return j, &found, nil
 }
 
 // makeDir makes the folder if need be, durably.
@@ -221,9 +209,7 @@ func (j *Journal) Durable() error {
 // Options.Interval.
 func (j *Journal) NoteEnd(topic, synced, written uint64) {
 	j.mu.Lock()
-	first := j.firstNews()
-	e := j.ends[topic]
-	j.ends[topic] = state.TopicEnd{Topic: topic, Synced: max(e.Synced, synced), Written: max(e.Written, written)}
+	first := j.collector.NoteEnd(state.TopicEnd{Topic: topic, Synced: synced, Written: written}, time.Now())
 	j.mu.Unlock()
 	if first {
 		j.wakeWriter()
@@ -267,7 +253,7 @@ func (j *Journal) ask(r *request) error {
 func (j *Journal) Attach(s state.Source) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.member(s).attached = true
+	j.collector.Attach(s)
 }
 
 // Detach lets go of s, at the next checkpoint: should its channel not be
@@ -276,44 +262,18 @@ func (j *Journal) Attach(s state.Source) {
 func (j *Journal) Detach(s state.Source) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.member(s).attached = false
-}
-
-// member is s's entry among the members. Called with j.mu held.
-func (j *Journal) member(s state.Source) *member {
-	m := j.members[s]
-	if m == nil {
-		m = &member{source: s}
-		j.members[s] = m
-	}
-	return m
+	j.collector.Detach(s)
 }
 
 // Mark says that s has changes; the writer calls s.Changes within
 // Options.Interval. It neither blocks nor calls s.
 func (j *Journal) Mark(s state.Source) {
 	j.mu.Lock()
-	m := j.member(s)
-	first := false
-	if !m.marked {
-		first = j.firstNews()
-		m.marked = true
-		j.marked = append(j.marked, m)
-	}
+	first := j.collector.Mark(s, time.Now())
 	j.mu.Unlock()
 	if first {
 		j.wakeWriter()
 	}
-}
-
-// firstNews says whether nothing was marked or noted since the writer took what
-// was, and keeps the time if so. Called with j.mu held.
-func (j *Journal) firstNews() bool {
-	if len(j.marked) > 0 || len(j.ends) > 0 {
-		return false
-	}
-	j.since = time.Now()
-	return true
 }
 
 // Close writes what is pending and a last checkpoint, syncs, and waits for the

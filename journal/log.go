@@ -14,15 +14,15 @@ const (
 	// its end.
 	commitShare = 16
 
-	fillFirst = 500 * time.Millisecond
-	fillMost  = 10 * time.Second
+	minFillPause = 500 * time.Millisecond
+	maxFillPause = 10 * time.Second
 )
 
 // write appends the buffer, with so many commits in it, to the log. When the
 // disk is full it goes on in a new log, out of the reserve.
 func (w *writer) write(commits int, sync bool) error {
 	b := w.buf
-	if w.buf = b[:0]; cap(b) > keepBuffer {
+	if w.buf = b[:0]; cap(b) > maxKeptBuffer {
 		w.buf = nil
 	}
 	if len(b) == 0 {
@@ -97,7 +97,7 @@ func (w *writer) roll(reason error, size int64) bool {
 	w.tight = true
 	if w.full == nil {
 		w.j.o.Logger.Error("journal: the disk is full; going on in the reserve", "error", reason)
-		w.fillAt, w.fillBackoff = time.Now().Add(fillFirst), fillFirst
+		w.fillAt, w.fillBackoff = time.Now().Add(minFillPause), minFillPause
 		w.full = fmt.Errorf("going on in the reserve of %s: %w", w.j.o.Dir, reason)
 		w.j.o.OnHealth(w.full)
 	}
@@ -130,7 +130,7 @@ func (w *writer) fillReserve() {
 		if w.fillBackoff == 0 {
 			w.j.o.Logger.Warn("journal: the reserve for a full disk is not complete", "error", err)
 		}
-		w.fillBackoff = min(max(2*w.fillBackoff, fillFirst), fillMost)
+		w.fillBackoff = min(max(2*w.fillBackoff, minFillPause), maxFillPause)
 		w.fillAt = time.Now().Add(w.fillBackoff)
 	})
 }

@@ -73,7 +73,7 @@ func (m *model) open() {
 	for tid, mt := range m.topics {
 		for cid, c := range mt.channels {
 			c.source.journal = j
-			c.source.version = st.Channel(tid, cid).Version
+			c.source.version = st.State.Channel(tid, cid).Version
 			c.source.marked = false
 			j.Attach(c.source)
 		}
@@ -86,13 +86,13 @@ func (m *model) kill() {
 	_ = m.journal.Close() // its file system is gone
 }
 
-func (m *model) compare(st *state.State) {
-	if len(st.Topics) != len(m.topics) || st.MaxIncarnation != m.last || st.LostBytes != 0 {
+func (m *model) compare(st *Found) {
+	if len(st.State.Topics) != len(m.topics) || st.State.MaxIncarnation != m.last || st.LostBytes != 0 {
 		m.t.Fatalf("%d topics, max %d, %d lost; want %d, %d, 0",
-			len(st.Topics), st.MaxIncarnation, st.LostBytes, len(m.topics), m.last)
+			len(st.State.Topics), st.State.MaxIncarnation, st.LostBytes, len(m.topics), m.last)
 	}
 	for id, want := range m.topics {
-		got := st.Topics[id]
+		got := st.State.Topics[id]
 		if got == nil || got.Name != want.name || got.Paused != want.paused || got.FanOut != want.fanOut ||
 			len(got.Channels) != len(want.channels) {
 			m.t.Fatalf("topic %d: got %+v, want %+v", id, got, want)
@@ -100,7 +100,7 @@ func (m *model) compare(st *state.State) {
 		m.compareVoids(got, want)
 		for cid, c := range want.channels {
 			wantChannel(m.t, st, c.source)
-			if got := st.Channel(id, cid); got.Name != c.name || got.Paused != c.paused {
+			if got := st.State.Channel(id, cid); got.Name != c.name || got.Paused != c.paused {
 				m.t.Fatalf("channel %d: got %+v, want %+v", cid, got, c)
 			}
 		}

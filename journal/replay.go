@@ -11,13 +11,13 @@ import (
 	"qmq/state"
 )
 
-// replay reads the files back into a State.
+// replay reads the files back.
 type replay struct {
 	fs     vfs.FS
 	dir    string
 	logger *slog.Logger
 	dec    *state.Decoder
-	state  *state.State
+	found  Found
 	// damaged names the files in which something was lost; they are kept for
 	// a look when newer ones take their place.
 	damaged map[string]bool
@@ -46,7 +46,7 @@ type readLog struct {
 func newReplay(fsys vfs.FS, dir, boot string, logger *slog.Logger) *replay {
 	return &replay{
 		fs: fsys, dir: dir, bootNow: boot, logger: logger,
-		dec: state.NewDecoder(), state: state.New(), damaged: make(map[string]bool),
+		dec: state.NewDecoder(), found: Found{State: state.New()}, damaged: make(map[string]bool),
 		logs: make(map[uint64]readLog),
 	}
 }
@@ -78,7 +78,7 @@ func (r *replay) run(l listing) error {
 			}
 		}
 	}
-	if n := r.state.Finish(); n > 0 {
+	if n := r.found.State.Finish(); n > 0 {
 		r.logger.Warn("journal: forgot older topics or channels of the same name, whose deletion was lost", "count", n)
 	}
 	r.conclude(l)
@@ -87,22 +87,22 @@ func (r *replay) run(l listing) error {
 
 // conclude says what the files as a whole mean.
 func (r *replay) conclude(l listing) {
-	r.state.Empty = len(l.logs) == 0 && len(l.checkpoints) == 0
+	r.found.Empty = len(l.logs) == 0 && len(l.checkpoints) == 0
 	r.checkChain(l.logs)
 	last := r.logs[l.last()]
-	if r.state.SameBoot = last.told && r.thisBoot(); !r.state.SameBoot {
-		r.state.Reboot()
+	if r.found.SameBoot = last.told && r.thisBoot(); !r.found.SameBoot {
+		r.found.State.Reboot()
 	}
 	for n, log := range r.logs {
 		if log.used {
-			r.state.LastLog = max(r.state.LastLog, n)
+			r.found.LastLog = max(r.found.LastLog, n)
 		}
 	}
 	for _, n := range slices.Backward(l.logs) {
 		if log := r.logs[n]; !log.told || log.boot != r.bootNow {
 			break
 		}
-		r.state.BootLog = n
+		r.found.BootLog = n
 	}
 }
 
@@ -124,14 +124,18 @@ func (r *replay) checkChain(logs []uint64) {
 			r.missing(l.before)
 		case l.beforeEnd > int64(was.end):
 			r.loss(fileName(l.before, logSuffix), span{was.end, int(l.beforeEnd) - was.end}, errors.New("shorter than it was"))
-			r.state.Incomplete = true
+			r.found.Incomplete = true
 		}
 	}
 }
 
+var errMissing = errors.New("the log is missing; what it said is lost")
+
 func (r *replay) missing(log uint64) {
-	r.state.Incomplete = true
-	r.logger.Error("journal: a log is missing; what it said is lost", "file", fileName(log, logSuffix))
+	r.found.Incomplete = true
+	name := fileName(log, logSuffix)
+	r.found.Damage = append(r.found.Damage, Damage{File: name, Err: errMissing})
+	r.logger.Error("journal: a log is missing; what it said is lost", "file", name)
 }
 
 // loadBase loads the newest whole checkpoint and returns its number, 0 when there
@@ -145,7 +149,7 @@ func (r *replay) loadBase(checkpoints []uint64) (base uint64, broken []uint64, e
 		if f.bytes != nil && whole(f.bytes, f.salt, r.dec) {
 			r.scan(f)
 			r.baseSize = int64(f.end)
-			r.state.Checkpoint, r.state.CheckpointIncarnation = n, r.maxIncarnation
+			r.found.Checkpoint, r.found.CheckpointIncarnation = n, r.maxIncarnation
 			return n, broken, nil
 		}
 		broken = append(broken, n)
@@ -182,7 +186,7 @@ func (r *replay) salvage(n uint64) error {
 }
 
 func (r *replay) log(n uint64) error {
-	lost := r.state.LostBytes
+	lost := r.found.LostBytes
 	f, err := r.open(n, logSuffix)
 	if err != nil {
 		return err
@@ -193,8 +197,8 @@ func (r *replay) log(n uint64) error {
 		f.used = f.told || f.version < firstTold
 	}
 	r.logs[n] = f.readLog
-	if r.state.LostBytes > lost {
-		r.state.Incomplete = true
+	if r.found.LostBytes > lost {
+		r.found.Incomplete = true
 	}
 	return nil
 }
@@ -286,14 +290,15 @@ func (r *replay) thisBoot() bool { return r.bootNow != "" && r.boot == r.bootNow
 // reboot notes in which boot of the machine the next records were written.
 func (r *replay) reboot(boot string) {
 	if boot == "" || boot != r.boot {
-		r.state.Reboot()
+		r.found.State.Reboot()
 	}
 	r.boot = boot
 }
 
 func (r *replay) loss(name string, s span, err error) {
 	r.damaged[name] = true
-	r.state.LostBytes += int64(s.size)
+	r.found.LostBytes += int64(s.size)
+	r.found.Damage = append(r.found.Damage, Damage{File: name, Offset: int64(s.off), Bytes: int64(s.size), Err: err})
 	r.logger.Error("journal: damaged; what it said is lost and may be delivered again",
 		"file", name, "offset", s.off, "bytes", s.size, "error", err)
 }
@@ -314,8 +319,8 @@ func (r *replay) apply(f *source, off int, payload []byte) error {
 	case state.KindEntries:
 		entries, err := r.dec.Entries(payload)
 		for _, e := range entries {
-			r.state.Apply(e)
-			if t := r.state.Topics[e.Topic]; e.Op == state.CreateTopic && f.version < firstTold {
+			r.found.State.Apply(e)
+			if t := r.found.State.Topics[e.Topic]; e.Op == state.CreateTopic && f.version < firstTold {
 				t.Start = 0 // what its log gave up since then was not told
 			}
 		}
@@ -328,29 +333,29 @@ func (r *replay) apply(f *source, off int, payload []byte) error {
 		return err
 	case state.KindEnds:
 		ends, err := r.dec.Ends(payload)
-		r.state.NoteEnds(ends)
+		r.found.State.NoteEnds(ends)
 		return err
 	case state.KindAcknowledged:
 		names, err := r.dec.Acknowledged(payload)
 		for _, name := range names {
-			r.state.Acknowledged[name] = true
+			r.found.State.Acknowledged[name] = true
 		}
 		return err
 	case state.KindChanges:
 		ch, err := r.dec.Changes(payload)
 		if err == nil {
-			r.state.ApplyChanges(ch)
+			r.found.State.ApplyChanges(ch)
 		}
 		return err
 	case state.KindTopic:
 		t, err := r.dec.Topic(payload)
 		if err == nil {
-			r.state.PutTopic(t)
+			r.found.State.PutTopic(t)
 		}
 		return err
 	case kindEnd:
 		end, err := decodeEnd(r.dec, payload)
-		r.state.MaxIncarnation = max(r.state.MaxIncarnation, end.MaxIncarnation)
+		r.found.State.MaxIncarnation = max(r.found.State.MaxIncarnation, end.MaxIncarnation)
 		r.maxIncarnation = end.MaxIncarnation
 		return err
 	default:

@@ -15,8 +15,8 @@ func TestReplayingALogTwiceIsReplayingItOnce(t *testing.T) {
 	j, st := openJournal(t, fsys)
 	defer j.Close()
 	wantChannel(t, st, s)
-	if len(st.Topics) != 2 {
-		t.Errorf("%d topics", len(st.Topics))
+	if len(st.State.Topics) != 2 {
+		t.Errorf("%d topics", len(st.State.Topics))
 	}
 }
 
@@ -37,7 +37,7 @@ func BenchmarkReplayMillionAcks(b *testing.B) {
 	for b.Loop() {
 		r := newReplay(nil, "", "", quiet())
 		r.scan(&source{name: "log", bytes: log, version: version, readLog: readLog{salt: 1}})
-		if r.state.Channel(1, 2).Version != deltas {
+		if r.found.State.Channel(1, 2).Version != deltas {
 			b.Fatal("not replayed")
 		}
 	}

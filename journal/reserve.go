@@ -16,9 +16,9 @@ const (
 	// spareFiles is how many spare files the reserve is made of: on a full disk
 	// one to go on in, and a log and a checkpoint to shrink that.
 	spareFiles = 3
-	// spareMost is how many times as long spare files are made for larger
+	// maxSpareFactor is how many times as long spare files are made for larger
 	// checkpoints. Beyond that there is no checkpoint while the disk is full.
-	spareMost = 8
+	maxSpareFactor = 8
 )
 
 // reserve is room on the disk that the journal keeps for itself, so that it can
@@ -78,7 +78,7 @@ func (r *reserve) suit(checkpoint int64) {
 	defer r.mu.Unlock()
 	if r.size > 0 {
 		times := (checkpoint + checkpoint/2 + r.size - 1) / r.size
-		r.want = r.size * max(1, min(times, spareMost))
+		r.want = r.size * max(1, min(times, maxSpareFactor))
 	}
 }
 

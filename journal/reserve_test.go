@@ -65,14 +65,14 @@ func TestJournalGoesOnInItsReserveWhileTheDiskIsFull(t *testing.T) {
 			t.Errorf("health: %v", err)
 		}
 		fsys.Limit(-1)
-		elapse(fillMost)
+		elapse(maxFillPause)
 		must(t, h.err(t))
 		if n := spares(fsys); n != spareFiles {
 			t.Errorf("%d spare files when there was room again", n)
 		}
 		st := reopen(t, fsys, j)
 		wantChannel(t, st, s)
-		if st.Topics[7] != nil || st.Incomplete || st.LostBytes != 0 {
+		if st.State.Topics[7] != nil || st.Incomplete || st.LostBytes != 0 {
 			t.Errorf("got %+v", st)
 		}
 	})
@@ -84,11 +84,11 @@ func TestJournalOpensOnAFullDisk(t *testing.T) {
 		for range 5 { // more lives than spare files
 			fsys.Kill()
 			_ = j.Close() // its file system is gone
-			var st *state.State
+			var st *Found
 			j, st = openJournal(t, fsys.Mount(), reserved)
 			wantChannel(t, st, s)
 			s = newTestSource(j, 1, 2, 100)
-			s.version = st.Channel(1, 2).Version
+			s.version = st.State.Channel(1, 2).Version
 			j.Attach(s)
 			must(t, j.Commit(state.Entry{Op: state.PauseTopic, Topic: 1}))
 			s.ack(100, 101)
@@ -150,7 +150,7 @@ func TestJournalLivesInItsReserveForEver(t *testing.T) {
 		}
 		st := reopen(t, fsys, j)
 		wantChannel(t, st, s)
-		if len(st.Topics) != 1 || st.Incomplete || st.LostBytes != 0 {
+		if len(st.State.Topics) != 1 || st.Incomplete || st.LostBytes != 0 {
 			t.Errorf("got %+v", st)
 		}
 	})
@@ -183,7 +183,7 @@ func TestEndOfTheReserveKeepsStateAndRefusesClearly(t *testing.T) {
 			t.Fatalf("got %v", err)
 		}
 		fsys.Limit(-1)
-		elapse(fillMost)
+		elapse(maxFillPause)
 		must(t, h.err(t))
 		st := reopen(t, fsys, j)
 		wantChannel(t, st, s)
@@ -215,7 +215,7 @@ func TestSpareFilesAreZerosOnTheDisk(t *testing.T) {
 		}
 		j, st := openJournal(t, fsys, reserved)
 		defer j.Close()
-		if len(st.Topics) != 4 || st.Incomplete || st.LostBytes != 0 {
+		if len(st.State.Topics) != 4 || st.Incomplete || st.LostBytes != 0 {
 			t.Errorf("got %+v", st)
 		}
 	})
@@ -235,7 +235,7 @@ func TestSpareFilesGrowWithCheckpoints(t *testing.T) {
 				sizes[f.Size]++
 			}
 		}
-		if len(sizes) != 1 || sizes[spareMost*spareSize] != spareFiles {
+		if len(sizes) != 1 || sizes[maxSpareFactor*spareSize] != spareFiles {
 			t.Errorf("spare files by size: %v", sizes)
 		}
 	})

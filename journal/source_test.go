@@ -141,9 +141,9 @@ func runs(seqs []uint64, floor uint64) (ranges []seqset.Range) {
 }
 
 // wantChannel compares what was replayed with the source.
-func wantChannel(t fataler, st *state.State, s *testSource) {
+func wantChannel(t fataler, st *Found, s *testSource) {
 	t.Helper()
-	c := st.Channel(s.topic, s.channel)
+	c := st.State.Channel(s.topic, s.channel)
 	if c == nil {
 		t.Fatalf("channel %d/%d is not there", s.topic, s.channel)
 	}
@@ -156,7 +156,7 @@ func wantChannel(t fataler, st *state.State, s *testSource) {
 	}
 }
 
-func openJournal(t testing.TB, fsys vfs.FS, adjust ...func(*Options)) (*Journal, *state.State) {
+func openJournal(t testing.TB, fsys vfs.FS, adjust ...func(*Options)) (*Journal, *Found) {
 	t.Helper()
 	o := Options{FS: fsys, Dir: testDir, Logger: quiet()}
 	for _, f := range adjust {

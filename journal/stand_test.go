@@ -17,8 +17,8 @@ func TestStandingFanOutIsRememberedAndNeverGoesBack(t *testing.T) {
 	_ = j.Close() // its file system is gone
 	for _, from := range []string{"log", "checkpoint"} {
 		j, st := openJournal(t, fsys)
-		if len(st.Topics) != 1 || st.Topics[1].FanOut != 500 {
-			t.Errorf("%s: fan-out %d, %d topics; want 500, 1", from, st.Topics[1].FanOut, len(st.Topics))
+		if len(st.State.Topics) != 1 || st.State.Topics[1].FanOut != 500 {
+			t.Errorf("%s: fan-out %d, %d topics; want 500, 1", from, st.State.Topics[1].FanOut, len(st.State.Topics))
 		}
 		must(t, j.Close())
 	}

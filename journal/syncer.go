@@ -163,7 +163,7 @@ func (s *syncer) stop() error {
 	s.mu.Unlock()
 	s.wakeUp()
 	<-s.stopped
-	return s.err
+	return s.err // nobody writes it any more
 }
 
 func (s *syncer) run() {
@@ -171,7 +171,7 @@ func (s *syncer) run() {
 	timer := time.NewTimer(math.MaxInt64)
 	defer timer.Stop()
 	for {
-		wait, closing := s.rest(time.Now())
+		wait, closing := s.idle(time.Now())
 		if wait <= 0 || closing {
 			s.sync()
 			if closing {
@@ -188,8 +188,8 @@ func (s *syncer) run() {
 	}
 }
 
-// rest is how long there is nothing to do.
-func (s *syncer) rest(now time.Time) (d time.Duration, closing bool) {
+// idle is how long there is nothing to do.
+func (s *syncer) idle(now time.Time) (d time.Duration, closing bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {

@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	retryFirst = 50 * time.Millisecond
-	retryMost  = time.Second
-	// keepBuffer is how large a buffer may stay between writes.
-	keepBuffer = 1 << 20
+	minRetry = 50 * time.Millisecond
+	maxRetry = time.Second
+	// maxKeptBuffer is how large a buffer may stay between writes.
+	maxKeptBuffer = 1 << 20
 )
 
 // writer is the state of the one goroutine that writes; nothing else touches
@@ -25,7 +25,7 @@ type writer struct {
 	enc *state.Encoder
 	buf []byte // frames on their way into the log
 
-	topology   *state.State    // as committed
+	topology   *state.Topology // as committed
 	damaged    map[string]bool // files to keep when a checkpoint replaces them; never changes
 	reserve    *reserve
 	next       uint64 // number of the next file
@@ -36,12 +36,10 @@ type writer struct {
 	since      int64  // bytes of logs since the last checkpoint
 	clean      bool   // the last checkpoint says all there is
 
-	due     []*member        // marked ones whose turn has come
-	told    []*member        // those whose changes are in buf
-	ends    []state.TopicEnd // due to be written
-	dueAt   time.Time        // when those in Journal.marked have theirs; zero: none seen
-	bad     error            // of the last write
-	retryAt time.Time        // when to try again, while bad
+	told    []state.Source // whose changes are in buf
+	dueAt   time.Time      // when something will be due that is marked; zero: nothing is
+	bad     error          // of the last write
+	retryAt time.Time      // when to try again, while bad
 	backoff time.Duration
 
 	full        error     // the log goes on in the reserve, since the disk was found full
@@ -66,7 +64,7 @@ type writer struct {
 func newWriter(j *Journal, r *replay, files listing) *writer {
 	enc := state.NewEncoder()
 	w := &writer{
-		j: j, enc: enc, topology: r.state.Topology(enc), damaged: r.damaged, reserve: newReserve(&j.o, files.spares),
+		j: j, enc: enc, topology: state.NewTopology(r.found.State, enc), damaged: r.damaged, reserve: newReserve(&j.o, files.spares),
 		next: files.last() + 1, base: r.base, checkpointSize: r.baseSize,
 		since: r.read, checkpointAt: time.Now().Add(j.o.CheckpointEvery), jobDone: make(chan error, 1),
 	}
@@ -161,10 +159,10 @@ func (w *writer) commit(requests []*request) error {
 // work does one bounded piece of what is due, so that commits never wait for
 // more than that; it returns false when nothing is due.
 func (w *writer) work(now time.Time) bool {
-	w.noticeMarked(now)
+	changes := w.changesDue(now)
 	tryNow := w.bad == nil || !now.Before(w.retryAt)
 	switch {
-	case tryNow && (len(w.due) > 0 || len(w.ends) > 0):
+	case tryNow && changes:
 		w.changes() // its failure is kept in w.bad, and it is tried again
 	case tryNow && w.bad != nil:
 		w.probe()
@@ -241,10 +239,10 @@ func (w *writer) endJob(err error) {
 // failed notes a failed write and when to try again.
 func (w *writer) failed(err error) {
 	if w.bad == nil {
-		w.backoff = retryFirst
+		w.backoff = minRetry
 		w.j.o.Logger.Error("journal: cannot write", "error", err)
 	} else {
-		w.backoff = min(2*w.backoff, retryMost)
+		w.backoff = min(2*w.backoff, maxRetry)
 	}
 	w.bad = err
 	w.retryAt = time.Now().Add(w.backoff)

@@ -190,7 +190,7 @@ func TestFullDiskRefusesCommitsAndRecoversByItself(t *testing.T) {
 		j, st := openJournal(t, fsys)
 		defer j.Close()
 		wantChannel(t, st, s)
-		if st.Topics[7] != nil {
+		if st.State.Topics[7] != nil {
 			t.Error("a refused commit was replayed")
 		}
 	})
@@ -271,8 +271,8 @@ func TestLogThatCannotBeCutBackIsLeftForANewOne(t *testing.T) {
 	j, st := openJournal(t, fsys)
 	defer j.Close()
 	wantChannel(t, st, s)
-	if st.Topics[10] == nil || st.Topics[9] != nil {
-		t.Errorf("topics: %v", st.Topics)
+	if st.State.Topics[10] == nil || st.State.Topics[9] != nil {
+		t.Errorf("topics: %v", st.State.Topics)
 	}
 }
 
@@ -313,10 +313,10 @@ func TestFailedSyncRefusesTheGroupAndEndsTheFile(t *testing.T) {
 			fsys.Fail(nil)
 			j, st := openJournal(t, fsys)
 			defer j.Close()
-			if st.Topics[10] == nil || st.Channel(1, 2) == nil {
-				t.Errorf("topics: %v", st.Topics)
+			if st.State.Topics[10] == nil || st.State.Channel(1, 2) == nil {
+				t.Errorf("topics: %v", st.State.Topics)
 			}
-			if st.Topics[9] != nil {
+			if st.State.Topics[9] != nil {
 				t.Error("a refused commit was replayed")
 			}
 		})

@@ -122,8 +122,8 @@ func msgpack() *codec.MsgpackHandle {
 	return h
 }
 
-// keepBuffer is how large a buffer may stay between records.
-const keepBuffer = 1 << 20
+// maxKeptBuffer is how large a buffer may stay between records.
+const maxKeptBuffer = 1 << 20
 
 // Encoder encodes records. One is valid until the next call.
 type Encoder struct {
@@ -156,7 +156,7 @@ func (e *Encoder) Encode(record any) []byte {
 // trim empties a buffer for the next record, and lets go of one that a huge
 // record made grow.
 func trim(b []byte) []byte {
-	if cap(b) > keepBuffer {
+	if cap(b) > maxKeptBuffer {
 		return make([]byte, 0, 1024)
 	}
 	return b[:0]
@@ -195,7 +195,7 @@ func (e *Encoder) Topic(t *Topic) []byte {
 	channels := e.topic.Channels[:0]
 	for _, c := range t.Channels {
 		channels = append(channels, channelRecord{
-			Incarnation: c.Incarnation, Name: c.Name, Paused: c.Paused, Start: c.Start, Done: c.Done,
+			Incarnation: c.Incarnation, Name: c.Name, Paused: c.Paused, Start: c.Start, Done: c.done,
 		})
 	}
 	e.topic = topicRecord{
@@ -300,7 +300,7 @@ func (d *Decoder) Topic(record []byte) (*Topic, error) {
 	}
 	for _, c := range r.Channels {
 		t.Channels[c.Incarnation] = &Channel{
-			Incarnation: c.Incarnation, Name: c.Name, Paused: c.Paused, Start: c.Start, Done: max(c.Start, c.Done),
+			Incarnation: c.Incarnation, Name: c.Name, Paused: c.Paused, Start: c.Start, done: max(c.Start, c.Done),
 		}
 	}
 	return t, nil

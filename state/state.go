@@ -6,7 +6,6 @@
 package state
 
 import (
-	"maps"
 	"slices"
 
 	"qmq/internal/seqset"
@@ -16,7 +15,7 @@ import (
 type State struct {
 	Topics map[uint64]*Topic // by incarnation
 	// Deleted and DeletedChannels are the incarnations whose deletion is
-	// younger than the checkpoint that was read: their files may still be
+	// younger than the checkpoint that was replayed: their files may still be
 	// there. They are listed also when nothing tells of their creation.
 	Deleted         map[uint64]bool
 	DeletedChannels map[uint64]bool
@@ -24,28 +23,6 @@ type State struct {
 	Acknowledged map[string]bool
 	// MaxIncarnation is the highest one ever seen, deleted ones included.
 	MaxIncarnation uint64
-	// Checkpoint is the number of the checkpoint that was read, 0: there was
-	// none. CheckpointIncarnation is the highest incarnation that it knew, deleted
-	// ones included: what is not above it and not in Topics was deleted.
-	Checkpoint, CheckpointIncarnation uint64
-	// LostBytes is how much of the files could not be read because it was
-	// damaged. The tail that a crash tears is not counted.
-	LostBytes int64
-	// Incomplete says that a part of what the journal was told is unreadable or
-	// missing, in a place that nothing else makes good, so that topics,
-	// channels or deletions may be unknown. The tail that a crash tears, and a
-	// damaged checkpoint whose predecessor and logs are whole, do not count.
-	Incomplete bool
-	// Empty says that there was neither a log nor a checkpoint.
-	Empty bool
-	// SameBoot says that the newest log was written since the machine was
-	// started, so that all that was written, and not only what was synced, must
-	// still be there.
-	SameBoot bool
-	// LastLog is the number of the newest log that could be read, 0: there was
-	// none. All logs from BootLog on were written since the machine was started,
-	// where SameBoot holds.
-	LastLog, BootLog uint64
 }
 
 // Topic is a topic as the journal knows it.
@@ -85,12 +62,12 @@ type Channel struct {
 	Acked       *seqset.Set // its floor is the channel's
 	Open        map[uint64]OpenMessage
 
-	// Done says that every number below it is done, whatever changes of the
+	// done says that every number below it is done, whatever changes of the
 	// channel say that were taken before it was emptied.
-	Done uint64
-	// Kept is the channel's whole state as a record, while no Source speaks
-	// for it. Only the writer's own topology has it.
-	Kept []byte
+	done uint64
+	// kept is the channel's whole state as a record, while no source speaks for
+	// it. Only a Topology has it.
+	kept []byte
 }
 
 // New is a State of nothing.
@@ -209,7 +186,7 @@ func (t *Topic) createChannel(e Entry) {
 		Incarnation: e.Channel,
 		Name:        e.Name,
 		Start:       e.Start,
-		Done:        e.Start,
+		done:        e.Start,
 	}
 }
 
@@ -236,7 +213,7 @@ func (st *State) ApplyChanges(ch ChannelChanges) {
 	c.Cursor = ch.Cursor
 	c.materialise()
 	if ch.Full {
-		c.Acked = seqset.New(max(ch.Floor, c.Done))
+		c.Acked = seqset.New(max(ch.Floor, c.done))
 		clear(c.Open)
 	}
 	c.raise(ch.Floor)
@@ -265,7 +242,7 @@ func (st *State) PutTopic(t *Topic) {
 		}
 		was := old.Channels[id]
 		was.Name, was.Paused, was.Start = c.Name, c.Paused, c.Start
-		was.raise(c.Done)
+		was.raise(c.done)
 		t.Channels[id] = was
 	}
 }
@@ -276,14 +253,14 @@ func (c *Channel) materialise() {
 	if c.Acked != nil {
 		return
 	}
-	c.Acked = seqset.New(c.Done)
-	c.Cursor = max(c.Cursor, c.Done)
+	c.Acked = seqset.New(c.done)
+	c.Cursor = max(c.Cursor, c.done)
 	c.Open = make(map[uint64]OpenMessage)
 }
 
 // raise takes every number below floor as done.
 func (c *Channel) raise(floor uint64) {
-	c.Done = max(c.Done, floor)
+	c.done = max(c.done, floor)
 	if c.Acked == nil || floor <= c.Acked.Floor() {
 		return
 	}
@@ -308,16 +285,16 @@ func (c *Channel) closeOpen(r seqset.Range) {
 	}
 }
 
-// PruneVoids drops the voids that every channel has behind it. A channel that
+// pruneVoids drops the voids that every channel has behind it. A channel that
 // comes later starts at the fan-out position, which no floor is above. Without
 // a channel nobody can tell how far the first one will look back.
-func (t *Topic) PruneVoids() {
+func (t *Topic) pruneVoids() {
 	if len(t.Voids) == 0 || len(t.Channels) == 0 {
 		return
 	}
 	floor := ^uint64(0)
 	for _, c := range t.Channels {
-		floor = min(floor, c.Done)
+		floor = min(floor, c.done)
 	}
 	t.Voids = slices.DeleteFunc(t.Voids, func(v seqset.Range) bool { return v.To <= floor })
 }
@@ -348,31 +325,6 @@ func dropOlder(newest map[string]uint64, name string, id uint64, drop func(uint6
 	}
 	drop(min(id, other))
 	return 1
-}
-
-// Topology copies what the writer needs to write checkpoints: names, positions
-// and, for each channel, its state as a record.
-func (st *State) Topology(e *Encoder) *State {
-	m := New()
-	m.MaxIncarnation = st.MaxIncarnation
-	maps.Copy(m.Acknowledged, st.Acknowledged)
-	for id, t := range st.Topics {
-		mt := *t
-		mt.Voids, mt.GivenUp = slices.Clone(t.Voids), slices.Clone(t.GivenUp)
-		mt.Channels = make(map[uint64]*Channel, len(t.Channels))
-		for cid, c := range t.Channels {
-			mt.Channels[cid] = &Channel{
-				Incarnation: c.Incarnation,
-				Name:        c.Name,
-				Paused:      c.Paused,
-				Start:       c.Start,
-				Done:        c.Done,
-				Kept:        slices.Clone(e.Changes(c.Snapshot(id))),
-			}
-		}
-		m.Topics[id] = &mt
-	}
-	return m
 }
 
 // Snapshot is all of the channel's state.

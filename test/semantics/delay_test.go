@@ -204,7 +204,7 @@ func (r *retold) Snapshot() state.ChannelChanges    { return r.ChannelChanges }
 // message of its only channel was tried.
 func setAttempts(t *testing.T, n *node, m message, attempts uint16) {
 	t.Helper()
-	j, st, err := journal.Open(journal.Options{
+	j, found, err := journal.Open(journal.Options{
 		FS: n.mount(), Dir: n.o.broker.DataPath + "/journal", Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -215,7 +215,7 @@ func setAttempts(t *testing.T, n *node, m message, attempts uint16) {
 		t.Fatal(err)
 	}
 	seq &= 1<<54 - 1 // without the node's id
-	for _, ts := range st.Topics {
+	for _, ts := range found.State.Topics {
 		for _, cs := range ts.Channels {
 			source := &retold{state.ChannelChanges{
 				Topic: ts.Incarnation, Channel: cs.Incarnation, Version: cs.Version + 1, Full: true,

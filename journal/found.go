@@ -1,0 +1,40 @@
+package journal
+
+import "qmq/state"
+
+// Found is what was found in a journal's files.
+type Found struct {
+	State *state.State
+	// Checkpoint is the number of the checkpoint that was read, 0: there was
+	// none. CheckpointIncarnation is the highest incarnation that it knew, deleted
+	// ones included: what is not above it and not in State was deleted.
+	Checkpoint, CheckpointIncarnation uint64
+	// Damage is what could not be read, or is missing.
+	Damage []Damage
+	// LostBytes is how much of the files could not be read because it was
+	// damaged. The tail that a crash tears is not counted.
+	LostBytes int64
+	// Incomplete says that a part of what the journal was told is unreadable or
+	// missing, in a place that nothing else makes good, so that topics,
+	// channels or deletions may be unknown. The tail that a crash tears, and a
+	// damaged checkpoint whose predecessor and logs are whole, do not count.
+	Incomplete bool
+	// Empty says that there was neither a log nor a checkpoint.
+	Empty bool
+	// SameBoot says that the newest log was written since the machine was
+	// started, so that all that was written, and not only what was synced, must
+	// still be there.
+	SameBoot bool
+	// LastLog is the number of the newest log that could be read, 0: there was
+	// none. All logs from BootLog on were written since the machine was started,
+	// where SameBoot holds.
+	LastLog, BootLog uint64
+}
+
+// Damage is a part of a file that cannot be read, or a file that is missing.
+type Damage struct {
+	File   string // its name in the journal's directory
+	Offset int64
+	Bytes  int64 // 0 of a file that is missing
+	Err    error
+}
