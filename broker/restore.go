@@ -86,7 +86,7 @@ func (b *Broker) openTopic(ts *state.Topic) (*topic.Topic, error) {
 	var err error
 	k := knownOf(ts, b.sameBoot)
 	if b.reconstructed[ts.Incarnation] && !b.sameBoot {
-		k.ends = true // it is not known that anything was synced
+		k.Known = true // it is not known that anything was synced
 	}
 	if o.Log, err = b.openLog(o, k); err != nil {
 		return nil, err
@@ -263,21 +263,26 @@ func (b *Broker) forgetAcknowledgements(st *state.State) {
 
 // known is what the journal knows of a topic's log.
 type known struct {
-	next     uint64 // a lower bound of the next number
-	ends     bool   // see diskqueue.Options, as what follows
-	start    uint64
-	end      uint64
-	givenUp  []seqset.Range
-	sameBoot bool
+	diskqueue.Expected
+	highest uint64 // number that it mentions
 }
 
 func knownOf(ts *state.Topic, sameBoot bool) known {
 	// What was only written is forgotten by the journal when the machine was down.
 	end := max(ts.SyncedEnd, ts.WrittenEnd)
 	return known{
-		next: highest(ts) + 1,
-		ends: ts.Start > 0 || end > 0, start: ts.Start, end: end, givenUp: ts.GivenUp, sameBoot: sameBoot,
+		highest: highest(ts),
+		Expected: diskqueue.Expected{
+			Known: ts.Start > 0 || end > 0, Start: ts.Start, KnownEnd: end, GivenUp: ts.GivenUp, SameBoot: sameBoot,
+		},
 	}
+}
+
+// nextNumber is where a log goes on, at every start: no number is given out
+// twice, so it is above all that the log has seen, all that the journal mentions,
+// and all that can have been given out and lost by this time.
+func (b *Broker) nextNumber(k known) func(seen uint64) uint64 {
+	return func(seen uint64) uint64 { return max(seen, k.highest+1, uint64(b.clock.Wall())>>8) }
 }
 
 // memorySegmentBytes is the size of a full segment in memory: what everybody has
@@ -295,12 +300,8 @@ func (b *Broker) openLog(o topic.Options, k known) (*diskqueue.Log, error) {
 		Incarnation:  o.Incarnation,
 		SegmentBytes: segmentBytes,
 		HotMessages:  b.o.MemQueueSize,
-		Next:         k.next,
-		Known:        k.ends,
-		Start:        k.start,
-		KnownEnd:     k.end,
-		GivenUp:      k.givenUp,
-		SameBoot:     k.sameBoot,
+		Next:         b.nextNumber(k),
+		Expected:     k.Expected,
 		Found:        func(f diskqueue.Finding) { b.reportLog(o.Name, o.Incarnation, f) },
 		Now:          b.clock.Wall,
 		Logger:       b.o.Logger,

@@ -1,6 +1,7 @@
 package diskqueue
 
 import (
+	"errors"
 	"slices"
 
 	"qmq/message"
@@ -110,6 +111,36 @@ func (b *Batch) Truncate(n int) {
 	if last := b.buf[b.offsets[n-1]:]; message.FlagsOf(last)&message.FlagBatch != 0 {
 		message.SetFlags(last, message.FlagBatchLast)
 	}
+}
+
+// errPartOfMulti says that a log ends within an MPUB.
+var errPartOfMulti = errors.New("a part of an MPUB is there")
+
+// behind is a batch of all messages but the first n, of which there are more. It
+// shares the memory of b.
+func (b *Batch) behind(n int) (*Batch, error) {
+	at := b.offsets[n]
+	if flags := message.FlagsOf(b.buf[at:]); flags&message.FlagBatch != 0 && flags&message.FlagBatchFirst == 0 {
+		return nil, errPartOfMulti
+	}
+	left := &Batch{buf: b.buf[at:]}
+	for _, o := range b.offsets[n:] {
+		left.offsets = append(left.offsets, o-at)
+		left.bodyBytes += int64(message.BodySize(b.buf[o:]))
+	}
+	for _, long := range b.long {
+		if long.index >= n {
+			left.long = append(left.long, longBody{index: long.index - n, body: long.body})
+			left.longBytes += len(long.body)
+		}
+	}
+	for _, m := range b.marks {
+		if m.Seq >= uint64(n) {
+			m.Seq -= uint64(n)
+			left.marks = append(left.marks, m)
+		}
+	}
+	return left, nil
 }
 
 // Add adds a message. The body must stay as it is until the batch is written or

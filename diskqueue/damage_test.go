@@ -350,7 +350,7 @@ func TestNumbersGoOnAboveAllFilesSeen(t *testing.T) {
 	if b, err := fs.ReadFile(path); err != nil || len(b) < segmentHead+2*encodedSize(10) {
 		t.Errorf("the damaged file has %d bytes, %v", len(b), err)
 	}
-	n.log.Next = end + 1000
+	n.log.Next = func(seen uint64) uint64 { return max(seen, end+1000) }
 	l, _ = n.open(t)
 	if l.End() != end+1000 {
 		t.Errorf("goes on at %d, want %d", l.End(), end+1000)

@@ -32,6 +32,8 @@ type fileHandle struct {
 	elem *list.Element // nil once forgotten
 }
 
+var _ vfs.File = (*fileHandle)(nil)
+
 // opening is a file being opened, for all who need it.
 type opening struct {
 	done chan struct{}

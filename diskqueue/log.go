@@ -7,19 +7,13 @@
 package diskqueue
 
 import (
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"qmq/internal/seqset"
-	"qmq/internal/vfs"
-	"qmq/message"
 )
 
 // ErrNotFound means that a sequence number is not, or no longer, in the log.
@@ -33,9 +27,33 @@ type Options struct {
 	// split: a segment with one batch may be larger. At most 2 GiB.
 	SegmentBytes int64
 	HotMessages  int // newest messages kept in memory; 0 keeps none
-	// Next is a lower bound of the next sequence number.
-	Next uint64
+	// Next is where the log goes on: exactly the number that Next returns is the
+	// first that an Append gives. Open calls it once, with a number above all that
+	// anything in the directory has or names, and fails if it returns a lower one,
+	// which may have been given out already. Nil goes on at that number.
+	Next func(seen uint64) uint64
 
+	// End is where the caller knows that the log ends, as that of a checkpoint: what
+	// is at or above it does not count and is removed, and is appended again by
+	// AppendAt. Only a carry segment, which is synced as a whole before it gets its
+	// name, is kept to its end. 0: the log ends where its records do.
+	End uint64
+
+	Expected // what the caller knows of the log
+	// Patience is how long records that the medium does not give are tried again
+	// before they are given up; 30 s.
+	Patience time.Duration
+	// Found is called with what a read finds amiss; it must not call the log,
+	// which does not tell its Logger of it, as Open does not of Findings: the
+	// caller knows which are known already. Nil: nobody wants to know.
+	Found func(Finding)
+
+	Now    func() int64 // wall clock, ns since 1970
+	Logger *slog.Logger
+}
+
+// Expected is what the caller knows of a log that it opens or checks.
+type Expected struct {
 	// Known says that the caller knows what ought to be there: numbers from
 	// Start on, or from the first segment's when Start is 0, that are below
 	// KnownEnd, were given to records and are in no segment are reported as
@@ -48,16 +66,6 @@ type Options struct {
 	// SameBoot says that the machine has not lost power since the log was
 	// written to: also what was not synced must be as it was written.
 	SameBoot bool
-	// Patience is how long records that the medium does not give are tried again
-	// before they are given up; 30 s.
-	Patience time.Duration
-	// Found is called with what a read finds amiss; it must not call the log,
-	// which does not tell its Logger of it, as Open does not of Findings: the
-	// caller knows which are known already. Nil: nobody wants to know.
-	Found func(Finding)
-
-	Now    func() int64 // wall clock, ns since 1970
-	Logger *slog.Logger
 }
 
 // Log is one log. Append and Sync may run beside each other and beside any
@@ -88,12 +96,6 @@ type Log struct {
 	rewinds atomic.Uint64
 	// abandoned says that the directory is about to go: nothing is synced.
 	abandoned atomic.Bool
-}
-
-// Appended says what an Append added.
-type Appended struct {
-	First, End uint64         // sequence numbers, End exclusive
-	Marks      []message.Mark // of those messages that have one, ascending
 }
 
 // End is one past the highest sequence number written.
@@ -152,220 +154,6 @@ func (l *Log) TrimAt() uint64 { return l.hot.trimAt() }
 
 // TrimHot gives up the memory of what lies below seq.
 func (l *Log) TrimHot(seq uint64) { l.hot.trim(seq) }
-
-// maxAppend bounds one write, so that offsets within a segment fit in 32 bits.
-const maxAppend = 1 << 30
-
-// Append writes the batches, each as a whole, with one write to one segment.
-// When it returns nil they are in the kernel: they survive the end of the
-// process, and that of the machine after the next successful Sync. After an
-// error nothing of them is in the log.
-func (l *Log) Append(batches []*Batch) (Appended, error) {
-	total, count, marks := 0, 0, 0
-	for _, b := range batches {
-		total += b.Bytes()
-		count += len(b.offsets)
-		marks += len(b.marks)
-	}
-	if count == 0 {
-		return Appended{First: l.next, End: l.next}, nil
-	}
-	if total > maxAppend {
-		return Appended{}, fmt.Errorf("%d bytes in one write: at most %d", total, maxAppend)
-	}
-	s, err := l.writable(int64(total))
-	if err != nil {
-		return Appended{}, err
-	}
-	done := Appended{First: l.next, End: l.next + uint64(count)} // only the appender changes next
-	space := l.hot.reserve(total)
-	scratch := l.shared.takeScratch()
-	defer l.shared.scratch.Put(scratch)
-	buf, offs := space.buf, (*scratch)[:0]
-	if marks > 0 {
-		done.Marks = make([]message.Mark, 0, marks)
-	}
-	for _, b := range batches {
-		seq := done.First + uint64(len(offs))
-		for _, m := range b.marks {
-			m.Seq += seq
-			done.Marks = append(done.Marks, m)
-		}
-		buf, offs = b.seal(buf, offs, seq, s.salt)
-	}
-	*scratch = offs
-	if err := l.write(s, buf); err != nil {
-		l.hot.abandon(space)
-		l.endAppend()
-		return Appended{}, err
-	}
-	l.hot.commit(space, done.First, buf, offs)
-	l.book(s, done, offs, int64(len(buf)))
-	return done, nil
-}
-
-// book makes what was written part of the log.
-func (l *Log) book(s *segment, done Appended, offs []uint32, size int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i, o := range offs {
-		s.note(done.First+uint64(i), s.size+int64(o))
-	}
-	s.addMarks(done.Marks)
-	s.size += size
-	l.bytes.Add(size)
-	s.end = done.End
-	l.next, l.written = done.End, done.End
-	if l.appending = false; s.rolled { // meanwhile, by EndSegment or a failed sync
-		l.active = nil
-	}
-}
-
-func (l *Log) endAppend() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.appending = false
-}
-
-// write puts buf behind the segment's records. When that fails the file is cut
-// back, and if it cannot be, the segment is not written to again: the next
-// one's base tells recovery that what may stand behind does not count. Nor is a
-// segment of some size: on a full disk only the end of a segment lets its space
-// be given up once its messages are done.
-func (l *Log) write(s *segment, buf []byte) error {
-	h, err := l.shared.files.acquire(s)
-	if err != nil {
-		return err
-	}
-	defer l.shared.files.release(h)
-	if _, err := h.WriteAt(buf, s.size); err != nil {
-		if cutErr := h.Truncate(s.size); cutErr != nil || s.records() >= l.o.SegmentBytes/16 {
-			l.roll(s)
-		}
-		return fmt.Errorf("write %s: %w", s.path, bare(err))
-	}
-	return nil
-}
-
-// writable returns the segment that the next size bytes go to. Until book or
-// endAppend it is not given up.
-func (l *Log) writable(size int64) (*segment, error) {
-	l.mu.Lock()
-	s := l.active
-	full := s != nil && (s.rolled || s.records() > 0 && s.records()+size > l.o.SegmentBytes)
-	l.appending = s != nil && !full
-	l.mu.Unlock()
-	if s != nil && !full {
-		return s, nil
-	}
-	if full {
-		l.roll(s)
-	}
-	return l.create()
-}
-
-// roll ends the active segment. An empty one is forgotten.
-func (l *Log) roll(s *segment) {
-	l.mu.Lock()
-	s.rolled = true
-	l.active = nil
-	empty := s.end == s.base
-	if empty {
-		l.segments = l.segments[:len(l.segments)-1]
-		l.bytes.Add(-s.size)
-		s.gone = true
-	}
-	l.mu.Unlock()
-	if empty {
-		l.shared.files.forget(s)
-		l.shared.fs.Remove(s.path) // before the next one of that name is made
-	}
-}
-
-// create makes the next segment and its header.
-func (l *Log) create() (*segment, error) {
-	if !l.dirMade {
-		if err := l.shared.fs.MkdirAll(l.o.Dir); err != nil {
-			return nil, err
-		}
-		l.dirMade = true
-	}
-	header := segmentHeader{
-		version: segmentVersion, incarnation: l.o.Incarnation, base: l.next, salt: newSalt(), created: l.o.Now(),
-		prevEnd: l.written, prevKnown: true, // only the appender changes it
-	}
-	s := newSegment(&header, segmentPath(l.o.Dir, l.next))
-	var f vfs.File
-	err := l.withDescriptors(func() (err error) {
-		f, err = l.createFile(s.path, header)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	l.shared.files.release(l.shared.files.adopt(s, f))
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.segments = append(l.segments, s)
-	l.bytes.Add(s.size)
-	l.active, l.appending = s, true
-	return s, nil
-}
-
-// createFile makes a file that starts with a header, of a recycled one if any
-// waits.
-func (l *Log) createFile(path string, h segmentHeader) (vfs.File, error) {
-	fs := l.shared.fs
-	again := h
-	again.recycled = true
-	if f, ok := l.shared.recycle.take(path, again.head()); ok {
-		return f, nil
-	}
-	// A file of that name can only be one that could not be removed when a
-	// write failed: Open goes on above the bases of all files that it sees, so
-	// no record with this number was ever committed.
-	if err := fs.Remove(path); err != nil && !isNotExist(err) {
-		return nil, err
-	}
-	f, err := fs.Create(path)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := f.WriteAt(h.head(), 0); err != nil {
-		f.Close()
-		fs.Remove(path)
-		return nil, err
-	}
-	return f, nil
-}
-
-func newSalt() uint32 {
-	var b [4]byte
-	rand.Read(b[:]) // never fails
-	return binary.LittleEndian.Uint32(b[:])
-}
-
-// Probe finds out whether the log can be written again after a failure: it
-// writes and syncs a file of size bytes beside the segments and removes it.
-func (l *Log) Probe(size int) error {
-	l.shared.recycle.clear() // the disk may be full
-	if err := l.shared.fs.MkdirAll(l.o.Dir); err != nil {
-		return err
-	}
-	path := filepath.Join(l.o.Dir, "probe.tmp")
-	if err := l.shared.fs.Remove(path); err != nil && !isNotExist(err) {
-		return err
-	}
-	f, err := l.shared.fs.Create(path)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(make([]byte, size), 0)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close(), l.shared.fs.Remove(path))
-}
 
 // between pins the segments that hold numbers of [from, to).
 func (l *Log) between(from, to uint64) []*segment {
@@ -461,5 +249,3 @@ func (l *Log) Release(size int64) {
 		l.shared.hot.used.Add(-size)
 	}
 }
-
-var _ vfs.File = (*fileHandle)(nil)

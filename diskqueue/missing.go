@@ -28,12 +28,16 @@ func (o *inspection) readOrphans() {
 		if slices.ContainsFunc(o.files, func(c *candidate) bool { return c.segment != nil && c.segment.base == base }) {
 			continue
 		}
+		if base >= o.end() {
+			continue
+		}
 		s := &segment{base: base, path: segmentPath(l.o.Dir, base)}
 		idx, err := l.readIndex(s)
 		if err != nil {
 			l.o.Logger.Warn("index without a segment cannot be used", "path", s.indexPath(), "error", err)
 			continue
 		}
+		idx.end = min(idx.end, o.end())
 		l.next = max(l.next, idx.end)
 		// Who does not know what was given up cannot tell what is left of it; but
 		// of a segment's files the index goes first.
@@ -232,6 +236,7 @@ func (o *inspection) settle(lost []seqset.Range) {
 			to = o.files[i+1].base
 		}
 		switch {
+		case c.beyond: // cutAtEnd sees to it
 		case c.carried:
 			o.remove(c)
 		case c.served || seqset.Meets(lost, seqset.Range{From: c.base, To: to}):

@@ -3,6 +3,7 @@ package diskqueue
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -41,9 +42,14 @@ func Open(shared *Shared, o Options) (*Log, Recovery, error) {
 	}
 	l.sumUp()
 	l.written = max(l.written, end, o.KnownEnd)
-	// No number is given out twice: go on above all that was ever seen, and
-	// above all that can have been given out and lost by this time.
-	l.next = max(l.written, l.next, o.Next, uint64(o.Now())>>8)
+	seen := max(l.written, l.next)
+	if l.next = seen; o.Next != nil {
+		l.next = o.Next(seen)
+	}
+	if l.next < seen {
+		l.Discard()
+		return nil, rec, fmt.Errorf("open log %s: it would go on at %d, numbers below %d were given out", o.Dir, l.next, seen)
+	}
 	if l.next > end {
 		l.voids = append(l.voids, seqset.Range{From: end, To: l.next})
 	}
@@ -77,6 +83,7 @@ type candidate struct {
 	served  bool
 	indexed bool // its index tells all that is in it
 	carried bool // a carry segment stands for it
+	beyond  bool // it starts where the log does not go on to any more
 
 	unreadable []damage // what the medium does not give now
 	cut        bool     // it does not give what is behind the last record
@@ -113,8 +120,11 @@ func (l *Log) recoverAll(rec *Recovery) error {
 		if !ok {
 			continue
 		}
-		l.next = max(l.next, base+1) // also above what is left alone
 		c := &candidate{base: base, path: filepath.Join(l.o.Dir, e.Name())}
+		c.beyond = l.o.End > 0 && base >= l.o.End
+		if !c.beyond {
+			l.next = max(l.next, base+1) // also above what is left alone
+		}
 		if err := o.identify(c); err != nil {
 			return err
 		}
@@ -128,7 +138,35 @@ func (l *Log) recoverAll(rec *Recovery) error {
 	o.reportMissing(lost)
 	o.settle(lost)
 	o.cutBehind()
-	return nil
+	return o.cutAtEnd()
+}
+
+// end is where the log ends at most.
+func (o *inspection) end() uint64 { return cmp.Or(o.l.o.End, math.MaxUint64) }
+
+// cutAtEnd cuts off what is above the end that the caller knows of. What stood
+// there must not come back with a loss of power, once other files have its
+// numbers.
+func (o *inspection) cutAtEnd() error {
+	l, removed := o.l, false
+	for _, c := range o.files {
+		switch {
+		case c.beyond:
+			index := (&segment{base: c.base, path: c.path}).indexPath()
+			for _, path := range []string{index, c.path} {
+				if err := l.shared.fs.Remove(path); err != nil && !isNotExist(err) {
+					return err
+				}
+			}
+			removed = true
+		case l.o.End > 0 && c.served && c.segment.end == l.o.End && c.size > c.segment.size:
+			l.truncate(c.segment)
+		}
+	}
+	if !removed {
+		return nil
+	}
+	return l.shared.fs.SyncDir(l.o.Dir)
 }
 
 // recoverSegments finds out what the segments hold, those under their own name
@@ -137,19 +175,21 @@ func (o *inspection) recoverSegments() error {
 	var own, astray []*candidate
 	for _, c := range o.files {
 		switch {
-		case c.segment == nil:
+		case c.segment == nil || c.beyond:
 		case c.segment.base == c.base:
 			own = append(own, c)
 		default:
-			o.l.next = max(o.l.next, c.segment.base+1)
+			if c.segment.base < o.end() {
+				o.l.next = max(o.l.next, c.segment.base+1)
+			}
 			astray = append(astray, c)
 		}
 	}
 	own = withoutCarried(own)
 	for i, c := range own {
-		bound := ^uint64(0)
+		bound := o.end()
 		if i+1 < len(own) {
-			bound = own[i+1].base
+			bound = min(bound, own[i+1].base)
 		}
 		if err := o.recover(c, bound); err != nil {
 			return err
@@ -205,7 +245,7 @@ func (o *inspection) takeUnread(c *candidate, behind []*candidate) {
 // recoverAstray serves a segment that stands under the name of another, if it
 // is in nobody's way.
 func (o *inspection) recoverAstray(c *candidate) error {
-	bound := ^uint64(0)
+	bound := o.end()
 	for _, s := range o.l.segments {
 		if s.base > c.segment.base {
 			bound = s.base
