@@ -100,7 +100,7 @@ func (s *Server) phases(o *order, targets []cluster.Target) (directories, nodes 
 		}
 	}
 	for _, to := range targets {
-		nodes = append(nodes, errand{"node", to.Id, to.Name, func(ctx context.Context) error {
+		nodes = append(nodes, errand{"node", to.ID, to.Name, func(ctx context.Context) error {
 			if o.Action == acknowledgeDamage {
 				return s.up.nodes.AcknowledgeDamage(ctx, to.Address, o.Until)
 			}

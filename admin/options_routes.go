@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/netip"
 
@@ -66,24 +65,18 @@ func (w *statusWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// refuseScript sends a refusal in NSQ's envelope.
-func refuseScript(w http.ResponseWriter, e *httpapi.Error) {
-	body, _ := json.Marshal(map[string]string{"message": e.Code}) // strings always marshal
-	httpapi.Refuse(w, e.Status, body)
-}
-
-func (s *Server) mayConfigure(r *http.Request) *httpapi.Error {
+func (s *Server) mayConfigure(r *http.Request) error {
 	if s.o.AllowConfigFrom.IsValid() {
 		from, err := netip.ParseAddr(s.access.from(r))
 		if err != nil {
-			return &httpapi.Error{Status: http.StatusBadRequest, Code: "INVALID_REMOTE_ADDR"}
+			return httpapi.Bad("INVALID_REMOTE_ADDR")
 		}
 		if !s.o.AllowConfigFrom.Contains(from.WithZone("").Unmap()) {
 			return &httpapi.Error{Status: http.StatusForbidden, Code: "FORBIDDEN"}
 		}
 	}
-	if r.Method != http.MethodGet && s.access.who(r).role != roleAdmin {
-		return &httpapi.Error{Status: http.StatusForbidden, Code: "FORBIDDEN"}
+	if r.Method == http.MethodGet {
+		return nil
 	}
-	return nil
+	return s.mayAct(r)
 }

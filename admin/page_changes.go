@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"mime"
@@ -11,36 +10,20 @@ import (
 	"qmq/admin/cluster"
 	"qmq/admin/words"
 	"qmq/internal/guess"
-	"qmq/internal/httpapi"
 	"qmq/protocol"
 )
 
-// body decodes a request of the page.
-func body(r *http.Request, limit int, into any) *failure {
+// readPageBody decodes a request of the page, which no form of another site can
+// send.
+func readPageBody(r *http.Request, limit int, into any) error {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
-		return &failure{http.StatusUnsupportedMediaType, "BAD_REQUEST", "The body must be application/json.", 0}
+		return &failure{Status: http.StatusUnsupportedMediaType, Code: "BAD_REQUEST", Text: "The body must be application/json."}
 	}
-	read, err := httpapi.ReadBody(r, limit, "BAD_REQUEST")
-	defer read.Release()
-	if err != nil {
-		return &failure{http.StatusRequestEntityTooLarge, "BAD_REQUEST", "The body is too long or did not arrive.", 0}
-	}
-	if err := json.Unmarshal(read.Bytes(), into); err != nil {
-		return badRequest("The body is no valid JSON: %s", err)
-	}
-	return nil
-}
-
-// mayAct refuses viewers.
-func (s *Server) mayAct(r *http.Request) *failure {
-	if s.access.who(r).role != roleAdmin {
-		return &failure{http.StatusForbidden, "FORBIDDEN", s.access.refusal(), 0}
-	}
-	return nil
+	return readBody(r, limit, into)
 }
 
 // valid checks an order.
-func (o *order) valid(hasLookupds bool) *failure {
+func (o *order) valid(hasLookupds bool) error {
 	verb, kind := o.verb()
 	if o.Action == acknowledgeDamage {
 		if o.Node == "" || o.Until <= 0 {
@@ -68,20 +51,17 @@ func (o *order) valid(hasLookupds bool) *failure {
 	return nil
 }
 
-func (s *Server) act(_ http.ResponseWriter, r *http.Request) (any, *failure) {
-	if failed := s.mayAct(r); failed != nil {
-		return nil, failed
-	}
+func (s *Server) act(_ http.ResponseWriter, r *http.Request) (any, error) {
 	var o order
-	if failed := body(r, maxOrder, &o); failed != nil {
-		return nil, failed
+	if err := readPageBody(r, maxOrder, &o); err != nil {
+		return nil, err
 	}
-	if failed := o.valid(len(s.up.direct) == 0); failed != nil {
-		return nil, failed
+	if err := o.valid(len(s.up.direct) == 0); err != nil {
+		return nil, err
 	}
-	targets, failed := s.targetsOf(r, &o)
-	if failed != nil {
-		return nil, failed
+	targets, err := s.targetsOf(r, &o)
+	if err != nil {
+		return nil, err
 	}
 	if directories, nodes := s.phases(&o, targets); o.Only != nil && len(directories)+len(nodes) == 0 {
 		return nil, notFound(cluster.View{Kind: "node", Node: o.Only.Target})
@@ -98,7 +78,7 @@ func (s *Server) act(_ http.ResponseWriter, r *http.Request) (any, *failure) {
 }
 
 // targetsOf are the nodes that an order is for.
-func (s *Server) targetsOf(r *http.Request, o *order) (targets []cluster.Target, failed *failure) {
+func (s *Server) targetsOf(r *http.Request, o *order) (targets []cluster.Target, err error) {
 	s.collector.firstUpdate(r.Context())
 	s.collector.read(func(c *cluster.Cluster) {
 		switch {
@@ -106,32 +86,29 @@ func (s *Server) targetsOf(r *http.Request, o *order) (targets []cluster.Target,
 		case o.Action == "create_channel":
 			targets = c.Having(cluster.Pair{Topic: o.Topic})
 			if len(targets) == 0 && len(s.up.direct) > 0 { // there is no directory to tell either
-				failed = notFound(cluster.View{Kind: "topic", Topic: o.Topic})
+				err = notFound(cluster.View{Kind: "topic", Topic: o.Topic})
 			}
 		case o.Action == "tombstone_topic_producer", o.Action == acknowledgeDamage:
 			to, ok := c.TargetCalled(o.Node)
 			if !ok {
-				failed = notFound(cluster.View{Kind: "node", Node: o.Node})
+				err = notFound(cluster.View{Kind: "node", Node: o.Node})
 				return
 			}
 			targets = []cluster.Target{to}
 		default:
 			targets = c.Having(o.pair())
 			if verb, _ := o.verb(); len(targets) == 0 && (verb != "delete" || len(s.up.direct) > 0) {
-				failed = notFound(cluster.View{Kind: map[bool]string{true: "topic", false: "channel"}[o.Channel == ""], Topic: o.Topic, Channel: o.Channel})
+				err = notFound(cluster.View{Kind: map[bool]string{true: "topic", false: "channel"}[o.Channel == ""], Topic: o.Topic, Channel: o.Channel})
 			}
 		}
 	})
-	return targets, failed
+	return targets, err
 }
 
 // maxMessage is the longest test message.
 const maxMessage = 1 << 20
 
-func (s *Server) publish(_ http.ResponseWriter, r *http.Request) (any, *failure) {
-	if failed := s.mayAct(r); failed != nil {
-		return nil, failed
-	}
+func (s *Server) publish(_ http.ResponseWriter, r *http.Request) (any, error) {
 	var wanted struct {
 		Topic   string `json:"topic"`
 		Node    string `json:"node"`
@@ -139,8 +116,8 @@ func (s *Server) publish(_ http.ResponseWriter, r *http.Request) (any, *failure)
 		Binary  []byte `json:"body_base64"`
 		DeferMS int64  `json:"defer_ms"`
 	}
-	if failed := body(r, 8*maxMessage, &wanted); failed != nil {
-		return nil, failed
+	if err := readPageBody(r, 8*maxMessage, &wanted); err != nil {
+		return nil, err
 	}
 	text := wanted.Binary
 	if len(text) == 0 {
@@ -156,21 +133,21 @@ func (s *Server) publish(_ http.ResponseWriter, r *http.Request) (any, *failure)
 	case wanted.DeferMS < 0 || wanted.DeferMS > maxDeferMS:
 		return nil, badRequest("The delay must be between 0 and %d ms.", int64(maxDeferMS))
 	}
-	to, failed := s.nodeCalled(r, wanted.Node)
-	if failed != nil {
-		return nil, failed
+	to, err := s.nodeCalled(r, wanted.Node)
+	if err != nil {
+		return nil, err
 	}
 	start := time.Now()
-	err := s.up.nodes.Publish(r.Context(), to.Address, wanted.Topic, time.Duration(wanted.DeferMS)*time.Millisecond, text)
+	err = s.up.nodes.Publish(r.Context(), to.Address, wanted.Topic, time.Duration(wanted.DeferMS)*time.Millisecond, text)
 	why, said := "", fmt.Sprintf("%s, %s B", words.ShortName(to.Name), words.Number(int64(len(text))))
 	if err != nil {
 		why = reason(err)
 		said = fmt.Sprintf("%s: %s", words.ShortName(to.Name), why)
 	}
 	e := s.entryOf(r, "publish")
-	e.Topic, e.Node, e.Name, e.Result, e.OK = wanted.Topic, to.Id, to.Name, said, err == nil
+	e.Topic, e.Node, e.Name, e.Result, e.OK = wanted.Topic, to.ID, to.Name, said, err == nil
 	s.activity.add(e)
-	return map[string]any{"ok": err == nil, "node": to.Id, "name": to.Name, "bytes": len(text), "error": why, "ms": time.Since(start).Milliseconds()}, nil
+	return map[string]any{"ok": err == nil, "node": to.ID, "name": to.Name, "bytes": len(text), "error": why, "ms": time.Since(start).Milliseconds()}, nil
 }
 
 // maxDeferMS is a hundred years.
@@ -187,28 +164,28 @@ func (s *Server) nameOf(id string) (name string) {
 }
 
 // nodeCalled finds a node that is known: requests go nowhere else.
-func (s *Server) nodeCalled(r *http.Request, id string) (to cluster.Target, failed *failure) {
+func (s *Server) nodeCalled(r *http.Request, id string) (to cluster.Target, err error) {
 	s.collector.firstUpdate(r.Context())
-	failed = notFound(cluster.View{Kind: "node", Node: id})
+	err = notFound(cluster.View{Kind: "node", Node: id})
 	s.collector.read(func(c *cluster.Cluster) {
 		if known, ok := c.TargetCalled(id); ok {
-			to, failed = known, nil
+			to, err = known, nil
 		}
 	})
-	return to, failed
+	return to, err
 }
 
-func (s *Server) signIn(w http.ResponseWriter, r *http.Request) (any, *failure) {
+func (s *Server) signIn(w http.ResponseWriter, r *http.Request) (any, error) {
 	l := s.access.login
 	if l == nil {
-		return nil, &failure{http.StatusNotFound, "NOT_FOUND", "There is no signing in here.", 0}
+		return nil, &failure{Status: http.StatusNotFound, Code: "NOT_FOUND", Text: "There is no signing in here."}
 	}
 	var who struct {
 		User     string `json:"user"`
 		Password string `json:"password"`
 	}
-	if failed := body(r, 4<<10, &who); failed != nil {
-		return nil, failed
+	if err := readPageBody(r, 4<<10, &who); err != nil {
+		return nil, err
 	}
 	u, ok, err := l.try(r.Context(), who.User, who.Password, s.access.from(r), cookieOf(r, deviceCookie))
 	e := entry{User: words.Shorten(who.User), Unverified: true, Action: "login_failed", Result: "wrong name or password", From: s.access.from(r)}
@@ -216,12 +193,12 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) (any, *failure) 
 	switch {
 	case errors.As(err, &many):
 		seconds := int(many.Wait/time.Second) + 1
-		return nil, &failure{http.StatusTooManyRequests, "TOO_MANY", "Too many tries. Wait for " + words.Duration(many.Wait) + ".", seconds}
+		return nil, &failure{Status: http.StatusTooManyRequests, Code: "TOO_MANY", Text: "Too many tries. Wait for " + words.Duration(many.Wait) + ".", Retry: seconds}
 	case err != nil:
-		return nil, &failure{http.StatusServiceUnavailable, "BUSY", "Too many people sign in. Try again.", 1}
+		return nil, &failure{Status: http.StatusServiceUnavailable, Code: "BUSY", Text: "Too many people sign in. Try again.", Retry: 1}
 	case !ok:
 		s.activity.add(e)
-		return nil, &failure{http.StatusUnauthorized, "WRONG_LOGIN", "Wrong name or password.", 0}
+		return nil, &failure{Status: http.StatusUnauthorized, Code: "WRONG_LOGIN", Text: "Wrong name or password."}
 	}
 	device := cookieOf(r, deviceCookie)
 	if u.device(device) == "" {
@@ -235,7 +212,7 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) (any, *failure) 
 	return map[string]any{"user": u.name, "role": u.role}, nil
 }
 
-func (s *Server) signOut(w http.ResponseWriter, r *http.Request) (any, *failure) {
+func (s *Server) signOut(w http.ResponseWriter, r *http.Request) (any, error) {
 	if l := s.access.login; l != nil {
 		if p := l.who(r); p.in {
 			s.activity.add(entry{User: p.name, Action: "logout", OK: true, From: s.access.from(r)})

@@ -58,9 +58,9 @@ type peekNode struct {
 }
 
 // peek shows messages of a channel, from all nodes that can.
-func (s *Server) peek(_ http.ResponseWriter, r *http.Request) (any, *failure) {
-	if failed := s.mayPeek(r); failed != nil {
-		return nil, failed
+func (s *Server) peek(_ http.ResponseWriter, r *http.Request) (any, error) {
+	if err := s.mayPeek(r); err != nil {
+		return nil, err
 	}
 	q := r.URL.Query()
 	p, state := cluster.Pair{Topic: q.Get("topic"), Channel: q.Get("channel")}, cmp.Or(q.Get("state"), "ready")
@@ -87,7 +87,7 @@ func (s *Server) peek(_ http.ResponseWriter, r *http.Request) (any, *failure) {
 func (s *Server) fewPeeks(peek http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.peeks.Enter(r.Context()) {
-			refuse(w, &failure{http.StatusServiceUnavailable, "BUSY", "Others look at messages just now. Try again.", 5})
+			s.refuse(w, r, &failure{Status: http.StatusServiceUnavailable, Code: "BUSY", Text: "Others look at messages just now. Try again.", Retry: 5})
 			return
 		}
 		defer s.peeks.Leave()
@@ -97,15 +97,15 @@ func (s *Server) fewPeeks(peek http.Handler) http.Handler {
 
 // mayPeek refuses those to whom messages are not shown, and says what would
 // change that.
-func (s *Server) mayPeek(r *http.Request) *failure {
+func (s *Server) mayPeek(r *http.Request) error {
 	p := s.access.who(r)
 	switch {
 	case p.role == roleStats:
-		return &failure{http.StatusForbidden, "FORBIDDEN", "Your role is stats-viewer, which does not see messages.", 0}
+		return &failure{Status: http.StatusForbidden, Code: "FORBIDDEN", Text: "Your role is stats-viewer, which does not see messages."}
 	case s.access.login != nil, s.o.Peek, httpapi.Local(r), p.verified && p.name != "":
 		return nil
 	}
-	return &failure{http.StatusForbidden, "PEEK_NOT_ALLOWED", "Messages are shown to people who have signed in (--users-file), on qadmin's own machine, or to everybody with --page-peek.", 0}
+	return &failure{Status: http.StatusForbidden, Code: "PEEK_NOT_ALLOWED", Text: "Messages are shown to people who have signed in (--users-file), on qadmin's own machine, or to everybody with --page-peek."}
 }
 
 // peekAll asks the nodes, a few at a time, and keeps the oldest messages only:
@@ -141,7 +141,7 @@ func (s *Server) peekTargets(r *http.Request, p cluster.Pair, state, only string
 		at = c.UpdatedAt().UnixMilli()
 		targets = c.Having(p)
 		if only != "" {
-			targets = slices.DeleteFunc(targets, func(to cluster.Target) bool { return to.Id != only })
+			targets = slices.DeleteFunc(targets, func(to cluster.Target) bool { return to.ID != only })
 		}
 		total = c.Waiting(p, state)
 	})
@@ -149,7 +149,7 @@ func (s *Server) peekTargets(r *http.Request, p cluster.Pair, state, only string
 }
 
 func (s *Server) peekAt(r *http.Request, to cluster.Target, p cluster.Pair, state string, limit int) (rows []peekedRow, n peekNode) {
-	n = peekNode{Node: to.Id, Name: to.Name, Kind: to.Kind, Version: to.Version, Available: true}
+	n = peekNode{Node: to.ID, Name: to.Name, Kind: to.Kind, Version: to.Version, Available: true}
 	messages, err := s.up.nodes.Peek(r.Context(), to.Address, p.Topic, p.Channel, state, limit)
 	switch {
 	case apiclient.IsStatus(err, http.StatusNotFound) && to.Kind != "qd":
@@ -173,7 +173,7 @@ func (s *Server) peekAt(r *http.Request, to cluster.Target, p cluster.Pair, stat
 func newPeekedRow(m *nodeclient.Peeked, at cluster.Target) peekedRow {
 	row := peekedRow{
 		ID: m.ID, Timestamp: m.Timestamp / 1e6, TimestampNS: strconv.FormatInt(m.Timestamp, 10), Attempts: m.Attempts, Size: m.Size, State: m.State,
-		Client: m.ClientID, DeadlineMS: m.DeadlineMS, DueMS: m.DueMS, Body: m.Body, Truncated: m.Truncated, Node: at.Id, Name: at.Name, ns: m.Timestamp,
+		Client: m.ClientID, DeadlineMS: m.DeadlineMS, DueMS: m.DueMS, Body: m.Body, Truncated: m.Truncated, Node: at.ID, Name: at.Name, ns: m.Timestamp,
 	}
 	if len(row.Body) > maxPeekedBody {
 		row.Body, row.Truncated = row.Body[:maxPeekedBody], true

@@ -1,8 +1,6 @@
 package admin
 
 import (
-	"bytes"
-	"encoding/json"
 	"net/http"
 
 	"qmq/admin/cluster"
@@ -12,29 +10,6 @@ import (
 
 // maxOrder is the longest body of an order.
 const maxOrder = 1 << 20
-
-// mayChange refuses those who may not change things.
-func (s *Server) mayChange(r *http.Request) error {
-	if s.access.who(r).role != roleAdmin {
-		return &httpapi.Error{Status: http.StatusForbidden, Code: "FORBIDDEN"}
-	}
-	return nil
-}
-
-// readOrder decodes a body. What is wrong with it is the message, as in
-// nsqadmin.
-func readOrder(r *http.Request, into any) error {
-	read, err := httpapi.ReadBody(r, maxOrder, "BODY_TOO_BIG")
-	defer read.Release()
-	if read == nil {
-		return err
-	}
-	// What did not arrive shows in what did.
-	if err := json.NewDecoder(bytes.NewReader(read.Bytes())).Decode(into); err != nil {
-		return httpapi.Bad(err.Error())
-	}
-	return nil
-}
 
 // done carries an order out, remembers it, and answers.
 func (s *Server) done(r *http.Request, o *order, producers []*producer, t *partialErrors) (any, error) {
@@ -69,14 +44,11 @@ func (s *Server) remember(r *http.Request, o *order, results []result) int64 {
 }
 
 func (s *Server) scriptCreate(_ http.ResponseWriter, r *http.Request) (any, error) {
-	if err := s.mayChange(r); err != nil {
-		return nil, err
-	}
 	var body struct {
 		Topic   string `json:"topic"`
 		Channel string `json:"channel"`
 	}
-	if err := readOrder(r, &body); err != nil {
+	if err := readBody(r, maxOrder, &body); err != nil {
 		return nil, err
 	}
 	if !protocol.ValidName(body.Topic) {
@@ -122,13 +94,10 @@ func (s *Server) createTopic(r *http.Request, o *order) (any, error) {
 
 // scriptAct pauses, unpauses or empties.
 func (s *Server) scriptAct(_ http.ResponseWriter, r *http.Request) (any, error) {
-	if err := s.mayChange(r); err != nil {
-		return nil, err
-	}
 	var body struct {
 		Action string `json:"action"`
 	}
-	if err := readOrder(r, &body); err != nil {
+	if err := readBody(r, maxOrder, &body); err != nil {
 		return nil, err
 	}
 	switch body.Action {
@@ -139,9 +108,6 @@ func (s *Server) scriptAct(_ http.ResponseWriter, r *http.Request) (any, error) 
 }
 
 func (s *Server) scriptDelete(_ http.ResponseWriter, r *http.Request) (any, error) {
-	if err := s.mayChange(r); err != nil {
-		return nil, err
-	}
 	return s.onProducers(r, "delete")
 }
 
@@ -164,13 +130,10 @@ func (s *Server) onProducers(r *http.Request, verb string) (any, error) {
 }
 
 func (s *Server) scriptTombstone(_ http.ResponseWriter, r *http.Request) (any, error) {
-	if err := s.mayChange(r); err != nil {
-		return nil, err
-	}
 	var body struct {
 		Topic string `json:"topic"`
 	}
-	if readOrder(r, &body) != nil {
+	if readBody(r, maxOrder, &body) != nil {
 		return nil, httpapi.Bad("INVALID_BODY")
 	}
 	if !protocol.ValidName(body.Topic) {

@@ -23,12 +23,19 @@ func (s *Server) scriptRoutes(r *httpapi.Router, at func(string) string) {
 	r.Handle("GET", at("/api/nodes"), s.scriptNodes)
 	r.Handle("GET", at("/api/nodes/:node"), s.scriptNode)
 	r.Handle("GET", at("/api/counter"), s.scriptCounter)
-	r.Handle("POST", at("/api/topics"), s.scriptCreate)
-	r.Handle("POST", at("/api/topics/:topic"), s.scriptAct)
-	r.Handle("POST", at("/api/topics/:topic/:channel"), s.scriptAct)
-	r.Handle("DELETE", at("/api/topics/:topic"), s.scriptDelete)
-	r.Handle("DELETE", at("/api/topics/:topic/:channel"), s.scriptDelete)
-	r.Handle("DELETE", at("/api/nodes/:node"), s.scriptTombstone)
+	for _, change := range []struct {
+		method, path string
+		h            httpapi.Handler
+	}{
+		{"POST", "/api/topics", s.scriptCreate},
+		{"POST", "/api/topics/:topic", s.scriptAct},
+		{"POST", "/api/topics/:topic/:channel", s.scriptAct},
+		{"DELETE", "/api/topics/:topic", s.scriptDelete},
+		{"DELETE", "/api/topics/:topic/:channel", s.scriptDelete},
+		{"DELETE", "/api/nodes/:node", s.scriptTombstone},
+	} {
+		r.Handle(change.method, at(change.path), s.admins(change.h))
+	}
 }
 
 func (s *Server) scriptTopics(_ http.ResponseWriter, r *http.Request) (any, error) {

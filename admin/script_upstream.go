@@ -36,7 +36,7 @@ func (p *producer) id() string {
 }
 
 func (p *producer) target() cluster.Target {
-	return cluster.Target{Id: p.id(), Address: p.address, Name: p.Hostname}
+	return cluster.Target{ID: p.id(), Address: p.address, Name: p.Hostname}
 }
 
 // partialErrors are why some of those that were asked did not answer.

@@ -140,7 +140,7 @@ func refuseSite(w http.ResponseWriter, code string) {
 	if code != "CROSS_SITE" {
 		text = "qadmin is not known by this name. If it should be, it needs --allowed-host."
 	}
-	refuse(w, &failure{http.StatusForbidden, code, text, 0})
+	(&failure{Status: http.StatusForbidden, Code: code, Text: text}).send(w)
 }
 
 // guard keeps those who are not signed in out, and tells browsers to be strict.
@@ -155,7 +155,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		head.Set("Cross-Origin-Opener-Policy", "same-origin")
 		head.Set("Cross-Origin-Resource-Policy", "same-origin")
 		if s.access.login != nil && !open(r.URL.Path) && !s.access.who(r).in {
-			refuse(w, &failure{http.StatusUnauthorized, "LOGIN_REQUIRED", "Sign in first.", 0})
+			s.refuse(w, r, &failure{Status: http.StatusUnauthorized, Code: "LOGIN_REQUIRED", Text: "Sign in first."})
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -22,12 +22,12 @@ const (
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	v, err := s.viewOf(r, r.URL.Query().Get("view"))
 	if err != nil {
-		refuse(w, err)
+		s.refuse(w, r, err)
 		return
 	}
 	leave, ok := s.collector.enter(guess.Place(s.access.from(r)), s.o.MaxViewers)
 	if !ok {
-		refuse(w, &failure{http.StatusServiceUnavailable, "BUSY", "There are too many viewers. Trying again.", 5})
+		s.refuse(w, r, &failure{Status: http.StatusServiceUnavailable, Code: "BUSY", Text: "There are too many viewers. Trying again.", Retry: 5})
 		return
 	}
 	defer leave()
@@ -82,7 +82,7 @@ func (s *Server) follow(r *http.Request, v cluster.View, out *eventWriter) {
 			case <-r.Context().Done():
 				return
 			case <-s.streams.Done():
-				out.event("bye", (&failure{http.StatusServiceUnavailable, "STOPPING", "qadmin stops.", 0}).json())
+				out.event("bye", (&failure{Status: http.StatusServiceUnavailable, Code: "STOPPING", Text: "qadmin stops."}).json())
 				return
 			}
 		}
@@ -97,7 +97,7 @@ func (s *Server) stillIn(r *http.Request, out *eventWriter) bool {
 	if s.access.login == nil || s.access.who(r).in {
 		return true
 	}
-	out.event("bye", (&failure{http.StatusUnauthorized, "LOGIN_REQUIRED", "Your session has ended. Sign in again.", 0}).json())
+	out.event("bye", (&failure{Status: http.StatusUnauthorized, Code: "LOGIN_REQUIRED", Text: "Your session has ended. Sign in again."}).json())
 	return false
 }
 

@@ -60,7 +60,7 @@ type ConsumerRow struct {
 // NewConsumerRow is a consumer that a node told of.
 func NewConsumerRow(k *nodeclient.Consumer, at Target) ConsumerRow {
 	row := ConsumerRow{
-		ID: k.ID, Hostname: k.Hostname, Address: k.RemoteAddress, Agent: k.UserAgent, Node: at.Id, Name: at.Name,
+		ID: k.ID, Hostname: k.Hostname, Address: k.RemoteAddress, Agent: k.UserAgent, Node: at.ID, Name: at.Name,
 		Zone: k.Zone, Region: k.Region, Ready: k.ReadyCount, InFlight: k.InFlight, Finished: k.Finished,
 		Requeued: k.Requeued, Messages: k.Messages, SampleRate: k.SampleRate, Identity: k.AuthIdentity, Connected: k.ConnectTime * 1000,
 	}

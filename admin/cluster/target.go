@@ -2,7 +2,7 @@ package cluster
 
 // Target is a node to ask.
 type Target struct {
-	Id, Address, Name, Kind, Version string
+	ID, Address, Name, Kind, Version string
 	Missed                           bool // it gave no answer to the last question
 }
 

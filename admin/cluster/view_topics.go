@@ -207,7 +207,7 @@ func (ch *channelTotal) row(levels map[Pair]Level, second int64) channelRow {
 func (c *Cluster) withoutOf(p Pair) []string {
 	names := []string{}
 	for _, to := range c.Having(p) {
-		if n := c.node(to.Id); n != nil && !n.fresh(c.now) {
+		if n := c.node(to.ID); n != nil && !n.fresh(c.now) {
 			names = append(names, n.name)
 		}
 	}
