@@ -16,11 +16,6 @@ type Parser struct {
 	NoHeartbeats bool // the client switched them off, so it may not SUB
 	NeedsTLS     bool // it must use TLS and does not yet: it may only IDENTIFY
 
-	// MayPublish, if set, is asked before the body of an MPUB is read, and
-	// again each time that Parse looks at an unfinished one. For PUB and DPUB,
-	// whose bodies come first, the session asks.
-	MayPublish func(kind Kind, topic []byte) *Error
-
 	// batch is how far the MPUB at the front of the buffer was checked when
 	// Parse last called it incomplete, so that no message is checked again for
 	// every packet that arrives. Its zero value is "not at all".
@@ -43,7 +38,12 @@ type Parser struct {
 // called again whenever bytes have been added behind those of buf, before need
 // is reached too: an MPUB may announce more than it contains, and an error may
 // show earlier.
+//
+// Without a command, cmd.Kind is 0, but for an MPUB: then it and cmd.Topic tell
+// where it would publish to, as soon as its line is good, so that whoever may
+// not is refused before the body comes, and whatever is wrong with it.
 func (p *Parser) Parse(buf []byte, cmd *Command) (n, need int, err *Error) {
+	cmd.Kind = 0
 	line, start, err := cutLine(buf)
 	if err != nil {
 		return 0, 0, err
@@ -176,11 +176,7 @@ func (p *Parser) parseMpub(args params, buf []byte, start int, cmd *Command) (n,
 	if !ValidName(topic) {
 		return 0, 0, errBadTopic(Mpub, topic)
 	}
-	if p.MayPublish != nil {
-		if err := p.MayPublish(Mpub, topic); err != nil {
-			return 0, 0, err
-		}
-	}
+	cmd.Kind, cmd.Topic = Mpub, topic
 	size, body, err := bodySize(Mpub, p.Limits.MaxBodySize, buf, start)
 	if err != nil || size == 0 {
 		return 0, body, err

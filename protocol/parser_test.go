@@ -435,3 +435,29 @@ func TestParsingAllocatesNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestMpubTellsItsTopicBeforeItsBody, so that who may not publish there is refused
+// first. No other command is told of before it is whole.
+func TestMpubTellsItsTopicBeforeItsBody(t *testing.T) {
+	for buf, told := range map[string]string{
+		"MPUB t":               "",
+		"MPUB t\n":             "t",
+		"MPUB t\n" + be32(100): "t",
+		"MPUB t\n" + be32(-1):  "t", // which is refused
+		"MPUB t\n" + be32(8) + be32(1) + be32(-1): "t",
+		"MPUB $\n":                   "",
+		"MPUB\n":                     "",
+		"PUB t\n":                    "",
+		"PUB t\n" + be32(-1):         "",
+		"DPUB t 5\n" + be32(3) + "x": "",
+		"SUB t\n":                    "",
+		"nonsense\n":                 "",
+	} {
+		p := Parser{Limits: Limits{MaxMsgSize: 100, MaxBodySize: 1000}}
+		cmd := Command{Kind: Pub, Topic: []byte("before")}
+		n, _, _ := p.Parse([]byte(buf), &cmd)
+		if n != 0 || (told != "") != (cmd.Kind == Mpub) || told == "" && cmd.Kind != 0 || told != "" && string(cmd.Topic) != told {
+			t.Errorf("%q: %d bytes, %v of %q", buf, n, cmd.Kind, cmd.Topic)
+		}
+	}
+}

@@ -85,9 +85,20 @@ func (s *session) granted(kind protocol.Kind) (*auth.Grant, *protocol.Error) {
 	return grant, nil
 }
 
-// mayPublish tells, on a server with auth servers, why the client may not
-// publish to a topic.
-func (s *session) mayPublish(kind protocol.Kind, topic []byte) *protocol.Error {
+// refusePublish tells, on a server with auth servers, why the client may not
+// publish what it is about to: an MPUB before its body comes, whatever is wrong
+// with that, a PUB or DPUB once all of it has come. No other place asks.
+func (s *session) refusePublish(cmd *protocol.Command, complete bool) *protocol.Error {
+	switch cmd.Kind {
+	case protocol.Mpub:
+	case protocol.Pub, protocol.Dpub:
+		if !complete {
+			return nil
+		}
+	default:
+		return nil
+	}
+	kind, topic := cmd.Kind, cmd.Topic
 	if s.mayTopic.name == string(topic) && time.Now().Before(s.mayTopic.until) {
 		return nil
 	}

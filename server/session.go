@@ -88,9 +88,6 @@ func newSession(t *TCP, id uint64, conn net.Conn) *session {
 	}
 	s.parser.Limits = t.o.limits()
 	s.parser.NeedsTLS = t.o.TLSRequired
-	if t.o.Auth != nil {
-		s.parser.MayPublish = s.mayPublish
-	}
 	s.timeout = 2 * s.interval
 	s.conn.Init(conn, stream.Options{
 		MaxCommand: protocol.MaxLine + 4 + max(t.o.MaxBodySize, t.o.MaxMsgSize),

@@ -16,11 +16,17 @@ func (s *session) carryOut() error {
 	c := takeCommandBatch()
 	defer c.give()
 	now := s.tcp.broker.Clock().Wall()
+	guarded := s.tcp.o.Auth != nil
 
 	var cmd protocol.Command
 	done, longest, announced := 0, 0, 0
 	for done < len(in) {
 		n, all, fatal := s.parser.Parse(in[done:], &cmd)
+		if guarded {
+			if refused := s.refusePublish(&cmd, n > 0); refused != nil {
+				fatal = refused
+			}
+		}
 		if fatal == nil && n == 0 {
 			announced = all // the rest of the command has not come yet
 			break
@@ -53,17 +59,8 @@ func (s *session) carryOut() error {
 // do gathers the command or carries it out. Its error ends the connection.
 func (s *session) do(c *commandBatch, cmd *protocol.Command, now int64) error {
 	switch cmd.Kind {
-	case protocol.Pub, protocol.Dpub:
-		if s.parser.MayPublish != nil {
-			if refused := s.mayPublish(cmd.Kind, cmd.Topic); refused != nil {
-				return refused
-			}
-		}
+	case protocol.Pub, protocol.Dpub, protocol.Mpub:
 		if err := s.gatherPublish(c, cmd, now); err != nil {
-			return err
-		}
-	case protocol.Mpub:
-		if err := s.gatherPublish(c, cmd, now); err != nil { // the parser has asked whether it may
 			return err
 		}
 	case protocol.Fin:
