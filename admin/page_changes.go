@@ -10,7 +10,7 @@ import (
 	"qmq/admin/cluster"
 	"qmq/admin/words"
 	"qmq/internal/guess"
-	"qmq/protocol"
+	"qmq/internal/names"
 )
 
 // readPageBody decodes a request of the page, which no form of another site can
@@ -39,9 +39,9 @@ func (o *order) valid(hasLookupds bool) error {
 		o.Channel = ""
 	}
 	switch {
-	case !protocol.ValidName(o.Topic):
+	case !names.Valid(o.Topic):
 		return badRequest("%q is no valid name of a topic: up to 64 letters, digits, dots, dashes and underscores.", words.Shorten(o.Topic))
-	case kind == "channel" && !protocol.ValidName(o.Channel):
+	case kind == "channel" && !names.Valid(o.Channel):
 		return badRequest("%q is no valid name of a channel: up to 64 letters, digits, dots, dashes and underscores.", words.Shorten(o.Channel))
 	case o.Action == "tombstone_topic_producer" && o.Node == "":
 		return badRequest("The node is missing.")
@@ -124,7 +124,7 @@ func (s *Server) publish(_ http.ResponseWriter, r *http.Request) (any, error) {
 		text = []byte(wanted.Body)
 	}
 	switch {
-	case !protocol.ValidName(wanted.Topic):
+	case !names.Valid(wanted.Topic):
 		return nil, badRequest("%q is no valid name of a topic.", words.Shorten(wanted.Topic))
 	case len(text) == 0:
 		return nil, badRequest("The message is empty.")

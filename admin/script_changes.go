@@ -5,7 +5,7 @@ import (
 
 	"qmq/admin/cluster"
 	"qmq/internal/httpapi"
-	"qmq/protocol"
+	"qmq/internal/names"
 )
 
 // maxOrder is the longest body of an order.
@@ -51,14 +51,14 @@ func (s *Server) scriptCreate(_ http.ResponseWriter, r *http.Request) (any, erro
 	if err := readBody(r, maxOrder, &body); err != nil {
 		return nil, err
 	}
-	if !protocol.ValidName(body.Topic) {
+	if !names.Valid(body.Topic) {
 		return nil, httpapi.Bad("INVALID_TOPIC")
 	}
 	o := &order{Action: "create_topic", Topic: body.Topic}
 	if body.Channel == "" {
 		return s.createTopic(r, o)
 	}
-	if !protocol.ValidName(body.Channel) {
+	if !names.Valid(body.Channel) {
 		return nil, httpapi.Bad("INVALID_CHANNEL")
 	}
 	t := new(partialErrors)
@@ -136,7 +136,7 @@ func (s *Server) scriptTombstone(_ http.ResponseWriter, r *http.Request) (any, e
 	if readBody(r, maxOrder, &body) != nil {
 		return nil, httpapi.Bad("INVALID_BODY")
 	}
-	if !protocol.ValidName(body.Topic) {
+	if !names.Valid(body.Topic) {
 		return nil, httpapi.Bad("INVALID_TOPIC")
 	}
 	// Only a node that is known: a script's typing error is no reason to send a

@@ -11,7 +11,7 @@ import (
 
 	"qmq/internal/budget"
 	"qmq/internal/httpapi"
-	"qmq/protocol"
+	"qmq/internal/names"
 )
 
 // Server is the view of a cluster, over HTTP. Its methods may be called
@@ -115,7 +115,7 @@ func (s *Server) lookupds() []string { return s.directories.list() }
 // handler is everything that is served.
 func (s *Server) handler() http.Handler {
 	r := httpapi.NewRouter(s.o.Logger)
-	r.Explain(protocol.NameRefusals)
+	r.Explain(names.Refusals)
 	at := func(p string) string { return path.Join(s.o.BasePath, p) }
 	r.HandleQuiet("GET", at("/ping"), func(http.ResponseWriter, *http.Request) (any, error) { return "OK", nil })
 	for _, p := range []string{"/", "/topics", "/topics/:topic", "/topics/:topic/:channel", "/nodes", "/nodes/:node", "/counter", "/lookup", "/activity", "/login"} {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"qmq/channel"
 	"qmq/diskqueue"
 	"qmq/state"
 	"qmq/topic"
@@ -71,7 +72,7 @@ func (b *Broker) claim(name string) (*slot, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
-		return nil, ErrExiting
+		return nil, channel.ErrExiting
 	}
 	if b.topics[name] != nil {
 		return nil, ErrTopicExists

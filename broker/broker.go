@@ -22,21 +22,19 @@ import (
 	"syscall"
 	"time"
 
+	"qmq/channel"
 	"qmq/diskqueue"
 	"qmq/internal/clock"
 	"qmq/internal/deadline"
+	"qmq/internal/names"
 	"qmq/internal/vfs"
 	"qmq/journal"
 	"qmq/state"
 	"qmq/topic"
 )
 
-var (
-	// ErrNoTopic means that there is no topic of that name.
-	ErrNoTopic = errors.New("no such topic")
-	// ErrExiting means that the daemon stops.
-	ErrExiting = topic.ErrExiting
-)
+// ErrNoTopic means that there is no topic of that name.
+var ErrNoTopic = errors.New("no such topic")
 
 // Options configure a broker.
 type Options struct {
@@ -253,7 +251,7 @@ func (b *Broker) Topic(name string) (*topic.Topic, error) {
 		b.mu.Lock()
 		if b.closed {
 			b.mu.Unlock()
-			return nil, ErrExiting
+			return nil, channel.ErrExiting
 		}
 		s, ok := b.topics[name]
 		if most := b.o.MaxTopics; !ok && most > 0 && len(b.topics) >= most {
@@ -299,7 +297,7 @@ func (b *Broker) create(name string, s *slot) (*topic.Topic, error) {
 
 // newTopic makes a topic and the entry that makes it known.
 func (b *Broker) newTopic(name string, held bool) (*topic.Topic, state.Entry, error) {
-	ephemeral := strings.HasSuffix(name, ephemeralSuffix)
+	ephemeral := names.IsEphemeral(name)
 	o := b.topicOptions(name, b.newIncarnation(), ephemeral)
 	o.Held = held
 	var err error

@@ -3,6 +3,7 @@ package broker
 import (
 	"path/filepath"
 
+	"qmq/channel"
 	"qmq/internal/vfs"
 	"qmq/state"
 	"qmq/topic"
@@ -81,7 +82,7 @@ func (b *Broker) deleting(name string, s *slot, decide func() error) error {
 	b.mu.Unlock()
 	switch {
 	case closed:
-		return ErrExiting
+		return channel.ErrExiting
 	case !there:
 		return ErrNoTopic
 	}

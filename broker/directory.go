@@ -8,7 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"qmq/protocol"
+	"qmq/channel"
+	"qmq/internal/names"
 	"qmq/state"
 	"qmq/topic"
 )
@@ -91,7 +92,7 @@ func (b *Broker) learn(t *topic.Topic, within time.Duration) error {
 		if err != nil {
 			break
 		}
-		if !protocol.ValidName(name) || protocol.IsEphemeral(name) {
+		if !names.Valid(name) || names.IsEphemeral(name) {
 			continue
 		}
 		err = b.learnChannel(t, name, channels[name])
@@ -165,7 +166,7 @@ func (b *Broker) learnRest() {
 			if err == nil {
 				err = b.noteLearnt(t)
 			}
-			if answered = err == nil || errors.Is(err, topic.ErrExiting); answered {
+			if answered = err == nil || errors.Is(err, channel.ErrExiting); answered {
 				b.mu.Lock()
 				delete(b.unlearnt, t)
 				b.mu.Unlock()

@@ -88,7 +88,7 @@ func silent() *directory {
 	}}
 }
 
-func names(tp *topic.Topic) (list []string) {
+func namesOfChannels(tp *topic.Topic) (list []string) {
 	for _, c := range tp.Channels() {
 		list = append(list, c.Name())
 	}
@@ -97,7 +97,7 @@ func names(tp *topic.Topic) (list []string) {
 
 func wantNames(t *testing.T, tp *topic.Topic, want ...string) {
 	t.Helper()
-	if got := names(tp); !slices.Equal(got, want) {
+	if got := namesOfChannels(tp); !slices.Equal(got, want) {
 		t.Errorf("channels are %q, want %q", got, want)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"qmq/topic"
+	"qmq/channel"
 )
 
 func TestEphemeralChannelEndsWithItsLastConsumer(t *testing.T) {
@@ -56,7 +56,7 @@ func TestEphemeralTopicEndsWithItsLastChannelAndLeavesNothing(t *testing.T) {
 		if _, ok := b.Existing("t#ephemeral"); ok {
 			t.Error("still there")
 		}
-		if err := publish(tp, "late"); err != topic.ErrExiting {
+		if err := publish(tp, "late"); err != channel.ErrExiting {
 			t.Error(err)
 		}
 		must(t, publish(getTopic(t, b, "t#ephemeral"), "new"))

@@ -14,7 +14,6 @@ import (
 	"qmq/channel"
 	"qmq/internal/vfs"
 	"qmq/internal/vfs/crashfs"
-	"qmq/topic"
 )
 
 func TestFullDiskRefusesPublishesOnlyAndOnlyWhileItIsFull(t *testing.T) {
@@ -384,7 +383,7 @@ func TestTopologyMayChangeWhileTheBrokerCloses(t *testing.T) {
 		workers.Go(func() { <-start; _ = b.Close() })
 		close(start)
 		workers.Wait()
-		if _, err := b.Topic("late"); err != topic.ErrExiting {
+		if _, err := b.Topic("late"); err != channel.ErrExiting {
 			t.Errorf("after Close: %v", err)
 		}
 	}

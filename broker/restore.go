@@ -15,8 +15,7 @@ import (
 )
 
 const (
-	ephemeralSuffix = "#ephemeral"
-	deletedPrefix   = ".deleted-"
+	deletedPrefix = ".deleted-"
 )
 
 // restore brings back the topics that the journal knows, and those that it knew

@@ -159,10 +159,10 @@ func TestDeletedAndRecreatedShareNothing(t *testing.T) {
 	if err := b.DeleteTopic("t"); err != ErrNoTopic {
 		t.Error(err)
 	}
-	if err := publish(tp, "lost"); err != topic.ErrExiting {
+	if err := publish(tp, "lost"); err != channel.ErrExiting {
 		t.Error(err)
 	}
-	if _, err := tp.Channel("x"); err != topic.ErrExiting {
+	if _, err := tp.Channel("x"); err != channel.ErrExiting {
 		t.Error(err)
 	}
 	again := getTopic(t, b, "t")

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"qmq/internal/names"
 	"qmq/internal/vfs"
 )
 
@@ -214,7 +215,7 @@ func (s *slot) describe(mt *metadataTopic) {
 	t := s.topic
 	mt.Name, mt.Incarnation, mt.Paused = t.Name(), hexNumber(t.Incarnation()), t.Paused()
 	for _, c := range t.Channels() {
-		if !strings.HasSuffix(c.Name(), ephemeralSuffix) {
+		if !names.IsEphemeral(c.Name()) {
 			mt.Channels = append(mt.Channels, metadataChannel{c.Name(), hexNumber(c.Incarnation()), c.Paused()})
 		}
 	}

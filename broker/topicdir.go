@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"qmq/protocol"
+	"qmq/internal/names"
 )
 
 // topicDir is a directory among those of the topics' logs.
@@ -47,7 +47,7 @@ func parseTopicDir(base string) topicDir {
 	}
 	n, err := strconv.ParseUint(rest[i+1:], 16, 64)
 	name, ok := unescape(rest[:i])
-	if err != nil || !ok || !protocol.ValidName(name) || protocol.IsEphemeral(name) {
+	if err != nil || !ok || !names.Valid(name) || names.IsEphemeral(name) {
 		return d
 	}
 	d.name, d.incarnation = name, n

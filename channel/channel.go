@@ -31,7 +31,8 @@ var (
 	ErrNotInFlight = errors.New("ID not in flight")
 	// ErrNotOwner answers for a message that another consumer has in flight.
 	ErrNotOwner = errors.New("client does not own message")
-	// ErrExiting means that the channel was closed.
+	// ErrExiting means that the channel, its topic or the whole node is on its way
+	// out: it was deleted, or the daemon stops.
 	ErrExiting = errors.New("exiting")
 	// ErrTooManyConsumers refuses a consumer beyond Options.MaxConsumers.
 	ErrTooManyConsumers = errors.New("too many consumers")

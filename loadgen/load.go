@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"qmq/protocol"
+	"qmq/internal/names"
 )
 
 // Amount is how much to publish: it ends with whichever comes first. The zero
@@ -68,7 +68,7 @@ func (l *Load) check() error {
 			errs = append(errs, fmt.Errorf("loadgen: "+format, args...))
 		}
 	}
-	wrong(l.Topic != "" && !protocol.ValidName(l.Topic), "topic name %q is not valid", l.Topic)
+	wrong(l.Topic != "" && !names.Valid(l.Topic), "topic name %q is not valid", l.Topic)
 	wrong(l.Body < MinBody || l.Body > maxBody, "a body of %d bytes is not of %d to %d", l.Body, MinBody, maxBody)
 	wrong(l.Batch > maxBatch, "a batch of %d messages is more than %d", l.Batch, maxBatch)
 	wrong(l.Channels < 0 || l.Rate < 0 || l.Defer < 0, "channels, rate and defer cannot be negative")

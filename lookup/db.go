@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"qmq/protocol"
+	"qmq/internal/names"
 )
 
 // DBOptions are the times that decide who is listed.
@@ -196,7 +196,7 @@ func (e *topicEntry) channel(name string) *channelEntry {
 
 // dropIdleChannel removes an ephemeral channel that no producer has.
 func (e *topicEntry) dropIdleChannel(c *channelEntry) {
-	if c.producers == 0 && protocol.IsEphemeral(c.name) {
+	if c.producers == 0 && names.IsEphemeral(c.name) {
 		e.channels.remove(c.name)
 	}
 }
@@ -204,7 +204,7 @@ func (e *topicEntry) dropIdleChannel(c *channelEntry) {
 // dropIdle removes an ephemeral topic that no producer has. The entry may be an
 // old one of a topic that was deleted and is there again.
 func (e *topicEntry) dropIdle() {
-	if len(e.registrations) == 0 && protocol.IsEphemeral(e.name) && e.shard.topics.all[e.name] == e {
+	if len(e.registrations) == 0 && names.IsEphemeral(e.name) && e.shard.topics.all[e.name] == e {
 		e.shard.topics.remove(e.name)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"qmq/protocol"
+	"qmq/internal/names"
 )
 
 // registry is the directory as a user thinks of it: a set of producers for
@@ -76,7 +76,7 @@ func (r *registry) remove(host, topic, channel string) {
 				name = topic
 			}
 			// Other channels of a topic go with their last producer only.
-			if len(hosts) == 0 && protocol.IsEphemeral(name) && (had || k[1] == channel) {
+			if len(hosts) == 0 && names.IsEphemeral(name) && (had || k[1] == channel) {
 				r.forget(k)
 			}
 		}

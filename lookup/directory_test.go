@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"qmq/internal/names"
 	"qmq/protocol"
 )
 
@@ -105,7 +106,7 @@ func (d *DB) check() error {
 			if e.name != name || d.shardOf(name) != &d.parts[i] || e.shard != &d.parts[i] {
 				return fmt.Errorf("topic %s is in the wrong place", name)
 			}
-			if protocol.IsEphemeral(name) && len(e.registrations) == 0 && len(e.channels.all) == 0 && e.registrations != nil {
+			if names.IsEphemeral(name) && len(e.registrations) == 0 && len(e.channels.all) == 0 && e.registrations != nil {
 				return fmt.Errorf("topic %s keeps the memory of its registrations", name)
 			}
 			users := make(map[*channelEntry]int)

@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"qmq/internal/httpapi"
+	"qmq/internal/names"
 	"qmq/internal/version"
-	"qmq/protocol"
 )
 
 // Limits of HTTP.
@@ -46,7 +46,7 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.server.Serv
 
 func (h *HTTP) routes(o Options) http.Handler {
 	r := httpapi.NewRouter(o.Logger)
-	r.Explain(protocol.NameRefusals)
+	r.Explain(names.Refusals)
 	r.HandleRaw("GET", "/ping", http.HandlerFunc(ping))
 	r.Handle("GET", "/info", info)
 	r.Handle("GET", "/topics", h.topics)
@@ -171,7 +171,7 @@ func given(r *http.Request, keys ...string) ([]string, error) {
 
 // validNames are the values of parameters that must be names.
 func validNames(r *http.Request, keys ...string) ([]string, error) {
-	return parameters(r, protocol.ValidName[string], keys)
+	return parameters(r, names.Valid[string], keys)
 }
 
 func parameters(r *http.Request, valid func(string) bool, keys []string) ([]string, error) {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"qmq/internal/names"
 )
 
 // feed plays a stream to a parser as a session would, chunk by chunk; after
@@ -74,7 +76,7 @@ func checkCommand(t *testing.T, cmd *Command) {
 			t.Fatalf("RDY %d", cmd.Count)
 		}
 	}
-	if cmd.Topic != nil && !ValidName(cmd.Topic) || cmd.Channel != nil && !ValidName(cmd.Channel) {
+	if cmd.Topic != nil && !names.Valid(cmd.Topic) || cmd.Channel != nil && !names.Valid(cmd.Channel) {
 		t.Fatalf("bad name in %+v", cmd)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"qmq/internal/names"
 )
 
 // LookupMagic is what a producer sends first to speak the lookup protocol, V1:
@@ -103,11 +105,11 @@ func (p *LookupParser) parseNames(kind LookupKind, args params, cmd *LookupComma
 	if !ok {
 		return fatalf(CodeInvalid, "%s insufficient number of params", kind)
 	}
-	if !ValidName(topic) {
+	if !names.Valid(topic) {
 		return fatalf(CodeBadTopic, "%s topic name '%s' is not valid", kind, topic)
 	}
 	channel, _ := args.next()
-	if len(channel) > 0 && !ValidName(channel) {
+	if len(channel) > 0 && !names.Valid(channel) {
 		return fatalf(CodeBadChannel, "%s channel name '%s' is not valid", kind, channel)
 	}
 	*cmd = LookupCommand{Kind: kind, Topic: topic, Channel: channel}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"qmq/internal/names"
 )
 
 const testMaxIdentify = 100
@@ -31,7 +33,7 @@ func feedLookup(t *testing.T, stream []byte, chunk func() int) (events []string)
 			t.Fatalf("n=%d need=%d with %d bytes", n, need, len(buf))
 		case n > 0:
 			if cmd.Kind == LookupRegister || cmd.Kind == LookupUnregister {
-				if !p.Identified || !ValidName(cmd.Topic) || len(cmd.Channel) > 0 && !ValidName(cmd.Channel) {
+				if !p.Identified || !names.Valid(cmd.Topic) || len(cmd.Channel) > 0 && !names.Valid(cmd.Channel) {
 					t.Fatalf("passed: %+v", cmd)
 				}
 			}

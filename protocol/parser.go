@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"time"
 
+	"qmq/internal/names"
 	"qmq/message"
 )
 
@@ -125,7 +126,7 @@ func (p *Parser) parsePub(kind Kind, args params, buf []byte, start int, cmd *Co
 	if !ok {
 		return 0, 0, errTooFewParameters(kind)
 	}
-	if !ValidName(topic) {
+	if !names.Valid(topic) {
 		return 0, 0, errBadTopic(kind, topic)
 	}
 	var delay time.Duration
@@ -173,7 +174,7 @@ func (p *Parser) parseMpub(args params, buf []byte, start int, cmd *Command) (n,
 	if !ok {
 		return 0, 0, errTooFewParameters(Mpub)
 	}
-	if !ValidName(topic) {
+	if !names.Valid(topic) {
 		return 0, 0, errBadTopic(Mpub, topic)
 	}
 	cmd.Kind, cmd.Topic = Mpub, topic
@@ -243,10 +244,10 @@ func (p *Parser) parseSub(args params, cmd *Command) *Error {
 	if !ok {
 		return errTooFewParameters(Sub)
 	}
-	if !ValidName(topic) {
+	if !names.Valid(topic) {
 		return errBadTopic(Sub, topic)
 	}
-	if !ValidName(channel) {
+	if !names.Valid(channel) {
 		return fatalf(CodeBadChannel, "SUB channel name %q is not valid", channel)
 	}
 	*cmd = Command{Kind: Sub, Topic: topic, Channel: channel}

@@ -12,7 +12,7 @@ import (
 
 	"qmq/broker"
 	"qmq/internal/httpapi"
-	"qmq/protocol"
+	"qmq/internal/names"
 )
 
 // damageStats is what was found amiss on the disk and not acknowledged.
@@ -105,7 +105,7 @@ func (h *HTTP) adoptTopic(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, httpapi.Bad("MISSING_ARG_DIRECTORY")
 	}
 	name := q.Get("topic")
-	if name != "" && (!protocol.ValidName(name) || protocol.IsEphemeral(name)) {
+	if name != "" && (!names.Valid(name) || names.IsEphemeral(name)) {
 		return nil, httpapi.Bad("INVALID_TOPIC")
 	}
 	t, err := h.broker.Adopt(directory, name)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"qmq/channel"
 	"qmq/internal/httpapi"
+	"qmq/internal/names"
 	"strconv"
 	"sync"
 	"time"
@@ -180,7 +182,7 @@ func refused(err error) error {
 		return errNotMade
 	}
 	code := "EXITING"
-	if !errors.Is(err, topic.ErrExiting) {
+	if !errors.Is(err, channel.ErrExiting) {
 		code = told(err)
 	}
 	return &httpapi.Error{Status: http.StatusServiceUnavailable, Code: code}
@@ -209,7 +211,7 @@ func topicParameter(q url.Values) (string, error) {
 	if !ok {
 		return "", httpapi.Bad("MISSING_ARG_TOPIC")
 	}
-	if !protocol.ValidName(v[0]) {
+	if !names.Valid(v[0]) {
 		return "", httpapi.Bad("INVALID_TOPIC")
 	}
 	return v[0], nil

@@ -3,10 +3,11 @@ package server
 import (
 	"errors"
 	"net/http"
+	"qmq/channel"
 	"qmq/internal/httpapi"
+	"qmq/internal/names"
 
 	"qmq/broker"
-	"qmq/protocol"
 	"qmq/topic"
 )
 
@@ -44,7 +45,7 @@ func (h *HTTP) emptyTopic(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !protocol.ValidName(name) {
+	if !names.Valid(name) {
 		return nil, httpapi.Bad("INVALID_TOPIC")
 	}
 	return nil, h.changeTopic(name, (*topic.Topic).Empty)
@@ -144,7 +145,7 @@ func (h *HTTP) channelParameters(r *http.Request) (*topic.Topic, string, error) 
 		if !ok {
 			return nil, "", httpapi.Bad(p.missing)
 		}
-		if !protocol.ValidName(v[0]) {
+		if !names.Valid(v[0]) {
 			return nil, "", httpapi.Bad(p.invalid)
 		}
 	}
@@ -171,7 +172,7 @@ func notFound(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, broker.ErrNoTopic), errors.Is(err, topic.ErrExiting):
+	case errors.Is(err, broker.ErrNoTopic), errors.Is(err, channel.ErrExiting):
 		return errTopicNotFound
 	case errors.Is(err, topic.ErrNoChannel):
 		return errChannelNotFound

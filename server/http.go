@@ -7,7 +7,7 @@ import (
 
 	"qmq/broker"
 	"qmq/internal/httpapi"
-	"qmq/protocol"
+	"qmq/internal/names"
 )
 
 // HTTP serves the HTTP API. Its methods may be called concurrently.
@@ -56,7 +56,7 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.server.Serv
 // routes is the table of the API.
 func (h *HTTP) routes() http.Handler {
 	r := httpapi.NewRouter(h.o.Logger)
-	r.Explain(protocol.NameRefusals)
+	r.Explain(names.Refusals)
 	r.HandleRaw("GET", "/ping", http.HandlerFunc(h.ping))
 	r.Handle("GET", "/info", h.info)
 	r.Handle("GET", "/stats", h.stats)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"qmq/broker"
+	"qmq/channel"
 	"qmq/diskqueue"
 	"qmq/protocol"
 	"qmq/topic"
@@ -91,7 +92,7 @@ func (s *session) countPublished(name string, messages int) {
 // topic of that name, which it returns.
 func publish(b *broker.Broker, t *topic.Topic, records *diskqueue.Batch) (*topic.Topic, error) {
 	err := t.Publish(records)
-	if !errors.Is(err, topic.ErrExiting) {
+	if !errors.Is(err, channel.ErrExiting) {
 		return t, err
 	}
 	if t, err = b.TopicForClient(t.Name()); err != nil {
@@ -102,8 +103,8 @@ func publish(b *broker.Broker, t *topic.Topic, records *diskqueue.Batch) (*topic
 
 // publishReason is what a client is told about a refused publish.
 func publishReason(err error) string {
-	if errors.Is(err, topic.ErrExiting) {
-		return topic.ErrExiting.Error()
+	if errors.Is(err, channel.ErrExiting) {
+		return channel.ErrExiting.Error()
 	}
 	return told(err)
 }

@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"strings"
 	"sync"
 	"time"
+
+	"qmq/internal/names"
 )
 
 // StatsdOptions say where the figures go and which.
@@ -161,7 +162,7 @@ func (s *Statsd) report() []string {
 }
 
 func (s *Statsd) excluded(name string) bool {
-	return s.o.ExcludeEphemeral && strings.HasSuffix(name, "#ephemeral")
+	return s.o.ExcludeEphemeral && names.IsEphemeral(name)
 }
 
 func (s *Statsd) reportTopic(r *statsdReport, t *topicStats) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"qmq/channel"
+	"qmq/internal/names"
 	"qmq/protocol"
 	"qmq/server/stream"
 	"qmq/topic"
@@ -21,7 +22,7 @@ func (s *session) subscribe(topicName, channelName string) error {
 		return refused
 	}
 	k, err := s.findConsumer(topicName, channelName)
-	if isExiting(err) {
+	if errors.Is(err, channel.ErrExiting) {
 		if waitFor(s.tcp.stop, resubscribeAfter) {
 			return stream.ErrStopping
 		}
@@ -90,15 +91,10 @@ func (s *session) subscribeError(err error, topicName, channelName string) error
 	switch {
 	case errors.Is(err, channel.ErrTooManyConsumers):
 		return protocol.TooManyConsumers(topicName, channelName, s.tcp.o.MaxChannelConsumers)
-	case !isExiting(err):
+	case !errors.Is(err, channel.ErrExiting):
 		return protocol.SubFailed(told(err))
-	case protocol.IsEphemeral(topicName) || protocol.IsEphemeral(channelName):
+	case names.IsEphemeral(topicName) || names.IsEphemeral(channelName):
 		return protocol.SubFailed("to deleted topic/channel")
 	}
-	return protocol.SubFailed(topic.ErrExiting.Error())
-}
-
-// isExiting tells whether a topic or channel is being deleted.
-func isExiting(err error) bool {
-	return errors.Is(err, channel.ErrExiting) || errors.Is(err, topic.ErrExiting)
+	return protocol.SubFailed(channel.ErrExiting.Error())
 }

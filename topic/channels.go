@@ -5,11 +5,10 @@ import (
 	"strings"
 
 	"qmq/channel"
+	"qmq/internal/names"
 	"qmq/internal/seqset"
 	"qmq/state"
 )
-
-const ephemeralSuffix = "#ephemeral"
 
 // Channel returns the channel of that name, creating it if need be. A new
 // channel gets every message whose publish is OK'd after Channel returned; the
@@ -61,7 +60,7 @@ func (t *Topic) channelReady(s *slot) {
 
 // journals says whether the channel of that name outlives the process.
 func (t *Topic) journals(name string) bool {
-	return !t.o.Ephemeral && !strings.HasSuffix(name, ephemeralSuffix)
+	return !t.o.Ephemeral && !names.IsEphemeral(name)
 }
 
 // addChannel makes a channel that starts at the fan-out position of this
@@ -71,7 +70,7 @@ func (t *Topic) addChannel(name string) (*slot, state.Entry, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
-		return nil, state.Entry{}, ErrExiting
+		return nil, state.Entry{}, channel.ErrExiting
 	}
 	if err := t.full(); err != nil {
 		return nil, state.Entry{}, err
@@ -111,7 +110,7 @@ func (t *Topic) channelOptions(name string, incarnation uint64) channel.Options 
 		ReadFailed:       func(err error) { t.readFailed(name, err) },
 		Moved:            func(floor, _ uint64) { t.reclaim.moved(floor) },
 	}
-	if strings.HasSuffix(name, ephemeralSuffix) {
+	if names.IsEphemeral(name) {
 		o.EphemeralLimit = max(1, t.o.MemQueueSize)
 	}
 	if t.journals(name) {
@@ -233,7 +232,7 @@ func (t *Topic) takeIn(s *slot, from uint64) {
 // ConsumerLeft is called when a consumer of c has gone: an ephemeral channel
 // ends with its last one.
 func (t *Topic) ConsumerLeft(c *channel.Channel) {
-	if !strings.HasSuffix(c.Name(), ephemeralSuffix) {
+	if !names.IsEphemeral(c.Name()) {
 		return
 	}
 	t.changing.Lock()

@@ -96,7 +96,7 @@ func (t *Topic) recall(name string) (c *channel.Channel, start uint64, err error
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
-		return nil, 0, ErrExiting
+		return nil, 0, channel.ErrExiting
 	}
 	if err := t.full(); err != nil {
 		return nil, 0, err

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"syscall"
 
+	"qmq/channel"
 	"qmq/diskqueue"
 	"qmq/message"
 )
@@ -141,7 +142,7 @@ func (t *Topic) write(own *request) (wait bool) {
 	added, err := t.append(t.groupBufs.batches)
 	t.mu.Lock()
 	if t.dropped {
-		err = ErrExiting
+		err = channel.ErrExiting
 	}
 	switch {
 	case err != nil:

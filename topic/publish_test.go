@@ -125,7 +125,7 @@ func TestStopRefusesWhoWaitsForRoomAndAnswersWhoIsPending(t *testing.T) {
 					switch err := b.Publish(batchOf(1, 1<<20)); err {
 					case nil:
 						good.Add(1)
-					case ErrExiting:
+					case channel.ErrExiting:
 						refused.Add(1)
 					default:
 						t.Error(err)

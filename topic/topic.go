@@ -22,12 +22,8 @@ import (
 	"qmq/state"
 )
 
-var (
-	// ErrExiting means that the topic is being deleted or the daemon stops.
-	ErrExiting = errors.New("exiting")
-	// ErrNoChannel means that the topic has no channel of that name.
-	ErrNoChannel = errors.New("no such channel")
-)
+// ErrNoChannel means that the topic has no channel of that name.
+var ErrNoChannel = errors.New("no such channel")
 
 // Options configure a topic.
 type Options struct {
@@ -221,7 +217,7 @@ func (t *Topic) delayed(from, to uint64) []message.Mark {
 // refusal says why the topic takes no publish now. The caller holds t.mu.
 func (t *Topic) refusal() error {
 	if t.closed {
-		return ErrExiting
+		return channel.ErrExiting
 	}
 	return t.failed
 }
@@ -233,12 +229,12 @@ const probeBytes = 256 << 10
 
 // Probe tries whether the log can be written again after it failed, and if so
 // takes publishes again. One goroutine at a time may call it. Its error is that
-// of the log, or ErrExiting.
+// of the log, or channel.ErrExiting.
 func (t *Topic) Probe() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
-		return ErrExiting
+		return channel.ErrExiting
 	}
 	if t.failed == nil {
 		return nil
@@ -319,7 +315,7 @@ func (t *Topic) Drop() {
 	t.o.Log.Abandon()
 	t.mu.Lock()
 	t.dropped = true
-	t.refuseUnsynced(ErrExiting)
+	t.refuseUnsynced(channel.ErrExiting)
 	t.mu.Unlock()
 	t.closeChannels()
 }

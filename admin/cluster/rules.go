@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"qmq/admin/words"
+	"qmq/internal/names"
 	"qmq/internal/version"
 )
 
@@ -146,8 +147,6 @@ func channelAlert(rule string, v Level, t *topicTotal, ch *channelTotal) Alert {
 		Topic: ch.pair.Topic, Channel: ch.pair.Channel, Value: Figure(ch.sums.depth), Unit: "waiting", affected: float64(ch.sums.depth)}
 }
 
-func isEphemeral(name string) bool { return strings.HasSuffix(name, "#ephemeral") }
-
 // channelInputs looks at one channel. Most are well, and give none.
 func (c *Cluster) channelInputs(inputs []alertInput, t *topicTotal, ch *channelTotal) []alertInput {
 	now, tr, depth := c.now, &ch.trend, ch.sums.depth
@@ -157,7 +156,7 @@ func (c *Cluster) channelInputs(inputs []alertInput, t *topicTotal, ch *channelT
 	open := func(rule string) bool { return c.alerts.known[rule+"/"+ch.pair.Topic+"/"+ch.pair.Channel] != nil }
 	if starts := !paused && depth > 0 && lasted(now, tr.alone, growsAlone) && lasted(now, tr.growing, growsAlone); starts || open("no_consumers") {
 		l := channelAlert("no_consumers", LevelCrit, t, ch)
-		if isEphemeral(t.name) || isEphemeral(ch.pair.Channel) {
+		if names.IsEphemeral(t.name) || names.IsEphemeral(ch.pair.Channel) {
 			l.Level, l.Icon = levelWarn, "warn"
 		}
 		l.Text = fmt.Sprintf("No consumers for %s%s", words.Duration(now.Sub(tr.alone)), growth(tr, now, depth))

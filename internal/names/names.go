@@ -1,8 +1,9 @@
-package protocol
+// Package names says what topics and channels may be called. It has no state.
+package names
 
-// MaxNameLength is the length of the longest topic or channel name in bytes,
-// its suffix included.
-const MaxNameLength = 64
+// MaxLength is the length of the longest topic or channel name in bytes, its
+// suffix included.
+const MaxLength = 64
 
 // EphemeralSuffix ends the name of a topic or channel that is not kept.
 const EphemeralSuffix = "#ephemeral"
@@ -16,11 +17,11 @@ var nameByte = func() (t [256]bool) {
 	return t
 }()
 
-// ValidName tells whether name may name a topic or a channel: letters, digits,
+// Valid tells whether name may name a topic or a channel: letters, digits,
 // '.', '_' and '-', at least one of them, then perhaps EphemeralSuffix; at most
-// MaxNameLength bytes in all.
-func ValidName[T string | []byte](name T) bool {
-	if len(name) == 0 || len(name) > MaxNameLength {
+// MaxLength bytes in all.
+func Valid[T string | []byte](name T) bool {
+	if len(name) == 0 || len(name) > MaxLength {
 		return false
 	}
 	for i := range len(name) {
@@ -31,13 +32,13 @@ func ValidName[T string | []byte](name T) bool {
 	return true
 }
 
-// NameRule says which names are valid.
-const NameRule = "a name is up to 64 letters, digits, '.', '_' or '-', and may end in #ephemeral"
+// Rule says which names are valid.
+const Rule = "a name is up to 64 letters, digits, '.', '_' or '-', and may end in #ephemeral"
 
-// NameRefusals are the codes with which the HTTP APIs refuse a name, each with
+// Refusals are the codes with which the HTTP APIs refuse a name, each with
 // what is allowed, for the log: the answers are NSQ's.
-var NameRefusals = map[string]string{
-	"INVALID_TOPIC": NameRule, "INVALID_ARG_TOPIC": NameRule, "INVALID_CHANNEL": NameRule, "INVALID_ARG_CHANNEL": NameRule,
+var Refusals = map[string]string{
+	"INVALID_TOPIC": Rule, "INVALID_ARG_TOPIC": Rule, "INVALID_CHANNEL": Rule, "INVALID_ARG_CHANNEL": Rule,
 }
 
 // IsEphemeral tells whether a valid name is that of an ephemeral topic or

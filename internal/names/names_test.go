@@ -1,11 +1,11 @@
-package protocol
+package names
 
 import (
 	"strings"
 	"testing"
 )
 
-func TestValidName(t *testing.T) {
+func TestValid(t *testing.T) {
 	tests := []struct {
 		name string
 		want bool
@@ -30,11 +30,11 @@ func TestValidName(t *testing.T) {
 		{strings.Repeat("x", 55) + "#ephemeral", false},
 	}
 	for _, tt := range tests {
-		if got := ValidName(tt.name); got != tt.want {
-			t.Errorf("ValidName(%q) = %v", tt.name, got)
+		if got := Valid(tt.name); got != tt.want {
+			t.Errorf("Valid(%q) = %v", tt.name, got)
 		}
-		if got := ValidName([]byte(tt.name)); got != tt.want {
-			t.Errorf("ValidName([]byte(%q)) = %v", tt.name, got)
+		if got := Valid([]byte(tt.name)); got != tt.want {
+			t.Errorf("Valid([]byte(%q)) = %v", tt.name, got)
 		}
 	}
 }
