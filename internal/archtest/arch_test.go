@@ -22,7 +22,7 @@ var floors = [][]string{
 	{"server", "lookup", "internal/nodeclient", "admin/web", "admin/words"},
 	{"admin/cluster"},
 	{"admin"},
-	{"daemon", "loadgen", "test/process"},
+	{"daemon", "loadgen", "test/process", "test/wire"},
 	{"tools/benchdoc/testbed"},
 	{"tools/benchdoc/table", "tools/benchdoc/growth"},
 	{"cmd/qd", "cmd/qlookupd", "cmd/qadmin", "cmd/q", "tools/benchdoc", "test/semantics", "test/compose", "test/cluster", "test/page", "examples/consumer", "test/crash", "test/powercut", "test/readme"},

@@ -48,7 +48,7 @@ func (p *Process) Stop(t testing.TB) {
 // nobody tells of it, such as in another process.
 func Eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
-	again := time.NewTicker(10 * time.Millisecond)
+	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()
 	late := time.After(Patience)
 	for !condition() {

@@ -11,6 +11,7 @@ import (
 	"qmq/internal/seqset"
 	"qmq/journal"
 	"qmq/state"
+	"qmq/test/wire"
 )
 
 // slack is by how much a delivery may be late; it allows for a busy machine.
@@ -32,7 +33,7 @@ func TestDeferredPublishIsDueAsLongAfterThePublishWhateverComesBetween(t *testin
 		"kill":           func(n *node) { n.kill(); n.open() },
 		"late channel":   func(n *node) { n.do("/channel/create", "t", "early") },
 		"pause":          func(n *node) { n.do("/topic/pause", "t", ""); n.restart(); n.do("/topic/unpause", "t", "") },
-		"segments ended": func(n *node) { n.connect().publish("t", bulk(6<<20)...); n.restart() },
+		"segments ended": func(n *node) { n.connect().Publish("t", bulk(6<<20)...); n.restart() },
 	}
 	for name, f := range between {
 		for _, publish := range []struct {
@@ -40,8 +41,8 @@ func TestDeferredPublishIsDueAsLongAfterThePublishWhateverComesBetween(t *testin
 			f  func(*node)
 		}{
 			{"DPUB", func(n *node) {
-				p := n.connect(dpub("t", int(delay.Milliseconds()), "late"))
-				p.expect("OK")
+				p := n.connect(wire.DPub("t", int(delay.Milliseconds()), "late"))
+				p.Expect("OK")
 			}},
 			{"HTTP", func(n *node) { n.must("POST", fmt.Sprintf("/pub?topic=t&defer=%d", delay.Milliseconds()), "late") }},
 		} {
@@ -54,7 +55,7 @@ func TestDeferredPublishIsDueAsLongAfterThePublishWhateverComesBetween(t *testin
 				}
 				asked := time.Now()
 				publish.f(n)
-				n.connect().publish("t", "now")
+				n.connect().Publish("t", "now")
 				f(n)
 				k := n.consume("t", "ch", 2500)
 				if name == "late channel" {
@@ -62,9 +63,9 @@ func TestDeferredPublishIsDueAsLongAfterThePublishWhateverComesBetween(t *testin
 					k = n.consume("t", "early", 2500)
 				}
 				for {
-					if m := k.message(); m.body == "late" {
-						if m.attempts != 1 {
-							t.Errorf("attempt %d", m.attempts)
+					if m := k.Message(); m.Body == "late" {
+						if m.Attempts != 1 {
+							t.Errorf("attempt %d", m.Attempts)
 						}
 						break
 					}
@@ -91,19 +92,19 @@ func TestDelaysAreBounded(t *testing.T) {
 		o.broker.MaxReqTimeout = limit * time.Millisecond
 		o.server.MaxReqTimeout = limit * time.Millisecond
 	})
-	refused := n.connect(dpub("t", limit+1, "x"))
-	refused.expectError("E_INVALID DPUB timeout 301 out of range 0-300")
-	refused.expectEnd()
+	refused := n.connect(wire.DPub("t", limit+1, "x"))
+	refused.ExpectError("E_INVALID DPUB timeout 301 out of range 0-300")
+	refused.ExpectEnd()
 	if r := n.call("POST", "/pub?topic=t&defer=301", "x"); r.status != 400 || r.body != `{"message":"INVALID_DEFER"}` {
 		t.Errorf("%+v", r)
 	}
-	n.connect(dpub("t", limit, "x")).expect("OK")
+	n.connect(wire.DPub("t", limit, "x")).Expect("OK")
 	k := n.consume("t", "ch", 1)
-	m := k.messages("x")[0]
+	m := k.Messages("x")[0]
 	asked := time.Now()
-	k.req(m, 1_000_000_000) // clamped, not refused
-	if m = k.messages("x")[0]; m.attempts != 2 {
-		t.Errorf("attempt %d", m.attempts)
+	k.Req(m, 1_000_000_000) // clamped, not refused
+	if m = k.Messages("x")[0]; m.Attempts != 2 {
+		t.Errorf("attempt %d", m.Attempts)
 	}
 	wantDue(t, asked, limit*time.Millisecond)
 }
@@ -114,21 +115,21 @@ func TestRequeuedMessageKeepsItsAttemptsAndDueTimeOverARestart(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
 			n := start(t)
-			n.connect().publish("t", "x")
+			n.connect().Publish("t", "x")
 			k := n.consume("t", "ch", 1)
-			first := k.messages("x")[0]
-			k.req(first, 0)
-			k.req(k.messages("x")[0], 0)
-			third := k.messages("x")[0]
+			first := k.Messages("x")[0]
+			k.Req(first, 0)
+			k.Req(k.Messages("x")[0], 0)
+			third := k.Messages("x")[0]
 			asked := time.Now()
-			k.req(third, int(delay.Milliseconds()))
+			k.Req(third, int(delay.Milliseconds()))
 			n.wantCounts("t", "ch", counts{deferred: 1})
 			n.settle()
 			e.end(n)
 			n.open()
 			n.wantCounts("t", "ch", counts{deferred: 1})
-			m := n.consume("t", "ch", 1).messages("x")[0]
-			if m.attempts != 4 || m.id != first.id || m.timestamp != first.timestamp {
+			m := n.consume("t", "ch", 1).Messages("x")[0]
+			if m.Attempts != 4 || m.ID != first.ID || m.Timestamp != first.Timestamp {
 				t.Errorf("first %+v, then %+v", first, m)
 			}
 			wantDue(t, asked, delay)
@@ -146,19 +147,19 @@ func TestManyDeferredMessagesComeInTheOrderOfTheirTime(t *testing.T) {
 	var sent string
 	for i := range messages {
 		ms := 500 + (i*17%messages)*10
-		sent += dpub("t", ms, strconv.Itoa(ms))
+		sent += wire.DPub("t", ms, strconv.Itoa(ms))
 	}
-	p.send(sent)
+	p.Send(sent)
 	for range messages {
-		p.expect("OK")
+		p.Expect("OK")
 	}
 	k := n.consume("t", "ch", 1) // those that are sent together are sorted anew
 	last := int64(0)
 	for range messages {
-		m := k.message()
-		k.fin(m)
-		delay, _ := strconv.ParseInt(m.body, 10, 64)
-		due := (m.timestamp+999_999)/1e6 + delay // each publish has its own time
+		m := k.Message()
+		k.Fin(m)
+		delay, _ := strconv.ParseInt(m.Body, 10, 64)
+		due := (m.Timestamp+999_999)/1e6 + delay // each publish has its own time
 		if due < last {
 			t.Errorf("a message due at %d came after one due at %d", due, last)
 		}
@@ -170,27 +171,27 @@ func TestManyDeferredMessagesComeInTheOrderOfTheirTime(t *testing.T) {
 // stands for the tens of thousands of deliveries before.
 func TestAttemptsSaturate(t *testing.T) {
 	n := start(t)
-	n.connect().publish("t", "x")
+	n.connect().Publish("t", "x")
 	k := n.consume("t", "ch", 1)
-	m := k.messages("x")[0]
-	k.req(m, 0)
-	k.messages("x")
+	m := k.Messages("x")[0]
+	k.Req(m, 0)
+	k.Messages("x")
 	n.stop()
 	setAttempts(t, n, m, 65533)
 	n.open()
 	k = n.consume("t", "ch", 1)
 	for _, want := range []uint16{65534, 65535, 65535, 65535} {
-		m := k.messages("x")[0]
-		if m.attempts != want {
-			t.Errorf("attempt %d, want %d", m.attempts, want)
+		m := k.Messages("x")[0]
+		if m.Attempts != want {
+			t.Errorf("attempt %d, want %d", m.Attempts, want)
 		}
-		k.req(m, 0)
+		k.Req(m, 0)
 	}
-	k.messages("x")
+	k.Messages("x")
 	n.restart()
 	k = n.consume("t", "ch", 1)
-	if m := k.messages("x")[0]; m.attempts != 65535 {
-		t.Errorf("attempt %d after a restart", m.attempts)
+	if m := k.Messages("x")[0]; m.Attempts != 65535 {
+		t.Errorf("attempt %d after a restart", m.Attempts)
 	}
 }
 
@@ -202,7 +203,7 @@ func (r *retold) Snapshot() state.ChannelChanges    { return r.ChannelChanges }
 
 // setAttempts makes the journal of a stopped node say how often the only
 // message of its only channel was tried.
-func setAttempts(t *testing.T, n *node, m message, attempts uint16) {
+func setAttempts(t *testing.T, n *node, m wire.Message, attempts uint16) {
 	t.Helper()
 	j, found, err := journal.Open(journal.Options{
 		FS: n.mount(), Dir: n.o.broker.DataPath + "/journal", Logger: slog.New(slog.DiscardHandler),
@@ -210,7 +211,7 @@ func setAttempts(t *testing.T, n *node, m message, attempts uint16) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seq, err := strconv.ParseUint(m.id, 16, 64)
+	seq, err := strconv.ParseUint(m.ID, 16, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,22 +236,22 @@ func TestAttemptsLastOverARestart(t *testing.T) {
 	for _, e := range endings {
 		t.Run(e.name, func(t *testing.T) {
 			n := start(t)
-			n.connect().publish("t", "inflight", "twice", "fresh")
+			n.connect().Publish("t", "inflight", "twice", "fresh")
 			k := n.consume("t", "ch", 2)
-			ms := k.messages("inflight", "twice")
-			k.req(ms[1], 0)
-			again := k.message() // fresh or twice
-			k.send("RDY 0\n")
-			k.expectOpen()
+			ms := k.Messages("inflight", "twice")
+			k.Req(ms[1], 0)
+			again := k.Message() // fresh or twice
+			k.Send("RDY 0\n")
+			k.ExpectOpen()
 			n.settle()
 			e.end(n)
 			n.open()
 			want := map[string]uint16{"inflight": 2, "twice": 2, "fresh": 1}
-			want[again.body]++
+			want[again.Body]++
 			k = n.consume("t", "ch", 10)
 			for range 3 {
-				if m := k.message(); m.attempts != want[m.body] {
-					t.Errorf("%s comes as attempt %d, want %d", m.body, m.attempts, want[m.body])
+				if m := k.Message(); m.Attempts != want[m.Body] {
+					t.Errorf("%s comes as attempt %d, want %d", m.Body, m.Attempts, want[m.Body])
 				}
 			}
 		})

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"qmq/test/wire"
 )
 
 func shortTimeout(d time.Duration) func(*options) {
@@ -20,27 +22,27 @@ func shortTimeout(d time.Duration) func(*options) {
 func TestMessageThatComesBackIsAvailableAtOnce(t *testing.T) {
 	for name, test := range map[string]struct {
 		timeout  time.Duration
-		giveBack func(*conn, message)
+		giveBack func(*wire.Conn, wire.Message)
 		requeued int
 		timedOut int
 	}{
-		"disconnect": {2 * patience, func(k *conn, m message) { k.Close() }, 0, 0},
-		"REQ 0":      {2 * patience, func(k *conn, m message) { k.send("RDY 0\n"); k.req(m, 0) }, 1, 0},
-		"timeout":    {time.Second, func(k *conn, m message) { k.send("RDY 0\n") }, 0, 1},
+		"disconnect": {2 * patience, func(k *wire.Conn, m wire.Message) { k.Close() }, 0, 0},
+		"REQ 0":      {2 * patience, func(k *wire.Conn, m wire.Message) { k.Send("RDY 0\n"); k.Req(m, 0) }, 1, 0},
+		"timeout":    {time.Second, func(k *wire.Conn, m wire.Message) { k.Send("RDY 0\n") }, 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			n := start(t)
-			k := n.connect(identify(fmt.Sprintf(`{"msg_timeout":%d}`, test.timeout.Milliseconds())), "SUB t ch\nRDY 1\n")
-			k.expect("OK", "OK")
+			k := n.connect(wire.Identify(fmt.Sprintf(`{"msg_timeout":%d}`, test.timeout.Milliseconds())), "SUB t ch\nRDY 1\n")
+			k.Expect("OK", "OK")
 			other := n.consume("t", "ch", 0) // its own timeout is a minute
 			began := time.Now()
-			n.connect().publish("t", "x")
-			m := k.messages("x")[0]
+			n.connect().Publish("t", "x")
+			m := k.Messages("x")[0]
 			test.giveBack(k, m)
-			other.send("RDY 1\n")
-			again := other.messages("x")[0]
-			if again.attempts != 2 || again.id != m.id {
+			other.Send("RDY 1\n")
+			again := other.Messages("x")[0]
+			if again.Attempts != 2 || again.ID != m.ID {
 				t.Errorf("first %+v, then %+v", m, again)
 			}
 			if took := time.Since(began); test.timedOut > 0 && took < test.timeout {
@@ -61,26 +63,26 @@ func TestPoisonMessagesBlockNobody(t *testing.T) {
 	for _, ready := range []int{1, 7} {
 		t.Run(fmt.Sprint("RDY ", ready), func(t *testing.T) {
 			n := start(t)
-			n.connect().publish("t", append(numbered("poison ", poison), numbered("", good)...)...)
+			n.connect().Publish("t", append(numbered("poison ", poison), numbered("", good)...)...)
 			k := n.consume("t", "ch", ready)
 			// The poison ones are themselves fresh at first; from then on they
 			// alternate with the good ones.
 			const most = 2*poison + good + 20
 			tried, next := 0, 0
 			for next < good {
-				m := k.message()
-				if strings.HasPrefix(m.body, "poison") {
+				m := k.Message()
+				if strings.HasPrefix(m.Body, "poison") {
 					if tried++; tried > most {
 						t.Fatalf("poison was delivered %d times before %d of %d good messages were through", tried, next, good)
 					}
-					k.req(m, 0)
+					k.Req(m, 0)
 					continue
 				}
-				if m.body != strconv.Itoa(next) {
-					t.Fatalf("got %q, want %d", m.body, next)
+				if m.Body != strconv.Itoa(next) {
+					t.Fatalf("got %q, want %d", m.Body, next)
 				}
 				next++
-				k.fin(m)
+				k.Fin(m)
 			}
 			if tried < good/2 {
 				t.Errorf("poison was delivered only %d times before %d good messages were through", tried, good)
@@ -93,20 +95,20 @@ func TestPoisonMessagesBlockNobody(t *testing.T) {
 func TestFreshMessagesDoNotStarveThoseThatCameBack(t *testing.T) {
 	n := start(t)
 	p := n.connect()
-	p.publish("t", "back")
+	p.Publish("t", "back")
 	k := n.consume("t", "ch", 1)
-	m := k.messages("back")[0]
-	p.publish("t", numbered("", 100)...)
-	k.req(m, 0)
+	m := k.Messages("back")[0]
+	p.Publish("t", numbered("", 100)...)
+	k.Req(m, 0)
 	for i := range 4 {
-		m := k.message()
-		if m.body == "back" {
+		m := k.Message()
+		if m.Body == "back" {
 			return
 		}
 		if i == 3 {
 			t.Errorf("four fresh messages came before one that came back")
 		}
-		k.fin(m)
+		k.Fin(m)
 	}
 }
 
@@ -120,19 +122,19 @@ func TestChannelReadsInTheOrderOfTheLog(t *testing.T) {
 	body := func(i int) string { return fmt.Sprintf("%d %s", i, strings.Repeat("x", i*37%200)) }
 	p := n.connect()
 	for i := range before {
-		p.send(pub("t", body(i)))
+		p.Send(wire.Pub("t", body(i)))
 	}
 	for range before {
-		p.expect("OK")
+		p.Expect("OK")
 	}
 	var publishing sync.WaitGroup
 	publishing.Go(func() {
 		for i := before; i < before+after; i++ {
-			if _, err := p.Write([]byte(pub("t", body(i)))); err != nil {
+			if _, err := p.Write([]byte(wire.Pub("t", body(i)))); err != nil {
 				t.Error(err)
 				return
 			}
-			if _, data, err := p.tryFrame(); err != nil || data != "OK" {
+			if _, data, err := p.TryFrame(); err != nil || data != "OK" {
 				t.Error(data, err)
 				return
 			}
@@ -141,12 +143,12 @@ func TestChannelReadsInTheOrderOfTheLog(t *testing.T) {
 	k := n.consume("t", "ch", 100)
 	last := ""
 	for i := range before + after {
-		m := k.messages(body(i))[0]
-		if m.id <= last || strings.Trim(m.id, "0123456789abcdef") != "" || len(m.id) != 16 {
-			t.Fatalf("id %q after %q", m.id, last)
+		m := k.Messages(body(i))[0]
+		if m.ID <= last || strings.Trim(m.ID, "0123456789abcdef") != "" || len(m.ID) != 16 {
+			t.Fatalf("id %q after %q", m.ID, last)
 		}
-		last = m.id
-		k.fin(m)
+		last = m.ID
+		k.Fin(m)
 	}
 	publishing.Wait()
 }
@@ -162,22 +164,22 @@ func TestConsumersOfAChannelShareItInOrder(t *testing.T) {
 		go func() {
 			last := -1
 			for {
-				kind, data, err := k.tryFrame()
-				if err != nil || kind != delivery {
+				kind, data, err := k.TryFrame()
+				if err != nil || kind != wire.Delivery {
 					return
 				}
-				m := parseMessage(data)
-				i, _ := strconv.Atoi(m.body)
-				if i <= last || m.attempts != 1 {
-					t.Errorf("%d came after %d, attempt %d", i, last, m.attempts)
+				m := parsed(t, data)
+				i, _ := strconv.Atoi(m.Body)
+				if i <= last || m.Attempts != 1 {
+					t.Errorf("%d came after %d, attempt %d", i, last, m.Attempts)
 				}
 				last = i
-				fmt.Fprintf(k, "FIN %s\n", m.id)
+				fmt.Fprintf(k, "FIN %s\n", m.ID)
 				got <- i
 			}
 		}()
 	}
-	n.connect().publish("t", numbered("", messages)...)
+	n.connect().Publish("t", numbered("", messages)...)
 	var all []int
 	for range messages {
 		all = append(all, next(t, got))
@@ -193,19 +195,19 @@ func TestTheIDIsTheSameInAllChannelsAndLives(t *testing.T) {
 	n.do("/topic/create", "t", "")
 	n.do("/channel/create", "t", "a")
 	n.do("/channel/create", "t", "b")
-	n.connect().publish("t", "x", "y")
-	a := n.consume("t", "a", 2).messages("x", "y")
+	n.connect().Publish("t", "x", "y")
+	a := n.consume("t", "a", 2).Messages("x", "y")
 	n.restart()
-	b := n.consume("t", "b", 2).messages("x", "y")
-	again := n.consume("t", "a", 2).messages("x", "y")
+	b := n.consume("t", "b", 2).Messages("x", "y")
+	again := n.consume("t", "a", 2).Messages("x", "y")
 	for i := range a {
-		if a[i].id != b[i].id || a[i].id != again[i].id || a[i].timestamp != b[i].timestamp {
+		if a[i].ID != b[i].ID || a[i].ID != again[i].ID || a[i].Timestamp != b[i].Timestamp {
 			t.Errorf("%+v, %+v, %+v", a[i], b[i], again[i])
 		}
 	}
-	n.connect().publish("t", "z")
-	if z := n.consume("t", "b", 3).message(); z.body == "z" && z.id <= a[1].id {
-		t.Errorf("id %s after %s", z.id, a[1].id)
+	n.connect().Publish("t", "z")
+	if z := n.consume("t", "b", 3).Message(); z.Body == "z" && z.ID <= a[1].ID {
+		t.Errorf("id %s after %s", z.ID, a[1].ID)
 	}
 }
 
@@ -218,12 +220,12 @@ func TestNothingWaitsForTheOutputBuffer(t *testing.T) {
 		`{"output_buffer_size":65536,"output_buffer_timeout":-1}`,
 		`{}`,
 	} {
-		k := n.connect(identify(wish), "SUB t ch\nRDY 2500\n")
-		k.expect("OK", "OK")
+		k := n.connect(wire.Identify(wish), "SUB t ch\nRDY 2500\n")
+		k.Expect("OK", "OK")
 		p := n.connect()
 		for i := range 20 {
-			p.publish("t", fmt.Sprint(i))
-			k.fin(k.messages(fmt.Sprint(i))...)
+			p.Publish("t", fmt.Sprint(i))
+			k.Fin(k.Messages(fmt.Sprint(i))...)
 		}
 		k.Close()
 	}
@@ -235,9 +237,9 @@ func TestTouchExtendsUpToTheLongestTimeout(t *testing.T) {
 	n := start(t, shortTimeout(timeout), func(o *options) {
 		o.broker.MaxMsgTimeout, o.server.MaxMsgTimeout = longest, longest
 	})
-	n.connect().publish("t", "x")
+	n.connect().Publish("t", "x")
 	k := n.consume("t", "ch", 1)
-	m := k.messages("x")[0]
+	m := k.Messages("x")[0]
 	began := time.Now()
 	tick := time.NewTicker(timeout / 6)
 	defer tick.Stop()
@@ -247,20 +249,20 @@ func TestTouchExtendsUpToTheLongestTimeout(t *testing.T) {
 		for {
 			select {
 			case <-tick.C:
-				fmt.Fprintf(k, "TOUCH %s\n", m.id)
+				fmt.Fprintf(k, "TOUCH %s\n", m.ID)
 			case <-done:
 				return
 			}
 		}
 	})
-	kind, data := k.frame()
-	for kind == failure && data == "E_TOUCH_FAILED TOUCH "+m.id+" failed ID not in flight" {
-		kind, data = k.frame() // a TOUCH came between the timeout and the delivery
+	kind, data := k.Frame()
+	for kind == wire.Error && data == "E_TOUCH_FAILED TOUCH "+m.ID+" failed ID not in flight" {
+		kind, data = k.Frame() // a TOUCH came between the timeout and the delivery
 	}
 	close(done)
 	touching.Wait()
 	wantDue(t, began, longest-timeout/6) // the clock started a little before it was read here
-	if kind != delivery || parseMessage(data).attempts != 2 || n.channel("t", "ch").TimeoutCount != 1 {
+	if kind != wire.Delivery || parsed(t, data).Attempts != 2 || n.channel("t", "ch").TimeoutCount != 1 {
 		t.Errorf("frame %d %q", kind, data)
 	}
 }
@@ -268,46 +270,46 @@ func TestTouchExtendsUpToTheLongestTimeout(t *testing.T) {
 // TestLateFinOfARedeliveryToTheSameConnectionCounts for the new delivery.
 func TestLateFinOfARedeliveryToTheSameConnectionCounts(t *testing.T) {
 	n := start(t, shortTimeout(50*time.Millisecond))
-	n.connect().publish("t", "x")
+	n.connect().Publish("t", "x")
 	k := n.consume("t", "ch", 1)
-	first := k.messages("x")[0]
-	second := k.messages("x")[0]
-	if second.attempts != 2 {
+	first := k.Messages("x")[0]
+	second := k.Messages("x")[0]
+	if second.Attempts != 2 {
 		t.Errorf("%+v", second)
 	}
-	k.fin(first)
+	k.Fin(first)
 	n.wantCounts("t", "ch", counts{})
 }
 
 func TestLoweredReadyCountRecallsNothing(t *testing.T) {
 	n := start(t)
-	n.connect().publish("t", numbered("", 10)...)
+	n.connect().Publish("t", numbered("", 10)...)
 	k := n.consume("t", "ch", 5)
-	ms := k.messages(numbered("", 5)...)
-	k.send("RDY 2\n")
-	k.fin(ms[0], ms[1], ms[2])
-	k.expectOpen()
+	ms := k.Messages(numbered("", 5)...)
+	k.Send("RDY 2\n")
+	k.Fin(ms[0], ms[1], ms[2])
+	k.ExpectOpen()
 	n.wantCounts("t", "ch", counts{depth: 5, inFlight: 2})
-	k.fin(ms[3])
-	k.messages("5")
-	k.send("RDY 2\n") // no change
-	k.expectOpen()
-	k.send("RDY 4\n")
-	k.messages("6", "7")
-	k.expectOpen()
+	k.Fin(ms[3])
+	k.Messages("5")
+	k.Send("RDY 2\n") // no change
+	k.ExpectOpen()
+	k.Send("RDY 4\n")
+	k.Messages("6", "7")
+	k.ExpectOpen()
 }
 
 // TestClientAndChannelCountersTellWhatHappened to each message.
 func TestClientAndChannelCountersTellWhatHappened(t *testing.T) {
 	n := start(t)
-	n.connect().publish("t", numbered("", 6)...)
+	n.connect().Publish("t", numbered("", 6)...)
 	k := n.consume("t", "ch", 5)
-	ms := k.messages(numbered("", 5)...)
-	k.send("RDY 1\n")
-	k.fin(ms[0], ms[1])
-	k.req(ms[2], 3_600_000)
-	k.send("TOUCH " + ms[3].id + "\n")
-	k.expectOpen()
+	ms := k.Messages(numbered("", 5)...)
+	k.Send("RDY 1\n")
+	k.Fin(ms[0], ms[1])
+	k.Req(ms[2], 3_600_000)
+	k.Send("TOUCH " + ms[3].ID + "\n")
+	k.ExpectOpen()
 	s := n.channel("t", "ch")
 	want := counts{depth: 1, inFlight: 2, deferred: 1}
 	if s.counts() != want || s.MessageCount != 6 || s.RequeueCount != 1 || s.TimeoutCount != 0 || s.ClientCount != 1 {
@@ -317,8 +319,8 @@ func TestClientAndChannelCountersTellWhatHappened(t *testing.T) {
 	if c.MessageCount != 5 || c.FinishCount != 2 || c.RequeueCount != 1 || c.InFlightCount != 2 || c.ReadyCount != 1 || c.State != 3 {
 		t.Errorf("client: %+v", c)
 	}
-	k.send("CLS\n")
-	k.expect("CLOSE_WAIT")
+	k.Send("CLS\n")
+	k.Expect("CLOSE_WAIT")
 	if c := n.channel("t", "ch").Clients[0]; c.State != 4 || c.ReadyCount != 0 {
 		t.Errorf("after CLS: %+v", c)
 	}

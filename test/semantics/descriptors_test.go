@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"qmq/test/process"
+	"qmq/test/wire"
 )
 
 // TestWithoutFreeDescriptors the daemon takes no new clients. Those that are
@@ -16,19 +19,19 @@ func TestWithoutFreeDescriptors(t *testing.T) {
 	t.Parallel()
 	const files, segment = 64, 64 << 10
 	dir := t.TempDir()
-	filling := startProcess(t, dir, 1000, fmt.Sprint("--max-bytes-per-file=", segment))
+	filling := startDaemon(t, dir, 1000, fmt.Sprint("--max-bytes-per-file=", segment))
 	old := numbered(strings.Repeat("o", 10<<10), 40) // several segments
-	connect(t, filling.address).publish("old", old...)
-	connect(t, filling.address).publish("t", "first")
+	wire.Connect(t, filling.address).Publish("old", old...)
+	wire.Connect(t, filling.address).Publish("t", "first")
 	filling.terminate()
 
-	p := startProcess(t, dir, files, fmt.Sprint("--max-bytes-per-file=", segment), "--mem-queue-size=1000")
-	producer := connect(t, p.address)
-	reader := consume(t, p.address, "old", "ch", 0)
-	consumer := consume(t, p.address, "t", "ch", 10)
-	consumer.fin(consumer.messages("first")...)
-	producer.publish("t", "second")
-	consumer.fin(consumer.messages("second")...)
+	p := startDaemon(t, dir, files, fmt.Sprint("--max-bytes-per-file=", segment), "--mem-queue-size=1000")
+	producer := wire.Connect(t, p.address)
+	reader := wire.Consume(t, p.address, "old", "ch", 0)
+	consumer := wire.Consume(t, p.address, "t", "ch", 10)
+	consumer.Fin(consumer.Messages("first")...)
+	producer.Publish("t", "second")
+	consumer.Fin(consumer.Messages("second")...)
 	if health := p.stats().Health; health != "OK" { // and the connection stays for later
 		t.Error(health)
 	}
@@ -42,32 +45,32 @@ func TestWithoutFreeDescriptors(t *testing.T) {
 		defer c.Close()
 		crowd = append(crowd, c)
 	}
-	p.logged("cannot accept connections")
+	p.Await(t, "cannot accept connections")
 	exhausted := time.Now()
 
 	// Clients that are there are served as long as no file is needed.
-	producer.publish("t", "third")
-	third := consumer.messages("third")
-	reader.send("RDY 100\n") // whose segments may be open
-	consumer.fin(third...)
+	producer.Publish("t", "third")
+	third := consumer.Messages("third")
+	reader.Send("RDY 100\n") // whose segments may be open
+	consumer.Fin(third...)
 	for range 20 { // segments end and begin: files that nobody uses give way
-		producer.send(pub("t", strings.Repeat("x", 10<<10)))
-		kind, data := producer.frame()
+		producer.Send(wire.Pub("t", strings.Repeat("x", 10<<10)))
+		kind, data := producer.Frame()
 		switch {
-		case kind == response && data == "OK":
-			consumer.fin(consumer.message())
-		case kind == failure && strings.HasPrefix(data, "E_PUB_FAILED PUB failed ") && strings.Contains(data, "too many open files"):
+		case kind == wire.Response && data == "OK":
+			consumer.Fin(consumer.Message())
+		case kind == wire.Error && strings.HasPrefix(data, "E_PUB_FAILED PUB failed ") && strings.Contains(data, "too many open files"):
 		default:
 			t.Fatalf("frame %d %q", kind, data)
 		}
 	}
-	producer.send(pub("new", "x"))
-	if kind, data := producer.frame(); data != "OK" && (kind != failure || !strings.Contains(data, "too many open files")) {
+	producer.Send(wire.Pub("new", "x"))
+	if kind, data := producer.Frame(); data != "OK" && (kind != wire.Error || !strings.Contains(data, "too many open files")) {
 		t.Errorf("frame %d %q", kind, data)
 	}
-	producer.send(pub("mem#ephemeral", "needs no file"))
-	producer.expect("OK")
-	lines, _ := p.log.having("cannot accept connections")
+	producer.Send(wire.Pub("mem#ephemeral", "needs no file"))
+	producer.Expect("OK")
+	lines := p.Logged("cannot accept connections")
 	if most := 10 + int(2*time.Since(exhausted)/time.Second); len(lines) > most {
 		t.Errorf("%d lines in %v about connections that are not accepted", len(lines), time.Since(exhausted))
 	}
@@ -76,25 +79,25 @@ func TestWithoutFreeDescriptors(t *testing.T) {
 		c.Close()
 	}
 	waitForHealth(t, p)
-	producer.publish("t", "after")
-	consumer.fin(consumer.messages("after")...)
+	producer.Publish("t", "after")
+	consumer.Fin(consumer.Messages("after")...)
 	for _, want := range old {
-		m := reader.messages(want)[0]
-		if m.attempts != 1 {
-			t.Errorf("attempt %d", m.attempts)
+		m := reader.Messages(want)[0]
+		if m.Attempts != 1 {
+			t.Errorf("attempt %d", m.Attempts)
 		}
-		reader.fin(m)
+		reader.Fin(m)
 	}
-	late := consume(t, p.address, "t", "ch", 10)
+	late := wire.Consume(t, p.address, "t", "ch", 10)
 	consumer.Close()
-	producer.publish("t", "to a new client")
-	late.messages("to a new client")
+	producer.Publish("t", "to a new client")
+	late.Messages("to a new client")
 	s := p.stats()
 	if s.Health != "OK" || s.Damage != nil {
 		t.Errorf("%+v", s)
 	}
 	for _, word := range []string{"panic", "damage", "torn"} {
-		if lines, _ := p.log.having(word); len(lines) > 0 {
+		if lines := p.Logged(word); len(lines) > 0 {
 			t.Errorf("the log says\n%s", strings.Join(lines, "\n"))
 		}
 	}
@@ -103,9 +106,9 @@ func TestWithoutFreeDescriptors(t *testing.T) {
 
 // waitForHealth waits until /stats says OK.
 // Its connection is there already.
-func waitForHealth(t *testing.T, p *process) {
+func waitForHealth(t *testing.T, p *daemon) {
 	t.Helper()
-	eventually(t, "health", func() bool { return p.stats().Health == "OK" })
+	process.Eventually(t, "health", func() bool { return p.stats().Health == "OK" })
 }
 
 // TestMoreTopicsThanDescriptors start, take messages and give back what they
@@ -114,22 +117,22 @@ func TestMoreTopicsThanDescriptors(t *testing.T) {
 	t.Parallel()
 	const topics, files = 500, 256
 	dir := t.TempDir()
-	filling := startProcess(t, dir, 4*topics)
-	producer := connect(t, filling.address)
+	filling := startDaemon(t, dir, 4*topics)
+	producer := wire.Connect(t, filling.address)
 	name := func(i int) string { return fmt.Sprint("t", i) }
 	for i := range topics {
-		producer.publish(name(i), "before")
+		producer.Publish(name(i), "before")
 	}
 	filling.terminate()
 
-	p := startProcess(t, dir, files, "--mem-queue-size=0")
-	producer = connect(t, p.address)
+	p := startDaemon(t, dir, files, "--mem-queue-size=0")
+	producer = wire.Connect(t, p.address)
 	for i := range topics {
-		producer.publish(name(i), "after")
+		producer.Publish(name(i), "after")
 	}
 	for i := range topics {
-		c := consume(t, p.address, name(i), "ch", 10)
-		c.fin(c.messages("before", "after")...)
+		c := wire.Consume(t, p.address, name(i), "ch", 10)
+		c.Fin(c.Messages("before", "after")...)
 		c.Close()
 	}
 	if s := p.stats(); s.Health != "OK" || s.Damage != nil {

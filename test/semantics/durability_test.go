@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"qmq/internal/vfs/crashfs"
+	"qmq/test/process"
+	"qmq/test/wire"
 )
 
 // tear cuts the power just before what was written is synced, and leaves some
@@ -63,16 +65,16 @@ type publisher struct {
 
 // run publishes until the connection ends or an answer is no OK, and counts
 // the OKs in progress.
-func (p *publisher) run(c *conn, topic string, progress chan<- struct{}) {
+func (p *publisher) run(c *wire.Conn, topic string, progress chan<- struct{}) {
 	for i := 0; ; i++ {
 		single := fmt.Sprintf("%s single %d", p.name, i)
 		set := numbered(fmt.Sprintf("%s set %d %s ", p.name, i, strings.Repeat(".", 300)), 3+i%5)
 		p.sets = append(p.sets, set)
-		if _, err := c.Write([]byte(pub(topic, single) + mpub(topic, set...))); err != nil {
+		if _, err := c.Write([]byte(wire.Pub(topic, single) + wire.MPub(topic, set...))); err != nil {
 			return
 		}
 		for j := range 2 {
-			if _, data, err := c.tryFrame(); err != nil || data != "OK" {
+			if _, data, err := c.TryFrame(); err != nil || data != "OK" {
 				return
 			}
 			if j == 0 {
@@ -157,11 +159,11 @@ func (n *node) drain(topic, channel string) map[string]int {
 	k := n.consume(topic, channel, 2500)
 	defer k.Close()
 	for range n.topicCounts(topic, channel) {
-		m := k.message()
-		held[m.body]++
-		k.fin(m)
+		m := k.Message()
+		held[m.Body]++
+		k.Fin(m)
 	}
-	k.expectOpen()
+	k.ExpectOpen()
 	return held
 }
 
@@ -179,14 +181,14 @@ func TestMpubIsAllOrNothing(t *testing.T) {
 	n.do("/channel/create", "t", "ch")
 	long := strings.Repeat("x", 11)
 	for _, bodies := range [][]string{{"a", "b", ""}, {"a", long, "b"}} {
-		c := n.connect(mpub("t", bodies...))
-		if kind, data := c.frame(); kind != failure || !strings.HasPrefix(data, "E_BAD_MESSAGE MPUB ") {
+		c := n.connect(wire.MPub("t", bodies...))
+		if kind, data := c.Frame(); kind != wire.Error || !strings.HasPrefix(data, "E_BAD_MESSAGE MPUB ") {
 			t.Errorf("frame %d %q", kind, data)
 		}
-		c.expectEnd()
-		binary := size(len(bodies))
+		c.ExpectEnd()
+		binary := wire.Size(len(bodies))
 		for _, body := range bodies {
-			binary += sized(body)
+			binary += wire.Sized(body)
 		}
 		if r := n.call("POST", "/mpub?topic=t&binary=true", binary); r.status != 413 || r.body != `{"message":"BAD_MESSAGE"}` {
 			t.Errorf("%+v", r)
@@ -199,9 +201,9 @@ func TestMpubIsAllOrNothing(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	// A wrong length of the whole is no error.
-	b := size(2) + sized("a") + sized("b")
-	n.connect("MPUB t\n"+size(len(b))+b, "PUB t\n", sized("c")).expect("OK", "OK")
-	n.consume("t", "ch", 5).messages("a", "b", "c")
+	b := wire.Size(2) + wire.Sized("a") + wire.Sized("b")
+	n.connect("MPUB t\n"+wire.Size(len(b))+b, "PUB t\n", wire.Sized("c")).Expect("OK", "OK")
+	n.consume("t", "ch", 5).Messages("a", "b", "c")
 }
 
 // TestRefusedPublishesAreAnsweredEachOnItsOwn while the disk takes nothing:
@@ -214,21 +216,21 @@ func TestRefusedPublishesAreAnsweredEachOnItsOwn(t *testing.T) {
 			n := start(t, strict)
 			k := n.consume("t", "ch", 1)
 			p := n.connect()
-			p.publish("t", "before 1", "before 2")
-			first := k.messages("before 1")[0]
+			p.Publish("t", "before 1", "before 2")
+			first := k.Messages("before 1")[0]
 			n.disk.Fail(func(o crashfs.Op, name string) error {
 				if o == op && !strings.Contains(name, "/journal/") {
 					return errors.New("the disk is broken")
 				}
 				return nil
 			})
-			p.send(pub("t", "a") + pub("mem#ephemeral", "b") + mpub("t", "c", "d") + dpub("t", 1, "e") + pub("mem#ephemeral", "f"))
+			p.Send(wire.Pub("t", "a") + wire.Pub("mem#ephemeral", "b") + wire.MPub("t", "c", "d") + wire.DPub("t", 1, "e") + wire.Pub("mem#ephemeral", "f"))
 			for _, want := range []string{"E_PUB_FAILED PUB failed ", "", "E_MPUB_FAILED MPUB failed ", "E_DPUB_FAILED DPUB failed ", ""} {
 				if want == "" {
-					p.expect("OK")
+					p.Expect("OK")
 					continue
 				}
-				if kind, data := p.frame(); kind != failure || !strings.HasPrefix(data, want) || !strings.Contains(data, "the disk is broken") {
+				if kind, data := p.Frame(); kind != wire.Error || !strings.HasPrefix(data, want) || !strings.Contains(data, "the disk is broken") {
 					t.Errorf("frame %d %q, want %s and the reason", kind, data, want)
 				}
 			}
@@ -240,15 +242,15 @@ func TestRefusedPublishesAreAnsweredEachOnItsOwn(t *testing.T) {
 			if r := n.call("GET", "/ping", ""); r.status != 500 || !strings.HasPrefix(r.body, "NOK - ") {
 				t.Errorf("/ping: %+v", r)
 			}
-			k.fin(first) // deliveries go on
-			second := k.messages("before 2")[0]
+			k.Fin(first) // deliveries go on
+			second := k.Messages("before 2")[0]
 
 			n.disk.Fail(nil)
-			eventually(t, "the end of the trouble", func() bool { return n.call("GET", "/ping", "").body == "OK" })
-			p.publish("t", "after")
-			k.fin(second)
-			k.messages("after")
-			k.expectOpen()
+			process.Eventually(t, "the end of the trouble", func() bool { return n.call("GET", "/ping", "").body == "OK" })
+			p.Publish("t", "after")
+			k.Fin(second)
+			k.Messages("after")
+			k.ExpectOpen()
 			n.stop()
 			n.open()
 			n.wantCounts("t", "ch", counts{depth: 1})
@@ -260,16 +262,16 @@ func TestFullDiskRefusesWithTheReasonAndTakesMoreWhenThereIsRoom(t *testing.T) {
 	t.Parallel()
 	n := start(t)
 	p := n.connect()
-	p.publish("t", "before")
+	p.Publish("t", "before")
 	n.disk.Limit(n.disk.Used() + 10)
-	p.send(pub("t", strings.Repeat("x", 1000)))
-	if kind, data := p.frame(); kind != failure || !strings.HasPrefix(data, "E_PUB_FAILED PUB failed ") || !strings.Contains(data, "no space left on device") {
+	p.Send(wire.Pub("t", strings.Repeat("x", 1000)))
+	if kind, data := p.Frame(); kind != wire.Error || !strings.HasPrefix(data, "E_PUB_FAILED PUB failed ") || !strings.Contains(data, "no space left on device") {
 		t.Errorf("frame %d %q", kind, data)
 	}
 	n.disk.Limit(-1)
-	eventually(t, "the end of the trouble", func() bool { return n.call("GET", "/ping", "").body == "OK" })
-	p.publish("t", "after")
+	process.Eventually(t, "the end of the trouble", func() bool { return n.call("GET", "/ping", "").body == "OK" })
+	p.Publish("t", "after")
 	n.kill()
 	n.open()
-	n.consume("t", "ch", 5).messages("before", "after")
+	n.consume("t", "ch", 5).Messages("before", "after")
 }

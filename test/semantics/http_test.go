@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"qmq/config"
+	"qmq/test/wire"
 )
 
 const (
@@ -140,15 +141,15 @@ func (n *node) ask(request string) *http.Response {
 // TestBytesThatAreNotHTTPAreAnswered400 at once.
 func TestBytesThatAreNotHTTPAreAnswered400(t *testing.T) {
 	n := start(t)
-	for _, sent := range []string{"  V2" + identify(`{"feature_negotiation":true}`), "  V1PING\n", "\x16\x03\x01\x00\xa5\x01\r\n\r\n", "GET\r\n\r\n"} {
+	for _, sent := range []string{"  V2" + wire.Identify(`{"feature_negotiation":true}`), "  V1PING\n", "\x16\x03\x01\x00\xa5\x01\r\n\r\n", "GET\r\n\r\n"} {
 		if r := n.ask(sent); r.StatusCode != 400 || r.Proto != "HTTP/1.1" {
 			t.Errorf("%q is answered %s %d", sent, r.Proto, r.StatusCode)
 		}
 	}
-	v2 := dial(t, n.address)
-	v2.send("GET /ping HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-	v2.expectError("E_BAD_PROTOCOL")
-	v2.expectEnd()
+	v2 := wire.Open(t, n.address)
+	v2.Send("GET /ping HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+	v2.ExpectError("E_BAD_PROTOCOL")
+	v2.ExpectEnd()
 }
 
 // TestBodiesAreBounded, however they are announced.
@@ -207,12 +208,12 @@ func TestWhatIsPublishedOverHTTPIsDelivered(t *testing.T) {
 	n := start(t)
 	n.must("POST", "/pub?topic=t", "one\ntwo\x00\xff")
 	n.must("POST", "/mpub?topic=t", "a\r\n\nb\nc")
-	n.must("POST", "/mpub?topic=t&binary=true", size(2)+sized("with\nnewline")+sized("x")+"ignored")
+	n.must("POST", "/mpub?topic=t&binary=true", wire.Size(2)+wire.Sized("with\nnewline")+wire.Sized("x")+"ignored")
 	n.must("POST", "/mpub?topic=t", "\n\n")
 	n.must("POST", "/mpub?topic=t", "")
 	k := n.consume("t", "ch", 100)
-	k.messages("one\ntwo\x00\xff", "a\r", "b", "c", "with\nnewline", "x")
-	k.expectOpen()
+	k.Messages("one\ntwo\x00\xff", "a\r", "b", "c", "with\nnewline", "x")
+	k.ExpectOpen()
 }
 
 // withConfig gives the node the options of a qd.

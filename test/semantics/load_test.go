@@ -1,7 +1,6 @@
 package semantics
 
 import (
-	"bufio"
 	"fmt"
 	"net"
 	"runtime"
@@ -11,6 +10,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"qmq/test/process"
+	"qmq/test/wire"
 )
 
 // wakes is about how often goroutines were made to run so far; the runtime
@@ -37,8 +39,8 @@ func (n *node) crowd(size int) *crowd {
 		k := n.consume("t", "ch", 1)
 		go func() {
 			for {
-				kind, data, err := k.tryFrame()
-				if err != nil || kind != delivery {
+				kind, data, err := k.TryFrame()
+				if err != nil || kind != wire.Delivery {
 					return
 				}
 				c.counts[i].Add(1)
@@ -73,7 +75,7 @@ func TestAThousandConsumersShareAChannel(t *testing.T) {
 	const rounds = 2
 	before := wakes()
 	for range rounds * consumers {
-		p.publish("t", "x")
+		p.Publish("t", "x")
 		next(t, c.got)
 	}
 	perMessage := float64(wakes()-before) / float64(rounds*consumers)
@@ -90,10 +92,10 @@ func TestAThousandConsumersShareAChannel(t *testing.T) {
 
 	each := many(30)
 	for range each {
-		p.send(mpub("t", numbered("", consumers)...))
+		p.Send(wire.MPub("t", numbered("", consumers)...))
 	}
 	for range each {
-		p.expect("OK")
+		p.Expect("OK")
 	}
 	for range each * consumers {
 		next(t, c.got)
@@ -107,17 +109,16 @@ func TestAThousandConsumersShareAChannel(t *testing.T) {
 }
 
 // tryConnect is connect for goroutines.
-func (n *node) tryConnect(first string) (*conn, error) {
+func (n *node) tryConnect(first string) (*wire.Conn, error) {
 	c, err := net.Dial("tcp", n.address)
 	if err != nil {
 		return nil, err
 	}
-	k := &conn{n.t, c, bufio.NewReader(c)}
-	if _, err := c.Write([]byte("  V2" + first)); err != nil {
+	if _, err := c.Write([]byte(wire.Magic + first)); err != nil {
 		c.Close()
 		return nil, err
 	}
-	return k, nil
+	return wire.NewConn(n.t, c), nil
 }
 
 // seen is what consumers got.
@@ -155,19 +156,19 @@ func (n *node) follow(topic, channel string, s *seen, stop <-chan struct{}, allo
 			}
 			k.Close()
 		}()
-		if kind, _, err := k.tryFrame(); err == nil && kind == response {
+		if kind, _, err := k.TryFrame(); err == nil && kind == wire.Response {
 			fmt.Fprint(k, "RDY 50\n")
 		}
 		for {
-			kind, data, err := k.tryFrame()
+			kind, data, err := k.TryFrame()
 			if err != nil {
 				break
 			}
 			switch {
-			case kind == delivery:
-				m := parseMessage(data)
-				s.add(m.body)
-				fmt.Fprintf(k, "FIN %s\n", m.id)
+			case kind == wire.Delivery:
+				m := parsed(n.t, data)
+				s.add(m.Body)
+				fmt.Fprintf(k, "FIN %s\n", m.ID)
 			case !allowed(data):
 				n.t.Errorf("frame %d %q", kind, data)
 			}
@@ -197,18 +198,18 @@ func (n *node) publishUntil(stop <-chan struct{}, topic, name string, okd func(b
 		default:
 		}
 		body := fmt.Sprint(name, " ", i)
-		if _, err := p.Write([]byte(pub(topic, body))); err != nil {
+		if _, err := p.Write([]byte(wire.Pub(topic, body))); err != nil {
 			n.t.Error(err)
 			return
 		}
-		kind, data, err := p.tryFrame()
+		kind, data, err := p.TryFrame()
 		switch {
 		case err != nil:
 			n.t.Error(err)
 			return
-		case kind == response && data == "OK":
+		case kind == wire.Response && data == "OK":
 			okd(body)
-		case kind != failure || !refused(data):
+		case kind != wire.Error || !refused(data):
 			n.t.Errorf("frame %d %q", kind, data)
 		}
 	}
@@ -264,7 +265,7 @@ func TestTopicDeletedUnderFullTraffic(t *testing.T) {
 		consumers.Go(func() { n.follow("t", "ch", got, stopped, exitingSub) })
 	}
 	for range deletions {
-		eventually(t, "traffic", func() bool {
+		process.Eventually(t, "traffic", func() bool {
 			s := parseStats(t, n.must("GET", "/stats?format=json&include_mem=false&topic=t", ""))
 			return len(s.Topics) == 1 && len(s.Topics[0].Channels) == 1 && s.Topics[0].MessageCount > 20
 		})
@@ -275,7 +276,7 @@ func TestTopicDeletedUnderFullTraffic(t *testing.T) {
 	close(stop)
 	publishers.Wait()
 	for _, body := range kept {
-		eventually(t, "the delivery of "+body, func() bool { return got.has(body) })
+		process.Eventually(t, "the delivery of "+body, func() bool { return got.has(body) })
 	}
 	close(stopped)
 	consumers.Wait()
@@ -284,7 +285,7 @@ func TestTopicDeletedUnderFullTraffic(t *testing.T) {
 	if err != nil || len(dirs) != 1 {
 		t.Errorf("%d directories are left: %v", len(dirs), err)
 	}
-	eventually(t, "the end of all goroutines", func() bool { return runtime.NumGoroutine() <= goroutines })
+	process.Eventually(t, "the end of all goroutines", func() bool { return runtime.NumGoroutine() <= goroutines })
 }
 
 // TestChannelEmptiedWhileConsumersTake: what was taken and then dropped cannot
@@ -310,7 +311,7 @@ func TestChannelEmptiedWhileConsumersTake(t *testing.T) {
 		})
 	}
 	for i := range empties {
-		eventually(t, "traffic", func() bool { return n.topic("t").MessageCount > 20*i })
+		process.Eventually(t, "traffic", func() bool { return n.topic("t").MessageCount > 20*i })
 		n.do("/channel/empty", "t", "ch")
 		if s := n.channel("t", "ch"); s.Depth < 0 || s.InFlightCount < 0 || s.DeferredCount != 0 || s.InFlightCount > 200 {
 			t.Errorf("%+v", s)
@@ -319,9 +320,9 @@ func TestChannelEmptiedWhileConsumersTake(t *testing.T) {
 	close(stop)
 	publishers.Wait()
 	bodies := numbered("marker ", markers)
-	n.connect().publish("t", bodies...)
+	n.connect().Publish("t", bodies...)
 	for _, body := range bodies {
-		eventually(t, "the delivery of "+body, func() bool { return got.has(body) })
+		process.Eventually(t, "the delivery of "+body, func() bool { return got.has(body) })
 	}
 	n.wantCounts("t", "ch", counts{})
 	close(stopped)
@@ -356,20 +357,20 @@ func TestStopUnderLoadTakesFiveSecondsAtMost(t *testing.T) {
 	busy := n.consume("t", "busy", 100)
 	running.Go(func() {
 		for {
-			kind, data, err := busy.tryFrame()
+			kind, data, err := busy.TryFrame()
 			if err != nil {
 				return
 			}
-			if kind == delivery {
+			if kind == wire.Delivery {
 				fmt.Fprintf(busy, "FIN %s\n", data[10:26])
 			}
 		}
 	})
 	deaf := n.consume("t", "deaf", 2500)
-	n.connect().publish("t", bulk(20<<20)...) // more than the sockets to deaf hold
-	eventually(t, "a delivery that got stuck", func() bool { return n.channel("t", "deaf").InFlightCount > 10 })
-	n.connect("PUB t\n" + size(1000) + "half")
-	dial(t, n.address)
+	n.connect().Publish("t", bulk(20<<20)...) // more than the sockets to deaf hold
+	process.Eventually(t, "a delivery that got stuck", func() bool { return n.channel("t", "deaf").InFlightCount > 10 })
+	n.connect("PUB t\n" + wire.Size(1000) + "half")
+	wire.Open(t, n.address)
 	for range oks {
 		next(t, progress)
 	}

@@ -1,13 +1,14 @@
 package semantics
 
 import (
-	"encoding/binary"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"qmq/test/process"
+	"qmq/test/wire"
 )
 
 // many is a large number, less of it where everything is slow.
@@ -28,13 +29,13 @@ func TestMemoryDoesNotGrowWithWhatNobodyTakes(t *testing.T) {
 	deaf := n.consume("t", "deaf", 2500)
 	total := int64(many(160 << 20))
 	base := heap()
-	batch := mpub("t", bulk(1<<20)...)
+	batch := wire.MPub("t", bulk(1<<20)...)
 	p := n.connect()
 	for sent := int64(0); sent < total; sent += 1 << 20 {
-		p.send(batch)
-		p.expect("OK")
+		p.Send(batch)
+		p.Expect("OK")
 	}
-	eventually(t, "a delivery that got stuck", func() bool { return n.channel("t", "deaf").InFlightCount > 0 })
+	process.Eventually(t, "a delivery that got stuck", func() bool { return n.channel("t", "deaf").InFlightCount > 0 })
 	if grown := grownSince(t, base); grown > allowed {
 		t.Errorf("memory grew by %d MiB while %d MiB were published", grown>>20, total>>20)
 	}
@@ -58,46 +59,43 @@ func TestAMillionMessagesInFlight(t *testing.T) {
 	n.do("/topic/create", "t", "")
 	n.do("/channel/create", "t", "ch")
 	p := n.connect()
-	request := mpub("t", numbered("", batch)...)
+	request := wire.MPub("t", numbered("", batch)...)
 	for range messages / batch {
-		p.send(request)
-		p.expect("OK")
+		p.Send(request)
+		p.Expect("OK")
 	}
 	base := heap()
 	k := n.consume("t", "ch", messages)
 	for range messages {
-		ids = k.appendFin(ids)
+		ids = appendFin(k, ids)
 	}
-	k.expectOpen()
+	k.ExpectOpen()
 	n.wantCounts("t", "ch", counts{inFlight: messages})
 	if grown := grownSince(t, base); grown > int64(messages)*64+fixed {
 		t.Errorf("memory grew by %d MiB for %d messages in flight", grown>>20, messages)
 	}
 	for lines := range slices.Chunk(ids, 64<<10) { // never mind where lines end
-		k.send(string(lines))
+		k.Send(string(lines))
 	}
 	n.wantCounts("t", "ch", counts{})
-	k.expectOpen() // and no FIN failed
+	k.ExpectOpen() // and no FIN failed
 	if grown := grownSince(t, base); grown > fixed {
 		t.Errorf("memory grew by %d MiB for nothing", grown>>20)
 	}
 }
 
 // appendFin reads a message and appends the line that finishes it.
-func (c *conn) appendFin(lines []byte) []byte {
-	c.t.Helper()
-	c.SetReadDeadline(time.Now().Add(patience))
-	var head [4 + 4 + 26]byte
-	if _, err := io.ReadFull(c.r, head[:]); err != nil {
-		c.t.Fatal(err)
+func appendFin(c *wire.Conn, lines []byte) []byte {
+	c.T.Helper()
+	kind, data, err := c.Any(time.Now().Add(patience))
+	if err != nil || kind != wire.Delivery {
+		c.T.Fatalf("frame %d %.30q, %v", kind, data, err)
 	}
-	if head[7] != delivery {
-		c.t.Fatalf("frame %q is no message", head)
+	head, _, err := wire.ParseHead(data)
+	if err != nil {
+		c.T.Fatal(err)
 	}
-	if _, err := c.r.Discard(int(binary.BigEndian.Uint32(head[:])) - 4 - 26); err != nil {
-		c.t.Fatal(err)
-	}
-	return fmt.Appendf(lines, "FIN %s\n", head[18:34])
+	return fmt.Appendf(lines, "FIN %s\n", head.ID[:])
 }
 
 // TestDeferredMessagesTakeLittleMemory: no body of them is kept.
@@ -109,11 +107,11 @@ func TestDeferredMessagesTakeLittleMemory(t *testing.T) {
 	n.do("/channel/create", "t", "ch")
 	p := n.connect()
 	base := heap()
-	chunk := strings.Repeat(dpub("t", 3_600_000, strings.Repeat("x", body)), 100)
+	chunk := strings.Repeat(wire.DPub("t", 3_600_000, strings.Repeat("x", body)), 100)
 	for range messages / 100 {
-		p.send(chunk)
+		p.Send(chunk)
 		for range 100 {
-			p.expect("OK")
+			p.Expect("OK")
 		}
 	}
 	n.wantCounts("t", "ch", counts{deferred: messages})

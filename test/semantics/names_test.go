@@ -3,6 +3,8 @@ package semantics
 import (
 	"strings"
 	"testing"
+
+	"qmq/test/process"
 )
 
 func TestEphemeralOnesLastNoLongerThanTheyShould(t *testing.T) {
@@ -13,7 +15,7 @@ func TestEphemeralOnesLastNoLongerThanTheyShould(t *testing.T) {
 	n.do("/topic/create", "t", "")
 	n.do("/channel/create", "t", "ch#ephemeral")
 	n.do("/channel/create", "t", "durable")
-	p.publish("t", numbered("", room+50)...)
+	p.Publish("t", numbered("", room+50)...)
 	s := n.channel("t", "ch#ephemeral")
 	if s.Depth != room || s.MessageCount != room+50 {
 		t.Errorf("depth %d of %d messages", s.Depth, s.MessageCount)
@@ -22,11 +24,11 @@ func TestEphemeralOnesLastNoLongerThanTheyShould(t *testing.T) {
 		t.Errorf("the durable channel has %d", d)
 	}
 	k := n.consume("t", "ch#ephemeral", 200)
-	k.fin(k.messages(numbered("", room)...)...) // the oldest ones are kept
+	k.Fin(k.Messages(numbered("", room)...)...) // the oldest ones are kept
 	k.Close()
-	eventually(t, "end of the channel", func() bool { return len(n.topic("t").Channels) == 1 })
+	process.Eventually(t, "end of the channel", func() bool { return len(n.topic("t").Channels) == 1 })
 
-	p.publish("mem#ephemeral", numbered("", room+50)...)
+	p.Publish("mem#ephemeral", numbered("", room+50)...)
 	if s := n.topic("mem#ephemeral"); s.Depth != room || s.MessageCount != room+50 {
 		t.Errorf("ephemeral topic: %+v", s)
 	}
@@ -44,16 +46,16 @@ func TestAnyValidNameWorks(t *testing.T) {
 	n := start(t)
 	p := n.connect()
 	for _, name := range names {
-		p.publish(name, "of "+name)
+		p.Publish(name, "of "+name)
 	}
 	for _, name := range names {
 		k := n.consume(name, name, 1)
-		k.fin(k.messages("of " + name)...)
+		k.Fin(k.Messages("of " + name)...)
 		n.wantCounts(name, name, counts{})
 	}
 	n.restart()
 	for _, name := range names[:7] {
-		n.connect().publish(name, "again")
-		n.consume(name, name, 1).messages("again")
+		n.connect().Publish(name, "again")
+		n.consume(name, name, 1).Messages("again")
 	}
 }

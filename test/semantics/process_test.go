@@ -1,19 +1,16 @@
 package semantics
 
 import (
-	"bufio"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"qmq/test/process"
 )
 
 // workDir holds the binary of this test run.
@@ -35,24 +32,32 @@ func inWorkDir(f func() int) int {
 }
 
 // steppable is the daemon's clock with a step that the lines on its standard
-// input set. Each is answered on its standard output.
+// input set: a number and a duration. Each is answered on its standard output.
 const steppable = `package clock
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"sync/atomic"
+	"time"
 )
 
 var step atomic.Int64
 
 func init() {
 	go func() {
-		for s := bufio.NewScanner(os.Stdin); s.Scan(); {
-			d, err := time.ParseDuration(s.Text())
+		var number int
+		var text string
+		for {
+			if _, err := fmt.Fscanln(os.Stdin, &number, &text); err != nil {
+				return
+			}
+			d, err := time.ParseDuration(text)
 			step.Store(int64(d))
-			fmt.Println("stepped", d, err)
+			fmt.Printf("step %d: %v\n", number, d)
+			if err != nil {
+				return
+			}
 		}
 	}()
 }
@@ -61,176 +66,86 @@ func init() {
 // buildQD builds qd with a steppable wall clock, which is the real one until it
 // is told otherwise.
 var buildQD = sync.OnceValues(func() (string, error) {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	root, err := process.Root()
 	if err != nil {
-		return "", fmt.Errorf("go list -m: %w", err)
+		return "", err
 	}
-	path := filepath.Join(strings.TrimSpace(string(out)), "internal/clock/clock.go")
-	b, err := os.ReadFile(path)
+	const source = "internal/clock/clock.go"
+	b, err := os.ReadFile(filepath.Join(root, source))
 	if err != nil {
 		return "", err
 	}
 	text := string(b)
 	const now = "now.UnixNano()"
 	if n := strings.Count(text, now); n != 2 || strings.Count(text, "time.Now().UnixNano()") != 1 {
-		return "", fmt.Errorf("%s reads the wall clock at other places than these tests know", path)
+		return "", fmt.Errorf("%s reads the wall clock at other places than these tests know", source)
 	}
 	text = strings.ReplaceAll(text, now, "(now.UnixNano() + step.Load())")
 	text = strings.ReplaceAll(text, "time.Now().UnixNano()", "time.Now().UnixNano() + step.Load()")
-	files := map[string]string{path: "clock.go", filepath.Join(filepath.Dir(path), "step.go"): "step.go"}
-	texts := map[string]string{"clock.go": text, "step.go": strings.Replace(steppable, `"sync/atomic"`, "\"sync/atomic\"\n\t\"time\"", 1)}
-	for path, name := range files {
-		files[path] = filepath.Join(workDir, name)
-		if err := os.WriteFile(files[path], []byte(texts[name]), 0o600); err != nil {
-			return "", err
-		}
-	}
-	overlay, err := json.Marshal(map[string]any{"Replace": files})
+	overlay, err := process.Overlay(workDir, map[string]string{source: text, "internal/clock/step.go": steppable})
 	if err != nil {
 		return "", err
 	}
-	overlayPath := filepath.Join(workDir, "overlay.json")
-	if err := os.WriteFile(overlayPath, overlay, 0o600); err != nil {
-		return "", err
-	}
-	bin := filepath.Join(workDir, "qd")
-	if out, err := exec.Command("go", "build", "-overlay="+overlayPath, "-o", bin, "qmq/cmd/qd").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return bin, nil
+	return filepath.Join(workDir, "qd"), process.Compile(workDir, []string{overlay}, "cmd/qd")
 })
 
-// process is a qd of its own. Its methods belong to the test's goroutine.
-type process struct {
+// daemon is a qd of its own. Its methods belong to the test's goroutine.
+type daemon struct {
+	*process.Process
 	t       *testing.T
-	cmd     *exec.Cmd
-	stdin   io.Writer
-	answers *bufio.Scanner // its standard output
-	log     *logLines
-	exited  chan error
-	address string // of TCP
-	web     string // URL of HTTP
+	steps   *os.File // its standard input
+	stepped int      // how often
+	address string   // of TCP
+	web     string   // URL of HTTP
 	client  *http.Client
 }
 
-// logLines are the lines of a log, as they are written.
-type logLines struct {
-	mu    sync.Mutex
-	lines []string
-	more  chan struct{} // closed and replaced with each line
-}
-
-func (j *logLines) read(r io.Reader) {
-	for s := bufio.NewScanner(r); s.Scan(); {
-		j.mu.Lock()
-		j.lines = append(j.lines, s.Text())
-		close(j.more)
-		j.more = make(chan struct{})
-		j.mu.Unlock()
-	}
-}
-
-// having lists the lines with a text in them, so far.
-func (j *logLines) having(text string) (found []string, more <-chan struct{}) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, line := range j.lines {
-		if strings.Contains(line, text) {
-			found = append(found, line)
-		}
-	}
-	return found, j.more
-}
-
-// startProcess starts qd with at most files descriptors.
-func startProcess(t *testing.T, dir string, files int, args ...string) *process {
+// startDaemon starts qd with at most files descriptors.
+func startDaemon(t *testing.T, dir string, files int, args ...string) *daemon {
 	t.Helper()
 	bin, err := buildQD()
 	if err != nil {
 		t.Fatal(err)
 	}
-	args = append([]string{"-c", fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, files), bin,
-		"--data-path=" + dir, "--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0"}, args...)
-	p := &process{t: t, cmd: exec.Command("/bin/sh", args...), log: &logLines{more: make(chan struct{})}, exited: make(chan error, 1)}
-	p.client = &http.Client{Transport: &http.Transport{}, Timeout: patience}
-	stdin, err1 := p.cmd.StdinPipe()
-	stdout, err2 := p.cmd.StdoutPipe()
-	stderr, err3 := p.cmd.StderrPipe()
-	for _, err := range []error{err1, err2, err3, p.cmd.Start()} {
-		if err != nil {
-			t.Fatal(err)
-		}
+	in, steps, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
 	}
-	p.stdin, p.answers = stdin, bufio.NewScanner(stdout)
-	go func() {
-		p.log.read(stderr)
-		p.exited <- p.cmd.Wait()
-	}()
-	t.Cleanup(func() {
-		if p.exited != nil {
-			p.cmd.Process.Kill()
-			<-p.exited
-		}
-	})
-	p.address = p.logged("TCP: listening on ")
-	p.web = "http://" + p.logged("HTTP: listening on ")
-	return p
-}
-
-// logged waits for a log line and returns what follows the text in it.
-func (p *process) logged(text string) string {
-	p.t.Helper()
-	timeout := time.After(patience)
-	for {
-		found, more := p.log.having(text)
-		if len(found) > 0 {
-			_, after, _ := strings.Cut(found[0], text)
-			return after
-		}
-		select {
-		case <-more:
-		case err := <-p.exited:
-			p.exited = nil
-			all, _ := p.log.having("")
-			p.t.Fatalf("it ended with %v:\n%s", err, strings.Join(all, "\n"))
-		case <-timeout:
-			p.t.Fatalf("no log line with %q", text)
-		}
-	}
+	t.Cleanup(func() { steps.Close() })
+	defer in.Close()
+	args = append([]string{"--data-path=" + dir, "--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0"}, args...)
+	d := &daemon{Process: process.Start(t, process.Command{Binary: bin, Args: args, Stdin: in, Files: files}), t: t, steps: steps}
+	d.client = &http.Client{Transport: &http.Transport{}, Timeout: patience}
+	d.address = d.Await(t, "TCP: listening on ")
+	d.web = "http://" + d.Await(t, "HTTP: listening on ")
+	return d
 }
 
 // terminate ends the process in good order.
-func (p *process) terminate() {
-	p.t.Helper()
-	p.client.CloseIdleConnections()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		p.t.Fatal(err)
-	}
-	if err := next(p.t, p.exited); err != nil {
-		p.t.Error(err)
-	}
-	p.exited = nil
+func (d *daemon) terminate() {
+	d.t.Helper()
+	d.client.CloseIdleConnections()
+	d.Stop(d.t)
 }
 
 // step sets by how much the wall clock is off.
-func (p *process) step(d time.Duration) {
-	p.t.Helper()
-	fmt.Fprintln(p.stdin, d)
-	if want := fmt.Sprint("stepped ", d, " <nil>"); !p.answers.Scan() || p.answers.Text() != want {
-		p.t.Fatalf("got %q, want %q", p.answers.Text(), want)
-	}
+func (d *daemon) step(by time.Duration) {
+	d.t.Helper()
+	d.stepped++
+	fmt.Fprintln(d.steps, d.stepped, by)
+	d.Await(d.t, fmt.Sprintf("step %d: %v", d.stepped, by))
 }
 
-func (p *process) call(method, target, body string) reply {
-	p.t.Helper()
-	r, err := tryCall(p.client, method, p.web+target, body)
+func (d *daemon) call(method, target, body string) reply {
+	d.t.Helper()
+	r, err := tryCall(d.client, method, d.web+target, body)
 	if err != nil {
-		p.t.Fatal(err)
+		d.t.Fatal(err)
 	}
 	return r
 }
 
-func (p *process) stats() statsAnswer {
-	p.t.Helper()
-	return parseStats(p.t, p.call("GET", "/stats?format=json&include_mem=false", "").body)
+func (d *daemon) stats() statsAnswer {
+	d.t.Helper()
+	return parseStats(d.t, d.call("GET", "/stats?format=json&include_mem=false", "").body)
 }

@@ -6,31 +6,34 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"qmq/test/process"
+	"qmq/test/wire"
 )
 
 const anyID = "0123456789abcdef"
 
 func TestLinesMayEndInCRLFAndCarryMoreThanTheyNeed(t *testing.T) {
 	n := start(t)
-	c := n.connect("IDENTIFY\r\n"+sized("{}"), "SUB t ch surplus\r\n",
-		"PUB t surplus\r\n", sized("a"), "MPUB t surplus\n", sized(size(1)+sized("b")), "DPUB t 0 surplus\n", sized("c"),
+	c := n.connect("IDENTIFY\r\n"+wire.Sized("{}"), "SUB t ch surplus\r\n",
+		"PUB t surplus\r\n", wire.Sized("a"), "MPUB t surplus\n", wire.Sized(wire.Size(1)+wire.Sized("b")), "DPUB t 0 surplus\n", wire.Sized("c"),
 		"NOP surplus\r\n", "RDY 1 surplus\n")
-	c.expect("OK", "OK")
-	var ms []message
+	c.Expect("OK", "OK")
+	var ms []wire.Message
 	for oks := 0; oks < 3 || len(ms) < 1; {
-		kind, data := c.frame()
-		if kind == delivery {
-			ms = append(ms, parseMessage(data))
-		} else if oks++; kind != response || data != "OK" {
+		kind, data := c.Frame()
+		if kind == wire.Delivery {
+			ms = append(ms, parsed(t, data))
+		} else if oks++; kind != wire.Response || data != "OK" {
 			t.Fatalf("frame %d %q", kind, data)
 		}
 	}
-	c.send("TOUCH " + ms[0].id + " surplus\r\nFIN " + ms[0].id + " surplus\r\n")
-	m := c.messages("b")[0]
-	c.send("REQ " + m.id + " 3600000 surplus\n")
-	c.messages("c")
-	c.send("CLS surplus\n")
-	c.expect("CLOSE_WAIT")
+	c.Send("TOUCH " + ms[0].ID + " surplus\r\nFIN " + ms[0].ID + " surplus\r\n")
+	m := c.Messages("b")[0]
+	c.Send("REQ " + m.ID + " 3600000 surplus\n")
+	c.Messages("c")
+	c.Send("CLS surplus\n")
+	c.Expect("CLOSE_WAIT")
 	n.wantCounts("t", "ch", counts{inFlight: 1, deferred: 1})
 }
 
@@ -46,10 +49,10 @@ func TestDoubledBlanksMakeEmptyParameters(t *testing.T) {
 	} {
 		c := n.connect(sent)
 		if strings.HasPrefix(sent, "SUB t c\n") {
-			c.expect("OK")
+			c.Expect("OK")
 		}
-		c.expectError(want)
-		c.expectEnd()
+		c.ExpectError(want)
+		c.ExpectEnd()
 	}
 }
 
@@ -69,12 +72,12 @@ func TestWhatIsAllowedInWhichState(t *testing.T) {
 		command, sent string
 		want          [3]string
 	}{
-		{"IDENTIFY", identify("{}"), [3]string{"OK", fatal, fatal}},
-		{"AUTH", "AUTH\n" + sized("s"), [3]string{"E_AUTH_DISABLED AUTH disabled", fatal, fatal}},
+		{"IDENTIFY", wire.Identify("{}"), [3]string{"OK", fatal, fatal}},
+		{"AUTH", "AUTH\n" + wire.Sized("s"), [3]string{"E_AUTH_DISABLED AUTH disabled", fatal, fatal}},
 		{"SUB", "SUB t other\n", [3]string{"OK", fatal, fatal}},
-		{"PUB", pub("u", "x"), [3]string{"OK", "OK", "OK"}},
-		{"MPUB", mpub("u", "x", "y"), [3]string{"OK", "OK", "OK"}},
-		{"DPUB", dpub("u", 1, "x"), [3]string{"OK", "OK", "OK"}},
+		{"PUB", wire.Pub("u", "x"), [3]string{"OK", "OK", "OK"}},
+		{"MPUB", wire.MPub("u", "x", "y"), [3]string{"OK", "OK", "OK"}},
+		{"DPUB", wire.DPub("u", 1, "x"), [3]string{"OK", "OK", "OK"}},
 		{"NOP", "NOP\n", [3]string{silent, silent, silent}},
 		{"RDY", "RDY 1\n", [3]string{fatal, silent, silent}},
 		{"FIN", "FIN " + anyID + "\n", [3]string{fatal, notInFlight, notInFlight}},
@@ -85,22 +88,22 @@ func TestWhatIsAllowedInWhichState(t *testing.T) {
 		for i, state := range states {
 			t.Run(fmt.Sprint(test.command, " in state ", i), func(t *testing.T) {
 				c := start(t).connect(state.before, test.sent)
-				c.expect(state.oks...)
+				c.Expect(state.oks...)
 				want := test.want[i]
 				switch {
 				case strings.HasPrefix(want, "E_"):
 					if strings.Contains(want, "%") {
 						want = fmt.Sprintf(want, test.command)
 					}
-					c.expectError(want)
+					c.ExpectError(want)
 					if !strings.Contains(want, "_FAILED ") {
-						c.expectEnd()
+						c.ExpectEnd()
 						return
 					}
 				case want != silent:
-					c.expect(want)
+					c.Expect(want)
 				}
-				c.expectOpen()
+				c.ExpectOpen()
 			})
 		}
 	}
@@ -109,22 +112,22 @@ func TestWhatIsAllowedInWhichState(t *testing.T) {
 // TestAfterCLSOnlyAnswersCount: RDY is not even parsed.
 func TestAfterCLSOnlyAnswersCount(t *testing.T) {
 	n := start(t, func(o *options) { o.server.HeartbeatInterval = 100 * time.Millisecond })
-	n.connect().publish("t", "1", "2", "3", "4")
+	n.connect().Publish("t", "1", "2", "3", "4")
 	k := n.consume("t", "ch", 3)
-	ms := k.messages("1", "2", "3")
-	k.send("CLS\nRDY nonsense\nRDY\nRDY 99999999\n")
-	k.expect("CLOSE_WAIT")
-	k.fin(ms[0])
-	k.req(ms[1], 3_600_000)
-	k.send("TOUCH " + ms[2].id + "\n")
+	ms := k.Messages("1", "2", "3")
+	k.Send("CLS\nRDY nonsense\nRDY\nRDY 99999999\n")
+	k.Expect("CLOSE_WAIT")
+	k.Fin(ms[0])
+	k.Req(ms[1], 3_600_000)
+	k.Send("TOUCH " + ms[2].ID + "\n")
 	n.wantCounts("t", "ch", counts{depth: 1, inFlight: 1, deferred: 1})
 	for range 3 { // heartbeats go on
-		if kind, data, err := k.anyFrame(); err != nil || kind != response || data != "_heartbeat_" {
+		if kind, data, err := k.AnyFrame(); err != nil || kind != wire.Response || data != "_heartbeat_" {
 			t.Fatalf("frame %d %q, %v", kind, data, err)
 		}
-		k.send("NOP\n")
+		k.Send("NOP\n")
 	}
-	k.expectOpen()
+	k.ExpectOpen()
 }
 
 // TestIdentifyBorders: what is just allowed, what is just not, and the text.
@@ -141,24 +144,24 @@ func TestIdentifyBorders(t *testing.T) {
 		{"msg_timeout", "msg timeout", []int{0, 1000, 900000}, []int{-1, 1, 999, 900001}},
 	} {
 		for _, v := range test.allowed {
-			n.connect(identify(fmt.Sprintf(`{%q:%d}`, test.key, v))).expect("OK")
+			n.connect(wire.Identify(fmt.Sprintf(`{%q:%d}`, test.key, v))).Expect("OK")
 		}
 		for _, v := range test.wrong {
 			for _, more := range []string{"", `,"feature_negotiation":true`} {
-				c := n.connect(identify(fmt.Sprintf(`{%q:%d%s}`, test.key, v, more)))
-				c.expectError(fmt.Sprintf("E_BAD_BODY IDENTIFY %s (%d) is invalid", test.text, v))
-				c.expectEnd()
+				c := n.connect(wire.Identify(fmt.Sprintf(`{%q:%d%s}`, test.key, v, more)))
+				c.ExpectError(fmt.Sprintf("E_BAD_BODY IDENTIFY %s (%d) is invalid", test.text, v))
+				c.ExpectEnd()
 			}
 		}
 		for _, v := range []string{`"1000"`, "1000.5", "true", "[]"} {
-			c := n.connect(identify(fmt.Sprintf(`{%q:%s}`, test.key, v)))
-			c.expectError("E_BAD_BODY IDENTIFY failed to decode JSON body")
-			c.expectEnd()
+			c := n.connect(wire.Identify(fmt.Sprintf(`{%q:%s}`, test.key, v)))
+			c.ExpectError("E_BAD_BODY IDENTIFY failed to decode JSON body")
+			c.ExpectEnd()
 		}
 	}
-	c := n.connect("IDENTIFY\n" + size(-1))
-	c.expectError("E_BAD_BODY IDENTIFY invalid body size -1")
-	c.expectEnd()
+	c := n.connect("IDENTIFY\n" + wire.Size(-1))
+	c.ExpectError("E_BAD_BODY IDENTIFY invalid body size -1")
+	c.ExpectEnd()
 }
 
 // TestIdentifyShowsInStats: what the client said of itself, or where it comes
@@ -170,21 +173,21 @@ func TestIdentifyShowsInStats(t *testing.T) {
 		want  clientStats
 	}{
 		{"", clientStats{ClientID: "127.0.0.1", Hostname: "127.0.0.1"}},
-		{identify(`{}`), clientStats{}},
-		{identify(`{"client_id":"c","hostname":"h","user_agent":"u/1","short_id":"s","long_id":"l","unknown":[1]}`),
+		{wire.Identify(`{}`), clientStats{}},
+		{wire.Identify(`{"client_id":"c","hostname":"h","user_agent":"u/1","short_id":"s","long_id":"l","unknown":[1]}`),
 			clientStats{ClientID: "c", Hostname: "h", UserAgent: "u/1"}},
-		{identify(`{"client_id":"first"}`) + identify(`{"client_id":"second"}`), clientStats{ClientID: "second"}},
+		{wire.Identify(`{"client_id":"first"}`) + wire.Identify(`{"client_id":"second"}`), clientStats{ClientID: "second"}},
 	} {
 		c := n.connect(test.first, "SUB t ch\n")
 		for range strings.Count(test.first, "IDENTIFY") + 1 {
-			c.expect("OK")
+			c.Expect("OK")
 		}
 		test.want.Version, test.want.State, test.want.RemoteAddress = "V2", 3, c.LocalAddr().String()
 		if got := n.channel("t", "ch").Clients; len(got) != 1 || got[0] != test.want {
 			t.Errorf("%s: %+v, want %+v", test.first, got, test.want)
 		}
 		c.Close()
-		eventually(t, "end of the client", func() bool { return n.channel("t", "ch").ClientCount == 0 })
+		process.Eventually(t, "end of the client", func() bool { return n.channel("t", "ch").ClientCount == 0 })
 	}
 }
 
@@ -193,28 +196,28 @@ func TestIdentifyShowsInStats(t *testing.T) {
 func TestIdentifySettingsCountForTheConnectionOnly(t *testing.T) {
 	t.Parallel()
 	n := start(t)
-	n.connect().publish("t", "x")
+	n.connect().Publish("t", "x")
 	began := time.Now()
-	k := n.connect(identify(`{"msg_timeout":2000,"heartbeat_interval":60000}`), identify(`{"msg_timeout":1000,"heartbeat_interval":1000}`), "SUB t ch\nRDY 1\n")
-	k.expect("OK", "OK", "OK")
-	k.messages("x")
+	k := n.connect(wire.Identify(`{"msg_timeout":2000,"heartbeat_interval":60000}`), wire.Identify(`{"msg_timeout":1000,"heartbeat_interval":1000}`), "SUB t ch\nRDY 1\n")
+	k.Expect("OK", "OK", "OK")
+	k.Messages("x")
 	heartbeats := 0
 	for {
-		kind, data, err := k.anyFrame()
+		kind, data, err := k.AnyFrame()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if kind == delivery {
-			if m := parseMessage(data); m.attempts != 2 {
+		if kind == wire.Delivery {
+			if m := parsed(t, data); m.Attempts != 2 {
 				t.Errorf("%+v", m)
 			}
 			break
 		}
 		heartbeats++
-		k.send("NOP\n")
+		k.Send("NOP\n")
 	}
 	wantDue(t, began, time.Second)
-	if kind, data, err := k.anyFrame(); heartbeats == 0 && (err != nil || kind != response || data != "_heartbeat_") {
+	if kind, data, err := k.AnyFrame(); heartbeats == 0 && (err != nil || kind != wire.Response || data != "_heartbeat_") {
 		t.Errorf("frame %d %q, %v", kind, data, err)
 	}
 }
@@ -225,17 +228,17 @@ func TestSilentClientIsClosedWithoutAFrame(t *testing.T) {
 	t.Parallel()
 	n := start(t)
 	began, heartbeats := time.Now(), 0
-	k := n.connect(identify(`{"heartbeat_interval":1000}`), "SUB t ch\n", pub("t", "x"), "RDY 1\n")
-	k.expect("OK", "OK")
+	k := n.connect(wire.Identify(`{"heartbeat_interval":1000}`), "SUB t ch\n", wire.Pub("t", "x"), "RDY 1\n")
+	k.Expect("OK", "OK")
 	for range 2 {
-		k.frame() // the OK and the message, in whatever order
+		k.Frame() // the OK and the message, in whatever order
 	}
 	for {
-		kind, data, err := k.anyFrame()
+		kind, data, err := k.AnyFrame()
 		if err != nil {
 			break
 		}
-		if kind != response || data != "_heartbeat_" {
+		if kind != wire.Response || data != "_heartbeat_" {
 			t.Fatalf("frame %d %q", kind, data)
 		}
 		heartbeats++
@@ -252,34 +255,34 @@ func TestConsumersBeyondTheLimitAreRefused(t *testing.T) {
 	n := start(t, func(o *options) { o.broker.MaxChannelConsumers, o.server.MaxChannelConsumers = 2, 2 })
 	first, second := n.consume("t", "ch", 1), n.consume("t", "ch", 1)
 	for range 3 {
-		c := n.connect("SUB t ch\n", pub("t", "never read"))
-		c.expectError("E_SUB_FAILED SUB failed consumers for t:ch exceeds limit of 2")
-		c.expectEnd()
+		c := n.connect("SUB t ch\n", wire.Pub("t", "never read"))
+		c.ExpectError("E_SUB_FAILED SUB failed consumers for t:ch exceeds limit of 2")
+		c.ExpectEnd()
 	}
 	n.consume("t", "another", 1)
-	first.expectOpen()
-	second.expectOpen()
+	first.ExpectOpen()
+	second.ExpectOpen()
 	second.Close()
-	eventually(t, "room", func() bool { return n.channel("t", "ch").ClientCount == 1 })
+	process.Eventually(t, "room", func() bool { return n.channel("t", "ch").ClientCount == 1 })
 	n.consume("t", "ch", 1)
 }
 
 func TestReadyCountsUpToTheLimit(t *testing.T) {
 	n := start(t, func(o *options) { o.server.MaxRdyCount = 7 })
 	k := n.consume("t", "ch", 0)
-	k.send("RDY 0\nRDY\nRDY 7\n")
-	k.expectOpen()
+	k.Send("RDY 0\nRDY\nRDY 7\n")
+	k.ExpectOpen()
 	if c := n.channel("t", "ch").Clients[0]; c.ReadyCount != 7 {
 		t.Errorf("RDY is %d", c.ReadyCount)
 	}
-	k.send("RDY 8\n")
-	k.expectError("E_INVALID RDY count 8 out of range 0-7")
-	k.expectEnd()
+	k.Send("RDY 8\n")
+	k.ExpectError("E_INVALID RDY count 8 out of range 0-7")
+	k.ExpectEnd()
 	for _, count := range []string{"-1", "+1", "1.0", "x", "0x1"} {
 		k := n.consume("t", "ch", 0)
-		k.send("RDY " + count + "\n")
-		k.expectError("E_INVALID RDY could not parse count " + count)
-		k.expectEnd()
+		k.Send("RDY " + count + "\n")
+		k.ExpectError("E_INVALID RDY could not parse count " + count)
+		k.ExpectEnd()
 	}
 }
 
@@ -299,8 +302,8 @@ func TestChecksComeInTheirOrder(t *testing.T) {
 		"REQ x x\n":            "E_INVALID cannot REQ in current state",
 	} {
 		c := n.connect(sent)
-		c.expectError(want)
-		c.expectEnd()
+		c.ExpectError(want)
+		c.ExpectEnd()
 	}
 	for sent, want := range map[string]string{
 		"REQ x\n":                "E_INVALID REQ insufficient number of params",
@@ -310,20 +313,20 @@ func TestChecksComeInTheirOrder(t *testing.T) {
 		"RDY 2501\n":             "E_INVALID RDY count 2501 out of range 0-2500",
 	} {
 		c := n.consume("t", "ch", 0)
-		c.send(sent)
-		c.expectError(want)
-		c.expectEnd()
+		c.Send(sent)
+		c.ExpectError(want)
+		c.ExpectEnd()
 	}
 }
 
 func TestDaemonThatStopsClosesConnectionsWithoutAFrame(t *testing.T) {
 	n := start(t)
 	k, p := n.consume("t", "ch", 1), n.connect()
-	k.expectOpen()
-	p.expectOpen()
+	k.ExpectOpen()
+	p.ExpectOpen()
 	n.stop()
-	k.expectEnd()
-	p.expectEnd()
+	k.ExpectEnd()
+	p.ExpectEnd()
 	if _, err := net.Dial("tcp", n.address); err == nil {
 		t.Error("it still listens")
 	}

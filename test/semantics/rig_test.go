@@ -14,6 +14,7 @@ import (
 	"qmq/internal/vfs"
 	"qmq/internal/vfs/crashfs"
 	"qmq/server"
+	"qmq/test/process"
 )
 
 // patience bounds every wait of the tests; nothing that works takes as long.
@@ -180,13 +181,13 @@ var endings = []struct {
 // the second write began after this call.
 func (n *node) settle() {
 	n.t.Helper()
-	n.connect().publish("settle", "x")
+	n.connect().Publish("settle", "x")
 	k := n.consume("settle", "ch", 1)
 	defer k.Close()
 	for range 2 {
 		before := n.journalBytes()
-		k.req(k.message(), 0)
-		eventually(n.t, "a write of the journal", func() bool { return n.journalBytes() != before })
+		k.Req(k.Message(), 0)
+		process.Eventually(n.t, "a write of the journal", func() bool { return n.journalBytes() != before })
 	}
 }
 
@@ -197,21 +198,6 @@ func (n *node) journalBytes() (sum int64) {
 		}
 	}
 	return sum
-}
-
-// eventually waits for what has no event of its own.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(patience)
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatal("it did not happen: " + what)
-		}
-	}
 }
 
 // heap is how many bytes are reachable.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"qmq/test/wire"
 )
 
 // keys lists the keys of a JSON object in their order.
@@ -35,7 +37,7 @@ func keys(t *testing.T, object json.RawMessage) (list []string) {
 func TestStatsHaveNSQsKeysInNSQsOrder(t *testing.T) {
 	n := start(t)
 	k := n.consume("t", "ch", 1)
-	k.publish("u", "x")
+	k.Publish("u", "x")
 	type object = json.RawMessage
 	var all struct {
 		Topics    []struct{ Channels []object }
@@ -77,7 +79,7 @@ func TestStatsHaveNSQsKeysInNSQsOrder(t *testing.T) {
 
 func TestStatsShowWhatIsAskedFor(t *testing.T) {
 	n := start(t)
-	n.consume("t", "ch", 0).publish("u", "x")
+	n.consume("t", "ch", 0).Publish("u", "x")
 	n.do("/channel/create", "u", "other")
 	names := func(query string) string {
 		s := parseStats(t, n.must("GET", "/stats?format=json&"+query, ""))
@@ -127,11 +129,11 @@ func TestStatsShowWhatIsAskedFor(t *testing.T) {
 // TestStatsTextIsLaidOutForPeople as nsqd does it, line by line.
 func TestStatsTextIsLaidOutForPeople(t *testing.T) {
 	n := start(t)
-	n.connect().publish("b", "1", "2")
-	k := n.connect(identify(`{"hostname":"h","user_agent":"u/1"}`), "SUB b ch\nRDY 1\n")
-	k.expect("OK", "OK")
-	k.messages("1")
-	k.publish("a", "x")
+	n.connect().Publish("b", "1", "2")
+	k := n.connect(wire.Identify(`{"hostname":"h","user_agent":"u/1"}`), "SUB b ch\nRDY 1\n")
+	k.Expect("OK", "OK")
+	k.Messages("1")
+	k.Publish("a", "x")
 	n.do("/topic/pause", "a", "")
 	n.do("/channel/pause", "b", "ch")
 	text := n.must("GET", "/stats", "")

@@ -5,26 +5,28 @@ import (
 	"slices"
 	"sync"
 	"testing"
+
+	"qmq/test/wire"
 )
 
 func TestFirstChannelGetsTheBacklogAndLaterOnesStartAtTheEnd(t *testing.T) {
 	for _, e := range endings {
 		t.Run(e.name, func(t *testing.T) {
 			n := start(t)
-			n.connect().publish("t", "1", "2")
+			n.connect().Publish("t", "1", "2")
 			e.end(n)
 			n.open()
 			p := n.connect()
-			p.publish("t", "3")
+			p.Publish("t", "3")
 			if s := n.topic("t"); s.Depth != 3 || len(s.Channels) != 0 {
 				t.Errorf("%+v", s)
 			}
 			first := n.consume("t", "first", 10)
-			first.messages("1", "2", "3")
+			first.Messages("1", "2", "3")
 			second := n.consume("t", "second", 10)
-			p.publish("t", "4")
-			first.messages("4")
-			second.messages("4")
+			p.Publish("t", "4")
+			first.Messages("4")
+			second.Messages("4")
 			if s := n.topic("t"); s.Depth != 0 {
 				t.Errorf("depth %d", s.Depth)
 			}
@@ -49,7 +51,7 @@ func TestChannelCreatedWhilePublishingGetsAllThatIsOKdAfterwards(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				p.publish("t", fmt.Sprint(published))
+				p.Publish("t", fmt.Sprint(published))
 				published++
 			}
 		}
@@ -76,7 +78,7 @@ func TestChannelCreatedWhilePublishingGetsAllThatIsOKdAfterwards(t *testing.T) {
 		}
 		k := n.consume("t", fmt.Sprintf("ch%d", i), 2500)
 		for j := published - depth; j < published; j++ {
-			k.fin(k.messages(fmt.Sprint(j))...)
+			k.Fin(k.Messages(fmt.Sprint(j))...)
 		}
 	}
 }
@@ -85,42 +87,42 @@ func TestPausedTopicCollectsForAllChannels(t *testing.T) {
 	n := start(t)
 	p := n.connect()
 	old := n.consume("t", "old", 10)
-	p.publish("t", "before")
-	old.messages("before")
+	p.Publish("t", "before")
+	old.Messages("before")
 	n.do("/topic/pause", "t", "")
-	p.publish("t", "during 1")
+	p.Publish("t", "during 1")
 	young := n.consume("t", "young", 10)
-	p.publish("t", "during 2")
-	old.expectOpen()
-	young.expectOpen()
+	p.Publish("t", "during 2")
+	old.ExpectOpen()
+	young.ExpectOpen()
 	if s := n.topic("t"); s.Depth != 2 || !s.Paused {
 		t.Errorf("%+v", s)
 	}
 	n.do("/topic/unpause", "t", "")
-	old.messages("during 1", "during 2")
-	young.messages("during 1", "during 2")
+	old.Messages("during 1", "during 2")
+	young.Messages("during 1", "during 2")
 }
 
 func TestPausesLastOverARestart(t *testing.T) {
 	for _, e := range endings {
 		t.Run(e.name, func(t *testing.T) {
 			n := start(t)
-			n.connect().publish("t", "1")
+			n.connect().Publish("t", "1")
 			n.do("/channel/create", "t", "ch")
 			n.do("/channel/pause", "t", "ch")
 			n.do("/topic/pause", "t", "")
-			n.connect().publish("t", "2")
+			n.connect().Publish("t", "2")
 			e.end(n)
 			n.open()
 			k := n.consume("t", "ch", 10)
-			k.expectOpen()
+			k.ExpectOpen()
 			if s := n.topic("t"); s.Depth != 1 || !s.Paused || s.Channels[0].Depth != 1 || !s.Channels[0].Paused {
 				t.Errorf("%+v", s)
 			}
 			n.do("/topic/unpause", "t", "")
-			k.expectOpen()
+			k.ExpectOpen()
 			n.do("/channel/unpause", "t", "ch")
-			k.messages("1", "2")
+			k.Messages("1", "2")
 		})
 	}
 }
@@ -129,16 +131,16 @@ func TestPausesLastOverARestart(t *testing.T) {
 // comes back waits.
 func TestPausedChannelKeepsWhatIsInFlight(t *testing.T) {
 	n := start(t)
-	n.connect().publish("t", "1", "2", "3")
+	n.connect().Publish("t", "1", "2", "3")
 	k := n.consume("t", "ch", 2)
-	ms := k.messages("1", "2")
+	ms := k.Messages("1", "2")
 	n.do("/channel/pause", "t", "ch")
-	k.fin(ms[0])
-	k.req(ms[1], 0)
-	k.expectOpen()
+	k.Fin(ms[0])
+	k.Req(ms[1], 0)
+	k.ExpectOpen()
 	n.wantCounts("t", "ch", counts{depth: 2})
 	n.do("/channel/unpause", "t", "ch")
-	got := []string{k.message().body, k.message().body}
+	got := []string{k.Message().Body, k.Message().Body}
 	slices.Sort(got)
 	if !slices.Equal(got, []string{"2", "3"}) {
 		t.Errorf("got %q", got)
@@ -150,17 +152,17 @@ func TestChannelDepthIsWhatANewConsumerCouldGet(t *testing.T) {
 	p := n.connect()
 	n.do("/topic/create", "t", "")
 	n.do("/channel/create", "t", "ch")
-	p.publish("t", numbered("", 10)...)
-	p.send(dpub("t", 3_600_000, "much later"))
-	p.expect("OK")
+	p.Publish("t", numbered("", 10)...)
+	p.Send(wire.DPub("t", 3_600_000, "much later"))
+	p.Expect("OK")
 	n.wantCounts("t", "ch", counts{depth: 10, deferred: 1})
 	k := n.consume("t", "ch", 4)
-	ms := k.messages("0", "1", "2", "3")
+	ms := k.Messages("0", "1", "2", "3")
 	n.wantCounts("t", "ch", counts{depth: 6, inFlight: 4, deferred: 1})
-	k.send("RDY 0\n")
-	k.fin(ms[0])
-	k.req(ms[1], 0)
-	k.req(ms[2], 3_600_000)
+	k.Send("RDY 0\n")
+	k.Fin(ms[0])
+	k.Req(ms[1], 0)
+	k.Req(ms[2], 3_600_000)
 	n.wantCounts("t", "ch", counts{depth: 7, inFlight: 1, deferred: 2})
 	k.Close()
 	n.wantCounts("t", "ch", counts{depth: 8, deferred: 2})
@@ -176,7 +178,7 @@ func TestBackendDepthIsWhatIsNotInMemory(t *testing.T) {
 	p := n.connect()
 	bodies := numbered("", messages)
 	for some := range slices.Chunk(bodies, burst) {
-		p.publish("t", some...)
+		p.Publish("t", some...)
 	}
 	// Memory is given up in pieces.
 	s := n.channel("t", "ch")
@@ -184,18 +186,18 @@ func TestBackendDepthIsWhatIsNotInMemory(t *testing.T) {
 		t.Errorf("depth %d, of which %d are not in memory", s.Depth, s.BackendDepth)
 	}
 	k := n.consume("t", "ch", 2500)
-	k.fin(k.messages(bodies...)...)
+	k.Fin(k.Messages(bodies...)...)
 	n.wantCounts("t", "ch", counts{})
 	if s := n.channel("t", "ch"); s.BackendDepth != 0 {
 		t.Errorf("%d messages of an empty channel are not in memory", s.BackendDepth)
 	}
 
 	none := start(t, func(o *options) { o.broker.MemQueueSize = 0 })
-	none.connect().publish("t", "1", "2", "3")
+	none.connect().Publish("t", "1", "2", "3")
 	if s := none.topic("t"); s.Depth != 3 || s.BackendDepth != 3 {
 		t.Errorf("without memory: %+v", s)
 	}
-	none.consume("t", "ch", 10).messages("1", "2", "3")
+	none.consume("t", "ch", 10).Messages("1", "2", "3")
 }
 
 func TestDepthsAreExactAfterARestart(t *testing.T) {
@@ -206,20 +208,20 @@ func TestDepthsAreExactAfterARestart(t *testing.T) {
 			n.do("/topic/create", "t", "")
 			n.do("/channel/create", "t", "a")
 			n.do("/channel/create", "t", "b")
-			p.publish("t", numbered("", 20)...)
-			p.send(dpub("t", 3_600_000, "later"))
-			p.expect("OK")
+			p.Publish("t", numbered("", 20)...)
+			p.Send(wire.DPub("t", 3_600_000, "later"))
+			p.Expect("OK")
 			k := n.consume("t", "a", 10)
-			ms := k.messages(numbered("", 10)...)
-			k.fin(ms[1], ms[3], ms[4], ms[9])
-			k.req(ms[2], 3_600_000)
+			ms := k.Messages(numbered("", 10)...)
+			k.Fin(ms[1], ms[3], ms[4], ms[9])
+			k.Req(ms[2], 3_600_000)
 			n.do("/channel/empty", "t", "b")
-			p.publish("t", "after")
-			p.publish("waiting", "1", "2")
+			p.Publish("t", "after")
+			p.Publish("waiting", "1", "2")
 			n.wantCounts("t", "a", counts{depth: 11 - 5, inFlight: 10, deferred: 2})
 			afterwards := counts{depth: 21 - 4 - 1, deferred: 2}
 			if e.name == "kill" {
-				k.send("RDY 0\n")
+				k.Send("RDY 0\n")
 				n.settle() // FINs of the last 50 ms need not survive a kill
 			}
 			for range 2 {
@@ -246,16 +248,16 @@ func TestEmptiedTopicDropsOnlyWhatWaitsInIt(t *testing.T) {
 			p := n.connect()
 			n.do("/topic/create", "t", "")
 			n.do("/channel/create", "t", "ch")
-			p.publish("t", "kept")
+			p.Publish("t", "kept")
 			n.do("/topic/pause", "t", "")
-			p.publish("t", "dropped")
-			p.send(dpub("t", 1, "dropped too"))
-			p.expect("OK")
+			p.Publish("t", "dropped")
+			p.Send(wire.DPub("t", 1, "dropped too"))
+			p.Expect("OK")
 			n.do("/topic/empty", "t", "")
 			if d := n.topic("t").Depth; d != 0 {
 				t.Errorf("depth %d", d)
 			}
-			p.publish("t", "after")
+			p.Publish("t", "after")
 			e.end(n)
 			n.open()
 			if d := n.topic("t").Depth; d != 1 {
@@ -263,8 +265,8 @@ func TestEmptiedTopicDropsOnlyWhatWaitsInIt(t *testing.T) {
 			}
 			n.do("/topic/unpause", "t", "")
 			k := n.consume("t", "ch", 10)
-			k.messages("kept", "after")
-			k.expectOpen()
+			k.Messages("kept", "after")
+			k.ExpectOpen()
 		})
 	}
 }
@@ -277,21 +279,21 @@ func TestEmptiedChannelDropsWaitingInFlightAndDeferred(t *testing.T) {
 			n.do("/topic/create", "t", "")
 			n.do("/channel/create", "t", "ch")
 			n.do("/channel/create", "t", "other")
-			p.publish("t", "1", "2", "3")
-			p.send(dpub("t", 3_600_000, "4"))
-			p.expect("OK")
+			p.Publish("t", "1", "2", "3")
+			p.Send(wire.DPub("t", 3_600_000, "4"))
+			p.Expect("OK")
 			k := n.consume("t", "ch", 2)
-			ms := k.messages("1", "2")
+			ms := k.Messages("1", "2")
 			n.do("/channel/empty", "t", "ch")
 			if got := n.channel("t", "ch").counts(); got != (counts{}) {
 				t.Errorf("%+v", got)
 			}
 			for _, m := range ms {
-				k.fin(m)
-				k.expectError("E_FIN_FAILED FIN " + m.id + " failed ID not in flight")
+				k.Fin(m)
+				k.ExpectError("E_FIN_FAILED FIN " + m.ID + " failed ID not in flight")
 			}
-			p.publish("t", "5") // its credit is back
-			k.fin(k.messages("5")...)
+			p.Publish("t", "5") // its credit is back
+			k.Fin(k.Messages("5")...)
 			n.wantCounts("t", "ch", counts{})
 			n.settle()
 			e.end(n)
@@ -307,40 +309,40 @@ func TestDeletionClosesConsumersAndARecreatedNameSharesNothing(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			n := start(t)
 			p := n.connect()
-			p.publish("t", "old 1", "old 2", "old 3")
+			p.Publish("t", "old 1", "old 2", "old 3")
 			k := n.consume("t", "ch", 1)
-			old := k.messages("old 1")[0]
+			old := k.Messages("old 1")[0]
 			other := n.consume("t", "other", 1)
-			other.expectOpen()
+			other.ExpectOpen()
 
 			n.do("/channel/delete", "t", "ch")
-			k.expectEnd()
-			other.expectOpen()
+			k.ExpectEnd()
+			other.ExpectOpen()
 			again := n.consume("t", "ch", 10) // starts at the end
-			again.fin(old)
-			again.expectError("E_FIN_FAILED FIN " + old.id + " failed ID not in flight")
-			p.publish("t", "between")
-			again.messages("between")
-			other.messages("between")
+			again.Fin(old)
+			again.ExpectError("E_FIN_FAILED FIN " + old.ID + " failed ID not in flight")
+			p.Publish("t", "between")
+			again.Messages("between")
+			other.Messages("between")
 
 			n.do("/topic/delete", "t", "")
-			other.expectEnd()
-			again.expectEnd()
+			other.ExpectEnd()
+			again.ExpectEnd()
 			if s := parseStats(t, n.must("GET", "/stats?format=json&topic=t", "")); s.Topics != nil {
 				t.Errorf("there still is %+v", s.Topics)
 			}
-			p.publish("t", "new")
+			p.Publish("t", "new")
 			if s := n.topic("t"); s.Depth != 1 || s.MessageCount != 1 || len(s.Channels) != 0 {
 				t.Errorf("%+v", s)
 			}
 			e.end(n)
 			n.open()
 			fresh := n.consume("t", "ch", 10)
-			m := fresh.messages("new")[0]
-			if m.id == old.id {
+			m := fresh.Messages("new")[0]
+			if m.ID == old.ID {
 				t.Error("an id was given out twice")
 			}
-			fresh.expectOpen()
+			fresh.ExpectOpen()
 		})
 	}
 }

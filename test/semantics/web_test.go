@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"qmq/test/process"
 )
 
 // reply is an HTTP answer.
@@ -158,7 +160,7 @@ func (n *node) wantCounts(topic, channel string, want counts) {
 			n.t.Logf("%s/%s was at %+v, want %+v", topic, channel, got, want)
 		}
 	}()
-	eventually(n.t, "the channel's counts", func() bool {
+	process.Eventually(n.t, "the channel's counts", func() bool {
 		got = n.channel(topic, channel).counts()
 		return got == want
 	})

@@ -1,0 +1,106 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// frame is one as a daemon sends it.
+func frame(kind int, data string) string { return Size(4+len(data)) + Size(kind) + data }
+
+// served is a client whose daemon has sent these bytes, one at a time, and
+// closed.
+func served(t *testing.T, sent string) (*Conn, *recording) {
+	t.Helper()
+	here, there := net.Pipe()
+	t.Cleanup(func() { here.Close() })
+	go func() {
+		defer there.Close()
+		for i := range len(sent) {
+			if _, err := there.Write([]byte(sent[i : i+1])); err != nil {
+				return
+			}
+		}
+	}()
+	r := &recording{Conn: here}
+	return NewConn(t, r), r
+}
+
+// recording takes what is written.
+type recording struct {
+	net.Conn
+	heard bytes.Buffer
+}
+
+func (r *recording) Write(b []byte) (int, error) { return r.heard.Write(b) }
+
+func TestFramesAreTakenApart(t *testing.T) {
+	message := "\x00\x00\x00\x00\x00\x00\x01\x02\x00\x030123456789abcdefbody"
+	long := strings.Repeat("x", 100_000)
+	for _, exact := range []bool{false, true} {
+		c, sent := served(t, frame(Response, "OK")+frame(Response, Heartbeat)+frame(Delivery, message)+frame(Error, "E_BAD")+frame(Response, long)+frame(Response, Heartbeat))
+		c.Exact = exact
+		c.Expect("OK")
+		if m := c.Message(); m != (Message{0x102, 3, "0123456789abcdef", "body"}) {
+			t.Errorf("%+v", m)
+		}
+		c.ExpectError("E_BAD")
+		c.Expect(long)
+		c.ExpectEnd()
+		if heard := sent.heard.String(); heard != "NOP\n" {
+			t.Errorf("heartbeats were answered with %q", heard)
+		}
+	}
+}
+
+func TestExactClientLeavesWhatFollowsAFrame(t *testing.T) {
+	for _, exact := range []bool{true, false} {
+		c, _ := served(t, frame(Response, "OK")+"another layer")
+		c.Exact = exact
+		c.Expect("OK")
+		if exact && c.from != c.to {
+			t.Errorf("%q was read", c.in[c.from:c.to])
+		}
+		if rest, err := io.ReadAll(c); err != nil || string(rest) != "another layer" {
+			t.Errorf("%q, %v", rest, err)
+		}
+	}
+}
+
+func TestCommandsAreCollectedAndRefusalsAreErrors(t *testing.T) {
+	c, sent := served(t, frame(Response, "{}")+frame(Response, "OK")+frame(Error, "E_INVALID no"))
+	deadline := time.Now().Add(Patience)
+	if err := c.Subscribe(`{"a":1}`, "t", "ch", deadline); err != nil {
+		t.Fatal(err)
+	}
+	id := ID([]byte("0123456789abcdef"))
+	c.Ready(7)
+	c.Answer("FIN", &id)
+	c.Requeue(&id, 2*time.Second)
+	_, err := c.Command(deadline)
+	var refused Refusal
+	if !errors.As(err, &refused) || refused != "E_INVALID no" {
+		t.Errorf("%v", err)
+	}
+	want := Identify(`{"a":1}`) + "SUB t ch\nRDY 7\nFIN 0123456789abcdef\nREQ 0123456789abcdef 2000\n"
+	if heard := sent.heard.String(); heard != want {
+		t.Errorf("%q", heard)
+	}
+}
+
+func TestSenselessFramesAreErrors(t *testing.T) {
+	for _, bytes := range []string{Size(3) + Size(0), Size(maxFrame+1) + Size(0), "\xff\xff\xff\xff" + Size(0)} {
+		c, _ := served(t, bytes)
+		if _, _, err := c.AnyFrame(); err == nil {
+			t.Errorf("%x is taken", bytes)
+		}
+	}
+	if _, err := ParseMessage("too short"); err == nil {
+		t.Error("a message without an id is taken")
+	}
+}
