@@ -19,7 +19,13 @@ import (
 type credentials struct {
 	tokens map[[sha256.Size]byte]Role
 	users  map[string]*user
+	// nobody is compared with who is not in users, so that the time that an
+	// answer takes does not tell who is; nil when no password is slow to compare.
+	nobody *user
 }
+
+// maxName bounds the names that are compared with nobody, in bytes.
+const maxName = 255
 
 // user is somebody with a password.
 type user struct {
@@ -90,6 +96,9 @@ func (c *credentials) addUser(name, digest string, roles Role) error {
 			return err
 		}
 		u.hashed = []byte(digest)
+		if c.nobody == nil {
+			c.nobody = &user{hashed: u.hashed} // without roles, whatever the password is
+		}
 	} else {
 		var err error
 		if u.sum, err = parseDigest(digest); err != nil {

@@ -121,6 +121,9 @@ func (a *Credentials) roles(r *http.Request) (Role, error) {
 // are those of [guess.Guard.Compare]: then nobody looked at the password.
 func (a *Credentials) rolesOfUser(ctx context.Context, c *credentials, place, name, password string) (Role, error) {
 	u := c.users[name]
+	if u == nil && len(name) <= maxName {
+		u = c.nobody
+	}
 	if u == nil {
 		return Nobody, nil
 	}

@@ -175,6 +175,33 @@ func TestGuessersAreRefusedAndLogged(t *testing.T) {
 	}
 }
 
+// TestNothingTellsWhoIsAUser: a name that is none is compared, takes as long and
+// is refused after as many guesses as one that is.
+func TestNothingTellsWhoIsAUser(t *testing.T) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("p"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := make(map[string]string)
+	for _, name := range []string{"user", "stranger"} {
+		a, _ := open(t, "read basic user "+string(hash))
+		for range 3 * guess.PerPair {
+			w := ask(a, name+":guess")
+			answers[name] += fmt.Sprintln(w.Code, w.Body)
+		}
+	}
+	if answers["user"] != answers["stranger"] || !strings.Contains(answers["user"], "429") {
+		t.Errorf("a user's name is answered\n%sand a stranger's\n%s", answers["user"], answers["stranger"])
+	}
+	a, _ := open(t, "read basic user "+string(hash))
+	if w := ask(a, "stranger:p"); w.Code != http.StatusUnauthorized { // which is somebody's
+		t.Errorf("a stranger with a user's password: %d", w.Code)
+	}
+	if w := ask(a, strings.Repeat("n", maxName+1)+":p"); w.Code != http.StatusUnauthorized {
+		t.Errorf("a name that nobody can have: %d", w.Code)
+	}
+}
+
 func TestCredentialsFollowTheirFile(t *testing.T) {
 	a, file := open(t, "read bearer "+digestOf("old"))
 	if err := os.WriteFile(file, []byte("nonsense"), 0o600); err != nil {
