@@ -25,11 +25,11 @@ type AnnouncerOptions struct {
 // one more goroutine resolves these. Before Start it only remembers. All
 // methods may be called concurrently.
 type Announcer struct {
-	o       AnnouncerOptions
-	desired *desired
-	names   Resolver
-	ask     asker
-	dial    func(ctx context.Context, address string) (net.Conn, error)
+	o             AnnouncerOptions
+	registrations *registrations
+	names         Resolver
+	ask           asker
+	dial          func(ctx context.Context, address string) (net.Conn, error)
 
 	changing sync.Mutex // held while peers come and go; taken before mu
 	identity Identity   // set by Start, before the first peer
@@ -45,7 +45,7 @@ type Announcer struct {
 
 // NewAnnouncer makes an announcer of a node that has nothing yet.
 func NewAnnouncer(o AnnouncerOptions) *Announcer {
-	a := &Announcer{o: o, desired: newDesired(), ask: o.Client, alone: true, resolved: closed()}
+	a := &Announcer{o: o, registrations: newRegistrations(), ask: o.Client, alone: true, resolved: closed()}
 	a.dial = func(ctx context.Context, address string) (net.Conn, error) {
 		var d net.Dialer
 		return a.names.reach(ctx, address, d.DialContext)
@@ -72,13 +72,13 @@ func closed() chan struct{} {
 // name is made again; a channel is only registered with the incarnation that
 // is there. It does not wait for the directories.
 func (a *Announcer) Register(topic string, incarnation uint64, channel string) {
-	a.desired.register(topic, incarnation, channel)
+	a.registrations.register(topic, incarnation, channel)
 }
 
 // Unregister undoes Register: of a topic with its channels, or of one channel.
 // It leaves another incarnation alone.
 func (a *Announcer) Unregister(topic string, incarnation uint64, channel string) {
-	a.desired.unregister(topic, incarnation, channel)
+	a.registrations.unregister(topic, incarnation, channel)
 }
 
 // Start begins to connect, as the node of that identity, to the directories

@@ -188,8 +188,8 @@ func TestEphemeralChurnLeavesNothing(t *testing.T) {
 		if topics := tcp.db.topicNames(); len(topics) != 1 {
 			t.Errorf("%d topics are left", len(topics))
 		}
-		if len(s.desired.changes) > 0 || len(s.desired.topics) != 1 {
-			t.Errorf("%d changes and %d topics are remembered", len(s.desired.changes), len(s.desired.topics))
+		if len(s.registrations.changes) > 0 || len(s.registrations.topics) != 1 {
+			t.Errorf("%d changes and %d topics are remembered", len(s.registrations.changes), len(s.registrations.topics))
 		}
 	})
 }
@@ -227,8 +227,8 @@ func TestLostConnectionIsReplacedAtOnceAndThenWithGrowingPauses(t *testing.T) {
 			s.Register("brief", i, "")
 			s.Unregister("brief", i, "")
 		}
-		if len(s.desired.changes) > 0 {
-			t.Errorf("%d changes are kept for a directory that is not there", len(s.desired.changes))
+		if len(s.registrations.changes) > 0 {
+			t.Errorf("%d changes are kept for a directory that is not there", len(s.registrations.changes))
 		}
 		last := lost
 		for i, at := range s.dialled() {
@@ -290,7 +290,7 @@ func TestAddressesChangeWhileItRuns(t *testing.T) {
 			t.Helper()
 			synctest.Wait()
 			for address, n := range map[string]int{"a": a, "b": b, "c": c} {
-				if got := len(servers[address].db.presences()); got != n {
+				if got := len(servers[address].db.producerList()); got != n {
 					t.Errorf("%s knows %d nodes, want %d", address, got, n)
 				}
 			}
@@ -334,7 +334,7 @@ func TestQuestionsWaitForTheFirstContactButNotForLong(t *testing.T) {
 		})
 		s.Start(me, []string{"d"})
 		ask(s, errNobodyMet, firstContact)
-		time.Sleep(patience)
+		time.Sleep(ioTimeout)
 		ask(s, errNobodyMet, 0) // it is known by now that it fails
 		s.SetAddresses(nil)
 		ask(s, nil, 0)

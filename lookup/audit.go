@@ -118,7 +118,7 @@ func (p *peer) examine(ctx context.Context, conn net.Conn, suspects map[change]u
 	}
 	if !listed.hasChannels {
 		var topics []string
-		topics, f.asked = p.a.desired.someTopics(asked, auditTopics)
+		topics, f.asked = p.a.registrations.someTopics(asked, auditTopics)
 		for s := range suspects {
 			topics = append(topics, s.topic)
 		}
@@ -132,7 +132,7 @@ func (p *peer) examine(ctx context.Context, conn net.Conn, suspects map[change]u
 			}
 		}
 	}
-	f.missing = p.a.desired.missingFrom(listed)
+	f.missing = p.a.registrations.missingFrom(listed)
 	return f
 }
 
@@ -172,7 +172,7 @@ func (p *peer) forgotten() []change {
 	a.busy, a.notBefore = false, now.Add(f.took*time.Duration(max(auditRest, auditRestEach*f.nodes)))
 	if f.err != nil {
 		if a.failed++; a.failed%auditsFailed == 0 {
-			return p.a.desired.all()
+			return p.a.registrations.all()
 		}
 		return nil
 	}
@@ -187,7 +187,7 @@ func (p *peer) forgotten() []change {
 	if a.suspects = f.missing; len(a.suspects) > 0 {
 		a.due = now.Add(auditAgain)
 	}
-	again := p.a.desired.still(confirmed)
+	again := p.a.registrations.still(confirmed)
 	if len(again) > 0 {
 		p.a.o.Logger.Warn("lookup directory was made to forget what is here, and is told again",
 			slog.String("address", p.address), slog.Int("registrations", len(again)), slog.String("topic", again[0].topic))
@@ -233,7 +233,7 @@ func (answer *NodesAnswer) of(id *Identity, from string) (*listing, error) {
 
 // someTopics are the names of topics with channels that follow one in order, at
 // most that many, and the last one of them; empty: the rest was less.
-func (d *desired) someTopics(after string, most int) (topics []string, last string) {
+func (d *registrations) someTopics(after string, most int) (topics []string, last string) {
 	d.mu.Lock()
 	for name, t := range d.topics {
 		if name > after && len(t.channels) > 0 {
@@ -250,7 +250,7 @@ func (d *desired) someTopics(after string, most int) (topics []string, last stri
 }
 
 // missingFrom lists what is not in a listing, with the incarnations.
-func (d *desired) missingFrom(l *listing) map[change]uint64 {
+func (d *registrations) missingFrom(l *listing) map[change]uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	missing := make(map[change]uint64)
@@ -269,7 +269,7 @@ func (d *desired) missingFrom(l *listing) map[change]uint64 {
 }
 
 // still lists those of some topics and channels that are there, topics first.
-func (d *desired) still(some map[change]uint64) (list []change) {
+func (d *registrations) still(some map[change]uint64) (list []change) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for c, incarnation := range some {

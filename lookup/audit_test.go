@@ -233,7 +233,7 @@ func TestStopDoesNotWaitForAnAnswer(t *testing.T) {
 
 func TestListingOfANodeIsFoundAmongOthers(t *testing.T) {
 	entry := func(remote, host, topic string) string {
-		return producer(remote, host, "1") + `,"tombstones":[false],"topics":["` + topic + `"]}`
+		return producerJSON(remote, host, "1") + `,"tombstones":[false],"topics":["` + topic + `"]}`
 	}
 	id := Identity{BroadcastAddress: "::1", TCPPort: 1, HTTPPort: 2}
 	for name, test := range map[string]struct {

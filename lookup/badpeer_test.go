@@ -81,9 +81,9 @@ func TestDirectoryThatStopsReadingIsLeftAndTriedAgain(t *testing.T) {
 		s.Register("t", 1, "")
 		began := time.Now()
 		tcp := s.realDirectory()
-		time.Sleep(patience)
+		time.Sleep(ioTimeout)
 		s.want(tcp, "t", "[] 1")
-		if took := time.Since(began); took > patience {
+		if took := time.Since(began); took > ioTimeout {
 			t.Errorf("after %s", took)
 		}
 		if _, err := mute.Read(make([]byte, 100)); err != io.EOF {

@@ -42,12 +42,12 @@ func unreachable(t *testing.T) string {
 }
 
 func newTestClient(t *testing.T) *Client {
-	c := NewClient(ClientOptions{ConnectTimeout: longest, RequestTimeout: longest})
+	c := NewClient(ClientOptions{ConnectTimeout: testTimeout, RequestTimeout: testTimeout})
 	t.Cleanup(c.Close)
 	return c
 }
 
-func producer(remote, host string, port string) string {
+func producerJSON(remote, host string, port string) string {
 	return `{"remote_address":"` + remote + `","hostname":"h","broadcast_address":"` + host + `","tcp_port":` + port + `,"http_port":2,"version":"1.3.0"`
 }
 
@@ -55,15 +55,15 @@ func TestDirectoriesThatDisagreeAreMerged(t *testing.T) {
 	one := answers(t, map[string]string{
 		"GET /topics":              `{"topics":["b","a"]}`,
 		"GET /channels?topic=t%23": `{"channels":["x","y"]}`,
-		"GET /lookup?topic=t":      `{"channels":["x"],"producers":[` + producer("r1", "p", "1") + `},` + producer("r2", "o", "1") + `}]}`,
-		"GET /nodes": `{"producers":[` + producer("r1", "p", "1") + `,"tombstones":[false,true],"topics":["t","s"]},` +
-			producer("r8", "p", "10") + `,"tombstones":[],"topics":[]},` +
-			producer("r9", "p", "2") + `,"tombstones":[],"topics":[]}]}`,
+		"GET /lookup?topic=t":      `{"channels":["x"],"producers":[` + producerJSON("r1", "p", "1") + `},` + producerJSON("r2", "o", "1") + `}]}`,
+		"GET /nodes": `{"producers":[` + producerJSON("r1", "p", "1") + `,"tombstones":[false,true],"topics":["t","s"]},` +
+			producerJSON("r8", "p", "10") + `,"tombstones":[],"topics":[]},` +
+			producerJSON("r9", "p", "2") + `,"tombstones":[],"topics":[]}]}`,
 	})
 	two := answers(t, map[string]string{
 		"GET /topics":              `{"topics":["b","c"]}`,
 		"GET /channels?topic=t%23": `{"channels":["z","y"]}`,
-		"GET /nodes":               `{"producers":[` + producer("r3", "p", "1") + `,"tombstones":[true],"topics":["t","u"]}]}`,
+		"GET /nodes":               `{"producers":[` + producerJSON("r3", "p", "1") + `,"tombstones":[true],"topics":["t","u"]}]}`,
 	})
 	addresses := []string{one, "http://" + two}
 	c := newTestClient(t)
@@ -175,10 +175,10 @@ func TestChangesReachARealDirectory(t *testing.T) {
 // TestNodesThatMustNotBeAskedAreMarkedOrLeftOut: a directory lists what it was
 // told, and an address may hold anything.
 func TestNodesThatMustNotBeAskedAreMarkedOrLeftOut(t *testing.T) {
-	bad := producer("r1", "127.0.0.9/any/path?q=1&x=", "1")
+	bad := producerJSON("r1", "127.0.0.9/any/path?q=1&x=", "1")
 	one := answers(t, map[string]string{
-		"GET /lookup?topic=t": `{"channels":[],"producers":[` + bad + `},` + producer("r2", "good", "1") + `}]}`,
-		"GET /nodes":          `{"producers":[` + bad + `,"tombstones":[],"topics":[]},` + producer("r2", "[::1]", "1") + `,"tombstones":[],"topics":[]}]}`,
+		"GET /lookup?topic=t": `{"channels":[],"producers":[` + bad + `},` + producerJSON("r2", "good", "1") + `}]}`,
+		"GET /nodes":          `{"producers":[` + bad + `,"tombstones":[],"topics":[]},` + producerJSON("r2", "[::1]", "1") + `,"tombstones":[],"topics":[]}]}`,
 	})
 	c := newTestClient(t)
 	if found, err := c.Lookup(t.Context(), []string{one}, "t"); err != nil || len(found.Producers) != 1 || found.Producers[0].BroadcastAddress != "good" {

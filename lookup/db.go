@@ -24,7 +24,7 @@ type DBOptions struct {
 // keeps others waiting longer than it takes to go through one topic, through
 // the topics of one producer, or through a small share of all topics.
 //
-// Locks are taken in the order shard, presence; db.mu is taken alone.
+// Locks are taken in the order shard, producer; db.mu is taken alone.
 type DB struct {
 	o     DBOptions
 	start time.Time
@@ -32,8 +32,8 @@ type DB struct {
 	parts [shards]shard
 
 	mu        sync.RWMutex // guards producers and announced
-	producers index[*presence, struct{}]
-	announced index[string, []*presence] // by address
+	producers index[*producer, struct{}]
+	announced index[string, []*producer] // by address
 }
 
 // shards is how many parts the topics are spread over by name.
@@ -43,7 +43,7 @@ const shards = 256
 type shard struct {
 	mu     sync.RWMutex // guards topics and all that hangs on them, and hidden
 	topics index[string, *topicEntry]
-	hidden map[name]map[*presence]struct{} // who had what was deleted, and may still have it
+	hidden map[name]map[*producer]struct{} // who had what was deleted, and may still have it
 }
 
 // topicEntry is a topic that was registered or created.
@@ -70,24 +70,24 @@ func NewDB(o DBOptions) *DB {
 	return &DB{o: o, start: o.Now(), seed: maphash.MakeSeed()}
 }
 
-// moment is the time since the start, never 0, on the steady clock.
-func (d *DB) moment() int64 { return int64(d.o.Now().Sub(d.start)) + 1 }
+// monotonic is the time since the start, never 0, on the steady clock.
+func (d *DB) monotonic() int64 { return int64(d.o.Now().Sub(d.start)) + 1 }
 
-// wallTime is a moment in ns since 1970.
-func (d *DB) wallTime(moment int64) int64 { return d.start.UnixNano() + moment - 1 }
+// wallTime is a time of that clock in ns since 1970.
+func (d *DB) wallTime(monotonic int64) int64 { return d.start.UnixNano() + monotonic - 1 }
 
 func (d *DB) shardOf(topic string) *shard {
 	return &d.parts[maphash.String(d.seed, topic)%shards]
 }
 
 // join adds a producer, without topics.
-func (d *DB) join(remoteAddress string, id Identity) *presence {
-	p := &presence{
+func (d *DB) join(remoteAddress string, id Identity) *producer {
+	p := &producer{
 		db:       d,
 		Producer: Producer{RemoteAddress: remoteAddress, Identity: id},
 		node:     id.BroadcastAddress + ":" + strconv.Itoa(id.HTTPPort),
 	}
-	p.joined = d.moment()
+	p.joined = d.monotonic()
 	p.heard.Store(p.joined)
 	d.mu.Lock()
 	d.producers.put(p, struct{}{})
@@ -158,7 +158,7 @@ func (d *DB) deleteChannel(topic, channel string) bool {
 // brackets or without) from lookups of a topic for the tombstones' lifetime.
 func (d *DB) tombstone(topic, node string) {
 	node = withoutBrackets(node)
-	now := d.moment()
+	now := d.monotonic()
 	s := d.shardOf(topic)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -152,7 +152,7 @@ func TestDBDoesWhatASetOfProducersPerNameWouldDo(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, seed))
 	d := NewDB(DBOptions{InactiveTimeout: time.Hour, TombstoneLifetime: time.Hour})
 	model := newRegistry()
-	present := map[string]*presence{}
+	present := map[string]*producer{}
 	topics := []string{"a", "b", "c", "x#ephemeral", "y#ephemeral"}
 	channels := []string{"", "", "k", "l", "e#ephemeral", "f#ephemeral"}
 	pick := func(from []string) string { return from[random.IntN(len(from))] }
@@ -259,7 +259,7 @@ func TestDBHoldsTogetherUnderConcurrentChanges(t *testing.T) {
 	}
 	for i := range uint64(4) {
 		host := Identity{BroadcastAddress: fmt.Sprint("h", i)}
-		var p *presence
+		var p *producer
 		run(i, func(random *rand.Rand, topic, channel string) {
 			if p == nil {
 				p = d.join("", host)
@@ -342,7 +342,7 @@ func TestChurnOfEphemeralNamesLeavesNoMemory(t *testing.T) {
 
 func TestTopicThatHadManyProducersGivesTheirMemoryBack(t *testing.T) {
 	d := NewDB(DBOptions{InactiveTimeout: time.Hour, TombstoneLifetime: time.Hour})
-	var all []*presence
+	var all []*producer
 	for range 1000 {
 		p := d.join("", Identity{BroadcastAddress: "a"})
 		p.register("t", "c")

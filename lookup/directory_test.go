@@ -17,9 +17,9 @@ import (
 	"qmq/protocol"
 )
 
-// longest bounds every wait of the directory's tests; nothing that works takes
+// testTimeout bounds every wait of the directory's tests; nothing that works takes
 // as long.
-const longest = 20 * time.Second
+const testTimeout = 20 * time.Second
 
 // handClock is a clock that tests move.
 type handClock struct {
@@ -191,7 +191,7 @@ func (d *directory) dial() *nodeConn {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(longest))
+	conn.SetDeadline(time.Now().Add(testTimeout))
 	return &nodeConn{d.t, conn}
 }
 

@@ -65,7 +65,7 @@ func TestPausedIsWhatIsPausedOnAllOtherNodesThatHaveIt(t *testing.T) {
 		"all":             {[]string{nodeWith(t, 0, "!", "a!", "b!"), nodeWith(t, 0, "!", "a!", "b", "c!")}, "a c topic"},
 		"not everywhere":  {[]string{nodeWith(t, 0, "!", "a!"), nodeWith(t, 0, "", "a")}, ""},
 		"one is dead":     {[]string{nodeWith(t, 0, "!", "a!"), producerAt(host, port)}, ""},
-		"one is late":     {[]string{nodeWith(t, 0, "!", "a!"), nodeWith(t, longest, "!", "a!")}, ""},
+		"one is late":     {[]string{nodeWith(t, 0, "!", "a!"), nodeWith(t, testTimeout, "!", "a!")}, ""},
 		"impossible host": {[]string{nodeWith(t, 0, "!", "a!"), producerAt("127.0.0.1/x?y=", port)}, "a topic"},
 	} {
 		t.Run(name, func(t *testing.T) {

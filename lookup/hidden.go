@@ -19,17 +19,17 @@ type name struct{ topic, channel string }
 
 // hide remembers that a producer has what is being deleted, unless it has left
 // meanwhile; s.mu is locked for writing, as for all that follows.
-func (s *shard) hide(n name, p *presence) {
+func (s *shard) hide(n name, p *producer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.left {
 		return
 	}
 	if s.hidden == nil {
-		s.hidden = make(map[name]map[*presence]struct{})
+		s.hidden = make(map[name]map[*producer]struct{})
 	}
 	if s.hidden[n] == nil {
-		s.hidden[n] = make(map[*presence]struct{})
+		s.hidden[n] = make(map[*producer]struct{})
 	}
 	s.hidden[n][p] = struct{}{}
 	if p.hidden == nil {
@@ -40,7 +40,7 @@ func (s *shard) hide(n name, p *presence) {
 
 // unhide forgets that a producer has something that was deleted, and tells
 // whether it had.
-func (s *shard) unhide(n name, p *presence) bool {
+func (s *shard) unhide(n name, p *producer) bool {
 	if _, ok := s.hidden[n][p]; !ok {
 		return false
 	}
@@ -55,7 +55,7 @@ func (s *shard) unhide(n name, p *presence) bool {
 }
 
 // unhideTopic is unhide of a topic and all its channels.
-func (s *shard) unhideTopic(topic string, p *presence) {
+func (s *shard) unhideTopic(topic string, p *producer) {
 	for _, n := range p.hiddenNames() {
 		if n.topic == topic {
 			s.unhide(n, p)
@@ -63,7 +63,7 @@ func (s *shard) unhideTopic(topic string, p *presence) {
 	}
 }
 
-func (p *presence) hiddenNames() []name {
+func (p *producer) hiddenNames() []name {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Collect(maps.Keys(p.hidden))

@@ -238,7 +238,7 @@ func TestHTTPClientThatDoesNotReadHoldsNoLock(t *testing.T) {
 	for i := range 10_000 {
 		d.db.createTopic(fmt.Sprintf("%s-%d", strings.Repeat("t", 50), i))
 	}
-	p := d.db.presences()[0]
+	p := d.db.producerList()[0]
 	for _, topic := range d.db.topicNames() {
 		p.register(topic, "")
 	}
@@ -249,7 +249,7 @@ func TestHTTPClientThatDoesNotReadHoldsNoLock(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		conn.SetDeadline(time.Now().Add(longest))
+		conn.SetDeadline(time.Now().Add(testTimeout))
 		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", target)
 		if line, err := bufio.NewReaderSize(conn, 16).ReadString(' '); err != nil || line != "HTTP/1.1 " { // the answer has begun
 			t.Fatal(line, err)

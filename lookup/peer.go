@@ -14,14 +14,14 @@ const (
 	pingInterval = 15 * time.Second
 	// The pause before an attempt to connect doubles from firstPause with each
 	// that fails: to absentPause while the directory gives no sign of life, so
-	// that it is told within a second once it is there, and to longestPause
+	// that it is told within a second once it is there, and to maxPause
 	// while it is there but refuses or breaks off, which it may do because it
 	// has too much to do. A connection that lasted for stable is replaced at
 	// once.
-	firstPause   = 100 * time.Millisecond
-	absentPause  = 750 * time.Millisecond
-	longestPause = 15 * time.Second
-	stable       = time.Second
+	firstPause  = 100 * time.Millisecond
+	absentPause = 750 * time.Millisecond
+	maxPause    = 15 * time.Second
+	stable      = time.Second
 )
 
 // peer keeps one directory informed. Its goroutine connects, says what there
@@ -112,14 +112,14 @@ func (s stage) pause(failures int, took time.Duration) time.Duration {
 	if failures == 0 {
 		return 0
 	}
-	longest := longestPause
+	limit := maxPause
 	if s == absent {
-		longest = absentPause
+		limit = absentPause
 	}
 	if doubled := failures - 1; doubled < 8 {
-		longest = min(longest, firstPause<<doubled)
+		limit = min(limit, firstPause<<doubled)
 	}
-	pause := longest/2 + rand.N(longest/2)
+	pause := limit/2 + rand.N(limit/2)
 	if s == absent {
 		pause -= took // it was waited for
 	}
@@ -158,10 +158,10 @@ func (p *peer) converse(ctx context.Context, failures int, met func()) (stage, e
 	defer conn.Close()
 	unblock := context.AfterFunc(ctx, func() { conn.Close() })
 	defer unblock()
-	l := newLink(conn)
+	l := newPeerConn(conn)
 	// One that has taken the connection but is slow, or stands still, is given
 	// more time each time: it answers as soon as it can.
-	web, err := l.identify(introduction{p.a.identity, valueOf(p.a.o.RegistrationSecret)}, min(patience<<min(failures, 4), longestPause))
+	web, err := l.identify(introduction{p.a.identity, valueOf(p.a.o.RegistrationSecret)}, min(ioTimeout<<min(failures, 4), maxPause))
 	if err != nil {
 		return l.stage(), err
 	}
@@ -170,7 +170,7 @@ func (p *peer) converse(ctx context.Context, failures int, met func()) (stage, e
 	p.mu.Unlock()
 	met()
 
-	f, all := p.a.desired.follow(p.wake)
+	f, all := p.a.registrations.follow(p.wake)
 	defer f.stop()
 	if err := p.announce(l, all); err != nil {
 		return heard, err
@@ -184,7 +184,7 @@ func (p *peer) converse(ctx context.Context, failures int, met func()) (stage, e
 }
 
 // announce tells the directory of changes, part by part.
-func (p *peer) announce(l *link, changes []change) error {
+func (p *peer) announce(l *peerConn, changes []change) error {
 	for len(changes) > 0 {
 		n := min(len(changes), maxBatch)
 		if err := l.announce(changes[:n]); err != nil {
@@ -197,7 +197,7 @@ func (p *peer) announce(l *link, changes []change) error {
 
 // follow tells the directory of changes, that this node lives, and again of what
 // it was made to forget, until the connection is lost.
-func (p *peer) follow(ctx context.Context, l *link, f *follower) error {
+func (p *peer) follow(ctx context.Context, l *peerConn, f *follower) error {
 	nextPing := time.Now().Add(pingInterval)
 	for {
 		changes, err := f.take(maxBatch)
@@ -221,16 +221,16 @@ func (p *peer) follow(ctx context.Context, l *link, f *follower) error {
 			p.startAudit(ctx, l.conn)
 		}
 		if len(changes) == 0 {
-			if err := p.rest(l, p.audit.before(nextPing)); err != nil {
+			if err := p.wait(l, p.audit.before(nextPing)); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// rest listens to the connection until there is something to say or the time
+// wait listens to the connection until there is something to say or the time
 // has come.
-func (p *peer) rest(l *link, until time.Time) error {
+func (p *peer) wait(l *peerConn, until time.Time) error {
 	p.mu.Lock()
 	if p.nudged {
 		p.nudged = false

@@ -114,7 +114,7 @@ func awaitLine(t *testing.T, seen <-chan string, want string) {
 		if got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
-	case <-time.After(longest):
+	case <-time.After(testTimeout):
 		t.Fatalf("no %s", want)
 	}
 }
@@ -157,7 +157,7 @@ func TestBadDirectoriesDelayNoOther(t *testing.T) {
 	}
 	a.Register("t", 100, "c")
 	awaitLine(t, seen, "REGISTER t c")
-	if took := time.Since(began); took > 10*patience { // waiting for one of them costs patience each time
+	if took := time.Since(began); took > 10*ioTimeout { // waiting for one of them costs patience each time
 		t.Errorf("200 changes took %s", took)
 	}
 	close(hold)
@@ -171,7 +171,7 @@ func TestBadDirectoriesDelayNoOther(t *testing.T) {
 				t.Fatalf("told %s twice", line)
 			}
 			last = line
-		case <-time.After(longest):
+		case <-time.After(testTimeout):
 			t.Fatal("the slow directory is not told")
 		}
 	}
@@ -245,7 +245,7 @@ func awaitAny(t *testing.T, seen <-chan string) {
 	t.Helper()
 	select {
 	case <-seen:
-	case <-time.After(longest):
+	case <-time.After(testTimeout):
 		t.Fatal("told nothing")
 	}
 }

@@ -49,7 +49,7 @@ func (e *topicEntry) channelNames() []string {
 // lookup is the answer to where a topic is; ok is false when there is no such
 // topic.
 func (d *DB) lookup(topic string) (answer LookupAnswer, ok bool) {
-	now := d.moment()
+	now := d.monotonic()
 	s := d.shardOf(topic)
 	s.mu.RLock()
 	e := s.topics.all[topic]
@@ -59,7 +59,7 @@ func (d *DB) lookup(topic string) (answer LookupAnswer, ok bool) {
 		return answer, false
 	}
 	answer.Channels = e.channelNames()
-	listed := make([]*presence, 0, len(e.registrations))
+	listed := make([]*producer, 0, len(e.registrations))
 	for _, r := range e.registrations {
 		if r.producer.isHeardOf(now) && !r.isTombstoned(d, now) {
 			listed = append(listed, r.producer)
@@ -77,7 +77,7 @@ func (d *DB) lookup(topic string) (answer LookupAnswer, ok bool) {
 }
 
 // inOrder sorts producers by the address under which they are reached.
-func inOrder(a, b *presence) int {
+func inOrder(a, b *producer) int {
 	return cmp.Or(a.compare(&b.Identity), strings.Compare(a.RemoteAddress, b.RemoteAddress))
 }
 
@@ -85,10 +85,10 @@ func inOrder(a, b *presence) int {
 // that announce the node (broadcast_address:http_port, with brackets or without)
 // unless it is empty.
 func (d *DB) nodes(node string) []Node {
-	now := d.moment()
+	now := d.monotonic()
 	node = withoutBrackets(node)
-	listed := d.presences()
-	listed = slices.DeleteFunc(listed, func(p *presence) bool { return !p.isHeardOf(now) || node != "" && p.node != node })
+	listed := d.producerList()
+	listed = slices.DeleteFunc(listed, func(p *producer) bool { return !p.isHeardOf(now) || node != "" && p.node != node })
 	slices.SortFunc(listed, inOrder)
 	nodes := make([]Node, len(listed))
 	for i, p := range listed {
@@ -106,7 +106,7 @@ func (d *DB) addChannels(nodes []Node) {
 		nodes[i].Channels = make([][]string, len(nodes[i].Topics))
 		byAddress[nodes[i].RemoteAddress] = &nodes[i]
 	}
-	for _, p := range d.presences() {
+	for _, p := range d.producerList() {
 		n := byAddress[p.RemoteAddress]
 		if n == nil {
 			continue
@@ -118,7 +118,7 @@ func (d *DB) addChannels(nodes []Node) {
 }
 
 // channelNames are those that the producer has registered of a topic, sorted.
-func (p *presence) channelNames(topic string) []string {
+func (p *producer) channelNames(topic string) []string {
 	names := []string{}
 	s := p.db.shardOf(topic)
 	s.mu.RLock()
@@ -134,18 +134,18 @@ func (p *presence) channelNames(topic string) []string {
 	return names
 }
 
-// presences are all producers, in no order.
-func (d *DB) presences() []*presence {
+// producerList are all producers, in no order.
+func (d *DB) producerList() []*producer {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	all := make([]*presence, 0, len(d.producers.all))
+	all := make([]*producer, 0, len(d.producers.all))
 	for p := range d.producers.all {
 		all = append(all, p)
 	}
 	return all
 }
 
-func (p *presence) asNode(now int64) Node {
+func (p *producer) asNode(now int64) Node {
 	type topic struct {
 		name string
 		dead bool
@@ -187,9 +187,9 @@ const never = -6795364578871345152
 // debugLines gives visit every registration that has producers, named
 // category:key:subkey, in several portions.
 func (d *DB) debugLines(visit func(map[string][]debugEntry) error) error {
-	now := d.moment()
+	now := d.monotonic()
 	portion := make(map[string][]debugEntry)
-	for _, p := range d.presences() {
+	for _, p := range d.producerList() {
 		portion["client::"] = append(portion["client::"], p.debugEntry(now, 0))
 	}
 	if err := visit(portion); err != nil {
@@ -221,7 +221,7 @@ func (s *shard) debugLines(d *DB, now int64) map[string][]debugEntry {
 	return portion
 }
 
-func (p *presence) debugEntry(now, tombstonedAt int64) debugEntry {
+func (p *producer) debugEntry(now, tombstonedAt int64) debugEntry {
 	d := debugEntry{
 		ID:               p.RemoteAddress,
 		Hostname:         p.Hostname,

@@ -14,10 +14,10 @@ const reachAgain = 500 * time.Millisecond
 // dialer connects, as [net.Dialer.DialContext] does.
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
-// reach connects to a directory within patience: to the first of its addresses
+// reach connects to a directory within ioTimeout: to the first of its addresses
 // that takes the connection.
 func (r *Resolver) reach(ctx context.Context, address string, dial dialer) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, ioTimeout)
 	defer cancel()
 	targets, err := r.targets(ctx, address)
 	if err != nil {

@@ -25,8 +25,8 @@ func valueOf(f func() string) string {
 	return f()
 }
 
-// mostRefusals is how many refusals are remembered.
-const mostRefusals = 1000
+// maxRefusals is how many refusals are remembered.
+const maxRefusals = 1000
 
 // refusals remember what was refused to whom. A node that is refused comes back
 // within seconds, for as long as it runs, and is not worth a line each time.
@@ -47,7 +47,7 @@ func (r *refusals) isNew(remote, text string) bool {
 	if _, ok := r.seen[key]; ok {
 		return false
 	}
-	if r.seen == nil || len(r.seen) == mostRefusals {
+	if r.seen == nil || len(r.seen) == maxRefusals {
 		r.seen = make(map[string]struct{})
 	}
 	r.seen[key] = struct{}{}

@@ -155,15 +155,15 @@ func (r *Resolver) resolve(ctx context.Context, host string, maxAge time.Duratio
 	was.err, was.at = err, time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.known == nil || len(r.known) >= mostNames {
+	if r.known == nil || len(r.known) >= maxNames {
 		r.known = make(map[string]resolved)
 	}
 	r.known[host] = was
 	return was.ips, err
 }
 
-// mostNames is how many names are remembered.
-const mostNames = 1000
+// maxNames is how many names are remembered.
+const maxNames = 1000
 
 func (r *Resolver) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	ask := r.Lookup

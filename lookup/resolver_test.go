@@ -112,7 +112,7 @@ func inZone(t *testing.T, test func(s *scene, z *zone, want func(hosts ...string
 			defer mu.Unlock()
 			var told []string
 			for address, server := range servers {
-				for range server.db.presences() {
+				for range server.db.producerList() {
 					told = append(told, address)
 				}
 			}

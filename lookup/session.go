@@ -19,16 +19,16 @@ const (
 	// maxIdentify is the longest body of an IDENTIFY in bytes; those of NSQ's
 	// nodes have a few hundred.
 	maxIdentify = 64 << 10
-	// roomBytes is what a connection reads into, and keeps for its replies,
+	// minInput is what a connection reads into, and keeps for its replies,
 	// while nothing needs more.
-	roomBytes = 4 << 10
+	minInput = 4 << 10
 	// strangerPatience is how long a connection may take until it has identified
 	// itself, whatever else it says. After that it may be silent: a node that is
 	// gone is noticed by TCP's keep-alive, and one that sends no PING is only
 	// hidden.
 	strangerPatience = time.Minute
-	// writePatience is how long a peer may take to make room for its replies.
-	writePatience = 10 * time.Second
+	// writeTimeout is how long a peer may take to make room for its replies.
+	writeTimeout = 10 * time.Second
 	// lingerPatience is how long a connection stays open after a fatal error
 	// for the peer to read about it.
 	lingerPatience = time.Second
@@ -45,7 +45,7 @@ type session struct {
 	n        int
 	out      []byte // replies to what was parsed
 	parser   protocol.LookupParser
-	producer *presence // nil until IDENTIFY
+	producer *producer // nil until IDENTIFY
 	refused  bool      // its IDENTIFY was
 }
 
@@ -226,9 +226,9 @@ func (s *session) expectWithin(d time.Duration) { s.conn.SetReadDeadline(time.No
 // parser lets a command go.
 func (s *session) fill() error {
 	if s.n == len(s.in) {
-		room := make([]byte, max(roomBytes, min(2*len(s.in), protocol.MaxLine+4+maxIdentify)))
-		copy(room, s.in[:s.n])
-		s.in = room
+		grown := make([]byte, max(minInput, min(2*len(s.in), protocol.MaxLine+4+maxIdentify)))
+		copy(grown, s.in[:s.n])
+		s.in = grown
 	}
 	n, err := s.conn.Read(s.in[s.n:])
 	s.n += n
@@ -241,8 +241,8 @@ func (s *session) fill() error {
 // consume drops what was parsed, and a buffer that has become too large.
 func (s *session) consume(n int) {
 	s.n = copy(s.in, s.in[n:s.n])
-	if len(s.in) > roomBytes && s.n < roomBytes {
-		s.in = append(make([]byte, 0, roomBytes), s.in[:s.n]...)[:roomBytes]
+	if len(s.in) > minInput && s.n < minInput {
+		s.in = append(make([]byte, 0, minInput), s.in[:s.n]...)[:minInput]
 	}
 }
 
@@ -251,9 +251,9 @@ func (s *session) flush() error {
 	if len(s.out) == 0 {
 		return nil
 	}
-	s.conn.SetWriteDeadline(time.Now().Add(writePatience))
+	s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 	_, err := s.conn.Write(s.out)
-	if s.out = s.out[:0]; cap(s.out) > roomBytes {
+	if s.out = s.out[:0]; cap(s.out) > minInput {
 		s.out = nil
 	}
 	return err
@@ -268,7 +268,7 @@ func (s *session) linger() {
 		return
 	}
 	s.expectWithin(lingerPatience)
-	waste := make([]byte, roomBytes)
+	waste := make([]byte, minInput)
 	for {
 		if _, err := s.conn.Read(waste); err != nil {
 			return

@@ -294,9 +294,9 @@ func TestPeerThatReadsNothingLosesItsRegistrations(t *testing.T) {
 		if len(tcp.db.nodes("")) != 1 {
 			t.Fatal("not identified")
 		}
-		<-time.After(writePatience + time.Second)
+		<-time.After(writeTimeout + time.Second)
 		synctest.Wait()
-		if len(tcp.db.presences()) != 0 {
+		if len(tcp.db.producerList()) != 0 {
 			t.Error("it is still there")
 		}
 	})
@@ -321,7 +321,7 @@ func TestLongIdentifyIsTakenAndItsRoomGivenBack(t *testing.T) {
 	sessions := slices.Collect(maps.Keys(d.tcp.sessions))
 	d.tcp.mu.Unlock()
 	d.tcp.Close() // from here on the session is at rest
-	if len(sessions) != 1 || len(sessions[0].in) != roomBytes {
+	if len(sessions) != 1 || len(sessions[0].in) != minInput {
 		t.Errorf("%d sessions", len(sessions))
 	}
 }

@@ -14,7 +14,7 @@ import (
 const twinsAfter = int64(5 * time.Second)
 
 // addresses are what a producer wants to be reached under; no two may share one.
-func (p *presence) addresses() [2]string {
+func (p *producer) addresses() [2]string {
 	return [...]string{
 		"TCP " + address.Join(p.BroadcastAddress, p.TCPPort),
 		"HTTP " + address.Join(p.BroadcastAddress, p.HTTPPort),
@@ -23,7 +23,7 @@ func (p *presence) addresses() [2]string {
 
 // twin is another producer that is alive and announces an address of p, and that
 // address; nil: there is none, or it was returned before.
-func (d *DB) twin(p *presence) (other *presence, shared string) {
+func (d *DB) twin(p *producer) (other *producer, shared string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if p.twinTold {
@@ -36,7 +36,7 @@ func (d *DB) twin(p *presence) (other *presence, shared string) {
 }
 
 // liveTwin is twin every time; d.mu is locked.
-func (d *DB) liveTwin(p *presence) (other *presence, shared string) {
+func (d *DB) liveTwin(p *producer) (other *producer, shared string) {
 	for _, a := range p.addresses() {
 		for _, q := range d.announced.all[a] {
 			if q != p && min(p.heard.Load(), q.heard.Load())-max(p.joined, q.joined) >= twinsAfter {
@@ -49,7 +49,7 @@ func (d *DB) liveTwin(p *presence) (other *presence, shared string) {
 
 // markTwins marks those of producers, in their order, that share an address with
 // another one and were heard of lately, as that one was.
-func (d *DB) markTwins(listed []*presence, nodes []Node, now int64) {
+func (d *DB) markTwins(listed []*producer, nodes []Node, now int64) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	for i, p := range listed {
@@ -59,15 +59,15 @@ func (d *DB) markTwins(listed []*presence, nodes []Node, now int64) {
 }
 
 // announce and retract keep the list of who announces what; d.mu is locked.
-func (d *DB) announce(p *presence) {
+func (d *DB) announce(p *producer) {
 	for _, a := range p.addresses() {
 		d.announced.put(a, append(d.announced.all[a], p))
 	}
 }
 
-func (d *DB) retract(p *presence) {
+func (d *DB) retract(p *producer) {
 	for _, a := range p.addresses() {
-		list := slices.DeleteFunc(d.announced.all[a], func(q *presence) bool { return q == p })
+		list := slices.DeleteFunc(d.announced.all[a], func(q *producer) bool { return q == p })
 		if len(list) == 0 {
 			d.announced.remove(a)
 		} else {
@@ -89,4 +89,4 @@ func (s *session) warnOfTwin() {
 }
 
 // called is a name for people.
-func (p *presence) called() string { return p.Hostname + " (" + p.RemoteAddress + ")" }
+func (p *producer) called() string { return p.Hostname + " (" + p.RemoteAddress + ")" }

@@ -6,15 +6,15 @@ import (
 	"sync/atomic"
 )
 
-// presence is a producer in a DB, from the moment it has identified itself to
+// producer is one in a DB, from the moment it has identified itself to
 // the end of its connection. heardOf may be called concurrently; the other
 // methods belong to the producer's session, and leave is the last one.
-type presence struct {
+type producer struct {
 	Producer // does not change
 	db       *DB
 	node     string       // broadcast_address:http_port
-	joined   int64        // the moment of its IDENTIFY
-	heard    atomic.Int64 // the moment of that or its last PING
+	joined   int64        // monotonic, at its IDENTIFY
+	heard    atomic.Int64 // monotonic, at that or its last PING
 	twinTold bool         // it was said that another announces its address; guarded by db.mu
 
 	mu     sync.Mutex // guards what follows
@@ -25,18 +25,18 @@ type presence struct {
 
 // registration says that a producer has a topic and some of its channels.
 type registration struct {
-	producer     *presence
+	producer     *producer
 	index        int             // in the topic's list
 	channels     []*channelEntry // in no order, each once
-	tombstonedAt atomic.Int64    // the moment of the last tombstone; 0: there was none
+	tombstonedAt atomic.Int64    // monotonic, of the last tombstone; 0: there was none
 }
 
 // heardOf keeps the producer listed.
-func (p *presence) heardOf() { p.heard.Store(p.db.moment()) }
+func (p *producer) heardOf() { p.heard.Store(p.db.monotonic()) }
 
 // register adds the producer to a topic and, unless it is empty, to a channel
 // of it. What is registered already stays as it is, with its tombstone.
-func (p *presence) register(topic, channel string) {
+func (p *producer) register(topic, channel string) {
 	s := p.db.shardOf(topic)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,7 +65,7 @@ func (p *presence) register(topic, channel string) {
 // unregister takes the producer from a channel, or from a topic and all its
 // channels if channel is empty. An ephemeral one that no producer has any more
 // is removed.
-func (p *presence) unregister(topic, channel string) {
+func (p *producer) unregister(topic, channel string) {
 	s := p.db.shardOf(topic)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,7 +96,7 @@ func (p *presence) unregister(topic, channel string) {
 
 // leave takes the producer from everything it has registered and from the list
 // of nodes.
-func (p *presence) leave() {
+func (p *producer) leave() {
 	p.db.mu.Lock()
 	p.db.producers.remove(p)
 	p.db.retract(p)
@@ -125,7 +125,7 @@ func (p *presence) leave() {
 
 // unregisterTopic takes the producer from a topic, if it is there, and its
 // channels; e.shard.mu is locked for writing.
-func (p *presence) unregisterTopic(e *topicEntry) {
+func (p *producer) unregisterTopic(e *topicEntry) {
 	r := p.registrationOf(e)
 	if r != nil {
 		p.forget(e)
@@ -138,14 +138,14 @@ func (p *presence) unregisterTopic(e *topicEntry) {
 	e.dropIdle()
 }
 
-func (p *presence) registrationOf(e *topicEntry) *registration {
+func (p *producer) registrationOf(e *topicEntry) *registration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.topics.all[e]
 }
 
 // forget takes a topic out of the producer's own list.
-func (p *presence) forget(e *topicEntry) {
+func (p *producer) forget(e *topicEntry) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.topics.remove(e)
@@ -173,6 +173,6 @@ func (r *registration) isTombstoned(d *DB, now int64) bool {
 }
 
 // isHeardOf tells whether the producer gave a sign of life lately.
-func (p *presence) isHeardOf(now int64) bool {
+func (p *producer) isHeardOf(now int64) bool {
 	return now-p.heard.Load() <= int64(p.db.o.InactiveTimeout)
 }

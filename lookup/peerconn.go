@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// patience is how long a directory may take to be connected to, to take a
+	// ioTimeout is how long a directory may take to be connected to, to take a
 	// write, and for each reply.
-	patience = time.Second
+	ioTimeout = time.Second
 	// maxReply is the longest reply that is read, in bytes.
 	maxReply = 64 << 10
 	// maxBatch is how many commands are sent before their replies are read.
@@ -27,20 +27,20 @@ const (
 	maxBatch = 128
 )
 
-// link is a connection to a directory, with one user at a time.
-type link struct {
+// peerConn is a connection to a directory, with one user at a time.
+type peerConn struct {
 	conn  net.Conn
 	in    *bufio.Reader
 	heard bool // a reply has come, or the beginning of one
 }
 
-func newLink(conn net.Conn) *link {
-	return &link{conn: conn, in: bufio.NewReaderSize(conn, 1<<10)}
+func newPeerConn(conn net.Conn) *peerConn {
+	return &peerConn{conn: conn, in: bufio.NewReaderSize(conn, 1<<10)}
 }
 
 // identify opens the conversation and returns where the directory serves HTTP;
 // empty if it does not say. The reply may take that long.
-func (l *link) identify(in introduction, patience time.Duration) (web string, err error) {
+func (l *peerConn) identify(in introduction, timeout time.Duration) (web string, err error) {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return "", err
@@ -50,7 +50,7 @@ func (l *link) identify(in introduction, patience time.Duration) (web string, er
 	if err := l.write(out); err != nil {
 		return "", err
 	}
-	reply, err := l.reply(patience)
+	reply, err := l.reply(timeout)
 	if err != nil {
 		return "", err
 	}
@@ -65,7 +65,7 @@ func (l *link) identify(in introduction, patience time.Duration) (web string, er
 }
 
 // announce sends changes, at most maxBatch of them, and reads the replies.
-func (l *link) announce(changes []change) error {
+func (l *peerConn) announce(changes []change) error {
 	var out []byte
 	for _, c := range changes {
 		out = c.append(out)
@@ -91,7 +91,7 @@ func (c change) append(dst []byte) []byte {
 }
 
 // ping tells the directory that this node lives.
-func (l *link) ping() error {
+func (l *peerConn) ping() error {
 	err := l.write(protocol.AppendLookupCommand(nil, &protocol.LookupCommand{Kind: protocol.LookupPing}))
 	if err == nil {
 		err = l.expectOK()
@@ -102,24 +102,24 @@ func (l *link) ping() error {
 	return nil
 }
 
-func (l *link) expectOK() error {
-	reply, err := l.reply(patience)
+func (l *peerConn) expectOK() error {
+	reply, err := l.reply(ioTimeout)
 	if err == nil && string(reply) != protocol.LookupOK {
 		err = fmt.Errorf("answered %q", shorten(reply))
 	}
 	return err
 }
 
-func (l *link) write(b []byte) error {
-	if err := l.conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+func (l *peerConn) write(b []byte) error {
+	if err := l.conn.SetWriteDeadline(time.Now().Add(ioTimeout)); err != nil {
 		return err
 	}
 	_, err := l.conn.Write(b)
 	return err
 }
 
-func (l *link) reply(patience time.Duration) ([]byte, error) {
-	if err := l.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+func (l *peerConn) reply(timeout time.Duration) ([]byte, error) {
+	if err := l.conn.SetReadDeadline(time.Now().Add(timeout)); err != nil {
 		return nil, err
 	}
 	start, err := l.in.Peek(4)
@@ -144,7 +144,7 @@ var errHTTPPort = errors.New("this is an HTTP port; the TCP port for nodes is an
 var errNoReply = errors.New("no reply in time")
 
 // stage is how far a connection came that failed before everything was told.
-func (l *link) stage() stage {
+func (l *peerConn) stage() stage {
 	if l.heard {
 		return heard
 	}
@@ -155,7 +155,7 @@ var errUnasked = errors.New("it talks without being asked")
 
 // listen waits until the read deadline, which others set, has passed; then it
 // returns nil. The error is that the connection is lost.
-func (l *link) listen() error {
+func (l *peerConn) listen() error {
 	_, err := l.in.Peek(1)
 	switch {
 	case err == nil:

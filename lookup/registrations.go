@@ -8,13 +8,13 @@ import (
 	"sync"
 )
 
-// desired is what a node wants the directories to know: its topics and their
+// registrations are what a node wants the directories to know: its topics and their
 // channels. Who follows it gets what there is and then every change, in order,
 // so that something deleted and made again is unregistered and then registered
 // with everybody. Nothing here waits for anything but memory.
-type desired struct {
+type registrations struct {
 	mu     sync.Mutex // guards what follows; nothing else is locked under it but a follower's wake
-	topics map[string]*desiredTopic
+	topics map[string]*registeredTopic
 	// changes are the latest ones, from the number first on, as far back as
 	// some follower needs them.
 	changes   []change
@@ -22,7 +22,7 @@ type desired struct {
 	followers map[*follower]struct{}
 }
 
-type desiredTopic struct {
+type registeredTopic struct {
 	incarnation uint64
 	channels    []string
 }
@@ -43,14 +43,14 @@ const maxBehind = 1 << 16
 
 var errBehind = errors.New("too slow to be told of every change")
 
-func newDesired() *desired {
-	return &desired{topics: make(map[string]*desiredTopic), followers: make(map[*follower]struct{})}
+func newRegistrations() *registrations {
+	return &registrations{topics: make(map[string]*registeredTopic), followers: make(map[*follower]struct{})}
 }
 
 // register adds a topic, or a channel of it if channel is not empty. The
 // incarnation is the topic's; it grows when a topic is made again. A channel of
 // a topic or incarnation that is not there is ignored: it comes too late.
-func (d *desired) register(topic string, incarnation uint64, channel string) {
+func (d *registrations) register(topic string, incarnation uint64, channel string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	t := d.topics[topic]
@@ -61,7 +61,7 @@ func (d *desired) register(topic string, incarnation uint64, channel string) {
 		if t != nil {
 			d.remove(topic, t)
 		}
-		d.topics[topic] = &desiredTopic{incarnation: incarnation}
+		d.topics[topic] = &registeredTopic{incarnation: incarnation}
 		d.note(change{topic: topic})
 		return
 	}
@@ -74,7 +74,7 @@ func (d *desired) register(topic string, incarnation uint64, channel string) {
 
 // unregister removes a topic with its channels, or one channel if that is not
 // empty. What another incarnation of the topic has stays.
-func (d *desired) unregister(topic string, incarnation uint64, channel string) {
+func (d *registrations) unregister(topic string, incarnation uint64, channel string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	t := d.topics[topic]
@@ -93,7 +93,7 @@ func (d *desired) unregister(topic string, incarnation uint64, channel string) {
 
 // remove ends a topic. The channels follow it by name: only then does NSQ's
 // directory forget those that are ephemeral. The caller holds d.mu.
-func (d *desired) remove(topic string, t *desiredTopic) {
+func (d *registrations) remove(topic string, t *registeredTopic) {
 	delete(d.topics, topic)
 	d.note(change{topic: topic, gone: true})
 	for _, channel := range t.channels {
@@ -102,7 +102,7 @@ func (d *desired) remove(topic string, t *desiredTopic) {
 }
 
 // note tells the followers of a change. The caller holds d.mu.
-func (d *desired) note(c change) {
+func (d *registrations) note(c change) {
 	if len(d.followers) == 0 {
 		return // who comes later gets what is there then
 	}
@@ -120,7 +120,7 @@ func (d *desired) note(c change) {
 }
 
 // trim lets changes go that all followers have taken. The caller holds d.mu.
-func (d *desired) trim() {
+func (d *registrations) trim() {
 	end := d.first + uint64(len(d.changes))
 	needed := end
 	for f := range d.followers {
@@ -136,7 +136,7 @@ func (d *desired) trim() {
 
 // follower is somebody who is told of changes.
 type follower struct {
-	d    *desired
+	d    *registrations
 	wake func() // called when there may be something to take; must not call d
 
 	next uint64 // number of the change to take next; guarded by d.mu
@@ -145,7 +145,7 @@ type follower struct {
 
 // follow lists what is there: each channel, and each topic without one. The
 // follower takes what changes from then on.
-func (d *desired) follow(wake func()) (*follower, []change) {
+func (d *registrations) follow(wake func()) (*follower, []change) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	f := &follower{d: d, wake: wake, next: d.first + uint64(len(d.changes))}
@@ -154,13 +154,13 @@ func (d *desired) follow(wake func()) (*follower, []change) {
 }
 
 // all lists what is there.
-func (d *desired) all() []change {
+func (d *registrations) all() []change {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.allLocked()
 }
 
-func (d *desired) allLocked() (all []change) {
+func (d *registrations) allLocked() (all []change) {
 	for name, t := range d.topics {
 		for _, channel := range t.channels {
 			all = append(all, change{topic: name, channel: channel})

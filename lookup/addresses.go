@@ -8,7 +8,7 @@ import (
 )
 
 // naming is the goroutine that resolves the names of directories, at first and
-// then every minute, and has links to what they stand for.
+// then every minute, and has peers for what they stand for.
 type naming struct {
 	stop context.CancelFunc
 	done chan struct{} // closed when the goroutine has ended
@@ -39,7 +39,7 @@ func (a *Announcer) SetAddresses(addresses []string) {
 	}
 }
 
-// connect has links to the directories with these addresses and no others; to
+// connect has peers for the directories with these addresses and no others; to
 // those whose names are not known yet once they are. It returns the goroutine
 // that resolves names, nil if there are none. The caller holds a.changing.
 func (a *Announcer) connect(addresses []string) *naming {
@@ -70,13 +70,13 @@ func (a *Announcer) connect(addresses []string) *naming {
 	return n
 }
 
-// resolve keeps links to all that the addresses stand for, until ctx is done.
+// resolve keeps peers for all that the addresses stand for, until ctx is done.
 func (a *Announcer) resolve(ctx context.Context, addresses []string, resolved chan struct{}) {
 	for first := true; ; first = false {
-		links, ok := a.names.Expand(ctx, addresses, 0)
+		expanded, ok := a.names.Expand(ctx, addresses, 0)
 		a.changing.Lock()
 		if ctx.Err() == nil {
-			a.exchange(links)
+			a.exchange(expanded)
 		}
 		a.changing.Unlock()
 		if first {

@@ -26,7 +26,7 @@ func wantCommands(t *testing.T, changes []change, want ...string) {
 func nothing() {}
 
 func TestFollowerGetsWhatIsThereAndThenEveryChangeInOrder(t *testing.T) {
-	d := newDesired()
+	d := newRegistrations()
 	d.register("t", 1, "")
 	d.register("u", 2, "")
 	d.register("t", 1, "c")
@@ -59,7 +59,7 @@ func TestFollowerGetsWhatIsThereAndThenEveryChangeInOrder(t *testing.T) {
 }
 
 func TestWhatComesLateFromAnEarlierIncarnationChangesNothing(t *testing.T) {
-	d := newDesired()
+	d := newRegistrations()
 	d.register("t", 1, "")
 	d.register("t", 2, "") // the end of the first was not told
 	f, _ := d.follow(nothing)
@@ -75,7 +75,7 @@ func TestWhatComesLateFromAnEarlierIncarnationChangesNothing(t *testing.T) {
 }
 
 func TestChangesAreForgottenWhenAllFollowersHaveThem(t *testing.T) {
-	d := newDesired()
+	d := newRegistrations()
 	churn := func(n int) {
 		for i := range n {
 			d.register(fmt.Sprint(i), 1, "")
@@ -104,7 +104,7 @@ func TestChangesAreForgottenWhenAllFollowersHaveThem(t *testing.T) {
 }
 
 func TestFollowerThatTakesNothingIsGivenUp(t *testing.T) {
-	d := newDesired()
+	d := newRegistrations()
 	stuck, _ := d.follow(nothing)
 	fast, _ := d.follow(nothing)
 	d.register("t", 1, "")
