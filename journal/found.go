@@ -1,6 +1,14 @@
 package journal
 
-import "qmq/state"
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+
+	"qmq/state"
+)
 
 // Found is what was found in a journal's files.
 type Found struct {
@@ -37,4 +45,29 @@ type Damage struct {
 	Offset int64
 	Bytes  int64 // 0 of a file that is missing
 	Err    error
+}
+
+func (d Damage) Error() string {
+	if d.Bytes == 0 {
+		return fmt.Sprintf("%s: %v", d.File, d.Err)
+	}
+	return fmt.Sprintf("%s: %d bytes from %d on: %v", d.File, d.Bytes, d.Offset, d.Err)
+}
+
+func (d Damage) Unwrap() error { return d.Err }
+
+// Read reads the journal in o.Dir as Open does, and changes nothing. Of the
+// options FS, Dir, BootID and Logger count. A directory that is not there is an
+// empty journal.
+func Read(o Options) (*Found, error) {
+	files, err := list(o.FS, o.Dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	r := newReplay(o.FS, o.Dir, o.BootID, cmp.Or(o.Logger, slog.Default()))
+	if err := r.run(files); err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	found := r.found
+	return &found, nil
 }

@@ -68,6 +68,7 @@ func (m *model) open() {
 		FS: m.fs.Mount(), Dir: testDir, Bytes: 64, CheckpointBytes: 400, Logger: quiet(),
 	})
 	must(m.t, err)
+	wantSound(m.t, st)
 	m.journal = j
 	m.compare(st)
 	for tid, mt := range m.topics {

@@ -2,9 +2,12 @@ package journal
 
 import (
 	"cmp"
+	"fmt"
 	"log/slog"
 	"maps"
+	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -113,11 +116,12 @@ func (s *testSource) Snapshot() state.ChannelChanges {
 }
 
 func (s *testSource) snapshot() state.ChannelChanges {
+	open := slices.SortedFunc(maps.Values(s.open), func(a, b state.OpenMessage) int { return cmp.Compare(a.Seq, b.Seq) })
 	return state.ChannelChanges{
 		Topic: s.topic, Channel: s.channel, Version: s.version, Full: true,
 		Floor: s.floor, Cursor: s.cursor,
 		Acked: runs(slices.Collect(maps.Keys(s.acked)), s.floor),
-		Open:  slices.Collect(maps.Values(s.open)),
+		Open:  open,
 	}
 }
 
@@ -149,24 +153,78 @@ func wantChannel(t fataler, st *Found, s *testSource) {
 	}
 	got := c.Snapshot(s.topic)
 	want := s.Snapshot()
-	slices.SortFunc(want.Open, func(a, b state.OpenMessage) int { return cmp.Compare(a.Seq, b.Seq) })
 	if got.Floor != want.Floor || got.Cursor != want.Cursor ||
 		!slices.Equal(got.Acked, want.Acked) || !slices.Equal(got.Open, want.Open) {
 		t.Fatalf("channel %d/%d:\n got %+v\nwant %+v", s.topic, s.channel, got, want)
 	}
 }
 
+// openJournal opens the journal and checks that Read found the same before, and
+// that nothing of it breaks an invariant.
 func openJournal(t testing.TB, fsys vfs.FS, adjust ...func(*Options)) (*Journal, *Found) {
 	t.Helper()
 	o := Options{FS: fsys, Dir: testDir, Logger: quiet()}
 	for _, f := range adjust {
 		f(&o)
 	}
-	j, st, err := Open(o)
-	if err != nil {
-		t.Fatal(err)
+	read := o
+	read.FS = vfs.ReadOnly(fsys)
+	before, err := Read(read)
+	must(t, err)
+	j, found, err := Open(o)
+	must(t, err)
+	wantSame(t, before, found)
+	wantSound(t, found)
+	return j, found
+}
+
+// wantSame compares what was found in a journal's files at two times.
+func wantSame(t fataler, before, now *Found) {
+	t.Helper()
+	if asText(before) != asText(now) {
+		t.Fatalf("read %+v, opened %+v", before, now)
 	}
-	return j, st
+	for id, topic := range now.State.Topics {
+		for cid, c := range topic.Channels {
+			was := before.State.Channel(id, cid)
+			if was == nil || !reflect.DeepEqual(was.Snapshot(id), c.Snapshot(id)) {
+				t.Fatalf("channel %d/%d: read %+v, opened %+v", id, cid, was, c)
+			}
+		}
+	}
+}
+
+// asText is all that was found but for the state of channels, as text.
+func asText(f *Found) string {
+	var out strings.Builder
+	for _, id := range slices.Sorted(maps.Keys(f.State.Topics)) {
+		t := *f.State.Topics[id]
+		channels := slices.Sorted(maps.Keys(t.Channels))
+		t.Channels = nil
+		fmt.Fprintf(&out, "%+v %v\n", t, channels)
+	}
+	is := *f
+	is.State = nil
+	fmt.Fprintf(&out, "%+v %v %v %v %d", is, f.State.Deleted, f.State.DeletedChannels, f.State.Acknowledged, f.State.MaxIncarnation)
+	return out.String()
+}
+
+// wantSound checks the invariants, and that what is missing is named.
+func wantSound(t fataler, found *Found) {
+	t.Helper()
+	var lost int64
+	for _, d := range found.Damage {
+		lost += d.Bytes
+		if d.File == "" || d.Error() == "" {
+			t.Fatalf("nothing is told of %+v", d)
+		}
+	}
+	if lost != found.LostBytes || found.Incomplete && len(found.Damage) == 0 {
+		t.Fatalf("%d bytes are lost, incomplete %v; told is %v", found.LostBytes, found.Incomplete, found.Damage)
+	}
+	for _, flaw := range found.State.Check() {
+		t.Fatalf("%v", flaw)
+	}
 }
 
 func synced(o *Options) { o.SyncTopology = true }

@@ -17,11 +17,13 @@ var OS FS = osFS{}
 
 type osFS struct{}
 
-func (osFS) Create(name string) (File, error) { return openOS(name, os.O_CREATE|os.O_EXCL) }
-func (osFS) Open(name string) (File, error)   { return openOS(name, 0) }
+func (osFS) Create(name string) (File, error) { return openOS(name, os.O_RDWR|os.O_CREATE|os.O_EXCL) }
+func (osFS) Open(name string) (File, error)   { return openOS(name, os.O_RDWR) }
+
+func (osFS) openToRead(name string) (File, error) { return openOS(name, os.O_RDONLY) }
 
 func openOS(name string, flag int) (File, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|flag, 0o600)
+	f, err := os.OpenFile(name, flag, 0o600)
 	if err != nil {
 		return nil, err // not a nil *osFile inside a File
 	}
