@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"slices"
@@ -25,17 +24,26 @@ const (
 	exitOK     = 0
 	exitFailed = 1 // the command could not do what it should
 	exitUsage  = 2 // the command line cannot be read
+
+	exitInterrupted = 130 // a signal came before the command was through
 )
 
 // commands are the subcommands of q.
 type commands struct {
-	Dev     devCommand       `cmd:"" help:"Run all daemons in one process, to try things out."`
-	Ping    pingCommand      `cmd:"" help:"Ask daemons over HTTP whether they are well."`
-	Bench   benchCommand     `cmd:"" help:"Put load on a daemon, check what comes back, and measure."`
-	Passwd  passwdCommand    `cmd:"" help:"Set the password of somebody who may sign in at qadmin."`
-	Say     versionCommand   `cmd:"" name:"version" help:"Print the version."`
-	Help    helpCommand      `cmd:"" help:"Explain a command."`
-	Version kong.VersionFlag `short:"v" help:"Print the version and exit."`
+	Pub       pubCommand       `cmd:"" help:"Publish messages."`
+	Sub       subCommand       `cmd:"" aliases:"tail" help:"Show messages as they come."`
+	Peek      peekCommand      `cmd:"" help:"Look at messages of a channel and change nothing."`
+	Dev       devCommand       `cmd:"" help:"Run all daemons in one process, to try things out."`
+	Ping      pingCommand      `cmd:"" help:"Ask daemons over HTTP whether they are well."`
+	Bench     benchCommand     `cmd:"" help:"Put load on a daemon, check what comes back, and measure."`
+	Passwd    passwdCommand    `cmd:"" help:"Set the password of somebody who may sign in at qadmin."`
+	Say       versionCommand   `cmd:"" name:"version" help:"Print the version."`
+	Reference referenceCommand `cmd:"" hidden:"" help:"Write the reference of all commands."`
+	Help      helpCommand      `cmd:"" help:"Explain a command."`
+	Version   kong.VersionFlag `short:"v" help:"Print the version and exit."`
+
+	Context string `env:"Q_CONTEXT" placeholder:"NAME" help:"Context of the configuration file: which nodes, and how."`
+	Config  string `env:"Q_CONFIG" placeholder:"FILE" help:"Configuration file. Default: q/config.toml in the user's directory for such files, which is ~/.config."`
 }
 
 // versionCommand is q version.
@@ -50,13 +58,6 @@ func (versionCommand) Run(c console) error {
 // helpCommand is q help; run turns it into --help of what it names.
 type helpCommand struct {
 	Command []string `arg:"" optional:"" help:"The command, such as bench pub."`
-}
-
-// console is what a subcommand talks to.
-type console struct {
-	in       io.Reader
-	out, err io.Writer
-	signals  <-chan os.Signal
 }
 
 func main() {
@@ -78,6 +79,8 @@ func run(args []string, c console) (exit int) {
 		kong.Description("The tool of Q, a distributed message queue."),
 		kong.Writers(c.out, c.err),
 		kong.Exit(func(code int) { panic(early(code)) }),
+		kong.Resolvers(new(settings)),
+		kong.ExplicitGroups([]kong.Group{{Key: "reach", Title: "Which nodes, and how"}}),
 		kong.Vars{"version": version.String("q"), "roles": strings.Join(admin.Roles, " or ")},
 	)
 	if len(args) > 0 && args[0] == "help" {
@@ -88,11 +91,24 @@ func run(args []string, c console) (exit int) {
 		fmt.Fprintf(c.err, "q: %s\n%s\n", wrong(err), usageAfter(err))
 		return exitUsage
 	}
-	if err := command.Run(c); err != nil {
-		fmt.Fprintf(c.err, "q: %s\n", redact.Text(err.Error()))
-		return exitFailed
+	return outcome(c, command.Run(c, parser))
+}
+
+// outcome tells how a command ended.
+func outcome(c console, err error) int {
+	if err == nil {
+		return exitOK
 	}
-	return exitOK
+	text := redact.Text(err.Error())
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		text += "; is a node running there? --addr, --http-addr or --lookupd name others, q dev starts one"
+	}
+	fmt.Fprintf(c.err, "q: %s\n", text)
+	var signalled *interrupted
+	if errors.As(err, &signalled) {
+		return exitInterrupted
+	}
+	return exitFailed
 }
 
 // wrong is what was wrong with a command line. Where a command is missing, all
@@ -109,6 +125,9 @@ func wrong(err error) string {
 	}
 	var names []string
 	for _, child := range at.Children {
+		if child.Hidden {
+			continue
+		}
 		names = append(names, strconv.Quote(child.Name))
 	}
 	return missing + strings.Join(names, ", ")

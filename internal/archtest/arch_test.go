@@ -19,7 +19,7 @@ var floors = [][]string{
 	{"channel"},
 	{"topic"},
 	{"broker"},
-	{"server", "lookup", "internal/nodeclient", "admin/web", "admin/words"},
+	{"server", "lookup", "internal/nodeclient", "internal/tcpclient", "admin/web", "admin/words"},
 	{"admin/cluster"},
 	{"admin"},
 	{"daemon", "loadgen", "test/process", "test/wire"},

@@ -17,7 +17,7 @@ import (
 func TestFlagsInTheDocumentsExist(t *testing.T) {
 	bin := process.Build(t, "cmd/q", "tools/benchdoc")
 	helps := []string{config.UsageQD("qd"), config.UsageQLookupd("qlookupd"), config.UsageQAdmin("qadmin")}
-	for _, command := range []string{"q", "q dev", "q ping", "q passwd", "q bench pub", "q bench sub", "q bench pubsub", "q bench latency", "benchdoc table", "benchdoc growth"} {
+	for _, command := range []string{"q", "q pub", "q sub", "q peek", "q dev", "q ping", "q passwd", "q bench pub", "q bench sub", "q bench pubsub", "q bench latency", "benchdoc table", "benchdoc growth"} {
 		words := strings.Fields(command)
 		out, err := exec.Command(filepath.Join(bin, words[0]), append(words[1:], "--help")...).Output()
 		if err != nil {

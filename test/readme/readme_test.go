@@ -58,6 +58,10 @@ func TestQuickStartWorksAsTyped(t *testing.T) {
 			wantMessages(t, ctx, dir, line+" -lookupd-http-address="+lookup, "hello", "one", "two", "later")
 			continue
 		}
+		if strings.HasPrefix(line, "bin/q ") {
+			wantFromQ(t, ctx, dir, line, http)
+			continue
+		}
 		cmd := exec.CommandContext(ctx, "sh", "-c", line)
 		cmd.Dir = dir
 		out, err := cmd.Output()
@@ -69,6 +73,20 @@ func TestQuickStartWorksAsTyped(t *testing.T) {
 		case !strings.Contains(line, "pub?") && !strings.Contains(string(out), `"topic_name":"greetings"`):
 			t.Fatalf("%s: %s", line, out)
 		}
+	}
+}
+
+// wantFromQ runs a command of q: what it publishes, the others show.
+func wantFromQ(t *testing.T, ctx context.Context, dir, line, http string) {
+	t.Helper()
+	cmd := exec.CommandContext(ctx, "sh", "-c", line)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "Q_HTTP_ADDR="+http)
+	want := "again\n"
+	if strings.Contains(line, " pub ") {
+		want = ""
+	}
+	if out, err := cmd.Output(); err != nil || string(out) != want {
+		t.Fatalf("%s: %v, %q", line, err, out)
 	}
 }
 

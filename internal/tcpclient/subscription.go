@@ -1,0 +1,247 @@
+package tcpclient
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"qmq/protocol"
+)
+
+// ID is a message's id: sixteen characters.
+type ID [16]byte
+
+// Message is one delivery of a message. Its body's memory is its own until nobody
+// holds it.
+type Message struct {
+	ID        ID
+	Timestamp int64 // of the publish, ns since 1970
+	Attempts  uint16
+	Body      []byte
+	From      *Subscription // whom it is to be answered to
+}
+
+// Time is when the message was published.
+func (m *Message) Time() time.Time { return time.Unix(0, m.Timestamp) }
+
+// Subscription is one connection that consumes a channel. What answers messages
+// may be called concurrently; answers are kept until Flush, or until there are
+// many. Each message is answered once.
+type Subscription struct {
+	conn *conn
+	late atomic.Int64 // answers that the node did not take: the message had timed out
+
+	mu   sync.Mutex // guards what follows
+	out  []byte     // answers that are not sent
+	open int        // messages that are neither answered nor given up
+	none chan struct{}
+	left bool // CLS is sent
+}
+
+// flushAt is how many bytes of answers are sent without being asked to.
+const flushAt = 16 << 10
+
+// subscribe connects and becomes a consumer that is ready for nothing.
+func subscribe(ctx context.Context, at string, o *Options, topic, channel string) (*Subscription, error) {
+	c, err := dial(ctx, at, o)
+	if err != nil {
+		return nil, err
+	}
+	if o.Tail && !c.agreed.Tail {
+		c.net.Close()
+		return nil, fmt.Errorf("%s: %w", at, ErrNoTail)
+	}
+	s := &Subscription{conn: c}
+	stop := context.AfterFunc(ctx, func() { c.net.Close() })
+	defer stop()
+	err = c.write([]byte("SUB " + topic + " " + channel + "\n"))
+	if err == nil {
+		_, err = c.response()
+	}
+	if err != nil {
+		c.net.Close()
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, fmt.Errorf("%s: %w", at, err)
+	}
+	return s, nil
+}
+
+// ErrNoTail means that a node cannot promise that a subscription takes nothing
+// away from others.
+var ErrNoTail = errors.New("the node does not know tails (it is no qd): a subscription might take what waits for a first channel")
+
+// Address is the node's.
+func (s *Subscription) Address() string { return s.conn.address }
+
+// Late counts the answers that the node did not take, because the message had
+// timed out before: it is delivered again.
+func (s *Subscription) Late() int64 { return s.late.Load() }
+
+// MsgTimeout is how long the node waits for the answer to a message.
+func (s *Subscription) MsgTimeout() time.Duration {
+	return time.Duration(s.conn.agreed.MsgTimeout) * time.Millisecond
+}
+
+// Finish says that a message is done with.
+func (s *Subscription) Finish(id ID) { s.answer("FIN ", id, "") }
+
+// Requeue gives a message back, to be delivered again after a delay.
+func (s *Subscription) Requeue(id ID, delay time.Duration) {
+	s.answer("REQ ", id, " "+strconv.FormatInt(max(0, delay.Milliseconds()), 10))
+}
+
+func (s *Subscription) answer(verb string, id ID, rest string) {
+	s.mu.Lock()
+	s.out = append(append(append(append(s.out, verb...), id[:]...), rest...), '\n')
+	full := len(s.out) >= flushAt
+	s.closeOne()
+	s.mu.Unlock()
+	if full {
+		s.Flush()
+	}
+}
+
+// Drop says that a message will not be answered: the node has it back when the
+// connection ends.
+func (s *Subscription) Drop() {
+	s.mu.Lock()
+	s.closeOne()
+	s.mu.Unlock()
+}
+
+// closeOne counts a message as answered. The caller holds s.mu.
+func (s *Subscription) closeOne() {
+	s.open--
+	if s.open == 0 && s.none != nil {
+		close(s.none)
+		s.none = nil
+	}
+}
+
+// Touch asks for more time for a message.
+func (s *Subscription) Touch(id ID) {
+	s.mu.Lock()
+	s.out = append(append(append(s.out, "TOUCH "...), id[:]...), '\n')
+	s.mu.Unlock()
+}
+
+// Flush sends the answers that were kept. An error is the connection's, and shows
+// there: what was not sent is delivered again.
+func (s *Subscription) Flush() {
+	s.mu.Lock()
+	out := s.out
+	s.out = nil
+	s.mu.Unlock()
+	if len(out) > 0 {
+		if s.conn.write(out) != nil {
+			s.conn.net.Close()
+		}
+	}
+}
+
+// ready sets how many messages may be unanswered at a time.
+func (s *Subscription) ready(n int) {
+	if most := int(s.conn.agreed.MaxRdyCount); most > 0 {
+		n = min(n, most)
+	}
+	s.mu.Lock()
+	if !s.left {
+		s.out = append(strconv.AppendInt(append(s.out, "RDY "...), int64(n), 10), '\n')
+	}
+	s.mu.Unlock()
+	s.Flush()
+}
+
+// leave asks for no more messages.
+func (s *Subscription) leave() {
+	s.mu.Lock()
+	s.left = true
+	s.out = append(s.out, "CLS\n"...)
+	s.mu.Unlock()
+	s.Flush()
+}
+
+// answered is closed when every message so far is answered.
+func (s *Subscription) answered() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	done := make(chan struct{})
+	if s.open == 0 {
+		close(done)
+		return done
+	}
+	if s.none == nil {
+		s.none = done
+	}
+	return s.none
+}
+
+// read hands over what comes, batch by batch, until the connection ends or the
+// node has said that no more comes.
+func (s *Subscription) read(handle func([]Message)) error {
+	var batch []Message
+	for {
+		kind, data, ok, err := s.conn.frame()
+		if err != nil {
+			return err
+		}
+		if ok && kind == protocol.FrameMessage {
+			if len(data) < 26 {
+				return fmt.Errorf("the node sends a message of %d bytes", len(data))
+			}
+			batch = append(batch, s.message(data))
+			continue
+		}
+		if len(batch) > 0 {
+			s.mu.Lock()
+			s.open += len(batch)
+			s.mu.Unlock()
+			handle(batch)
+			batch = nil
+		}
+		switch {
+		case !ok:
+			err = s.conn.fill()
+		case kind == protocol.FrameError:
+			err = s.refused(refusal(data))
+		case string(data) == heartbeat:
+			err = s.conn.write([]byte("NOP\n"))
+		case string(data) == closeWait:
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+const closeWait = "CLOSE_WAIT"
+
+func (s *Subscription) message(data []byte) Message {
+	m := Message{
+		Timestamp: int64(binary.BigEndian.Uint64(data)),
+		Attempts:  binary.BigEndian.Uint16(data[8:]),
+		Body:      data[26:],
+		From:      s,
+	}
+	copy(m.ID[:], data[10:26])
+	return m
+}
+
+// refused takes a node's error: one about a single message leaves the connection
+// as it is.
+func (s *Subscription) refused(err *RefusedError) error {
+	switch err.Code {
+	case protocol.CodeFinFailed, protocol.CodeReqFailed, protocol.CodeTouchFailed:
+		s.late.Add(1)
+		return nil
+	}
+	return err
+}
