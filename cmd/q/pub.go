@@ -13,8 +13,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"qmq/internal/names"
 	"qmq/internal/tcpclient"
-	"qmq/protocol"
 )
 
 // pubCommand is q pub.
@@ -75,8 +75,8 @@ func (p *pubCommand) most() int {
 // Run publishes until the input ends. With a signal it stops reading and waits
 // for the answers to what was sent.
 func (p *pubCommand) Run(c console) error {
-	if !protocol.ValidName(p.Topic) {
-		return fmt.Errorf("topic %q: %s", p.Topic, protocol.NameRule)
+	if !names.Valid(p.Topic) {
+		return fmt.Errorf("topic %q: %s", p.Topic, names.Rule)
 	}
 	if p.Body.given && p.File != "" {
 		return errors.New("both BODY and --file: which one?")

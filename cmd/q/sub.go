@@ -11,9 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"qmq/internal/names"
 	"qmq/internal/nodeclient"
 	"qmq/internal/tcpclient"
-	"qmq/protocol"
 )
 
 // subCommand is q sub, or q tail.
@@ -64,7 +64,7 @@ func (s *subCommand) Run(c console) error {
 	if err != nil {
 		return err
 	}
-	durable := s.Channel != "" && !protocol.IsEphemeral(s.Channel)
+	durable := s.Channel != "" && !names.IsEphemeral(s.Channel)
 	if durable {
 		if err := c.confirm(ctx, s.Yes, s.warning(ctx, cl)); err != nil {
 			return err
@@ -87,10 +87,10 @@ func (s *subCommand) Run(c console) error {
 
 func (s *subCommand) check() error {
 	switch {
-	case !protocol.ValidName(s.Topic):
-		return fmt.Errorf("topic %q: %s", s.Topic, protocol.NameRule)
-	case s.Channel != "" && !protocol.ValidName(s.Channel):
-		return fmt.Errorf("channel %q: %s", s.Channel, protocol.NameRule)
+	case !names.Valid(s.Topic):
+		return fmt.Errorf("topic %q: %s", s.Topic, names.Rule)
+	case s.Channel != "" && !names.Valid(s.Channel):
+		return fmt.Errorf("channel %q: %s", s.Channel, names.Rule)
 	case s.Sample < 0 || s.Sample > 100:
 		return errors.New("--sample is a percentage of 0 to 100")
 	case s.Count < 0 || s.MaxInFlight < 1:
@@ -153,7 +153,7 @@ func depthOf(ctx context.Context, cl *cluster, topic, channel string) (depth int
 func ownChannel() string {
 	var random [6]byte
 	rand.Read(random[:])
-	return "q-tail-" + hex.EncodeToString(random[:]) + protocol.EphemeralSuffix
+	return "q-tail-" + hex.EncodeToString(random[:]) + names.EphemeralSuffix
 }
 
 // logTo is the log of a command: warnings, one a line.
