@@ -112,7 +112,7 @@ func (b *Broker) adopt(d topicDir, name string, s *slot) (*topic.Topic, error) {
 	ts.FanOut = o.Log.Start()
 	t := topic.Restore(o, ts)
 	entry := state.Entry{Op: state.CreateTopic, Topic: d.incarnation, Name: name, FanOut: ts.FanOut, Unlearnt: ts.Unlearnt}
-	if err := b.common.Change(entry, func() { b.topicReady(t, s, false) }, t.Discard); err != nil {
+	if err := b.change(entry, func() { b.topicReady(t, s, false) }, t.Discard); err != nil {
 		return nil, err
 	}
 	b.learnRestored(t, ts)

@@ -77,12 +77,12 @@ type Broker struct {
 	lock      io.Closer
 	journal   *journal.Journal
 	cleaner   *topic.Cleaner
-	// roomMaking is held by the one who makes room on a full disk.
-	roomMaking sync.Mutex
-	common     *topic.Common // set by Open
-	disk       *diskqueue.Shared
-	memory     *diskqueue.Shared // of ephemeral topics
-	last       atomic.Uint64     // incarnation given out last
+	// freeing is held by the one who makes room on a full disk.
+	freeing sync.Mutex
+	common  *topic.Common // set by Open
+	disk    *diskqueue.Shared
+	memory  *diskqueue.Shared // of ephemeral topics
+	last    atomic.Uint64     // incarnation given out last
 
 	adopting      sync.Mutex // serialises Adopt
 	damage        *register
@@ -256,7 +256,7 @@ func (b *Broker) Topic(name string) (*topic.Topic, error) {
 		s, ok := b.topics[name]
 		if most := b.o.MaxTopics; !ok && most > 0 && len(b.topics) >= most {
 			b.mu.Unlock()
-			return nil, &topic.LimitError{What: "topics of this node", Most: most, Option: "max-topics"}
+			return nil, &topic.LimitError{What: "topics of this node", Max: most, Option: "max-topics"}
 		}
 		if !ok {
 			name = strings.Clone(name) // it may be a part of a whole request
@@ -282,7 +282,7 @@ func (b *Broker) create(name string, s *slot) (*topic.Topic, error) {
 	held := b.o.Directory != nil && !b.o.Directory.Alone()
 	t, entry, err := b.newTopic(name, held)
 	if err == nil {
-		err = b.common.Change(entry, func() { b.topicReady(t, s, held) }, t.Discard)
+		err = b.change(entry, func() { b.topicReady(t, s, held) }, t.Discard)
 	}
 	if err != nil {
 		t = nil
@@ -316,7 +316,7 @@ func (b *Broker) topicReady(t *topic.Topic, s *slot, held bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s.topic, s.incarnation = t, t.Incarnation()
-	b.came(t, "") // before anybody can make a channel
+	b.register(t, "") // before anybody can make a channel
 	if held {
 		b.startLearning(t)
 	}

@@ -244,7 +244,7 @@ func TestMakingRoomDoesNotWaitForThePaceOfCarrying(t *testing.T) {
 		}
 		for range 500 {
 			<-time.After(10 * time.Millisecond)
-			b.cleaner.MakeRoom(b.Topics()) // it would wait for ever: time stands still for a lock
+			b.cleaner.FreeFinished(b.Topics()) // it would wait for ever: time stands still for a lock
 		}
 		wantBounded(t, disk, 100*recordBytes(20<<10))
 		k.Close()

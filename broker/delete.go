@@ -22,7 +22,7 @@ func (b *Broker) DeleteTopic(name string) error {
 		if s.topic == nil || !s.topic.Ephemeral() {
 			entry = state.Entry{Op: state.DeleteTopic, Topic: s.incarnation}
 		}
-		return b.common.Change(entry, func() {
+		return b.change(entry, func() {
 			b.takeName(s)
 			if s.topic == nil {
 				b.removeUnopened(s)
@@ -117,7 +117,7 @@ func (b *Broker) remove(s *slot) {
 		fs = b.memory.FS()
 	}
 	b.removeLog(fs, t.Name(), t.Incarnation(), t.Discard)
-	b.went(t, "")
+	b.unregister(t, "")
 	b.freeName(t.Name(), s)
 }
 

@@ -45,13 +45,13 @@ const (
 	longestLearnPause = 15 * time.Second
 )
 
-func (b *Broker) came(t *topic.Topic, channel string) {
+func (b *Broker) register(t *topic.Topic, channel string) {
 	if b.o.Directory != nil {
 		b.o.Directory.Register(t.Name(), t.Incarnation(), channel)
 	}
 }
 
-func (b *Broker) went(t *topic.Topic, channel string) {
+func (b *Broker) unregister(t *topic.Topic, channel string) {
 	if b.o.Directory != nil {
 		b.o.Directory.Unregister(t.Name(), t.Incarnation(), channel)
 	}

@@ -78,15 +78,17 @@ func (b *Broker) journalHealth(err error) {
 	b.journals = err
 }
 
-// logFailed is called when a topic's log refused to be written, and with nil
-// when it can be again. Meanwhile it is probed. The topic's lock is held, so
-// that what is known here is never older than what the topic knows.
-func (b *Broker) logFailed(t *topic.Topic, err error) {
+// failureChanged is called when a topic's log refused to be written, or can be
+// again. Meanwhile it is probed.
+func (b *Broker) failureChanged(t *topic.Topic) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	err := t.Failure() // under the lock, so that what is known here is never older than what is written here
 	if err == nil {
+		if _, was := b.refusing[t]; was {
+			b.o.Logger.Info("publishes are accepted again", "topic", t.Name())
+		}
 		delete(b.refusing, t)
-		b.o.Logger.Info("publishes are accepted again", "topic", t.Name())
 		return
 	}
 	b.refusing[t] = err
@@ -121,7 +123,7 @@ func (b *Broker) probeAll() bool {
 	}
 	b.mu.Unlock()
 	if len(list) > 0 {
-		b.makeRoom() // what is done may be what fills the disk
+		b.freeSpace() // what is done may be what fills the disk
 	}
 	for _, t := range list {
 		err := t.Probe()
@@ -137,14 +139,14 @@ func (b *Broker) probeAll() bool {
 	return b.probing
 }
 
-// makeRoom gives back what is finished, because the disk may be full, and says
+// freeSpace gives back what is finished, because the disk may be full, and says
 // whether that was anything. When nothing is, what is owed is carried out of
 // segments that hold little else.
-func (b *Broker) makeRoom() bool {
-	b.roomMaking.Lock()
-	defer b.roomMaking.Unlock()
+func (b *Broker) freeSpace() bool {
+	b.freeing.Lock()
+	defer b.freeing.Unlock()
 	b.disk.FreeReserve() // for the journal, which is told before anything goes, and for what is carried
 	defer b.disk.FillReserve()
 	topics, spare := b.Topics(), b.disk.DropSpare()
-	return b.cleaner.MakeRoom(topics) || spare || b.cleaner.CarryNow(topics)
+	return b.cleaner.FreeFinished(topics) || spare || b.cleaner.CarryNow(topics)
 }

@@ -99,9 +99,9 @@ func (b *Broker) openTopic(ts *state.Topic) (*topic.Topic, error) {
 
 // announce tells the directories of a topic with all its channels.
 func (b *Broker) announce(t *topic.Topic) {
-	b.came(t, "")
+	b.register(t, "")
 	for _, c := range t.Channels() {
-		b.came(t, c.Name())
+		b.register(t, c.Name())
 	}
 }
 
@@ -333,13 +333,18 @@ func (b *Broker) journalSkipped() {
 }
 
 func (b *Broker) topicOptions(name string, incarnation uint64, ephemeral bool) topic.Options {
-	return topic.Options{Name: name, Incarnation: incarnation, Ephemeral: ephemeral, Common: b.common}
+	return topic.Options{
+		Name: name, Incarnation: incarnation, Ephemeral: ephemeral,
+		State:  b.journal,
+		Sync:   topic.SyncPolicy{Every: b.o.SyncEvery, Timeout: b.o.SyncTimeout, Journal: b.journal},
+		Common: b.common,
+	}
 }
 
 // commonOptions are what all topics have in common.
 func (b *Broker) commonOptions() *topic.Common {
 	return &topic.Common{
-		Common: &channel.Common{
+		Channels: &channel.Common{
 			NodeID:        b.o.NodeID,
 			Clock:         b.clock,
 			Deadlines:     b.deadlines,
@@ -348,22 +353,28 @@ func (b *Broker) commonOptions() *topic.Common {
 			MaxConsumers:  b.o.MaxChannelConsumers,
 			LatencyWindow: b.o.LatencyWindow,
 		},
-		Journal:        b.journal,
-		NewIncarnation: b.newIncarnation,
-		SyncEvery:      b.o.SyncEvery,
-		SyncTimeout:    b.o.SyncTimeout,
-		MemQueueSize:   b.o.MemQueueSize,
-		MaxChannels:    b.o.MaxChannels,
-		NoAutoCreate:   b.o.NoAutoCreate,
-		Cleaner:        b.cleaner,
-		MakeRoom:       b.makeRoom,
-		Failed:         b.logFailed,
-		ReadFailed:     b.readFailed,
-		Damaged:        b.lost,
-		Abandoned:      b.abandoned,
-		Changed:        b.metadata.changed,
-		Came:           b.came,
-		Went:           b.went,
-		Logger:         b.o.Logger,
+		NewIncarnation:    b.newIncarnation,
+		MemQueueSize:      b.o.MemQueueSize,
+		MaxChannels:       b.o.MaxChannels,
+		NoAutoCreate:      b.o.NoAutoCreate,
+		Cleaner:           b.cleaner,
+		FreeSpace:         b.freeSpace,
+		FailureChanged:    b.failureChanged,
+		ReadFailed:        b.readFailed,
+		Damaged:           b.lost,
+		Abandoned:         b.abandoned,
+		Changed:           b.metadata.changed,
+		RegisterChannel:   b.register,
+		UnregisterChannel: b.unregister,
+		Logger:            b.o.Logger,
 	}
+}
+
+// change makes a change of which topics there are, see topic.Change.
+func (b *Broker) change(e state.Entry, apply, undo func()) error {
+	err := topic.Change(b.journal.Commit, e, apply, undo)
+	if err == nil {
+		b.metadata.changed()
+	}
+	return err
 }

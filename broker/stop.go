@@ -36,12 +36,11 @@ func (s *stopping) stopTopics() error {
 		t.Refuse() // all, before the first is waited for
 	}
 	s.each("writes and syncs under way", func(t *topic.Topic) error {
-		t.Stop()
-		return nil
+		return t.Stop()
 	})
 	var standing []state.Entry
 	for _, t := range all {
-		if e, needed := t.Standing(); needed {
+		if e, needed := t.FanOutEntry(); needed {
 			standing = append(standing, e)
 		}
 	}

@@ -38,10 +38,10 @@ func share(b *testing.B, n, perCall int, publish func(*diskqueue.Batch) error) {
 // BenchmarkGroupCommit is publishers that each wait for their OK, one message
 // of 200 bytes at a time, on the real file system.
 func BenchmarkGroupCommit(b *testing.B) {
-	for _, syncEvery := range []int64{2500, 1} {
+	for _, every := range []int64{2500, 1} {
 		for _, n := range []int{1, 10, 100, 1000} {
-			b.Run(fmt.Sprintf("sync-every=%d/publishers=%d", syncEvery, n), func(b *testing.B) {
-				t := newBench(b, vfs.OS, b.TempDir(), syncEvery)
+			b.Run(fmt.Sprintf("sync-every=%d/publishers=%d", every, n), func(b *testing.B) {
+				t := newBench(b, vfs.OS, b.TempDir(), syncEvery(every))
 				share(b, n, 1, t.Publish)
 				t.close(b)
 			})
@@ -100,12 +100,12 @@ func BenchmarkWhoWrites(b *testing.B) {
 	for _, load := range []struct{ publishers, perCall int }{{1, 1}, {2, 64}, {16, 64}} {
 		name := fmt.Sprintf("publishers=%d/messages=%d", load.publishers, load.perCall)
 		b.Run("publisher/"+name, func(b *testing.B) {
-			t := newBench(b, vfs.OS, b.TempDir(), 1<<40)
+			t := newBench(b, vfs.OS, b.TempDir(), syncEvery(1<<40))
 			share(b, load.publishers, load.perCall, t.Publish)
 			t.close(b)
 		})
 		b.Run("flusher/"+name, func(b *testing.B) {
-			t := newBench(b, vfs.OS, b.TempDir(), 1<<40)
+			t := newBench(b, vfs.OS, b.TempDir(), syncEvery(1<<40))
 			f := &flusher{log: t.o.Log, wake: make(chan struct{}, 1)}
 			go f.run()
 			done := sync.Pool{New: func() any { return make(chan error, 1) }}

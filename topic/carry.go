@@ -170,7 +170,7 @@ func (r *reclaimer) withinBounds(list []portion) bool {
 
 // portions lists the segments and what of each is owed. Only the cleaner calls it.
 func (r *reclaimer) portions() []portion {
-	d, now := r.t.debtors(), r.t.o.Clock.Now()
+	d, now := r.fanout.debtors(), r.now()
 	seen := make(map[uint64]sight)
 	var list []portion
 	for _, e := range r.log.Extents() {
@@ -185,7 +185,7 @@ func (r *reclaimer) portions() []portion {
 		list = append(list, p)
 	}
 	r.seen = seen
-	r.took.Store(r.t.o.Clock.Now() - now)
+	r.took.Store(r.now() - now)
 	return list
 }
 
@@ -254,7 +254,7 @@ func (r *reclaimer) carryGroup(group []portion, recalls int) (written int64, err
 	if err != nil {
 		return 0, err
 	}
-	r.t.o.Logger.Debug("carried forward", "topic", r.t.o.Name, "segments", len(group), "bytes", held, "owed", owed)
+	r.o.Common.Logger.Debug("carried forward", "topic", r.o.Name, "segments", len(group), "bytes", held, "owed", owed)
 	return owed, nil
 }
 
@@ -263,9 +263,7 @@ func (r *reclaimer) carried() {
 	r.mu.Lock()
 	r.givingUp = nil
 	r.mu.Unlock()
-	r.t.mu.Lock()
-	defer r.t.mu.Unlock()
-	r.lookForWake()
+	r.logChanged()
 }
 
 // tell logs that segments stay, once until something is different.
@@ -281,7 +279,7 @@ func (r *reclaimer) tell(err error) {
 		why = err.Error()
 	}
 	if why != r.told && err != nil {
-		r.t.o.Logger.Warn("segments of which little is owed stay for now", "topic", r.t.o.Name, "error", err)
+		r.o.Common.Logger.Warn("segments of which little is owed stay for now", "topic", r.o.Name, "error", err)
 	}
 	r.told = why
 }
@@ -296,12 +294,12 @@ func (r *reclaimer) giveUp(gaps []seqset.Range, recalls int) error {
 	}
 	r.givingUp = gaps
 	r.mu.Unlock()
-	if r.t.o.Ephemeral || len(gaps) > maxGiveUp {
+	if r.o.Ephemeral || len(gaps) > maxGiveUp {
 		return nil
 	}
 	entries := make([]state.Entry, 0, len(gaps))
 	for _, g := range gaps {
-		entries = append(entries, state.Entry{Op: state.GiveUp, Topic: r.t.o.Incarnation, Void: g})
+		entries = append(entries, state.Entry{Op: state.GiveUp, Topic: r.o.Incarnation, Void: g})
 	}
-	return r.t.o.Journal.CommitDurable(entries...)
+	return r.cleaner().journal.CommitDurable(entries...)
 }

@@ -52,7 +52,7 @@ func (r *reclaimer) carryTail(p *portion, room int64, recalls int) (written, fre
 	if err != nil {
 		return 0, 0, err
 	}
-	r.t.o.Logger.Debug("end of a segment carried forward", "topic", r.t.o.Name, "bytes", t.Bytes, "owed", t.Owed)
+	r.o.Common.Logger.Debug("end of a segment carried forward", "topic", r.o.Name, "bytes", t.Bytes, "owed", t.Owed)
 	p.Extent = diskqueue.Extent{Numbers: seqset.Range{From: p.Numbers.From, To: t.From}, Bytes: p.Bytes - t.Bytes, Full: true}
 	p.owed, p.bytes, p.low = within(p.owed, p.Numbers), p.bytes-t.Owed, max(0, p.low-t.Owed)
 	p.count = 0

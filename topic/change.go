@@ -13,28 +13,29 @@ import (
 //
 // An entry without an Op is about something that does not outlive the process:
 // the journal is not asked.
-func (c *Common) Change(e state.Entry, apply, undo func()) error {
+func Change(commit func(...state.Entry) error, e state.Entry, apply, undo func()) error {
 	if e.Op != 0 {
-		if err := c.Journal.Commit(e); err != nil {
+		if err := commit(e); err != nil {
 			undo()
 			return err
 		}
 	}
 	apply()
-	c.Changed()
 	return nil
 }
 
 // change makes a change of this topic. The caller holds t.changing.
 func (t *Topic) change(e state.Entry, apply, undo func()) error {
-	return t.o.Change(e, func() {
+	err := Change(t.o.State.Commit, e, func() {
 		if e.Op != 0 {
-			t.mu.Lock()
-			t.stoodAt = max(t.stoodAt, e.FanOut)
-			t.mu.Unlock()
+			t.fanout.journalled(e.FanOut)
 		}
 		apply()
 	}, undo)
+	if err == nil {
+		t.o.Common.Changed()
+	}
+	return err
 }
 
 // nothing is what is undone where nothing was prepared.

@@ -6,7 +6,6 @@ import (
 
 	"qmq/channel"
 	"qmq/internal/names"
-	"qmq/internal/seqset"
 	"qmq/state"
 )
 
@@ -28,34 +27,28 @@ func (t *Topic) Channel(name string) (*channel.Channel, error) {
 
 // createChannel makes a channel that is not there. The caller holds t.changing.
 func (t *Topic) createChannel(name string) (*channel.Channel, error) {
-	s, entry, err := t.addChannel(name)
+	m, entry, err := t.addChannel(name)
 	if err != nil {
 		return nil, err
 	}
-	err = t.change(entry, func() { t.channelReady(s) }, func() {
-		t.mu.Lock()
-		t.removeChannel(s)
-		t.mu.Unlock()
-		s.channel.Close()
-		t.reclaim.letGo() // it kept what was published meanwhile
+	err = t.change(entry, func() { t.channelReady(m) }, func() {
+		t.fanout.remove(m)
+		m.channel.Close()
+		t.reclaimer.reclaim() // it kept what was published meanwhile
 	})
 	if err != nil {
 		return nil, err
 	}
-	return s.channel, nil
+	return m.channel, nil
 }
 
 // channelReady lets everybody find a channel whose creation is journalled.
-func (t *Topic) channelReady(s *slot) {
-	if t.journals(s.channel.Name()) {
-		t.o.Journal.Attach(s.channel)
+func (t *Topic) channelReady(m *member) {
+	if t.journals(m.channel.Name()) {
+		t.o.State.Attach(m.channel)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	s.ready = true
-	t.ready++
-	t.catchUp()
-	t.o.Came(t, s.channel.Name())
+	t.fanout.makeReady(m)
+	t.o.Common.RegisterChannel(t, m.channel.Name())
 }
 
 // journals says whether the channel of that name outlives the process.
@@ -66,37 +59,17 @@ func (t *Topic) journals(name string) bool {
 // addChannel makes a channel that starts at the fan-out position of this
 // moment. It is not ready: nobody can find it yet, but it gets what is fanned
 // out from now on.
-func (t *Topic) addChannel(name string) (*slot, state.Entry, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
-		return nil, state.Entry{}, channel.ErrExiting
-	}
-	if err := t.full(); err != nil {
+func (t *Topic) addChannel(name string) (*member, state.Entry, error) {
+	name = strings.Clone(name) // it may be a part of a whole request
+	m, start, err := t.fanout.add(t.channelOptions(name, t.o.Common.NewIncarnation()))
+	if err != nil {
 		return nil, state.Entry{}, err
 	}
-	name = strings.Clone(name) // it may be a part of a whole request
-	incarnation := t.o.NewIncarnation()
-	c := channel.New(t.channelOptions(name, incarnation), t.fanOut)
-	for _, v := range t.voids { // it may have what waits in the topic before it
-		c.Void(v.From, v.To)
-	}
-	s := &slot{channel: c}
-	t.channels = append(t.channels, s)
-	e := t.channelEntry(state.CreateChannel, c)
+	e := t.channelEntry(state.CreateChannel, m.channel)
 	if e.Op != 0 {
-		e.Name, e.Start = name, t.fanOut
+		e.Name, e.Start = name, start
 	}
-	return s, e, nil
-}
-
-// removeChannel takes a channel out of the fan-out. The caller holds t.mu.
-func (t *Topic) removeChannel(s *slot) {
-	i := slices.Index(t.channels, s)
-	t.channels = slices.Delete(slices.Clone(t.channels), i, i+1)
-	if s.ready {
-		t.ready--
-	}
+	return m, e, nil
 }
 
 func (t *Topic) channelOptions(name string, incarnation uint64) channel.Options {
@@ -104,53 +77,33 @@ func (t *Topic) channelOptions(name string, incarnation uint64) channel.Options 
 		Name:             name,
 		Incarnation:      incarnation,
 		TopicIncarnation: t.o.Incarnation,
-		Common:           t.o.Common.Common,
+		Common:           t.o.Common.Channels,
 		NewReader:        func() channel.Reader { return logReader{t.o.Log.NewReader()} },
 		Damaged:          t.damaged,
 		ReadFailed:       func(err error) { t.readFailed(name, err) },
-		Moved:            func(floor, _ uint64) { t.reclaim.moved(floor) },
+		Moved:            func(floor, _ uint64) { t.reclaimer.progressed(floor) },
 	}
 	if names.IsEphemeral(name) {
-		o.EphemeralLimit = max(1, t.o.MemQueueSize)
+		o.EphemeralLimit = max(1, t.o.Common.MemQueueSize)
 	}
 	if t.journals(name) {
-		o.Journal = t.o.Journal
+		o.Journal = t.o.State
 	}
 	return o
 }
 
 // ExistingChannel finds the channel of that name.
 func (t *Topic) ExistingChannel(name string) (*channel.Channel, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	s := t.slot(name)
-	if s == nil || !s.ready {
+	m := t.fanout.find(name)
+	if m == nil {
 		return nil, false
 	}
-	return s.channel, true
-}
-
-// slot is the channel of that name, ready or not; nil when there is none. The
-// caller holds t.mu.
-func (t *Topic) slot(name string) *slot {
-	for _, s := range t.channels {
-		if s.channel.Name() == name {
-			return s
-		}
-	}
-	return nil
+	return m.channel, true
 }
 
 // Channels lists the channels, sorted by name.
 func (t *Topic) Channels() []*channel.Channel {
-	t.mu.Lock()
-	list := make([]*channel.Channel, 0, len(t.channels))
-	for _, s := range t.channels {
-		if s.ready {
-			list = append(list, s.channel)
-		}
-	}
-	t.mu.Unlock()
+	list := t.fanout.list()
 	slices.SortFunc(list, func(a, b *channel.Channel) int { return strings.Compare(a.Name(), b.Name()) })
 	return list
 }
@@ -160,72 +113,51 @@ func (t *Topic) Channels() []*channel.Channel {
 func (t *Topic) DeleteChannel(name string) error {
 	t.changing.Lock()
 	defer t.changing.Unlock()
-	c, ok := t.ExistingChannel(name)
-	if !ok {
+	m := t.fanout.find(name)
+	if m == nil {
 		return ErrNoChannel
 	}
-	return t.deleteChannel(c)
+	return t.deleteChannel(m)
 }
 
 // deleteChannel ends a channel. While the journal is asked about the end of the
 // last one the fan-out position stands: later channels start at the one that is
 // journalled with its end.
-func (t *Topic) deleteChannel(c *channel.Channel) error {
-	entry := t.channelEntry(state.DeleteChannel, c)
-	t.mu.Lock()
-	s, last := t.slot(c.Name()), len(t.channels) == 1
-	if last {
-		t.asking = true
-	}
-	entry.FanOut = t.fanOut
-	t.mu.Unlock()
-	return t.change(entry, func() { t.channelGone(s, last) }, t.resume)
+func (t *Topic) deleteChannel(m *member) error {
+	entry := t.channelEntry(state.DeleteChannel, m.channel)
+	position, last := t.fanout.holdIfLast()
+	entry.FanOut = position
+	return t.change(entry, func() { t.channelGone(m, last) }, t.fanout.release)
 }
 
 // channelGone ends a channel whose end is journalled.
-func (t *Topic) channelGone(s *slot, last bool) {
-	c := s.channel
-	t.mu.Lock()
-	t.removeChannel(s)
-	t.asking = false
-	t.mu.Unlock()
-	if t.journals(c.Name()) {
-		t.o.Journal.Detach(c)
+func (t *Topic) channelGone(m *member, last bool) {
+	name := m.channel.Name()
+	t.fanout.remove(m)
+	if t.journals(name) {
+		t.o.State.Detach(m.channel)
 	}
-	c.Close()
-	t.reclaim.letGo()
-	t.o.Went(t, c.Name())
-	if !t.journals(c.Name()) {
+	m.channel.Close()
+	t.reclaimer.reclaim()
+	t.o.Common.UnregisterChannel(t, name)
+	if !t.journals(name) {
 		t.journalFanOut()
 	}
 	if last && t.o.Ephemeral {
-		t.o.Abandoned(t)
+		t.o.Common.Abandoned(t)
 	}
 }
 
 // journalFanOut tells the journal up to where messages were given out when an
 // ephemeral channel is gone and no journalled one moves the fan-out position.
 func (t *Topic) journalFanOut() {
-	e, needed := t.Standing()
+	e, needed := t.FanOutEntry()
 	if !needed {
 		return
 	}
-	if err := t.change(e, func() {}, func() {}); err != nil {
-		t.o.Logger.Warn("a restart would bring messages back that ephemeral channels had",
+	if err := t.change(e, nothing, nothing); err != nil {
+		t.o.Common.Logger.Warn("a restart would bring messages back that ephemeral channels had",
 			"topic", t.o.Name, "error", err)
-	}
-}
-
-// takeIn lets a channel take part in the fan-out that has what lies below from,
-// and gives it what was fanned out since. It is called with t.changing and t.mu
-// held and gives t.mu up for a while.
-func (t *Topic) takeIn(s *slot, from uint64) {
-	t.channels = append(slices.Clone(t.channels), s)
-	t.ready++
-	delayed := t.gather(from)
-	s.channel.Advance(t.fanOut, delayed)
-	if !t.standing() && t.fanOut < t.end {
-		t.advance(t.end, delayed)
 	}
 }
 
@@ -237,11 +169,12 @@ func (t *Topic) ConsumerLeft(c *channel.Channel) {
 	}
 	t.changing.Lock()
 	defer t.changing.Unlock()
-	if found, ok := t.ExistingChannel(c.Name()); !ok || found != c || !c.CloseIfAbandoned() {
+	m := t.fanout.find(c.Name())
+	if m == nil || m.channel != c || !c.CloseIfAbandoned() {
 		return
 	}
-	if err := t.deleteChannel(c); err != nil {
-		t.o.Logger.Error("ephemeral channel not deleted", "topic", t.o.Name, "channel", c.Name(), "error", err)
+	if err := t.deleteChannel(m); err != nil {
+		t.o.Common.Logger.Error("ephemeral channel not deleted", "topic", t.o.Name, "channel", c.Name(), "error", err)
 	}
 }
 
@@ -276,13 +209,11 @@ func (t *Topic) EmptyChannel(name string) error {
 		return ErrNoChannel
 	}
 	entry := t.channelEntry(state.EmptyChannel, c)
-	t.mu.Lock()
-	upTo := t.fanOut
-	t.mu.Unlock()
+	upTo := t.fanout.position()
 	entry.FanOut = upTo
 	return t.change(entry, func() {
 		c.Empty(upTo)
-		t.reclaim.letGo()
+		t.reclaimer.reclaim()
 	}, nothing)
 }
 
@@ -291,16 +222,12 @@ func (t *Topic) EmptyChannel(name string) error {
 func (t *Topic) Pause() error {
 	t.changing.Lock()
 	defer t.changing.Unlock()
-	entry := t.entry(state.PauseTopic)
-	t.mu.Lock()
-	was := t.paused
-	t.asking = !was
-	entry.FanOut = t.fanOut
-	t.mu.Unlock()
-	if was {
+	if t.Paused() {
 		return nil
 	}
-	return t.change(entry, func() { t.setPaused(true) }, t.resume)
+	entry := t.entry(state.PauseTopic)
+	entry.FanOut = t.fanout.hold()
+	return t.change(entry, func() { t.fanout.setPaused(true) }, t.fanout.release)
 }
 
 // Unpause undoes Pause.
@@ -310,29 +237,7 @@ func (t *Topic) Unpause() error {
 	if !t.Paused() {
 		return nil
 	}
-	return t.change(t.entry(state.UnpauseTopic), func() { t.setPaused(false) }, nothing)
-}
-
-func (t *Topic) setPaused(paused bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.paused = paused // with the catching up: what is published in between must not move the position
-	t.stopAsking()
-}
-
-// resume lets the fan-out position move again as far as it may, after the
-// journal was asked about a change that names it.
-func (t *Topic) resume() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.stopAsking()
-}
-
-// stopAsking is resume for a caller that holds t.mu, which it gives up for a
-// while.
-func (t *Topic) stopAsking() {
-	t.asking = false
-	t.catchUp()
+	return t.change(t.entry(state.UnpauseTopic), func() { t.fanout.setPaused(false) }, nothing)
 }
 
 // Empty drops the messages that wait in the topic; what its channels have
@@ -340,26 +245,17 @@ func (t *Topic) stopAsking() {
 func (t *Topic) Empty() error {
 	t.changing.Lock()
 	defer t.changing.Unlock()
-	t.mu.Lock()
-	void := seqset.Range{From: t.fanOut, To: t.end}
-	t.mu.Unlock()
+	void := t.fanout.waitingRange()
 	if void.Len() == 0 {
 		return nil
 	}
 	entry := t.entry(state.EmptyTopic)
 	entry.FanOut, entry.Void = void.To, void
 	return t.change(entry, func() {
-		t.mu.Lock()
-		t.addVoid(void)
-		t.advance(void.To, nil) // it stood, or there would have been nothing to empty
-		t.mu.Unlock()
-		t.reclaim.letGo()
+		t.fanout.empty(void)
+		t.reclaimer.reclaim()
 	}, nothing)
 }
 
 // Paused says whether the topic is paused.
-func (t *Topic) Paused() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.paused
-}
+func (t *Topic) Paused() bool { return t.fanout.isPaused() }

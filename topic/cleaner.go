@@ -116,7 +116,7 @@ func (c *Cleaner) giveBack(list []*reclaimer) (any bool) {
 	var going []departure
 	var entries []state.Entry
 	for _, r := range list {
-		if d := r.takeLeaving(); len(d.list) > 0 {
+		if d := r.takeDetached(); len(d.list) > 0 {
 			going = append(going, d)
 			entries = d.entries(entries)
 		}
@@ -152,9 +152,9 @@ func (c *Cleaner) pause(written int64) {
 	}
 }
 
-// MakeRoom gives back all that the topics have finished, at any size, because
+// FreeFinished gives back all that the topics have finished, at any size, because
 // the disk is full, and says whether there was anything.
-func (c *Cleaner) MakeRoom(topics []*Topic) bool {
+func (c *Cleaner) FreeFinished(topics []*Topic) bool {
 	c.work.Lock()
 	defer c.work.Unlock()
 	var list []*reclaimer
@@ -162,9 +162,9 @@ func (c *Cleaner) MakeRoom(topics []*Topic) bool {
 		if t.o.Ephemeral {
 			continue
 		}
-		list = append(list, &t.reclaim)
-		t.reclaim.endFinished()
-		t.reclaim.detachFinished()
+		list = append(list, &t.reclaimer)
+		t.reclaimer.endFinished()
+		t.reclaimer.detachFinished()
 	}
 	return c.giveBack(list)
 }
@@ -175,7 +175,7 @@ func (c *Cleaner) CarryNow(topics []*Topic) (any bool) {
 	c.work.Lock()
 	defer c.work.Unlock()
 	for _, t := range topics {
-		if !t.o.Ephemeral && t.reclaim.carrySparse(true) > 0 {
+		if !t.o.Ephemeral && t.reclaimer.carrySparse(true) > 0 {
 			any = true
 		}
 	}

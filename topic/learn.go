@@ -4,7 +4,6 @@ import (
 	"errors"
 
 	"qmq/channel"
-	"qmq/internal/seqset"
 	"qmq/state"
 )
 
@@ -17,13 +16,7 @@ import (
 func (t *Topic) Release() {
 	t.changing.Lock()
 	defer t.changing.Unlock()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.held || t.closed {
-		return
-	}
-	t.held = false
-	t.catchUp()
+	t.fanout.endLearning()
 }
 
 // Learn makes a channel that the topic has elsewhere, unless it is there. It
@@ -64,49 +57,28 @@ func (t *Topic) learn(name string, prepare func(*channel.Channel)) error {
 		entry.Name, entry.Start = name, start
 	}
 	return t.change(entry, func() { t.learnt(c, start) }, func() {
-		t.mu.Lock()
-		t.aside = nil
-		t.mu.Unlock()
+		t.fanout.forgetDetached()
 		c.Close()
-		t.reclaim.letGo()
+		t.reclaimer.reclaim()
 	})
 }
 
 // learnt takes in a channel whose creation is journalled.
 func (t *Topic) learnt(c *channel.Channel, start uint64) {
 	if t.journals(c.Name()) {
-		t.o.Journal.Attach(c)
+		t.o.State.Attach(c)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.aside = nil
-	t.takeIn(&slot{channel: c, ready: true}, start)
-	if !t.strict() {
-		t.noteUnsynced(int64(t.end - start)) // nobody needed it until now
-	}
-	t.o.Came(t, c.Name())
+	end := t.fanout.admit(c, start)
+	t.background.wrote(int64(end - start)) // nobody needed it until now
+	t.o.Common.RegisterChannel(t, c.Name())
 }
 
 // recall makes a channel that starts with the oldest message that is there and
-// keeps it from being let go.
+// keeps it from being reclaimed.
 func (t *Topic) recall(name string) (c *channel.Channel, start uint64, err error) {
-	t.reclaim.mu.Lock()
-	defer t.reclaim.mu.Unlock()
-	t.reclaim.recalls++
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
-		return nil, 0, channel.ErrExiting
-	}
-	if err := t.full(); err != nil {
-		return nil, 0, err
-	}
-	start = min(t.o.Log.Start(), t.fanOut)
-	c = channel.New(t.channelOptions(name, t.o.NewIncarnation()), start)
-	gone := append(t.o.Log.Gaps(start, t.fanOut), t.reclaim.givingUp...)
-	for _, v := range seqset.Union(t.voids, gone) {
-		c.Void(v.From, v.To)
-	}
-	t.aside = c
-	return c, start, nil
+	r := &t.reclaimer
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.recalls++
+	return t.fanout.detach(t.channelOptions(name, t.o.Common.NewIncarnation()), r.givingUp)
 }

@@ -14,27 +14,18 @@ var ErrNoAutoCreate = errors.New("there is no topic or channel of that name, and
 // LimitError is the refusal of one topic or channel too many.
 type LimitError struct {
 	What   string // "topics of this node" or "channels of topic t"
-	Most   int
+	Max    int
 	Option string // that says how many
 }
 
 func (e *LimitError) Error() string {
-	return fmt.Sprintf("limit of %d %s reached (--%s)", e.Most, e.What, e.Option)
-}
-
-// full refuses another channel where there are as many as there may be. The
-// caller holds t.mu.
-func (t *Topic) full() error {
-	if most := t.o.MaxChannels; most > 0 && len(t.channels) >= most {
-		return &LimitError{What: "channels of topic " + t.Name(), Most: most, Option: "max-channels"}
-	}
-	return nil
+	return fmt.Sprintf("limit of %d %s reached (--%s)", e.Max, e.What, e.Option)
 }
 
 // ChannelForClient is Channel for a client that wants to consume it. The error
 // is also ErrNoAutoCreate.
 func (t *Topic) ChannelForClient(name string) (*channel.Channel, error) {
-	if !t.o.NoAutoCreate {
+	if !t.o.Common.NoAutoCreate {
 		return t.Channel(name)
 	}
 	if c, ok := t.ExistingChannel(name); ok {

@@ -8,20 +8,28 @@ import (
 )
 
 // needed is the lowest number that anybody may still need.
-func (t *Topic) needed() uint64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.lowest()
+func (f *fanout) needed() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.lowest()
 }
 
-// lowest is needed for a caller that holds t.mu.
-func (t *Topic) lowest() uint64 {
-	floor := t.fanOut
-	for _, s := range t.channels {
-		floor = min(floor, s.channel.Floor())
+// unfinished is how many records there are from the lowest on that anybody may
+// still need.
+func (f *fanout) unfinished() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return int64(f.end - f.lowest())
+}
+
+// lowest is needed for a caller that holds f.mu.
+func (f *fanout) lowest() uint64 {
+	floor := f.fanOut
+	for _, m := range f.members {
+		floor = min(floor, m.channel.Floor())
 	}
-	if t.aside != nil {
-		floor = min(floor, t.aside.Floor())
+	if f.detached != nil {
+		floor = min(floor, f.detached.Floor())
 	}
 	return floor
 }
@@ -35,15 +43,15 @@ type debtors struct {
 	fresh    uint64 // some channel owes all from here on, or nearly
 }
 
-func (t *Topic) debtors() debtors {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	d := debtors{fanOut: t.fanOut, fresh: t.fanOut}
-	for _, s := range t.channels {
-		d.channels = append(d.channels, s.channel)
+func (f *fanout) debtors() debtors {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	d := debtors{fanOut: f.fanOut, fresh: f.fanOut}
+	for _, m := range f.members {
+		d.channels = append(d.channels, m.channel)
 	}
-	if t.aside != nil {
-		d.channels = append(d.channels, t.aside)
+	if f.detached != nil {
+		d.channels = append(d.channels, f.detached)
 	}
 	for _, c := range d.channels {
 		d.fresh = min(d.fresh, c.Cursor())
@@ -56,11 +64,11 @@ func (d *debtors) oweAny(r seqset.Range) bool {
 	if r.To > d.fanOut {
 		return true
 	}
-	var room [1]seqset.Range
+	var first [1]seqset.Range
 	return slices.ContainsFunc(d.channels, func(c *channel.Channel) bool {
 		for at := r.From; at < r.To; {
 			var owed []seqset.Range
-			if owed, at = c.Owed(room[:0], at, r.To, 1); len(owed) > 0 {
+			if owed, at = c.Owed(first[:0], at, r.To, 1); len(owed) > 0 {
 				return true
 			}
 		}

@@ -18,26 +18,16 @@ import (
 
 var errIO = errors.New("input/output error")
 
-// onLog is a hook that asks f about operations on the log's segments.
-func onLog(op crashfs.Op, f func() error) func(crashfs.Op, string) error {
-	return func(o crashfs.Op, name string) error {
-		if o == op && strings.HasSuffix(name, ".seg") {
-			return f()
-		}
-		return nil
-	}
-}
-
 // TestEveryPublisherIsAnsweredOnceWhereverTheLogFails lets the nth write, or
 // the nth sync, of a log fail that many publish to: all are answered, what was
 // OK'd is counted and nothing else, and after a probe it works again.
 func TestEveryPublisherIsAnsweredOnceWhereverTheLogFails(t *testing.T) {
-	for _, syncEvery := range []int64{1, 3, 2500} {
+	for _, every := range []int64{1, 3, 2500} {
 		for _, op := range []crashfs.Op{crashfs.OpWrite, crashfs.OpSync} {
 			for n := int64(1); n <= 12; n++ {
 				synctest.Test(t, func(t *testing.T) {
 					disk := crashfs.New(uint64(n))
-					b := newBench(t, disk, "/d", syncEvery)
+					b := newBench(t, disk, "/d", syncEvery(every))
 					var seen, good atomic.Int64
 					disk.Fail(onLog(op, func() error {
 						if seen.Add(1) == n {
@@ -61,14 +51,14 @@ func TestEveryPublisherIsAnsweredOnceWhereverTheLogFails(t *testing.T) {
 					synctest.Wait()
 					disk.Fail(nil)
 					if s := b.Stats(); s.Depth != good.Load() || s.MessageCount != uint64(good.Load()) {
-						t.Errorf("every %d, %s %d: %d OK'd, %+v", syncEvery, op, n, good.Load(), s)
+						t.Errorf("every %d, %s %d: %d OK'd, %+v", every, op, n, good.Load(), s)
 					}
 					must(t, b.Probe())
 					must(t, b.Publish(batchOf(1, 10)))
 					if d := b.Stats().Depth; d != good.Load()+1 {
-						t.Errorf("every %d, %s %d: depth %d after the probe, want %d", syncEvery, op, n, d, good.Load()+1)
+						t.Errorf("every %d, %s %d: depth %d after the probe, want %d", every, op, n, d, good.Load()+1)
 					}
-					b.Stop()
+					must(t, b.Stop())
 					_ = b.Close() // a segment that could not be synced
 					must(t, b.journal.Close())
 					b.deadlines.Close()
@@ -91,18 +81,18 @@ func stuckWrites(disk *crashfs.FS) (release chan struct{}) {
 func TestPublishersWaitWhenTooMuchIsPending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := crashfs.New(1)
-		b := newBench(t, disk, "/d", 2500)
+		b := newBench(t, disk, "/d", syncEvery(2500))
 		release := stuckWrites(disk)
 		var publishers sync.WaitGroup
 		for range 30 {
 			publishers.Go(func() { must(t, b.Publish(batchOf(1, 1<<20))) })
 		}
 		synctest.Wait()
-		b.mu.Lock()
-		if b.pendingBytes > maxPending+2<<20 || b.pendingBytes < maxPending {
-			t.Errorf("%d bytes pending", b.pendingBytes)
+		b.pipeline.mu.Lock()
+		if n := b.pipeline.pendingBytes; n > maxPending+2<<20 || n < maxPending {
+			t.Errorf("%d bytes pending", n)
 		}
-		b.mu.Unlock()
+		b.pipeline.mu.Unlock()
 		close(release)
 		publishers.Wait()
 		if d := b.Stats().Depth; d != 30 {
@@ -113,10 +103,10 @@ func TestPublishersWaitWhenTooMuchIsPending(t *testing.T) {
 }
 
 func TestStopRefusesWhoWaitsForRoomAndAnswersWhoIsPending(t *testing.T) {
-	for _, syncEvery := range []int64{1, 2500} {
+	for _, every := range []int64{1, 2500} {
 		synctest.Test(t, func(t *testing.T) {
 			disk := crashfs.New(1)
-			b := newBench(t, disk, "/d", syncEvery)
+			b := newBench(t, disk, "/d", syncEvery(every))
 			release := stuckWrites(disk)
 			var good, refused atomic.Int64
 			var publishers sync.WaitGroup
@@ -133,7 +123,7 @@ func TestStopRefusesWhoWaitsForRoomAndAnswersWhoIsPending(t *testing.T) {
 				})
 			}
 			synctest.Wait()
-			publishers.Go(b.Stop)
+			publishers.Go(func() { must(t, b.Stop()) })
 			synctest.Wait()
 			if refused.Load() == 0 || good.Load() != 0 {
 				t.Errorf("%d OK'd, %d refused", good.Load(), refused.Load())
@@ -153,7 +143,7 @@ func TestStopRefusesWhoWaitsForRoomAndAnswersWhoIsPending(t *testing.T) {
 func TestProbeWaitsForWhatAFailedSyncTakesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := crashfs.New(1)
-		b := newBench(t, disk, "/d", 1)
+		b := newBench(t, disk, "/d", syncEvery(1))
 		must(t, b.Publish(batchOf(1, 10)))
 		syncing, writing := make(chan struct{}), make(chan struct{})
 		disk.Fail(func(op crashfs.Op, name string) error {
@@ -195,7 +185,7 @@ func TestProbeWaitsForWhatAFailedSyncTakesBack(t *testing.T) {
 		if d := b.Stats().Depth; d != 2 {
 			t.Errorf("depth %d", d)
 		}
-		b.Stop()
+		must(t, b.Stop())
 		must(t, b.journal.Close())
 		_ = b.Close()
 		b.deadlines.Close()
@@ -203,15 +193,16 @@ func TestProbeWaitsForWhatAFailedSyncTakesBack(t *testing.T) {
 }
 
 func (t *Topic) isSyncing() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.syncing
+	s := t.pipeline.committer.(*synced)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.syncing
 }
 
 func TestBackgroundSyncComesAfterEnoughRecordsOrTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := crashfs.New(1)
-		b := newBench(t, disk, "/d", 10)
+		b := newBench(t, disk, "/d", syncEvery(10))
 		var syncs atomic.Int64
 		disk.Fail(onLog(crashfs.OpSync, func() error { syncs.Add(1); return nil }))
 		must(t, b.Publish(batchOf(9, 10)))
@@ -225,7 +216,7 @@ func TestBackgroundSyncComesAfterEnoughRecordsOrTime(t *testing.T) {
 			t.Errorf("%d syncs of 10 records", n)
 		}
 		must(t, b.Publish(batchOf(1, 10)))
-		b.pass(b.o.SyncTimeout + 20*time.Millisecond)
+		b.pass(b.o.Sync.Timeout + 20*time.Millisecond)
 		if n := syncs.Load(); n != 2 {
 			t.Errorf("%d syncs after the time", n)
 		}
@@ -236,7 +227,7 @@ func TestBackgroundSyncComesAfterEnoughRecordsOrTime(t *testing.T) {
 func TestFinishedRecordsNeedNoBackgroundSync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := crashfs.New(1)
-		b := newBench(t, disk, "/d", 10)
+		b := newBench(t, disk, "/d", syncEvery(10))
 		var syncs atomic.Int64
 		disk.Fail(onLog(crashfs.OpSync, func() error { syncs.Add(1); return nil }))
 		publish := func(n int, wanted int64, why string) {
@@ -281,30 +272,30 @@ func outOfDescriptors(op crashfs.Op, until time.Time) func(crashfs.Op, string) e
 // whose new segment's directory cannot be opened to be synced, for a while:
 // that says nothing of the disk.
 func TestLackOfDescriptorsOnlyDelays(t *testing.T) {
-	for _, syncEvery := range []int64{1, 10} {
+	for _, every := range []int64{1, 10} {
 		for _, op := range []crashfs.Op{crashfs.OpCreate, crashfs.OpSyncDir} {
 			synctest.Test(t, func(t *testing.T) {
 				disk := crashfs.New(1)
-				b := newBench(t, disk.Mount(), "/d", syncEvery)
+				b := newBench(t, disk.Mount(), "/d", syncEvery(every))
 				disk.Fail(outOfDescriptors(op, time.Now().Add(1500*time.Millisecond)))
 				for range 4 {
 					must(t, b.Publish(batchOf(10, 10)))
 				}
-				b.pass(b.o.SyncTimeout + 20*time.Millisecond)
+				b.pass(b.o.Sync.Timeout + 20*time.Millisecond)
 				if b.failures.Load() != 0 || b.Stats().Depth != 40 {
-					t.Errorf("every %d, %s: publishes were refused %d times, depth %d", syncEvery, op, b.failures.Load(), b.Stats().Depth)
+					t.Errorf("every %d, %s: publishes were refused %d times, depth %d", every, op, b.failures.Load(), b.Stats().Depth)
 				}
 				end := b.o.Log.End()
 				disk.Crash(crashfs.DropAll)
-				b.Stop()
+				_ = b.Stop()
 				_ = b.Close() // it died
 				_ = b.journal.Close()
 				b.deadlines.Close()
-				again := newBench(t, disk, "/d", syncEvery)
+				again := newBench(t, disk, "/d", syncEvery(every))
 				r := again.o.Log.NewReader()
 				for seq := end - 40; seq < end; seq++ {
 					if _, err := r.Read(seq); err != nil {
-						t.Errorf("every %d, %s: message %d after the power was cut: %v", syncEvery, op, seq, err)
+						t.Errorf("every %d, %s: message %d after the power was cut: %v", every, op, seq, err)
 					}
 				}
 				r.Release()
@@ -318,13 +309,13 @@ func TestLackOfDescriptorsOnlyDelays(t *testing.T) {
 // be synced, or have a new segment, before it is OK'd; nothing of that is there.
 func TestLastingLackOfDescriptors(t *testing.T) {
 	for _, test := range []struct {
-		syncEvery int64
-		op        crashfs.Op
-		refused   bool
+		every   int64
+		op      crashfs.Op
+		refused bool
 	}{{1, crashfs.OpCreate, true}, {1, crashfs.OpSyncDir, true}, {10, crashfs.OpCreate, true}, {10, crashfs.OpSyncDir, false}} {
 		synctest.Test(t, func(t *testing.T) {
 			disk := crashfs.New(1)
-			b := newBench(t, disk, "/d", test.syncEvery)
+			b := newBench(t, disk, "/d", syncEvery(test.every))
 			disk.Fail(outOfDescriptors(test.op, time.Now().Add(time.Hour)))
 			want := int64(0)
 			err := b.Publish(batchOf(10, 10))
@@ -335,7 +326,7 @@ func TestLastingLackOfDescriptors(t *testing.T) {
 				must(t, err)
 				want = 10
 			}
-			b.pass(b.o.SyncTimeout + 5*time.Second)
+			b.pass(b.o.Sync.Timeout + 5*time.Second)
 			if got := b.failures.Load() > 0; got != test.refused {
 				t.Errorf("%+v: publishes are refused: %v", test, got)
 			}
@@ -356,19 +347,19 @@ func TestLastingLackOfDescriptors(t *testing.T) {
 func TestChannelLearntLateHasItsMessagesSynced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := crashfs.New(1)
-		b := newBench(t, disk, "/d", 10)
+		b := newBench(t, disk, "/d", syncEvery(10))
 		var syncs atomic.Int64
 		disk.Fail(onLog(crashfs.OpSync, func() error { syncs.Add(1); return nil }))
 		c, err := b.Channel("c")
 		must(t, err)
 		must(t, b.Publish(batchOf(5, 10)))
 		c.Empty(math.MaxUint64)
-		b.pass(2 * b.o.SyncTimeout)
+		b.pass(2 * b.o.Sync.Timeout)
 		if n := syncs.Load(); n != 0 {
 			t.Errorf("%d syncs of finished records", n)
 		}
 		must(t, b.Learn("learnt"))
-		b.pass(2 * b.o.SyncTimeout)
+		b.pass(2 * b.o.Sync.Timeout)
 		if n := syncs.Load(); n != 1 {
 			t.Errorf("%d syncs for a channel that has them before it", n)
 		}
@@ -378,22 +369,21 @@ func TestChannelLearntLateHasItsMessagesSynced(t *testing.T) {
 
 func TestEphemeralTopicWithAChannelDropsNothingWhileItsFanOutStandsBriefly(t *testing.T) {
 	for name, stand := range map[string]func(*Topic){
-		"held":        func(tp *Topic) { tp.held = true },
-		"catching up": func(tp *Topic) { tp.catching = true },
+		"held":        func(tp *Topic) { tp.fanout.learning = true },
+		"catching up": func(tp *Topic) { tp.fanout.catchingUp = true },
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, vfs.NewMem(), "/", 2500)
+			b := newBench(t, vfs.NewMem(), "/", ephemeral, func(b *bench) { b.options.Common.MemQueueSize = 1 })
 			defer b.close(t)
-			b.o.Ephemeral, b.o.MemQueueSize = true, 1
 			_, err := b.Channel("c")
 			must(t, err)
-			b.mu.Lock()
+			b.fanout.mu.Lock()
 			stand(b.Topic)
-			b.mu.Unlock()
+			b.fanout.mu.Unlock()
 			must(t, b.Publish(batchOf(100, 10)))
-			b.mu.Lock()
-			b.catching = false
-			b.mu.Unlock()
+			b.fanout.mu.Lock()
+			b.fanout.catchingUp = false
+			b.fanout.mu.Unlock()
 			if waiting := b.Stats().Depth; waiting != 100 {
 				t.Errorf("%d of 100 messages are there", waiting)
 			}

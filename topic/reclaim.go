@@ -1,7 +1,6 @@
 package topic
 
 import (
-	"math"
 	"sync"
 	"sync/atomic"
 
@@ -30,29 +29,32 @@ const (
 // reclaimer has a topic's log give back what no channel needs any more: memory at
 // once, files in the background, by the node's Cleaner.
 type reclaimer struct {
-	t       *Topic
-	log     *diskqueue.Log
-	cleaner *Cleaner
+	o      *Options
+	fanout *fanout
+	log    *diskqueue.Log
 
-	// wake is the floor at which a channel's progress lets something go: the end
-	// of the first full segment or of the oldest chunk of the hot tail, the
-	// largest number when there is neither. Read without a lock: who reads an old
-	// one comes while the one that sets it looks again.
-	wake atomic.Uint64
+	// threshold is the floor at which a channel's progress lets something be given
+	// back: the end of the first full segment or of the oldest chunk of the hot
+	// tail; the largest number, which no floor reaches, when there is neither. It is
+	// written with fanout.mu held and read without: who reads an old one comes while
+	// the one that sets it looks again.
+	threshold atomic.Uint64
 	// watched says that the log is large enough to be looked at when something
 	// happens; armed, that the timer runs; due, that it has.
 	watched, armed, due atomic.Bool
 	took                atomic.Int64 // by the last look at what is owed, ns
 
-	// trimming is held by the one goroutine that lets go; others leave it to that
-	// one.
-	trimming sync.Mutex
+	// reclaiming is held by the one goroutine that gives back what lies below the
+	// floors; others leave it to that one.
+	reclaiming sync.Mutex
 
-	mu      sync.Mutex // guards what follows; taken before Topic.mu
-	stopped bool
-	leaving []diskqueue.Detached // taken out of the log, not journalled yet
-	timer   *deadline.Timer      // nil before the first look
-	recalls int                  // how often a channel came that starts at the log's start
+	// mu guards what follows: what is taken out of the log, and whether it may be.
+	// It is taken before fanout.mu.
+	mu       sync.Mutex
+	stopped  bool
+	detached []diskqueue.Detached // taken out of the log, not journalled yet
+	timer    *deadline.Timer      // nil before the first look
+	recalls  int                  // how often a channel came that starts at the log's start
 	// givingUp is what a carry under way leaves out: it is journalled, and may be
 	// in the log yet.
 	givingUp []seqset.Range
@@ -69,71 +71,81 @@ type reclaimer struct {
 	told string
 }
 
-func (r *reclaimer) init(t *Topic) {
-	r.t, r.log, r.cleaner = t, t.o.Log, t.o.Cleaner
-	r.wake.Store(math.MaxUint64)
+func (r *reclaimer) cleaner() *Cleaner { return r.o.Common.Cleaner }
+
+// now is the steady time, ns.
+func (r *reclaimer) now() int64 { return r.o.Common.Channels.Clock.Now() }
+
+// progressed is called by a channel when its floor or its cursor has moved.
+func (r *reclaimer) progressed(floor uint64) {
+	if floor >= r.threshold.Load() {
+		r.reclaim()
+	}
+	r.watch()
 }
 
-// moved is called by a channel when its floor or its cursor has moved.
-func (r *reclaimer) moved(floor uint64) {
-	if floor >= r.wake.Load() {
-		r.letGo()
-	}
+// watch has the log looked at in a while if it is large enough.
+func (r *reclaimer) watch() {
 	if r.watched.Load() && r.armed.CompareAndSwap(false, true) {
 		r.lookLater()
 	}
 }
 
-// lookForWake notes at which floor the next thing can be let go. The caller
-// holds t.mu.
-func (r *reclaimer) lookForWake() {
+// noteThreshold notes at which floor the next thing can be given back. The caller
+// holds fanout.mu.
+func (r *reclaimer) noteThreshold() {
 	at, bytes := min(r.log.ReclaimAt(), r.log.TrimAt()), r.log.Bytes()
 	if watched := bytes >= lookBytes; watched != r.watched.Load() {
 		r.watched.Store(watched)
 	}
-	if r.t.o.Ephemeral && bytes >= idleBytesInMemory {
-		at = min(at, r.t.end)
+	if r.o.Ephemeral && bytes >= idleBytesInMemory {
+		at = min(at, r.fanout.end)
 	}
-	r.wake.Store(at)
+	r.threshold.Store(at)
 }
 
-// letGo gives up what lies below all floors: memory of the hot tail and full
+// logChanged notes the threshold after a segment ended or went.
+func (r *reclaimer) logChanged() {
+	r.fanout.mu.Lock()
+	defer r.fanout.mu.Unlock()
+	r.noteThreshold()
+}
+
+// reclaim gives back what lies below all floors: memory of the hot tail and full
 // segments. While one goroutine is at it, others leave it to that one, which
 // looks again when it is done.
-func (r *reclaimer) letGo() {
-	for r.trimming.TryLock() {
-		floor := r.letGoBelowFloors()
-		r.trimming.Unlock()
-		if now := r.t.needed(); now == floor || now < r.wake.Load() {
+func (r *reclaimer) reclaim() {
+	for r.reclaiming.TryLock() {
+		floor := r.reclaimBelowFloors()
+		r.reclaiming.Unlock()
+		if now := r.fanout.needed(); now == floor || now < r.threshold.Load() {
 			return
 		}
 	}
 }
 
-// letGoBelowFloors gives up what lies below all floors now.
-func (r *reclaimer) letGoBelowFloors() (floor uint64) {
+// reclaimBelowFloors gives back what lies below all floors now.
+func (r *reclaimer) reclaimBelowFloors() (floor uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	floor = r.t.needed() // under the lock: who takes it keeps what is there
+	floor = r.fanout.needed() // under the lock: who takes it keeps what is there
 	if r.stopped {
 		return floor
 	}
 	r.log.TrimHot(floor)
-	if r.t.o.Ephemeral {
-		r.letGoMemory(floor)
+	if r.o.Ephemeral {
+		r.reclaimMemory(floor)
 	} else if gone := r.log.DetachBelow(floor); len(gone) > 0 {
-		r.leaving = append(r.leaving, gone...)
-		r.cleaner.add(r)
+		r.detached = append(r.detached, gone...)
+		r.cleaner().add(r)
 	}
-	r.t.mu.Lock()
-	defer r.t.mu.Unlock()
-	r.lookForWake()
+	r.logChanged()
 	return floor
 }
 
-// letGoMemory is for a log in memory: nobody has to be told. The caller holds
+// reclaimMemory is for a log in memory: nobody has to be told. The caller holds
 // r.mu.
-func (r *reclaimer) letGoMemory(floor uint64) {
+func (r *reclaimer) reclaimMemory(floor uint64) {
 	if r.log.Bytes() >= idleBytesInMemory && floor == r.log.End() {
 		r.log.EndSegment()
 	}
@@ -148,13 +160,13 @@ func (r *reclaimer) lookLater() {
 		return
 	}
 	if r.timer == nil {
-		r.timer = r.t.o.Deadlines.NewTimer(func(int64) {
+		r.timer = r.o.Common.Channels.Deadlines.NewTimer(func(int64) {
 			r.armed.Store(false)
 			r.due.Store(true)
-			r.cleaner.add(r)
+			r.cleaner().add(r)
 		})
 	}
-	r.timer.Arm(r.t.o.Clock.Now() + lookPause(r.took.Load()))
+	r.timer.Arm(r.now() + lookPause(r.took.Load()))
 }
 
 // lookPause is how long after a look there is no other, ns.
@@ -169,8 +181,8 @@ func (r *reclaimer) look() (looked bool) {
 		return false
 	}
 	quiet := r.quiet()
-	if !quiet && r.watched.Load() && r.armed.CompareAndSwap(false, true) {
-		r.lookLater()
+	if !quiet {
+		r.watch()
 	}
 	if last, ok := r.last(); ok && quiet && last.Bytes >= idleBytes {
 		r.endFinished()
@@ -181,7 +193,7 @@ func (r *reclaimer) look() (looked bool) {
 
 // quiet says that nothing was published for a while.
 func (r *reclaimer) quiet() bool {
-	end, now := r.log.End(), r.t.o.Clock.Now()
+	end, now := r.log.End(), r.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if end != r.end {
@@ -201,7 +213,7 @@ func (r *reclaimer) last() (e diskqueue.Extent, ok bool) {
 
 // endFinished ends the segment that is appended to if all of it is finished.
 func (r *reclaimer) endFinished() {
-	if r.t.needed() == r.log.End() {
+	if r.fanout.needed() == r.log.End() {
 		r.log.EndSegment()
 	}
 }
@@ -218,15 +230,13 @@ func (r *reclaimer) detachFinished() {
 	if r.stopped || r.recalls != recalls { // and a channel owes it again
 		return
 	}
-	r.leaving = append(r.leaving, r.log.Detach(finished)...)
-	r.t.mu.Lock()
-	defer r.t.mu.Unlock()
-	r.lookForWake()
+	r.detached = append(r.detached, r.log.Detach(finished)...)
+	r.logChanged()
 }
 
 // finished lists the full segments of which nobody owes anything.
 func (r *reclaimer) finished() (list []seqset.Range) {
-	d := r.t.debtors()
+	d := r.fanout.debtors()
 	for _, e := range r.log.Extents() {
 		if e.Numbers.From >= d.fresh {
 			break
@@ -244,18 +254,18 @@ type departure struct {
 	list []diskqueue.Detached
 }
 
-// takeLeaving takes what was taken out of the log, to be journalled and removed.
-func (r *reclaimer) takeLeaving() departure {
+// takeDetached takes what was taken out of the log, to be journalled and removed.
+func (r *reclaimer) takeDetached() departure {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	d := departure{r, r.leaving}
-	r.leaving = nil
+	d := departure{r, r.detached}
+	r.detached = nil
 	return d
 }
 
 // entries appends what the journal has to be told. Logs in memory are in none.
 func (d departure) entries(list []state.Entry) []state.Entry {
-	if d.r.t.o.Ephemeral {
+	if d.r.o.Ephemeral {
 		return list
 	}
 	var numbers []seqset.Range
@@ -263,7 +273,7 @@ func (d departure) entries(list []state.Entry) []state.Entry {
 		numbers = append(numbers, x.GivenUp)
 	}
 	for _, n := range seqset.Union(numbers) {
-		list = append(list, state.Entry{Op: state.GiveUp, Topic: d.r.t.o.Incarnation, Void: n})
+		list = append(list, state.Entry{Op: state.GiveUp, Topic: d.r.o.Incarnation, Void: n})
 	}
 	return list
 }
@@ -271,7 +281,7 @@ func (d departure) entries(list []state.Entry) []state.Entry {
 // later has a departure tried again in a while.
 func (d departure) later() {
 	d.r.mu.Lock()
-	d.r.leaving = append(d.list, d.r.leaving...)
+	d.r.detached = append(d.list, d.r.detached...)
 	d.r.mu.Unlock()
 	d.r.armed.Store(true)
 	d.r.lookLater()

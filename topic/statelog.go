@@ -19,14 +19,14 @@ type StateLog interface {
 	Mark(state.Source)
 }
 
-// Journal is a StateLog on the node's own disk, beside a log of messages that
-// the topic itself syncs and takes segments out of.
+// Journal is what a log of messages on the node's own disk needs that the topic
+// itself syncs and takes segments out of. All methods may be called concurrently.
 type Journal interface {
-	StateLog
 	// Durable returns when every Commit that returned before is synced. It is
 	// called before a log is: no record is to survive without its topic.
 	Durable() error
-	// CommitDurable is Commit that has also synced the entries when it returns.
+	// CommitDurable is StateLog.Commit that has also synced the entries when it
+	// returns.
 	CommitDurable(...state.Entry) error
 	// NoteEnd notes up to where (exclusive) a topic's log is synced and, at
 	// least, written; 0: not known. It does not wait.

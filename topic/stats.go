@@ -15,27 +15,7 @@ type Stats struct {
 }
 
 // Stats returns the topic's figures of this moment.
-func (t *Topic) Stats() Stats {
-	hot := t.o.Log.HotStart()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return Stats{
-		Depth:        t.waiting(t.fanOut, t.end),
-		BackendDepth: t.waiting(t.fanOut, min(hot, t.end)),
-		MessageCount: t.messages,
-		MessageBytes: t.bytes,
-		Dropped:      t.lost,
-		Paused:       t.paused,
-	}
-}
-
-// waiting counts the messages of a range. The caller holds t.mu.
-func (t *Topic) waiting(from, to uint64) int64 {
-	if from >= to {
-		return 0
-	}
-	return int64(to - from - t.voidsWithin(from, to))
-}
+func (t *Topic) Stats() Stats { return t.fanout.stats(t.o.Log.HotStart()) }
 
 // BackendDepth is the part of a channel's depth that is not in memory, when its
 // figures are s.
@@ -43,8 +23,35 @@ func (t *Topic) BackendDepth(s *channel.Stats) int64 {
 	if s.Depth == 0 {
 		return 0
 	}
-	hot := t.o.Log.HotStart()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return min(s.Depth, t.waiting(s.Cursor, min(hot, t.fanOut)))
+	return min(s.Depth, t.fanout.waitingCold(s.Cursor, t.o.Log.HotStart()))
+}
+
+// stats is the figures when the messages from hot on are in memory.
+func (f *fanout) stats(hot uint64) Stats {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return Stats{
+		Depth:        f.waiting(f.fanOut, f.end),
+		BackendDepth: f.waiting(f.fanOut, min(hot, f.end)),
+		MessageCount: f.messages,
+		MessageBytes: f.bytes,
+		Dropped:      f.lost,
+		Paused:       f.paused,
+	}
+}
+
+// waitingCold counts the messages from a number on that were given to the
+// channels, when those from hot on are in memory.
+func (f *fanout) waitingCold(from, hot uint64) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.waiting(from, min(hot, f.fanOut))
+}
+
+// waiting counts the messages of a range. The caller holds f.mu.
+func (f *fanout) waiting(from, to uint64) int64 {
+	if from >= to {
+		return 0
+	}
+	return int64(to - from - f.voidsWithin(from, to))
 }

@@ -27,7 +27,7 @@ func (e *TailError) Error() string {
 func (t *Topic) TailChannel(name string) (*channel.Channel, error) {
 	t.changing.Lock()
 	defer t.changing.Unlock()
-	if err := t.mayTail(name); err != nil {
+	if err := t.fanout.mayTail(name); err != nil {
 		return nil, err
 	}
 	if c, ok := t.ExistingChannel(name); ok {
@@ -39,22 +39,22 @@ func (t *Topic) TailChannel(name string) (*channel.Channel, error) {
 // TailChannelForClient is TailChannel for a client that wants to consume it. The
 // error is also ErrNoAutoCreate.
 func (t *Topic) TailChannelForClient(name string) (*channel.Channel, error) {
-	if _, ok := t.ExistingChannel(name); !ok && t.o.NoAutoCreate {
+	if _, ok := t.ExistingChannel(name); !ok && t.o.Common.NoAutoCreate {
 		return nil, ErrNoAutoCreate
 	}
 	return t.TailChannel(name)
 }
 
 // mayTail says whether a tail of that name takes nothing away from others.
-func (t *Topic) mayTail(name string) error {
-	waiting := t.Stats().Depth
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.paused {
+func (f *fanout) mayTail(name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	waiting := f.waiting(f.fanOut, f.end)
+	if f.paused {
 		return &TailError{Paused: true, Waiting: waiting}
 	}
-	for _, s := range t.channels {
-		if s.ready && s.channel.Name() != name {
+	for _, m := range f.members {
+		if m.ready && m.channel.Name() != name {
 			return nil
 		}
 	}

@@ -10,23 +10,29 @@ import (
 
 // damaged is called by a channel that could not read messages for good.
 func (t *Topic) damaged(from, to uint64) {
-	if to <= t.needed() {
-		return // done by everybody while it was being read
-	}
-	t.mu.Lock()
-	if t.dropped { // and its files with it
-		t.mu.Unlock()
+	lost, ok := t.fanout.lose(seqset.Range{From: from, To: to})
+	if !ok {
 		return
 	}
-	before := t.voidsWithin(0, t.end)
-	t.addVoid(seqset.Range{From: from, To: to})
-	lost := t.voidsWithin(0, t.end) - before
-	t.mu.Unlock()
-	t.reclaim.letGo()
+	t.reclaimer.reclaim()
 	if lost > 0 {
-		t.o.Logger.Error("messages cannot be read and are lost", "topic", t.o.Name, "first", from, "messages", lost)
-		t.o.Damaged(t, from, to, lost)
+		t.o.Common.Logger.Error("messages cannot be read and are lost", "topic", t.o.Name, "first", from, "messages", lost)
+		t.o.Common.Damaged(t, from, to, lost)
 	}
+}
+
+// lose makes messages void that are lost, and says how many were not before. ok
+// is false when nobody needs them: they were done while they were being read, or
+// the topic's files are gone.
+func (f *fanout) lose(r seqset.Range) (lost uint64, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r.To <= f.lowest() || f.dropped {
+		return 0, false
+	}
+	before := f.voidsWithin(0, f.end)
+	f.addVoid(r)
+	return f.voidsWithin(0, f.end) - before, true
 }
 
 // logReader reads for a channel. What was fanned out was in the log: a number
@@ -43,20 +49,20 @@ func (r logReader) Read(seq uint64) (message.View, error) {
 	return v, err
 }
 
-// addVoid makes a range void in every channel. The caller holds t.mu.
-func (t *Topic) addVoid(r seqset.Range) {
-	t.voids = seqset.Union(t.voids, []seqset.Range{r})
-	for _, s := range t.channels {
-		s.channel.Void(r.From, r.To)
+// addVoid makes a range void in every channel. The caller holds f.mu.
+func (f *fanout) addVoid(r seqset.Range) {
+	f.voids = seqset.Union(f.voids, []seqset.Range{r})
+	for _, m := range f.members {
+		m.channel.Void(r.From, r.To)
 	}
-	if t.aside != nil {
-		t.aside.Void(r.From, r.To)
+	if f.detached != nil {
+		f.detached.Void(r.From, r.To)
 	}
 }
 
-// voidsWithin counts the void numbers of a range. The caller holds t.mu.
-func (t *Topic) voidsWithin(from, to uint64) (n uint64) {
-	for _, v := range t.voids {
+// voidsWithin counts the void numbers of a range. The caller holds f.mu.
+func (f *fanout) voidsWithin(from, to uint64) (n uint64) {
+	for _, v := range f.voids {
 		if lo, hi := max(v.From, from), min(v.To, to); lo < hi {
 			n += hi - lo
 		}
@@ -67,14 +73,17 @@ func (t *Topic) voidsWithin(from, to uint64) (n uint64) {
 // readFailed is called by a channel whose messages cannot be read, or can be
 // again.
 func (t *Topic) readFailed(channel string, err error) {
-	t.mu.Lock()
-	dropped := t.dropped
-	t.mu.Unlock()
-	if dropped && err != nil {
-		return // its files are gone, and so are its consumers
-	}
 	if err != nil {
-		t.o.Logger.Error("messages cannot be read now", "topic", t.o.Name, "channel", channel, "error", err)
+		if t.fanout.isDropped() { // its files are gone, and so are its consumers
+			return
+		}
+		t.o.Common.Logger.Error("messages cannot be read now", "topic", t.o.Name, "channel", channel, "error", err)
 	}
-	t.o.ReadFailed(t, channel, err)
+	t.o.Common.ReadFailed(t, channel, err)
+}
+
+func (f *fanout) isDropped() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.dropped
 }
