@@ -1,13 +1,13 @@
 package crash
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"qmq/test/process"
 )
 
 // clockVariable holds by how much a steppedClock daemon's system clock is off.
@@ -98,9 +98,9 @@ var brokenBuilds = []struct {
 }
 
 func TestBrokenBuildsAreCaught(t *testing.T) {
-	for i, b := range brokenBuilds {
+	for _, b := range brokenBuilds {
 		t.Run(b.name, func(t *testing.T) {
-			bin, err := b.variant.build(fmt.Sprintf("broken%d", i))
+			bin, err := b.variant.build()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -114,55 +114,32 @@ func TestBrokenBuildsAreCaught(t *testing.T) {
 }
 
 // build builds the daemon with the patches laid over the sources.
-func (v variant) build(name string) (string, error) {
-	root, err := moduleRoot()
+func (v variant) build() (string, error) {
+	root, err := process.Root()
 	if err != nil {
 		return "", err
 	}
 	texts := map[string]string{}
 	for _, p := range v {
-		path := filepath.Join(root, p.file)
-		if _, read := texts[path]; !read {
-			b, err := os.ReadFile(path)
+		if _, read := texts[p.file]; !read {
+			b, err := os.ReadFile(filepath.Join(root, p.file))
 			if err != nil {
 				return "", err
 			}
-			texts[path] = string(b)
+			texts[p.file] = string(b)
 		}
-		if n := strings.Count(texts[path], p.old); n != 1 {
+		if n := strings.Count(texts[p.file], p.old); n != 1 {
 			return "", fmt.Errorf("%s: found %d times, want once: %s", p.file, n, p.old)
 		}
-		texts[path] = strings.Replace(texts[path], p.old, p.new, 1)
+		texts[p.file] = strings.Replace(texts[p.file], p.old, p.new, 1)
 	}
-	overlay, err := writeOverlay(name, texts)
+	dir, err := os.MkdirTemp(workDir, "variant")
 	if err != nil {
 		return "", err
 	}
-	return goBuild(name, "-overlay="+overlay)
-}
-
-// writeOverlay writes the texts and the file that tells go build about them.
-func writeOverlay(name string, texts map[string]string) (string, error) {
-	replace := map[string]string{}
-	for path, text := range texts {
-		to := filepath.Join(workDir, fmt.Sprintf("%s-%d.go", name, len(replace)))
-		if err := os.WriteFile(to, []byte(text), 0o600); err != nil {
-			return "", err
-		}
-		replace[path] = to
-	}
-	b, err := json.Marshal(map[string]any{"Replace": replace})
+	overlay, err := process.Overlay(dir, texts)
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(workDir, name+".json")
-	return path, os.WriteFile(path, b, 0o600)
-}
-
-func moduleRoot() (string, error) {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
-	if err != nil {
-		return "", fmt.Errorf("go list -m: %w", err)
-	}
-	return strings.TrimSpace(string(out)), nil
+	return compile(dir, overlay)
 }

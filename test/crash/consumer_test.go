@@ -3,11 +3,14 @@ package crash
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"qmq/test/wire"
 )
 
 // probeID is an id that no message has: FIN of it is refused, which tells that
@@ -31,6 +34,10 @@ type mood struct {
 	waiting atomic.Bool // do not connect
 }
 
+// identity is what consumers say of themselves.
+const identity = `{"client_id":"crash","hostname":"crash","user_agent":"crash/1","feature_negotiation":true,` +
+	`"heartbeat_interval":5000,"output_buffer_timeout":25}`
+
 // consumer is one connection after the other on one channel.
 type consumer struct {
 	l    *ledger
@@ -39,7 +46,7 @@ type consumer struct {
 	mood *mood
 	rng  *rand.Rand
 
-	w       *wire
+	w       *wire.Client
 	sight   sighting
 	quit    time.Duration // when this connection is to end
 	leave   leaving       // and how
@@ -64,7 +71,7 @@ const (
 
 // sentAnswer is a FIN, or a REQ with a delay.
 type sentAnswer struct {
-	id   messageID
+	id   wire.ID
 	key  messageKey
 	void bool  // it was refused
 	req  bool  // it is a REQ
@@ -73,7 +80,7 @@ type sentAnswer struct {
 
 // heldMessage is touched now and finished later, or ignored until it times out.
 type heldMessage struct {
-	id     messageID
+	id     wire.ID
 	key    messageKey
 	until  time.Duration
 	finish bool
@@ -105,21 +112,21 @@ func (k *consumer) consume(ctx context.Context) {
 
 // connect is one connection from SUB to its end.
 func (k *consumer) connect(ctx context.Context, r *run) error {
-	w, err := dialWire(ctx, r.tcp)
+	w, err := wire.Dial(ctx, r.tcp)
 	if err != nil {
 		return err
 	}
-	defer w.close()
-	defer context.AfterFunc(ctx, w.close)()
+	defer w.Close()
+	defer context.AfterFunc(ctx, func() { w.Close() })()
 	k.begin(w, r)
-	if err := w.subscribe(k.c.topic.name, k.c.name, time.Now().Add(answerLimit)); err != nil {
-		var refused refusal
+	if err := w.Subscribe(identity, k.c.topic.name, k.c.name, time.Now().Add(answerLimit)); err != nil {
+		var refused wire.Refusal
 		if errors.As(err, &refused) {
 			k.l.refused("SUB", string(refused))
 		}
 		return err
 	}
-	w.ready(50 + k.rng.IntN(1000))
+	w.Ready(50 + k.rng.IntN(1000))
 	for {
 		done, err := k.turn()
 		if err != nil || done {
@@ -129,7 +136,7 @@ func (k *consumer) connect(ctx context.Context, r *run) error {
 }
 
 // begin resets what belongs to one connection and rolls how it will end.
-func (k *consumer) begin(w *wire, r *run) {
+func (k *consumer) begin(w *wire.Client, r *run) {
 	k.w, k.answers, k.failed, k.probe, k.held = w, k.answers[:0], 0, 0, k.held[:0]
 	k.closing, k.closed = false, false
 	now := k.l.now()
@@ -145,7 +152,7 @@ func (k *consumer) begin(w *wire, r *run) {
 // turn reads once, answers all that was read, and writes once. done means that
 // the connection has ended as it was meant to.
 func (k *consumer) turn() (done bool, err error) {
-	err = k.w.fill(time.Now().Add(consumeTick))
+	err = k.w.Fill(time.Now().Add(consumeTick))
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false, err
 	}
@@ -158,7 +165,7 @@ func (k *consumer) turn() (done bool, err error) {
 	}
 	k.release()
 	if len(k.answers) > 0 && k.probe == 0 && at-k.probed > probeEvery {
-		k.w.answer("FIN", (*messageID)([]byte(probeID)))
+		k.w.Answer("FIN", (*wire.ID)([]byte(probeID)))
 		k.probe, k.probed = len(k.answers), at
 	}
 	if k.probe > 0 && at-k.probed > answerLimit {
@@ -169,7 +176,7 @@ func (k *consumer) turn() (done bool, err error) {
 			return true, nil
 		}
 	}
-	return false, k.w.flush(now.Add(answerLimit))
+	return false, k.w.Flush(now.Add(answerLimit))
 }
 
 // depart ends the connection, by CLS only when everything held is answered.
@@ -179,7 +186,7 @@ func (k *consumer) depart() (done bool) {
 	switch {
 	case k.leave == leaveAbort:
 		k.c.counts.aborts++
-		k.w.abort()
+		k.w.Abort()
 		return true
 	case k.leave == leaveClose:
 		k.c.counts.aborts++
@@ -187,7 +194,7 @@ func (k *consumer) depart() (done bool) {
 	case !k.closing:
 		k.closing = true
 		k.c.counts.closes++
-		k.w.out = append(k.w.out, "CLS\n"...)
+		k.w.Out = append(k.w.Out, "CLS\n"...)
 	}
 	return k.closed && len(k.held) == 0 && len(k.answers) == 0
 }
@@ -197,7 +204,7 @@ func (k *consumer) take() error {
 	k.c.mu.Lock()
 	defer k.c.mu.Unlock()
 	for {
-		frame, data, ok, err := k.w.buffered()
+		frame, data, ok, err := k.w.Buffered()
 		if err != nil {
 			k.l.blame(faultAnswer, "consumer of %s/%s: %v", k.c.topic.name, k.c.name, err)
 			return err
@@ -206,13 +213,18 @@ func (k *consumer) take() error {
 			return nil
 		}
 		switch {
-		case frame == frameMessage && len(data) > messageHead:
-			k.message(data[:messageHead], data[messageHead:])
-		case frame == frameError:
+		case frame == wire.Delivery:
+			head, body, err := wire.ParseHead(data)
+			if err != nil || len(body) == 0 {
+				k.l.blame(faultAnswer, "consumer of %s/%s: message %q, %v", k.c.topic.name, k.c.name, data, err)
+				return fmt.Errorf("message %q", data)
+			}
+			k.message(head, body)
+		case frame == wire.Error:
 			k.refusal(string(data))
-		case frame == frameResponse && string(data) == "_heartbeat_":
-			k.w.out = append(k.w.out, "NOP\n"...)
-		case frame == frameResponse && string(data) == "CLOSE_WAIT":
+		case frame == wire.Response && string(data) == "_heartbeat_":
+			k.w.Out = append(k.w.Out, "NOP\n"...)
+		case frame == wire.Response && string(data) == "CLOSE_WAIT":
 			k.closed = true
 		default:
 			k.l.blame(faultAnswer, "consumer of %s/%s: frame type %d %q", k.c.topic.name, k.c.name, frame, data)
@@ -221,11 +233,11 @@ func (k *consumer) take() error {
 }
 
 // message answers a delivery: mostly with FIN.
-func (k *consumer) message(head, body []byte) {
-	id := messageID(head[10:26])
+func (k *consumer) message(head wire.Head, body []byte) {
+	id := head.ID
 	key, ok := k.c.received(&k.sight, head, body)
 	if !ok {
-		k.w.answer("FIN", &id)
+		k.w.Answer("FIN", &id)
 		return
 	}
 	dice := k.rng.IntN(1000)
@@ -235,15 +247,15 @@ func (k *consumer) message(head, body []byte) {
 	switch {
 	case dice < 3:
 		k.c.counts.requeued++
-		k.w.requeue(&id, 0)
+		k.w.Requeue(&id, 0)
 	case dice < 5:
 		delay := time.Duration(20+k.rng.IntN(800)) * time.Millisecond
 		k.c.counts.requeued++
-		k.w.requeue(&id, delay)
+		k.w.Requeue(&id, delay)
 		k.answers = append(k.answers, sentAnswer{id: id, key: key, req: true, due: time.Now().Add(delay).UnixNano()})
 	case dice < 7 && len(k.held) < heldLimit:
 		k.c.counts.touched++
-		k.w.answer("TOUCH", &id)
+		k.w.Answer("TOUCH", &id)
 		until := k.sight.at + time.Duration(k.rng.Int64N(int64(msgTimeout)))
 		k.held = append(k.held, heldMessage{id, key, until, true})
 	case dice < 9 && len(k.held) < heldLimit:
@@ -254,8 +266,8 @@ func (k *consumer) message(head, body []byte) {
 	}
 }
 
-func (k *consumer) finish(id *messageID, key messageKey) {
-	k.w.answer("FIN", id)
+func (k *consumer) finish(id *wire.ID, key messageKey) {
+	k.w.Answer("FIN", id)
 	k.answers = append(k.answers, sentAnswer{id: *id, key: key})
 	k.c.counts.fins++
 	if e := k.c.entryOf(key); e.fins < 255 {
@@ -287,7 +299,7 @@ func (k *consumer) release() {
 // refusal takes an error frame. Refusals come in the order of the commands.
 func (k *consumer) refusal(text string) {
 	words := strings.SplitN(text, " ", 4)
-	if len(words) < 3 || len(words[2]) != len(messageID{}) {
+	if len(words) < 3 || len(words[2]) != len(wire.ID{}) {
 		k.l.refused("consumer", text)
 		return
 	}

@@ -4,11 +4,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
+
+	"qmq/test/process"
 )
 
 // Flags of the long run, given after -args.
@@ -39,25 +40,19 @@ func inWorkDir(f func() int) int {
 	return f()
 }
 
-// goBuild builds cmd/qd under a name, with more arguments for go build.
-func goBuild(name string, args ...string) (string, error) {
-	bin := filepath.Join(workDir, name)
-	args = append([]string{"build", "-o", bin}, args...)
+// compile builds cmd/qd into a directory, with more flags for go build.
+func compile(dir string, flags ...string) (string, error) {
 	if *race {
-		args = append(args, "-race")
+		flags = append(flags, "-race")
 	}
-	cmd := exec.Command("go", append(args, "qmq/cmd/qd")...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go %v: %w\n%s", cmd.Args, err, out)
-	}
-	return bin, nil
+	return filepath.Join(dir, "qd"), process.Compile(dir, flags, "cmd/qd")
 }
 
 var buildOnce = sync.OnceValues(func() (string, error) {
 	if *daemonPath != "" {
 		return *daemonPath, nil
 	}
-	return goBuild("qd")
+	return compile(workDir)
 })
 
 // goodDaemon is the daemon as it stands in the tree.

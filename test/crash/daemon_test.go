@@ -1,20 +1,15 @@
 package crash
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -29,11 +24,9 @@ const (
 
 // run is one life of the daemon.
 type run struct {
+	*process.Process
 	number    int
 	tcp, http string
-	cmd       *exec.Cmd
-	dead      chan struct{} // closed when the process is gone
-	exit      error         // of Wait; read it after dead
 
 	up      bool // answers /ping; guarded by daemon.mu
 	leaving bool // told to end; guarded by daemon.mu
@@ -49,38 +42,24 @@ type daemon struct {
 	onStart   func(run int) // called when a run was launched
 	onEnd     func(run int) // called just before a run is told to end
 
-	logPath string
-	logFile *os.File
-	client  *http.Client
+	client *http.Client
 
 	mu      sync.Mutex
+	runs    []*run // all, for what they logged
 	last    *run
 	changes *notifier // of last and its up
 }
 
 func newDaemon(t testing.TB, bin string, flags ...string) *daemon {
 	t.Helper()
-	dir := t.TempDir()
 	d := &daemon{
 		bin:     bin,
-		data:    filepath.Join(dir, "data"),
+		data:    t.TempDir(),
 		flags:   flags,
-		logPath: filepath.Join(dir, "log"),
 		client:  &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}},
 		changes: newNotifier(),
 	}
-	if err := os.Mkdir(d.data, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.Create(d.logPath)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.logFile = f
-	t.Cleanup(func() {
-		d.kill()
-		f.Close()
-	})
+	t.Cleanup(d.kill)
 	return d
 }
 
@@ -95,21 +74,17 @@ func (d *daemon) launch() (*run, error) {
 		return nil, err
 	}
 	args := append([]string{"-data-path=" + d.data, "-tcp-address=" + tcp, "-http-address=" + web}, d.flags...)
-	r := &run{tcp: tcp, http: web, cmd: exec.Command(d.bin, args...), dead: make(chan struct{})}
-	r.cmd.Stdout, r.cmd.Stderr = d.logFile, d.logFile
-	r.cmd.Env = append(os.Environ(), d.env...)
-	if err := r.cmd.Start(); err != nil {
+	p, err := (process.Command{Binary: d.bin, Args: args, Env: d.env}).Start()
+	if err != nil {
 		return nil, err
 	}
-	go func() {
-		r.exit = r.cmd.Wait()
-		close(r.dead)
-	}()
+	r := &run{Process: p, tcp: tcp, http: web}
 	d.mu.Lock()
 	if d.last != nil {
 		r.number = d.last.number + 1
 	}
 	d.last = r
+	d.runs = append(d.runs, r)
 	d.mu.Unlock()
 	d.changes.notify()
 	if d.onStart != nil {
@@ -147,13 +122,13 @@ func (d *daemon) awaitPing(ctx context.Context, r *run) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if body, err := d.request(ctx, r, "GET", "/ping", nil); err == nil && string(body) == "OK" {
+		if body, err := d.request(ctx, r, "GET", "/ping"); err == nil && string(body) == "OK" {
 			return nil
 		}
 		select {
 		case <-tick.C:
-		case <-r.dead:
-			return fmt.Errorf("the daemon ended by itself: %v", r.exit)
+		case <-r.Ended():
+			return fmt.Errorf("the daemon ended by itself: %v", r.Err())
 		case <-ctx.Done():
 			return fmt.Errorf("no answer to /ping: %w", ctx.Err())
 		}
@@ -189,8 +164,8 @@ func (d *daemon) died() error {
 		return nil
 	}
 	select {
-	case <-r.dead:
-		return fmt.Errorf("the daemon ended by itself: %v\n%s", r.exit, d.logTail(60))
+	case <-r.Ended():
+		return fmt.Errorf("the daemon ended by itself: %v\n%s", r.Err(), d.logTail(60))
 	default:
 		return nil
 	}
@@ -216,8 +191,7 @@ func (d *daemon) end() *run {
 // when none is running.
 func (d *daemon) kill() {
 	if r := d.end(); r != nil {
-		r.cmd.Process.Kill()
-		<-r.dead
+		r.Kill()
 	}
 }
 
@@ -227,85 +201,46 @@ func (d *daemon) terminate() error {
 	if r == nil {
 		return errors.New("no daemon is running")
 	}
-	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return err
+	if err := r.Terminate(exitLimit); err != nil {
+		return fmt.Errorf("%w\n%s", err, d.logTail(40))
 	}
-	limit := time.NewTimer(exitLimit)
-	defer limit.Stop()
-	select {
-	case <-r.dead:
-		if r.exit != nil {
-			return fmt.Errorf("exit after SIGTERM: %w\n%s", r.exit, d.logTail(40))
-		}
-		return nil
-	case <-limit.C:
-		r.cmd.Process.Kill()
-		<-r.dead
-		return fmt.Errorf("no exit within %v of SIGTERM\n%s", exitLimit, d.logTail(40))
+	return nil
+}
+
+// log is what all runs have logged.
+func (d *daemon) log() (lines []string) {
+	d.mu.Lock()
+	runs := slices.Clone(d.runs)
+	d.mu.Unlock()
+	for _, r := range runs {
+		lines = append(lines, r.Log()...)
 	}
+	return lines
 }
 
 // logTail is the end of what the daemon has logged.
 func (d *daemon) logTail(lines int) string {
-	b, err := os.ReadFile(d.logPath)
-	if err != nil {
-		return err.Error()
-	}
-	all := strings.Split(strings.TrimRight(string(b), "\n"), "\n")
-	if len(all) > lines {
-		all = all[len(all)-lines:]
-	}
-	return strings.Join(all, "\n")
+	all := d.log()
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
 // logHas finds the lines that hold one of the words.
 func (d *daemon) logHas(words ...string) (found []string) {
-	b, err := os.ReadFile(d.logPath)
-	if err != nil {
-		return []string{err.Error()}
-	}
-	for line := range strings.Lines(string(b)) {
-		for _, w := range words {
-			if strings.Contains(line, w) {
-				found = append(found, strings.TrimSpace(line))
-				break
-			}
+	for _, line := range d.log() {
+		if slices.ContainsFunc(words, func(w string) bool { return strings.Contains(line, w) }) {
+			found = append(found, line)
 		}
 	}
 	return found
 }
 
-// statusError is an HTTP answer other than 200.
-type statusError struct {
-	status int
-	body   string
-}
-
-func (e *statusError) Error() string { return fmt.Sprintf("status %d: %s", e.status, e.body) }
-
 func isStatus(err error, status int) bool {
-	var s *statusError
-	return errors.As(err, &s) && s.status == status
+	var s *process.StatusError
+	return errors.As(err, &s) && s.Status == status
 }
 
-func (d *daemon) request(ctx context.Context, r *run, method, pathAndQuery string, body []byte) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+r.http+pathAndQuery, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	resp, err := d.client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, &statusError{resp.StatusCode, string(b)}
-	}
-	return b, nil
+func (d *daemon) request(ctx context.Context, r *run, method, pathAndQuery string) ([]byte, error) {
+	return process.Ask(ctx, d.client, method, r.http, pathAndQuery, "")
 }
 
 // operate sends a topology command until the daemon answers, over as many runs
@@ -322,8 +257,8 @@ func (d *daemon) operate(ctx context.Context, path, topic, channel string, absen
 		if err != nil {
 			return err
 		}
-		_, err = d.request(ctx, r, "POST", path+q, nil)
-		var answered *statusError
+		_, err = d.request(ctx, r, "POST", path+q)
+		var answered *process.StatusError
 		switch {
 		case err == nil, absent && isStatus(err, http.StatusNotFound):
 			return nil
@@ -362,7 +297,7 @@ func (d *daemon) stats(ctx context.Context) ([]topicStats, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := d.request(ctx, r, "GET", "/stats?format=json&include_clients=false&include_mem=false", nil)
+	b, err := d.request(ctx, r, "GET", "/stats?format=json&include_clients=false&include_mem=false")
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,11 @@
 package crash
 
 import (
-	"encoding/binary"
 	"fmt"
 	"testing"
 	"time"
+
+	"qmq/test/wire"
 )
 
 // story is a small ledger with one topic, two channels and one publisher of
@@ -51,9 +52,7 @@ func (x *story) comes(c *channelLedger, d delivery) {
 	if d.id == 0 {
 		d.id = uint64(d.number) + 1
 	}
-	head := binary.BigEndian.AppendUint64(nil, 42)
-	head = binary.BigEndian.AppendUint16(head, max(d.attempts, 1))
-	head = fmt.Appendf(head, "%016x", d.id)
+	head := wire.Head{Timestamp: 42, Attempts: max(d.attempts, 1), ID: wire.ID(fmt.Appendf(nil, "%016x", d.id))}
 	body := appendBody(nil, content{x.s.id, d.number, k, due}, []byte("payload"))
 	if d.damaged {
 		body[len(body)-1] ^= 1

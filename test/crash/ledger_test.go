@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"qmq/test/wire"
 )
 
 // The ledger remembers for every message what was promised and what came, in a
@@ -279,18 +281,18 @@ type sighting struct {
 
 // received notes a delivery and checks what can be checked at once. ok is false
 // for a body that cannot be accounted for. mu is held.
-func (c *channelLedger) received(sight *sighting, head, body []byte) (key messageKey, ok bool) {
+func (c *channelLedger) received(sight *sighting, head wire.Head, body []byte) (key messageKey, ok bool) {
 	c.counts.deliveries++
 	m, err := parseBody(body)
 	if err != nil {
 		c.ledger.blame(faultAltered, "%s/%s at %v: %v: id %s, %d bytes, beginning %q",
-			c.topic.name, c.name, sight.at, err, head[10:26], len(body), body[:min(len(body), 80)])
+			c.topic.name, c.name, sight.at, err, head.ID, len(body), body[:min(len(body), 80)])
 		return key, false
 	}
 	s := c.streamOf(m)
 	if s == nil {
 		c.ledger.blame(faultUnsent, "%s/%s at %v: stream %d number %d (kind %c) was never sent to this topic, id %s",
-			c.topic.name, c.name, sight.at, m.stream, m.number, m.kind, head[10:26])
+			c.topic.name, c.name, sight.at, m.stream, m.number, m.kind, head.ID)
 		return key, false
 	}
 	key = messageKey{m.stream, m.number}
@@ -303,7 +305,7 @@ func (c *channelLedger) received(sight *sighting, head, body []byte) (key messag
 		c.blame(faultRisen, s, m.number, "came at %v in run %d", sight.at, sight.run)
 	}
 	if e.seen != 0 {
-		c.checkAgain(sight, s, m, e, uint16(head[8])<<8|uint16(head[9]))
+		c.checkAgain(sight, s, m, e, head.Attempts)
 	} else {
 		e.seen = tickAt(sight.at)
 	}
@@ -324,16 +326,16 @@ func (c *channelLedger) streamOf(m content) *stream {
 
 // checkIdentity: id and timestamp of a message are the same in all channels and
 // all runs.
-func (c *channelLedger) checkIdentity(s *stream, m content, head []byte) {
-	id, ok := parseHex(head[10:26])
+func (c *channelLedger) checkIdentity(s *stream, m content, head wire.Head) {
+	id, ok := parseHex(head.ID[:])
 	if !ok || id == 0 {
-		c.blame(faultIdentity, s, m.number, "its id is %q", head[10:26])
+		c.blame(faultIdentity, s, m.number, "its id is %q", head.ID)
 		return
 	}
 	if was, same := setOnce64(&s.ids[m.number], id); !same {
 		c.blame(faultIdentity, s, m.number, "it came with id %016x and with id %016x", was, id)
 	}
-	stamp := uint32(head[7]) | uint32(head[6])<<8 | uint32(head[5])<<16 | uint32(head[4])<<24 | 1
+	stamp := uint32(head.Timestamp) | 1
 	if was, same := setOnce32(&s.stamps[m.number], stamp); !same {
 		c.blame(faultIdentity, s, m.number, "it came with two timestamps, %08x and %08x in the low bits", was, stamp)
 	}

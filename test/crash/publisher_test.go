@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
+
+	"qmq/test/wire"
 )
 
 // answerLimit is how long a publisher waits for an answer before it takes the
@@ -74,17 +76,17 @@ func (p *publisher) room() int {
 // overTCP sends windows over one connection, a few ahead of their answers,
 // until the goal is reached.
 func (p *publisher) overTCP(ctx context.Context, r *run) error {
-	w, err := dialWire(ctx, r.tcp)
+	w, err := wire.Dial(ctx, r.tcp)
 	if err != nil {
 		return err
 	}
-	defer w.close()
-	defer context.AfterFunc(ctx, w.close)()
+	defer w.Close()
+	defer context.AfterFunc(ctx, func() { w.Close() })()
 	var open []int // windows without all answers, by index
 	for {
 		if room := p.room(); room > 0 && len(open) < pipeline {
 			open = append(open, p.send(w, min(room, p.windowSize()), r.number))
-			if err := w.flush(time.Now().Add(answerLimit)); err != nil {
+			if err := w.Flush(time.Now().Add(answerLimit)); err != nil {
 				return err
 			}
 			continue
@@ -113,27 +115,27 @@ func (p *publisher) windowSize() int {
 }
 
 // send encodes a window of n messages and returns its index.
-func (p *publisher) send(w *wire, n, run int) int {
+func (p *publisher) send(w *wire.Client, n, run int) int {
 	first := p.s.take(n, p.l.now(), run)
 	switch p.kind {
 	case kindMulti:
-		w.out = fmt.Appendf(w.out, "MPUB %s\n", p.s.topic.name)
-		at := len(w.out)
-		w.sized(0)
-		w.out = p.appendBatch(w.out, kindMulti, first, n)
-		binary.BigEndian.PutUint32(w.out[at:], uint32(len(w.out)-at-4))
+		w.Out = fmt.Appendf(w.Out, "MPUB %s\n", p.s.topic.name)
+		at := len(w.Out)
+		w.Sized(0)
+		w.Out = p.appendBatch(w.Out, kindMulti, first, n)
+		binary.BigEndian.PutUint32(w.Out[at:], uint32(len(w.Out)-at-4))
 	case kindDeferred:
 		for i := range n {
 			delay := p.delay()
 			due := time.Now().Add(delay).UnixNano()
-			w.out = fmt.Appendf(w.out, "DPUB %s %d\n", p.s.topic.name, delay.Milliseconds())
+			w.Out = fmt.Appendf(w.Out, "DPUB %s %d\n", p.s.topic.name, delay.Milliseconds())
 			p.appendSized(w, content{p.s.id, first + uint32(i), kindDeferred, due})
 		}
 	default:
 		for i := range n {
-			w.out = append(w.out, "PUB "...)
-			w.out = append(w.out, p.s.topic.name...)
-			w.out = append(w.out, '\n')
+			w.Out = append(w.Out, "PUB "...)
+			w.Out = append(w.Out, p.s.topic.name...)
+			w.Out = append(w.Out, '\n')
 			p.appendSized(w, content{p.s.id, first + uint32(i), kindPub, 0})
 		}
 	}
@@ -145,10 +147,10 @@ func (p *publisher) delay() time.Duration {
 	return time.Duration(1+p.rng.Int64N(maxDelay.Milliseconds())) * time.Millisecond
 }
 
-func (p *publisher) appendSized(w *wire, c content) {
+func (p *publisher) appendSized(w *wire.Client, c content) {
 	payload := p.load.next(c.kind)
-	w.sized(bodySize(c.kind, len(payload)))
-	w.out = appendBody(w.out, c, payload)
+	w.Sized(bodySize(c.kind, len(payload)))
+	w.Out = appendBody(w.Out, c, payload)
 }
 
 // appendBatch appends count and messages as MPUB and binary /mpub want them,
@@ -172,7 +174,7 @@ func (p *publisher) markBatch(first uint32, n int) {
 }
 
 // collect reads the answers of a window.
-func (p *publisher) collect(w *wire, index int) error {
+func (p *publisher) collect(w *wire.Client, index int) error {
 	win := &p.s.windows[index]
 	deadline := time.Now().Add(answerLimit)
 	answers, each := win.count, uint32(1)
@@ -180,12 +182,12 @@ func (p *publisher) collect(w *wire, index int) error {
 		answers, each = 1, win.count
 	}
 	for i := range answers {
-		frame, data, err := w.next(deadline)
+		frame, data, err := w.Next(deadline)
 		if err != nil {
 			return err
 		}
 		status := byte(statusOK)
-		if frame != frameResponse || string(data) != "OK" {
+		if frame != wire.Response || string(data) != "OK" {
 			status = statusRefused
 			p.l.refused("publish", string(data))
 		}

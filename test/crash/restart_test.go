@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"qmq/test/wire"
 )
 
 // What the restart tests publish.
@@ -89,45 +91,45 @@ func (r *restartCase) prepare() {
 	r.awaitStats()
 }
 
-func (r *restartCase) dial() *wire {
+func (r *restartCase) dial() *wire.Client {
 	run, err := r.d.awaitUp(r.ctx)
 	r.must(err)
-	w, err := dialWire(r.ctx, run.tcp)
+	w, err := wire.Dial(r.ctx, run.tcp)
 	r.must(err)
-	r.t.Cleanup(w.close)
+	r.t.Cleanup(func() { w.Close() })
 	return w
 }
 
 func (r *restartCase) publish() {
 	w := r.dial()
-	defer w.close()
+	defer w.Close()
 	for first := 0; first < restartPlain; first += 200 {
-		w.out = append(w.out, "MPUB t\n"...)
-		at := len(w.out)
-		w.sized(0)
-		w.sized(200)
+		w.Out = append(w.Out, "MPUB t\n"...)
+		at := len(w.Out)
+		w.Sized(0)
+		w.Sized(200)
 		for i := range 200 {
 			body := fmt.Sprintf("plain %d", first+i)
-			w.sized(len(body))
-			w.out = append(w.out, body...)
+			w.Sized(len(body))
+			w.Out = append(w.Out, body...)
 		}
-		binary.BigEndian.PutUint32(w.out[at:], uint32(len(w.out)-at-4))
+		binary.BigEndian.PutUint32(w.Out[at:], uint32(len(w.Out)-at-4))
 		r.expectOK(w)
 	}
 	for i := range restartDeferred {
 		body := fmt.Sprintf("deferred %d", i)
 		delay := firstDue + time.Duration(i)*20*time.Millisecond
 		r.due[body] = time.Now().Add(delay).UnixNano()
-		w.out = fmt.Appendf(w.out, "DPUB t %d\n", delay.Milliseconds())
-		w.sized(len(body))
-		w.out = append(w.out, body...)
+		w.Out = fmt.Appendf(w.Out, "DPUB t %d\n", delay.Milliseconds())
+		w.Sized(len(body))
+		w.Out = append(w.Out, body...)
 		r.expectOK(w)
 	}
 }
 
-func (r *restartCase) expectOK(w *wire) {
+func (r *restartCase) expectOK(w *wire.Client) {
 	r.t.Helper()
-	answer, err := w.command(r.deadline())
+	answer, err := w.Command(r.deadline())
 	r.must(err)
 	if answer != "OK" {
 		r.t.Fatalf("answer %q, want OK", answer)
@@ -138,10 +140,10 @@ func (r *restartCase) expectOK(w *wire) {
 // and leaves the rest by going away.
 func (r *restartCase) work(n, finish, requeue int) {
 	w := r.dial()
-	defer w.close()
-	r.must(w.subscribe("t", "a", r.deadline()))
-	w.ready(n)
-	r.must(w.flush(r.deadline()))
+	defer w.Close()
+	r.must(w.Subscribe(identity, "t", "a", r.deadline()))
+	w.Ready(n)
+	r.must(w.Flush(r.deadline()))
 	for i := range n {
 		id, attempts, body := r.message(w)
 		r.attempts[body]++
@@ -149,41 +151,42 @@ func (r *restartCase) work(n, finish, requeue int) {
 			r.t.Errorf("before the restart: %q has attempts %d, want %d", body, attempts, r.attempts[body])
 		}
 		if i == 0 { // no more than n in all
-			w.ready(0)
+			w.Ready(0)
 		}
 		switch {
 		case i < finish:
 			r.finished[body] = true
-			w.answer("FIN", &id)
+			w.Answer("FIN", &id)
 		case i < finish+requeue:
 			delay := firstDue + time.Duration(i)*10*time.Millisecond
 			r.requeued[body] = time.Now().Add(delay).UnixNano()
-			w.requeue(&id, delay)
+			w.Requeue(&id, delay)
 		}
 	}
-	w.answer("FIN", (*messageID)([]byte(probeID)))
-	if _, err := w.command(r.deadline()); err == nil {
+	w.Answer("FIN", (*wire.ID)([]byte(probeID)))
+	if _, err := w.Command(r.deadline()); err == nil {
 		r.t.Error("FIN of an unknown message was not refused")
 	}
 }
 
 // message reads the next delivery.
-func (r *restartCase) message(w *wire) (id messageID, attempts uint16, body string) {
+func (r *restartCase) message(w *wire.Client) (id wire.ID, attempts uint16, body string) {
 	r.t.Helper()
 	id, attempts, body, err := r.receive(w)
 	r.must(err)
 	return id, attempts, body
 }
 
-func (r *restartCase) receive(w *wire) (id messageID, attempts uint16, body string, err error) {
-	frame, data, err := w.next(r.deadline())
-	if err == nil && (frame != frameMessage || len(data) <= messageHead) {
-		err = fmt.Errorf("frame of type %d %q, want a message", frame, data)
-	}
+func (r *restartCase) receive(w *wire.Client) (id wire.ID, attempts uint16, body string, err error) {
+	kind, data, err := w.Next(r.deadline())
 	if err != nil {
 		return id, 0, "", err
 	}
-	return messageID(data[10:26]), binary.BigEndian.Uint16(data[8:]), string(data[messageHead:]), nil
+	head, text, err := wire.ParseHead(data)
+	if kind != wire.Delivery || err != nil || len(text) == 0 {
+		return id, 0, "", fmt.Errorf("frame of type %d %q, want a message", kind, data)
+	}
+	return head.ID, head.Attempts, string(text), nil
 }
 
 // awaitStats waits until /stats says what it must say.
@@ -242,10 +245,10 @@ func (r *restartCase) resume() {
 // channel meanwhile, late does not count.
 func (r *restartCase) drain(channel string, attempts map[string]uint16, finished map[string]bool, requeued map[string]int64) {
 	w := r.dial()
-	defer w.close()
-	r.must(w.subscribe("t", channel, r.deadline()))
-	w.ready(2000)
-	r.must(w.flush(r.deadline()))
+	defer w.Close()
+	r.must(w.Subscribe(identity, "t", channel, r.deadline()))
+	w.Ready(2000)
+	r.must(w.Flush(r.deadline()))
 	began := time.Now().UnixNano()
 	seen := map[string]bool{}
 	for len(seen) < restartPlain+restartDeferred-len(finished) {
@@ -269,8 +272,8 @@ func (r *restartCase) drain(channel string, attempts map[string]uint16, finished
 		if late := time.Duration(now - max(due, began)); late > lateLimit {
 			r.t.Errorf("channel %s: %q came %v late", channel, body, late)
 		}
-		w.answer("FIN", &id)
-		r.must(w.flush(r.deadline()))
+		w.Answer("FIN", &id)
+		r.must(w.Flush(r.deadline()))
 	}
 	r.complete(channel, seen, finished)
 }

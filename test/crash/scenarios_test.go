@@ -82,7 +82,7 @@ func TestWhatIsPublishedAfterTheLogLostItsEndIsDelivered(t *testing.T) {
 }
 
 func TestARecreatedTopicIsNotTakenForItsPredecessor(t *testing.T) {
-	bin, err := steppedClock.build("clock")
+	bin, err := steppedClock.build()
 	if err != nil {
 		t.Fatal(err)
 	}
