@@ -51,7 +51,8 @@ var brokenBuilds = []struct {
 	{
 		name: "OK is sent before the record is written",
 		variant: variant{
-			{"diskqueue/log.go", "	if _, err := h.WriteAt(buf, s.size); err != nil {", `	late, at := append([]byte(nil), buf...), s.size
+			{"diskqueue/append.go", "import (", "import (\n\t\"time\""},
+			{"diskqueue/append.go", "	if _, err := h.WriteAt(buf, s.size); err != nil {", `	late, at := append([]byte(nil), buf...), s.size
 	time.AfterFunc(100*time.Millisecond, func() {
 		if h, err := l.shared.files.acquire(s); err == nil {
 			h.WriteAt(late, at)
@@ -66,15 +67,15 @@ var brokenBuilds = []struct {
 	{
 		name: "acknowledgements are kept by name, not by incarnation",
 		variant: append(variant{
-			{"journal/state.go", "	t.Channels[e.Channel] = &ChannelState{", `	defer func() {
+			{"state/state.go", "	t.Channels[e.Channel] = &Channel{", `	defer func() {
 		c, key := t.Channels[e.Channel], t.Name+"/"+e.Name
 		if old := byName[key]; old != nil {
 			c.raise(old.done)
 		}
 		byName[key] = c
 	}()
-	t.Channels[e.Channel] = &ChannelState{`},
-			{"journal/state.go", "func newState() *State {", "var byName = map[string]*ChannelState{}\n\nfunc newState() *State {"},
+	t.Channels[e.Channel] = &Channel{`},
+			{"state/state.go", "func New() *State {", "var byName = map[string]*Channel{}\n\nfunc New() *State {"},
 		}, steppedClock...),
 		scenario: clockScenario,
 		want:     faultLost,
@@ -82,7 +83,8 @@ var brokenBuilds = []struct {
 	{
 		name: "numbers that the journal knows are given out again",
 		variant: variant{
-			{"diskqueue/open.go", "	l.next = max(l.written, l.next, o.Next, uint64(o.Now())>>8)", "	l.next = end"},
+			{"diskqueue/open.go", "	if l.next = seen; o.Next != nil {", "	if l.next = end; false {"},
+			{"diskqueue/open.go", "	if l.next < seen {", "	if false {"},
 		},
 		scenario: cutScenario,
 		want:     faultLost,
