@@ -236,6 +236,7 @@ func repeatStoppedAt(t *testing.T, e ending, at int) (stopped bool) {
 		n.shared.FS = fs.Mount()
 		known := checkpoint(entries, synced-uint64(at%7))
 		n.exact(known).log.KnownEnd = known
+		n.wantSound(t)
 		l, rec := n.open(t)
 		if len(rec.Findings) > 0 || l.End() != known {
 			t.Errorf("stopped at operation %d: %+v, ends at %d, that is to be %d", at, rec, l.End(), known)

@@ -243,6 +243,7 @@ func stopAt(t *testing.T, e ending, at int) bool {
 	}
 	n.shared.FS = fs.Mount()
 	h.tell(n, e.name == "kill", max(kept, e.kept(h)))
+	n.wantSound(t)
 	l, rec := n.open(t)
 	h.skipped = append(h.skipped, rec.Skipped...)
 	if len(rec.Findings) > 0 {
@@ -258,6 +259,7 @@ func stopAt(t *testing.T, e ending, at int) bool {
 	fs.Crash(crashfs.DropAll)
 	n.shared.FS = fs.Mount()
 	h.tell(n, false, h.returned)
+	n.wantSound(t)
 	l, rec = n.open(t)
 	if len(rec.Findings) > 0 {
 		t.Errorf("after a second loss of power: %+v", rec)

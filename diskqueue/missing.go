@@ -139,7 +139,8 @@ func (o *inspection) reportDamaged(c *candidate) {
 		case s.indexed:
 			continue
 		default:
-			f.Copy = o.l.keep(s.path, d.offset, d.resume, nil)
+			o.findAndKeep(f, s, d.offset, d.resume)
+			continue
 		}
 		o.find(f)
 	}
@@ -162,14 +163,21 @@ func (o *inspection) reportUnreadable(c *candidate) {
 
 func (o *inspection) find(f Finding) { o.rec.Findings = append(o.rec.Findings, f) }
 
+// findAndKeep is find for a finding of which the bytes between two offsets of a
+// segment are kept.
+func (o *inspection) findAndKeep(f Finding, s *segment, from, to int64) {
+	i := len(o.rec.Findings)
+	o.find(f)
+	o.later(func() { o.rec.Findings[i].Copy = o.l.keep(s.path, from, to, nil) })
+}
+
 // reportMissing reports missing numbers, each run under the file that had it.
 func (o *inspection) reportMissing(lost []seqset.Range) {
 	for _, r := range lost {
 		for r.From < r.To {
 			f := Finding{Kind: Missing, Range: seqset.Range{From: r.From, To: o.nextFile(r)}}
 			f.Lost = f.Range.Len()
-			o.attribute(&f)
-			o.find(f)
+			o.attribute(f)
 			r.From = f.Range.To
 		}
 	}
@@ -191,9 +199,9 @@ func (o *inspection) nextFile(r seqset.Range) uint64 {
 	return next
 }
 
-// attribute names the file that missing numbers were in, and keeps what stands
-// there now.
-func (o *inspection) attribute(f *Finding) {
+// attribute finds missing numbers, with the name of the file that they were in,
+// and keeps what stands there now.
+func (o *inspection) attribute(f Finding) {
 	f.Path, f.Err = o.l.o.Dir, errors.New("no file holds them")
 	var last *candidate
 	for _, c := range o.files {
@@ -204,6 +212,7 @@ func (o *inspection) attribute(f *Finding) {
 	for _, p := range o.proven {
 		if p.From <= f.Range.From && f.Range.From < p.To && (last == nil || last.base < p.From) {
 			f.Path, f.Err = p.path, errors.New("the segment is gone, its index is not")
+			o.find(f)
 			return
 		}
 	}
@@ -217,19 +226,24 @@ func (o *inspection) attribute(f *Finding) {
 	case last.segment.base == last.base && last.segment.end == f.Range.From && !last.indexed:
 		s := last.segment
 		f.Path, f.Err = s.path, fmt.Errorf("its last good record is %d, and ends at offset %d of %d", s.end-1, s.size, last.size)
-		f.Copy = o.l.keep(s.path, s.size, last.size, nil)
 		s.indexed = true // by an index a later start would not see where it ended
-		if last.cut {
-			f.Kind, f.Err = Unreadable, last.medium
+		if last.cut || ofMedium(last.flaw) {
+			f.Kind = Unreadable
 		}
+		if last.cut {
+			f.Err = last.medium
+		}
+		o.findAndKeep(f, s, s.size, last.size)
+		return
 	}
 	if last != nil && ofMedium(last.flaw) && f.Path == last.path {
 		f.Kind = Unreadable
 	}
+	o.find(f)
 }
 
-// settle decides what becomes of the files that are not served.
-func (o *inspection) settle(lost []seqset.Range) {
+// judgeUnserved decides what becomes of the files that are not served.
+func (o *inspection) judgeUnserved(lost []seqset.Range) {
 	for i, c := range o.files {
 		to := ^uint64(0)
 		if i+1 < len(o.files) {
@@ -243,7 +257,9 @@ func (o *inspection) settle(lost []seqset.Range) {
 		case o.empty(c):
 			o.remove(c)
 		case c.segment != nil && c.segment.end > c.base: // given up
-			o.l.o.Logger.Info("segment that was given up is there again, and removed", "path", c.path)
+			o.later(func() {
+				o.l.o.Logger.Info("segment that was given up is there again, and removed", "path", c.path)
+			})
 			o.remove(c)
 		case ofMedium(c.flaw): // who knows what is in it
 			o.find(Finding{Kind: Unreadable, Path: c.path, Range: seqset.Range{From: c.base, To: c.base}, Err: c.flaw})
@@ -263,11 +279,14 @@ func (o *inspection) empty(c *candidate) bool {
 	return c.segment == nil && !c.content
 }
 
+// remove removes a file with the name of a segment, and its index, later.
 func (o *inspection) remove(c *candidate) {
-	s := &segment{base: c.base, path: c.path}
-	for _, path := range []string{s.indexPath(), c.path} {
-		if err := o.l.shared.fs.Remove(path); err != nil && !isNotExist(err) {
-			o.l.o.Logger.Warn("file not removed", "path", path, "error", err)
+	o.later(func() {
+		s := &segment{base: c.base, path: c.path}
+		for _, path := range []string{s.indexPath(), c.path} {
+			if err := o.l.shared.fs.Remove(path); err != nil && !isNotExist(err) {
+				o.l.o.Logger.Warn("file not removed", "path", path, "error", err)
+			}
 		}
-	}
+	})
 }

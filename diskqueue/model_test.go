@@ -226,6 +226,9 @@ func (m *model) close(t *rapid.T) {
 	m.leave()
 	mustClose(t, m.log)
 	m.synced = m.log.End()
+	if k := m.node.wantSound(t); k.Records != uint64(len(m.bodies)) {
+		t.Fatalf("Check counts %d messages, there are %d", k.Records, len(m.bodies))
+	}
 	m.start(t)
 }
 

@@ -68,6 +68,13 @@ type inspection struct {
 	indexes []uint64        // bases of the index files there are, ascending
 	proven  []indexed       // what index files say was there
 	copies  map[string]bool // files with copies of damaged bytes
+	// repairs are what Open changes of the files, in this order, and Check does not.
+	repairs []func() error
+}
+
+// later adds a repair that cannot fail, or says itself that it did.
+func (o *inspection) later(repair func()) {
+	o.repairs = append(o.repairs, func() error { repair(); return nil })
 }
 
 // candidate is a file with the name of a segment.
@@ -97,13 +104,30 @@ type indexed struct {
 	path string
 }
 
+// recoverAll finds out what the directory holds, and repairs it.
 func (l *Log) recoverAll(rec *Recovery) error {
+	o := &inspection{l: l, rec: rec, copies: make(map[string]bool)}
+	if err := o.inspect(); err != nil {
+		return err
+	}
+	for _, repair := range o.repairs {
+		if err := repair(); err != nil {
+			return err
+		}
+	}
+	o.cutBehind()
+	return o.cutAtEnd()
+}
+
+// inspect finds out what the directory holds, and what is to be repaired. It
+// changes nothing.
+func (o *inspection) inspect() error {
+	l := o.l
 	entries, err := l.shared.fs.ReadDir(l.o.Dir)
 	l.dirMade = err == nil
 	if err != nil && !isNotExist(err) {
 		return err
 	}
-	o := &inspection{l: l, rec: rec, copies: make(map[string]bool)}
 	for _, e := range entries {
 		if base, ok := parseName(e.Name(), indexSuffix); ok {
 			o.indexes = append(o.indexes, base)
@@ -112,9 +136,7 @@ func (l *Log) recoverAll(rec *Recovery) error {
 			o.copies[filepath.Join(l.o.Dir, e.Name())] = true
 		}
 		if strings.HasSuffix(e.Name(), carrySuffix) { // what it was to replace is there
-			if err := l.shared.fs.Remove(filepath.Join(l.o.Dir, e.Name())); err != nil {
-				return err
-			}
+			o.repairs = append(o.repairs, func() error { return l.shared.fs.Remove(filepath.Join(l.o.Dir, e.Name())) })
 		}
 		base, ok := parseSegmentName(e.Name())
 		if !ok {
@@ -136,9 +158,8 @@ func (l *Log) recoverAll(rec *Recovery) error {
 	o.readOrphans()
 	lost := o.missing()
 	o.reportMissing(lost)
-	o.settle(lost)
-	o.cutBehind()
-	return o.cutAtEnd()
+	o.judgeUnserved(lost)
+	return nil
 }
 
 // end is where the log ends at most.
@@ -272,14 +293,15 @@ func (o *inspection) recoverAstray(c *candidate) error {
 		return nil
 	}
 	// A loss of power took the new name of a recycled file, but not the header.
-	path := segmentPath(o.l.o.Dir, s.base)
-	if err := o.l.shared.fs.Rename(c.path, path); err != nil {
-		o.l.o.Logger.Warn("recycled segment not renamed", "path", c.path, "error", err)
-		c.segment = nil
-		return nil
-	}
-	s.path = path
-	o.l.writeHead(s)
+	o.later(func() {
+		path := segmentPath(o.l.o.Dir, s.base)
+		if err := o.l.shared.fs.Rename(c.path, path); err != nil {
+			o.l.o.Logger.Warn("recycled segment not renamed", "path", c.path, "error", err)
+			return // it is served all the same
+		}
+		s.path = path
+		o.l.writeHead(s)
+	})
 	o.serve(c)
 	return nil
 }
@@ -307,7 +329,7 @@ func (o *inspection) serve(c *candidate) {
 	case o.promised(s.numbers()).Len() > 0:
 		o.find(Finding{Kind: HeaderDamaged, Path: s.path, Range: s.numbers(), Err: c.flaw})
 	default: // it was never synced
-		l.writeHead(s)
+		o.later(func() { l.writeHead(s) })
 	}
 	o.reportDamaged(c)
 	o.reportUnreadable(c)
@@ -393,8 +415,7 @@ func (o *inspection) cutShort(c *candidate) error {
 		lost.Lost += r.Len()
 	}
 	if lost.Lost > 0 {
-		lost.Copy = o.l.keep(s.path, off, c.size, f)
-		o.find(lost)
+		o.findAndKeep(lost, s, off, c.size)
 	}
 	return nil
 }

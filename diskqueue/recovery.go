@@ -47,6 +47,9 @@ const (
 	// Foreign is a file that has the name of a segment, and is none of this log
 	// or cannot be told to be. It is left alone.
 	Foreign FindingKind = "foreign"
+	// Inconsistent is a file that says of a segment what is not so. Check finds
+	// it; reading goes by what the records say.
+	Inconsistent FindingKind = "inconsistent"
 )
 
 // Finding is one thing that is amiss with a log. Kind, Path and Range together

@@ -155,6 +155,10 @@ func (l *Log) scan(s *segment, bound uint64) (scanned, error) {
 // scanFile reads all of a segment. Only numbers below bound count: from there
 // on they are the next segment's.
 func scanFile(f vfs.File, s *segment, bound uint64) (scanned, error) {
+	return new(scanPass).run(f, s, bound)
+}
+
+func (p *scanPass) run(f vfs.File, s *segment, bound uint64) (scanned, error) {
 	limit, err := f.Size()
 	if err != nil {
 		return scanned{}, err
@@ -163,18 +167,18 @@ func scanFile(f vfs.File, s *segment, bound uint64) (scanned, error) {
 		return scanCarry(f, s, limit)
 	}
 	medium := &around{f: f}
-	pass := scanPass{sc: scanner{f: medium, salt: s.salt, limit: min(limit, math.MaxUint32)}, bound: bound}
-	pass.out.end, pass.out.size = s.base, s.start
-	pass.base = s.base
+	p.sc = scanner{f: medium, salt: s.salt, limit: min(limit, math.MaxUint32)}
+	p.base, p.bound = s.base, bound
+	p.out.end, p.out.size = s.base, s.start
 	for {
-		more, err := pass.step()
+		more, err := p.step()
 		if err != nil {
 			return scanned{}, err
 		}
 		if !more {
-			pass.finish()
-			pass.out.sort(medium, pass.sc.limit)
-			return pass.out, nil
+			p.finish()
+			p.out.sort(medium, p.sc.limit)
+			return p.out, nil
 		}
 	}
 }
@@ -199,6 +203,9 @@ type scanPass struct {
 	base  uint64
 	bound uint64
 	out   scanned
+	// checked, if it is there, says that no record counts less for the others of
+	// its MPUB: they are only looked at.
+	checked *multiCheck
 
 	// open is what was found before the MPUB that is not complete yet.
 	open   *scanned
@@ -224,16 +231,10 @@ func (p *scanPass) step() (bool, error) {
 
 // take adds a good record.
 func (p *scanPass) take(v message.View, size int) {
-	if p.inLost {
-		if v.Flags&message.FlagBatch != 0 && v.Flags&message.FlagBatchFirst == 0 {
-			p.loseOne(size)
-			return
-		}
-		p.inLost = false
-	}
-	if v.Flags&message.FlagBatchFirst != 0 {
-		before := p.out
-		p.open = &before
+	if p.checked != nil {
+		p.checked.take(v)
+	} else if !p.takeOfMulti(v, size) {
+		return
 	}
 	if n := len(p.out.index); n == 0 || p.out.size-int64(p.out.index[n-1].offset) >= indexStride {
 		p.out.index = append(p.out.index, indexEntry{rel: uint32(v.Seq - p.base), offset: uint32(p.out.size)})
@@ -246,6 +247,23 @@ func (p *scanPass) take(v message.View, size int) {
 	if v.Flags&message.FlagBatchLast != 0 {
 		p.open = nil
 	}
+}
+
+// takeOfMulti notes where an MPUB begins. It returns false for the rest of one
+// whose start was lost, which is lost too.
+func (p *scanPass) takeOfMulti(v message.View, size int) bool {
+	if p.inLost {
+		if v.Flags&message.FlagBatch != 0 && v.Flags&message.FlagBatchFirst == 0 {
+			p.loseOne(size)
+			return false
+		}
+		p.inLost = false
+	}
+	if v.Flags&message.FlagBatchFirst != 0 {
+		before := p.out
+		p.open = &before
+	}
+	return true
 }
 
 // loseOne extends the last damage by a record of an MPUB that lost its start:
@@ -275,7 +293,9 @@ func (p *scanPass) skipDamage() (bool, error) {
 	}
 	p.out.damaged = append(p.out.damaged, d)
 	p.out.end, p.out.size = seq, at
-	p.inLost = true
+	if p.inLost = true; p.checked != nil {
+		p.checked.afterDamage()
+	}
 	return true, nil
 }
 
