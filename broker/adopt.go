@@ -35,7 +35,7 @@ func (e *ForeignError) Error() string {
 // Which channels it had is asked of the directories, as for a new topic; the
 // first one gets every message that is there.
 func (b *Broker) Adopt(directory, name string) (*topic.Topic, error) {
-	dirs, err := b.listTopicDirs()
+	dirs, err := b.dir().topicDirs()
 	if err != nil {
 		return nil, err
 	}

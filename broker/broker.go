@@ -171,7 +171,7 @@ func (b *Broker) open() (err error) {
 	}
 	var found *journal.Found
 	b.journal, found, err = journal.Open(journal.Options{
-		FS: b.disk.FS(), Dir: filepath.Join(b.o.DataPath, "journal"), SyncTopology: b.o.SyncEvery == 1,
+		FS: b.disk.FS(), Dir: b.dir().journal(), SyncTopology: b.o.SyncEvery == 1,
 		SyncEvery: b.o.SyncTimeout, BootID: b.o.BootID, Reserve: b.o.JournalReserve,
 		Logger: b.o.Logger, OnHealth: b.journalHealth,
 	})
@@ -209,7 +209,14 @@ func recycledFiles(segmentBytes int64) int {
 	return int(min(max(bytes/max(segmentBytes, 1), least), most))
 }
 
-func (b *Broker) topicsDir() string { return filepath.Join(b.o.DataPath, "topics") }
+// dir is the data directory.
+func (b *Broker) dir() dataDir { return dataDir{b.disk.FS(), b.o.DataPath} }
+
+func (b *Broker) topicsDir() string { return b.dir().topics() }
+
+func (b *Broker) logDir(name string, incarnation uint64) string {
+	return b.dir().log(name, incarnation)
+}
 
 // StartTime is when the broker was opened.
 func (b *Broker) StartTime() time.Time { return b.start }

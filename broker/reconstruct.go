@@ -69,8 +69,8 @@ func (b *Broker) logRevived(st *state.State) {
 }
 
 // readMetadata reads what an earlier process wrote to metadata.json.
-func (b *Broker) readMetadata() (m metadataFile, err error) {
-	text, err := readFile(b.disk.FS(), filepath.Join(b.o.DataPath, metadataName))
+func (d dataDir) readMetadata() (m metadataFile, err error) {
+	text, err := readFile(d.fs, filepath.Join(d.path, metadataName))
 	if err == nil {
 		err = json.Unmarshal(text, &m)
 	}

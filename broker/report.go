@@ -30,6 +30,19 @@ func (b *Broker) reportRecovery(name string, incarnation uint64, rec *diskqueue.
 
 // reportLog reports what is amiss with a log, and logs it if that is news.
 func (b *Broker) reportLog(name string, incarnation uint64, f diskqueue.Finding) novelty {
+	if f.Lost > 0 {
+		b.damage.tell(incarnation, f.Range)
+	}
+	was := b.report(logFinding(name, incarnation, f))
+	if was == news {
+		b.o.Logger.Error("log is damaged", "topic", name, "kind", f.Kind, "path", f.Path, "first", f.Range.From, "numbers", f.Range.Len(),
+			"lost", f.Lost, "copy", f.Copy, "error", f.Err)
+	}
+	return was
+}
+
+// logFinding is what is told of something amiss with a log.
+func logFinding(topic string, incarnation uint64, f diskqueue.Finding) Finding {
 	what := map[diskqueue.FindingKind]string{
 		diskqueue.Damaged:       "Messages are damaged on the disk and lost",
 		diskqueue.Unreadable:    "Messages are where the disk cannot be read, and lost",
@@ -38,19 +51,11 @@ func (b *Broker) reportLog(name string, incarnation uint64, f diskqueue.Finding)
 		diskqueue.Misplaced:     "A segment has the name of another; it is served all the same",
 		diskqueue.Foreign:       "A file with the name of a segment cannot be told to be one of this topic, and is left alone",
 	}[f.Kind]
-	if f.Lost > 0 {
-		b.damage.tell(incarnation, f.Range)
-	}
-	was := b.report(Finding{
+	return Finding{
 		ID:   findingID(DamageKind(f.Kind), incarnation, filepath.Base(f.Path), f.Range.From, f.Range.To),
-		Kind: DamageKind(f.Kind), Topic: name, From: f.Range.From, To: f.Range.To, Messages: f.Lost,
+		Kind: DamageKind(f.Kind), Topic: topic, From: f.Range.From, To: f.Range.To, Messages: f.Lost,
 		Path: f.Path, Copy: f.Copy, Text: fmt.Sprintf("%s: %v.", what, f.Err),
-	})
-	if was == news {
-		b.o.Logger.Error("log is damaged", "topic", name, "kind", f.Kind, "path", f.Path, "first", f.Range.From, "numbers", f.Range.Len(),
-			"lost", f.Lost, "copy", f.Copy, "error", f.Err)
 	}
-	return was
 }
 
 // levelOf is at which level something lasting is logged that would be worth one:

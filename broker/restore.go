@@ -26,14 +26,14 @@ func (b *Broker) restore(found *journal.Found) error {
 	b.last.Store(st.MaxIncarnation)
 	b.sameBoot = found.SameBoot
 	b.damage.restore(b.readDamage(), st.Acknowledged)
-	dirs, err := b.listTopicDirs()
+	dirs, err := b.dir().topicDirs()
 	if err != nil {
 		return err
 	}
 	if err := b.finishDeletions(st, dirs); err != nil {
 		return err
 	}
-	m, missing := b.readMetadata()
+	m, missing := b.dir().readMetadata()
 	if missing == nil && m.tellsMore(found) {
 		b.o.Logger.Error("journal: the end is missing of what it was told", "known_from", metadataName)
 		found.Incomplete = true
@@ -115,17 +115,24 @@ func (b *Broker) learnRestored(t *topic.Topic, ts *state.Topic) {
 
 // journalDamage reports what of the journal was lost.
 func (b *Broker) journalDamage(found *journal.Found) {
+	if f, amiss := b.dir().journalFinding(found); amiss {
+		b.report(f)
+	}
+}
+
+// journalFinding is what is told of a journal of which something is lost.
+func (d dataDir) journalFinding(found *journal.Found) (f Finding, amiss bool) {
 	if found.LostBytes == 0 && !found.Incomplete {
-		return
+		return f, false
 	}
 	text := "A part of the journal cannot be read; what it said of messages is delivered again."
 	if found.Incomplete {
 		text = "A part of the journal cannot be read or is missing; topics and channels that it alone knew are reconstructed, deletions and pauses may be undone, and messages are delivered again."
 	}
-	b.report(Finding{
+	return Finding{
 		ID: fmt.Sprintf("%s/%d", DamagedJournal, found.LostBytes), Kind: DamagedJournal, Bytes: found.LostBytes,
-		Path: filepath.Join(b.o.DataPath, "journal"), Text: text,
-	})
+		Path: d.journal(), Text: text,
+	}, true
 }
 
 // highest is the highest sequence number that the journal mentions of a topic.
@@ -143,12 +150,22 @@ func highest(ts *state.Topic) uint64 {
 	return top
 }
 
-// sweep removes what deletions left and reports what is not known.
-func (b *Broker) sweep(st *state.State, dirs []topicDir) error {
+// knownDirs are the names of the directories of the topics that the journal
+// knows.
+func knownDirs(st *state.State) map[string]bool {
 	known := make(map[string]bool, len(st.Topics))
 	for _, ts := range st.Topics {
-		known[filepath.Base(b.logDir(ts.Name, ts.Incarnation))] = true
+		known[logDirName(ts.Name, ts.Incarnation)] = true
 	}
+	return known
+}
+
+// unknownText is what is told of UnknownDirectory.
+const unknownText = "The directory of a topic that the journal does not know is kept and not served."
+
+// sweep removes what deletions left and reports what is not known.
+func (b *Broker) sweep(st *state.State, dirs []topicDir) error {
+	known := knownDirs(st)
 	var left, doomed []string
 	for _, d := range dirs {
 		path := filepath.Join(b.topicsDir(), d.base)
@@ -163,7 +180,7 @@ func (b *Broker) sweep(st *state.State, dirs []topicDir) error {
 			b.last.Store(max(b.last.Load(), d.incarnation))
 			was := b.report(Finding{
 				ID: unknownID(d.base), Kind: UnknownDirectory, Topic: d.name, Path: path,
-				Text: "The directory of a topic that the journal does not know is kept and not served.",
+				Text: unknownText,
 			})
 			b.o.Logger.Log(b.ctx, levelOf(was, slog.LevelWarn), "directory of an unknown topic is kept and not served", "path", path)
 		}
@@ -225,20 +242,29 @@ func (b *Broker) serves(incarnation uint64) bool {
 // it is renamed only when the journal has their end, which may have been lost
 // with the power.
 func (b *Broker) finishDeletions(st *state.State, dirs []topicDir) error {
+	var ends []state.Entry
+	for _, ts := range deletedByDirectory(st, dirs) {
+		b.o.Logger.Warn("topic was deleted just before the last stop", "topic", ts.Name)
+		e := state.Entry{Op: state.DeleteTopic, Topic: ts.Incarnation}
+		st.Apply(e)
+		ends = append(ends, e)
+	}
+	return b.journal.Commit(ends...)
+}
+
+// deletedByDirectory are the topics of which only the directory says that they
+// were deleted.
+func deletedByDirectory(st *state.State, dirs []topicDir) (list []*state.Topic) {
 	there := make(map[uint64]bool)
 	for _, d := range dirs {
 		there[d.incarnation] = there[d.incarnation] || !d.deleted
 	}
-	var ends []state.Entry
-	for _, d := range dirs {
-		if ts := st.Topics[d.incarnation]; ts != nil && d.deleted && !there[d.incarnation] {
-			b.o.Logger.Warn("topic was deleted just before the last stop", "topic", ts.Name)
-			delete(st.Topics, d.incarnation)
-			st.Deleted[d.incarnation] = true
-			ends = append(ends, state.Entry{Op: state.DeleteTopic, Topic: d.incarnation})
+	for n, ts := range st.Topics {
+		if is, ok := there[n]; ok && !is {
+			list = append(list, ts)
 		}
 	}
-	return b.journal.Commit(ends...)
+	return list
 }
 
 // forgetAcknowledgements tells the journal which ones are not needed any more:

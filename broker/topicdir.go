@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"path/filepath"
+	"qmq/internal/vfs"
 	"strconv"
 	"strings"
 
@@ -17,10 +18,10 @@ type topicDir struct {
 	deleted     bool   // a deletion left it
 }
 
-// logDir is the directory of a topic's log. Names may hold dots and differ by
-// case only: all but lowercase letters, digits, '_' and '-' are escaped, so
-// that neither can hurt on any file system.
-func (b *Broker) logDir(name string, incarnation uint64) string {
+// logDirName is the name of the directory of a topic's log. Names may hold dots
+// and differ by case only: all but lowercase letters, digits, '_' and '-' are
+// escaped, so that neither can hurt on any file system.
+func logDirName(name string, incarnation uint64) string {
 	var sb strings.Builder
 	for _, c := range []byte(name) {
 		if plain(c) {
@@ -30,14 +31,14 @@ func (b *Broker) logDir(name string, incarnation uint64) string {
 		}
 	}
 	fmt.Fprintf(&sb, "-%016x", incarnation)
-	return filepath.Join(b.topicsDir(), sb.String())
+	return sb.String()
 }
 
 func plain(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '_' || c == '-'
 }
 
-// parseTopicDir is the inverse of logDir, and tells what a deletion left.
+// parseTopicDir is the inverse of logDirName, and tells what a deletion left.
 func parseTopicDir(base string) topicDir {
 	rest, deleted := strings.CutPrefix(base, deletedPrefix)
 	d := topicDir{base: base, deleted: deleted}
@@ -76,9 +77,23 @@ func unescape(s string) (string, bool) {
 	return sb.String(), true
 }
 
-// listTopicDirs lists what is among the directories of the topics' logs.
-func (b *Broker) listTopicDirs() ([]topicDir, error) {
-	entries, err := b.disk.FS().ReadDir(b.topicsDir())
+// dataDir is where things are in a data directory.
+type dataDir struct {
+	fs   vfs.FS
+	path string
+}
+
+func (d dataDir) journal() string { return filepath.Join(d.path, "journal") }
+func (d dataDir) topics() string  { return filepath.Join(d.path, "topics") }
+
+// log is the directory of a topic's log.
+func (d dataDir) log(name string, incarnation uint64) string {
+	return filepath.Join(d.topics(), logDirName(name, incarnation))
+}
+
+// topicDirs lists what is among the directories of the topics' logs.
+func (d dataDir) topicDirs() ([]topicDir, error) {
+	entries, err := d.fs.ReadDir(d.topics())
 	if isNotExist(err) {
 		return nil, nil // there is no room for it
 	}
