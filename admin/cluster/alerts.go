@@ -3,7 +3,10 @@ package cluster
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
+
+	"qmq/admin/words"
 )
 
 // Level is how bad something is.
@@ -36,6 +39,7 @@ type Alert struct {
 	affected  float64   // messages, for the order
 	since     time.Time // the same as Since
 	over      time.Time
+	past      string // the text once it is over; {d} is how long it lasted
 }
 
 // alertInput is what a rule sees at one moment: that its line should start, go on or
@@ -47,6 +51,8 @@ type alertInput struct {
 	after  time.Duration
 	// since is when the trouble itself began; zero: now.
 	since time.Time
+	// past is what is said of it when it is over; {d} is how long it lasted.
+	past string
 }
 
 // Limits of what is shown as over.
@@ -110,7 +116,7 @@ func rank(l Level) int { return slices.Index([]Level{levelOK, levelWarn, LevelCr
 
 func (w *alerts) start(now time.Time, s *alertInput) {
 	l := s.alert
-	l.since = now
+	l.since, l.past = now, s.past
 	if !s.since.IsZero() {
 		l.since = s.since
 	}
@@ -136,7 +142,14 @@ func (w *alerts) goOn(now time.Time, l *Alert, s *alertInput) (ended bool) {
 		delete(w.good, l.ID)
 	}
 	fresh := s.alert
-	l.Level, l.Icon, l.Text, l.Value, l.Unit, l.ValueText, l.affected, l.Name = fresh.Level, fresh.Icon, fresh.Text, fresh.Value, fresh.Unit, fresh.ValueText, fresh.affected, fresh.Name
+	l.affected, l.Name = fresh.affected, fresh.Name
+	if s.ends {
+		return false // what the rule says now is not why there is a line
+	}
+	l.Level, l.Icon, l.Text, l.Value, l.Unit, l.ValueText = fresh.Level, fresh.Icon, fresh.Text, fresh.Value, fresh.Unit, fresh.ValueText
+	if s.past != "" {
+		l.past = s.past
+	}
 	return false
 }
 
@@ -146,6 +159,9 @@ func (w *alerts) end(now time.Time, l *Alert) {
 	w.open = slices.DeleteFunc(w.open, func(o *Alert) bool { return o == l })
 	over := now.UnixMilli()
 	l.over, l.Over = now, &over
+	if l.past != "" {
+		l.Text = strings.ReplaceAll(l.past, "{d}", words.Duration(now.Sub(l.since)))
+	}
 	w.past = slices.Insert(w.past, 0, l)
 	if len(w.past) > maxOver {
 		w.past = w.past[:maxOver]

@@ -48,7 +48,9 @@ type part struct {
 	depth, grow, in, late, published float64
 	consumers                        int64
 	paused, topicPaused              bool
-	hidden                           bool // the directory does not list the topic
+	noChannel                        bool                   // the topic has none: depth is its own
+	series                           func(second int) int64 // of depth; nil: it grows
+	hidden                           bool                   // the directory does not list the topic
 	timeouts                         float64
 }
 
@@ -114,9 +116,16 @@ func (s *scene) play(stats *nodeclient.Stats) {
 		c.depth = max(0, c.depth+c.grow)
 		c.published += c.in
 		c.timeouts += c.late
-		stats.Topics = append(stats.Topics, nodeclient.Topic{Name: p.Topic, Messages: int64(c.published), Paused: c.topicPaused, Channels: []nodeclient.Channel{{
+		if c.series != nil {
+			c.depth = float64(c.series(int(s.now.Sub(s.start) / time.Second)))
+		}
+		t := nodeclient.Topic{Name: p.Topic, Messages: int64(c.published), Paused: c.topicPaused, Channels: []nodeclient.Channel{{
 			Name: p.Channel, Depth: int64(c.depth), Messages: int64(c.published), TimedOut: int64(c.timeouts), ClientCount: c.consumers, Paused: c.paused,
-		}}})
+		}}}
+		if c.noChannel {
+			t.Channels, t.Depth = nil, int64(c.depth)
+		}
+		stats.Topics = append(stats.Topics, t)
 	}
 }
 
@@ -216,6 +225,9 @@ func (s *scene) do(line string) {
 		}
 		if text, ok := settings["paused"]; ok {
 			c.paused = text == "yes"
+		}
+		if text, ok := settings["bare"]; ok {
+			c.noChannel = text == "yes"
 		}
 		if text, ok := settings["hidden"]; ok {
 			c.hidden = text == "yes"

@@ -36,10 +36,12 @@ type Cluster struct {
 	history  history
 	counter  history
 	marks    []Mark
+	serials  uint64 // given out to nodes
 	budget   allowance
 	alerts   alerts
 	round    uint32
 	now      time.Time
+	began    time.Time // of the first update
 	emptied  map[Pair]time.Time
 	pausedBy func(Pair) string // who paused it, if that is known
 }
@@ -66,7 +68,10 @@ type topicTotal struct {
 	channels map[string]*channelTotal
 	history  history
 	trend    trend // of what waits in the topic itself
-	round    uint32
+	// answering tells which nodes are in the sums: when they are others, trends
+	// start anew.
+	answering, answered uint64
+	round               uint32
 }
 
 // channelTotal is a channel over all nodes.
@@ -117,6 +122,9 @@ func (c *Cluster) UpdatedAt() time.Time { return c.now }
 // Interval is the time between two questions to a node.
 func (c *Cluster) Update(now time.Time, interval time.Duration) {
 	c.now = now
+	if c.began.IsZero() {
+		c.began = now
+	}
 	c.round++
 	c.sums, c.rated = sums{}, false
 	for _, t := range c.topics {
@@ -126,6 +134,9 @@ func (c *Cluster) Update(now time.Time, interval time.Duration) {
 		c.addNode(n)
 	}
 	c.forgetTopics()
+	for _, t := range c.topics {
+		t.restartTrends()
+	}
 	c.record()
 	for p, at := range c.emptied {
 		if now.Sub(at) > 2*interval+time.Second {
@@ -138,8 +149,21 @@ func (c *Cluster) Update(now time.Time, interval time.Duration) {
 
 func (t *topicTotal) reset() {
 	t.sums, t.own, t.nodes, t.paused, t.rated = sums{}, sums{}, 0, 0, false
+	t.answered, t.answering = t.answering, 0
 	for _, ch := range t.channels {
 		ch.sums, ch.nodes, ch.latency = sums{}, 0, ch.latency[:0]
+	}
+}
+
+// restartTrends forgets how depths were when other nodes are in the sums: what a
+// node brings along that comes back has not grown.
+func (t *topicTotal) restartTrends() {
+	if t.answering == t.answered {
+		return
+	}
+	t.trend.restart()
+	for _, ch := range t.channels {
+		ch.trend.restart()
 	}
 }
 
@@ -164,6 +188,7 @@ func (c *Cluster) addNode(n *node) {
 			t.sums.add(&nt.sums)
 			t.own.add(&nt.own)
 			t.nodes++
+			t.answering += n.serial
 			t.rated = t.rated || n.rated
 			if nt.paused {
 				t.paused++

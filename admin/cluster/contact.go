@@ -37,7 +37,13 @@ func (k *contact) answered() {
 }
 
 // miss notes a question without an answer.
-func (n *node) miss(now time.Time, problem string) { n.noAnswer(now, LiveInterval*9/10, problem) }
+func (n *node) miss(now time.Time, problem string) {
+	answering := n.silent.IsZero()
+	n.noAnswer(now, LiveInterval*9/10, problem)
+	if answering && !n.at.IsZero() {
+		n.silent = n.at // as charts have it
+	}
+}
 
 // miss notes a question without an answer.
 func (l *lookupd) miss(now time.Time, problem string) { l.noAnswer(now, LookupEvery/2, problem) }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"hash/fnv"
 	"math"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 // node is what is known of a qd or nsqd.
 type node struct {
+	serial  uint64 // made of the address; sums of these tell sets of nodes apart
 	id      string // broadcast_address:http_port; the address, until it has told
 	address string // where it is asked
 	host    string // its host name
@@ -75,8 +77,14 @@ type nodeChannel struct {
 }
 
 func newNode(id, address string) *node {
-	return &node{id: id, address: address, host: id, name: id, heap: -1, topics: make(map[string]*nodeTopic), history: newHistory(clusterRows),
+	return &node{serial: serialOf(address), id: id, address: address, host: id, name: id, heap: -1, topics: make(map[string]*nodeTopic), history: newHistory(clusterRows),
 		registered: make(map[string]bool), tombstoned: make(map[string]bool)}
+}
+
+func serialOf(address string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(address))
+	return h.Sum64()
 }
 
 // kind is the name of its program. Ours start at 2.0.0.

@@ -91,7 +91,8 @@ func (c *Cluster) hiddenInputs(inputs []alertInput) []alertInput {
 	for topic, h := range topics {
 		at := Alert{ID: "hidden/" + topic, Level: h.level, Icon: string(h.level), Rule: "hidden", Topic: topic, Value: Figure(h.depth), Unit: "waiting", affected: float64(h.depth)}
 		at.Text = fmt.Sprintf("Deleted at %s, but still on %s: consumers do not find it there", named(h.lookupds), named(h.nodes))
-		inputs = append(inputs, alertInput{alert: at, starts: true})
+		past := fmt.Sprintf("Was deleted at %s, but still on %s, for {d}", named(h.lookupds), named(h.nodes))
+		inputs = append(inputs, alertInput{alert: at, starts: true, past: past})
 	}
 	return inputs
 }
@@ -204,7 +205,8 @@ func (c *Cluster) twinInput(n *node) alertInput {
 	}
 	l.Text = fmt.Sprintf("%s announce the same address, %s: consumers reach only one of them", named(slices.Clone(t.names)), n.address)
 	l.affected = float64(n.sums.depth)
-	return alertInput{alert: l, starts: c.now.Sub(t.since) >= t.after, since: t.since}
+	past := fmt.Sprintf("%s announced the same address, %s, for {d}", named(slices.Clone(t.names)), n.address)
+	return alertInput{alert: l, starts: c.now.Sub(t.since) >= t.after, since: t.since, past: past}
 }
 
 // usable takes from the nodes that a directory lists those out that must not be
@@ -227,5 +229,6 @@ func (l *lookupd) impossibleInput() alertInput {
 	if len(l.impossible) > 0 {
 		at.Text = words.Shorten("Lists what cannot be a node and is not asked: " + named(slices.Clone(l.impossible)))
 	}
-	return alertInput{alert: at, starts: len(l.impossible) > 0, ends: len(l.impossible) == 0}
+	past := words.Shorten("Listed what cannot be a node: " + named(slices.Clone(l.impossible)))
+	return alertInput{alert: at, starts: len(l.impossible) > 0, ends: len(l.impossible) == 0, past: past}
 }

@@ -25,7 +25,7 @@ func (c *Cluster) damageInput(n *node) alertInput {
 			l.Level, l.Icon = levelWarn, string(levelWarn)
 		}
 	}
-	return alertInput{alert: l, starts: damaged, ends: !damaged}
+	return alertInput{alert: l, starts: damaged, ends: !damaged, past: "Acknowledged: " + lowered(l.Text)}
 }
 
 // damageText sums up what a node found.
@@ -83,4 +83,12 @@ func subjectOf(d *nodeclient.Damage, kind string) string {
 		}
 	}
 	return ""
+}
+
+// lowered goes on with a sentence.
+func lowered(text string) string {
+	if text == "" {
+		return ""
+	}
+	return strings.ToLower(text[:1]) + text[1:]
 }

@@ -17,14 +17,13 @@ const (
 	missedPolls   = 3
 	healthyFor    = 30 * time.Second
 	growsAlone    = 2 * time.Minute
-	growsServed   = 10 * time.Minute
-	shrinksFor    = 2 * time.Minute
 	lateShare     = 0.02 // of deliveries
 	latePerMinute = 10
 	calmShare     = 0.01
 	calmFor       = 5 * time.Minute
 	pausedFor     = 10 * time.Minute
 	missingPolls  = 3
+	youngFor      = IdleInterval + 5*time.Second
 )
 
 // alertInputs are what the rules see now.
@@ -51,7 +50,7 @@ func (c *Cluster) alertInputs() (inputs []alertInput) {
 				inputs = c.channelInputs(inputs, t, ch)
 			}
 		}
-		inputs = c.topicInput(inputs, t)
+		inputs = c.topicInputs(inputs, t)
 	}
 	return inputs
 }
@@ -71,19 +70,37 @@ func nodeAlert(rule string, l Level, n *node) Alert {
 	return Alert{ID: rule + "/" + n.address, Level: l, Icon: string(l), Rule: rule, Node: n.id, Name: n.name, Value: unknown}
 }
 
-// silentInput: a node gives no answer.
+// silentInput: a node gives no answer. One that no directory lists any more, and
+// that held nothing, may well have been taken away.
 func (c *Cluster) silentInput(n *node) alertInput {
 	l := nodeAlert("silent", LevelCrit, n)
 	l.Text = noAnswer(n.silent, n.problem)
+	l.affected = float64(n.sums.held())
+	switch {
+	case c.retired(n):
+		l.Level, l.Icon = levelWarn, string(levelWarn)
+		l.Text = "Gone: no lookupd lists it any more, and it held no messages. No answer since " + words.Time(n.silent)
+	case n.sums.held() > 0:
+		l.Text += fmt.Sprintf("; it held %s", words.Count(n.sums.held(), "message"))
+	}
 	if !n.silent.IsZero() {
 		l.Value, l.Unit = Figure(c.now.Sub(n.silent).Milliseconds()), "silent"
 	}
-	l.affected = float64(n.sums.depth)
-	return alertInput{alert: l, starts: n.missed >= missedPolls, ends: n.streak >= missedPolls, since: n.silent}
+	return alertInput{alert: l, starts: n.missed >= missedPolls, ends: n.streak >= missedPolls, since: n.silent, past: silentPast(n.silent)}
 }
 
-// noAnswer says since when and why there is none. Once there are answers again
-// there is no why.
+// retired tells whether a node that gives no answer is missed by nobody.
+func (c *Cluster) retired(n *node) bool {
+	return !c.given && n.missed >= missedPolls && !n.at.IsZero() && len(n.registered) == 0 && n.sums.held() == 0
+}
+
+// silentPast is what is said when there are answers again, or nobody expects one
+// any more.
+func silentPast(since time.Time) string {
+	return "Gave no answer from " + words.Time(since) + " on, for {d}"
+}
+
+// noAnswer says since when and why there is none.
 func noAnswer(since time.Time, problem string) string {
 	text := "No answer"
 	if !since.IsZero() {
@@ -101,7 +118,7 @@ func (c *Cluster) unhealthyInput(n *node) alertInput {
 	l.Text = "Not healthy: " + n.health
 	l.affected = float64(n.sums.depth)
 	ill := n.health != "" && n.health != "OK"
-	return alertInput{alert: l, starts: ill, ends: !ill, after: healthyFor}
+	return alertInput{alert: l, starts: ill, ends: !ill, after: healthyFor, past: "Was not healthy for {d}: " + n.health}
 }
 
 // registrationInput: a node is missing at a directory, or behind others of its kind.
@@ -109,22 +126,25 @@ func (c *Cluster) registrationInput(n *node, newest string) alertInput {
 	missing, of := c.missingAt(n)
 	behind := version.Parse(n.version).Less(version.Parse(newest)) && n.version != ""
 	rule := "behind"
-	var says []string
+	var says, was []string
 	l := nodeAlert("missing_at_lookupd", levelWarn, n)
 	if len(missing) > 0 {
 		rule = "missing_at_lookupd"
 		says = append(says, fmt.Sprintf("registered with %d of %s", of-len(missing), words.Count(int64(of), "lookupd")))
+		was = append(was, "was "+says[0])
 		l.ValueText, l.Unit = fmt.Sprintf("%d of %d", of-len(missing), of), "lookupds"
 	}
 	if behind {
 		says = append(says, fmt.Sprintf("version %s is behind %s", n.version, newest))
+		was = append(was, fmt.Sprintf("version %s was behind %s", n.version, newest))
 	}
 	if len(says) > 0 {
 		l.Text = words.Capital(strings.Join(says, "; "))
 	}
 	l.Rule = rule
 	// One that is silent is missing for that reason, and has a line for it.
-	return alertInput{alert: l, starts: len(says) > 0 && n.missed == 0, ends: len(says) == 0 || n.missed >= missedPolls}
+	return alertInput{alert: l, starts: len(says) > 0 && n.missed == 0, ends: len(says) == 0 || n.missed >= missedPolls,
+		past: words.Capital(strings.Join(was, "; ")) + ", for {d}"}
 }
 
 // missingAt lists the directories that answer, or did until just now, but do not
@@ -149,54 +169,93 @@ func channelAlert(rule string, v Level, t *topicTotal, ch *channelTotal) Alert {
 
 // channelInputs looks at one channel. Most are well, and give none.
 func (c *Cluster) channelInputs(inputs []alertInput, t *topicTotal, ch *channelTotal) []alertInput {
-	now, tr, depth := c.now, &ch.trend, ch.sums.depth
+	now, tr := c.now, &ch.trend
 	paused := ch.sums.paused > 0 || t.paused > 0
-	tr.tell(now, &ch.sums, paused)
+	tr.tell(now, &ch.sums, paused, c.young())
 
-	open := func(rule string) bool { return c.alerts.known[rule+"/"+ch.pair.Topic+"/"+ch.pair.Channel] != nil }
-	if starts := !paused && depth > 0 && lasted(now, tr.alone, growsAlone) && lasted(now, tr.growing, growsAlone); starts || open("no_consumers") {
-		l := channelAlert("no_consumers", LevelCrit, t, ch)
-		if names.IsEphemeral(t.name) || names.IsEphemeral(ch.pair.Channel) {
-			l.Level, l.Icon = levelWarn, "warn"
-		}
-		l.Text = fmt.Sprintf("No consumers for %s%s", words.Duration(now.Sub(tr.alone)), growth(tr, now, depth))
-		inputs = append(inputs, alertInput{alert: l, starts: starts, ends: ch.sums.consumers > 0 || depth == 0, since: tr.alone})
+	open := func(rule string) *Alert { return c.alerts.known[rule+"/"+ch.pair.Topic+"/"+ch.pair.Channel] }
+	if starts := !paused && ch.sums.depth > 0 && tr.alone.lasted(now, growsAlone) && tr.fills(); starts || open("no_consumers") != nil {
+		inputs = append(inputs, c.noConsumersInput(t, ch, starts))
 	}
-	if starts := !paused && ch.sums.consumers > 0 && lasted(now, tr.growing, growsServed); starts || open("growing") {
-		l := channelAlert("growing", levelWarn, t, ch)
-		l.Text = "Depth has stopped growing"
-		if !tr.growing.IsZero() {
-			l.Text = fmt.Sprintf("Depth grows by %s/s for %s", words.PerSecond(tr.growth(now, depth)), words.Duration(now.Sub(tr.growing)))
-		}
-		ends := depth == 0 || lasted(now, tr.shrinking, shrinksFor)
-		inputs = append(inputs, alertInput{alert: l, starts: starts, ends: ends, since: tr.growing})
+	if starts := !paused && ch.sums.consumers > 0 && tr.grows(); starts || open("growing") != nil {
+		inputs = append(inputs, c.growingInput(t, ch, starts, open("growing")))
 	}
 	timeouts, deliveries := tr.lastFiveMinutes()
-	if starts := timeouts > lateShare*deliveries && timeouts >= 5*latePerMinute; starts || open("timeouts") {
-		l := channelAlert("timeouts", levelWarn, t, ch)
-		l.Text = fmt.Sprintf("%s of deliveries timed out in the last 5 min", words.Percent(timeouts, deliveries))
-		l.Value, l.Unit, l.affected = Figure(timeouts/5), "timed out", timeouts
-		inputs = append(inputs, alertInput{alert: l, starts: starts, ends: timeouts == 0 || lasted(now, tr.calm, calmFor)})
+	if starts := timeouts > lateShare*deliveries && timeouts >= 5*latePerMinute; starts || open("timeouts") != nil {
+		inputs = append(inputs, c.timeoutsInput(t, ch, starts, timeouts, deliveries))
 	}
-	filling := depth > tr.pausedDepth
-	if starts := ch.sums.paused > 0 && filling && lasted(now, tr.paused, pausedFor); starts || open("paused") {
-		l := channelAlert("paused", levelWarn, t, ch)
-		inputs = append(inputs, c.pausedInput(l, ch.pair, tr, starts, ch.sums.paused == 0))
+	if starts := ch.sums.paused > 0 && tr.paused.lasted(now, pausedFor) && tr.fills(); starts || open("paused") != nil {
+		inputs = append(inputs, c.pausedInput(channelAlert("paused", levelWarn, t, ch), ch.pair, tr, starts, ch.sums.paused == 0))
 	}
 	return inputs
 }
 
-// topicInput: a topic is paused and fills.
-func (c *Cluster) topicInput(inputs []alertInput, t *topicTotal) []alertInput {
-	own := sums{depth: t.own.depth, consumers: t.sums.consumers}
-	t.trend.tell(c.now, &own, t.paused > 0)
-	tr := &t.trend
-	starts := t.paused > 0 && own.depth > tr.pausedDepth && lasted(c.now, tr.paused, pausedFor)
-	if !starts && c.alerts.known["paused/"+t.name+"/"] == nil {
-		return inputs
+// noConsumersInput: a channel fills, and nobody takes anything.
+func (c *Cluster) noConsumersInput(t *topicTotal, ch *channelTotal, starts bool) alertInput {
+	tr := &ch.trend
+	l := channelAlert("no_consumers", LevelCrit, t, ch)
+	if names.IsEphemeral(t.name) || names.IsEphemeral(ch.pair.Channel) {
+		l.Level, l.Icon = levelWarn, "warn"
 	}
+	l.Text = fmt.Sprintf("No consumers for %s%s", tr.alone.length(c.now), fillText(tr))
+	return alertInput{alert: l, starts: starts, ends: ch.sums.consumers > 0 || ch.sums.depth == 0, since: tr.alone.at,
+		past: fmt.Sprintf("Had no consumers for {d}; up to %s waited", words.Count(ch.sums.depth, "message"))}
+}
+
+// growingInput: consumers do not keep up. Was is its line, nil if there is none yet.
+func (c *Cluster) growingInput(t *topicTotal, ch *channelTotal, starts bool, was *Alert) alertInput {
+	tr := &ch.trend
+	since := c.now.Add(-tenMinutes * depthStep)
+	if was != nil {
+		since = was.since
+	}
+	l := channelAlert("growing", levelWarn, t, ch)
+	switch rate := tr.growRate(); {
+	case !tr.knows(tenMinutes):
+		l.Text = "Depth grew until other nodes answered; growth is measured anew"
+	case rate > 0:
+		l.Text = fmt.Sprintf("Depth grows by %s for %s", words.Rate(rate), words.Duration(c.now.Sub(since)))
+	default:
+		l.Text = "Depth has stopped growing"
+	}
+	return alertInput{alert: l, starts: starts, ends: ch.sums.depth == 0 || tr.calmedDown(), since: since,
+		past: "Depth grew although there were consumers, for {d}"}
+}
+
+// timeoutsInput: many deliveries time out.
+func (c *Cluster) timeoutsInput(t *topicTotal, ch *channelTotal, starts bool, timeouts, deliveries float64) alertInput {
+	tr := &ch.trend
+	l := channelAlert("timeouts", levelWarn, t, ch)
+	over := tr.timeoutTime()
+	l.Text = fmt.Sprintf("%s of deliveries timed out in the last %s", words.Percent(timeouts, deliveries), words.Duration(over.Truncate(time.Second)))
+	l.Value, l.Unit, l.affected = Figure(timeouts/over.Minutes()), "timed out", timeouts
+	return alertInput{alert: l, starts: starts, ends: timeouts == 0 || lasted(c.now, tr.calm, calmFor),
+		past: "Deliveries timed out for {d}"}
+}
+
+// topicInputs: a topic is paused and fills, or has nobody to give anything to.
+func (c *Cluster) topicInputs(inputs []alertInput, t *topicTotal) []alertInput {
+	own := sums{depth: t.own.depth, consumers: t.sums.consumers}
+	tr := &t.trend
+	tr.tell(c.now, &own, t.paused > 0, c.young())
 	l := Alert{ID: "paused/" + t.name + "/", Level: levelWarn, Rule: "paused", Topic: t.name, Value: Figure(own.depth), Unit: "waiting", affected: float64(own.depth)}
-	return append(inputs, c.pausedInput(l, Pair{Topic: t.name}, tr, starts, t.paused == 0))
+	if starts := t.paused > 0 && tr.paused.lasted(c.now, pausedFor) && tr.fills(); starts || c.alerts.known[l.ID] != nil {
+		inputs = append(inputs, c.pausedInput(l, Pair{Topic: t.name}, tr, starts, t.paused == 0))
+	}
+	l.ID, l.Icon, l.Rule = "no_channels/"+t.name, string(levelWarn), "no_channels"
+	if starts := t.paused == 0 && len(t.channels) == 0 && own.depth > 0 && tr.fills(); starts || c.alerts.known[l.ID] != nil {
+		l.Text = fmt.Sprintf("No channel: %s for a first one%s", waits(own.depth), fillText(tr))
+		inputs = append(inputs, alertInput{alert: l, starts: starts, ends: len(t.channels) > 0 || own.depth == 0,
+			past: fmt.Sprintf("Had no channel for {d}; up to %s waited", words.Count(own.depth, "message"))})
+	}
+	return inputs
+}
+
+func waits(n int64) string {
+	if n == 1 {
+		return "1 message waits"
+	}
+	return words.Number(n) + " messages wait"
 }
 
 func (c *Cluster) pausedInput(l Alert, p Pair, tr *trend, starts, ends bool) alertInput {
@@ -205,17 +264,24 @@ func (c *Cluster) pausedInput(l Alert, p Pair, tr *trend, starts, ends bool) ale
 	if user := c.pausedBy(p); user != "" {
 		by = " by " + user
 	}
-	l.Text = fmt.Sprintf("Paused for %s%s, still filling", words.Duration(c.now.Sub(cmp.Or(tr.paused, c.now))), by)
-	return alertInput{alert: l, starts: starts, ends: ends, since: tr.paused}
+	l.Text = fmt.Sprintf("Paused for %s%s", tr.paused.length(c.now), by)
+	if tr.fills() {
+		l.Text += ", still filling"
+	}
+	return alertInput{alert: l, starts: starts, ends: ends, since: tr.paused.at, past: "Was paused" + by + " for {d}, and filled"}
 }
 
-// growth is the second half of a sentence.
-func growth(tr *trend, now time.Time, depth int64) string {
-	if rate := tr.growth(now, depth); rate > 0 {
-		return fmt.Sprintf(", and depth grows by %s/s", words.PerSecond(rate))
+// fillText is the second half of a sentence.
+func fillText(tr *trend) string {
+	if rate := tr.fillRate(); rate > 0 {
+		return fmt.Sprintf(", and depth grows by %s", words.Rate(rate))
 	}
 	return ""
 }
+
+// young tells whether qadmin has looked for so short that what it sees may have
+// been so before: not all nodes have answered yet.
+func (c *Cluster) young() bool { return c.now.Sub(c.began) <= youngFor }
 
 // silentInput: a directory gives no answer.
 func (l *lookupd) silentInput(now time.Time) alertInput {
@@ -224,7 +290,7 @@ func (l *lookupd) silentInput(now time.Time) alertInput {
 	if !l.silent.IsZero() {
 		at.Value, at.Unit = Figure(now.Sub(l.silent).Milliseconds()), "silent"
 	}
-	return alertInput{alert: at, starts: l.missed >= missedPolls, ends: l.streak >= missedPolls, since: l.silent}
+	return alertInput{alert: at, starts: l.missed >= missedPolls, ends: l.streak >= missedPolls, since: l.silent, past: silentPast(l.silent)}
 }
 
 // levelOf is the worst open line about something.

@@ -76,7 +76,7 @@ func TestNodesThatShareAHostHaveNamesOfTheirOwn(t *testing.T) {
 	same(t, "names", names, "[10.0.0.3:4151 10.0.0.4:4151 10.0.0.5:4151 qd-1 vm.eu:4151 vm.eu:4251]")
 }
 
-func TestLineAboutSilenceThatIsOverGivesNoReason(t *testing.T) {
+func TestLineAboutSilenceThatIsOverSaysFromWhenToWhen(t *testing.T) {
 	c, now := clusterOf("a")
 	n := c.nodes["a:4151"]
 	for s := range 20 {
@@ -89,7 +89,7 @@ func TestLineAboutSilenceThatIsOverGivesNoReason(t *testing.T) {
 		c.Update(at, LiveInterval)
 	}
 	same(t, "lines that are over", len(c.alerts.past), 1)
-	same(t, "text", c.alerts.past[0].Text, fmt.Sprintf("No answer since {t:%d}", now.Add(4*time.Second).UnixMilli()))
+	same(t, "text", c.alerts.past[0].Text, fmt.Sprintf("Gave no answer from {t:%d} on, for 9 s", now.Add(3*time.Second).UnixMilli()))
 }
 
 // TestDamageIsNotIllness: a node that found damage runs, and is not shown like

@@ -1,8 +1,12 @@
 package cluster
 
-import "time"
+import (
+	"time"
 
-// A trend looks at a depth twice a minute: what happens in between is noise.
+	"qmq/admin/words"
+)
+
+// Timeouts are counted in steps of half a minute.
 const (
 	trendStep    = 30 * time.Second
 	trendBuckets = 11 // of the last five minutes: the newest is not over yet
@@ -11,86 +15,86 @@ const (
 // trend is how a channel, or a topic, has been doing: what the rules about
 // them need to know. Its zero value knows nothing.
 type trend struct {
-	next      time.Time // when the depth is looked at again
-	depth     int64     // when it was last looked at
-	growing   time.Time // it has grown at every look since; zero: it does not grow
-	from      int64     // depth when the growing started
-	shrinking time.Time
+	depths
 
-	alone       time.Time // since when there is no consumer; zero: there is
-	paused      time.Time
-	pausedDepth int64 // when it was paused
+	alone  moment // since when there is no consumer
+	paused moment
 
 	timeouts, deliveries [trendBuckets]float32
-	began                time.Time // of the first
+	bucketsBegan         time.Time // of the first
 	bucket               int64     // number of the newest of them
 	calm                 time.Time // since when hardly any delivery times out
-	last                 time.Time // when it was last told
+	told                 time.Time // when it was last told
 }
 
-// tell moves the trend to now. Rates are per second since it was last told.
-func (t *trend) tell(now time.Time, s *sums, paused bool) {
-	since := func(at *time.Time, holds bool) {
-		switch {
-		case !holds:
-			*at = time.Time{}
-		case at.IsZero():
-			*at = now
-		}
+// moment is since when something is so; the zero value: it is not.
+type moment struct {
+	at      time.Time
+	atLeast bool // it was so already when it was looked at first
+}
+
+func (m *moment) set(holds bool, now time.Time, atLeast bool) {
+	switch {
+	case !holds:
+		*m = moment{}
+	case m.at.IsZero():
+		*m = moment{now, atLeast}
 	}
-	since(&t.alone, s.consumers == 0)
-	if paused && t.paused.IsZero() {
-		t.pausedDepth = s.depth
+}
+
+// lasted tells whether it has been so for d.
+func (m *moment) lasted(now time.Time, d time.Duration) bool {
+	return !m.at.IsZero() && now.Sub(m.at) >= d
+}
+
+// length says for how long it has been so.
+func (m *moment) length(now time.Time) string {
+	if m.at.IsZero() {
+		return words.Duration(0)
 	}
-	since(&t.paused, paused)
-	t.tellDepth(now, s.depth)
-	if paused {
-		t.growing = time.Time{} // that is what pausing is for
+	text := words.Duration(now.Sub(m.at))
+	if m.atLeast {
+		return "at least " + text
 	}
+	return text
+}
+
+// tell moves the trend to now. Rates are per second since it was last told. What
+// is so at the first look may have been so before, if that is young: then nobody
+// looked before.
+func (t *trend) tell(now time.Time, s *sums, paused, young bool) {
+	atLeast := young && t.told.IsZero()
+	if !paused && !t.paused.at.IsZero() || s.consumers > 0 && !t.alone.at.IsZero() {
+		t.restart() // what has grown is taken now
+	}
+	t.alone.set(s.consumers == 0, now, atLeast)
+	t.paused.set(paused, now, atLeast)
+	t.add(now, s.depth)
 	t.tellTimeouts(now, s)
 	timeouts, deliveries := t.lastFiveMinutes()
-	since(&t.calm, timeouts <= calmShare*deliveries)
-	t.last = now
+	switch {
+	case timeouts > calmShare*deliveries:
+		t.calm = time.Time{}
+	case t.calm.IsZero():
+		t.calm = now
+	}
+	t.told = now
 }
 
-func (t *trend) tellDepth(now time.Time, depth int64) {
-	if depth == 0 {
-		t.growing, t.shrinking = time.Time{}, time.Time{}
-	}
-	if now.Before(t.next) {
-		return
-	}
-	first := t.next.IsZero()
-	t.next = now.Add(trendStep)
-	was := t.depth
-	t.depth = depth
-	if first {
-		return
-	}
-	started := now.Add(-trendStep)
-	if depth <= was {
-		t.growing = time.Time{}
-	} else if t.growing.IsZero() {
-		t.growing, t.from = started, was
-	}
-	if depth >= was {
-		t.shrinking = time.Time{}
-	} else if t.shrinking.IsZero() {
-		t.shrinking = started
-	}
-}
+// restart forgets the depths: others are added up from now on.
+func (t *trend) restart() { t.depths = depths{} }
 
 func (t *trend) tellTimeouts(now time.Time, s *sums) {
-	if t.last.IsZero() {
-		t.began = now
+	if t.told.IsZero() {
+		t.bucketsBegan = now
 		return
 	}
-	bucket := int64(now.Sub(t.began) / trendStep)
+	bucket := int64(now.Sub(t.bucketsBegan) / trendStep)
 	for b := max(t.bucket, bucket-trendBuckets) + 1; b <= bucket; b++ {
 		t.timeouts[b%trendBuckets], t.deliveries[b%trendBuckets] = 0, 0
 	}
 	t.bucket = bucket
-	dt := min(now.Sub(t.last), trendStep).Seconds()
+	dt := min(now.Sub(t.told), trendStep).Seconds()
 	i := t.bucket % trendBuckets
 	t.timeouts[i] += float32(s.timedOut * dt)
 	t.deliveries[i] += float32(max(s.delivered, s.timedOut) * dt)
@@ -104,12 +108,9 @@ func (t *trend) lastFiveMinutes() (timeouts, deliveries float64) {
 	return timeouts, deliveries
 }
 
-// growth is how fast the depth has grown since it began to, per second.
-func (t *trend) growth(now time.Time, depth int64) float64 {
-	if t.growing.IsZero() {
-		return 0
-	}
-	return float64(depth-t.from) / max(now.Sub(t.growing).Seconds(), 1)
+// timeoutTime is over how much of the last five minutes timeouts were counted.
+func (t *trend) timeoutTime() time.Duration {
+	return min(max(t.told.Sub(t.bucketsBegan), time.Second), (trendBuckets-1)*trendStep)
 }
 
 // lasted tells whether what began at since has held for d.

@@ -88,7 +88,7 @@ type tombstone struct {
 // stateOf is how a node runs: by what its lines say, or because it is silent.
 // Damage that it found is told beside that.
 func (c *Cluster) stateOf(n *node) Level {
-	if n.missed >= missedPolls || n.at.IsZero() && n.missed > 0 {
+	if !c.retired(n) && (n.missed >= missedPolls || n.at.IsZero() && n.missed > 0) {
 		return LevelCrit
 	}
 	return c.alerts.levelOf(func(l *Alert) bool { return l.Node == n.id && l.Rule != "" && l.Rule != ruleDamage })
@@ -114,7 +114,11 @@ func (c *Cluster) nodeRow(n *node, newest string) NodeRow {
 		row.Behind = newest
 	}
 	if n.started > 0 {
-		up := max(c.now.Sub(time.Unix(n.started, 0)).Milliseconds(), 0)
+		to := c.now
+		if row.Stale {
+			to = n.at // nobody knows whether it runs
+		}
+		up := max(to.Sub(time.Unix(n.started, 0)).Milliseconds(), 0)
 		row.UpMS = &up
 	}
 	if n.heap >= 0 {

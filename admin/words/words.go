@@ -131,3 +131,14 @@ func Sorted[V any](m map[string]V) []string {
 	slices.Sort(names)
 	return names
 }
+
+// Rate is a rate (per second) in the unit in which it is no fraction.
+func Rate(perSecond float64) string {
+	switch {
+	case perSecond >= 0.95:
+		return PerSecond(perSecond) + "/s"
+	case perSecond*60 >= 0.95:
+		return PerSecond(perSecond*60) + "/min"
+	}
+	return PerSecond(perSecond*3600) + "/h"
+}
