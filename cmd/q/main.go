@@ -33,6 +33,13 @@ type commands struct {
 	Pub       pubCommand       `cmd:"" help:"Publish messages."`
 	Sub       subCommand       `cmd:"" aliases:"tail" help:"Show messages as they come."`
 	Peek      peekCommand      `cmd:"" help:"Look at messages of a channel and change nothing."`
+	Stat      statCommand      `cmd:"" help:"Print figures of topics, channels, nodes and clients."`
+	Topics    topicsCommand    `cmd:"" help:"List and change topics."`
+	Channels  channelsCommand  `cmd:"" help:"List and change channels."`
+	Nodes     nodesCommand     `cmd:"" help:"List nodes."`
+	Clients   clientsCommand   `cmd:"" help:"List who consumes."`
+	Tombstone tombstoneCommand `cmd:"" help:"Take a topic off one node."`
+	Health    healthCommand    `cmd:"" help:"Say in one line, and by the exit code, whether all is well."`
 	Dev       devCommand       `cmd:"" help:"Run all daemons in one process, to try things out."`
 	Ping      pingCommand      `cmd:"" help:"Ask daemons over HTTP whether they are well."`
 	Bench     benchCommand     `cmd:"" help:"Put load on a daemon, check what comes back, and measure."`
@@ -98,6 +105,10 @@ func run(args []string, c console) (exit int) {
 func outcome(c console, err error) int {
 	if err == nil {
 		return exitOK
+	}
+	var ill unwell
+	if errors.As(err, &ill) {
+		return int(ill) // it has said why
 	}
 	text := redact.Text(err.Error())
 	if errors.Is(err, syscall.ECONNREFUSED) {

@@ -17,11 +17,11 @@ import (
 func TestFlagsInTheDocumentsExist(t *testing.T) {
 	bin := process.Build(t, "cmd/q", "tools/benchdoc")
 	helps := []string{config.UsageQD("qd"), config.UsageQLookupd("qlookupd"), config.UsageQAdmin("qadmin")}
-	for _, command := range []string{"q", "q pub", "q sub", "q peek", "q dev", "q ping", "q passwd", "q bench pub", "q bench sub", "q bench pubsub", "q bench latency", "benchdoc table", "benchdoc growth"} {
+	for _, command := range []string{"q reference", "benchdoc table --help", "benchdoc growth --help"} {
 		words := strings.Fields(command)
-		out, err := exec.Command(filepath.Join(bin, words[0]), append(words[1:], "--help")...).Output()
+		out, err := exec.Command(filepath.Join(bin, words[0]), words[1:]...).Output()
 		if err != nil {
-			t.Fatalf("%s --help: %v", command, err)
+			t.Fatalf("%s: %v", command, err)
 		}
 		helps = append(helps, string(out))
 	}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"qmq/internal/nodeclient"
+)
+
+// statCommand is q stat.
+type statCommand struct {
+	Topic   string `arg:"" optional:"" help:"Only this topic."`
+	Channel string `arg:"" optional:"" help:"Only this channel of it."`
+
+	By       string        `enum:"channel,topic,node,client" default:"channel" help:"A line for each: channel, topic, node (topics and channels on each node), client."`
+	Interval time.Duration `short:"i" placeholder:"DURATION" help:"Ask again and again, with rates. Default: once."`
+	Count    int           `short:"n" placeholder:"N" help:"With --interval: stop after so many reports."`
+	JSON     bool          `name:"json" help:"Print JSON, an object a line for each report."`
+
+	reach
+}
+
+// Help has the examples.
+func (*statCommand) Help() string {
+	return examples(
+		"all channels", `q stat`,
+		"one topic, every 2 seconds, with rates", `q stat orders -i 2s`,
+		"who consumes", `q stat orders billing --by=client`,
+		"for a script", `q stat --json | jq '.figures[] | select(.depth > 1000)'`,
+	)
+}
+
+// Run prints figures.
+func (s *statCommand) Run(c console) error {
+	ctx, stop := c.untilSignal()
+	defer stop()
+	cl, err := s.open()
+	if err != nil {
+		return err
+	}
+	defer cl.close()
+	var before *snapshot
+	for n := 1; ; n++ {
+		now, err := cl.snapshot(ctx, nodeclient.Wanted{Topic: s.Topic, Channel: s.Channel, Clients: s.By == "client"})
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.report(c, before, now); err != nil {
+			return err
+		}
+		before = now
+		if s.Interval <= 0 || s.Count > 0 && n >= s.Count {
+			return nil
+		}
+		select {
+		case <-time.After(s.Interval):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// report prints one report. It fails when no node has answered, or what was asked
+// for is not there.
+func (s *statCommand) report(c console, before, now *snapshot) error {
+	if err := now.failed(); err != nil {
+		if s.Interval <= 0 {
+			return err
+		}
+		fmt.Fprintln(c.err, "q:", err)
+	}
+	figures := now.figures(s.By)
+	if s.Topic != "" && len(figures) == 0 && s.By != "client" {
+		return s.nothing(now)
+	}
+	if before != nil {
+		since(before.figures(s.By), figures, now.at.Sub(before.at))
+	}
+	if s.JSON {
+		return printJSON(c.out, map[string]any{"time": now.at.UTC().Format(time.RFC3339Nano), "figures": figures})
+	}
+	if before != nil {
+		fmt.Fprintln(c.out)
+	}
+	printFigures(c.out, s.By, figures, s.Interval > 0)
+	return nil
+}
+
+// nothing says what of a topic and channel is not there.
+func (s *statCommand) nothing(now *snapshot) error {
+	for _, n := range now.nodes {
+		if n.stats != nil && len(n.stats.Topics) > 0 {
+			if s.Channel != "" {
+				break
+			}
+			return nil // a topic without channels
+		}
+	}
+	if s.Channel != "" {
+		return fmt.Errorf("there is no channel %s of a topic %s", s.Channel, s.Topic)
+	}
+	return fmt.Errorf("there is no topic %s", s.Topic)
+}
+
+// printFigures prints a table of figures.
+func printFigures(w io.Writer, by string, figures []*figure, rates bool) {
+	header := []string{"TOPIC"}
+	switch by {
+	case "topic":
+		header = append(header, "STATE", "NODES", "CHANNELS", "CLIENTS", "DEPTH", "DISK", "MESSAGES")
+	case "client":
+		header = append(header, "CHANNEL", "CLIENT", "AGENT", "NODE", "READY", "IN-FLIGHT", "FINISHED", "REQUEUED", "MESSAGES", "CONNECTED")
+	default:
+		header = append(header, "CHANNEL", "STATE", "CLIENTS", "DEPTH", "DISK", "IN-FLIGHT", "DEFERRED", "REQUEUED", "TIMED-OUT", "MESSAGES")
+		if by == "node" {
+			header = append([]string{"NODE"}, header...)
+		}
+	}
+	if rates {
+		header = append(header, "IN/S", "OUT/S")
+	}
+	var rows [][]any
+	for _, f := range figures {
+		row := []any{f.Topic}
+		switch by {
+		case "topic":
+			row = append(row, state(f), f.Nodes, f.Channels, f.Clients, f.Depth, f.Disk, f.Messages)
+		case "client":
+			row = append(row, f.Channel, f.Client, f.Agent, f.Node, f.Ready, f.InFlight, f.Finished, f.Requeued, f.Messages, since1970(f.connected))
+		default:
+			row = append(row, f.Channel, state(f), f.Clients, f.Depth, f.Disk, f.InFlight, f.Deferred, f.Requeued, f.TimedOut, f.Messages)
+			if by == "node" {
+				row = append([]any{f.Node}, row...)
+			}
+		}
+		if rates {
+			row = append(row, f.In, f.Out)
+		}
+		rows = append(rows, row)
+	}
+	printTable(w, header, rows)
+}
+
+func state(f *figure) string {
+	if f.Paused {
+		return "paused"
+	}
+	return "running"
+}
+
+// since1970 is how long ago a time in seconds was.
+func since1970(seconds int64) string {
+	return time.Since(time.Unix(seconds, 0)).Round(time.Second).String()
+}
+
+// oneSnapshot asks once, and fails when somebody does not answer.
+func (c *cluster) oneSnapshot(ctx context.Context, w nodeclient.Wanted) (*snapshot, error) {
+	s, err := c.snapshot(ctx, w)
+	if err == nil {
+		err = s.failed()
+	}
+	if err == nil && len(s.nodes) == 0 {
+		err = errors.New("no node is known")
+		if w.Topic != "" {
+			err = fmt.Errorf("no node has topic %s", w.Topic)
+		}
+	}
+	return s, err
+}
