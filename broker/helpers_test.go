@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -125,7 +124,6 @@ type consumer struct {
 	c    *channel.Channel
 	wake chan struct{}
 	gone chan struct{} // closed when the channel closes
-	buf  []byte
 }
 
 func subscribe(t testing.TB, c *channel.Channel, ready int64) *consumer {
@@ -154,15 +152,18 @@ func trySubscribe(c *channel.Channel, ready int64) (*consumer, error) {
 	return k, err
 }
 
+// deliveries is a channel.Sink.
+type deliveries []delivery
+
+func (ds *deliveries) Put(m *channel.Message) bool {
+	*ds = append(*ds, delivery{m.ID, m.Attempts, string(m.Body)})
+	return true
+}
+
 // take takes once.
-func (k *consumer) take() (ds []delivery) {
-	k.buf, _ = k.Take(k.buf[:0])
-	for b := k.buf; len(b) > 0; {
-		size := 4 + int(binary.BigEndian.Uint32(b))
-		f := b[8:size] // behind the frame's size and kind
-		ds = append(ds, delivery{message.ID(f[10:26]), binary.BigEndian.Uint16(f[8:]), string(f[26:])})
-		b = b[size:]
-	}
+func (k *consumer) take() []delivery {
+	var ds deliveries
+	k.Take(&ds, channel.MaxTake)
 	return ds
 }
 

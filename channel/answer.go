@@ -34,10 +34,8 @@ func (k *Consumer) Answer(as []Answer) {
 	for i := range as {
 		as[i].Err = k.apply(&as[i], now)
 	}
-	c.core.wakeNext()
-	c.settle()
-	c.mu.Unlock()
-	c.tellMoved()
+	c.unlock()
+	c.o.Host.Moved(c.Floor()) // also where the floor has not moved
 }
 
 // apply applies one answer. The channel's lock is held.

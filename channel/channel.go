@@ -38,21 +38,7 @@ var (
 	ErrTooManyConsumers = errors.New("too many consumers")
 )
 
-// Reader reads messages of the topic's log for one consumer. It is not safe
-// for concurrent use.
-type Reader interface {
-	// Read returns the message seq. The view is valid until the next Read or
-	// Release. A *diskqueue.DamageError means that the message is lost for
-	// ever, a *diskqueue.UnreadableError that it and some beside it cannot be
-	// read now, any other error that nothing can.
-	Read(seq uint64) (message.View, error)
-	// ReadCached is Read when that needs no I/O; ok is false when it does.
-	ReadCached(seq uint64) (m message.View, ok bool)
-	// Release gives up buffers; the Reader stays usable.
-	Release()
-}
-
-// Options of a channel. Callbacks may come from several goroutines at once.
+// Options of a channel.
 type Options struct {
 	Name                          string
 	Incarnation, TopicIncarnation uint64
@@ -66,19 +52,28 @@ type Options struct {
 	// changes; nil for a channel that is not journalled.
 	Journal interface{ Mark(state.Source) }
 
-	// NewReader makes a consumer's Reader, when it first takes something.
-	NewReader func() Reader
-	// Damaged is called, without locks, when messages in [from, to) turn out
-	// to be lost; it is to call Void on every channel of the topic.
-	Damaged func(from, to uint64)
-	// ReadFailed is called, without locks, with each error that keeps
-	// messages from being read for now, and with nil when they can be read
-	// again. It may be nil.
-	ReadFailed func(error)
-	// Moved is called, without locks, after a consumer's Answer, which may have
-	// finished messages, and after a Take that moved the floor or the cursor. Calls may overtake each other. After Advance,
-	// Void and Empty the caller looks for itself. It may be nil.
-	Moved func(floor, cursor uint64)
+	// Host is the channel's topic.
+	Host Host
+}
+
+// Host is the topic of a channel, as the channel sees it. Its methods are called
+// with no lock of the channel held, and by several goroutines at once.
+type Host interface {
+	// NewReader makes a consumer's Reader, when it first takes something, or
+	// one for a Peek.
+	NewReader() Reader
+	// Moved is called after a consumer's Answer, which may have finished
+	// messages, and after a Take that moved the floor or the cursor. Calls may
+	// overtake each other. After Advance, Void and Empty the caller looks for
+	// itself.
+	Moved(floor uint64)
+	// Lost is called when messages in [from, to) turn out to be lost; it is to
+	// call Void on every channel of the topic.
+	Lost(from, to uint64)
+	// ReadFailed is called with each error that keeps messages of the channel
+	// of that name from being read for now, and with nil when they can be read
+	// again.
+	ReadFailed(channel string, err error)
 }
 
 // Common is what the channels of a node have in common. It must not be changed
@@ -100,22 +95,28 @@ type Common struct {
 // Channel gives out the messages of a topic to its consumers. All methods may
 // be called concurrently, except that calls of Advance must not overlap.
 type Channel struct {
-	o Options
+	o Options // never changed
 
-	floor, cursor atomic.Uint64 // copies of the core's
-	// failing says that the last read failed, so that a Take that works need
-	// not lock to know whether to say so.
+	// Copies of the core's, for whom a position of a moment ago will do. They
+	// are written with mu held.
+	floor, cursor atomic.Uint64
+	// failing says that messages could not be read, and that the host knows.
+	// It is set with mu held; whoever clears it tells the host.
 	failing atomic.Bool
 
-	// mu guards the fields below and the parts of Consumer that say so. It is
-	// held across no I/O and no callback but Wake and Journal.Mark.
+	// mu guards the fields below, what they point to, and the holder of each
+	// consumer. It is held across no I/O, no wake and no call but Journal.Mark
+	// and the timer's Arm and Stop.
 	mu        sync.Mutex
 	core      *core
 	timer     *deadline.Timer        // nil until there is a deadline
 	consumers map[*Consumer]struct{} // nil until there is one
 	version   uint64                 // of the last Changes
 	marked    bool                   // the journal knows of changes that it has not asked for
-	// latency is nil, for ever, when latencies are not kept.
+
+	// latency is set by build and never changed: without mu one may ask whether
+	// latencies are kept (it is nil when not), but what it points to is guarded
+	// by mu.
 	latency *quantile.Window
 }
 
@@ -139,8 +140,7 @@ func build(o Options, core *core, version uint64) *Channel {
 		c.latency = quantile.NewWindow(o.LatencyWindow)
 	}
 	c.mu.Lock()
-	c.settle()
-	c.mu.Unlock()
+	c.unlock()
 	return c
 }
 
@@ -160,42 +160,57 @@ func wallShift(c *clock.Clock) int64 {
 	return time.Duration(c.ToWall(0)).Round(time.Millisecond).Milliseconds()
 }
 
-// settle ends every change of the core: it publishes the positions, tells the
-// journal and arms the timer. It says whether a position moved. mu is held.
-func (c *Channel) settle() (moved bool) {
-	floor, cursor := c.core.floor(), c.core.cursor
-	if floor != c.floor.Load() || cursor != c.cursor.Load() {
-		c.floor.Store(floor)
-		c.cursor.Store(cursor)
-		moved = true
-	}
+// unlock ends every change of the core: it publishes the positions, tells the
+// journal, arms the timer and, with mu given up, wakes whom the core names. It
+// says whether a position moved.
+func (c *Channel) unlock() (moved bool) {
+	moved = c.publishPositions()
 	if c.core.pending.dirty && !c.marked && !c.core.closed {
 		c.marked = true
 		c.o.Journal.Mark(c)
 	}
-	if at := c.core.next(); at != math.MaxInt64 && !c.core.closed {
-		if c.timer == nil {
-			c.timer = c.o.Deadlines.NewTimer(c.expire)
-		}
-		c.timer.Arm(at)
+	c.armTimer()
+	h := c.core.wakeNext()
+	if h == nil {
+		c.mu.Unlock()
+		return moved
 	}
+	k := h.consumer
+	k.wakes.Add(1) // k has not left: Close waits for it
+	c.mu.Unlock()
+	k.wake()
+	k.wakes.Done()
 	return moved
 }
 
-// settleAndUnlock is settle for callers that consumers' calls come from.
-func (c *Channel) settleAndUnlock() {
-	moved := c.settle()
-	c.mu.Unlock()
-	if moved {
-		c.tellMoved()
+// unlockAndTell is unlock where the host does not look for itself.
+func (c *Channel) unlockAndTell() {
+	if c.unlock() {
+		c.o.Host.Moved(c.Floor())
 	}
 }
 
-// tellMoved is called without locks.
-func (c *Channel) tellMoved() {
-	if c.o.Moved != nil {
-		c.o.Moved(c.Floor(), c.Cursor())
+// publishPositions copies the core's positions, and says whether one moved.
+func (c *Channel) publishPositions() (moved bool) {
+	floor, cursor := c.core.floor(), c.core.cursor
+	if floor == c.floor.Load() && cursor == c.cursor.Load() {
+		return false
 	}
+	c.floor.Store(floor)
+	c.cursor.Store(cursor)
+	return true
+}
+
+// armTimer sees to it that expire is called when the core has to be.
+func (c *Channel) armTimer() {
+	at := c.core.next()
+	if at == math.MaxInt64 || c.core.closed {
+		return
+	}
+	if c.timer == nil {
+		c.timer = c.o.Deadlines.NewTimer(c.expire)
+	}
+	c.timer.Arm(at)
 }
 
 // expire is the timer's function.
@@ -207,10 +222,9 @@ func (c *Channel) expire(now int64) {
 	}
 	c.core.expire(now)
 	recovered := c.failing.Load() && c.allReadable()
-	c.settle()
-	c.mu.Unlock()
-	if recovered && c.o.ReadFailed != nil {
-		c.o.ReadFailed(nil)
+	c.unlock()
+	if recovered {
+		c.o.Host.ReadFailed(c.o.Name, nil)
 	}
 }
 
@@ -222,12 +236,12 @@ func (c *Channel) Advance(fanOut uint64, delayed []message.Mark) {
 		now, shift = c.o.Clock.Now(), wallShift(c.o.Clock)
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.core.closed {
+		c.mu.Unlock()
 		return
 	}
 	c.core.advance(now, fanOut, delayed, -shift)
-	c.settle()
+	c.unlock()
 }
 
 // Void makes the numbers in [from, to) count as acknowledged for ever. They
@@ -235,12 +249,11 @@ func (c *Channel) Advance(fanOut uint64, delayed []message.Mark) {
 // to be void before Advance passes them, or MessageCount counts them.
 func (c *Channel) Void(from, to uint64) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.core.void(from, to)
-	c.settle()
 	if c.failing.Load() && c.core.readable() && c.timer != nil && !c.core.closed {
 		c.timer.Arm(0) // what could not be read is gone: expire says so, without locks
 	}
+	c.unlock()
 }
 
 // Empty acknowledges everything below the fan-out position and below upTo: what
@@ -249,10 +262,9 @@ func (c *Channel) Empty(upTo uint64) {
 	c.mu.Lock()
 	c.core.emptyBelow(upTo)
 	c.core.readAgain() // what could not be read is gone
-	c.settle()
-	c.mu.Unlock()
-	if c.failing.Swap(false) && c.o.ReadFailed != nil {
-		c.o.ReadFailed(nil)
+	c.unlock()
+	if c.failing.Swap(false) {
+		c.o.Host.ReadFailed(c.o.Name, nil)
 	}
 }
 
@@ -260,7 +272,7 @@ func (c *Channel) Empty(upTo uint64) {
 func (c *Channel) Floor() uint64 { return c.floor.Load() }
 
 // Cursor is the smallest number that was neither given out nor deferred; all
-// below it have been. It goes back when a Take cannot send what it booked.
+// below it have been. It goes back when a Take cannot hand out what it reserved.
 func (c *Channel) Cursor() uint64 { return c.cursor.Load() }
 
 // Name is the channel's name.
@@ -277,8 +289,8 @@ func (c *Channel) Unpause() { c.setPaused(false) }
 
 func (c *Channel) setPaused(paused bool) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.core.setPaused(paused)
+	c.core.paused = paused
+	c.unlock()
 }
 
 // Paused says whether delivery is stopped.

@@ -1,9 +1,10 @@
 package channel
 
 import (
-	"cmp"
 	"fmt"
+	"math"
 
+	"qmq/internal/dueheap"
 	"qmq/internal/seqset"
 )
 
@@ -22,7 +23,7 @@ func (c *core) checkPositions() error {
 		return fmt.Errorf("floor %d, cursor %d, fan-out %d", f, c.cursor, c.fanOut)
 	}
 	last := seqset.Range{}
-	for i, r := range c.skip.all() {
+	for i, r := range c.skip.All() {
 		if r.From >= r.To || i > 0 && r.From <= last.To {
 			return fmt.Errorf("skip range %v after %v", r, last)
 		}
@@ -31,7 +32,7 @@ func (c *core) checkPositions() error {
 		}
 		last = r
 	}
-	if n := c.fanOut - c.cursor - c.skip.overlap(c.cursor, c.fanOut); n != c.waiting {
+	if n := c.fanOut - c.cursor - c.skip.Overlap(c.cursor, c.fanOut); n != c.waiting {
 		return fmt.Errorf("%d fresh messages, counted %d", n, c.waiting)
 	}
 	return nil
@@ -49,18 +50,18 @@ func (c *core) places() (map[uint64]string, error) {
 		if c.acked.Contains(seq) {
 			err = fmt.Errorf("%d is acknowledged and %s", seq, where)
 		}
-		if seq >= c.fanOut || seq >= c.cursor && c.skip.overlap(seq, seq+1) == 0 {
+		if seq >= c.fanOut || seq >= c.cursor && c.skip.Overlap(seq, seq+1) == 0 {
 			err = fmt.Errorf("%d is %s, but the cursor is going to get there", seq, where)
 		}
 		at[seq] = where
 	}
-	c.flight.each(func(_ uint32, e *entry) { put(e.seq, "in flight") })
-	for i := range c.returned.len() {
-		put(c.returned.at(i).seq, "returned")
+	c.flight.each(func(_ uint32, seq uint64, _ *entry) { put(seq, "in flight") })
+	for i := range c.returned.Len() {
+		put(c.returned.At(i).seq, "returned")
 	}
-	c.due.each(func(d deferral) { put(d.message().seq, "due") })
+	c.due.Each(func(i dueheap.Item) { put(i.Seq, "due") })
 	for s := c.barred; s != nil; s = s.next {
-		for _, m := range s.again {
+		for _, m := range s.redeliveries {
 			put(m.seq, "barred")
 		}
 		for _, r := range s.fresh {
@@ -69,7 +70,7 @@ func (c *core) places() (map[uint64]string, error) {
 			}
 		}
 	}
-	c.deferred.each(func(d deferral) { put(d.message().seq, "deferred") })
+	c.deferred.Each(func(i dueheap.Item) { put(i.Seq, "deferred") })
 	return at, err
 }
 
@@ -92,12 +93,12 @@ func (c *core) checkStates() error {
 		if r.From >= r.To {
 			continue
 		}
-		if c.skip.overlap(r.From, r.To) != r.Len() {
+		if c.skip.Overlap(r.From, r.To) != r.Len() {
 			return fmt.Errorf("%v is acknowledged, but the cursor is going to get there", r)
 		}
 		skipped += r.Len()
 	}
-	if n := c.skip.overlap(c.cursor, c.fanOut); n != skipped {
+	if n := c.skip.Overlap(c.cursor, c.fanOut); n != skipped {
 		return fmt.Errorf("the cursor skips %d numbers, should skip %d", n, skipped)
 	}
 	return nil
@@ -106,30 +107,17 @@ func (c *core) checkStates() error {
 func (f *inflight) check() error {
 	n := 0
 	var err error
-	f.each(func(i uint32, e *entry) {
+	f.each(func(i uint32, seq uint64, e *entry) {
 		n++
-		if f.find(e.seq) != i {
-			err = fmt.Errorf("%d in flight is not found", e.seq)
+		if f.find(seq) != i {
+			err = fmt.Errorf("%d in flight is not found", seq)
 		}
 		if e.deadline < f.due {
-			err = fmt.Errorf("deadline %d of %d before %d", e.deadline, e.seq, f.due)
+			err = fmt.Errorf("deadline %d of %d before %d", e.deadline, seq, f.due)
 		}
 	})
-	slots := 0
-	for _, i := range f.table.slots {
-		if i != 0 {
-			slots++
-		}
-	}
-	if err == nil && (n != f.n || slots != n) {
-		err = fmt.Errorf("%d in flight, counted %d, %d slots", n, f.n, slots)
-	}
-	free := 0
-	for i := f.free; i != 0; i = f.at(i).next {
-		free++
-	}
-	if err == nil && free+n+1 != int(f.used) {
-		err = fmt.Errorf("%d free and %d used entries of %d", free, n, f.used)
+	if err == nil && n != f.len() {
+		err = fmt.Errorf("%d in flight, counted %d", n, f.len())
 	}
 	for _, h := range f.holders {
 		if err == nil && h != nil {
@@ -144,11 +132,11 @@ func (f *inflight) checkHolder(h *holder) error {
 	prev := uint32(0)
 	for i := h.head; i != 0; i = f.at(i).next {
 		e := f.at(i)
-		if e.prev != prev || e.owner != h.index || e.flags&(flagLive|flagTouched) != flagLive {
-			return fmt.Errorf("%d is linked wrongly: %+v", e.seq, *e)
+		if e.prev != prev || e.owner != h.index || e.touched {
+			return fmt.Errorf("%d is linked wrongly: %+v", f.entries.Seq(i), *e)
 		}
 		if prev != 0 && f.at(prev).deadline > e.deadline {
-			return fmt.Errorf("%d times out before its predecessor", e.seq)
+			return fmt.Errorf("%d times out before its predecessor", f.entries.Seq(i))
 		}
 		prev = i
 		n++
@@ -158,11 +146,11 @@ func (f *inflight) checkHolder(h *holder) error {
 	}
 	for place, i := range h.touched {
 		e := f.at(i)
-		if e.next != uint32(place) || e.owner != h.index || e.flags&(flagLive|flagTouched) != flagLive|flagTouched {
-			return fmt.Errorf("%d is out of place in the heap: %+v", e.seq, *e)
+		if e.next != uint32(place) || e.owner != h.index || !e.touched {
+			return fmt.Errorf("%d is out of place in the heap: %+v", f.entries.Seq(i), *e)
 		}
 		if place > 0 && f.before(i, h.touched[(place-1)/2]) {
-			return fmt.Errorf("%d is due before its parent", e.seq)
+			return fmt.Errorf("%d is due before its parent", f.entries.Seq(i))
 		}
 		n++
 	}
@@ -172,21 +160,24 @@ func (f *inflight) checkHolder(h *holder) error {
 	return nil
 }
 
-func (c *core) checkDeferred() error { return cmp.Or(c.due.check(), c.deferred.check()) }
-
-func (h *deferredHeap) check() error {
-	var err error
-	i := 0
-	h.each(func(d deferral) {
-		if i > 0 && d.before(*h.at((i - 1) / 4)) {
-			err = fmt.Errorf("deferral of %d is due before its parent", d.message().seq)
-		}
-		i++
-	})
-	if err == nil && i != h.n {
-		err = fmt.Errorf("%d deferred, counted %d", i, h.n)
+func (c *core) checkDeferred() error {
+	if c.due == noneDue && noneDue.Len() != 0 {
+		return fmt.Errorf("%d messages are due in what all channels share", noneDue.Len())
 	}
-	return err
+	for _, h := range []*dueheap.Heap{c.due, &c.deferred} {
+		n, last := 0, int64(math.MinInt64)
+		for i := range h.InOrder() {
+			if i.Due < last {
+				return fmt.Errorf("%d is due at %d, but comes after %d", i.Seq, i.Due, last)
+			}
+			last = i.Due
+			n++
+		}
+		if n != h.Len() {
+			return fmt.Errorf("%d deferred, counted %d", n, h.Len())
+		}
+	}
+	return nil
 }
 
 func (c *core) checkHolders() error {

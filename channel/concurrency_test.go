@@ -1,7 +1,6 @@
 package channel
 
 import (
-	"encoding/binary"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -72,15 +71,15 @@ func eat(h *house, r *rand.Rand, finish func(int64), done chan struct{}) {
 		}
 		k.SetReady(1 + r.Int64N(20))
 		for range r.IntN(200) + 50 {
-			frames, n := k.Take(nil)
-			if n == 0 {
+			var taken mailbox
+			if k.Take(&taken, MaxTake) == 0 {
 				select {
 				case <-wakes:
 				case <-done:
 					return
 				}
 			}
-			finish(answerSome(k, r, frames))
+			finish(answerSome(k, r, taken.ids))
 			if r.IntN(10) == 0 {
 				k.SetReady(r.Int64N(20))
 				k.SetReady(1 + r.Int64N(20))
@@ -90,12 +89,12 @@ func eat(h *house, r *rand.Rand, finish func(int64), done chan struct{}) {
 	}
 }
 
-// answerSome answers the messages in frames, most with FIN, and returns how
+// answerSome answers the messages, most with FIN, and returns how
 // many it finished.
-func answerSome(k *Consumer, r *rand.Rand, frames []byte) (n int64) {
+func answerSome(k *Consumer, r *rand.Rand, ids []message.ID) (n int64) {
 	var as []Answer
-	for len(frames) > 0 {
-		a := Answer{ID: message.ID(frames[18:34])}
+	for _, id := range ids {
+		a := Answer{ID: id}
 		switch r.IntN(12) {
 		case 0:
 			a.Op = Requeue
@@ -105,7 +104,6 @@ func answerSome(k *Consumer, r *rand.Rand, frames []byte) (n int64) {
 			a.Op = Touch
 		}
 		as = append(as, a)
-		frames = frames[4+binary.BigEndian.Uint32(frames):]
 	}
 	if r.IntN(4) == 0 {
 		time.Sleep(time.Duration(r.Int64N(1e6)))
@@ -162,7 +160,7 @@ func TestJournalIsMarkedOnceUntilItAsks(t *testing.T) {
 
 func TestMoreChangesThanAreListedAreWrittenInFull(t *testing.T) {
 	inBubble(t, func(h *house) {
-		const n = 3 * pendingMax
+		const n = 3 * maxPending
 		e := h.subscribe(1<<40, time.Minute)
 		h.Advance(n, nil)
 		for seq := uint64(1); seq < n; {
@@ -232,14 +230,14 @@ func stateOf(ch state.ChannelChanges) *state.Channel {
 func TestTakeAndAnswerAllocateNothingPerMessage(t *testing.T) {
 	inBubble(t, func(h *house) {
 		e := h.subscribe(1000, time.Minute)
-		buf := make([]byte, 0, 1<<20)
+		taken := mailbox{ids: make([]message.ID, 0, MaxTake), messages: make([]got, 0, MaxTake)}
 		as := make([]Answer, 0, 256)
 		next := uint64(1)
 		step := func() {
 			h.Advance(next+200, nil)
-			_, n := e.Take(buf[:0])
+			taken.ids, taken.messages = taken.ids[:0], taken.messages[:0]
 			as = as[:0]
-			for range n {
+			for range e.Take(&taken, MaxTake) {
 				as = append(as, Answer{ID: message.MakeID(5, next)})
 				next++
 			}

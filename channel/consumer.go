@@ -1,6 +1,9 @@
 package channel
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // ConsumerOptions of a subscription.
 type ConsumerOptions struct {
@@ -9,11 +12,12 @@ type ConsumerOptions struct {
 	// SampleRate, 1 to 99, is how many per cent of the messages the consumer
 	// wants; the others that it would get are dropped for good. 0: all.
 	SampleRate int
-	Near       Nearness
+	Locality   Locality
 	// Wake is called when something may be taken, before the first Take and
-	// after each that returned nothing, once until the next. The channel's
-	// lock is held: it must not block or call the channel. Whoever is woken must call Take soon (or Close),
-	// whether it can send or not: others may not be woken before.
+	// after each that returned nothing, once until the next, and not after Close
+	// has returned. A topic's lock may be held: it must not block, nor call a
+	// channel or topic. Whoever is woken must call Take soon (or Close), whether
+	// it can send or not: others may not be woken before.
 	Wake func()
 	// Closed is called once, without locks, when the channel closes. It may
 	// be nil.
@@ -23,17 +27,18 @@ type ConsumerOptions struct {
 // Consumer is one subscription. Take must not be called concurrently with
 // itself; all other methods may be called at any time.
 type Consumer struct {
+	// Set by Subscribe and never changed.
 	ch     *Channel
+	wake   func()
 	closed func()
 	sample int // per cent; 0: all
 
-	holder holder // guarded by ch.mu
+	holder holder         // guarded by ch.mu
+	wakes  sync.WaitGroup // calls of wake; begun with ch.mu held, before Close
 
-	// The fields below belong to Take.
+	// Of the goroutine that takes.
 	reader Reader
-	// frameSize is the average size of the last frames, in bytes; 0 at first.
-	frameSize int
-	parked    bool // see Parked
+	parked bool // see Parked
 }
 
 // Subscribe adds a consumer. It gets nothing until SetReady. The error is
@@ -47,12 +52,12 @@ func (c *Channel) Subscribe(o ConsumerOptions) (*Consumer, error) {
 	if c.o.MaxConsumers > 0 && len(c.consumers) >= c.o.MaxConsumers {
 		return nil, ErrTooManyConsumers
 	}
-	k := &Consumer{ch: c, closed: o.Closed, sample: o.SampleRate, holder: holder{id: o.ID, near: o.Near}}
-	wake := o.Wake
-	if wake == nil {
-		wake = func() {}
+	k := &Consumer{ch: c, wake: o.Wake, closed: o.Closed, sample: o.SampleRate}
+	if k.wake == nil {
+		k.wake = func() {}
 	}
-	c.core.join(&k.holder, int64(o.MsgTimeout), wake)
+	k.holder = holder{consumer: k, id: o.ID, locality: o.Locality}
+	c.core.join(&k.holder, int64(o.MsgTimeout))
 	if c.consumers == nil {
 		c.consumers = make(map[*Consumer]struct{})
 	}
@@ -62,14 +67,11 @@ func (c *Channel) Subscribe(o ConsumerOptions) (*Consumer, error) {
 
 // SetReady sets how many messages the consumer accepts in flight (RDY).
 func (k *Consumer) SetReady(n int64) {
-	c := k.ch
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if k.holder.gone {
-		return
+	k.ch.mu.Lock()
+	if !k.holder.gone {
+		k.ch.core.setCredit(&k.holder, max(n, 0), k.holder.inFlight)
 	}
-	c.core.setCredit(&k.holder, max(n, 0), k.holder.inFlight)
-	c.core.wakeNext()
+	k.ch.unlock()
 }
 
 // Close ends the subscription: what is in flight becomes available to others
@@ -77,8 +79,8 @@ func (k *Consumer) SetReady(n int64) {
 func (k *Consumer) Close() {
 	c := k.ch
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.core.leave(&k.holder)
 	delete(c.consumers, k)
-	c.settle()
+	c.unlock()
+	k.wakes.Wait()
 }

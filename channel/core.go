@@ -1,16 +1,17 @@
 package channel
 
 import (
-	"cmp"
 	"math"
-	"slices"
 
+	"qmq/internal/dueheap"
+	"qmq/internal/ring"
 	"qmq/internal/seqset"
 	"qmq/message"
 )
 
 // core decides who gets which message and when. It is plain code: it takes no
-// lock, starts no goroutine and reads no clock; now is steady time in ns.
+// lock, starts no goroutine, wakes nobody and reads no clock; now is steady time
+// in ns. Whoever has changed it asks wakeNext whom to wake.
 //
 // Every number below fanOut is in one of seven states. Fresh ones are at or
 // above the cursor and outside skip. The others are acknowledged (or void, or
@@ -22,47 +23,43 @@ type core struct {
 	acked  *seqset.Set
 	cursor uint64 // a fresh message, or fanOut
 	fanOut uint64
-	skip   skipList
+	skip   seqset.List
 	// waiting is the number of fresh messages.
 	waiting uint64
 
 	flight   *inflight // noneInFlight until the first consumer joins
-	returned returnedQueue
-	due      *deferredHeap // noneDue until there is one
+	returned ring.Ring[redelivery]
+	due      *dueheap.Heap // noneDue until there is one
 	barred   *stretch      // a list, mostly nil
-	deferred deferredHeap
+	deferred dueheap.Heap
 
 	limit      int   // of waiting messages; 0 = none
 	maxTimeout int64 // ns a message may be in flight, however often touched
 	maxDelay   int64 // ns a message may be deferred by a requeue
 
 	// freshTurn says whether fresh messages come before all others at the next
-	// booking, dueTurn whether due ones come before returned ones.
+	// reservation, dueTurn whether due ones come before returned ones.
 	freshTurn bool
 	dueTurn   bool
 	paused    bool
 	closed    bool
-	timed     bool  // see inflight.timed
-	resting   bool  // nothing is given out: messages cannot be read now
-	restUntil int64 // steady ns
-	restPause int64 // length of this rest, ns; 0 when the last read worked
+	timed     bool // see inflight.timed
+
+	backingOff   bool  // nothing is given out: messages cannot be read now
+	backoffUntil int64 // steady ns
+	backoff      int64 // how long in all, ns; 0 when the last read worked
 
 	idle       idleQueue
 	woken      int // how many consumers were woken and have not come yet
 	withCredit int // how many consumers have credit
-	// Of woken and withCredit, those of each nearness.
-	wokenNear, creditNear [nearnesses]int32
+	// Of woken and withCredit, those of each locality.
+	wokenByLocality, creditByLocality [localities]int32
 
 	messages, requeued, timedOut uint64 // since the start of the process
-	delivered                    [nearnesses]uint64
+	delivered                    [localities]uint64
 
 	pending pending
 }
-
-const (
-	restMin = 100 * 1e6 // ns, after the first failed read
-	restMax = 5 * 1e9   // ns
-)
 
 // limits bound what messages and consumers of a core may do.
 type limits struct {
@@ -89,8 +86,8 @@ func (c *core) floor() uint64 { return min(c.acked.Floor(), c.cursor) }
 // read.
 func (c *core) depth() uint64 { return c.ready() + c.barredLen() }
 
-// ready is how many messages may be booked.
-func (c *core) ready() uint64 { return c.waiting + uint64(c.due.len()+c.returned.len()) }
+// ready is how many messages may be reserved.
+func (c *core) ready() uint64 { return c.waiting + uint64(c.due.Len()+c.returned.Len()) }
 
 // advance moves the fan-out position to fanOut. delayed are the delayed
 // messages among the new ones, ascending, shift is what added to a stored time
@@ -101,66 +98,69 @@ func (c *core) advance(now int64, fanOut uint64, delayed []message.Mark, shift i
 	}
 	from := c.fanOut
 	c.fanOut = fanOut
-	c.messages += fanOut - from - c.skip.overlap(from, fanOut)
+	c.messages += fanOut - from - c.skip.Overlap(from, fanOut)
 	for _, d := range delayed {
 		if d.Seq < from || d.Seq >= fanOut || c.acked.Contains(d.Seq) {
 			continue
 		}
-		c.skip.add(seqset.Range{From: d.Seq, To: d.Seq + 1})
-		c.postpone(now, again{seq: d.Seq, delayed: true}, d.DeliverAt+shift)
+		c.skip.Add(seqset.Range{From: d.Seq, To: d.Seq + 1})
+		c.postpone(now, redelivery{seq: d.Seq, delayed: true}, d.DeliverAt+shift)
 	}
-	c.waiting += fanOut - from - c.skip.overlap(from, fanOut)
+	c.waiting += fanOut - from - c.skip.Overlap(from, fanOut)
 	if c.limit > 0 && c.depth() > uint64(c.limit) {
 		c.drop(from, c.depth()-uint64(c.limit))
 	}
 	c.skipOver()
-	c.wakeNext()
 }
 
 // drop acknowledges the newest n of the fresh messages at or above from; when
 // there are fewer, all of them.
 func (c *core) drop(from, n uint64) {
-	for _, gap := range c.skip.lastGaps(from, c.fanOut, n) {
+	for _, gap := range c.skip.LastGaps(from, c.fanOut, n) {
 		c.acked.AddRange(gap.From, gap.To)
 		c.pending.acked(gap)
-		c.skip.add(gap)
+		c.skip.Add(gap)
 		c.waiting -= gap.Len()
 	}
 }
 
 // postpone defers m until the steady time due (ms), which may have passed.
-func (c *core) postpone(now int64, m again, due int64) {
+func (c *core) postpone(now int64, m redelivery, due int64) {
 	if due <= now/1e6 {
-		c.makeDue(newDeferral(m, due))
+		c.makeDue(m.dueAt(due))
 		return
 	}
-	c.deferred.push(newDeferral(m, due))
+	c.deferred.Push(m.dueAt(due))
 }
 
-// makeDue has d wait to be delivered.
-func (c *core) makeDue(d deferral) {
+// noneDue is what all channels share in which nothing was ever due. It is never
+// written to.
+var noneDue = new(dueheap.Heap)
+
+// makeDue has a message wait to be delivered.
+func (c *core) makeDue(i dueheap.Item) {
 	if c.due == noneDue {
-		c.due = new(deferredHeap)
+		c.due = new(dueheap.Heap)
 	}
-	c.due.push(d)
+	c.due.Push(i)
 }
 
-// moveMost bounds how many messages moveDue and timeOut each move, to hold the
+// maxMoves bounds how many messages moveDue and timeOut each move, to hold the
 // lock under 1 ms: a million may be due in the same second.
-const moveMost = 1024
+const maxMoves = 1024
 
 // moveDue takes the deferred messages that are due to where they wait to be
-// delivered, moveMost at most.
+// delivered, maxMoves at most.
 func (c *core) moveDue(now int64) {
-	for n := 0; n < moveMost && c.deferred.len() > 0 && c.deferred.next().dueMs() <= now/1e6; n++ {
-		c.makeDue(c.deferred.pop())
+	for n := 0; n < maxMoves && c.deferred.Len() > 0 && c.deferred.NextDue() <= now/1e6; n++ {
+		c.makeDue(c.deferred.Pop())
 	}
 }
 
 // skipOver moves the cursor to the next fresh message or to fanOut.
 func (c *core) skipOver() {
 	for {
-		r, ok := c.skip.front()
+		r, ok := c.skip.Front()
 		if !ok || r.From > c.cursor {
 			return
 		}
@@ -169,7 +169,7 @@ func (c *core) skipOver() {
 			return
 		}
 		c.cursor = max(c.cursor, r.To)
-		c.skip.popFront()
+		c.skip.PopFront()
 	}
 }
 
@@ -181,43 +181,42 @@ func (c *core) void(from, to uint64) {
 		return
 	}
 	if low, high := max(from, c.cursor), min(to, c.fanOut); low < high {
-		c.waiting -= high - low - c.skip.overlap(low, high)
+		c.waiting -= high - low - c.skip.Overlap(low, high)
 	}
-	c.skip.add(seqset.Range{From: max(from, c.cursor), To: to})
-	c.landRange(from, to)
-	c.returned.removeRange(from, to)
-	c.due.removeRange(from, to)
-	c.deferred.removeRange(from, to)
+	c.skip.Add(seqset.Range{From: max(from, c.cursor), To: to})
+	c.removeRangeInFlight(from, to)
+	removeReturned(&c.returned, seqset.Range{From: from, To: to})
+	c.due.RemoveRange(from, to)
+	c.deferred.RemoveRange(from, to)
 	c.unbar(from, to)
 	c.acked.AddRange(from, to)
 	c.pending.acked(seqset.Range{From: from, To: to})
 	c.skipOver()
-	c.wakeNext()
 }
 
-// landRange takes the messages in [from, to) out of flight.
-func (c *core) landRange(from, to uint64) {
+// removeRangeInFlight takes the messages in [from, to) out of flight.
+func (c *core) removeRangeInFlight(from, to uint64) {
 	var there []uint64
-	if to-from < uint64(c.flight.n) {
+	if to-from < uint64(c.flight.len()) {
 		for seq := from; seq < to; seq++ {
 			if c.flight.find(seq) != 0 {
 				there = append(there, seq)
 			}
 		}
 	} else {
-		c.flight.each(func(_ uint32, e *entry) {
-			if from <= e.seq && e.seq < to {
-				there = append(there, e.seq)
+		c.flight.each(func(_ uint32, seq uint64, _ *entry) {
+			if from <= seq && seq < to {
+				there = append(there, seq)
 			}
 		})
 	}
 	for _, seq := range there {
-		c.land(c.flight.find(seq))
+		c.removeInFlight(c.flight.find(seq))
 	}
 }
 
-// land takes the entry i out of flight, which gives its holder credit back.
-func (c *core) land(i uint32) again {
+// removeInFlight takes the entry i out of flight, which gives its holder credit back.
+func (c *core) removeInFlight(i uint32) redelivery {
 	h := c.flight.holders[c.flight.at(i).owner]
 	m := c.flight.remove(i)
 	c.setCredit(h, h.rdy, h.inFlight-1)
@@ -243,43 +242,33 @@ func (c *core) empty() {
 		}
 	}
 	c.flight.clear()
-	c.returned = returnedQueue{}
+	c.returned = ring.Ring[redelivery]{}
 	c.due = noneDue
 	c.barred = nil
-	c.deferred = deferredHeap{}
+	c.deferred = dueheap.Heap{}
 	c.waiting = 0
 	c.cursor = c.fanOut
-	for r, ok := c.skip.front(); ok && r.To <= c.fanOut; r, ok = c.skip.front() {
-		c.skip.popFront()
+	for r, ok := c.skip.Front(); ok && r.To <= c.fanOut; r, ok = c.skip.Front() {
+		c.skip.PopFront()
 	}
-	c.wakeNext()
-}
-
-func (c *core) setPaused(paused bool) {
-	c.paused = paused
-	c.wakeNext()
 }
 
 // next is when the core has to be called again, at the latest: a deferred
-// message is due, one in flight times out, or a rest ends. math.MaxInt64 means
+// message is due, one in flight times out, or a backoff ends. math.MaxInt64 means
 // never.
 func (c *core) next() int64 {
 	at := int64(math.MaxInt64)
-	if c.flight.n > 0 {
+	if c.flight.len() > 0 {
 		at = c.flight.due
 	}
-	if c.deferred.len() > 0 {
-		at = min(at, c.deferred.next().dueMs()*1e6)
+	if c.deferred.Len() > 0 {
+		at = min(at, c.deferred.NextDue()*1e6)
 	}
-	if c.resting {
-		at = min(at, c.restUntil)
+	if c.backingOff {
+		at = min(at, c.backoffUntil)
 	}
 	for s := c.barred; s != nil; s = s.next {
-		at = min(at, s.until)
+		at = min(at, s.retryAt)
 	}
 	return at
-}
-
-func sortBySeq(ms []again) {
-	slices.SortFunc(ms, func(a, b again) int { return cmp.Compare(a.seq, b.seq) })
 }

@@ -10,7 +10,7 @@ import (
 	"qmq/message"
 )
 
-// greetings stands for a topic's log.
+// greetings stands for a topic and its log.
 type greetings struct{}
 
 func (greetings) Read(seq uint64) (message.View, error) {
@@ -24,14 +24,28 @@ func (g greetings) ReadCached(seq uint64) (message.View, bool) {
 
 func (greetings) Release() {}
 
+// As its host.
+func (g greetings) NewReader() channel.Reader { return g }
+func (greetings) Moved(uint64)                {}
+func (greetings) Lost(uint64, uint64)         {}
+func (greetings) ReadFailed(string, error)    {}
+
+// printer is a sink.
+type printer struct{}
+
+func (printer) Put(m *channel.Message) bool {
+	fmt.Printf("%s, attempt %d\n", m.Body, m.Attempts)
+	return true
+}
+
 func Example() {
 	c := clock.New()
 	q := deadline.New(c)
 	defer q.Close()
 	ch := channel.New(channel.Options{
-		Name:      "greetings",
-		NewReader: func() channel.Reader { return greetings{} },
-		Common:    &channel.Common{Clock: c, Deadlines: q, MaxMsgTimeout: 15 * time.Minute, MaxReqTimeout: time.Hour},
+		Name:   "greetings",
+		Host:   greetings{},
+		Common: &channel.Common{Clock: c, Deadlines: q, MaxMsgTimeout: 15 * time.Minute, MaxReqTimeout: time.Hour},
 	}, 1)
 	defer ch.Close()
 
@@ -42,8 +56,8 @@ func Example() {
 	consumer.SetReady(10)
 	ch.Advance(3, nil) // messages 1 and 2 are in the log
 
-	frames, n := consumer.Take(nil)
-	fmt.Println(n, "messages,", len(frames), "bytes")
+	n := consumer.Take(printer{}, channel.MaxTake)
+	fmt.Println(n, "messages")
 
 	answers := []channel.Answer{
 		{Op: channel.Finish, ID: message.MakeID(0, 1)},
@@ -53,6 +67,8 @@ func Example() {
 	s := ch.Stats()
 	fmt.Println("floor", ch.Floor(), "depth", s.Depth, "deferred", s.Deferred)
 	// Output:
-	// 2 messages, 82 bytes
+	// hello 1, attempt 1
+	// hello 2, attempt 1
+	// 2 messages
 	// floor 2 depth 0 deferred 1
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"qmq/internal/dueheap"
 	"qmq/internal/seqset"
 	"qmq/message"
 	"qmq/state"
@@ -60,12 +61,11 @@ type script struct {
 	voids   []seqset.Range
 	delayed []message.Mark
 	st      *state.Channel
-	woken   []string
 }
 
 type scriptHolder struct {
 	holder
-	batch []booked
+	batch []reservation
 	end   uint64
 }
 
@@ -90,9 +90,10 @@ func (s *script) block(input string) string {
 			continue
 		}
 		out = append(out, s.run(words)...)
-		if len(s.woken) > 0 {
-			out = append(out, "wake "+strings.Join(s.woken, " "))
-			s.woken = nil
+		if !slices.Contains([]string{"join", "changes"}, words[0]) { // as the shell does
+			if h := s.c.wakeNext(); h != nil {
+				out = append(out, "wake "+s.name(h))
+			}
 		}
 		if err := s.c.check(); err != nil {
 			s.t.Fatalf("%s: %v", line, err)
@@ -105,10 +106,10 @@ func (s *script) block(input string) string {
 //
 //	new START [LIMIT]         at TIME                 advance FANOUT [SEQ@DUE…]
 //	join WHO TIMEOUT          rdy WHO N               leave WHO
-//	take WHO [MOST]           unbook WHO N (the last ones of the last take)
+//	take WHO [LIMIT]          release WHO N (the last ones of the last take)
 //	fin WHO SEQ…              req WHO SEQ DELAY       touch WHO SEQ
 //	void FROM TO              empty                   pause, unpause
-//	rest, works               changes [full]          restart
+//	backoff, works            changes [full]          restart
 func (s *script) run(words []string) []string {
 	args := append(words[1:], make([]string, 3)...)
 	switch words[0] {
@@ -125,9 +126,9 @@ func (s *script) run(words []string) []string {
 	case "empty":
 		s.c.empty()
 	case "pause", "unpause":
-		s.c.setPaused(words[0] == "pause")
-	case "rest":
-		s.c.rest(s.now)
+		s.c.paused = words[0] == "pause"
+	case "backoff":
+		s.c.backOff(s.now)
 	case "works":
 		s.c.readAgain()
 	case "changes":
@@ -139,11 +140,21 @@ func (s *script) run(words []string) []string {
 	case "join":
 		h := &scriptHolder{}
 		s.holders[args[0]] = h
-		s.c.join(&h.holder, nanos(args[1]), func() { s.woken = append(s.woken, args[0]) })
+		s.c.join(&h.holder, nanos(args[1]))
 	default:
 		return s.runHolder(s.holders[args[0]], words)
 	}
 	return nil
+}
+
+// name is what a holder is called in the script.
+func (s *script) name(h *holder) string {
+	for who, x := range s.holders {
+		if &x.holder == h {
+			return who
+		}
+	}
+	return "?"
 }
 
 func (s *script) runHolder(h *scriptHolder, words []string) (out []string) {
@@ -155,18 +166,18 @@ func (s *script) runHolder(h *scriptHolder, words []string) (out []string) {
 		s.c.leave(&h.holder)
 		delete(s.holders, words[1])
 	case "take":
-		most := 256
+		limit := 256
 		if args[0] != "" {
-			most = int(number(args[0]))
+			limit = int(number(args[0]))
 		}
-		h.batch, h.end = s.c.book(&h.holder, s.now, most, nil)
+		h.batch, h.end = s.c.reserve(&h.holder, s.now, limit, nil)
 		line := words[1] + " takes"
 		for _, b := range h.batch {
 			line += fmt.Sprintf(" %d/%d", b.seq, b.attempts)
 		}
 		out = append(out, line)
-	case "unbook":
-		s.c.unbook(&h.holder, h.batch[len(h.batch)-int(number(args[0])):], h.end)
+	case "release":
+		s.c.release(&h.holder, h.batch[len(h.batch)-int(number(args[0])):], h.end)
 	case "fin":
 		for _, arg := range words[2:] {
 			out = appendError(out, arg, s.c.finish(&h.holder, number(arg)))
@@ -177,9 +188,6 @@ func (s *script) runHolder(h *scriptHolder, words []string) (out []string) {
 		out = appendError(out, args[0], s.c.touch(&h.holder, number(args[0]), s.now))
 	default:
 		s.t.Fatalf("unknown command %v", words)
-	}
-	if words[0] != "take" && words[0] != "leave" { // as the shell does
-		s.c.wakeNext()
 	}
 	return out
 }
@@ -218,39 +226,32 @@ func (s *script) changes(full bool) []string {
 func (s *script) state() []string {
 	c := s.c
 	line := fmt.Sprintf("floor=%d cursor=%d fan-out=%d depth=%d", c.floor(), c.cursor, c.fanOut, c.depth())
-	if ranges := c.skip.all(); len(ranges) > 0 {
+	if ranges := c.skip.All(); len(ranges) > 0 {
 		line += fmt.Sprintf(" skip=%v", ranges)
 	}
 	if c.timedOut > 0 {
 		line += fmt.Sprintf(" timeouts=%d", c.timedOut)
 	}
 	out := []string{line}
-	if c.due.len() > 0 {
+	if c.due.Len() > 0 {
 		out = append(out, "due:"+stateOfDeferred(c.due))
 	}
-	if c.returned.len() > 0 {
+	if c.returned.Len() > 0 {
 		line = "returned:"
-		for i := range c.returned.len() {
-			line += fmt.Sprintf(" %d/%d", c.returned.at(i).seq, c.returned.at(i).attempts)
+		for i := range c.returned.Len() {
+			line += fmt.Sprintf(" %d/%d", c.returned.At(i).seq, c.returned.At(i).attempts)
 		}
 		out = append(out, line)
 	}
-	if c.deferred.len() > 0 {
+	if c.deferred.Len() > 0 {
 		out = append(out, "deferred:"+stateOfDeferred(&c.deferred))
 	}
 	return append(out, s.stateOfHolders()...)
 }
 
-func stateOfDeferred(h *deferredHeap) (line string) {
-	items := slices.Concat(h.pages...)
-	slices.SortFunc(items, func(a, b deferral) int {
-		if a.before(b) {
-			return -1
-		}
-		return 1
-	})
-	for _, d := range items {
-		line += fmt.Sprintf(" %d/%d@%v", d.message().seq, d.message().attempts, time.Duration(d.dueMs()*1e6))
+func stateOfDeferred(h *dueheap.Heap) (line string) {
+	for i := range h.InOrder() {
+		line += fmt.Sprintf(" %d/%d@%v", i.Seq, i.Attempts, time.Duration(i.Due*1e6))
 	}
 	return line
 }
@@ -258,9 +259,9 @@ func stateOfDeferred(h *deferredHeap) (line string) {
 func (s *script) stateOfHolders() (out []string) {
 	for who, h := range s.holders {
 		line := fmt.Sprintf("%s: rdy=%d", who, h.rdy)
-		s.c.flight.each(func(_ uint32, e *entry) {
+		s.c.flight.each(func(_ uint32, seq uint64, e *entry) {
 			if e.owner == h.index {
-				line += fmt.Sprintf(" %d/%d until %v", e.seq, e.attempts, time.Duration(e.deadline))
+				line += fmt.Sprintf(" %d/%d until %v", seq, e.attempts, time.Duration(e.deadline))
 			}
 		})
 		switch {

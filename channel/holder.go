@@ -2,9 +2,10 @@ package channel
 
 // holder is a consumer as the core sees it.
 type holder struct {
-	id      uint64 // as it is shown
-	index   uint32 // in inflight.holders
-	timeout int64  // how long a message may be in flight, ns
+	consumer *Consumer // the shell's, for whom wakeNext names
+	id       uint64    // as it is shown
+	index    uint32    // in inflight.holders
+	timeout  int64     // how long a message may be in flight, ns
 
 	head, tail uint32   // its untouched messages in flight, see inflight
 	touched    []uint32 // heap of its touched ones
@@ -20,29 +21,28 @@ type holder struct {
 	// woken means that it was woken, and has not tried to take or lost its
 	// credit since.
 	woken              bool
-	wake               func()
 	idlePrev, idleNext *holder // in the idleQueue
 
-	near Nearness
-	gone bool // it has left the channel
+	locality Locality
+	gone     bool // it has left the channel
 }
 
 func (h *holder) credit() int64 { return h.rdy - h.inFlight }
 
 // idleQueue holds the parked consumers that have credit: the nearest first, and
-// of those that are as near the one that waits longest.
+// of those of one locality the one that waits longest.
 type idleQueue struct {
 	head *holder
-	last [nearnesses]*holder // of each nearness
+	last [localities]*holder // of each locality
 }
 
 func (q *idleQueue) push(h *holder) {
 	h.queued = true
-	before := q.last[h.near]
-	for near := h.near + 1; before == nil && near < nearnesses; near++ {
-		before = q.last[near]
+	before := q.last[h.locality]
+	for nearer := h.locality + 1; before == nil && nearer < localities; nearer++ {
+		before = q.last[nearer]
 	}
-	q.last[h.near] = h
+	q.last[h.locality] = h
 	h.idlePrev, h.idleNext = before, q.head
 	if before != nil {
 		h.idleNext = before.idleNext
@@ -57,10 +57,10 @@ func (q *idleQueue) push(h *holder) {
 
 func (q *idleQueue) remove(h *holder) {
 	h.queued = false
-	if q.last[h.near] == h {
-		q.last[h.near] = nil
-		if before := h.idlePrev; before != nil && before.near == h.near {
-			q.last[h.near] = before
+	if q.last[h.locality] == h {
+		q.last[h.locality] = nil
+		if before := h.idlePrev; before != nil && before.locality == h.locality {
+			q.last[h.locality] = before
 		}
 	}
 	if h.idlePrev != nil {
@@ -83,13 +83,13 @@ func (c *core) setCredit(h *holder, rdy, inFlight int64) {
 	switch {
 	case has && !had:
 		c.withCredit++
-		c.creditNear[h.near]++
+		c.creditByLocality[h.locality]++
 		if h.parked {
 			c.idle.push(h)
 		}
 	case had && !has:
 		c.withCredit--
-		c.creditNear[h.near]--
+		c.creditByLocality[h.locality]--
 		if h.queued {
 			c.idle.remove(h)
 		}
@@ -99,27 +99,27 @@ func (c *core) setCredit(h *holder, rdy, inFlight int64) {
 
 // available is how many messages a consumer could take now.
 func (c *core) available() uint64 {
-	if c.paused || c.resting || c.closed {
+	if c.paused || c.backingOff || c.closed {
 		return 0
 	}
 	return c.ready()
 }
 
-// wakeNext wakes one idle consumer if there is more to take than consumers on
-// their way to take it. Each step of the core ends with it, and each take of a
-// woken consumer is a step, so while messages are available and a consumer is
-// idle one is always on its way.
-func (c *core) wakeNext() {
+// wakeNext says whom the caller is to wake: one idle consumer if there is more
+// to take than consumers on their way to take it, else nil. It is asked after
+// each change of the core, and each take of a woken consumer is one, so while
+// messages are available and a consumer is idle one is always on its way.
+func (c *core) wakeNext() *holder {
 	h := c.idle.head
 	if h == nil || c.available() <= uint64(c.woken) {
-		return
+		return nil
 	}
 	c.idle.remove(h)
 	h.parked = false
 	h.woken = true
 	c.woken++
-	c.wokenNear[h.near]++
-	h.wake()
+	c.wokenByLocality[h.locality]++
+	return h
 }
 
 // unpark notes that h has come to take, woken or by itself.
@@ -136,7 +136,7 @@ func (c *core) unwake(h *holder) {
 	if h.woken {
 		h.woken = false
 		c.woken--
-		c.wokenNear[h.near]--
+		c.wokenByLocality[h.locality]--
 	}
 }
 
@@ -150,8 +150,8 @@ func (c *core) park(h *holder) {
 
 // join adds a consumer whose messages time out after timeout ns. It is parked,
 // without credit.
-func (c *core) join(h *holder, timeout int64, wake func()) {
-	h.timeout, h.wake, h.parked = timeout, wake, true
+func (c *core) join(h *holder, timeout int64) {
+	h.timeout, h.parked = timeout, true
 	if c.flight == noneInFlight {
 		c.flight = newInflight(c.timed)
 	}
@@ -174,18 +174,17 @@ func (c *core) leave(h *holder) {
 	}
 	h.gone = true
 	c.unpark(h)
-	var left []again
+	var left []redelivery
 	for i := c.flight.earliest(h); i != 0; i = c.flight.earliest(h) {
 		left = append(left, c.flight.remove(i))
 	}
 	sortBySeq(left)
 	for _, m := range left {
-		c.returned.pushBack(m)
+		c.returned.PushBack(m)
 	}
 	c.setCredit(h, 0, 0)
 	c.flight.holders[h.index] = nil
-	if c.flight.n == 0 {
+	if c.flight.len() == 0 {
 		c.flight.clear()
 	}
-	c.wakeNext()
 }

@@ -1,44 +1,33 @@
 package channel
 
-import "math"
+import (
+	"math"
+
+	"qmq/internal/seqtable"
+)
 
 // entry is a message in flight.
 type entry struct {
-	seq      uint64
 	deadline int64 // steady ns
 	first    int64 // when this attempt was delivered, steady ns
 	// next and prev link the entry in its holder's list; of a touched one,
-	// next is its place in the holder's heap. A free entry's next is the next
-	// free one.
+	// next is its place in the holder's heap.
 	next, prev uint32
 	owner      uint32 // index of the holder
 	attempts   uint16
-	flags      uint8
+	touched    bool // in the holder's heap, not in its list
+	delayed    bool // a delayed record of the log
 }
 
-const (
-	flagLive    = 1 << iota // the entry is in use
-	flagTouched             // in the holder's heap, not in its list
-	flagDelayed             // a delayed record of the log
-)
-
-// chunkLen is the number of entries allocated at a time: 1,280 bytes, which
-// is a size class of the runtime, so that none is wasted.
-const chunkLen = 32
-
-// inflight holds the messages in flight: entries by index, a table that finds
-// them by sequence number, and for each holder a list of untouched entries in
-// the order of their deadlines and a heap of touched ones.
+// inflight holds the messages in flight, and for each holder a list of the
+// untouched ones in the order of their deadlines and a heap of touched ones. A
+// message is known by its index in the table, which is never 0.
 type inflight struct {
-	chunks  []*[chunkLen]entry
-	used    uint32 // indices below it were in use at some time; 0 never is
-	free    uint32 // the first free entry below used, 0 when there is none
-	n       int
-	table   table
+	entries seqtable.Table[entry]
 	holders []*holder // by index; nil where there is none
 	// published is when the messages of the entries were published, steady ns.
 	// Only a channel that keeps latencies has them, others have none.
-	published []*[chunkLen]int64
+	published []*[seqtable.PageLen]int64
 	timed     bool // published is kept
 	// due is no later than the earliest deadline.
 	due int64
@@ -48,81 +37,49 @@ type inflight struct {
 // channels of a node with very many are idle. It is never written to.
 var noneInFlight = newInflight(false)
 
-func newInflight(timed bool) *inflight {
-	return &inflight{used: 1, due: math.MaxInt64, timed: timed}
-}
+func newInflight(timed bool) *inflight { return &inflight{due: math.MaxInt64, timed: timed} }
 
-func (f *inflight) at(i uint32) *entry { return &f.chunks[i/chunkLen][i%chunkLen] }
+func (f *inflight) len() int { return f.entries.Len() }
+
+func (f *inflight) at(i uint32) *entry { return f.entries.At(i) }
 
 // publishedAt is when the message of the entry i was published. Only a channel
 // that keeps latencies knows.
-func (f *inflight) publishedAt(i uint32) *int64 { return &f.published[i/chunkLen][i%chunkLen] }
-
-// find is the index of the entry of seq, 0 when it is not in flight.
-func (f *inflight) find(seq uint64) uint32 {
-	if f.n == 0 {
-		return 0
-	}
-	p, ok := f.slot(seq)
-	if !ok {
-		return 0
-	}
-	return f.table.slots[p]
+func (f *inflight) publishedAt(i uint32) *int64 {
+	return &f.published[i/seqtable.PageLen][i%seqtable.PageLen]
 }
 
-// add books m, which is not in flight, for h until deadline.
-func (f *inflight) add(h *holder, m again, now, deadline int64) {
-	if 2*(f.n+1) > len(f.table.slots) {
-		f.rehash(f.n + 1)
-	}
-	i := f.free
-	if i != 0 {
-		f.free = f.at(i).next
-	} else {
-		i = f.used
-		if int(i/chunkLen) == len(f.chunks) {
-			f.chunks = append(f.chunks, new([chunkLen]entry))
-			if f.timed {
-				f.published = append(f.published, new([chunkLen]int64))
-			}
-		}
-		f.used++
-	}
-	flags := uint8(flagLive)
-	if m.delayed {
-		flags |= flagDelayed
-	}
-	*f.at(i) = entry{
-		seq: m.seq, deadline: deadline, first: now, owner: h.index, attempts: m.attempts, flags: flags,
-	}
+// find is the index of the entry of seq, 0 when it is not in flight.
+func (f *inflight) find(seq uint64) uint32 { return f.entries.Find(seq) }
+
+// add reserves m, which is not in flight, for h until deadline.
+func (f *inflight) add(h *holder, m redelivery, now, deadline int64) {
+	i, e := f.entries.Add(m.seq)
+	*e = entry{deadline: deadline, first: now, owner: h.index, attempts: m.attempts, delayed: m.delayed}
 	if f.timed {
+		if f.entries.Pages() > len(f.published) {
+			f.published = append(f.published, new([seqtable.PageLen]int64))
+		}
 		*f.publishedAt(i) = now // until it is read
 	}
-	f.append(h, i)
-	p, _ := f.slot(m.seq)
-	f.table.slots[p] = i
-	f.n++
+	f.append(h, i, e)
 	f.due = min(f.due, deadline)
 }
 
 // remove takes the entry i out and returns its message.
-func (f *inflight) remove(i uint32) again {
+func (f *inflight) remove(i uint32) redelivery {
 	e := f.at(i)
 	f.unlink(i, e)
-	p, _ := f.slot(e.seq)
-	f.clearSlot(p)
-	m := again{seq: e.seq, attempts: e.attempts, delayed: e.flags&flagDelayed != 0}
-	*e = entry{next: f.free}
-	f.free = i
-	if f.n--; int(f.used) > 1024 && f.n < int(f.used)/8 {
-		f.compact()
+	m := redelivery{seq: f.entries.Seq(i), attempts: e.attempts, delayed: e.delayed}
+	f.entries.Remove(i)
+	if f.entries.Sparse() {
+		f.shrink()
 	}
 	return m
 }
 
 // append links the entry i at the end of h's list.
-func (f *inflight) append(h *holder, i uint32) {
-	e := f.at(i)
+func (f *inflight) append(h *holder, i uint32, e *entry) {
 	e.prev, e.next = h.tail, 0
 	if h.tail != 0 {
 		f.at(h.tail).next = i
@@ -135,7 +92,7 @@ func (f *inflight) append(h *holder, i uint32) {
 // unlink takes the entry i out of its holder's list or heap.
 func (f *inflight) unlink(i uint32, e *entry) {
 	h := f.holders[e.owner]
-	if e.flags&flagTouched != 0 {
+	if e.touched {
 		f.heapRemove(h, int(e.next))
 		return
 	}
@@ -157,7 +114,7 @@ func (f *inflight) touch(i uint32, deadline int64) {
 	h := f.holders[e.owner]
 	f.unlink(i, e)
 	e.deadline = deadline
-	e.flags |= flagTouched
+	e.touched = true
 	h.touched = append(h.touched, i)
 	f.heapUp(h, len(h.touched)-1)
 	f.due = min(f.due, deadline)
@@ -175,6 +132,9 @@ func (f *inflight) earliest(h *holder) uint32 {
 // earliestDue is the earliest deadline of all.
 func (f *inflight) earliestDue() int64 {
 	due := int64(math.MaxInt64)
+	if f.len() == 0 {
+		return due
+	}
 	for _, h := range f.holders {
 		if h == nil {
 			continue
@@ -188,8 +148,8 @@ func (f *inflight) earliestDue() int64 {
 
 // before orders entries by deadline, then by sequence number.
 func (f *inflight) before(i, j uint32) bool {
-	a, b := f.at(i), f.at(j)
-	return a.deadline < b.deadline || a.deadline == b.deadline && a.seq < b.seq
+	a, b := f.at(i).deadline, f.at(j).deadline
+	return a < b || a == b && f.entries.Seq(i) < f.entries.Seq(j)
 }
 
 func (f *inflight) heapSet(h *holder, place int, i uint32) {
@@ -237,13 +197,7 @@ func (f *inflight) heapRemove(h *holder, place int) {
 }
 
 // each calls do with every entry; do must not add or remove any.
-func (f *inflight) each(do func(i uint32, e *entry)) {
-	for i := uint32(1); i < f.used; i++ {
-		if e := f.at(i); e.flags&flagLive != 0 {
-			do(i, e)
-		}
-	}
-}
+func (f *inflight) each(do func(i uint32, seq uint64, e *entry)) { f.entries.Each(do) }
 
 // clear forgets all entries and frees the memory.
 func (f *inflight) clear() {
@@ -255,58 +209,37 @@ func (f *inflight) clear() {
 			h.head, h.tail, h.touched = 0, 0, nil
 		}
 	}
-	*f = inflight{used: 1, due: math.MaxInt64, holders: f.holders, timed: f.timed}
+	*f = inflight{due: math.MaxInt64, holders: f.holders, timed: f.timed}
 }
 
-// compact moves the entries of a channel that had many more in flight to the
-// lower chunks and frees the others.
-func (f *inflight) compact() {
-	limit := uint32((max(2*f.n, 512) + chunkLen - 1) / chunkLen * chunkLen)
-	to := uint32(1)
-	for i := limit; i < f.used; i++ {
-		if f.at(i).flags&flagLive == 0 {
-			continue
-		}
-		for f.at(to).flags&flagLive != 0 {
-			to++
-		}
-		f.move(i, to)
-	}
-	f.chunks = append(make([]*[chunkLen]entry, 0, limit/chunkLen), f.chunks[:limit/chunkLen]...)
+// shrink frees the memory of a channel that had many more in flight.
+func (f *inflight) shrink() {
+	f.entries.Shrink(f.moved)
 	if f.timed {
-		f.published = append(make([]*[chunkLen]int64, 0, limit/chunkLen), f.published[:limit/chunkLen]...)
+		pages := f.entries.Pages()
+		f.published = append(make([]*[seqtable.PageLen]int64, 0, pages), f.published[:pages]...)
 	}
-	f.used, f.free = limit, 0
-	for i := limit - 1; i > 0; i-- {
-		if e := f.at(i); e.flags&flagLive == 0 {
-			e.next = f.free
-			f.free = i
-		}
-	}
-	f.rehash(2 * f.n)
 }
 
-// move moves an entry to another, free index; the table does not learn of it.
-func (f *inflight) move(from, to uint32) {
-	e := f.at(from)
+// moved links an entry that has another index now.
+func (f *inflight) moved(from, to uint32) {
+	e := f.at(to)
 	h := f.holders[e.owner]
-	*f.at(to) = *e
 	if f.timed {
 		*f.publishedAt(to) = *f.publishedAt(from)
 	}
-	if e.flags&flagTouched != 0 {
+	if e.touched {
 		h.touched[e.next] = to
-	} else {
-		if e.prev != 0 {
-			f.at(e.prev).next = to
-		} else {
-			h.head = to
-		}
-		if e.next != 0 {
-			f.at(e.next).prev = to
-		} else {
-			h.tail = to
-		}
+		return
 	}
-	e.flags = 0
+	if e.prev != 0 {
+		f.at(e.prev).next = to
+	} else {
+		h.head = to
+	}
+	if e.next != 0 {
+		f.at(e.next).prev = to
+	} else {
+		h.tail = to
+	}
 }

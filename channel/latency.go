@@ -2,13 +2,14 @@ package channel
 
 import "qmq/internal/quantile"
 
-// stamp notes when the messages of a batch that h took were published. What is
-// not h's any more, or was not read, is left alone. mu is held.
+// stamp notes when the messages of a batch that h took were published, wall clock
+// ns; 0 is of one that was not read. What is not h's any more is left alone. mu
+// is held.
 //
 // A message's age is taken by the wall clock once, here, and is never below 0;
 // from here on it grows with the steady clock, which no step of the wall clock
 // moves.
-func (c *Channel) stamp(h *holder, batch []booked, published []int64, now int64) {
+func (c *Channel) stamp(h *holder, batch []reservation, published []int64, now int64) {
 	shift := c.o.Clock.ToWall(0)
 	for i, b := range batch {
 		if e, err := c.core.held(h, b.seq); err == nil && published[i] != 0 {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"qmq/internal/quantile"
+	"qmq/internal/seqtable"
 	"qmq/message"
 )
 
@@ -30,10 +31,9 @@ func (r *datedReader) ReadCached(seq uint64) (message.View, bool) {
 // timed is a channel that keeps latencies, of messages published at *at.
 func timed(t *testing.T, f func(h *house, at *int64)) {
 	at := new(int64)
-	inBubbleWith(t, func(o *Options) {
+	inBubbleWith(t, func(o *Options, host *testHost) {
 		o.LatencyWindow = 10 * time.Minute
-		read := o.NewReader
-		o.NewReader = func() Reader { return &datedReader{testReader: *read().(*testReader), at: at} }
+		host.newReader = func() Reader { return &datedReader{testReader: testReader{log: host.log}, at: at} }
 	}, func(h *house) { f(h, at) })
 }
 
@@ -55,7 +55,7 @@ func TestLatencyIsFromPublishToFin(t *testing.T) {
 		h.Advance(10, nil)
 		e := h.subscribe(4, time.Minute)
 		time.Sleep(3 * time.Second)
-		e.Take(nil)
+		e.take()
 		h.latency(0, 0)
 		time.Sleep(2 * time.Second)
 		e.mustAnswer(Finish, 1, 0)
@@ -63,7 +63,7 @@ func TestLatencyIsFromPublishToFin(t *testing.T) {
 		// A later attempt does not make it younger.
 		e.mustAnswer(Requeue, 2, 0)
 		time.Sleep(time.Second)
-		e.Take(nil)
+		e.take()
 		e.mustAnswer(Finish, 2, 0)
 		h.latency(2, 6*time.Second)
 		time.Sleep(10 * time.Minute)
@@ -76,7 +76,7 @@ func TestLatencyIsNeverNegativeWhenTheWallClockGoesBack(t *testing.T) {
 		*at = h.clock.Wall() + int64(time.Hour)
 		h.Advance(2, nil)
 		e := h.subscribe(1, time.Minute)
-		e.Take(nil)
+		e.take()
 		time.Sleep(2 * time.Second)
 		e.mustAnswer(Finish, 1, 0)
 		h.latency(1, 2*time.Second)
@@ -88,7 +88,7 @@ func TestLatencyOfAnotherConsumersMessageIsNotCounted(t *testing.T) {
 		*at = h.clock.Wall()
 		h.Advance(2, nil)
 		e, other := h.subscribe(1, time.Minute), h.subscribe(1, time.Minute)
-		e.Take(nil)
+		e.take()
 		if err := other.answer(Finish, 1, 0); err != ErrNotOwner {
 			t.Errorf("got %v", err)
 		}
@@ -102,19 +102,19 @@ func TestPublishTimesMoveWithTheirMessages(t *testing.T) {
 	c := newCore(limits{maxTimeout: 1e15, timed: true}, 1)
 	h := c.testHolder(n)
 	c.fill(t, h, n)
-	c.flight.each(func(i uint32, e *entry) { *c.flight.publishedAt(i) = int64(e.seq) })
+	c.flight.each(func(i uint32, seq uint64, _ *entry) { *c.flight.publishedAt(i) = int64(seq) })
 	for seq := uint64(1); seq <= n-200; seq++ {
 		if err := c.finish(h, seq); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if c.flight.used > n/2 {
+	if c.flight.entries.Pages()*seqtable.PageLen > n/2 {
 		t.Fatal("nothing was moved")
 	}
 	c.fill(t, h, 1000)
-	c.flight.each(func(i uint32, e *entry) {
-		if at := *c.flight.publishedAt(i); e.seq <= n && at != int64(e.seq) {
-			t.Errorf("%d was published at %d", e.seq, at)
+	c.flight.each(func(i uint32, seq uint64, _ *entry) {
+		if at := *c.flight.publishedAt(i); seq <= n && at != int64(seq) {
+			t.Errorf("%d was published at %d", seq, at)
 		}
 	})
 	if err := c.check(); err != nil {

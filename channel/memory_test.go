@@ -29,7 +29,7 @@ func testCore() *core {
 
 func (c *core) testHolder(rdy int64) *holder {
 	h := &holder{}
-	c.join(h, 60e9, func() {})
+	c.join(h, 60e9)
 	c.setCredit(h, rdy, 0)
 	return h
 }
@@ -37,9 +37,9 @@ func (c *core) testHolder(rdy int64) *holder {
 // fill has n messages in flight.
 func (c *core) fill(t testing.TB, h *holder, n int) {
 	c.advance(1, c.fanOut+uint64(n), nil, 0)
-	batch := make([]booked, 0, 256)
+	batch := make([]reservation, 0, 256)
 	for n > 0 {
-		batch, _ = c.book(h, 1, 256, batch[:0])
+		batch, _ = c.reserve(h, 1, 256, batch[:0])
 		if len(batch) == 0 {
 			t.Fatal("nothing to book")
 		}
@@ -81,7 +81,7 @@ func TestMemoryOfABurstInFlightIsFreed(t *testing.T) {
 			return c
 		})
 		if bytes > 512<<10 {
-			t.Errorf("%d bytes are kept for %d messages", bytes, c.flight.n)
+			t.Errorf("%d bytes are kept for %d messages", bytes, c.flight.len())
 		}
 		if err := c.check(); err != nil {
 			t.Error(err)
@@ -99,8 +99,8 @@ func TestMillionDeferredTakeAtMost24BytesEach(t *testing.T) {
 		c.advance(1, million+1, delayed, 0)
 		return c
 	})
-	if c.deferred.len() != million {
-		t.Fatalf("%d deferred", c.deferred.len())
+	if c.deferred.Len() != million {
+		t.Fatalf("%d deferred", c.deferred.Len())
 	}
 	if per := float64(bytes) / million; per > 24 {
 		t.Errorf("%.1f bytes each", per)
@@ -130,10 +130,10 @@ func TestIdleChannelTakesAtMost640Bytes(t *testing.T) {
 func TestTakeAndFinishAllocateNothing(t *testing.T) {
 	c := testCore()
 	h := c.testHolder(1000)
-	batch := make([]booked, 0, 256)
+	batch := make([]reservation, 0, 256)
 	step := func() {
 		c.advance(1, c.fanOut+200, nil, 0)
-		batch, _ = c.book(h, 1, 256, batch[:0])
+		batch, _ = c.reserve(h, 1, 256, batch[:0])
 		for _, b := range batch {
 			_ = c.finish(h, b.seq)
 		}
@@ -147,13 +147,13 @@ func TestTakeAndFinishAllocateNothing(t *testing.T) {
 func TestRequeueTouchAndTimeoutAllocateNextToNothing(t *testing.T) {
 	c := testCore()
 	h := c.testHolder(1000)
-	batch := make([]booked, 0, 256)
+	batch := make([]reservation, 0, 256)
 	now := int64(1)
 	step := func() {
 		now += 1e9
 		c.expire(now)
 		c.advance(now, c.fanOut+100, nil, 0)
-		batch, _ = c.book(h, now, 256, batch[:0])
+		batch, _ = c.reserve(h, now, 256, batch[:0])
 		for i, b := range batch {
 			switch {
 			case i%5 == 0 && b.attempts < 3:
@@ -182,10 +182,10 @@ func BenchmarkTakeFinish(b *testing.B) {
 	b.ReportAllocs()
 	c := testCore()
 	h := c.testHolder(2500)
-	batch := make([]booked, 0, 256)
+	batch := make([]reservation, 0, 256)
 	for n := 0; n < b.N; n += len(batch) {
 		c.advance(1, c.fanOut+256, nil, 0)
-		batch, _ = c.book(h, 1, 256, batch[:0])
+		batch, _ = c.reserve(h, 1, 256, batch[:0])
 		for _, m := range batch {
 			_ = c.finish(h, m.seq)
 		}
@@ -197,7 +197,7 @@ func BenchmarkOutOfOrderFinish(b *testing.B) {
 	c := testCore()
 	h := c.testHolder(4096)
 	c.fill(b, h, 4096)
-	batch := make([]booked, 0, 256)
+	batch := make([]reservation, 0, 256)
 	low := uint64(1)
 	for n := 0; n < b.N; n += 256 {
 		for i := range uint64(256) { // 16 rows, across
@@ -205,23 +205,6 @@ func BenchmarkOutOfOrderFinish(b *testing.B) {
 		}
 		low += 256
 		c.advance(1, c.fanOut+256, nil, 0)
-		batch, _ = c.book(h, 1, 256, batch[:0])
-	}
-}
-
-func BenchmarkDeferredPushPop(b *testing.B) {
-	b.ReportAllocs()
-	var q deferredHeap
-	seed := uint64(1)
-	push := func(i int) {
-		seed = seed*6364136223846793005 + 1442695040888963407
-		q.push(newDeferral(again{seq: uint64(i)}, int64(seed>>40)))
-	}
-	for i := range 100_000 {
-		push(i)
-	}
-	for i := 0; b.Loop(); i++ {
-		push(i)
-		q.pop()
+		batch, _ = c.reserve(h, 1, 256, batch[:0])
 	}
 }

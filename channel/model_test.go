@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"qmq/internal/dueheap"
 	"qmq/internal/seqset"
 	"qmq/message"
 	"qmq/state"
@@ -209,7 +210,7 @@ func (m *model) subscribe() {
 	if len(m.holders) < 4 {
 		h := &modelHolder{}
 		m.holders = append(m.holders, h)
-		m.c.join(&h.holder, draw(m, int64(1e9), 10e9, "timeout"), func() {})
+		m.c.join(&h.holder, draw(m, int64(1e9), 10e9, "timeout"))
 	}
 }
 
@@ -236,12 +237,11 @@ func (m *model) setReady() {
 	if h := m.pick(); h != nil {
 		h.rdy = draw(m, int64(0), 50, "rdy")
 		m.c.setCredit(&h.holder, h.rdy, h.holder.inFlight)
-		m.c.wakeNext()
 	}
 }
 
 // share is how many messages h may get.
-func (m *model) share(h *modelHolder, most int) int {
+func (m *model) share(h *modelHolder, limit int) int {
 	available, others := m.depth(), 0
 	for _, o := range m.holders {
 		if o.rdy > int64(len(m.flying(o))) {
@@ -252,18 +252,18 @@ func (m *model) share(h *modelHolder, most int) int {
 	if credit <= 0 || m.paused {
 		return 0
 	}
-	return min(credit, most, (available+others-1)/others)
+	return min(credit, limit, (available+others-1)/others)
 }
 
-func (m *model) book() {
+func (m *model) reserve() {
 	h := m.pick()
 	if h == nil {
 		return
 	}
-	most := draw(m, 1, 40, "most")
+	limit := draw(m, 1, 40, "most")
 	m.moveDue()
-	n, fresh, due := m.share(h, most), m.fresh(), m.due()
-	batch, end := m.c.book(&h.holder, m.now, most, nil)
+	n, fresh, due := m.share(h, limit), m.fresh(), m.due()
+	batch, end := m.c.reserve(&h.holder, m.now, limit, nil)
 	if len(batch) != n {
 		m.t.Fatalf("booked %d, want %d", len(batch), n)
 	}
@@ -294,7 +294,7 @@ func (m *model) book() {
 	}
 	if n > 0 && draw(m, 0, 2, "short") == 0 {
 		m.check()
-		m.unbook(h, batch[draw(m, 0, n-1, "encoded"):], end)
+		m.release(h, batch[draw(m, 0, n-1, "encoded"):], end)
 	}
 }
 
@@ -306,8 +306,8 @@ func (m *model) fair(n, a, aWaiting, b, bWaiting int) {
 	}
 }
 
-// unbook takes back rest, with something else in between, perhaps.
-func (m *model) unbook(h *modelHolder, rest []booked, end uint64) {
+// release takes back rest, with something else in between, perhaps.
+func (m *model) release(h *modelHolder, rest []reservation, end uint64) {
 	switch draw(m, 0, 8, "meanwhile") {
 	case 0:
 		m.advance()
@@ -343,7 +343,7 @@ func (m *model) unbook(h *modelHolder, rest []booked, end uint64) {
 			m.returned = slices.Insert(m.returned, 0, rest[i].seq)
 		}
 	}
-	m.c.unbook(&h.holder, rest, end)
+	m.c.release(&h.holder, rest, end)
 }
 
 // flight picks a number, mostly one in flight, and a holder, mostly its owner.
@@ -372,7 +372,6 @@ func (m *model) same(got, want error) {
 	if got != want {
 		m.t.Fatalf("got %v, want %v", got, want)
 	}
-	m.c.wakeNext()
 }
 
 func (m *model) finish() {
@@ -431,7 +430,7 @@ func (m *model) tick() {
 
 func (m *model) pause() {
 	m.paused = !m.paused
-	m.c.setPaused(m.paused)
+	m.c.paused = m.paused
 }
 
 // journal applies the core's changes to the state as replay does.
@@ -484,29 +483,26 @@ func sameCore(a, b *core) string {
 	switch {
 	case a.cursor != b.cursor || a.floor() != b.floor() || a.waiting != b.waiting:
 		return "positions"
-	case a.returned.len() != b.returned.len() || a.due.len() != b.due.len() || a.deferred.len() != b.deferred.len():
+	case a.returned.Len() != b.returned.Len() || a.due.Len() != b.due.Len() || a.deferred.Len() != b.deferred.Len():
 		return "counts"
 	}
-	for i := range a.returned.len() {
-		if *a.returned.at(i) != *b.returned.at(i) {
+	for i := range a.returned.Len() {
+		if *a.returned.At(i) != *b.returned.At(i) {
 			return "returned messages"
 		}
 	}
-	for i := range a.due.n {
-		if *a.due.at(i) != *b.due.at(i) {
-			return "due messages"
-		}
+	if !slices.Equal(slices.Collect(a.due.InOrder()), slices.Collect(b.due.InOrder())) {
+		return "due messages"
 	}
-	for i := range a.deferred.n {
-		if *a.deferred.at(i) != *b.deferred.at(i) {
-			return "deferred messages"
-		}
+	if !slices.Equal(slices.Collect(a.deferred.InOrder()), slices.Collect(b.deferred.InOrder())) {
+		return "deferred messages"
 	}
 	return ""
 }
 
 // check compares the core with the model.
 func (m *model) check() {
+	m.c.wakeNext()
 	if err := m.c.check(); err != nil {
 		m.t.Fatal(err)
 	}
@@ -516,33 +512,32 @@ func (m *model) check() {
 			m.t.Fatalf("%d is %+v", seq, *x)
 		}
 	}
-	got := [...]int{c.returned.len(), c.due.len(), int(c.waiting), c.flight.n, c.deferred.len()}
+	got := [...]int{c.returned.Len(), c.due.Len(), int(c.waiting), c.flight.len(), c.deferred.Len()}
 	want := [...]int{len(m.returned), m.count(isDue), m.count(isFresh), m.count(isFlying), m.count(isDeferred)}
 	if got != want {
 		m.t.Fatalf("returned, due, fresh, in flight, deferred: %v, want %v", got, want)
 	}
 	for i, seq := range m.returned {
-		if got, want := *c.returned.at(i), (again{seq, m.msgs[seq].attempts, m.msgs[seq].delayed}); got != want {
+		if got, want := *c.returned.At(i), (redelivery{seq, m.msgs[seq].attempts, m.msgs[seq].delayed}); got != want {
 			m.t.Fatalf("returned[%d] is %+v, want %+v", i, got, want)
 		}
 	}
 	m.checkDeferred(&c.deferred, isDeferred)
 	m.checkDeferred(c.due, isDue)
-	c.flight.each(func(_ uint32, e *entry) {
-		x := m.msgs[e.seq]
+	c.flight.each(func(_ uint32, seq uint64, e *entry) {
+		x := m.msgs[seq]
 		if x.place != isFlying || x.attempts != e.attempts || x.deadline != e.deadline || x.owner.holder.index != e.owner {
 			m.t.Fatalf("in flight %+v, want %+v", *e, *x)
 		}
 	})
 }
 
-func (m *model) checkDeferred(h *deferredHeap, in place) {
-	for _, d := range slices.Concat(h.pages...) {
-		got := d.message()
-		if x := m.msgs[got.seq]; x.place != in || x.due != d.dueMs() || x.attempts != got.attempts || x.delayed != got.delayed {
-			m.t.Fatalf("deferred %+v until %d, want %+v", got, d.dueMs(), *x)
+func (m *model) checkDeferred(h *dueheap.Heap, in place) {
+	h.Each(func(got dueheap.Item) {
+		if x := m.msgs[got.Seq]; x.place != in || x.due != got.Due || x.attempts != got.Attempts || x.delayed != got.Delayed {
+			m.t.Fatalf("deferred %+v, want %+v", got, *x)
 		}
-	}
+	})
 }
 
 func newModel(t *rapid.T) *model {
@@ -568,7 +563,7 @@ func TestCoreEqualsNaiveModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := newModel(t)
 		steps := []func(){
-			m.advance, m.advance, m.subscribe, m.setReady, m.setReady, m.book, m.book, m.book, m.book,
+			m.advance, m.advance, m.subscribe, m.setReady, m.setReady, m.reserve, m.reserve, m.reserve, m.reserve,
 			m.finish, m.finish, m.finish, m.finish, m.requeue, m.requeue, m.touch, m.tick,
 		}
 		rare := []func(){m.void, m.empty, m.leave, m.pause, m.journal, m.restart}

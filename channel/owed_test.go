@@ -45,7 +45,7 @@ func TestOwedIsAllThatIsNotAcknowledgedVoidOrDropped(t *testing.T) {
 }
 
 func TestEphemeralChannelDoesNotOweWhatItDropped(t *testing.T) {
-	inBubbleWith(t, func(o *Options) { o.EphemeralLimit = 3; o.Journal = nil }, func(h *house) {
+	inBubbleWith(t, func(o *Options, _ *testHost) { o.EphemeralLimit = 3; o.Journal = nil }, func(h *house) {
 		h.Advance(11, nil)
 		if owed, _ := h.Owed(nil, 0, 11, 100); !slices.Equal(owed, []seqset.Range{{From: 1, To: 4}}) {
 			t.Errorf("owes %v", owed)

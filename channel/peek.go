@@ -4,7 +4,7 @@ import (
 	"container/heap"
 	"errors"
 
-	"qmq/diskqueue"
+	"qmq/internal/dueheap"
 	"qmq/message"
 )
 
@@ -28,24 +28,26 @@ type Peeked struct {
 	Left int64
 }
 
-// Peek shows the first most messages of a state to show, without changing
-// anything: the waiting ones in the order in which they are going to be taken
+// Peek shows the first messages of a state, limit at most, to show, without
+// changing anything: the waiting ones in the order in which they are going to be taken
 // (due ones, those that came back, fresh ones, though a Take mixes them), those in
 // flight that time out first, or the deferred ones that are due first. It
 // looks at little more than it shows. Total is how many there are in all.
 //
 // show gets the bodies, without locks held; the view is valid during the call.
-// What was finished and let go meanwhile, and what cannot be read now while others can, is left out. Another error in reading,
-// or one of show, ends the Peek and is returned.
-func (c *Channel) Peek(state PeekState, most int, show func(Peeked, message.View) error) (total int, err error) {
-	list, total := c.peek(state, most)
-	reader := c.o.NewReader()
+// What was finished and let go meanwhile, and what cannot be read now while
+// others can, is left out. Another error in reading, or one of show, ends the
+// Peek and is returned.
+func (c *Channel) Peek(state PeekState, limit int, show func(Peeked, message.View) error) (total int, err error) {
+	list, total := c.peek(state, limit)
+	reader := c.o.Host.NewReader()
 	defer reader.Release()
-	var unreadable *diskqueue.UnreadableError
 	for _, m := range list {
 		view, err := reader.Read(m.seq)
+		var lost *LostError
+		var unreadable *UnreadableError
 		switch {
-		case damage(err).Len() > 0, errors.Is(err, diskqueue.ErrNotFound), errors.As(err, &unreadable):
+		case errors.As(err, &lost), errors.As(err, &unreadable):
 			continue
 		case err != nil:
 			return total, err
@@ -64,31 +66,31 @@ type peeked struct {
 	seq uint64
 }
 
-func (c *Channel) peek(state PeekState, most int) (list []peeked, total int) {
+func (c *Channel) peek(state PeekState, limit int) (list []peeked, total int) {
 	now := c.o.Clock.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch state {
 	case PeekInFlight:
-		return c.core.peekInFlight(now, most), c.core.flight.n
+		return c.core.peekInFlight(now, limit), c.core.flight.len()
 	case PeekDeferred:
-		return c.core.deferred.peek(now, most), c.core.deferred.len()
+		return peekDue(&c.core.deferred, now, limit), c.core.deferred.Len()
 	}
-	return c.core.peekReady(now, most), int(c.core.depth())
+	return c.core.peekReady(now, limit), int(c.core.depth())
 }
 
 // peekReady lists due messages, those that came back and then fresh ones.
-func (c *core) peekReady(now int64, most int) (list []peeked) {
-	list = c.due.peek(now, most)
+func (c *core) peekReady(now int64, limit int) (list []peeked) {
+	list = peekDue(c.due, now, limit)
 	for i := range list {
 		list[i].Left = 0
 	}
-	for i := range min(most-len(list), c.returned.len()) {
-		m := c.returned.at(i)
+	for i := range min(limit-len(list), c.returned.Len()) {
+		m := c.returned.At(i)
 		list = append(list, peeked{Peeked{Attempts: m.attempts}, m.seq})
 	}
-	ranges := c.skip.all()
-	for seq := c.cursor; seq < c.fanOut && len(list) < most; seq++ {
+	ranges := c.skip.All()
+	for seq := c.cursor; seq < c.fanOut && len(list) < limit; seq++ {
 		if len(ranges) > 0 && ranges[0].From <= seq { // ranges do not touch each other
 			seq = ranges[0].To - 1
 			ranges = ranges[1:]
@@ -99,27 +101,20 @@ func (c *core) peekReady(now int64, most int) (list []peeked) {
 	return list
 }
 
-// peek lists what is due first. It walks down the heap from its top.
-func (h *deferredHeap) peek(now int64, most int) (list []peeked) {
-	paths := pathHeap{before: func(a, b uint32) bool { return h.at(int(a)).before(*h.at(int(b))) }}
-	if h.len() > 0 {
-		paths.at = append(paths.at, 0)
-	}
-	for len(paths.at) > 0 && len(list) < most {
-		i := int(heap.Pop(&paths).(uint32))
-		d := *h.at(i)
-		m := d.message()
-		list = append(list, peeked{Peeked{Attempts: m.attempts, Left: d.dueMs()*1e6 - now}, m.seq})
-		for child := 4*i + 1; child <= 4*i+4 && child < h.len(); child++ {
-			heap.Push(&paths, uint32(child))
+// peekDue lists what of h is due first.
+func peekDue(h *dueheap.Heap, now int64, limit int) (list []peeked) {
+	for i := range h.InOrder() {
+		if len(list) == limit {
+			break
 		}
+		list = append(list, peeked{Peeked{Attempts: i.Attempts, Left: i.Due*1e6 - now}, i.Seq})
 	}
 	return list
 }
 
 // peekInFlight walks along each consumer's list and down its heap, whichever
 // has the earliest deadline.
-func (c *core) peekInFlight(now int64, most int) (list []peeked) {
+func (c *core) peekInFlight(now int64, limit int) (list []peeked) {
 	f := c.flight
 	paths := pathHeap{before: f.before}
 	for _, h := range f.holders {
@@ -134,12 +129,13 @@ func (c *core) peekInFlight(now int64, most int) (list []peeked) {
 		}
 	}
 	heap.Init(&paths)
-	for len(paths.at) > 0 && len(list) < most {
+	for len(paths.at) > 0 && len(list) < limit {
 		i := heap.Pop(&paths).(uint32)
-		e, h := f.at(i), f.holders[f.at(i).owner]
-		list = append(list, peeked{Peeked{Attempts: e.attempts, Consumer: h.id, Left: e.deadline - now}, e.seq})
+		e := f.at(i)
+		h := f.holders[e.owner]
+		list = append(list, peeked{Peeked{Attempts: e.attempts, Consumer: h.id, Left: e.deadline - now}, f.entries.Seq(i)})
 		switch {
-		case e.flags&flagTouched != 0:
+		case e.touched:
 			for child := 2*int(e.next) + 1; child <= 2*int(e.next)+2 && child < len(h.touched); child++ {
 				heap.Push(&paths, h.touched[child])
 			}

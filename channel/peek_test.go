@@ -3,13 +3,12 @@ package channel
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
-	"qmq/diskqueue"
+	"qmq/internal/dueheap"
 	"qmq/message"
 )
 
@@ -28,13 +27,13 @@ func mixed(t *testing.T) *core {
 	var holders []*holder
 	for i := range 5 {
 		h := &holder{id: uint64(i)}
-		c.join(h, int64(10+i)*1e9, func() {})
+		c.join(h, int64(10+i)*1e9)
 		c.setCredit(h, 1<<20, 0)
 		holders = append(holders, h)
 	}
-	c.join(&holder{id: 99}, 1e9, func() {}) // with nothing in flight
+	c.join(&holder{id: 99}, 1e9) // with nothing in flight
 	now := int64(1)
-	var batch []booked
+	var batch []reservation
 	for range 400 {
 		now += int64(r.IntN(3)) * 1e6
 		h := holders[r.IntN(len(holders))]
@@ -43,7 +42,7 @@ func mixed(t *testing.T) *core {
 			delayed = append(delayed, message.Mark{Seq: c.fanOut + 2*i, DeliverAt: now/1e6 + 1000 + int64(r.IntN(1000))})
 		}
 		c.advance(now, c.fanOut+10, delayed, 0)
-		batch, _ = c.book(h, now, 5, batch[:0])
+		batch, _ = c.reserve(h, now, 5, batch[:0])
 		for _, b := range batch {
 			var err error
 			switch r.IntN(4) {
@@ -67,19 +66,19 @@ func mixed(t *testing.T) *core {
 
 func TestPeekInFlightGoesByDeadlineOverAllConsumers(t *testing.T) {
 	c := mixed(t)
-	var all []entry
-	c.flight.each(func(_ uint32, e *entry) { all = append(all, *e) })
-	slices.SortFunc(all, func(a, b entry) int { return cmp.Or(cmp.Compare(a.deadline, b.deadline), cmp.Compare(a.seq, b.seq)) })
-	for _, most := range []int{1, 7, 100, len(all), len(all) + 1} {
-		got := c.peekInFlight(5, most)
-		if len(got) != min(most, len(all)) {
-			t.Fatalf("%d of %d when asked for %d", len(got), len(all), most)
+	var deadlines []int64
+	c.flight.each(func(_ uint32, _ uint64, e *entry) { deadlines = append(deadlines, e.deadline) })
+	slices.Sort(deadlines)
+	for _, limit := range []int{1, 7, 100, len(deadlines), len(deadlines) + 1} {
+		got := c.peekInFlight(5, limit)
+		if len(got) != min(limit, len(deadlines)) {
+			t.Fatalf("%d of %d when asked for %d", len(got), len(deadlines), limit)
 		}
 		shown := map[uint64]bool{}
 		for i, m := range got { // those with one deadline come in any order
 			e := c.flight.at(c.flight.find(m.seq))
-			if shown[m.seq] || e.deadline != all[i].deadline || m.Left != e.deadline-5 || m.Attempts != e.attempts || m.Consumer != c.flight.holders[e.owner].id {
-				t.Fatalf("at %d of %d is %+v, its entry %+v", i, most, m, e)
+			if shown[m.seq] || e.deadline != deadlines[i] || m.Left != e.deadline-5 || m.Attempts != e.attempts || m.Consumer != c.flight.holders[e.owner].id {
+				t.Fatalf("at %d of %d is %+v, its entry %+v", i, limit, m, e)
 			}
 			shown[m.seq] = true
 		}
@@ -88,21 +87,17 @@ func TestPeekInFlightGoesByDeadlineOverAllConsumers(t *testing.T) {
 
 func TestPeekDeferredGoesByDueTime(t *testing.T) {
 	c := mixed(t)
-	all := slices.Concat(c.deferred.pages...)
-	slices.SortFunc(all, func(a, b deferral) int {
-		if a.before(b) {
-			return -1
-		}
-		return 1
-	})
-	for _, most := range []int{1, 100, len(all) + 1} {
-		got := c.deferred.peek(5, most)
-		if len(got) != min(most, len(all)) {
-			t.Fatalf("%d of %d when asked for %d", len(got), len(all), most)
+	var all []dueheap.Item
+	c.deferred.Each(func(i dueheap.Item) { all = append(all, i) })
+	slices.SortFunc(all, func(a, b dueheap.Item) int { return cmp.Or(cmp.Compare(a.Due, b.Due), cmp.Compare(a.Seq, b.Seq)) })
+	for _, limit := range []int{1, 100, len(all) + 1} {
+		got := peekDue(&c.deferred, 5, limit)
+		if len(got) != min(limit, len(all)) {
+			t.Fatalf("%d of %d when asked for %d", len(got), len(all), limit)
 		}
 		for i, m := range got {
-			if d := all[i]; m.seq != d.message().seq || m.Left != d.dueMs()*1e6-5 || m.Attempts != d.message().attempts {
-				t.Fatalf("at %d of %d is %+v, want %+v", i, most, m, d.message())
+			if d := all[i]; m.seq != d.Seq || m.Left != d.Due*1e6-5 || m.Attempts != d.Attempts {
+				t.Fatalf("at %d of %d is %+v, want %+v", i, limit, m, d)
 			}
 		}
 	}
@@ -111,11 +106,11 @@ func TestPeekDeferredGoesByDueTime(t *testing.T) {
 func TestPeekReadyShowsWhatIsTakenNext(t *testing.T) {
 	c := mixed(t)
 	c.void(c.fanOut-3, c.fanOut+5)
-	for c.returned.len() > 1 {
-		c.returned.popFront() // what is ready again and what is fresh are taken in turn
+	for c.returned.Len() > 1 {
+		c.returned.PopFront() // what is ready again and what is fresh are taken in turn
 	}
 	got := seqsOf(c.peekReady(5, 100))
-	if len(got) != 100 || got[0] != c.returned.at(0).seq {
+	if len(got) != 100 || got[0] != c.returned.At(0).seq {
 		t.Fatalf("got %v", got)
 	}
 	before := c.cursor
@@ -123,10 +118,10 @@ func TestPeekReadyShowsWhatIsTakenNext(t *testing.T) {
 		t.Errorf("%d messages, depth is %d", len(all), c.depth())
 	}
 	h := &holder{}
-	c.join(h, 1e9, func() {})
+	c.join(h, 1e9)
 	c.setCredit(h, 1<<20, 0)
-	c.returned.popFront()
-	want := c.bookFresh(h, 1, 2, 99, nil)
+	c.returned.PopFront()
+	want := c.reserveFresh(h, 1, 2, 99, nil)
 	for i, b := range want {
 		if got[i+1] != b.seq {
 			t.Fatalf("at %d is %d, but %d is taken", i+1, got[i+1], b.seq)
@@ -137,17 +132,9 @@ func TestPeekReadyShowsWhatIsTakenNext(t *testing.T) {
 func TestPeekLeavesOutWhatGoesAwayMeanwhile(t *testing.T) {
 	inBubble(t, func(h *house) {
 		h.Advance(6, nil)
-		gone := fmt.Errorf("message 2: %w", diskqueue.ErrNotFound)
-		h.log.onRead = func(seq uint64) {
-			if seq == 2 {
-				h.log.broken = gone
-			} else {
-				h.log.broken = nil
-			}
-		}
-		h.log.lost = func(seq uint64) *diskqueue.DamageError {
-			if seq == 4 {
-				return &diskqueue.DamageError{From: 4, To: 5}
+		h.log.lost = func(seq uint64) *LostError {
+			if seq == 2 || seq == 4 {
+				return &LostError{From: seq, To: seq + 1}
 			}
 			return nil
 		}

@@ -4,13 +4,14 @@ import (
 	"cmp"
 	"slices"
 
+	"qmq/internal/dueheap"
 	"qmq/internal/seqset"
 	"qmq/state"
 )
 
-// pendingMax bounds the runs and the exceptions that wait for the journal.
+// maxPending bounds the runs and the exceptions that wait for the journal.
 // With more of either, the whole state is written instead.
-const pendingMax = 64 << 10
+const maxPending = 64 << 10
 
 // pending is what changed since the journal asked last.
 type pending struct {
@@ -38,7 +39,7 @@ func (p *pending) acked(r seqset.Range) {
 		p.runs[n-1].To = r.To
 		return
 	}
-	if p.full || len(p.runs) == pendingMax {
+	if p.full || len(p.runs) == maxPending {
 		p.overflow()
 		return
 	}
@@ -52,7 +53,7 @@ func (p *pending) open(seq uint64, attempts uint16, due int64) {
 		return
 	}
 	p.dirty = true
-	if p.full || len(p.opens) == pendingMax {
+	if p.full || len(p.opens) == maxPending {
 		p.overflow()
 		return
 	}
@@ -61,7 +62,7 @@ func (p *pending) open(seq uint64, attempts uint16, due int64) {
 
 func (p *pending) overflow() { *p = pending{on: p.on, dirty: true, full: true} }
 
-// reset forgets what was listed, and its room when that is large.
+// reset forgets what was listed, and its memory when that is much.
 func (p *pending) reset() {
 	p.dirty, p.full = false, false
 	p.runs, p.opens = p.runs[:0], p.opens[:0]
@@ -108,23 +109,14 @@ func openAt(seq uint64, attempts uint16, due, shift int64) state.OpenMessage {
 	return state.OpenMessage{Seq: seq, Attempts: attempts, Due: due}
 }
 
-// finish sorts the lists, joins runs that touch and keeps of several entries
-// for a message the last one.
+// finish sorts the lists, unites the runs and keeps of several entries for a
+// message the last one.
 func (d draft) finish() state.ChannelChanges {
 	ch := d.ChannelChanges
 	if d.acked != nil {
 		ch.Acked = slices.AppendSeq(ch.Acked, d.acked.Ranges())
 	}
-	slices.SortFunc(ch.Acked, func(a, b seqset.Range) int { return cmp.Compare(a.From, b.From) })
-	runs := ch.Acked[:0]
-	for _, r := range ch.Acked {
-		if n := len(runs); n > 0 && r.From <= runs[n-1].To {
-			runs[n-1].To = max(runs[n-1].To, r.To)
-		} else {
-			runs = append(runs, r)
-		}
-	}
-	ch.Acked = runs
+	ch.Acked = seqset.Union(ch.Acked)
 	slices.SortStableFunc(ch.Open, func(a, b state.OpenMessage) int { return cmp.Compare(a.Seq, b.Seq) })
 	opens := ch.Open[:0]
 	for i, o := range ch.Open {
@@ -139,31 +131,31 @@ func (d draft) finish() state.ChannelChanges {
 // snapshot returns all of the state as takeChanges does, and forgets nothing.
 func (c *core) snapshot(shift int64) draft {
 	ch := state.ChannelChanges{Full: true, Floor: c.floor(), Cursor: c.cursor}
-	list := func(m again, due int64) {
+	list := func(m redelivery, due int64) {
 		if c.exception(m, due) {
 			ch.Open = append(ch.Open, openAt(m.seq, m.attempts, due, shift))
 		}
 	}
-	c.flight.each(func(_ uint32, e *entry) {
-		list(again{e.seq, e.attempts, e.flags&flagDelayed != 0}, 0)
+	c.flight.each(func(_ uint32, seq uint64, e *entry) {
+		list(redelivery{seq, e.attempts, e.delayed}, 0)
 	})
-	for i := range c.returned.len() {
-		list(*c.returned.at(i), 0)
+	for i := range c.returned.Len() {
+		list(*c.returned.At(i), 0)
 	}
 	for s := c.barred; s != nil; s = s.next {
-		for _, m := range s.again {
+		for _, m := range s.redeliveries {
 			list(m, 0)
 		}
 	}
-	deferred := func(d deferral) { list(d.message(), d.dueMs()) }
-	c.due.each(deferred)
-	c.deferred.each(deferred)
+	listDue := func(i dueheap.Item) { list(deferred(i), i.Due) }
+	c.due.Each(listDue)
+	c.deferred.Each(listDue)
 	return draft{ch, c.acked.Clone()}
 }
 
 // exception says whether an open message has to be listed: because the rule
 // would give it other attempts, or another due time.
-func (c *core) exception(m again, due int64) bool {
+func (c *core) exception(m redelivery, due int64) bool {
 	if m.delayed {
 		return m.attempts > 0
 	}

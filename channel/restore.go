@@ -24,11 +24,11 @@ func restoreCore(l limits, now int64, st *state.Channel, fanOut uint64, voids []
 	c.cursor = min(max(c.cursor, c.acked.Floor()), fanOut)
 	opens := openList(st, fanOut)
 	c.restoreOpen(now, opens, delayed, shift)
-	c.skip.add(seqset.Range{From: c.cursor, To: c.acked.Floor()}) // a void beyond fanOut
+	c.skip.Add(seqset.Range{From: c.cursor, To: c.acked.Floor()}) // a void beyond fanOut
 	for r := range c.acked.Ranges() {
-		c.skip.add(seqset.Range{From: max(r.From, c.cursor), To: r.To})
+		c.skip.Add(seqset.Range{From: max(r.From, c.cursor), To: r.To})
 	}
-	c.waiting = fanOut - c.cursor - c.skip.overlap(c.cursor, fanOut)
+	c.waiting = fanOut - c.cursor - c.skip.Overlap(c.cursor, fanOut)
 	c.skipOver()
 	return c
 }
@@ -66,13 +66,13 @@ func openList(st *state.Channel, fanOut uint64) []state.OpenMessage {
 // as open and the delayed ones.
 func (c *core) restoreOpen(now int64, opens []state.OpenMessage, delayed []message.Mark, shift int64) {
 	put := func(seq uint64) {
-		m := again{seq: seq, attempts: 1}
+		m := redelivery{seq: seq, attempts: 1}
 		due := int64(0)
 		for len(delayed) > 0 && delayed[0].Seq < seq {
 			delayed = delayed[1:]
 		}
 		if len(delayed) > 0 && delayed[0].Seq == seq {
-			m = again{seq: seq, delayed: true}
+			m = redelivery{seq: seq, delayed: true}
 			due = delayed[0].DeliverAt + shift
 		}
 		for len(opens) > 0 && opens[0].Seq < seq {
@@ -85,10 +85,10 @@ func (c *core) restoreOpen(now int64, opens []state.OpenMessage, delayed []messa
 			}
 		}
 		if seq >= c.cursor {
-			c.skip.add(seqset.Range{From: seq, To: seq + 1})
+			c.skip.Add(seqset.Range{From: seq, To: seq + 1})
 		}
 		if due == 0 {
-			c.returned.pushBack(m)
+			c.returned.PushBack(m)
 			return
 		}
 		c.postpone(now, m, due)

@@ -18,9 +18,9 @@ func restored(t *testing.T, st *state.Channel, fanOut uint64, voids []seqset.Ran
 	return c
 }
 
-func (c *core) returnedList() (ms []again) {
-	for i := range c.returned.len() {
-		ms = append(ms, *c.returned.at(i))
+func (c *core) returnedList() (ms []redelivery) {
+	for i := range c.returned.Len() {
+		ms = append(ms, *c.returned.At(i))
 	}
 	return ms
 }
@@ -37,9 +37,9 @@ func TestRestoreDropsStateOfLostMessages(t *testing.T) {
 	st := ackedState(10, 30, seqset.Range{From: 12, To: 14}, seqset.Range{From: 18, To: 28})
 	st.Open[25] = state.OpenMessage{Seq: 25, Attempts: 4}
 	c := restored(t, st, 20, nil, []message.Mark{{Seq: 11, DeliverAt: 9000}, {Seq: 22, DeliverAt: 9000}})
-	want := []again{{10, 1, false}, {14, 1, false}, {15, 1, false}, {16, 1, false}, {17, 1, false}}
-	if got := c.returnedList(); !slices.Equal(got, want) || c.cursor != 20 || c.deferred.len() != 1 {
-		t.Errorf("returned %v, cursor %d, %d deferred", got, c.cursor, c.deferred.len())
+	want := []redelivery{{10, 1, false}, {14, 1, false}, {15, 1, false}, {16, 1, false}, {17, 1, false}}
+	if got := c.returnedList(); !slices.Equal(got, want) || c.cursor != 20 || c.deferred.Len() != 1 {
+		t.Errorf("returned %v, cursor %d, %d deferred", got, c.cursor, c.deferred.Len())
 	}
 	if c := restored(t, ackedState(50, 60), 20, nil, nil); c.floor() != 20 || c.depth() != 0 {
 		t.Errorf("floor %d, depth %d", c.floor(), c.depth())
@@ -64,14 +64,14 @@ func TestRestoreKeepsWhatIsListedAboveTheCursor(t *testing.T) {
 	st.Open[5] = state.OpenMessage{Seq: 5, Attempts: 2, Due: 8000}
 	st.Open[6] = state.OpenMessage{Seq: 6, Attempts: 9}
 	c := restored(t, st, 9, nil, []message.Mark{{Seq: 5, DeliverAt: 1}, {Seq: 7, DeliverAt: 6000}, {Seq: 8, DeliverAt: 4000}})
-	if want := []again{{1, 1, false}, {2, 1, false}, {4, 1, false}}; !slices.Equal(c.returnedList(), want) {
+	if want := []redelivery{{1, 1, false}, {2, 1, false}, {4, 1, false}}; !slices.Equal(c.returnedList(), want) {
 		t.Errorf("returned %v", c.returnedList())
 	}
-	if due := c.due.next(); c.due.len() != 1 || due.message() != (again{8, 0, true}) || due.dueMs() != 4000 {
+	if due := c.due.Next(); c.due.Len() != 1 || due != (redelivery{8, 0, true}).dueAt(4000) {
 		t.Errorf("due %+v", due)
 	}
-	if c.waiting != 1 || c.deferred.len() != 2 {
-		t.Errorf("%d fresh, %d deferred", c.waiting, c.deferred.len())
+	if c.waiting != 1 || c.deferred.Len() != 2 {
+		t.Errorf("%d fresh, %d deferred", c.waiting, c.deferred.Len())
 	}
 	ch := c.snapshot(0).finish()
 	if want := []state.OpenMessage{{Seq: 4, Attempts: 1}, {Seq: 5, Attempts: 2, Due: 8000}}; !slices.Equal(ch.Open, want) {
@@ -85,12 +85,12 @@ func TestAttemptsStopAt65535(t *testing.T) {
 	c := restored(t, st, 2, nil, nil)
 	h := c.testHolder(1)
 	for range 3 {
-		batch, end := c.book(h, 5e9, 1, nil)
+		batch, end := c.reserve(h, 5e9, 1, nil)
 		if len(batch) != 1 || batch[0].attempts != 65535 {
 			t.Fatalf("booked %+v", batch)
 		}
-		c.unbook(h, batch, end)
-		if batch, _ = c.book(h, 5e9, 1, nil); batch[0].attempts != 65535 {
+		c.release(h, batch, end)
+		if batch, _ = c.reserve(h, 5e9, 1, nil); batch[0].attempts != 65535 {
 			t.Fatalf("booked %+v", batch)
 		}
 		if err := c.requeue(h, 1, 5e9, 0); err != nil {

@@ -19,21 +19,20 @@ func scatter(n uint64) uint64 {
 	return n ^ n>>31
 }
 
-// sample drops, for good, the messages of a booking of h that it does not keep:
+// sample drops, for good, the messages reserved for h that it does not keep:
 // they count as acknowledged, and not as delivered. Messages that were
 // delivered before are kept: they have been drawn.
-func (c *core) sample(h *holder, batch []booked, keep func(seq uint64) bool) []booked {
+func (c *core) sample(h *holder, batch []reservation, keep func(seq uint64) bool) []reservation {
 	kept := batch[:0]
-	for _, b := range batch {
-		if b.before > 0 || keep(b.seq) {
-			kept = append(kept, b)
+	for _, r := range batch {
+		if r.before > 0 || keep(r.seq) {
+			kept = append(kept, r)
 			continue
 		}
-		c.land(c.flight.find(b.seq))
-		c.acked.Add(b.seq)
-		c.pending.acked(seqset.Range{From: b.seq, To: b.seq + 1})
+		c.removeInFlight(c.flight.find(r.seq))
+		c.acked.Add(r.seq)
+		c.pending.acked(seqset.Range{From: r.seq, To: r.seq + 1})
 	}
 	c.undelivered(h, len(batch)-len(kept))
-	c.wakeNext()
 	return kept
 }

@@ -1,7 +1,6 @@
 package channel
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -12,7 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"qmq/diskqueue"
 	"qmq/internal/clock"
 	"qmq/internal/deadline"
 	"qmq/internal/seqset"
@@ -25,7 +23,7 @@ type testLog struct {
 	mu     sync.Mutex
 	size   int   // of bodies
 	broken error // what every read returns
-	lost   func(seq uint64) *diskqueue.DamageError
+	lost   func(seq uint64) *LostError
 	onRead func(seq uint64)
 	cold   func(seq uint64) bool // what is not in memory; nil: all is
 	bad    []seqset.Range        // what cannot be read now
@@ -54,7 +52,7 @@ func (r *testReader) Read(seq uint64) (message.View, error) {
 	}
 	for _, r := range l.bad {
 		if r.From <= seq && seq < r.To {
-			return message.View{}, &diskqueue.UnreadableError{From: r.From, To: r.To, Err: errors.New("bad sector")}
+			return message.View{}, &UnreadableError{From: r.From, To: r.To, Err: errors.New("bad sector")}
 		}
 	}
 	if l.lost != nil {
@@ -76,6 +74,26 @@ func (r *testReader) ReadCached(seq uint64) (message.View, bool) {
 
 func (r *testReader) Release() {}
 
+// testHost stands for the topic.
+type testHost struct {
+	log        *testLog
+	newReader  func() Reader // nil: a testReader
+	moved      func(floor uint64)
+	lost       func(from, to uint64)
+	readFailed func(error)
+}
+
+func (h *testHost) NewReader() Reader {
+	if h.newReader != nil {
+		return h.newReader()
+	}
+	return &testReader{log: h.log}
+}
+
+func (h *testHost) Moved(floor uint64)                 { h.moved(floor) }
+func (h *testHost) Lost(from, to uint64)               { h.lost(from, to) }
+func (h *testHost) ReadFailed(channel string, e error) { h.readFailed(e) }
+
 // testJournal counts the marks.
 type testJournal struct{ marks int }
 
@@ -92,23 +110,25 @@ type house struct {
 }
 
 // inBubble runs f with a new channel that starts at 1.
-func inBubble(t *testing.T, f func(h *house)) { inBubbleWith(t, func(*Options) {}, f) }
+func inBubble(t *testing.T, f func(h *house)) { inBubbleWith(t, func(*Options, *testHost) {}, f) }
 
-func inBubbleWith(t *testing.T, set func(o *Options), f func(h *house)) {
+func inBubbleWith(t *testing.T, set func(o *Options, host *testHost), f func(h *house)) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &house{t: t, clock: clock.New(), log: &testLog{}, journal: &testJournal{}}
 		q := deadline.New(h.clock)
 		defer q.Close()
+		host := &testHost{
+			log: h.log, moved: func(uint64) {}, readFailed: func(error) {},
+			lost: func(from, to uint64) { h.Void(from, to) },
+		}
 		h.o = Options{
-			Name: "ch", Incarnation: 7, TopicIncarnation: 3, Journal: h.journal,
-			NewReader: func() Reader { return &testReader{log: h.log} },
-			Damaged:   func(from, to uint64) { h.Void(from, to) },
+			Name: "ch", Incarnation: 7, TopicIncarnation: 3, Journal: h.journal, Host: host,
 			Common: &Common{
 				NodeID: 5, Clock: h.clock, Deadlines: q,
 				MaxMsgTimeout: 15 * time.Minute, MaxReqTimeout: time.Hour,
 			},
 		}
-		set(&h.o)
+		set(&h.o, host)
 		h.Channel = New(h.o, 1)
 		f(h)
 		h.check()
@@ -129,7 +149,7 @@ type eater struct {
 	*Consumer
 	h     *house
 	wakes chan struct{} // holds one
-	buf   []byte
+	room  int           // of its mailbox
 }
 
 func (h *house) subscribe(rdy int64, timeout time.Duration) *eater {
@@ -156,28 +176,42 @@ type got struct {
 	attempts uint16
 }
 
-// take takes once and parses the frames.
+// mailbox is a Sink.
+type mailbox struct {
+	messages []got
+	ids      []message.ID
+	body     []byte // of the last one
+	room     int    // bytes of bodies, beside the first; 0: any number
+	bytes    int
+}
+
+func (b *mailbox) Put(m *Message) bool {
+	if b.bytes += len(m.Body); b.room > 0 && b.bytes > b.room && len(b.ids) > 0 {
+		return false
+	}
+	b.body = append(b.body[:0], m.Body...)
+	b.messages = append(b.messages, got{m.Seq, m.Attempts})
+	b.ids = append(b.ids, m.ID)
+	return true
+}
+
+// take takes once.
 func (e *eater) take() (ms []got) {
 	e.h.t.Helper()
 	e.woken()
-	frames, n := e.Take(e.buf[:0])
-	e.buf = frames
-	for len(frames) > 0 {
-		size := int(binary.BigEndian.Uint32(frames))
-		var id message.ID
-		copy(id[:], frames[18:])
-		node, seq, ok := id.Split()
-		body := strings.TrimLeft(string(frames[34:4+size]), "0")
-		if !ok || node != 5 || body != fmt.Sprint(seq) || binary.BigEndian.Uint64(frames[8:]) != seq*10 || binary.BigEndian.Uint32(frames[4:]) != 2 {
-			e.h.t.Fatalf("bad frame %q", frames[:4+size])
+	taken := mailbox{room: e.room}
+	if n := e.Take(&taken, MaxTake); n != len(taken.ids) {
+		e.h.t.Fatalf("%d messages, said %d", len(taken.ids), n)
+	}
+	for i, id := range taken.ids {
+		if node, seq, ok := id.Split(); !ok || node != 5 || seq != taken.messages[i].seq {
+			e.h.t.Fatalf("message %d has the id %s", taken.messages[i].seq, id)
 		}
-		ms = append(ms, got{seq, binary.BigEndian.Uint16(frames[16:])})
-		frames = frames[4+size:]
 	}
-	if len(ms) != n {
-		e.h.t.Fatalf("%d frames, said %d", len(ms), n)
+	if n := len(taken.messages); n > 0 && strings.TrimLeft(string(taken.body), "0") != fmt.Sprint(taken.messages[n-1].seq) {
+		e.h.t.Fatalf("the body of %d is %q", taken.messages[n-1].seq, taken.body)
 	}
-	return ms
+	return taken.messages
 }
 
 func (e *eater) takeSeqs() (seqs []uint64) {
@@ -397,19 +431,22 @@ func TestPoisonMessageBlocksNobody(t *testing.T) {
 	})
 }
 
-func TestTakeIsBoundedByMessagesAndBytes(t *testing.T) {
+func TestTakeIsBoundedByMessagesAndItsSink(t *testing.T) {
 	inBubble(t, func(h *house) {
 		e := h.subscribe(2500, time.Minute)
 		h.Advance(10_000, nil)
-		if n := len(e.take()); n != 256 {
+		if n := len(e.take()); n != MaxTake {
 			t.Errorf("%d messages", n)
 		}
-		h.log.size = 100_000
-		next := uint64(257)
+		if n := e.Take(new(mailbox), 7); n != 7 {
+			t.Errorf("%d messages, asked for 7", n)
+		}
+		next := uint64(MaxTake + 7 + 1)
+		h.log.size, e.room = 100, 1000
 		for range 8 {
 			ms := e.take()
-			if len(e.buf) > 256<<10 || len(ms) == 0 {
-				t.Errorf("%d messages in %d bytes", len(ms), len(e.buf))
+			if len(ms) != 9 { // of 103 or 104 bytes
+				t.Errorf("%d messages", len(ms))
 			}
 			for _, m := range ms {
 				if m != (got{next, 1}) {
@@ -418,7 +455,7 @@ func TestTakeIsBoundedByMessagesAndBytes(t *testing.T) {
 				next++
 			}
 		}
-		h.log.size = 1 << 20
+		h.log.size = 2000
 		e.expect(fmt.Sprintf("%d/1", next))
 		if s := e.Stats(); s.MessageCount != next || s.InFlight != int64(next) {
 			t.Errorf("%+v after %d", s, next)
@@ -426,10 +463,29 @@ func TestTakeIsBoundedByMessagesAndBytes(t *testing.T) {
 	})
 }
 
+// refusing is a Sink without any room.
+type refusing struct{}
+
+func (refusing) Put(*Message) bool { return false }
+
+func TestMessagesThatASinkRefusesStay(t *testing.T) {
+	inBubble(t, func(h *house) {
+		e := h.subscribe(5, time.Minute)
+		h.Advance(3, nil)
+		if n := e.Take(refusing{}, MaxTake); n != 0 || e.Parked() {
+			t.Errorf("took %d, parked %v", n, e.Parked())
+		}
+		if s := h.Stats(); s.Depth != 2 || s.InFlight != 0 || s.Delivered != 0 {
+			t.Errorf("%+v", s)
+		}
+		e.expect("1/1 2/1")
+	})
+}
+
 func TestUnreadableMessagesWaitInOrderWithAttemptsUnchanged(t *testing.T) {
 	var reports []error
-	inBubbleWith(t, func(o *Options) {
-		o.ReadFailed = func(err error) { reports = append(reports, err) }
+	inBubbleWith(t, func(_ *Options, host *testHost) {
+		host.readFailed = func(err error) { reports = append(reports, err) }
 	}, func(h *house) {
 		e := h.subscribe(10, time.Minute)
 		broken := errors.New("EIO")
@@ -466,18 +522,18 @@ func TestUnreadableMessagesWaitInOrderWithAttemptsUnchanged(t *testing.T) {
 	})
 }
 
-func TestDamagedMessagesAreVoidAndTheOthersGoOn(t *testing.T) {
+func TestLostMessagesAreVoidAndTheOthersGoOn(t *testing.T) {
 	var lost []uint64
-	inBubbleWith(t, func(o *Options) {
-		void := o.Damaged
-		o.Damaged = func(from, to uint64) {
+	inBubbleWith(t, func(_ *Options, host *testHost) {
+		void := host.lost
+		host.lost = func(from, to uint64) {
 			lost = append(lost, from, to)
 			void(from, to)
 		}
 	}, func(h *house) {
-		h.log.lost = func(seq uint64) *diskqueue.DamageError {
+		h.log.lost = func(seq uint64) *LostError {
 			if seq >= 3 && seq < 6 || seq == 8 {
-				return &diskqueue.DamageError{From: max(seq/8*8, 3), To: seq/8*3 + 6}
+				return &LostError{From: max(seq/8*8, 3), To: seq/8*3 + 6}
 			}
 			return nil
 		}
@@ -496,11 +552,11 @@ func TestDamagedMessagesAreVoidAndTheOthersGoOn(t *testing.T) {
 	})
 }
 
-func TestDamagedMessagesAreVoidWithoutATopic(t *testing.T) {
-	inBubbleWith(t, func(o *Options) { o.Damaged = nil }, func(h *house) {
-		h.log.lost = func(seq uint64) *diskqueue.DamageError {
+func TestLostMessagesAreVoidWithoutTheTopic(t *testing.T) {
+	inBubbleWith(t, func(_ *Options, host *testHost) { host.lost = func(uint64, uint64) {} }, func(h *house) {
+		h.log.lost = func(seq uint64) *LostError {
 			if seq < 4 {
-				return &diskqueue.DamageError{From: 1, To: 4}
+				return &LostError{From: 1, To: 4}
 			}
 			return nil
 		}
@@ -582,7 +638,7 @@ func TestConsumerThatClosesGivesItsMessagesBackAtOnce(t *testing.T) {
 }
 
 func TestEphemeralChannelDropsNewerMessagesAndGoesOn(t *testing.T) {
-	inBubbleWith(t, func(o *Options) { o.EphemeralLimit = 100; o.Journal = nil }, func(h *house) {
+	inBubbleWith(t, func(o *Options, _ *testHost) { o.EphemeralLimit = 100; o.Journal = nil }, func(h *house) {
 		h.Advance(151, nil)
 		if s := h.Stats(); s.Depth != 100 || s.MessageCount != 150 {
 			t.Errorf("%+v", s)
@@ -597,7 +653,7 @@ func TestEphemeralChannelDropsNewerMessagesAndGoesOn(t *testing.T) {
 }
 
 func TestClosedChannelTellsItsConsumersAndRefuses(t *testing.T) {
-	inBubbleWith(t, func(o *Options) { o.MaxConsumers = 2 }, func(h *house) {
+	inBubbleWith(t, func(o *Options, _ *testHost) { o.MaxConsumers = 2 }, func(h *house) {
 		closed := 0
 		k, err := h.Subscribe(ConsumerOptions{MsgTimeout: time.Minute, Closed: func() { closed++ }})
 		if err != nil {
@@ -671,9 +727,9 @@ func TestPausedChannelDeliversNothingUntilUnpaused(t *testing.T) {
 }
 
 func TestMovedIsCalledAfterTakeAndAnswer(t *testing.T) {
-	var moves []string
-	inBubbleWith(t, func(o *Options) {
-		o.Moved = func(floor, cursor uint64) { moves = append(moves, fmt.Sprintf("%d-%d", floor, cursor)) }
+	var moves []uint64
+	inBubbleWith(t, func(_ *Options, host *testHost) {
+		host.moved = func(floor uint64) { moves = append(moves, floor) }
 	}, func(h *house) {
 		e := h.subscribe(5, time.Minute)
 		h.Advance(3, nil)
@@ -681,7 +737,7 @@ func TestMovedIsCalledAfterTakeAndAnswer(t *testing.T) {
 		e.mustAnswer(Finish, 2, 0)
 		e.mustAnswer(Finish, 1, 0)
 		// Also where what is finished does not move the floor.
-		if fmt.Sprint(moves) != "[1-3 1-3 3-3]" {
+		if fmt.Sprint(moves) != "[1 1 3]" {
 			t.Errorf("%v", moves)
 		}
 	})
@@ -690,15 +746,15 @@ func TestMovedIsCalledAfterTakeAndAnswer(t *testing.T) {
 // TestDroppingForASampleTakesNothingFromTheTimeout: it may have to drop very
 // many before it finds one to send.
 func TestDroppingForASampleTakesNothingFromTheTimeout(t *testing.T) {
-	slow := func(uint64, uint64) { time.Sleep(time.Second) } // after each booking
-	inBubbleWith(t, func(o *Options) { o.Moved = slow }, func(h *house) {
+	slow := func(uint64) { time.Sleep(time.Second) } // after each reservation
+	inBubbleWith(t, func(_ *Options, host *testHost) { host.moved = slow }, func(h *house) {
 		h.Advance(1001, nil)
 		k, err := h.Subscribe(ConsumerOptions{MsgTimeout: 10 * time.Minute, SampleRate: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
 		k.SetReady(1)
-		if _, n := k.Take(nil); n == 0 {
+		if k.Take(new(mailbox), MaxTake) == 0 {
 			t.Fatal("none of 1,000 messages is drawn")
 		}
 		_, err = h.Peek(PeekInFlight, 1, func(m Peeked, _ message.View) error {

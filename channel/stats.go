@@ -45,14 +45,13 @@ func (c *Channel) Stats() Stats {
 func (c *Channel) stats() Stats {
 	now := c.o.Clock.Now()
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	c.core.moveDue(now)
-	c.core.wakeNext()
 	s := Stats{
 		Depth:        int64(c.core.depth()),
 		Cursor:       c.core.cursor,
-		InFlight:     c.core.flight.n,
-		Deferred:     c.core.deferred.len(),
+		InFlight:     c.core.flight.len(),
+		Deferred:     c.core.deferred.Len(),
 		MessageCount: c.core.messages,
 		ZoneLocal:    c.core.delivered[SameZone],
 		RegionLocal:  c.core.delivered[SameRegion],

@@ -6,7 +6,7 @@ import (
 	"qmq/internal/seqset"
 )
 
-// stretch is a run of messages that cannot be read now. They are set aside, so
+// stretch is a run of messages that cannot be read now. They are detached, so
 // that all others of the channel go on. Every now and then one of them is tried:
 // when it can be read, all are returned. How long to try is the log's to say:
 // in the end it tells that they are lost, and they become void.
@@ -14,25 +14,25 @@ import (
 // A restart forgets that those of fresh were never delivered.
 type stretch struct {
 	seqset.Range
-	fresh []seqset.Range // what the cursor had not reached; it skips them
-	again []again        // the others
-	until int64          // when the next one is tried, steady ns
-	pause int64          // until the next try, ns; each time twice as long
+	fresh        []seqset.Range // what the cursor had not reached; it skips them
+	redeliveries []redelivery   // the others
+	retryAt      int64          // when the next one is tried, steady ns
+	backoff      int64          // until the next try, ns; each time twice as long
 	// readable says that one was read: all are returned, as time allows.
 	readable bool
 	next     *stretch // in core.barred
 }
 
-// len is how many messages are set aside.
+// len is how many messages are detached.
 func (s *stretch) len() uint64 {
-	n := uint64(len(s.again))
+	n := uint64(len(s.redeliveries))
 	for _, r := range s.fresh {
 		n += r.Len()
 	}
 	return n
 }
 
-// barredLen is how many messages are set aside in all stretches.
+// barredLen is how many messages are detached in all stretches.
 func (c *core) barredLen() (n uint64) {
 	for s := c.barred; s != nil; s = s.next {
 		n += s.len()
@@ -40,31 +40,30 @@ func (c *core) barredLen() (n uint64) {
 	return n
 }
 
-// bar sets aside the messages in r, which cannot be read now. Those that h has
-// booked for it and that could not be delivered are among aside.
-func (c *core) bar(h *holder, aside []booked, r seqset.Range, now int64) {
+// bar detaches the messages in r, which cannot be read now. Those that are
+// reserved for h and that could not be delivered are among detached.
+func (c *core) bar(h *holder, detached []reservation, r seqset.Range, now int64) {
 	s := c.stretchOf(r)
-	if s.readable || s.pause == 0 {
-		s.readable, s.pause, s.until = false, restMin, now+restMin
+	if s.readable || s.backoff == 0 {
+		s.readable, s.backoff, s.retryAt = false, minBackoff, now+minBackoff
 	}
-	for _, b := range aside {
-		if b.seq < r.From || b.seq >= r.To {
+	for _, b := range detached {
+		if !holds(r, b.seq) {
 			continue
 		}
 		e := c.flight.find(b.seq)
 		if e == 0 || c.flight.at(e).owner != h.index || h.gone {
 			continue // timed out, emptied or void meanwhile
 		}
-		m := c.land(e)
+		m := c.removeInFlight(e)
 		m.attempts = b.before
-		s.again = append(s.again, m)
+		s.redeliveries = append(s.redeliveries, m)
 		c.pending.open(m.seq, m.attempts, b.due)
 	}
-	s.again = c.returned.extract(r, s.again)
-	s.again = c.due.extract(r, s.again)
+	s.redeliveries = extractReturned(&c.returned, r, s.redeliveries)
+	s.redeliveries = extractDue(c.due, r, s.redeliveries)
 	c.barFresh(s)
 	c.pending.dirty = c.pending.on
-	c.wakeNext()
 }
 
 // stretchOf finds the stretch that r is part of, or makes one.
@@ -79,24 +78,11 @@ func (c *core) stretchOf(r seqset.Range) *stretch {
 	return c.barred
 }
 
-// barFresh sets the fresh messages of s aside.
+// barFresh detaches the fresh messages of s.
 func (c *core) barFresh(s *stretch) {
-	at, end := max(s.From, c.cursor), min(s.To, c.fanOut)
-	var gaps []seqset.Range
-	for _, r := range c.skip.all() {
-		if at >= end || r.From >= end {
-			break
-		}
-		if at < r.From {
-			gaps = append(gaps, seqset.Range{From: at, To: r.From})
-		}
-		at = max(at, r.To)
-	}
-	if at < end {
-		gaps = append(gaps, seqset.Range{From: at, To: end})
-	}
+	gaps := c.skip.Gaps(max(s.From, c.cursor), min(s.To, c.fanOut))
 	for _, gap := range gaps {
-		c.skip.add(gap)
+		c.skip.Add(gap)
 		c.waiting -= gap.Len()
 	}
 	s.fresh = append(s.fresh, gaps...)
@@ -104,21 +90,21 @@ func (c *core) barFresh(s *stretch) {
 }
 
 // retry returns one message of each stretch whose time has come, and those of
-// stretches that can be read again, moveMost at most.
+// stretches that can be read again, maxMoves at most.
 func (c *core) retry(now int64) {
 	for at := &c.barred; *at != nil; {
 		s := *at
 		switch {
 		case s.readable:
-			for n := 0; n < moveMost && c.returnOne(s); n++ {
+			for n := 0; n < maxMoves && c.returnOne(s); n++ {
 			}
-		case now < s.until:
+		case now < s.retryAt:
 		case c.withCredit == 0:
-			s.until = now + restMax // nobody would try it
+			s.retryAt = now + maxBackoff // nobody would try it
 		default:
 			c.returnOne(s)
-			s.pause = min(2*s.pause, restMax)
-			s.until = now + s.pause
+			s.backoff = min(2*s.backoff, maxBackoff)
+			s.retryAt = now + s.backoff
 		}
 		if s.len() == 0 && (s.readable || !c.owes(s.Range)) {
 			*at = s.next
@@ -136,11 +122,11 @@ func (c *core) owes(r seqset.Range) bool {
 
 // returnOne returns a message of s; false means that there is none.
 func (c *core) returnOne(s *stretch) bool {
-	var m again
+	var m redelivery
 	switch {
-	case len(s.again) > 0:
-		m = s.again[0]
-		s.again = s.again[1:]
+	case len(s.redeliveries) > 0:
+		m = s.redeliveries[0]
+		s.redeliveries = s.redeliveries[1:]
 	case len(s.fresh) > 0:
 		m.seq = s.fresh[0].From
 		if s.fresh[0].From++; s.fresh[0].Len() == 0 {
@@ -150,9 +136,9 @@ func (c *core) returnOne(s *stretch) bool {
 		return false
 	}
 	if s.readable {
-		c.returned.pushBack(m)
+		c.returned.PushBack(m)
 	} else {
-		c.returned.pushFront(m)
+		c.returned.PushFront(m)
 	}
 	return true
 }
@@ -160,26 +146,19 @@ func (c *core) returnOne(s *stretch) bool {
 // wasRead notes that the message seq could be read.
 func (c *core) wasRead(seq uint64) {
 	for s := c.barred; s != nil; s = s.next {
-		if s.From <= seq && seq < s.To {
-			s.readable, s.until = true, 0
+		if holds(s.Range, seq) {
+			s.readable, s.retryAt = true, 0
 		}
 	}
 }
 
 // unbar forgets the messages in [from, to).
 func (c *core) unbar(from, to uint64) {
+	gone := seqset.Range{From: from, To: to}
 	for at := &c.barred; *at != nil; {
 		s := *at
-		s.again = slices.DeleteFunc(s.again, func(m again) bool { return from <= m.seq && m.seq < to })
-		var fresh []seqset.Range
-		for _, r := range s.fresh {
-			for _, part := range [...]seqset.Range{{From: r.From, To: min(r.To, from)}, {From: max(r.From, to), To: r.To}} {
-				if part.From < part.To {
-					fresh = append(fresh, part)
-				}
-			}
-		}
-		s.fresh = fresh
+		s.redeliveries = slices.DeleteFunc(s.redeliveries, func(m redelivery) bool { return holds(gone, m.seq) })
+		s.fresh = seqset.Difference(s.fresh, []seqset.Range{gone})
 		if from <= s.From && s.To <= to {
 			*at = s.next
 			continue

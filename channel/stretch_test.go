@@ -7,7 +7,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"qmq/diskqueue"
 	"qmq/internal/seqset"
 	"qmq/message"
 )
@@ -16,7 +15,7 @@ import (
 // messages cannot be read.
 func barring(t *testing.T, bad []seqset.Range, f func(h *house, failing func() bool)) {
 	var last error
-	inBubbleWith(t, func(o *Options) { o.ReadFailed = func(err error) { last = err } }, func(h *house) {
+	inBubbleWith(t, func(_ *Options, host *testHost) { host.readFailed = func(err error) { last = err } }, func(h *house) {
 		h.log.bad = bad
 		f(h, func() bool { return last != nil })
 	})
@@ -83,9 +82,9 @@ func TestStretchThatIsLostInTheEndIsVoid(t *testing.T) {
 		e.mustAnswer(Finish, 2, 0)
 		e.expect("")
 		h.log.setBad()
-		h.log.lost = func(seq uint64) *diskqueue.DamageError {
+		h.log.lost = func(seq uint64) *LostError {
 			if seq >= 3 {
-				return &diskqueue.DamageError{From: 3, To: 6}
+				return &LostError{From: 3, To: 6}
 			}
 			return nil
 		}

@@ -67,8 +67,8 @@ func (d *delivery) answering() bool {
 // delivery; a Take may grow it by one message.
 const maxDeliveryBuffer = 512 << 10
 
-// wake is the consumer's Wake callback. The channel calls it with its lock
-// held, so it only starts the delivery.
+// wake is the consumer's Wake callback. A topic's lock may be held, so it only
+// starts the delivery. It is not called when leave has returned.
 func (s *session) wake() {
 	if s.delivery.wake() {
 		s.startDelivery()
@@ -113,11 +113,12 @@ func (s *session) tryDelivery() (more bool, err error) {
 		return true, nil // a heartbeat is being written, and perhaps waits
 	}
 	defer s.conn.Out.Unlock()
-	frames := stream.TakeBuffer(int(s.frameSize.Load()))
-	defer frames.Give()
+	buffer := stream.TakeBuffer(int(s.deliverySize.Load()))
+	defer buffer.Give()
 	consumer := s.consumer.Load()
-	out, messages := consumer.TakeCached(frames.B[:0])
-	frames.Keep(out)
+	f := s.frames.begin(buffer)
+	messages := consumer.TakeCached(f, f.limit())
+	out := f.end(messages)
 	more = !consumer.Parked()
 	if messages > 0 {
 		var all bool
@@ -131,16 +132,16 @@ func (s *session) tryDelivery() (more bool, err error) {
 // or the connection fails.
 func (s *session) deliver() {
 	defer s.tcp.wg.Done()
-	before, longest := int(s.frameSize.Load()), 0
-	frames := stream.TakeBuffer(before)
+	before, longest := int(s.deliverySize.Load()), 0
+	buffer := stream.TakeBuffer(before)
 	defer func() {
-		s.frameSize.Store(int32(nextFrameSize(before, longest)))
-		frames.Give()
+		s.deliverySize.Store(int32(nextDeliverySize(before, longest)))
+		buffer.Give()
 	}()
 	more, err := true, s.conn.Out.Flush()
 	for err == nil {
 		var n int
-		n, more, err = s.deliverSome(frames)
+		n, more, err = s.deliverSome(buffer)
 		longest = max(longest, n)
 		if err == nil && !more && s.delivery.idle() {
 			return
@@ -149,26 +150,27 @@ func (s *session) deliver() {
 	s.shut() // the consumer is gone with it: no wake comes any more
 }
 
-// nextFrameSize is how large a buffer the next delivery asks for, after one
+// nextDeliverySize is how large a buffer the next delivery asks for, after one
 // that asked for before and wrote at most longest bytes at a time. It shrinks
 // slowly, so that a rare long delivery does not leave large buffers in the
 // hands of clients that are slow to take short ones.
-func nextFrameSize(before, longest int) int {
+func nextDeliverySize(before, longest int) int {
 	return min(max(longest, before/2, stream.ReadBuffer), maxDeliveryBuffer)
 }
 
 // deliverSome takes messages and writes them; n is how many bytes, more whether
 // to look again. Both happen under one lock, so that whoever holds it knows that nothing taken is still to
 // be written.
-func (s *session) deliverSome(frames *stream.Buffer) (n int, more bool, err error) {
+func (s *session) deliverSome(buffer *stream.Buffer) (n int, more bool, err error) {
 	consumer := s.consumer.Load()
 	if consumer == nil || s.stopping.Load() {
 		return 0, false, nil
 	}
 	s.delivering.Lock()
 	defer s.delivering.Unlock()
-	out, messages := consumer.Take(frames.B[:0])
-	frames.Keep(out)
+	f := s.frames.begin(buffer)
+	messages := consumer.Take(f, f.limit())
+	out := f.end(messages)
 	if messages == 0 {
 		return 0, false, nil
 	}

@@ -13,6 +13,7 @@ import (
 	"qmq/channel"
 	"qmq/message"
 	"qmq/protocol"
+	"qmq/server/stream"
 )
 
 func TestOKOfSubComesBeforeMessages(t *testing.T) {
@@ -74,11 +75,11 @@ func TestReadyZeroHoldsBackWhatIsRequeuedBehindIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.SetReady(1)
-	frame, n := k.Take(nil)
-	if n != 1 {
+	taken := new(frames).begin(&stream.Buffer{})
+	if n := k.Take(taken, 1); n != 1 {
 		t.Fatalf("took %d", n)
 	}
-	k.Take(nil) // finds nothing, so that it is to be woken
+	k.Take(taken, 1) // finds nothing, so that it is to be woken
 
 	here, there := net.Pipe()
 	defer there.Close()
@@ -88,7 +89,7 @@ func TestReadyZeroHoldsBackWhatIsRequeuedBehindIt(t *testing.T) {
 	wakes = 0
 	for _, cmd := range []protocol.Command{
 		{Kind: protocol.Rdy, Count: 0},
-		{Kind: protocol.Req, ID: message.ID(frame[18:34])},
+		{Kind: protocol.Req, ID: message.ID(taken.b[18:34])},
 	} {
 		if err := s.do(gathered, &cmd, 1); err != nil {
 			t.Fatal(err)

@@ -36,9 +36,11 @@ type session struct {
 	topic     *topic.Topic     // its topic; of the reading goroutine
 	leaveOnce sync.Once
 	delivery  delivery
-	// delivering is held from taking messages until they are written.
-	delivering sync.Mutex
-	frameSize  atomic.Int32 // how large the last delivery's buffer was
+	// delivering is held from taking messages until they are written. It guards
+	// frames.
+	delivering   sync.Mutex
+	frames       frames
+	deliverySize atomic.Int32 // how large the last delivery's buffer was
 
 	state    atomic.Int32 // a protocol.State, written by the reading goroutine
 	stopping atomic.Bool  // the server is closing
@@ -95,7 +97,7 @@ func newSession(t *TCP, id uint64, conn net.Conn) *session {
 		Stop:       t.stop,
 	})
 	s.conn.Out.SetTimeout(s.interval)
-	s.frameSize.Store(stream.ReadBuffer)
+	s.deliverySize.Store(stream.ReadBuffer)
 	return s
 }
 

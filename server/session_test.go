@@ -10,12 +10,12 @@ import (
 )
 
 func TestDeliveryAsksForNoLargerBufferThanItLatelyNeeded(t *testing.T) {
-	size := nextFrameSize(stream.ReadBuffer, 3<<20)
+	size := nextDeliverySize(stream.ReadBuffer, 3<<20)
 	if size != maxDeliveryBuffer {
 		t.Errorf("%d bytes after a very long one", size)
 	}
 	for range 10 {
-		size = nextFrameSize(size, 100)
+		size = nextDeliverySize(size, 100)
 	}
 	if size != stream.ReadBuffer {
 		t.Errorf("%d bytes after many short ones", size)

@@ -54,7 +54,7 @@ func (s *session) findConsumer(topicName, channelName string) (*channel.Consumer
 		ID:         s.id,
 		MsgTimeout: s.msgTimeout,
 		SampleRate: s.terms.sampleRate,
-		Near:       s.nearness(),
+		Locality:   s.locality(),
 		Wake:       s.wake,
 		Closed:     s.shut,
 	})

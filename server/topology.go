@@ -2,9 +2,9 @@ package server
 
 import "qmq/channel"
 
-// nearness is how near the client is. Everybody is as near as anybody else
+// locality is how near the client is. Everybody is as near as anybody else
 // unless the server is told to care.
-func (s *session) nearness() channel.Nearness {
+func (s *session) locality() channel.Locality {
 	o := &s.tcp.o
 	if !o.TopologyAware {
 		return channel.Anywhere

@@ -78,10 +78,7 @@ func (t *Topic) channelOptions(name string, incarnation uint64) channel.Options 
 		Incarnation:      incarnation,
 		TopicIncarnation: t.o.Incarnation,
 		Common:           t.o.Common.Channels,
-		NewReader:        func() channel.Reader { return logReader{t.o.Log.NewReader()} },
-		Damaged:          t.damaged,
-		ReadFailed:       func(err error) { t.readFailed(name, err) },
-		Moved:            func(floor, _ uint64) { t.reclaimer.progressed(floor) },
+		Host:             (*channelHost)(t),
 	}
 	if names.IsEphemeral(name) {
 		o.EphemeralLimit = max(1, t.o.Common.MemQueueSize)

@@ -1,7 +1,6 @@
 package topic
 
 import (
-	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -310,20 +309,20 @@ func subscribe(t testing.TB, c *channel.Channel) *consumer {
 	return k
 }
 
+// deliveries is a channel.Sink.
+type deliveries []delivery
+
+func (ds *deliveries) Put(m *channel.Message) bool {
+	*ds = append(*ds, delivery{m.ID, string(m.Body)})
+	return true
+}
+
 // takeAll takes until nothing is there now.
-func (k *consumer) takeAll() (ds []delivery) {
-	for {
-		frames, n := k.Take(nil)
-		if n == 0 {
-			return ds
-		}
-		for len(frames) > 0 {
-			size := 4 + int(binary.BigEndian.Uint32(frames))
-			f := frames[8:size] // behind the frame's size and kind
-			ds = append(ds, delivery{message.ID(f[10:26]), string(f[26:])})
-			frames = frames[size:]
-		}
+func (k *consumer) takeAll() []delivery {
+	var ds deliveries
+	for k.Take(&ds, channel.MaxTake) > 0 {
 	}
+	return ds
 }
 
 func (k *consumer) finish(t testing.TB, ds ...delivery) {

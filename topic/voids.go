@@ -1,12 +1,6 @@
 package topic
 
-import (
-	"errors"
-
-	"qmq/diskqueue"
-	"qmq/internal/seqset"
-	"qmq/message"
-)
+import "qmq/internal/seqset"
 
 // damaged is called by a channel that could not read messages for good.
 func (t *Topic) damaged(from, to uint64) {
@@ -33,20 +27,6 @@ func (f *fanout) lose(r seqset.Range) (lost uint64, ok bool) {
 	before := f.voidsWithin(0, f.end)
 	f.addVoid(r)
 	return f.voidsWithin(0, f.end) - before, true
-}
-
-// logReader reads for a channel. What was fanned out was in the log: a number
-// that is not is lost for good, and no channel waits for it.
-type logReader struct {
-	*diskqueue.Reader
-}
-
-func (r logReader) Read(seq uint64) (message.View, error) {
-	v, err := r.Reader.Read(seq)
-	if errors.Is(err, diskqueue.ErrNotFound) {
-		err = &diskqueue.DamageError{From: seq, To: seq + 1}
-	}
-	return v, err
 }
 
 // addVoid makes a range void in every channel. The caller holds f.mu.

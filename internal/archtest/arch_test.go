@@ -13,10 +13,9 @@ import (
 // of lower floors; those of one line do not import one another.
 var floors = [][]string{
 	{"internal/address", "internal/crc32c", "internal/redact"},
-	{"internal/clock", "internal/names", "internal/seqset", "internal/vfs/ram", "internal/archtest", "internal/version", "internal/quantile", "internal/acceptloop", "internal/budget", "internal/filereload", "internal/guess", "message", "config"},
+	{"internal/clock", "internal/names", "internal/seqset", "internal/seqtable", "internal/dueheap", "internal/ring", "internal/vfs/ram", "internal/archtest", "internal/version", "internal/quantile", "internal/acceptloop", "internal/budget", "internal/filereload", "internal/guess", "message", "config"},
 	{"internal/vfs", "state", "internal/deadline", "internal/httpapi", "internal/apiclient", "internal/certs"},
-	{"server/stream", "internal/auth", "internal/httpauth", "internal/vfs/crashfs", "protocol", "journal", "diskqueue"},
-	{"channel"},
+	{"server/stream", "internal/auth", "internal/httpauth", "internal/vfs/crashfs", "protocol", "journal", "diskqueue", "channel"},
 	{"topic"},
 	{"broker"},
 	{"server", "lookup", "internal/nodeclient", "internal/tcpclient", "admin/web", "admin/words"},

@@ -63,35 +63,11 @@ func (l *List) search(seq uint64) int {
 
 // Add unites the List with a range.
 func (l *List) Add(r Range) {
-	if r.From >= r.To {
+	if n := len(l.ranges); r.From < r.To && (n == l.head || l.ranges[n-1].To < r.From) {
+		l.ranges = append(l.ranges, r) // mostly
 		return
 	}
-	i := len(l.ranges)
-	if n := i; n == l.head || l.ranges[n-1].To < r.From {
-		l.ranges = append(l.ranges, r)
-		return
-	}
-	if r.From > 0 {
-		i = l.search(r.From - 1) // one that ends at r.From touches r
-	} else {
-		i = l.head
-	}
-	j := i
-	for j < len(l.ranges) && l.ranges[j].From <= r.To {
-		r.From, r.To = min(r.From, l.ranges[j].From), max(r.To, l.ranges[j].To)
-		j++
-	}
-	switch {
-	case i < j:
-		l.ranges = append(l.ranges[:i+1], l.ranges[j:]...)
-	case i == l.head && l.head > 0:
-		l.head--
-		i--
-	default:
-		l.ranges = append(l.ranges, Range{})
-		copy(l.ranges[i+1:], l.ranges[i:])
-	}
-	l.ranges[i] = r
+	l.ranges = append(l.ranges[:l.head], Insert(l.All(), r)...)
 }
 
 // Overlap is how many numbers of [from, to) are in the List.

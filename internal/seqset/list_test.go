@@ -59,18 +59,18 @@ func checkQueries(t *testing.T, l *List, in map[uint64]bool, from, to, most uint
 	if got := l.Overlap(from, to); got != overlap {
 		t.Fatalf("%d of [%d,%d) are in %v, want %d", got, from, to, l.All(), overlap)
 	}
-	if got := numbers(l.Gaps(from, to)); !slices.Equal(got, outside) {
+	if got := listed(l.Gaps(from, to)); !slices.Equal(got, outside) {
 		t.Fatalf("%v of [%d,%d) are not in %v, want %v", got, from, to, l.All(), outside)
 	}
 	gaps := l.LastGaps(from, to, most)
 	slices.Reverse(gaps)
 	outside = outside[len(outside)-int(min(most, uint64(len(outside)))):]
-	if got := numbers(gaps); !slices.Equal(got, outside) {
+	if got := listed(gaps); !slices.Equal(got, outside) {
 		t.Fatalf("the last %d of [%d,%d) that are not in %v are %v, want %v", most, from, to, l.All(), got, outside)
 	}
 }
 
-func numbers(ranges []Range) (all []uint64) {
+func listed(ranges []Range) (all []uint64) {
 	for _, r := range ranges {
 		for n := r.From; n < r.To; n++ {
 			all = append(all, n)

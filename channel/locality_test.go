@@ -9,7 +9,7 @@ import (
 )
 
 // subscribeAs adds a consumer like subscribe, of a nearness and a sample rate.
-func (h *house) subscribeAs(near Nearness, sample int, rdy int64) *eater {
+func (h *house) subscribeAs(near Locality, sample int, rdy int64) *eater {
 	h.t.Helper()
 	e := &eater{h: h, wakes: make(chan struct{}, 1)}
 	wake := func() {
@@ -18,7 +18,7 @@ func (h *house) subscribeAs(near Nearness, sample int, rdy int64) *eater {
 		default:
 		}
 	}
-	k, err := h.Subscribe(ConsumerOptions{ID: uint64(len(h.consumers)), MsgTimeout: time.Minute, Wake: wake, Near: near, SampleRate: sample})
+	k, err := h.Subscribe(ConsumerOptions{ID: uint64(len(h.consumers)), MsgTimeout: time.Minute, Wake: wake, Locality: near, SampleRate: sample})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestNearnessLosesNoWake(t *testing.T) {
 		inBubble(t, func(h *house) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			var all []*eater
-			for near := range nearnesses {
+			for near := range localities {
 				all = append(all, h.subscribeAs(near, 0, 1), h.subscribeAs(near, 0, 5))
 			}
 			const messages = 300

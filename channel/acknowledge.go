@@ -1,0 +1,60 @@
+package channel
+
+import "qmq/internal/seqset"
+
+// held finds the message seq in flight with h; the error is ErrNotInFlight or
+// ErrNotOwner.
+func (c *core) held(h *holder, seq uint64) (i uint32, err error) {
+	i = c.flight.find(seq)
+	if i == 0 {
+		return 0, ErrNotInFlight
+	}
+	if c.flight.at(i).owner != h.index {
+		return 0, ErrNotOwner
+	}
+	return i, nil
+}
+
+// finish acknowledges a message that h has in flight.
+func (c *core) finish(h *holder, seq uint64) error {
+	i, err := c.held(h, seq)
+	if err != nil {
+		return err
+	}
+	c.removeInFlight(i)
+	h.finished++
+	c.acked.Add(seq)
+	c.pending.acked(seqset.Range{From: seq, To: seq + 1})
+	return nil
+}
+
+// requeue gives back a message that h has in flight: returned at once, or
+// deferred by delay ns.
+func (c *core) requeue(h *holder, seq uint64, now, delay int64) error {
+	i, err := c.held(h, seq)
+	if err != nil {
+		return err
+	}
+	m := c.removeInFlight(i)
+	h.requeued++
+	c.requeued++
+	if delay <= 0 {
+		c.returned.PushBack(m)
+		return nil
+	}
+	due := (now + min(delay, c.maxDelay) + 1e6 - 1) / 1e6
+	c.postpone(now, m, due)
+	c.pending.open(m.seq, m.attempts, due)
+	return nil
+}
+
+// touch gives a message that h has in flight its full time again, within
+// what one delivery may take.
+func (c *core) touch(h *holder, seq uint64, now int64) error {
+	i, err := c.held(h, seq)
+	if err != nil {
+		return err
+	}
+	c.flight.touch(i, min(now+h.timeout, c.flight.at(i).first+c.maxTimeout))
+	return nil
+}

@@ -1,0 +1,50 @@
+package topic
+
+import (
+	"errors"
+
+	"qmq/channel"
+	"qmq/diskqueue"
+	"qmq/message"
+)
+
+// channelHost is a Topic as its channels see it.
+type channelHost Topic
+
+func (h *channelHost) NewReader() channel.Reader { return logReader{(*Topic)(h).o.Log.NewReader()} }
+
+func (h *channelHost) Moved(floor uint64) { (*Topic)(h).reclaimer.progressed(floor) }
+
+func (h *channelHost) Lost(from, to uint64) { (*Topic)(h).damaged(from, to) }
+
+func (h *channelHost) ReadFailed(channel string, err error) { (*Topic)(h).readFailed(channel, err) }
+
+// logReader reads for a channel, and tells it what an error of the log means.
+type logReader struct {
+	*diskqueue.Reader
+}
+
+func (r logReader) Read(seq uint64) (message.View, error) {
+	v, err := r.Reader.Read(seq)
+	if err != nil {
+		err = readError(seq, err)
+	}
+	return v, err
+}
+
+// readError is what a channel is told of an error in reading the message seq.
+// What was fanned out was in the log: a number that is not is lost for good, and
+// no channel waits for it.
+func readError(seq uint64, err error) error {
+	var damaged *diskqueue.DamageError
+	var unreadable *diskqueue.UnreadableError
+	switch {
+	case errors.Is(err, diskqueue.ErrNotFound):
+		return &channel.LostError{From: seq, To: seq + 1}
+	case errors.As(err, &damaged):
+		return &channel.LostError{From: damaged.From, To: damaged.To}
+	case errors.As(err, &unreadable):
+		return &channel.UnreadableError{From: unreadable.From, To: unreadable.To, Err: err}
+	}
+	return err
+}
