@@ -3,6 +3,7 @@ package topic
 import (
 	"sync/atomic"
 
+	"qmq/channel"
 	"qmq/diskqueue"
 )
 
@@ -35,6 +36,9 @@ func (g *Group) finish(added diskqueue.Appended, err error) {
 		g.pipeline.o.Log.Release(int64(g.size))
 		g.pipeline.fail(err)
 		g.pipeline.fanout.reclaimer.logChanged() // the segment may have ended
+		if g.pipeline.fanout.isDropped() {
+			err = channel.ErrExiting // whatever became of it
+		}
 	}
 	g.err = err
 	if !g.stage.CompareAndSwap(proposing, finished) {

@@ -27,6 +27,7 @@ var quiet = slog.New(slog.DiscardHandler)
 // bench is a topic with all that it needs, in a directory of its own.
 type bench struct {
 	*Topic
+	t   testing.TB
 	fs  vfs.FS
 	dir string
 
@@ -60,7 +61,7 @@ func syncEvery(n int64) setting { return func(b *bench) { b.options.Sync.Every =
 
 func newBench(t testing.TB, fs vfs.FS, dir string, settings ...setting) *bench {
 	t.Helper()
-	b := &bench{fs: fs, dir: dir, segment: 64 << 20, hot: 10000}
+	b := &bench{t: t, fs: fs, dir: dir, segment: 64 << 20, hot: 10000}
 	b.options = Options{
 		Name: "t", Incarnation: 1,
 		Sync: SyncPolicy{Every: 2500, Timeout: 2 * time.Second},
