@@ -156,8 +156,8 @@ func TestTopicThatCannotBeOpenedIsRefusedWithTheReason(t *testing.T) {
 			t.Errorf("%s: %d %s", target, w.Code, w.Body)
 		}
 	}
-	r.connect("PUB bad\n\x00\x00\x00\x01x").expectError("E_PUB_FAILED PUB failed " + why)
-	r.connect("SUB bad c\n").expectError("E_SUB_FAILED SUB failed " + why)
+	r.connect("PUB bad\n\x00\x00\x00\x01x").ExpectError("E_PUB_FAILED PUB failed " + why)
+	r.connect("SUB bad c\n").ExpectError("E_SUB_FAILED SUB failed " + why)
 	if d := r.damageOf(); d == nil || d.Findings[0].Kind != broker.Unopenable {
 		t.Errorf("damage is %+v", d)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"qmq/broker"
+	"qmq/test/wire"
 )
 
 // peekAnswer is the answer to /channel/peek.
@@ -52,16 +53,16 @@ func TestPeekShowsEachStateInItsOrder(t *testing.T) {
 	r.expectPeek("", "a/0 b/0 c/0 d/0 e/0 f/0 of 6")
 	r.expectPeek("&state=ready&limit=2", "a/0 b/0 of 6")
 
-	c := r.connect(identify(`{"client_id":"me","msg_timeout":60000}`), "SUB t ch\n")
-	c.expect("OK", "OK")
-	c.send("RDY 4\n")
+	c := r.connect(wire.Identify(`{"client_id":"me","msg_timeout":60000}`), "SUB t ch\n")
+	c.Expect("OK", "OK")
+	c.Send("RDY 4\n")
 	ids := map[string]string{}
 	for range 4 {
-		m := c.message()
-		ids[m.body] = m.id
+		m := c.Message()
+		ids[m.Body] = m.ID
 	}
-	c.send("RDY 0\nREQ " + ids["c"] + " 0\nREQ " + ids["d"] + " 1000000\nTOUCH " + ids["a"] + "\n" + pub("other", "x"))
-	c.expect("OK")
+	c.Send("RDY 0\nREQ " + ids["c"] + " 0\nREQ " + ids["d"] + " 1000000\nTOUCH " + ids["a"] + "\n" + wire.Pub("other", "x"))
+	c.Expect("OK")
 	r.expectPeek("", "c/1 e/0 f/0 of 3")
 	r.expectPeek("&limit=1", "c/1 of 3")
 
@@ -105,7 +106,7 @@ func TestPeekChangesNothing(t *testing.T) {
 	}
 	c := r.consume("t", "ch", 3)
 	for _, want := range []string{"a", "b", "c"} {
-		if m := c.message(); m.body != want || m.attempts != 1 {
+		if m := c.Message(); m.Body != want || m.Attempts != 1 {
 			t.Errorf("got %+v, want %s", m, want)
 		}
 	}

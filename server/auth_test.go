@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"qmq/internal/auth"
+	"qmq/test/wire"
 )
 
 // authServer is an auth server: it answers what it is told to.
@@ -69,52 +70,52 @@ func TestAuthErrorsInTheirOrder(t *testing.T) {
 	a, with := withAuth(t, maySome)
 	r := start(t, with, small)
 	for _, test := range []struct{ send, want string }{
-		{"AUTH x\n" + sized("s"), "E_INVALID AUTH invalid number of parameters"},
-		{"AUTH\n" + size(41), "E_BAD_BODY AUTH body too big 41 > 40"},
-		{"AUTH\n" + size(0), "E_BAD_BODY AUTH invalid body size 0"},
+		{"AUTH x\n" + wire.Sized("s"), "E_INVALID AUTH invalid number of parameters"},
+		{"AUTH\n" + wire.Size(41), "E_BAD_BODY AUTH body too big 41 > 40"},
+		{"AUTH\n" + wire.Size(0), "E_BAD_BODY AUTH invalid body size 0"},
 		{"SUB out c\n", "E_AUTH_FIRST AUTH required before SUB"},
 		{"SUB $ c\n", `E_BAD_TOPIC SUB topic name "$" is not valid`},
-		{pub("in", "x"), "E_AUTH_FIRST AUTH required before PUB"},
-		{pub("in", strings.Repeat("x", 11)), "E_BAD_MESSAGE PUB message too big 11 > 10"},
-		{dpub("in", 5, "x"), "E_AUTH_FIRST AUTH required before DPUB"},
+		{wire.Pub("in", "x"), "E_AUTH_FIRST AUTH required before PUB"},
+		{wire.Pub("in", strings.Repeat("x", 11)), "E_BAD_MESSAGE PUB message too big 11 > 10"},
+		{wire.DPub("in", 5, "x"), "E_AUTH_FIRST AUTH required before DPUB"},
 		{"MPUB in\n", "E_AUTH_FIRST AUTH required before MPUB"}, // before its body has come
-		{"MPUB in\n" + size(-1), "E_AUTH_FIRST AUTH required before MPUB"},
+		{"MPUB in\n" + wire.Size(-1), "E_AUTH_FIRST AUTH required before MPUB"},
 	} {
 		c := r.connect(test.send)
-		c.expectError(test.want)
-		c.expectEnd()
+		c.ExpectError(test.want)
+		c.ExpectEnd()
 	}
 	for _, test := range []struct{ send, want string }{
-		{"AUTH\n" + size(41), "E_BAD_BODY AUTH body too big 41 > 40"},
+		{"AUTH\n" + wire.Size(41), "E_BAD_BODY AUTH body too big 41 > 40"},
 		{secret, "E_INVALID AUTH already set"},
 		{"SUB in c\n", `E_UNAUTHORIZED AUTH failed for SUB on "in" "c"`},
 		{"SUB out d\n", `E_UNAUTHORIZED AUTH failed for SUB on "out" "d"`},
-		{pub("out", "x"), `E_UNAUTHORIZED AUTH failed for PUB on "out" ""`},
-		{dpub("other", 5, "x"), `E_UNAUTHORIZED AUTH failed for DPUB on "other" ""`},
-		{"MPUB other\n" + size(-1), `E_UNAUTHORIZED AUTH failed for MPUB on "other" ""`},
+		{wire.Pub("out", "x"), `E_UNAUTHORIZED AUTH failed for PUB on "out" ""`},
+		{wire.DPub("other", 5, "x"), `E_UNAUTHORIZED AUTH failed for DPUB on "other" ""`},
+		{"MPUB other\n" + wire.Size(-1), `E_UNAUTHORIZED AUTH failed for MPUB on "other" ""`},
 	} {
 		c := r.connect(secret)
-		c.expect(`{"identity":"joe","identity_url":"http://joe","permission_count":2}`)
-		c.send(pub("in", "x") + test.send) // what came before is done
-		c.expect("OK")
-		c.expectError(test.want)
-		c.expectEnd()
+		c.Expect(`{"identity":"joe","identity_url":"http://joe","permission_count":2}`)
+		c.Send(wire.Pub("in", "x") + test.send) // what came before is done
+		c.Expect("OK")
+		c.ExpectError(test.want)
+		c.ExpectEnd()
 	}
 	c := r.connect(secret)
-	c.frame()
-	c.send("SUB out c\n" + pub("in", "x") + mpub("in", "y", "z") + dpub("in", 5, "x"))
-	c.expect("OK", "OK", "OK", "OK")
-	c.send(secret)
-	c.expectError("E_INVALID cannot AUTH in current state")
+	c.Frame()
+	c.Send("SUB out c\n" + wire.Pub("in", "x") + wire.MPub("in", "y", "z") + wire.DPub("in", 5, "x"))
+	c.Expect("OK", "OK", "OK", "OK")
+	c.Send(secret)
+	c.ExpectError("E_INVALID cannot AUTH in current state")
 
 	a.say("")
 	c = r.connect(secret)
-	c.expectError("E_AUTH_FAILED AUTH failed")
-	c.expectEnd()
+	c.ExpectError("E_AUTH_FAILED AUTH failed")
+	c.ExpectEnd()
 	a.say(`{"ttl":1,"authorizations":[]}`)
 	c = r.connect(secret)
-	c.expectError("E_UNAUTHORIZED AUTH no authorizations found")
-	c.expectEnd()
+	c.ExpectError("E_UNAUTHORIZED AUTH no authorizations found")
+	c.ExpectEnd()
 	for _, name := range []string{"other", "still.open"} {
 		if _, there := r.broker.Existing(name); there {
 			t.Errorf("topic %s was made for one who may not", name)
@@ -126,12 +127,12 @@ func TestAuthIsAnnouncedAndShown(t *testing.T) {
 	_, with := withAuth(t, maySome)
 	r := start(t, with)
 	c := r.connect()
-	if answer := c.negotiate(`"client_id":"c"`); !strings.Contains(answer, `"auth_required":true`) {
+	if answer := negotiate(c, `"client_id":"c"`); !strings.Contains(answer, `"auth_required":true`) {
 		t.Error(answer)
 	}
-	c.send(secret + pub("in", "x"))
-	c.frame()
-	c.expect("OK")
+	c.Send(secret + wire.Pub("in", "x"))
+	c.Frame()
+	c.Expect("OK")
 	want := `"authed":true,"auth_identity":"joe","auth_identity_url":"http://joe"`
 	if stats := r.must("GET", "/stats?format=json", ""); !strings.Contains(stats, want) {
 		t.Errorf("%s is not in %s", want, stats)
@@ -143,13 +144,13 @@ func TestAuthServerLearnsWhoAsks(t *testing.T) {
 	me := selfSigned(t, "client name")
 	r := start(t, with, withTLS(t, func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }))
 	c := r.connect(secret)
-	c.frame()
+	c.Frame()
 	c = r.connect()
-	c.negotiate(`"tls_v1":true`)
-	c.encrypt(func(c *tls.Config) { c.Certificates = []tls.Certificate{me} })
-	c.expect("OK")
-	c.send(secret)
-	c.frame()
+	negotiate(c, `"tls_v1":true`)
+	encrypt(c, func(c *tls.Config) { c.Certificates = []tls.Certificate{me} })
+	c.Expect("OK")
+	c.Send(secret)
+	c.Frame()
 	got := fmt.Sprint(a.questions())
 	want := "[map[common_name:[] remote_ip:[127.0.0.1] secret:[s3c] tls:[false]] map[common_name:[client name] remote_ip:[127.0.0.1] secret:[s3c] tls:[true]]]"
 	if got != want {
@@ -167,11 +168,11 @@ func TestAuthServerLearnsVerifiedNamesAloneWhereThatIsWanted(t *testing.T) {
 		a, with := withAuth(t, mayAll)
 		r := start(t, with, withTLS(t, func(c *tls.Config) { c.ClientAuth, c.ClientCAs = policy, roots }), func(o *Options) { o.AuthVerifiedNames = true })
 		c := r.connect()
-		c.negotiate(`"tls_v1":true`)
-		c.encrypt(func(c *tls.Config) { c.Certificates = []tls.Certificate{me} })
-		c.expect("OK")
-		c.send(secret)
-		c.frame()
+		negotiate(c, `"tls_v1":true`)
+		encrypt(c, func(c *tls.Config) { c.Certificates = []tls.Certificate{me} })
+		c.Expect("OK")
+		c.Send(secret)
+		c.Frame()
 		if got := a.questions()[0].Get("common_name"); got != want {
 			t.Errorf("%v: told %q, want %q", policy, got, want)
 		}
@@ -184,39 +185,39 @@ func TestGrantHoldsUntilItsTTL(t *testing.T) {
 	a, with := withAuth(t, mayAll)
 	r := start(t, with)
 	c := r.connect(secret)
-	c.frame()
+	c.Frame()
 	a.say("")
 	for range 3 {
-		c.send(pub("t", "x") + mpub("u", "y"))
-		c.expect("OK", "OK")
+		c.Send(wire.Pub("t", "x") + wire.MPub("u", "y"))
+		c.Expect("OK", "OK")
 	}
 	if n := len(a.questions()); n != 1 {
 		t.Errorf("asked %d times", n)
 	}
 
 	a.say(strings.Replace(mayAll, "3600", "1", 1))
-	renewed, refused := r.connect(secret+pub("t", "x")), r.connect(secret+pub("t", "x"))
-	for _, c := range []*client{renewed, refused} {
-		c.frame()
-		c.expect("OK")
+	renewed, refused := r.connect(secret+wire.Pub("t", "x")), r.connect(secret+wire.Pub("t", "x"))
+	for _, c := range []*wire.Conn{renewed, refused} {
+		c.Frame()
+		c.Expect("OK")
 	}
 	a.say(mayAll)
 	for asked := len(a.questions()); len(a.questions()) == asked; {
-		renewed.send(pub("t", "x"))
-		renewed.expect("OK")
+		renewed.Send(wire.Pub("t", "x"))
+		renewed.Expect("OK")
 	}
 	a.say("")
-	renewed.expectOpen()
+	renewed.ExpectOpen()
 	for {
-		refused.send(pub("t", "x"))
-		if _, data := refused.frame(); data == "OK" {
+		refused.Send(wire.Pub("t", "x"))
+		if _, data := refused.Frame(); data == "OK" {
 			continue
 		} else if data != "E_AUTH_FAILED AUTH failed" {
 			t.Errorf("got %q", data)
 		}
 		break
 	}
-	refused.expectEnd()
+	refused.ExpectEnd()
 }
 
 // TestCloseDoesNotWaitForAuthServers ends a question that nobody answers.

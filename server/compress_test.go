@@ -14,6 +14,8 @@ import (
 
 	"github.com/golang/snappy"
 	"github.com/nsqio/go-nsq"
+
+	"qmq/test/wire"
 )
 
 // packed is a client's side of a compressed connection. Each write is flushed.
@@ -26,9 +28,9 @@ type packed struct {
 func (p *packed) Read(b []byte) (int, error)  { return p.r.Read(b) }
 func (p *packed) Write(b []byte) (int, error) { return p.write(b) }
 
-// snappy begins snappy on the client's side, which begins a new stream for
+// useSnappy begins snappy on the client's side, which begins a new stream for
 // every write, as pynsq does.
-func (c *client) snappy() {
+func useSnappy(c *wire.Conn) {
 	conn := c.Conn
 	c.Conn = &packed{conn, snappy.NewReader(conn), func(b []byte) (int, error) {
 		w := snappy.NewBufferedWriter(conn)
@@ -39,12 +41,12 @@ func (c *client) snappy() {
 	}}
 }
 
-// deflate begins deflate on the client's side.
-func (c *client) deflate(level int) {
+// useDeflate begins deflate on the client's side.
+func useDeflate(c *wire.Conn, level int) {
 	conn := c.Conn
 	w, err := stdflate.NewWriter(conn, level)
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	c.Conn = &packed{conn, stdflate.NewReader(conn), func(b []byte) (int, error) {
 		if _, err := w.Write(b); err != nil {
@@ -55,21 +57,21 @@ func (c *client) deflate(level int) {
 }
 
 // upgrade negotiates one feature, or none, and begins it on the client's side.
-func (c *client) upgrade(feature string) {
-	c.t.Helper()
+func upgrade(c *wire.Conn, feature string) {
+	c.T.Helper()
 	if feature == "" {
 		return
 	}
-	c.negotiate(feature)
+	negotiate(c, feature)
 	switch feature {
 	case `"tls_v1":true`:
-		c.encrypt()
+		encrypt(c)
 	case `"snappy":true`:
-		c.snappy()
+		useSnappy(c)
 	case `"deflate":true`:
-		c.deflate(1)
+		useDeflate(c, 1)
 	}
-	c.expect("OK")
+	c.Expect("OK")
 }
 
 func TestCompressionIsNegotiatedAndShown(t *testing.T) {
@@ -83,64 +85,64 @@ func TestCompressionIsNegotiatedAndShown(t *testing.T) {
 		{`"tls_v1":true,"deflate":true`, `"tls_v1":true,"deflate":true`, `"deflate":true`},
 	} {
 		c := r.connect()
-		if answer := c.negotiate(test.features); !strings.Contains(answer, test.answer) {
+		if answer := negotiate(c, test.features); !strings.Contains(answer, test.answer) {
 			t.Errorf("%s: %s", test.features, answer)
 		}
 		if strings.Contains(test.features, "tls") {
-			c.encrypt()
-			c.expect("OK")
+			encrypt(c)
+			c.Expect("OK")
 		}
 		if strings.Contains(test.features, "snappy") {
-			c.snappy()
+			useSnappy(c)
 		} else {
-			c.deflate(6)
+			useDeflate(c, 6)
 		}
-		c.expect("OK")
+		c.Expect("OK")
 		body := strings.Repeat("compressible ", 20_000)
-		c.send("SUB t ch\n")
-		c.expect("OK")
-		c.send(pub("t", body))
-		c.expect("OK")
-		c.send("RDY 1\n")
-		m := c.message()
-		if m.body != body {
-			t.Errorf("%s: %d bytes came, want %d", test.features, len(m.body), len(body))
+		c.Send("SUB t ch\n")
+		c.Expect("OK")
+		c.Send(wire.Pub("t", body))
+		c.Expect("OK")
+		c.Send("RDY 1\n")
+		m := c.Message()
+		if m.Body != body {
+			t.Errorf("%s: %d bytes came, want %d", test.features, len(m.Body), len(body))
 		}
 		if stats := r.must("GET", "/stats?format=json", ""); !strings.Contains(stats, test.stats) {
 			t.Errorf("%s: %s", test.features, stats)
 		}
-		c.send("FIN " + m.id + "\n")
+		c.Send("FIN " + m.ID + "\n")
 		eventually(t, func() bool { return channelStatsOf(t, r, "t", "ch").Depth == 0 })
 		c.Close()
 	}
 }
 
 func TestBothCompressionsAreRefused(t *testing.T) {
-	c := start(t).connect(identify(`{"feature_negotiation":true,"snappy":true,"deflate":true}`))
-	c.expectError("E_IDENTIFY_FAILED cannot enable both deflate and snappy compression")
-	c.expectEnd()
+	c := start(t).connect(wire.Identify(`{"feature_negotiation":true,"snappy":true,"deflate":true}`))
+	c.ExpectError("E_IDENTIFY_FAILED cannot enable both deflate and snappy compression")
+	c.ExpectEnd()
 }
 
 func TestCompressionThatIsOffIsNotOffered(t *testing.T) {
 	c := start(t, func(o *Options) { o.Snappy, o.Deflate, o.MaxDeflateLevel = false, false, 3 }).connect()
 	want := `"deflate":false,"deflate_level":3,"max_deflate_level":3,"snappy":false`
-	if answer := c.negotiate(`"snappy":true,"deflate":true`); !strings.Contains(answer, want) {
+	if answer := negotiate(c, `"snappy":true,"deflate":true`); !strings.Contains(answer, want) {
 		t.Error(answer)
 	}
-	c.expectOpen()
+	c.ExpectOpen()
 }
 
 func TestCommandsBehindIdentifyAreReadInTheNewEncoding(t *testing.T) {
 	c := start(t).dial()
 	var all bytes.Buffer
-	all.WriteString("  V2" + identify(`{"feature_negotiation":true,"snappy":true}`))
+	all.WriteString("  V2" + wire.Identify(`{"feature_negotiation":true,"snappy":true}`))
 	w := snappy.NewBufferedWriter(&all)
-	io.WriteString(w, pub("t", "x"))
+	io.WriteString(w, wire.Pub("t", "x"))
 	w.Flush()
-	c.send(all.String())
-	c.frame()
-	c.snappy()
-	c.expect("OK", "OK")
+	c.Send(all.String())
+	c.Frame()
+	useSnappy(c)
+	c.Expect("OK", "OK")
 }
 
 // snappyStream begins a stream.
@@ -149,7 +151,7 @@ const snappyStream = "\xff\x06\x00\x00sNaPpY"
 func TestCorruptCompressionEndsTheConnection(t *testing.T) {
 	var good bytes.Buffer
 	w := snappy.NewBufferedWriter(&good)
-	io.WriteString(w, pub("t", "x"))
+	io.WriteString(w, wire.Pub("t", "x"))
 	w.Flush()
 	badSum := bytes.Clone(good.Bytes())
 	badSum[15] ^= 1
@@ -164,18 +166,18 @@ func TestCorruptCompressionEndsTheConnection(t *testing.T) {
 		"plain in deflate": {`"deflate":true`, "\xff\xff\xff\xff\xff"},
 	} {
 		c := start(t).connect()
-		c.negotiate(test.features)
+		negotiate(c, test.features)
 		raw := c.Conn
 		if strings.Contains(test.features, "snappy") {
-			c.snappy()
+			useSnappy(c)
 		} else {
-			c.deflate(1)
+			useDeflate(c, 1)
 		}
-		c.expect("OK")
+		c.Expect("OK")
 		if _, err := io.WriteString(raw, test.sent); err != nil {
 			t.Fatal(err)
 		}
-		if _, data, err := c.tryFrame(); err == nil {
+		if _, data, err := c.AnyFrame(); err == nil {
 			t.Errorf("%s: got %q", name, data)
 		}
 	}
@@ -183,15 +185,15 @@ func TestCorruptCompressionEndsTheConnection(t *testing.T) {
 
 func TestSkippableSnappyChunksAreSkipped(t *testing.T) {
 	c := start(t).connect()
-	c.negotiate(`"snappy":true`)
+	negotiate(c, `"snappy":true`)
 	raw := c.Conn
-	c.snappy()
-	c.expect("OK")
+	useSnappy(c)
+	c.Expect("OK")
 	padding := snappyStream + "\xfe\x40\x42\x0f" + strings.Repeat("\x00", 1_000_000) + "\x80\x00\x00\x00"
 	if _, err := io.WriteString(raw, padding); err != nil {
 		t.Fatal(err)
 	}
-	c.expectOpen()
+	c.ExpectOpen()
 }
 
 var everyMessage = goflag.Bool("every-message", false, "publish 100,000 messages in each encoding instead of a few")

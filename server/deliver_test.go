@@ -14,15 +14,16 @@ import (
 	"qmq/message"
 	"qmq/protocol"
 	"qmq/server/stream"
+	"qmq/test/wire"
 )
 
 func TestOKOfSubComesBeforeMessages(t *testing.T) {
 	r := start(t)
-	p := r.connect(pub("t", "first"))
-	p.expect("OK")
+	p := r.connect(wire.Pub("t", "first"))
+	p.Expect("OK")
 	c := r.connect("SUB t ch\nRDY 1\n")
-	c.expect("OK")
-	if m := c.message(); m.body != "first" || m.attempts != 1 {
+	c.Expect("OK")
+	if m := c.Message(); m.Body != "first" || m.Attempts != 1 {
 		t.Fatalf("got %+v", m)
 	}
 }
@@ -30,17 +31,17 @@ func TestOKOfSubComesBeforeMessages(t *testing.T) {
 func TestReadyIsACeilingOnMessagesInFlight(t *testing.T) {
 	r := start(t)
 	c := r.consume("t", "ch", 3)
-	p := r.connect(mpub("t", "1", "2", "3", "4", "5"))
-	p.expect("OK")
+	p := r.connect(wire.MPub("t", "1", "2", "3", "4", "5"))
+	p.Expect("OK")
 	var ids []string
 	for range 3 {
-		ids = append(ids, c.message().id)
+		ids = append(ids, c.Message().ID)
 	}
-	c.expectOpen() // and no fourth message
-	c.send("FIN " + ids[0] + "\nFIN " + ids[1] + "\n")
-	c.message()
-	c.message()
-	c.expectOpen()
+	c.ExpectOpen() // and no fourth message
+	c.Send("FIN " + ids[0] + "\nFIN " + ids[1] + "\n")
+	c.Message()
+	c.Message()
+	c.ExpectOpen()
 	if s := channelStatsOf(t, r, "t", "ch"); s.InFlightCount != 3 || s.Depth != 0 {
 		t.Errorf("%d in flight, depth %d", s.InFlightCount, s.Depth)
 	}
@@ -49,18 +50,18 @@ func TestReadyIsACeilingOnMessagesInFlight(t *testing.T) {
 func TestReadyZeroStopsDelivery(t *testing.T) {
 	r := start(t)
 	c := r.consume("t", "ch", 1)
-	c.send("RDY 0\n")
-	c.expectOpen()
-	p := r.connect(pub("t", "x"))
-	p.expect("OK")
-	c.expectOpen()
-	c.send("RDY\n")
-	c.message()
+	c.Send("RDY 0\n")
+	c.ExpectOpen()
+	p := r.connect(wire.Pub("t", "x"))
+	p.Expect("OK")
+	c.ExpectOpen()
+	c.Send("RDY\n")
+	c.Message()
 }
 
 func TestReadyZeroHoldsBackWhatIsRequeuedBehindIt(t *testing.T) {
 	r := start(t)
-	r.connect(pub("t", "x")).expect("OK")
+	r.connect(wire.Pub("t", "x")).Expect("OK")
 	topic, err := r.broker.Topic("t")
 	if err != nil {
 		t.Fatal(err)
@@ -107,40 +108,40 @@ func TestReadyZeroHoldsBackWhatIsRequeuedBehindIt(t *testing.T) {
 func TestRequeuedMessageComesAgainWithOneMoreAttempt(t *testing.T) {
 	r := start(t)
 	c := r.consume("t", "ch", 1)
-	p := r.connect(pub("t", "x"))
-	p.expect("OK")
-	first := c.message()
-	c.send("REQ " + first.id + " 0\n")
-	second := c.message()
-	if second.id != first.id || second.timestamp != first.timestamp || second.attempts != 2 {
+	p := r.connect(wire.Pub("t", "x"))
+	p.Expect("OK")
+	first := c.Message()
+	c.Send("REQ " + first.ID + " 0\n")
+	second := c.Message()
+	if second.ID != first.ID || second.Timestamp != first.Timestamp || second.Attempts != 2 {
 		t.Fatalf("first %+v, then %+v", first, second)
 	}
-	c.send("TOUCH " + second.id + "\nFIN " + second.id + "\n")
-	c.expectOpen()
-	c.send("FIN " + second.id + "\n")
-	c.expectError("E_FIN_FAILED FIN " + second.id + " failed ID not in flight")
+	c.Send("TOUCH " + second.ID + "\nFIN " + second.ID + "\n")
+	c.ExpectOpen()
+	c.Send("FIN " + second.ID + "\n")
+	c.ExpectError("E_FIN_FAILED FIN " + second.ID + " failed ID not in flight")
 }
 
 func TestFinOfTimedOutMessageFailsButKeepsConnection(t *testing.T) {
 	r := start(t, func(o *Options) { o.MsgTimeout = 30 * time.Millisecond })
 	slow := r.consume("t", "ch", 1)
-	p := r.connect(pub("t", "x"))
-	p.expect("OK")
-	m := slow.message()
-	slow.send("RDY 0\n")
-	slow.expectOpen()
-	fast := r.connect(identify(`{"msg_timeout":60000}`), "SUB t ch\n", "RDY 1\n")
-	fast.expect("OK", "OK")
-	if again := fast.message(); again.id != m.id || again.attempts != 2 {
+	p := r.connect(wire.Pub("t", "x"))
+	p.Expect("OK")
+	m := slow.Message()
+	slow.Send("RDY 0\n")
+	slow.ExpectOpen()
+	fast := r.connect(wire.Identify(`{"msg_timeout":60000}`), "SUB t ch\n", "RDY 1\n")
+	fast.Expect("OK", "OK")
+	if again := fast.Message(); again.ID != m.ID || again.Attempts != 2 {
 		t.Fatalf("first %+v, then %+v", m, again)
 	}
-	slow.send("FIN " + m.id + "\n")
-	slow.expectError("E_FIN_FAILED FIN " + m.id + " failed client does not own message")
-	fast.send("FIN " + m.id + "\n")
-	fast.expectOpen()
-	slow.send("REQ " + m.id + " 0\n")
-	slow.expectError("E_REQ_FAILED REQ " + m.id + " failed ID not in flight")
-	slow.expectOpen()
+	slow.Send("FIN " + m.ID + "\n")
+	slow.ExpectError("E_FIN_FAILED FIN " + m.ID + " failed client does not own message")
+	fast.Send("FIN " + m.ID + "\n")
+	fast.ExpectOpen()
+	slow.Send("REQ " + m.ID + " 0\n")
+	slow.ExpectError("E_REQ_FAILED REQ " + m.ID + " failed ID not in flight")
+	slow.ExpectOpen()
 	if s := channelStatsOf(t, r, "t", "ch"); s.TimeoutCount != 1 || s.RequeueCount != 0 {
 		t.Errorf("%d timeouts, %d requeues", s.TimeoutCount, s.RequeueCount)
 	}
@@ -149,14 +150,14 @@ func TestFinOfTimedOutMessageFailsButKeepsConnection(t *testing.T) {
 func TestMessagesOfALostConnectionComeBackAtOnce(t *testing.T) {
 	r := start(t)
 	lost := r.consume("t", "ch", 10)
-	p := r.connect(mpub("t", "a", "b"))
-	p.expect("OK")
-	lost.message()
-	lost.message()
+	p := r.connect(wire.MPub("t", "a", "b"))
+	p.Expect("OK")
+	lost.Message()
+	lost.Message()
 	next := r.consume("t", "ch", 10)
 	lost.Close()
 	for range 2 {
-		if m := next.message(); m.attempts != 2 {
+		if m := next.Message(); m.Attempts != 2 {
 			t.Errorf("got %+v", m)
 		}
 	}
@@ -165,50 +166,50 @@ func TestMessagesOfALostConnectionComeBackAtOnce(t *testing.T) {
 func TestCloseWaitIsTheEndOfDelivery(t *testing.T) {
 	r := start(t)
 	c := r.consume("t", "ch", 1)
-	p := r.connect(mpub("t", "a", "b", "c"))
-	p.expect("OK")
-	m := c.message()
-	c.send("FIN " + m.id + "\nCLS\nRDY 5\nRDY nonsense\n")
+	p := r.connect(wire.MPub("t", "a", "b", "c"))
+	p.Expect("OK")
+	m := c.Message()
+	c.Send("FIN " + m.ID + "\nCLS\nRDY 5\nRDY nonsense\n")
 	var ids []string
 	for {
-		kind, data := c.frame()
+		kind, data := c.Frame()
 		if kind == 0 && data == "CLOSE_WAIT" {
 			break
 		}
 		ids = append(ids, data[10:26])
 	}
-	c.expectOpen()
+	c.ExpectOpen()
 	for _, id := range ids {
-		c.send("FIN " + id + "\n")
+		c.Send("FIN " + id + "\n")
 	}
-	c.expectOpen()
+	c.ExpectOpen()
 	rest := r.consume("t", "ch", 10)
 	for range 2 - len(ids) {
-		rest.message()
+		rest.Message()
 	}
 }
 
 func TestHalfClosedConnectionGetsItsAnswers(t *testing.T) {
-	c := start(t).connect("SUB t ch\n", pub("u", "x"), "CLS\n")
-	c.halfClose()
-	c.expect("OK", "OK", "CLOSE_WAIT")
-	c.expectEnd()
+	c := start(t).connect("SUB t ch\n", wire.Pub("u", "x"), "CLS\n")
+	halfClose(c)
+	c.Expect("OK", "OK", "CLOSE_WAIT")
+	c.ExpectEnd()
 }
 
 func TestDeletedChannelClosesItsConsumersWithoutAFrame(t *testing.T) {
 	r := start(t)
 	gone, stays := r.consume("t", "gone", 1), r.consume("t", "stays", 1)
-	gone.expectOpen() // nothing unread is left that would reset the connection
+	gone.ExpectOpen() // nothing unread is left that would reset the connection
 	topic, _ := r.broker.Existing("t")
 	if err := topic.DeleteChannel("gone"); err != nil {
 		t.Fatal(err)
 	}
-	gone.expectEnd()
-	stays.expectOpen()
+	gone.ExpectEnd()
+	stays.ExpectOpen()
 	if err := r.broker.DeleteTopic("t"); err != nil {
 		t.Fatal(err)
 	}
-	stays.expectEnd()
+	stays.ExpectEnd()
 }
 
 func TestTooManyConsumers(t *testing.T) {
@@ -217,9 +218,9 @@ func TestTooManyConsumers(t *testing.T) {
 	first := r.consume("t", "ch", 1)
 	r.consume("t", "ch", 1)
 	third := r.connect("SUB t ch\n")
-	third.expectError("E_SUB_FAILED SUB failed consumers for t:ch exceeds limit of 2")
-	third.expectEnd()
-	first.expectOpen()
+	third.ExpectError("E_SUB_FAILED SUB failed consumers for t:ch exceeds limit of 2")
+	third.ExpectEnd()
+	first.ExpectOpen()
 	first.Close()
 	eventually(t, func() bool { return channelStatsOf(t, r, "t", "ch").ClientCount == 1 })
 	r.consume("t", "ch", 1)
@@ -251,7 +252,7 @@ func TestNoWakeIsLost(t *testing.T) {
 		c := r.consume("t", "ch", 1)
 		go func() {
 			for {
-				kind, data, err := c.tryFrame()
+				kind, data, err := c.AnyFrame()
 				if err != nil {
 					return
 				}
@@ -265,8 +266,8 @@ func TestNoWakeIsLost(t *testing.T) {
 	}
 	p := r.connect()
 	for i := range messages {
-		p.send(pub("t", fmt.Sprint(i)))
-		p.expect("OK")
+		p.Send(wire.Pub("t", fmt.Sprint(i)))
+		p.Expect("OK")
 		if i%7 == 0 {
 			<-got // now and then let everybody come to rest
 		}
@@ -303,20 +304,20 @@ func TestClientThatNeverReadsIsCutOff(t *testing.T) {
 	defer talking.Wait()
 	defer close(stop)
 
-	p := r.connect(identify(`{"heartbeat_interval":30000}`))
-	p.expect("OK")
+	p := r.connect(wire.Identify(`{"heartbeat_interval":30000}`))
+	p.Expect("OK")
 	for i := range messages {
-		p.send(pub("t", fmt.Sprintf("%02d", i)+strings.Repeat("x", 512<<10)))
-		p.expect("OK")
+		p.Send(wire.Pub("t", fmt.Sprintf("%02d", i)+strings.Repeat("x", 512<<10)))
+		p.Expect("OK")
 	}
 	eventually(t, func() bool { return channelStatsOf(t, r, "t", "ch").ClientCount == 0 })
-	other := r.connect(identify(`{"heartbeat_interval":30000}`), "SUB t ch\nRDY 5\n")
-	other.expect("OK", "OK")
+	other := r.connect(wire.Identify(`{"heartbeat_interval":30000}`), "SUB t ch\nRDY 5\n")
+	other.Expect("OK", "OK")
 	seen := make(map[string]bool)
 	for len(seen) < messages {
-		m := other.message()
-		seen[m.body[:2]] = true
-		other.send("FIN " + m.id + "\n")
+		m := other.Message()
+		seen[m.Body[:2]] = true
+		other.Send("FIN " + m.ID + "\n")
 	}
 }
 
@@ -332,12 +333,12 @@ func TestSlowConsumerIsNotCutOff(t *testing.T) {
 		defer tick.Stop()
 		for n := 0; n < messages; {
 			<-tick.C
-			kind, data, err := slow.tryFrame()
+			kind, data, err := slow.AnyFrame()
 			switch {
 			case err != nil:
 				read <- fmt.Errorf("after %d messages: %w", n, err)
 				return
-			case kind == protocol.FrameMessage:
+			case kind == wire.Delivery:
 				n++
 				fmt.Fprintf(slow, "FIN %s\n", data[10:26])
 			default:
@@ -346,11 +347,11 @@ func TestSlowConsumerIsNotCutOff(t *testing.T) {
 		}
 		read <- nil
 	}()
-	p := r.connect(identify(`{"heartbeat_interval":30000}`))
-	p.expect("OK")
+	p := r.connect(wire.Identify(`{"heartbeat_interval":30000}`))
+	p.Expect("OK")
 	for range messages {
-		p.send(pub("t", strings.Repeat("x", 512<<10)))
-		p.expect("OK")
+		p.Send(wire.Pub("t", strings.Repeat("x", 512<<10)))
+		p.Expect("OK")
 	}
 	if err := <-read; err != nil {
 		t.Fatal(err)
@@ -375,8 +376,8 @@ func TestClientThatDoesNotReadIsStillHeard(t *testing.T) {
 	const long = 16 << 20 // more than both ends of the connection hold
 	b := openBroker(t, func(o *broker.Options) { o.HotBytes = 4 * long })
 	r := startOn(t, b, func(o *Options) { o.MaxMsgSize = long })
-	p := r.connect(pub("t", "short"))
-	p.expect("OK")
+	p := r.connect(wire.Pub("t", "short"))
+	p.Expect("OK")
 	c := r.connect()
 	readBuffer := func(n int) {
 		t.Helper()
@@ -385,15 +386,15 @@ func TestClientThatDoesNotReadIsStillHeard(t *testing.T) {
 		}
 	}
 	readBuffer(64 << 10)
-	c.send("SUB t ch\nRDY 1\n")
-	c.expect("OK")
-	short := c.message()
+	c.Send("SUB t ch\nRDY 1\n")
+	c.Expect("OK")
+	short := c.Message()
 	body := strings.Repeat("0123456789abcdef", long/16)
-	p.send(pub("t", body))
-	p.expect("OK")
-	p.send(pub("t", "last"))
-	p.expect("OK")
-	c.send("FIN " + short.id + "\n")
+	p.Send(wire.Pub("t", body))
+	p.Expect("OK")
+	p.Send(wire.Pub("t", "last"))
+	p.Expect("OK")
+	c.Send("FIN " + short.ID + "\n")
 
 	var head [protocol.MessageFrameOverhead]byte
 	c.SetReadDeadline(time.Now().Add(patience))
@@ -401,7 +402,7 @@ func TestClientThatDoesNotReadIsStillHeard(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := string(head[18:34])
-	c.send("FIN " + id + "\n")
+	c.Send("FIN " + id + "\n")
 	eventually(t, func() bool { return channelStatsOf(t, r, "t", "ch").Clients[0].FinishCount == 2 })
 
 	readBuffer(4 << 20)
@@ -409,8 +410,8 @@ func TestClientThatDoesNotReadIsStillHeard(t *testing.T) {
 	if _, err := io.ReadFull(c, rest); err != nil || string(rest) != body {
 		t.Fatalf("the long message came altered, %v", err)
 	}
-	if m := c.message(); m.body != "last" {
-		t.Errorf("then came %q", m.body)
+	if m := c.Message(); m.Body != "last" {
+		t.Errorf("then came %q", m.Body)
 	}
 }
 
@@ -423,22 +424,22 @@ func TestWhatAnswersMakeRoomForComesInOrder(t *testing.T) {
 	for i := range bodies {
 		bodies[i] = fmt.Sprintf("%d %s", i, strings.Repeat("x", i%3000))
 	}
-	p := r.connect(mpub("t", bodies...))
-	p.expect("OK")
+	p := r.connect(wire.MPub("t", bodies...))
+	p.Expect("OK")
 	c := r.consume("t", "ch", 300)
 	fins := ""
 	for i := range messages {
-		m := c.message()
-		if m.body != bodies[i] || m.attempts != 1 {
-			t.Fatalf("message %d is %.20q, attempt %d", i, m.body, m.attempts)
+		m := c.Message()
+		if m.Body != bodies[i] || m.Attempts != 1 {
+			t.Fatalf("message %d is %.20q, attempt %d", i, m.Body, m.Attempts)
 		}
-		fins += "FIN " + m.id + "\n"
+		fins += "FIN " + m.ID + "\n"
 		if i%100 == 99 {
-			c.send(fins)
+			c.Send(fins)
 			fins = ""
 		}
 	}
-	c.expectOpen()
+	c.ExpectOpen()
 	if s := channelStatsOf(t, r, "t", "ch"); s.Depth != 0 || s.InFlightCount != 0 {
 		t.Errorf("depth %d, %d in flight", s.Depth, s.InFlightCount)
 	}

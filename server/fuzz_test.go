@@ -16,6 +16,7 @@ import (
 	"qmq/broker"
 	"qmq/internal/vfs"
 	"qmq/protocol"
+	"qmq/test/wire"
 )
 
 // script turns bytes into what a client sends: each byte chooses a command, the
@@ -69,17 +70,17 @@ func (s *script) command(known []string) string {
 	switch s.next() % 16 {
 	case 0:
 		s.identifies++
-		return identify(s.pick(`{}`, `null`, `{"heartbeat_interval":-1}`, `{"sample_rate":50}`, `{"feature_negotiation":true}`,
+		return wire.Identify(s.pick(`{}`, `null`, `{"heartbeat_interval":-1}`, `{"sample_rate":50}`, `{"feature_negotiation":true}`,
 			`{"feature_negotiation":true,"msg_timeout":1000}`, `{"snappy":true,"deflate":true,"feature_negotiation":true}`, `[`))
 	case 1:
 		s.subs++
 		return "SUB " + s.topic() + " " + s.channel() + "\n"
 	case 2, 3:
-		return pub(s.topic(), s.body())
+		return wire.Pub(s.topic(), s.body())
 	case 4:
-		return mpub(s.topic(), s.body(), s.body(), s.body())
+		return wire.MPub(s.topic(), s.body(), s.body(), s.body())
 	case 5:
-		return dpub(s.topic(), int(s.next())*1000, s.body())
+		return wire.DPub(s.topic(), int(s.next())*1000, s.body())
 	case 6:
 		return fmt.Sprintf("RDY %d\n", int8(s.next()))
 	case 7, 8:
@@ -91,9 +92,9 @@ func (s *script) command(known []string) string {
 	case 11:
 		return s.pick("CLS\n", "NOP\n", "NOP\r\n", "\n", "nonsense\n")
 	case 12:
-		return "AUTH\n" + sized(s.body())
+		return "AUTH\n" + wire.Sized(s.body())
 	case 13:
-		return "MPUB " + s.topic() + "\n" + size(int(int8(s.next()))) + size(int(int8(s.next()))) + s.body()
+		return "MPUB " + s.topic() + "\n" + wire.Size(int(int8(s.next()))) + wire.Size(int(int8(s.next()))) + s.body()
 	case 14: // bytes as they are
 		s.unsure = true
 		n := min(int(s.next()), len(s.rest))
@@ -110,7 +111,7 @@ func (s *script) command(known []string) string {
 func (s *script) upgrade() {
 	s.identifies++
 	feature := s.pick("snappy", "deflate")
-	if _, err := io.WriteString(s.out, identify(`{"feature_negotiation":true,"`+feature+`":true}`)); err != nil || s.flush() != nil {
+	if _, err := io.WriteString(s.out, wire.Identify(`{"feature_negotiation":true,"`+feature+`":true}`)); err != nil || s.flush() != nil {
 		return
 	}
 	if feature == "snappy" {
@@ -136,8 +137,8 @@ func readAll(t *testing.T, conn net.Conn, ids chan<- string) (s seen) {
 		if _, err := io.ReadFull(r, head[:]); err != nil {
 			return s
 		}
-		n, kind := binary.BigEndian.Uint32(head[:]), protocol.FrameType(binary.BigEndian.Uint32(head[4:]))
-		if n < 4 || n > 1<<20 || kind > protocol.FrameMessage {
+		n, kind := binary.BigEndian.Uint32(head[:]), binary.BigEndian.Uint32(head[4:])
+		if n < 4 || n > 1<<20 || kind > wire.Delivery {
 			t.Errorf("frame of %d bytes, type %d", n, kind)
 			return s
 		}
@@ -146,12 +147,12 @@ func readAll(t *testing.T, conn net.Conn, ids chan<- string) (s seen) {
 			return s
 		}
 		switch {
-		case kind == protocol.FrameMessage:
+		case kind == wire.Delivery:
 			select {
 			case ids <- string(data[10:26]):
 			default:
 			}
-		case kind == protocol.FrameResponse && string(data) == "OK":
+		case kind == wire.Response && string(data) == "OK":
 			s.oks++
 		case bytes.Contains(data, []byte(`"snappy":true`)):
 			r = snappy.NewReader(conn)

@@ -15,6 +15,7 @@ import (
 
 	"qmq/broker"
 	"qmq/internal/vfs/crashfs"
+	"qmq/test/wire"
 )
 
 // call sends a request to the API, without a socket.
@@ -79,19 +80,19 @@ func TestHTTPTable(t *testing.T) {
 		{"POST", "/mpub", "x", 400, "MISSING_ARG_TOPIC"},
 		{"POST", "/mpub?topic=$", eleven, 400, "INVALID_TOPIC"},
 		{"POST", "/mpub?topic=m", "a\n" + eleven, 413, "MSG_TOO_BIG"},
-		{"POST", "/mpub?topic=m&binary=true", size(2) + sized("a") + sized("b") + "ignored", 200, "OK"},
-		{"POST", "/mpub?topic=m&binary=1", size(1) + sized("a"), 200, "OK"},
-		{"POST", "/mpub?topic=m&binary=", size(1) + sized("a"), 200, "OK"},
-		{"POST", "/mpub?topic=m&binary=maybe", size(1) + sized("a"), 200, "OK"},
+		{"POST", "/mpub?topic=m&binary=true", wire.Size(2) + wire.Sized("a") + wire.Sized("b") + "ignored", 200, "OK"},
+		{"POST", "/mpub?topic=m&binary=1", wire.Size(1) + wire.Sized("a"), 200, "OK"},
+		{"POST", "/mpub?topic=m&binary=", wire.Size(1) + wire.Sized("a"), 200, "OK"},
+		{"POST", "/mpub?topic=m&binary=maybe", wire.Size(1) + wire.Sized("a"), 200, "OK"},
 		{"POST", "/mpub?topic=m&binary=false", "text", 200, "OK"},
 		{"POST", "/mpub?topic=m&binary=0", "text", 200, "OK"},
 		{"POST", "/mpub?topic=m&binary=true", "", 413, "BAD_BODY"},
 		{"POST", "/mpub?topic=m&binary=true", "ab", 413, "BAD_BODY"},
-		{"POST", "/mpub?topic=m&binary=true", size(0), 413, "BAD_BODY"},
-		{"POST", "/mpub?topic=m&binary=true", size(1) + size(0), 413, "BAD_MESSAGE"},
-		{"POST", "/mpub?topic=m&binary=true", size(1) + sized(eleven), 413, "BAD_MESSAGE"},
-		{"POST", "/mpub?topic=m&binary=true", size(2) + sized("a"), 413, "BAD_MESSAGE"},
-		{"POST", "/mpub?topic=m&binary=true", size(1) + size(5) + "abc", 413, "BAD_MESSAGE"},
+		{"POST", "/mpub?topic=m&binary=true", wire.Size(0), 413, "BAD_BODY"},
+		{"POST", "/mpub?topic=m&binary=true", wire.Size(1) + wire.Size(0), 413, "BAD_MESSAGE"},
+		{"POST", "/mpub?topic=m&binary=true", wire.Size(1) + wire.Sized(eleven), 413, "BAD_MESSAGE"},
+		{"POST", "/mpub?topic=m&binary=true", wire.Size(2) + wire.Sized("a"), 413, "BAD_MESSAGE"},
+		{"POST", "/mpub?topic=m&binary=true", wire.Size(1) + wire.Size(5) + "abc", 413, "BAD_MESSAGE"},
 
 		{"GET", "/stats?%zz", "", 400, "INVALID_REQUEST"},
 
@@ -200,8 +201,8 @@ func TestTextBatchKeepsCarriageReturns(t *testing.T) {
 	r.must("POST", "/mpub?topic=t", "a\r\nb\n")
 	k := r.consume("t", "ch", 5)
 	for _, want := range []string{"a\r", "b"} {
-		if m := k.message(); m.body != want {
-			t.Errorf("got %q, want %q", m.body, want)
+		if m := k.Message(); m.Body != want {
+			t.Errorf("got %q, want %q", m.Body, want)
 		}
 	}
 }
@@ -299,21 +300,21 @@ func TestPublishToAClosingBrokerSaysExiting(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := startOn(t, b)
-	c := r.connect(pub("t", "x"))
-	c.expect("OK")
+	c := r.connect(wire.Pub("t", "x"))
+	c.Expect("OK")
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if w := r.call("POST", "/pub?topic=t", "x"); w.Code != 503 || w.Body.String() != `{"message":"EXITING"}` {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	c.send(pub("t", "x") + mpub("t", "x") + dpub("u", 1, "x"))
-	c.expectError("E_PUB_FAILED PUB failed exiting")
-	c.expectError("E_MPUB_FAILED MPUB failed exiting")
-	c.expectError("E_DPUB_FAILED DPUB failed exiting")
-	c.send("SUB t ch\n")
-	c.expectError("E_SUB_FAILED SUB failed exiting")
-	c.expectEnd()
+	c.Send(wire.Pub("t", "x") + wire.MPub("t", "x") + wire.DPub("u", 1, "x"))
+	c.ExpectError("E_PUB_FAILED PUB failed exiting")
+	c.ExpectError("E_MPUB_FAILED MPUB failed exiting")
+	c.ExpectError("E_DPUB_FAILED DPUB failed exiting")
+	c.Send("SUB t ch\n")
+	c.ExpectError("E_SUB_FAILED SUB failed exiting")
+	c.ExpectEnd()
 }
 
 func TestInfo(t *testing.T) {
@@ -356,7 +357,7 @@ func TestOverSockets(t *testing.T) {
 		}
 		return response
 	}
-	if got := ask("  V2" + identify("{}")).StatusCode; got != 400 {
+	if got := ask("  V2" + wire.Identify("{}")).StatusCode; got != 400 {
 		t.Errorf("the V2 magic is answered %d", got)
 	}
 	// Announced far too much and sent nothing of it.

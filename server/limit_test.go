@@ -17,6 +17,7 @@ import (
 
 	"qmq/internal/auth"
 	"qmq/protocol"
+	"qmq/test/wire"
 )
 
 // pipeListener is a listener without sockets, for use in fake time.
@@ -174,7 +175,7 @@ func TestHandshakeThatNeverEndsIsCutOff(t *testing.T) {
 		served := make(chan error)
 		go func() { served <- server.Serve(l) }()
 		conn := l.dial()
-		go io.WriteString(conn, protocol.Magic+identify(`{"feature_negotiation":true,"tls_v1":true}`))
+		go io.WriteString(conn, protocol.Magic+wire.Identify(`{"feature_negotiation":true,"tls_v1":true}`))
 		head := make([]byte, 8)
 		io.ReadFull(conn, head)
 		io.CopyN(io.Discard, conn, int64(head[2])<<8+int64(head[3])-4)
@@ -200,11 +201,11 @@ func TestHalfOpenConnectionsCostLittle(t *testing.T) {
 		switch i % 3 {
 		case 0: // says nothing
 		case 1:
-			c.send("  V")
+			c.Send("  V")
 		default:
-			c.send(protocol.Magic)
-			c.negotiate(`"tls_v1":true`)
-			c.send("\x16\x03\x01\x40\x00half a hello")
+			c.Send(protocol.Magic)
+			negotiate(c, `"tls_v1":true`)
+			c.Send("\x16\x03\x01\x40\x00half a hello")
 		}
 	}
 	eventually(t, func() bool { return len(r.tcp.all()) == connections })
@@ -221,21 +222,21 @@ func TestIdleUpgradedConnectionsHoldLittle(t *testing.T) {
 		{`"deflate":true`, 80 << 10},
 	} {
 		r := start(t)
-		r.connect(pub("t", "x")).expect("OK") // what a first publish takes
-		var clients []*client
+		r.connect(wire.Pub("t", "x")).Expect("OK") // what a first publish takes
+		var clients []*wire.Conn
 		before := heapInUse()
 		for range connections {
 			c := r.connect()
-			c.negotiate(test.features)
+			negotiate(c, test.features)
 			raw := c.Conn
 			if strings.Contains(test.features, "snappy") {
-				c.snappy()
+				useSnappy(c)
 			} else {
-				c.deflate(1)
+				useDeflate(c, 1)
 			}
-			c.expect("OK")
-			c.send(strings.Repeat("NOP\n", 25_000) + pub("t", "x"))
-			c.expect("OK")
+			c.Expect("OK")
+			c.Send(strings.Repeat("NOP\n", 25_000) + wire.Pub("t", "x"))
+			c.Expect("OK")
 			c.Conn = raw
 			clients = append(clients, c)
 		}
@@ -248,7 +249,7 @@ func TestIdleUpgradedConnectionsHoldLittle(t *testing.T) {
 // for the next one as cheaply as others.
 func TestIdleConnectionsHoldNoLongBuffer(t *testing.T) {
 	const connections, long = 20, 1 << 20
-	command := pub("t", strings.Repeat("x", long-100))
+	command := wire.Pub("t", strings.Repeat("x", long-100))
 	for _, features := range []string{"", `"tls_v1":true`, `"snappy":true`, `"deflate":true`} {
 		r := start(t, withTLS(t))
 		var raws []net.Conn
@@ -256,10 +257,10 @@ func TestIdleConnectionsHoldNoLongBuffer(t *testing.T) {
 		for range connections {
 			c := r.connect()
 			raws = append(raws, c.Conn)
-			c.upgrade(features)
+			upgrade(c, features)
 			for range 2 {
-				c.send(command)
-				c.expect("OK")
+				c.Send(command)
+				c.Expect("OK")
 			}
 		}
 		if err := r.broker.DeleteTopic("t"); err != nil { // and what it keeps in memory
@@ -273,11 +274,11 @@ func TestIdleConnectionsHoldNoLongBuffer(t *testing.T) {
 func TestEndlessLineEndsTheConnection(t *testing.T) {
 	for _, features := range []string{"", `"snappy":true`, `"deflate":true`} {
 		c := start(t).connect()
-		c.upgrade(features)
+		upgrade(c, features)
 		before := allocated()
 		endless := bytes.Repeat([]byte{'x'}, 10<<20)
 		c.Write(endless) // fails when the server has had enough
-		if _, data, err := c.tryFrame(); err == nil {
+		if _, data, err := c.AnyFrame(); err == nil {
 			t.Errorf("%s: got %.50q", features, data)
 		}
 		if took := allocated() - before; took > 32<<20 {
@@ -290,36 +291,36 @@ func TestLongIdentifyLeavesNothingBehind(t *testing.T) {
 	const connections = 10
 	r := start(t)
 	body := `{"client_id":"` + strings.Repeat("x", 40_000) + `","user_agent":"` + strings.Repeat("y", 24_000) + `"}`
-	var clients []*client
+	var clients []*wire.Conn
 	before := heapInUse()
 	for range connections {
-		c := r.connect(identify(body))
-		c.expect("OK")
-		c.expectOpen() // it is done with the first command, not only answered
+		c := r.connect(wire.Identify(body))
+		c.Expect("OK")
+		c.ExpectOpen() // it is done with the first command, not only answered
 		clients = append(clients, c)
 	}
 	eventually(t, func() bool { return (heapInUse()-before)/connections <= 32<<10 })
 	runtime.KeepAlive(clients)
-	deep := r.connect(identify(`{"x":` + strings.Repeat("[", 60_000)))
-	deep.expectError("E_BAD_BODY IDENTIFY failed to decode JSON body")
+	deep := r.connect(wire.Identify(`{"x":` + strings.Repeat("[", 60_000)))
+	deep.ExpectError("E_BAD_BODY IDENTIFY failed to decode JSON body")
 }
 
 func TestManyRDYsDoNoHarm(t *testing.T) {
 	r := start(t)
 	c := r.consume("t", "ch", 0)
 	before := allocated()
-	c.send(strings.Repeat("RDY 2500\nRDY 0\nRDY 1\n", 100_000))
-	c.send(pub("t", "x"))
-	if kind, data := c.frame(); kind != protocol.FrameMessage && data != "OK" {
+	c.Send(strings.Repeat("RDY 2500\nRDY 0\nRDY 1\n", 100_000))
+	c.Send(wire.Pub("t", "x"))
+	if kind, data := c.Frame(); kind != wire.Delivery && data != "OK" {
 		t.Fatalf("got frame %d %q", kind, data)
 	}
 	if took := allocated() - before; took > 16<<20 {
 		t.Errorf("%d bytes were taken", took)
 	}
 	c = r.consume("t", "ch", 0)
-	c.send("RDY 2501\n")
-	c.expectError("E_INVALID RDY count 2501 out of range 0-2500")
-	c.expectEnd()
+	c.Send("RDY 2501\n")
+	c.ExpectError("E_INVALID RDY count 2501 out of range 0-2500")
+	c.ExpectEnd()
 }
 
 // TestBombsTakeLittleMemory: what unpacks to a hundred times its size is read
@@ -344,19 +345,19 @@ func TestBombsTakeLittleMemory(t *testing.T) {
 		for name, bomb := range map[string][]byte{"zeros": zeros, "commands": nops} {
 			r := start(t)
 			c := r.connect()
-			c.negotiate(features)
+			negotiate(c, features)
 			raw := c.Conn
 			if strings.Contains(features, "snappy") {
-				c.snappy()
+				useSnappy(c)
 			} else {
-				c.deflate(1)
+				useDeflate(c, 1)
 			}
-			c.expect("OK")
+			c.Expect("OK")
 			before := allocated()
 			raw.Write(bomb)
 			raw.(*net.TCPConn).CloseWrite()
 			for {
-				if _, _, err := c.tryFrame(); err != nil {
+				if _, _, err := c.AnyFrame(); err != nil {
 					break
 				}
 			}
@@ -374,23 +375,23 @@ func TestConnectionsBeyondTheLimitAreClosedAtOnce(t *testing.T) {
 		o.MaxConnections = most
 		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	})
-	var in []*client
+	var in []*wire.Conn
 	for range most {
-		c := r.connect(pub("t", "x"))
-		c.expect("OK")
+		c := r.connect(wire.Pub("t", "x"))
+		c.Expect("OK")
 		in = append(in, c)
 	}
 	began := time.Now()
 	for range extra {
-		r.dial().expectEnd()
+		r.dial().ExpectEnd()
 	}
 	took := time.Since(began)
 	for _, c := range in {
-		c.expectOpen()
+		c.ExpectOpen()
 	}
 	in[0].Close()
 	eventually(t, func() bool { return len(r.tcp.all()) < most })
-	r.connect(pub("t", "x")).expect("OK")
+	r.connect(wire.Pub("t", "x")).Expect("OK")
 	if err := r.tcp.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -400,7 +401,7 @@ func TestConnectionsBeyondTheLimitAreClosedAtOnce(t *testing.T) {
 }
 
 // inFakeTime runs f with a server on pipes, in fake time.
-func inFakeTime(t *testing.T, change func(*Options), f func(t *testing.T, server *TCP, dial func() *client)) {
+func inFakeTime(t *testing.T, change func(*Options), f func(t *testing.T, server *TCP, dial func() *wire.Conn)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		o := DefaultOptions()
@@ -411,7 +412,7 @@ func inFakeTime(t *testing.T, change func(*Options), f func(t *testing.T, server
 		l := newPipeListener()
 		served := make(chan error)
 		go func() { served <- server.Serve(l) }()
-		f(t, server, func() *client { return &client{t, l.dial()} })
+		f(t, server, func() *wire.Conn { return newClient(t, l.dial()) })
 		if err := server.Close(); err != nil {
 			t.Error(err)
 		}
@@ -425,13 +426,13 @@ func inFakeTime(t *testing.T, change func(*Options), f func(t *testing.T, server
 // now and then is no progress.
 func TestUnfinishedCommandsAreCutOff(t *testing.T) {
 	for _, heartbeats := range []string{`{}`, `{"heartbeat_interval":-1}`} {
-		for _, begin := range []string{"PUB t\n" + size(1000), "MPUB t\n" + size(1000) + size(1) + size(900), "IDENTIFY\n" + size(1000), "P"} {
-			inFakeTime(t, nil, func(t *testing.T, _ *TCP, dial func() *client) {
+		for _, begin := range []string{"PUB t\n" + wire.Size(1000), "MPUB t\n" + wire.Size(1000) + wire.Size(1) + wire.Size(900), "IDENTIFY\n" + wire.Size(1000), "P"} {
+			inFakeTime(t, nil, func(t *testing.T, _ *TCP, dial func() *wire.Conn) {
 				c := dial()
-				c.send(protocol.Magic + identify(heartbeats))
-				c.expect("OK")
-				c.send(pub("t", "whole"))
-				c.expect("OK")
+				c.Send(protocol.Magic + wire.Identify(heartbeats))
+				c.Expect("OK")
+				c.Send(wire.Pub("t", "whole"))
+				c.Expect("OK")
 				if took := drip(c, begin+strings.Repeat("x", 500), time.Second); took < commandTime || took > commandTime+5*time.Second+lingerTime {
 					t.Errorf("%s, %q: borne for %v", heartbeats, begin, took)
 				}
@@ -441,23 +442,23 @@ func TestUnfinishedCommandsAreCutOff(t *testing.T) {
 }
 
 func TestLongCommandsMayTakeTheirTime(t *testing.T) {
-	inFakeTime(t, nil, func(t *testing.T, _ *TCP, dial func() *client) {
+	inFakeTime(t, nil, func(t *testing.T, _ *TCP, dial func() *wire.Conn) {
 		c := dial()
-		c.send(protocol.Magic + identify(`{"heartbeat_interval":-1}`))
-		c.expect("OK")
+		c.Send(protocol.Magic + wire.Identify(`{"heartbeat_interval":-1}`))
+		c.Expect("OK")
 		began := time.Now()
 		const piece, pieces = commandPiece, 16
-		c.send("PUB t\n" + size(pieces*piece))
+		c.Send("PUB t\n" + wire.Size(pieces*piece))
 		for range pieces {
 			time.Sleep(2800 * time.Millisecond) // of the bubble's clock
-			c.send(strings.Repeat("x", piece))
+			c.Send(strings.Repeat("x", piece))
 		}
-		c.expect("OK")
+		c.Expect("OK")
 		if took := time.Since(began); took < commandTime+10*time.Second {
 			t.Errorf("only %v", took)
 		}
 		time.Sleep(time.Hour) // without heartbeats a client may be silent for ever
-		c.expectOpen()
+		c.ExpectOpen()
 		c.Close()
 	})
 }
@@ -467,11 +468,11 @@ func TestUnknownClientsAreCutOff(t *testing.T) {
 	for _, say := range []string{"", "NOP\n"} {
 		inFakeTime(t, func(o *Options) {
 			o.Auth = auth.New(auth.Options{Addresses: []string{"127.0.0.1:1"}, Logger: o.Logger})
-		}, func(t *testing.T, _ *TCP, dial func() *client) {
+		}, func(t *testing.T, _ *TCP, dial func() *wire.Conn) {
 			c := dial()
 			began := time.Now()
-			c.send(protocol.Magic + identify(`{"heartbeat_interval":60000}`))
-			c.expect("OK")
+			c.Send(protocol.Magic + wire.Identify(`{"heartbeat_interval":60000}`))
+			c.Expect("OK")
 			var talking sync.WaitGroup
 			talking.Go(func() {
 				for err := error(nil); err == nil && say != ""; _, err = c.Write([]byte(say)) {
@@ -493,12 +494,12 @@ func TestUnknownClientsAreCutOff(t *testing.T) {
 // short ones waiting.
 func TestUnfinishedCommandsShareABudget(t *testing.T) {
 	const limit, clients, long = 4 << 20, 40, 1 << 20
-	inFakeTime(t, func(o *Options) { o.MaxUnfinishedBytes = limit }, func(t *testing.T, server *TCP, dial func() *client) {
-		var hoarders []*client
+	inFakeTime(t, func(o *Options) { o.MaxUnfinishedBytes = limit }, func(t *testing.T, server *TCP, dial func() *wire.Conn) {
+		var hoarders []*wire.Conn
 		for range clients {
 			c := dial()
-			c.send(protocol.Magic)
-			go c.Write([]byte("PUB t\n" + size(long) + strings.Repeat("x", long-1))) // it is taken in part only
+			c.Send(protocol.Magic)
+			go c.Write([]byte("PUB t\n" + wire.Size(long) + strings.Repeat("x", long-1))) // it is taken in part only
 			hoarders = append(hoarders, c)
 		}
 		synctest.Wait()
@@ -506,14 +507,14 @@ func TestUnfinishedCommandsShareABudget(t *testing.T) {
 			t.Errorf("%d bytes are used", used)
 		}
 		small := dial()
-		small.send(protocol.Magic + pub("t", "x"))
-		small.expect("OK")
+		small.Send(protocol.Magic + wire.Pub("t", "x"))
+		small.Expect("OK")
 		began := time.Now()
 		large := dial()
-		large.send(protocol.Magic + identify(`{"heartbeat_interval":-1}`))
-		large.expect("OK")
-		go large.Write([]byte(pub("t", strings.Repeat("y", long))))
-		if _, data, err := large.readFrame(); data != "OK" { // until the others are cut off
+		large.Send(protocol.Magic + wire.Identify(`{"heartbeat_interval":-1}`))
+		large.Expect("OK")
+		go large.Write([]byte(wire.Pub("t", strings.Repeat("y", long))))
+		if _, data, err := large.Any(time.Time{}); string(data) != "OK" { // until the others are cut off
 			t.Error(data, err)
 		}
 		if took := time.Since(began); took < commandTime/2 || took > time.Duration(clients)*commandTime {
@@ -534,16 +535,16 @@ func TestUnfinishedCommandsShareABudget(t *testing.T) {
 func TestBatchesOfTinyMessagesShareTheBudget(t *testing.T) {
 	const limit, count = 1 << 20, 100_000
 	r := start(t, func(o *Options) { o.MaxUnfinishedBytes = limit })
-	body := size(count) + strings.Repeat(sized("x"), count)
+	body := wire.Size(count) + strings.Repeat(wire.Sized("x"), count)
 	var publishing sync.WaitGroup
 	for range 8 {
 		c := r.connect()
 		publishing.Go(func() {
 			for range 3 {
-				if _, err := io.WriteString(c, "MPUB t\n"+sized(body)); err != nil {
+				if _, err := io.WriteString(c, "MPUB t\n"+wire.Sized(body)); err != nil {
 					t.Error(err)
 				}
-				if _, data, err := c.tryFrame(); data != "OK" {
+				if _, data, err := c.AnyFrame(); data != "OK" {
 					t.Error(data, err)
 				}
 			}
@@ -579,13 +580,13 @@ func TestConnectionsOverHTTPCountToo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.connect(pub("t", "x")).expect("OK")
+	r.connect(wire.Pub("t", "x")).Expect("OK")
 	third, err := ask()
 	if err == nil {
 		t.Error("a third connection is served")
 	}
 	third.Close()
-	r.dial().expectEnd()
+	r.dial().ExpectEnd()
 	first.Close()
 	eventually(t, func() bool {
 		conn, err := ask()

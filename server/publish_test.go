@@ -11,6 +11,7 @@ import (
 	"qmq/broker"
 	"qmq/internal/vfs/crashfs"
 	"qmq/protocol"
+	"qmq/test/wire"
 )
 
 func TestPipelinedCommandsAreAnsweredInOrder(t *testing.T) {
@@ -19,19 +20,19 @@ func TestPipelinedCommandsAreAnsweredInOrder(t *testing.T) {
 	c := r.consume("own", "ch", 0)
 	var sent strings.Builder
 	for i := range 50 {
-		sent.WriteString(pub(fmt.Sprintf("topic%d", i%3), "a"))
+		sent.WriteString(wire.Pub(fmt.Sprintf("topic%d", i%3), "a"))
 		sent.WriteString("FIN " + id + "\nNOP\n")
-		sent.WriteString(mpub("topic1", "b", "c"))
+		sent.WriteString(wire.MPub("topic1", "b", "c"))
 		sent.WriteString("TOUCH " + id + "\n")
-		sent.WriteString(dpub("topic2", 0, "d"))
+		sent.WriteString(wire.DPub("topic2", 0, "d"))
 	}
-	c.send(sent.String())
+	c.Send(sent.String())
 	for range 50 {
-		c.expect("OK")
-		c.expectError("E_FIN_FAILED FIN " + id + " failed ID not in flight")
-		c.expect("OK")
-		c.expectError("E_TOUCH_FAILED TOUCH " + id + " failed ID not in flight")
-		c.expect("OK")
+		c.Expect("OK")
+		c.ExpectError("E_FIN_FAILED FIN " + id + " failed ID not in flight")
+		c.Expect("OK")
+		c.ExpectError("E_TOUCH_FAILED TOUCH " + id + " failed ID not in flight")
+		c.Expect("OK")
 	}
 	for name, want := range map[string]uint64{"topic0": 17, "topic1": 17 + 100, "topic2": 16 + 50} {
 		topic, ok := r.broker.Existing(name)
@@ -49,11 +50,11 @@ func TestPublishesToMoreTopicsThanABatchHolds(t *testing.T) {
 	r := start(t)
 	var sent strings.Builder
 	for i := range 2 * topics {
-		sent.WriteString(pub(fmt.Sprintf("topic%d", i%topics), "x"))
+		sent.WriteString(wire.Pub(fmt.Sprintf("topic%d", i%topics), "x"))
 	}
 	c := r.connect(sent.String())
 	for range 2 * topics {
-		c.expect("OK")
+		c.Expect("OK")
 	}
 	if got := len(r.broker.Topics()); got != topics {
 		t.Errorf("%d topics, want %d", got, topics)
@@ -70,24 +71,24 @@ func TestEverythingPublishedArrives(t *testing.T) {
 	for i := range 400 {
 		body := strings.Repeat(string(rune('a'+i%26)), 1+(i*i*37)%20000)
 		bodies = append(bodies, body)
-		sent.WriteString(pub("sizes", body))
+		sent.WriteString(wire.Pub("sizes", body))
 	}
 	for _, n := range []int{1 << 20, 1, 1<<20 - 1} {
 		body := strings.Repeat("z", n)
 		bodies = append(bodies, body)
-		sent.WriteString(pub("sizes", body))
+		sent.WriteString(wire.Pub("sizes", body))
 	}
 	producer := r.connect()
 	go producer.Write([]byte(sent.String()))
 	for range bodies {
-		producer.expect("OK")
+		producer.Expect("OK")
 	}
 	for i, want := range bodies {
-		m := consumer.message()
-		if m.body != want {
-			t.Fatalf("message %d has %d bytes, want %d", i, len(m.body), len(want))
+		m := consumer.Message()
+		if m.Body != want {
+			t.Fatalf("message %d has %d bytes, want %d", i, len(m.Body), len(want))
 		}
-		consumer.send("FIN " + m.id + "\n")
+		consumer.Send("FIN " + m.ID + "\n")
 	}
 }
 
@@ -97,22 +98,22 @@ func TestLargestMpub(t *testing.T) {
 		bodies = append(bodies, strings.Repeat("m", 1<<20-5))
 	}
 	c := start(t).connect()
-	go c.Write([]byte(mpub("big", bodies...)))
-	c.expect("OK")
+	go c.Write([]byte(wire.MPub("big", bodies...)))
+	c.Expect("OK")
 }
 
 func TestPublishAfterDeletionGoesToTheNewTopic(t *testing.T) {
 	r := start(t)
-	c := r.connect(pub("phoenix", "old"))
-	c.expect("OK")
+	c := r.connect(wire.Pub("phoenix", "old"))
+	c.Expect("OK")
 	if err := r.broker.DeleteTopic("phoenix"); err != nil {
 		t.Fatal(err)
 	}
-	c.send(pub("phoenix", "new"))
-	c.expect("OK")
+	c.Send(wire.Pub("phoenix", "new"))
+	c.Expect("OK")
 	k := r.consume("phoenix", "ch", 1)
-	if m := k.message(); m.body != "new" {
-		t.Fatalf("got %q", m.body)
+	if m := k.Message(); m.Body != "new" {
+		t.Fatalf("got %q", m.Body)
 	}
 }
 
@@ -136,31 +137,31 @@ func failingDisk(t *testing.T) (r *rig, fail func(bool)) {
 
 func TestRefusedPublishesAreAnsweredEachAndKeepTheConnection(t *testing.T) {
 	r, fail := failingDisk(t)
-	c := r.connect(pub("disk", "a"))
-	c.expect("OK")
+	c := r.connect(wire.Pub("disk", "a"))
+	c.Expect("OK")
 	fail(true)
-	c.send(pub("disk", "b") + pub("memory#ephemeral", "c") + mpub("disk", "d", "e") + dpub("disk", 5, "f") + pub("memory#ephemeral", "g"))
+	c.Send(wire.Pub("disk", "b") + wire.Pub("memory#ephemeral", "c") + wire.MPub("disk", "d", "e") + wire.DPub("disk", 5, "f") + wire.Pub("memory#ephemeral", "g"))
 	expectRefusal := func(code string) {
 		t.Helper()
-		kind, got := c.frame()
-		if kind != protocol.FrameError || !strings.HasPrefix(got, code) || !strings.Contains(got, "no space left on device") {
+		kind, got := c.Frame()
+		if kind != wire.Error || !strings.HasPrefix(got, code) || !strings.Contains(got, "no space left on device") {
 			t.Fatalf("got frame %d %q, want %s and the reason", kind, got, code)
 		}
 	}
 	expectRefusal("E_PUB_FAILED PUB failed ")
-	c.expect("OK")
+	c.Expect("OK")
 	expectRefusal("E_MPUB_FAILED MPUB failed ")
 	expectRefusal("E_DPUB_FAILED DPUB failed ")
-	c.expect("OK")
+	c.Expect("OK")
 
 	fail(false)
 	eventually(t, func() bool { return r.broker.Health() == nil })
-	c.send(pub("disk", "h"))
-	c.expect("OK")
+	c.Send(wire.Pub("disk", "h"))
+	c.Expect("OK")
 	k := r.consume("disk", "ch", 10)
 	for _, want := range []string{"a", "h"} {
-		if m := k.message(); m.body != want {
-			t.Fatalf("got %q, want %q", m.body, want)
+		if m := k.Message(); m.Body != want {
+			t.Fatalf("got %q, want %q", m.Body, want)
 		}
 	}
 }
@@ -170,14 +171,14 @@ func TestPublishDeferredByNothingKeepsItsPlace(t *testing.T) {
 	c := r.consume("t", "ch", 10)
 	p := r.connect()
 	for range 20 {
-		p.send(dpub("t", 0, "first") + pub("t", "second"))
-		p.expect("OK", "OK")
+		p.Send(wire.DPub("t", 0, "first") + wire.Pub("t", "second"))
+		p.Expect("OK", "OK")
 		for _, want := range []string{"first", "second"} {
-			m := c.message()
-			if m.body != want {
-				t.Fatalf("got %q, want %q", m.body, want)
+			m := c.Message()
+			if m.Body != want {
+				t.Fatalf("got %q, want %q", m.Body, want)
 			}
-			c.send("FIN " + m.id + "\n")
+			c.Send("FIN " + m.ID + "\n")
 		}
 	}
 }
@@ -219,9 +220,9 @@ func TestDeferredMessageIsNotEarly(t *testing.T) {
 	r := start(t)
 	k := r.consume("later", "ch", 1)
 	began := time.Now()
-	p := r.connect(dpub("later", delay, "x"))
-	p.expect("OK")
-	k.message()
+	p := r.connect(wire.DPub("later", delay, "x"))
+	p.Expect("OK")
+	k.Message()
 	if took := time.Since(began); took < delay*time.Millisecond {
 		t.Errorf("delivered after %v", took)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"qmq/server/stream"
+	"qmq/test/wire"
 )
 
 func TestDeliveryAsksForNoLargerBufferThanItLatelyNeeded(t *testing.T) {
@@ -49,12 +50,12 @@ func FuzzConnection(f *testing.F) {
 	const id = "0123456789abcdef"
 	for _, seed := range []string{
 		"", "  V2", "  V1", "  V2\n",
-		"  V2" + pub("t", "x") + mpub("t", "a", "b") + dpub("t", 1, "x"),
-		"  V2" + identify(`{"feature_negotiation":true,"heartbeat_interval":-1}`) + "SUB t ch\n",
-		"  V2SUB t ch\nRDY 5\nFIN " + id + "\nREQ " + id + " 1\nTOUCH " + id + "\nCLS\nNOP\n" + pub("t", "x"),
-		"  V2SUB t#ephemeral ch#ephemeral\nRDY\n" + pub("t#ephemeral", "x"),
-		"  V2MPUB t\n" + size(5<<20) + size(1048575),
-		"  V2AUTH\n" + sized("x"),
+		"  V2" + wire.Pub("t", "x") + wire.MPub("t", "a", "b") + wire.DPub("t", 1, "x"),
+		"  V2" + wire.Identify(`{"feature_negotiation":true,"heartbeat_interval":-1}`) + "SUB t ch\n",
+		"  V2SUB t ch\nRDY 5\nFIN " + id + "\nREQ " + id + " 1\nTOUCH " + id + "\nCLS\nNOP\n" + wire.Pub("t", "x"),
+		"  V2SUB t#ephemeral ch#ephemeral\nRDY\n" + wire.Pub("t#ephemeral", "x"),
+		"  V2MPUB t\n" + wire.Size(5<<20) + wire.Size(1048575),
+		"  V2AUTH\n" + wire.Sized("x"),
 	} {
 		f.Add([]byte(seed), 7)
 	}

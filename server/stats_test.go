@@ -5,15 +5,15 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"qmq/broker"
 	"qmq/internal/version"
+	"qmq/internal/vfs"
+	"qmq/test/wire"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"qmq/broker"
-	"qmq/internal/vfs"
 )
 
 // keys lists the keys of a JSON object in their order.
@@ -39,11 +39,11 @@ func keys(t *testing.T, object json.RawMessage) (list []string) {
 
 func TestStatsKeysComeInTheirOrder(t *testing.T) {
 	r := start(t)
-	c := r.connect(identify(`{"client_id":"me","hostname":"h","user_agent":"test/1","topology_zone":"z"}`), "SUB t ch\n", pub("t", "x"), "RDY 1\n")
-	c.expect("OK", "OK")
+	c := r.connect(wire.Identify(`{"client_id":"me","hostname":"h","user_agent":"test/1","topology_zone":"z"}`), "SUB t ch\n", wire.Pub("t", "x"), "RDY 1\n")
+	c.Expect("OK", "OK")
 	// Its OK and the message may come in either order.
-	c.frame()
-	c.frame()
+	c.Frame()
+	c.Frame()
 	type object = json.RawMessage
 	var all struct {
 		Topics    []object
@@ -89,8 +89,8 @@ func TestStatsFilters(t *testing.T) {
 		r.must("POST", "/channel/create?channel=both&topic="+name, "")
 	}
 	r.must("POST", "/channel/create?channel=one&topic=b", "")
-	c := r.connect(pub("a", "x"), pub("b", "x"), mpub("b", "x", "y"))
-	c.expect("OK", "OK", "OK")
+	c := r.connect(wire.Pub("a", "x"), wire.Pub("b", "x"), wire.MPub("b", "x", "y"))
+	c.Expect("OK", "OK", "OK")
 	shape := func(query string) string {
 		var s struct {
 			Topics []struct {
@@ -187,13 +187,13 @@ func TestStatsShowLatenciesFromPublishToFin(t *testing.T) {
 	for name, fins := range map[string]int{"one": 2, "two": 1} {
 		c := r.consume("t", name, 2)
 		for i := range 2 {
-			m := c.message()
+			m := c.Message()
 			if i < fins {
-				c.send("FIN " + m.id + "\n")
+				c.Send("FIN " + m.ID + "\n")
 			}
 		}
-		c.send("NOP\n" + pub("other", "x"))
-		c.expect("OK") // so that the FINs were carried out
+		c.Send("NOP\n" + wire.Pub("other", "x"))
+		c.Expect("OK") // so that the FINs were carried out
 	}
 	most := float64(time.Since(before)) * 1.01
 	all, each := r.latencies()
@@ -224,8 +224,8 @@ func TestStatsHaveNoLatenciesThatNobodyWants(t *testing.T) {
 	r := start(t)
 	r.must("POST", "/pub?topic=t", "x")
 	c := r.consume("t", "ch", 1)
-	c.send("FIN " + c.message().id + "\n" + pub("other", "x"))
-	c.expect("OK")
+	c.Send("FIN " + c.Message().ID + "\n" + wire.Pub("other", "x"))
+	c.Expect("OK")
 	text := r.must("GET", "/stats?format=json&topic=t", "")
 	if n := strings.Count(text, `"e2e_processing_latency":{"count":0,"percentiles":null}`); n != 2 {
 		t.Errorf("%d times null in %s", n, text)
@@ -247,10 +247,10 @@ func TestStatsText(t *testing.T) {
 	r := start(t)
 	r.must("POST", "/topic/create?topic=quiet", "")
 	r.must("POST", "/topic/pause?topic=quiet", "")
-	c := r.connect(identify(`{"hostname":"h","user_agent":"test/1"}`), "SUB t ch\n", pub("t", "x"), mpub("t", "y", "z"), "RDY 1\n")
-	c.expect("OK", "OK")
+	c := r.connect(wire.Identify(`{"hostname":"h","user_agent":"test/1"}`), "SUB t ch\n", wire.Pub("t", "x"), wire.MPub("t", "y", "z"), "RDY 1\n")
+	c.Expect("OK", "OK")
 	for range 3 { // two OKs and a message
-		c.frame()
+		c.Frame()
 	}
 	r.must("POST", "/channel/pause?topic=t&channel=ch", "")
 	text := r.must("GET", "/stats", "")
@@ -274,7 +274,7 @@ func TestStatsText(t *testing.T) {
 
 func TestWhatAClientSaysOfItselfIsKeptInPart(t *testing.T) {
 	r := start(t)
-	r.connect(identify(`{"user_agent":"`+strings.Repeat("x", 60_000)+`"}`), "SUB t ch\n").expect("OK", "OK")
+	r.connect(wire.Identify(`{"user_agent":"`+strings.Repeat("x", 60_000)+`"}`), "SUB t ch\n").Expect("OK", "OK")
 	text := r.must("GET", "/stats?format=json", "")
 	if n := strings.Count(text, "x"); n < 1024 || n > 1200 {
 		t.Errorf("%d bytes of the user agent are kept", n)
@@ -291,8 +291,8 @@ func TestDamageIsCountedInStatsAndLeavesHealthAlone(t *testing.T) {
 	}
 	spoilFirstRecord(t, fs)
 	c := r.consume("t", "ch", 10)
-	if m := c.message(); m.body != "whole" {
-		t.Errorf("%q came", m.body)
+	if m := c.Message(); m.Body != "whole" {
+		t.Errorf("%q came", m.Body)
 	}
 	if text := r.must("GET", "/stats?format=json", ""); !strings.Contains(text, `"damage":{"messages":1,"journal_bytes":0,"last":`) {
 		t.Errorf("no damage in %s", text)

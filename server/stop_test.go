@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"qmq/protocol"
+	"qmq/test/wire"
 )
 
 // stopping is a server in fake time that is about to close, with a consumer
 // that has messages.
-func stopping(t *testing.T, messages int) (r *rig, c *client, ids []string) {
+func stopping(t *testing.T, messages int) (r *rig, c *wire.Conn, ids []string) {
 	b := openBroker(t)
 	l := newPipeListener()
 	r = &rig{t: t, broker: b, tcp: NewTCP(b, DefaultOptions())}
@@ -25,13 +26,13 @@ func stopping(t *testing.T, messages int) (r *rig, c *client, ids []string) {
 			t.Error(err)
 		}
 	})
-	c = &client{t, l.dial()}
-	c.send(protocol.Magic + "SUB t ch\n")
-	c.expect("OK")
+	c = newClient(t, l.dial())
+	c.Send(protocol.Magic + "SUB t ch\n")
+	c.Expect("OK")
 	r.must("POST", "/mpub?topic=t", strings.Repeat("x\n", messages+1))
-	c.send(fmt.Sprintf("RDY %d\n", messages))
+	c.Send(fmt.Sprintf("RDY %d\n", messages))
 	for range messages {
-		ids = append(ids, c.message().id)
+		ids = append(ids, c.Message().ID)
 	}
 	return r, c, ids
 }
@@ -48,10 +49,10 @@ func TestAnswersOnTheirWayCountWhenTheServerCloses(t *testing.T) {
 			if i%5 == 0 {
 				time.Sleep(40 * time.Millisecond) // of the bubble's clock, as long as TCP delays
 			}
-			c.send("FIN " + id + "\n")
+			c.Send("FIN " + id + "\n")
 		}
 		began := time.Now()
-		c.expectEnd()
+		c.ExpectEnd()
 		if err := <-closed; err != nil {
 			t.Error(err)
 		}
@@ -69,11 +70,11 @@ func TestAnswersOnTheirWayCountWhenTheServerCloses(t *testing.T) {
 func TestCloseWaitsNoLongerThanItMust(t *testing.T) {
 	for _, test := range []struct {
 		name string
-		say  func(c *client, ids []string)
+		say  func(c *wire.Conn, ids []string)
 		want time.Duration
 	}{
-		{"quiet", func(*client, []string) {}, quietAnswers},
-		{"talks for ever", func(c *client, ids []string) {
+		{"quiet", func(*wire.Conn, []string) {}, quietAnswers},
+		{"talks for ever", func(c *wire.Conn, ids []string) {
 			for {
 				time.Sleep(10 * time.Millisecond)
 				if _, err := c.Write([]byte("TOUCH " + ids[0] + "\nRDY 5\n")); err != nil {
@@ -105,8 +106,8 @@ func TestCloseWaitsNoLongerThanItMust(t *testing.T) {
 func TestCloseDoesNotWaitForClientsThatOweNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, c, ids := stopping(t, 1)
-		c.send("RDY 0\nFIN " + ids[0] + "\n")
-		c.expectOpen()
+		c.Send("RDY 0\nFIN " + ids[0] + "\n")
+		c.ExpectOpen()
 		began := time.Now()
 		go io.Copy(io.Discard, c)
 		if err := r.tcp.Close(); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/golang/snappy"
 
 	"qmq/protocol"
+	"qmq/test/wire"
 )
 
 // TestDamagedChunkEndsTheConnection: what is behind it is not taken for what
@@ -19,10 +20,10 @@ import (
 func TestDamagedChunkEndsTheConnection(t *testing.T) {
 	r := start(t)
 	c := r.connect()
-	c.negotiate(`"snappy":true`)
+	negotiate(c, `"snappy":true`)
 	raw := c.Conn
-	c.snappy()
-	c.expect("OK")
+	useSnappy(c)
+	c.Expect("OK")
 	pack := func(command string) []byte {
 		var packed bytes.Buffer
 		w := snappy.NewBufferedWriter(&packed)
@@ -30,14 +31,14 @@ func TestDamagedChunkEndsTheConnection(t *testing.T) {
 		w.Flush()
 		return packed.Bytes()
 	}
-	bad := pack(pub("t", "y"))
+	bad := pack(wire.Pub("t", "y"))
 	bad[len(snappyStream)+4] ^= 1 // of the checksum
-	all := slices.Concat(pack(pub("t", "x")), bad, pack(pub("t", "z")))
+	all := slices.Concat(pack(wire.Pub("t", "x")), bad, pack(wire.Pub("t", "z")))
 	if _, err := raw.Write(all); err != nil {
 		t.Fatal(err)
 	}
-	c.expect("OK")
-	if _, data, err := c.tryFrame(); err == nil {
+	c.Expect("OK")
+	if _, data, err := c.AnyFrame(); err == nil {
 		t.Errorf("got %q", data)
 	}
 	topic, _ := r.broker.Existing("t")
@@ -50,14 +51,14 @@ func TestSessionOverAConnectionWithoutDescriptor(t *testing.T) {
 	r := start(t)
 	here, there := net.Pipe()
 	r.tcp.start(here)
-	c := &client{t, there}
+	c := newClient(t, there)
 	defer c.Close()
-	c.send(protocol.Magic)
-	c.send(pub("t", "x"))
-	c.expect("OK")
-	c.send("SUB t ch\nRDY 1\n")
-	c.expect("OK")
-	c.message()
+	c.Send(protocol.Magic)
+	c.Send(wire.Pub("t", "x"))
+	c.Expect("OK")
+	c.Send("SUB t ch\nRDY 1\n")
+	c.Expect("OK")
+	c.Message()
 }
 
 // TestAnnouncedSizesCostNothing: many connections announce all they may and
@@ -66,15 +67,15 @@ func TestAnnouncedSizesCostNothing(t *testing.T) {
 	const connections = 500
 	r := start(t)
 	before := heap()
-	var clients []*client
+	var clients []*wire.Conn
 	for i := range connections {
-		c := r.connect(pub("t", "x"), [...]string{
-			"PUB t\n" + size(1<<20),
-			"MPUB t\n" + size(5<<20) + size(1048575),
-			"IDENTIFY\n" + size(5<<20) + "{",
-			"MPUB t\n" + size(5<<20) + size(2) + size(1<<20) + strings.Repeat("x", 1000),
+		c := r.connect(wire.Pub("t", "x"), [...]string{
+			"PUB t\n" + wire.Size(1<<20),
+			"MPUB t\n" + wire.Size(5<<20) + wire.Size(1048575),
+			"IDENTIFY\n" + wire.Size(5<<20) + "{",
+			"MPUB t\n" + wire.Size(5<<20) + wire.Size(2) + wire.Size(1<<20) + strings.Repeat("x", 1000),
 		}[i%4])
-		c.expect("OK")
+		c.Expect("OK")
 		clients = append(clients, c)
 	}
 	eventually(t, func() bool { return int64(heap())-int64(before) < connections*16<<10 })

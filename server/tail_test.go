@@ -4,22 +4,24 @@ import (
 	"encoding/json"
 	"fmt"
 	"testing"
+
+	"qmq/test/wire"
 )
 
 const tailing = `{"feature_negotiation":true,"tail":true}`
 
 // tail connects a client that only looks.
-func (r *rig) tail(topic, channel string) *client {
-	c := r.connect(identify(tailing))
-	c.frame()
-	c.send(fmt.Sprintf("SUB %s %s\n", topic, channel))
+func (r *rig) tail(topic, channel string) *wire.Conn {
+	c := r.connect(wire.Identify(tailing))
+	c.Frame()
+	c.Send(fmt.Sprintf("SUB %s %s\n", topic, channel))
 	return c
 }
 
 func TestTailNeverTakesABacklog(t *testing.T) {
 	r := start(t)
-	r.connect(mpub("t", "one", "two")).expect("OK")
-	r.tail("t", "look#ephemeral").expectError("E_SUB_FAILED SUB failed tail refused: 2 messages wait for a first channel")
+	r.connect(wire.MPub("t", "one", "two")).Expect("OK")
+	r.tail("t", "look#ephemeral").ExpectError("E_SUB_FAILED SUB failed tail refused: 2 messages wait for a first channel")
 	w := r.call("POST", "/channel/create?topic=t&channel=look%23ephemeral&tail=true", "")
 	if w.Code != 409 || w.Body.String() != `{"message":"TAIL_REFUSED"}` {
 		t.Errorf("%d %s", w.Code, w.Body)
@@ -29,22 +31,22 @@ func TestTailNeverTakesABacklog(t *testing.T) {
 		t.Errorf("depth %d, channels %v", depth, at.Channels())
 	}
 	c := r.consume("t", "first", 2)
-	if a, b := c.message(), c.message(); a.body != "one" || b.body != "two" {
-		t.Errorf("the first channel gets %q and %q", a.body, b.body)
+	if a, b := c.Message(), c.Message(); a.Body != "one" || b.Body != "two" {
+		t.Errorf("the first channel gets %q and %q", a.Body, b.Body)
 	}
 }
 
 func TestTailBesideAnotherChannelGetsWhatComes(t *testing.T) {
 	r := start(t)
-	r.connect(pub("t", "before")).expect("OK")
+	r.connect(wire.Pub("t", "before")).Expect("OK")
 	r.must("POST", "/channel/create?topic=t&channel=first", "")
 	for _, channel := range []string{"look#ephemeral", "look#ephemeral"} { // the second one finds the channel
 		c := r.tail("t", channel)
-		c.expect("OK")
-		c.send("RDY 1\n")
-		r.connect(pub("t", "after")).expect("OK")
-		if m := c.message(); m.body != "after" {
-			t.Errorf("it sees %q", m.body)
+		c.Expect("OK")
+		c.Send("RDY 1\n")
+		r.connect(wire.Pub("t", "after")).Expect("OK")
+		if m := c.Message(); m.Body != "after" {
+			t.Errorf("it sees %q", m.Body)
 		}
 		c.Close()
 	}
@@ -57,12 +59,12 @@ func TestTailOfAPausedTopicIsRefused(t *testing.T) {
 	r.must("POST", "/channel/create?topic=t&channel=first", "")
 	r.must("POST", "/topic/pause?topic=t", "")
 	r.must("POST", "/pub?topic=t", "x")
-	r.tail("t", "look#ephemeral").expectError("E_SUB_FAILED SUB failed tail refused: the topic is paused and 1 messages wait in it")
+	r.tail("t", "look#ephemeral").ExpectError("E_SUB_FAILED SUB failed tail refused: the topic is paused and 1 messages wait in it")
 }
 
 func TestTailMakesNoTopic(t *testing.T) {
 	r := start(t)
-	r.tail("t", "look#ephemeral").expectError("E_SUB_FAILED SUB failed tail refused: there is no such topic")
+	r.tail("t", "look#ephemeral").ExpectError("E_SUB_FAILED SUB failed tail refused: there is no such topic")
 	if topics := r.broker.Topics(); len(topics) != 0 {
 		t.Errorf("%d topics", len(topics))
 	}
@@ -71,7 +73,7 @@ func TestTailMakesNoTopic(t *testing.T) {
 func TestTailIsEchoedOnlyToThoseWhoAsk(t *testing.T) {
 	r := start(t)
 	for request, want := range map[string]bool{tailing: true, `{"feature_negotiation":true}`: false} {
-		_, answer := r.connect(identify(request)).frame()
+		_, answer := r.connect(wire.Identify(request)).Frame()
 		if got := containsKey(answer, "tail"); got != want {
 			t.Errorf("%s: %s", request, answer)
 		}

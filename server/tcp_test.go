@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"qmq/test/wire"
 )
 
 // exhausted is a listener that finds no free descriptor for a while.
@@ -87,14 +89,14 @@ func TestCloseEndsAllGoroutines(t *testing.T) {
 	b := openBroker(t)
 	base := runtime.NumGoroutine()
 	r := startOn(t, b)
-	var clients []*client
+	var clients []*wire.Conn
 	for i := range 40 {
 		clients = append(clients, r.consume("t", fmt.Sprintf("ch%d", i%4), 5))
 	}
-	p := r.connect(mpub("t", "1", "2", "3", "4", "5", "6"))
-	p.expect("OK")
-	r.dial()                                // silent
-	r.connect("PUB t\n" + size(100) + "ab") // in the middle of a command
+	p := r.connect(wire.MPub("t", "1", "2", "3", "4", "5", "6"))
+	p.Expect("OK")
+	r.dial()                                     // silent
+	r.connect("PUB t\n" + wire.Size(100) + "ab") // in the middle of a command
 	if err := r.tcp.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +106,7 @@ func TestCloseEndsAllGoroutines(t *testing.T) {
 	}
 	for _, c := range clients {
 		for {
-			if _, _, err := c.tryFrame(); err != nil {
+			if _, _, err := c.AnyFrame(); err != nil {
 				break
 			}
 		}
@@ -123,14 +125,14 @@ func TestCloseAnswersWhatItCarriedOut(t *testing.T) {
 		c := r.connect()
 		go func() {
 			for {
-				if _, err := c.Write([]byte(pub("t", "x") + pub("t", "y"))); err != nil {
+				if _, err := c.Write([]byte(wire.Pub("t", "x") + wire.Pub("t", "y"))); err != nil {
 					return
 				}
 			}
 		}()
 		done.Go(func() {
 			for {
-				_, data, err := c.tryFrame()
+				_, data, err := c.AnyFrame()
 				if err != nil {
 					return
 				}

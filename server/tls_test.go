@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"qmq/protocol"
+	"qmq/test/wire"
 )
 
 // selfSigned makes a certificate that is its own root.
@@ -56,18 +56,18 @@ func withTLS(t testing.TB, change ...func(*tls.Config)) func(*Options) {
 
 // negotiate sends an IDENTIFY that asks for the given features and reads its
 // answer.
-func (c *client) negotiate(features string) (answer string) {
-	c.t.Helper()
-	c.send(identify(`{"feature_negotiation":true,` + features + `}`))
-	kind, answer := c.frame()
-	if kind != protocol.FrameResponse {
-		c.t.Fatalf("got frame %d %q", kind, answer)
+func negotiate(c *wire.Conn, features string) (answer string) {
+	c.T.Helper()
+	c.Send(wire.Identify(`{"feature_negotiation":true,` + features + `}`))
+	kind, answer := c.Frame()
+	if kind != wire.Response {
+		c.T.Fatalf("got frame %d %q", kind, answer)
 	}
 	return answer
 }
 
 // encrypt begins TLS on the client's side.
-func (c *client) encrypt(change ...func(*tls.Config)) {
+func encrypt(c *wire.Conn, change ...func(*tls.Config)) {
 	config := &tls.Config{InsecureSkipVerify: true}
 	for _, f := range change {
 		f(config)
@@ -78,15 +78,15 @@ func (c *client) encrypt(change ...func(*tls.Config)) {
 func TestTLSIsNegotiatedAndShown(t *testing.T) {
 	r := start(t, withTLS(t))
 	c := r.connect()
-	if answer := c.negotiate(`"tls_v1":true`); !strings.Contains(answer, `"tls_v1":true`) {
+	if answer := negotiate(c, `"tls_v1":true`); !strings.Contains(answer, `"tls_v1":true`) {
 		t.Fatal(answer)
 	}
-	c.encrypt()
-	c.expect("OK")
-	c.send("SUB t ch\nRDY 1\n" + pub("t", "secret"))
-	c.expect("OK")
+	encrypt(c)
+	c.Expect("OK")
+	c.Send("SUB t ch\nRDY 1\n" + wire.Pub("t", "secret"))
+	c.Expect("OK")
 	for range 2 { // the message and the OK, in any order
-		if kind, data := c.frame(); kind != protocol.FrameMessage && data != "OK" {
+		if kind, data := c.Frame(); kind != wire.Delivery && data != "OK" {
 			t.Fatalf("got frame %d %q", kind, data)
 		}
 	}
@@ -101,32 +101,32 @@ func TestTLSIsNegotiatedAndShown(t *testing.T) {
 
 func TestTLSIsNotOfferedWithoutCertificate(t *testing.T) {
 	c := start(t).connect()
-	if answer := c.negotiate(`"tls_v1":true`); !strings.Contains(answer, `"tls_v1":false`) {
+	if answer := negotiate(c, `"tls_v1":true`); !strings.Contains(answer, `"tls_v1":false`) {
 		t.Error(answer)
 	}
-	c.expectOpen()
+	c.ExpectOpen()
 }
 
 func TestWithoutTLSOnlyIdentifyIsAllowedWhereItIsRequired(t *testing.T) {
 	r := start(t, withTLS(t), func(o *Options) { o.TLSRequired = true })
 	for _, test := range []struct{ send, name string }{
 		{"SUB t ch\n", "SUB"},
-		{pub("t", "x"), "PUB"},
+		{wire.Pub("t", "x"), "PUB"},
 		{"NOP\n", "NOP"},
 		{"nonsense\n", "nonsense"},
-		{"AUTH\n" + sized("s"), "AUTH"},
+		{"AUTH\n" + wire.Sized("s"), "AUTH"},
 	} {
-		c := r.connect(identify(`{}`))
-		c.expect("OK")
-		c.send(test.send)
-		c.expectError("E_INVALID cannot " + test.name + " in current state (TLS required)")
-		c.expectEnd()
+		c := r.connect(wire.Identify(`{}`))
+		c.Expect("OK")
+		c.Send(test.send)
+		c.ExpectError("E_INVALID cannot " + test.name + " in current state (TLS required)")
+		c.ExpectEnd()
 	}
 	c := r.connect()
-	c.negotiate(`"tls_v1":true`)
-	c.encrypt()
-	c.expect("OK")
-	c.expectOpen()
+	negotiate(c, `"tls_v1":true`)
+	encrypt(c)
+	c.Expect("OK")
+	c.ExpectOpen()
 	if _, there := r.broker.Existing("t"); there {
 		t.Error("a topic was made without TLS")
 	}
@@ -136,12 +136,12 @@ func TestWithoutTLSOnlyIdentifyIsAllowedWhereItIsRequired(t *testing.T) {
 // there.
 func TestWhatCameInClearIsNotObeyedUnderTLS(t *testing.T) {
 	r := start(t, withTLS(t))
-	c := r.connect(identify(`{"feature_negotiation":true,"tls_v1":true}`) + pub("injected", "x"))
-	c.frame()
+	c := r.connect(wire.Identify(`{"feature_negotiation":true,"tls_v1":true}`) + wire.Pub("injected", "x"))
+	c.Frame()
 	for {
-		if kind, data, err := c.tryFrame(); err != nil {
+		if kind, data, err := c.AnyFrame(); err != nil {
 			break
-		} else if kind == protocol.FrameResponse {
+		} else if kind == wire.Response {
 			t.Fatalf("got %q", data)
 		}
 	}
@@ -168,8 +168,8 @@ func TestClientCertificatePolicies(t *testing.T) {
 	} {
 		r := start(t, withTLS(t, func(c *tls.Config) { c.ClientAuth, c.ClientCAs = test.policy, roots }))
 		c := r.connect()
-		c.negotiate(`"tls_v1":true`)
-		c.encrypt(func(c *tls.Config) {
+		negotiate(c, `"tls_v1":true`)
+		encrypt(c, func(c *tls.Config) {
 			c.Certificates = test.shown
 			// Shown whatever roots the server names.
 			c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -179,7 +179,7 @@ func TestClientCertificatePolicies(t *testing.T) {
 				return &test.shown[0], nil
 			}
 		})
-		if _, data, err := c.tryFrame(); (err == nil && data == "OK") != test.admitted {
+		if _, data, err := c.AnyFrame(); (err == nil && data == "OK") != test.admitted {
 			t.Errorf("%s: %q, %v", test.name, data, err)
 		}
 	}
@@ -188,12 +188,12 @@ func TestClientCertificatePolicies(t *testing.T) {
 func TestFatalErrorIsReadableUnderTLS(t *testing.T) {
 	r := start(t, withTLS(t))
 	c := r.connect()
-	c.negotiate(`"tls_v1":true`)
-	c.encrypt()
-	c.expect("OK")
-	c.send("nonsense\n" + strings.Repeat("x", 100_000))
-	c.expectError("E_INVALID invalid command nonsense")
-	c.expectEnd()
+	negotiate(c, `"tls_v1":true`)
+	encrypt(c)
+	c.Expect("OK")
+	c.Send("nonsense\n" + strings.Repeat("x", 100_000))
+	c.ExpectError("E_INVALID invalid command nonsense")
+	c.ExpectEnd()
 }
 
 func TestSecondUpgradeIsRefused(t *testing.T) {
@@ -201,24 +201,24 @@ func TestSecondUpgradeIsRefused(t *testing.T) {
 		{`"tls_v1":true`, `"tls_v1":true`},
 	} {
 		c := start(t, withTLS(t)).connect()
-		c.negotiate(features[0])
-		c.encrypt()
-		c.expect("OK")
-		c.send(identify(`{"feature_negotiation":true,` + features[1] + `}`))
-		c.expectError("E_IDENTIFY_FAILED IDENTIFY failed the connection is upgraded already")
-		c.expectEnd()
+		negotiate(c, features[0])
+		encrypt(c)
+		c.Expect("OK")
+		c.Send(wire.Identify(`{"feature_negotiation":true,` + features[1] + `}`))
+		c.ExpectError("E_IDENTIFY_FAILED IDENTIFY failed the connection is upgraded already")
+		c.ExpectEnd()
 	}
 }
 
 func TestIdentifyMayComeAgainUnderTLS(t *testing.T) {
 	c := start(t, withTLS(t)).connect()
-	c.negotiate(`"tls_v1":true`)
-	c.encrypt()
-	c.expect("OK")
-	if answer := c.negotiate(`"msg_timeout":5000`); !strings.Contains(answer, `"msg_timeout":5000`) {
+	negotiate(c, `"tls_v1":true`)
+	encrypt(c)
+	c.Expect("OK")
+	if answer := negotiate(c, `"msg_timeout":5000`); !strings.Contains(answer, `"msg_timeout":5000`) {
 		t.Error(answer)
 	}
-	c.expectOpen()
+	c.ExpectOpen()
 }
 
 // TestCloseEndsHandshakes: one that the client never finishes does not hold up
@@ -226,7 +226,7 @@ func TestIdentifyMayComeAgainUnderTLS(t *testing.T) {
 func TestCloseEndsHandshakes(t *testing.T) {
 	r := start(t, withTLS(t))
 	c := r.connect()
-	c.negotiate(`"tls_v1":true`)
+	negotiate(c, `"tls_v1":true`)
 	began := time.Now()
 	if err := r.tcp.Close(); err != nil {
 		t.Fatal(err)
@@ -235,7 +235,7 @@ func TestCloseEndsHandshakes(t *testing.T) {
 		t.Errorf("Close took %v", took)
 	}
 	for {
-		if _, _, err := c.tryFrame(); err != nil {
+		if _, _, err := c.AnyFrame(); err != nil {
 			break
 		}
 	}
@@ -244,13 +244,13 @@ func TestCloseEndsHandshakes(t *testing.T) {
 func TestTLSAcrossSmallPackets(t *testing.T) {
 	r := start(t, withTLS(t))
 	c := r.connect()
-	c.negotiate(`"tls_v1":true`)
+	negotiate(c, `"tls_v1":true`)
 	c.Conn = slowly{c.Conn}
-	c.encrypt()
-	c.expect("OK")
+	encrypt(c)
+	c.Expect("OK")
 	for range 3 {
-		c.send(pub("t", strings.Repeat("x", 1000)))
-		c.expect("OK")
+		c.Send(wire.Pub("t", strings.Repeat("x", 1000)))
+		c.Expect("OK")
 	}
 }
 
@@ -272,22 +272,22 @@ func (s slowly) ReadFrom(r io.Reader) (int64, error) { return io.Copy(struct{ io
 // one has only begun.
 func TestRecordsThatCameTogetherAreNotHeldBack(t *testing.T) {
 	c := start(t, withTLS(t)).connect()
-	c.negotiate(`"tls_v1":true`)
-	wire := &holding{Conn: c.Conn}
-	c.Conn = wire
-	c.encrypt()
-	c.expect("OK")
-	wire.hold = true
+	negotiate(c, `"tls_v1":true`)
+	held := &holding{Conn: c.Conn}
+	c.Conn = held
+	encrypt(c)
+	c.Expect("OK")
+	held.hold = true
 	for range 5 {
-		c.send(pub("t", "x")) // a record each
+		c.Send(wire.Pub("t", "x")) // a record each
 	}
-	whole := len(wire.held)
-	c.send(pub("t", "last"))
-	wire.let(whole + 3) // into its head
-	c.expect("OK", "OK", "OK", "OK", "OK")
-	wire.let(20) // into its body
-	wire.let(len(wire.held))
-	c.expect("OK")
+	whole := len(held.held)
+	c.Send(wire.Pub("t", "last"))
+	held.let(whole + 3) // into its head
+	c.Expect("OK", "OK", "OK", "OK", "OK")
+	held.let(20) // into its body
+	held.let(len(held.held))
+	c.Expect("OK")
 }
 
 // holding keeps what is written to it.
@@ -313,21 +313,21 @@ func (h *holding) let(n int) {
 
 func TestLongDeliveriesUnderTLSAreWhole(t *testing.T) {
 	c := start(t, withTLS(t)).connect()
-	c.negotiate(`"tls_v1":true`)
-	c.encrypt()
-	c.expect("OK")
-	c.send("SUB t ch\n")
-	c.expect("OK")
+	negotiate(c, `"tls_v1":true`)
+	encrypt(c)
+	c.Expect("OK")
+	c.Send("SUB t ch\n")
+	c.Expect("OK")
 	var sizes []int
 	for size := 1; size < 1_000_000; size = size*3 + 1 { // around records and pieces
 		sizes = append(sizes, size)
-		c.send(pub("t", strings.Repeat("x", size)))
-		c.expect("OK")
+		c.Send(wire.Pub("t", strings.Repeat("x", size)))
+		c.Expect("OK")
 	}
-	c.send("RDY 100\n")
+	c.Send("RDY 100\n")
 	for _, size := range sizes {
-		if m := c.message(); m.body != strings.Repeat("x", size) {
-			t.Fatalf("%d bytes came, want %d", len(m.body), size)
+		if m := c.Message(); m.Body != strings.Repeat("x", size) {
+			t.Fatalf("%d bytes came, want %d", len(m.Body), size)
 		}
 	}
 }

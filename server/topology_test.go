@@ -4,17 +4,19 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"qmq/test/wire"
 )
 
 func TestSampleRateIsShownAndKept(t *testing.T) {
 	const messages, rate = 2000, 20
 	r := start(t)
-	c := r.connect(identify(fmt.Sprintf(`{"feature_negotiation":true,"sample_rate":%d}`, rate)))
-	c.frame()
-	c.send("SUB t ch\nRDY 2500\n")
-	c.expect("OK")
-	p := r.connect(mpub("t", strings.Split(strings.Repeat("x ", messages-1)+"x", " ")...))
-	p.expect("OK")
+	c := r.connect(wire.Identify(fmt.Sprintf(`{"feature_negotiation":true,"sample_rate":%d}`, rate)))
+	c.Frame()
+	c.Send("SUB t ch\nRDY 2500\n")
+	c.Expect("OK")
+	p := r.connect(wire.MPub("t", strings.Split(strings.Repeat("x ", messages-1)+"x", " ")...))
+	p.Expect("OK")
 	eventually(t, func() bool { s := channelStatsOf(t, r, "t", "ch"); return s.MessageCount == messages && s.Depth == 0 })
 	s := channelStatsOf(t, r, "t", "ch")
 	if n := s.InFlightCount; n < messages*(rate-6)/100 || n > messages*(rate+6)/100 {
@@ -28,13 +30,13 @@ func TestSampleRateIsShownAndKept(t *testing.T) {
 
 func TestTopologyIsToldAndKept(t *testing.T) {
 	r := start(t, func(o *Options) { o.TopologyRegion, o.TopologyZone, o.TopologyAware = "r", "z", true })
-	consume := func(zone, region string) *client {
-		c := r.connect(identify(fmt.Sprintf(`{"feature_negotiation":true,"topology_zone":%q,"topology_region":%q}`, zone, region)))
-		if _, answer := c.frame(); !strings.HasSuffix(answer, `"topology_region":"r","topology_zone":"z"}`) {
+	consume := func(zone, region string) *wire.Conn {
+		c := r.connect(wire.Identify(fmt.Sprintf(`{"feature_negotiation":true,"topology_zone":%q,"topology_region":%q}`, zone, region)))
+		if _, answer := c.Frame(); !strings.HasSuffix(answer, `"topology_region":"r","topology_zone":"z"}`) {
 			t.Error(answer)
 		}
-		c.send("SUB t ch\nRDY 1\n")
-		c.expect("OK")
+		c.Send("SUB t ch\nRDY 1\n")
+		c.Expect("OK")
 		return c
 	}
 	far, region, zone := consume("a", "b"), consume("a", "r"), consume("z", "r")
@@ -46,11 +48,11 @@ func TestTopologyIsToldAndKept(t *testing.T) {
 		return ready == 3
 	})
 	p := r.connect()
-	for i, c := range []*client{zone, region, far} {
-		p.send(pub("t", fmt.Sprint(i)))
-		p.expect("OK")
-		if m := c.message(); m.body != fmt.Sprint(i) {
-			t.Errorf("got %s, want %d", m.body, i)
+	for i, c := range []*wire.Conn{zone, region, far} {
+		p.Send(wire.Pub("t", fmt.Sprint(i)))
+		p.Expect("OK")
+		if m := c.Message(); m.Body != fmt.Sprint(i) {
+			t.Errorf("got %s, want %d", m.Body, i)
 		}
 	}
 	stats := r.must("GET", "/stats?format=json", "")

@@ -73,12 +73,14 @@ func (c *Conn) Send(s string) {
 
 // AnyFrame reads the next frame.
 func (c *Conn) AnyFrame() (kind int, data string, err error) {
+	defer c.SetDeadline(time.Time{}) // what else is done with the connection has its own
 	k, b, err := c.Any(time.Now().Add(Patience))
 	return k, string(b), err
 }
 
 // TryFrame reads the next frame that is not a heartbeat, which it answers.
 func (c *Conn) TryFrame() (kind int, data string, err error) {
+	defer c.SetDeadline(time.Time{})
 	k, b, err := c.Next(time.Now().Add(Patience))
 	return k, string(b), err
 }
