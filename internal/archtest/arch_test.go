@@ -9,29 +9,17 @@ import (
 	"testing"
 )
 
-// floors are the packages from the ground up. A package imports only packages
-// of lower floors; those of one line do not import one another.
-var floors = [][]string{
-	{"internal/address", "internal/crc32c", "internal/redact"},
-	{"internal/clock", "internal/names", "internal/seqset", "internal/seqtable", "internal/dueheap", "internal/ring", "internal/vfs/ram", "internal/archtest", "internal/version", "internal/quantile", "internal/acceptloop", "internal/budget", "internal/filereload", "internal/guess", "message", "config"},
-	{"internal/vfs", "state", "internal/deadline", "internal/httpapi", "internal/apiclient", "internal/certs"},
-	{"server/stream", "internal/auth", "internal/httpauth", "internal/vfs/crashfs", "protocol", "journal", "diskqueue", "channel"},
-	{"topic"},
-	{"broker"},
-	{"server", "lookup", "internal/nodeclient", "internal/tcpclient", "admin/web", "admin/words"},
-	{"admin/cluster"},
-	{"admin"},
-	{"daemon", "loadgen", "test/process", "test/wire"},
-	{"tools/benchdoc/testbed"},
-	{"tools/benchdoc/table", "tools/benchdoc/growth"},
-	{"cmd/qd", "cmd/qlookupd", "cmd/qadmin", "cmd/q", "tools/benchdoc", "test/semantics", "test/compose", "test/cluster", "test/page", "examples/consumer", "test/crash", "test/powercut", "test/readme"},
+// only are packages that no others import than those named, or those below a
+// folder.
+var only = map[string][]string{
+	"config": {"daemon", "cmd/"},
 }
 
 // readSources looks at every source file. The list of imports comes from
 // another process, so without this go test would not know that a result that
 // it has cached is out of date.
 func readSources(t *testing.T) {
-	root := filepath.Join("..", "..")
+	t.Helper()
 	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
 		if err == nil && filepath.Ext(path) == ".go" {
 			_, err = os.Stat(path)
@@ -43,27 +31,65 @@ func readSources(t *testing.T) {
 	}
 }
 
-func TestImportsPointDownOnly(t *testing.T) {
+// imports are those of each package of the module, both without its name.
+func imports(t *testing.T) map[string][]string {
+	t.Helper()
 	readSources(t)
-	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "qmq/...").Output()
+	const module = "qmq/"
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"...").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	floor := make(map[string]int)
-	for i, names := range floors {
-		for _, name := range names {
-			floor["qmq/"+name] = i
+	all := make(map[string][]string)
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		name := strings.TrimPrefix(fields[0], module)
+		all[name] = nil
+		for _, imported := range fields[1:] {
+			if ours, ok := strings.CutPrefix(imported, module); ok {
+				all[name] = append(all[name], ours)
+			}
 		}
 	}
-	for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
-		fields := strings.Fields(line)
-		at, ok := floor[fields[0]]
-		if !ok {
-			t.Errorf("%s has no floor in the picture", fields[0])
+	return all
+}
+
+func TestImportsPointDownOnly(t *testing.T) {
+	all := imports(t)
+	depth := make(map[string]int) // 0 is the highest floor
+	for i, floor := range floorsOf(t, architecture(t)) {
+		for _, name := range floor {
+			if _, twice := depth[name]; twice {
+				t.Errorf("%s is in the picture twice", name)
+			}
+			if _, ours := all[name]; !ours {
+				t.Errorf("%s is in the picture and no package", name)
+			}
+			depth[name] = i
 		}
-		for _, imported := range fields[1:] {
-			if below, ours := floor[imported]; ours && below >= at {
-				t.Errorf("%s imports %s, which is not below it", fields[0], imported)
+	}
+	for name, imported := range all {
+		at, ok := depth[name]
+		if !ok {
+			t.Errorf("%s has no floor in the picture", name)
+		}
+		for _, other := range imported {
+			if depth[other] <= at {
+				t.Errorf("%s imports %s, which is not below it", name, other)
+			}
+		}
+	}
+}
+
+func TestSomeAreImportedByFew(t *testing.T) {
+	for name, imported := range imports(t) {
+		for _, other := range imported {
+			allowed, few := only[other]
+			for _, by := range allowed {
+				few = few && name != by && !(strings.HasSuffix(by, "/") && strings.HasPrefix(name, by))
+			}
+			if few {
+				t.Errorf("%s imports %s", name, other)
 			}
 		}
 	}
