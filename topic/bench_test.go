@@ -2,6 +2,7 @@ package topic
 
 import (
 	"fmt"
+	"math"
 	"sync"
 	"testing"
 
@@ -42,6 +43,22 @@ func BenchmarkGroupCommit(b *testing.B) {
 		for _, n := range []int{1, 10, 100, 1000} {
 			b.Run(fmt.Sprintf("sync-every=%d/publishers=%d", every, n), func(b *testing.B) {
 				t := newBench(b, vfs.OS, b.TempDir(), syncEvery(every))
+				share(b, n, 1, t.Publish)
+				t.close(b)
+			})
+		}
+	}
+}
+
+// BenchmarkPauseBeforeAWrite is what it is worth that a publisher that is about to
+// write lets those run first that are about to publish too, where many wait for
+// each OK: with the pause, and without.
+func BenchmarkPauseBeforeAWrite(b *testing.B) {
+	for _, n := range []int{1, 10, 100, 1000} {
+		for name, solo := range map[string]int{"with": 0, "without": math.MaxInt} {
+			b.Run(fmt.Sprintf("%s/publishers=%d", name, n), func(b *testing.B) {
+				t := newBench(b, vfs.OS, b.TempDir(), syncEvery(1<<40))
+				t.pipeline.solo = solo // writes that are not waited before
 				share(b, n, 1, t.Publish)
 				t.close(b)
 			})

@@ -96,7 +96,9 @@ func (b *bench) open(t testing.TB) {
 	b.deadlines = deadline.New(channels.Clock)
 	channels.Deadlines = b.deadlines
 
-	disk := diskqueue.NewShared(diskqueue.SharedOptions{FS: b.fs, HotBytes: 64 << 20, Logger: quiet})
+	disk := diskqueue.NewShared(diskqueue.SharedOptions{
+		FS: b.fs, RecycleDir: b.dir + "/recycled", RecycleFiles: 4, HotBytes: 64 << 20, Logger: quiet,
+	})
 	b.shared = disk
 	if o.Ephemeral {
 		b.shared = disk.InMemory(vfs.NewMem())
@@ -108,6 +110,7 @@ func (b *bench) open(t testing.TB) {
 	o.State, o.Sync.Journal, common.Cleaner = b.journal, b.journal, NewCleaner(b.journal, quiet)
 	last := max(known.State.MaxIncarnation, 1)
 	common.NewIncarnation = func() uint64 { return atomic.AddUint64(&last, 1) }
+	disk.FillReserve()
 	st := known.State.Topics[o.Incarnation]
 	log := diskqueue.Options{
 		Dir: b.dir + "/t", Incarnation: o.Incarnation, SegmentBytes: b.segment, HotMessages: b.hot,
@@ -164,9 +167,12 @@ func (b *bench) abandon() {
 func (b *bench) clock() *clock.Clock { return b.o.Common.Channels.Clock }
 func (b *bench) cleaner() *Cleaner   { return b.o.Common.Cleaner }
 
+// freeSpace does what the node does where the disk is full.
 func (b *bench) freeSpace() bool {
-	topics := []*Topic{b.Topic}
-	return b.cleaner().FreeFinished(topics) || b.cleaner().CarryNow(topics)
+	b.shared.FreeReserve()
+	defer b.shared.FillReserve()
+	topics, spare := []*Topic{b.Topic}, b.shared.DropSpare()
+	return b.cleaner().FreeFinished(topics) || spare || b.cleaner().CarryNow(topics)
 }
 
 func (b *bench) failureChanged(t *Topic) {
@@ -380,5 +386,28 @@ func onFiles(op crashfs.Op, suffix string, f func() error) func(crashfs.Op, stri
 			return f()
 		}
 		return nil
+	}
+}
+
+// segments is how many bytes the log's segments take.
+func segments(disk *crashfs.FS) (bytes int64) {
+	for _, f := range disk.Files() {
+		if strings.HasSuffix(f.Name, ".seg") && strings.Contains(f.Name, "/t/") {
+			bytes += f.Size
+		}
+	}
+	return bytes
+}
+
+// requeue gives messages back until later.
+func (k *consumer) requeue(t testing.TB, delay time.Duration, ds ...delivery) {
+	t.Helper()
+	as := make([]channel.Answer, len(ds))
+	for i, d := range ds {
+		as[i] = channel.Answer{Op: channel.Requeue, ID: d.id, Delay: delay}
+	}
+	k.Answer(as)
+	for _, a := range as {
+		must(t, a.Err)
 	}
 }
