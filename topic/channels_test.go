@@ -49,7 +49,7 @@ func TestPausedTopicKeepsItsMessagesForTheChannelsThatThereAreThen(t *testing.T)
 		must(t, b.Pause())
 		must(t, b.Pause())
 		b.retry(t, func() error { return b.send("m") })
-		late := b.channel(t, "late")
+		b.channel(t, "late")
 		wantWaiting(t, early)
 		if s := b.Stats(); s.Depth != 1 || !s.Paused {
 			t.Errorf("%+v", s)
@@ -60,7 +60,8 @@ func TestPausedTopicKeepsItsMessagesForTheChannelsThatThereAreThen(t *testing.T)
 		}
 		must(t, b.Unpause())
 		must(t, b.Unpause())
-		early, late = b.channel(t, "early"), b.channel(t, "late")
+		late := b.channel(t, "late")
+		early = b.channel(t, "early")
 		_, again := b.pipeline.committer.(*refusing)
 		for _, c := range []*channel.Channel{early, late} {
 			if got := drain(t, c); len(got) == 0 || len(got) > 1 && !again {
@@ -76,7 +77,8 @@ func TestPausedTopicKeepsItsMessagesForTheChannelsThatThereAreThen(t *testing.T)
 func TestEmptyingDropsWhatWaitsAndNothingElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, crashfs.New(1), "/d")
-		c, other := b.channel(t, "c"), b.channel(t, "other")
+		c := b.channel(t, "c")
+		b.channel(t, "other")
 		must(t, b.Empty()) // nothing waits
 		must(t, b.send("given"))
 		must(t, b.Pause())
@@ -91,9 +93,9 @@ func TestEmptyingDropsWhatWaitsAndNothingElse(t *testing.T) {
 		}
 		must(t, b.send("last"))
 		b.restart(t)
-		c, other = b.channel(t, "c"), b.channel(t, "other")
+		c = b.channel(t, "c")
 		wantWaiting(t, c, "last")
-		wantWaiting(t, other, "given", "kept", "last")
+		wantWaiting(t, b.channel(t, "other"), "given", "kept", "last")
 		b.close(t)
 	})
 }

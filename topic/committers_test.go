@@ -121,7 +121,6 @@ var errRefused = errors.New("no majority")
 type refusing struct {
 	appender
 	groups int // proposed so far
-	failed bool
 }
 
 func newRefusing(log *diskqueue.Log, freeSpace func() bool) *refusing {
