@@ -6,7 +6,7 @@ FUZZTIME ?= 1m
 SESSIONFUZZTIME ?= 10m
 
 # Packages whose tests run under the race detector.
-CONCURRENT = ./admin/... ./broker ./channel ./cmd/... ./config ./daemon ./diskqueue ./internal/... ./journal ./loadgen/... ./lookup ./server/... ./test/process ./test/semantics ./tools/... ./topic
+CONCURRENT = ./admin/... ./api ./broker ./channel ./cmd/... ./config ./daemon ./diskqueue ./internal/... ./journal ./loadgen/... ./lookup ./server/... ./test/process ./test/semantics ./tools/... ./topic
 
 .PHONY: build run test browser check bench bench-compare bench-growth fuzz crash powercut web-vendor clean
 

@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"qmq/api"
 	"qmq/config"
-	"qmq/server"
 )
 
 // listen opens a TCP listener, or one on a unix socket for what is no
@@ -102,12 +102,12 @@ func (l *listeners) close() {
 }
 
 // ports are those of the listeners, -1 for one without.
-func (l *listeners) ports() server.Ports {
+func (l *listeners) ports() api.Ports {
 	of := func(l net.Listener) int {
 		if l == nil {
 			return -1
 		}
-		return server.PortOf(l.Addr())
+		return api.PortOf(l.Addr())
 	}
-	return server.Ports{TCP: of(l.tcp), HTTP: of(l.http), HTTPS: of(l.https)}
+	return api.Ports{TCP: of(l.tcp), HTTP: of(l.http), HTTPS: of(l.https)}
 }

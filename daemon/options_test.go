@@ -15,8 +15,11 @@ import (
 	"testing"
 	"time"
 
+	"qmq/api"
 	"qmq/broker"
 	"qmq/config"
+	"qmq/internal/acceptloop"
+	"qmq/internal/budget"
 	"qmq/internal/httpapi"
 	"qmq/internal/vfs"
 	"qmq/server"
@@ -206,14 +209,18 @@ func TestOptionsReachThosePackagesThatTheyAreFor(t *testing.T) {
 	want.MaxReqTimeout, want.MsgTimeout, want.MaxMsgTimeout, want.MaxHeartbeatInterval = 8*time.Second, 5*time.Second, 7*time.Second, 13*time.Second
 	want.MaxOutputBufferSize = 15
 	want.OutputBufferTimeout, want.MinOutputBufferTimeout, want.MaxOutputBufferTimeout = 16*time.Second, 17*time.Second, 18*time.Second
-	want.BroadcastAddress, want.Hostname, want.Logger = "b", q.Hostname, log
-	want.Snappy, want.Deflate, want.MaxDeflateLevel, want.MaxConnections = false, false, 3, 20
+	want.Snappy, want.Deflate, want.MaxDeflateLevel, want.Logger = false, false, 3, log
 	want.TopologyRegion, want.TopologyZone, want.TopologyAware = "r", "z", true
-	want.LatencyPercentiles = []float64{0.99, 0.5}
-	want.MaxUnfinishedBytes, want.AuthTimeout = 2_000_000, 21*time.Second
-	want.Sites = httpapi.Sites{Allowed: []string{"h"}, Names: append([]string{q.Hostname, "b", "0.0.0.0:4151", "0.0.0.0:4152"}, loopbackNames(hostsFile)...)}
-	if got := serverOptions(&q, log); !reflect.DeepEqual(got, want) {
+	want.Places, want.Unfinished, want.AuthTimeout = acceptloop.NewPlaces(20, log), budget.New(2_000_000), 21*time.Second
+	got := serverOptions(&q, log)
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("the server gets\n%+v, want\n%+v", got, want)
+	}
+	web := api.OptionsFor(&got)
+	web.Info.BroadcastAddress, web.Info.Hostname = "b", q.Hostname
+	web.Sites = httpapi.Sites{Allowed: []string{"h"}, Names: append([]string{q.Hostname, "b", "0.0.0.0:4151", "0.0.0.0:4152"}, loopbackNames(hostsFile)...)}
+	if got := apiOptions(&q, &got); !reflect.DeepEqual(got, web) || got.Places == nil || got.Unfinished == nil {
+		t.Errorf("the API gets\n%+v, want\n%+v", got, web)
 	}
 	q.E2ELatencyPercentiles = nil
 	if got := brokerOptions(&q, log).LatencyWindow; got != 0 {

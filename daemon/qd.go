@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 
+	"qmq/api"
 	"qmq/broker"
 	"qmq/config"
+	"qmq/internal/acceptloop"
+	"qmq/internal/budget"
 	"qmq/internal/vfs"
 	"qmq/lookup"
 	"qmq/server"
@@ -29,8 +32,8 @@ type qd struct {
 	client    *lookup.Client // of the announcer
 	broker    *broker.Broker
 	tcp       *server.TCP
-	http      *server.HTTP
-	statsd    *server.Statsd // nil when it is off
+	http      *api.HTTP
+	statsd    *api.Statsd // nil when it is off
 	security  *security
 }
 
@@ -75,11 +78,15 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 
 	tellDoors(&q, log)
 	so := serverOptions(&q, log)
-	so.Config = settings
-	security.apply(&q, &so)
-	d := &qd{faces: newFaces(log), announcer: announcer, client: client, broker: b, tcp: server.NewTCP(b, so), security: security}
+	security.guardSessions(&q, &so)
+	tcp := server.NewTCP(b, so)
+	ao := apiOptions(&q, &so)
+	ao.Ports, ao.Config = ports, settings
+	security.guardAPI(&q, &ao)
+	figures := api.NewFigures(b, tcp, q.E2ELatencyPercentiles)
+	d := &qd{faces: newFaces(log), announcer: announcer, client: client, broker: b, tcp: tcp, security: security}
 	d.serve("TCP", l.tcp, d.tcp.Serve)
-	d.http = server.NewHTTP(b, d.tcp, so, ports)
+	d.http = api.NewHTTP(figures, ao)
 	if l.http != nil {
 		d.serve("HTTP", l.http, d.http.Serve)
 	}
@@ -87,7 +94,7 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 		d.serve("HTTPS", tls.NewListener(l.https, so.TLS), d.http.Serve)
 	}
 	if q.StatsdAddress != "" {
-		d.statsd = server.NewStatsd(d.http, statsdOptions(&q, log))
+		d.statsd = api.NewStatsd(figures, statsdOptions(&q, log))
 	}
 	return d, nil
 }
@@ -152,8 +159,7 @@ func brokerOptions(q *config.QD, log *slog.Logger) broker.Options {
 	}
 }
 
-// serverOptions are the part of the options that is the sessions' and the
-// API's.
+// serverOptions are the part of the options that is the sessions'.
 func serverOptions(q *config.QD, log *slog.Logger) server.Options {
 	s := server.DefaultOptions()
 	s.MaxMsgSize = q.MaxMsgSize
@@ -168,27 +174,33 @@ func serverOptions(q *config.QD, log *slog.Logger) server.Options {
 	s.OutputBufferTimeout = q.OutputBufferTimeout
 	s.MinOutputBufferTimeout = q.MinOutputBufferTimeout
 	s.MaxOutputBufferTimeout = q.MaxOutputBufferTimeout
-	s.LatencyPercentiles = q.E2ELatencyPercentiles
 	s.Snappy = q.Snappy
 	s.Deflate = q.Deflate
 	s.MaxDeflateLevel = q.MaxDeflateLevel
 	s.TopologyRegion = q.TopologyRegion
 	s.TopologyZone = q.TopologyZone
 	s.TopologyAware = q.TopologyAware()
-	s.MaxConnections = q.MaxConnections
-	s.MaxUnfinishedBytes = q.MaxUnfinishedBytes
+	s.Places = acceptloop.NewPlaces(q.MaxConnections, log)
+	s.Unfinished = budget.New(q.MaxUnfinishedBytes)
 	s.AuthTimeout = q.AuthTimeout
-	s.HTTPPeek = q.HTTPPeek
-	s.Sites = sitesOf(&q.Common, q.Hostname, q.BroadcastAddress, q.HTTPAddress, q.HTTPSAddress)
-	s.BroadcastAddress = q.BroadcastAddress
-	s.Hostname = q.Hostname
 	s.Logger = log
 	return s
 }
 
+// apiOptions are the part of the options that is the API's, beside sessions that
+// have the options s.
+func apiOptions(q *config.QD, s *server.Options) api.Options {
+	o := api.OptionsFor(s)
+	o.Peek = q.HTTPPeek
+	o.Sites = sitesOf(&q.Common, q.Hostname, q.BroadcastAddress, q.HTTPAddress, q.HTTPSAddress)
+	o.Info.BroadcastAddress = q.BroadcastAddress
+	o.Info.Hostname = q.Hostname
+	return o
+}
+
 // statsdOptions are the part of the options that is the reports' to statsd.
-func statsdOptions(q *config.QD, log *slog.Logger) server.StatsdOptions {
-	return server.StatsdOptions{
+func statsdOptions(q *config.QD, log *slog.Logger) api.StatsdOptions {
+	return api.StatsdOptions{
 		Address:          q.StatsdAddress,
 		Prefix:           q.StatsdPrefix,
 		Interval:         q.StatsdInterval,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"qmq/api"
 	"qmq/config"
 	"qmq/internal/apiclient"
 	"qmq/internal/auth"
@@ -66,15 +67,19 @@ func (s *security) close() {
 	}
 }
 
-// apply gives the sessions and the API what they need of it.
-func (s *security) apply(q *config.QD, o *server.Options) {
+// guardSessions gives the sessions what they need of it.
+func (s *security) guardSessions(q *config.QD, o *server.Options) {
 	if s.certs != nil {
 		o.TLS = s.certs.Config()
 	}
 	o.TLSRequired = q.TLSRequired != config.TLSNotRequired
-	o.HTTPSRequired = q.TLSRequired == config.TLSRequiredAlways
 	o.Auth, o.AuthVerifiedNames = s.auth, q.AuthVerifiedNames
-	o.HTTPAuth = s.httpAuth
+}
+
+// guardAPI gives the API what it needs of it.
+func (s *security) guardAPI(q *config.QD, o *api.Options) {
+	o.HTTPSRequired = q.TLSRequired == config.TLSRequiredAlways
+	o.Auth = s.httpAuth
 }
 
 // openTLS reads the certificate of a daemon that serves HTTP alone; nil without

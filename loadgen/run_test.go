@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"qmq/api"
 	"qmq/broker"
 	"qmq/internal/vfs"
 	"qmq/server"
@@ -42,7 +43,7 @@ func startQD(t *testing.T) (Target, *broker.Broker) {
 	so := server.DefaultOptions()
 	so.TLS = &tls.Config{Certificates: []tls.Certificate{certificate(t)}}
 	s := server.NewTCP(b, so)
-	h := server.NewHTTP(b, s, server.DefaultOptions(), server.Ports{TCP: server.PortOf(tcp.Addr()), HTTP: server.PortOf(web.Addr())})
+	h := api.NewHTTP(api.NewFigures(b, s, nil), api.OptionsFor(&so))
 	served := make(chan error, 2)
 	go func() { served <- s.Serve(tcp) }()
 	go func() { served <- h.Serve(web) }()

@@ -84,7 +84,7 @@ func (c *commandBatch) addPublish(cmd *protocol.Command, index int, now int64) {
 	if cmd.Kind == protocol.Mpub {
 		addMulti(records, cmd.Messages, now)
 	} else {
-		records.Add(message.Meta{Timestamp: now, DeliverAt: deliverAt(now, cmd.Delay)}, cmd.Body)
+		records.Add(message.Meta{Timestamp: now, DeliverAt: message.DueAt(now, cmd.Delay)}, cmd.Body)
 	}
 	c.bytes += records.Bytes() - before
 }

@@ -1,19 +1,18 @@
 package server
 
 import (
-	"log/slog"
-	"strings"
-	"sync"
+	"slices"
 	"testing"
 
 	"qmq/broker"
+	"qmq/protocol"
 	"qmq/test/wire"
+	"qmq/topic"
 )
 
 func TestLimitsOfTopicsAndChannelsAreToldToClients(t *testing.T) {
 	r := startOn(t, openBroker(t, func(o *broker.Options) { o.MaxTopics, o.MaxChannels = 1, 1 }))
-	r.must("POST", "/topic/create?topic=t", "")
-	r.must("POST", "/channel/create?topic=t&channel=c", "")
+	r.create("t", "c")
 	const topics = "limit of 1 topics of this node reached (--max-topics)"
 	const channels = "limit of 1 channels of topic t reached (--max-channels)"
 	c := r.connect(wire.Pub("u", "x"), wire.MPub("u", "x"), wire.DPub("u", 1, "x"), wire.Pub("t", "x"))
@@ -24,56 +23,77 @@ func TestLimitsOfTopicsAndChannelsAreToldToClients(t *testing.T) {
 	r.connect("SUB u c\n").ExpectError("E_SUB_FAILED SUB failed " + topics)
 	r.connect("SUB t d\n").ExpectError("E_SUB_FAILED SUB failed " + channels)
 	r.consume("t", "c", 1).Message()
-	for target, want := range map[string]string{
-		"/topic/create?topic=u": topics, "/pub?topic=u": topics, "/mpub?topic=u": topics, "/channel/create?topic=t&channel=d": channels,
-	} {
-		if w := r.call("POST", target, "x"); w.Code != 429 || w.Body.String() != `{"message":"`+want+`"}` {
-			t.Errorf("%s: %d %s", target, w.Code, w.Body)
-		}
-	}
-	r.must("POST", "/pub?topic=t", "x")
 }
 
-func TestWithoutAutoCreateOnlyHTTPCreates(t *testing.T) {
-	var log lockedBuilder
-	r := startOn(t, openBroker(t, func(o *broker.Options) { o.NoAutoCreate = true }), func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+func TestWithoutAutoCreateClientsCreateNothing(t *testing.T) {
+	r := startOn(t, openBroker(t, func(o *broker.Options) { o.NoAutoCreate = true }))
 	const why = "there is no topic or channel of that name, and clients may not create it (--auto-create=false)"
 	c := r.connect(wire.Pub("t", "x"))
 	c.ExpectError("E_PUB_FAILED PUB failed " + why)
 	r.connect("SUB t c\n").ExpectError("E_SUB_FAILED SUB failed " + why)
-	for _, target := range []string{"/pub?topic=t", "/mpub?topic=t"} {
-		if w := r.call("POST", target, "x"); w.Code != 404 || w.Body.String() != `{"message":"TOPIC_NOT_FOUND"}` {
-			t.Errorf("%s: %d %s", target, w.Code, w.Body)
-		}
-	}
-	if !strings.Contains(log.String(), "level=INFO msg=\"404 POST /pub?topic=t") || !strings.Contains(log.String(), "TOPIC_NOT_FOUND: with --auto-create=false") {
-		t.Errorf("the log is %s", log.String())
-	}
-	r.must("POST", "/topic/create?topic=t", "")
+	r.create("t")
 	c.Send(wire.Pub("t", "x"))
 	c.Expect("OK")
 	r.connect("SUB t c\n").ExpectError("E_SUB_FAILED SUB failed " + why)
-	r.must("POST", "/channel/create?topic=t&channel=c", "")
+	r.create("t", "c")
 	r.consume("t", "c", 1).Message()
-	r.must("POST", "/topic/delete?topic=t", "")
+	if err := r.broker.DeleteTopic("t"); err != nil {
+		t.Fatal(err)
+	}
 	c.Send(wire.Pub("t", "x"))
 	c.ExpectError("E_PUB_FAILED PUB failed " + why)
 }
 
-// lockedBuilder is a log that is read while it is written.
-type lockedBuilder struct {
-	mu   sync.Mutex
-	text strings.Builder
+// create makes a topic and its channels, as the HTTP API does.
+func (r *rig) create(topicName string, channels ...string) *topic.Topic {
+	r.t.Helper()
+	at, err := r.broker.Topic(topicName)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, name := range channels {
+		if _, err := at.Channel(name); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	return at
 }
 
-func (l *lockedBuilder) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
+func TestClosedBrokerSaysExiting(t *testing.T) {
+	o := brokerOptions()
+	if err := o.FS.MkdirAll(o.DataPath); err != nil {
+		t.Fatal(err)
+	}
+	b, err := broker.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := startOn(t, b)
+	c := r.connect(wire.Pub("t", "x"))
+	c.Expect("OK")
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c.Send(wire.Pub("t", "x") + wire.MPub("t", "x") + wire.DPub("u", 1, "x"))
+	c.ExpectError("E_PUB_FAILED PUB failed exiting")
+	c.ExpectError("E_MPUB_FAILED MPUB failed exiting")
+	c.ExpectError("E_DPUB_FAILED DPUB failed exiting")
+	c.Send("SUB t ch\n")
+	c.ExpectError("E_SUB_FAILED SUB failed exiting")
+	c.ExpectEnd()
 }
 
-func (l *lockedBuilder) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+// TestClientsAreFoundByTheirConsumers while they are connected.
+func TestClientsAreFoundByTheirConsumers(t *testing.T) {
+	r := start(t)
+	c := r.connect(wire.Identify(`{"client_id":"me","hostname":"h","user_agent":"test/1","topology_zone":"z","topology_region":"r"}`), wire.Pub("u", "x"), wire.MPub("t", "y", "z"), "SUB t ch\n")
+	c.Expect("OK", "OK", "OK", "OK")
+	id := channelStatsOf(t, r, "t", "ch").Consumers[0].ID
+	k, ok := r.tcp.Client(id)
+	if !ok || k.ID != "me" || k.Hostname != "h" || k.UserAgent != "test/1" || k.Zone != "z" || k.Region != "r" || k.State != protocol.StateSubscribed ||
+		k.RemoteAddress != c.LocalAddr().String() || !slices.Equal(k.Published, []Published{{"t", 2}, {"u", 1}}) {
+		t.Errorf("%v %+v", ok, k)
+	}
+	c.Close()
+	eventually(t, func() bool { _, ok := r.tcp.Client(id); return !ok })
 }

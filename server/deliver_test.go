@@ -42,8 +42,8 @@ func TestReadyIsACeilingOnMessagesInFlight(t *testing.T) {
 	c.Message()
 	c.Message()
 	c.ExpectOpen()
-	if s := channelStatsOf(t, r, "t", "ch"); s.InFlightCount != 3 || s.Depth != 0 {
-		t.Errorf("%d in flight, depth %d", s.InFlightCount, s.Depth)
+	if s := channelStatsOf(t, r, "t", "ch"); s.InFlight != 3 || s.Depth != 0 {
+		t.Errorf("%d in flight, depth %d", s.InFlight, s.Depth)
 	}
 }
 
@@ -222,7 +222,7 @@ func TestTooManyConsumers(t *testing.T) {
 	third.ExpectEnd()
 	first.ExpectOpen()
 	first.Close()
-	eventually(t, func() bool { return channelStatsOf(t, r, "t", "ch").ClientCount == 1 })
+	eventually(t, func() bool { return len(channelStatsOf(t, r, "t", "ch").Consumers) == 1 })
 	r.consume("t", "ch", 1)
 }
 
@@ -310,7 +310,7 @@ func TestClientThatNeverReadsIsCutOff(t *testing.T) {
 		p.Send(wire.Pub("t", fmt.Sprintf("%02d", i)+strings.Repeat("x", 512<<10)))
 		p.Expect("OK")
 	}
-	eventually(t, func() bool { return channelStatsOf(t, r, "t", "ch").ClientCount == 0 })
+	eventually(t, func() bool { return len(channelStatsOf(t, r, "t", "ch").Consumers) == 0 })
 	other := r.connect(wire.Identify(`{"heartbeat_interval":30000}`), "SUB t ch\nRDY 5\n")
 	other.Expect("OK", "OK")
 	seen := make(map[string]bool)
@@ -358,16 +358,30 @@ func TestSlowConsumerIsNotCutOff(t *testing.T) {
 	}
 }
 
-// channelStatsOf is a channel as /stats shows it.
-func channelStatsOf(t *testing.T, r *rig, topic, channel string) channelStats {
+// channelStatsOf are a channel's numbers.
+func channelStatsOf(t *testing.T, r *rig, topicName, channelName string) channel.Stats {
 	t.Helper()
-	for _, ts := range r.http.topicStats(statsFilter{topic: topic, channel: channel, clients: true}) {
-		for _, cs := range ts.Channels {
-			return cs
+	at, ok := r.broker.Existing(topicName)
+	if !ok {
+		t.Fatalf("no topic %s", topicName)
+	}
+	c, ok := at.ExistingChannel(channelName)
+	if !ok {
+		t.Fatalf("no channel %s of topic %s", channelName, topicName)
+	}
+	return c.Stats()
+}
+
+// clientOf is what a client's session knows of it.
+func (r *rig) clientOf(c *wire.Conn) Client {
+	r.t.Helper()
+	for k := range r.tcp.Clients() {
+		if k.RemoteAddress == c.LocalAddr().String() {
+			return k
 		}
 	}
-	t.Fatalf("no channel %s of topic %s", channel, topic)
-	return channelStats{}
+	r.t.Fatal("it is not connected")
+	return Client{}
 }
 
 // TestClientThatDoesNotReadIsStillHeard: what a FIN makes room for is sent by
@@ -403,7 +417,7 @@ func TestClientThatDoesNotReadIsStillHeard(t *testing.T) {
 	}
 	id := string(head[18:34])
 	c.Send("FIN " + id + "\n")
-	eventually(t, func() bool { return channelStatsOf(t, r, "t", "ch").Clients[0].FinishCount == 2 })
+	eventually(t, func() bool { return channelStatsOf(t, r, "t", "ch").Consumers[0].FinishCount == 2 })
 
 	readBuffer(4 << 20)
 	rest := make([]byte, long)
@@ -440,7 +454,7 @@ func TestWhatAnswersMakeRoomForComesInOrder(t *testing.T) {
 		}
 	}
 	c.ExpectOpen()
-	if s := channelStatsOf(t, r, "t", "ch"); s.Depth != 0 || s.InFlightCount != 0 {
-		t.Errorf("depth %d, %d in flight", s.Depth, s.InFlightCount)
+	if s := channelStatsOf(t, r, "t", "ch"); s.Depth != 0 || s.InFlight != 0 {
+		t.Errorf("depth %d, %d in flight", s.Depth, s.InFlight)
 	}
 }

@@ -220,7 +220,7 @@ func TestGoNSQTouchKeepsAMessage(t *testing.T) {
 	if attempts := next(t, got); attempts != 1 {
 		t.Errorf("it came again in spite of TOUCH, as attempt %d", attempts)
 	}
-	eventually(t, func() bool { return channelStatsOf(t, r, "t", "ch").InFlightCount == 0 })
+	eventually(t, func() bool { return channelStatsOf(t, r, "t", "ch").InFlight == 0 })
 	if s := channelStatsOf(t, r, "t", "ch"); s.TimeoutCount != 0 {
 		t.Errorf("%d timeouts", s.TimeoutCount)
 	}
@@ -262,7 +262,7 @@ func TestGoNSQStopsCleanly(t *testing.T) {
 	next(t, got)
 	k.Stop()
 	next(t, k.StopChan)
-	eventually(t, func() bool { return channelStatsOf(t, r, "t", "ch").ClientCount == 0 })
+	eventually(t, func() bool { return len(channelStatsOf(t, r, "t", "ch").Consumers) == 0 })
 }
 
 func TestGoNSQSeesErrors(t *testing.T) {

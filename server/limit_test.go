@@ -15,7 +15,9 @@ import (
 
 	"github.com/golang/snappy"
 
+	"qmq/internal/acceptloop"
 	"qmq/internal/auth"
+	"qmq/internal/budget"
 	"qmq/protocol"
 	"qmq/test/wire"
 )
@@ -90,79 +92,6 @@ func allocated() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.TotalAlloc)
-}
-
-func TestSlowHeadersAreCutOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		o := DefaultOptions()
-		b := openBroker(t)
-		h := NewHTTP(b, NewTCP(b, o), o, Ports{})
-		l := newPipeListener()
-		served := make(chan error)
-		go func() { served <- h.Serve(l) }()
-		request := "GET /ping HTTP/1.1\r\nHost: q\r\nX-Slow: " + strings.Repeat("x", 1000) + "\r\n\r\n"
-		if took := drip(l.dial(), request, time.Second); took > 11*time.Second {
-			t.Errorf("slow headers are read for %v", took)
-		}
-		if took := drip(l.dial(), "", time.Second); took > 3*time.Minute {
-			t.Errorf("silence is borne for %v", took)
-		}
-		if err := h.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func TestBodyThatStopsIsCutOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		o := DefaultOptions()
-		b := openBroker(t)
-		h := NewHTTP(b, NewTCP(b, o), o, Ports{})
-		l := newPipeListener()
-		served := make(chan error)
-		go func() { served <- h.Serve(l) }()
-		conn := l.dial()
-		began := time.Now()
-		go io.WriteString(conn, "POST /pub?topic=t HTTP/1.1\r\nHost: q\r\nContent-Length: 100\r\n\r\nabc")
-		io.Copy(io.Discard, conn)
-		if took := time.Since(began); took < 30*time.Second || took > 35*time.Second {
-			t.Errorf("a body that stops is waited for %v", took)
-		}
-		if err := h.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func TestLongHeadersAreRefused(t *testing.T) {
-	r := start(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- r.http.Serve(l) }()
-	defer func() {
-		r.http.Close(t.Context())
-		<-served
-	}()
-	conn, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(patience))
-	go io.WriteString(conn, "GET /ping HTTP/1.1\r\nX: "+strings.Repeat("x", 1<<20))
-	answer := make([]byte, 12)
-	if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != "HTTP/1.1 431" {
-		t.Errorf("%q, %v", answer, err)
-	}
 }
 
 func TestHandshakeThatNeverEndsIsCutOff(t *testing.T) {
@@ -372,8 +301,8 @@ func TestConnectionsBeyondTheLimitAreClosedAtOnce(t *testing.T) {
 	const most, extra = 3, 20
 	var log bytes.Buffer
 	r := start(t, func(o *Options) {
-		o.MaxConnections = most
 		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		o.Places = acceptloop.NewPlaces(most, o.Logger)
 	})
 	var in []*wire.Conn
 	for range most {
@@ -494,7 +423,7 @@ func TestUnknownClientsAreCutOff(t *testing.T) {
 // short ones waiting.
 func TestUnfinishedCommandsShareABudget(t *testing.T) {
 	const limit, clients, long = 4 << 20, 40, 1 << 20
-	inFakeTime(t, func(o *Options) { o.MaxUnfinishedBytes = limit }, func(t *testing.T, server *TCP, dial func() *wire.Conn) {
+	inFakeTime(t, func(o *Options) { o.Unfinished = budget.New(limit) }, func(t *testing.T, server *TCP, dial func() *wire.Conn) {
 		var hoarders []*wire.Conn
 		for range clients {
 			c := dial()
@@ -503,7 +432,7 @@ func TestUnfinishedCommandsShareABudget(t *testing.T) {
 			hoarders = append(hoarders, c)
 		}
 		synctest.Wait()
-		if used := server.unfinished.Used(); used > limit+2*long || used < limit/2 { // somebody can always go on
+		if used := server.o.Unfinished.Used(); used > limit+2*long || used < limit/2 { // somebody can always go on
 			t.Errorf("%d bytes are used", used)
 		}
 		small := dial()
@@ -524,7 +453,7 @@ func TestUnfinishedCommandsShareABudget(t *testing.T) {
 			c.Close()
 		}
 		synctest.Wait()
-		if used := server.unfinished.Used(); used != 0 {
+		if used := server.o.Unfinished.Used(); used != 0 {
 			t.Errorf("%d bytes are still used", used)
 		}
 	})
@@ -534,7 +463,7 @@ func TestUnfinishedCommandsShareABudget(t *testing.T) {
 // long as they are.
 func TestBatchesOfTinyMessagesShareTheBudget(t *testing.T) {
 	const limit, count = 1 << 20, 100_000
-	r := start(t, func(o *Options) { o.MaxUnfinishedBytes = limit })
+	r := start(t, func(o *Options) { o.Unfinished = budget.New(limit) })
 	body := wire.Size(count) + strings.Repeat(wire.Sized("x"), count)
 	var publishing sync.WaitGroup
 	for range 8 {
@@ -555,48 +484,5 @@ func TestBatchesOfTinyMessagesShareTheBudget(t *testing.T) {
 	if n := topic.Stats().MessageCount; n != 24*count {
 		t.Errorf("%d messages", n)
 	}
-	eventually(t, func() bool { return r.tcp.unfinished.Used() == 0 })
-}
-
-func TestConnectionsOverHTTPCountToo(t *testing.T) {
-	r := start(t, func(o *Options) { o.MaxConnections = 2 })
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- r.http.Serve(l) }()
-	ask := func() (net.Conn, error) {
-		conn, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		conn.SetDeadline(time.Now().Add(patience))
-		io.WriteString(conn, "GET /ping HTTP/1.1\r\nHost: q\r\n\r\n")
-		_, err = io.ReadFull(conn, make([]byte, 12))
-		return conn, err
-	}
-	first, err := ask()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.connect(wire.Pub("t", "x")).Expect("OK")
-	third, err := ask()
-	if err == nil {
-		t.Error("a third connection is served")
-	}
-	third.Close()
-	r.dial().ExpectEnd()
-	first.Close()
-	eventually(t, func() bool {
-		conn, err := ask()
-		conn.Close()
-		return err == nil
-	})
-	if err := r.http.Close(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if err := <-served; err != nil {
-		t.Error(err)
-	}
+	eventually(t, func() bool { return r.tcp.o.Unfinished.Used() == 0 })
 }

@@ -5,21 +5,21 @@ import (
 	"log/slog"
 	"time"
 
+	"qmq/internal/acceptloop"
 	"qmq/internal/auth"
-	"qmq/internal/httpapi"
-	"qmq/internal/httpauth"
+	"qmq/internal/budget"
 	"qmq/protocol"
 )
 
-// Options are the limits and defaults of the sessions and the HTTP API.
+// Options are the limits and defaults of the sessions.
 type Options struct {
 	// MaxMsgSize is the longest body of one message in bytes.
 	MaxMsgSize int
-	// MaxBodySize is the longest body of MPUB and /mpub in bytes, and of IDENTIFY
-	// and AUTH, which are never longer than 64 KiB.
+	// MaxBodySize is the longest body of MPUB in bytes, and of IDENTIFY and AUTH,
+	// which are never longer than 64 KiB.
 	MaxBodySize int
-	// MaxReqTimeout is the longest delay of DPUB, /pub?defer= and REQ. REQ is
-	// cut down to it, the others are refused.
+	// MaxReqTimeout is the longest delay of DPUB and REQ. REQ is cut down to it,
+	// DPUB is refused.
 	MaxReqTimeout time.Duration
 
 	// MsgTimeout is how long a consumer has for a message unless its IDENTIFY
@@ -57,23 +57,19 @@ type Options struct {
 	// AuthTimeout is how long a client may take, from its connection on, to be
 	// known to the auth server; it counts only with Auth.
 	AuthTimeout time.Duration
-	// MaxUnfinishedBytes is the memory of all commands and bodies of requests
-	// that have not come in full, and of batches that are being stored. Where it
-	// is used up, the largest are not read on until there is room. What a
-	// connection holds below 64 KiB while it reads does not count.
-	MaxUnfinishedBytes int64
-
-	// LatencyPercentiles, of (0, 1], are the parts of the messages that /stats
-	// says how fast they were done; see broker.Options.LatencyWindow.
-	LatencyPercentiles []float64
+	// Unfinished is the memory of all commands that have not come in full, and of
+	// batches that are being stored. Where it is used up, the largest are not
+	// read on until there is room. What a connection holds below 64 KiB while it
+	// reads does not count. The HTTP API shares it.
+	Unfinished *budget.Budget
+	// Places are those of all connections; the HTTP API shares them.
+	Places *acceptloop.Places
 
 	// TLS is for clients that ask for it; nil: none can have it. The server does
 	// not change it.
 	TLS *tls.Config
 	// TLSRequired allows clients without TLS nothing but to ask for it.
 	TLSRequired bool
-	// HTTPSRequired makes the API refuse requests without TLS.
-	HTTPSRequired bool
 
 	// Snappy and Deflate are offered to clients; MaxDeflateLevel, 1 to 9, is
 	// the highest level that they may ask for.
@@ -86,37 +82,21 @@ type Options struct {
 	// the auth servers.
 	AuthVerifiedNames bool
 
-	// HTTPAuth, if not nil, says who may use the API.
-	HTTPAuth *httpauth.Credentials
-	// HTTPPeek lets everybody peek. Without it and HTTPAuth, only who is on this
-	// machine may: what messages say is for those who may consume them.
-	HTTPPeek bool
-
 	// TopologyRegion and TopologyZone say where this node is. With
 	// TopologyAware, consumers of the same zone, and then of the same region,
 	// come before others.
 	TopologyRegion, TopologyZone string
 	TopologyAware                bool
 
-	// MaxConnections is how many connections there may be at a time, of clients
-	// and over HTTP; 0: no limit.
-	MaxConnections int
-
-	// Sites say which web pages may use the API.
-	Sites httpapi.Sites
-
-	// BroadcastAddress and Hostname are shown by /info.
-	BroadcastAddress string
-	Hostname         string
-
-	// Config is what /config shows and changes; nil: there is no /config.
-	Config httpapi.Config
-
 	Logger *slog.Logger
 }
 
+// defaultUnfinished is the default of --max-unfinished-bytes.
+const defaultUnfinished = 256 << 20
+
 // DefaultOptions are the limits and defaults of NSQ. They log to nowhere.
 func DefaultOptions() Options {
+	log := slog.New(slog.DiscardHandler)
 	return Options{
 		MaxMsgSize:             1 << 20,
 		MaxBodySize:            5 << 20,
@@ -134,11 +114,12 @@ func DefaultOptions() Options {
 		MagicTimeout:           time.Minute,
 		HandshakeTimeout:       5 * time.Second,
 		AuthTimeout:            30 * time.Second,
-		MaxUnfinishedBytes:     256 << 20,
+		Unfinished:             budget.New(defaultUnfinished),
+		Places:                 acceptloop.NewPlaces(0, log),
 		Snappy:                 true,
 		Deflate:                true,
 		MaxDeflateLevel:        protocol.DefaultDeflateLevel,
-		Logger:                 slog.New(slog.DiscardHandler),
+		Logger:                 log,
 	}
 }
 

@@ -2,24 +2,21 @@ package server
 
 import (
 	"errors"
-	"time"
 
-	"qmq/broker"
 	"qmq/channel"
 	"qmq/diskqueue"
+	"qmq/internal/budget"
+	"qmq/internal/redact"
 	"qmq/protocol"
 	"qmq/topic"
 )
-
-// freeBatch is how much memory a batch may take without asking for it, bytes.
-const freeBatch = 1 << 20
 
 // gatherPublish puts a Pub, Mpub or Dpub into the batch of its topic.
 // Its error ends the connection.
 func (s *session) gatherPublish(c *commandBatch, cmd *protocol.Command, now int64) error {
 	var need diskqueue.Need
 	if cmd.Kind == protocol.Mpub && cmd.Count > minMany {
-		if need = needOf(cmd.Messages); need.Memory() > freeBatch {
+		if need = needOf(cmd.Messages); need.Memory() > budget.FreeBatch {
 			if err := s.conn.In.Reserve(need.Memory()); err != nil {
 				return err
 			}
@@ -68,7 +65,7 @@ func (s *session) publish(c *commandBatch) {
 		if b.topic == nil {
 			continue
 		}
-		t, err := publish(s.tcp.broker, b.topic, &b.records)
+		t, err := s.tcp.broker.Publish(b.topic, &b.records)
 		if b.err = err; err != nil {
 			s.lastTopic = nil
 			continue
@@ -88,33 +85,10 @@ func (s *session) countPublished(name string, messages int) {
 	s.mu.Unlock()
 }
 
-// publish stores records in t or, when t has just been deleted, in the new
-// topic of that name, which it returns.
-func publish(b *broker.Broker, t *topic.Topic, records *diskqueue.Batch) (*topic.Topic, error) {
-	err := t.Publish(records)
-	if !errors.Is(err, channel.ErrExiting) {
-		return t, err
-	}
-	if t, err = b.TopicForClient(t.Name()); err != nil {
-		return nil, err
-	}
-	return t, t.Publish(records)
-}
-
 // publishReason is what a client is told about a refused publish.
 func publishReason(err error) string {
 	if errors.Is(err, channel.ErrExiting) {
 		return channel.ErrExiting.Error()
 	}
-	return told(err)
-}
-
-// deliverAt is when a message published now (wall clock, ns) with a delay is
-// due, in ms since 1970, rounded up so that it is never early; 0 without a delay.
-func deliverAt(now int64, delay time.Duration) int64 {
-	if delay <= 0 {
-		return 0
-	}
-	const ms = int64(time.Millisecond)
-	return (now + int64(delay) + ms - 1) / ms
+	return redact.Paths(err)
 }

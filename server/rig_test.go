@@ -19,7 +19,6 @@ type rig struct {
 	t       *testing.T
 	broker  *broker.Broker
 	tcp     *TCP
-	http    *HTTP
 	address string
 }
 
@@ -40,7 +39,6 @@ func startOn(t *testing.T, b *broker.Broker, change ...func(*Options)) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, broker: b, tcp: NewTCP(b, o), address: l.Addr().String()}
-	r.http = NewHTTP(b, r.tcp, o, Ports{TCP: PortOf(l.Addr()), HTTP: 4151})
 	served := make(chan error, 1)
 	go func() { served <- r.tcp.Serve(l) }()
 	t.Cleanup(func() {

@@ -93,7 +93,7 @@ func newSession(t *TCP, id uint64, conn net.Conn) *session {
 	s.timeout = 2 * s.interval
 	s.conn.Init(conn, stream.Options{
 		MaxCommand: protocol.MaxLine + 4 + max(t.o.MaxBodySize, t.o.MaxMsgSize),
-		Unfinished: t.unfinished,
+		Unfinished: t.o.Unfinished,
 		Stop:       t.stop,
 	})
 	s.conn.Out.SetTimeout(s.interval)

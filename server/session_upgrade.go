@@ -9,24 +9,10 @@ import (
 
 // terms are what a session and its client have agreed on.
 type terms struct {
-	tls             *tlsTerms // nil without TLS
+	tls             *TLS // nil without; it does not change
 	snappy, deflate bool
 	sampleRate      int // per cent; 0 for all
 	auth            *authTerms
-}
-
-// show adds the terms to what /stats shows of a session.
-func (t *terms) show(stats *clientStats) {
-	stats.SampleRate, stats.Snappy, stats.Deflate = int32(t.sampleRate), t.snappy, t.deflate
-	if t.tls != nil {
-		stats.TLS = true
-		stats.TLSVersion, stats.TLSCipherSuite = t.tls.version, t.tls.cipherSuite
-		stats.TLSProtocol, stats.TLSProtocolBoth = t.tls.protocol, t.tls.mutual
-	}
-	if t.auth != nil {
-		stats.Authed = true
-		stats.AuthIdentity, stats.AuthIdentityURL = t.auth.grant.Identity, t.auth.grant.IdentityURL
-	}
 }
 
 // agree changes the terms. Only the reading goroutine does, and so it may read

@@ -18,7 +18,6 @@ func stopping(t *testing.T, messages int) (r *rig, c *wire.Conn, ids []string) {
 	b := openBroker(t)
 	l := newPipeListener()
 	r = &rig{t: t, broker: b, tcp: NewTCP(b, DefaultOptions())}
-	r.http = NewHTTP(b, r.tcp, DefaultOptions(), Ports{})
 	served := make(chan error, 1)
 	go func() { served <- r.tcp.Serve(l) }()
 	t.Cleanup(func() {
@@ -29,7 +28,8 @@ func stopping(t *testing.T, messages int) (r *rig, c *wire.Conn, ids []string) {
 	c = newClient(t, l.dial())
 	c.Send(protocol.Magic + "SUB t ch\n")
 	c.Expect("OK")
-	r.must("POST", "/mpub?topic=t", strings.Repeat("x\n", messages+1))
+	c.Send(wire.MPub("t", strings.Fields(strings.Repeat("x ", messages+1))...))
+	c.Expect("OK")
 	c.Send(fmt.Sprintf("RDY %d\n", messages))
 	for range messages {
 		ids = append(ids, c.Message().ID)

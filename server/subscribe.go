@@ -6,6 +6,7 @@ import (
 
 	"qmq/channel"
 	"qmq/internal/names"
+	"qmq/internal/redact"
 	"qmq/protocol"
 	"qmq/server/stream"
 	"qmq/topic"
@@ -92,7 +93,7 @@ func (s *session) subscribeError(err error, topicName, channelName string) error
 	case errors.Is(err, channel.ErrTooManyConsumers):
 		return protocol.TooManyConsumers(topicName, channelName, s.tcp.o.MaxChannelConsumers)
 	case !errors.Is(err, channel.ErrExiting):
-		return protocol.SubFailed(told(err))
+		return protocol.SubFailed(redact.Paths(err))
 	case names.IsEphemeral(topicName) || names.IsEphemeral(channelName):
 		return protocol.SubFailed("to deleted topic/channel")
 	}

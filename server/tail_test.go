@@ -22,10 +22,6 @@ func TestTailNeverTakesABacklog(t *testing.T) {
 	r := start(t)
 	r.connect(wire.MPub("t", "one", "two")).Expect("OK")
 	r.tail("t", "look#ephemeral").ExpectError("E_SUB_FAILED SUB failed tail refused: 2 messages wait for a first channel")
-	w := r.call("POST", "/channel/create?topic=t&channel=look%23ephemeral&tail=true", "")
-	if w.Code != 409 || w.Body.String() != `{"message":"TAIL_REFUSED"}` {
-		t.Errorf("%d %s", w.Code, w.Body)
-	}
 	at, _ := r.broker.Existing("t")
 	if depth := at.Stats().Depth; depth != 2 || len(at.Channels()) != 0 {
 		t.Errorf("depth %d, channels %v", depth, at.Channels())
@@ -39,7 +35,7 @@ func TestTailNeverTakesABacklog(t *testing.T) {
 func TestTailBesideAnotherChannelGetsWhatComes(t *testing.T) {
 	r := start(t)
 	r.connect(wire.Pub("t", "before")).Expect("OK")
-	r.must("POST", "/channel/create?topic=t&channel=first", "")
+	r.create("t", "first")
 	for _, channel := range []string{"look#ephemeral", "look#ephemeral"} { // the second one finds the channel
 		c := r.tail("t", channel)
 		c.Expect("OK")
@@ -50,15 +46,14 @@ func TestTailBesideAnotherChannelGetsWhatComes(t *testing.T) {
 		}
 		c.Close()
 	}
-	r.must("POST", "/channel/create?topic=t&channel=more%23ephemeral&tail=true", "")
 }
 
 func TestTailOfAPausedTopicIsRefused(t *testing.T) {
 	r := start(t)
-	r.must("POST", "/topic/create?topic=t", "")
-	r.must("POST", "/channel/create?topic=t&channel=first", "")
-	r.must("POST", "/topic/pause?topic=t", "")
-	r.must("POST", "/pub?topic=t", "x")
+	if err := r.create("t", "first").Pause(); err != nil {
+		t.Fatal(err)
+	}
+	r.connect(wire.Pub("t", "x")).Expect("OK")
 	r.tail("t", "look#ephemeral").ExpectError("E_SUB_FAILED SUB failed tail refused: the topic is paused and 1 messages wait in it")
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"qmq/broker"
 	"qmq/internal/acceptloop"
-	"qmq/internal/budget"
 )
 
 // How Close ends the sessions: nothing is delivered any more, and consumers may
@@ -33,14 +32,9 @@ type TCP struct {
 
 	stop chan struct{} // closed when Close begins
 	// life ends then too, for those who ask others in a session's name.
-	life context.Context
-	end  context.CancelFunc
-	wg   sync.WaitGroup
-	// What follows is shared with the HTTP API: places of connections, and the
-	// memory of what has not all come yet.
-	places     *acceptloop.Places
-	unfinished *budget.Budget
-
+	life      context.Context
+	end       context.CancelFunc
+	wg        sync.WaitGroup
 	mu        sync.Mutex // guards what follows
 	listeners map[net.Listener]struct{}
 	sessions  map[uint64]*session
@@ -63,9 +57,6 @@ func NewTCP(b *broker.Broker, o Options) *TCP {
 		end:       end,
 		listeners: make(map[net.Listener]struct{}),
 		sessions:  make(map[uint64]*session),
-		places:    acceptloop.NewPlaces(o.MaxConnections, o.Logger),
-
-		unfinished: budget.New(o.MaxUnfinishedBytes),
 	}
 }
 
@@ -134,7 +125,7 @@ func (t *TCP) start(conn net.Conn) {
 		conn.Close()
 		return
 	}
-	if !t.places.Take(conn) {
+	if !t.o.Places.Take(conn) {
 		t.mu.Unlock()
 		conn.Close()
 		return
@@ -155,14 +146,7 @@ func (t *TCP) forget(s *session) {
 	t.mu.Lock()
 	delete(t.sessions, s.id)
 	t.mu.Unlock()
-	t.places.Leave()
-}
-
-// session finds a session by its id, which is also that of its consumer.
-func (t *TCP) session(id uint64) *session {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.sessions[id]
+	t.o.Places.Leave()
 }
 
 // all is a snapshot of the sessions.

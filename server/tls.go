@@ -7,12 +7,6 @@ import (
 	"qmq/server/stream"
 )
 
-// tlsTerms are what /stats shows of a session's TLS.
-type tlsTerms struct {
-	version, cipherSuite, protocol string
-	mutual                         bool
-}
-
 // useTLS makes the handshake and puts TLS between the session and its
 // connection.
 func (s *session) useTLS() error {
@@ -26,11 +20,11 @@ func (s *session) useTLS() error {
 		return err
 	}
 	state, _ := s.conn.TLS()
-	t := &tlsTerms{
-		version:     tlsVersionName(state.Version),
-		cipherSuite: tls.CipherSuiteName(state.CipherSuite),
-		protocol:    state.NegotiatedProtocol,
-		mutual:      true,
+	t := &TLS{
+		Version:     tlsVersionName(state.Version),
+		CipherSuite: tls.CipherSuiteName(state.CipherSuite),
+		Protocol:    state.NegotiatedProtocol,
+		Mutual:      true,
 	}
 	s.agree(func(terms *terms) { terms.tls = t })
 	s.parser.NeedsTLS = false

@@ -90,12 +90,8 @@ func TestTLSIsNegotiatedAndShown(t *testing.T) {
 			t.Fatalf("got frame %d %q", kind, data)
 		}
 	}
-	stats := r.must("GET", "/stats?format=json", "")
-	if want := `"tls":true,"tls_cipher_suite":"TLS_`; !strings.Contains(stats, want) {
-		t.Errorf("%s is not in %s", want, stats)
-	}
-	if want := `"tls_version":"TLS1.3","tls_negotiated_protocol":"","tls_negotiated_protocol_is_mutual":true`; !strings.Contains(stats, want) {
-		t.Errorf("%s is not in %s", want, stats)
+	if got := r.clientOf(c).TLS; got == nil || got.Version != "TLS1.3" || !strings.HasPrefix(got.CipherSuite, "TLS_") || got.Protocol != "" || !got.Mutual {
+		t.Errorf("it has %+v", got)
 	}
 }
 

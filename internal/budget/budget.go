@@ -14,6 +14,10 @@ import (
 // budget fills, the largest claims wait first.
 const share = 4
 
+// FreeBatch is how many bytes a batch of messages that is being stored may take
+// without asking.
+const FreeBatch = 1 << 20
+
 // tightPart is the part of a budget that is left, or less, when it is tight.
 const tightPart = 8
 

@@ -1,5 +1,6 @@
 // Package redact takes secrets out of what is shown: users and passwords of
-// URLs, and tokens in their paths and queries. It has no state.
+// URLs, tokens in their paths and queries, and paths on this machine's disks. It
+// has no state.
 package redact
 
 import (

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"qmq/api"
 	"qmq/config"
 	"qmq/test/wire"
 )
@@ -223,7 +223,7 @@ func withConfig(t *testing.T, args ...string) func(*options) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return func(o *options) { o.server.Config, o.server.Logger = settings, slog.New(slog.DiscardHandler) }
+	return func(o *options) { o.api = func(o *api.Options) { o.Config = settings } }
 }
 
 func TestConfigShowsAndChangesOptions(t *testing.T) {
@@ -271,7 +271,9 @@ func TestConfigShowsAndChangesOptions(t *testing.T) {
 }
 
 func TestInfoTellsTheRealPorts(t *testing.T) {
-	n := start(t, func(o *options) { o.server.Hostname, o.server.BroadcastAddress = "host", "elsewhere" })
+	n := start(t, func(o *options) {
+		o.api = func(o *api.Options) { o.Info.Hostname, o.Info.BroadcastAddress = "host", "elsewhere" }
+	})
 	var info struct {
 		BroadcastAddress string `json:"broadcast_address"`
 		Hostname         string

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"qmq/api"
 	"qmq/broker"
 	"qmq/internal/vfs"
 	"qmq/internal/vfs/crashfs"
@@ -24,6 +25,7 @@ const patience = 25 * time.Second
 type options struct {
 	broker broker.Options
 	server server.Options
+	api    func(*api.Options) // changes those that follow from server; may be nil
 }
 
 // node is a broker with its servers on ports of their own. It can be stopped
@@ -36,7 +38,7 @@ type node struct {
 
 	broker  *broker.Broker // nil while the node is down
 	tcp     *server.TCP
-	http    *server.HTTP
+	http    *api.HTTP
 	served  chan error
 	address string // of TCP
 	web     string // URL of HTTP
@@ -105,8 +107,12 @@ func (n *node) open() {
 	tcp, web := listen(n.t), listen(n.t)
 	n.broker = b
 	n.tcp = server.NewTCP(b, n.o.server)
-	ports := server.Ports{TCP: server.PortOf(tcp.Addr()), HTTP: server.PortOf(web.Addr())}
-	n.http = server.NewHTTP(b, n.tcp, n.o.server, ports)
+	ao := api.OptionsFor(&n.o.server)
+	ao.Ports = api.Ports{TCP: api.PortOf(tcp.Addr()), HTTP: api.PortOf(web.Addr())}
+	if n.o.api != nil {
+		n.o.api(&ao)
+	}
+	n.http = api.NewHTTP(api.NewFigures(b, n.tcp, nil), ao)
 	n.address, n.web = tcp.Addr().String(), "http://"+web.Addr().String()
 	n.client = &http.Client{
 		Transport:     &http.Transport{},

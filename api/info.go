@@ -1,7 +1,9 @@
-package server
+package api
 
 import (
 	"net/http"
+
+	"qmq/internal/redact"
 	"qmq/internal/version"
 )
 
@@ -18,7 +20,7 @@ func (h *HTTP) ping(w http.ResponseWriter, _ *http.Request) {
 // healthText is the broker's health in the words of /ping and /stats.
 func healthText(err error) string {
 	if err != nil {
-		return "NOK - " + told(err)
+		return "NOK - " + redact.Paths(err)
 	}
 	return "OK"
 }
@@ -41,18 +43,19 @@ type infoAnswer struct {
 
 // info is GET /info.
 func (h *HTTP) info(_ http.ResponseWriter, _ *http.Request) (any, error) {
+	i := &h.o.Info
 	return infoAnswer{
 		Version:                version.Number,
-		BroadcastAddress:       h.o.BroadcastAddress,
-		Hostname:               h.o.Hostname,
-		HTTPPort:               h.ports.HTTP,
-		TCPPort:                h.ports.TCP,
+		BroadcastAddress:       i.BroadcastAddress,
+		Hostname:               i.Hostname,
+		HTTPPort:               h.o.Ports.HTTP,
+		TCPPort:                h.o.Ports.TCP,
 		StartTime:              h.broker.StartTime().Unix(),
-		MaxHeartbeatInterval:   int64(h.o.MaxHeartbeatInterval),
-		MaxOutputBufferSize:    h.o.MaxOutputBufferSize,
-		MaxOutputBufferTimeout: int64(h.o.MaxOutputBufferTimeout),
-		MaxDeflateLevel:        h.o.MaxDeflateLevel,
-		TopologyZone:           h.o.TopologyZone,
-		TopologyRegion:         h.o.TopologyRegion,
+		MaxHeartbeatInterval:   int64(i.MaxHeartbeatInterval),
+		MaxOutputBufferSize:    i.MaxOutputBufferSize,
+		MaxOutputBufferTimeout: int64(i.MaxOutputBufferTimeout),
+		MaxDeflateLevel:        i.MaxDeflateLevel,
+		TopologyZone:           i.TopologyZone,
+		TopologyRegion:         i.TopologyRegion,
 	}, nil
 }

@@ -1,4 +1,4 @@
-package server
+package redact
 
 import (
 	"errors"
@@ -25,7 +25,7 @@ func TestClientsLearnNoPathsOfTheServer(t *testing.T) {
 		{errors.New("write topics/t-1/0001.seg: it failed (data/topics/t-1)"), "write 0001.seg: it failed (t-1)"},
 		{errors.New(`50 MB/s, 1/2, "/srv/x"`), `50 MB/s, 1/2, "x"`},
 	} {
-		if got := told(test.err); got != test.want {
+		if got := Paths(test.err); got != test.want {
 			t.Errorf("%v is told as %q, want %q", test.err, got, test.want)
 		}
 	}

@@ -1,4 +1,4 @@
-package server
+package api
 
 import (
 	"bufio"
@@ -9,12 +9,31 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"qmq/internal/httpapi"
-	"qmq/internal/version"
 	"reflect"
 	"slices"
 	"strings"
 	"time"
+
+	"qmq/internal/httpapi"
+	"qmq/internal/version"
+)
+
+// The answer to /stats, around the figures.
+type (
+	statsAnswer struct {
+		Version   string       `json:"version"`
+		Health    string       `json:"health"`
+		StartTime int64        `json:"start_time"`
+		Topics    places       `json:"topics"` // of TopicFigures, null when an unknown one is asked for
+		Memory    *memoryStats `json:"memory,omitempty"`
+		Producers places       `json:"producers"` // of ClientFigures, null when there is none
+		// Damage is Q's own: nsqd has no such key.
+		Damage *damageStats `json:"damage,omitempty"`
+	}
+
+	// places are where an array goes that is made while it is sent: in the JSON
+	// of the answer around it, it is null.
+	places *struct{}
 )
 
 // stats is GET /stats: figures of everything, as JSON or as text.
@@ -23,7 +42,7 @@ func (h *HTTP) stats(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := statsFilter{topic: q.Get("topic"), channel: q.Get("channel"), clients: flag(q, "include_clients")}
+	f := Filter{Topic: q.Get("topic"), Channel: q.Get("channel"), Clients: flag(q, "include_clients")}
 	a := statsAnswer{
 		Version:   version.Number,
 		Health:    healthText(h.broker.Health()),
@@ -46,7 +65,7 @@ func (h *HTTP) stats(_ http.ResponseWriter, r *http.Request) (any, error) {
 
 // writeStats writes the figures as JSON: what a says, with topics and producers
 // at their places.
-func (h *HTTP) writeStats(w *bufio.Writer, a *statsAnswer, f statsFilter) error {
+func (h *HTTP) writeStats(w *bufio.Writer, a *statsAnswer, f Filter) error {
 	text, err := json.Marshal(a)
 	if err != nil {
 		return err
@@ -56,7 +75,7 @@ func (h *HTTP) writeStats(w *bufio.Writer, a *statsAnswer, f statsFilter) error 
 	between, after, _ := bytes.Cut(text, []byte(`"producers":null`))
 	w.Write(before)
 	w.WriteString(`"topics":`)
-	topics, known := h.eachTopic(f)
+	topics, known := h.figures.Topics(f)
 	empty := "[]"
 	if !known {
 		empty = "null"
@@ -74,11 +93,11 @@ func (h *HTTP) writeStats(w *bufio.Writer, a *statsAnswer, f statsFilter) error 
 }
 
 // producers are those that the caller wants to see.
-func (h *HTTP) producers(f statsFilter) iter.Seq[clientStats] {
-	if f.clients {
-		return h.eachProducer(f)
+func (h *HTTP) producers(f Filter) iter.Seq[ClientFigures] {
+	if f.Clients {
+		return h.figures.Producers(f)
 	}
-	return slices.Values[[]clientStats](nil)
+	return slices.Values[[]ClientFigures](nil)
 }
 
 // flag reads a parameter that is true unless it plainly says no.
@@ -88,7 +107,7 @@ func flag(q url.Values, key string) bool {
 }
 
 // writeStatsText lays the figures out for people.
-func (h *HTTP) writeStatsText(w *bufio.Writer, a *statsAnswer, f statsFilter) {
+func (h *HTTP) writeStatsText(w *bufio.Writer, a *statsAnswer, f Filter) {
 	start := h.broker.StartTime()
 	fmt.Fprintf(w, "%s\n", version.String("qd"))
 	fmt.Fprintf(w, "start_time %s\n", start.Format(time.RFC3339))
@@ -101,7 +120,7 @@ func (h *HTTP) writeStatsText(w *bufio.Writer, a *statsAnswer, f statsFilter) {
 		writeMemory(w, a.Memory)
 	}
 	none := "\nTopics: None\n"
-	topics, _ := h.eachTopic(f)
+	topics, _ := h.figures.Topics(f)
 	for t := range topics {
 		if none != "" {
 			fmt.Fprint(w, "\nTopics:")
@@ -130,7 +149,7 @@ func writeMemory(w *bufio.Writer, m *memoryStats) {
 	}
 }
 
-func writeTopic(w *bufio.Writer, t *topicStats) {
+func writeTopic(w *bufio.Writer, t *TopicFigures) {
 	mark := "   "
 	if t.Paused {
 		mark = "*P "
@@ -142,7 +161,7 @@ func writeTopic(w *bufio.Writer, t *topicStats) {
 	}
 }
 
-func writeChannel(w *bufio.Writer, c *channelStats) {
+func writeChannel(w *bufio.Writer, c *ChannelFigures) {
 	mark := "      "
 	if c.Paused {
 		mark = "   *P "
@@ -159,7 +178,7 @@ func writeChannel(w *bufio.Writer, c *channelStats) {
 }
 
 // String is the percentiles as the text shows them.
-func (l latencyStats) String() string {
+func (l Latencies) String() string {
 	texts := make([]string, len(l.Percentiles))
 	for i, p := range l.Percentiles {
 		texts[i] = shortDuration(float64(p.Value))
@@ -182,19 +201,19 @@ func shortDuration(ns float64) string {
 }
 
 // clientName is how the text names a client: by host, port and program.
-func clientName(k *clientStats) string {
+func clientName(k *ClientFigures) string {
 	_, port, _ := net.SplitHostPort(k.RemoteAddress) // none on other than TCP
 	return k.Hostname + ":" + port + " " + k.UserAgent
 }
 
-func published(k *clientStats) (messages uint64) {
+func published(k *ClientFigures) (messages uint64) {
 	for _, p := range k.PubCounts {
 		messages += p.Count
 	}
 	return messages
 }
 
-func pubCounts(k *clientStats) string {
+func pubCounts(k *ClientFigures) string {
 	var counts []string
 	for _, p := range k.PubCounts {
 		counts = append(counts, fmt.Sprintf("%s=%d", p.Topic, p.Count))
@@ -203,6 +222,6 @@ func pubCounts(k *clientStats) string {
 }
 
 // connected is for how long the client has been there, in whole seconds.
-func connected(k *clientStats) time.Duration {
+func connected(k *ClientFigures) time.Duration {
 	return time.Since(time.Unix(k.ConnectTime, 0)).Truncate(time.Second)
 }

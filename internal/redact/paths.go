@@ -1,4 +1,4 @@
-package server
+package redact
 
 import (
 	"errors"
@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// told is what a client learns of an error: all of it, but for where on the disks
+// Paths is what a client learns of an error: all of it, but for where on the disks
 // of this machine it was. The log has that.
-func told(err error) string {
+func Paths(err error) string {
 	text := err.Error()
 	for _, path := range pathsIn(err) {
 		if strings.ContainsRune(path, filepath.Separator) {

@@ -1,4 +1,4 @@
-package server
+package api
 
 import (
 	"fmt"
@@ -35,7 +35,7 @@ func (h *HTTP) guard(next http.Handler) http.Handler {
 		switch {
 		case h.o.HTTPSRequired && r.TLS == nil:
 			h.refuseClear(w)
-		case h.o.HTTPAuth == nil || h.o.HTTPAuth.Admits(w, r, roleFor(r)):
+		case h.o.Auth == nil || h.o.Auth.Admits(w, r, roleFor(r)):
 			next.ServeHTTP(w, r)
 		}
 	})
@@ -44,5 +44,5 @@ func (h *HTTP) guard(next http.Handler) http.Handler {
 // refuseClear tells where the API is to be found. NSQ's clients look there by
 // themselves.
 func (h *HTTP) refuseClear(w http.ResponseWriter) {
-	httpapi.Refuse(w, http.StatusForbidden, fmt.Appendf(nil, `{"message": "TLS_REQUIRED", "https_port": %d}`, h.ports.HTTPS))
+	httpapi.Refuse(w, http.StatusForbidden, fmt.Appendf(nil, `{"message": "TLS_REQUIRED", "https_port": %d}`, h.o.Ports.HTTPS))
 }

@@ -1,18 +1,20 @@
-package server
+package api
 
 import (
 	"bytes"
 	"errors"
 	"net/http"
 	"net/url"
-	"qmq/channel"
-	"qmq/internal/httpapi"
-	"qmq/internal/names"
 	"strconv"
 	"sync"
 	"time"
 
+	"qmq/channel"
 	"qmq/diskqueue"
+	"qmq/internal/budget"
+	"qmq/internal/httpapi"
+	"qmq/internal/names"
+	"qmq/internal/redact"
 	"qmq/message"
 	"qmq/protocol"
 	"qmq/topic"
@@ -46,7 +48,7 @@ func (h *HTTP) pub(w http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	now := h.broker.Clock().Wall()
 	return h.publish(t, func(b *diskqueue.Batch) {
-		b.Add(message.Meta{Timestamp: now, DeliverAt: deliverAt(now, delay)}, body)
+		b.Add(message.Meta{Timestamp: now, DeliverAt: message.DueAt(now, delay)}, body)
 	})
 }
 
@@ -80,7 +82,7 @@ func (h *HTTP) mpub(w http.ResponseWriter, r *http.Request) (any, error) {
 	if add.need.Messages() == 0 {
 		return "OK", nil
 	}
-	if add.need.Memory() > freeBatch {
+	if add.need.Memory() > budget.FreeBatch {
 		if err := body.Spend(add.need.Memory()); err != nil {
 			return nil, err
 		}
@@ -165,7 +167,7 @@ func (h *HTTP) publish(t *topic.Topic, add func(*diskqueue.Batch)) (any, error) 
 		batches.Put(b)
 	}()
 	add(b)
-	if _, err := publish(h.broker, t, b); err != nil {
+	if _, err := h.broker.Publish(t, b); err != nil {
 		return nil, refused(err)
 	}
 	return "OK", nil
@@ -183,7 +185,7 @@ func refused(err error) error {
 	}
 	code := "EXITING"
 	if !errors.Is(err, channel.ErrExiting) {
-		code = told(err)
+		code = redact.Paths(err)
 	}
 	return &httpapi.Error{Status: http.StatusServiceUnavailable, Code: code}
 }
@@ -228,4 +230,12 @@ func (h *HTTP) deferParameter(q url.Values) (time.Duration, error) {
 		return 0, httpapi.Bad("INVALID_DEFER")
 	}
 	return time.Duration(ms) * time.Millisecond, nil
+}
+
+// needOf is what the messages of an MPUB take in a batch.
+func needOf(messages protocol.Messages) (n diskqueue.Need) {
+	for body, ok := messages.Next(); ok; body, ok = messages.Next() {
+		n.Count(body)
+	}
+	return n
 }

@@ -1,4 +1,4 @@
-package server
+package api
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 
 func TestPublishWithAMistypedParameterIsRefused(t *testing.T) {
 	var log bytes.Buffer
-	r := start(t, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	r := start(t, func(o *options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	refused := []string{
 		"efer", "dfer", "defe", "deferr", "xdefer", "de_fer", "Defer", "defar", "defre", "edfer", "dfeer",
 		"inary", "bnary", "binar", "binaryy", "binnary", "Binary", "binari", "bianry", "ibnary",

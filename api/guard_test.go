@@ -1,4 +1,4 @@
-package server
+package api
 
 import (
 	"crypto/sha256"
@@ -19,7 +19,7 @@ import (
 func digestOf(text string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(text))) }
 
 // withCredentials closes the API but for the given lines.
-func withCredentials(t *testing.T, lines ...string) (file string, change func(*Options)) {
+func withCredentials(t *testing.T, lines ...string) (file string, change func(*options)) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "http-auth")
 	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
@@ -29,7 +29,7 @@ func withCredentials(t *testing.T, lines ...string) (file string, change func(*O
 	if err != nil {
 		t.Fatal(err)
 	}
-	return file, func(o *Options) { o.HTTPAuth = a }
+	return file, func(o *options) { o.Auth = a }
 }
 
 // as calls the API with a credential: nothing, "Bearer token" or "user:password".
@@ -101,7 +101,7 @@ func TestRolesOfTheHTTPAPI(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.http.o.HTTPAuth = a
+			r.http.o.Auth = a
 			for range 2 { // the second time bcrypt is not asked
 				w := r.as(credential, q.method, q.target)
 				allowed := q.role == "nobody" || strings.Contains(roles, q.role)

@@ -1,4 +1,4 @@
-package server
+package api
 
 import (
 	"fmt"
@@ -24,17 +24,17 @@ type StatsdOptions struct {
 // Statsd reports the figures of /stats to a statsd daemon once an interval.
 // Its one goroutine sleeps in between.
 type Statsd struct {
-	h    *HTTP
-	o    StatsdOptions
-	last statsdCounters
+	figures *Figures
+	o       StatsdOptions
+	last    statsdCounters // of the last report; of the one goroutine
 
 	stop chan struct{}
 	done sync.WaitGroup
 }
 
-// NewStatsd starts to report the figures of h.
-func NewStatsd(h *HTTP, o StatsdOptions) *Statsd {
-	s := &Statsd{h: h, o: o, stop: make(chan struct{})}
+// NewStatsd starts to report figures.
+func NewStatsd(figures *Figures, o StatsdOptions) *Statsd {
+	s := &Statsd{figures: figures, o: o, stop: make(chan struct{})}
 	s.done.Go(s.run)
 	return s
 }
@@ -64,21 +64,21 @@ func (s *Statsd) run() {
 // report arrives within its interval.
 const spared = time.Second
 
-// statsdPatience is how long the name of the daemon may take to be resolved.
-const statsdPatience = time.Second
+// statsdDialTimeout is how long the name of the daemon may take to be resolved.
+const statsdDialTimeout = time.Second
 
 // send sends the packets, evenly spread so that the daemon's buffer does not
 // overflow. It returns the first error; the other packets are sent all the
 // same.
 func (s *Statsd) send(packets [][]byte) (failed error) {
-	conn, err := net.DialTimeout("udp", s.o.Address, statsdPatience)
+	conn, err := net.DialTimeout("udp", s.o.Address, statsdDialTimeout)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	pause := max(0, s.o.Interval-spared) / time.Duration(max(1, len(packets)))
 	for i, p := range packets {
-		if i > 0 && waitFor(s.stop, pause) {
+		if i > 0 && stopped(s.stop, pause) {
 			return failed
 		}
 		if _, err := conn.Write(p); err != nil && failed == nil {
@@ -86,6 +86,18 @@ func (s *Statsd) send(packets [][]byte) (failed error) {
 		}
 	}
 	return failed
+}
+
+// stopped waits for a while. It returns true when stop is closed meanwhile.
+func stopped(stop <-chan struct{}, wait time.Duration) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-stop:
+		return true
+	case <-timer.C:
+		return false
+	}
 }
 
 // packets fills datagrams of at most size bytes with whole lines.
@@ -118,20 +130,20 @@ type statsdReport struct {
 	now, last statsdCounters
 }
 
-// figures are those of one topic, channel or the node.
-type figures struct {
+// statsdLines are those of one topic, channel or the node.
+type statsdLines struct {
 	*statsdReport
 	key            string
 	topic, channel string
 }
 
-func (f figures) gauge(name string, value int64) {
+func (f statsdLines) gauge(name string, value int64) {
 	f.lines = append(f.lines, fmt.Sprintf("%s%s%s:%d|g\n", f.prefix, f.key, name, value))
 }
 
 // count reports how much a counter grew since the last report; one that is
 // lower than then began anew.
-func (f figures) count(name string, value uint64) {
+func (f statsdLines) count(name string, value uint64) {
 	counter := statsdCounter{f.topic, f.channel, name}
 	f.now[counter] = value
 	if before := f.last[counter]; before <= value {
@@ -140,7 +152,7 @@ func (f figures) count(name string, value uint64) {
 	f.lines = append(f.lines, fmt.Sprintf("%s%s%s:%d|c\n", f.prefix, f.key, name, value))
 }
 
-func (f figures) latencies(l latencyStats) {
+func (f statsdLines) latencies(l Latencies) {
 	for _, p := range l.Percentiles {
 		f.gauge(fmt.Sprintf("e2e_processing_latency_%.0f", p.Quantile*100), p.Value)
 	}
@@ -149,13 +161,14 @@ func (f figures) latencies(l latencyStats) {
 // report is what there is to say now, line by line, in nsqd's order.
 func (s *Statsd) report() []string {
 	r := &statsdReport{prefix: s.o.Prefix, now: make(statsdCounters), last: s.last}
-	for _, t := range s.h.topicStats(statsFilter{}) {
+	topics, _ := s.figures.Topics(Filter{})
+	for t := range topics {
 		if !s.excluded(t.Name) {
 			s.reportTopic(r, &t)
 		}
 	}
 	if s.o.MemStats {
-		figures{statsdReport: r, key: "mem."}.memory(readMemory())
+		statsdLines{statsdReport: r, key: "mem."}.memory(readMemory())
 	}
 	s.last = r.now
 	return r.lines
@@ -165,8 +178,8 @@ func (s *Statsd) excluded(name string) bool {
 	return s.o.ExcludeEphemeral && names.IsEphemeral(name)
 }
 
-func (s *Statsd) reportTopic(r *statsdReport, t *topicStats) {
-	f := figures{statsdReport: r, key: "topic." + t.Name + ".", topic: t.Name}
+func (s *Statsd) reportTopic(r *statsdReport, t *TopicFigures) {
+	f := statsdLines{statsdReport: r, key: "topic." + t.Name + ".", topic: t.Name}
 	f.count("message_count", t.MessageCount)
 	f.count("message_bytes", t.MessageBytes)
 	f.gauge("depth", t.Depth)
@@ -174,12 +187,12 @@ func (s *Statsd) reportTopic(r *statsdReport, t *topicStats) {
 	f.latencies(t.Latency)
 	for i := range t.Channels {
 		if c := &t.Channels[i]; !s.excluded(c.Name) {
-			figures{statsdReport: r, key: f.key + "channel." + c.Name + ".", topic: t.Name, channel: c.Name}.ofChannel(c)
+			statsdLines{statsdReport: r, key: f.key + "channel." + c.Name + ".", topic: t.Name, channel: c.Name}.ofChannel(c)
 		}
 	}
 }
 
-func (f figures) ofChannel(c *channelStats) {
+func (f statsdLines) ofChannel(c *ChannelFigures) {
 	f.count("message_count", c.MessageCount)
 	f.gauge("depth", c.Depth)
 	f.gauge("backend_depth", c.BackendDepth)
@@ -191,7 +204,7 @@ func (f figures) ofChannel(c *channelStats) {
 	f.latencies(c.Latency)
 }
 
-func (f figures) memory(m *memoryStats) {
+func (f statsdLines) memory(m *memoryStats) {
 	f.gauge("heap_objects", int64(m.HeapObjects))
 	f.gauge("heap_idle_bytes", int64(m.HeapIdleBytes))
 	f.gauge("heap_in_use_bytes", int64(m.HeapInUseBytes))

@@ -1,4 +1,4 @@
-package server
+package api
 
 import (
 	"context"
@@ -8,37 +8,24 @@ import (
 	"qmq/broker"
 	"qmq/internal/httpapi"
 	"qmq/internal/names"
+	"qmq/server"
 )
 
 // HTTP serves the HTTP API. Its methods may be called concurrently.
 type HTTP struct {
-	broker *broker.Broker
-	tcp    *TCP // whose sessions /stats shows
-	o      Options
-	server *httpapi.Server
-
-	ports Ports
-	peeks *httpapi.Slots
+	broker   *broker.Broker
+	sessions *server.TCP
+	figures  *Figures
+	o        Options
+	server   *httpapi.Server
+	peeks    *httpapi.Slots // one for each peek under way
 }
 
-// Ports are where the listeners are; -1 for a listener without a port.
-type Ports struct {
-	TCP, HTTP int // as /info reports them
-	HTTPS     int // as refusals of plain HTTP report it
-}
-
-// PortOf is the port of a listening address, -1 if it has none.
-func PortOf(a net.Addr) int {
-	if tcp, ok := a.(*net.TCPAddr); ok {
-		return tcp.Port
-	}
-	return -1
-}
-
-// NewHTTP makes the HTTP API of b and of the sessions of t.
-func NewHTTP(b *broker.Broker, t *TCP, o Options, ports Ports) *HTTP {
-	h := &HTTP{broker: b, tcp: t, o: o, ports: ports, peeks: httpapi.NewSlots(peeksOnce, peekWait)}
-	h.server = httpapi.NewServer(h.guard(h.routes()), httpapi.Options{Places: t.places, Unfinished: t.unfinished, Sites: o.Sites, Logger: o.Logger})
+// NewHTTP makes the API of the node that the figures are of. It serves once Serve
+// is called.
+func NewHTTP(f *Figures, o Options) *HTTP {
+	h := &HTTP{broker: f.broker, sessions: f.sessions, figures: f, o: o, peeks: httpapi.NewSlots(maxPeeks, peekWait)}
+	h.server = httpapi.NewServer(h.guard(h.routes()), httpapi.Options{Places: o.Places, Unfinished: o.Unfinished, Sites: o.Sites, Logger: o.Logger})
 	return h
 }
 

@@ -1,4 +1,4 @@
-package server
+package api
 
 import (
 	"fmt"
@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"qmq/test/wire"
 )
 
 func TestStatsdTellsDifferencesAndLevels(t *testing.T) {
@@ -16,7 +18,7 @@ func TestStatsdTellsDifferencesAndLevels(t *testing.T) {
 	r.must("POST", "/channel/create?topic=t&channel=e%23ephemeral", "")
 	r.must("POST", "/topic/create?topic=gone%23ephemeral", "")
 	r.must("POST", "/mpub?topic=t", "one\nthree")
-	s := &Statsd{h: r.http, o: StatsdOptions{Prefix: "nsq.n.", ExcludeEphemeral: true}}
+	s := &Statsd{figures: r.figures, o: StatsdOptions{Prefix: "nsq.n.", ExcludeEphemeral: true}}
 	want := func(messages, bytes, depth int) (lines []string) {
 		values := strings.NewReplacer("M", fmt.Sprint(messages), "B", fmt.Sprint(bytes), "D", fmt.Sprint(depth))
 		for _, line := range []string{
@@ -47,10 +49,10 @@ func TestStatsdTellsDifferencesAndLevels(t *testing.T) {
 }
 
 func TestStatsdTellsLatenciesAndMemory(t *testing.T) {
-	r := start(t, func(o *Options) { o.LatencyPercentiles = []float64{0.999, 0.5} })
+	r := start(t, func(o *options) { o.percentiles = []float64{0.999, 0.5} })
 	r.must("POST", "/topic/create?topic=t", "")
 	r.must("POST", "/channel/create?topic=t&channel=c", "")
-	s := &Statsd{h: r.http, o: StatsdOptions{MemStats: true}}
+	s := &Statsd{figures: r.figures, o: StatsdOptions{MemStats: true}}
 	var keys []string
 	for _, line := range s.report() {
 		key, _, _ := strings.Cut(line, ":")
@@ -82,8 +84,8 @@ func TestStatsdHearsOnceAnInterval(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer daemon.Close()
-	s := NewStatsd(r.http, StatsdOptions{Address: daemon.LocalAddr().String(), Prefix: "q.", Interval: short, PacketSize: 508})
-	daemon.SetReadDeadline(time.Now().Add(patience))
+	s := NewStatsd(r.figures, StatsdOptions{Address: daemon.LocalAddr().String(), Prefix: "q.", Interval: 150 * time.Millisecond, PacketSize: 508})
+	daemon.SetReadDeadline(time.Now().Add(wire.Patience))
 	packet := make([]byte, 600)
 	for _, count := range []string{"1", "0"} {
 		n, _, err := daemon.ReadFrom(packet)

@@ -1,4 +1,4 @@
-package server
+package api
 
 import (
 	"fmt"
@@ -63,11 +63,9 @@ func TestAnswersThatNobodyReadsHoldLittle(t *testing.T) {
 // TestTwoPeeksAtATime: others wait, for a while, and clients that do not read go.
 func TestTwoPeeksAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := DefaultOptions()
-		o.HTTPPeek = true // a pipe is not known to be of this machine
-		b := openBroker(t)
-		r := &rig{t: t, broker: b, tcp: NewTCP(b, o)}
-		r.http = NewHTTP(b, r.tcp, o, Ports{})
+		h := pipeAPI(t)
+		h.o.Peek = true // a pipe is not known to be of this machine
+		r := &rig{t: t, broker: h.broker, http: h}
 		l := newPipeListener()
 		served := make(chan error)
 		go func() { served <- r.http.Serve(l) }()

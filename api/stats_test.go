@@ -1,19 +1,20 @@
-package server
+package api
 
 import (
 	"encoding/json"
 	"fmt"
 	"net"
 	"path/filepath"
-	"qmq/broker"
-	"qmq/internal/version"
-	"qmq/internal/vfs"
-	"qmq/test/wire"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"qmq/broker"
+	"qmq/internal/version"
+	"qmq/internal/vfs"
+	"qmq/test/wire"
 )
 
 // keys lists the keys of a JSON object in their order.
@@ -73,11 +74,11 @@ func TestStatsKeysComeInTheirOrder(t *testing.T) {
 	check("producer", all.Producers[0], client)
 	check("memory", all.Memory, "heap_objects heap_idle_bytes heap_in_use_bytes heap_released_bytes gc_pause_usec_100 gc_pause_usec_99 gc_pause_usec_95 next_gc_bytes gc_total_runs")
 
-	var got clientStats
+	var got ClientFigures
 	json.Unmarshal(channel.Clients[0], &got)
 	if got.ClientID != "me" || got.State != 3 || got.ReadyCount != 1 || got.InFlightCount != 1 || got.MessageCount != 1 ||
 		got.UserAgent != "test/1" || got.TopologyZone != "z" || got.RemoteAddress != c.LocalAddr().String() ||
-		!slices.Equal(got.PubCounts, []pubCount{{"t", 1}}) {
+		!slices.Equal(got.PubCounts, []PubCount{{"t", 1}}) {
 		t.Errorf("client is %+v", got)
 	}
 }
@@ -102,7 +103,7 @@ func TestStatsFilters(t *testing.T) {
 			}
 			Memory    any
 			Producers []struct {
-				PubCounts []pubCount `json:"pub_counts"`
+				PubCounts []PubCount `json:"pub_counts"`
 			}
 		}
 		text := r.must("GET", "/stats?format=json&"+query, "")
@@ -174,7 +175,7 @@ func (r *rig) latencies() (topic latency, channels []latency) {
 
 func TestStatsShowLatenciesFromPublishToFin(t *testing.T) {
 	b := openBroker(t, func(o *broker.Options) { o.LatencyWindow = time.Hour })
-	r := startOn(t, b, func(o *Options) { o.LatencyPercentiles = []float64{0.99, 0.5} })
+	r := startOn(t, b, func(o *options) { o.percentiles = []float64{0.99, 0.5} })
 	r.must("POST", "/topic/create?topic=t", "")
 	if all, _ := r.latencies(); all.Percentiles != nil {
 		t.Errorf("a topic without channels has %v", all)
@@ -214,7 +215,7 @@ func TestStatsShowLatenciesFromPublishToFin(t *testing.T) {
 }
 
 func TestLatenciesInTheTextHaveOneDecimal(t *testing.T) {
-	l := latencyStats{Percentiles: []percentile{{1, 90e9}, {0.9, 1_234_567}, {0.8, 1e6}, {0.5, 999}, {0.1, 0}}}
+	l := Latencies{Percentiles: []Percentile{{1, 90e9}, {0.9, 1_234_567}, {0.8, 1e6}, {0.5, 999}, {0.1, 0}}}
 	if got, want := l.String(), "90.0s, 1.2ms, 1000.0us, 999.0ns, 0.0ns"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

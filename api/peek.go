@@ -1,4 +1,4 @@
-package server
+package api
 
 import (
 	"bufio"
@@ -16,20 +16,20 @@ import (
 	"qmq/message"
 )
 
-// peekBody is how much of a body peek shows, in bytes.
-const peekBody = 64 << 10
+// maxPeekedBody is how much of a body peek shows, in bytes.
+const maxPeekedBody = 64 << 10
 
 // How many messages peek shows unless it is told otherwise, and at most.
 const (
-	peekUsual = 10
-	peekMost  = 100
+	defaultPeeked = 10
+	maxPeeked     = 100
 )
 
-// peeksOnce is how many peeks there are at a time, and peekWait how long another
+// maxPeeks is how many peeks there are at a time, and peekWait how long another
 // one waits: each holds messages that its client may be slow to read.
 const (
-	peeksOnce = 2
-	peekWait  = 5 * time.Second
+	maxPeeks = 2
+	peekWait = 5 * time.Second
 )
 
 // peekedMessage is a message in the answer to /channel/peek:
@@ -104,7 +104,7 @@ func (h *HTTP) peek(_ http.ResponseWriter, r *http.Request) (any, error) {
 // mayPeek tells whether the caller may see messages. With credentials, the guard
 // has asked for the role.
 func (h *HTTP) mayPeek(r *http.Request) bool {
-	return h.o.HTTPAuth != nil || h.o.HTTPPeek || httpapi.Local(r)
+	return h.o.Auth != nil || h.o.Peek || httpapi.Local(r)
 }
 
 var errPeekNotAllowed = &httpapi.Error{Status: http.StatusForbidden, Code: "PEEK_NOT_ALLOWED"}
@@ -147,10 +147,10 @@ func peekParameters(q url.Values) (state channel.PeekState, limit int, err error
 		return 0, 0, err
 	}
 	if !q.Has("limit") {
-		return state, peekUsual, nil
+		return state, defaultPeeked, nil
 	}
 	limit, err = strconv.Atoi(q.Get("limit"))
-	if err != nil || limit < 1 || limit > peekMost {
+	if err != nil || limit < 1 || limit > maxPeeked {
 		return 0, 0, httpapi.Bad("INVALID_LIMIT")
 	}
 	return state, limit, nil
@@ -176,8 +176,8 @@ func (h *HTTP) peeked(state channel.PeekState, m channel.Peeked, v message.View)
 		Attempts:  m.Attempts,
 		Size:      len(v.Body),
 		State:     peekStates[state],
-		Body:      v.Body[:min(len(v.Body), peekBody)],
-		Truncated: len(v.Body) > peekBody,
+		Body:      v.Body[:min(len(v.Body), maxPeekedBody)],
+		Truncated: len(v.Body) > maxPeekedBody,
 	}
 	left := max(0, m.Left/1e6)
 	switch state {
@@ -185,16 +185,9 @@ func (h *HTTP) peeked(state channel.PeekState, m channel.Peeked, v message.View)
 		p.DueMs = &left
 	case channel.PeekInFlight:
 		p.DeadlineMs = &left
-		if s := h.tcp.session(m.Consumer); s != nil { // else it has just left
-			p.ClientID, p.Address = s.name()
+		if c, ok := h.sessions.Client(m.Consumer); ok { // else it has just left
+			p.ClientID, p.Address = c.ID, c.RemoteAddress
 		}
 	}
 	return p
-}
-
-// name is what the client calls itself, and its address.
-func (s *session) name() (id, remote string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.client.id, s.remote
 }

@@ -1,4 +1,4 @@
-package server
+package api
 
 import (
 	"bytes"
@@ -12,10 +12,10 @@ import (
 // or with the option.
 func TestMessagesAreShownToThoseWhoMaySeeThem(t *testing.T) {
 	_, credentials := withCredentials(t, "stats bearer "+digestOf("s")+"\npeek bearer "+digestOf("p")+"\nread bearer "+digestOf("r"))
-	open := func(o *Options) { o.HTTPPeek = true }
+	open := func(o *options) { o.Peek = true }
 	const stranger, here = "192.0.2.7:1234", "127.0.0.1:1234"
 	for _, test := range []struct {
-		with        []func(*Options)
+		with        []func(*options)
 		from, token string
 		header      string
 		status      int
@@ -26,16 +26,16 @@ func TestMessagesAreShownToThoseWhoMaySeeThem(t *testing.T) {
 		{nil, "[::ffff:127.0.0.1]:1234", "", "", 200},
 		{nil, here, "", "X-Forwarded-For", 403},
 		{nil, here, "", "Forwarded", 403},
-		{[]func(*Options){open}, stranger, "", "", 200},
-		{[]func(*Options){open}, here, "", "X-Forwarded-For", 200},
-		{[]func(*Options){credentials}, here, "", "", 401},
-		{[]func(*Options){credentials, open}, here, "", "", 401},
-		{[]func(*Options){credentials}, stranger, "s", "", 403},
-		{[]func(*Options){credentials}, stranger, "p", "", 200},
-		{[]func(*Options){credentials}, stranger, "r", "", 200},
+		{[]func(*options){open}, stranger, "", "", 200},
+		{[]func(*options){open}, here, "", "X-Forwarded-For", 200},
+		{[]func(*options){credentials}, here, "", "", 401},
+		{[]func(*options){credentials, open}, here, "", "", 401},
+		{[]func(*options){credentials}, stranger, "s", "", 403},
+		{[]func(*options){credentials}, stranger, "p", "", 200},
+		{[]func(*options){credentials}, stranger, "r", "", 200},
 	} {
 		var log bytes.Buffer
-		r := start(t, append(test.with, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })...)
+		r := start(t, append(test.with, func(o *options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })...)
 		topic, err := r.broker.Topic("t")
 		if err != nil {
 			t.Fatal(err)

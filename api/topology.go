@@ -1,13 +1,13 @@
-package server
+package api
 
 import (
 	"errors"
 	"net/http"
+
+	"qmq/broker"
 	"qmq/channel"
 	"qmq/internal/httpapi"
 	"qmq/internal/names"
-
-	"qmq/broker"
 	"qmq/topic"
 )
 

@@ -1,4 +1,4 @@
-package server
+package api
 
 import (
 	"bufio"
@@ -15,29 +15,20 @@ import (
 
 	"qmq/broker"
 	"qmq/internal/vfs/crashfs"
+	"qmq/server"
 	"qmq/test/wire"
 )
 
-// call sends a request to the API, without a socket.
-func (r *rig) call(method, target, body string) *httptest.ResponseRecorder {
-	w := httptest.NewRecorder()
-	q := httptest.NewRequest(method, target, strings.NewReader(body))
-	q.RemoteAddr = "127.0.0.1:1234"
-	r.http.ServeHTTP(w, q)
-	return w
-}
-
-// must calls and wants success.
-func (r *rig) must(method, target, body string) string {
-	r.t.Helper()
-	w := r.call(method, target, body)
-	if w.Code != http.StatusOK {
-		r.t.Fatalf("%s %s: %d %s", method, target, w.Code, w.Body)
+// ofTopic are the figures of a topic.
+func (r *rig) ofTopic(name string) (f TopicFigures) {
+	topics, _ := r.figures.Topics(Filter{Topic: name})
+	for t := range topics {
+		f = t
 	}
-	return w.Body.String()
+	return f
 }
 
-func small(o *Options) {
+func small(o *options) {
 	o.MaxMsgSize = 10
 	o.MaxBodySize = 40
 }
@@ -174,11 +165,11 @@ func TestHTTPTable(t *testing.T) {
 	if _, ok := r.broker.Existing("absent"); ok {
 		t.Error("a topic was created by a channel's route")
 	}
-	stats := r.http.topicStats(statsFilter{topic: "m"})[0]
+	stats := r.ofTopic("m")
 	if want := uint64(3 + 2 + 3 + 2); stats.MessageCount != want {
 		t.Errorf("%d messages by /mpub, want %d", stats.MessageCount, want)
 	}
-	if stats := r.http.topicStats(statsFilter{topic: "t"})[0]; stats.MessageCount != 3 {
+	if stats := r.ofTopic("t"); stats.MessageCount != 3 {
 		t.Errorf("%d messages by /pub, want 3", stats.MessageCount)
 	}
 }
@@ -237,7 +228,7 @@ func (broken) Read([]byte) (int, error) { return 0, errors.New("broken") }
 
 func TestCrashedRequestIsAnInternalError(t *testing.T) {
 	r := start(t)
-	r.http.broker = nil
+	r.figures.broker = nil
 	if w := r.call("GET", "/stats", ""); w.Code != 500 || w.Body.String() != `{"message":"INTERNAL_ERROR"}` {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -318,7 +309,7 @@ func TestPublishToAClosingBrokerSaysExiting(t *testing.T) {
 }
 
 func TestInfo(t *testing.T) {
-	r := start(t, func(o *Options) { o.Hostname, o.BroadcastAddress = "host", "elsewhere" })
+	r := start(t, func(o *options) { o.Info.Hostname, o.Info.BroadcastAddress = "host", "elsewhere" })
 	_, port, _ := net.SplitHostPort(r.address)
 	want := fmt.Sprintf(`{"version":"2.0.0","broadcast_address":"elsewhere","hostname":"host","http_port":4151,"tcp_port":%s,`+
 		`"start_time":%d,"max_heartbeat_interval":60000000000,"max_output_buffer_size":65536,"max_output_buffer_timeout":30000000000,`+
@@ -349,7 +340,7 @@ func TestOverSockets(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { conn.Close() })
-		conn.SetDeadline(time.Now().Add(patience))
+		conn.SetDeadline(time.Now().Add(wire.Patience))
 		io.WriteString(conn, request)
 		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil {
@@ -376,4 +367,55 @@ func TestOverSockets(t *testing.T) {
 	if err := <-served; err != nil {
 		t.Error(err)
 	}
+}
+
+func TestTopologyIsCountedAndShown(t *testing.T) {
+	r := start(t, func(o *options) {
+		o.sessions.TopologyRegion, o.sessions.TopologyZone, o.sessions.TopologyAware = "r", "z", true
+		o.Options = OptionsFor(&o.sessions)
+	})
+	for _, who := range []string{`"topology_zone":"z","topology_region":"r"`, `"topology_zone":"a","topology_region":"r"`, `"topology_zone":"z","topology_region":"b"`} {
+		c := r.connect(wire.Identify("{"+who+"}"), "SUB t ch\nRDY 1\n")
+		c.Expect("OK", "OK")
+		r.must("POST", "/pub?topic=t", "x")
+		c.Message()
+		defer c.Close()
+	}
+	stats := r.must("GET", "/stats?format=json", "")
+	if want := `"zone_local_msg_count":2,"region_local_msg_count":1,`; !strings.Contains(stats, want) {
+		t.Errorf("%s is not in %s", want, stats)
+	}
+	if info := r.must("GET", "/info", ""); !strings.HasSuffix(info, `"topology_zone":"z","topology_region":"r"}`) {
+		t.Error(info)
+	}
+}
+
+// TestWhatWasAgreedOnIsShown of clients with TLS, a compression, a sample rate and
+// an identity.
+func TestWhatWasAgreedOnIsShown(t *testing.T) {
+	c := server.Client{SampleRate: 20, Snappy: true, TLS: &server.TLS{Version: "TLS1.3", CipherSuite: "C", Mutual: true}, Identity: &server.Identity{Name: "joe", URL: "http://joe"}}
+	text, err := json.Marshal(ofClient(&c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"sample_rate":20,"deflate":false,"snappy":true`,
+		`"authed":true,"auth_identity":"joe","auth_identity_url":"http://joe"`,
+		`"tls":true,"tls_cipher_suite":"C","tls_version":"TLS1.3","tls_negotiated_protocol":"","tls_negotiated_protocol_is_mutual":true`,
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%s is not in %s", want, text)
+		}
+	}
+}
+
+func TestTailChannelIsRefusedWhereABacklogWaits(t *testing.T) {
+	r := start(t)
+	r.must("POST", "/pub?topic=t", "x")
+	const target = "/channel/create?topic=t&channel=look%23ephemeral&tail=true"
+	if w := r.call("POST", target, ""); w.Code != 409 || w.Body.String() != `{"message":"TAIL_REFUSED"}` {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	r.must("POST", "/channel/create?topic=t&channel=first", "")
+	r.must("POST", target, "")
 }

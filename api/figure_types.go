@@ -1,0 +1,89 @@
+package api
+
+// The figures as /stats shows them. The order of the fields is that of the JSON
+// keys, which readers of the text rely on.
+type (
+	// TopicFigures are those of a topic and its channels.
+	TopicFigures struct {
+		Name         string           `json:"topic_name"`
+		Channels     []ChannelFigures `json:"channels"`
+		Depth        int64            `json:"depth"`
+		BackendDepth int64            `json:"backend_depth"`
+		MessageCount uint64           `json:"message_count"`
+		MessageBytes uint64           `json:"message_bytes"`
+		Dropped      uint64           `json:"dropped_count,omitempty"` // of an ephemeral topic
+		Paused       bool             `json:"paused"`
+		Latency      Latencies        `json:"e2e_processing_latency"`
+	}
+
+	// ChannelFigures are those of a channel. Its clients may be left out.
+	ChannelFigures struct {
+		Name          string `json:"channel_name"`
+		Depth         int64  `json:"depth"`
+		BackendDepth  int64  `json:"backend_depth"`
+		InFlightCount int    `json:"in_flight_count"`
+		DeferredCount int    `json:"deferred_count"`
+		MessageCount  uint64 `json:"message_count"`
+		// How many messages were given to consumers of the same zone, to others
+		// of the same region, and to those from anywhere else.
+		ZoneLocalCount   uint64 `json:"zone_local_msg_count,omitempty"`
+		RegionLocalCount uint64 `json:"region_local_msg_count,omitempty"`
+		GlobalCount      uint64 `json:"global_msg_count,omitempty"`
+
+		RequeueCount uint64          `json:"requeue_count"`
+		TimeoutCount uint64          `json:"timeout_count"`
+		ClientCount  int             `json:"client_count"`
+		Clients      []ClientFigures `json:"clients"`
+		Paused       bool            `json:"paused"`
+		Latency      Latencies       `json:"e2e_processing_latency"`
+	}
+
+	// ClientFigures are those of a connected client.
+	ClientFigures struct {
+		ClientID        string     `json:"client_id"`
+		Hostname        string     `json:"hostname"`
+		Version         string     `json:"version"`
+		RemoteAddress   string     `json:"remote_address"`
+		State           int32      `json:"state"`
+		ReadyCount      int64      `json:"ready_count"`
+		InFlightCount   int64      `json:"in_flight_count"`
+		MessageCount    uint64     `json:"message_count"`
+		FinishCount     uint64     `json:"finish_count"`
+		RequeueCount    uint64     `json:"requeue_count"`
+		ConnectTime     int64      `json:"connect_ts"`
+		SampleRate      int32      `json:"sample_rate"`
+		Deflate         bool       `json:"deflate"`
+		Snappy          bool       `json:"snappy"`
+		UserAgent       string     `json:"user_agent"`
+		Authed          bool       `json:"authed,omitempty"`
+		AuthIdentity    string     `json:"auth_identity,omitempty"`
+		AuthIdentityURL string     `json:"auth_identity_url,omitempty"`
+		TopologyZone    string     `json:"topology_zone"`
+		TopologyRegion  string     `json:"topology_region"`
+		PubCounts       []PubCount `json:"pub_counts,omitempty"`
+		TLS             bool       `json:"tls"`
+		TLSCipherSuite  string     `json:"tls_cipher_suite"`
+		TLSVersion      string     `json:"tls_version"`
+		TLSProtocol     string     `json:"tls_negotiated_protocol"`
+		TLSProtocolBoth bool       `json:"tls_negotiated_protocol_is_mutual"`
+	}
+
+	// PubCount is how many messages a client has published to a topic.
+	PubCount struct {
+		Topic string `json:"topic"`
+		Count uint64 `json:"count"`
+	}
+
+	// Latencies are percentiles of the times from publish to FIN; null when
+	// none are wanted.
+	Latencies struct {
+		Count       int64        `json:"count"`
+		Percentiles []Percentile `json:"percentiles"`
+	}
+
+	// Percentile is one of Latencies.
+	Percentile struct {
+		Quantile float64 `json:"quantile"`
+		Value    int64   `json:"value"` // ns
+	}
+)

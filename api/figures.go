@@ -1,0 +1,190 @@
+package api
+
+import (
+	"iter"
+	"slices"
+
+	"qmq/broker"
+	"qmq/channel"
+	"qmq/internal/quantile"
+	"qmq/server"
+	"qmq/topic"
+)
+
+// Figures tells how a node, its topics, channels and clients are doing. /stats
+// shows it and statsd is sent it. Its methods may be called concurrently; each
+// topic is asked when its turn comes, so that no two are of the same moment.
+type Figures struct {
+	broker      *broker.Broker
+	sessions    *server.TCP
+	percentiles []float64
+}
+
+// NewFigures are the figures of b and of the sessions of t. Percentiles, of (0, 1],
+// are the parts of the messages that they say how fast they were done; see
+// broker.Options.LatencyWindow.
+func NewFigures(b *broker.Broker, t *server.TCP, percentiles []float64) *Figures {
+	return &Figures{broker: b, sessions: t, percentiles: percentiles}
+}
+
+// Filter is what a caller wants to see of the figures.
+type Filter struct {
+	Topic, Channel string // empty for all
+	Clients        bool   // of the channels
+}
+
+// Topics are the figures of the topics that pass the filter, gathered one after
+// the other; known is false when it names an unknown topic. Topics without the
+// wanted channel are left out.
+func (f *Figures) Topics(filter Filter) (figures iter.Seq[TopicFigures], known bool) {
+	topics := f.broker.Topics()
+	if filter.Topic != "" {
+		t, ok := f.broker.Existing(filter.Topic)
+		if !ok {
+			return slices.Values[[]TopicFigures](nil), false
+		}
+		topics = []*topic.Topic{t}
+	}
+	return func(yield func(TopicFigures) bool) {
+		for _, t := range topics {
+			channels := t.Channels()
+			if filter.Channel != "" {
+				c, ok := t.ExistingChannel(filter.Channel)
+				if !ok {
+					continue
+				}
+				channels = []*channel.Channel{c}
+			}
+			if !yield(f.ofTopic(t, channels, filter.Clients)) {
+				return
+			}
+		}
+	}, true
+}
+
+// Producers are the connections that have published, to the filtered topic if
+// there is one.
+func (f *Figures) Producers(filter Filter) iter.Seq[ClientFigures] {
+	return func(yield func(ClientFigures) bool) {
+		for c := range f.sessions.Clients() {
+			figures := ofClient(&c)
+			if filter.Topic != "" {
+				figures.PubCounts = slices.DeleteFunc(figures.PubCounts, func(p PubCount) bool { return p.Topic != filter.Topic })
+			}
+			if len(figures.PubCounts) > 0 && !yield(figures) {
+				return
+			}
+		}
+	}
+}
+
+func (f *Figures) ofTopic(t *topic.Topic, channels []*channel.Channel, clients bool) TopicFigures {
+	s := t.Stats()
+	figures := TopicFigures{
+		Name:         t.Name(),
+		Channels:     make([]ChannelFigures, 0, len(channels)),
+		Depth:        s.Depth,
+		BackendDepth: s.BackendDepth,
+		MessageCount: s.MessageCount,
+		MessageBytes: s.MessageBytes,
+		Dropped:      s.Dropped,
+		Paused:       s.Paused,
+	}
+	for _, c := range channels {
+		figures.Channels = append(figures.Channels, f.ofChannel(t, c, clients))
+	}
+	if len(f.percentiles) > 0 {
+		figures.Latency = f.latencies(t.Channels()) // whatever channel is asked for
+	}
+	return figures
+}
+
+func (f *Figures) ofChannel(t *topic.Topic, c *channel.Channel, clients bool) ChannelFigures {
+	s := c.Stats()
+	figures := ChannelFigures{
+		Name:             c.Name(),
+		Depth:            s.Depth,
+		BackendDepth:     t.BackendDepth(&s),
+		InFlightCount:    s.InFlight,
+		DeferredCount:    s.Deferred,
+		MessageCount:     s.MessageCount,
+		ZoneLocalCount:   s.ZoneLocal,
+		RegionLocalCount: s.RegionLocal,
+		GlobalCount:      s.Delivered - s.ZoneLocal - s.RegionLocal,
+		RequeueCount:     s.RequeueCount,
+		TimeoutCount:     s.TimeoutCount,
+		ClientCount:      len(s.Consumers),
+		Paused:           s.Paused,
+	}
+	if len(f.percentiles) > 0 {
+		figures.Latency = f.latencies([]*channel.Channel{c})
+	}
+	if clients {
+		figures.Clients = make([]ClientFigures, 0, len(s.Consumers))
+		for i := range s.Consumers {
+			if c, ok := f.sessions.Client(s.Consumers[i].ID); ok { // else it has just left
+				figures.Clients = append(figures.Clients, ofConsumer(&c, &s.Consumers[i]))
+			}
+		}
+	}
+	return figures
+}
+
+// latencies are the wanted percentiles over all messages that were finished in
+// these channels; none without a channel.
+func (f *Figures) latencies(channels []*channel.Channel) (l Latencies) {
+	if len(channels) == 0 {
+		return l
+	}
+	var all quantile.Sketch
+	for _, c := range channels {
+		c.AddLatencies(&all)
+	}
+	l.Count = all.Count()
+	for _, q := range f.percentiles {
+		l.Percentiles = append(l.Percentiles, Percentile{Quantile: q, Value: all.Quantile(q)})
+	}
+	return l
+}
+
+// ofConsumer are the figures of a client that consumes.
+func ofConsumer(c *server.Client, k *channel.ConsumerStats) ClientFigures {
+	figures := ofClient(c)
+	figures.ReadyCount = k.Ready
+	figures.InFlightCount = int64(k.InFlight)
+	figures.MessageCount = k.MessageCount
+	figures.FinishCount = k.FinishCount
+	figures.RequeueCount = k.RequeueCount
+	return figures
+}
+
+// ofClient are the figures of any client.
+func ofClient(c *server.Client) ClientFigures {
+	figures := ClientFigures{
+		ClientID:       c.ID,
+		Hostname:       c.Hostname,
+		Version:        "V2",
+		RemoteAddress:  c.RemoteAddress,
+		State:          int32(c.State),
+		ConnectTime:    c.Since.Unix(),
+		SampleRate:     int32(c.SampleRate),
+		Deflate:        c.Deflate,
+		Snappy:         c.Snappy,
+		UserAgent:      c.UserAgent,
+		TopologyZone:   c.Zone,
+		TopologyRegion: c.Region,
+	}
+	if t := c.TLS; t != nil {
+		figures.TLS = true
+		figures.TLSVersion, figures.TLSCipherSuite = t.Version, t.CipherSuite
+		figures.TLSProtocol, figures.TLSProtocolBoth = t.Protocol, t.Mutual
+	}
+	if c.Identity != nil {
+		figures.Authed = true
+		figures.AuthIdentity, figures.AuthIdentityURL = c.Identity.Name, c.Identity.URL
+	}
+	for _, p := range c.Published {
+		figures.PubCounts = append(figures.PubCounts, PubCount(p))
+	}
+	return figures
+}

@@ -1,0 +1,97 @@
+package api
+
+import (
+	"log/slog"
+	"net"
+	"time"
+
+	"qmq/internal/acceptloop"
+	"qmq/internal/budget"
+	"qmq/internal/httpapi"
+	"qmq/internal/httpauth"
+	"qmq/protocol"
+	"qmq/server"
+)
+
+// Options are the limits of the API, who may use it, and what /info shows.
+type Options struct {
+	// MaxMsgSize is the longest body of one message in bytes.
+	MaxMsgSize int
+	// MaxBodySize is the longest body of /mpub in bytes.
+	MaxBodySize int
+	// MaxReqTimeout is the longest delay of /pub?defer=.
+	MaxReqTimeout time.Duration
+
+	// HTTPSRequired makes the API refuse requests without TLS.
+	HTTPSRequired bool
+	// Auth, if not nil, says who may use the API.
+	Auth *httpauth.Credentials
+	// Peek lets everybody peek. Without it and Auth, only who is on this machine
+	// may: what messages say is for those who may consume them.
+	Peek bool
+	// Sites say which web pages may use the API.
+	Sites httpapi.Sites
+
+	// Places are those of all connections, and Unfinished is the memory of what
+	// has not all come yet, of the sessions too.
+	Places     *acceptloop.Places
+	Unfinished *budget.Budget
+
+	Ports Ports
+	Info  Info
+
+	// Config is what /config shows and changes; nil: there is no /config.
+	Config httpapi.Config
+
+	Logger *slog.Logger
+}
+
+// Ports are where the listeners are; -1 for a listener without a port.
+type Ports struct {
+	TCP, HTTP int // as /info reports them
+	HTTPS     int // as refusals of plain HTTP report it
+}
+
+// PortOf is the port of a listening address, -1 if it has none.
+func PortOf(a net.Addr) int {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return tcp.Port
+	}
+	return -1
+}
+
+// Info is what /info shows beside the version, the start time and the ports.
+type Info struct {
+	BroadcastAddress, Hostname   string
+	MaxHeartbeatInterval         time.Duration
+	MaxOutputBufferSize          int // bytes
+	MaxOutputBufferTimeout       time.Duration
+	MaxDeflateLevel              int
+	TopologyZone, TopologyRegion string
+}
+
+// OptionsFor are the options of an API beside sessions that have the options s: its
+// limits are theirs, and what they share is shared.
+func OptionsFor(s *server.Options) Options {
+	return Options{
+		MaxMsgSize:    s.MaxMsgSize,
+		MaxBodySize:   s.MaxBodySize,
+		MaxReqTimeout: s.MaxReqTimeout,
+		Places:        s.Places,
+		Unfinished:    s.Unfinished,
+		Info: Info{
+			MaxHeartbeatInterval:   s.MaxHeartbeatInterval,
+			MaxOutputBufferSize:    s.MaxOutputBufferSize,
+			MaxOutputBufferTimeout: s.MaxOutputBufferTimeout,
+			MaxDeflateLevel:        s.MaxDeflateLevel,
+			TopologyZone:           s.TopologyZone,
+			TopologyRegion:         s.TopologyRegion,
+		},
+		Logger: s.Logger,
+	}
+}
+
+// limits are what bounds a batch of messages.
+func (o *Options) limits() protocol.Limits {
+	return protocol.Limits{MaxMsgSize: int64(o.MaxMsgSize), MaxBodySize: int64(o.MaxBodySize)}
+}

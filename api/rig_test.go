@@ -1,0 +1,218 @@
+package api
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"qmq/broker"
+	"qmq/internal/vfs"
+	"qmq/internal/vfs/crashfs"
+	"qmq/server"
+	"qmq/test/wire"
+)
+
+// options are those of a rig. The sessions share the places and the memory of the
+// API.
+type options struct {
+	Options
+	sessions    server.Options
+	percentiles []float64
+}
+
+// rig is the API of a fresh broker, with sessions on a port of their own.
+type rig struct {
+	t       *testing.T
+	broker  *broker.Broker
+	tcp     *server.TCP
+	figures *Figures
+	http    *HTTP
+	address string // of the sessions
+}
+
+// start serves until the end of the test.
+func start(t *testing.T, change ...func(*options)) *rig {
+	t.Helper()
+	return startOn(t, openBroker(t), change...)
+}
+
+func startOn(t *testing.T, b *broker.Broker, change ...func(*options)) *rig {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	so := server.DefaultOptions()
+	o := options{Options: OptionsFor(&so), sessions: so}
+	o.Ports = Ports{TCP: PortOf(l.Addr()), HTTP: 4151}
+	for _, c := range change {
+		c(&o)
+	}
+	o.sessions.Places, o.sessions.Unfinished = o.Places, o.Unfinished
+	r := &rig{t: t, broker: b, tcp: server.NewTCP(b, o.sessions), address: l.Addr().String()}
+	r.figures = NewFigures(b, r.tcp, o.percentiles)
+	r.http = NewHTTP(r.figures, o.Options)
+	served := make(chan error, 1)
+	go func() { served <- r.tcp.Serve(l) }()
+	t.Cleanup(func() {
+		if err := r.tcp.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// connect connects a client to the sessions, which sends the given bytes first.
+func (r *rig) connect(first ...string) *wire.Conn {
+	r.t.Helper()
+	return wire.Connect(r.t, r.address, first...)
+}
+
+// consume connects a consumer with the given RDY count, 0 for none.
+func (r *rig) consume(topic, channel string, ready int) *wire.Conn {
+	r.t.Helper()
+	return wire.Consume(r.t, r.address, topic, channel, ready)
+}
+
+// call sends a request to the API, without a socket.
+func (r *rig) call(method, target, body string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	q := httptest.NewRequest(method, target, strings.NewReader(body))
+	q.RemoteAddr = "127.0.0.1:1234"
+	r.http.ServeHTTP(w, q)
+	return w
+}
+
+// must calls and wants success.
+func (r *rig) must(method, target, body string) string {
+	r.t.Helper()
+	w := r.call(method, target, body)
+	if w.Code != http.StatusOK {
+		r.t.Fatalf("%s %s: %d %s", method, target, w.Code, w.Body)
+	}
+	return w.Body.String()
+}
+
+// brokerOptions are those of a broker in memory.
+func brokerOptions() broker.Options {
+	return broker.Options{
+		FS:            vfs.NewMem(),
+		DataPath:      "data",
+		NodeID:        1,
+		SegmentBytes:  1 << 20,
+		HotBytes:      16 << 20,
+		MemQueueSize:  10000,
+		SyncEvery:     2500,
+		SyncTimeout:   2 * time.Second,
+		MaxMsgTimeout: 15 * time.Minute,
+		MaxReqTimeout: time.Hour,
+		Logger:        slog.New(slog.DiscardHandler),
+	}
+}
+
+// openBroker opens a broker that is closed after the servers of the test.
+func openBroker(t *testing.T, change ...func(*broker.Options)) *broker.Broker {
+	t.Helper()
+	o := brokerOptions()
+	for _, c := range change {
+		c(&o)
+	}
+	if err := o.FS.MkdirAll(o.DataPath); err != nil {
+		t.Fatal(err)
+	}
+	b, err := broker.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+// failingDisk is an API whose disk can be told to refuse writes.
+func failingDisk(t *testing.T) (r *rig, fail func(bool)) {
+	disk := crashfs.New(1)
+	r = startOn(t, openBroker(t, func(o *broker.Options) { o.FS = disk }))
+	return r, func(on bool) {
+		if !on {
+			disk.Fail(nil)
+			return
+		}
+		disk.Fail(func(op crashfs.Op, name string) error {
+			if op == crashfs.OpWrite && strings.HasSuffix(name, ".seg") {
+				return errors.New("no space left on device")
+			}
+			return nil
+		})
+	}
+}
+
+// eventually waits for what has no event of its own.
+func eventually(t *testing.T, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(wire.Patience)
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("it did not happen")
+		}
+	}
+}
+
+// heapInUse is the memory in use after a collection.
+func heapInUse() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// pipeListener is a listener without sockets, for use in fake time.
+type pipeListener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newPipeListener() *pipeListener {
+	return &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+func (l *pipeListener) dial() net.Conn {
+	here, there := net.Pipe()
+	l.conns <- there
+	return here
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
