@@ -360,7 +360,7 @@ func (b *Broker) journalSkipped() {
 
 func (b *Broker) topicOptions(name string, incarnation uint64, ephemeral bool) topic.Options {
 	return topic.Options{
-		Name: name, Incarnation: incarnation, Ephemeral: ephemeral,
+		Name: name, Incarnation: incarnation, IDPrefix: b.o.NodeID, Ephemeral: ephemeral,
 		State:  b.journal,
 		Sync:   topic.SyncPolicy{Every: b.o.SyncEvery, Timeout: b.o.SyncTimeout, Journal: b.journal},
 		Common: b.common,
@@ -371,7 +371,6 @@ func (b *Broker) topicOptions(name string, incarnation uint64, ephemeral bool) t
 func (b *Broker) commonOptions() *topic.Common {
 	return &topic.Common{
 		Channels: &channel.Common{
-			NodeID:        b.o.NodeID,
 			Clock:         b.clock,
 			Deadlines:     b.deadlines,
 			MaxMsgTimeout: b.o.MaxMsgTimeout,

@@ -44,8 +44,8 @@ func (k *Consumer) apply(a *Answer, now int64) error {
 	if c.core.closed {
 		return ErrExiting
 	}
-	node, seq, ok := a.ID.Split()
-	if !ok || node != c.o.NodeID || k.holder.gone {
+	prefix, seq, ok := a.ID.Split()
+	if !ok || prefix != c.o.IDPrefix || k.holder.gone {
 		return ErrNotInFlight
 	}
 	switch a.Op {

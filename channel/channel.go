@@ -44,6 +44,10 @@ type Options struct {
 	Incarnation, TopicIncarnation uint64
 	*Common
 
+	// IDPrefix, 10 bits, is what the ids of the topic's messages begin with,
+	// whatever node serves it.
+	IDPrefix uint16
+
 	// EphemeralLimit above 0 makes the channel ephemeral: with that many
 	// messages waiting, newer ones count as acknowledged at once.
 	EphemeralLimit int
@@ -79,7 +83,6 @@ type Host interface {
 // Common is what the channels of a node have in common. It must not be changed
 // once a channel has it.
 type Common struct {
-	NodeID    uint16
 	Clock     *clock.Clock
 	Deadlines *deadline.Queue
 

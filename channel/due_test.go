@@ -67,14 +67,14 @@ func TestWhatIsDueDoesNotWaitBehindWhatCameBack(t *testing.T) {
 			}
 			return all
 		}
-		all, again := join(), false
+		all, back := join(), false
 		for step := 0; h.clock.Now()-start < int64(end); step++ {
 			time.Sleep(time.Second / (consumers * perSecond))
-			if !again && h.clock.Now()-start >= int64(3*time.Second) {
+			if !back && h.clock.Now()-start >= int64(3*time.Second) {
 				for _, w := range all {
 					w.Close()
 				}
-				all, again = join(), true
+				all, back = join(), true
 			}
 			w := all[step%consumers]
 			w.mustAnswer(Finish, w.has[0], 0)

@@ -143,7 +143,7 @@ func TestDeliveredCountsEachDelivery(t *testing.T) {
 }
 
 // TestWhatGoesAwayBeforeItIsSentIsNotDelivered: a channel may be emptied
-// between a Take's booking and its reading.
+// between a Take's reservation and its reading.
 func TestWhatGoesAwayBeforeItIsSentIsNotDelivered(t *testing.T) {
 	inBubble(t, func(h *house) {
 		h.Advance(4, nil)

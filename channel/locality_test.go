@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// subscribeAs adds a consumer like subscribe, of a nearness and a sample rate.
-func (h *house) subscribeAs(near Locality, sample int, rdy int64) *eater {
+// subscribeAs adds a consumer like subscribe, of a locality and a sample rate.
+func (h *house) subscribeAs(locality Locality, sample int, rdy int64) *eater {
 	h.t.Helper()
 	e := &eater{h: h, wakes: make(chan struct{}, 1)}
 	wake := func() {
@@ -18,7 +18,7 @@ func (h *house) subscribeAs(near Locality, sample int, rdy int64) *eater {
 		default:
 		}
 	}
-	k, err := h.Subscribe(ConsumerOptions{ID: uint64(len(h.consumers)), MsgTimeout: time.Minute, Wake: wake, Locality: near, SampleRate: sample})
+	k, err := h.Subscribe(ConsumerOptions{ID: uint64(len(h.consumers)), MsgTimeout: time.Minute, Wake: wake, Locality: locality, SampleRate: sample})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -106,14 +106,14 @@ func TestConsumerThatGivesUpItsCreditHoldsNothingBack(t *testing.T) {
 	})
 }
 
-// TestNearnessLosesNoWake: in any order of events everything is delivered.
-func TestNearnessLosesNoWake(t *testing.T) {
+// TestLocalityLosesNoWake: in any order of events everything is delivered.
+func TestLocalityLosesNoWake(t *testing.T) {
 	for seed := range uint64(50) {
 		inBubble(t, func(h *house) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			var all []*eater
-			for near := range localities {
-				all = append(all, h.subscribeAs(near, 0, 1), h.subscribeAs(near, 0, 5))
+			for locality := range localities {
+				all = append(all, h.subscribeAs(locality, 0, 1), h.subscribeAs(locality, 0, 5))
 			}
 			const messages = 300
 			fanOut, done := uint64(1), 0

@@ -41,7 +41,7 @@ func (c *core) fill(t testing.TB, h *holder, n int) {
 	for n > 0 {
 		batch, _ = c.reserve(h, 1, 256, batch[:0])
 		if len(batch) == 0 {
-			t.Fatal("nothing to book")
+			t.Fatal("nothing to reserve")
 		}
 		n -= len(batch)
 	}

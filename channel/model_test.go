@@ -260,12 +260,12 @@ func (m *model) reserve() {
 	if h == nil {
 		return
 	}
-	limit := draw(m, 1, 40, "most")
+	limit := draw(m, 1, 40, "limit")
 	m.moveDue()
 	n, fresh, due := m.share(h, limit), m.fresh(), m.due()
 	batch, end := m.c.reserve(&h.holder, m.now, limit, nil)
 	if len(batch) != n {
-		m.t.Fatalf("booked %d, want %d", len(batch), n)
+		m.t.Fatalf("reserved %d, want %d", len(batch), n)
 	}
 	var from [3]int
 	for _, b := range batch {
@@ -281,13 +281,13 @@ func (m *model) reserve() {
 	slices.Sort(want)
 	slices.Sort(got)
 	if !slices.Equal(got, want) {
-		m.t.Fatalf("booked %v, want %v", got, want)
+		m.t.Fatalf("reserved %v, want %v", got, want)
 	}
 	m.returned = slices.Clone(m.returned[from[fromReturned]:])
 	for _, b := range batch {
 		x := m.msgs[b.seq]
 		if x.place != map[queue]place{fromFresh: isFresh, fromDue: isDue, fromReturned: isReturned}[b.from] || b.attempts != x.attempts+1 {
-			m.t.Fatalf("booked %+v, was %+v", b, *x)
+			m.t.Fatalf("reserved %+v, was %+v", b, *x)
 		}
 		*x = modelMessage{place: isFlying, attempts: b.attempts, delayed: x.delayed, owner: h,
 			first: m.now, deadline: m.now + h.holder.timeout}
@@ -298,11 +298,11 @@ func (m *model) reserve() {
 	}
 }
 
-// fair wants n bookings to be shared half and half by two kinds, of which so many
+// fair wants n reservations to be shared half and half by two kinds, of which so many
 // wait, as long as there are enough of both.
 func (m *model) fair(n, a, aWaiting, b, bWaiting int) {
 	if a > aWaiting || b > bWaiting || a < min(n/2, aWaiting) || b < min(n/2, bWaiting) {
-		m.t.Fatalf("booked %d of %d and %d of %d", a, aWaiting, b, bWaiting)
+		m.t.Fatalf("reserved %d of %d and %d of %d", a, aWaiting, b, bWaiting)
 	}
 }
 

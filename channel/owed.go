@@ -3,10 +3,10 @@ package channel
 import "qmq/internal/seqset"
 
 // Owed appends to dst which numbers of [from, to) the channel still owes its
-// consumers, as ranges, ascending, limit of them at most: all that are not
+// consumers, as ranges, ascending, at most limit of them: all that are not
 // acknowledged, void or dropped, whether they were given out, wait, are
 // deferred, or lie at or above the fan-out position. The lock is held for some
-// 100 µs at limit, so next says how far it came: ask again from there, until
+// 100 µs at most, so next says how far it came: ask again from there, until
 // next is to. A number that is not owed at one call is not owed at any later.
 func (c *Channel) Owed(dst []seqset.Range, from, to uint64, limit int) (owed []seqset.Range, next uint64) {
 	c.mu.Lock()

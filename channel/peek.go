@@ -52,7 +52,7 @@ func (c *Channel) Peek(state PeekState, limit int, show func(Peeked, message.Vie
 		case err != nil:
 			return total, err
 		}
-		m.ID = message.MakeID(c.o.NodeID, m.seq)
+		m.ID = message.MakeID(c.o.IDPrefix, m.seq)
 		if err := show(m.Peeked, view); err != nil {
 			return total, err
 		}

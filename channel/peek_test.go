@@ -166,6 +166,6 @@ func TestPeekReportsThatMessagesCannotBeRead(t *testing.T) {
 		}
 		h.log.fail(nil)
 		e := h.subscribe(2, time.Minute)
-		e.expect("1/1 2/1") // the channel does not rest for it
+		e.expect("1/1 2/1") // the channel does not back off for it
 	})
 }

@@ -65,7 +65,7 @@ func (c *core) reserve(h *holder, now int64, limit int, dst []reservation) (batc
 }
 
 // share is how many messages h may reserve: what it has credit for, and no more
-// than its part when others that are as near have credit too.
+// than its part when others of its locality have credit too.
 func (c *core) share(h *holder, limit int) int {
 	credit, available := h.credit(), c.available()
 	if credit <= 0 || available == 0 {

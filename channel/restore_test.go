@@ -87,11 +87,11 @@ func TestAttemptsStopAt65535(t *testing.T) {
 	for range 3 {
 		batch, end := c.reserve(h, 5e9, 1, nil)
 		if len(batch) != 1 || batch[0].attempts != 65535 {
-			t.Fatalf("booked %+v", batch)
+			t.Fatalf("reserved %+v", batch)
 		}
 		c.release(h, batch, end)
 		if batch, _ = c.reserve(h, 5e9, 1, nil); batch[0].attempts != 65535 {
-			t.Fatalf("booked %+v", batch)
+			t.Fatalf("reserved %+v", batch)
 		}
 		if err := c.requeue(h, 1, 5e9, 0); err != nil {
 			t.Fatal(err)

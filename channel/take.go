@@ -158,7 +158,7 @@ func (t *taking) handOut() {
 			}
 			return
 		}
-		m.ID, m.Attempts = message.MakeID(c.o.NodeID, r.seq), r.attempts
+		m.ID, m.Attempts = message.MakeID(c.o.IDPrefix, r.seq), r.attempts
 		if !t.sink.Put(m) {
 			t.cut = t.n == 0
 			return

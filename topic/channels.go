@@ -77,6 +77,7 @@ func (t *Topic) channelOptions(name string, incarnation uint64) channel.Options 
 		Name:             name,
 		Incarnation:      incarnation,
 		TopicIncarnation: t.o.Incarnation,
+		IDPrefix:         t.o.IDPrefix,
 		Common:           t.o.Common.Channels,
 		Host:             (*channelHost)(t),
 	}

@@ -26,6 +26,7 @@ var ErrNoChannel = errors.New("no such channel")
 type Options struct {
 	Name        string
 	Incarnation uint64
+	IDPrefix    uint16 // what the ids of its messages begin with, see channel.Options
 	// Ephemeral topics are not journalled; while nobody takes their messages
 	// at most MemQueueSize are kept.
 	Ephemeral bool
