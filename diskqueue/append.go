@@ -64,7 +64,7 @@ func (l *Log) Append(batches []*Batch) (Appended, error) {
 		return Appended{}, err
 	}
 	l.hot.commit(space, done.First, buf, offs)
-	l.book(s, done, offs, int64(len(buf)))
+	l.extend(s, done, offs, int64(len(buf)))
 	return done, nil
 }
 
@@ -102,8 +102,8 @@ func (l *Log) AppendAt(first uint64, batches []*Batch) (Appended, error) {
 	return Appended{First: next, End: next}, nil
 }
 
-// book makes what was written part of the log.
-func (l *Log) book(s *segment, done Appended, offs []uint32, size int64) {
+// extend makes what was written part of the log.
+func (l *Log) extend(s *segment, done Appended, offs []uint32, size int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, o := range offs {
@@ -115,7 +115,7 @@ func (l *Log) book(s *segment, done Appended, offs []uint32, size int64) {
 	s.end = done.End
 	l.next, l.written = done.End, done.End
 	if l.appending = false; s.rolled { // meanwhile, by EndSegment or a failed sync
-		l.active = nil
+		l.endActive()
 	}
 }
 
@@ -145,7 +145,7 @@ func (l *Log) write(s *segment, buf []byte) error {
 	return nil
 }
 
-// writable returns the segment that the next size bytes go to. Until book or
+// writable returns the segment that the next size bytes go to. Until extend or
 // endAppend it is not given up.
 func (l *Log) writable(size int64) (*segment, error) {
 	l.mu.Lock()
@@ -162,16 +162,24 @@ func (l *Log) writable(size int64) (*segment, error) {
 	return l.create()
 }
 
+// endActive ends the active segment, if there is one, for good. The caller holds
+// l.mu.
+func (l *Log) endActive() {
+	if s := l.active; s != nil {
+		s.rolled = true
+		s.fix()
+		l.active = nil
+	}
+}
+
 // roll ends the active segment. An empty one is forgotten.
 func (l *Log) roll(s *segment) {
 	l.mu.Lock()
-	s.rolled = true
-	l.active = nil
+	l.endActive()
 	empty := s.end == s.base
 	if empty {
-		l.segments = l.segments[:len(l.segments)-1]
+		l.setList(l.list().without(s))
 		l.bytes.Add(-s.size)
-		s.gone = true
 	}
 	l.mu.Unlock()
 	if empty {
@@ -204,7 +212,7 @@ func (l *Log) create() (*segment, error) {
 	l.shared.files.release(l.shared.files.adopt(s, f))
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.segments = append(l.segments, s)
+	l.setList(l.list().with(s))
 	l.bytes.Add(s.size)
 	l.active, l.appending = s, true
 	return s, nil

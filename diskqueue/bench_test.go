@@ -160,9 +160,81 @@ func BenchmarkScan(b *testing.B) {
 	l, _ := filled(b, 0)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := l.scan(l.segments[0], l.End()); err != nil {
+		if _, err := l.scan(l.list()[0], l.End()); err != nil {
 			b.Fatal(err)
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchCount, "ns/msg")
+}
+
+// manySegments is a log of so many full segments of 1,000 messages, of which no
+// file is ever looked at, in front of one that is appended to.
+func manySegments(b *testing.B, count int) (l *Log, first, end uint64) {
+	n := newNode(vfs.NewMem())
+	l, _ = n.open(b)
+	mustAppend(b, l, benchBatch(1000)...)
+	end = l.list()[0].base
+	first = end - uint64(count)*1000
+	var list segmentList
+	for i := range count {
+		s := &segment{rolled: true, indexed: true, path: "none", layout: layout{base: first + uint64(i)*1000, start: segmentHead}}
+		s.end, s.size = s.base+1000, segmentHead+228*1000
+		s.syncedEnd, s.syncedSize = s.end, s.size
+		for k := range 14 {
+			s.index = append(s.index, indexEntry{uint32(72 * k), uint32(segmentHead + k*indexStride)})
+		}
+		s.fix()
+		list = append(list, s)
+	}
+	l.mu.Lock()
+	l.setList(append(list, l.list()...))
+	l.mu.Unlock()
+	return l, first, end
+}
+
+// BenchmarkFindSegment is what it costs readers to find where a message is,
+// while one goroutine appends.
+func BenchmarkFindSegment(b *testing.B) {
+	for _, count := range []int{1, 100, 10_000} {
+		b.Run(fmt.Sprint(count), func(b *testing.B) {
+			l, first, end := manySegments(b, count)
+			stop, done := make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(done)
+				for batch := benchBatch(1); ; {
+					select {
+					case <-stop:
+						return
+					default:
+						mustAppend(b, l, batch...)
+					}
+				}
+			}()
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, _, err := l.find(first + rand.Uint64N(end-first)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			close(stop)
+			<-done
+		})
+	}
+}
+
+// BenchmarkSyncOfOneMessage is what a sync costs in memory, however much waits.
+func BenchmarkSyncOfOneMessage(b *testing.B) {
+	for _, count := range []int{1, 10_000} {
+		b.Run(fmt.Sprint(count), func(b *testing.B) {
+			l, _, _ := manySegments(b, count)
+			batch := benchBatch(1)
+			b.ReportAllocs()
+			for b.Loop() {
+				mustAppend(b, l, batch...)
+				if _, err := l.Sync(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

@@ -5,9 +5,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"qmq/internal/vfs"
 	"qmq/internal/vfs/crashfs"
@@ -19,7 +19,7 @@ func TestFewFilesAreOpenHoweverManySegmentsThereAre(t *testing.T) {
 	n.shared.OpenFiles, n.shared.CacheBytes = 4, 1
 	l, _ := n.open(t)
 	first := l.End()
-	for i := 0; len(l.segments) < 20; i++ {
+	for i := 0; len(l.list()) < 20; i++ {
 		mustAppend(t, l, single(bodyOf(i, 400)))
 	}
 	count := int(l.End() - first)
@@ -145,7 +145,7 @@ func wantAccounts(t *testing.T, l *Log) {
 		messages, bytes = messages+len(c.offs), bytes+cap(c.buf)
 	}
 	if used := l.shared.hot.used.Load(); messages != l.hot.messages || int64(bytes) != used {
-		t.Fatalf("%d messages in %d bytes are booked as %d in %d", messages, bytes, l.hot.messages, used)
+		t.Fatalf("%d messages in %d bytes are counted as %d in %d", messages, bytes, l.hot.messages, used)
 	}
 }
 
@@ -258,6 +258,10 @@ func TestReadersThatMissTogetherReadOnce(t *testing.T) {
 // A reader that waits for another's read of the same place is not told of the
 // damage that the other ran into.
 func TestDamageFoundByAnotherReaderIsNotReportedForAGoodMessage(t *testing.T) {
+	synctest.Test(t, testDamageFoundByAnotherReader)
+}
+
+func testDamageFoundByAnotherReader(t *testing.T) {
 	fs := newCrash(1)
 	n := newNode(fs).cold()
 	first, path := writeDamageLog(t, n, true, true)
@@ -291,11 +295,7 @@ func TestDamageFoundByAnotherReaderIsNotReportedForAGoodMessage(t *testing.T) {
 			wantBody(t, r, first+5, bodyOf(5, damageBody))
 		})
 	}
-	for pins := 0; pins < 4; runtime.Gosched() { // until all of them are at it
-		l.mu.Lock()
-		pins = l.segments[0].pins
-		l.mu.Unlock()
-	}
+	synctest.Wait() // until all of them are at it
 	close(others)
 	all.Wait()
 	wantOwned(t, l)

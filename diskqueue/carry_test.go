@@ -378,7 +378,7 @@ func TestDamageInACarrySegmentIsCountedExactly(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.forget()
-			s := c.log.segments[0]
+			s := c.log.list()[0]
 			path, size, held := s.path, s.size, int(s.held())
 			mustClose(t, c.log)
 			if !withIndex {
@@ -431,7 +431,7 @@ func TestCarrySegmentCutShortLosesItsEndOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.forget()
-	s := c.log.segments[0]
+	s := c.log.list()[0]
 	path, size, held := s.path, s.size, uint64(s.held())
 	mustClose(t, c.log)
 	whole, err := fs.ReadFile(path)
@@ -443,7 +443,7 @@ func TestCarrySegmentCutShortLosesItsEndOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 		rec := c.reopen(t, fs)
-		there := uint64(c.log.segments[0].held())
+		there := uint64(c.log.list()[0].held())
 		if rec.Lost() != held-there || left < size && there == held {
 			t.Errorf("%d bytes of %d: %d of %d records are there, %d are said to be lost", left, size, there, held, rec.Lost())
 		}
@@ -487,7 +487,7 @@ func TestCarryInMemoryKeepsTheAccounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	records := int64(0)
-	for _, s := range l.segments {
+	for _, s := range l.list() {
 		records += s.records()
 	}
 	if used := disk.hot.used.Load(); used != records {

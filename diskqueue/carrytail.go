@@ -24,9 +24,9 @@ type Tail struct {
 }
 
 // FindTail finds the longest end of the full segment that holds exactly these
-// numbers of which no more than most bytes are owed. ok is false when there is
+// numbers of which no more than max bytes are owed. ok is false when there is
 // none that can be carried alone: it is a carry segment, or not synced, say.
-func (l *Log) FindTail(numbers seqset.Range, owed []seqset.Range, most int64) (t Tail, ok bool, err error) {
+func (l *Log) FindTail(numbers seqset.Range, owed []seqset.Range, max int64) (t Tail, ok bool, err error) {
 	list := l.tailStretches(numbers)
 	r := l.NewReader()
 	defer r.Release()
@@ -43,7 +43,7 @@ func (l *Log) FindTail(numbers seqset.Range, owed []seqset.Range, most int64) (t
 			}
 			sum.Owed += n
 		}
-		if sum.Owed > most {
+		if sum.Owed > max {
 			break
 		}
 		sum.From, sum.Bytes = st.numbers.From, sum.Bytes+st.bytes
@@ -58,11 +58,11 @@ func (l *Log) FindTail(numbers seqset.Range, owed []seqset.Range, most int64) (t
 func (l *Log) tailStretches(numbers seqset.Range) []stretch {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i := slices.IndexFunc(l.segments, func(s *segment) bool { return s.numbers() == numbers })
-	if i < 0 || !l.divisible(l.segments[i]) {
+	s := l.list().of(numbers.From)
+	if s == nil || s.numbers() != numbers || !l.divisible(s) {
 		return nil
 	}
-	return slices.Collect(l.segments[i].stretches())
+	return slices.Collect(s.stretches())
 }
 
 // divisible says that the end of a segment can be carried alone. That of one
@@ -97,7 +97,7 @@ func (l *Log) CarryTail(numbers seqset.Range, t Tail, keep []seqset.Range, giveU
 	header := segmentHeader{base: t.From, prevEnd: t.From, prevKnown: true, end: numbers.To}
 	c, err := l.carryOver(old, left, header, keep, giveUp)
 	if err == nil {
-		l.settleTail(old[0], left, c)
+		l.cutOffCarried(old[0], left, c)
 	}
 	return err
 }
@@ -113,8 +113,8 @@ func (l *Log) before(s *segment, seq uint64, pages [][]message.Mark) *segment {
 		return nil
 	}
 	left := &segment{
-		base: s.base, salt: s.salt, start: s.start, prevEnd: s.prevEnd, prevKnown: s.prevKnown, recycled: s.recycled, path: s.path,
-		end: seq, size: int64(s.index[i].offset), index: slices.Clone(s.index[:i]),
+		layout: layout{base: s.base, start: s.start, end: seq, size: int64(s.index[i].offset), index: slices.Clone(s.index[:i])},
+		salt:   s.salt, prevEnd: s.prevEnd, prevKnown: s.prevKnown, recycled: s.recycled, path: s.path,
 		failures: slices.Clone(s.failures), recovered: s.recovered, rolled: true, nameDurable: true,
 	}
 	left.syncedSize, left.syncedEnd = left.size, left.end
@@ -133,11 +133,12 @@ func (l *Log) before(s *segment, seq uint64, pages [][]message.Mark) *segment {
 			left.damaged = append(left.damaged, d)
 		}
 	}
+	left.fix()
 	return left
 }
 
-// settleTail cuts off what a carry segment stands for, once its name is durable.
-func (l *Log) settleTail(old, left, c *segment) {
+// cutOffCarried cuts off what a carry segment stands for, once its name is durable.
+func (l *Log) cutOffCarried(old, left, c *segment) {
 	l.shared.chunks.forget(l, old.numbers())
 	l.Release(old.records() - left.records())
 	fs := l.shared.fs
@@ -160,11 +161,11 @@ func (l *Log) settleTail(old, left, c *segment) {
 // before that was done.
 func (o *inspection) cutBehind() {
 	l := o.l
-	for i, c := range l.segments {
+	for i, c := range o.served {
 		if i == 0 || !c.carried || !c.prevKnown || c.held() != c.count || len(c.damaged) > 0 {
 			continue
 		}
-		s := l.segments[i-1]
+		s := o.served[i-1]
 		longer := slices.ContainsFunc(o.files, func(f *candidate) bool { return f.segment == s && f.size > s.size && f.medium == nil })
 		if s.carried || s.end != c.base || c.prevEnd != c.base || !longer {
 			continue

@@ -43,7 +43,7 @@ func (c *carried) carryTail(nth uint64, most int64) (ok bool, err error) {
 func TestEndsOfASegmentAreCarriedOneByOne(t *testing.T) {
 	fs := newCrash(1)
 	c := newLarge(t, fs)
-	path, was := c.log.segments[0].path, c.log.Bytes()
+	path, was := c.log.list()[0].path, c.log.Bytes()
 	steps := 0
 	for {
 		ok, err := c.carryTail(8, 7<<10)
@@ -56,8 +56,8 @@ func TestEndsOfASegmentAreCarriedOneByOne(t *testing.T) {
 		steps++
 		c.want(t, nil)
 		wantOwned(t, c.log)
-		if b, err := fs.ReadFile(path); err != nil || int64(len(b)) != c.log.segments[0].size {
-			t.Errorf("the file has %d bytes, %v; the segment %d", len(b), err, c.log.segments[0].size)
+		if b, err := fs.ReadFile(path); err != nil || int64(len(b)) != c.log.list()[0].size {
+			t.Errorf("the file has %d bytes, %v; the segment %d", len(b), err, c.log.list()[0].size)
 		}
 	}
 	if n := c.log.Bytes(); steps < 3 || n > was/2+int64(steps)*segmentHead {
@@ -135,7 +135,7 @@ func stopTailAt(t *testing.T, e ending, at int) bool {
 func TestStartCutsWhatACarrySegmentStandsFor(t *testing.T) {
 	fs := newCrash(1)
 	c := newLarge(t, fs)
-	path := c.log.segments[0].path
+	path := c.log.list()[0].path
 	fs.Fail(func(op crashfs.Op, _ string) error {
 		if op == crashfs.OpTruncate {
 			fs.Kill()
@@ -147,8 +147,8 @@ func TestStartCutsWhatACarrySegmentStandsFor(t *testing.T) {
 	}
 	fs.Fail(nil)
 	wantNoFindings(t, c.reopen(t, fs))
-	if b, err := fs.ReadFile(path); err != nil || int64(len(b)) != c.log.segments[0].size {
-		t.Errorf("the file has %d bytes, %v; the segment %d", len(b), err, c.log.segments[0].size)
+	if b, err := fs.ReadFile(path); err != nil || int64(len(b)) != c.log.list()[0].size {
+		t.Errorf("the file has %d bytes, %v; the segment %d", len(b), err, c.log.list()[0].size)
 	}
 	c.want(t, nil)
 	mustClose(t, c.log)
@@ -215,7 +215,7 @@ func TestReaderOfAnEndThatIsCutFindsNoDamage(t *testing.T) {
 	if !ok || err != nil {
 		t.Fatal(ok, err)
 	}
-	once(fs, crashfs.OpRead, c.log.segments[0].path, func() {
+	once(fs, crashfs.OpRead, c.log.list()[0].path, func() {
 		if err := c.log.CarryTail(whole, tail, nil, func([]seqset.Range) error { return nil }); err != nil {
 			t.Error(err)
 		}
@@ -235,7 +235,7 @@ func TestDeferredMessagesAreListedWhileAnEndIsCut(t *testing.T) {
 	fs := newCrash(1)
 	c := newLarge(t, fs)
 	rest := maps.Clone(c.all)
-	once(fs, crashfs.OpOpen, c.log.segments[0].indexPath(), func() {
+	once(fs, crashfs.OpOpen, c.log.list()[0].indexPath(), func() {
 		if ok, err := c.carryTail(8, 7<<10); !ok || err != nil {
 			t.Error(ok, err)
 		}
@@ -301,8 +301,8 @@ func TestReadersGoOnWhileTheEndOfTheirSegmentIsCarried(t *testing.T) {
 	}
 	close(over)
 	all.Wait()
-	if len(c.log.segments) < 4 {
-		t.Errorf("%d segments", len(c.log.segments))
+	if len(c.log.list()) < 4 {
+		t.Errorf("%d segments", len(c.log.list()))
 	}
 	wantOwned(t, c.log)
 	mustClose(t, c.log)
@@ -314,7 +314,7 @@ func TestNoMPUBIsCutThrough(t *testing.T) {
 	for most := int64(2 << 10); most < 40<<10; most += 2 << 10 {
 		fs := newCrash(1)
 		c := newLarge(t, fs)
-		s := c.log.segments[0]
+		s := c.log.list()[0]
 		for _, e := range s.index {
 			if e.rel%9 == 1 || e.rel%9 == 2 {
 				within++

@@ -74,7 +74,7 @@ type checker struct {
 
 func (k *checker) check() error {
 	var before *segment
-	for _, s := range k.l.segments {
+	for _, s := range k.served {
 		i := slices.IndexFunc(k.files, func(c *candidate) bool { return c.segment == s })
 		if err := k.checkSegment(k.files[i]); err != nil {
 			return err

@@ -103,13 +103,13 @@ func TestCheckFindsFilesThatContradictOneAnother(t *testing.T) {
 	index := func(change func(*decodedIndex)) func(t *testing.T, n *node, path string) {
 		return func(t *testing.T, n *node, path string) {
 			l, _ := n.open(t)
-			s := l.segments[0]
+			s := l.list()[0]
 			idx, err := l.readIndex(s)
 			if err != nil {
 				t.Fatal(err)
 			}
 			change(&idx)
-			changed := &segment{base: s.base, end: idx.end, size: idx.size, salt: idx.salt, index: idx.index, damaged: idx.damaged}
+			changed := &segment{layout: layout{base: s.base, end: idx.end, size: idx.size, index: idx.index, damaged: idx.damaged}, salt: idx.salt}
 			l.Discard()
 			if err := writeIndex(n.fs, s.indexPath(), encodeIndex(changed, [][]message.Mark{idx.marks})); err != nil {
 				t.Fatal(err)
@@ -158,7 +158,7 @@ func TestCheckFindsFilesThatContradictOneAnother(t *testing.T) {
 		}), "MPUB"},
 		"header of the next segment knows fewer": {func(t *testing.T, n *node, path string) {
 			l, _ := n.open(t)
-			s := l.segments[1]
+			s := l.list()[1]
 			s.prevEnd -= 2
 			l.writeHead(s)
 			l.Discard()

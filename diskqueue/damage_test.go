@@ -257,7 +257,7 @@ func TestSegmentsDoNotDependOnTheirIndex(t *testing.T) {
 		"bit of an entry": change(func(b []byte) []byte { b[indexHeaderSize+4] ^= 1; return b }),
 		"many entries":    change(func(b []byte) []byte { b[35] = 255; return b }),
 		"of another": change(func([]byte) []byte {
-			return encodeIndex(&segment{base: 5, end: 9, size: 300, salt: 1}, nil)
+			return encodeIndex(&segment{layout: layout{base: 5, end: 9, size: 300}, salt: 1}, nil)
 		}),
 		"noise": change(func([]byte) []byte { return bodyOf(4, 400) }),
 	} {
@@ -312,7 +312,7 @@ func TestFilesThatAreNotTheLogsAreLeftAlone(t *testing.T) {
 		if len(rec.Findings) != 2 || rec.Findings[0].Kind != Foreign || rec.Findings[1].Kind != Foreign {
 			t.Errorf("found %+v", rec.Findings)
 		}
-		wantFilesOpen(t, l, len(l.segments))
+		wantFilesOpen(t, l, len(l.list()))
 		found := contents(t, l)
 		for i := range damageCount + 2 {
 			if found[first+uint64(i)] != string(bodyOf(i, damageBody)) {

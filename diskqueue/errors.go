@@ -3,7 +3,7 @@ package diskqueue
 import "fmt"
 
 // DamageError says that the records with the sequence numbers From up to, not
-// including, To cannot be read back and never will be: they are void.
+// including, To cannot be read back and never will be: they are lost.
 type DamageError struct {
 	Path     string // of the segment
 	From, To uint64

@@ -302,7 +302,7 @@ func TestSegmentReclaimedWhileItIsSyncedIsNoError(t *testing.T) {
 		}
 		fs.Fail(nil)
 		wantOwned(t, l)
-		kept := l.segments[0].indexPath()
+		kept := l.list()[0].indexPath()
 		mustClose(t, l)
 		for _, f := range fs.Files() {
 			if strings.HasSuffix(f.Name, indexSuffix) && f.Name != kept {

@@ -125,10 +125,10 @@ func (c *fileCache) put(s *segment, f vfs.File) *fileHandle {
 	return h
 }
 
-// evict takes idle files out until at most most are open, and returns them to
+// evict takes idle files out until at most max are open, and returns them to
 // be closed without the lock. The caller holds c.mu.
-func (c *fileCache) evict(most int) (idle []*fileHandle) {
-	for e := c.lru.Back(); e != nil && c.open > most; {
+func (c *fileCache) evict(max int) (idle []*fileHandle) {
+	for e := c.lru.Back(); e != nil && c.open > max; {
 		h := e.Value.(*fileHandle)
 		e = e.Prev()
 		if h.refs == 0 {

@@ -209,7 +209,7 @@ func TestFileRemovedWhileItIsOpenedIsNotUsedAgain(t *testing.T) {
 		read <- err
 	}()
 	<-h.reached
-	path := a.segments[0].path
+	path := a.list()[0].path
 	wantSoon(t, "Reclaim", func() { a.Reclaim(a.ReclaimAt()) })
 	close(h.free)
 	if err := <-read; err == nil {

@@ -26,11 +26,11 @@ func TestBytesOnDiskAreAsTheyWere(t *testing.T) {
 	b.EndMulti()
 	records, _ := b.seal(nil, nil, 1000, salt)
 
-	full := &segment{base: 1000, end: 1100, size: 90_000, salt: salt,
+	full := &segment{salt: salt, layout: layout{base: 1000, end: 1100, size: 90_000,
 		index:   []indexEntry{{0, 4160}, {40, 20_000}, {99, 80_000}},
-		damaged: []damage{{from: 1003, to: 1004, offset: 300, resume: 400}}}
-	carried := &segment{base: 1000, end: 1100, size: 9000, salt: salt, carried: true,
-		runs: []run{{1000, 3, 4160}, {1050, 1, 5000}}}
+		damaged: []damage{{from: 1003, to: 1004, offset: 300, resume: 400}}}}
+	carried := &segment{salt: salt, layout: layout{base: 1000, end: 1100, size: 9000, carried: true,
+		runs: []run{{1000, 3, 4160}, {1050, 1, 5000}}}}
 	delayed := [][]message.Mark{{{Seq: 1000, DeliverAt: 5}}, {{Seq: 1050, DeliverAt: 1 << 60}}}
 	for name, got := range map[string][]byte{
 		"records":        records,

@@ -59,15 +59,15 @@ func (b *byteBudget) leave(h *hotTail) {
 func (b *byteBudget) hold(size int64) bool {
 	for b.used.Add(size) > b.limit {
 		b.used.Add(-size)
-		if !b.makeRoom() {
+		if !b.dropOldest() {
 			return false
 		}
 	}
 	return true
 }
 
-// makeRoom has one hot tail drop its oldest chunk; false when none has any.
-func (b *byteBudget) makeRoom() bool {
+// dropOldest has one hot tail drop its oldest chunk; false when none has any.
+func (b *byteBudget) dropOldest() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for range b.tails {
@@ -79,8 +79,8 @@ func (b *byteBudget) makeRoom() bool {
 	return false
 }
 
-// room is space for one write: the chunk it goes into and the bytes of it.
-type room struct {
+// reservation is space for one write: the chunk it goes into and the bytes of it.
+type reservation struct {
 	c     *chunk
 	buf   []byte // len 0, capacity for the write
 	fresh bool   // c is not part of the tail yet
@@ -88,23 +88,23 @@ type room struct {
 
 // reserve returns room for size bytes that start with sequence number seq.
 // Only the log's one writer calls it. Nothing is visible before commit.
-func (h *hotTail) reserve(size int) room {
+func (h *hotTail) reserve(size int) reservation {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if n := len(h.chunks); n > 0 {
 		if last := h.chunks[n-1]; cap(last.buf)-len(last.buf) >= size {
 			h.reserved = true
-			return room{c: last, buf: last.buf[len(last.buf):len(last.buf):cap(last.buf)]}
+			return reservation{c: last, buf: last.buf[len(last.buf):len(last.buf):cap(last.buf)]}
 		}
 	}
 	// Four times what is needed now, so that lone messages do not take a
 	// chunk each and a busy topic soon uses large ones.
 	c := newChunk(min(4*size, max(size, 256<<10)))
-	return room{c: c, buf: c.buf, fresh: true}
+	return reservation{c: c, buf: c.buf, fresh: true}
 }
 
 // commit publishes the records written into r. offs are their starts in buf.
-func (h *hotTail) commit(r room, first uint64, buf []byte, offs []uint32) {
+func (h *hotTail) commit(r reservation, first uint64, buf []byte, offs []uint32) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	c := r.c
@@ -146,7 +146,7 @@ func (h *hotTail) admit(size int64, messages int) bool {
 }
 
 // abandon gives back room whose write failed.
-func (h *hotTail) abandon(r room) {
+func (h *hotTail) abandon(r reservation) {
 	if r.fresh {
 		r.c.release()
 		return

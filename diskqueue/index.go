@@ -214,7 +214,7 @@ func (d *decodedIndex) segmentVersion() uint32 {
 }
 
 // held is how many records a carry segment held when its index was written.
-func (d *decodedIndex) held() uint32 { return (&segment{runs: d.runs}).held() }
+func (d *decodedIndex) held() uint32 { return (&layout{runs: d.runs}).held() }
 
 // readIndex reads the index file of a segment. It takes no more memory than
 // the file is long.

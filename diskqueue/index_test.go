@@ -13,10 +13,10 @@ import (
 )
 
 func exampleIndex() (*segment, []message.Mark) {
-	s := &segment{base: 1000, end: 1100, size: 90_000, salt: 77,
+	s := &segment{salt: 77, layout: layout{base: 1000, end: 1100, size: 90_000,
 		index:   []indexEntry{{0, 64}, {40, 20_000}, {99, 80_000}},
 		damaged: []damage{{from: 1003, to: 1004, offset: 300, resume: 400}, {from: 1090, to: 1100, offset: 70_000, resume: 90_000}},
-	}
+	}}
 	return s, []message.Mark{{Seq: 1000, DeliverAt: -5}, {Seq: 1099, DeliverAt: 1 << 60}}
 }
 

@@ -75,26 +75,37 @@ type Log struct {
 	o      Options
 	hot    hotTail
 
-	mu       sync.Mutex // guards what follows and the segments' fields
-	segments []*segment // ascending; the last may be the active one
-	active   *segment   // nil until the next Append makes one
-	next     uint64     // the next sequence number
-	written  uint64     // one past the last record that is or was in the log
-	dirMade  bool
-	// bytes is the sum of the segments' sizes. Written with mu held.
+	// segments is what the log is made of. A list never changes: mu is held to put
+	// another into its place, and nothing to read one.
+	segments atomic.Pointer[segmentList]
+	// bytes is the sum of the segments' sizes. Written with mu held; whoever reads
+	// it may be a moment late.
 	bytes atomic.Int64
-	// appending says that an Append is at the active segment.
-	appending bool
-	// closedCache is guarded by shared.chunks.mu.
-	closedCache bool
-	voids       []seqset.Range // found at Open
-	loads       []*load        // reads from disk under way
 
-	cached []*cached // guarded by shared.chunks.mu
+	// mu guards what follows, which list segments holds, and the segments' fields
+	// but for those that say otherwise. It is held for moments, across no I/O.
+	mu        sync.Mutex
+	active    *segment // nil until the next Append makes one
+	next      uint64   // the next sequence number; the appender, which alone changes it, reads it without mu
+	written   uint64   // one past the last record that is or was in the log; as next
+	appending bool     // an Append is at the active segment
+	// clean says that the segments that begin below it are synced and have their
+	// index, or are not to have one.
+	clean uint64
+	loads []*load // reads from disk under way
+
+	dirMade bool           // the appender's alone
+	voids   []seqset.Range // found at Open, and never changed
+
+	// What follows is guarded by shared.chunks.mu.
+	closedCache bool
+	cached      []*cached
 	// rewinds counts the calls of Rewind: what was read before one may not be
-	// what counts now. Written with shared.chunks.mu held.
+	// what counts now. Written with shared.chunks.mu held; a reader that looks
+	// before and after it reads needs no lock to see that it has changed.
 	rewinds atomic.Uint64
-	// abandoned says that the directory is about to go: nothing is synced.
+	// abandoned says that the directory is about to go: nothing is synced. It is
+	// set once.
 	abandoned atomic.Bool
 }
 
@@ -109,10 +120,10 @@ func (l *Log) End() uint64 {
 func (l *Log) Start() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.segments) == 0 {
-		return l.next
+	if list := l.list(); len(list) > 0 {
+		return list[0].base
 	}
-	return l.segments[0].base
+	return l.next
 }
 
 // Ends says where the records of the log end: synced is one past the last one
@@ -122,7 +133,9 @@ func (l *Log) Start() uint64 {
 func (l *Log) Ends() (synced, written uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i, s := range l.segments {
+	list := l.list()
+	for i := list.from(l.clean); i < len(list); i++ {
+		s := list[i]
 		if s.syncedEnd >= s.end {
 			continue
 		}
@@ -130,7 +143,7 @@ func (l *Log) Ends() (synced, written uint64) {
 		case s.syncedEnd > s.base:
 			synced = s.syncedEnd
 		case i > 0:
-			synced = l.segments[i-1].end
+			synced = list[i-1].end
 		default:
 			synced = s.prevEnd
 		}
@@ -155,26 +168,6 @@ func (l *Log) TrimAt() uint64 { return l.hot.trimAt() }
 // TrimHot gives up the memory of what lies below seq.
 func (l *Log) TrimHot(seq uint64) { l.hot.trim(seq) }
 
-// between pins the segments that hold numbers of [from, to).
-func (l *Log) between(from, to uint64) []*segment {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var list []*segment
-	for _, s := range l.segments {
-		if s.base < to && from < s.end {
-			s.pins++
-			list = append(list, s)
-		}
-	}
-	return list
-}
-
-func (l *Log) unpin(s *segment) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s.pins--
-}
-
 // Voids lists the sequence numbers from the log's start to its end at the time
 // of Open that hold no message: skipped after a stop, or damaged.
 func (l *Log) Voids() []seqset.Range { return l.voids }
@@ -183,19 +176,16 @@ func (l *Log) Voids() []seqset.Range { return l.voids }
 // used any more by then.
 func (l *Log) Close() error {
 	l.mu.Lock()
-	if s := l.active; s != nil {
-		s.rolled = true
-		l.active = nil
-	}
+	l.endActive()
 	l.mu.Unlock()
-	err := l.syncRest()
+	err := l.syncRemaining()
 	l.discard()
 	return err
 }
 
-// syncRest syncs all that can be synced: a segment that cannot be does not
+// syncRemaining syncs all that can be synced: a segment that cannot be does not
 // keep the later ones from it.
-func (l *Log) syncRest() error {
+func (l *Log) syncRemaining() error {
 	var failed error
 	for {
 		_, err := l.Sync()
@@ -228,8 +218,8 @@ func (l *Log) discard() {
 	l.shared.hot.leave(&l.hot)
 	l.shared.chunks.drop(l)
 	l.mu.Lock()
-	segments := l.segments
-	l.segments = nil
+	segments := l.list()
+	l.setList(nil)
 	l.mu.Unlock()
 	for _, s := range segments {
 		l.shared.files.forget(s)

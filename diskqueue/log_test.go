@@ -37,8 +37,8 @@ func TestAppendedMessagesAreReadBackOverSegments(t *testing.T) {
 					t.Fatalf("Append returned %+v after %d messages from %d", done, i, first)
 				}
 			}
-			if len(l.segments) < 10 {
-				t.Fatalf("%d segments: they are to be of 4 KiB", len(l.segments))
+			if len(l.list()) < 10 {
+				t.Fatalf("%d segments: they are to be of 4 KiB", len(l.list()))
 			}
 			check := func(l *Log) {
 				r := l.NewReader()

@@ -43,7 +43,10 @@ func (l *Log) Marks(from, to uint64) ([]message.Mark, error) {
 // marksOnce is Marks; moved says that another segment took the place of one
 // that was looked at, or that it is gone.
 func (l *Log) marksOnce(from, to uint64) (found []message.Mark, failed error, moved bool) {
-	for _, s := range l.between(from, to) {
+	for _, s := range l.list().between(from, to) {
+		if l.layoutOf(s).end <= from {
+			continue
+		}
 		pages, err := l.marksOf(s)
 		failed = errors.Join(failed, err)
 		for _, page := range pages {
@@ -51,13 +54,12 @@ func (l *Log) marksOnce(from, to uint64) (found []message.Mark, failed error, mo
 			j := sort.Search(len(page), func(i int) bool { return page[i].Seq >= to })
 			found = append(found, page[i:max(i, j)]...)
 		}
-		l.unpin(s)
 		moved = moved || l.left(s)
 	}
 	return found, failed, moved
 }
 
-// marksOf lists the marks of a pinned segment, in pages. They may have to be
+// marksOf lists the marks of a segment, in pages. They may have to be
 // read from its index.
 func (l *Log) marksOf(s *segment) ([][]message.Mark, error) {
 	l.mu.Lock()
@@ -70,7 +72,7 @@ func (l *Log) marksOf(s *segment) ([][]message.Mark, error) {
 	if err == nil && idx.salt == s.salt {
 		return onePage(idx.marks), nil
 	}
-	found, err := l.scan(s, s.end)
+	found, err := l.scan(s, l.layoutOf(s).end)
 	if err != nil {
 		return nil, fmt.Errorf("marks of the messages of %s: %w", s.path, err)
 	}

@@ -31,7 +31,7 @@ func (o *inspection) readOrphans() {
 		if base >= o.end() {
 			continue
 		}
-		s := &segment{base: base, path: segmentPath(l.o.Dir, base)}
+		s := &segment{layout: layout{base: base}, path: segmentPath(l.o.Dir, base)}
 		idx, err := l.readIndex(s)
 		if err != nil {
 			l.o.Logger.Warn("index without a segment cannot be used", "path", s.indexPath(), "error", err)
@@ -42,7 +42,7 @@ func (o *inspection) readOrphans() {
 		// Who does not know what was given up cannot tell what is left of it; but
 		// of a segment's files the index goes first.
 		there := slices.ContainsFunc(o.files, func(c *candidate) bool { return c.base == base })
-		if l.o.Start > 0 || !l.o.Known && (there || len(l.segments) > 0 && base > l.segments[0].base) {
+		if l.o.Start > 0 || !l.o.Known && (there || len(o.served) > 0 && base > o.served[0].base) {
 			o.proven = append(o.proven, indexed{seqset.Range{From: base, To: idx.end}, s.indexPath()})
 		}
 	}
@@ -61,14 +61,14 @@ func (o *inspection) missing() []seqset.Range {
 	low := c.Start
 	switch {
 	case low > 0:
-	case len(o.l.segments) > 0: // what was given up is below them
-		low = o.l.segments[0].base
+	case len(o.served) > 0: // what was given up is below them
+		low = o.served[0].base
 	default:
 		low = c.KnownEnd
 	}
 	was = append(was, seqset.Range{From: low, To: c.KnownEnd})
 	end := low
-	for _, s := range o.l.segments {
+	for _, s := range o.served {
 		there = append(there, s.numbers())
 		end = s.end
 	}
@@ -282,7 +282,7 @@ func (o *inspection) empty(c *candidate) bool {
 // remove removes a file with the name of a segment, and its index, later.
 func (o *inspection) remove(c *candidate) {
 	o.later(func() {
-		s := &segment{base: c.base, path: c.path}
+		s := &segment{layout: layout{base: c.base}, path: c.path}
 		for _, path := range []string{s.indexPath(), c.path} {
 			if err := o.l.shared.fs.Remove(path); err != nil && !isNotExist(err) {
 				o.l.o.Logger.Warn("file not removed", "path", path, "error", err)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sort"
 
 	"qmq/message"
 )
@@ -23,10 +22,10 @@ type Reader struct {
 }
 
 const (
-	// smallStretch is read for a lone message, largeStretch for a reader that
+	// minStretch is read for a lone message, maxStretch for a reader that
 	// goes upwards.
-	smallStretch = 16 << 10
-	largeStretch = 256 << 10
+	minStretch = 16 << 10
+	maxStretch = 256 << 10
 )
 
 // NewReader returns a reader of l.
@@ -44,9 +43,9 @@ func (r *Reader) Read(seq uint64) (message.View, error) {
 	if m, ok := r.ReadCached(seq); ok {
 		return m, nil
 	}
-	stretch := smallStretch
+	stretch := minStretch
 	if seq == r.next {
-		stretch = largeStretch
+		stretch = maxStretch
 	}
 	v, err := r.l.load(seq, stretch)
 	if err != nil {
@@ -112,7 +111,6 @@ func (l *Log) load(seq uint64, stretch int) (chunkView, error) {
 		ld, mine := l.join(s, start.offset)
 		if !mine {
 			<-ld.done
-			l.unpin(s)
 			if v, ok := l.shared.chunks.get(l, seq); ok {
 				return v, nil
 			}
@@ -127,7 +125,6 @@ func (l *Log) load(seq uint64, stretch int) (chunkView, error) {
 			v, err = l.readStretch(s, start, seq, stretch, rewinds)
 		}
 		l.leave(ld, err)
-		l.unpin(s)
 		if err != nil && l.left(s) {
 			continue // its place is taken, or it is gone
 		}
@@ -136,14 +133,10 @@ func (l *Log) load(seq uint64, stretch int) (chunkView, error) {
 }
 
 // left says that a segment is not part of the log any more.
-func (l *Log) left(s *segment) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return s.gone
-}
+func (l *Log) left(s *segment) bool { return !l.list().has(s) }
 
 // ofOther says that an error of reading another message than seq says nothing
-// of seq. What is damaged for good is booked by then.
+// of seq. What is damaged for good is noted by then.
 func ofOther(err error, seq uint64) bool {
 	var damaged *DamageError
 	var unreadable *UnreadableError
@@ -158,22 +151,25 @@ type place struct {
 	end    uint64
 }
 
-// find pins the segment with seq and says where to start reading.
+// find finds the segment with seq and says where to start reading. It takes no
+// lock but where seq is in the segment that is appended to.
 func (l *Log) find(seq uint64) (*segment, place, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	i := sort.Search(len(l.segments), func(i int) bool { return l.segments[i].end > seq })
-	if i < len(l.segments) && l.segments[i].base <= seq {
-		s := l.segments[i]
-		if d, ok := s.damageAt(seq); ok {
-			return nil, place{}, &DamageError{Path: s.path, From: d.from, To: d.to}
-		}
-		if s.holds(seq) {
-			s.pins++
-			return s, s.locate(seq), nil
-		}
+	s := l.list().of(seq)
+	if s == nil {
+		return nil, place{}, fmt.Errorf("message %d: %w", seq, ErrNotFound)
 	}
-	return nil, place{}, fmt.Errorf("message %d: %w", seq, ErrNotFound)
+	at := s.fixed.Load()
+	if at == nil {
+		now := l.layoutOf(s)
+		at = &now
+	}
+	if d, ok := at.damageAt(seq); ok {
+		return nil, place{}, &DamageError{Path: s.path, From: d.from, To: d.to}
+	}
+	if seq >= at.end || !at.holds(seq) {
+		return nil, place{}, fmt.Errorf("message %d: %w", seq, ErrNotFound)
+	}
+	return s, at.locate(seq), nil
 }
 
 // join finds a load of the same place, or registers one as the caller's.
@@ -307,7 +303,7 @@ func verifyRecords(c *chunk, salt uint32) (used int, err error) {
 	return used, nil
 }
 
-// foundDamage books the damage that starts at p. Where it is the medium that
+// foundDamage notes the damage that starts at p. Where it is the medium that
 // fails it returns an *UnreadableError beside the stretch, until that has gone
 // on for too long.
 func (l *Log) foundDamage(f *around, s *segment, p place) (damage, error) {

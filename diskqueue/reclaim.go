@@ -16,10 +16,11 @@ import (
 func (l *Log) ReclaimAt() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.segments) == 0 || !l.full(l.segments[0]) {
+	list := l.list()
+	if len(list) == 0 || !l.full(list[0]) {
 		return math.MaxUint64
 	}
-	return l.segments[0].end
+	return list[0].end
 }
 
 // Bytes is how long the segments' files are, all together.
@@ -41,8 +42,9 @@ type Extent struct {
 func (l *Log) Extents() []Extent {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	list := make([]Extent, 0, len(l.segments))
-	for _, s := range l.segments {
+	segments := l.list()
+	list := make([]Extent, 0, len(segments))
+	for _, s := range segments {
 		list = append(list, Extent{Numbers: s.numbers(), Bytes: s.size, Full: l.full(s)})
 	}
 	return list
@@ -58,9 +60,8 @@ func (l *Log) EndSegment() {
 	if s == nil || s.end == s.base && !l.appending {
 		return
 	}
-	s.rolled = true
-	if !l.appending {
-		l.active = nil
+	if s.rolled = true; !l.appending {
+		l.endActive()
 	}
 }
 
@@ -71,7 +72,6 @@ type Detached struct {
 	// GivenUp is Numbers and those before them that no record ever had.
 	GivenUp seqset.Range
 	segment *segment
-	pinned  bool
 }
 
 // DetachBelow takes the full segments out of the log that lie wholly below seq.
@@ -92,15 +92,16 @@ func (l *Log) Detach(numbers []seqset.Range) []Detached {
 
 func (l *Log) detach(goes func(*segment) bool) (list []Detached) {
 	l.mu.Lock()
-	l.segments = slices.DeleteFunc(l.segments, func(s *segment) bool {
+	var left segmentList
+	for _, s := range l.list() {
 		if !l.full(s) || !goes(s) {
-			return false
+			left = append(left, s)
+			continue
 		}
-		s.gone = true
 		l.bytes.Add(-s.size)
-		list = append(list, Detached{Numbers: s.numbers(), GivenUp: s.covers(), segment: s, pinned: s.pins > 0})
-		return true
-	})
+		list = append(list, Detached{Numbers: s.numbers(), GivenUp: s.covers(), segment: s})
+	}
+	l.setList(left)
 	l.mu.Unlock()
 	for _, d := range list {
 		l.shared.chunks.forget(l, d.Numbers)
@@ -115,7 +116,7 @@ func (l *Log) detach(goes func(*segment) bool) (list []Detached) {
 // what it has open.
 func (l *Log) RemoveFiles(list []Detached) {
 	for _, d := range list {
-		l.removeFiles(d.segment, d.pinned)
+		l.removeFiles(d.segment)
 	}
 }
 
@@ -123,7 +124,7 @@ func (l *Log) RemoveFiles(list []Detached) {
 // anybody.
 func (l *Log) Reclaim(seq uint64) { l.RemoveFiles(l.DetachBelow(seq)) }
 
-func (l *Log) removeFiles(s *segment, pinned bool) {
+func (l *Log) removeFiles(s *segment) {
 	fs := l.shared.fs
 	if err := fs.Remove(s.indexPath()); err != nil && !isNotExist(err) {
 		l.o.Logger.Warn("segment index not removed", "path", s.indexPath(), "error", err)
@@ -131,7 +132,7 @@ func (l *Log) removeFiles(s *segment, pinned bool) {
 	idle := l.shared.files.forget(s)
 	// A much shorter file is not worth keeping: writing past its end is as
 	// slow as a new file. One that could not be synced is not trusted again.
-	if idle && !pinned && !s.unsyncable && s.records() >= l.o.SegmentBytes/2 && l.shared.recycle.give(s.path) {
+	if idle && !s.unsyncable && s.records() >= l.o.SegmentBytes/2 && l.shared.recycle.give(s.path) {
 		return
 	}
 	if err := fs.Remove(s.path); err != nil && !isNotExist(err) {
@@ -143,12 +144,9 @@ func (l *Log) removeFiles(s *segment, pinned bool) {
 func (l *Log) Gaps(from, to uint64) (gaps []seqset.Range) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, s := range l.segments {
+	for _, s := range l.list().between(from, to) {
 		if s.end <= from {
 			continue
-		}
-		if s.base >= to {
-			break
 		}
 		if from < s.base {
 			gaps = append(gaps, seqset.Range{From: from, To: s.base})

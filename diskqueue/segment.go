@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"qmq/internal/seqset"
 	"qmq/message"
@@ -38,29 +39,41 @@ type damage struct {
 
 func (d damage) numbers() seqset.Range { return seqset.Range{From: d.from, To: d.to} }
 
-// segment is one file of a log. The fields below mu's comment in Log are
-// guarded by Log.mu; those of the header and path never change.
+// layout is where the records of a segment are.
+type layout struct {
+	base    uint64       // the first number
+	start   int64        // offset of the first record
+	end     uint64       // one past the last committed record
+	size    int64        // bytes of header and committed records
+	carried bool         // a carry segment: see carry.go
+	index   []indexEntry // ascending; the first is the first record
+	runs    []run        // of a carry segment, in the place of index; ascending
+	damaged []damage     // ascending; what is in a list does not change
+}
+
+// segment is one file of a log. Its fields are guarded by Log.mu, but where they
+// say otherwise.
 type segment struct {
-	base      uint64
+	layout // base, start and carried never change
+
+	// fixed is the layout of a segment that nothing is appended to; nil while
+	// something is. What it points to never changes: Log.mu is held to put another
+	// into its place, which is rare, and nothing to read it.
+	fixed atomic.Pointer[layout]
+
+	// These never change once the segment is in the log.
 	salt      uint32
-	start     int64  // offset of the first record
 	prevEnd   uint64 // one past the last record before base, as far as is known
 	prevKnown bool   // prevEnd is that of the header
 	recycled  bool   // the file had another use before, or may have
 	path      string // of the .seg file
-	carried   bool   // a carry segment: see carry.go
-	count     uint32 // of its records, as its header says
+	count     uint32 // of a carry segment's records, as its header says
 
-	end   uint64       // one past the last committed record
-	size  int64        // bytes of header and committed records
-	index []indexEntry // ascending; the first is the first record
-	runs  []run        // of a carry segment, in the place of index; ascending
 	// marks lists those of the messages that have one, page by page. What is in a
 	// page does not change, more is only appended.
 	marks [][]message.Mark
 	// marksOnDisk says that marks are not held here but in the .idx file.
 	marksOnDisk bool
-	damaged     []damage
 	failures    []failure // what cannot be read now
 
 	recovered   bool  // from before Open: Rewind leaves it alone
@@ -69,10 +82,8 @@ type segment struct {
 	syncedEnd   uint64
 	indexed     bool // the .idx file is written, or is not to be
 	unsyncable  bool // an fsync failed: nothing in it is ever called synced
-	nameDurable bool // the directory entry is synced
-	pins        int  // readers and the syncer
+	nameDurable bool // the directory entry is synced; the syncer's alone
 	syncing     bool // Sync is at it
-	gone        bool // reclaimed
 
 	// What follows is guarded by fileCache.mu.
 	handle    *fileHandle // nil while the file is not open
@@ -80,11 +91,18 @@ type segment struct {
 	forgotten bool        // never opened again
 }
 
+// fix publishes the layout of a segment that nothing is appended to any more, or
+// a change of it. The caller holds Log.mu, or nobody else knows the segment yet.
+func (s *segment) fix() {
+	now := s.layout
+	s.fixed.Store(&now)
+}
+
 // newSegment is a segment without records.
 func newSegment(h *segmentHeader, path string) *segment {
 	s := &segment{
-		base: h.base, salt: h.salt, start: h.start(), prevEnd: h.prevEnd, prevKnown: h.prevKnown, recycled: h.recycled,
-		path: path, end: h.base, size: h.start(),
+		layout: layout{base: h.base, start: h.start(), end: h.base, size: h.start()},
+		salt:   h.salt, prevEnd: h.prevEnd, prevKnown: h.prevKnown, recycled: h.recycled, path: path,
 	}
 	if h.version == carryVersion {
 		s.carried, s.end, s.count = true, h.end, h.count
@@ -101,10 +119,10 @@ func (s *segment) indexPath() string {
 	return filepath.Join(filepath.Dir(s.path), fmt.Sprintf("%016x%s", s.base, indexSuffix))
 }
 
-func (s *segment) numbers() seqset.Range { return seqset.Range{From: s.base, To: s.end} }
+func (s *layout) numbers() seqset.Range { return seqset.Range{From: s.base, To: s.end} }
 
 // records is how many bytes of records are in the segment.
-func (s *segment) records() int64 { return s.size - s.start }
+func (s *layout) records() int64 { return s.size - s.start }
 
 // covers is the range of numbers that this segment accounts for: its records,
 // and those before it that were never given to any.
@@ -124,7 +142,7 @@ func parseName(name, suffix string) (base uint64, ok bool) {
 }
 
 // note adds the record at offset to the sparse index if it is due one.
-func (s *segment) note(seq uint64, offset int64) {
+func (s *layout) note(seq uint64, offset int64) {
 	if n := len(s.index); n == 0 || offset-int64(s.index[n-1].offset) >= indexStride {
 		s.index = append(s.index, indexEntry{rel: uint32(seq - s.base), offset: uint32(offset)})
 	}
@@ -145,17 +163,18 @@ func (s *segment) cut() {
 		}
 		s.marks = s.marks[:n]
 	}
-	s.damaged = slices.DeleteFunc(s.damaged, func(d damage) bool { return d.from >= s.end })
+	s.damaged = slices.DeleteFunc(slices.Clone(s.damaged), func(d damage) bool { return d.from >= s.end })
 	for i := range s.damaged {
 		d := &s.damaged[i]
 		d.to, d.resume = min(d.to, s.end), min(d.resume, s.size)
 	}
+	s.fix()
 }
 
 // locate finds the nearest known start of a record at or before seq, which is
 // in no damaged stretch, and how far one may read from there: what is within a
 // damaged stretch does not count even if it can be read, as the rest of an MPUB.
-func (s *segment) locate(seq uint64) place {
+func (s *layout) locate(seq uint64) place {
 	p, ok := s.locateRun(seq)
 	if !ok {
 		p = place{seq: s.base, offset: s.start, limit: s.size, end: s.end}
@@ -176,7 +195,7 @@ func (s *segment) locate(seq uint64) place {
 }
 
 // damageAt returns the damaged stretch that holds seq.
-func (s *segment) damageAt(seq uint64) (damage, bool) {
+func (s *layout) damageAt(seq uint64) (damage, bool) {
 	for _, d := range s.damaged {
 		if d.from <= seq && seq < d.to {
 			return d, true

@@ -40,8 +40,8 @@ type Shared struct {
 
 // takeScratch takes room for the starts of records.
 func (s *Shared) takeScratch() *[]uint32 {
-	if room, ok := s.scratch.Get().(*[]uint32); ok {
-		return room
+	if starts, ok := s.scratch.Get().(*[]uint32); ok {
+		return starts
 	}
 	return new([]uint32)
 }

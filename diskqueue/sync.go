@@ -44,24 +44,28 @@ func (l *Log) Sync() (uint64, error) {
 		if err == nil && index && !l.abandoned.Load() {
 			l.writeIndexOf(s)
 		}
-		l.unpinSynced(s)
+		l.leaveSynced(s)
 		if err != nil && !errors.Is(err, ErrNotFound) { // which it is if reclaimed meanwhile
 			return l.syncedEnd(), err
 		}
 	}
 }
 
-// unsynced pins and returns the first segment that has something below target
-// to sync or an index to be written, with its extent of this moment.
+// unsynced returns the first segment that has something below target to sync or
+// an index to be written, with its extent of this moment.
 func (l *Log) unsynced(target uint64) (s *segment, size int64, end uint64, index bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, s := range l.segments {
+	list := l.list()
+	before := true // all segments before this one are clean
+	for _, s := range list[list.from(l.clean):] {
+		if before = before && s.indexed && s.syncedSize == s.size; before {
+			l.clean = s.base + 1
+		}
 		if s.unsyncable && s.syncedSize < s.size {
 			continue
 		}
 		if max(s.base, s.syncedEnd) < min(s.end, target) || s.rolled && !s.indexed {
-			s.pins++
 			s.syncing = true
 			return s, s.size, s.end, s.rolled && !s.indexed
 		}
@@ -69,10 +73,9 @@ func (l *Log) unsynced(target uint64) (s *segment, size int64, end uint64, index
 	return nil, 0, 0, false
 }
 
-func (l *Log) unpinSynced(s *segment) {
+func (l *Log) leaveSynced(s *segment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s.pins--
 	s.syncing = false
 }
 
@@ -80,7 +83,8 @@ func (l *Log) unpinSynced(s *segment) {
 func (l *Log) syncedEnd() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, s := range l.segments {
+	list := l.list()
+	for _, s := range list[list.from(l.clean):] {
 		if end := max(s.base, s.syncedEnd); end < s.end {
 			return end
 		}
@@ -151,7 +155,7 @@ func (l *Log) writeIndexOf(s *segment) {
 	if err == nil {
 		s.marks, s.marksOnDisk = nil, len(marks) > 0
 	}
-	gone := s.gone
+	gone := l.left(s)
 	l.mu.Unlock()
 	if gone { // meanwhile, and perhaps before the index was there to be removed
 		l.shared.fs.Remove(s.indexPath())
@@ -161,11 +165,7 @@ func (l *Log) writeIndexOf(s *segment) {
 // drawIndex encodes the index of a full segment, in which readers may find
 // damage at any time.
 func (l *Log) drawIndex(s *segment, marks [][]message.Mark) []byte {
-	l.mu.Lock()
-	fixed := &segment{base: s.base, end: s.end, size: s.size, salt: s.salt,
-		index: s.index, carried: s.carried, runs: s.runs, damaged: slices.Clone(s.damaged)}
-	l.mu.Unlock()
-	return encodeIndex(fixed, marks)
+	return encodeIndex(&segment{layout: l.layoutOf(s), salt: s.salt}, marks)
 }
 
 // Rewind takes back what was appended behind the last good Sync, after a
@@ -193,15 +193,13 @@ func (l *Log) Rewind() {
 func (l *Log) takeBack() (cut *segment, removed []*segment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.active != nil {
-		l.active.rolled = true
-		l.active = nil
-	}
-	first := slices.IndexFunc(l.segments, func(s *segment) bool { return !s.recovered && s.syncedSize < s.size })
+	l.endActive()
+	list := l.list()
+	first := slices.IndexFunc(list, func(s *segment) bool { return !s.recovered && s.syncedSize < s.size })
 	if first < 0 {
 		return nil, nil
 	}
-	cut = l.segments[first]
+	cut = list[first]
 	cut.cut()
 	l.next, l.written = cut.end, cut.end
 	keep := first + 1
@@ -209,11 +207,8 @@ func (l *Log) takeBack() (cut *segment, removed []*segment) {
 		l.written = cut.prevEnd // which all that were made since Open have
 		keep, cut = first, nil
 	}
-	removed = slices.Clone(l.segments[keep:])
-	for _, s := range removed {
-		s.gone = true
-	}
-	l.segments = slices.Delete(l.segments, keep, len(l.segments))
+	removed = list[keep:]
+	l.setList(slices.Clone(list[:keep]))
 	l.sumUp()
 	return cut, removed
 }
@@ -235,7 +230,7 @@ func (l *Log) truncate(s *segment) {
 // sumUp counts the bytes of the segments. The caller holds l.mu.
 func (l *Log) sumUp() {
 	sum := int64(0)
-	for _, s := range l.segments {
+	for _, s := range l.list() {
 		sum += s.size
 	}
 	l.bytes.Store(sum)

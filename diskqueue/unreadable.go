@@ -46,14 +46,24 @@ func (l *Log) givesUp(s *segment, from uint64, alive bool) bool {
 	return now.Sub(s.failures[i].since) >= patience
 }
 
+// setDamage changes the list of damaged stretches of a segment. The caller holds
+// l.mu.
+func (l *Log) setDamage(s *segment, list []damage) {
+	s.damaged = list
+	if s != l.active {
+		s.fix()
+	}
+}
+
 // lose makes a stretch of a segment damage, and reports it.
 func (l *Log) lose(s *segment, d damage, f io.ReaderAt, why error) (damage, error) {
 	l.mu.Lock()
-	left := d.from >= s.end || s.gone // and cut off while it was read
+	left := d.from >= s.end || l.left(s) // and cut off while it was read
 	known, was := s.damageAt(d.from)
 	if !was && !left {
-		s.damaged = append(s.damaged, d)
-		slices.SortFunc(s.damaged, func(a, b damage) int { return cmp.Compare(a.from, b.from) })
+		list := append(slices.Clone(s.damaged), d)
+		slices.SortFunc(list, func(a, b damage) int { return cmp.Compare(a.from, b.from) })
+		l.setDamage(s, list)
 	}
 	l.mu.Unlock()
 	switch {
@@ -100,7 +110,7 @@ func (l *Log) unopened(s *segment, err error) error {
 	for _, r := range seqset.Difference([]seqset.Range{whole.numbers()}, before) {
 		found.Lost += r.Len()
 	}
-	s.damaged = []damage{whole}
+	l.setDamage(s, []damage{whole})
 	l.mu.Unlock()
 	if found.Lost > 0 {
 		l.found(found)
