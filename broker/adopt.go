@@ -63,12 +63,12 @@ func (b *Broker) Adopt(directory, name string) (*topic.Topic, error) {
 		delete(b.topics, name)
 		b.mu.Unlock()
 	}
-	s.settled.Done()
+	s.made.Done()
 	return t, err
 }
 
 // claim takes a name that is free for a topic that is about to be made.
-func (b *Broker) claim(name string) (*slot, error) {
+func (b *Broker) claim(name string) (*listing, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -77,8 +77,8 @@ func (b *Broker) claim(name string) (*slot, error) {
 	if b.topics[name] != nil {
 		return nil, ErrTopicExists
 	}
-	s := &slot{}
-	s.settled.Add(1)
+	s := &listing{}
+	s.made.Add(1)
 	b.topics[name] = s
 	return s, nil
 }
@@ -86,7 +86,7 @@ func (b *Broker) claim(name string) (*slot, error) {
 // adopt renames the directory, if the topic gets another name, and makes the
 // topic. Should it not come to its being journalled, the directory is kept
 // under the new name.
-func (b *Broker) adopt(d topicDir, name string, s *slot) (*topic.Topic, error) {
+func (b *Broker) adopt(d topicDir, name string, s *listing) (*topic.Topic, error) {
 	fs, dir := b.disk.FS(), b.logDir(name, d.incarnation)
 	switch owner, err := diskqueue.Owner(fs, filepath.Join(b.topicsDir(), d.base), d.incarnation); {
 	case err != nil:

@@ -94,11 +94,12 @@ type Broker struct {
 	// had lost. Open fills it; later it is only read.
 	reconstructed map[uint64]bool
 
-	// mu guards what follows. Topics call with their own lock held, so no topic
-	// is called under it.
+	// mu guards what follows: which topics there are, and what is wrong with the
+	// node. Of a topic only Failure is called under it, which takes a lock of its own
+	// for a moment: topics hold Topic.changing at most when they call the broker.
 	mu       sync.Mutex
 	closed   bool
-	topics   map[string]*slot
+	topics   map[string]*listing
 	skipped  []state.Entry          // what the journal has to be told of logs that were opened
 	refusing map[*topic.Topic]error // logs that cannot be written
 	unread   map[reading]error      // channels whose messages cannot be read
@@ -106,7 +107,7 @@ type Broker struct {
 	probing  bool
 	// background is the removal of directories and of abandoned topics, and
 	// the prober. It grows under mu and only while closed is false, or while
-	// a slot is going that Close waits for.
+	// a listing is going that Close waits for.
 	background sync.WaitGroup
 	ctx        context.Context // done when Close begins
 	stop       context.CancelFunc
@@ -117,15 +118,15 @@ type Broker struct {
 	unlearnt map[*topic.Topic]struct{}
 }
 
-// slot is a topic by name, while it is made, lives and is deleted.
-type slot struct {
+// listing is a topic by name, while it is made, lives and is deleted.
+type listing struct {
 	topic       *topic.Topic // nil while it is made, and of one that cannot be opened
 	incarnation uint64
 	// unopened is what is known of a topic that cannot be opened, err why. Should
-	// it be opened later, another slot takes the place.
+	// it be opened later, another listing takes the place.
 	unopened *state.Topic
 	err      error
-	settled  sync.WaitGroup // until topic or err is set
+	made     sync.WaitGroup // until topic or err is set
 	gone     chan struct{}  // closed when the name is free again
 	// deleting serialises what would end the topic. It is taken before
 	// Broker.mu and held across the journal's write.
@@ -142,7 +143,7 @@ func Open(o Options) (*Broker, error) {
 	}
 	b := &Broker{
 		o: o, start: time.Now(), clock: clock.New(), lock: lock,
-		topics: make(map[string]*slot), refusing: make(map[*topic.Topic]error), unread: make(map[reading]error),
+		topics: make(map[string]*listing), refusing: make(map[*topic.Topic]error), unread: make(map[reading]error),
 		reconstructed: make(map[uint64]bool),
 	}
 	b.damage = newRegister(b.clock.Wall, b.damages.changed)
@@ -164,7 +165,7 @@ func (b *Broker) open() (err error) {
 	b.metadata = snapshotWriter{fs: b.disk.FS(), path: filepath.Join(b.o.DataPath, metadataName), pause: metadataPause, content: b.writeMetadata, logger: b.o.Logger}
 	b.damages = snapshotWriter{fs: b.disk.FS(), path: b.damagePath(), pause: damagePause, content: b.writeDamage, logger: b.o.Logger}
 	b.memory = b.disk.InMemory(vfs.NewMem())
-	if err := b.o.FS.MkdirAll(b.topicsDir()); noRoom(err) {
+	if err := b.o.FS.MkdirAll(b.topicsDir()); diskFull(err) {
 		b.o.Logger.Warn("there is no room for the directory of topics", "error", err)
 	} else if err != nil {
 		return err
@@ -197,16 +198,16 @@ func (b *Broker) open() (err error) {
 	return nil
 }
 
-// noRoom says that the disk, or the share of it that one may use, is full.
-func noRoom(err error) bool {
+// diskFull says that the disk, or the share of it that one may use, is full.
+func diskFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // recycledFiles is how many segment files wait to be used again: small ones are
 // finished many at a time.
 func recycledFiles(segmentBytes int64) int {
-	const bytes, least, most = 64 << 20, 4, 256
-	return int(min(max(bytes/max(segmentBytes, 1), least), most))
+	const bytes, minFiles, maxFiles = 64 << 20, 4, 256
+	return int(min(max(bytes/max(segmentBytes, 1), minFiles), maxFiles))
 }
 
 // dir is the data directory.
@@ -261,14 +262,14 @@ func (b *Broker) Topic(name string) (*topic.Topic, error) {
 			return nil, channel.ErrExiting
 		}
 		s, ok := b.topics[name]
-		if most := b.o.MaxTopics; !ok && most > 0 && len(b.topics) >= most {
+		if limit := b.o.MaxTopics; !ok && limit > 0 && len(b.topics) >= limit {
 			b.mu.Unlock()
-			return nil, &topic.LimitError{What: "topics of this node", Max: most, Option: "max-topics"}
+			return nil, &topic.LimitError{What: "topics of this node", Max: limit, Option: "max-topics"}
 		}
 		if !ok {
 			name = strings.Clone(name) // it may be a part of a whole request
-			s = &slot{}
-			s.settled.Add(1)
+			s = &listing{}
+			s.made.Add(1)
 			b.topics[name] = s
 		}
 		gone := s.gone
@@ -279,13 +280,13 @@ func (b *Broker) Topic(name string) (*topic.Topic, error) {
 		case gone != nil:
 			<-gone
 		default:
-			s.settled.Wait()
+			s.made.Wait()
 			return s.topic, s.err
 		}
 	}
 }
 
-func (b *Broker) create(name string, s *slot) (*topic.Topic, error) {
+func (b *Broker) create(name string, s *listing) (*topic.Topic, error) {
 	held := b.o.Directory != nil && !b.o.Directory.Alone()
 	t, entry, err := b.newTopic(name, held)
 	if err == nil {
@@ -298,7 +299,7 @@ func (b *Broker) create(name string, s *slot) (*topic.Topic, error) {
 		delete(b.topics, name)
 		b.mu.Unlock()
 	}
-	s.settled.Done()
+	s.made.Done()
 	return t, err
 }
 
@@ -319,7 +320,7 @@ func (b *Broker) newTopic(name string, held bool) (*topic.Topic, state.Entry, er
 }
 
 // topicReady lets everybody find a topic whose creation is journalled.
-func (b *Broker) topicReady(t *topic.Topic, s *slot, held bool) {
+func (b *Broker) topicReady(t *topic.Topic, s *listing, held bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s.topic, s.incarnation = t, t.Incarnation()
@@ -338,7 +339,7 @@ func (b *Broker) Existing(name string) (*topic.Topic, bool) {
 	if !ok {
 		return nil, false
 	}
-	s.settled.Wait()
+	s.made.Wait()
 	return s.topic, s.err == nil
 }
 
@@ -364,7 +365,7 @@ func (b *Broker) Close() error {
 	if !b.beginClose() {
 		return nil
 	}
-	b.settle()
+	b.waitForListings()
 	s := &stopping{b: b, topics: b.Topics()}
 	errs := []error{s.stopTopics()}
 	s.within("removal of what is finished", b.cleaner.Close)
@@ -392,14 +393,14 @@ func (b *Broker) beginClose() bool {
 	return true
 }
 
-// settle waits for the topics that are being made or deleted: none begins to
+// waitForListings waits for the topics that are being made or deleted: none begins to
 // be any more.
-func (b *Broker) settle() {
+func (b *Broker) waitForListings() {
 	b.mu.Lock()
-	slots := slices.Collect(maps.Values(b.topics))
+	listings := slices.Collect(maps.Values(b.topics))
 	b.mu.Unlock()
-	for _, s := range slots {
-		s.settled.Wait()
+	for _, s := range listings {
+		s.made.Wait()
 		s.deleting.Lock()
 		//lint:ignore SA2001 the deletion that held it has ended
 		s.deleting.Unlock()

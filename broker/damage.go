@@ -333,10 +333,10 @@ func (r *register) restore(was damageFile, acknowledged map[string]bool) {
 	}
 }
 
-// settle ends a start, at which everything that lasts was found: it forgets
+// forgetUnneeded ends a start, at which everything that lasts was found: it forgets
 // what is not so any more, and returns the acknowledgements that nothing can
 // need again. known says whether there is a topic of an incarnation.
-func (r *register) settle(known func(incarnation string) bool) (forgotten []string) {
+func (r *register) forgetUnneeded(known func(incarnation string) bool) (forgotten []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := len(r.findings)

@@ -13,7 +13,7 @@ import (
 // by that name shares nothing with it. Until its end is journalled it goes on
 // as if nothing had been said. A topic that cannot be opened can be deleted too.
 func (b *Broker) DeleteTopic(name string) error {
-	s := b.slotOf(name)
+	s := b.listingOf(name)
 	if s == nil {
 		return ErrNoTopic
 	}
@@ -33,8 +33,8 @@ func (b *Broker) DeleteTopic(name string) error {
 	})
 }
 
-// slotOf is that of a topic that is there, nil when there is none.
-func (b *Broker) slotOf(name string) *slot {
+// listingOf is that of a topic that is there, nil when there is none.
+func (b *Broker) listingOf(name string) *listing {
 	b.mu.Lock()
 	s, ok := b.topics[name]
 	ok = ok && s.gone == nil
@@ -42,7 +42,7 @@ func (b *Broker) slotOf(name string) *slot {
 	if !ok {
 		return nil
 	}
-	s.settled.Wait()
+	s.made.Wait()
 	if s.topic == nil && s.unopened == nil {
 		return nil // it could not be made
 	}
@@ -72,9 +72,9 @@ func (b *Broker) abandoned(t *topic.Topic) {
 	})
 }
 
-// deleting calls decide, which may end the topic or put another slot in its
+// deleting calls decide, which may end the topic or put another listing in its
 // place, when nobody else would.
-func (b *Broker) deleting(name string, s *slot, decide func() error) error {
+func (b *Broker) deleting(name string, s *listing, decide func() error) error {
 	s.deleting.Lock()
 	defer s.deleting.Unlock()
 	b.mu.Lock()
@@ -90,14 +90,14 @@ func (b *Broker) deleting(name string, s *slot, decide func() error) error {
 }
 
 // takeName takes the topic's name out of use: who asks for it waits.
-func (b *Broker) takeName(s *slot) {
+func (b *Broker) takeName(s *listing) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s.gone = make(chan struct{})
 }
 
 // giveName undoes takeName.
-func (b *Broker) giveName(s *slot) {
+func (b *Broker) giveName(s *listing) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	close(s.gone)
@@ -106,7 +106,7 @@ func (b *Broker) giveName(s *slot) {
 
 // remove ends a topic whose name is out of use. Close waits for it. It does not
 // wait for a write or a sync of the topic's log, so that the name is soon free.
-func (b *Broker) remove(s *slot) {
+func (b *Broker) remove(s *listing) {
 	t := s.topic
 	t.Drop()
 	for _, c := range t.Channels() {
@@ -122,7 +122,7 @@ func (b *Broker) remove(s *slot) {
 }
 
 // freeName lets the name of a topic that is gone be used again.
-func (b *Broker) freeName(name string, s *slot) {
+func (b *Broker) freeName(name string, s *listing) {
 	b.damage.forget(s.incarnation)
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -33,16 +33,16 @@ type Directory interface {
 }
 
 const (
-	// longestHold is how long a new topic gives no message out while its
+	// maxHold is how long a new topic gives no message out while its
 	// channels are asked for.
-	longestHold = time.Second
-	// longestQuestion is how long an answer is waited for that nothing waits
+	maxHold = time.Second
+	// maxQuestion is how long an answer is waited for that nothing waits
 	// for.
-	longestQuestion = 5 * time.Second
+	maxQuestion = 5 * time.Second
 	// The pause before topics are asked for again doubles from the one to the
 	// other.
-	firstLearnPause   = 100 * time.Millisecond
-	longestLearnPause = 15 * time.Second
+	minLearnPause = 100 * time.Millisecond
+	maxLearnPause = 15 * time.Second
 )
 
 func (b *Broker) register(t *topic.Topic, channel string) {
@@ -64,7 +64,7 @@ func (b *Broker) startLearning(t *topic.Topic) {
 		return
 	}
 	b.background.Go(func() {
-		err := b.learn(t, longestHold)
+		err := b.learn(t, maxHold)
 		t.Release()
 		if err == nil {
 			err = b.noteLearnt(t)
@@ -151,7 +151,7 @@ func (b *Broker) learnLater(t *topic.Topic, reason error) {
 // learnRest asks for topics until all are learnt. While nobody answers it asks
 // for one at a time, with growing pauses.
 func (b *Broker) learnRest() {
-	for pause := firstLearnPause; ; pause = min(2*pause, longestLearnPause) {
+	for pause := minLearnPause; ; pause = min(2*pause, maxLearnPause) {
 		select {
 		case <-b.ctx.Done():
 			return
@@ -162,7 +162,7 @@ func (b *Broker) learnRest() {
 			if t == nil {
 				return
 			}
-			err := b.learn(t, longestQuestion)
+			err := b.learn(t, maxQuestion)
 			if err == nil {
 				err = b.noteLearnt(t)
 			}
@@ -170,7 +170,7 @@ func (b *Broker) learnRest() {
 				b.mu.Lock()
 				delete(b.unlearnt, t)
 				b.mu.Unlock()
-				pause = firstLearnPause
+				pause = minLearnPause
 			}
 		}
 	}

@@ -171,7 +171,7 @@ func TestMessagesAreGivenOutAfterASecondWithoutAnswer(t *testing.T) {
 		tp := getTopic(t, b, "t")
 		own := getChannel(t, b, "t", "own")
 		must(t, publish(tp, "1"))
-		time.Sleep(longestHold - time.Nanosecond)
+		time.Sleep(maxHold - time.Nanosecond)
 		synctest.Wait()
 		if d := own.Stats().Depth; d != 0 {
 			t.Errorf("%d messages given out before the time", d)
@@ -198,7 +198,7 @@ func TestTopicPausedWhileItIsHeldStaysPaused(t *testing.T) {
 		own := getChannel(t, b, "t", "own")
 		must(t, publish(tp, "1"))
 		must(t, tp.Pause())
-		time.Sleep(2 * longestHold)
+		time.Sleep(2 * maxHold)
 		synctest.Wait()
 		if d := own.Stats().Depth; d != 0 {
 			t.Errorf("a paused topic gave %d messages out", d)
@@ -213,7 +213,7 @@ func TestTopicPausedWhileItIsHeldStaysPaused(t *testing.T) {
 		if d := own.Stats().Depth; d != 0 {
 			t.Errorf("unpausing a held topic gave %d messages out", d)
 		}
-		time.Sleep(longestHold)
+		time.Sleep(maxHold)
 		synctest.Wait()
 		wantDrained(t, own, "1")
 	})
@@ -260,7 +260,7 @@ func TestDeletedTopicsAreNotAskedForAgain(t *testing.T) {
 		for i := range 10 {
 			must(t, b.DeleteTopic(fmt.Sprintf("stays%d", i)))
 		}
-		time.Sleep(longestLearnPause)
+		time.Sleep(maxLearnPause)
 		if n, asks := remembered(); n != 0 || asks {
 			t.Errorf("%d deleted topics are remembered", n)
 		}
@@ -284,7 +284,7 @@ func TestQuestionThatHangsIsGivenUpAndAskedAgain(t *testing.T) {
 		must(t, publish(tp, "1"))
 		time.Sleep(time.Hour)
 		well.Store(true)
-		time.Sleep(longestLearnPause + longestQuestion)
+		time.Sleep(maxLearnPause + maxQuestion)
 		synctest.Wait()
 		wantNames(t, tp, "learnt")
 		for _, c := range tp.Channels() {
@@ -299,9 +299,9 @@ func TestOneQuestionAtATimeWhileNobodyAnswers(t *testing.T) {
 		for i := range 100 {
 			getTopic(t, b, fmt.Sprintf("t%d", i))
 		}
-		time.Sleep(longestHold)
+		time.Sleep(maxHold)
 		first := d.timesAsked()
-		time.Sleep(10 * longestLearnPause)
+		time.Sleep(10 * maxLearnPause)
 		if n := d.timesAsked() - first; n > 15 {
 			t.Errorf("asked %d times in 150 s", n)
 		}

@@ -34,7 +34,7 @@ func TestWhatIsPausedElsewhereIsPausedHereBeforeAMessageIsGivenOut(t *testing.T)
 				must(t, publish(tp, "1", "2"))
 				synctest.Wait()
 				up.Store(true)
-				time.Sleep(longestLearnPause)
+				time.Sleep(maxLearnPause)
 				synctest.Wait()
 				check := func(tp *topic.Topic) {
 					t.Helper()
@@ -73,7 +73,7 @@ func TestTopicThatIsPausedElsewhereGivesNothingOut(t *testing.T) {
 	inBubble(t, d, func(t *testing.T, b *Broker) {
 		tp := getTopic(t, b, "t")
 		must(t, publish(tp, "1"))
-		time.Sleep(2 * longestHold)
+		time.Sleep(2 * maxHold)
 		synctest.Wait()
 		wantNames(t, tp, "c")
 		if s := tp.Stats(); !tp.Paused() || s.Depth != 1 {
@@ -115,7 +115,7 @@ func TestChannelLearntLateStartsAtTheFirstMessage(t *testing.T) {
 		up = true
 		mu.Unlock()
 		must(t, publish(tp, "3"))
-		time.Sleep(longestLearnPause)
+		time.Sleep(maxLearnPause)
 		synctest.Wait()
 		wantNames(t, tp, "learnt", "own")
 		learnt, _ := tp.ExistingChannel("learnt")
@@ -130,7 +130,7 @@ func TestChannelLearntLateStartsAtTheFirstMessage(t *testing.T) {
 		}
 		wantNames(t, unused, "learnt", "own")
 		asked := d.timesAsked()
-		time.Sleep(longestLearnPause)
+		time.Sleep(maxLearnPause)
 		if again := d.timesAsked(); again != asked {
 			t.Errorf("asked %d times after the answer", again-asked)
 		}
@@ -253,7 +253,7 @@ func TestChannelWhoseCreationCannotBeJournalledIsNotLearnt(t *testing.T) {
 		synctest.Wait()
 		wantNames(t, tp)
 		disk.Fail(nil)
-		time.Sleep(longestLearnPause)
+		time.Sleep(maxLearnPause)
 		synctest.Wait()
 		wantNames(t, tp, "learnt")
 		c, _ := tp.ExistingChannel("learnt")
@@ -295,7 +295,7 @@ func TestRestartForgetsNoChannelThatWasNotLearntYet(t *testing.T) {
 
 				d := says("own", "learnt")
 				b = open(t, disk, with(d))
-				time.Sleep(firstLearnPause)
+				time.Sleep(minLearnPause)
 				synctest.Wait()
 				for topic, bodies := range map[string][]string{"t": {"1", "2"}, "alone": {"3"}} {
 					tp, _ := b.Existing(topic)

@@ -59,7 +59,7 @@ func (b *Broker) restore(found *journal.Found) error {
 // restoreTopic brings back a topic. The error is one that keeps the node from
 // starting.
 func (b *Broker) restoreTopic(ts *state.Topic) error {
-	s := &slot{incarnation: ts.Incarnation}
+	s := &listing{incarnation: ts.Incarnation}
 	t, err := b.openTopic(ts)
 	switch {
 	case err == nil:
@@ -278,7 +278,7 @@ func (b *Broker) forgetAcknowledgements(st *state.State) {
 		known[fmt.Sprintf("%016x", n)] = true
 	}
 	var entries []state.Entry
-	for _, id := range b.damage.settle(func(n string) bool { return known[n] }) {
+	for _, id := range b.damage.forgetUnneeded(func(n string) bool { return known[n] }) {
 		entries = append(entries, state.Entry{Op: state.ForgetDamage, Name: id})
 	}
 	if err := b.journal.Commit(entries...); err != nil {

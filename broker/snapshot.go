@@ -179,7 +179,7 @@ func (b *Broker) writeMetadata(w io.Writer) error {
 	first := true
 	// An error comes back with a later write.
 	fmt.Fprintf(w, "{\n  \"journal\": %d,\n  \"topics\": [", b.journal.Log())
-	for _, s := range b.durableSlots() {
+	for _, s := range b.durableListings() {
 		s.describe(&mt)
 		text.Reset()
 		if err := encode.Encode(&mt); err != nil {
@@ -201,7 +201,7 @@ func (b *Broker) writeMetadata(w io.Writer) error {
 }
 
 // describe fills mt with what is known of a topic.
-func (s *slot) describe(mt *metadataTopic) {
+func (s *listing) describe(mt *metadataTopic) {
 	mt.Channels = mt.Channels[:0]
 	if s.unopened != nil {
 		ts := s.unopened
@@ -221,12 +221,12 @@ func (s *slot) describe(mt *metadataTopic) {
 	}
 }
 
-// durableSlots lists the topics that outlive the process, those that cannot be
+// durableListings lists the topics that outlive the process, those that cannot be
 // opened too, sorted by name.
-func (b *Broker) durableSlots() []*slot {
+func (b *Broker) durableListings() []*listing {
 	b.mu.Lock()
 	names := slices.Sorted(maps.Keys(b.topics))
-	list := make([]*slot, 0, len(names))
+	list := make([]*listing, 0, len(names))
 	for _, name := range names {
 		s := b.topics[name]
 		if s.gone == nil && (s.unopened != nil || s.topic != nil && !s.topic.Ephemeral()) {

@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	// stopTogether is how many logs are brought to disk at a time: the disk
+	// maxStopping is how many logs are brought to disk at a time: the disk
 	// makes one write of what comes together.
-	stopTogether = 64
+	maxStopping = 64
 	// stopWithin is how long each part of a stop waits for the disk: for what is
 	// under way, for the last syncs, and for removals.
 	stopWithin = 2 * time.Second
@@ -104,7 +104,7 @@ func (s *stopping) each(what string, f func(*topic.Topic) error) error {
 	return errors.Join(errs...)
 }
 
-// sideBySide calls f for all topics, stopTogether at a time. todo is what it has
+// sideBySide calls f for all topics, maxStopping at a time. todo is what it has
 // not begun with; results has room for all, so that nobody has to wait for them.
 func sideBySide(topics []*topic.Topic, f func(*topic.Topic) error) (<-chan *topic.Topic, <-chan stopResult) {
 	todo := make(chan *topic.Topic, len(topics))
@@ -113,7 +113,7 @@ func sideBySide(topics []*topic.Topic, f func(*topic.Topic) error) (<-chan *topi
 		todo <- t
 	}
 	close(todo)
-	for range min(stopTogether, len(topics)) {
+	for range min(maxStopping, len(topics)) {
 		go func() {
 			for t := range todo {
 				results <- stopResult{t, f(t)}

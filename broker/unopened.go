@@ -17,8 +17,8 @@ import (
 
 const (
 	// The pause before topics are opened again doubles from the one to the other.
-	firstReopenPause = time.Second
-	maxReopenPause   = time.Minute
+	minReopenPause = time.Second
+	maxReopenPause = time.Minute
 )
 
 // UnopenableError says why a topic is not served.
@@ -40,7 +40,7 @@ func (e *UnopenableError) Error() string {
 func (e *UnopenableError) Unwrap() error { return e.Err }
 
 // unopenable makes s that of a topic that cannot be opened.
-func (b *Broker) unopenable(s *slot, ts *state.Topic, err error) {
+func (b *Broker) unopenable(s *listing, ts *state.Topic, err error) {
 	s.unopened, s.err = ts, &UnopenableError{Topic: ts.Name, Err: err}
 	dir := b.logDir(ts.Name, ts.Incarnation)
 	was := b.report(Finding{
@@ -68,7 +68,7 @@ func (b *Broker) reopenLater() {
 	}
 }
 
-func (b *Broker) unopened() (list []*slot) {
+func (b *Broker) unopened() (list []*listing) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, s := range b.topics {
@@ -81,7 +81,7 @@ func (b *Broker) unopened() (list []*slot) {
 
 // reopen opens topics until none is left that cannot be opened.
 func (b *Broker) reopen() {
-	for pause := firstReopenPause; ; pause = min(2*pause, maxReopenPause) {
+	for pause := minReopenPause; ; pause = min(2*pause, maxReopenPause) {
 		select {
 		case <-b.ctx.Done():
 			return
@@ -99,8 +99,8 @@ func (b *Broker) reopen() {
 	}
 }
 
-// reopenTopic puts the topic in the place of the slot that stood for it.
-func (b *Broker) reopenTopic(s *slot) error {
+// reopenTopic puts the topic in the place of the listing that stood for it.
+func (b *Broker) reopenTopic(s *listing) error {
 	ts := s.unopened
 	return b.deleting(ts.Name, s, func() error {
 		t, err := b.openTopic(ts)
@@ -109,7 +109,7 @@ func (b *Broker) reopenTopic(s *slot) error {
 		}
 		b.journalSkipped()
 		b.mu.Lock()
-		b.topics[ts.Name] = &slot{topic: t, incarnation: ts.Incarnation}
+		b.topics[ts.Name] = &listing{topic: t, incarnation: ts.Incarnation}
 		b.announce(t)
 		b.mu.Unlock()
 		b.learnRestored(t, ts)
@@ -120,7 +120,7 @@ func (b *Broker) reopenTopic(s *slot) error {
 }
 
 // removeUnopened ends a topic that cannot be opened.
-func (b *Broker) removeUnopened(s *slot) {
+func (b *Broker) removeUnopened(s *listing) {
 	ts := s.unopened
 	b.removeLog(b.disk.FS(), ts.Name, ts.Incarnation, func() {})
 	b.damage.resolve(findingID(Unopenable, ts.Incarnation))

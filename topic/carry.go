@@ -104,11 +104,11 @@ func (r *reclaimer) carrySparse(now bool) (written int64) {
 // is hardly any room on the disk: then it begins with what needs least, so that
 // what that frees is room for the next, and ends with the first that finds none.
 func (r *reclaimer) carryGroups(list []portion, tight bool, recalls int) (written int64, failed error) {
-	most := int64(carryBytes)
+	maxBytes := int64(carryBytes)
 	if tight {
-		most = carryTight
+		maxBytes = carryTight
 	}
-	found := groups(list, most, func(p *portion) bool {
+	found := groups(list, maxBytes, func(p *portion) bool {
 		return p.Full && p.sparse() && p.count > 0 && (tight || p.still || p.stood)
 	})
 	if tight {
@@ -219,11 +219,11 @@ func (r *reclaimer) see(p *portion, now int64) sight {
 }
 
 // groups finds adjacent portions that are to be carried into one segment, which
-// keeps about most bytes.
-func groups(list []portion, most int64, ready func(*portion) bool) (found [][]portion) {
+// keeps about maxBytes.
+func groups(list []portion, maxBytes int64, ready func(*portion) bool) (found [][]portion) {
 	for len(list) > 0 {
 		n, bytes := 0, int64(0)
-		for n < len(list) && ready(&list[n]) && (n == 0 || bytes+list[n].bytes <= most) {
+		for n < len(list) && ready(&list[n]) && (n == 0 || bytes+list[n].bytes <= maxBytes) {
 			bytes += list[n].bytes
 			n++
 		}

@@ -9,21 +9,21 @@ import (
 // room on the disk for all that is owed of one: each piece that is cut off makes
 // room for a larger one.
 func (r *reclaimer) carryTails(recalls int) (written int64, failed error) {
-	room := int64(carryTight)
+	free := int64(carryTight) // what the disk takes, as far as is known
 	for _, p := range r.portions() {
 		for p.Full && p.sparse() && p.count > 0 {
-			n, freed, err := r.carryTail(&p, room, recalls)
+			n, freed, err := r.carryTail(&p, free, recalls)
 			written += n
 			switch {
-			case diskFull(err) && room > carryTight: // others took it
-				room = carryTight
+			case diskFull(err) && free > carryTight: // others took it
+				free = carryTight
 				continue
 			case diskFull(err):
 				return written, err
 			case err != nil:
 				failed = err
 			default:
-				room = min(room+freed, carryBytes)
+				free = min(free+freed, carryBytes)
 			}
 			if freed <= 0 {
 				break
@@ -33,16 +33,16 @@ func (r *reclaimer) carryTails(recalls int) (written int64, failed error) {
 	return written, failed
 }
 
-// carryTail carries the end of a portion, as much as there is room for or all of
+// carryTail carries the end of a portion, as much as maxBytes of what is owed or all of
 // it, if that frees at least half of what it takes, and takes it off the portion.
-func (r *reclaimer) carryTail(p *portion, room int64, recalls int) (written, freed int64, err error) {
-	if p.bytes <= room {
+func (r *reclaimer) carryTail(p *portion, maxBytes int64, recalls int) (written, freed int64, err error) {
+	if p.bytes <= maxBytes {
 		if written, err = r.carryGroup([]portion{*p}, recalls); written > 0 {
 			freed, p.count = p.Bytes-written, 0
 		}
 		return written, freed, err
 	}
-	t, ok, err := r.log.FindTail(p.Numbers, p.owed, room)
+	t, ok, err := r.log.FindTail(p.Numbers, p.owed, maxBytes)
 	if !ok || err != nil || t.Bytes < 2*(t.Owed+carryHead) {
 		return 0, 0, err
 	}
