@@ -14,6 +14,7 @@ require (
 	github.com/jedib0t/go-pretty/v6 v6.8.3
 	github.com/julienschmidt/httprouter v1.3.0
 	github.com/klauspost/compress v1.20.3
+	github.com/ncruces/go-strftime v1.1.0
 	github.com/nsqio/go-nsq v1.1.0
 	golang.org/x/crypto v0.58.0
 	golang.org/x/net v0.62.0

@@ -40,6 +40,8 @@ type commands struct {
 	Clients   clientsCommand   `cmd:"" help:"List who consumes."`
 	Tombstone tombstoneCommand `cmd:"" help:"Take a topic off one node."`
 	Health    healthCommand    `cmd:"" help:"Say in one line, and by the exit code, whether all is well."`
+	Archive   archiveCommand   `cmd:"" help:"Keep messages in files."`
+	Restore   restoreCommand   `cmd:"" help:"Publish archived messages again."`
 	Dev       devCommand       `cmd:"" help:"Run all daemons in one process, to try things out."`
 	Ping      pingCommand      `cmd:"" help:"Ask daemons over HTTP whether they are well."`
 	Bench     benchCommand     `cmd:"" help:"Put load on a daemon, check what comes back, and measure."`

@@ -39,6 +39,7 @@ type printer struct {
 	printing
 	w     *bufio.Writer
 	color bool
+	line  bytes.Buffer
 }
 
 func newPrinter(p printing, w io.Writer) *printer {
@@ -54,10 +55,9 @@ func colorful(w io.Writer) bool {
 func (p *printer) print(r *record, body []byte) {
 	switch p.Format {
 	case "json":
-		line, err := json.Marshal(r)
-		if err == nil { // it always marshals
-			p.w.Write(line)
-		}
+		p.line.Reset()
+		r.appendTo(&p.line)
+		p.w.Write(p.line.Bytes())
 	case "pretty":
 		p.head(r)
 		p.w.Write(indented(body))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,6 +38,15 @@ func (r *record) setBody(body []byte) {
 		return
 	}
 	r.Base64 = body
+}
+
+// appendTo appends the object, without a newline.
+func (r *record) appendTo(b *bytes.Buffer) {
+	e := json.NewEncoder(b)
+	e.SetEscapeHTML(false)
+	if e.Encode(r) == nil { // it always marshals
+		b.Truncate(b.Len() - 1)
+	}
 }
 
 // recordOf describes a message that was delivered.

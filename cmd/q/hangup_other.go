@@ -1,0 +1,8 @@
+//go:build !unix
+
+package main
+
+import "os"
+
+// onHangup tells of nothing: there is no such signal here.
+func onHangup() (hangup <-chan os.Signal, ignore func()) { return nil, func() {} }
