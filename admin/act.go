@@ -47,7 +47,11 @@ type result struct {
 	Status int    `json:"status"` // 0: no answer
 	Error  string `json:"error"`
 	MS     int64  `json:"ms"`
-	err    error
+	// Messages is how many the target held, at Seen, of those that the action takes
+	// away; absent where that is not known, or nothing is taken away.
+	Messages *int64 `json:"messages,omitempty"`
+	Seen     int64  `json:"seen,omitempty"` // ms since 1970
+	err      error
 }
 
 // errand is a part of an order: what to do where.
@@ -151,7 +155,10 @@ func (s *Server) carryOut(ctx context.Context, o *order, targets []cluster.Targe
 	// Before, because some nodes are faster than others; after, because some are
 	// slower.
 	s.collector.read(func(c *cluster.Cluster) { expectEmpty(c, o) })
+	var holds map[string]held
+	s.collector.read(func(c *cluster.Cluster) { holds = holdsOf(c, o, targets) })
 	results := append(run(ctx, directories), run(ctx, nodes)...)
+	note(results, holds)
 	s.collector.read(func(c *cluster.Cluster) {
 		expectEmpty(c, o)
 		if o.Topic != "" {
@@ -162,6 +169,36 @@ func (s *Server) carryOut(ctx context.Context, o *order, targets []cluster.Targe
 	})
 	s.collector.poke()
 	return results
+}
+
+// held is what a node held when it was last asked.
+type held struct {
+	messages int64
+	seen     time.Time
+}
+
+// holdsOf is what an order takes away from its targets; nil if nothing.
+func holdsOf(c *cluster.Cluster, o *order, targets []cluster.Target) map[string]held {
+	verb, _ := o.verb()
+	if verb != "empty" && verb != "delete" && verb != "tombstone" {
+		return nil
+	}
+	holds := make(map[string]held, len(targets))
+	for _, to := range targets {
+		if n, seen := c.Holds(to.ID, o.pair(), verb != "empty"); !seen.IsZero() {
+			holds[to.ID] = held{n, seen}
+		}
+	}
+	return holds
+}
+
+// note adds to results what their targets held.
+func note(results []result, holds map[string]held) {
+	for i := range results {
+		if h, ok := holds[results[i].Target]; ok && results[i].Kind == "node" {
+			results[i].Messages, results[i].Seen = &h.messages, h.seen.UnixMilli()
+		}
+	}
 }
 
 // expectEmpty says before the nodes do that what goes away now was not finished.
@@ -226,11 +263,26 @@ func summary(results []result) string {
 			failed = append(failed, fmt.Sprintf("%s refused (%d)", words.ShortName(r.Name), r.Status))
 		}
 	}
-	text := fmt.Sprintf("%d of %s", ok, words.Count(all, kind))
+	text := fmt.Sprintf("%d of %s", ok, words.Count(all, kind)) + gone(results)
 	if len(failed) > 0 {
 		text += "; " + words.List(failed)
 	}
 	return text
+}
+
+// gone says how many messages went, as far as that is known.
+func gone(results []result) string {
+	var messages int64
+	known := false
+	for _, r := range results {
+		if r.OK && r.Messages != nil {
+			messages, known = messages+*r.Messages, true
+		}
+	}
+	if !known {
+		return ""
+	}
+	return ", " + words.Count(messages, "message")
 }
 
 func allOK(results []result) bool {

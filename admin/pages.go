@@ -82,6 +82,16 @@ func (p *pages) file(w http.ResponseWriter, r *http.Request) {
 	p.send(w, r, name, text)
 }
 
+// icon is for whoever asks for it where browsers look by themselves.
+func (p *pages) icon(w http.ResponseWriter, r *http.Request) {
+	text, err := fs.ReadFile(p.files, "icon.svg")
+	if err != nil {
+		noFile(w)
+		return
+	}
+	p.send(w, r, "icon.svg", text)
+}
+
 func noFile(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(http.StatusNotFound)

@@ -122,6 +122,7 @@ func (s *Server) handler() http.Handler {
 		r.HandleRaw("GET", at(p), http.HandlerFunc(s.pages.index))
 	}
 	r.Missing(wantsPage, http.HandlerFunc(s.pages.missing))
+	r.HandleRaw("GET", at("/favicon.ico"), http.HandlerFunc(s.pages.icon))
 	for _, p := range []string{"/static/*file", "/fonts/*file"} {
 		r.HandleRaw("GET", at(p), http.HandlerFunc(s.pages.file))
 	}

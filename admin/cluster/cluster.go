@@ -36,7 +36,6 @@ type Cluster struct {
 	history  history
 	counter  history
 	marks    []Mark
-	serials  uint64 // given out to nodes
 	budget   allowance
 	alerts   alerts
 	round    uint32
@@ -220,10 +219,17 @@ func (c *Cluster) markSilence(n *node, fresh bool) {
 	m := Mark{At: c.now, Node: n.id, Text: words.ShortName(n.name) + " is back", Kind: "back"}
 	if !fresh {
 		m.At, m.Text, m.Kind = n.at, "without "+words.ShortName(n.name), "silent"
-	} else if n.asks < 2 {
-		return // it is new
+	} else if n.asks < 2 || c.restarted(n) {
+		return // it is new, or there is a mark
 	}
 	c.Mark(m)
+}
+
+// restarted tells whether the charts show already that a node has just begun anew.
+func (c *Cluster) restarted(n *node) bool {
+	return slices.ContainsFunc(c.marks, func(m Mark) bool {
+		return m.Kind == "restart" && m.Node == n.id && c.now.Sub(m.At) < youngFor
+	})
 }
 
 func (c *Cluster) topic(name string) *topicTotal {

@@ -16,6 +16,7 @@ const maxConsumers = 1000
 type Consumers struct {
 	rows  []ConsumerRow
 	ready int64     // RDY of all of them
+	held  int64     // messages in flight with all of them
 	At    time.Time // of the answers
 }
 
@@ -30,6 +31,7 @@ func NewConsumers(rows []ConsumerRow, at time.Time) Consumers {
 	k := Consumers{rows: rows, At: at}
 	for i := range rows {
 		k.ready += rows[i].Ready
+		k.held += rows[i].InFlight
 	}
 	return k
 }

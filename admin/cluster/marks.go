@@ -46,7 +46,7 @@ func (c *Cluster) marksOf(v View, from time.Time) []markRow {
 		}
 		mine := v.Topic == m.Topic && (v.Channel == "" || m.Channel == "" || v.Channel == m.Channel)
 		if m.Kind != "action" {
-			mine = v.Kind != "node" || v.Node == m.Node
+			mine = (v.Kind != "node" || v.Node == m.Node) && (v.Topic == "" || c.has(m.Node, Pair{v.Topic, v.Channel}))
 		} else if v.Kind == "cluster" || v.Kind == "counter" || v.Kind == "node" {
 			mine = false
 		}
@@ -56,4 +56,20 @@ func (c *Cluster) marksOf(v View, from time.Time) []markRow {
 	}
 	slices.Reverse(rows)
 	return rows
+}
+
+// has tells whether a node has a topic, or a channel.
+func (c *Cluster) has(node string, p Pair) bool {
+	n := c.node(node)
+	if n == nil || n.topics[p.Topic] == nil {
+		return false
+	}
+	return p.Channel == "" || n.topics[p.Topic].channels[p.Channel] != nil
+}
+
+// marked is a point with the marks of the chart, so that open pages have them at
+// once.
+func (c *Cluster) marked(point map[string]any, v View) map[string]any {
+	point["marks"] = c.marksOf(v, c.now.Add(-markAge))
+	return point
 }

@@ -1,5 +1,7 @@
 package cluster
 
+import "time"
+
 // Target is a node to ask.
 type Target struct {
 	ID, Address, Name, Kind, Version string
@@ -44,4 +46,22 @@ func (c *Cluster) Waiting(p Pair, state string) int64 {
 	}
 	s := &t.channels[p.Channel].sums
 	return map[string]int64{"ready": s.depth, "inflight": s.inFlight, "deferred": s.deferred}[state]
+}
+
+// Holds is how many messages a node has, by its last answer, that an action takes
+// away: what waits in a topic, or all of a channel, or, with all, of a topic and
+// its channels. Seen is when that was; zero: nothing is known.
+func (c *Cluster) Holds(node string, p Pair, all bool) (messages int64, seen time.Time) {
+	n := c.node(node)
+	if n == nil || !c.has(node, p) {
+		return 0, time.Time{}
+	}
+	t := n.topics[p.Topic]
+	switch {
+	case p.Channel != "":
+		return t.channels[p.Channel].sums.held(), n.at
+	case all:
+		return t.sums.held(), n.at
+	}
+	return t.own.depth, n.at
 }

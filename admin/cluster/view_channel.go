@@ -106,8 +106,8 @@ func (c *Cluster) channelView(t *topicTotal, ch *channelTotal, k Consumers) *Cha
 		}
 	}
 	v.Nodes = c.channelNodes(ch.pair)
-	v.Point = h.point(channelRows, c.now)
-	v.Verdict = v.judge()
+	v.Point = c.marked(h.point(channelRows, c.now), View{Kind: "channel", Topic: t.name, Channel: ch.pair.Channel})
+	v.Verdict = v.judge(k)
 	return v
 }
 
@@ -147,7 +147,7 @@ func (ch *channelTotal) grows() Figure {
 }
 
 // judge says what is wrong with the channel, and what the numbers show of why.
-func (v *ChannelView) judge() *channelVerdict {
+func (v *ChannelView) judge(k Consumers) *channelVerdict {
 	if len(v.Attention) == 0 {
 		return nil
 	}
@@ -155,12 +155,15 @@ func (v *ChannelView) judge() *channelVerdict {
 	if l.Rule != "timeouts" {
 		return &channelVerdict{l.Level, l.Text + ".", ""}
 	}
-	return &channelVerdict{l.Level, fmt.Sprintf("Deliveries time out since {t:%d}.", l.Since), v.timeoutsAt()}
+	return &channelVerdict{l.Level, fmt.Sprintf("Deliveries time out since {t:%d}.", l.Since), v.timeoutsAt(k)}
 }
 
 // timeoutsAt names the nodes on which nearly all deliveries time out, if these are
 // not just all nodes, and the consumers there if they are few.
-func (v *ChannelView) timeoutsAt() string {
+func (v *ChannelView) timeoutsAt(k Consumers) string {
+	if len(v.Figures.Without) > 0 {
+		return "" // nobody knows what those do that are silent
+	}
 	nodes := slices.Clone(v.Nodes)
 	slices.SortStableFunc(nodes, func(a, b channelNode) int { return cmp.Compare(orZero(b.TimeoutMin), orZero(a.TimeoutMin)) })
 	total := 0.0
@@ -185,10 +188,10 @@ func (v *ChannelView) timeoutsAt() string {
 	text := fmt.Sprintf("%s of them on %s", words.Percent(sum, total), words.List(names))
 	var there []string
 	held := int64(0)
-	for i := range v.Clients {
-		if k := &v.Clients[i]; slices.Contains(ids, k.Node) {
-			there = append(there, k.ID)
-			held += k.InFlight
+	for i := range k.rows {
+		if one := &k.rows[i]; slices.Contains(ids, one.Node) {
+			there = append(there, one.ID)
+			held += one.InFlight
 		}
 	}
 	if len(there) == 0 || len(there) > 3 {
@@ -199,5 +202,5 @@ func (v *ChannelView) timeoutsAt() string {
 	if len(there) > 1 {
 		who, verb = "whose only consumers, ", "hold"
 	}
-	return strings.Join([]string{text, who + words.List(there), fmt.Sprintf("%s %s of %s messages in flight.", verb, words.Number(held), words.Number(v.Figures.InFlight))}, ", ")
+	return strings.Join([]string{text, who + words.List(there), fmt.Sprintf("%s %s of %s messages in flight.", verb, words.Number(held), words.Number(k.held))}, ", ")
 }

@@ -218,7 +218,7 @@ type nodeTopicRow struct {
 }
 
 func (c *Cluster) nodeView(n *node) *nodeView {
-	v := &nodeView{Node: c.nodeRow(n, c.newest()[n.kind()]), Topics: []nodeTopicRow{}, Point: n.history.point(clusterRows, c.now)}
+	v := &nodeView{Node: c.nodeRow(n, c.newest()[n.kind()]), Topics: []nodeTopicRow{}, Point: c.marked(n.history.point(clusterRows, c.now), View{Kind: "node", Node: n.id})}
 	v.Attention = c.alertRows(c.alerts.about(func(l *Alert) bool { return l.Node == n.id }))
 	known := n.rated && n.fresh(c.now)
 	for _, t := range n.order {

@@ -78,7 +78,7 @@ type overviewLookupd struct {
 	Topics  int    `json:"topics"`
 }
 
-// firstSteps are for a cluster without a topic.
+// firstSteps are for a cluster of which nobody has read a message.
 type firstSteps struct {
 	Node struct {
 		Name    string `json:"name"`
@@ -88,6 +88,8 @@ type firstSteps struct {
 		Kind    string `json:"kind"`
 	} `json:"node"`
 	Lookupd string `json:"lookupd"`
+	Topic   string `json:"topic"`   // the first one, if there is one already
+	Waiting int64  `json:"waiting"` // messages in it
 }
 
 const busiestTopics = 8
@@ -101,7 +103,7 @@ func (c *Cluster) Overview() *OverviewView {
 	for i, name := range clusterRows {
 		v.Sparks[name] = c.history[i].spark(second)
 	}
-	v.Point = c.history.point(clusterRows, c.now)
+	v.Point = c.marked(c.history.point(clusterRows, c.now), View{Kind: "cluster"})
 	ill := make(map[Pair]bool)
 	for _, l := range c.alerts.open {
 		if l.Channel != "" {
@@ -232,14 +234,15 @@ func orZero(f Figure) float64 {
 }
 
 func (c *Cluster) firstSteps() *firstSteps {
-	if len(c.topics) > 0 {
+	topic, waiting, ok := c.firstTopic()
+	if !ok {
 		return nil
 	}
 	for _, n := range c.order {
 		if !n.fresh(c.now) {
 			continue
 		}
-		start := new(firstSteps)
+		start := &firstSteps{Topic: topic, Waiting: waiting}
 		start.Node.Name, start.Node.TCP, start.Node.HTTP, start.Node.Version, start.Node.Kind = n.name, n.tcp, n.address, n.version, n.kind()
 		if len(c.lookupds) > 0 {
 			start.Lookupd = c.lookupds[0].address
@@ -247,4 +250,24 @@ func (c *Cluster) firstSteps() *firstSteps {
 		return start
 	}
 	return nil
+}
+
+// maxFirst is how many messages a first try may have published.
+const maxFirst = 10
+
+// firstTopic is the only topic, with a message or a few of which none was read, or
+// empty if there is no topic. Not ok: there is more than that, or something needs
+// attention.
+func (c *Cluster) firstTopic() (name string, waiting int64, ok bool) {
+	if len(c.topics) > 1 {
+		return "", 0, false
+	}
+	for _, t := range c.topics {
+		s := &t.sums
+		if s.messages == 0 || s.messages > maxFirst || len(c.alerts.open) > 0 || s.consumers > 0 || s.requeues > 0 || s.timeouts > 0 || s.held() < s.messages {
+			return "", 0, false
+		}
+		return t.name, s.held(), true
+	}
+	return "", 0, true
 }

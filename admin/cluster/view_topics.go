@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"qmq/admin/words"
 )
@@ -17,6 +18,7 @@ type TopicRow struct {
 	InFlight       int64   `json:"in_flight"`
 	Deferred       int64   `json:"deferred"`
 	Channels       int     `json:"channels"`
+	Names          string  `json:"names"` // of the channels, with spaces between
 	Consumers      int64   `json:"consumers"`
 	Nodes          int     `json:"nodes"`
 	PubRate        Figure  `json:"pub_rate"`
@@ -40,6 +42,7 @@ func (t *topicTotal) row(levels map[Pair]Level) TopicRow {
 		Channels: len(t.channels), Consumers: s.consumers, Nodes: t.nodes, PubRate: t.history[rowPublished].recent(5), ByteRate: rate(t.rated, s.bytes),
 		Messages: s.messages, Paused: t.paused > 0, Level: cmp.Or(levels[Pair{t.name, ""}], levelOK),
 	}
+	row.Names = strings.Join(words.Sorted(t.channels), " ")
 	row.DeliverRate, row.RequeueMin, row.TimeoutMin = t.sumOf(channelDelivered, 5), t.sumOf(channelRequeued, 60), t.sumOf(channelTimedOut, 60)
 	for _, ch := range t.channels {
 		if ch.sums.paused > 0 {
@@ -136,6 +139,9 @@ type topicNode struct {
 	Stale        bool    `json:"stale"`
 	Seen         *int64  `json:"seen"`
 	Depth        int64   `json:"depth"`
+	TopicDepth   int64   `json:"topic_depth"`
+	InFlight     int64   `json:"in_flight"`
+	Deferred     int64   `json:"deferred"`
 	MemoryDepth  int64   `json:"memory_depth"`
 	BackendDepth int64   `json:"backend_depth"`
 	PubRate      Figure  `json:"pub_rate"`
@@ -168,12 +174,12 @@ func (c *Cluster) topicView(t *topicTotal) *topicView {
 		}
 		fresh := n.fresh(c.now)
 		v.Nodes = append(v.Nodes, topicNode{
-			Node: n.id, Name: n.name, Zone: n.zone, State: c.stateOf(n), Stale: !fresh, Seen: millis(n.at), Depth: nt.sums.depth, MemoryDepth: nt.sums.depth - nt.sums.backend,
+			Node: n.id, Name: n.name, Zone: n.zone, State: c.stateOf(n), Stale: !fresh, Seen: millis(n.at), Depth: nt.sums.depth, TopicDepth: nt.own.depth, InFlight: nt.sums.inFlight, Deferred: nt.sums.deferred, MemoryDepth: nt.sums.depth - nt.sums.backend,
 			BackendDepth: nt.sums.backend, PubRate: rate(fresh && n.rated, nt.own.published), Messages: nt.sums.messages, Paused: nt.paused,
 			Tombstoned: n.tombstoned[t.name], Channels: len(nt.order), Spark: nt.published.spark(second),
 		})
 	}
-	v.Point = t.history.point(topicRows, c.now)
+	v.Point = c.marked(t.history.point(topicRows, c.now), View{Kind: "topic", Topic: t.name})
 	return v
 }
 
@@ -231,7 +237,7 @@ type counterTopic struct {
 const counterTopics = 20
 
 func (c *Cluster) counterView() *counterView {
-	v := &counterView{Total: c.sums.copied, Rate: c.counter[0].recent(5), Topics: []counterTopic{}, Without: c.without(), Point: c.counter.point(counterRows, c.now)}
+	v := &counterView{Total: c.sums.copied, Rate: c.counter[0].recent(5), Topics: []counterTopic{}, Without: c.without(), Point: c.marked(c.counter.point(counterRows, c.now), View{Kind: "counter"})}
 	for _, name := range words.Sorted(c.topics) {
 		t := c.topics[name]
 		v.Topics = append(v.Topics, counterTopic{name, t.sums.copied, t.sumOf(channelIn, 5)})

@@ -37,11 +37,14 @@ func TestPage(t *testing.T) {
 		look("DarkIsASetOfItsOwnAndIsRemembered", func(_ *testing.T, b *tab) { dark(b) })
 		look("PhonesScrollOneWayOnly", func(_ *testing.T, b *tab) { phone(b) })
 		look("KeysLeadToAllPages", func(_ *testing.T, b *tab) { keys(b) })
+		look("NamesThatMeanSomethingToBrowsersOpen", func(_ *testing.T, b *tab) { oddNames(b, a) })
+		look("HoldShowsTheFirstFrameOfANewView", func(_ *testing.T, b *tab) { holding(b) })
+		look("ChannelsAreFoundAmongTopicsAndOnPhones", func(_ *testing.T, b *tab) { finding(b) })
 	})
 	t.Run("OtherServers", func(t *testing.T) {
 		for name, f := range map[string]func(*testing.T, *rig){
 			"OtherBasePath": otherBase, "SigningInAndWhatAViewerMay": signingIn, "NodeWithoutPeekSaysSo": withoutPeek,
-			"ServerThatDiesLeavesTheNumbersReadable": serverDies, "DamageIsShownUntilItIsAcknowledged": damaged,
+			"ServerThatDiesLeavesTheNumbersReadable": serverDies, "ChartsSpanWhatIsKnown": young, "DamageIsShownUntilItIsAcknowledged": damaged,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -49,6 +52,8 @@ func TestPage(t *testing.T) {
 			})
 		}
 	})
+	t.Run("DialogsCountSilentNodes", func(t *testing.T) { atStake(newTab(t, r.admin.base()), a, b, b.Kill) })
+	b.Start(t)
 	t.Run("NodeThatDiesIsNamedAndComesBack", func(t *testing.T) { dying(newTab(t, r.admin.base()), b) })
 }
 
@@ -260,10 +265,10 @@ func dying(b *tab, n *daemon) {
 	n.Start(b.t)
 	b.shows("#live", "Live, 2 nodes")
 	b.until(`!document.querySelector('#nodes-card tr.gone')`)
-	b.until(`document.querySelector('#attention a.over')?.innerText.includes('No answer since')`)
+	b.until(`document.querySelector('#attention a.over')?.innerText.includes('Gave no answer from')`)
 	for _, path := range []string{"api/q/history?kind=cluster&span=5m"} {
 		marks := value[[]string](b, fmt.Sprintf(`fetch(%q).then(a => a.json()).then(h => h.marks.map(m => m.kind))`, path))
-		if fmt.Sprint(marks) != "[silent back]" && fmt.Sprint(marks) != "[silent back restart]" && fmt.Sprint(marks) != "[silent restart back]" {
+		if n := len(marks); n < 2 || fmt.Sprint(marks[n-2:]) != "[silent restart]" {
 			b.t.Errorf("marks of a node that died and came back: %v", marks)
 		}
 	}

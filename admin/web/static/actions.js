@@ -1,6 +1,7 @@
 // What a reader may do to the cluster: each action's words, its request, and the account of how it went.
 import { html, useEffect, useState } from './html.js'
 import { post } from './api.js'
+import { clock, plural } from './format.js'
 import { Icon } from './icons.js'
 import { Note } from './parts.js'
 
@@ -66,7 +67,7 @@ export function useAccount() {
 export function Failures({ account, again }) {
   const failed = account.results?.filter(r => !r.ok) ?? []
   return html`<div class="results">${failed.map(r => html`<div class="foot" key=${r.target}><span class="crit"><${Icon} name="crit" size=${14} /></span>
-    <span class="grow">${r.name || r.target}: ${r.error || 'failed'}</span>
+    <span class="grow">${r.name || r.target}: ${r.error || 'failed'}${r.messages === undefined ? '' : html` <b class="at-stake">${plural(r.messages, 'message')} there</b>, by its answer of ${clock(r.seen, 'seconds')}`}</span>
     <button type="button" class="btn slim" data-action="try-again" data-target=${r.target}
       onClick=${() => again({ ...account.request, only: { kind: r.kind, target: r.target } })}>Try again on ${r.name || r.target}</button></div>`)}</div>`
 }

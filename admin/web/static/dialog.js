@@ -1,7 +1,7 @@
 // Dialogs: one at a time, the browser's own. Dangerous actions want the name typed; their counts stay live.
 import { html, useEffect, useRef, useState } from './html.js'
 import { Failures, report, send } from './actions.js'
-import { count } from './format.js'
+import { clock, count, host, utc } from './format.js'
 import { go } from './router.js'
 import { useLive } from './live.js'
 
@@ -43,9 +43,9 @@ export function Dialog({ title, text, close, wide, children, id, onSubmit }) {
 
 /**
  * Asks before messages or more are lost. `losses(data)` are [label, number] of the present frame; `typed` is the name to type;
- * `then` is where to go when all is done.
+ * `then` is where to go when all is done; `lost(node)` is what a node holds of it: of silent ones, what they said last.
  */
-export function Confirm({ title, text, losses, typed, hint, verb, request, then, close }) {
+export function Confirm({ title, text, losses, lost, typed, hint, verb, request, then, close }) {
   const { frame } = useLive()
   const [value, set] = useState('')
   const [busy, setBusy] = useState(false)
@@ -61,8 +61,11 @@ export function Confirm({ title, text, losses, typed, hint, verb, request, then,
     report(went)
   }
   const rows = frame ? losses(frame.data) : []
+  const silent = lost ? (frame?.data.nodes ?? []).filter(n => n.stale) : []
   return html`<${Dialog} id="confirm" title=${title} text=${text} close=${close} onSubmit=${() => fits && !busy && !account?.results && run(request)}>
     ${rows.length > 0 && html`<div class="loss">${rows.map(([label, n]) => html`<span>${label}</span><b>${count(n)}</b>`)}</div>`}
+    ${silent.length > 0 && html`<div class="silent-nodes warn small" id="confirm-silent">${silent.map(n => html`<p>${LastKnown(n, lost(n))}</p>`)}
+      <p>They are told as well, and may not answer.</p></div>`}
     ${account?.results ? html`<div role="status"><p><b>Half done.</b> ${account.text}</p><${Failures} account=${account} again=${run} /></div>`
       : html`<label class="field"><span>Type <code class="typed">${typed}</code> to go on</span>
         <input id="confirm-name" data-first autocomplete="off" autocapitalize="off" spellcheck=${false} aria-describedby="confirm-hint" value=${value}
@@ -73,6 +76,9 @@ export function Confirm({ title, text, losses, typed, hint, verb, request, then,
       ${!account?.results && html`<button type="submit" class="btn final" id="confirm-go" disabled=${!fits || busy}>${verb}</button>`}</div>
   <//>`
 }
+
+/** A node that is silent, and what it held when it answered last. */
+const LastKnown = (n, held) => html`without ${host(n.name)} since <time title=${utc(n.seen)}>${clock(n.seen, 'seconds')}</time>, last known ${count(held)}`
 
 const NAME = /^[.a-zA-Z0-9_-]+(#ephemeral)?$/
 const nameProblem = name => name.length > 64 ? 'at most 64 characters.' : NAME.test(name) ? '' : 'only letters, digits, “.”, “_” and “-”; “#ephemeral” may end it.'

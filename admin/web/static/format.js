@@ -84,7 +84,7 @@ export function latency(ms) {
   if (!known(ms)) return { text: UNKNOWN, unit: '' }
   if (ms < 1000) return { text: small(ms), unit: ' ms' }
   if (ms < 60000) return { text: small(ms / 1000), unit: ' s' }
-  return { text: whole.format(ms / 60000), unit: ' min' }
+  return { text: duration(ms), unit: '' }
 }
 export const latencyText = ms => { const l = latency(ms); return l.text + l.unit }
 

@@ -5,7 +5,8 @@ import { useMe } from './me.js'
 import { asked, remember } from './router.js'
 
 const AFTER_TROUBLE = 5000
-const ANEW = 60000 // what happened meanwhile (marks) comes with the next answer
+const ANEW = 60000 // what was missed meanwhile comes with the next answer
+const SHORTEST = 120000
 const LATE = 15000 // a point so long after the last one closes the line: between two answers nothing is known to be missing
 
 /**
@@ -38,22 +39,31 @@ export function useHistory(kind, params, span, epoch, point) {
   return kept.current.lines
 }
 
-const begin = h => ({ from: h.from, step: h.step_ms, n: h.n, series: h.series, marks: h.marks ?? [], sums: 0 })
+/** The lines of an answer, from the first moment of which anything is known, if that leaves two minutes or more. */
+function begin(h) {
+  const all = Object.values(h.series)
+  let first = 0
+  while (first < h.n && all.every(data => data[first] === null)) first++
+  first = Math.max(0, Math.min(first, h.n - Math.ceil(SHORTEST / h.step_ms)))
+  const series = Object.fromEntries(Object.entries(h.series).map(([key, data]) => [key, data.slice(first)]))
+  return { from: h.from + first * h.step_ms, step: h.step_ms, n: h.n - first, full: h.n, series, marks: h.marks ?? [], sums: 0 }
+}
 
 /** The lines with a point at their end. A slot holds the mean of its points; many slots without a point are a gap. */
 function lengthen(lines, point) {
   const slot = Math.floor((point.at - lines.from) / lines.step)
   if (slot < lines.n - 1) return lines
-  const shift = slot - (lines.n - 1)
-  const parts = shift > 0 ? 1 : lines.sums + 1
+  const more = slot - (lines.n - 1)
+  const n = Math.min(lines.full, lines.n + more), shift = lines.n + more - n
+  const parts = more > 0 ? 1 : lines.sums + 1
   const series = {}
   for (const [key, data] of Object.entries(lines.series)) {
     const value = point[key] ?? null
-    const next = shift >= lines.n ? new Array(lines.n).fill(null) : data.slice(shift)
-    while (next.length < lines.n) next.push(shift * lines.step <= LATE ? value : null)
-    const before = shift > 0 ? null : next[lines.n - 1]
-    next[lines.n - 1] = value === null ? before : before === null || parts === 1 ? value : before + (value - before) / parts
+    const next = shift >= lines.n ? [] : data.slice(shift)
+    while (next.length < n) next.push(more * lines.step <= LATE ? value : null)
+    const before = more > 0 ? null : next[n - 1]
+    next[n - 1] = value === null ? before : before === null || parts === 1 ? value : before + (value - before) / parts
     series[key] = next
   }
-  return { ...lines, from: lines.from + shift * lines.step, series, sums: parts }
+  return { ...lines, from: lines.from + shift * lines.step, n, series, marks: point.marks ?? lines.marks, sums: parts }
 }

@@ -14,7 +14,7 @@ let wanted = null, source = null, pending = null, shown = 0, timer = 0, retry = 
 
 function show() {
   timer = 0
-  if (pending && !state.held) { state.frame = pending; state.quiet = missed; missed = false; state.bar = pending.bar; pending = null }
+  if (pending && (!state.held || state.frame === null)) { state.frame = pending; state.quiet = missed; missed = false; state.bar = pending.bar; pending = null }
   shown = performance.now()
   for (const f of watchers) f()
 }

@@ -2,7 +2,9 @@
 import { useState, useEffect } from './html.js'
 
 const base = new URL(document.baseURI).pathname
-const part = encodeURIComponent
+// Browsers take . and .. for directions. A tilde is in no name.
+const part = name => /^\.+$/.test(name) ? '~' + name : encodeURIComponent(name)
+const name = text => decodeURIComponent(text).replace(/^~(?=\.+$)/, '')
 
 /** Addresses of the views, relative to the base. */
 export const to = {
@@ -23,7 +25,7 @@ function route(pathname = location.pathname) {
   const nowhere = { view: 'notfound', params: {} }
   if (!(pathname + '/').startsWith(base)) return nowhere
   let parts
-  try { parts = pathname.slice(base.length).split('/').filter(Boolean).map(decodeURIComponent) } catch { return nowhere }
+  try { parts = pathname.slice(base.length).split('/').filter(Boolean).map(name) } catch { return nowhere }
   const at = (view, params = {}) => ({ view, params })
   const [first, second, third] = parts
   if (parts.length === 0) return at('overview')

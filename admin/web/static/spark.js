@@ -5,7 +5,9 @@ import { area, extent, path, runs } from './scale.js'
 
 const FINEST = 50 // messages: idle noise stays flat
 
-export function Spark({ data, tone = 'in', width = 132, height = 22, trend = false, finest = FINEST }) {
+/** A line of values, from the first one that is known. */
+export function Spark({ data: all, tone = 'in', width = 132, height = 22, trend = false, finest = FINEST }) {
+  const data = all && all.slice(Math.max(0, Math.min(all.findIndex(v => v !== null), all.length - 2)))
   const range = data && extent(data)
   if (!range) return html`<svg class="spark" width=${width} height=${height} aria-hidden="true"></svg>`
   const [low, high] = range

@@ -129,13 +129,14 @@ const nodeColumns = [
 function Actions({ topic, channel, data }) {
   const name = `${topic}/${channel}`, nodes = plural(data.figures.nodes, 'node')
   const losses = d => [['Waiting', d.figures?.depth], [`In flight, with ${plural(d.figures?.consumers ?? 0, 'consumer')}`, d.figures?.in_flight], ['Deferred', d.figures?.deferred]]
+  const lost = n => n.depth + n.in_flight + n.deferred
   const remove = () => ask(Confirm, {
-    title: `Delete ${topic} / ${channel}?`, typed: name, verb: 'Delete channel', hint: 'Its consumers are disconnected.', then: to.topic(topic), losses,
+    title: `Delete ${topic} / ${channel}?`, typed: name, verb: 'Delete channel', hint: 'Its consumers are disconnected.', then: to.topic(topic), losses, lost,
     text: `The channel and its messages are removed from ${nodes} and cannot be brought back. Other channels of the topic keep their copies. A consumer that still subscribes creates it again, empty.`,
     request: { action: 'delete_channel', topic, channel },
   })
   const empty = () => ask(Confirm, {
-    title: `Empty ${topic} / ${channel}?`, typed: name, verb: 'Empty channel', hint: 'Consumers stay connected.', losses,
+    title: `Empty ${topic} / ${channel}?`, typed: name, verb: 'Empty channel', hint: 'Consumers stay connected.', losses, lost,
     text: `These messages are removed from ${nodes} and cannot be brought back. Other channels of the topic keep their copies.`,
     request: { action: 'empty_channel', topic, channel },
   })

@@ -14,7 +14,7 @@ const MANY_TIMEOUTS = 10 // a minute
 
 function tags(row) {
   const all = []
-  if (row.no_consumers > 0) all.push(html`<span class="tag ${row.level === 'crit' ? 'crit' : 'warn'}" 
+  if (row.no_consumers > 0) all.push(html`<span class="tag ${row.level === 'ok' ? '' : row.level}" 
     title="${row.no_consumers} of ${row.channels} channels have messages and no consumers">no consumers</span>`)
   if (late(row)) all.push(html`<span class="tag warn">timeouts</span>`)
   if (row.paused || row.paused_channels > 0) all.push(html`<span class="tag warn">paused</span>`)

@@ -68,7 +68,7 @@ function waits(f) {
 
 const channelColumns = topic => [
   { key: 'channel', label: 'Channel', name: true, value: c => c.channel, cell: c => html`<a
-    href=${to.channel(topic, c.channel)}>${c.channel}</a>${c.paused && html`<span class="tag warn">paused</span>`}${c.depth > 0 && c.consumers === 0 && html`<span class="tag ${c.level === 'crit' ? 'crit' : 'warn'}">no consumers</span>`}` },
+    href=${to.channel(topic, c.channel)}>${c.channel}</a>${c.paused && html`<span class="tag warn">paused</span>`}${c.depth > 0 && c.consumers === 0 && html`<span class="tag ${c.level === 'ok' ? '' : c.level}">no consumers</span>`}` },
   number('depth', 'Depth'),
   number('in_flight', 'In flight', 'medium'),
   number('deferred', 'Deferred', 'medium'),
@@ -113,12 +113,12 @@ function Actions({ topic, data }) {
   const remove = () => ask(Confirm, {
     title: `Delete ${topic}?`, typed: topic, verb: 'Delete topic', hint: 'Consumers are disconnected.', then: to.topics(),
     text: `The topic, its ${plural(data.figures.channels, 'channel')} and all their messages are removed from ${nodes} and cannot be brought back. A producer that still publishes creates it again, empty.`,
-    losses: waiting, request: { action: 'delete_topic', topic },
+    losses: waiting, lost: n => n.depth + n.in_flight + n.deferred, request: { action: 'delete_topic', topic },
   })
   const empty = () => ask(Confirm, {
     title: `Empty ${topic}?`, typed: topic, verb: 'Empty topic', hint: 'Producers and consumers stay connected.',
     text: `Messages that wait in the topic itself are removed from ${nodes} and cannot be brought back. Channels keep their copies.`,
-    losses: d => [['Waiting in the topic', d.figures?.topic_depth]], request: { action: 'empty_topic', topic },
+    losses: d => [['Waiting in the topic', d.figures?.topic_depth]], lost: n => n.topic_depth, request: { action: 'empty_topic', topic },
   })
   const create = () => ask(Create, {
     title: 'Create channel', text: `It gets a copy of every message published to ${topic} from now on.`, topic, channel: true,

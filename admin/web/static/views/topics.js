@@ -55,7 +55,7 @@ export function Topics({ data, stale }) {
   const me = useMe()
   const rows = data?.rows ?? []
   const counts = useMemo(() => Object.fromEntries(Object.keys(sets).map(k => [k, rows.filter(sets[k]).length])), [data])
-  const list = useMemo(() => filter(show === 'all' ? rows : rows.filter(sets[show]), query, r => r.topic), [data, show, query])
+  const list = useMemo(() => filter(show === 'all' ? rows : rows.filter(sets[show]), query, r => r.topic + ' ' + r.names), [data, show, query])
   const sum = key => rows.reduce((n, r) => n + (r[key] ?? 0), 0)
   const type = e => { setQuery(e.target.value); remember('q', e.target.value.trim()) }
   const pick = next => { setShow(next); remember('show', next === 'all' ? '' : next) }
@@ -69,7 +69,7 @@ export function Topics({ data, stale }) {
       actions=${me?.lookupd_mode && html`<button type="button" class="btn primary" id="create-topic" onClick=${create}><${Icon} name="plus" size=${14} />Create topic</button>`}>Topics<//>
     <section class="card" aria-label="All topics">
       <div class="tools"><div class="search"><${Icon} name="search" size=${14} />
-        <input id="filter" type="search" placeholder="Filter by name" aria-label="Filter topics by name" autocomplete="off" spellcheck=${false} value=${query}
+        <input id="filter" type="search" placeholder="Topic or channel" aria-label="Filter by the name of a topic or channel" autocomplete="off" spellcheck=${false} value=${query}
         onInput=${type} /></div>
         <${Choice} label="Show" name="show" value=${show} options=${Object.keys(sets).map(k => [k, names[k], counts[k]])} onChange=${pick} />
         <span class="grow"></span><span class="small faint" id="shown">${data && `${count(list.length)} of ${count(rows.length)}`}</span></div>

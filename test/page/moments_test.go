@@ -1,0 +1,122 @@
+package page
+
+import (
+	"net/url"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// oddNames opens topics and channels whose names mean something to browsers.
+func oddNames(b *tab, n *daemon) {
+	odd := []string{".", "..", "__proto__", "constructor"}
+	for _, name := range odd {
+		n.post(b.t, "/topic/create?topic="+url.QueryEscape(name), "")
+		n.post(b.t, "/channel/create?topic="+url.QueryEscape(name)+"&channel="+url.QueryEscape(name), "")
+	}
+	b.open("topics", "topics")
+	for _, name := range odd {
+		row := `tr[data-row="` + name + `"]`
+		b.until(`document.querySelector('` + row + ` a')`)
+		b.write("#filter", name)
+		b.click("#topics-table " + row + " a")
+		b.view("topic")
+		b.until(`document.querySelector('h1').innerText === '` + name + `'`)
+		b.click("#channels-table " + row + " a")
+		b.view("channel")
+		b.until(`document.querySelector('h1').innerText === '` + name + " / " + name + `'`)
+		b.until(figure("depth", "n === 0"))
+		b.do("reload "+name, chromedp.Reload())
+		b.view("channel")
+		b.click(".nav a[data-page=topics]")
+		b.view("topics")
+	}
+	for _, name := range odd {
+		n.post(b.t, "/topic/delete?topic="+url.QueryEscape(name), "")
+	}
+}
+
+// holding goes on to another page, whose first numbers are shown.
+func holding(b *tab) {
+	b.open("", "overview")
+	b.until(figure("topics", "n >= 2"))
+	b.press(".")
+	b.shows("#live", "Held")
+	b.click(".nav a[data-page=topics]")
+	b.view("topics")
+	b.shows("#topics-table", "orders")
+	b.shows(".sub", "topics")
+	b.press("gn")
+	b.view("nodes")
+	b.until(`document.querySelectorAll('#nodes-table tbody tr').length === 2`)
+	b.shows("#live", "Held")
+	b.press(".")
+	b.shows("#live", "Live")
+}
+
+// finding looks for a channel among the topics, and on a narrow screen.
+func finding(b *tab) {
+	b.open("topics", "topics")
+	b.shows("#topics-table", "lonely")
+	b.write("#filter", "billing")
+	b.until(`!document.querySelector('#topics-table tr[data-row=lonely]')`)
+	b.shows("#topics-table", "orders")
+	b.size(390, 844)
+	b.open("", "overview")
+	b.press("/")
+	b.until(`document.activeElement.id === 'find' && document.activeElement.offsetWidth > 250`)
+	b.press("billing")
+	b.shows("#found", "billing")
+	b.fits(390)
+	b.press("\r")
+	b.view("channel")
+}
+
+// young looks at charts of a qadmin that has just begun: they span what is known.
+func young(t *testing.T, r *rig) {
+	b := newTab(t, r.startAdmin("--lookupd-http-address="+r.lookup.HTTP).base())
+	b.open("topics/orders", "topic")
+	b.until(`document.querySelector('#chart-published path.trace')`)
+	// Two minutes of a line at least: it begins in the last of them.
+	b.until(`(x => x > 40 && document.querySelectorAll('#chart-published svg text').length > 3)(Number(document.querySelector('#chart-published path.trace').getAttribute('d').match(/M([0-9.]+)/)[1]))`)
+	if minutes := value[float64](b, `(([a, b]) => (b - a) || 0)([...document.querySelectorAll('#chart-published svg text[text-anchor=middle]')].map(e => e.textContent).filter(t => /^\d\d:\d\d$/.test(t)).map(t => Number(t.slice(3))))`); minutes > 2 {
+		t.Errorf("its times are %v min apart", minutes)
+	}
+}
+
+// atStake opens dialogs while a node is silent: they name it, with what it held.
+func atStake(b *tab, living, dead *daemon, kill func()) {
+	for _, n := range []*daemon{living, dead} {
+		n.post(b.t, "/topic/create?topic=doomed", "")
+		n.post(b.t, "/channel/create?topic=doomed&channel=c", "")
+		n.post(b.t, "/mpub?topic=doomed", "one\ntwo\nthree")
+	}
+	b.open("topics/doomed/c", "channel")
+	b.until(figure("depth", "n === 6"))
+	kill()
+	b.until(figure("depth", "n === 3"))
+	b.shows("[data-figure=depth] .means", "without ")
+	b.click(".title [data-action=empty]")
+	b.shows("#confirm .loss", "3")
+	b.shows("#confirm-silent", dead.port()+" since ")
+	b.shows("#confirm-silent", "last known 3")
+	b.write("#confirm-name", "doomed/c")
+	b.click("#confirm-go")
+	b.shows("#confirm", "Half done.")
+	b.shows("#confirm .at-stake", "3 messages there")
+	b.click("#confirm-cancel")
+	b.open("activity", "activity")
+	b.shows("#activity-table", "1 of 2 nodes, 3 messages")
+}
+
+func TestStartIsThereUntilAMessageWasRead(t *testing.T) {
+	r := startRig(t, "")
+	b := newTab(t, r.admin.base())
+	b.open("", "overview")
+	b.shows("h1", "Ready for the first message")
+	b.click("#publish-here")
+	b.shows("h1", "Ready for the first reader")
+	b.shows("#waiting", "1 message waits in greetings")
+	consume(t, "greetings", "print", nil, finish, r.nodes[0])
+	b.shows("h1", "Nothing needs attention")
+}
