@@ -169,7 +169,8 @@ func (l *Log) TrimAt() uint64 { return l.hot.trimAt() }
 func (l *Log) TrimHot(seq uint64) { l.hot.trim(seq) }
 
 // Voids lists the sequence numbers from the log's start to its end at the time
-// of Open that hold no message: skipped after a stop, or damaged.
+// of Open that no channel will get a message of: those that no record was given,
+// or none need have any more, and those whose records are lost.
 func (l *Log) Voids() []seqset.Range { return l.voids }
 
 // Close syncs what is not synced and closes the files. The log must not be
