@@ -42,6 +42,7 @@ type commands struct {
 	Health    healthCommand    `cmd:"" help:"Say in one line, and by the exit code, whether all is well."`
 	Archive   archiveCommand   `cmd:"" help:"Keep messages in files."`
 	Restore   restoreCommand   `cmd:"" help:"Publish archived messages again."`
+	Forward   forwardCommand   `cmd:"" help:"Pass messages on, over HTTP or to other nodes."`
 	Dev       devCommand       `cmd:"" help:"Run all daemons in one process, to try things out."`
 	Ping      pingCommand      `cmd:"" help:"Ask daemons over HTTP whether they are well."`
 	Bench     benchCommand     `cmd:"" help:"Put load on a daemon, check what comes back, and measure."`
@@ -89,7 +90,7 @@ func run(args []string, c console) (exit int) {
 		kong.Writers(c.out, c.err),
 		kong.Exit(func(code int) { panic(early(code)) }),
 		kong.Resolvers(new(settings)),
-		kong.ExplicitGroups([]kong.Group{{Key: "reach", Title: "Which nodes, and how"}}),
+		kong.ExplicitGroups([]kong.Group{{Key: "to", Title: "Where messages go"}, {Key: "reach", Title: "Which nodes, and how"}}),
 		kong.Vars{"version": version.String("q"), "roles": strings.Join(admin.Roles, " or ")},
 	)
 	if len(args) > 0 && args[0] == "help" {

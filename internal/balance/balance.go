@@ -47,6 +47,7 @@ type Destination struct {
 	Weight float64 // of Weighted and Hash; 0: 1
 
 	failures int
+	failed   time.Time     // when it did last
 	until    time.Time     // it rests until then; zero: it works
 	average  time.Duration // of its answers; 0: not known
 	current  float64       // of smooth weighted round robin
@@ -191,13 +192,18 @@ func (d *Destination) score(key []byte) float64 {
 	return d.Weight / exponential(mix(h.Sum64()))
 }
 
-// Done says how a choice went: err, and how long it took.
+// Done says how a choice went: err, and how long it took. Of several that were
+// under way when one failed, that one counts.
 func (p *Pool) Done(i int, now time.Time, took time.Duration, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	d := p.all[i]
 	if err != nil {
+		if now.Add(-took).Before(d.failed) {
+			return
+		}
 		d.failures++
+		d.failed = now
 		d.until = now.Add(d.rest())
 		return
 	}

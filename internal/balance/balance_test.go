@@ -74,6 +74,16 @@ func TestRestsGrow(t *testing.T) {
 	}
 }
 
+func TestFailuresOfOneMomentCountOnce(t *testing.T) {
+	p := pool(t, RoundRobin, "a", "b")
+	for i := range 10 {
+		p.Done(0, start.Add(time.Duration(i)), time.Second, errDown)
+	}
+	if p.all[0].failures != 1 {
+		t.Errorf("%d failures", p.all[0].failures)
+	}
+}
+
 func TestTurnsAndWeightsAreEven(t *testing.T) {
 	if c := counts(pool(t, RoundRobin, "a", "b", "c"), 300, start); c[0] != 100 || c[1] != 100 || c[2] != 100 {
 		t.Errorf("in turn: %v", c)

@@ -1,0 +1,354 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"qmq/internal/balance"
+	"qmq/internal/names"
+	"qmq/internal/tcpclient"
+)
+
+// forwardCommand is q forward.
+type forwardCommand struct {
+	Topics  []string `arg:"" name:"topic" help:"Topics to forward."`
+	Channel string   `default:"forward" help:"Channel to take messages from."`
+
+	ToHTTP []string `name:"to-http" sep:"none" group:"to" placeholder:"URL" help:"URL that gets each message as the body of a POST; with %s, which stands for the message, it gets a GET. May be repeated."`
+	ToQD   []string `name:"to-qd" group:"to" placeholder:"ADDRESS" help:"TCP address of a node (qd or nsqd) that messages are published to. May be repeated."`
+	Weight []string `name:"weight" sep:"none" group:"to" placeholder:"DESTINATION=N" help:"Weight of a destination with --mode=weighted or hash. Default: 1."`
+
+	Mode string `enum:"random,round-robin,weighted,hostpool,epsilon-greedy,hash" default:"hostpool" help:"Which destination gets a message: random, round-robin, weighted, hostpool (in turn, of those that work), epsilon-greedy (mostly the fastest), hash (equal keys the same one)."`
+	Key  string `default:"body" placeholder:"WHAT" help:"With --mode=hash: body, or json:PATH for a field of JSON such as json:user.id."`
+
+	Method         string            `enum:",GET,POST,PUT" default:"" help:"Method of requests. Default: POST, or GET for a URL with %s."`
+	Header         map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"Header of requests. May be repeated."`
+	ContentType    string            `name:"content-type" default:"application/octet-stream" help:"Content-Type of requests that have a body."`
+	ConnectTimeout time.Duration     `name:"http-connect-timeout" default:"2s" help:"How long to wait for a connection of HTTP."`
+	RequestTimeout time.Duration     `name:"http-request-timeout" default:"20s" help:"How long to wait for an answer of HTTP."`
+	OnStatus       map[string]string `name:"on-status" placeholder:"STATUS=ACTION" help:"What becomes of a message after an answer with that status, such as 409 or 4xx: finish or requeue. Default: 2xx=finish and all others requeue."`
+	Concurrency    int               `default:"100" help:"Requests of HTTP at a time."`
+
+	DestinationTopic string            `name:"destination-topic" placeholder:"TOPIC" help:"Topic to publish to. Default: the name it has here."`
+	TopicMap         map[string]string `name:"topic-map" placeholder:"FROM=TO" help:"Topic that messages of a topic are published to. May be repeated."`
+
+	RequireField string   `name:"require-json-field" placeholder:"FIELD" help:"Forward only JSON messages that have this field; others are finished."`
+	RequireValue string   `name:"require-json-value" placeholder:"VALUE" help:"And only those where it has this value."`
+	Whitelist    []string `name:"whitelist-json-field" placeholder:"FIELD" help:"Forward JSON messages with these fields only. May be repeated."`
+	Sample       float64  `placeholder:"PERCENT" help:"Forward only about so many in a hundred; the others are finished."`
+
+	MaxInFlight  int           `name:"max-in-flight" default:"200" help:"Messages of a topic under way at a time."`
+	RequeueDelay time.Duration `name:"requeue-delay" default:"1s" help:"How long a message that failed waits, times two for each attempt."`
+	MaxDelay     time.Duration `name:"max-requeue-delay" default:"5m" help:"How long it waits at most."`
+	Refresh      time.Duration `default:"10s" help:"How often directories are asked for new nodes."`
+
+	reach
+}
+
+// Help has the promise and the examples.
+func (*forwardCommand) Help() string {
+	return `A message is finished when its destination has taken it: the status says so, or the node has OK'd it. What fails is given back, with a delay that grows, and is never given up. When every destination fails, fewer and fewer messages are tried until one works again.
+
+` + examples(
+		"to a web hook", `q forward orders --to-http=https://hooks.example/orders --header=Authorization='Bearer ...'`,
+		"to another cluster, under another name", `q forward orders --lookupd=a:4161 --to-qd=b:4150 --topic-map=orders=orders-copy`,
+		"each user's messages to the same server", `q forward clicks --to-http=http://a:8080/ --to-http=http://b:8080/ --mode=hash --key=json:user.id`,
+		"what a client of the server got wrong is not tried again", `q forward orders --to-http=http://a:8080/ --on-status='4xx=finish;429=requeue'`,
+	)
+}
+
+// Run forwards until a signal comes.
+func (f *forwardCommand) Run(c console) error {
+	f2, err := f.forwarding()
+	if err != nil {
+		return err
+	}
+	cl, err := f.open()
+	if err != nil {
+		return err
+	}
+	defer cl.close()
+	log := slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	f2.cluster, f2.tcp, f2.log = cl, cl.tcp(userAgent()), log
+	f2.send = f.sender(cl)
+	defer f2.send.close()
+	return f2.run(c)
+}
+
+// forwarding is what the flags say, but for the connections.
+func (f *forwardCommand) forwarding() (*forwarding, error) {
+	for _, topic := range slices.Concat(f.Topics, []string{f.Channel}) {
+		if !names.Valid(topic) {
+			return nil, fmt.Errorf("%q: %s", topic, names.Rule)
+		}
+	}
+	if (len(f.ToHTTP) == 0) == (len(f.ToQD) == 0) {
+		return nil, errors.New("either --to-http or --to-qd says where messages go")
+	}
+	if f.MaxInFlight < 1 || f.Concurrency < 1 || f.RequeueDelay <= 0 || f.Sample < 0 || f.Sample > 100 {
+		return nil, errors.New("--max-in-flight and --concurrency are 1 at least, --requeue-delay more than 0, --sample 0 to 100")
+	}
+	if f.RequireValue != "" && f.RequireField == "" {
+		return nil, errors.New("--require-json-value needs --require-json-field")
+	}
+	key, err := parseKey(f.Key)
+	if err != nil {
+		return nil, err
+	}
+	destinations, err := f.destinations()
+	if err != nil {
+		return nil, err
+	}
+	pool, err := balance.New(balance.Mode(f.Mode), destinations)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.statuses(); err != nil {
+		return nil, err
+	}
+	return &forwarding{
+		topics: f.Topics, channel: f.Channel, inFlight: f.MaxInFlight, refresh: f.Refresh, pool: pool, key: key, keyed: f.Mode == string(balance.Hash),
+		filter: filter{field: f.RequireField, value: f.RequireValue, keep: f.Whitelist, sample: f.Sample},
+		delay:  func(attempts int) time.Duration { return min(f.MaxDelay, f.RequeueDelay<<min(max(attempts-1, 0), 20)) },
+		target: f.target,
+	}, nil
+}
+
+// destinations are those of the pool, with their weights.
+func (f *forwardCommand) destinations() (list []balance.Destination, err error) {
+	for _, name := range slices.Concat(f.ToHTTP, f.ToQD) {
+		list = append(list, balance.Destination{Name: name})
+	}
+	for _, at := range f.ToQD {
+		if err := checkAddress(at, false); err != nil {
+			return nil, err
+		}
+	}
+	for _, at := range f.ToHTTP {
+		if !strings.HasPrefix(at, "http://") && !strings.HasPrefix(at, "https://") || strings.Count(at, "%s") > 1 {
+			return nil, fmt.Errorf("--to-http=%s is no URL of http or https, with %%s once at most", at)
+		}
+	}
+	for _, text := range f.Weight {
+		i := strings.LastIndexByte(text, '=')
+		weight, err := strconv.ParseFloat(text[i+1:], 64)
+		if i < 0 || err != nil || weight <= 0 {
+			return nil, fmt.Errorf("--weight=%s is no DESTINATION=N, with N above 0", text)
+		}
+		at := slices.IndexFunc(list, func(d balance.Destination) bool { return d.Name == text[:i] })
+		if at < 0 {
+			return nil, fmt.Errorf("--weight: %s is no destination", text[:i])
+		}
+		list[at].Weight = weight
+	}
+	return list, nil
+}
+
+// target is the topic that messages of a topic are published to.
+func (f *forwardCommand) target(topic string) string {
+	if to, ok := f.TopicMap[topic]; ok {
+		return to
+	}
+	if f.DestinationTopic != "" {
+		return f.DestinationTopic
+	}
+	return topic
+}
+
+// statuses are what --on-status says, by status or class of it.
+func (f *forwardCommand) statuses() (map[string]bool, error) {
+	finish := map[string]bool{"2xx": true}
+	for status, action := range f.OnStatus {
+		known := len(status) == 3 && status[0] >= '1' && status[0] <= '5' && (status[1:] == "xx" || isDigits(status[1:]))
+		if !known || action != "finish" && action != "requeue" {
+			return nil, fmt.Errorf("--on-status=%s=%s: a status such as 409 or 4xx, and finish or requeue", status, action)
+		}
+		finish[status] = action == "finish"
+	}
+	return finish, nil
+}
+
+func isDigits(text string) bool { return strings.Trim(text, "0123456789") == "" }
+
+// sender makes what sends messages.
+func (f *forwardCommand) sender(cl *cluster) sender {
+	if len(f.ToQD) > 0 {
+		s := new(nodeSender)
+		for _, at := range f.ToQD {
+			s.producers = append(s.producers, tcpclient.NewProducer(at, cl.tcp(userAgent())))
+		}
+		return s
+	}
+	finish, _ := f.statuses() // which were checked
+	headers := make(http.Header)
+	for name, value := range f.Header {
+		headers.Set(name, value)
+	}
+	return newHTTPSender(f.ToHTTP, httpSending{
+		method: f.Method, headers: headers, contentType: f.ContentType, finish: finish, tls: cl.tls,
+		connect: f.ConnectTimeout, request: f.RequestTimeout, concurrency: f.Concurrency,
+	})
+}
+
+// sender sends messages to destinations, by their number, and tells how that
+// went. Its methods may be called concurrently.
+type sender interface {
+	// send sends bodies to a topic, where there are topics; done is called once for
+	// each body, with how long it took, and nil when the destination has it.
+	send(to int, topic string, bodies [][]byte, done func(i int, took time.Duration, err error))
+	// batches tells whether many messages are best sent to one destination
+	// together.
+	batches() bool
+	close()
+}
+
+// forwarding is a forward at work.
+type forwarding struct {
+	cluster  *cluster
+	tcp      tcpclient.Options
+	topics   []string
+	channel  string
+	inFlight int
+	refresh  time.Duration
+	pool     *balance.Pool
+	key      func(body []byte) []byte
+	keyed    bool // equal keys go the same way
+	filter   filter
+	delay    func(attempts int) time.Duration
+	// most is how often a message is tried before it is finished all the same; 0:
+	// it is never given up.
+	most   uint16
+	target func(topic string) string
+	send   sender
+	log    *slog.Logger
+}
+
+// run forwards until a signal comes.
+func (f *forwarding) run(c console) error {
+	ctx, stop := c.untilSignal()
+	defer stop()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	errs := make(chan error, len(f.topics))
+	for _, topic := range f.topics {
+		go func() {
+			err := f.topic(ctx, topic)
+			if err != nil {
+				cancel()
+			}
+			errs <- err
+		}()
+	}
+	var all []error
+	for range f.topics {
+		all = append(all, <-errs)
+	}
+	return errors.Join(all...)
+}
+
+// topic forwards one topic.
+func (f *forwarding) topic(ctx context.Context, topic string) error {
+	w := &topicForward{forwarding: f, to: f.target(topic)}
+	o := tcpclient.ConsumerOptions{
+		Options: f.tcp, Topic: topic, Channel: f.channel, MaxInFlight: f.inFlight,
+		Nodes:  func(ctx context.Context) ([]string, error) { return f.cluster.tcpNodes(ctx, topic) },
+		Handle: w.take,
+		Logger: f.log,
+	}
+	if len(f.cluster.lookupds) > 0 {
+		o.Refresh = f.refresh
+	}
+	w.pace.consumer = tcpclient.NewConsumer(o)
+	w.pace.full = f.inFlight
+	defer w.pace.stop()
+	return w.pace.consumer.Run(ctx)
+}
+
+// topicForward forwards one topic.
+type topicForward struct {
+	*forwarding
+	to   string // its name where it goes
+	pace pace
+}
+
+// share is what of some messages goes to one destination.
+type share struct {
+	messages []tcpclient.Message
+	bodies   [][]byte
+	bytes    int
+}
+
+// take sends what came. It waits while the destinations have enough to do.
+func (w *topicForward) take(messages []tcpclient.Message) {
+	shares := make(map[int]*share)
+	together := -1 // who gets all of them, where a batch is as good as a message
+	now := time.Now()
+	for _, m := range messages {
+		body, pass := w.filter.pass(m.Body)
+		if !pass {
+			m.From.Finish(m.ID)
+			continue
+		}
+		to := together
+		if to < 0 {
+			to = w.pool.Choose(now, w.key(m.Body))
+			if w.send.batches() && !w.keyed {
+				together = to
+			}
+		}
+		s := shares[to]
+		if s != nil && s.bytes+len(body) > tcpclient.MaxBatch {
+			w.dispatch(to, s)
+			s = nil
+		}
+		if s == nil {
+			s = new(share)
+			shares[to] = s
+		}
+		s.messages, s.bodies, s.bytes = append(s.messages, m), append(s.bodies, body), s.bytes+len(body)
+	}
+	for to, s := range shares {
+		w.dispatch(to, s)
+	}
+	messages[0].From.Flush()
+}
+
+// dispatch sends messages to a destination and answers them when it is known how
+// that went.
+func (w *topicForward) dispatch(to int, s *share) {
+	var open atomic.Int64
+	open.Store(int64(len(s.bodies)))
+	w.send.send(to, w.to, s.bodies, func(i int, took time.Duration, err error) {
+		m := &s.messages[i]
+		if err == nil {
+			m.From.Finish(m.ID)
+		} else {
+			w.failed(m, err)
+		}
+		w.pool.Done(to, time.Now(), took, err)
+		w.pace.went(err == nil)
+		if open.Add(-1) == 0 || !w.send.batches() {
+			m.From.Flush()
+		}
+	})
+}
+
+// failed gives a message back, or up if it was tried as often as it may be.
+func (w *topicForward) failed(m *tcpclient.Message, err error) {
+	if w.most > 0 && m.Attempts >= w.most {
+		w.log.Error("given up", "topic", w.to, "id", string(m.ID[:]), "attempts", m.Attempts, "error", err)
+		m.From.Finish(m.ID)
+		return
+	}
+	delay := w.delay(int(m.Attempts))
+	w.log.Warn("not forwarded", "topic", w.to, "id", string(m.ID[:]), "attempts", m.Attempts, "again_in", delay, "error", err)
+	m.From.Requeue(m.ID, delay)
+}
