@@ -144,7 +144,6 @@ func Open(o Options) (*Broker, error) {
 	b := &Broker{
 		o: o, start: time.Now(), clock: clock.New(), lock: lock,
 		topics: make(map[string]*listing), refusing: make(map[*topic.Topic]error), unread: make(map[reading]error),
-		reconstructed: make(map[uint64]bool),
 	}
 	b.damage = newRegister(b.clock.Wall, b.damages.changed)
 	b.ctx, b.stop = context.WithCancel(context.Background())

@@ -36,6 +36,10 @@ const (
 	MisplacedFile = DamageKind(diskqueue.Misplaced)
 	// ForeignFile: a segment file that is not the topic's is left alone.
 	ForeignFile = DamageKind(diskqueue.Foreign)
+	// Inconsistent: a log, or the journal, contradicts itself. Only Check finds it.
+	Inconsistent = DamageKind(diskqueue.Inconsistent)
+	// DamagedMetadata: metadata.json cannot be read. Only Check finds it.
+	DamagedMetadata DamageKind = "metadata"
 	// DamagedJournal: a part of the journal cannot be read or is missing.
 	DamagedJournal DamageKind = "journal"
 )

@@ -16,23 +16,21 @@ type damageFile struct {
 	CountedTo uint64      `json:"counted_to"` // the highest number among those
 }
 
-func (b *Broker) damagePath() string { return filepath.Join(b.o.DataPath, "damage.json") }
+func (b *Broker) damagePath() string { return b.dir().damage() }
+
+func (d dataDir) damage() string { return filepath.Join(d.path, "damage.json") }
 
 // readDamage reads what an earlier process found. A file that cannot be read is
 // as good as none: what lasts is found again.
-func (b *Broker) readDamage() (was damageFile) {
-	text, err := readFile(b.disk.FS(), b.damagePath())
-	if isNotExist(err) {
-		return was
-	}
+func (d dataDir) readDamage() (was damageFile, err error) {
+	text, err := readFile(d.fs, d.damage())
 	if err == nil {
 		err = json.Unmarshal(text, &was)
 	}
 	if err != nil {
-		b.o.Logger.Warn("what was found damaged earlier is not known", "path", b.damagePath(), "error", err)
-		return damageFile{}
+		was = damageFile{}
 	}
-	return was
+	return was, err
 }
 
 // writeDamage writes damage.json.

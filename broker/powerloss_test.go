@@ -360,6 +360,7 @@ func (e ending) lives(t *testing.T, seed uint64) {
 	names := []string{"a", "b", "c", "d"}
 	crashed := false
 	for life := range 4 {
+		wantSound(t, disk, fmt.Sprint(boot))
 		b := open(t, disk, adjust)
 		wantNoDamage(t, b)
 		verify(t, b, l, crashed && e.unsynced)
@@ -394,10 +395,12 @@ func (e ending) lives(t *testing.T, seed uint64) {
 		}
 		<-time.After(time.Second) // the machine starts again
 	}
+	wantSound(t, disk, fmt.Sprint(boot))
 	b := open(t, disk, adjust)
 	wantNoDamage(t, b)
 	verify(t, b, l, crashed && e.unsynced)
 	must(t, b.Close())
+	wantSound(t, disk, fmt.Sprint(boot))
 }
 
 // wantNoDamage checks that a loss of power is taken for no damage.

@@ -27,29 +27,53 @@ import (
 // before a topic is served.
 var errNotJournalled = errors.New("what was reconstructed cannot be journalled")
 
-// reconstruct adds to the state what the journal has lost.
-func (b *Broker) reconstruct(found *journal.Found, dirs []topicDir, m metadataFile, missing error) error {
-	lost := found.Empty && slices.ContainsFunc(dirs, func(d topicDir) bool { return d.incarnation != 0 })
+// evidence is what a data directory tells beside its journal.
+type evidence struct {
+	dirs     []topicDir
+	metadata metadataFile
+	missing  error                // why there is no metadata
+	knows    func(id string) bool // whether a finding is an old one
+	boot     string               // of the machine now; empty: unknown
+}
+
+// reconstruct adds to the state what the journal has lost. It returns nil where
+// there is no reason to look for anything.
+func (e *evidence) reconstruct(found *journal.Found) *reconstruction {
+	lost := found.Empty && slices.ContainsFunc(e.dirs, func(d topicDir) bool { return d.incarnation != 0 })
 	damaged := found.Incomplete || lost
-	rebooted := !found.SameBoot && b.o.BootID != ""
+	rebooted := !found.SameBoot && e.boot != ""
 	if !damaged && !rebooted {
 		return nil
 	}
-	r := newReconstruction(found, dirs, b.reconstructed)
+	r := newReconstruction(found, e.dirs)
+	r.damaged = damaged
+	dirs := slices.Clone(e.dirs)
 	switch {
 	case !damaged:
-		dirs = slices.DeleteFunc(slices.Clone(dirs), func(d topicDir) bool { return b.damage.knows(unknownID(d.base)) })
-	case missing != nil:
-		b.o.Logger.Warn("nothing can be reconstructed from metadata.json", "path", filepath.Join(b.o.DataPath, metadataName), "error", missing)
-	case m.Journal >= found.Checkpoint:
-		r.dropDeleted(m, dirs)
-		r.fromMetadata(m)
+		dirs = slices.DeleteFunc(dirs, func(d topicDir) bool { return e.knows(unknownID(d.base)) })
+	case e.missing == nil && e.metadata.Journal >= found.Checkpoint:
+		r.dropDeleted(e.metadata, dirs)
+		r.fromMetadata(e.metadata)
 	}
 	r.fromDirectories(dirs)
+	return r
+}
+
+// reconstruct adds to the state what the journal has lost, tells of it, and has
+// the journal know.
+func (b *Broker) reconstruct(found *journal.Found, e *evidence) error {
+	r := e.reconstruct(found)
+	if r == nil {
+		return nil
+	}
+	b.reconstructed = r.made
 	for _, n := range r.seen {
 		b.last.Store(max(b.last.Load(), n))
 	}
-	if damaged {
+	if r.damaged && e.missing != nil {
+		b.o.Logger.Warn("nothing can be reconstructed from metadata.json", "path", filepath.Join(b.o.DataPath, metadataName), "error", e.missing)
+	}
+	if r.damaged {
 		b.reportReconstructed(found.State)
 	} else {
 		b.logRevived(found.State)
@@ -119,12 +143,15 @@ type reconstruction struct {
 	ended map[uint64]bool   // incarnations whose deletion can be read
 	made  map[uint64]bool   // those of what is made again
 	seen  []uint64          // those that must not be given out again
-	ends  []state.Entry     // of topics whose deletion the journal lost
+	// damaged says that the journal is; else the power was lost with what it had
+	// not on the disk.
+	damaged bool
+	ends    []state.Entry // of topics whose deletion the journal lost
 }
 
-func newReconstruction(found *journal.Found, dirs []topicDir, made map[uint64]bool) *reconstruction {
+func newReconstruction(found *journal.Found, dirs []topicDir) *reconstruction {
 	st := found.State
-	r := &reconstruction{st: st, since: found.CheckpointIncarnation, names: make(map[string]uint64), ended: make(map[uint64]bool), made: made}
+	r := &reconstruction{st: st, since: found.CheckpointIncarnation, names: make(map[string]uint64), ended: make(map[uint64]bool), made: make(map[uint64]bool)}
 	for n, ts := range st.Topics {
 		r.names[ts.Name] = n
 	}
@@ -270,12 +297,8 @@ func (b *Broker) reportReconstructed(st *state.State) {
 	for _, ts := range st.Topics {
 		dir := b.logDir(ts.Name, ts.Incarnation)
 		if b.reconstructed[ts.Incarnation] {
-			text := "The journal had lost the topic; it begins with the oldest message that is there."
-			if len(ts.Channels) == 0 {
-				text += " No channel of it is known: the next one gets everything."
-			}
 			b.o.Logger.Error("topic was lost by the journal and is reconstructed", "topic", ts.Name, "path", dir)
-			b.report(Finding{ID: findingID(Reconstructed, ts.Incarnation), Kind: Reconstructed, Topic: ts.Name, Path: dir, Text: text})
+			b.report(Finding{ID: findingID(Reconstructed, ts.Incarnation), Kind: Reconstructed, Topic: ts.Name, Path: dir, Text: reconstructedText(ts)})
 		}
 		for _, c := range ts.Channels {
 			if !b.reconstructed[c.Incarnation] {
@@ -285,9 +308,21 @@ func (b *Broker) reportReconstructed(st *state.State) {
 			b.report(Finding{
 				ID:   findingID(Reconstructed, ts.Incarnation, fmt.Sprintf("%016x", c.Incarnation)),
 				Kind: Reconstructed, Topic: ts.Name, Channel: c.Name, Path: dir,
-				Text: "The journal had lost the channel; it begins with the oldest message that is there.",
+				Text: reconstructedChannel,
 			})
 		}
 	}
 	b.damages.flush()
+}
+
+// reconstructedChannel is what is told of a channel that is made again.
+const reconstructedChannel = "The journal had lost the channel; it begins with the oldest message that is there."
+
+// reconstructedText is what is told of a topic that is made again.
+func reconstructedText(ts *state.Topic) string {
+	text := "The journal had lost the topic; it begins with the oldest message that is there."
+	if len(ts.Channels) == 0 {
+		text += " No channel of it is known: the next one gets everything."
+	}
+	return text
 }

@@ -334,6 +334,7 @@ type history struct {
 }
 
 func (h *history) life() {
+	wantSound(h.t, h.disk, "")
 	h.b = open(h.t, h.disk)
 	h.check()
 	var left atomic.Int64

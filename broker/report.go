@@ -50,6 +50,7 @@ func logFinding(topic string, incarnation uint64, f diskqueue.Finding) Finding {
 		diskqueue.HeaderDamaged: "The header of a segment is damaged; the segment is served all the same",
 		diskqueue.Misplaced:     "A segment has the name of another; it is served all the same",
 		diskqueue.Foreign:       "A file with the name of a segment cannot be told to be one of this topic, and is left alone",
+		diskqueue.Inconsistent:  "The log contradicts itself",
 	}[f.Kind]
 	return Finding{
 		ID:   findingID(DamageKind(f.Kind), incarnation, filepath.Base(f.Path), f.Range.From, f.Range.To),

@@ -25,7 +25,11 @@ func (b *Broker) restore(found *journal.Found) error {
 	st := found.State
 	b.last.Store(st.MaxIncarnation)
 	b.sameBoot = found.SameBoot
-	b.damage.restore(b.readDamage(), st.Acknowledged)
+	was, err := b.dir().readDamage()
+	if err != nil && !isNotExist(err) {
+		b.o.Logger.Warn("what was found damaged earlier is not known", "path", b.damagePath(), "error", err)
+	}
+	b.damage.restore(was, st.Acknowledged)
 	dirs, err := b.dir().topicDirs()
 	if err != nil {
 		return err
@@ -33,13 +37,14 @@ func (b *Broker) restore(found *journal.Found) error {
 	if err := b.finishDeletions(st, dirs); err != nil {
 		return err
 	}
-	m, missing := b.dir().readMetadata()
-	if missing == nil && m.tellsMore(found) {
+	e := &evidence{dirs: dirs, knows: b.damage.knows, boot: b.o.BootID}
+	e.metadata, e.missing = b.dir().readMetadata()
+	if e.missing == nil && e.metadata.tellsMore(found) {
 		b.o.Logger.Error("journal: the end is missing of what it was told", "known_from", metadataName)
 		found.Incomplete = true
 	}
 	b.journalDamage(found)
-	if err := b.reconstruct(found, dirs, m, missing); err != nil {
+	if err := b.reconstruct(found, e); err != nil {
 		return err
 	}
 	for _, ts := range st.Topics {
@@ -83,10 +88,7 @@ func (b *Broker) restoreTopic(ts *state.Topic) error {
 func (b *Broker) openTopic(ts *state.Topic) (*topic.Topic, error) {
 	o := b.topicOptions(ts.Name, ts.Incarnation, false)
 	var err error
-	k := knownOf(ts, b.sameBoot)
-	if b.reconstructed[ts.Incarnation] && !b.sameBoot {
-		k.Known = true // it is not known that anything was synced
-	}
+	k := knownOf(ts, b.sameBoot, b.reconstructed[ts.Incarnation])
 	if o.Log, err = b.openLog(o, k); err != nil {
 		return nil, err
 	}
@@ -292,13 +294,15 @@ type known struct {
 	highest uint64 // number that it mentions
 }
 
-func knownOf(ts *state.Topic, sameBoot bool) known {
+func knownOf(ts *state.Topic, sameBoot, reconstructed bool) known {
 	// What was only written is forgotten by the journal when the machine was down.
 	end := max(ts.SyncedEnd, ts.WrittenEnd)
 	return known{
 		highest: highest(ts),
 		Expected: diskqueue.Expected{
-			Known: ts.Start > 0 || end > 0, Start: ts.Start, KnownEnd: end, GivenUp: ts.GivenUp, SameBoot: sameBoot,
+			// Of a topic that was reconstructed after the end of the machine nothing is
+			// known to have been synced.
+			Known: ts.Start > 0 || end > 0 || reconstructed && !sameBoot, Start: ts.Start, KnownEnd: end, GivenUp: ts.GivenUp, SameBoot: sameBoot,
 		},
 	}
 }

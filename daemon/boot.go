@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// bootID tells this boot of the machine from others. It is empty where the
+// BootID tells this boot of the machine from others. It is empty where the
 // system does not say.
-func bootID() string {
+func BootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ""

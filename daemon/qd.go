@@ -146,7 +146,7 @@ func brokerOptions(q *config.QD, log *slog.Logger) broker.Options {
 		MemQueueSize:        q.MemQueueSize,
 		SyncEvery:           q.SyncEvery,
 		SyncTimeout:         q.SyncTimeout,
-		BootID:              bootID(),
+		BootID:              BootID(),
 		JournalReserve:      journalReserve,
 		MaxMsgTimeout:       q.MaxMsgTimeout,
 		MaxReqTimeout:       q.MaxReqTimeout,

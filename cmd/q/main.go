@@ -25,6 +25,7 @@ const (
 	exitFailed = 1 // the command could not do what it should
 	exitUsage  = 2 // the command line cannot be read
 
+	exitUnchecked   = 2   // q check could not look
 	exitInterrupted = 130 // a signal came before the command was through
 )
 
@@ -45,6 +46,7 @@ type commands struct {
 	Forward   forwardCommand   `cmd:"" help:"Pass messages on, over HTTP or to other nodes."`
 	Dev       devCommand       `cmd:"" help:"Run all daemons in one process, to try things out."`
 	Ping      pingCommand      `cmd:"" help:"Ask daemons over HTTP whether they are well."`
+	Check     checkCommand     `cmd:"" help:"Verify the data directory of a node that does not run."`
 	Bench     benchCommand     `cmd:"" help:"Put load on a daemon, check what comes back, and measure."`
 	Passwd    passwdCommand    `cmd:"" help:"Set the password of somebody who may sign in at qadmin."`
 	Say       versionCommand   `cmd:"" name:"version" help:"Print the version."`
@@ -121,6 +123,10 @@ func outcome(c console, err error) int {
 	var signalled *interrupted
 	if errors.As(err, &signalled) {
 		return exitInterrupted
+	}
+	var unchecked *uncheckedError
+	if errors.As(err, &unchecked) {
+		return exitUnchecked
 	}
 	return exitFailed
 }
