@@ -47,7 +47,7 @@ func wantSound(t testing.TB, disk *crashfs.FS, boot string) {
 		return // none did yet
 	}
 	if checked := check(t, disk, boot); len(checked.Findings) > 0 {
-		t.Fatalf("nothing was damaged, and the check finds %+v", checked.Findings)
+		t.Errorf("nothing was damaged, and the check finds %+v", checked.Findings)
 	}
 }
 
