@@ -192,7 +192,7 @@ func manySegments(b *testing.B, count int) (l *Log, first, end uint64) {
 	return l, first, end
 }
 
-// BenchmarkFindSegment is what it costs readers to find where a message is,
+// BenchmarkFindSegment is what it costs several readers to find where a message is,
 // while one goroutine appends.
 func BenchmarkFindSegment(b *testing.B) {
 	for _, count := range []int{1, 100, 10_000} {
@@ -211,11 +211,13 @@ func BenchmarkFindSegment(b *testing.B) {
 				}
 			}()
 			b.ReportAllocs()
-			for b.Loop() {
-				if _, _, err := l.find(first + rand.Uint64N(end-first)); err != nil {
-					b.Fatal(err)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if _, _, err := l.find(first + rand.Uint64N(end-first)); err != nil {
+						b.Error(err)
+					}
 				}
-			}
+			})
 			close(stop)
 			<-done
 		})
