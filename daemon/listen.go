@@ -66,13 +66,13 @@ func removeStale(path string) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) && os.Remove(path) == nil
 }
 
-// listeners are qd's; nil for those that are off.
-type listeners struct {
+// sockets are those that qd listens on; nil for those that are off.
+type sockets struct {
 	tcp, http, https net.Listener
 }
 
-// openListeners opens all that q asks for, or none.
-func openListeners(q *config.QD) (l listeners, err error) {
+// openSockets opens all that q asks for, or none.
+func openSockets(q *config.QD) (l sockets, err error) {
 	defer func() {
 		if err != nil {
 			l.close()
@@ -93,7 +93,7 @@ func openListeners(q *config.QD) (l listeners, err error) {
 	return l, err
 }
 
-func (l *listeners) close() {
+func (l *sockets) close() {
 	for _, each := range []net.Listener{l.tcp, l.http, l.https} {
 		if each != nil {
 			each.Close()
@@ -101,8 +101,8 @@ func (l *listeners) close() {
 	}
 }
 
-// ports are those of the listeners, -1 for one without.
-func (l *listeners) ports() api.Ports {
+// ports are those of the sockets, -1 for one without.
+func (l *sockets) ports() api.Ports {
 	of := func(l net.Listener) int {
 		if l == nil {
 			return -1

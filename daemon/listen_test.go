@@ -102,7 +102,7 @@ func TestModeOfSocketsIsAsAskedFor(t *testing.T) {
 			t.Fatal(err)
 		}
 		q := settings.Values()
-		l, err := openListeners(&q)
+		l, err := openSockets(&q)
 		if err != nil {
 			t.Fatal(err)
 		}

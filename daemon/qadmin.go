@@ -32,7 +32,7 @@ var QAdmin = Program[config.QAdmin]{
 
 // qadmin is the view of a cluster at work.
 type qadmin struct {
-	faces
+	listeners
 	server  *admin.Server
 	hangups *hangups
 }
@@ -71,7 +71,7 @@ func startQAdmin(settings *config.Settings[config.QAdmin], level *slog.LevelVar,
 			server.SetLookupds(now.LookupdHTTPAddresses)
 		}
 	})
-	d := &qadmin{faces: newFaces(log), server: server}
+	d := &qadmin{listeners: newListeners(log), server: server}
 	files := credential.reloads()
 	if certificate != nil {
 		files = append(files, reload{"certificate", certificate.Reload})

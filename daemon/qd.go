@@ -27,7 +27,7 @@ var QD = Program[config.QD]{
 
 // qd is a node at work.
 type qd struct {
-	faces
+	listeners
 	announcer *lookup.Announcer
 	client    *lookup.Client // of the announcer
 	broker    *broker.Broker
@@ -66,7 +66,7 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 			err = errors.Join(err, b.Close())
 		}
 	}()
-	l, err := openListeners(&q)
+	l, err := openSockets(&q)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 	ao.Ports, ao.Config = ports, settings
 	security.guardAPI(&q, &ao)
 	figures := api.NewFigures(b, tcp, q.E2ELatencyPercentiles)
-	d := &qd{faces: newFaces(log), announcer: announcer, client: client, broker: b, tcp: tcp, security: security}
+	d := &qd{listeners: newListeners(log), announcer: announcer, client: client, broker: b, tcp: tcp, security: security}
 	d.serve("TCP", l.tcp, d.tcp.Serve)
 	d.http = api.NewHTTP(figures, ao)
 	if l.http != nil {

@@ -20,7 +20,7 @@ var QLookupd = Program[config.QLookupd]{
 
 // qlookupd is a directory at work.
 type qlookupd struct {
-	faces
+	listeners
 	tcp     *lookup.TCP
 	http    *lookup.HTTP
 	hangups *hangups
@@ -60,7 +60,7 @@ func startQLookupd(settings *config.Settings[config.QLookupd], level *slog.Level
 		Config: settings,
 		Logger: log,
 	}
-	d := &qlookupd{faces: newFaces(log), tcp: lookup.NewTCP(db, o), http: lookup.NewHTTP(db, o)}
+	d := &qlookupd{listeners: newListeners(log), tcp: lookup.NewTCP(db, o), http: lookup.NewHTTP(db, o)}
 	files := secret.reloads()
 	if certificate != nil {
 		files = append(files, reload{"certificate", certificate.Reload})

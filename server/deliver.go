@@ -159,8 +159,8 @@ func nextDeliverySize(before, longest int) int {
 }
 
 // deliverSome takes messages and writes them; n is how many bytes, more whether
-// to look again. Both happen under one lock, so that whoever holds it knows that nothing taken is still to
-// be written.
+// to look again. Both happen under one lock, so that whoever holds it knows that
+// nothing taken is still to be written.
 func (s *session) deliverSome(buffer *stream.Buffer) (n int, more bool, err error) {
 	consumer := s.consumer.Load()
 	if consumer == nil || s.stopping.Load() {

@@ -30,10 +30,11 @@ type session struct {
 	remote string // the client's address
 	since  time.Time
 
-	// Set once by SUB, and read by the delivering goroutine and by shut.
+	// Set once by SUB, by the reading goroutine; the delivering goroutine and shut
+	// read the consumer, and nobody else the other two.
 	consumer  atomic.Pointer[channel.Consumer]
-	channel   *channel.Channel // of the consumer, and
-	topic     *topic.Topic     // its topic; of the reading goroutine
+	channel   *channel.Channel // of the consumer
+	topic     *topic.Topic     // of the channel
 	leaveOnce sync.Once
 	delivery  delivery
 	// delivering is held from taking messages until they are written. It guards
@@ -45,15 +46,18 @@ type session struct {
 	state    atomic.Int32 // a protocol.State, written by the reading goroutine
 	stopping atomic.Bool  // the server is closing
 
-	mu        sync.Mutex // guards the fields up to the next blank line; never held across I/O
+	// mu guards the fields from client to closed; it is never held across I/O.
+	// Only the reading goroutine changes client, terms and interval, and so it
+	// reads them without mu.
+	mu        sync.Mutex
 	client    clientInfo
 	terms     terms
 	published map[string]uint64 // messages by topic
 	heartbeat *time.Timer
 	interval  time.Duration // of heartbeats; 0 when disabled
-	closed    bool
+	closed    bool          // shut was called
 
-	// Of the reading goroutine.
+	// Of the reading goroutine alone.
 	parser      protocol.Parser
 	readExpires time.Time     // the read deadline that is set on conn; zero: none, or another's
 	expired     error         // what it means when it passes

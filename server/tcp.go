@@ -22,7 +22,7 @@ const (
 )
 
 // ErrSessionsRemain is what Close returns when sessions were still busy at the
-// end of its patience.
+// end of the time that it gives them.
 var ErrSessionsRemain = errors.New("server: sessions did not end in time")
 
 // TCP serves the V2 protocol. Its methods may be called concurrently.
@@ -32,17 +32,20 @@ type TCP struct {
 
 	stop chan struct{} // closed when Close begins
 	// life ends then too, for those who ask others in a session's name.
-	life      context.Context
-	end       context.CancelFunc
-	wg        sync.WaitGroup
-	mu        sync.Mutex // guards what follows
+	life context.Context
+	end  context.CancelFunc
+	wg   sync.WaitGroup // of all goroutines and heartbeats of sessions
+
+	// mu guards listeners, sessions, lastID and closing.
+	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
-	sessions  map[uint64]*session
+	sessions  map[uint64]*session // by id, which is that of its consumer too
 	lastID    uint64
 	closing   bool
 
-	// closed is when Close began. It is written before the first session is
-	// interrupted, and not read by one that is not.
+	// closed is when Close began. It is written once, before the first session is
+	// told to stop; a session reads it when it has seen that it is to, and so
+	// needs no lock.
 	closed time.Time
 }
 

@@ -10,25 +10,25 @@ import (
 	"qmq/internal/budget"
 )
 
-// firstRoom is the most memory taken for a body before any of it has come, but
+// initialBody is the most memory taken for a body before any of it has come, but
 // for memory of an earlier one that waits to be used again. So much need not be
 // asked for.
-const firstRoom = 16 << 10
+const initialBody = 16 << 10
 
-// largestKept is the largest body whose memory waits to be used again.
-const largestKept = 16 << 20
+// maxKeptBody is the largest body whose memory waits to be used again.
+const maxKeptBody = 16 << 20
 
 // Body is the body of a request, in memory on loan.
 type Body struct {
 	b     []byte
-	claim budget.Claim // to what is more than firstRoom
+	claim budget.Claim // to what is more than initialBody
 	from  *visit       // nil without connection
 }
 
 // ErrClosing refuses a request that the server has no time for any more.
 var ErrClosing error = &Error{Status: http.StatusServiceUnavailable, Code: "EXITING"}
 
-var bodies = sync.Pool{New: func() any { return &Body{b: make([]byte, 0, firstRoom)} }}
+var bodies = sync.Pool{New: func() any { return &Body{b: make([]byte, 0, initialBody)} }}
 
 // Bytes is valid until Release.
 func (b *Body) Bytes() []byte {
@@ -44,7 +44,7 @@ func (b *Body) Release() {
 		return
 	}
 	b.claim.Set(0)
-	if cap(b.b) <= largestKept {
+	if cap(b.b) <= maxKeptBody {
 		b.claim, b.from = budget.Claim{}, nil
 		bodies.Put(b)
 	}
@@ -66,7 +66,7 @@ func ReadBody(r *http.Request, limit int, code string) (*Body, error) {
 	if body.from = visitOf(r); body.from != nil {
 		body.claim.From(body.from.server.o.Unfinished)
 	}
-	in, asked := BodyOf(r), firstRoom
+	in, asked := BodyOf(r), initialBody
 	for int64(len(body.b)) != r.ContentLength {
 		if len(body.b) >= asked {
 			asked *= 2

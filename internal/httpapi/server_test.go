@@ -254,10 +254,10 @@ func TestBodiesShareABudget(t *testing.T) {
 		}()
 		small := make(chan string, 1)
 		go func() {
-			_, answer := sendBody(dial(), "/read", 1, firstRoom, 0)
+			_, answer := sendBody(dial(), "/read", 1, initialBody, 0)
 			small <- answer
 		}()
-		if answer := <-small; !strings.HasSuffix(answer, fmt.Sprint(firstRoom)) {
+		if answer := <-small; !strings.HasSuffix(answer, fmt.Sprint(initialBody)) {
 			t.Errorf("a short one: %q", answer)
 		}
 		time.Sleep(10 * time.Minute) // of the bubble's clock
@@ -286,7 +286,7 @@ func TestCloseEndsAWaitForMemory(t *testing.T) {
 	inBubble(t, Options{Unfinished: b}, reading, func(t *testing.T, s *Server, dial func() net.Conn) {
 		answered := make(chan string, 1)
 		go func() {
-			_, answer := sendBody(dial(), "/read", 2, firstRoom, 0)
+			_, answer := sendBody(dial(), "/read", 2, initialBody, 0)
 			answered <- answer
 		}()
 		synctest.Wait()
