@@ -16,8 +16,8 @@ type fanout struct {
 	o         *Options
 	reclaimer *reclaimer
 
-	// mu guards what follows. Under it only the channels' locks and the log's are
-	// taken.
+	// mu guards what follows. Under it the channels' locks are taken, and what they
+	// take, and the log's.
 	mu               sync.Mutex
 	end              uint64 // one past the last committed message
 	fanOut           uint64 // what is below has been given to the channels

@@ -30,7 +30,7 @@ const (
 // commits what all have pending, and hands over to the next.
 type pipeline struct {
 	o         *Options
-	committer Committer
+	committer Committer // called by whose turn it is to write, or to probe
 	fanout    *fanout
 	unused    requestList
 	// failureChanged is called, with no lock held, after failure has changed.

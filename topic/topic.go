@@ -3,6 +3,10 @@
 // OK'd and when the log is synced. Who gets which message of a channel is the
 // channel's business.
 //
+// A Topic is made of parts, each with a lock of its own: in the pipeline publishers
+// wait for one another, a Committer puts what they have into the log, the fanout
+// knows what of it the channels have, and the reclaimer gives it back.
+//
 // Publishing goroutines write the log themselves, one at a time for all that
 // wait. The only goroutine of a topic is the one that syncs; it lives while
 // there is something to sync.
@@ -83,7 +87,7 @@ type Common struct {
 
 // Topic is one topic. All methods may be called concurrently.
 type Topic struct {
-	o Options
+	o Options // never changed, as the parts' pointers to one another
 
 	// changing serialises changes of what channels there are and whether they
 	// are paused. It is held across the journal's write and never taken by
