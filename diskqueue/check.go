@@ -148,7 +148,7 @@ func (k *checker) checkSegment(c *candidate) error {
 	if err != nil {
 		return err
 	}
-	if k.checkRecords(s, &found); len(found.damaged) == 0 {
+	if k.checkRecords(s, &found); len(found.damaged) == 0 && found.end >= s.end { // nothing of an MPUB is passed over
 		multi.end()
 	}
 	for _, r := range multi.broken {

@@ -190,3 +190,27 @@ func TestCheckOfALogThatIsNotThereFindsNothing(t *testing.T) {
 		t.Errorf("of five messages: %+v", k.Findings)
 	}
 }
+
+// What is damaged of an MPUB is told once: that it is not whole follows.
+func TestCheckTellsADamagedEndOfAnMPUBOnce(t *testing.T) {
+	fs := newCrash(1)
+	n := newNode(fs)
+	l, _ := n.open(t)
+	mustAppend(t, l, multi(bodyOf(0, 100), bodyOf(1, 100)))
+	mustClose(t, l)
+	for _, f := range fs.Files() {
+		b, err := fs.ReadFile(f.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := strings.LastIndex(string(b), "message 1"); strings.HasSuffix(f.Name, ".seg") && i > 0 {
+			b[i] ^= 1
+			if err := fs.WriteFile(f.Name, b); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if k := n.check(t); len(k.Findings) != 1 || k.Findings[0].Kind != Damaged {
+		t.Errorf("found %+v", k.Findings)
+	}
+}

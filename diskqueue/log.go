@@ -93,6 +93,9 @@ type Log struct {
 	// index, or are not to have one.
 	clean uint64
 	loads []*load // reads from disk under way
+	// leaving are the segments that were taken out before all of them was synced,
+	// and whose numbers may not be journalled as given up yet.
+	leaving []*segment
 
 	dirMade bool           // the appender's alone
 	voids   []seqset.Range // found at Open, and never changed

@@ -412,3 +412,39 @@ func writeFirstVersion(t *testing.T, fs *crashfs.FS, base uint64, count int) uin
 	}
 	return base
 }
+
+// A segment that was taken out is on no disk unless it was synced, and is missed
+// by a start as long as the journal does not know that it was given up.
+func TestWhatLeftUnsyncedIsNotCalledSyncedBeforeItIsGivenUp(t *testing.T) {
+	fs := newCrash(1)
+	n := newNode(fs)
+	l, _ := n.open(t)
+	first := mustAppend(t, l, single(bodyOf(0, 3000)), single(bodyOf(1, 3000)))
+	mustAppend(t, l, single(bodyOf(2, 3000)))
+	gone := l.DetachBelow(first.End)
+	if len(gone) != 1 {
+		t.Fatalf("%d segments were taken out", len(gone))
+	}
+	end, err := l.Sync()
+	if err != nil || end > first.First {
+		t.Errorf("synced up to %d, %v; what begins at %d is not", end, err, first.First)
+	}
+	n.log.Known, n.log.Start, n.log.KnownEnd = true, first.First, end
+	fs.Crash(crashfs.DropAll)
+	l.Discard()
+	l, rec := n.open(t)
+	if len(rec.Findings) > 0 {
+		t.Errorf("the loss of power is called damage: %+v", rec.Findings)
+	}
+	mustClose(t, l)
+}
+
+func TestWhatIsGivenUpHoldsNoSyncedEndBack(t *testing.T) {
+	n := newNode(newCrash(1))
+	l, _ := n.open(t)
+	first := mustAppend(t, l, single(bodyOf(0, 3000)), single(bodyOf(1, 3000)))
+	mustAppend(t, l, single(bodyOf(2, 3000)))
+	l.RemoveFiles(l.DetachBelow(first.End))
+	mustSync(t, l)
+	mustClose(t, l)
+}

@@ -99,6 +99,9 @@ func (l *Log) detach(goes func(*segment) bool) (list []Detached) {
 			continue
 		}
 		l.bytes.Add(-s.size)
+		if s.syncedSize < s.size {
+			l.leaving = append(l.leaving, s)
+		}
 		list = append(list, Detached{Numbers: s.numbers(), GivenUp: s.covers(), segment: s})
 	}
 	l.setList(left)
@@ -115,6 +118,11 @@ func (l *Log) detach(goes func(*segment) bool) (list []Detached) {
 // somebody is reading is not written over but removed: the reader goes on with
 // what it has open.
 func (l *Log) RemoveFiles(list []Detached) {
+	l.mu.Lock()
+	l.leaving = slices.DeleteFunc(l.leaving, func(s *segment) bool {
+		return slices.ContainsFunc(list, func(d Detached) bool { return d.segment == s })
+	})
+	l.mu.Unlock()
 	for _, d := range list {
 		l.removeFiles(d.segment)
 	}

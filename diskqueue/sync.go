@@ -79,17 +79,22 @@ func (l *Log) leaveSynced(s *segment) {
 	s.syncing = false
 }
 
-// syncedEnd is up to where the log survives a crash of the machine.
+// syncedEnd is up to where the log survives a crash of the machine. What left it
+// before it was synced does not, until it is given up.
 func (l *Log) syncedEnd() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	end := l.next
+	for _, s := range l.leaving {
+		end = min(end, max(s.base, s.syncedEnd))
+	}
 	list := l.list()
 	for _, s := range list[list.from(l.clean):] {
-		if end := max(s.base, s.syncedEnd); end < s.end {
-			return end
+		if synced := max(s.base, s.syncedEnd); synced < s.end {
+			return min(end, synced)
 		}
 	}
-	return l.next
+	return end
 }
 
 func (l *Log) syncSegment(s *segment, size int64, end uint64) error {
