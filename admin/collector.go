@@ -34,6 +34,8 @@ type collector struct {
 	answered    chan struct{}  // gets one when asking falls to 0
 	consumers   *consumerCache
 
+	tellAlerts func([]cluster.Alert) // of lines that started or ended; does not change once it runs
+
 	wake      chan struct{} // gets one to ask at once
 	slots     chan struct{} // bounds questions
 	questions sync.WaitGroup
@@ -49,6 +51,7 @@ func newCollector(up *upstream, lookupds []string, historyBytes int, log *slog.L
 		up:          up, log: log, cluster: cluster.New(historyBytes, up.direct), changed: make(chan struct{}), answered: make(chan struct{}, 1),
 		wake: make(chan struct{}, 1), slots: make(chan struct{}, questionsOnce), ended: make(chan struct{}),
 	}
+	c.tellAlerts = func([]cluster.Alert) {}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.consumers = newConsumerCache(c)
 	c.cluster.SetLookupds(lookupds)
@@ -216,9 +219,13 @@ func (c *collector) inTurn(f func(context.Context)) {
 }
 
 // update adds up, tells the viewers, and logs who does not answer.
-func (c *collector) update(now time.Time) { logTransitions(c.log, c.addUp(now)) }
+func (c *collector) update(now time.Time) {
+	silent, alerts := c.addUp(now)
+	logTransitions(c.log, silent)
+	c.tellAlerts(alerts)
+}
 
-func (c *collector) addUp(now time.Time) []cluster.Transition {
+func (c *collector) addUp(now time.Time) (silent []cluster.Transition, alerts []cluster.Alert) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// What was polled rarely until now is not old at once.
@@ -228,7 +235,7 @@ func (c *collector) addUp(now time.Time) []cluster.Transition {
 	c.updates++
 	close(c.changed)
 	c.changed = make(chan struct{})
-	return c.cluster.Transitions()
+	return c.cluster.Transitions(), c.cluster.TakeAlerts()
 }
 
 // read calls f with what is known, and returns the number of the update that it

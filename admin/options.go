@@ -47,6 +47,8 @@ type Options struct {
 	Config          httpapi.Config // nil: no /config
 
 	NotificationEndpoint string // URL; empty: none is told
+	AlertWebhook         string // URL that is told of lines of attention; empty: none is
+	PageURL              string // of the page, for links to it
 
 	GraphiteURL    *url.URL // nil: no graphite
 	ProxyGraphite  bool

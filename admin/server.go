@@ -22,6 +22,7 @@ type Server struct {
 	collector *collector
 	activity  *activity
 	notifier  *notifier
+	alertHook *alertHook
 	access    *access
 	frames    frames
 	pages     *pages
@@ -59,9 +60,10 @@ func NewServer(o Options) (*Server, error) {
 	}
 	s.activity = &activity{log: o.Logger, began: s.started}
 	s.up = newUpstream(&o)
-	s.notifier = startNotifier(&o, notifyClient(&o))
+	s.notifier, s.alertHook = startNotifier(&o), startAlertHook(&o)
 	s.collector = newCollector(s.up, nil, o.HistoryBytes, o.Logger)
 	s.collector.cluster.SetPausedBy(s.activity.pausedBy)
+	s.collector.tellAlerts = s.alertHook.tell
 	s.frames.s = s
 	s.streams, s.leaveAll = context.WithCancel(context.Background())
 	s.http = httpapi.NewServer(s.handler(), httpapi.Options{Unfinished: s.bodies, Sites: o.Sites, RefuseSite: refuseSite, Logger: o.Logger})
@@ -83,6 +85,7 @@ func (s *Server) Close(ctx context.Context) error {
 	s.directories.stop()
 	s.collector.stop()
 	s.notifier.stop()
+	s.alertHook.stop()
 	s.up.close()
 	return err
 }

@@ -35,6 +35,8 @@ type QAdmin struct {
 
 	PagePeek                 bool   // everybody may look at messages
 	NotificationHTTPEndpoint string // URL; empty: none is told
+	AlertWebhook             string // URL; empty: none is told
+	PageURL                  string // of the page, for links; empty: made of the host's name
 
 	HTTPClientConnectTimeout        time.Duration
 	HTTPClientRequestTimeout        time.Duration
@@ -100,6 +102,8 @@ func (q *QAdmin) securityOptions() []*option {
 		bind(&q.UsersFile, "users-file", text("file"), "", "who may sign in: lines of name:role:hash, the role viewer, stats-viewer (no messages) or admin, the hash of bcrypt; empty for no signing in").guards(),
 		bind(&q.PagePeek, "page-peek", truth(), false, "show messages (peek) to everybody who reaches the page; else only to those who have signed in, and on this machine"),
 		bind(&q.NotificationHTTPEndpoint, "notification-http-endpoint", text("URL"), "", "where each change is reported (POST)", webAddress),
+		bind(&q.AlertWebhook, "alert-webhook", text("URL"), "", "where lines of attention are reported when they start and end (POST of JSON with a text, as Slack's webhooks take it)", webAddress),
+		bind(&q.PageURL, "page-url", text("URL"), "", "address of the page for people, for links in reports; empty for http(s)://HOSTNAME:PORT/BASE-PATH", webAddress),
 	}...)
 }
 

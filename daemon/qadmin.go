@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/netip"
 	"net/url"
 	"os"
@@ -100,7 +101,8 @@ func adminOptions(q *config.QAdmin, log *slog.Logger) (o admin.Options, err erro
 		Sites:     sitesOf(&q.Common, slices.Concat([]string{q.Hostname, q.HTTPAddress}, q.LookupdHTTPAddresses, q.NSQDHTTPAddresses)...),
 		ACLHeader: q.ACLHTTPHeader, Admins: q.AdminUsers, UsersFile: q.UsersFile,
 		NotificationEndpoint: q.NotificationHTTPEndpoint,
-		ProxyGraphite:        q.ProxyGraphite, StatsdInterval: q.StatsdInterval,
+		AlertWebhook:         q.AlertWebhook, PageURL: pageURL(q),
+		ProxyGraphite: q.ProxyGraphite, StatsdInterval: q.StatsdInterval,
 		Files: pageFiles(q.DevStaticDir), Logger: log,
 	}
 	for option, file := range map[string]string{"users-file": q.UsersFile, "http-client-tls-key": q.HTTPClientTLSKey} {
@@ -217,4 +219,19 @@ func clientAuthorization(text string) (header string, err error) {
 		return "Basic " + base64.StdEncoding.EncodeToString([]byte(fields[1])), nil
 	}
 	return "", errors.New("must be one line, 'bearer TOKEN' or 'basic USER:PASSWORD'")
+}
+
+// pageURL is where people find the page: as configured, or by the host's name.
+func pageURL(q *config.QAdmin) string {
+	if q.PageURL != "" {
+		return q.PageURL
+	}
+	u := url.URL{Scheme: "http", Host: q.Hostname, Path: q.BasePath}
+	if q.TLSCert != "" {
+		u.Scheme = "https"
+	}
+	if _, port, err := net.SplitHostPort(q.HTTPAddress); err == nil {
+		u.Host = net.JoinHostPort(q.Hostname, port)
+	}
+	return u.String()
 }

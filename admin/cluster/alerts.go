@@ -69,6 +69,7 @@ type alerts struct {
 	known map[string]*Alert
 	good  map[string]time.Time // since when an open line's trouble has been over
 	began time.Time            // when the newest line started
+	news  []Alert              // lines that started or ended since they were last taken
 }
 
 func newAlerts() alerts {
@@ -124,6 +125,7 @@ func (w *alerts) start(now time.Time, s *alertInput) {
 	w.known[l.ID] = &l
 	w.open = append(w.open, &l)
 	w.began = now
+	w.tell(l)
 }
 
 // goOn tells whether the line has ended.
@@ -163,6 +165,7 @@ func (w *alerts) end(now time.Time, l *Alert) {
 		l.Text = strings.ReplaceAll(l.past, "{d}", words.Duration(now.Sub(l.since)))
 	}
 	w.past = slices.Insert(w.past, 0, l)
+	w.tell(*l)
 	if len(w.past) > maxOver {
 		w.past = w.past[:maxOver]
 	}
@@ -176,4 +179,21 @@ func (w *alerts) about(is func(*Alert) bool) (lines []*Alert) {
 		}
 	}
 	return lines
+}
+
+// maxNews are kept of lines that nobody takes.
+const maxNews = 1000
+
+func (w *alerts) tell(l Alert) {
+	if len(w.news) < maxNews {
+		w.news = append(w.news, l)
+	}
+}
+
+// TakeAlerts returns the lines that have started, and those that have ended, since
+// the last call.
+func (c *Cluster) TakeAlerts() []Alert {
+	news := c.alerts.news
+	c.alerts.news = nil
+	return news
 }

@@ -244,7 +244,7 @@ func (s *scene) do(line string) {
 		}
 	case "show":
 		for i, l := range s.c.alerts.open {
-			fmt.Fprintf(&s.out, "  %d. %s %s: %s\n", i+1, l.Level, l.subject(), s.localised(l.Text))
+			fmt.Fprintf(&s.out, "  %d. %s %s: %s\n", i+1, l.Level, l.Subject(), s.localised(l.Text))
 		}
 		title, sub := s.c.verdict()
 		fmt.Fprintf(&s.out, "  %s. %s\n", title, s.localisedAll(sub))

@@ -168,7 +168,7 @@ func (c *Cluster) verdict() (title, sub string) {
 		title = "Nothing needs attention"
 		if len(c.alerts.past) > 0 {
 			last := c.alerts.past[0]
-			sub = fmt.Sprintf("Quiet for %s. Last: %s, over at %s.", words.Duration(c.now.Sub(last.over)), last.subject(), words.Time(last.over))
+			sub = fmt.Sprintf("Quiet for %s. Last: %s, over at %s.", words.Duration(c.now.Sub(last.over)), last.Subject(), words.Time(last.over))
 		}
 		return title, sub
 	case 1:
@@ -177,15 +177,15 @@ func (c *Cluster) verdict() (title, sub string) {
 		title = fmt.Sprintf("%d things need attention", len(open))
 	}
 	newest := slices.MaxFunc(open, func(a, b *Alert) int { return a.since.Compare(b.since) })
-	sub = fmt.Sprintf("Newest: %s, since %s.", newest.subject(), words.Time(newest.since))
+	sub = fmt.Sprintf("Newest: %s, since %s.", newest.Subject(), words.Time(newest.since))
 	if quiet := c.now.Sub(c.alerts.began); quiet >= time.Minute {
 		sub += fmt.Sprintf(" Nothing new for %s.", words.Duration(quiet))
 	}
 	return title, sub
 }
 
-// subject is what a line is about.
-func (l *Alert) subject() string {
+// Subject is what a line is about, for people.
+func (l *Alert) Subject() string {
 	if l.Topic != "" {
 		return Pair{l.Topic, l.Channel}.String()
 	}
