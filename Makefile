@@ -2,13 +2,14 @@ GO ?= go
 KILLS ?= 20
 MESSAGES ?= 5000000
 CUTS ?= 20
+BINDIR ?= bin
 FUZZTIME ?= 1m
 SESSIONFUZZTIME ?= 10m
 
 # Packages whose tests run under the race detector.
 CONCURRENT = ./admin/... ./api ./broker ./channel ./cmd/... ./config ./daemon ./diskqueue ./internal/... ./journal ./loadgen/... ./lookup ./server/... ./test/process ./test/semantics ./tools/... ./topic
 
-.PHONY: build run test browser check bench bench-compare bench-growth fuzz crash powercut web-vendor clean
+.PHONY: build run test browser check bench bench-compare bench-growth fuzz crash powercut web-vendor install-nsq-names clean
 
 build: ## all binaries into bin/
 	$(GO) build -o bin/ ./cmd/... ./examples/...
@@ -63,6 +64,9 @@ powercut: ## the power of an ext4 image cut CUTS times under load, and a full on
 
 web-vendor: ## fetch the page's libraries again from the npm registry, pinned
 	admin/web/vendor.sh
+
+install-nsq-names: ## links in BINDIR under which its q is each of NSQ's utilities
+	for name in nsq_tail nsq_stat nsq_to_file nsq_to_http nsq_to_nsq to_nsq; do ln -sf q $(BINDIR)/$$name || exit 1; done
 
 clean: ## what was built
 	rm -rf bin

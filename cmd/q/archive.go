@@ -36,7 +36,11 @@ type archiveCommand struct {
 	Level          int           `name:"compression-level" placeholder:"N" help:"Level of the compression."`
 	Format         string        `enum:"json,raw" default:"json" help:"json (an object a line, with all that is known of a message, from which q restore publishes exactly the same) or raw (the body and a newline: a body that has newlines becomes several)."`
 	SyncInterval   time.Duration `name:"sync-interval" default:"2s" help:"How long a message may wait until it is on the disk and finished. Many are synced together before."`
-	MaxInFlight    int           `name:"max-in-flight" default:"2500" help:"Messages of a topic under way at a time. They are synced when half of them wait for it."`
+	// nsq writes files under their final names and goes on with those whose name
+	// has no revision, as nsq_to_file does.
+	nsq bool `kong:"-"`
+
+	MaxInFlight int `name:"max-in-flight" default:"2500" help:"Messages of a topic under way at a time. They are synced when half of them wait for it."`
 
 	reach
 }
@@ -94,7 +98,13 @@ func (a *archiveCommand) options() (archive.Options, error) {
 	case a.MaxInFlight < 1 || a.SyncInterval <= 0:
 		return o, errors.New("--max-in-flight is 1 at least, and --sync-interval more than 0")
 	}
-	return o, o.Naming.Check(false)
+	if a.nsq {
+		o.InPlace = true
+		if o.Append = o.Compression == archive.None && a.RotateSize == 0 && a.RotateInterval == 0 && (a.WorkDir == "" || a.WorkDir == a.Dir); o.Append {
+			o.Format = strings.ReplaceAll(o.Format, "<REV>", "")
+		}
+	}
+	return o, o.Naming.Check(o.Append)
 }
 
 // hostIdentifier is what stands for <HOST>.

@@ -48,7 +48,12 @@ type forwardCommand struct {
 	MaxInFlight  int           `name:"max-in-flight" default:"200" help:"Messages of a topic under way at a time."`
 	RequeueDelay time.Duration `name:"requeue-delay" default:"1s" help:"How long a message that failed waits, times two for each attempt."`
 	MaxDelay     time.Duration `name:"max-requeue-delay" default:"5m" help:"How long it waits at most."`
-	Refresh      time.Duration `default:"10s" help:"How often directories are asked for new nodes."`
+	// Of NSQ's utilities.
+	linear  bool                     `kong:"-"` // the delay grows by itself with each attempt
+	most    uint16                   `kong:"-"` // attempts, after which a message is given up; 0: never
+	toNodes func(*tcpclient.Options) `kong:"-"` // of connections to destinations; nil: as those to sources
+
+	Refresh time.Duration `default:"10s" help:"How often directories are asked for new nodes."`
 
 	reach
 }
@@ -117,9 +122,18 @@ func (f *forwardCommand) forwarding() (*forwarding, error) {
 	return &forwarding{
 		topics: f.Topics, channel: f.Channel, inFlight: f.MaxInFlight, refresh: f.Refresh, pool: pool, key: key, keyed: f.Mode == string(balance.Hash),
 		filter: filter{field: f.RequireField, value: f.RequireValue, keep: f.Whitelist, sample: f.Sample},
-		delay:  func(attempts int) time.Duration { return min(f.MaxDelay, f.RequeueDelay<<min(max(attempts-1, 0), 20)) },
+		delay:  f.delay, most: f.most,
 		target: f.target,
 	}, nil
+}
+
+// delay is how long a message waits after so many attempts.
+func (f *forwardCommand) delay(attempts int) time.Duration {
+	attempts = max(attempts, 1)
+	if f.linear {
+		return min(f.MaxDelay, f.RequeueDelay*time.Duration(attempts))
+	}
+	return min(f.MaxDelay, f.RequeueDelay<<min(attempts-1, 20))
 }
 
 // destinations are those of the pool, with their weights.
@@ -183,7 +197,12 @@ func (f *forwardCommand) sender(cl *cluster) sender {
 	if len(f.ToQD) > 0 {
 		s := new(nodeSender)
 		for _, at := range f.ToQD {
-			s.producers = append(s.producers, tcpclient.NewProducer(at, cl.tcp(userAgent())))
+			o := cl.tcp(userAgent())
+			if f.toNodes != nil {
+				o = tcpclient.Options{Hostname: o.Hostname, ClientID: o.ClientID}
+				f.toNodes(&o)
+			}
+			s.producers = append(s.producers, tcpclient.NewProducer(at, o))
 		}
 		return s
 	}

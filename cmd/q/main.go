@@ -75,7 +75,11 @@ type helpCommand struct {
 func main() {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	os.Exit(run(os.Args[1:], console{os.Stdin, os.Stdout, os.Stderr, signals}))
+	c := console{os.Stdin, os.Stdout, os.Stderr, signals}
+	if code, is := runAs(os.Args[0], os.Args[1:], c); is {
+		os.Exit(code)
+	}
+	os.Exit(run(os.Args[1:], c))
 }
 
 // run is q from its arguments to its exit code.

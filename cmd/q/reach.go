@@ -44,8 +44,11 @@ type reach struct {
 	HTTPAuth string   `name:"http-auth" env:"Q_HTTP_AUTH" group:"reach" placeholder:"CREDENTIAL" help:"Credential for the HTTP API of nodes: 'bearer TOKEN' or 'basic USER:PASSWORD'. It is shown to the hosts of --http-addr, --addr and --http-auth-for alone, over verified TLS or on this machine."`
 	AuthFor  []string `name:"http-auth-for" env:"Q_HTTP_AUTH_FOR" group:"reach" placeholder:"HOST" help:"Host that directories name and that is shown the credential. May be repeated."`
 
-	Snappy  bool          `name:"snappy" env:"Q_SNAPPY" group:"reach" help:"Compress connections to TCP addresses with snappy."`
-	Deflate int           `name:"deflate" env:"Q_DEFLATE" group:"reach" placeholder:"LEVEL" help:"Compress them with deflate, at a level of 1 to 9."`
+	Snappy  bool `name:"snappy" env:"Q_SNAPPY" group:"reach" help:"Compress connections to TCP addresses with snappy."`
+	Deflate int  `name:"deflate" env:"Q_DEFLATE" group:"reach" placeholder:"LEVEL" help:"Compress them with deflate, at a level of 1 to 9."`
+	// adjust changes the options of connections to TCP addresses; nil: nothing.
+	adjust func(*tcpclient.Options) `kong:"-"`
+
 	Timeout time.Duration `name:"timeout" env:"Q_TIMEOUT" group:"reach" default:"5s" help:"How long to wait for a connection or an answer."`
 }
 
@@ -172,6 +175,9 @@ func (c *cluster) tcp(agent string) tcpclient.Options {
 	}
 	if c.r.TLS || c.r.Cert != "" {
 		o.TLS = c.tls
+	}
+	if c.r.adjust != nil {
+		c.r.adjust(&o)
 	}
 	return o
 }
