@@ -38,13 +38,13 @@ func (s *stopping) stopTopics() error {
 	s.each("writes and syncs under way", func(t *topic.Topic) error {
 		return t.Stop()
 	})
-	var standing []state.Entry
+	var positions []state.Entry
 	for _, t := range all {
 		if e, needed := t.FanOutEntry(); needed {
-			standing = append(standing, e)
+			positions = append(positions, e)
 		}
 	}
-	return s.b.journal.Commit(standing...)
+	return s.b.journal.Commit(positions...)
 }
 
 // closeLogs syncs and closes the logs.

@@ -196,9 +196,9 @@ func (f *fanout) committed() uint64 {
 	return f.end
 }
 
-// untakenLimit is how many more messages an ephemeral topic takes while nobody
+// limitWithoutConsumers is how many more messages an ephemeral topic takes while nobody
 // takes them from it; the largest number while somebody does.
-func (f *fanout) untakenLimit() int {
+func (f *fanout) limitWithoutConsumers() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.noConsumers() {

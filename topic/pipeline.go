@@ -121,7 +121,7 @@ func (p *pipeline) refusal() error {
 // admit drops of a batch what an ephemeral topic has no room for: it counts as
 // published, and as dropped. The caller holds p.mu.
 func (p *pipeline) admit(b *diskqueue.Batch) {
-	n := p.fanout.untakenLimit()
+	n := p.fanout.limitWithoutConsumers()
 	if n < math.MaxInt {
 		for _, r := range p.pending {
 			n -= r.batch.Len()
