@@ -40,7 +40,7 @@ type archiveCommand struct {
 	// has no revision, as nsq_to_file does.
 	nsq bool `kong:"-"`
 
-	MaxInFlight int `name:"max-in-flight" default:"2500" help:"Messages of a topic under way at a time. They are synced when half of them wait for it."`
+	MaxInFlight int `name:"max-in-flight" default:"10000" help:"Messages of a topic under way at a time. They are synced when nearly as many wait for it, or after --sync-interval."`
 
 	reach
 }
@@ -231,7 +231,7 @@ func (a *archiving) discover(ctx context.Context, pattern *regexp.Regexp) error 
 		if err != nil {
 			return err
 		}
-		t := &topicArchive{topic: topic, writer: w, raw: a.format == "raw", syncAt: max(1, a.inFlight/2)}
+		t := &topicArchive{topic: topic, writer: w, raw: a.format == "raw"}
 		a.archives[topic] = t
 		a.running.Go(func() {
 			if err := a.topic(ctx, t); err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"sync"
@@ -14,17 +13,16 @@ import (
 // topicArchive puts the messages of one topic into files and finishes them when
 // they are on the disk. Each node has a goroutine that calls take.
 type topicArchive struct {
-	topic  string
-	raw    bool // bodies instead of objects
-	syncAt int
-	fail   func() // ends the consuming
+	topic string
+	raw   bool   // bodies instead of objects
+	fail  func() // ends the consuming
 
 	mu       sync.Mutex // guards what follows; held while files are written and synced
 	writer   *archive.Writer
 	unsynced []receipt // written and not known to be on the disk
 	stopping bool      // nothing is kept waiting any more
 	failed   error     // why nothing is archived any more
-	line     bytes.Buffer
+	line     []byte
 }
 
 // receipt is what finishes a message.
@@ -55,7 +53,7 @@ func (t *topicArchive) take(messages []tcpclient.Message) {
 		messages[0].From.Flush()
 		return
 	}
-	if t.stopping || len(t.unsynced) >= t.syncAt {
+	if t.stopping || messages[0].From.Starved() {
 		t.sync()
 	}
 }
@@ -74,9 +72,8 @@ func (t *topicArchive) write(now time.Time, m *tcpclient.Message) error {
 	if t.raw {
 		return t.writer.Append(now, m.Body)
 	}
-	t.line.Reset()
-	recordOf(m, t.topic, "").appendTo(&t.line)
-	return t.writer.Append(now, t.line.Bytes())
+	t.line = recordOf(m, t.topic, "").appendTo(t.line[:0])
+	return t.writer.Append(now, t.line)
 }
 
 // sync finishes what is on the disk then. The caller holds t.mu.

@@ -39,7 +39,7 @@ type printer struct {
 	printing
 	w     *bufio.Writer
 	color bool
-	line  bytes.Buffer
+	line  []byte
 }
 
 func newPrinter(p printing, w io.Writer) *printer {
@@ -55,9 +55,8 @@ func colorful(w io.Writer) bool {
 func (p *printer) print(r *record, body []byte) {
 	switch p.Format {
 	case "json":
-		p.line.Reset()
-		r.appendTo(&p.line)
-		p.w.Write(p.line.Bytes())
+		p.line = r.appendTo(p.line[:0])
+		p.w.Write(p.line)
 	case "pretty":
 		p.head(r)
 		p.w.Write(indented(body))

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -40,13 +42,76 @@ func (r *record) setBody(body []byte) {
 	r.Base64 = body
 }
 
-// appendTo appends the object, without a newline.
-func (r *record) appendTo(b *bytes.Buffer) {
-	e := json.NewEncoder(b)
-	e.SetEscapeHTML(false)
-	if e.Encode(r) == nil { // it always marshals
-		b.Truncate(b.Len() - 1)
+// appendTo appends the object, without a newline: what encoding/json makes of it,
+// several times as fast.
+func (r *record) appendTo(dst []byte) []byte {
+	dst = append(dst, '{')
+	dst = appendText(dst, "topic", r.Topic)
+	dst = appendText(dst, "channel", r.Channel)
+	dst = appendText(dst, "id", r.ID)
+	dst = appendText(dst, "time", r.Time)
+	dst = appendNumber(dst, "attempts", int64(r.Attempts))
+	dst = appendText(dst, "node", r.Node)
+	dst = appendNumber(dst, "size", r.Size)
+	dst = appendText(dst, "state", r.State)
+	dst = appendText(dst, "defer", r.Defer)
+	switch {
+	case r.Body != nil:
+		dst = appendQuoted(append(dst, `"body":`...), *r.Body)
+		dst = append(dst, ',')
+	case len(r.Base64) > 0:
+		dst = append(dst, `"body_base64":"`...)
+		dst = base64.StdEncoding.AppendEncode(dst, r.Base64)
+		dst = append(dst, `",`...)
 	}
+	if r.Truncated {
+		dst = append(dst, `"truncated":true,`...)
+	}
+	return append(bytes.TrimSuffix(dst, []byte(",")), '}')
+}
+
+func appendText(dst []byte, key, value string) []byte {
+	if value == "" {
+		return dst
+	}
+	dst = append(append(append(dst, '"'), key...), `":`...)
+	return append(appendQuoted(dst, value), ',')
+}
+
+func appendNumber(dst []byte, key string, value int64) []byte {
+	if value == 0 {
+		return dst
+	}
+	dst = append(append(append(dst, '"'), key...), `":`...)
+	return append(strconv.AppendInt(dst, value, 10), ',')
+}
+
+// appendQuoted appends valid UTF-8 as a string of JSON.
+func appendQuoted(dst []byte, text string) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	from := 0
+	for i := range len(text) {
+		c := text[i]
+		if c >= 0x20 && c != '"' && c != '\\' {
+			continue
+		}
+		dst = append(dst, text[from:i]...)
+		from = i + 1
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, `\n`...)
+		case '\r':
+			dst = append(dst, `\r`...)
+		case '\t':
+			dst = append(dst, `\t`...)
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+	}
+	return append(append(dst, text[from:]...), '"')
 }
 
 // recordOf describes a message that was delivered.

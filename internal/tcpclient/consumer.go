@@ -15,7 +15,7 @@ type ConsumerOptions struct {
 	Options
 	Topic, Channel string
 	// MaxInFlight is how many messages may be unanswered at a time, over all nodes;
-	// each has one at least.
+	// each has one at least. Beyond 2500 there are several connections to each.
 	MaxInFlight int
 
 	// Nodes says which nodes have the topic, as TCP addresses. It is asked at the
@@ -48,9 +48,24 @@ type Consumer struct {
 
 	mu        sync.Mutex // guards what follows
 	live      []*Subscription
-	inFlight  int             // that may be unanswered at a time
-	following map[string]bool // nodes
-	connected bool            // some node has taken a subscription
+	inFlight  int // that may be unanswered at a time
+	following map[place]bool
+	connected bool // some node has taken a subscription
+}
+
+// place is one of several connections to a node.
+type place struct {
+	node   string
+	number int
+}
+
+// mostReady is how many messages nodes usually send on one connection before they
+// are answered. Who wants more has more connections.
+const mostReady = 2500
+
+// connections is how many there are to each node.
+func (o *ConsumerOptions) connections() int {
+	return max(1, (o.MaxInFlight+mostReady-1)/mostReady)
 }
 
 // NewConsumer makes a consumer; Run has it consume.
@@ -58,7 +73,7 @@ func NewConsumer(o ConsumerOptions) *Consumer {
 	if o.Grace == 0 {
 		o.Grace = defaultGrace
 	}
-	return &Consumer{o: o, inFlight: o.MaxInFlight, following: make(map[string]bool)}
+	return &Consumer{o: o, inFlight: o.MaxInFlight, following: make(map[place]bool)}
 }
 
 // Run consumes until ctx is done; then no more messages are asked for, what is
@@ -128,28 +143,31 @@ func (c *Consumer) follow(ctx context.Context, running *sync.WaitGroup, failures
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, node := range nodes {
-		if c.following[node] {
-			continue
+		for number := range c.o.connections() {
+			at := place{node, number}
+			if c.following[at] {
+				continue
+			}
+			c.following[at] = true
+			started++
+			running.Go(func() { c.keep(ctx, at, failures) })
 		}
-		c.following[node] = true
-		started++
-		running.Go(func() { c.keep(ctx, node, failures) })
 	}
 	return started
 }
 
 // keep consumes from a node, connecting again and again. Where nodes are looked
 // up, one that is gone is left to the directory. The first failure is told.
-func (c *Consumer) keep(ctx context.Context, node string, failures chan<- error) {
+func (c *Consumer) keep(ctx context.Context, at place, failures chan<- error) {
 	defer func() {
 		c.mu.Lock()
-		delete(c.following, node)
+		delete(c.following, at)
 		c.mu.Unlock()
 	}()
 	told := false
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		was := time.Now()
-		err := c.once(ctx, node)
+		err := c.once(ctx, at.node)
 		if ctx.Err() != nil {
 			return
 		}

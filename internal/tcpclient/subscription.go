@@ -41,6 +41,7 @@ type Subscription struct {
 	open int        // messages that are neither answered nor given up
 	none chan struct{}
 	left bool // CLS is sent
+	most int  // messages that may be unanswered
 }
 
 // flushAt is how many bytes of answers are sent without being asked to.
@@ -83,6 +84,14 @@ func (s *Subscription) Address() string { return s.conn.address }
 // Late counts the answers that the node did not take, because the message had
 // timed out before: it is delivered again.
 func (s *Subscription) Late() int64 { return s.late.Load() }
+
+// Starved tells whether so many messages are unanswered that the node is about to
+// send no more: who keeps answers back gives them now.
+func (s *Subscription) Starved() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open*8 >= s.most*7
+}
 
 // MsgTimeout is how long the node waits for the answer to a message.
 func (s *Subscription) MsgTimeout() time.Duration {
@@ -152,6 +161,7 @@ func (s *Subscription) ready(n int) {
 		n = min(n, most)
 	}
 	s.mu.Lock()
+	s.most = n
 	if !s.left {
 		s.out = append(strconv.AppendInt(append(s.out, "RDY "...), int64(n), 10), '\n')
 	}
