@@ -16,6 +16,7 @@ import (
 	"qmq/broker"
 	"qmq/internal/vfs/crashfs"
 	"qmq/server"
+	"qmq/test/node"
 	"qmq/test/wire"
 )
 
@@ -237,7 +238,7 @@ func TestCrashedRequestIsAnInternalError(t *testing.T) {
 // What the journal cannot be told does not happen, and the answer says why.
 func TestRefusedChangeOfTheTopologySaysWhy(t *testing.T) {
 	disk := crashfs.New(1)
-	r := startOn(t, openBroker(t, func(o *broker.Options) { o.FS = disk }))
+	r := startOn(t, node.Open(t, func(o *broker.Options) { o.FS = disk }))
 	r.must("POST", "/topic/create?topic=there", "")
 	r.must("POST", "/channel/create?topic=there&channel=c", "")
 	disk.Fail(func(op crashfs.Op, name string) error {
@@ -281,7 +282,7 @@ func TestRefusedPublishOverHTTPSaysWhy(t *testing.T) {
 }
 
 func TestPublishToAClosingBrokerSaysExiting(t *testing.T) {
-	o := brokerOptions()
+	o := node.Options()
 	o.FS = crashfs.New(1)
 	if err := o.FS.MkdirAll(o.DataPath); err != nil {
 		t.Fatal(err)

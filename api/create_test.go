@@ -7,11 +7,12 @@ import (
 	"testing"
 
 	"qmq/broker"
+	"qmq/test/node"
 	"qmq/test/wire"
 )
 
 func TestLimitsOfTopicsAndChannelsAreToldToClients(t *testing.T) {
-	r := startOn(t, openBroker(t, func(o *broker.Options) { o.MaxTopics, o.MaxChannels = 1, 1 }))
+	r := startOn(t, node.Open(t, func(o *broker.Options) { o.MaxTopics, o.MaxChannels = 1, 1 }))
 	r.must("POST", "/topic/create?topic=t", "")
 	r.must("POST", "/channel/create?topic=t&channel=c", "")
 	const topics = "limit of 1 topics of this node reached (--max-topics)"
@@ -36,7 +37,7 @@ func TestLimitsOfTopicsAndChannelsAreToldToClients(t *testing.T) {
 
 func TestWithoutAutoCreateOnlyHTTPCreates(t *testing.T) {
 	var log lockedBuilder
-	r := startOn(t, openBroker(t, func(o *broker.Options) { o.NoAutoCreate = true }), func(o *options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	r := startOn(t, node.Open(t, func(o *broker.Options) { o.NoAutoCreate = true }), func(o *options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	const why = "there is no topic or channel of that name, and clients may not create it (--auto-create=false)"
 	c := r.connect(wire.Pub("t", "x"))
 	c.ExpectError("E_PUB_FAILED PUB failed " + why)

@@ -11,6 +11,7 @@ import (
 	"qmq/diskqueue"
 	"qmq/internal/vfs"
 	"qmq/message"
+	"qmq/test/node"
 )
 
 const strangeDirectory = "orders-00000000000000ab"
@@ -27,7 +28,7 @@ func startDamaged(t *testing.T) *rig {
 // since.
 func startAfter(t *testing.T, work func(*broker.Broker), spoil func(fs vfs.FS, topics string) error) *rig {
 	t.Helper()
-	o := brokerOptions()
+	o := node.Options()
 	o.FS = vfs.NewMem()
 	if err := o.FS.MkdirAll(o.DataPath); err != nil {
 		t.Fatal(err)
@@ -43,7 +44,7 @@ func startAfter(t *testing.T, work func(*broker.Broker), spoil func(fs vfs.FS, t
 	if err := spoil(o.FS, filepath.Join(o.DataPath, "topics")); err != nil {
 		t.Fatal(err)
 	}
-	return startOn(t, openBroker(t, func(other *broker.Options) { *other = o }))
+	return startOn(t, node.Open(t, func(other *broker.Options) { *other = o }))
 }
 
 // damageOf is what /stats says of it.

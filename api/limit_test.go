@@ -11,12 +11,13 @@ import (
 
 	"qmq/internal/acceptloop"
 	"qmq/server"
+	"qmq/test/node"
 	"qmq/test/wire"
 )
 
 // pipeAPI is the API of a broker, for use in fake time.
 func pipeAPI(t *testing.T) *HTTP {
-	b, so := openBroker(t), server.DefaultOptions()
+	b, so := node.Open(t), server.DefaultOptions()
 	return NewHTTP(NewFigures(b, server.NewTCP(b, so), nil), OptionsFor(&so))
 }
 

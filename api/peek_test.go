@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"qmq/broker"
+	"qmq/test/node"
 	"qmq/test/wire"
 )
 
@@ -161,7 +162,7 @@ func TestPeekCutsLongBodies(t *testing.T) {
 }
 
 func TestPeekReadsWhatIsOnDiskOnly(t *testing.T) {
-	r := startOn(t, openBroker(t, func(o *broker.Options) { o.MemQueueSize = 0 }))
+	r := startOn(t, node.Open(t, func(o *broker.Options) { o.MemQueueSize = 0 }))
 	r.must("POST", "/topic/create?topic=t", "")
 	r.must("POST", "/channel/create?topic=t&channel=ch", "")
 	r.must("POST", "/mpub?topic=t", "a\nb\nc")

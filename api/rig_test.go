@@ -2,7 +2,6 @@ package api
 
 import (
 	"errors"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,9 +12,9 @@ import (
 	"time"
 
 	"qmq/broker"
-	"qmq/internal/vfs"
 	"qmq/internal/vfs/crashfs"
 	"qmq/server"
+	"qmq/test/node"
 	"qmq/test/wire"
 )
 
@@ -40,7 +39,7 @@ type rig struct {
 // start serves until the end of the test.
 func start(t *testing.T, change ...func(*options)) *rig {
 	t.Helper()
-	return startOn(t, openBroker(t), change...)
+	return startOn(t, node.Open(t), change...)
 }
 
 func startOn(t *testing.T, b *broker.Broker, change ...func(*options)) *rig {
@@ -103,49 +102,10 @@ func (r *rig) must(method, target, body string) string {
 	return w.Body.String()
 }
 
-// brokerOptions are those of a broker in memory.
-func brokerOptions() broker.Options {
-	return broker.Options{
-		FS:            vfs.NewMem(),
-		DataPath:      "data",
-		NodeID:        1,
-		SegmentBytes:  1 << 20,
-		HotBytes:      16 << 20,
-		MemQueueSize:  10000,
-		SyncEvery:     2500,
-		SyncTimeout:   2 * time.Second,
-		MaxMsgTimeout: 15 * time.Minute,
-		MaxReqTimeout: time.Hour,
-		Logger:        slog.New(slog.DiscardHandler),
-	}
-}
-
-// openBroker opens a broker that is closed after the servers of the test.
-func openBroker(t *testing.T, change ...func(*broker.Options)) *broker.Broker {
-	t.Helper()
-	o := brokerOptions()
-	for _, c := range change {
-		c(&o)
-	}
-	if err := o.FS.MkdirAll(o.DataPath); err != nil {
-		t.Fatal(err)
-	}
-	b, err := broker.Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return b
-}
-
 // failingDisk is an API whose disk can be told to refuse writes.
 func failingDisk(t *testing.T) (r *rig, fail func(bool)) {
 	disk := crashfs.New(1)
-	r = startOn(t, openBroker(t, func(o *broker.Options) { o.FS = disk }))
+	r = startOn(t, node.Open(t, func(o *broker.Options) { o.FS = disk }))
 	return r, func(on bool) {
 		if !on {
 			disk.Fail(nil)

@@ -14,29 +14,10 @@ import (
 	"qmq/broker"
 	"qmq/internal/version"
 	"qmq/internal/vfs"
+	"qmq/test/node"
+	"qmq/test/process"
 	"qmq/test/wire"
 )
-
-// keys lists the keys of a JSON object in their order.
-func keys(t *testing.T, object json.RawMessage) (list []string) {
-	t.Helper()
-	d := json.NewDecoder(strings.NewReader(string(object)))
-	if _, err := d.Token(); err != nil {
-		t.Fatal(err)
-	}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var skip json.RawMessage
-		if err := d.Decode(&skip); err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, key.(string))
-	}
-	return list
-}
 
 func TestStatsKeysComeInTheirOrder(t *testing.T) {
 	r := start(t)
@@ -62,7 +43,7 @@ func TestStatsKeysComeInTheirOrder(t *testing.T) {
 
 	check := func(what string, o object, want string) {
 		t.Helper()
-		if got := strings.Join(keys(t, o), " "); got != want {
+		if got := strings.Join(process.Keys(t, o), " "); got != want {
 			t.Errorf("%s has keys\n%s, want\n%s", what, got, want)
 		}
 	}
@@ -174,7 +155,7 @@ func (r *rig) latencies() (topic latency, channels []latency) {
 }
 
 func TestStatsShowLatenciesFromPublishToFin(t *testing.T) {
-	b := openBroker(t, func(o *broker.Options) { o.LatencyWindow = time.Hour })
+	b := node.Open(t, func(o *broker.Options) { o.LatencyWindow = time.Hour })
 	r := startOn(t, b, func(o *options) { o.percentiles = []float64{0.99, 0.5} })
 	r.must("POST", "/topic/create?topic=t", "")
 	if all, _ := r.latencies(); all.Percentiles != nil {
@@ -284,7 +265,7 @@ func TestWhatAClientSaysOfItselfIsKeptInPart(t *testing.T) {
 
 func TestDamageIsCountedInStatsAndLeavesHealthAlone(t *testing.T) {
 	fs := vfs.NewMem()
-	r := startOn(t, openBroker(t, func(o *broker.Options) { o.FS, o.MemQueueSize = fs, 0 }))
+	r := startOn(t, node.Open(t, func(o *broker.Options) { o.FS, o.MemQueueSize = fs, 0 }))
 	r.must("POST", "/pub?topic=t", "damaged")
 	r.must("POST", "/pub?topic=t", "whole")
 	if text := r.must("GET", "/stats?format=json", ""); strings.Contains(text, "damage") {
@@ -331,7 +312,7 @@ func spoilFirstRecord(t *testing.T, fs vfs.FS) {
 
 // What an ephemeral topic had no room for was published, and is counted apart.
 func TestStatsCountWhatAnEphemeralTopicDropped(t *testing.T) {
-	r := startOn(t, openBroker(t, func(o *broker.Options) { o.MemQueueSize = 3 }))
+	r := startOn(t, node.Open(t, func(o *broker.Options) { o.MemQueueSize = 3 }))
 	for range 5 {
 		r.must("POST", "/pub?topic=t%23ephemeral", "m")
 	}

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"net"
 	"os"
 	"strings"
@@ -15,30 +14,14 @@ import (
 
 	"qmq/api"
 	"qmq/broker"
-	"qmq/internal/vfs"
 	"qmq/server"
+	"qmq/test/node"
 )
 
 // startQD serves a node in memory until the end of the test.
 func startQD(t *testing.T) (Target, *broker.Broker) {
 	t.Helper()
-	o := broker.Options{
-		FS: vfs.NewMem(), DataPath: "data", NodeID: 1, SegmentBytes: 1 << 20, HotBytes: 16 << 20, MemQueueSize: 10000,
-		SyncEvery: 2500, SyncTimeout: 2 * time.Second, MaxMsgTimeout: 15 * time.Minute, MaxReqTimeout: time.Hour,
-		Logger: slog.New(slog.DiscardHandler),
-	}
-	if err := o.FS.MkdirAll(o.DataPath); err != nil {
-		t.Fatal(err)
-	}
-	b, err := broker.Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	b := node.Open(t)
 	tcp, web := listen(t), listen(t)
 	so := server.DefaultOptions()
 	so.TLS = &tls.Config{Certificates: []tls.Certificate{certificate(t)}}

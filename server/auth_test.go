@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"qmq/internal/auth"
+	"qmq/test/process"
 	"qmq/test/wire"
 )
 
@@ -231,7 +232,7 @@ func TestCloseDoesNotWaitForAuthServers(t *testing.T) {
 	client := auth.New(auth.Options{Addresses: []string{s.Listener.Addr().String()}, Logger: slog.New(slog.DiscardHandler)})
 	r := start(t, func(o *Options) { o.Auth = client })
 	r.connect(secret)
-	next(t, came)
+	process.Next(t, came)
 	if err := r.tcp.Close(); err != nil {
 		t.Error(err)
 	}

@@ -6,12 +6,13 @@ import (
 
 	"qmq/broker"
 	"qmq/protocol"
+	"qmq/test/node"
 	"qmq/test/wire"
 	"qmq/topic"
 )
 
 func TestLimitsOfTopicsAndChannelsAreToldToClients(t *testing.T) {
-	r := startOn(t, openBroker(t, func(o *broker.Options) { o.MaxTopics, o.MaxChannels = 1, 1 }))
+	r := startOn(t, node.Open(t, func(o *broker.Options) { o.MaxTopics, o.MaxChannels = 1, 1 }))
 	r.create("t", "c")
 	const topics = "limit of 1 topics of this node reached (--max-topics)"
 	const channels = "limit of 1 channels of topic t reached (--max-channels)"
@@ -26,7 +27,7 @@ func TestLimitsOfTopicsAndChannelsAreToldToClients(t *testing.T) {
 }
 
 func TestWithoutAutoCreateClientsCreateNothing(t *testing.T) {
-	r := startOn(t, openBroker(t, func(o *broker.Options) { o.NoAutoCreate = true }))
+	r := startOn(t, node.Open(t, func(o *broker.Options) { o.NoAutoCreate = true }))
 	const why = "there is no topic or channel of that name, and clients may not create it (--auto-create=false)"
 	c := r.connect(wire.Pub("t", "x"))
 	c.ExpectError("E_PUB_FAILED PUB failed " + why)
@@ -60,7 +61,7 @@ func (r *rig) create(topicName string, channels ...string) *topic.Topic {
 }
 
 func TestClosedBrokerSaysExiting(t *testing.T) {
-	o := brokerOptions()
+	o := node.Options()
 	if err := o.FS.MkdirAll(o.DataPath); err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"qmq/message"
 	"qmq/protocol"
 	"qmq/server/stream"
+	"qmq/test/node"
 	"qmq/test/wire"
 )
 
@@ -213,7 +214,7 @@ func TestDeletedChannelClosesItsConsumersWithoutAFrame(t *testing.T) {
 }
 
 func TestTooManyConsumers(t *testing.T) {
-	r := startOn(t, openBroker(t, func(o *broker.Options) { o.MaxChannelConsumers = 2 }),
+	r := startOn(t, node.Open(t, func(o *broker.Options) { o.MaxChannelConsumers = 2 }),
 		func(o *Options) { o.MaxChannelConsumers = 2 })
 	first := r.consume("t", "ch", 1)
 	r.consume("t", "ch", 1)
@@ -388,7 +389,7 @@ func (r *rig) clientOf(c *wire.Conn) Client {
 // the goroutine that read the FIN, which must not wait for the client to read.
 func TestClientThatDoesNotReadIsStillHeard(t *testing.T) {
 	const long = 16 << 20 // more than both ends of the connection hold
-	b := openBroker(t, func(o *broker.Options) { o.HotBytes = 4 * long })
+	b := node.Open(t, func(o *broker.Options) { o.HotBytes = 4 * long })
 	r := startOn(t, b, func(o *Options) { o.MaxMsgSize = long })
 	p := r.connect(wire.Pub("t", "short"))
 	p.Expect("OK")

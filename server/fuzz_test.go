@@ -16,6 +16,7 @@ import (
 	"qmq/broker"
 	"qmq/internal/vfs"
 	"qmq/protocol"
+	"qmq/test/node"
 	"qmq/test/wire"
 )
 
@@ -171,7 +172,7 @@ func FuzzSession(f *testing.F) {
 	f.Add([]byte{15, 1, 2, 0, 2, 200, 4, 0, 0, 1, 0, 1, 0, 1, 11, 4})
 	f.Add([]byte{14, 9, 'P', 'U', 'B', ' ', 't', '\n', 0, 0, 0, 1, 12, 0, 3})
 	f.Fuzz(func(t *testing.T, text []byte) {
-		o := brokerOptions()
+		o := node.Options()
 		o.FS = vfs.NewMem()
 		if err := o.FS.MkdirAll(o.DataPath); err != nil {
 			t.Fatal(err)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/nsqio/go-nsq"
+
+	"qmq/test/process"
 )
 
 // patientConfig is a client's that stays connected on a machine with other
@@ -66,18 +68,6 @@ func (r *rig) consumer(topic, channel string, handle nsq.HandlerFunc, change ...
 // trusting is a client's TLS that takes any certificate.
 func trusting() *tls.Config { return &tls.Config{InsecureSkipVerify: true} }
 
-// next waits for something to arrive.
-func next[T any](t *testing.T, c <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-c:
-		return v
-	case <-time.After(patience):
-		t.Fatal("nothing came")
-		panic("unreachable")
-	}
-}
-
 func TestGoNSQProducesAndConsumes(t *testing.T) {
 	const single, batches = 200, 20
 	r := start(t)
@@ -109,7 +99,7 @@ func TestGoNSQProducesAndConsumes(t *testing.T) {
 		}
 	}
 	for range want {
-		all = append(all, next(t, got))
+		all = append(all, process.Next(t, got))
 	}
 	slices.Sort(want)
 	slices.Sort(all)
@@ -148,7 +138,7 @@ func TestGoNSQGivesUpAfterMaxAttempts(t *testing.T) {
 	if err := r.producer().Publish("t", []byte("bad")); err != nil {
 		t.Fatal(err)
 	}
-	if last := next(t, gaveUp); last != 6 {
+	if last := process.Next(t, gaveUp); last != 6 {
 		t.Errorf("gave up at delivery %d", last)
 	}
 	mu.Lock()
@@ -186,11 +176,11 @@ func TestGoNSQDeferredPublishAndRequeue(t *testing.T) {
 	if err := r.producer().DeferredPublish("t", delay, []byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	first := next(t, got)
+	first := process.Next(t, got)
 	if first.attempts != 1 || first.at.Sub(began) < delay {
 		t.Errorf("first came as attempt %d after %v", first.attempts, first.at.Sub(began))
 	}
-	second := next(t, got)
+	second := process.Next(t, got)
 	if second.attempts != 2 || second.at.Sub(first.at) < delay {
 		t.Errorf("second came as attempt %d after %v", second.attempts, second.at.Sub(first.at))
 	}
@@ -217,7 +207,7 @@ func TestGoNSQTouchKeepsAMessage(t *testing.T) {
 	if err := r.producer().Publish("t", []byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	if attempts := next(t, got); attempts != 1 {
+	if attempts := process.Next(t, got); attempts != 1 {
 		t.Errorf("it came again in spite of TOUCH, as attempt %d", attempts)
 	}
 	eventually(t, func() bool { return channelStatsOf(t, r, "t", "ch").InFlight == 0 })
@@ -240,7 +230,7 @@ func TestGoNSQMessageOfAStuckHandlerComesAgain(t *testing.T) {
 	if err := r.producer().Publish("t", []byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	if first, second := next(t, got), next(t, got); first != 1 || second != 2 {
+	if first, second := process.Next(t, got), process.Next(t, got); first != 1 || second != 2 {
 		t.Errorf("attempts %d and %d", first, second)
 	}
 	close(release)
@@ -259,9 +249,9 @@ func TestGoNSQStopsCleanly(t *testing.T) {
 	if err := r.producer().Publish("t", []byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	next(t, got)
+	process.Next(t, got)
 	k.Stop()
-	next(t, k.StopChan)
+	process.Next(t, k.StopChan)
 	eventually(t, func() bool { return len(channelStatsOf(t, r, "t", "ch").Consumers) == 0 })
 }
 

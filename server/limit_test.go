@@ -19,6 +19,7 @@ import (
 	"qmq/internal/auth"
 	"qmq/internal/budget"
 	"qmq/protocol"
+	"qmq/test/node"
 	"qmq/test/wire"
 )
 
@@ -99,7 +100,7 @@ func TestHandshakeThatNeverEndsIsCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := DefaultOptions()
 		with(&o)
-		server := NewTCP(openBroker(t), o)
+		server := NewTCP(node.Open(t), o)
 		l := newPipeListener()
 		served := make(chan error)
 		go func() { served <- server.Serve(l) }()
@@ -337,7 +338,7 @@ func inFakeTime(t *testing.T, change func(*Options), f func(t *testing.T, server
 		if change != nil {
 			change(&o)
 		}
-		server := NewTCP(openBroker(t), o)
+		server := NewTCP(node.Open(t), o)
 		l := newPipeListener()
 		served := make(chan error)
 		go func() { served <- server.Serve(l) }()

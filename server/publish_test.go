@@ -11,6 +11,7 @@ import (
 	"qmq/broker"
 	"qmq/internal/vfs/crashfs"
 	"qmq/protocol"
+	"qmq/test/node"
 	"qmq/test/wire"
 )
 
@@ -120,7 +121,7 @@ func TestPublishAfterDeletionGoesToTheNewTopic(t *testing.T) {
 // failingDisk is a server whose disk can be told to refuse writes.
 func failingDisk(t *testing.T) (r *rig, fail func(bool)) {
 	disk := crashfs.New(1)
-	r = startOn(t, openBroker(t, func(o *broker.Options) { o.FS = disk }))
+	r = startOn(t, node.Open(t, func(o *broker.Options) { o.FS = disk }))
 	return r, func(on bool) {
 		if !on {
 			disk.Fail(nil)

@@ -8,6 +8,7 @@ import (
 
 	"qmq/broker"
 	"qmq/protocol"
+	"qmq/test/node"
 	"qmq/test/wire"
 )
 
@@ -25,7 +26,7 @@ type rig struct {
 // start serves until the end of the test.
 func start(t *testing.T, change ...func(*Options)) *rig {
 	t.Helper()
-	return startOn(t, openBroker(t), change...)
+	return startOn(t, node.Open(t), change...)
 }
 
 func startOn(t *testing.T, b *broker.Broker, change ...func(*Options)) *rig {

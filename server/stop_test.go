@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"qmq/protocol"
+	"qmq/test/node"
 	"qmq/test/wire"
 )
 
 // stopping is a server in fake time that is about to close, with a consumer
 // that has messages.
 func stopping(t *testing.T, messages int) (r *rig, c *wire.Conn, ids []string) {
-	b := openBroker(t)
+	b := node.Open(t)
 	l := newPipeListener()
 	r = &rig{t: t, broker: b, tcp: NewTCP(b, DefaultOptions())}
 	served := make(chan error, 1)

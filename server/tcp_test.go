@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"qmq/test/node"
 	"qmq/test/wire"
 )
 
@@ -86,7 +87,7 @@ func TestServeAfterCloseServesNothing(t *testing.T) {
 }
 
 func TestCloseEndsAllGoroutines(t *testing.T) {
-	b := openBroker(t)
+	b := node.Open(t)
 	base := runtime.NumGoroutine()
 	r := startOn(t, b)
 	var clients []*wire.Conn

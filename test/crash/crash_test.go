@@ -2,7 +2,6 @@ package crash
 
 import (
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -26,18 +25,7 @@ var workDir string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(inWorkDir(m.Run))
-}
-
-func inWorkDir(f func() int) int {
-	dir, err := os.MkdirTemp("", "crash")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	workDir = dir
-	return f()
+	os.Exit(process.InFolder(m, func(dir string) { workDir = dir }))
 }
 
 // compile builds cmd/qd into a directory, with more flags for go build.

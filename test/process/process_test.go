@@ -119,3 +119,19 @@ func TestStatusOtherThan200IsAnError(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestKeysComeInTheirOrder(t *testing.T) {
+	if got := strings.Join(Keys(t, []byte(`{"b":{"x":1},"a":[1,2],"c":null}`)), " "); got != "b a c" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestWaitingEndsWhenItIsSo(t *testing.T) {
+	asked := 0
+	Eventually(t, "third", func() bool { asked++; return asked == 3 })
+	c := make(chan int, 1)
+	c <- asked
+	if got := Next(t, c); got != 3 {
+		t.Errorf("asked %d times", got)
+	}
+}

@@ -2,6 +2,8 @@ package process
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -58,4 +60,29 @@ func Eventually(t testing.TB, what string, condition func() bool) {
 			t.Fatalf("never: %s", what)
 		}
 	}
+}
+
+// Next waits for something to arrive.
+func Next[T any](t testing.TB, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(Patience):
+		t.Fatal("nothing came")
+		panic("unreachable")
+	}
+}
+
+// InFolder runs the tests of a package with a folder of its own, which is
+// removed afterwards, and returns the exit code.
+func InFolder(m *testing.M, use func(dir string)) int {
+	dir, err := os.MkdirTemp("", "test")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	use(dir)
+	return m.Run()
 }

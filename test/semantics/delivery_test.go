@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"qmq/test/process"
 	"qmq/test/wire"
 )
 
@@ -182,7 +183,7 @@ func TestConsumersOfAChannelShareItInOrder(t *testing.T) {
 	n.connect().Publish("t", numbered("", messages)...)
 	var all []int
 	for range messages {
-		all = append(all, next(t, got))
+		all = append(all, process.Next(t, got))
 	}
 	slices.Sort(all)
 	if len(slices.Compact(all)) != messages {

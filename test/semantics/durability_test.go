@@ -120,7 +120,7 @@ func TestWhatIsOKdSurvives(t *testing.T) {
 				running.Go(func() { p.run(c, "t", progress) })
 			}
 			for range oks {
-				next(t, progress)
+				process.Next(t, progress)
 			}
 			test.end(n)
 			running.Wait()

@@ -76,7 +76,7 @@ func TestAThousandConsumersShareAChannel(t *testing.T) {
 	before := wakes()
 	for range rounds * consumers {
 		p.Publish("t", "x")
-		next(t, c.got)
+		process.Next(t, c.got)
 	}
 	perMessage := float64(wakes()-before) / float64(rounds*consumers)
 	// The one that waits longest is next; but its FIN may be late.
@@ -98,7 +98,7 @@ func TestAThousandConsumersShareAChannel(t *testing.T) {
 		p.Expect("OK")
 	}
 	for range each * consumers {
-		next(t, c.got)
+		process.Next(t, c.got)
 	}
 	n.wantCounts("t", "ch", counts{})
 	least, most, sum := c.share()
@@ -272,7 +272,7 @@ func TestTopicDeletedUnderFullTraffic(t *testing.T) {
 		n.do("/topic/delete", "t", "")
 	}
 	over.Store(true)
-	next(t, enough)
+	process.Next(t, enough)
 	close(stop)
 	publishers.Wait()
 	for _, body := range kept {
@@ -372,7 +372,7 @@ func TestStopUnderLoadTakesFiveSecondsAtMost(t *testing.T) {
 	n.connect("PUB t\n" + wire.Size(1000) + "half")
 	wire.Open(t, n.address)
 	for range oks {
-		next(t, progress)
+		process.Next(t, progress)
 	}
 	began := time.Now()
 	n.stop()

@@ -17,18 +17,7 @@ import (
 var workDir string
 
 func TestMain(m *testing.M) {
-	os.Exit(inWorkDir(m.Run))
-}
-
-func inWorkDir(f func() int) int {
-	dir, err := os.MkdirTemp("", "semantics")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	workDir = dir
-	return f()
+	os.Exit(process.InFolder(m, func(dir string) { workDir = dir }))
 }
 
 // steppable is the daemon's clock with a step that the lines on its standard

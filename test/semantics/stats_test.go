@@ -9,29 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"qmq/test/process"
 	"qmq/test/wire"
 )
-
-// keys lists the keys of a JSON object in their order.
-func keys(t *testing.T, object json.RawMessage) (list []string) {
-	t.Helper()
-	d := json.NewDecoder(strings.NewReader(string(object)))
-	if _, err := d.Token(); err != nil {
-		t.Fatal(err)
-	}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var skip json.RawMessage
-		if err := d.Decode(&skip); err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, key.(string))
-	}
-	return list
-}
 
 // TestStatsHaveNSQsKeysInNSQsOrder; there may be others in between.
 func TestStatsHaveNSQsKeysInNSQsOrder(t *testing.T) {
@@ -68,7 +48,7 @@ func TestStatsHaveNSQsKeysInNSQsOrder(t *testing.T) {
 		{"client", channel.Clients[0], client},
 		{"producer", all.Producers[0], client},
 	} {
-		got := keys(t, test.o)
+		got := process.Keys(t, test.o)
 		wanted := strings.Fields(test.want)
 		known := slices.DeleteFunc(slices.Clone(got), func(key string) bool { return !slices.Contains(wanted, key) })
 		if !slices.Equal(known, wanted) {

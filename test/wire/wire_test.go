@@ -104,3 +104,68 @@ func TestSenselessFramesAreErrors(t *testing.T) {
 		t.Error("a message without an id is taken")
 	}
 }
+
+// delivered is the data of a message frame.
+func delivered(id, body string) string {
+	return "\x00\x00\x00\x00\x00\x00\x00\x09\x00\x01" + id + body
+}
+
+func TestStepsSayWhatTheySay(t *testing.T) {
+	const a, b = "000000000000000a", "000000000000000b"
+	c, sent := served(t, frame(Response, "OK")+frame(Response, "OK")+frame(Response, "OK")+
+		frame(Delivery, delivered(a, "one"))+frame(Delivery, delivered(b, "two"))+frame(Response, "OK"))
+	c.Consume("t", "ch", 7)
+	c.Publish("t", "one", "two")
+	m := c.Messages("one", "two")
+	c.Fin(m[0])
+	c.Req(m[1], 30)
+	c.ExpectOpen()
+	want := "SUB t ch\nRDY 7\nPUB t\n\x00\x00\x00\x03onePUB t\n\x00\x00\x00\x03twoFIN " + a + "\nREQ " + b + " 30\nPUB still.open\n\x00\x00\x00\x01x"
+	if heard := sent.heard.String(); heard != want {
+		t.Errorf("%q, want %q", heard, want)
+	}
+	if text, want := MPub("t", "a", "bc")+DPub("t", 5, "x"), "MPUB t\n\x00\x00\x00\x0f\x00\x00\x00\x02\x00\x00\x00\x01a\x00\x00\x00\x02bcDPUB t 5\n\x00\x00\x00\x01x"; text != want {
+		t.Errorf("%q, want %q", text, want)
+	}
+}
+
+func TestConnectionsBeginWithTheMagic(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	heard := make(chan string, 2)
+	go func() {
+		for range 2 {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			text, err := io.ReadAll(conn)
+			heard <- string(text)
+			if err != nil {
+				heard <- "reset"
+			}
+			conn.Close()
+		}
+	}()
+	Connect(t, l.Addr().String(), "NOP\n").Close()
+	if got := <-heard; got != "  V2NOP\n" {
+		t.Errorf("%q", got)
+	}
+	c, err := Dial(t.Context(), l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Flush(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	c.Abort()
+	if got := <-heard; got != "  V2" && got != "" { // a reset may overtake it
+		t.Errorf("%q", got)
+	}
+	if got := <-heard; got != "reset" {
+		t.Errorf("%q", got)
+	}
+}

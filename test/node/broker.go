@@ -1,4 +1,5 @@
-package server
+// Package node makes brokers for the tests of what is built on them.
+package node
 
 import (
 	"log/slog"
@@ -9,8 +10,8 @@ import (
 	"qmq/internal/vfs"
 )
 
-// brokerOptions are those of a broker in memory.
-func brokerOptions() broker.Options {
+// Options are those of a broker in memory with small segments.
+func Options() broker.Options {
 	return broker.Options{
 		FS:            vfs.NewMem(),
 		DataPath:      "data",
@@ -26,10 +27,10 @@ func brokerOptions() broker.Options {
 	}
 }
 
-// openBroker opens a broker that is closed after the servers of the test.
-func openBroker(t *testing.T, change ...func(*broker.Options)) *broker.Broker {
+// Open opens a broker until the end of the test, by when nobody may use it.
+func Open(t testing.TB, change ...func(*broker.Options)) *broker.Broker {
 	t.Helper()
-	o := brokerOptions()
+	o := Options()
 	for _, c := range change {
 		c(&o)
 	}
