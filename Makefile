@@ -54,7 +54,7 @@ fuzz: ## each fuzz target for FUZZTIME, whole sessions for SESSIONFUZZTIME
 	$(GO) test -fuzz FuzzLookupCommandStream -fuzztime $(FUZZTIME) ./protocol
 	$(GO) test -run '^$$' -fuzz 'FuzzSession$$' -fuzztime $(SESSIONFUZZTIME) -fuzzminimizetime 10x ./server
 	$(GO) test -run '^$$' -fuzz 'FuzzConnection$$' -fuzztime $(FUZZTIME) ./server
-	$(GO) test -run '^1322' -fuzz FuzzRecordReadsBack -fuzztime $(FUZZTIME) ./cmd/q
+	$(GO) test -run '^$$' -fuzz FuzzRecordReadsBack -fuzztime $(FUZZTIME) ./cmd/q
 	$(GO) test -fuzz FuzzTOML -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./config
 
 crash: ## kill -9 at KILLS random moments, MESSAGES messages, nothing lost
