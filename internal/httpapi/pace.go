@@ -32,6 +32,7 @@ type visit struct {
 	server              *Server
 	conn                net.Conn
 	answerBy            time.Time // the write deadline that is set
+	knownHost           string    // which a request named and was let in
 	body                pacedBody
 }
 

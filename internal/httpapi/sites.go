@@ -89,10 +89,22 @@ func (g *siteGuard) handler(next http.Handler) http.Handler {
 // the daemon from elsewhere got there by a name or address of its machine; who
 // sends no name at all is no browser.
 func (g *siteGuard) knows(r *http.Request) bool {
-	if g.any || r.Host == "" || !toLoopback(r) {
+	if g.any || r.Host == "" {
 		return true
 	}
-	name := hostName(r.Host)
+	v := visitOf(r)
+	if v != nil && v.knownHost == r.Host { // as the last request's was
+		return true
+	}
+	known := !toLoopback(r) || g.isOwn(hostName(r.Host))
+	if v != nil && known {
+		v.knownHost = r.Host
+	}
+	return known
+}
+
+// isOwn tells whether a name is this machine's or the daemon's.
+func (g *siteGuard) isOwn(name string) bool {
 	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
 		return true
 	}

@@ -120,7 +120,11 @@ func TestConnectionsToLoopbackAreKnownAsSuch(t *testing.T) {
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
-	for host, want := range map[string]int{"": 200, "mq.example": 200, "evil.example": 403} {
+	for _, visit := range []struct { // one after the other, on one connection
+		host string
+		want int
+	}{{"", 200}, {"mq.example", 200}, {"mq.example", 200}, {"evil.example", 403}, {"evil.example", 403}, {"mq.example", 200}, {"evil.example", 403}} {
+		host, want := visit.host, visit.want
 		r, _ := http.NewRequest("POST", "http://"+l.Addr().String()+"/thing", nil)
 		r.Host = host
 		answer, err := http.DefaultClient.Do(r)
