@@ -5,6 +5,7 @@ import (
 	"math"
 	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"qmq/admin/words"
@@ -62,9 +63,11 @@ type topicTotal struct {
 	sums     sums
 	own      sums // without channels
 	nodes    int  // that have it and were counted
+	silent   int  // that had it and are left out
 	paused   int  // nodes on which the topic itself is paused
 	rated    bool
 	channels map[string]*channelTotal
+	names    string // of the channels, with spaces between; made anew when empty
 	history  history
 	trend    trend // of what waits in the topic itself
 	// answering tells which nodes are in the sums: when they are others, trends
@@ -78,6 +81,7 @@ type channelTotal struct {
 	pair    Pair
 	sums    sums
 	nodes   int
+	silent  int
 	latency latencies
 	history history
 	round   uint32
@@ -147,10 +151,10 @@ func (c *Cluster) Update(now time.Time, interval time.Duration) {
 }
 
 func (t *topicTotal) reset() {
-	t.sums, t.own, t.nodes, t.paused, t.rated = sums{}, sums{}, 0, 0, false
+	t.sums, t.own, t.nodes, t.silent, t.paused, t.rated = sums{}, sums{}, 0, 0, 0, false
 	t.answered, t.answering = t.answering, 0
 	for _, ch := range t.channels {
-		ch.sums, ch.nodes, ch.latency = sums{}, 0, ch.latency[:0]
+		ch.sums, ch.nodes, ch.silent, ch.latency = sums{}, 0, 0, ch.latency[:0]
 	}
 }
 
@@ -192,6 +196,8 @@ func (c *Cluster) addNode(n *node) {
 			if nt.paused {
 				t.paused++
 			}
+		} else {
+			t.silent++
 		}
 		for _, nc := range nt.order {
 			ch := nc.total
@@ -204,6 +210,8 @@ func (c *Cluster) addNode(n *node) {
 				ch.sums.add(&nc.sums)
 				ch.nodes++
 				ch.latency.add(nc.latency)
+			} else {
+				ch.silent++
 			}
 		}
 	}
@@ -241,6 +249,21 @@ func (c *Cluster) topic(name string) *topicTotal {
 	return t
 }
 
+// channelNames are those of its channels, with spaces between.
+func (t *topicTotal) channelNames() string {
+	if t.names == "" {
+		t.names = strings.Join(words.Sorted(t.channels), " ")
+	}
+	return t.names
+}
+
+// unheard tells whether only silent nodes have the topic: its figures are unknown,
+// not 0.
+func (t *topicTotal) unheard() bool { return t.nodes == 0 && t.silent > 0 }
+
+// unheard is the same of a channel.
+func (ch *channelTotal) unheard() bool { return ch.nodes == 0 && ch.silent > 0 }
+
 func newTopicTotal(name string) *topicTotal {
 	return &topicTotal{name: name, channels: make(map[string]*channelTotal), history: newHistory(topicRows)}
 }
@@ -270,7 +293,7 @@ func (t *topicTotal) channel(name string) *channelTotal {
 	ch := t.channels[name]
 	if ch == nil {
 		ch = &channelTotal{pair: Pair{t.name, name}, history: newHistory(channelRows)}
-		t.channels[name] = ch
+		t.channels[name], t.names = ch, ""
 	}
 	return ch
 }
@@ -282,6 +305,7 @@ func (c *Cluster) forgetTopics() {
 			if ch.round != c.round {
 				ch.history.free(&c.budget)
 				delete(t.channels, channel)
+				t.names = ""
 			}
 		}
 		if t.round != c.round {

@@ -36,7 +36,9 @@ func (c *Cluster) alertInputs() (inputs []alertInput) {
 		inputs = append(inputs, l.silentInput(c.now), l.impossibleInput())
 	}
 	inputs = c.hiddenInputs(inputs)
+	watched := make(map[Pair]bool)
 	for _, l := range c.alerts.open {
+		watched[Pair{l.Topic, l.Channel}] = true
 		if c.unheard(l) {
 			inputs = append(inputs, alertInput{alert: *l}) // nobody knows that it is over
 		}
@@ -47,10 +49,10 @@ func (c *Cluster) alertInputs() (inputs []alertInput) {
 		}
 		for _, ch := range t.channels {
 			if ch.nodes > 0 {
-				inputs = c.channelInputs(inputs, t, ch)
+				inputs = c.channelInputs(inputs, t, ch, watched[ch.pair])
 			}
 		}
-		inputs = c.topicInputs(inputs, t)
+		inputs = c.topicInputs(inputs, t, watched[Pair{Topic: t.name}])
 	}
 	return inputs
 }
@@ -167,13 +169,19 @@ func channelAlert(rule string, v Level, t *topicTotal, ch *channelTotal) Alert {
 		Topic: ch.pair.Topic, Channel: ch.pair.Channel, Value: Figure(ch.sums.depth), Unit: "waiting", affected: float64(ch.sums.depth)}
 }
 
-// channelInputs looks at one channel. Most are well, and give none.
-func (c *Cluster) channelInputs(inputs []alertInput, t *topicTotal, ch *channelTotal) []alertInput {
+// channelInputs looks at one channel. Most are well, and give none. Watched ones have a
+// line.
+func (c *Cluster) channelInputs(inputs []alertInput, t *topicTotal, ch *channelTotal, watched bool) []alertInput {
 	now, tr := c.now, &ch.trend
 	paused := ch.sums.paused > 0 || t.paused > 0
 	tr.tell(now, &ch.sums, paused, c.young())
 
-	open := func(rule string) *Alert { return c.alerts.known[rule+"/"+ch.pair.Topic+"/"+ch.pair.Channel] }
+	open := func(rule string) *Alert {
+		if !watched {
+			return nil
+		}
+		return c.alerts.known[rule+"/"+ch.pair.Topic+"/"+ch.pair.Channel]
+	}
 	if starts := !paused && ch.sums.depth > 0 && tr.alone.lasted(now, growsAlone) && tr.fills(); starts || open("no_consumers") != nil {
 		inputs = append(inputs, c.noConsumersInput(t, ch, starts))
 	}
@@ -197,9 +205,17 @@ func (c *Cluster) noConsumersInput(t *topicTotal, ch *channelTotal, starts bool)
 	if names.IsEphemeral(t.name) || names.IsEphemeral(ch.pair.Channel) {
 		l.Level, l.Icon = levelWarn, "warn"
 	}
-	l.Text = fmt.Sprintf("No consumers for %s%s", tr.alone.length(c.now), fillText(tr))
+	l.Text = fmt.Sprintf("No consumers%s for %s%s", ch.where(), tr.alone.length(c.now), fillText(tr))
 	return alertInput{alert: l, starts: starts, ends: ch.sums.consumers > 0 || ch.sums.depth == 0, since: tr.alone.at,
 		past: fmt.Sprintf("Had no consumers for {d}; up to %s waited", words.Count(ch.sums.depth, "message"))}
+}
+
+// where limits what is said to the nodes that answer, while others do not.
+func (ch *channelTotal) where() string {
+	if ch.silent > 0 {
+		return " on the nodes that answer"
+	}
+	return ""
 }
 
 // growingInput: consumers do not keep up. Was is its line, nil if there is none yet.
@@ -233,11 +249,15 @@ func (c *Cluster) timeoutsInput(t *topicTotal, ch *channelTotal, starts bool, ti
 		past: "Deliveries timed out for {d}"}
 }
 
-// topicInputs: a topic is paused and fills, or has nobody to give anything to.
-func (c *Cluster) topicInputs(inputs []alertInput, t *topicTotal) []alertInput {
+// topicInputs: a topic is paused and fills, or has nobody to give anything to. A watched
+// one has a line.
+func (c *Cluster) topicInputs(inputs []alertInput, t *topicTotal, watched bool) []alertInput {
 	own := sums{depth: t.own.depth, consumers: t.sums.consumers}
 	tr := &t.trend
 	tr.tell(c.now, &own, t.paused > 0, c.young())
+	if !watched && !tr.fills() {
+		return inputs
+	}
 	l := Alert{ID: "paused/" + t.name + "/", Level: levelWarn, Rule: "paused", Topic: t.name, Value: Figure(own.depth), Unit: "waiting", affected: float64(own.depth)}
 	if starts := t.paused > 0 && tr.paused.lasted(c.now, pausedFor) && tr.fills(); starts || c.alerts.known[l.ID] != nil {
 		inputs = append(inputs, c.pausedInput(l, Pair{Topic: t.name}, tr, starts, t.paused == 0))

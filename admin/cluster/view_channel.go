@@ -51,6 +51,7 @@ type channelFigures struct {
 	Consumers    int64    `json:"consumers"`
 	Nodes        int      `json:"nodes"`
 	Without      []string `json:"without"`
+	Unknown      bool     `json:"unknown"` // only silent nodes have it: no figure says anything
 }
 
 type channelNode struct {
@@ -81,14 +82,14 @@ func (c *Cluster) channelView(t *topicTotal, ch *channelTotal, k Consumers) *Cha
 	s, h := &ch.sums, ch.history
 	v := &ChannelView{
 		Topic: t.name, Channel: ch.pair.Channel, Paused: s.paused > 0, PausedNodes: s.paused, Latency: ch.latency.rows(), Nodes: []channelNode{},
-		Sub: fmt.Sprintf("%s on %s", words.Count(s.consumers, "consumer"), words.Count(int64(ch.nodes), "node")),
+		Sub: fmt.Sprintf("%s on %s", words.Count(s.consumers, "consumer"), words.Count(int64(ch.nodes), "node")) + c.silentSub(ch.pair),
 	}
 	mine := func(l *Alert) bool { return l.Topic == t.name && l.Channel == ch.pair.Channel }
 	v.Attention = c.alertRows(c.alerts.about(mine))
 	v.Figures = channelFigures{
 		Depth: s.depth, BackendDepth: s.backend, GrowRate: ch.grows(), InFlight: s.inFlight, Deferred: s.deferred, InRate: h[channelIn].recent(5),
 		Messages: s.messages, DeliverRate: h[channelDelivered].recent(5), FinishRate: h[channelFinished].recent(5), RequeueMin: h[channelRequeued].recent(60),
-		Requeues: s.requeues, TimeoutMin: h[channelTimedOut].recent(60), Timeouts: s.timeouts, Consumers: s.consumers, Nodes: ch.nodes, Without: c.withoutOf(ch.pair),
+		Requeues: s.requeues, TimeoutMin: h[channelTimedOut].recent(60), Timeouts: s.timeouts, Consumers: s.consumers, Nodes: ch.nodes, Without: c.withoutOf(ch.pair), Unknown: ch.unheard(),
 	}
 	v.Figures.FinishShare = shareOf(float64(v.Figures.FinishRate), float64(v.Figures.InRate))
 	if !k.At.IsZero() {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	"qmq/admin/words"
 )
@@ -21,6 +20,8 @@ type TopicRow struct {
 	Names          string  `json:"names"` // of the channels, with spaces between
 	Consumers      int64   `json:"consumers"`
 	Nodes          int     `json:"nodes"`
+	Silent         int     `json:"silent"`  // nodes that have it and are left out
+	Unknown        bool    `json:"unknown"` // only silent nodes have it: no figure says anything
 	PubRate        Figure  `json:"pub_rate"`
 	ByteRate       Figure  `json:"byte_rate"`
 	DeliverRate    Figure  `json:"deliver_rate"`
@@ -42,7 +43,7 @@ func (t *topicTotal) row(levels map[Pair]Level) TopicRow {
 		Channels: len(t.channels), Consumers: s.consumers, Nodes: t.nodes, PubRate: t.history[rowPublished].recent(5), ByteRate: rate(t.rated, s.bytes),
 		Messages: s.messages, Paused: t.paused > 0, Level: cmp.Or(levels[Pair{t.name, ""}], levelOK),
 	}
-	row.Names = strings.Join(words.Sorted(t.channels), " ")
+	row.Names, row.Silent, row.Unknown = t.channelNames(), t.silent, t.unheard()
 	row.DeliverRate, row.RequeueMin, row.TimeoutMin = t.sumOf(channelDelivered, 5), t.sumOf(channelRequeued, 60), t.sumOf(channelTimedOut, 60)
 	for _, ch := range t.channels {
 		if ch.sums.paused > 0 {
@@ -52,7 +53,7 @@ func (t *topicTotal) row(levels map[Pair]Level) TopicRow {
 			row.NoConsumers++
 		}
 	}
-	row.Idle = s.held() == 0 && orZero(row.PubRate) == 0 && orZero(row.DeliverRate) == 0
+	row.Idle = !row.Unknown && s.held() == 0 && orZero(row.PubRate) == 0 && orZero(row.DeliverRate) == 0
 	return row
 }
 
@@ -110,6 +111,7 @@ type topicFigures struct {
 	Nodes        int      `json:"nodes"`
 	Consumers    int64    `json:"consumers"`
 	Without      []string `json:"without"`
+	Unknown      bool     `json:"unknown"` // only silent nodes have it: no figure says anything
 }
 
 type channelRow struct {
@@ -125,6 +127,8 @@ type channelRow struct {
 	TimeoutMin   Figure       `json:"timeout_min"`
 	Messages     int64        `json:"messages"`
 	Consumers    int64        `json:"consumers"`
+	Silent       int          `json:"silent"`
+	Unknown      bool         `json:"unknown"`
 	Paused       bool         `json:"paused"`
 	Level        Level        `json:"level"`
 	Latency      []latencyRow `json:"latency"`
@@ -160,9 +164,9 @@ func (c *Cluster) topicView(t *topicTotal) *topicView {
 	v.Figures = topicFigures{
 		PubRate: t.history[rowPublished].recent(5), ByteRate: t.history[1].recent(5), TopicDepth: s.topicDepth, ChannelDepth: s.depth - s.topicDepth,
 		BackendDepth: s.backend, InFlight: s.inFlight, Deferred: s.deferred, SizeMean: t.history[4].recent(60), Messages: s.messages,
-		Channels: len(t.channels), Nodes: t.nodes, Consumers: s.consumers, Without: c.withoutOf(Pair{Topic: t.name}),
+		Channels: len(t.channels), Nodes: t.nodes, Consumers: s.consumers, Without: c.withoutOf(Pair{Topic: t.name}), Unknown: t.unheard(),
 	}
-	v.Sub = t.sub(len(v.Attention))
+	v.Sub = t.sub(len(v.Attention)) + c.silentSub(Pair{Topic: t.name})
 	levels := c.alerts.levels()
 	for _, name := range words.Sorted(t.channels) {
 		v.Channels = append(v.Channels, t.channels[name].row(levels, second))
@@ -187,8 +191,9 @@ func (t *topicTotal) sub(wrong int) string {
 	if t.round == 0 {
 		return "No node has this topic: the lookupds know it, and the first message brings it to a node."
 	}
-	text := fmt.Sprintf("%s on %s", words.Count(int64(len(t.channels)), "channel"), words.Count(int64(t.nodes), "node"))
+	text := fmt.Sprintf("%s on %s", words.Count(int64(len(t.channels)), "channel"), words.Count(int64(t.nodes+t.silent), "node"))
 	switch {
+	case t.unheard():
 	case t.paused > 0:
 		text += ", paused"
 	case wrong > 0:
@@ -205,7 +210,7 @@ func (ch *channelTotal) row(levels map[Pair]Level, second int64) channelRow {
 		Channel: ch.pair.Channel, Depth: s.depth, BackendDepth: s.backend, InFlight: s.inFlight, Deferred: s.deferred,
 		InRate: h[channelIn].recent(5), DeliverRate: h[channelDelivered].recent(5), FinishRate: h[channelFinished].recent(5),
 		RequeueMin: h[channelRequeued].recent(60), TimeoutMin: h[channelTimedOut].recent(60), Messages: s.messages, Consumers: s.consumers,
-		Paused: s.paused > 0, Level: cmp.Or(levels[ch.pair], levelOK), Latency: ch.latency.rows(), Spark: h[channelDepth].spark(second),
+		Silent: ch.silent, Unknown: ch.unheard(), Paused: s.paused > 0, Level: cmp.Or(levels[ch.pair], levelOK), Latency: ch.latency.rows(), Spark: h[channelDepth].spark(second),
 	}
 }
 
@@ -218,6 +223,21 @@ func (c *Cluster) withoutOf(p Pair) []string {
 		}
 	}
 	return names
+}
+
+// silentSub says which nodes that have a topic or channel are silent, and since when;
+// empty if none is.
+func (c *Cluster) silentSub(p Pair) string {
+	text := ""
+	for _, to := range c.Having(p) {
+		if n := c.node(to.ID); n != nil && !n.fresh(c.now) {
+			text += "; without " + words.ShortName(n.name)
+			if !n.at.IsZero() {
+				text += " since " + words.Time(n.at)
+			}
+		}
+	}
+	return text
 }
 
 type counterView struct {
