@@ -65,9 +65,10 @@ func (l *Log) unsynced(target uint64) (s *segment, size int64, end uint64, index
 		if s.unsyncable && s.syncedSize < s.size {
 			continue
 		}
-		if max(s.base, s.syncedEnd) < min(s.end, target) || s.rolled && !s.indexed {
+		index = l.full(s) && !s.indexed // an Append that is at it would be left out
+		if max(s.base, s.syncedEnd) < min(s.end, target) || index {
 			s.syncing = true
-			return s, s.size, s.end, s.rolled && !s.indexed
+			return s, s.size, s.end, index
 		}
 	}
 	return nil, 0, 0, false
