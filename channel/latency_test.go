@@ -17,16 +17,13 @@ type datedReader struct {
 	at *int64 // wall clock, ns
 }
 
-func (r *datedReader) Read(seq uint64) (message.View, error) {
-	v, err := r.testReader.Read(seq)
-	v.Timestamp = *r.at
-	return v, err
+func (r *datedReader) Read(seq uint64, m *message.View) error {
+	err := r.testReader.Read(seq, m)
+	m.Timestamp = *r.at
+	return err
 }
 
-func (r *datedReader) ReadCached(seq uint64) (message.View, bool) {
-	v, err := r.Read(seq)
-	return v, err == nil
-}
+func (r *datedReader) ReadCached(seq uint64, m *message.View) bool { return r.Read(seq, m) == nil }
 
 // timed is a channel that keeps latencies, of messages published at *at.
 func timed(t *testing.T, f func(h *house, at *int64)) {

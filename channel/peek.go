@@ -42,8 +42,9 @@ func (c *Channel) Peek(state PeekState, limit int, show func(Peeked, message.Vie
 	list, total := c.peek(state, limit)
 	reader := c.o.Host.NewReader()
 	defer reader.Release()
+	var view message.View
 	for _, m := range list {
-		view, err := reader.Read(m.seq)
+		err := reader.Read(m.seq, &view)
 		var lost *LostError
 		var unreadable *UnreadableError
 		switch {

@@ -9,13 +9,13 @@ import (
 // Reader reads messages of the topic's log for one consumer. It is not safe
 // for concurrent use.
 type Reader interface {
-	// Read returns the message seq. The view is valid until the next Read or
+	// Read fills m with the message seq. It is valid until the next Read or
 	// Release. A *LostError means that the message is lost for ever, an
 	// *UnreadableError that it and some beside it cannot be read now, any other
 	// error that nothing can.
-	Read(seq uint64) (message.View, error)
+	Read(seq uint64, m *message.View) error
 	// ReadCached is Read when that needs no I/O; ok is false when it does.
-	ReadCached(seq uint64) (m message.View, ok bool)
+	ReadCached(seq uint64, m *message.View) (ok bool)
 	// Release gives up buffers; the Reader stays usable.
 	Release()
 }

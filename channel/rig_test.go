@@ -39,7 +39,7 @@ func (l *testLog) fail(err error) {
 	l.broken = err
 }
 
-func (r *testReader) Read(seq uint64) (message.View, error) {
+func (r *testReader) Read(seq uint64, m *message.View) error {
 	l := r.log
 	if l.onRead != nil {
 		l.onRead(seq)
@@ -47,28 +47,25 @@ func (r *testReader) Read(seq uint64) (message.View, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.broken != nil {
-		return message.View{}, l.broken
+		return l.broken
 	}
 	for _, r := range l.bad {
 		if r.From <= seq && seq < r.To {
-			return message.View{}, &UnreadableError{From: r.From, To: r.To, Err: errors.New("bad sector")}
+			return &UnreadableError{From: r.From, To: r.To, Err: errors.New("bad sector")}
 		}
 	}
 	if l.lost != nil {
 		if d := l.lost(seq); d != nil {
-			return message.View{}, fmt.Errorf("read: %w", d)
+			return fmt.Errorf("read: %w", d)
 		}
 	}
 	r.body = strconv.AppendUint(append(r.body[:0], strings.Repeat("0", l.size)...), seq, 10)
-	return message.View{Seq: seq, Timestamp: int64(seq) * 10, Body: r.body}, nil
+	*m = message.View{Seq: seq, Timestamp: int64(seq) * 10, Body: r.body}
+	return nil
 }
 
-func (r *testReader) ReadCached(seq uint64) (message.View, bool) {
-	if r.log.cold != nil && r.log.cold(seq) {
-		return message.View{}, false
-	}
-	m, err := r.Read(seq)
-	return m, err == nil
+func (r *testReader) ReadCached(seq uint64, m *message.View) bool {
+	return (r.log.cold == nil || !r.log.cold(seq)) && r.Read(seq, m) == nil
 }
 
 func (r *testReader) Release() {}

@@ -145,14 +145,11 @@ func (t *taking) handOut() {
 			t.done++
 			continue
 		}
-		var err error
 		if t.cached {
-			var ok bool
-			if m.View, ok = t.reader.ReadCached(r.seq); !ok {
-				t.cut = true
+			if t.cut = !t.reader.ReadCached(r.seq, &m.View); t.cut {
 				return
 			}
-		} else if m.View, err = t.reader.Read(r.seq); err != nil {
+		} else if err := t.reader.Read(r.seq, &m.View); err != nil {
 			if t.cannotRead(r.seq, err) {
 				continue
 			}

@@ -24,12 +24,16 @@ type logReader struct {
 	*diskqueue.Reader
 }
 
-func (r logReader) Read(seq uint64) (message.View, error) {
-	v, err := r.Reader.Read(seq)
-	if err != nil {
-		err = readError(seq, err)
+func (r logReader) Read(seq uint64, m *message.View) (err error) {
+	if *m, err = r.Reader.Read(seq); err != nil {
+		return readError(seq, err)
 	}
-	return v, err
+	return nil
+}
+
+func (r logReader) ReadCached(seq uint64, m *message.View) (ok bool) {
+	*m, ok = r.Reader.ReadCached(seq)
+	return ok
 }
 
 // readError is what a channel is told of an error in reading the message seq.

@@ -13,11 +13,14 @@ const (
 	// freeMark is set in the seq of an item that is not in use; the index of the
 	// next free one is in the lower bits.
 	freeMark = 1 << 63
-	// golden is 2^64 divided by the golden ratio: products with the numbers of
-	// any run lie apart evenly, so that probes for a run seldom meet. Where
-	// equal steps are as long as a large Fibonacci number they do meet; none is
-	// likely for numbers of messages.
+	// golden is 2^64 divided by the golden ratio: its products with the numbers
+	// of stretches that follow each other lie apart evenly.
 	golden = 0x9e3779b97f4a7c15
+	// probeStep is how far a probe goes on: to the next stretch and not to the
+	// next slot, or two dense runs that meet would make each other's probes 64
+	// long. It is odd, so that probing visits every slot.
+	probeStep    = 65
+	probeInverse = 3237744577 // probeStep * probeInverse = 1 mod 2^32
 	// shrinkAbove is how many items a table has before it is worth giving back
 	// the memory of most.
 	shrinkAbove = 1024
@@ -33,8 +36,10 @@ type Table[T any] struct {
 	n     int
 
 	// slots hold the indices, 0 where there is none. Their number is a power
-	// of two, and at most half of them are in use. A value's probe begins at
-	// home and goes on slot by slot to the first free one.
+	// of two, and at most half of them are in use. 64 neighbours have their
+	// homes in one aligned stretch of 64 slots, in an order of their own, so
+	// that a run of messages stays within a few cache lines: without, as
+	// BenchmarkRun shows, each message of a backlog costs some 40 ns more.
 	slots []uint32
 	shift uint8 // 64 - log2(len(slots))
 }
@@ -59,13 +64,16 @@ func (t *Table[T]) At(i uint32) *T { return &t.item(i).value }
 // Seq is the sequence number of the value at the index i, which must be in use.
 func (t *Table[T]) Seq(i uint32) uint64 { return t.item(i).seq }
 
-func (t *Table[T]) home(seq uint64) uint32 { return uint32(seq * golden >> (t.shift & 63)) }
+// home is where probing for seq starts.
+func (t *Table[T]) home(seq uint64) uint32 {
+	return uint32((seq>>6)*golden>>(t.shift&63)) ^ uint32(seq&63)
+}
 
 // slot finds the slot of seq; ok is false when it is not in the table, and the
 // slot is the free one where it belongs.
 func (t *Table[T]) slot(seq uint64) (p uint32, ok bool) {
 	mask := uint32(len(t.slots) - 1)
-	for p = t.home(seq); ; p = (p + 1) & mask {
+	for p = t.home(seq); ; p = (p + probeStep) & mask {
 		i := t.slots[p&mask]
 		if i == 0 {
 			return p, false
@@ -132,13 +140,13 @@ func (t *Table[T]) clearSlot(p uint32) {
 	mask := uint32(len(t.slots) - 1)
 	gap := p
 	for {
-		p = (p + 1) & mask
+		p = (p + probeStep) & mask
 		i := t.slots[p]
 		if i == 0 {
 			break
 		}
 		home := t.home(t.item(i).seq)
-		if (p-home)&mask >= (p-gap)&mask {
+		if (p-home)*probeInverse&mask >= (p-gap)*probeInverse&mask {
 			t.slots[gap] = i
 			gap = p
 		}
