@@ -94,7 +94,7 @@ func (t *tally) take(body []byte, attempts uint16) (publisher uint32, number uin
 // known without the ledger.
 func (t *tally) mark(publisher uint32, number uint64) (again bool) {
 	if word := number / 64; word != t.word || publisher != t.publisher {
-		t.settle()
+		t.fold()
 		t.publisher, t.word = publisher, word
 	}
 	bit := uint64(1) << (number % 64)
@@ -105,9 +105,9 @@ func (t *tally) mark(publisher uint32, number uint64) (again bool) {
 	return false
 }
 
-// settle brings the gathered marks into the ledger. Those that another
+// fold brings the gathered marks into the ledger. Those that another
 // consumer, or this one long ago, brought before are repetitions.
-func (t *tally) settle() {
+func (t *tally) fold() {
 	if t.marks == 0 {
 		return
 	}
@@ -119,7 +119,7 @@ func (t *tally) settle() {
 
 // flush makes what came at now known to all.
 func (t *tally) flush(now time.Time) {
-	t.settle()
+	t.fold()
 	l := t.ledger
 	add(&l.delivered, &t.delivered)
 	add(&l.duplicated, &t.duplicated)

@@ -15,7 +15,7 @@ func (h *channelHost) NewReader() channel.Reader { return logReader{(*Topic)(h).
 
 func (h *channelHost) Moved(floor uint64) { (*Topic)(h).reclaimer.progressed(floor) }
 
-func (h *channelHost) Lost(from, to uint64) { (*Topic)(h).damaged(from, to) }
+func (h *channelHost) Lost(from, to uint64) { (*Topic)(h).noteLost(from, to) }
 
 func (h *channelHost) ReadFailed(channel string, err error) { (*Topic)(h).readFailed(channel, err) }
 

@@ -2,8 +2,8 @@ package topic
 
 import "qmq/internal/seqset"
 
-// damaged is called by a channel that could not read messages for good.
-func (t *Topic) damaged(from, to uint64) {
+// noteLost is called by a channel that could not read messages for good.
+func (t *Topic) noteLost(from, to uint64) {
 	lost, ok := t.fanout.lose(seqset.Range{From: from, To: to})
 	if !ok {
 		return

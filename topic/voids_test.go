@@ -91,7 +91,7 @@ func TestDroppedTopicTellsOfNoDamage(t *testing.T) {
 		must(t, b.send("m"))
 		b.Drop()
 		b.told()
-		b.Topic.damaged(b.o.Log.Start(), b.o.Log.End())
+		b.Topic.noteLost(b.o.Log.Start(), b.o.Log.End())
 		b.readFailed("c", errors.New("no such file"))
 		if got := b.told(); len(got) != 0 || b.lost != 0 {
 			t.Errorf("told %q, %d lost", got, b.lost)

@@ -65,13 +65,13 @@ func (p *publisher) publish(ctx context.Context, batches <-chan batch) error {
 	for {
 		b, err := p.incoming(ctx, batches)
 		if err == nil && len(b.messages) == 0 {
-			return p.settle(0)
+			return p.awaitAnswers(0)
 		}
 		if err == nil {
 			err = p.send(b)
 		}
 		if err != nil {
-			return errors.Join(err, p.settle(0))
+			return errors.Join(err, p.awaitAnswers(0))
 		}
 	}
 }
@@ -85,7 +85,7 @@ func (p *publisher) incoming(ctx context.Context, batches <-chan batch) (batch, 
 			return p.paced(ctx, b), nil
 		default:
 		}
-		if err := p.settle(len(p.flights) - 1); err != nil {
+		if err := p.awaitAnswers(len(p.flights) - 1); err != nil {
 			return batch{}, err
 		}
 	}
@@ -138,7 +138,7 @@ func (p *publisher) send(b batch) error {
 	for _, to := range targets {
 		p.flights = append(p.flights, flight{b, to, p.begin(b, to)})
 	}
-	return p.settle(unanswered)
+	return p.awaitAnswers(unanswered)
 }
 
 // begin sends a batch to one node.
@@ -158,8 +158,8 @@ func (p *publisher) begin(b batch, to int) (acks []*tcpclient.Ack) {
 	return acks
 }
 
-// settle waits for answers until no more than left batches are unanswered.
-func (p *publisher) settle(left int) error {
+// awaitAnswers waits for answers until no more than left batches are unanswered.
+func (p *publisher) awaitAnswers(left int) error {
 	for len(p.flights) > left {
 		f := p.flights[0]
 		p.flights = p.flights[1:]

@@ -255,7 +255,7 @@ func (w *restoring) publish(b topicBatch) error {
 	if err := p.send(b.batch); err != nil {
 		return err
 	}
-	return p.settle(0)
+	return p.awaitAnswers(0)
 }
 
 // notePath is where it is noted how far a file is restored.
