@@ -149,7 +149,7 @@ func (l *Log) removeCarried(old segmentList, c *segment) {
 	}
 	l.writeIndexOf(c)
 	for _, s := range old[1:] {
-		l.removeFiles(s)
+		l.removeFiles(s, false) // the disk may be full, and who was reading it has it open
 	}
 }
 

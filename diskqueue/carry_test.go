@@ -197,6 +197,19 @@ func TestCarryKeepsWhatIsOwedAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestCarryGivesBackTheRoomOfWhatItStandsFor(t *testing.T) {
+	c := newCarried(t, crashfs.New(1))
+	defer mustClose(t, c.log)
+	c.log.shared.DropSpare()
+	c.choose(0, 4, 5)
+	if err := c.carry(); err != nil {
+		t.Fatal(err)
+	}
+	if c.log.shared.DropSpare() {
+		t.Error("files of segments that were carried are kept: on a full disk that is no room")
+	}
+}
+
 // Less and less is owed: carry segments are carried again, and merge.
 func TestCarrySegmentIsCarriedAgain(t *testing.T) {
 	fs := newCrash(1)

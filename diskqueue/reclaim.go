@@ -124,7 +124,7 @@ func (l *Log) RemoveFiles(list []Detached) {
 	})
 	l.mu.Unlock()
 	for _, d := range list {
-		l.removeFiles(d.segment)
+		l.removeFiles(d.segment, true)
 	}
 }
 
@@ -132,7 +132,9 @@ func (l *Log) RemoveFiles(list []Detached) {
 // anybody.
 func (l *Log) Reclaim(seq uint64) { l.RemoveFiles(l.DetachBelow(seq)) }
 
-func (l *Log) removeFiles(s *segment) {
+// removeFiles removes the files of a segment; again says that they may be kept to
+// be used again.
+func (l *Log) removeFiles(s *segment, again bool) {
 	fs := l.shared.fs
 	if err := fs.Remove(s.indexPath()); err != nil && !isNotExist(err) {
 		l.o.Logger.Warn("segment index not removed", "path", s.indexPath(), "error", err)
@@ -140,7 +142,7 @@ func (l *Log) removeFiles(s *segment) {
 	idle := l.shared.files.forget(s)
 	// A much shorter file is not worth keeping: writing past its end is as
 	// slow as a new file. One that could not be synced is not trusted again.
-	if idle && !s.unsyncable && s.records() >= l.o.SegmentBytes/2 && l.shared.recycle.give(s.path) {
+	if again && idle && !s.unsyncable && s.records() >= l.o.SegmentBytes/2 && l.shared.recycle.give(s.path) {
 		return
 	}
 	if err := fs.Remove(s.path); err != nil && !isNotExist(err) {
