@@ -246,6 +246,41 @@ func TestDropRefusesWhoIsWrittenWhenTheWriteEnds(t *testing.T) {
 	})
 }
 
+// TestDropRefusesWhoIsWrittenWhileASyncHangs: when the write has ended, whatever
+// becomes of the sync.
+func TestDropRefusesWhoIsWrittenWhileASyncHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := crashfs.New(1)
+		b := newBench(t, disk, "/d", strict)
+		syncing, writing := make(chan struct{}), make(chan struct{})
+		stuckSync := onLog(crashfs.OpSync, func() error { <-syncing; return nil })
+		disk.Fail(stuckSync)
+		var publishers sync.WaitGroup
+		publish := func() {
+			if err := b.send("m"); err != channel.ErrExiting {
+				t.Errorf("published: %v", err)
+			}
+		}
+		publishers.Go(publish)
+		synctest.Wait()
+		stuckWrite := onLog(crashfs.OpWrite, func() error { <-writing; return nil })
+		disk.Fail(func(op crashfs.Op, name string) error {
+			if op == crashfs.OpWrite {
+				return stuckWrite(op, name)
+			}
+			return stuckSync(op, name)
+		})
+		publishers.Go(publish)
+		synctest.Wait()
+		b.Drop()
+		close(writing)
+		publishers.Wait()
+		close(syncing)
+		b.Discard()
+		b.abandon()
+	})
+}
+
 // TestFullDiskIsFreedBeforeAPublishIsRefused: what is finished makes room.
 func TestFullDiskIsFreedBeforeAPublishIsRefused(t *testing.T) {
 	for _, name := range []string{"direct", "synced", "delayed"} {

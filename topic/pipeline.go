@@ -49,6 +49,7 @@ type pipeline struct {
 	probing      bool
 	failed       error // why publishes are refused, until a Probe
 	closed       bool
+	dropped      bool // nobody waits for a group that is proposed
 }
 
 // Publish stores a batch: it returns nil when the batch may be OK'd, which is
@@ -223,6 +224,9 @@ func (p *pipeline) endWrite(g *Group, own *request) (done bool, err error) {
 		err = p.unused.put(own)
 	} else {
 		p.inFlight = append(p.inFlight, g)
+		if p.dropped {
+			g.answer(nil, channel.ErrExiting)
+		}
 	}
 	p.idle.Broadcast()
 	if p.failed != nil {
@@ -359,6 +363,7 @@ func (p *pipeline) drop() {
 	if p.failed == nil {
 		p.failed = channel.ErrExiting
 	}
+	p.dropped = true
 	for _, g := range p.inFlight {
 		g.answer(nil, channel.ErrExiting)
 	}
