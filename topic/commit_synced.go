@@ -14,6 +14,7 @@ import (
 type synced struct {
 	appender
 	logSync *logSync
+	refused func(end uint64) // after a failed sync: what the log holds below end and is not committed is refused
 
 	mu        sync.Mutex // guards what follows: the groups that wait for a sync, and who is at the log
 	idle      sync.Cond  // signalled when appending or syncing ends
@@ -32,8 +33,8 @@ type proposal struct {
 	done  func(diskqueue.Appended, error)
 }
 
-func newSynced(log *diskqueue.Log, freeSpace func() bool, s *logSync) *synced {
-	c := &synced{appender: appender{log: log, freeSpace: freeSpace}, logSync: s}
+func newSynced(log *diskqueue.Log, freeSpace func() bool, s *logSync, refused func(end uint64)) *synced {
+	c := &synced{appender: appender{log: log, freeSpace: freeSpace}, logSync: s, refused: refused}
 	c.idle.L = &c.mu
 	return c
 }
@@ -79,6 +80,7 @@ func (s *synced) run() {
 		if err != nil {
 			s.answer(s.appendedMeanwhile(), err)
 			s.log.Rewind()
+			s.refused(s.log.End())
 		}
 	}
 }

@@ -67,6 +67,18 @@ func (f *fanout) commit(added diskqueue.Appended, bodyBytes uint64) error {
 	return nil
 }
 
+// refused makes what the log holds behind what is committed, up to end, void at
+// once, not only with the next commit: a segment that was synced before another one
+// failed keeps what its publishers were refused, and a restart finds it there.
+func (f *fanout) refused(end uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if end > f.end && !f.dropped {
+		f.addVoid(seqset.Range{From: f.end, To: end})
+	}
+	f.reclaimer.noteThreshold()
+}
+
 // count counts messages that were published. The caller holds f.mu.
 func (f *fanout) count(messages int, bodyBytes uint64) {
 	f.messages += uint64(messages)

@@ -199,6 +199,48 @@ func (t *Topic) isSyncing() bool {
 	return s.syncing
 }
 
+// TestWhatAFailedSyncLeavesInTheLogDoesNotComeBack: a segment that was synced before
+// another one failed keeps what was refused, also when nothing is published after it.
+func TestWhatAFailedSyncLeavesInTheLogDoesNotComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := crashfs.New(1)
+		b := newBench(t, disk, "/d", strict, smallSegments)
+		b.channel(t, "c")
+		syncs, first := 0, make(chan struct{})
+		disk.Fail(onLog(crashfs.OpSync, func() error {
+			switch syncs++; syncs {
+			case 1:
+				<-first
+			case 3: // the second of two segments
+				return syscall.EIO
+			}
+			return nil
+		}))
+		var publishers sync.WaitGroup
+		var refused atomic.Int64
+		for _, name := range []string{"good", "refused 1", "refused 2"} {
+			publishers.Go(func() {
+				if err := b.send(name + strings.Repeat(".", 60<<10)); err != nil {
+					refused.Add(1)
+				}
+			})
+			synctest.Wait() // each is in a segment of its own
+		}
+		close(first)
+		publishers.Wait()
+		synctest.Wait()
+		disk.Fail(nil)
+		if refused.Load() != 2 {
+			t.Fatalf("%d publishes were refused", refused.Load())
+		}
+		b.restart(t)
+		if got := drain(t, b.channel(t, "c")); len(got) != 1 || !strings.HasPrefix(got[0], "good") {
+			t.Errorf("after a restart there are %d messages, %.60q", len(got), got)
+		}
+		b.close(t)
+	})
+}
+
 func TestBackgroundSyncComesAfterEnoughRecordsOrTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := crashfs.New(1)

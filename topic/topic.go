@@ -133,7 +133,7 @@ func (t *Topic) ownCommitter(opened uint64) Committer {
 	}
 	s := &logSync{log: o.Log, journal: o.Sync.Journal, topic: o.Name, incarnation: o.Incarnation, opened: opened, logger: o.Common.Logger}
 	if o.Sync.Every == 1 {
-		return newSynced(o.Log, o.Common.FreeSpace, s)
+		return newSynced(o.Log, o.Common.FreeSpace, s, t.fanout.refused)
 	}
 	t.background = newBackgroundSync(o, s, &t.fanout, t.pipeline.fail)
 	return newDirect(o.Log, o.Common.FreeSpace, t.background)
