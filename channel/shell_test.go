@@ -2,6 +2,7 @@ package channel
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -227,9 +228,9 @@ func TestPausedChannelDeliversNothingUntilUnpaused(t *testing.T) {
 // channel at once.
 func TestNobodyIsWokenWithTheLockHeld(t *testing.T) {
 	inBubble(t, func(h *house) {
-		wakes := 0
+		var wakes atomic.Int32
 		k, err := h.Subscribe(ConsumerOptions{MsgTimeout: time.Minute, Wake: func() {
-			wakes++
+			wakes.Add(1)
 			h.Stats()
 		}})
 		if err != nil {
@@ -240,9 +241,9 @@ func TestNobodyIsWokenWithTheLockHeld(t *testing.T) {
 		change := func(what string, f func()) {
 			for take() > 0 { // until it parks
 			}
-			before := wakes
-			if f(); wakes != before+1 {
-				t.Errorf("%s wakes %d times", what, wakes-before)
+			wakes.Store(0)
+			if f(); wakes.Load() != 1 {
+				t.Errorf("%s wakes %d times", what, wakes.Load())
 			}
 		}
 		h.Advance(2, nil)
