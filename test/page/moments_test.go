@@ -2,6 +2,7 @@ package page
 
 import (
 	"net/url"
+	"syscall"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -91,6 +92,8 @@ func atStake(b *tab, living, dead *daemon, kill func()) {
 		n.post(b.t, "/channel/create?topic=doomed&channel=c", "")
 		n.post(b.t, "/mpub?topic=doomed", "one\ntwo\nthree")
 	}
+	b.open("topics", "topics")
+	b.shows("#topics-table", "doomed")
 	b.open("topics/doomed/c", "channel")
 	b.until(figure("depth", "n === 6"))
 	kill()
@@ -107,6 +110,42 @@ func atStake(b *tab, living, dead *daemon, kill func()) {
 	b.click("#confirm-cancel")
 	b.open("activity", "activity")
 	b.shows("#activity-table", "1 of 2 nodes, 3 messages")
+}
+
+// leftOut looks at topics and channels while a node hangs: it is named, and what only it
+// knows is not shown as zero.
+func leftOut(b *tab, living, hung *daemon) {
+	for _, n := range []*daemon{living, hung} {
+		n.post(b.t, "/topic/create?topic=shared", "")
+		n.post(b.t, "/channel/create?topic=shared&channel=both", "")
+		n.post(b.t, "/mpub?topic=shared", "one\ntwo\nthree")
+	}
+	hung.post(b.t, "/channel/create?topic=shared&channel=alone", "")
+	hung.post(b.t, "/mpub?topic=shared", "four\nfive")
+	b.open("topics", "topics")
+	b.shows("#topics-table", "shared")
+	b.open("topics/shared", "topic")
+	b.until(figure("channel_depth", "n === 10"))
+	freeze(b.t, hung, syscall.SIGSTOP)
+	defer freeze(b.t, hung, syscall.SIGCONT)
+	b.until(figure("channel_depth", "n === 3"))
+	b.shows(".sub", hung.port()+" since")
+	b.shows("#channels-table tr[data-row=both]", "without 1 node")
+	b.shows("#channels-table tr[data-row=alone]", "not known")
+	b.until(`document.querySelector('#channels-table tr[data-row=alone] td:nth-child(2)').innerText === '–'`)
+	b.until(`document.querySelectorAll('#nodes-table tr.gone .stale').length > 1`)
+	b.open("topics/shared/alone", "channel")
+	b.shows(".sub", hung.port()+" since")
+	b.until(`document.querySelector('[data-figure=depth] .value').innerText === '–'`)
+	b.open("topics", "topics")
+	b.shows("#topics-table tr[data-row=shared]", "without 1 node")
+}
+
+// freeze stops a daemon where it is, or lets it go on.
+func freeze(t testing.TB, d *daemon, how syscall.Signal) {
+	if err := syscall.Kill(d.PID(), how); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestStartIsThereUntilAMessageWasRead(t *testing.T) {

@@ -52,6 +52,7 @@ func TestPage(t *testing.T) {
 			})
 		}
 	})
+	t.Run("SilentNodeIsNamedAndLeftOut", func(t *testing.T) { leftOut(newTab(t, r.admin.base()), a, b) })
 	t.Run("DialogsCountSilentNodes", func(t *testing.T) { atStake(newTab(t, r.admin.base()), a, b, b.Kill) })
 	b.Start(t)
 	t.Run("NodeThatDiesIsNamedAndComesBack", func(t *testing.T) { dying(newTab(t, r.admin.base()), b) })

@@ -123,5 +123,12 @@ export function Attention({ lines, places = 0, id = 'attention' }) {
   </div>`
 }
 
+/** The figures of a topic or channel; without numbers where only silent nodes could tell them. */
+export function known(data) {
+  const f = data?.figures ?? {}
+  if (!f.unknown) return f
+  return Object.fromEntries(Object.entries(f).map(([key, v]) => [key, typeof v === 'number' ? null : v]))
+}
+
 /** What a sum leaves out, or the sentence that belongs there otherwise. */
 export const meaning = (without, otherwise) => without?.length ? `without ${without.map(host).join(', ')}` : otherwise

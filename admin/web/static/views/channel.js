@@ -4,12 +4,12 @@ import { ChartCard } from '../chart.js'
 import { Confirm, ask } from '../dialog.js'
 import { brief, count, duration, host, latencyText, natural, percent, plural, perSecond, small } from '../format.js'
 import { useHistory, useSpan } from '../history.js'
-import { Card, Figure, Figures, Note, Num, PerMinute, Text, meaning } from '../parts.js'
+import { Card, Figure, Figures, Note, Num, PerMinute, Text, Time, known, meaning } from '../parts.js'
 import { reveal, to } from '../router.js'
 import { Spark } from '../spark.js'
 import { Table } from '../table.js'
 import { Title } from '../title.js'
-import { goneClass, nodeCell, nodeDepth, number } from './columns.js'
+import { goneClass, nodeCell, number } from './columns.js'
 import { Pause } from './topic.js'
 import { Peek } from './peek.js'
 
@@ -18,11 +18,11 @@ export function Channel({ params, data, epoch, stale }) {
   const [span] = useSpan()
   const lines = useHistory('channel', { topic, channel }, span, epoch, data?.point)
   const [asked, setAsked] = useState(0)
-  const f = data?.figures ?? {}
+  const f = known(data)
   const peek = () => { setAsked(n => n + 1); reveal('messages') }
   const jump = (id, text) => html`<button type="button" class="link" data-jump=${id} onClick=${() => reveal(id)}>${text}</button>`
   const paused = data?.paused && html`, <span class="warn">paused${data.paused_nodes < f.nodes ? ` on ${plural(data.paused_nodes, 'node')}` : ''}</span>`
-  const sub = data && html`${jump('consumers', plural(f.consumers ?? 0, 'consumer'))} on ${jump('nodes', plural(f.nodes ?? 0, 'node'))}${paused}`
+  const sub = data && html`${jump('consumers', plural(f.consumers ?? 0, 'consumer'))} on ${jump('nodes', plural(data.nodes.length, 'node'))}${paused}<${Silent} nodes=${data.nodes} />`
   const q = n => data?.latency?.find(l => l.q === n)?.ms
   return html`<div class=${stale ? 'lost-values' : ''}>
     <${Title} crumbs=${[['Topics', to.topics()], [topic, to.topic(topic)], [channel]]} sub=${sub} actions=${data && html`<${Actions} topic=${topic} channel=${channel} data=${data} />`}
@@ -58,9 +58,12 @@ export function Channel({ params, data, epoch, stale }) {
     </div></div>`
 }
 
-const consumersShown = data => data?.clients_cut > 0 ? `the ${count(data.clients.length)} with most in flight, ${count(data.clients_cut)} more` : 'most in flight first'
+const consumersShown = data => data?.figures.without?.length > 0 ? meaning(data.figures.without) : data?.clients_cut > 0 ? `the ${count(data.clients.length)} with most in flight, ${count(data.clients_cut)} more` : 'most in flight first'
 const NoConsumers = ({ name, depth }) => html`<p>No consumers${depth > 0 ? `, and ${plural(depth, 'message')} ${depth === 1 ? 'waits' : 'wait'}` : ''}.</p>
   <p>A consumer appears here as soon as it subscribes to ${name}.</p>`
+
+/** The nodes that are left out, each with its time. */
+const Silent = ({ nodes }) => nodes.filter(n => n.stale).map(n => html`<span class="warn" key=${n.node}>, without ${host(n.name)}${n.seen && html` since <${Time} at=${n.seen} />`}</span>`)
 
 function trendOf(f) {
   if (f.grow_rate > 0.5) return `grows by ${small(f.grow_rate)}/s`
@@ -116,7 +119,8 @@ const consumerColumns = now => [
 
 const nodeColumns = [
   { key: 'name', label: 'Node', name: true, value: n => natural(n.name), cell: n => html`${nodeCell(n, host(n.name))}${n.paused && html`<span class="tag warn">paused</span>`}` },
-  nodeDepth(),
+  { key: 'zone', label: 'Zone', cls: 'roomy medium', maybe: n => n.zone, value: n => n.zone, cell: n => html`<span class="soft">${n.zone}</span>` },
+  number('depth', 'Depth'),
   number('memory_depth', 'Memory', 'medium'),
   number('backend_depth', 'Disk', 'medium'),
   number('in_flight', 'In flight'),

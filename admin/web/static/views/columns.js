@@ -1,19 +1,24 @@
 // Columns that several views share.
 import { html } from '../html.js'
+import { plural } from '../format.js'
 import { NodeDot, Num, PerMinute, Rate, Time } from '../parts.js'
 import { Spark } from '../spark.js'
 import { to } from '../router.js'
 
-/** A column of numbers; `more` replaces what is usual. */
-export const number = (key, label, cls, more) => ({ key, label, number: true, cls, value: r => r[key], cell: r => html`<${Num} n=${r[key]} />`, ...more })
+/** A column of numbers, marked where they are a silent node's last known; `more` replaces what is usual. */
+export const number = (key, label, cls, more) => ({ key, label, number: true, cls, value: r => r[key], cell: r => html`<${Stale} row=${r}><${Num} n=${r.unknown ? null : r[key]} /><//>`, ...more })
 /** The same, of rates a second and a minute. */
-export const perSecond = (key, label, cls, more) => number(key, label, cls, { cell: r => html`<${Rate} n=${r.stale ? null : r[key]} />`, ...more })
-export const perMinute = (key, label, cls, more) => number(key, label, cls, { cell: r => html`<${PerMinute} n=${r.stale ? null : r[key]} />`, ...more })
+export const perSecond = (key, label, cls, more) => number(key, label, cls, { cell: r => html`<${Rate} n=${r.stale || r.unknown ? null : r[key]} />`, ...more })
+export const perMinute = (key, label, cls, more) => number(key, label, cls, { cell: r => html`<${PerMinute} n=${r.stale || r.unknown ? null : r[key]} />`, ...more })
 
 const MANY_TIMEOUTS = 10 // a minute
 
+/** What a row of sums leaves out: silent nodes that have it. */
+export const silence = row => row.silent > 0 ? [html`<span class="tag warn" data-silent=${row.silent}
+  title="Its figures leave out ${plural(row.silent, 'node')} that ${row.silent === 1 ? 'does' : 'do'} not answer">${row.unknown ? 'not known' : `without ${plural(row.silent, 'node')}`}</span>`] : []
+
 function tags(row) {
-  const all = []
+  const all = silence(row)
   if (row.no_consumers > 0) all.push(html`<span class="tag ${row.level === 'ok' ? '' : row.level}" 
     title="${row.no_consumers} of ${row.channels} channels have messages and no consumers">no consumers</span>`)
   if (late(row)) all.push(html`<span class="tag warn">timeouts</span>`)
@@ -25,7 +30,7 @@ function tags(row) {
 const late = row => row.timeout_min >= MANY_TIMEOUTS && row.level !== 'ok'
 
 /** Messages that timed out, amber where that is a reason to act. */
-export const timedOut = (cls, more) => number('timeout_min', 'Timed out', cls, { cell: r => html`<span class=${late(r) ? 'warn' : ''}><${PerMinute} n=${r.timeout_min} /></span>`, ...more })
+export const timedOut = (cls, more) => number('timeout_min', 'Timed out', cls, { cell: r => html`<span class=${late(r) ? 'warn' : ''}><${PerMinute} n=${r.unknown ? null : r.timeout_min} /></span>`, ...more })
 
 /** A topic's columns; `spark(row)` is its hour. */
 export const topicColumns = spark => [
@@ -49,6 +54,3 @@ export const Stale = ({ row, children }) => row.stale ? html`<span class="stale"
 
 /** Rows of silent nodes are grey. */
 export const goneClass = row => row.stale ? 'gone' : ''
-
-/** The depth on a node, marked as the last known where the node is silent. */
-export const nodeDepth = () => number('depth', 'Depth', '', { cell: r => html`<${Stale} row=${r}><${Num} n=${r.depth} /><//>` })

@@ -6,7 +6,7 @@ import { to } from '../router.js'
 import { Spark } from '../spark.js'
 import { Table } from '../table.js'
 import { Title } from '../title.js'
-import { goneClass, nodeCell, nodeDepth, number, perSecond } from './columns.js'
+import { goneClass, nodeCell, number, perSecond } from './columns.js'
 
 export function Nodes({ data, bar, stale }) {
   return html`<div class=${stale ? 'lost-values' : ''}><${Title} sub=${data && sentence(data, bar)}>Nodes<//>
@@ -46,7 +46,7 @@ const daemonColumns = [
     title=${n.missing_at?.length ? 'Missing at ' + n.missing_at.join(', ') : undefined}>${n.registered} of ${n.lookupds}</span>` }),
   number('topics', 'Topics', 'medium'),
   number('clients', 'Clients', 'medium'),
-  nodeDepth(),
+  number('depth', 'Depth'),
   number('backend_depth', 'On disk', 'medium'),
   number('heap_bytes', 'Heap', 'medium', { cell: n => html`<${Parts} of=${mebibytes(n.heap_bytes)} />` }),
   perSecond('pub_rate', 'Published', ''),

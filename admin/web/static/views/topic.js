@@ -7,12 +7,12 @@ import { brief, bytes, count, host, natural, plural, small } from '../format.js'
 import { useHistory, useSpan } from '../history.js'
 import { Icon } from '../icons.js'
 import { useMe } from '../me.js'
-import { Attention, Card, Figure, Figures, Latency, Text, meaning } from '../parts.js'
+import { Attention, Card, Figure, Figures, Latency, Text, known, meaning } from '../parts.js'
 import { to } from '../router.js'
 import { Spark } from '../spark.js'
 import { Table } from '../table.js'
 import { Title } from '../title.js'
-import { goneClass, nodeCell, nodeDepth, number, perMinute, perSecond, timedOut } from './columns.js'
+import { goneClass, nodeCell, number, perMinute, perSecond, silence, timedOut } from './columns.js'
 import { Publish } from './publish.js'
 
 export function Topic({ params, data, epoch, stale }) {
@@ -20,7 +20,7 @@ export function Topic({ params, data, epoch, stale }) {
   const [span] = useSpan()
   const lines = useHistory('topic', { topic }, span, epoch, data?.point)
   const me = useMe()
-  const f = data?.figures ?? {}
+  const f = known(data)
   const last = f.size_mean
   return html`<div class=${stale ? 'lost-values' : ''}>
     <${Title} crumbs=${[['Topics', to.topics()], [topic]]} sub=${data && html`<${Text} of=${data.sub} />`} actions=${data && html`<${Actions} topic=${topic} data=${data} />`}>${topic}<//>
@@ -55,8 +55,8 @@ function TopicFigures({ f, data }) {
       means=${means(waits(f))} warn=${left} />
     <${Figure} id="channel_depth" label="Depth of channels" n=${f.channel_depth} means=${means(f.backend_depth ? `${count(f.backend_depth)} on disk` : 'all in memory')} warn=${left} />
     <${Figure} id="in_flight" label="In flight" n=${f.in_flight} means=${means(`with ${plural(f.consumers ?? 0, 'consumer')}`)} warn=${left} />
-    <${Figure} id="size" label="Message size" n=${f.size_mean} value=${mean} means=${data && 'mean of the last minute'} />
-    <${Figure} id="messages" label="Messages" n=${f.messages} means=${data && f.messages !== null && (f.messages < 1e7 ? 'since the nodes started' : `${count(f.messages)} since start`)} />
+    <${Figure} id="size" label="Message size" n=${f.size_mean} value=${mean} means=${means('mean of the last minute')} warn=${left} />
+    <${Figure} id="messages" label="Messages" n=${f.messages} means=${means(f.messages < 1e7 ? 'since the nodes started' : `${count(f.messages)} since start`)} warn=${left} />
   <//>`
 }
 
@@ -68,7 +68,7 @@ function waits(f) {
 
 const channelColumns = topic => [
   { key: 'channel', label: 'Channel', name: true, value: c => c.channel, cell: c => html`<a
-    href=${to.channel(topic, c.channel)}>${c.channel}</a>${c.paused && html`<span class="tag warn">paused</span>`}${c.depth > 0 && c.consumers === 0 && html`<span class="tag ${c.level === 'ok' ? '' : c.level}">no consumers</span>`}` },
+    href=${to.channel(topic, c.channel)}>${c.channel}</a>${silence(c)}${c.paused && html`<span class="tag warn">paused</span>`}${c.depth > 0 && c.consumers === 0 && html`<span class="tag ${c.level === 'ok' ? '' : c.level}">no consumers</span>`}` },
   number('depth', 'Depth'),
   number('in_flight', 'In flight', 'medium'),
   number('deferred', 'Deferred', 'medium'),
@@ -76,7 +76,7 @@ const channelColumns = topic => [
   perMinute('requeue_min', 'Requeued', 'medium'),
   timedOut('medium'),
   number('consumers', 'Consumers', 'medium'),
-  { key: 'p99', label: 'p99', number: true, cls: 'medium', value: c => c.latency?.find(l => l.q === 0.99)?.ms ?? null, cell: c => html`<${Latency} of=${c.latency} q=${0.99} />` },
+  { key: 'p99', label: 'p99', number: true, cls: 'medium', value: c => c.latency?.find(l => l.q === 0.99)?.ms ?? null, cell: c => html`<${Latency} of=${c.unknown ? null : c.latency} q=${0.99} />` },
   { key: 'spark', label: 'Depth, last hour', cls: 'medium line roomy', cell: c => html`<${Spark} data=${c.spark} tone="depth" width=${96} />` },
 ]
 
@@ -84,7 +84,7 @@ const nodeColumns = (topic, may) => [
   { key: 'name', label: 'Node', name: true, value: n => natural(n.name), cell: n => html`${nodeCell(n, n.name)}` },
   { key: 'zone', label: 'Zone', cls: 'medium', maybe: n => n.zone || n.paused || n.tombstoned, value: n => n.zone,
     cell: n => html`<span class="soft">${n.zone}</span>${n.paused && html` <span class="tag warn">paused</span>`}${n.tombstoned && html` <span class="tag">tombstoned</span>`}` },
-  nodeDepth(),
+  number('depth', 'Depth'),
   number('memory_depth', 'Memory', 'medium'),
   number('backend_depth', 'Disk', 'medium'),
   perSecond('pub_rate', 'Published', ''),
