@@ -190,6 +190,9 @@ func (c *checkup) reconstruct(e *evidence) {
 	if !r.damaged {
 		return
 	}
+	for _, f := range c.doubts(c.found.State, r.doubted) {
+		c.report(CheckedFinding{Kind: f.Kind, Topic: f.Topic, Channel: f.Channel, Path: f.Path, Text: f.Text, Acknowledged: c.acknowledged(f.ID)})
+	}
 	for _, ts := range c.found.State.Topics {
 		path := c.log(ts.Name, ts.Incarnation)
 		if r.made[ts.Incarnation] {

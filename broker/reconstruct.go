@@ -52,6 +52,7 @@ func (e *evidence) reconstruct(found *journal.Found) *reconstruction {
 	case !damaged:
 		dirs = slices.DeleteFunc(dirs, func(d topicDir) bool { return e.knows(unknownID(d.base)) })
 	case e.missing == nil && e.metadata.Journal >= found.Checkpoint:
+		r.younger = e.metadata.outlives(found)
 		r.dropDeleted(e.metadata, dirs)
 		r.fromMetadata(e.metadata)
 	}
@@ -75,6 +76,7 @@ func (b *Broker) reconstruct(found *journal.Found, e *evidence) error {
 	}
 	if r.damaged {
 		b.reportReconstructed(found.State)
+		b.reportDoubted(found.State, r.doubted)
 	} else {
 		b.logRevived(found.State)
 	}
@@ -115,6 +117,9 @@ func (m *metadataFile) tellsMore(found *journal.Found) bool {
 	case !found.SameBoot || found.BootLog == 0 || m.Journal < found.BootLog:
 		return false
 	}
+	if log, there := found.Logs[m.Journal]; there && log.End < m.JournalEnd {
+		return true
+	}
 	lost := func(n hexNumber, deleted map[uint64]bool) bool {
 		return uint64(n) > found.CheckpointIncarnation && !deleted[uint64(n)]
 	}
@@ -146,12 +151,16 @@ type reconstruction struct {
 	// damaged says that the journal is; else the power was lost with what it had
 	// not on the disk.
 	damaged bool
-	ends    []state.Entry // of topics whose deletion the journal lost
+	younger bool // metadata.json is than what is left of the journal
+	// doubted are the incarnations of topics and channels that are served although
+	// a younger metadata.json has them not.
+	doubted map[uint64]bool
+	ends    []state.Entry // deletions and pauses that the journal lost
 }
 
 func newReconstruction(found *journal.Found, dirs []topicDir) *reconstruction {
 	st := found.State
-	r := &reconstruction{st: st, since: found.CheckpointIncarnation, names: make(map[string]uint64), ended: make(map[uint64]bool), made: make(map[uint64]bool)}
+	r := &reconstruction{st: st, since: found.CheckpointIncarnation, names: make(map[string]uint64), ended: make(map[uint64]bool), made: make(map[uint64]bool), doubted: make(map[uint64]bool)}
 	for n, ts := range st.Topics {
 		r.names[ts.Name] = n
 	}
@@ -165,18 +174,25 @@ func newReconstruction(found *journal.Found, dirs []topicDir) *reconstruction {
 	return r
 }
 
-// dropDeleted forgets the topics that the checkpoint had, metadata.json has not
-// any more, and of which there is no file: the journal lost their end.
+// dropDeleted forgets the topics that the journal had before metadata.json was
+// written, which has them not, and of which there is no file: the journal lost
+// their end. Those of which there are files may have been deleted too; nobody
+// knows.
 func (r *reconstruction) dropDeleted(m metadataFile, dirs []topicDir) {
 	there := make(map[uint64]bool)
 	for _, mt := range m.Topics {
 		there[uint64(mt.Incarnation)] = true
 	}
+	for n := range r.st.Topics {
+		if r.younger && !there[n] {
+			r.doubted[n] = true
+		}
+	}
 	for _, d := range dirs {
 		there[d.incarnation] = true
 	}
 	for n, ts := range r.st.Topics {
-		if n <= r.since && !there[n] {
+		if (n <= r.since || r.younger) && !there[n] {
 			delete(r.st.Topics, n)
 			delete(r.names, ts.Name)
 			r.ended[n] = true
@@ -193,6 +209,9 @@ func (r *reconstruction) fromMetadata(m metadataFile) {
 		}
 		if r.made[ts.Incarnation] {
 			ts.Paused = mt.Paused
+		}
+		if r.younger {
+			r.correct(ts, mt)
 		}
 		for _, c := range mt.Channels {
 			r.channel(ts, c)

@@ -28,6 +28,9 @@ type metadataFile struct {
 	// file tells of everything that is in earlier ones.
 	Journal uint64          `json:"journal"`
 	Topics  []metadataTopic `json:"topics"`
+	// JournalEnd is a length that this log had when the file was begun, and has on
+	// the disk if Synced: what the file tells of is not behind it. 0: it is not known.
+	JournalEnd int64 `json:"journal_end"`
 	// Synced says that the journal had all of this on the disk before the file
 	// was put in place.
 	Synced bool `json:"synced"`
@@ -178,7 +181,8 @@ func (b *Broker) writeMetadata(w io.Writer) error {
 	mt := metadataTopic{Channels: []metadataChannel{}}
 	first := true
 	// An error comes back with a later write.
-	fmt.Fprintf(w, "{\n  \"journal\": %d,\n  \"topics\": [", b.journal.Log())
+	log, reached := b.journal.Position()
+	fmt.Fprintf(w, "{\n  \"journal\": %d,\n  \"topics\": [", log)
 	for _, s := range b.durableListings() {
 		s.describe(&mt)
 		text.Reset()
@@ -196,7 +200,11 @@ func (b *Broker) writeMetadata(w io.Writer) error {
 	if first {
 		end = "]"
 	}
-	_, err := fmt.Fprintf(w, "%s,\n  \"synced\": %t\n}\n", end, b.journal.Durable() == nil)
+	synced := b.journal.Durable() == nil
+	if synced { // what channels say behind the last commit need not be
+		reached = min(reached, b.journal.OnDisk(log))
+	}
+	_, err := fmt.Fprintf(w, "%s,\n  \"journal_end\": %d,\n  \"synced\": %t\n}\n", end, reached, synced)
 	return err
 }
 

@@ -37,6 +37,14 @@ type Found struct {
 	// none. All logs from BootLog on were written since the machine was started,
 	// where SameBoot holds.
 	LastLog, BootLog uint64
+	// Logs are those that were read, by number.
+	Logs map[uint64]FoundLog
+}
+
+// FoundLog is a log as it was found.
+type FoundLog struct {
+	End     int64 // of its last whole record
+	Entries bool  // it has some
 }
 
 // Damage is a part of a file that cannot be read, or a file that is missing.

@@ -230,6 +230,19 @@ func (j *Journal) synced(err error) {
 // committed later is in this log or a later one.
 func (j *Journal) Log() uint64 { return j.log.Load() }
 
+// Position is Log, and how long that log is at least: whatever was committed
+// before is in so many bytes of it, or in an earlier one. 0 bytes: it is not known.
+func (j *Journal) Position() (log uint64, end int64) {
+	if log, end = j.syncer.position(); log == 0 {
+		return j.Log(), 0
+	}
+	return log, end
+}
+
+// OnDisk is a length that a log has on the disk; 0: it is not known, as of one
+// that is not written to any more.
+func (j *Journal) OnDisk(log uint64) int64 { return j.syncer.onDisk(log) }
+
 // Flush writes all changes of marked sources now. It does not sync.
 func (j *Journal) Flush() error {
 	return j.ask(&request{done: make(chan error, 1)})

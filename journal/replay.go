@@ -36,6 +36,7 @@ type replay struct {
 type readLog struct {
 	end       int // of its last whole frame
 	salt      uint32
+	entries   bool   // it has some
 	used      bool   // it has what is synced before anything is written to it
 	boot      string // in which it was begun
 	told      bool   // it says what was before it:
@@ -93,7 +94,9 @@ func (r *replay) conclude(l listing) {
 	if r.found.SameBoot = last.told && r.thisBoot(); !r.found.SameBoot {
 		r.found.State.Reboot()
 	}
+	r.found.Logs = make(map[uint64]FoundLog, len(r.logs))
 	for n, log := range r.logs {
+		r.found.Logs[n] = FoundLog{End: int64(log.end), Entries: log.entries}
 		if log.used {
 			r.found.LastLog = max(r.found.LastLog, n)
 		}
@@ -318,6 +321,7 @@ func (r *replay) apply(f *source, off int, payload []byte) error {
 		return err
 	case state.KindEntries:
 		entries, err := r.dec.Entries(payload)
+		f.entries = f.entries || len(entries) > 0
 		for _, e := range entries {
 			r.found.State.Apply(e)
 			if t := r.found.State.Topics[e.Topic]; e.Op == state.CreateTopic && f.version < firstTold {

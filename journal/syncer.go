@@ -117,6 +117,17 @@ func (s *syncer) onDisk(number uint64) int64 {
 	return s.atDisk
 }
 
+// position is the number of the log that is written to, and its length; 0: there
+// is none.
+func (s *syncer) position() (number uint64, end int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.log == nil {
+		return 0, 0
+	}
+	return s.log.number, s.logEnd
+}
+
 // durable returns when all commits that are written are synced.
 func (s *syncer) durable() error {
 	commits := s.written.Load()
