@@ -26,7 +26,7 @@ type archiveCommand struct {
 	Channel string        `default:"archive" help:"Channel to take messages from."`
 
 	Dir            string        `short:"d" default:"." name:"output-dir" help:"Directory of the files."`
-	WorkDir        string        `name:"work-dir" placeholder:"DIR" help:"Directory of files that are being written, on the same file system. Default: that of --output-dir, with names that end in .part."`
+	WorkDir        string        `name:"work-dir" placeholder:"DIR" help:"Directory of files that are being written, on the same file system, which is tried at the start. Default: that of --output-dir. Their names end in .q-part."`
 	FilenameFormat string        `name:"filename-format" default:"<TOPIC>.<HOST><REV>.<DATETIME>.jsonl" help:"Names of files, with <TOPIC>, <HOST>, <PID>, <DATETIME> and <REV>, a number that makes a name which nothing has; / makes directories."`
 	DateTime       string        `name:"datetime-format" default:"%Y-%m-%d_%H" help:"Format of <DATETIME>, as strftime has it. A new file begins when it changes."`
 	Host           string        `name:"host-identifier" placeholder:"NAME" help:"What stands for <HOST>; <HOSTNAME> and <SHORT_HOST> in it are replaced. Default: the name of this machine up to its first dot."`
@@ -47,7 +47,7 @@ type archiveCommand struct {
 
 // Help has the promise and the examples.
 func (*archiveCommand) Help() string {
-	return `A message is finished when its file is synced to the disk, not before. Nothing that exists is written over. A file that a killed q has left is completed at the start; what it ends with in the middle of a message was not finished and comes again. When the disk is full, or a file cannot be written, what is not on the disk is given back and the command ends. SIGHUP syncs all files and begins new ones.
+	return `A message is finished when its file is synced to the disk, not before. Nothing that exists is written over. Several q archive may write into one directory. A file that a killed q has left (its name ends in .q-part, and its directory is one that --filename-format makes) is completed where it is at the start: what it ends with in the middle of a message was not finished, comes again, and is moved into a file that ends in .torn. Other files are never touched. When the disk is full, or a file cannot be written, what is not on the disk is given back and the command ends. SIGHUP syncs all files and begins new ones.
 
 ` + examples(
 		"one topic, a file an hour", `q archive orders -d /var/archive`,
@@ -145,6 +145,9 @@ func (a *archiving) run(c console) error {
 	if err != nil {
 		return fmt.Errorf("--topic-pattern: %w", err)
 	}
+	if err := archive.CheckPlace(a.files); err != nil {
+		return err
+	}
 	if err := a.takeOver(); err != nil {
 		return err
 	}
@@ -198,9 +201,13 @@ func (a *archiving) end(cancel func()) error {
 func (a *archiving) takeOver() error {
 	found, err := archive.Recover(a.files)
 	for _, r := range found {
+		if r.Left != nil {
+			a.log.Warn("a file that was not completed cannot be by this user", "error", r.Left)
+			continue
+		}
 		a.log.Info("a file that was not completed is", "file", r.Path, "messages", r.Lines)
 		if r.Torn != "" {
-			a.log.Warn("it ended in the middle of a message, which was not finished and comes again; it is kept as it was", "file", r.Torn)
+			a.log.Warn("it ended in the middle of a message, which was not finished and comes again; that end is kept", "file", r.Torn)
 		}
 	}
 	if err != nil {

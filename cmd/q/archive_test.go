@@ -76,7 +76,7 @@ func TestArchiveKeepsAndRestoreReproducesEveryMessage(t *testing.T) {
 		if code := r.stop(); code != exitOK {
 			t.Fatalf("%s: exit code %d, %s", compress, code, r.errors)
 		}
-		if files := archived(t, dir); compress == "none" && len(files) < 2 || strings.Contains(strings.Join(files, " "), ".part") {
+		if files := archived(t, dir); compress == "none" && len(files) < 2 || strings.Contains(strings.Join(files, " "), "part") {
 			t.Errorf("%s: files %v", compress, files)
 		}
 		wantRestored(t, dir, want)
@@ -152,7 +152,7 @@ func TestArchiveThatCannotWriteGivesEverythingBack(t *testing.T) {
 func TestArchiveCompletesWhatAKilledOneHasLeft(t *testing.T) {
 	s, dir := withChannel(t), t.TempDir()
 	left := filepath.Join(dir, "t.host-000000.old.jsonl")
-	if err := os.WriteFile(left+".part", []byte(`{"topic":"t","body":"kept"}`+"\n"+`{"topic":"t","bo`), 0o600); err != nil {
+	if err := os.WriteFile(left+".q-part", []byte(`{"topic":"t","body":"kept"}`+"\n"+`{"topic":"t","bo`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	must(t, "new\n", "pub", "t", "--addr="+s.tcp)
@@ -161,7 +161,7 @@ func TestArchiveCompletesWhatAKilledOneHasLeft(t *testing.T) {
 	if text, err := os.ReadFile(left); err != nil || string(text) != `{"topic":"t","body":"kept"}`+"\n" {
 		t.Errorf("%q, %v", text, err)
 	}
-	if _, err := os.Stat(left + ".torn"); err != nil || !strings.Contains(r.errors.String(), "ended in the middle of a message") {
+	if text, err := os.ReadFile(left + ".torn"); err != nil || string(text) != `{"topic":"t","bo` || !strings.Contains(r.errors.String(), "ended in the middle of a message") {
 		t.Errorf("%v, %s", err, r.errors)
 	}
 }

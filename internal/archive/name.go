@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -55,6 +56,44 @@ func (n *Naming) path(topic string, at time.Time, rev int) (string, error) {
 		return "", fmt.Errorf("%q is no name of a file below the directory", path)
 	}
 	return filepath.Clean(path), nil
+}
+
+// level fits the names that directories have at one depth below the directory.
+type level struct{ *regexp.Regexp }
+
+func (l level) fits(name string) bool { return l.MatchString(name) }
+
+// anything is a part of a name; no name has it.
+const anything = "\x00"
+
+// directories are the levels that names have: of whatever topic, host, process
+// and time.
+func (n *Naming) directories() (levels []level, err error) {
+	path := filepath.Clean(strings.NewReplacer(
+		"<TOPIC>", anything, "<HOST>", anything, "<PID>", anything, "<DATETIME>", anyTime(n.DateTime), revision, anything,
+	).Replace(n.Format))
+	if dir := filepath.Dir(path); dir != "." {
+		for _, name := range strings.Split(filepath.ToSlash(dir), "/") {
+			r, err := regexp.Compile("^" + strings.ReplaceAll(regexp.QuoteMeta(name), anything, ".*") + "$")
+			if err != nil {
+				return nil, err
+			}
+			levels = append(levels, level{r})
+		}
+	}
+	return levels, nil
+}
+
+// conversion is what strftime replaces.
+var conversion = regexp.MustCompile(`(?s)%[-:EO]?.`)
+
+// anyTime is a format of times with anything in place of them, but with the
+// slashes that they have.
+func anyTime(format string) string {
+	return conversion.ReplaceAllStringFunc(format, func(c string) string {
+		there := strftime.Format(c, time.Unix(0, 0))
+		return anything + strings.Repeat("/"+anything, strings.Count(there, "/"))
+	})
 }
 
 // safe is a text as a part of a path that names nothing else: ".." may be the

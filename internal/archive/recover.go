@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -15,81 +16,141 @@ var errInUse = errors.New("another process writes it")
 
 // Recovered is a file that a writer which was killed has left.
 type Recovered struct {
-	Path string // where its messages are now
-	Torn string // where the file is kept as it was, if it ended in the middle of a message
+	Path string // where its messages are now; empty: it had none
+	Torn string // where its end is kept, if that was in the middle of a message
 	// Lines are its messages.
 	Lines int64
+	// Left says why nothing was done about a file that is nobody's: this process
+	// may not write it. It is at Path.
+	Left error
 }
 
 // Recover gives the files their names that were being written when their process
-// ended. A message that was cut short was not synced, and so not finished: what
-// is before it is kept, and the file as it was, too. Files that another process
-// writes are left alone.
+// ended: those whose name ends in .q-part, in the directories that names of the
+// format have. A message that was cut short was not synced, and so not finished:
+// what is before it is kept, and what was written of it is kept beside it. Files
+// that another process writes or completes are left alone. After an error all is
+// as it was, or is completed the next time.
 func Recover(o Options) (found []Recovered, err error) {
 	dir := o.WorkDir
 	if dir == "" {
 		dir = o.Dir
 	}
-	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil || !entry.Type().IsRegular() || !strings.HasSuffix(path, partial) {
-			return err
-		}
-		below, err := filepath.Rel(dir, strings.TrimSuffix(path, partial))
-		if err != nil {
-			return err
-		}
-		r, err := recoverFile(path, filepath.Join(o.Dir, below))
-		if errors.Is(err, errInUse) {
-			return nil
-		}
-		if err == nil {
-			found = append(found, r)
-		}
-		return err
-	})
+	levels, err := o.directories()
+	if err != nil {
+		return nil, err
+	}
+	err = recoverIn(dir, o.Dir, levels, &found)
 	return found, err
 }
 
-// recoverFile gives one file its name, or another one if something has it.
-func recoverFile(path, final string) (Recovered, error) {
+// recoverIn completes the files of a directory, if no levels are left, or else
+// those of the directories in it that fit the next level.
+func recoverIn(dir, finals string, levels []level, found *[]Recovered) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		path, final := filepath.Join(dir, entry.Name()), filepath.Join(finals, entry.Name())
+		switch {
+		case len(levels) > 0 && entry.IsDir() && levels[0].fits(entry.Name()):
+			err := recoverIn(path, final, levels[1:], found)
+			if err != nil && !errors.Is(err, fs.ErrPermission) {
+				return err
+			}
+		case len(levels) == 0 && entry.Type().IsRegular() && strings.HasSuffix(path, partial):
+			r, err := recoverFile(path, strings.TrimSuffix(final, partial))
+			switch {
+			case errors.Is(err, errInUse), errors.Is(err, fs.ErrNotExist):
+				continue // somebody else's, who completes it or has done so
+			case errors.Is(err, fs.ErrPermission):
+				r = Recovered{Path: path, Left: err}
+			case err != nil:
+				return err
+			}
+			*found = append(*found, r)
+		}
+	}
+	return nil
+}
+
+// recoverFile gives one file its name, or another one if something has it. What
+// it ends with in the middle of a message is moved into a file of its own.
+func recoverFile(path, final string) (r Recovered, err error) {
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
-		return Recovered{}, err
+		return r, err
 	}
 	defer file.Close()
 	if err := lock(file); err != nil {
-		return Recovered{}, err
+		return r, err
 	}
-	compression := compressionOf(final)
-	good := path + "-good"
-	lines, torn, err := copyLines(strings.TrimSuffix(path, partial), path, good, compression)
+	if !isAt(file, path) {
+		return r, fs.ErrNotExist
+	}
+	info, err := file.Stat()
 	if err != nil {
-		return Recovered{}, err
+		return r, err
 	}
-	r := Recovered{Lines: lines}
-	from := path
-	if torn {
-		from, r.Torn = good, strings.TrimSuffix(path, partial)+".torn"
-		if err := os.Link(path, r.Torn); err != nil && !errors.Is(err, fs.ErrExist) {
+	end, lines, err := wholeLines(file, info.Size(), compressionOf(final))
+	if err != nil {
+		return r, err
+	}
+	r.Lines = lines
+	if end < info.Size() {
+		if r.Torn, err = saveTail(file, end, info.Size(), strings.TrimSuffix(path, partial)+".torn"); err != nil {
+			return r, err
+		}
+		if err := errors.Join(file.Truncate(end), file.Sync()); err != nil {
 			return r, err
 		}
 	}
 	if lines > 0 {
-		if r.Path, err = giveAny(from, final); err != nil {
-			return r, err
-		}
+		r.Path, err = giveAny(path, final)
+		return r, err
 	}
-	os.Remove(good) // if it is there still
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(path); err != nil {
 		return r, err
 	}
 	return r, syncDir(filepath.Dir(path))
 }
 
-// giveAny gives a file a name, with a number if something has it.
+// saveTail copies the end of a file into a new one, on the disk, whose name has a
+// number if something else has it, and which is gone after an error.
+func saveTail(file *os.File, from, to int64, name string) (torn string, err error) {
+	torn = name
+	out, err := os.OpenFile(torn, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if errors.Is(err, fs.ErrExist) {
+		if saved, err := os.ReadFile(torn); err == nil && int64(len(saved)) == to-from {
+			tail := make([]byte, to-from)
+			if _, err := file.ReadAt(tail, from); err == nil && bytes.Equal(saved, tail) {
+				return torn, nil // it was saved, and not yet cut off
+			}
+		}
+		torn += stamp()
+		out, err = os.OpenFile(torn, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	}
+	if err != nil {
+		return "", err
+	}
+	_, err = io.Copy(out, io.NewSectionReader(file, from, to-from))
+	if err = errors.Join(err, out.Sync(), out.Close()); err == nil {
+		err = syncDir(filepath.Dir(torn))
+	}
+	if err != nil {
+		return "", errors.Join(err, os.Remove(torn))
+	}
+	return torn, nil
+}
+
+// stamp makes a name another one.
+func stamp() string { return time.Now().UTC().Format(".recovered-20060102-150405.000000000") }
+
+// giveAny gives a file a name, with a number if something else has it.
 func giveAny(path, final string) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(final), 0o777); err != nil {
 		return "", err
@@ -98,8 +159,8 @@ func giveAny(path, final string) (string, error) {
 	if !errors.Is(err, fs.ErrExist) {
 		return final, err
 	}
-	other := strings.TrimSuffix(final, string(compressionOf(final)))
-	other += time.Now().UTC().Format(".recovered-20060102-150405.000000000") + string(compressionOf(final))
+	end := string(compressionOf(final))
+	other := strings.TrimSuffix(final, end) + stamp() + end
 	return other, give(path, other)
 }
 
@@ -110,43 +171,4 @@ func compressionOf(name string) Compression {
 		}
 	}
 	return None
-}
-
-// copyLines writes the whole lines of a file into another one, on the disk, and
-// tells whether the file ends in the middle of one.
-func copyLines(name, path, to string, c Compression) (lines int64, torn bool, err error) {
-	in, err := openAs(name, path)
-	if err != nil {
-		return 0, false, err
-	}
-	defer in.Close()
-	os.Remove(to) // of an attempt before
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return 0, false, err
-	}
-	defer out.Close()
-	w, err := newCompressor(c, 0)
-	if err != nil {
-		return 0, false, err
-	}
-	w.Reset(out)
-	for {
-		line, err := in.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			torn = true // cut short, or damaged: what was before it is good
-			break
-		}
-		lines++
-		if _, err := w.Write(append(line, '\n')); err != nil {
-			return lines, torn, err
-		}
-	}
-	if lines > 0 {
-		err = w.Close()
-	}
-	return lines, torn, errors.Join(err, out.Sync())
 }

@@ -22,7 +22,7 @@ type Options struct {
 	Level       int // of the compression; 0: the usual one
 	// InPlace writes under the final name, where there is no other WorkDir.
 	// Otherwise a file that is being written has another name, which ends in
-	// .part.
+	// .q-part.
 	InPlace bool
 	// Append goes on with a file whose name has no revision, if it is there.
 	Append bool
@@ -31,8 +31,9 @@ type Options struct {
 	RotateInterval time.Duration // after which a new file is begun; 0: no limit
 }
 
-// partial ends the name of a file that is being written.
-const partial = ".part"
+// partial ends the name of a file that is being written. No other program's files
+// are called so: Recover completes them.
+const partial = ".q-part"
 
 // Writer writes the messages of one topic, line by line.
 type Writer struct {
@@ -157,12 +158,11 @@ func (w *Writer) create(name string) error {
 			return err
 		}
 	}
-	file, err := os.OpenFile(path, flags, 0o666)
-	if err != nil {
-		return err
+	file, err := openLocked(path, flags)
+	if errors.Is(err, errInUse) && flags&os.O_EXCL != 0 {
+		err = fs.ErrExist // somebody completes it before anything is in it
 	}
-	if err := lock(file); err != nil {
-		file.Close()
+	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	size, err := endOfLines(file)
@@ -175,6 +175,35 @@ func (w *Writer) create(name string) error {
 	}
 	w.file, w.path, w.size, w.synced, w.lines = file, path, size, size, 0
 	return nil
+}
+
+// openLocked opens a file that is of that name and that no other process writes
+// or completes.
+func openLocked(path string, flags int) (*os.File, error) {
+	for {
+		file, err := os.OpenFile(path, flags, 0o666)
+		if err != nil {
+			return nil, err
+		}
+		if err := lock(file); err != nil {
+			file.Close()
+			return nil, err
+		}
+		if isAt(file, path) {
+			return file, nil
+		}
+		file.Close() // it was completed between the two
+	}
+}
+
+// isAt tells whether an open file has that name.
+func isAt(file *os.File, path string) bool {
+	info, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Lstat(path)
+	return err == nil && os.SameFile(info, named)
 }
 
 // endOfLines is where to go on in a file that is there: behind its last line,
@@ -232,13 +261,13 @@ func (w *Writer) Finish() error {
 	if w.lines > 0 {
 		return errors.New("archive: a file is finished that is not synced")
 	}
-	path, final := w.path, w.final
-	err := w.file.Close()
-	w.file, w.path = nil, ""
-	if err != nil || final == "" {
-		return err
+	var err error
+	if w.final != "" {
+		err = w.place(w.path, w.final)
 	}
-	return w.place(path, final)
+	err = errors.Join(err, w.file.Close()) // and with it the lock, which it needs until then
+	w.file, w.path = nil, ""
+	return err
 }
 
 // place gives a finished file its name.
@@ -257,15 +286,28 @@ func (w *Writer) place(path, final string) error {
 	return nil
 }
 
-// give renames a file, but not over another one.
+// give renames a file, but not over another one. The caller holds its lock.
 func give(path, final string) error {
-	if err := os.Link(path, final); err != nil {
+	if err := os.Link(path, final); err != nil && !(errors.Is(err, fs.ErrExist) && same(path, final)) {
 		return err
 	}
 	if err := syncDir(filepath.Dir(final)); err != nil {
 		return err
 	}
-	return os.Remove(path)
+	if err := os.Remove(path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// same tells whether two names are those of one file.
+func same(path, other string) bool {
+	a, err := os.Lstat(path)
+	if err != nil {
+		return false
+	}
+	b, err := os.Lstat(other)
+	return err == nil && os.SameFile(a, b)
 }
 
 // Abandon gives the file up after an error: what is not synced of it is cut off,

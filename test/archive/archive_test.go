@@ -157,7 +157,7 @@ func TestKilledArchiveLosesNothing(t *testing.T) {
 	r.drained()
 	q.Stop(t)
 	r.check(kills * inFlight)
-	if left, _ := filepath.Glob(filepath.Join(r.dir, "*.part*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(r.dir, "*part*")); len(left) > 0 {
 		t.Errorf("it leaves %v", left)
 	}
 }
