@@ -131,7 +131,11 @@ func (l *Log) endAppend() {
 // segment of some size: on a full disk only the end of a segment lets its space
 // be given up once its messages are done.
 func (l *Log) write(s *segment, buf []byte) error {
-	h, err := l.shared.files.acquire(s)
+	var h *fileHandle
+	err := l.withDescriptors(func() (err error) { // it may have been closed for another
+		h, err = l.shared.files.acquire(s)
+		return err
+	})
 	if err != nil {
 		return err
 	}

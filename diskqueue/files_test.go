@@ -318,6 +318,54 @@ func TestIdleFilesGiveWayWhenThereAreNoDescriptors(t *testing.T) {
 	}
 }
 
+// TestAppendWaitsForADescriptor of its segment, which was closed for others, and of
+// a file that is used again: it stays to be used.
+func TestAppendWaitsForADescriptor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := newCrash(1)
+		n := newNode(disk).cold()
+		l, _ := n.open(t)
+		mustAppend(t, l, single(bodyOf(0, 400)))
+		for l.shared.files.giveWay() {
+		}
+		until := time.Now().Add(descriptorPatience / 2)
+		disk.Fail(func(op crashfs.Op, name string) error {
+			if op == crashfs.OpOpen && time.Now().Before(until) {
+				return syscall.EMFILE
+			}
+			return nil
+		})
+		mustAppend(t, l, single(bodyOf(1, 400)))
+		disk.Fail(nil)
+		mustClose(t, l)
+	})
+}
+
+func TestRecycledFileStaysWhereThereIsNoDescriptorForIt(t *testing.T) {
+	disk := newCrash(1)
+	r := &recycler{fs: disk, dir: "/spare", max: 3}
+	if err := errors.Join(r.load(), disk.MkdirAll("/t")); err != nil {
+		t.Fatal(err)
+	}
+	f, err := disk.Create("/t/old")
+	if err != nil || f.Close() != nil || !r.give("/t/old") {
+		t.Fatal(err)
+	}
+	disk.Fail(func(op crashfs.Op, _ string) error {
+		if op == crashfs.OpOpen {
+			return syscall.EMFILE
+		}
+		return nil
+	})
+	if _, ok := r.take("/t/new", make([]byte, 64)); ok {
+		t.Fatal("opened without a descriptor")
+	}
+	disk.Fail(nil)
+	if _, ok := r.take("/t/new", make([]byte, 64)); !ok {
+		t.Error("the file is forgotten")
+	}
+}
+
 func TestOpenFilesAreAShareOfTheDescriptors(t *testing.T) {
 	for limit, want := range map[int]int{0: 4096, 20: 16, 256: 64, 1024: 256, 20000: 4096, 1 << 20: 4096} {
 		if got := openFiles(limit); got != want {

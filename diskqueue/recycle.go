@@ -91,6 +91,9 @@ func (r *recycler) take(path string, header []byte) (f vfs.File, ok bool) {
 		return nil, false
 	}
 	f, err := r.fs.Open(from)
+	if OutOfDescriptors(err) {
+		r.putBack(from)
+	}
 	if err != nil {
 		return nil, false // another start finds it again
 	}
@@ -115,6 +118,13 @@ func (r *recycler) clear() (any bool) {
 		r.fs.Remove(name) // another start tries again
 		any = true
 	}
+}
+
+// putBack has a file that was popped, and is as it was, wait again.
+func (r *recycler) putBack(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.names = append(r.names, name)
 }
 
 func (r *recycler) pop() (name string, ok bool) {

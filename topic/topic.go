@@ -185,7 +185,8 @@ func (t *Topic) Probe() error { return t.pipeline.probe() }
 // does, or when it ends.
 func (t *Topic) Failure() error { return t.pipeline.failure() }
 
-// Refuse refuses publishes and new channels from now on. It waits for no disk.
+// Refuse refuses publishes and new channels from now on. It waits for a change of
+// the channels that is under way, and with it for the journal, but for no publish.
 func (t *Topic) Refuse() {
 	t.changing.Lock() // a channel that is being created is there afterwards
 	defer t.changing.Unlock()
@@ -206,8 +207,8 @@ func (t *Topic) Stop() error {
 }
 
 // Drop ends a topic whose messages nobody wants any more: publishes that wait
-// for the disk are refused, the consumers are closed. It waits for no disk:
-// Discard does.
+// for the disk are refused, the consumers are closed. It waits for nothing but
+// what Refuse waits for: Discard waits for the disk.
 func (t *Topic) Drop() {
 	t.Refuse()
 	t.o.Log.Abandon()
