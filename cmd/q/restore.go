@@ -6,13 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"qmq/internal/archive"
 	"qmq/internal/names"
 	"qmq/internal/tcpclient"
 )
@@ -35,20 +32,15 @@ type restoreCommand struct {
 
 // Help has the promise and the examples.
 func (*restoreCommand) Help() string {
-	return `What was OK'd is noted beside each file (FILE.restoring), so that the same command goes on where one was interrupted; with the file it is removed at the end. After an interruption by a signal nothing is published twice; after a kill, or a lost connection, at most what was OK'd in the second before.
+	return `What was OK'd is noted beside each file (FILE.restoring; in --state-dir its name has a number for the file's whole path), so that the same command goes on where one was interrupted, and publishes no file twice; when all files are published, the notes are removed. After an interruption by a signal nothing is published twice; after a kill, or a lost connection, at most what was OK'd in the second before. A file whose beginning is not what was published is another one, and is published from its beginning.
+
+Where a file breaks, what is before that is published, and so are the other files; then the exit code is 1, and the notes stay. A last line that is a whole object is published also if it is not ended.
 
 ` + examples(
 		"publish an archive again", `q restore /var/archive/orders.*.jsonl.zst`,
 		"under another name, 1000 a second", `q restore orders.*.jsonl --topic=orders-replayed --rate=1000`,
 		"lines of nsq_to_file", `q restore /tmp/orders.host.2024-05-01_10.log --topic=orders`,
 	)
-}
-
-// progressNote is what FILE.restoring holds.
-type progressNote struct {
-	Lines int64  `json:"lines"` // that were OK'd
-	Topic string `json:"topic"` // of --topic
-	Nodes string `json:"nodes"` // that were published to
 }
 
 // restoring is a restore at work.
@@ -60,7 +52,8 @@ type restoring struct {
 	// by topic; all of them share nothing but the nodes.
 	publishers map[string]*publisher
 	messages   int64
-	torn       []string
+	broken     []string // which files are, and where
+	errors     io.Writer
 }
 
 // Run publishes the files.
@@ -90,7 +83,7 @@ func (r *restoreCommand) Run(c console) error {
 	if err != nil {
 		return err
 	}
-	w := &restoring{r: r, cluster: cl, nodes: nodes, publishers: make(map[string]*publisher), bar: newBar(c.err)}
+	w := &restoring{r: r, cluster: cl, nodes: nodes, publishers: make(map[string]*publisher), bar: newBar(c.err), errors: c.err}
 	defer w.close()
 	for _, file := range r.Files {
 		if err := w.file(ctx, file); err != nil {
@@ -102,10 +95,10 @@ func (r *restoreCommand) Run(c console) error {
 	}
 	w.bar.end()
 	fmt.Fprintf(c.out, "%s of %s published\n", plural(w.messages, "message"), plural(int64(len(r.Files)), "file"))
-	for _, file := range w.torn {
-		fmt.Fprintf(c.err, "q: %s ends in the middle of a message; what was before it is published\n", file)
+	if len(w.broken) > 0 {
+		return fmt.Errorf("%s; --again publishes all of it once more", strings.Join(w.broken, "; "))
 	}
-	return nil
+	return w.forget()
 }
 
 // records tells whether the lines of a file are objects.
@@ -123,38 +116,36 @@ func (w *restoring) close() {
 	}
 }
 
-// file publishes one file, from where an interrupted restore of it has stopped.
+// file publishes one file, from where an interrupted restore of it has stopped,
+// to its end or to where it breaks.
 func (w *restoring) file(ctx context.Context, file string) error {
-	in, err := archive.Open(file)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
 	note, err := w.begin(file)
 	if err != nil {
 		return err
 	}
+	in, note, err := w.resume(ctx, file, note)
+	if err != nil {
+		w.broke(file, in, 0, err)
+		return nil
+	}
+	defer in.Close()
 	w.bar.begin(filepath.Base(file), in.Size())
-	var lines int64
-	for saved := time.Now(); ; {
-		if ctx.Err() != nil {
-			return w.save(file, note)
-		}
-		batches, n, end, err := w.read(in, file, lines, &note)
-		if err != nil {
-			return errors.Join(err, w.save(file, note))
-		}
+	before := w.messages
+	for saved := time.Now(); ctx.Err() == nil; {
+		batches, end := w.read(in)
 		for _, b := range batches { // all of them, or it is not known how far it is
 			if err := w.publish(b); err != nil {
-				return errors.Join(fmt.Errorf("%s, up to line %d: %w", file, lines+n, err), w.save(file, note))
+				return errors.Join(fmt.Errorf("%s, up to line %d: %w", file, in.lines, err), w.save(file, note))
 			}
 			w.messages += int64(len(b.messages))
 		}
-		lines += n
-		note.Lines = max(note.Lines, lines)
+		note.Lines, note.Sum = in.lines, in.sum
 		w.bar.at(in.Position())
-		if end {
-			return w.done(file)
+		if end != nil {
+			if !errors.Is(end, io.EOF) {
+				w.broke(file, in, w.messages-before, end)
+			}
+			break
 		}
 		if time.Since(saved) >= w.r.SaveEach {
 			saved = time.Now()
@@ -163,6 +154,16 @@ func (w *restoring) file(ctx context.Context, file string) error {
 			}
 		}
 	}
+	return w.save(file, note)
+}
+
+// broke notes where a file breaks; in may be nil, if that is at its beginning.
+func (w *restoring) broke(file string, in *archiveLines, published int64, err error) {
+	var line int64
+	if in != nil {
+		line = in.lines
+	}
+	w.broken = append(w.broken, fmt.Sprintf("%s breaks after line %d: %v (%s of it published now)", file, line, err, plural(published, "message")))
 }
 
 // topicBatch is a batch for one topic.
@@ -183,52 +184,46 @@ func (r *restoreCommand) most() int {
 	return most
 }
 
-// read reads the next lines as batches, for each topic one, and leaves out those
-// that were published before.
-func (w *restoring) read(in *archive.Reader, file string, from int64, note *progressNote) (list []topicBatch, lines int64, end bool, err error) {
-	at, bytes := make(map[string]int), 0
-	for lines < int64(w.r.most()) && bytes < readAtOnce {
-		line, err := in.Next()
-		if errors.Is(err, io.EOF) {
-			return list, lines, true, nil
-		}
-		if errors.Is(err, archive.ErrTorn) {
-			w.torn = append(w.torn, file)
-			return list, lines, true, nil
-		}
+// read reads the next lines as batches, for each topic one. The end is io.EOF, or
+// why nothing more can be read; what was read before is good.
+func (w *restoring) read(in *archiveLines) (list []topicBatch, end error) {
+	at, bytes, from := make(map[string]int), 0, in.lines
+	for in.lines-from < int64(w.r.most()) && bytes < readAtOnce {
+		line, err := in.next()
 		if err != nil {
-			return list, lines, false, err
+			return list, err
 		}
-		lines++
-		if from+lines <= note.Lines || len(line) == 0 {
+		if len(line) == 0 {
+			in.taken(line)
 			continue
 		}
-		topic, body, err := w.message(file, line)
+		topic, body, err := w.message(in, line)
 		if err != nil {
-			return list, lines, false, fmt.Errorf("%s: line %d: %w", file, from+lines, err)
+			return list, fmt.Errorf("line %d: %w", in.lines+1, err)
 		}
+		in.taken(line)
 		i, ok := at[topic]
 		if !ok || list[i].bytes+len(body) > tcpclient.MaxBatch {
 			i = len(list)
 			at[topic] = i
-			list = append(list, topicBatch{topic, batch{from: from + lines}})
+			list = append(list, topicBatch{topic, batch{from: in.lines}})
 		}
 		list[i].messages = append(list[i].messages, outgoing{body: body})
 		list[i].bytes += len(body)
 		bytes += len(body)
 	}
-	return list, lines, false, nil
+	return list, nil
 }
 
 // message is what a line says and where it goes.
-func (w *restoring) message(file string, line []byte) (topic string, body []byte, err error) {
+func (w *restoring) message(in *archiveLines, line []byte) (topic string, body []byte, err error) {
 	topic = w.r.Topic
-	if !w.r.records(file) {
+	if !in.records {
 		return topic, append([]byte(nil), line...), nil
 	}
 	if topic == "" {
 		var r struct{ Topic string }
-		if json.Unmarshal(line, &r); r.Topic == "" {
+		if err := json.Unmarshal(line, &r); err == nil && r.Topic == "" {
 			return "", nil, errors.New("it names no topic; --topic does")
 		}
 		topic = r.Topic
@@ -256,58 +251,4 @@ func (w *restoring) publish(b topicBatch) error {
 		return err
 	}
 	return p.awaitAnswers(0)
-}
-
-// notePath is where it is noted how far a file is restored.
-func (w *restoring) notePath(file string) string {
-	if w.r.StateDir != "" {
-		return filepath.Join(w.r.StateDir, filepath.Base(file)+".restoring")
-	}
-	return file + ".restoring"
-}
-
-// begin is how far a file was restored before. It makes sure that this can be
-// noted.
-func (w *restoring) begin(file string) (progressNote, error) {
-	fresh := progressNote{Topic: w.r.Topic, Nodes: strings.Join(w.nodes, ",")}
-	text, err := os.ReadFile(w.notePath(file))
-	if errors.Is(err, fs.ErrNotExist) || w.r.Again {
-		if err := w.save(file, fresh); err != nil {
-			return fresh, fmt.Errorf("how far the restore is cannot be noted (--state-dir says where): %w", err)
-		}
-		return fresh, nil
-	}
-	if err != nil {
-		return fresh, err
-	}
-	var note progressNote
-	if err := json.Unmarshal(text, &note); err != nil {
-		return fresh, fmt.Errorf("%s: %w; --again begins at the beginning", w.notePath(file), err)
-	}
-	if note.Topic != fresh.Topic || note.Nodes != fresh.Nodes {
-		return fresh, fmt.Errorf("%s was restored in part to other nodes or another topic (%s %s); --again begins at the beginning", file, note.Nodes, note.Topic)
-	}
-	return note, nil
-}
-
-// save notes how far a file is restored.
-func (w *restoring) save(file string, note progressNote) error {
-	text, err := json.Marshal(note)
-	if err != nil {
-		return err
-	}
-	path := w.notePath(file)
-	if err := os.WriteFile(path+".new", append(text, '\n'), 0o666); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
-}
-
-// done forgets about a file that is restored.
-func (w *restoring) done(file string) error {
-	err := os.Remove(w.notePath(file))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }

@@ -8,9 +8,13 @@ import (
 	"os"
 )
 
-// ErrTorn means that a file ends in the middle of a message, as one does whose
-// writer was killed. What was before is good.
-var ErrTorn = errors.New("the file ends in the middle of a message")
+// ErrTorn means that a file ends in the middle of a line, as one does whose
+// writer was killed; ErrCut that its compressed data does, of which nothing more
+// can be read. What was before is good, and Rest is what there is of a last line.
+var (
+	ErrTorn = errors.New("the file ends in the middle of a message")
+	ErrCut  = errors.New("the compressed file is cut short")
+)
 
 // longestLine bounds a message that is read back, in bytes.
 const longestLine = 256 << 20
@@ -75,7 +79,7 @@ func (r *Reader) Size() int64 {
 func (r *Reader) Position() int64 { return r.count.n }
 
 // Next returns a line without its newline, valid until the next call. At the end
-// the error is io.EOF, or ErrTorn; any other one is the disk's, or a damage.
+// the error is io.EOF, ErrTorn or ErrCut; any other one is the disk's, or a damage.
 func (r *Reader) Next() ([]byte, error) {
 	r.line = r.line[:0]
 	for {
@@ -90,13 +94,18 @@ func (r *Reader) Next() ([]byte, error) {
 			}
 		case errors.Is(err, io.EOF) && len(r.line) == 0:
 			return nil, io.EOF
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		case errors.Is(err, io.EOF):
 			return nil, ErrTorn
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			return nil, ErrCut
 		default:
 			return nil, fmt.Errorf("%s: %w", r.file.Name(), err)
 		}
 	}
 }
+
+// Rest is what there is of the last line after ErrTorn or ErrCut.
+func (r *Reader) Rest() []byte { return r.line }
 
 // Close closes the file.
 func (r *Reader) Close() error { return r.file.Close() }
