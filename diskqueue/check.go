@@ -41,7 +41,8 @@ type Checked struct {
 //   - the segments are apart from one another, and agree on which numbers lie
 //     between them;
 //   - an MPUB is there as a whole;
-//   - an index says of its segment what is in it;
+//   - an index says of its segment what is in it, and one that Open cannot use is
+//     no more than torn;
 //   - a carry segment holds as many records as its header says;
 //   - what Expected says ought to be there is there.
 //
@@ -85,7 +86,7 @@ func (k *checker) check() error {
 		before = s
 		k.count(s)
 	}
-	return nil
+	return k.checkIndexes()
 }
 
 // count adds a segment to the sums.
@@ -124,7 +125,7 @@ func (k *checker) inconsistent(s *segment, r seqset.Range, err error) {
 }
 
 // checkSegment reads all of a segment. What was not indexed was read by the
-// inspection.
+// inspection, and checkIndexes looks why.
 func (k *checker) checkSegment(c *candidate) error {
 	s := c.segment
 	if s.carried && s.held() < s.count && len(s.damaged) == 0 {
