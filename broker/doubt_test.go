@@ -62,7 +62,10 @@ func TestEveryCutOfTheJournalsEndIsNoticed(t *testing.T) {
 						step = 17
 					}
 					for keep := covered - 1; keep >= 0; keep -= step {
-						disk, _ := ended(t, checkpointed)
+						disk, covered := ended(t, checkpointed) // what came when differs between runs
+						if keep >= covered {
+							continue
+						}
 						cutNewestLog(t, disk, keep)
 						wantCutNoticed(t, disk, boot)
 						if t.Failed() {
