@@ -4,7 +4,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,37 +20,17 @@ func pipeAPI(t *testing.T) *HTTP {
 	return NewHTTP(NewFigures(b, server.NewTCP(b, so), nil), OptionsFor(&so))
 }
 
-// drip writes text to conn, a byte each interval, and returns how long the
-// other side took to end it.
-func drip(conn net.Conn, text string, interval time.Duration) time.Duration {
-	began := time.Now()
-	var writing sync.WaitGroup
-	writing.Go(func() {
-		for i := range text {
-			if _, err := conn.Write([]byte(text[i : i+1])); err != nil {
-				return
-			}
-			<-time.After(interval) // of the bubble's clock
-		}
-	})
-	io.Copy(io.Discard, conn)
-	took := time.Since(began)
-	conn.Close()
-	writing.Wait()
-	return took
-}
-
 func TestSlowHeadersAreCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := pipeAPI(t)
-		l := newPipeListener()
+		l := wire.NewPipeListener()
 		served := make(chan error)
 		go func() { served <- h.Serve(l) }()
 		request := "GET /ping HTTP/1.1\r\nHost: q\r\nX-Slow: " + strings.Repeat("x", 1000) + "\r\n\r\n"
-		if took := drip(l.dial(), request, time.Second); took > 11*time.Second {
+		if took := wire.Drip(l.Dial(), request, time.Second); took > 11*time.Second {
 			t.Errorf("slow headers are read for %v", took)
 		}
-		if took := drip(l.dial(), "", time.Second); took > 3*time.Minute {
+		if took := wire.Drip(l.Dial(), "", time.Second); took > 3*time.Minute {
 			t.Errorf("silence is borne for %v", took)
 		}
 		if err := h.Close(t.Context()); err != nil {
@@ -66,10 +45,10 @@ func TestSlowHeadersAreCutOff(t *testing.T) {
 func TestBodyThatStopsIsCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := pipeAPI(t)
-		l := newPipeListener()
+		l := wire.NewPipeListener()
 		served := make(chan error)
 		go func() { served <- h.Serve(l) }()
-		conn := l.dial()
+		conn := l.Dial()
 		began := time.Now()
 		go io.WriteString(conn, "POST /pub?topic=t HTTP/1.1\r\nHost: q\r\nContent-Length: 100\r\n\r\nabc")
 		io.Copy(io.Discard, conn)

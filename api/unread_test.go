@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"qmq/test/wire"
 )
 
 // stuck is a client that takes the beginning of an answer and no more until it
@@ -66,7 +68,7 @@ func TestTwoPeeksAtATime(t *testing.T) {
 		h := pipeAPI(t)
 		h.o.Peek = true // a pipe is not known to be of this machine
 		r := &rig{t: t, broker: h.broker, http: h}
-		l := newPipeListener()
+		l := wire.NewPipeListener()
 		served := make(chan error)
 		go func() { served <- r.http.Serve(l) }()
 		r.must("POST", "/topic/create?topic=t", "")
@@ -75,7 +77,7 @@ func TestTwoPeeksAtATime(t *testing.T) {
 			r.must("POST", "/pub?topic=t", strings.Repeat("x", 64<<10))
 		}
 		ask := func() net.Conn {
-			conn := l.dial()
+			conn := l.Dial()
 			go io.WriteString(conn, "GET /channel/peek?topic=t&channel=ch&limit=20 HTTP/1.1\r\nHost: q\r\nConnection: close\r\n\r\n")
 			return conn
 		}

@@ -23,62 +23,6 @@ import (
 	"qmq/test/wire"
 )
 
-// pipeListener is a listener without sockets, for use in fake time.
-type pipeListener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-}
-
-func newPipeListener() *pipeListener {
-	return &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-}
-
-func (l *pipeListener) dial() net.Conn {
-	here, there := net.Pipe()
-	l.conns <- there
-	return here
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case conn := <-l.conns:
-		return conn, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error {
-	select {
-	case <-l.closed:
-	default:
-		close(l.closed)
-	}
-	return nil
-}
-
-func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
-
-// drip writes text to conn, a byte each interval, and returns how long the
-// other side took to end it.
-func drip(conn net.Conn, text string, interval time.Duration) time.Duration {
-	began := time.Now()
-	var writing sync.WaitGroup
-	writing.Go(func() {
-		for i := range text {
-			if _, err := conn.Write([]byte(text[i : i+1])); err != nil {
-				return
-			}
-			<-time.After(interval) // of the bubble's clock
-		}
-	})
-	io.Copy(io.Discard, conn)
-	took := time.Since(began)
-	conn.Close()
-	writing.Wait()
-	return took
-}
-
 // heap is the memory in use after a collection.
 func heapInUse() int64 {
 	runtime.GC()
@@ -101,16 +45,16 @@ func TestHandshakeThatNeverEndsIsCutOff(t *testing.T) {
 		o := DefaultOptions()
 		with(&o)
 		server := NewTCP(node.Open(t), o)
-		l := newPipeListener()
+		l := wire.NewPipeListener()
 		served := make(chan error)
 		go func() { served <- server.Serve(l) }()
-		conn := l.dial()
+		conn := l.Dial()
 		go io.WriteString(conn, protocol.Magic+wire.Identify(`{"feature_negotiation":true,"tls_v1":true}`))
 		head := make([]byte, 8)
 		io.ReadFull(conn, head)
 		io.CopyN(io.Discard, conn, int64(head[2])<<8+int64(head[3])-4)
 		hello := "\x16\x03\x01\x40\x00" + strings.Repeat("x", 0x4000)
-		if took := drip(conn, hello, 100*time.Millisecond); took > o.HandshakeTimeout+2*lingerTime {
+		if took := wire.Drip(conn, hello, 100*time.Millisecond); took > o.HandshakeTimeout+2*lingerTime {
 			t.Errorf("a handshake is waited for %v", took)
 		}
 		if err := server.Close(); err != nil {
@@ -339,10 +283,10 @@ func inFakeTime(t *testing.T, change func(*Options), f func(t *testing.T, server
 			change(&o)
 		}
 		server := NewTCP(node.Open(t), o)
-		l := newPipeListener()
+		l := wire.NewPipeListener()
 		served := make(chan error)
 		go func() { served <- server.Serve(l) }()
-		f(t, server, func() *wire.Conn { return newClient(t, l.dial()) })
+		f(t, server, func() *wire.Conn { return newClient(t, l.Dial()) })
 		if err := server.Close(); err != nil {
 			t.Error(err)
 		}
@@ -363,7 +307,7 @@ func TestUnfinishedCommandsAreCutOff(t *testing.T) {
 				c.Expect("OK")
 				c.Send(wire.Pub("t", "whole"))
 				c.Expect("OK")
-				if took := drip(c, begin+strings.Repeat("x", 500), time.Second); took < commandTime || took > commandTime+5*time.Second+lingerTime {
+				if took := wire.Drip(c, begin+strings.Repeat("x", 500), time.Second); took < commandTime || took > commandTime+5*time.Second+lingerTime {
 					t.Errorf("%s, %q: borne for %v", heartbeats, begin, took)
 				}
 			})

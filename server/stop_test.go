@@ -17,7 +17,7 @@ import (
 // that has messages.
 func stopping(t *testing.T, messages int) (r *rig, c *wire.Conn, ids []string) {
 	b := node.Open(t)
-	l := newPipeListener()
+	l := wire.NewPipeListener()
 	r = &rig{t: t, broker: b, tcp: NewTCP(b, DefaultOptions())}
 	served := make(chan error, 1)
 	go func() { served <- r.tcp.Serve(l) }()
@@ -26,7 +26,7 @@ func stopping(t *testing.T, messages int) (r *rig, c *wire.Conn, ids []string) {
 			t.Error(err)
 		}
 	})
-	c = newClient(t, l.dial())
+	c = newClient(t, l.Dial())
 	c.Send(protocol.Magic + "SUB t ch\n")
 	c.Expect("OK")
 	c.Send(wire.MPub("t", strings.Fields(strings.Repeat("x ", messages+1))...))
