@@ -1,8 +1,11 @@
 package diskqueue
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"qmq/internal/seqset"
@@ -56,6 +59,47 @@ func numbered(first uint64, count int) (list []entry) {
 func (n *node) exact(end uint64) *node {
 	n.log.Next, n.log.End = nil, end
 	return n
+}
+
+// TestEndKeepsFilesThatNobodyKnows: of another incarnation, or with a header that
+// cannot be read, they may hold what was promised somewhere else.
+func TestEndKeepsFilesThatNobodyKnows(t *testing.T) {
+	fs := newCrash(1)
+	n := newNode(fs)
+	l, _ := n.open(t)
+	end := l.End() + 1
+	mustAppend(t, l, single(bodyOf(0, 100)))
+	mustClose(t, l)
+	disk := newCrash(2)
+	other := newNode(disk)
+	other.log.Incarnation = 2
+	o, _ := other.open(t)
+	mustAppend(t, o, single(bodyOf(1, 100)))
+	foreign, err := disk.ReadFile(o.list()[0].path)
+	mustClose(t, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	strange := map[uint64][]byte{end + 5: bytes.Repeat([]byte("?"), 20<<10), end + 9: foreign}
+	for base, content := range strange {
+		if err := fs.WriteFile(segmentPath(testDir, base), content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, _ = n.exact(end).open(t)
+	mustClose(t, l)
+	for base, content := range strange {
+		if !slices.ContainsFunc(fs.Files(), func(f crashfs.Info) bool {
+			kept, _ := fs.ReadFile(f.Name)
+			return strings.HasPrefix(f.Name, segmentPath(testDir, base)+".") && bytes.Equal(kept, content)
+		}) {
+			t.Errorf("the file at %d is not kept", base)
+		}
+	}
+	if l, _ = n.exact(end).open(t); l.End() != end {
+		t.Errorf("the log ends at %d, want %d", l.End(), end)
+	}
+	mustClose(t, l)
 }
 
 func TestAppendAtAddsWhatIsNotThereYet(t *testing.T) {

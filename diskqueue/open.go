@@ -75,7 +75,8 @@ func (l *Log) recoverAll(rec *Recovery) error {
 
 // cutAtEnd cuts off what is above the end that the caller knows of. What stood
 // there must not come back with a loss of power, once other files have its
-// numbers.
+// numbers. A file there that is not known to be this log's is kept under another
+// name.
 func (o *inspection) cutAtEnd() error {
 	l, removed := o.l, false
 	for _, c := range o.files {
@@ -83,7 +84,7 @@ func (o *inspection) cutAtEnd() error {
 		case c.beyond:
 			index := (&segment{layout: layout{base: c.base}, path: c.path}).indexPath()
 			for _, path := range []string{index, c.path} {
-				if err := l.shared.fs.Remove(path); err != nil && !isNotExist(err) {
+				if err := l.putAway(path, c); err != nil && !isNotExist(err) {
 					return err
 				}
 			}
@@ -96,4 +97,18 @@ func (o *inspection) cutAtEnd() error {
 		return nil
 	}
 	return l.shared.fs.SyncDir(l.o.Dir)
+}
+
+// putAway removes a file of c, if it is the log's or nothing stands in it. Any
+// other gets a name under which nobody looks for segments.
+func (l *Log) putAway(path string, c *candidate) error {
+	if c.segment != nil || !c.content {
+		return l.shared.fs.Remove(path)
+	}
+	kept := fmt.Sprintf("%s.%d.kept", path, l.o.Now())
+	err := l.shared.fs.Rename(path, kept)
+	if err == nil {
+		l.o.Logger.Warn("a file that is not known to be the log's is kept", "path", kept, "error", c.flaw)
+	}
+	return err
 }
