@@ -46,7 +46,7 @@ const (
 type Consumer struct {
 	o ConsumerOptions
 
-	mu        sync.Mutex // guards what follows
+	mu        sync.Mutex // guards what follows; held across no I/O
 	live      []*Subscription
 	inFlight  int // that may be unanswered at a time
 	following map[place]bool
@@ -88,16 +88,16 @@ func (c *Consumer) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	failures := make(chan error)
 	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(ctx, func() {
-		if c.o.Stopping != nil {
-			c.o.Stopping()
-		}
-	})
 	defer func() {
 		cancel()
 		running.Wait()
-		stop()
 	}()
+	if c.o.Stopping != nil {
+		running.Go(func() {
+			<-ctx.Done()
+			c.o.Stopping()
+		})
+	}
 	pending := c.follow(ctx, &running, failures, nodes)
 	var refresh <-chan time.Time
 	if c.o.Refresh > 0 {
@@ -202,14 +202,16 @@ func (c *Consumer) once(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	defer s.conn.net.Close()
+	ended := make(chan struct{})
+	var attending sync.WaitGroup
+	attending.Go(func() { s.attend(ctx, c.o.Grace, ended) })
+	defer func() {
+		s.conn.net.Close()
+		close(ended)
+		attending.Wait()
+	}()
 	c.join(s)
 	defer c.part(s)
-	stop := context.AfterFunc(ctx, func() {
-		s.leave()
-		time.AfterFunc(c.o.Grace, func() { s.conn.net.Close() }) // if the node says nothing more
-	})
-	defer stop()
 	if err := s.read(c.o.Handle); err != nil {
 		return fmt.Errorf("%s: %w", node, err)
 	}

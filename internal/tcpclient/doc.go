@@ -4,6 +4,8 @@
 // by itself and never answers a message on its own account: who consumes says
 // what is finished.
 //
-// A Producer and each Subscription have a goroutine that reads the connection. It
-// ends with the connection, and Close waits for it.
+// A Producer has a goroutine that reads the connection. It ends with the
+// connection, and Close waits for it. A Consumer has two for each connection, one
+// that reads and one that tells the node what is due; both end with it, and Run
+// waits for them.
 package tcpclient

@@ -36,8 +36,16 @@ type Subscription struct {
 	conn *conn
 	late atomic.Int64 // answers that the node did not take: the message had timed out
 
-	mu   sync.Mutex // guards what follows
+	// due tells attend that there is something to send that whoever asked for it
+	// does not send itself.
+	due chan struct{}
+	// sending is held while out is taken and written, so that what is in it is sent
+	// in its order. It is taken before mu.
+	sending sync.Mutex
+
+	mu   sync.Mutex // guards what follows; held for moments, across no I/O
 	out  []byte     // answers that are not sent
+	sent []byte     // memory of out, to be used again; nil while it is being sent
 	open int        // messages that are neither answered nor given up
 	none chan struct{}
 	left bool // CLS is sent
@@ -46,6 +54,10 @@ type Subscription struct {
 
 // flushAt is how many bytes of answers are sent without being asked to.
 const flushAt = 16 << 10
+
+func newSubscription(c *conn) *Subscription {
+	return &Subscription{conn: c, due: make(chan struct{}, 1)}
+}
 
 // subscribe connects and becomes a consumer that is ready for nothing.
 func subscribe(ctx context.Context, at string, o *Options, topic, channel string) (*Subscription, error) {
@@ -57,7 +69,7 @@ func subscribe(ctx context.Context, at string, o *Options, topic, channel string
 		c.net.Close()
 		return nil, fmt.Errorf("%s: %w", at, ErrNoTail)
 	}
-	s := &Subscription{conn: c}
+	s := newSubscription(c)
 	stop := context.AfterFunc(ctx, func() { c.net.Close() })
 	defer stop()
 	err = c.write([]byte("SUB " + topic + " " + channel + "\n"))
@@ -144,29 +156,63 @@ func (s *Subscription) Touch(id ID) {
 // Flush sends the answers that were kept. An error is the connection's, and shows
 // there: what was not sent is delivered again.
 func (s *Subscription) Flush() {
+	s.sending.Lock()
+	defer s.sending.Unlock()
 	s.mu.Lock()
 	out := s.out
-	s.out = nil
+	s.out, s.sent = s.sent[:0], nil
 	s.mu.Unlock()
-	if len(out) > 0 {
-		if s.conn.write(out) != nil {
-			s.conn.net.Close()
-		}
+	if len(out) > 0 && s.conn.write(out) != nil {
+		s.conn.net.Close()
 	}
+	s.mu.Lock()
+	if s.sent = out; cap(out) > keptBuffer {
+		s.sent = nil
+	}
+	s.mu.Unlock()
 }
 
-// ready sets how many messages may be unanswered at a time.
+// ready sets how many messages may be unanswered at a time. It waits for nobody:
+// attend tells the node.
 func (s *Subscription) ready(n int) {
 	if most := int(s.conn.agreed.MaxRdyCount); most > 0 {
 		n = min(n, most)
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.most = n
-	if !s.left {
-		s.out = append(strconv.AppendInt(append(s.out, "RDY "...), int64(n), 10), '\n')
+	if s.left {
+		return
 	}
-	s.mu.Unlock()
-	s.Flush()
+	s.out = append(strconv.AppendInt(append(s.out, "RDY "...), int64(n), 10), '\n')
+	select {
+	case s.due <- struct{}{}:
+	default: // what is due is sent already, and this with it
+	}
+}
+
+// attend sends what is due, and when ctx is done asks for no more messages: a node
+// that then says nothing for the time of grace is left. It returns when ended is
+// closed, or when it has closed the connection.
+func (s *Subscription) attend(ctx context.Context, grace time.Duration, ended <-chan struct{}) {
+	for {
+		select {
+		case <-s.due:
+			s.Flush()
+		case <-ended:
+			return
+		case <-ctx.Done():
+			s.leave()
+			patience := time.NewTimer(grace)
+			defer patience.Stop()
+			select {
+			case <-patience.C:
+				s.conn.net.Close()
+			case <-ended:
+			}
+			return
+		}
+	}
 }
 
 // leave asks for no more messages.
