@@ -18,12 +18,12 @@ import (
 type restoreCommand struct {
 	Files []string `arg:"" type:"existingfile" help:"Files that q archive or nsq_to_file has written, in the order in which they are published."`
 
-	Topic    string        `placeholder:"TOPIC" help:"Topic to publish to. Default: the one each message came from, which only files of --format=json know."`
+	Topic    string        `placeholder:"TOPIC" complete:"topic" help:"Topic to publish to. Default: the one each message came from, which only files of --format=json know."`
 	Format   string        `enum:"auto,json,raw" default:"auto" help:"What a line is: json (an object, as q archive writes them), raw (a body). auto takes files whose name has .jsonl for json."`
 	Rate     float64       `placeholder:"N" help:"Messages a second at most."`
 	Batch    int           `default:"1000" help:"Messages of one command at most."`
 	To       string        `enum:"round-robin,all" default:"round-robin" help:"Where there are several nodes: round-robin or all."`
-	StateDir string        `name:"state-dir" placeholder:"DIR" help:"Where to note how far a file is restored. Default: beside the file."`
+	StateDir string        `name:"state-dir" placeholder:"DIR" complete:"dir" help:"Where to note how far a file is restored. Default: beside the file."`
 	Again    bool          `help:"Begin at the beginning of files that were restored in part."`
 	SaveEach time.Duration `hidden:"" default:"1s"`
 
@@ -85,6 +85,11 @@ func (r *restoreCommand) Run(c console) error {
 	}
 	w := &restoring{r: r, cluster: cl, nodes: nodes, publishers: make(map[string]*publisher), bar: newBar(c.err), errors: c.err}
 	defer w.close()
+	release, err := w.claim()
+	defer release()
+	if err != nil {
+		return err
+	}
 	for _, file := range r.Files {
 		if err := w.file(ctx, file); err != nil {
 			return err

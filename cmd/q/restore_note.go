@@ -120,6 +120,43 @@ func (w *restoring) notePath(file string) (string, error) {
 	return filepath.Join(w.r.StateDir, fmt.Sprintf("%s.%x.restoring", filepath.Base(path), sum[:8])), nil
 }
 
+// claim keeps other restores from the notes of the files that are restored, until
+// release.
+func (w *restoring) claim() (release func(), err error) {
+	claimed := make(map[string]func() error)
+	release = func() {
+		for path, let := range claimed {
+			if err := let(); err != nil {
+				fmt.Fprintf(w.errors, "q: %s stays behind: %v\n", path, err)
+			}
+		}
+	}
+	for _, file := range w.r.Files {
+		note, err := w.notePath(file)
+		if err != nil {
+			return release, err
+		}
+		path := note + ".lock"
+		if claimed[path] != nil {
+			continue // it is named twice
+		}
+		let, err := archive.Claim(path)
+		switch {
+		case errors.Is(err, archive.ErrInUse):
+			return release, fmt.Errorf("%s is being restored by another q: wait for it, or note elsewhere how far this one is (--state-dir)", file)
+		case err != nil:
+			return release, unnoted(err)
+		}
+		claimed[path] = let
+	}
+	return release, nil
+}
+
+// unnoted says that there is no place for notes.
+func unnoted(err error) error {
+	return fmt.Errorf("how far the restore is cannot be noted (--state-dir says where): %w", err)
+}
+
 // begin is how far a file was restored before. It makes sure that this can be
 // noted.
 func (w *restoring) begin(file string) (progressNote, error) {
@@ -131,7 +168,7 @@ func (w *restoring) begin(file string) (progressNote, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) || w.r.Again {
 		if err := w.save(file, fresh); err != nil {
-			return fresh, fmt.Errorf("how far the restore is cannot be noted (--state-dir says where): %w", err)
+			return fresh, unnoted(err)
 		}
 		return fresh, nil
 	}

@@ -189,3 +189,25 @@ func TestRestorePublishesALastObjectThatIsNotEnded(t *testing.T) {
 		t.Error(out)
 	}
 }
+
+// TestTwoRestoresOfOneFileDoNotShareANote: the second one is refused and says what
+// to do, and what it had a note of stays as it was.
+func TestTwoRestoresOfOneFileDoNotShareANote(t *testing.T) {
+	s, dir := startServer(t), t.TempDir()
+	file := writeFile(t, filepath.Join(dir, "t.jsonl"), objects(500, "message"))
+	other := writeFile(t, filepath.Join(dir, "other.jsonl"), objects(1, "other"))
+	r := begin(t, strings.NewReader(""), "restore", file, "--rate=300", "--addr="+s.tcp)
+	eventually(t, "some are published", func() bool { return s.figures("t").MessageCount > 0 })
+	wantRefusal(t, exitFailed, "is being restored by another q: wait for it", "restore", other, file, "--addr="+s.tcp)
+	must(t, "", "restore", file, "--topic=elsewhere", "--state-dir="+t.TempDir(), "--addr="+s.tcp)
+	if code := r.stop(); code != exitInterrupted {
+		t.Errorf("exit code %d, %s", code, r.errors)
+	}
+	must(t, "", "restore", other, file, file, "--addr="+s.tcp)
+	if n := s.figures("t").MessageCount; n != 501 {
+		t.Errorf("%d are published", n)
+	}
+	if files := archived(t, dir); len(files) != 2 {
+		t.Errorf("it leaves %v", files)
+	}
+}

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// errInUse means that another process writes a file.
-var errInUse = errors.New("another process writes it")
+// ErrInUse means that another process writes a file, or has claimed it.
+var ErrInUse = errors.New("another process writes it")
 
 // Recovered is a file that a writer which was killed has left.
 type Recovered struct {
@@ -65,7 +65,7 @@ func recoverIn(dir, finals string, levels []level, found *[]Recovered) error {
 		case len(levels) == 0 && entry.Type().IsRegular() && strings.HasSuffix(path, partial):
 			r, err := recoverFile(path, strings.TrimSuffix(final, partial))
 			switch {
-			case errors.Is(err, errInUse), errors.Is(err, fs.ErrNotExist):
+			case errors.Is(err, ErrInUse), errors.Is(err, fs.ErrNotExist):
 				continue // somebody else's, who completes it or has done so
 			case errors.Is(err, fs.ErrPermission):
 				r = Recovered{Path: path, Left: err}

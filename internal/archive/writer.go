@@ -159,7 +159,7 @@ func (w *Writer) create(name string) error {
 		}
 	}
 	file, err := openLocked(path, flags)
-	if errors.Is(err, errInUse) && flags&os.O_EXCL != 0 {
+	if errors.Is(err, ErrInUse) && flags&os.O_EXCL != 0 {
 		err = fs.ErrExist // somebody completes it before anything is in it
 	}
 	if err != nil {
