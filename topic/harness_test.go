@@ -122,17 +122,26 @@ func (b *bench) open(t testing.TB) {
 	}
 	o.Log, _, err = diskqueue.Open(b.shared, log)
 	must(t, err)
-	if b.committer != nil {
-		o.Committer = b.committer(o.Log)
-	}
 	if st != nil {
 		b.Topic = Restore(o, st)
+		b.replaceCommitter()
 		return
 	}
 	b.Topic = New(o)
+	b.replaceCommitter()
 	if !o.Ephemeral {
 		must(t, b.journal.Commit(state.Entry{Op: state.CreateTopic, Topic: o.Incarnation, Name: o.Name, FanOut: o.Log.End()}))
 	}
+}
+
+// replaceCommitter puts the test's committer into the place of the topic's own.
+func (b *bench) replaceCommitter() {
+	if b.committer == nil {
+		return
+	}
+	b.background.close()
+	b.background = nil
+	b.pipeline.committer = b.committer(b.o.Log)
 }
 
 // close ends the process in order.

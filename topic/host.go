@@ -11,7 +11,9 @@ import (
 // channelHost is a Topic as its channels see it.
 type channelHost Topic
 
-func (h *channelHost) NewReader() channel.Reader { return logReader{(*Topic)(h).o.Log.NewReader()} }
+func (h *channelHost) NewReader() channel.Reader {
+	return logReader{Reader: h.o.Log.NewReader(), copied: h.o.Replicated}
+}
 
 func (h *channelHost) Moved(floor uint64) { (*Topic)(h).reclaimer.progressed(floor) }
 
@@ -22,10 +24,14 @@ func (h *channelHost) ReadFailed(channel string, err error) { (*Topic)(h).readFa
 // logReader reads for a channel, and tells it what an error of the log means.
 type logReader struct {
 	*diskqueue.Reader
+	copied bool // other nodes have the log too
 }
 
 func (r logReader) Read(seq uint64, m *message.View) (err error) {
 	if *m, err = r.Reader.Read(seq); err != nil {
+		if r.copied {
+			return notNow(seq, err)
+		}
 		return readError(seq, err)
 	}
 	return nil
@@ -34,6 +40,16 @@ func (r logReader) Read(seq uint64, m *message.View) (err error) {
 func (r logReader) ReadCached(seq uint64, m *message.View) (ok bool) {
 	*m, ok = r.Reader.ReadCached(seq)
 	return ok
+}
+
+// notNow is what a channel is told of an error where other nodes have what is lost
+// here: it waits until the copy is whole again, for no node alone makes a message void.
+func notNow(seq uint64, err error) error {
+	told := readError(seq, err)
+	if lost, ok := told.(*channel.LostError); ok {
+		return &channel.UnreadableError{From: lost.From, To: lost.To, Err: err}
+	}
+	return told
 }
 
 // readError is what a channel is told of an error in reading the message seq.

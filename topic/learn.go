@@ -21,8 +21,8 @@ func (t *Topic) Release() {
 
 // Learn makes a channel that the topic has elsewhere, unless it is there. It
 // gets what the topic had from its beginning on, as if it had been there all
-// the time; only what other channels were done with may be gone. It returns
-// once the creation is journalled.
+// the time; only what other channels were done with may be gone. Of a replicated
+// topic it gets what comes from now on. It returns once the creation is journalled.
 func (t *Topic) Learn(name string) error {
 	return t.learn(name, func(*channel.Channel) {})
 }
@@ -73,7 +73,7 @@ func (t *Topic) learnt(c *channel.Channel, start uint64) {
 	t.o.Common.RegisterChannel(t, c.Name())
 }
 
-// recall makes a channel that starts with the oldest message that is there and
+// recall makes a channel that starts with the oldest message that it may have and
 // keeps it from being reclaimed.
 func (t *Topic) recall(name string) (c *channel.Channel, start uint64, err error) {
 	r := &t.reclaimer

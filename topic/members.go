@@ -39,7 +39,7 @@ func (f *fanout) makeReady(m *member) {
 	})
 }
 
-// detach makes a channel that starts with the oldest message that is there: it is
+// detach makes a channel that starts with the oldest message that is sure to stay: it is
 // out of the fan-out until admit or forgetDetached, but what it has is kept.
 // givingUp is what the log is about to lose.
 func (f *fanout) detach(o channel.Options, givingUp []seqset.Range) (c *channel.Channel, start uint64, err error) {
@@ -48,7 +48,10 @@ func (f *fanout) detach(o channel.Options, givingUp []seqset.Range) (c *channel.
 	if err := f.refuseChannel(); err != nil {
 		return nil, 0, err
 	}
-	start = min(f.o.Log.Start(), f.fanOut)
+	start = f.fanOut
+	if !f.o.Replicated { // whose segments others give up, who know nothing of the newcomer
+		start = min(f.o.Log.Start(), f.fanOut)
+	}
 	c = channel.New(o, start)
 	gone := append(f.o.Log.Gaps(start, f.fanOut), givingUp...)
 	for _, v := range seqset.Union(f.voids, gone) {

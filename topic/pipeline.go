@@ -30,7 +30,7 @@ const (
 // commits what all have pending, and hands over to the next.
 type pipeline struct {
 	o         *Options
-	committer Committer // called by whose turn it is to write, or to probe
+	committer Committer // called by whose turn it is to write, or to probe; nil of a replicated topic
 	fanout    *fanout
 	unused    requestList
 	// failureChanged is called, with no lock held, after failure has changed.
@@ -47,7 +47,7 @@ type pipeline struct {
 	inFlight     []*Group // proposed, and not done
 	spare        []*Group
 	probing      bool
-	failed       error // why publishes are refused, until a Probe
+	failed       error // why publishes are refused, until a Probe; of a replicated topic for ever
 	closed       bool
 	dropped      bool // nobody waits for a group that is proposed
 }

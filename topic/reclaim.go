@@ -27,7 +27,8 @@ const (
 )
 
 // reclaimer has a topic's log give back what no channel needs any more: memory at
-// once, files in the background, by the node's Cleaner.
+// once, files in the background, by the node's Cleaner. The files of a replicated
+// topic's log are not its business.
 type reclaimer struct {
 	o      *Options
 	fanout *fanout
@@ -94,6 +95,10 @@ func (r *reclaimer) watch() {
 // noteThreshold notes at which floor the next thing can be given back. The caller
 // holds fanout.mu.
 func (r *reclaimer) noteThreshold() {
+	if r.o.Replicated {
+		r.threshold.Store(r.log.TrimAt())
+		return
+	}
 	at, bytes := min(r.log.ReclaimAt(), r.log.TrimAt()), r.log.Bytes()
 	if watched := bytes >= lookBytes; watched != r.watched.Load() {
 		r.watched.Store(watched)
@@ -133,11 +138,15 @@ func (r *reclaimer) reclaimBelowFloors() (floor uint64) {
 		return floor
 	}
 	r.log.TrimHot(floor)
-	if r.o.Ephemeral {
+	switch {
+	case r.o.Replicated: // segments go by what a majority knows, and their owner sees to it
+	case r.o.Ephemeral:
 		r.reclaimMemory(floor)
-	} else if gone := r.log.DetachBelow(floor); len(gone) > 0 {
-		r.detached = append(r.detached, gone...)
-		r.cleaner().add(r)
+	default:
+		if gone := r.log.DetachBelow(floor); len(gone) > 0 {
+			r.detached = append(r.detached, gone...)
+			r.cleaner().add(r)
+		}
 	}
 	r.logChanged()
 	return floor

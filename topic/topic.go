@@ -10,6 +10,10 @@
 // Publishing goroutines write the log themselves, one at a time for all that
 // wait. The only goroutine of a topic is the one that syncs; it lives while
 // there is something to sync.
+//
+// Of a replicated topic this node is the one that serves the channels, for the time
+// being: somebody else appends to the log, syncs it and gives its segments up, and
+// tells the topic with Committed.
 package topic
 
 import (
@@ -19,7 +23,6 @@ import (
 
 	"qmq/channel"
 	"qmq/diskqueue"
-	"qmq/internal/seqset"
 	"qmq/state"
 )
 
@@ -37,17 +40,20 @@ type Options struct {
 	// Held topics give no message out before Release.
 	Held bool
 
-	Log  *diskqueue.Log
-	Sync SyncPolicy
-	// Committer makes publishes as safe as is promised; nil: the topic's own, which
-	// Sync chooses.
-	Committer Committer
-	State     StateLog
+	Log   *diskqueue.Log
+	Sync  SyncPolicy // of a log that is the topic's own
+	State StateLog
+
+	// Replicated says that the log is not the topic's own: it is read alone, and what
+	// is appended to it comes with Committed. Such a topic is made with Restore, from
+	// the state of the moment at which its log ended at End.
+	Replicated bool
+	End        uint64
 
 	Common *Common
 }
 
-// Common is what the topics of a node have in common. It must not be changed
+// Common is what the topics of a node, or of a shard, have in common. It must not be changed
 // once a topic has it. Its functions are called with no lock that topics need
 // for publishing or delivery.
 type Common struct {
@@ -59,7 +65,8 @@ type Common struct {
 	NoAutoCreate bool // ChannelForClient makes none
 
 	// Cleaner gives the files of what is finished back. FreeSpace is called when the
-	// disk is full, and says whether it gave anything back.
+	// disk is full, and says whether it gave anything back. Both are for logs that are
+	// the topics' own.
 	Cleaner   *Cleaner
 	FreeSpace func() bool
 
@@ -110,7 +117,10 @@ func New(o Options) *Topic {
 // compose puts the parts together, as those of a topic without channels.
 func compose(o Options) *Topic {
 	t := &Topic{o: o}
-	end := o.Log.End()
+	end := o.End
+	if !o.Replicated {
+		end = o.Log.End()
+	}
 	t.reclaimer.o, t.reclaimer.fanout, t.reclaimer.log = &t.o, &t.fanout, o.Log
 	t.fanout.o, t.fanout.reclaimer = &t.o, &t.reclaimer
 	t.fanout.end, t.fanout.fanOut, t.fanout.journalledFanOut = end, end, end
@@ -118,9 +128,11 @@ func compose(o Options) *Topic {
 	p := &t.pipeline
 	p.o, p.fanout, p.idle.L = &t.o, &t.fanout, &p.mu
 	p.failureChanged = func() { t.o.Common.FailureChanged(t) }
-	if p.committer = o.Committer; p.committer == nil {
-		p.committer = t.ownCommitter(end)
+	if o.Replicated {
+		p.failed = ErrReplicated
+		return t
 	}
+	p.committer = t.ownCommitter(end)
 	return t
 }
 
@@ -144,7 +156,7 @@ func Restore(o Options, st *state.Topic) *Topic {
 	t := compose(o)
 	f := &t.fanout // nobody else knows it yet
 	f.paused = st.Paused
-	f.voids = seqset.Union(o.Log.Voids(), st.Voids)
+	f.voids = t.voids(st)
 	f.fanOut, f.journalledFanOut = min(st.FanOut, f.end), st.FanOut
 	if len(st.Channels) > 0 && !st.Paused {
 		f.fanOut = f.end
@@ -179,11 +191,21 @@ func (t *Topic) Ephemeral() bool { return t.o.Ephemeral }
 // Probe tries whether the log can be written again after it failed, and if so
 // takes publishes again. One goroutine at a time may call it. Its error is that
 // of the log, or channel.ErrExiting.
-func (t *Topic) Probe() error { return t.pipeline.probe() }
+func (t *Topic) Probe() error {
+	if t.o.Replicated {
+		return nil
+	}
+	return t.pipeline.probe()
+}
 
 // Failure is why the topic takes no publish before a Probe succeeds; nil when it
-// does, or when it ends.
-func (t *Topic) Failure() error { return t.pipeline.failure() }
+// does, or when it ends, or when the log is not its own.
+func (t *Topic) Failure() error {
+	if t.o.Replicated {
+		return nil
+	}
+	return t.pipeline.failure()
+}
 
 // Refuse refuses publishes and new channels from now on. It waits for a change of
 // the channels that is under way, and with it for the journal, but for no publish.
@@ -196,11 +218,14 @@ func (t *Topic) Refuse() {
 }
 
 // Stop refuses publishes and new channels from now on, waits for those under
-// way and closes the consumers. What the channels know can still be asked for.
-func (t *Topic) Stop() error {
+// way and closes the consumers. What the channels know can still be asked for. The
+// log of a replicated topic is not touched.
+func (t *Topic) Stop() (err error) {
 	t.Refuse()
 	t.pipeline.drain()
-	err := t.pipeline.committer.Close()
+	if t.pipeline.committer != nil {
+		err = t.pipeline.committer.Close()
+	}
 	t.fanout.closeChannels()
 	t.reclaimer.stop()
 	return err
@@ -211,7 +236,9 @@ func (t *Topic) Stop() error {
 // what Refuse waits for: Discard waits for the disk.
 func (t *Topic) Drop() {
 	t.Refuse()
-	t.o.Log.Abandon()
+	if !t.o.Replicated {
+		t.o.Log.Abandon()
+	}
 	t.fanout.drop()
 	t.pipeline.drop()
 	t.fanout.closeChannels()
@@ -237,11 +264,11 @@ func (t *Topic) FanOutEntry() (e state.Entry, needed bool) {
 	return state.Entry{Op: state.SetFanOut, Topic: t.o.Incarnation, FanOut: position}, true
 }
 
-// Close stops the topic, syncs what is written and closes the log.
+// Close stops the topic, syncs what is written and closes the log, which is its own.
 func (t *Topic) Close() error { return errors.Join(t.Stop(), t.o.Log.Close()) }
 
-// Discard drops the topic, waits for what is under way and closes the log
-// without syncing it: its files are about to be removed.
+// Discard drops the topic, waits for what is under way and closes the log, which is
+// its own, without syncing it: its files are about to be removed.
 func (t *Topic) Discard() {
 	t.Drop()
 	_ = t.Stop() // what is not committed is of no interest

@@ -1,0 +1,39 @@
+package topic
+
+import (
+	"errors"
+
+	"qmq/diskqueue"
+	"qmq/internal/seqset"
+	"qmq/state"
+)
+
+// A replicated topic is served by one of the nodes that have it: the log of each of
+// them is appended to by whoever applies what a majority has agreed on, and this one
+// gives the messages out. When another node takes over, Stop ends the topic here, and
+// the log goes on without it.
+
+// ErrReplicated refuses to publish past the others that have the topic.
+var ErrReplicated = errors.New("the topic is replicated: its log is not written by this node alone")
+
+// Committed tells a replicated topic what was appended to its log, with how many
+// bytes of bodies, and gives it to the channels. Calls come in the order of the
+// numbers and do not overlap. What the topic was made with already is passed over;
+// numbers that were left out before it belong to no message.
+func (t *Topic) Committed(added diskqueue.Appended, bodyBytes uint64) {
+	if added.End > t.fanout.committed() {
+		_ = t.fanout.commit(added, bodyBytes) // it refuses what nobody wants any more
+	}
+}
+
+// FanOutKnown says that a FanOutEntry with this position is committed.
+func (t *Topic) FanOutKnown(position uint64) { t.fanout.journalled(position) }
+
+// voids is what no channel of a restored topic gets a message of. What the log of one
+// node alone has lost is not void where others have it.
+func (t *Topic) voids(st *state.Topic) []seqset.Range {
+	if t.o.Replicated {
+		return seqset.Union(st.Voids)
+	}
+	return seqset.Union(t.o.Log.Voids(), st.Voids)
+}
