@@ -48,6 +48,21 @@ func (c *core) requeue(h *holder, seq uint64, now, delay int64) error {
 	return nil
 }
 
+// giveBack returns a message that h has in flight and that its client never got: its
+// attempts are what they were before.
+func (c *core) giveBack(h *holder, seq uint64) error {
+	i, err := c.held(h, seq)
+	if err != nil {
+		return err
+	}
+	m := c.removeInFlight(i)
+	m.attempts--
+	c.undelivered(h, 1)
+	c.returned.PushFront(m)
+	c.pending.open(m.seq, m.attempts, 0)
+	return nil
+}
+
 // touch gives a message that h has in flight its full time again, within
 // what one delivery may take.
 func (c *core) touch(h *holder, seq uint64, now int64) error {

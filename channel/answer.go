@@ -13,6 +13,7 @@ const (
 	Finish  AnswerOp = iota // it is done
 	Requeue                 // deliver it again, after Delay
 	Touch                   // it needs the full message timeout again
+	Return                  // its client has not got it: it is available at once, its attempts as before
 )
 
 // Answer is a consumer's word on one message it has in flight.
@@ -53,6 +54,8 @@ func (k *Consumer) apply(a *Answer, now int64) error {
 		return c.core.requeue(&k.holder, seq, now, int64(a.Delay))
 	case Touch:
 		return c.core.touch(&k.holder, seq, now)
+	case Return:
+		return c.core.giveBack(&k.holder, seq)
 	default:
 		return k.finish(seq, now)
 	}

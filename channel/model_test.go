@@ -415,6 +415,91 @@ func (m *model) touch() {
 	m.same(m.c.touch(&h.holder, seq, m.now), want)
 }
 
+func (m *model) handBack() {
+	h, seq, want := m.flight()
+	if h == nil {
+		return
+	}
+	if want == nil {
+		m.msgs[seq].place = isReturned
+		m.msgs[seq].attempts--
+		m.returned = slices.Insert(m.returned, 0, seq)
+	}
+	m.same(m.c.giveBack(&h.holder, seq), want)
+}
+
+// claim claims messages anywhere, each for a reason.
+func (m *model) claim() {
+	h := m.pick()
+	if h == nil || m.fanOut == m.start {
+		return
+	}
+	var claims Claims
+	for range draw(m, 1, 12, "claims") {
+		claim := Claim{Seq: draw(m, m.start, m.fanOut+2, "seq"), Attempts: uint16(draw(m, 1, 3, "attempts"))}
+		switch draw(m, 0, 3, "what") {
+		case 0:
+			claims.Done = append(claims.Done, seqset.Range{From: claim.Seq, To: claim.Seq + draw(m, uint64(1), 5, "length")})
+		case 1:
+			if draw(m, 0, 1, "later") == 1 {
+				claim.Due = m.now/1e6 + modelShift + draw(m, int64(-5), 10_000, "due")
+			}
+			claims.Requeued = append(claims.Requeued, claim)
+		default:
+			claims.Held = append(claims.Held, claim)
+		}
+	}
+	refused := m.c.claim(&h.holder, &claims, m.now, -modelShift)
+	if want := m.claimed(h, &claims); !slices.Equal(refused, want) {
+		m.t.Fatalf("refused %v, want %v", refused, want)
+	}
+}
+
+// claimed does what claim is to do, and says what is refused.
+func (m *model) claimed(h *modelHolder, claims *Claims) (refused []uint64) {
+	for _, r := range claims.Done {
+		for seq := r.From; seq < min(r.To, m.fanOut); seq++ {
+			m.msgs[seq].place = isDone
+			m.takeOut(seq)
+		}
+	}
+	seen := map[uint64]bool{}
+	for _, c := range claims.Requeued {
+		x := m.msgs[c.Seq]
+		if x == nil || x.place == isDone || x.place == isFlying || seen[c.Seq] {
+			continue
+		}
+		seen[c.Seq] = true
+		m.takeOut(c.Seq)
+		x.attempts = max(x.attempts, c.Attempts)
+		if x.due = c.Due - modelShift; c.Due != 0 {
+			x.place = isDeferred
+			if x.due*1e6 <= m.now {
+				x.place = isDue
+			}
+			continue
+		}
+		m.giveBack(c.Seq)
+	}
+	for _, c := range claims.Held {
+		x := m.msgs[c.Seq]
+		switch {
+		case x == nil || x.place == isDone:
+			refused = append(refused, c.Seq)
+			continue
+		case x.place == isFlying && (x.owner == h || x.attempts >= c.Attempts):
+			if x.owner != h {
+				refused = append(refused, c.Seq)
+			}
+			continue
+		}
+		m.takeOut(c.Seq)
+		*x = modelMessage{place: isFlying, attempts: max(x.attempts, c.Attempts), delayed: x.delayed, owner: h,
+			first: m.now, deadline: m.now + h.holder.timeout}
+	}
+	return refused
+}
+
 func (m *model) tick() {
 	m.now += draw(m, int64(1), 6e9, "tick")
 	m.moveDue()
@@ -566,7 +651,7 @@ func TestCoreEqualsNaiveModel(t *testing.T) {
 			m.advance, m.advance, m.subscribe, m.setReady, m.setReady, m.reserve, m.reserve, m.reserve, m.reserve,
 			m.finish, m.finish, m.finish, m.finish, m.requeue, m.requeue, m.touch, m.tick,
 		}
-		rare := []func(){m.void, m.empty, m.leave, m.pause, m.journal, m.restart}
+		rare := []func(){m.void, m.empty, m.leave, m.pause, m.journal, m.restart, m.claim, m.handBack}
 		for range draw(m, 1, 300, "steps") {
 			if draw(m, 0, 7, "rare") == 0 {
 				sample(m, rare, "step")()

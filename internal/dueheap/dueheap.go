@@ -178,10 +178,18 @@ func (h *Heap) truncate(n int) {
 
 // RemoveRange takes out the messages whose sequence numbers are in [from, to).
 func (h *Heap) RemoveRange(from, to uint64) {
+	h.remove(func(d packed) bool { return from <= d.seq>>1 && d.seq>>1 < to })
+}
+
+// RemoveFunc takes out the messages for which del is true.
+func (h *Heap) RemoveFunc(del func(Item) bool) {
+	h.remove(func(d packed) bool { return del(d.item()) })
+}
+
+func (h *Heap) remove(del func(packed) bool) {
 	kept := 0
 	for i := range h.n {
-		d := *h.at(i)
-		if seq := d.seq >> 1; seq < from || seq >= to {
+		if d := *h.at(i); !del(d) {
 			*h.at(kept) = d
 			kept++
 		}

@@ -1,0 +1,157 @@
+package channel
+
+import (
+	"slices"
+
+	"qmq/internal/dueheap"
+	"qmq/internal/seqset"
+)
+
+// Claims are what the former server of a channel had granted to a consumer, and what
+// this one may not know: who served the channel before told it late, or not at all.
+type Claims struct {
+	Done     []seqset.Range // what the consumer had finished
+	Requeued []Claim        // what it had given back
+	Held     []Claim        // what it has
+}
+
+// Claim is a message of Claims.
+type Claim struct {
+	Seq      uint64
+	Attempts uint16 // deliveries so far, that to the consumer included
+	Due      int64  // of a requeued one: when it is due, ms since 1970, wall clock; 0: at once
+}
+
+// Claim takes up what is said in claims: what is done is acknowledged, what was
+// requeued waits until it is due, and what is held is in flight at the consumer, with
+// its full time. A message that is acknowledged, or was given out since, stays as
+// it is: refused are those that the consumer holds in vain.
+func (k *Consumer) Claim(claims *Claims) (refused []uint64) {
+	c := k.ch
+	now := c.o.Clock.Now()
+	c.mu.Lock()
+	if c.core.closed || k.holder.gone {
+		c.mu.Unlock()
+		for _, m := range claims.Held {
+			refused = append(refused, m.Seq)
+		}
+		return refused
+	}
+	refused = c.core.claim(&k.holder, claims, now, -wallShift(c.o.Clock))
+	c.unlockAndTell()
+	return refused
+}
+
+// claim does what Consumer.Claim says; shift is what added to a stored time (ms)
+// makes it steady.
+func (c *core) claim(h *holder, claims *Claims, now, shift int64) (refused []uint64) {
+	for _, r := range claims.Done {
+		c.void(r.From, min(r.To, c.fanOut))
+	}
+	waiting := c.extract(claims.Requeued)
+	for _, m := range claims.Requeued {
+		if w, ok := waiting[m.Seq]; ok {
+			delete(waiting, m.Seq) // it may be listed twice
+			c.putBack(w, m, now, shift)
+		}
+	}
+	waiting = c.extract(claims.Held)
+	for _, m := range claims.Held {
+		if !c.book(h, waiting, m, now) {
+			refused = append(refused, m.Seq)
+		}
+	}
+	return refused
+}
+
+// putBack has w wait until m is due.
+func (c *core) putBack(w redelivery, m Claim, now, shift int64) {
+	w.attempts = max(w.attempts, m.Attempts, 1)
+	if m.Due == 0 {
+		c.returned.PushBack(w)
+		c.pending.open(w.seq, w.attempts, 0)
+		return
+	}
+	due := min(m.Due+shift, (now+c.maxDelay)/1e6)
+	c.postpone(now, w, due)
+	c.pending.open(w.seq, w.attempts, due)
+}
+
+// book has m in flight at h, unless it is done or another consumer got it later. What
+// waited is in waiting.
+func (c *core) book(h *holder, waiting map[uint64]redelivery, m Claim, now int64) bool {
+	w, ok := waiting[m.Seq]
+	if ok {
+		delete(waiting, m.Seq)
+	} else {
+		i := c.flight.find(m.Seq)
+		if i == 0 {
+			return false
+		}
+		e := c.flight.at(i)
+		if e.owner == h.index || e.attempts >= m.Attempts {
+			return e.owner == h.index
+		}
+		w = c.removeInFlight(i)
+	}
+	w.attempts = max(w.attempts, m.Attempts, 1)
+	c.flight.add(h, w, now, now+h.timeout)
+	c.setCredit(h, h.rdy, h.inFlight+1)
+	c.pending.open(w.seq, w.attempts, 0)
+	return true
+}
+
+// extract takes those of the claimed messages out of where they wait that do.
+func (c *core) extract(claims []Claim) (found map[uint64]redelivery) {
+	wanted := make(map[uint64]struct{}, len(claims))
+	found = make(map[uint64]redelivery, len(claims))
+	for _, m := range claims {
+		if c.fresh(m.Seq) {
+			c.skip.Add(seqset.Range{From: m.Seq, To: m.Seq + 1})
+			c.waiting--
+			found[m.Seq] = redelivery{seq: m.Seq}
+			continue
+		}
+		wanted[m.Seq] = struct{}{}
+	}
+	c.skipOver()
+	take := func(m redelivery) bool {
+		if _, ok := wanted[m.seq]; !ok {
+			return false
+		}
+		delete(wanted, m.seq)
+		found[m.seq] = m
+		return true
+	}
+	if len(wanted) > 0 {
+		c.returned.DeleteFunc(take)
+	}
+	for _, heap := range [...]*dueheap.Heap{c.due, &c.deferred} {
+		if len(wanted) > 0 && heap.Len() > 0 {
+			heap.RemoveFunc(func(i dueheap.Item) bool { return take(deferred(i)) })
+		}
+	}
+	if len(wanted) > 0 {
+		c.extractBarred(take)
+	}
+	return found
+}
+
+// fresh says whether a message was neither given out nor deferred.
+func (c *core) fresh(seq uint64) bool {
+	return c.cursor <= seq && seq < c.fanOut && c.skip.Overlap(seq, seq+1) == 0
+}
+
+// extractBarred takes the messages out of the stretches that take wants.
+func (c *core) extractBarred(take func(redelivery) bool) {
+	for s := c.barred; s != nil; s = s.next {
+		s.redeliveries = slices.DeleteFunc(s.redeliveries, take)
+		for _, r := range slices.Clone(s.fresh) {
+			for seq := r.From; seq < r.To; seq++ {
+				if take(redelivery{seq: seq}) {
+					s.fresh = seqset.Difference(s.fresh, []seqset.Range{{From: seq, To: seq + 1}})
+				}
+			}
+		}
+	}
+}
