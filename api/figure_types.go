@@ -14,6 +14,16 @@ type (
 		Dropped      uint64           `json:"dropped_count,omitempty"` // of an ephemeral topic
 		Paused       bool             `json:"paused"`
 		Latency      Latencies        `json:"e2e_processing_latency"`
+		Replica      *ReplicaFigures  `json:"replica,omitempty"` // of a replicated topic
+	}
+
+	// ReplicaFigures tell what the node is for a replicated topic.
+	ReplicaFigures struct {
+		Role    string `json:"role"`    // leader or follower
+		Leader  string `json:"leader"`  // the node that serves the topic; empty when none is known
+		Term    uint64 `json:"term"`    // of the leader
+		Applied uint64 `json:"applied"` // index of the last entry that the node has applied
+		Lag     uint64 `json:"lag"`     // entries that it knows to be committed and has not applied
 	}
 
 	// ChannelFigures are those of a channel. Its clients may be left out.

@@ -3,6 +3,7 @@ package api
 import (
 	"iter"
 	"slices"
+	"strings"
 
 	"qmq/broker"
 	"qmq/channel"
@@ -37,29 +38,70 @@ type Filter struct {
 // the other; known is false when it names an unknown topic. Topics without the
 // wanted channel are left out.
 func (f *Figures) Topics(filter Filter) (figures iter.Seq[TopicFigures], known bool) {
-	topics := f.broker.Topics()
+	topics := f.all()
 	if filter.Topic != "" {
-		t, ok := f.broker.Existing(filter.Topic)
+		t, ok := f.one(filter.Topic)
 		if !ok {
 			return slices.Values[[]TopicFigures](nil), false
 		}
-		topics = []*topic.Topic{t}
+		topics = []named{t}
 	}
 	return func(yield func(TopicFigures) bool) {
 		for _, t := range topics {
-			channels := t.Channels()
-			if filter.Channel != "" {
-				c, ok := t.ExistingChannel(filter.Channel)
-				if !ok {
-					continue
-				}
-				channels = []*channel.Channel{c}
-			}
-			if !yield(f.ofTopic(t, channels, filter.Clients)) {
+			figures, ok := f.ofNamed(t, filter)
+			if ok && !yield(figures) {
 				return
 			}
 		}
 	}, true
+}
+
+// named is a topic: a local one, or the name of one that is replicated.
+type named struct {
+	name  string
+	local *topic.Topic
+}
+
+// all are the topics of the node, sorted by name.
+func (f *Figures) all() []named {
+	local, replicated := f.broker.Topics(), f.broker.ReplicaNames()
+	list := make([]named, 0, len(local)+len(replicated))
+	for _, t := range local {
+		list = append(list, named{t.Name(), t})
+	}
+	for _, name := range replicated {
+		list = append(list, named{name: name})
+	}
+	if len(replicated) > 0 {
+		slices.SortFunc(list, func(a, b named) int { return strings.Compare(a.name, b.name) })
+	}
+	return list
+}
+
+// one is the topic of that name.
+func (f *Figures) one(name string) (t named, ok bool) {
+	if local, ok := f.broker.Existing(name); ok {
+		return named{name, local}, true
+	}
+	_, ok = f.broker.Replica(name)
+	return named{name: name}, ok
+}
+
+// ofNamed are the figures of a topic; ok is false when the filter leaves it out, or
+// it is gone.
+func (f *Figures) ofNamed(t named, filter Filter) (figures TopicFigures, ok bool) {
+	if t.local == nil {
+		return f.ofReplica(t.name, filter)
+	}
+	channels := t.local.Channels()
+	if filter.Channel != "" {
+		c, ok := t.local.ExistingChannel(filter.Channel)
+		if !ok {
+			return figures, false
+		}
+		channels = []*channel.Channel{c}
+	}
+	return f.ofTopic(t.local, channels, filter.Clients), true
 }
 
 // Producers are the connections that have published, to the filtered topic if
@@ -120,11 +162,17 @@ func (f *Figures) ofChannel(t *topic.Topic, c *channel.Channel, clients bool) Ch
 		figures.Latency = f.latencies([]*channel.Channel{c})
 	}
 	if clients {
-		figures.Clients = make([]ClientFigures, 0, len(s.Consumers))
-		for i := range s.Consumers {
-			if c, ok := f.sessions.Client(s.Consumers[i].ID); ok { // else it has just left
-				figures.Clients = append(figures.Clients, ofConsumer(&c, &s.Consumers[i]))
-			}
+		figures.Clients = f.ofConsumers(s.Consumers)
+	}
+	return figures
+}
+
+// ofConsumers are the figures of clients that consume.
+func (f *Figures) ofConsumers(consumers []channel.ConsumerStats) []ClientFigures {
+	figures := make([]ClientFigures, 0, len(consumers))
+	for i := range consumers {
+		if c, ok := f.sessions.Client(consumers[i].ID); ok { // else it has just left
+			figures = append(figures, ofConsumer(&c, &consumers[i]))
 		}
 	}
 	return figures

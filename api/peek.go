@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"qmq/broker"
 	"qmq/channel"
 	"qmq/internal/httpapi"
 	"qmq/message"
@@ -79,13 +80,13 @@ func (h *HTTP) peek(_ http.ResponseWriter, r *http.Request) (any, error) {
 		h.o.Logger.Warn("peek refused; --http-peek or --http-auth would allow it", slog.String("client", r.RemoteAddr))
 		return nil, errPeekNotAllowed
 	}
-	t, name, err := h.channelParameters(r)
+	topicName, name, err := channelParameters(r)
 	if err != nil {
 		return nil, err
 	}
-	c, ok := t.ExistingChannel(name)
-	if !ok {
-		return nil, errChannelNotFound
+	c, err := h.broker.Channel(topicName, name)
+	if err != nil {
+		return nil, notFound(err)
 	}
 	state, limit, err := peekParameters(r.URL.Query()) // which parsed before
 	if err != nil {
@@ -96,7 +97,7 @@ func (h *HTTP) peek(_ http.ResponseWriter, r *http.Request) (any, error) {
 			return errTooManyPeeks
 		}
 		defer h.peeks.Leave()
-		h.o.Logger.Info("peek", slog.String("topic", t.Name()), slog.String("channel", name), slog.String("state", peekStates[state]), slog.String("client", r.RemoteAddr))
+		h.o.Logger.Info("peek", slog.String("topic", topicName), slog.String("channel", name), slog.String("state", peekStates[state]), slog.String("client", r.RemoteAddr))
 		return h.writePeek(r.Context(), w, c, state, limit)
 	}}, nil
 }
@@ -112,7 +113,7 @@ var errPeekNotAllowed = &httpapi.Error{Status: http.StatusForbidden, Code: "PEEK
 var errTooManyPeeks = &httpapi.Error{Status: http.StatusServiceUnavailable, Code: "TOO_MANY_PEEKS"}
 
 // writePeek writes the answer, message by message.
-func (h *HTTP) writePeek(ctx context.Context, w *bufio.Writer, c *channel.Channel, state channel.PeekState, limit int) (err error) {
+func (h *HTTP) writePeek(ctx context.Context, w *bufio.Writer, c broker.Peeker, state channel.PeekState, limit int) (err error) {
 	total := 0
 	w.WriteString(`{"messages":`)
 	messages := func(yield func(peekedMessage) bool) {

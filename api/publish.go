@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"qmq/broker"
 	"qmq/channel"
 	"qmq/diskqueue"
 	"qmq/internal/budget"
@@ -160,7 +161,7 @@ func (h *HTTP) binaryMessages(body []byte, failed error) (m messages, err error)
 }
 
 // publish stores what add puts into a batch.
-func (h *HTTP) publish(t *topic.Topic, add func(*diskqueue.Batch)) (any, error) {
+func (h *HTTP) publish(t broker.Publisher, add func(*diskqueue.Batch)) (any, error) {
 	b := batches.Get().(*diskqueue.Batch)
 	defer func() {
 		b.Reset()
@@ -192,7 +193,7 @@ func refused(err error) error {
 
 // publishTopic gets or creates the topic that the query of a route with these
 // parameters names.
-func (h *HTTP) publishTopic(r *http.Request, q url.Values, known []string) (*topic.Topic, error) {
+func (h *HTTP) publishTopic(r *http.Request, q url.Values, known []string) (broker.Publisher, error) {
 	name, err := topicParameter(q)
 	if err != nil {
 		return nil, err
@@ -200,7 +201,7 @@ func (h *HTTP) publishTopic(r *http.Request, q url.Values, known []string) (*top
 	if err := h.refuseUnknown(r, q, known); err != nil {
 		return nil, err
 	}
-	t, err := h.broker.TopicForClient(name)
+	t, err := h.broker.Publisher(name)
 	if err != nil {
 		return nil, refused(err)
 	}

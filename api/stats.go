@@ -156,6 +156,9 @@ func writeTopic(w *bufio.Writer, t *TopicFigures) {
 	}
 	fmt.Fprintf(w, "\n%s[%-15s] depth: %-5d be-depth: %-5d msgs: %-8d e2e%%: %s\n",
 		mark, t.Name, t.Depth, t.BackendDepth, t.MessageCount, t.Latency)
+	if r := t.Replica; r != nil {
+		fmt.Fprintf(w, "      replica: %s leader: %s term: %d applied: %d lag: %d\n", r.Role, r.Leader, r.Term, r.Applied, r.Lag)
+	}
 	for i := range t.Channels {
 		writeChannel(w, &t.Channels[i])
 	}

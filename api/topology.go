@@ -8,6 +8,7 @@ import (
 	"qmq/channel"
 	"qmq/internal/httpapi"
 	"qmq/internal/names"
+	"qmq/state"
 	"qmq/topic"
 )
 
@@ -26,7 +27,8 @@ func (h *HTTP) createTopic(_ http.ResponseWriter, r *http.Request) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	if _, err = h.broker.Topic(name); err != nil {
+	change := broker.Change{Op: state.CreateTopic, Topic: name, Local: q.Get("replicated") == "false"}
+	if err := h.broker.Change(change); err != nil {
 		return nil, refused(err)
 	}
 	return nil, nil
@@ -37,7 +39,8 @@ func (h *HTTP) deleteTopic(_ http.ResponseWriter, r *http.Request) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	return nil, notFound(h.broker.DeleteTopic(name))
+	everywhere := r.URL.Query().Get("everywhere") == "true" // which parsed before
+	return nil, notFound(h.broker.Change(broker.Change{Op: state.DeleteTopic, Topic: name, Everywhere: everywhere}))
 }
 
 func (h *HTTP) emptyTopic(_ http.ResponseWriter, r *http.Request) (any, error) {
@@ -48,32 +51,24 @@ func (h *HTTP) emptyTopic(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if !names.Valid(name) {
 		return nil, httpapi.Bad("INVALID_TOPIC")
 	}
-	return nil, h.changeTopic(name, (*topic.Topic).Empty)
+	return nil, notFound(h.broker.Change(broker.Change{Op: state.EmptyTopic, Topic: name}))
 }
 
 func (h *HTTP) pauseTopic(_ http.ResponseWriter, r *http.Request) (any, error) {
-	return h.changeAnyTopic(r, (*topic.Topic).Pause)
+	return h.changeTopic(r, state.PauseTopic)
 }
 
 func (h *HTTP) unpauseTopic(_ http.ResponseWriter, r *http.Request) (any, error) {
-	return h.changeAnyTopic(r, (*topic.Topic).Unpause)
+	return h.changeTopic(r, state.UnpauseTopic)
 }
 
-func (h *HTTP) changeAnyTopic(r *http.Request, change func(*topic.Topic) error) (any, error) {
+// changeTopic does something to an existing topic.
+func (h *HTTP) changeTopic(r *http.Request, op state.Op) (any, error) {
 	name, err := anyTopic(r)
 	if err != nil {
 		return nil, err
 	}
-	return nil, h.changeTopic(name, change)
-}
-
-// changeTopic does something to an existing topic.
-func (h *HTTP) changeTopic(name string, change func(*topic.Topic) error) error {
-	t, ok := h.broker.Existing(name)
-	if !ok {
-		return h.noTopic(name)
-	}
-	return notFound(change(t))
+	return nil, notFound(h.broker.Change(broker.Change{Op: op, Topic: name}))
 }
 
 // anyTopic is the topic parameter of a route that does not check the name.
@@ -90,15 +85,12 @@ func anyTopic(r *http.Request) (string, error) {
 }
 
 func (h *HTTP) createChannel(_ http.ResponseWriter, r *http.Request) (any, error) {
-	t, name, err := h.channelParameters(r)
+	topicName, name, err := channelParameters(r)
 	if err != nil {
 		return nil, err
 	}
-	create := t.Channel
-	if r.URL.Query().Get("tail") == "true" { // which parsed before
-		create = t.TailChannel
-	}
-	_, err = create(name)
+	tail := r.URL.Query().Get("tail") == "true" // which parsed before
+	err = h.broker.Change(broker.Change{Op: state.CreateChannel, Topic: topicName, Channel: name, Tail: tail})
 	var takes *topic.TailError
 	if errors.As(err, &takes) {
 		return nil, &httpapi.Error{Status: http.StatusConflict, Code: "TAIL_REFUSED", Why: takes.Error()}
@@ -107,35 +99,35 @@ func (h *HTTP) createChannel(_ http.ResponseWriter, r *http.Request) (any, error
 }
 
 func (h *HTTP) deleteChannel(_ http.ResponseWriter, r *http.Request) (any, error) {
-	return h.changeChannel(r, (*topic.Topic).DeleteChannel)
+	return h.changeChannel(r, state.DeleteChannel)
 }
 
 func (h *HTTP) emptyChannel(_ http.ResponseWriter, r *http.Request) (any, error) {
-	return h.changeChannel(r, (*topic.Topic).EmptyChannel)
+	return h.changeChannel(r, state.EmptyChannel)
 }
 
 func (h *HTTP) pauseChannel(_ http.ResponseWriter, r *http.Request) (any, error) {
-	return h.changeChannel(r, (*topic.Topic).PauseChannel)
+	return h.changeChannel(r, state.PauseChannel)
 }
 
 func (h *HTTP) unpauseChannel(_ http.ResponseWriter, r *http.Request) (any, error) {
-	return h.changeChannel(r, (*topic.Topic).UnpauseChannel)
+	return h.changeChannel(r, state.UnpauseChannel)
 }
 
 // changeChannel does something to an existing channel.
-func (h *HTTP) changeChannel(r *http.Request, change func(*topic.Topic, string) error) (any, error) {
-	t, name, err := h.channelParameters(r)
+func (h *HTTP) changeChannel(r *http.Request, op state.Op) (any, error) {
+	topicName, name, err := channelParameters(r)
 	if err != nil {
 		return nil, err
 	}
-	return nil, notFound(change(t, name))
+	return nil, notFound(h.broker.Change(broker.Change{Op: op, Topic: topicName, Channel: name}))
 }
 
-// channelParameters are the existing topic and the channel's name.
-func (h *HTTP) channelParameters(r *http.Request) (*topic.Topic, string, error) {
+// channelParameters are the names of a topic and a channel.
+func channelParameters(r *http.Request) (topicName, name string, err error) {
 	q, err := httpapi.Query(r)
 	if err != nil {
-		return nil, "", err
+		return "", "", err
 	}
 	for _, p := range [...]struct{ key, missing, invalid string }{
 		{"topic", "MISSING_ARG_TOPIC", "INVALID_ARG_TOPIC"},
@@ -143,26 +135,13 @@ func (h *HTTP) channelParameters(r *http.Request) (*topic.Topic, string, error) 
 	} {
 		v, ok := q[p.key]
 		if !ok {
-			return nil, "", httpapi.Bad(p.missing)
+			return "", "", httpapi.Bad(p.missing)
 		}
 		if !names.Valid(v[0]) {
-			return nil, "", httpapi.Bad(p.invalid)
+			return "", "", httpapi.Bad(p.invalid)
 		}
 	}
-	t, ok := h.broker.Existing(q.Get("topic"))
-	if !ok {
-		return nil, "", h.noTopic(q.Get("topic"))
-	}
-	return t, q.Get("channel"), nil
-}
-
-// noTopic is why there is no topic of that name: none is known, or the one that
-// is cannot be opened.
-func (h *HTTP) noTopic(name string) error {
-	if err := h.broker.Unopenable(name); err != nil {
-		return refused(err)
-	}
-	return errTopicNotFound
+	return q.Get("topic"), q.Get("channel"), nil
 }
 
 // notFound turns what the broker says about a missing name into its answer.

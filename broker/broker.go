@@ -65,6 +65,10 @@ type Options struct {
 	// Directory is told of topics and channels; nil: nobody is.
 	Directory Directory
 
+	// Replicas are the topics that are kept together with other nodes; nil: there
+	// are none.
+	Replicas Replicas
+
 	Logger *slog.Logger
 }
 

@@ -3,11 +3,11 @@ package server
 import (
 	"sync"
 
+	"qmq/broker"
 	"qmq/channel"
 	"qmq/diskqueue"
 	"qmq/message"
 	"qmq/protocol"
-	"qmq/topic"
 )
 
 // Bounds of what a session gathers before it acts.
@@ -38,9 +38,15 @@ type reply struct {
 
 // topicBatch is what one commandBatch publishes to one topic.
 type topicBatch struct {
-	topic   *topic.Topic // nil when there is none, err says why
+	topic   namedPublisher // without a Publisher when there is none, err says why
 	records diskqueue.Batch
 	err     error
+}
+
+// namedPublisher is a topic, and its name, which is looked at for each message.
+type namedPublisher struct {
+	broker.Publisher
+	name string
 }
 
 var commandBatches = sync.Pool{New: func() any { return &commandBatch{ready: -1} }}
@@ -58,7 +64,7 @@ func (c *commandBatch) forget() {
 	for i := range c.topics {
 		b := &c.topics[i]
 		b.records.Reset()
-		b.topic, b.err = nil, nil
+		b.topic, b.err = namedPublisher{}, nil
 	}
 	c.replies, c.topics, c.answers = c.replies[:0], c.topics[:0], c.answers[:0]
 	c.bytes, c.ready = 0, -1
@@ -101,16 +107,16 @@ func addMulti(records *diskqueue.Batch, messages protocol.Messages, now int64) {
 // batchOf finds the batch of a topic that was published to already.
 func (c *commandBatch) batchOf(name []byte) (index int, ok bool) {
 	for i := len(c.topics) - 1; i >= 0; i-- {
-		if b := &c.topics[i]; b.topic != nil && b.topic.Name() == string(name) {
+		if b := &c.topics[i]; b.topic.Publisher != nil && b.topic.name == string(name) {
 			return i, true
 		}
 	}
 	return 0, false
 }
 
-// addBatch starts a batch; t is nil when the topic cannot be had, for which err
+// addBatch starts a batch; t is empty when the topic cannot be had, for which err
 // is the reason.
-func (c *commandBatch) addBatch(t *topic.Topic, err error) (index int) {
+func (c *commandBatch) addBatch(t namedPublisher, err error) (index int) {
 	if len(c.topics) < cap(c.topics) {
 		c.topics = c.topics[:len(c.topics)+1] // with the memory of an earlier use
 	} else {

@@ -107,6 +107,9 @@ func (s *session) tryDelivery() (more bool, err error) {
 	if s.stopping.Load() {
 		return false, nil
 	}
+	if s.late.any.Load() {
+		return true, nil
+	}
 	s.delivering.Lock()
 	defer s.delivering.Unlock()
 	if !s.conn.Out.TryLock() {
@@ -115,7 +118,7 @@ func (s *session) tryDelivery() (more bool, err error) {
 	defer s.conn.Out.Unlock()
 	buffer := stream.TakeBuffer(int(s.deliverySize.Load()))
 	defer buffer.Give()
-	consumer := s.consumer.Load()
+	consumer := *s.consumer.Load()
 	f := s.frames.begin(buffer)
 	messages := consumer.TakeCached(f, f.limit())
 	out := f.end(messages)
@@ -168,11 +171,16 @@ func (s *session) deliverSome(buffer *stream.Buffer) (n int, more bool, err erro
 	}
 	s.delivering.Lock()
 	defer s.delivering.Unlock()
+	if s.late.any.Load() {
+		if err := s.conn.Out.Write(s.late.take()); err != nil {
+			return 0, false, err
+		}
+	}
 	f := s.frames.begin(buffer)
-	messages := consumer.Take(f, f.limit())
+	messages := (*consumer).Take(f, f.limit())
 	out := f.end(messages)
 	if messages == 0 {
 		return 0, false, nil
 	}
-	return len(out), !consumer.Parked(), s.conn.Out.Write(out)
+	return len(out), !(*consumer).Parked(), s.conn.Out.Write(out)
 }

@@ -86,7 +86,8 @@ func TestReadyZeroHoldsBackWhatIsRequeuedBehindIt(t *testing.T) {
 	here, there := net.Pipe()
 	defer there.Close()
 	s := newSession(r.tcp, 0, here)
-	s.consumer.Store(k)
+	s.joined = k
+	s.consumer.Store(&s.joined)
 	gathered := takeCommandBatch()
 	wakes = 0
 	for _, cmd := range []protocol.Command{

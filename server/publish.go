@@ -8,7 +8,6 @@ import (
 	"qmq/internal/budget"
 	"qmq/internal/redact"
 	"qmq/protocol"
-	"qmq/topic"
 )
 
 // gatherPublish puts a Pub, Mpub or Dpub into the batch of its topic.
@@ -45,16 +44,16 @@ func needOf(messages protocol.Messages) (n diskqueue.Need) {
 
 // topicFor gets or creates a topic. Clients mostly publish to one, so the last
 // one is remembered; should it have been deleted, Publish says so.
-func (s *session) topicFor(name []byte) (*topic.Topic, error) {
-	if s.lastTopic != nil && s.lastTopic.Name() == string(name) {
+func (s *session) topicFor(name []byte) (namedPublisher, error) {
+	if s.lastTopic.Publisher != nil && s.lastTopic.name == string(name) {
 		return s.lastTopic, nil
 	}
-	t, err := s.tcp.broker.TopicForClient(string(name))
+	p, err := s.tcp.broker.Publisher(string(name))
 	if err != nil {
-		return nil, err
+		return namedPublisher{}, err
 	}
-	s.lastTopic = t
-	return t, nil
+	s.lastTopic = namedPublisher{p, p.Name()}
+	return s.lastTopic, nil
 }
 
 // publish stores what was gathered for each topic, one after the
@@ -62,16 +61,16 @@ func (s *session) topicFor(name []byte) (*topic.Topic, error) {
 func (s *session) publish(c *commandBatch) {
 	for i := range c.topics {
 		b := &c.topics[i]
-		if b.topic == nil {
+		if b.topic.Publisher == nil {
 			continue
 		}
-		t, err := s.tcp.broker.Publish(b.topic, &b.records)
+		p, err := s.tcp.broker.Publish(b.topic.Publisher, &b.records)
 		if b.err = err; err != nil {
-			s.lastTopic = nil
+			s.lastTopic = namedPublisher{}
 			continue
 		}
-		s.lastTopic = t
-		s.countPublished(t.Name(), b.records.Len())
+		s.lastTopic = namedPublisher{p, b.topic.name}
+		s.countPublished(b.topic.name, b.records.Len())
 	}
 }
 

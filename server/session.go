@@ -10,10 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"qmq/channel"
+	"qmq/broker"
 	"qmq/protocol"
 	"qmq/server/stream"
-	"qmq/topic"
 )
 
 // session is one client's connection.
@@ -30,13 +29,14 @@ type session struct {
 	remote string // the client's address
 	since  time.Time
 
-	// Set once by SUB, by the reading goroutine; the delivering goroutine and shut
-	// read the consumer, and nobody else the other two.
-	consumer  atomic.Pointer[channel.Consumer]
-	channel   *channel.Channel // of the consumer
-	topic     *topic.Topic     // of the channel
+	// Set once by SUB, by the reading goroutine. The delivering goroutine and shut
+	// read the consumer, which points to joined; nobody else reads left.
+	consumer  atomic.Pointer[broker.Consumer]
+	joined    broker.Consumer
+	left      func() // to be called when the consumer was closed; may be nil
 	leaveOnce sync.Once
 	delivery  delivery
+	late      lateErrors
 	// delivering is held from taking messages until they are written. It guards
 	// frames.
 	delivering   sync.Mutex
@@ -66,7 +66,7 @@ type session struct {
 	tail        bool          // its SUB takes nothing away from others
 	msgTimeout  time.Duration
 	ready       int64              // the last RDY count
-	lastTopic   *topic.Topic       // the last one published to
+	lastTopic   namedPublisher     // the last one published to
 	upgrade     *protocol.Settings // agreed on and still to be carried out
 	mayTopic    grantedTopic
 }
@@ -118,8 +118,8 @@ func (s *session) run() {
 	err := s.converse()
 	s.shut()
 	s.conn.Release()
-	if s.channel != nil {
-		s.topic.ConsumerLeft(s.channel)
+	if s.left != nil {
+		s.left()
 	}
 	s.tcp.o.Logger.Debug("client left", slog.String("client", s.remote), slog.Any("reason", err))
 }
@@ -195,7 +195,7 @@ func (s *session) shut() {
 // leave gives the consumer's messages back.
 func (s *session) leave() {
 	if k := s.consumer.Load(); k != nil {
-		s.leaveOnce.Do(k.Close)
+		s.leaveOnce.Do((*k).Close)
 	}
 }
 
@@ -213,7 +213,7 @@ func (s *session) interrupt() {
 // owed tells whether the client has messages that it may still answer.
 func (s *session) owed() bool {
 	k := s.consumer.Load()
-	return k != nil && k.Stats().InFlight > 0
+	return k != nil && (*k).Stats().InFlight > 0
 }
 
 // awaitAnswers lets a session of a closing server read once more: until its

@@ -107,7 +107,7 @@ func (s *session) finishBatch(c *commandBatch) error {
 	s.publish(c)
 	standsIn := false
 	if len(c.answers) > 0 || c.ready >= 0 {
-		k := s.consumer.Load() // there is one, or the parser would have refused
+		k := s.joined // there is one, or the parser would have refused
 		if c.ready >= 0 {
 			s.ready = c.ready
 			k.SetReady(c.ready)
@@ -138,7 +138,7 @@ func (s *session) setState(state protocol.State) {
 // startClosing is CLS: the client gets nothing new, but may still answer what
 // it has.
 func (s *session) startClosing() error {
-	s.consumer.Load().SetReady(0)
+	s.joined.SetReady(0)
 	s.setState(protocol.StateClosing)
 	return s.writeAfterDelivery([]byte(protocol.CloseWaitFrame))
 }

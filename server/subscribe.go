@@ -4,12 +4,12 @@ import (
 	"errors"
 	"time"
 
+	"qmq/broker"
 	"qmq/channel"
 	"qmq/internal/names"
 	"qmq/internal/redact"
 	"qmq/protocol"
 	"qmq/server/stream"
-	"qmq/topic"
 )
 
 // resubscribeAfter is how long a SUB that met a channel on its way out waits
@@ -22,17 +22,17 @@ func (s *session) subscribe(topicName, channelName string) error {
 	if refused := s.maySubscribe(topicName, channelName); refused != nil {
 		return refused
 	}
-	k, err := s.findConsumer(topicName, channelName)
+	err := s.findConsumer(topicName, channelName)
 	if errors.Is(err, channel.ErrExiting) {
 		if waitFor(s.tcp.stop, resubscribeAfter) {
 			return stream.ErrStopping
 		}
-		k, err = s.findConsumer(topicName, channelName)
+		err = s.findConsumer(topicName, channelName)
 	}
 	if err != nil {
 		return s.subscribeError(err, topicName, channelName)
 	}
-	s.consumer.Store(k)
+	s.consumer.Store(&s.joined)
 	s.mu.Lock()
 	closed := s.closed
 	s.mu.Unlock()
@@ -45,47 +45,26 @@ func (s *session) subscribe(topicName, channelName string) error {
 	return err
 }
 
-// findConsumer gets or creates the topic and the channel, and joins it.
-func (s *session) findConsumer(topicName, channelName string) (*channel.Consumer, error) {
-	t, c, err := s.findChannel(topicName, channelName)
-	if err != nil {
-		return nil, err
-	}
-	k, err := c.Subscribe(channel.ConsumerOptions{
-		ID:         s.id,
-		MsgTimeout: s.msgTimeout,
-		SampleRate: s.terms.sampleRate,
-		Locality:   s.locality(),
-		Wake:       s.wake,
-		Closed:     s.shut,
+// findConsumer joins the channel, which is created if need be.
+func (s *session) findConsumer(topicName, channelName string) error {
+	k, left, err := s.tcp.broker.Subscribe(topicName, channelName, broker.SubscribeOptions{
+		ConsumerOptions: channel.ConsumerOptions{
+			ID:         s.id,
+			MsgTimeout: s.msgTimeout,
+			SampleRate: s.terms.sampleRate,
+			Locality:   s.locality(),
+			Wake:       s.wake,
+			Closed:     s.shut,
+		},
+		Tail:         s.tail,
+		AnswerFailed: s.answerFailed,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s.topic, s.channel = t, c
-	return k, nil
+	s.joined, s.left = k, left
+	return nil
 }
-
-// findChannel gets or creates the topic and the channel. A tail creates no
-// topic, and no channel that takes messages away from others.
-func (s *session) findChannel(topicName, channelName string) (*topic.Topic, *channel.Channel, error) {
-	if s.tail {
-		t, ok := s.tcp.broker.Existing(topicName)
-		if !ok {
-			return nil, nil, errTailOfNothing
-		}
-		c, err := t.TailChannelForClient(channelName)
-		return t, c, err
-	}
-	t, err := s.tcp.broker.TopicForClient(topicName)
-	if err != nil {
-		return nil, nil, err
-	}
-	c, err := t.ChannelForClient(channelName)
-	return t, c, err
-}
-
-var errTailOfNothing = errors.New("tail refused: there is no such topic")
 
 // subscribeError is what the client is told when it cannot be a consumer.
 func (s *session) subscribeError(err error, topicName, channelName string) error {

@@ -1,0 +1,74 @@
+package broker
+
+import (
+	"errors"
+
+	"qmq/state"
+	"qmq/topic"
+)
+
+// Change is a change of the topology that somebody asks for.
+type Change struct {
+	Op      state.Op // from CreateTopic to EmptyChannel
+	Topic   string
+	Channel string // of an operation on a channel
+	Tail    bool   // of CreateChannel: see topic.TailChannel
+	Local   bool   // of CreateTopic: it is not to be replicated
+	// Everywhere, of DeleteTopic: a replicated topic is deleted, not only hidden on
+	// the node that was asked.
+	Everywhere bool
+}
+
+// Change makes a change of the topology and returns once it is kept. The error
+// is ErrNoTopic, topic.ErrNoChannel, channel.ErrExiting, a *topic.LimitError, a
+// *topic.TailError, or why it cannot be made now.
+func (b *Broker) Change(c Change) error {
+	if r := b.o.Replicas; r != nil && (c.Local || r.Replicated(c.Topic)) {
+		if err := r.Change(c); err != nil || !c.Local {
+			return err
+		}
+	}
+	switch c.Op {
+	case state.CreateTopic:
+		_, err := b.Topic(c.Topic)
+		return err
+	case state.DeleteTopic:
+		return b.DeleteTopic(c.Topic)
+	}
+	t, err := b.existing(c.Topic)
+	if err != nil {
+		return err
+	}
+	return c.Apply(t)
+}
+
+// Apply makes a change to t, which is its topic. It is neither the creation nor the
+// deletion of the topic itself.
+func (c *Change) Apply(t *topic.Topic) error {
+	switch c.Op {
+	case state.EmptyTopic:
+		return t.Empty()
+	case state.PauseTopic:
+		return t.Pause()
+	case state.UnpauseTopic:
+		return t.Unpause()
+	case state.CreateChannel:
+		create := t.Channel
+		if c.Tail {
+			create = t.TailChannel
+		}
+		_, err := create(c.Channel)
+		return err
+	case state.DeleteChannel:
+		return t.DeleteChannel(c.Channel)
+	case state.EmptyChannel:
+		return t.EmptyChannel(c.Channel)
+	case state.PauseChannel:
+		return t.PauseChannel(c.Channel)
+	case state.UnpauseChannel:
+		return t.UnpauseChannel(c.Channel)
+	}
+	return errNoChange
+}
+
+var errNoChange = errors.New("this operation is no change of a topic or channel")

@@ -1,0 +1,164 @@
+package broker
+
+import (
+	"qmq/channel"
+	"qmq/diskqueue"
+	"qmq/message"
+	"qmq/topic"
+)
+
+// A topic is local, which this node alone has, or replicated, which it keeps
+// together with others. Clients need not know: the methods of this file and of
+// publish.go, subscribe.go and change.go are for both kinds.
+
+// Publisher takes what is published to one topic. A *topic.Topic is one.
+type Publisher interface {
+	// Name is the topic's name.
+	Name() string
+	// Publish stores the records, all or none, and returns when they are as safe
+	// as is promised. They are the caller's again. channel.ErrExiting means that
+	// the topic is gone: another of its name may be there.
+	Publish(records *diskqueue.Batch) error
+}
+
+// Consumer is a subscription to a channel. A *channel.Consumer is one, and says
+// what the methods do. Take and TakeCached must not be called concurrently with
+// one another, all others may be called at any time; none but Take waits.
+type Consumer interface {
+	SetReady(n int64)
+	Take(s channel.Sink, limit int) (n int)
+	TakeCached(s channel.Sink, limit int) (n int)
+	Parked() bool
+	Answer(answers []channel.Answer)
+	Stats() channel.ConsumerStats
+	Close()
+}
+
+// SubscribeOptions are those of one who consumes.
+type SubscribeOptions struct {
+	channel.ConsumerOptions
+	// Tail is for one who only looks at what comes, see topic.TailChannel.
+	Tail bool
+	// AnswerFailed is called with each answer that turns out to have failed after
+	// Consumer.Answer has returned without an error for it, which happens where
+	// the channel is served by another node. It must not block, nor call the
+	// consumer, and is not called after Close has returned.
+	AnswerFailed func(channel.Answer)
+}
+
+// Peeker shows the messages of a channel. A *channel.Channel is one.
+type Peeker interface {
+	Peek(state channel.PeekState, limit int, show func(channel.Peeked, message.View) error) (total int, err error)
+}
+
+// Replicas are the replicated topics of a node. All methods may be called
+// concurrently. Those that need the one who serves a topic wait for it, for a
+// bounded time. Errors are those of the broker for local topics, or say why it
+// cannot be done now.
+type Replicas interface {
+	// Replicated says whether the topic of that name is replicated, or would be if
+	// it were made. It does not wait.
+	Replicated(topic string) bool
+	// Publisher finds a topic; with create it is made if need be. Without, the error
+	// is also topic.ErrNoAutoCreate.
+	Publisher(topic string, create bool) (Publisher, error)
+	// Subscribe adds a consumer, whose channel and topic are made if need be when
+	// create says so and it is no tail. It is the end of an ephemeral channel if the
+	// last consumer closes.
+	Subscribe(topic, channel string, create bool, o SubscribeOptions) (Consumer, error)
+	// Change makes a change of the topology. One with Local set says that a topic
+	// that is about to be created is not to be replicated.
+	Change(Change) error
+	// Channel finds a channel to be looked at.
+	Channel(topic, channel string) (Peeker, error)
+	// Names are those of all replicated topics, sorted.
+	Names() []string
+	// Topic tells of the topic of that name; ok is false when there is none.
+	Topic(name string) (r Replica, ok bool)
+}
+
+// Replica is a replicated topic as this node sees it, at one moment.
+type Replica struct {
+	Name string
+	// Served is the topic at the node that serves it, its leader, and nil at all
+	// others.
+	Served *topic.Topic
+	// Channels are all channels, sorted by name.
+	Channels []ReplicaChannel
+	Paused   bool
+
+	Leader  string // the node that serves it; empty when none is known
+	Term    uint64 // of the leader
+	Applied uint64 // the index of the last entry that this node has applied
+	Lag     uint64 // how many entries it knows to be committed and has not applied
+}
+
+// Role is what the node is for the topic.
+func (r *Replica) Role() string {
+	if r.Served != nil {
+		return "leader"
+	}
+	return "follower"
+}
+
+// ReplicaChannel is a channel of a Replica.
+type ReplicaChannel struct {
+	Name   string
+	Paused bool
+	// Consumers are those that are connected to this node, whoever serves the
+	// topic, by ID.
+	Consumers []channel.ConsumerStats
+}
+
+// replicas is who keeps the topic of that name together with others; nil for a
+// local topic.
+func (b *Broker) replicas(name string) Replicas {
+	if r := b.o.Replicas; r != nil && r.Replicated(name) {
+		return r
+	}
+	return nil
+}
+
+// ReplicaNames are the names of all replicated topics, sorted.
+func (b *Broker) ReplicaNames() []string {
+	if b.o.Replicas == nil {
+		return nil
+	}
+	return b.o.Replicas.Names()
+}
+
+// Replica tells of a replicated topic; ok is false when there is none of that name.
+func (b *Broker) Replica(name string) (r Replica, ok bool) {
+	if b.o.Replicas == nil {
+		return r, false
+	}
+	return b.o.Replicas.Topic(name)
+}
+
+// Channel finds a channel to be looked at. The error is ErrNoTopic,
+// topic.ErrNoChannel or why the topic is not served.
+func (b *Broker) Channel(topicName, channelName string) (Peeker, error) {
+	if r := b.replicas(topicName); r != nil {
+		return r.Channel(topicName, channelName)
+	}
+	t, err := b.existing(topicName)
+	if err != nil {
+		return nil, err
+	}
+	c, ok := t.ExistingChannel(channelName)
+	if !ok {
+		return nil, topic.ErrNoChannel
+	}
+	return c, nil
+}
+
+// existing finds a local topic. The error is ErrNoTopic or why it is not served.
+func (b *Broker) existing(name string) (*topic.Topic, error) {
+	if t, ok := b.Existing(name); ok {
+		return t, nil
+	}
+	if err := b.Unopenable(name); err != nil {
+		return nil, err
+	}
+	return nil, ErrNoTopic
+}
