@@ -140,7 +140,11 @@ func (c *core) snapshot(shift int64) draft {
 		list(redelivery{seq, e.attempts, e.delayed}, 0)
 	})
 	for i := range c.returned.Len() {
-		list(*c.returned.At(i), 0)
+		if m := *c.returned.At(i); m.delayed { // also one that never reached a client waits no more
+			ch.Open = append(ch.Open, openAt(m.seq, m.attempts, 0, shift))
+		} else {
+			list(m, 0)
+		}
 	}
 	for s := c.barred; s != nil; s = s.next {
 		for _, m := range s.redeliveries {
