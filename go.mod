@@ -16,10 +16,12 @@ require (
 	github.com/klauspost/compress v1.20.3
 	github.com/ncruces/go-strftime v1.1.0
 	github.com/nsqio/go-nsq v1.1.0
+	go.etcd.io/raft/v3 v3.7.0
 	golang.org/x/crypto v0.58.0
 	golang.org/x/net v0.62.0
 	golang.org/x/sys v0.50.0
 	golang.org/x/term v0.48.0
+	google.golang.org/protobuf v1.36.11
 	pgregory.net/rapid v1.3.0
 )
 

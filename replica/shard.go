@@ -1,0 +1,197 @@
+package replica
+
+import (
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+)
+
+// Options are what a shard needs. Log, Machine, Send, Events, Now and Logger
+// must be there.
+type Options struct {
+	Member uint64   // this member's id, never used before by anybody else
+	Voters []uint64 // the first members of a new set; empty for one who joins
+
+	Log       Log
+	Machine   Machine
+	Send      func([]*pb.Message) // must not wait; may lose them
+	Snapshots Snapshots           // nil: who is behind the log stays behind
+	Events    Events
+	Alarm     func(error) // the shard takes no part any more, or its machine waits; may be nil
+
+	ElectionTicks  int // without a leader, until one is elected (up to twice that); 0: 10
+	HeartbeatTicks int // between a leader's signs of life; 0: 2
+	// HoldTicks is how long the member neither votes nor stands: 0, or about
+	// 10 s when a torn tail was cut from its log.
+	HoldTicks int
+	// Forgetful says that the log may lack what this member acknowledged. It is
+	// refused: such a member comes back under another id.
+	Forgetful bool
+
+	Now    func() time.Duration // a steady clock
+	Logger *slog.Logger
+}
+
+// Shard is one member's share in one shard. All methods may be called
+// concurrently.
+type Shard struct {
+	o      Options
+	core   *core // of the loop's goroutine alone
+	events queue[func(*core)]
+	work   queue[*work]
+	times  saveTimes
+	status atomic.Pointer[Status]
+
+	stalled     atomic.Pointer[stall]
+	checkpoints sync.Mutex // one checkpoint at a time; held across the machine's
+	stopping    chan struct{}
+	running     sync.WaitGroup
+}
+
+// stall is why the machine cannot apply, and since when.
+type stall struct {
+	err   error
+	since time.Duration
+}
+
+// Open makes the log and the machine agree, which may wait for the log, and
+// takes part from then on. An error that wraps ErrForgetful says that the member
+// must not: it has to join again under another id.
+func Open(o Options) (*Shard, error) {
+	if o.Forgetful {
+		return nil, ErrForgetful
+	}
+	if o.ElectionTicks == 0 {
+		o.ElectionTicks = 10
+	}
+	if o.HeartbeatTicks == 0 {
+		o.HeartbeatTicks = 2
+	}
+	s := &Shard{o: o, stopping: make(chan struct{})}
+	store, update, err := begin(o.Log, o.Machine, o.Voters)
+	if err != nil {
+		return nil, err
+	}
+	if update != nil {
+		if err := saveNow(o.Log, *update); err != nil {
+			return nil, err
+		}
+	}
+	s.core, err = newCore(coreOptions{
+		member: o.Member, electionTicks: o.ElectionTicks, heartbeatTicks: o.HeartbeatTicks, holdTicks: o.HoldTicks,
+		events: o.Events, alarm: s.alarm, logger: o.Logger,
+	}, store)
+	if err != nil {
+		return nil, err
+	}
+	s.events.init(maxQueuedBytes)
+	s.work.init(0)
+	s.status.Store(s.core.status())
+	s.running.Go(s.loop)
+	s.running.Go(s.applyLoop)
+	return s, nil
+}
+
+// saveNow saves and waits.
+func saveNow(log Log, u Update) error {
+	done := make(chan error, 1)
+	u.Done = func(err error) { done <- err }
+	log.Save(u)
+	return <-done
+}
+
+// Tick tells that a tick has passed; all shards of a node tick together.
+func (s *Shard) Tick() { s.post(0, (*core).tick) }
+
+// Step takes a message of a peer, which must not be changed any more. It does
+// not wait: where too much is queued the message is lost, as it might have been
+// on the way.
+func (s *Shard) Step(m *pb.Message) {
+	size := 0
+	for _, e := range m.GetEntries() {
+		size += len(e.GetData())
+	}
+	s.events.put(func(c *core) { c.step(m) }, size+messageBytes)
+}
+
+// Propose wants an entry applied. done is called once, on the shard's goroutine:
+// with the machine's outcome when it is applied on this member, or with an error
+// that says what became of it. Proposals come into the log in the order of the
+// calls. It does not wait. data must not be changed any more.
+func (s *Shard) Propose(data []byte, done func(outcome any, err error)) {
+	s.proposal(&proposal{data: data, done: done})
+}
+
+// ProposeMembers wants a change of the members applied, as Propose does. One
+// that raft cannot make, or not while another is under way, fails with
+// ErrRefused.
+func (s *Shard) ProposeMembers(change *pb.ConfChangeV2, done func(err error)) {
+	s.proposal(&proposal{change: change, done: func(_ any, err error) { done(err) }})
+}
+
+func (s *Shard) proposal(p *proposal) {
+	if !s.post(0, func(c *core) { c.propose(p) }) {
+		p.done(nil, ErrStopped)
+	}
+}
+
+// TransferLeadership gives leadership to a member, or to the best follower if
+// that is 0. It does nothing where this member does not lead or there is none.
+func (s *Shard) TransferLeadership(to uint64) { s.post(0, func(c *core) { c.giveTo(to) }) }
+
+// Unreachable tells that a message to the member was lost for sure.
+func (s *Shard) Unreachable(member uint64) { s.post(0, func(c *core) { c.unreachable(member) }) }
+
+// Receive takes a snapshot that has arrived in full, with the message that it
+// was sent for, whose metadata says what was sent. It is installed or thrown
+// away.
+func (s *Shard) Receive(m *pb.Message, staged Staged) {
+	if !s.post(0, func(c *core) { c.receive(m, staged) }) {
+		staged.Discard()
+	}
+}
+
+// SnapshotSent tells that sending a snapshot to the member has ended: it arrived
+// in full, or it failed.
+func (s *Shard) SnapshotSent(member uint64, ok bool) {
+	s.post(0, func(c *core) { c.snapshotSent(member, ok) })
+}
+
+// Checkpoint makes the machine's state durable and lets the log go up to there.
+// It waits for the disk.
+func (s *Shard) Checkpoint() error {
+	s.checkpoints.Lock()
+	defer s.checkpoints.Unlock()
+	index, err := s.o.Machine.Checkpoint()
+	if err != nil {
+		return err
+	}
+	s.post(0, func(c *core) { c.checkpointed(index) })
+	return nil
+}
+
+// Stop ends the member's part and waits for the shard's goroutines. Proposals
+// that wait fail with ErrStopped. The log and the machine are the owner's. It is
+// called once, and not by a callback.
+func (s *Shard) Stop() {
+	s.post(0, func(c *core) { c.stop(nil) })
+	close(s.stopping)
+	s.events.close()
+	s.work.close()
+	s.running.Wait()
+}
+
+// post queues an event that must not be lost; false after Stop.
+func (s *Shard) post(size int, event func(*core)) bool { return s.events.put(event, size) }
+
+// alarm tells the owner and the log.
+func (s *Shard) alarm(err error) {
+	s.o.Logger.Error("a replica takes no part any more", "member", s.o.Member, "forgetful", errors.Is(err, ErrForgetful), "error", err)
+	if s.o.Alarm != nil {
+		s.o.Alarm(err)
+	}
+}

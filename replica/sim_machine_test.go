@@ -1,0 +1,189 @@
+package replica
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"maps"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+)
+
+// bugs are faults built in on purpose: each must be found by the simulation.
+type bugs struct {
+	ackBeforeSync  bool // a save is done when it is written
+	voteNotStored  bool
+	noHold         bool // votes at once after a torn tail
+	guardOff       bool // a forgetful member goes on under its old id
+	passGaps       bool // a batch is applied though the one before it was not
+	applyTwice     bool // batch numbers are not looked at
+	staleChanges   bool // changes of another term are applied
+	serveTooSoon   bool // serving begins with the election
+	removeFirst    bool // a member is removed before its successor is promoted
+	skipFailed     bool // an entry that cannot be applied for now is skipped
+	compactTooMuch bool // the log goes before the checkpoint is there
+	applyUnordered bool // a snapshot is in the log before it is in the machine
+}
+
+// origin is who sent a batch, and which of its batches it is.
+type origin struct{ member, epoch, number uint64 }
+
+// simEntry is what the simulation's members agree on.
+type simEntry struct {
+	term  uint64 // that floor was made in; 0: none
+	floor uint64
+	parts []origin
+}
+
+func (e simEntry) encode() []byte {
+	b := binary.AppendUvarint(nil, e.term)
+	b = binary.AppendUvarint(b, e.floor)
+	for _, p := range e.parts {
+		b = binary.AppendUvarint(b, p.member)
+		b = binary.AppendUvarint(b, p.epoch)
+		b = binary.AppendUvarint(b, p.number)
+	}
+	return b
+}
+
+func decodeSimEntry(b []byte) (e simEntry) {
+	next := func() uint64 {
+		v, n := binary.Uvarint(b)
+		b = b[n:]
+		return v
+	}
+	e.term, e.floor = next(), next()
+	for len(b) > 0 {
+		e.parts = append(e.parts, origin{next(), next(), next()})
+	}
+	return e
+}
+
+type partStatus int
+
+const (
+	partApplied partStatus = iota
+	partDuplicate
+	partGap
+	partOld
+)
+
+// simOutcome is what became of an entry.
+type simOutcome struct {
+	parts []partStatus
+	moved bool // the floor is the entry's
+}
+
+// simState is what entries are applied to.
+type simState struct {
+	index, term uint64
+	members     *pb.ConfState
+	rows        map[uint64]origin // the last one applied of each member
+	floor       uint64
+	count       uint64 // of batches
+	hash        uint64 // of all that was ever done
+}
+
+func (s simState) clone() simState {
+	s.rows = maps.Clone(s.rows)
+	return s
+}
+
+func (s *simState) note(v ...any) {
+	h := fnv.New64a()
+	fmt.Fprint(h, s.hash, v)
+	s.hash = h.Sum64()
+}
+
+var errDiskFull = errors.New("no space left on device")
+
+// simMachine is a simState with a checkpoint: the state itself does not survive.
+type simMachine struct {
+	simState
+	bugs       bugs
+	checkpoint simState
+	full       bool
+}
+
+func newSimMachine(b bugs) *simMachine {
+	return &simMachine{bugs: b, simState: simState{rows: make(map[uint64]origin)}, checkpoint: simState{rows: make(map[uint64]origin)}}
+}
+
+// restart goes back to the checkpoint.
+func (m *simMachine) restart() { m.simState = m.checkpoint.clone() }
+
+func (m *simMachine) Applied() (index, term uint64) { return m.index, m.term }
+func (m *simMachine) Members() *pb.ConfState        { return m.members }
+func (m *simMachine) Fatal(error) bool              { return false }
+
+func (m *simMachine) Checkpoint() (uint64, error) {
+	m.checkpoint = m.simState.clone()
+	return m.index, nil
+}
+
+func (m *simMachine) SetMembers(index, term uint64, members *pb.ConfState) error {
+	m.index, m.term, m.members = index, term, members
+	m.note(index, term, members.Voters, members.Learners, members.VotersOutgoing)
+	return nil
+}
+
+func (m *simMachine) Apply(index, term uint64, data []byte) (any, error) {
+	if m.full && !m.bugs.skipFailed {
+		return nil, errDiskFull
+	}
+	m.index, m.term = index, term
+	if len(data) == 0 || m.full {
+		m.note(index, term)
+		return nil, nil
+	}
+	e := decodeSimEntry(data)
+	var out simOutcome
+	for _, p := range e.parts {
+		out.parts = append(out.parts, m.part(p))
+	}
+	if e.term != 0 && (e.term == term || m.bugs.staleChanges) {
+		m.floor, out.moved = e.floor, true
+	}
+	m.note(index, term, out)
+	return out, nil
+}
+
+func (m *simMachine) part(p origin) partStatus {
+	row := m.rows[p.member]
+	if p.epoch < row.epoch {
+		return partOld
+	}
+	if p.epoch > row.epoch {
+		row = origin{member: p.member, epoch: p.epoch}
+	}
+	switch {
+	case p.number <= row.number && !m.bugs.applyTwice:
+		return partDuplicate
+	case p.number > row.number+1 && !m.bugs.passGaps && !m.bugs.applyTwice:
+		return partGap
+	}
+	row.number = p.number
+	m.rows[p.member] = row
+	m.count++
+	m.note(p)
+	return partApplied
+}
+
+// simSnapshot is a state on its way.
+type simSnapshot struct {
+	to    *simMachine
+	state simState
+	drop  func()
+}
+
+func (s *simSnapshot) Install() error {
+	if s.to.full {
+		return errDiskFull
+	}
+	s.to.simState = s.state.clone()
+	s.to.checkpoint = s.state.clone()
+	return nil
+}
+
+func (s *simSnapshot) Discard() {}
