@@ -271,7 +271,8 @@ func (c *checkup) checkTopic(ts *state.Topic) error {
 // gone only where the machine ended since then.
 func (c *checkup) checkOpen(ts *state.Topic, cs *state.Channel, end uint64, dir string) {
 	f := CheckedFinding{Kind: MissingRecords, Topic: ts.Name, Channel: cs.Name, Path: dir}
-	for seq := range cs.Open {
+	for o := range cs.Open.All() {
+		seq := o.Seq
 		if seq < end {
 			continue
 		}

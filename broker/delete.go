@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 
 	"qmq/channel"
+	"qmq/internal/names"
 	"qmq/internal/vfs"
 	"qmq/state"
 	"qmq/topic"
@@ -139,7 +140,7 @@ func (b *Broker) freeName(name string, s *listing) {
 // work in it.
 func (b *Broker) removeLog(fs vfs.FS, name string, incarnation uint64, rest func()) {
 	dir := b.logDir(name, incarnation)
-	doomed := filepath.Join(b.topicsDir(), deletedPrefix+filepath.Base(dir))
+	doomed := filepath.Join(b.topicsDir(), names.DeletedPrefix+filepath.Base(dir))
 	renamed := fs.Rename(dir, doomed) == nil
 	if !renamed {
 		doomed = dir // or it never had a record

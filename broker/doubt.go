@@ -64,8 +64,8 @@ func choose(paused bool, pause, unpause state.Op) state.Op {
 func reached(ts *state.Topic) (end uint64) {
 	for _, c := range ts.Channels {
 		end = max(end, c.Start, c.Cursor, c.Acked.Max())
-		for seq := range c.Open {
-			end = max(end, seq+1)
+		for o := range c.Open.All() {
+			end = max(end, o.Seq+1)
 		}
 	}
 	return end

@@ -275,7 +275,7 @@ func (r *reconstruction) channel(ts *state.Topic, c metadataChannel) {
 	}
 	r.made[n] = true
 	ts.Channels[n] = &state.Channel{
-		Incarnation: n, Name: c.Name, Paused: c.Paused, Acked: seqset.New(0), Open: make(map[uint64]state.OpenMessage),
+		Incarnation: n, Name: c.Name, Paused: c.Paused, Acked: seqset.New(0),
 	}
 }
 

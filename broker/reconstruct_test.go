@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"qmq/internal/names"
 	"qmq/internal/vfs/crashfs"
 )
 
@@ -247,7 +248,7 @@ func TestDeletionWhoseRenameSurvivedIsFinished(t *testing.T) {
 	must(t, publish(tp, "1"))
 	must(t, b.Close())
 	fs := disk.Mount()
-	must(t, fs.Rename(dataPath+"/topics/"+dir, dataPath+"/topics/"+deletedPrefix+dir))
+	must(t, fs.Rename(dataPath+"/topics/"+dir, dataPath+"/topics/"+names.DeletedPrefix+dir))
 	for range 2 {
 		b = open(t, disk, sameBoot)
 		if _, ok := b.Existing("t"); ok {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"qmq/internal/names"
 	"qmq/internal/vfs/crashfs"
 	"qmq/state"
 )
@@ -22,7 +23,7 @@ func TestStartWaitsForNoRemovalOfWhatDeletionsLeft(t *testing.T) {
 		}
 		free := make(chan struct{})
 		disk.Fail(func(op crashfs.Op, name string) error {
-			if op == crashfs.OpRemove && strings.Contains(name, deletedPrefix) {
+			if op == crashfs.OpRemove && strings.Contains(name, names.DeletedPrefix) {
 				<-free
 			}
 			return nil

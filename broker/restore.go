@@ -12,10 +12,6 @@ import (
 	"qmq/topic"
 )
 
-const (
-	deletedPrefix = ".deleted-"
-)
-
 // restore brings back the topics that the journal knows, and those that it knew
 // before it was damaged. A topic that cannot be opened is kept out; the others
 // are served.
@@ -143,8 +139,8 @@ func highest(ts *state.Topic) uint64 {
 	}
 	for _, c := range ts.Channels {
 		top = max(top, c.Start, c.Cursor, c.Acked.Max())
-		for seq := range c.Open {
-			top = max(top, seq)
+		for o := range c.Open.All() {
+			top = max(top, o.Seq)
 		}
 	}
 	return top

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"qmq/internal/names"
 	"qmq/internal/vfs/crashfs"
 )
 
@@ -150,7 +151,7 @@ func TestDeletionDoesNotWaitForARunningSync(t *testing.T) {
 				k.Close()
 				must(t, b.Close())
 				for _, f := range disk.Files() {
-					if strings.Contains(f.Name, deletedPrefix) || strings.Contains(f.Name, "/"+fmt.Sprintf("t-%016x", tp.Incarnation())) {
+					if strings.Contains(f.Name, names.DeletedPrefix) || strings.Contains(f.Name, "/"+fmt.Sprintf("t-%016x", tp.Incarnation())) {
 						t.Errorf("%s is left", f.Name)
 					}
 				}

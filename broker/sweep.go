@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"path/filepath"
 
+	"qmq/internal/names"
 	"qmq/state"
 )
 
@@ -13,7 +14,7 @@ import (
 func knownDirs(st *state.State) map[string]bool {
 	known := make(map[string]bool, len(st.Topics))
 	for _, ts := range st.Topics {
-		known[logDirName(ts.Name, ts.Incarnation)] = true
+		known[names.Dir(ts.Name, ts.Incarnation)] = true
 	}
 	return known
 }
@@ -44,7 +45,7 @@ func (b *Broker) sweep(st *state.State, dirs []topicDir) error {
 		}
 	}
 	for _, base := range left { // before a checkpoint forgets that they were deleted
-		path, to := filepath.Join(b.topicsDir(), base), filepath.Join(b.topicsDir(), deletedPrefix+base)
+		path, to := filepath.Join(b.topicsDir(), base), filepath.Join(b.topicsDir(), names.DeletedPrefix+base)
 		if err := b.disk.FS().Rename(path, to); err != nil {
 			to = path
 		}

@@ -78,7 +78,7 @@ func newScript(t *testing.T) *script {
 func (s *script) reset(start uint64, limit int) {
 	s.l = limits{waiting: limit, maxTimeout: 15e9, maxDelay: 3600e9, journalled: limit == 0}
 	s.c = newCore(s.l, start)
-	s.st = &state.Channel{Acked: seqset.New(start), Open: map[uint64]state.OpenMessage{}, Cursor: start}
+	s.st = &state.Channel{Acked: seqset.New(start), Cursor: start}
 }
 
 // block runs the commands and returns what they print and the state.

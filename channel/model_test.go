@@ -2,7 +2,6 @@ package channel
 
 import (
 	"cmp"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -527,16 +526,20 @@ func (m *model) journal() {
 func applyChanges(st *state.Channel, ch state.ChannelChanges) {
 	if ch.Full {
 		st.Acked = seqset.New(ch.Floor)
-		st.Open = map[uint64]state.OpenMessage{}
+		st.Open.Clear()
 	}
 	st.Acked.AddRange(0, ch.Floor)
 	for _, r := range ch.Acked {
 		st.Acked.AddRange(r.From, r.To)
 	}
 	for _, o := range ch.Open {
-		st.Open[o.Seq] = o
+		st.Open.Put(o)
 	}
-	maps.DeleteFunc(st.Open, func(seq uint64, _ state.OpenMessage) bool { return st.Acked.Contains(seq) })
+	for _, o := range slices.Collect(st.Open.All()) {
+		if st.Acked.Contains(o.Seq) {
+			st.Open.Remove(seqset.Range{From: o.Seq, To: o.Seq + 1})
+		}
+	}
 	st.Cursor = ch.Cursor
 }
 
@@ -638,7 +641,7 @@ func newModel(t *rapid.T) *model {
 	m.start = draw(m, uint64(1), 1<<53, "start")
 	m.fanOut = m.start
 	m.c = newCore(m.l, m.start)
-	m.st = &state.Channel{Acked: seqset.New(m.start), Open: map[uint64]state.OpenMessage{}, Cursor: m.start}
+	m.st = &state.Channel{Acked: seqset.New(m.start), Cursor: m.start}
 	return m
 }
 

@@ -1,7 +1,6 @@
 package channel
 
 import (
-	"cmp"
 	"slices"
 
 	"qmq/internal/seqset"
@@ -50,14 +49,13 @@ func cutSet(s *seqset.Set, end uint64) *seqset.Set {
 
 // openList is the journal's list of open messages below fanOut, ascending.
 func openList(st *state.Channel, fanOut uint64) []state.OpenMessage {
-	opens := make([]state.OpenMessage, 0, len(st.Open))
-	for seq, o := range st.Open {
-		if seq < fanOut {
-			o.Seq = seq
-			opens = append(opens, o)
+	opens := make([]state.OpenMessage, 0, st.Open.Len())
+	for o := range st.Open.All() {
+		if o.Seq >= fanOut {
+			break
 		}
+		opens = append(opens, o)
 	}
-	slices.SortFunc(opens, func(a, b state.OpenMessage) int { return cmp.Compare(a.Seq, b.Seq) })
 	return opens
 }
 

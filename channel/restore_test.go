@@ -26,7 +26,7 @@ func (c *core) returnedList() (ms []redelivery) {
 }
 
 func ackedState(floor, cursor uint64, rs ...seqset.Range) *state.Channel {
-	st := &state.Channel{Acked: seqset.New(floor), Open: map[uint64]state.OpenMessage{}, Cursor: cursor}
+	st := &state.Channel{Acked: seqset.New(floor), Cursor: cursor}
 	for _, r := range rs {
 		st.Acked.AddRange(r.From, r.To)
 	}
@@ -35,7 +35,7 @@ func ackedState(floor, cursor uint64, rs ...seqset.Range) *state.Channel {
 
 func TestRestoreDropsStateOfLostMessages(t *testing.T) {
 	st := ackedState(10, 30, seqset.Range{From: 12, To: 14}, seqset.Range{From: 18, To: 28})
-	st.Open[25] = state.OpenMessage{Seq: 25, Attempts: 4}
+	st.Open.Put(state.OpenMessage{Seq: 25, Attempts: 4})
 	c := restored(t, st, 20, nil, []message.Mark{{Seq: 11, DeliverAt: 9000}, {Seq: 22, DeliverAt: 9000}})
 	want := []redelivery{{10, 1, false}, {14, 1, false}, {15, 1, false}, {16, 1, false}, {17, 1, false}}
 	if got := c.returnedList(); !slices.Equal(got, want) || c.cursor != 20 || c.deferred.Len() != 1 {
@@ -60,9 +60,9 @@ func TestRestoreSkipsVoidRangesOfAnySize(t *testing.T) {
 
 func TestRestoreKeepsWhatIsListedAboveTheCursor(t *testing.T) {
 	st := ackedState(1, 3, seqset.Range{From: 6, To: 7})
-	st.Open[4] = state.OpenMessage{Seq: 4, Attempts: 1}
-	st.Open[5] = state.OpenMessage{Seq: 5, Attempts: 2, Due: 8000}
-	st.Open[6] = state.OpenMessage{Seq: 6, Attempts: 9}
+	st.Open.Put(state.OpenMessage{Seq: 4, Attempts: 1})
+	st.Open.Put(state.OpenMessage{Seq: 5, Attempts: 2, Due: 8000})
+	st.Open.Put(state.OpenMessage{Seq: 6, Attempts: 9})
 	c := restored(t, st, 9, nil, []message.Mark{{Seq: 5, DeliverAt: 1}, {Seq: 7, DeliverAt: 6000}, {Seq: 8, DeliverAt: 4000}})
 	if want := []redelivery{{1, 1, false}, {2, 1, false}, {4, 1, false}}; !slices.Equal(c.returnedList(), want) {
 		t.Errorf("returned %v", c.returnedList())
@@ -81,7 +81,7 @@ func TestRestoreKeepsWhatIsListedAboveTheCursor(t *testing.T) {
 
 func TestAttemptsStopAt65535(t *testing.T) {
 	st := ackedState(1, 2)
-	st.Open[1] = state.OpenMessage{Seq: 1, Attempts: 65534}
+	st.Open.Put(state.OpenMessage{Seq: 1, Attempts: 65534})
 	c := restored(t, st, 2, nil, nil)
 	h := c.testHolder(1)
 	for range 3 {

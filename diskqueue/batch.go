@@ -20,6 +20,7 @@ type Batch struct {
 	bodyBytes int64
 	multi     int // index of the first record of the MPUB being added, or -1
 	inMulti   bool
+	borrowed  bool // buf is the memory of ParseRecords' caller
 }
 
 // longBody is a body that stays where the publisher has it until it is written:
@@ -66,6 +67,9 @@ func (b *Batch) Reset() {
 		return
 	}
 	clear(b.long) // the publisher's memory is not kept
+	if b.borrowed {
+		b.buf, b.borrowed = nil, false
+	}
 	b.buf, b.offsets, b.long, b.marks = b.buf[:0], b.offsets[:0], b.long[:0], b.marks[:0]
 	b.longBytes, b.bodyBytes, b.inMulti = 0, 0, false
 }

@@ -87,7 +87,7 @@ func (c *fileCache) openFor(s *segment, o *opening) (*fileHandle, error) {
 	c.mu.Lock()
 	s.opening = nil
 	late := err == nil && s.forgotten
-	if late {
+	if s.forgotten { // and removed, perhaps before it was opened
 		err = fmt.Errorf("%s: %w", s.path, ErrNotFound)
 	}
 	var h *fileHandle

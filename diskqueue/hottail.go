@@ -11,14 +11,14 @@ import (
 // keep up never read from disk. It is bounded by a number of messages and by
 // the node's byte budget; one without room keeps nothing, and reads go to disk.
 type hotTail struct {
-	maxMessages int
-	budget      *byteBudget
-	place       int // in budget.tails; guarded by budget.mu
+	budget *byteBudget
+	place  int // in budget.tails; guarded by budget.mu
 
-	mu       sync.Mutex // guards what follows
-	chunks   []*chunk   // ascending and gapless
-	messages int
-	reserved bool // the last chunk is being written into
+	mu          sync.Mutex // guards what follows
+	maxMessages int
+	chunks      []*chunk // ascending and gapless
+	messages    int
+	reserved    bool // the last chunk is being written into
 }
 
 // byteBudget is the memory that the hot tails of a node and the logs that live
@@ -123,9 +123,7 @@ func (h *hotTail) commit(r reservation, first uint64, buf []byte, offs []uint32)
 		c.offs = append(c.offs, base+o)
 	}
 	h.messages += len(offs)
-	for len(h.chunks) > 1 && h.messages-len(h.chunks[0].offs) >= h.maxMessages {
-		h.dropFirst()
-	}
+	h.drop()
 }
 
 // admit makes room in the budget for a chunk of size bytes, dropping the

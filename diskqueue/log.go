@@ -93,12 +93,14 @@ type Log struct {
 	// index, or are not to have one.
 	clean uint64
 	loads []*load // reads from disk under way
+	// voids are those found at Open and those that jumps left. A list never
+	// changes: a jump puts another into its place.
+	voids []seqset.Range
 	// leaving are the segments that were taken out before all of them was synced,
 	// and whose numbers may not be journalled as given up yet.
 	leaving []*segment
 
-	dirMade bool           // the appender's alone
-	voids   []seqset.Range // found at Open, and never changed
+	dirMade bool // the appender's alone
 
 	// What follows is guarded by shared.chunks.mu.
 	closedCache bool
@@ -173,8 +175,13 @@ func (l *Log) TrimHot(seq uint64) { l.hot.trim(seq) }
 
 // Voids lists the sequence numbers from the log's start to its end at the time
 // of Open that no channel will get a message of: those that no record was given,
-// or none need have any more, and those whose records are lost.
-func (l *Log) Voids() []seqset.Range { return l.voids }
+// or none need have any more, and those whose records are lost. Those that a jump
+// passed over are added to it.
+func (l *Log) Voids() []seqset.Range {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.voids
+}
 
 // Close syncs what is not synced and closes the files. The log must not be
 // used any more by then.

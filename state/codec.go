@@ -3,6 +3,8 @@ package state
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
 
@@ -193,7 +195,8 @@ func (e *Encoder) Topic(t *Topic) []byte {
 	e.ranges = appendRanges(e.ranges[:0], 0, t.Voids)
 	e.givenUp = appendRanges(e.givenUp[:0], 0, t.GivenUp)
 	channels := e.topic.Channels[:0]
-	for _, c := range t.Channels {
+	for _, id := range slices.Sorted(maps.Keys(t.Channels)) {
+		c := t.Channels[id]
 		channels = append(channels, channelRecord{
 			Incarnation: c.Incarnation, Name: c.Name, Paused: c.Paused, Start: c.Start, Done: c.done,
 		})
@@ -215,6 +218,16 @@ func (e *Encoder) Ends(ends []TopicEnd) []byte {
 // Acknowledged is a record of State.Acknowledged.
 func (e *Encoder) Acknowledged(names []string) []byte {
 	return e.Encode(&acknowledgedRecord{Kind: KindAcknowledged, Names: names})
+}
+
+// changesHead is how a record of KindChanges begins that has no element that
+// this version does not know.
+var changesHead = [2]byte{0x90 | 9, byte(KindChanges)}
+
+// KnowsChanges says whether a record is of KindChanges and holds nothing that
+// Decoder.Changes would skip.
+func KnowsChanges(record []byte) bool {
+	return len(record) >= 2 && [2]byte(record) == changesHead
 }
 
 // ErrRecord is a record whose checksum is right and whose content is not.

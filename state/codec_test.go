@@ -110,7 +110,7 @@ func TestEntriesOfDeletedIncarnationsTouchNobody(t *testing.T) {
 	st.ApplyChanges(ChannelChanges{Topic: 1, Channel: 2, Version: 1, Floor: 150})
 	st.ApplyChanges(ChannelChanges{Topic: 9, Channel: 3, Version: 1, Floor: 150})
 	c := st.Channel(1, 3)
-	c.materialise()
+	c.Materialise()
 	if c.Paused || c.Acked.Floor() != 100 || st.Topics[1].FanOut != 200 || len(st.Topics) != 1 || st.MaxIncarnation != 9 {
 		t.Errorf("got %+v of %+v", c, st)
 	}

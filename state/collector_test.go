@@ -288,7 +288,7 @@ func (m *machine) compare(should func(*countingSource) bool) {
 		if c == nil {
 			m.t.Fatalf("channel %d is not in the log", id)
 		}
-		c.materialise()
+		c.Materialise()
 		got, want := c.Snapshot(aTopic), s.Snapshot()
 		replayed := New()
 		replayed.Apply(Entry{Op: CreateTopic, Topic: aTopic})

@@ -22,7 +22,13 @@ const (
 	LearnTopic                   // Topic: its channels are learnt
 	AckDamage                    // Name: what was found damaged and is acknowledged
 	ForgetDamage                 // Name: an acknowledgement that is not needed any more
+	VoidRange                    // Topic, Void: numbers that count no more, in the topic and in all its channels
+
+	opEnd
 )
+
+// Known says whether this version knows the operation.
+func (op Op) Known() bool { return op > 0 && op < opEnd }
 
 // Entry is one change of the topology. Topics and channels are named by their
 // incarnations, which are never reused, so that an entry about a deleted one

@@ -60,7 +60,7 @@ type Channel struct {
 	Version     uint64
 	Cursor      uint64
 	Acked       *seqset.Set // its floor is the channel's
-	Open        map[uint64]OpenMessage
+	Open        Open
 
 	// done says that every number below it is done, whatever changes of the
 	// channel say that were taken before it was emptied.
@@ -123,6 +123,8 @@ func (t *Topic) apply(e Entry) {
 	case EmptyTopic:
 		t.Voids = seqset.Insert(t.Voids, e.Void)
 	case SetFanOut: // its FanOut says it all
+	case VoidRange:
+		t.void(e.Void)
 	case GiveUp:
 		t.GivenUp = seqset.Insert(t.GivenUp, e.Void)
 	case LearnTopic:
@@ -190,6 +192,21 @@ func (t *Topic) createChannel(e Entry) {
 	}
 }
 
+// void makes numbers count no more, in the topic and in its channels.
+func (t *Topic) void(r seqset.Range) {
+	if r.From >= r.To {
+		return
+	}
+	t.Voids = seqset.Insert(t.Voids, r)
+	for _, c := range t.Channels {
+		c.Materialise()
+		c.Acked.AddRange(r.From, r.To)
+		c.Open.Remove(r)
+		c.done = max(c.done, c.Acked.Floor())
+		c.Cursor = max(c.Cursor, c.done)
+	}
+}
+
 func (c *Channel) apply(e Entry) {
 	switch e.Op {
 	case PauseChannel:
@@ -211,19 +228,19 @@ func (st *State) ApplyChanges(ch ChannelChanges) {
 	}
 	c.Version = ch.Version
 	c.Cursor = ch.Cursor
-	c.materialise()
+	c.Materialise()
 	if ch.Full {
 		c.Acked = seqset.New(max(ch.Floor, c.done))
-		clear(c.Open)
+		c.Open.Clear()
 	}
 	c.raise(ch.Floor)
 	for _, r := range ch.Acked {
 		c.Acked.AddRange(r.From, r.To)
-		c.closeOpen(r)
+		c.Open.Remove(r)
 	}
 	for _, o := range ch.Open {
 		if !c.Acked.Contains(o.Seq) {
-			c.Open[o.Seq] = o
+			c.Open.Put(o)
 		}
 	}
 	c.Cursor = max(c.Cursor, c.Acked.Floor())
@@ -247,15 +264,14 @@ func (st *State) PutTopic(t *Topic) {
 	}
 }
 
-// materialise gives a channel that no changes were read for yet what a new
-// channel has.
-func (c *Channel) materialise() {
+// Materialise gives a channel that no changes were applied to yet what a new
+// channel has. Finish does it for all.
+func (c *Channel) Materialise() {
 	if c.Acked != nil {
 		return
 	}
 	c.Acked = seqset.New(c.done)
 	c.Cursor = max(c.Cursor, c.done)
-	c.Open = make(map[uint64]OpenMessage)
 }
 
 // raise takes every number below floor as done.
@@ -266,29 +282,14 @@ func (c *Channel) raise(floor uint64) {
 	}
 	old := c.Acked.Floor()
 	c.Acked.AddRange(old, floor)
-	c.closeOpen(seqset.Range{From: old, To: floor})
+	c.Open.Remove(seqset.Range{From: old, To: floor})
 	c.Cursor = max(c.Cursor, floor)
 }
 
-// closeOpen forgets the open messages in r, by the shorter way of the two.
-func (c *Channel) closeOpen(r seqset.Range) {
-	if r.Len() <= uint64(len(c.Open)) {
-		for seq := r.From; seq < r.To; seq++ {
-			delete(c.Open, seq)
-		}
-		return
-	}
-	for seq := range c.Open {
-		if seq >= r.From && seq < r.To {
-			delete(c.Open, seq)
-		}
-	}
-}
-
-// pruneVoids drops the voids that every channel has behind it. A channel that
+// PruneVoids drops the voids that every channel has behind it. A channel that
 // comes later starts at the fan-out position, which no floor is above. Without
 // a channel nobody can tell how far the first one will look back.
-func (t *Topic) pruneVoids() {
+func (t *Topic) PruneVoids() {
 	if len(t.Voids) == 0 || len(t.Channels) == 0 {
 		return
 	}
@@ -309,7 +310,7 @@ func (st *State) Finish() (dropped int) {
 		dropped += dropOlder(topics, t.Name, id, func(old uint64) { delete(st.Topics, old) })
 		channels := make(map[string]uint64, len(t.Channels))
 		for id, c := range t.Channels {
-			c.materialise()
+			c.Materialise()
 			dropped += dropOlder(channels, c.Name, id, func(old uint64) { delete(t.Channels, old) })
 		}
 	}
@@ -334,14 +335,8 @@ func (c *Channel) Snapshot(topic uint64) ChannelChanges {
 		Floor: c.Acked.Floor(), Cursor: c.Cursor,
 		Acked: slices.Collect(c.Acked.Ranges()),
 	}
-	for _, o := range c.Open {
-		ch.Open = append(ch.Open, o)
+	if c.Open.Len() > 0 {
+		ch.Open = slices.AppendSeq(make([]OpenMessage, 0, c.Open.Len()), c.Open.All())
 	}
-	slices.SortFunc(ch.Open, func(a, b OpenMessage) int {
-		if a.Seq < b.Seq {
-			return -1
-		}
-		return 1
-	})
 	return ch
 }

@@ -67,7 +67,7 @@ func (t *Topology) Begin(put func(record []byte)) (topics, channels uint64) {
 		put(t.enc.Acknowledged(names))
 	}
 	for _, topic := range t.st.Topics {
-		topic.pruneVoids()
+		topic.PruneVoids()
 		put(t.enc.Topic(topic))
 		topics++
 		channels += uint64(len(topic.Channels))

@@ -1,0 +1,155 @@
+package machine
+
+import (
+	"qmq/internal/names"
+	"qmq/internal/seqset"
+	"qmq/state"
+)
+
+// What an entry of the topology leaves to be filled in, as it was made without
+// serving the topic, is filled in when it is applied, everywhere alike:
+//
+//	CreateTopic    Topic 0: the next incarnation; FanOut: raised above every number of the shard
+//	CreateChannel  Channel 0: the next incarnation; Start 0: where the fan-out is
+//	PauseTopic, DeleteChannel (of the last one), EmptyChannel    FanOut 0: where the fan-out is
+//	EmptyTopic     no Void: all that waits in the topic
+
+// changeTopology makes an entry's change.
+func (s *shard) changeTopology(e state.Entry) TopologyOutcome {
+	if e.Op == state.CreateTopic {
+		return s.createTopic(e)
+	}
+	t := s.topics[e.Topic]
+	switch {
+	case notOfShards(e.Op):
+		return TopologyOutcome{e, Refused}
+	case t == nil, ofChannel(e.Op) && t.st.Channels[e.Channel] == nil:
+		return TopologyOutcome{e, Gone}
+	case e.Op == state.CreateChannel:
+		return s.createChannel(t, e)
+	case e.Op == state.DeleteTopic:
+		delete(s.topics, e.Topic)
+		delete(s.names, t.st.Name)
+	default:
+		t.fillIn(&e)
+	}
+	s.apply(t, e)
+	return TopologyOutcome{e, Done}
+}
+
+// apply makes the change of an entry that is filled in.
+func (s *shard) apply(t *topic, e state.Entry) {
+	st := s.own(t)
+	s.st.Apply(e)
+	clear(s.st.Deleted) // whose files there may be is told by their names
+	clear(s.st.DeletedChannels)
+	switch e.Op {
+	case state.EmptyTopic, state.VoidRange, state.DeleteChannel, state.CreateChannel:
+		st.PruneVoids()
+	}
+}
+
+// notOfShards says that an operation is about what each replica has for itself.
+func notOfShards(op state.Op) bool {
+	return op == state.GiveUp || op == state.AckDamage || op == state.ForgetDamage
+}
+
+func ofChannel(op state.Op) bool {
+	switch op {
+	case state.DeleteChannel, state.PauseChannel, state.UnpauseChannel, state.EmptyChannel:
+		return true
+	}
+	return false
+}
+
+func keepable(name string) bool { return names.Valid(name) && !names.IsEphemeral(name) }
+
+func (s *shard) createTopic(e state.Entry) TopologyOutcome {
+	if id, taken := s.names[e.Name]; taken {
+		e.Topic = id
+		return TopologyOutcome{e, Exists}
+	}
+	if e.Topic == 0 {
+		e.Topic = s.st.MaxIncarnation + 1
+	}
+	if !keepable(e.Name) || s.topics[e.Topic] != nil {
+		return TopologyOutcome{e, Refused}
+	}
+	e.FanOut = max(e.FanOut, s.top, 1)
+	s.top = max(s.top, e.FanOut)
+	s.st.Apply(e)
+	s.add(&topic{st: s.st.Topics[e.Topic], next: e.FanOut})
+	return TopologyOutcome{e, Done}
+}
+
+// createChannel makes a channel that gets what its entry says, but nothing that
+// replicas may have given up already: what everybody has finished below the lowest
+// floor, and above it what all channels have, which is void from now on.
+func (s *shard) createChannel(t *topic, e state.Entry) TopologyOutcome {
+	for id, c := range t.st.Channels {
+		if c.Name == e.Name {
+			e.Channel = id
+			return TopologyOutcome{e, Exists}
+		}
+	}
+	if e.Channel == 0 {
+		e.Channel = s.st.MaxIncarnation + 1
+	}
+	if !keepable(e.Name) || t.st.Channels[e.Channel] != nil {
+		return TopologyOutcome{e, Refused}
+	}
+	if e.Start == 0 {
+		e.Start = t.fanOut()
+	}
+	e.Start = min(max(e.Start, t.st.Floor()), t.next)
+	done := t.doneFrom(e.Start)
+	s.apply(t, e)
+	t.st.Channels[e.Channel].Materialise()
+	for _, r := range done {
+		s.apply(t, state.Entry{Op: state.VoidRange, Topic: e.Topic, Void: r})
+	}
+	return TopologyOutcome{e, Done}
+}
+
+// fanOut is where the fan-out position is: it follows the end where there are
+// channels, unless the topic is paused.
+func (t *topic) fanOut() uint64 {
+	if t.st.Paused || len(t.st.Channels) == 0 {
+		return min(t.st.FanOut, t.next)
+	}
+	return t.next
+}
+
+// doneFrom is what every channel has finished from a number on.
+func (t *topic) doneFrom(start uint64) []seqset.Range {
+	if len(t.st.Channels) == 0 || start >= t.fanOut() {
+		return nil
+	}
+	all := seqset.Range{From: start, To: t.fanOut()}
+	return seqset.Difference([]seqset.Range{all}, t.st.Owed(nil, all, maxOwed))
+}
+
+// maxOwed is more ranges than a channel can owe.
+const maxOwed = int(^uint(0) >> 1)
+
+// fillIn fills in what an entry leaves open, and keeps it below the end.
+func (t *topic) fillIn(e *state.Entry) {
+	e.FanOut = min(e.FanOut, t.next)
+	e.Void.To = min(e.Void.To, t.next)
+	if e.FanOut != 0 {
+		return
+	}
+	switch e.Op {
+	case state.EmptyTopic:
+		if e.Void == (seqset.Range{}) && t.fanOut() < t.next {
+			e.Void = seqset.Range{From: t.fanOut(), To: t.next}
+			e.FanOut = t.next
+		}
+	case state.PauseTopic, state.EmptyChannel:
+		e.FanOut = t.fanOut()
+	case state.DeleteChannel:
+		if len(t.st.Channels) == 1 {
+			e.FanOut = t.fanOut()
+		}
+	}
+}
