@@ -99,7 +99,23 @@ type checkup struct {
 	out     *Checked
 }
 
-func (c *checkup) run() (err error) {
+func (c *checkup) run() error {
+	if err := c.survey(); err != nil {
+		return err
+	}
+	c.checkDirectories()
+	byName := func(a, b *state.Topic) int { return strings.Compare(a.Name, b.Name) }
+	for _, ts := range slices.SortedFunc(maps.Values(c.found.State.Topics), byName) {
+		if err := c.checkTopic(ts); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// survey reads what tells which topics there are, and reports what is amiss with
+// that.
+func (c *checkup) survey() (err error) {
 	c.found, err = journal.Read(journal.Options{
 		FS: c.fs, Dir: c.journal(), BootID: c.boot, Logger: slog.New(slog.DiscardHandler),
 	})
@@ -118,13 +134,6 @@ func (c *checkup) run() (err error) {
 	metadata, missing := c.checkMetadata()
 	c.checkJournal()
 	c.reconstruct(&evidence{dirs: c.dirs, metadata: metadata, missing: missing, knows: c.known(), boot: c.boot})
-	c.checkDirectories()
-	byName := func(a, b *state.Topic) int { return strings.Compare(a.Name, b.Name) }
-	for _, ts := range slices.SortedFunc(maps.Values(c.found.State.Topics), byName) {
-		if err := c.checkTopic(ts); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 

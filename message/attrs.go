@@ -1,6 +1,9 @@
 package message
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"iter"
+)
 
 // AttrTag names an attribute. Attributes are tagged values, little-endian:
 //
@@ -45,6 +48,19 @@ func Attr(attrs []byte, tag AttrTag) (value []byte, ok bool) {
 		attrs = attrs[n:]
 	}
 	return nil, false
+}
+
+// Attrs are all attributes, in their order, up to where they are malformed.
+func Attrs(attrs []byte) iter.Seq2[AttrTag, []byte] {
+	return func(yield func(AttrTag, []byte) bool) {
+		for rest := attrs; len(rest) >= attrHeader; {
+			n := attrHeader + int(binary.LittleEndian.Uint16(rest[2:]))
+			if n > len(rest) || !yield(AttrTag(binary.LittleEndian.Uint16(rest)), rest[attrHeader:n:n]) {
+				return
+			}
+			rest = rest[n:]
+		}
+	}
 }
 
 // DeliverAt is when the message is due (ms since 1970); ok is false for one
