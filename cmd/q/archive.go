@@ -19,14 +19,14 @@ import (
 
 // archiveCommand is q archive.
 type archiveCommand struct {
-	Topics []string `arg:"" optional:"" name:"topic" help:"Topics to archive. Default: all, or those of --topic-pattern."`
+	Topics []string `arg:"" optional:"" name:"topic" complete:"topic" help:"Topics to archive. Default: all, or those of --topic-pattern."`
 
 	Pattern string        `name:"topic-pattern" placeholder:"REGEX" help:"Archive all topics whose name matches, also those that come later."`
 	Refresh time.Duration `name:"topic-refresh" default:"1m" help:"How often to look for new topics and nodes."`
 	Channel string        `default:"archive" help:"Channel to take messages from."`
 
-	Dir            string        `short:"d" default:"." name:"output-dir" help:"Directory of the files."`
-	WorkDir        string        `name:"work-dir" placeholder:"DIR" help:"Directory of files that are being written, on the same file system, which is tried at the start. Default: that of --output-dir. Their names end in .q-part."`
+	Dir            string        `short:"d" default:"." name:"output-dir" complete:"dir" help:"Directory of the files."`
+	WorkDir        string        `name:"work-dir" placeholder:"DIR" complete:"dir" help:"Directory of files that are being written, on the same file system, which is tried at the start. Default: that of --output-dir. Their names end in .q-part."`
 	FilenameFormat string        `name:"filename-format" default:"<TOPIC>.<HOST><REV>.<DATETIME>.jsonl" help:"Names of files, with <TOPIC>, <HOST>, <PID>, <DATETIME> and <REV>, a number that makes a name which nothing has; / makes directories."`
 	DateTime       string        `name:"datetime-format" default:"%Y-%m-%d_%H" help:"Format of <DATETIME>, as strftime has it. A new file begins when it changes."`
 	Host           string        `name:"host-identifier" placeholder:"NAME" help:"What stands for <HOST>; <HOSTNAME> and <SHORT_HOST> in it are replaced. Default: the name of this machine up to its first dot."`

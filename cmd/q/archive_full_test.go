@@ -7,30 +7,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
-	"strconv"
 	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
-
-// fileLimit is the variable that makes this program q in whose process no file
-// grows beyond so many bytes, as on a disk that is full.
-const fileLimit = "Q_TEST_FILE_LIMIT"
-
-func TestMain(m *testing.M) {
-	limit, err := strconv.ParseUint(os.Getenv(fileLimit), 10, 64)
-	if err != nil {
-		os.Exit(m.Run())
-	}
-	signal.Ignore(unix.SIGXFSZ)
-	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(exitUsage)
-	}
-	os.Exit(run(os.Args[1:], console{os.Stdin, os.Stdout, os.Stderr, nil}))
-}
 
 // qWithFullDisk runs q in a process of its own.
 func qWithFullDisk(t *testing.T, limit int, args ...string) result {

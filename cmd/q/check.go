@@ -13,7 +13,7 @@ import (
 
 // checkCommand is q check.
 type checkCommand struct {
-	DataPath string `arg:"" name:"data-path" help:"Data directory of a qd that does not run."`
+	DataPath string `arg:"" name:"data-path" complete:"dir" help:"Data directory of a qd that does not run."`
 	JSON     bool   `name:"json" help:"Write what was found as one line of JSON."`
 }
 
@@ -52,21 +52,21 @@ func (k *checkCommand) Run(c console) error {
 		return &interrupted{"nothing was changed"} // the rest of it ends with the process
 	case r := <-results:
 		if r.err != nil {
-			return &uncheckedError{explainCheck(k.DataPath, r.err)}
+			return &uncheckedError{explainReading(k.DataPath, r.err)}
 		}
 		return k.tell(c.out, r.Checked)
 	}
 }
 
-// explainCheck says why a directory cannot be checked, and what to do.
-func explainCheck(dir string, err error) error {
+// explainReading says why a data directory cannot be read, and what to do.
+func explainReading(dir string, err error) error {
 	switch {
 	case errors.Is(err, vfs.ErrLocked):
-		return fmt.Errorf("%s is in use: stop the qd that runs on it, and check then", dir)
+		return fmt.Errorf("%s is in use: stop the qd that runs on it first", dir)
 	case errors.Is(err, broker.ErrNoData):
 		return err
 	default:
-		return fmt.Errorf("%s cannot be checked: %w", dir, err)
+		return fmt.Errorf("%s cannot be read: %w", dir, err)
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 
 // forwardCommand is q forward.
 type forwardCommand struct {
-	Topics  []string `arg:"" name:"topic" help:"Topics to forward."`
+	Topics  []string `arg:"" name:"topic" complete:"topic" help:"Topics to forward."`
 	Channel string   `default:"forward" help:"Channel to take messages from."`
 
 	ToHTTP []string `name:"to-http" sep:"none" group:"to" placeholder:"URL" help:"URL that gets each message as the body of a POST; with %s, which stands for the message, it gets a GET. May be repeated."`
@@ -37,7 +37,7 @@ type forwardCommand struct {
 	OnStatus       map[string]string `name:"on-status" placeholder:"STATUS=ACTION" help:"What becomes of a message after an answer with that status, such as 409 or 4xx: finish or requeue. Default: 2xx=finish and all others requeue."`
 	Concurrency    int               `default:"100" help:"Requests of HTTP at a time."`
 
-	DestinationTopic string            `name:"destination-topic" placeholder:"TOPIC" help:"Topic to publish to. Default: the name it has here."`
+	DestinationTopic string            `name:"destination-topic" placeholder:"TOPIC" complete:"topic" help:"Topic to publish to. Default: the name it has here."`
 	TopicMap         map[string]string `name:"topic-map" placeholder:"FROM=TO" help:"Topic that messages of a topic are published to. May be repeated."`
 
 	RequireField string   `name:"require-json-field" placeholder:"FIELD" help:"Forward only JSON messages that have this field; others are finished."`

@@ -11,8 +11,8 @@ import (
 
 // healthCommand is q health.
 type healthCommand struct {
-	Topic        string `help:"Depths of this topic only. Default: of all."`
-	Channel      string `help:"Depths of this channel only."`
+	Topic        string `complete:"topic" help:"Depths of this topic only. Default: of all."`
+	Channel      string `complete:"channel" help:"Depths of this channel only."`
 	WarnDepth    int64  `name:"warn-depth" placeholder:"N" help:"Warn when more messages wait in a topic or channel, over all nodes."`
 	CritDepth    int64  `name:"crit-depth" placeholder:"N" help:"Be critical when more wait."`
 	WarnConsumer bool   `name:"warn-no-consumer" help:"Warn when messages wait in a channel that nobody reads."`

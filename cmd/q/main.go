@@ -25,37 +25,41 @@ const (
 	exitFailed = 1 // the command could not do what it should
 	exitUsage  = 2 // the command line cannot be read
 
-	exitUnchecked   = 2   // q check could not look
+	exitUnchecked   = 2   // q check or q dump could not look
 	exitInterrupted = 130 // a signal came before the command was through
 )
 
 // commands are the subcommands of q.
 type commands struct {
-	Pub       pubCommand       `cmd:"" help:"Publish messages."`
-	Sub       subCommand       `cmd:"" aliases:"tail" help:"Show messages as they come."`
-	Peek      peekCommand      `cmd:"" help:"Look at messages of a channel and change nothing."`
-	Stat      statCommand      `cmd:"" help:"Print figures of topics, channels, nodes and clients."`
-	Topics    topicsCommand    `cmd:"" help:"List and change topics."`
-	Channels  channelsCommand  `cmd:"" help:"List and change channels."`
-	Nodes     nodesCommand     `cmd:"" help:"List nodes."`
-	Clients   clientsCommand   `cmd:"" help:"List who consumes."`
-	Tombstone tombstoneCommand `cmd:"" help:"Take a topic off one node."`
-	Health    healthCommand    `cmd:"" help:"Say in one line, and by the exit code, whether all is well."`
-	Archive   archiveCommand   `cmd:"" help:"Keep messages in files."`
-	Restore   restoreCommand   `cmd:"" help:"Publish archived messages again."`
-	Forward   forwardCommand   `cmd:"" help:"Pass messages on, over HTTP or to other nodes."`
-	Dev       devCommand       `cmd:"" help:"Run all daemons in one process, to try things out."`
-	Ping      pingCommand      `cmd:"" help:"Ask daemons over HTTP whether they are well."`
-	Check     checkCommand     `cmd:"" help:"Verify the data directory of a node that does not run."`
-	Bench     benchCommand     `cmd:"" help:"Put load on a daemon, check what comes back, and measure."`
-	Passwd    passwdCommand    `cmd:"" help:"Set the password of somebody who may sign in at qadmin."`
-	Say       versionCommand   `cmd:"" name:"version" help:"Print the version."`
-	Reference referenceCommand `cmd:"" hidden:"" help:"Write the reference of all commands."`
-	Help      helpCommand      `cmd:"" help:"Explain a command."`
-	Version   kong.VersionFlag `short:"v" help:"Print the version and exit."`
+	Pub        pubCommand        `cmd:"" help:"Publish messages."`
+	Sub        subCommand        `cmd:"" aliases:"tail" help:"Show messages as they come."`
+	Peek       peekCommand       `cmd:"" help:"Look at messages of a channel and change nothing."`
+	Top        topCommand        `cmd:"" help:"Watch topics, channels, nodes and clients on the terminal."`
+	Stat       statCommand       `cmd:"" help:"Print figures of topics, channels, nodes and clients."`
+	Topics     topicsCommand     `cmd:"" help:"List and change topics."`
+	Channels   channelsCommand   `cmd:"" help:"List and change channels."`
+	Nodes      nodesCommand      `cmd:"" help:"List nodes."`
+	Clients    clientsCommand    `cmd:"" help:"List who consumes."`
+	Tombstone  tombstoneCommand  `cmd:"" help:"Take a topic off one node."`
+	Health     healthCommand     `cmd:"" help:"Say in one line, and by the exit code, whether all is well."`
+	Archive    archiveCommand    `cmd:"" help:"Keep messages in files."`
+	Restore    restoreCommand    `cmd:"" help:"Publish archived messages again."`
+	Forward    forwardCommand    `cmd:"" help:"Pass messages on, over HTTP or to other nodes."`
+	Dev        devCommand        `cmd:"" help:"Run all daemons in one process, to try things out."`
+	Ping       pingCommand       `cmd:"" help:"Ask daemons over HTTP whether they are well."`
+	Check      checkCommand      `cmd:"" help:"Verify the data directory of a node that does not run."`
+	Dump       dumpCommand       `cmd:"" help:"Print the messages in the data directory of a node that does not run."`
+	Bench      benchCommand      `cmd:"" help:"Put load on a daemon, check what comes back, and measure."`
+	Passwd     passwdCommand     `cmd:"" help:"Set the password of somebody who may sign in at qadmin."`
+	Completion completionCommand `cmd:"" help:"Print the script that has a shell complete the words of q."`
+	Complete   completeCommand   `cmd:"" hidden:"" passthrough:"" help:"Say what a word may become."`
+	Say        versionCommand    `cmd:"" name:"version" help:"Print the version."`
+	Reference  referenceCommand  `cmd:"" hidden:"" help:"Write the reference of all commands."`
+	Help       helpCommand       `cmd:"" help:"Explain a command."`
+	Version    kong.VersionFlag  `short:"v" help:"Print the version and exit."`
 
 	Context string `env:"Q_CONTEXT" placeholder:"NAME" help:"Context of the configuration file: which nodes, and how."`
-	Config  string `env:"Q_CONFIG" placeholder:"FILE" help:"Configuration file. Default: q/config.toml in the user's directory for such files, which is ~/.config."`
+	Config  string `env:"Q_CONFIG" placeholder:"FILE" complete:"file" help:"Configuration file. Default: q/config.toml in the user's directory for such files, which is ~/.config."`
 }
 
 // versionCommand is q version.
@@ -69,7 +73,7 @@ func (versionCommand) Run(c console) error {
 
 // helpCommand is q help; run turns it into --help of what it names.
 type helpCommand struct {
-	Command []string `arg:"" optional:"" help:"The command, such as bench pub."`
+	Command []string `arg:"" optional:"" complete:"command" help:"The command, such as bench pub."`
 }
 
 func main() {
@@ -90,15 +94,7 @@ func run(args []string, c console) (exit int) {
 			exit = int(e)
 		}
 	}()
-	parser := kong.Must(new(commands),
-		kong.Name("q"),
-		kong.Description("The tool of Q, a distributed message queue."),
-		kong.Writers(c.out, c.err),
-		kong.Exit(func(code int) { panic(early(code)) }),
-		kong.Resolvers(new(settings)),
-		kong.ExplicitGroups([]kong.Group{{Key: "to", Title: "Where messages go"}, {Key: "reach", Title: "Which nodes, and how"}}),
-		kong.Vars{"version": version.String("q"), "roles": strings.Join(admin.Roles, " or ")},
-	)
+	parser := kong.Must(new(commands), kongOptions(c, func(code int) { panic(early(code)) })...)
 	if len(args) > 0 && args[0] == "help" {
 		args = append(slices.Clone(args[1:]), "--help")
 	}
@@ -108,6 +104,19 @@ func run(args []string, c console) (exit int) {
 		return exitUsage
 	}
 	return outcome(c, command.Run(c, parser))
+}
+
+// kongOptions are those that the command line is read with.
+func kongOptions(c console, exit func(code int)) []kong.Option {
+	return []kong.Option{
+		kong.Name("q"),
+		kong.Description("The tool of Q, a distributed message queue."),
+		kong.Writers(c.out, c.err),
+		kong.Exit(exit),
+		kong.Resolvers(new(settings)),
+		kong.ExplicitGroups([]kong.Group{{Key: "to", Title: "Where messages go"}, {Key: "reach", Title: "Which nodes, and how"}}),
+		kong.Vars{"version": version.String("q"), "roles": strings.Join(admin.Roles, " or ")},
+	}
 }
 
 // outcome tells how a command ended.

@@ -55,7 +55,7 @@ func (l *nodesList) Run(c console) error {
 			}
 			continue
 		}
-		rows = append(rows, []any{r.Node, r.TCP, r.Version, r.Health, r.Topics, r.Depth, r.Clients, since1970(r.Started), strings.Join(r.Tombs, ",")})
+		rows = append(rows, []any{r.Node, r.TCP, r.Version, r.Health, r.Topics, r.Depth, r.Clients, since(r.Started), strings.Join(r.Tombs, ",")})
 	}
 	if !l.JSON {
 		printTable(c.out, []string{"NODE", "TCP", "VERSION", "HEALTH", "TOPICS", "DEPTH", "CLIENTS", "UP", "TOMBSTONED"}, rows)
@@ -103,8 +103,8 @@ func (c *cluster) tombstones(ctx context.Context) (map[string][]string, error) {
 
 // tombstoneCommand is q tombstone.
 type tombstoneCommand struct {
-	Topic string `arg:"" help:"Topic that the node is no longer to be found for."`
-	Node  string `arg:"" help:"The node, as q nodes names it: its broadcast address and HTTP port."`
+	Topic string `arg:"" complete:"topic" help:"Topic that the node is no longer to be found for."`
+	Node  string `arg:"" complete:"node" help:"The node, as q nodes names it: its broadcast address and HTTP port."`
 	Keep  bool   `help:"Only hide the node from consumers that look for the topic, for as long as the directories keep a tombstone (45 s unless told otherwise), and leave the topic on it."`
 	loss
 }

@@ -13,7 +13,7 @@ import (
 
 // passwdCommand is q passwd.
 type passwdCommand struct {
-	File   string `arg:"" help:"File of users, which qadmin reads with --users-file; made if it is not there."`
+	File   string `arg:"" complete:"file" help:"File of users, which qadmin reads with --users-file; made if it is not there."`
 	Name   string `arg:"" help:"Name of the user."`
 	Role   string `placeholder:"ROLE" help:"Role of the user: ${roles}. Default: the one that the user has, and viewer for a new one."`
 	Delete bool   `help:"Remove the user; qadmin ends the sessions."`

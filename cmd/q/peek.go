@@ -11,7 +11,7 @@ import (
 
 // peekCommand is q peek.
 type peekCommand struct {
-	What    string `arg:"" name:"topic/channel" help:"The channel, as TOPIC/CHANNEL."`
+	What    string `arg:"" name:"topic/channel" complete:"path" help:"The channel, as TOPIC/CHANNEL."`
 	Channel string `arg:"" optional:"" help:"The channel, where the first argument is the topic alone."`
 
 	printing

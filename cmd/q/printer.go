@@ -19,13 +19,13 @@ type printing struct {
 	Print  []string `placeholder:"WHAT" help:"With raw: what to print before each body, separated by tabs: topic, id, time, attempts, size, node."`
 }
 
-// printable are the words that --print knows.
-var printable = []string{"topic", "id", "time", "attempts", "size", "node"}
+// printWords are the words that --print knows.
+var printWords = []string{"topic", "id", "time", "attempts", "size", "node"}
 
 func (p *printing) check() error {
 	for _, word := range p.Print {
-		if !slices.Contains(printable, word) {
-			return fmt.Errorf("--print: %q is none of %s", word, strings.Join(printable, ", "))
+		if !slices.Contains(printWords, word) {
+			return fmt.Errorf("--print: %q is none of %s", word, strings.Join(printWords, ", "))
 		}
 	}
 	if len(p.Print) > 0 && p.Format != "raw" {

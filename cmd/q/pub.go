@@ -19,10 +19,10 @@ import (
 
 // pubCommand is q pub.
 type pubCommand struct {
-	Topic string   `arg:"" help:"Topic to publish to; made if it is not there."`
+	Topic string   `arg:"" complete:"topic" help:"Topic to publish to; made if it is not there."`
 	Body  argument `arg:"" optional:"" help:"The message. Without it, and without --file, each line of the input is one."`
 
-	File      string        `short:"f" placeholder:"FILE" help:"File to publish, line by line; - is the input."`
+	File      string        `short:"f" placeholder:"FILE" complete:"file" help:"File to publish, line by line; - is the input."`
 	Whole     bool          `help:"The input is one message."`
 	Delimiter string        `default:"\\n" help:"What separates messages of the input; \\n, \\t, \\r, \\0 and several characters are possible."`
 	JSONLines bool          `name:"json-lines" help:"Lines are objects as q sub --format=json prints them: body or body_base64, and perhaps defer."`

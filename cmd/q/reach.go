@@ -35,9 +35,9 @@ type reach struct {
 	HTTPAddr []string `name:"http-addr" env:"Q_HTTP_ADDR" group:"reach" placeholder:"ADDRESS" help:"HTTP address of a node, instead of directories. May be repeated. Default: the port after that of --addr."`
 
 	TLS      bool   `name:"tls" env:"Q_TLS" group:"reach" help:"Use TLS on connections to TCP addresses."`
-	Roots    string `name:"tls-root-ca-file" env:"Q_TLS_ROOT_CA_FILE" group:"reach" placeholder:"FILE" help:"Roots for the daemons' certificates (PEM). Default: those of the system."`
-	Cert     string `name:"tls-cert" env:"Q_TLS_CERT" group:"reach" placeholder:"FILE" help:"Certificate to show daemons that want one (PEM)."`
-	Key      string `name:"tls-key" env:"Q_TLS_KEY" group:"reach" placeholder:"FILE" help:"Its key (PEM)."`
+	Roots    string `name:"tls-root-ca-file" env:"Q_TLS_ROOT_CA_FILE" group:"reach" placeholder:"FILE" complete:"file" help:"Roots for the daemons' certificates (PEM). Default: those of the system."`
+	Cert     string `name:"tls-cert" env:"Q_TLS_CERT" group:"reach" placeholder:"FILE" complete:"file" help:"Certificate to show daemons that want one (PEM)."`
+	Key      string `name:"tls-key" env:"Q_TLS_KEY" group:"reach" placeholder:"FILE" complete:"file" help:"Its key (PEM)."`
 	Insecure bool   `name:"tls-insecure" env:"Q_TLS_INSECURE" group:"reach" help:"Take any certificate: who listens in between is not noticed."`
 
 	Secret   string   `name:"auth-secret" env:"Q_AUTH_SECRET" group:"reach" placeholder:"SECRET" help:"Secret for nodes that want one (AUTH). Others on this machine can read it on a command line: prefer the environment or the configuration file."`

@@ -175,8 +175,8 @@ func clientFigure(node string, t *nodeclient.Topic, c *nodeclient.Channel, k *no
 	}
 }
 
-// since fills in rates, as the difference to what was before.
-func since(before, now []*figure, took time.Duration) {
+// fillRates fills in rates, as the difference to what was before.
+func fillRates(before, now []*figure, took time.Duration) {
 	was := make(map[string]*figure, len(before))
 	for _, f := range before {
 		was[f.key()] = f

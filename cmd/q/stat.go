@@ -12,8 +12,8 @@ import (
 
 // statCommand is q stat.
 type statCommand struct {
-	Topic   string `arg:"" optional:"" help:"Only this topic."`
-	Channel string `arg:"" optional:"" help:"Only this channel of it."`
+	Topic   string `arg:"" optional:"" complete:"topic" help:"Only this topic."`
+	Channel string `arg:"" optional:"" complete:"channel" help:"Only this channel of it."`
 
 	By       string        `enum:"channel,topic,node,client" default:"channel" help:"A line for each: channel, topic, node (topics and channels on each node), client."`
 	Interval time.Duration `short:"i" placeholder:"DURATION" help:"Ask again and again, with rates. Default: once."`
@@ -80,16 +80,21 @@ func (s *statCommand) report(c console, before, now *snapshot) error {
 		return s.nothing(now)
 	}
 	if before != nil {
-		since(before.figures(s.By), figures, now.at.Sub(before.at))
+		fillRates(before.figures(s.By), figures, now.at.Sub(before.at))
 	}
 	if s.JSON {
-		return printJSON(c.out, map[string]any{"time": now.at.UTC().Format(time.RFC3339Nano), "figures": figures})
+		return printReport(c.out, now.at, figures)
 	}
 	if before != nil {
 		fmt.Fprintln(c.out)
 	}
 	printFigures(c.out, s.By, figures, s.Interval > 0)
 	return nil
+}
+
+// printReport prints the figures of a moment as a line of JSON.
+func printReport(w io.Writer, at time.Time, figures []*figure) error {
+	return printJSON(w, map[string]any{"time": at.UTC().Format(time.RFC3339Nano), "figures": figures})
 }
 
 // nothing says what of a topic and channel is not there.
@@ -110,37 +115,16 @@ func (s *statCommand) nothing(now *snapshot) error {
 
 // printFigures prints a table of figures.
 func printFigures(w io.Writer, by string, figures []*figure, rates bool) {
-	header := []string{"TOPIC"}
-	switch by {
-	case "topic":
-		header = append(header, "STATE", "NODES", "CHANNELS", "CLIENTS", "DEPTH", "DISK", "MESSAGES")
-	case "client":
-		header = append(header, "CHANNEL", "CLIENT", "AGENT", "NODE", "READY", "IN-FLIGHT", "FINISHED", "REQUEUED", "MESSAGES", "CONNECTED")
-	default:
-		header = append(header, "CHANNEL", "STATE", "CLIENTS", "DEPTH", "DISK", "IN-FLIGHT", "DEFERRED", "REQUEUED", "TIMED-OUT", "MESSAGES")
-		if by == "node" {
-			header = append([]string{"NODE"}, header...)
-		}
-	}
-	if rates {
-		header = append(header, "IN/S", "OUT/S")
+	var header []string
+	columns := columnsOf(by, rates)
+	for _, c := range columns {
+		header = append(header, c.head)
 	}
 	var rows [][]any
 	for _, f := range figures {
-		row := []any{f.Topic}
-		switch by {
-		case "topic":
-			row = append(row, state(f), f.Nodes, f.Channels, f.Clients, f.Depth, f.Disk, f.Messages)
-		case "client":
-			row = append(row, f.Channel, f.Client, f.Agent, f.Node, f.Ready, f.InFlight, f.Finished, f.Requeued, f.Messages, since1970(f.connected))
-		default:
-			row = append(row, f.Channel, state(f), f.Clients, f.Depth, f.Disk, f.InFlight, f.Deferred, f.Requeued, f.TimedOut, f.Messages)
-			if by == "node" {
-				row = append([]any{f.Node}, row...)
-			}
-		}
-		if rates {
-			row = append(row, f.In, f.Out)
+		row := make([]any, len(columns))
+		for i, c := range columns {
+			row[i] = c.of(f)
 		}
 		rows = append(rows, row)
 	}
@@ -152,11 +136,6 @@ func state(f *figure) string {
 		return "paused"
 	}
 	return "running"
-}
-
-// since1970 is how long ago a time in seconds was.
-func since1970(seconds int64) string {
-	return time.Since(time.Unix(seconds, 0)).Round(time.Second).String()
 }
 
 // oneSnapshot asks once, and fails when somebody does not answer.

@@ -76,7 +76,7 @@ func TestRatesAreDifferences(t *testing.T) {
 		{now(100, 50), now(3, 0), -1, -1}, // it has started again
 		{nil, now(3, 0), -1, -1},
 	} {
-		since(test.before, test.after, 2*time.Second)
+		fillRates(test.before, test.after, 2*time.Second)
 		if f := test.after[0]; f.In != test.in || f.Out != test.out {
 			t.Errorf("in %v, out %v; want %v and %v", f.In, f.Out, test.in, test.out)
 		}

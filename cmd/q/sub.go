@@ -18,8 +18,8 @@ import (
 
 // subCommand is q sub, or q tail.
 type subCommand struct {
-	Topic   string `arg:"" help:"Topic to show."`
-	Channel string `arg:"" optional:"" help:"Channel to take messages from. Default: one of its own, which gets what is published from now on and goes with the command."`
+	Topic   string `arg:"" complete:"topic" help:"Topic to show."`
+	Channel string `arg:"" optional:"" complete:"channel" help:"Channel to take messages from. Default: one of its own, which gets what is published from now on and goes with the command."`
 
 	printing
 	Count  int     `short:"n" placeholder:"N" help:"Stop after so many messages."`

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -35,18 +36,35 @@ func printTable(w io.Writer, header []string, rows [][]any) {
 	}
 	t.SetColumnConfigs(configs)
 	t.AppendHeader(head)
-	for _, r := range rows {
-		t.AppendRow(r)
+	for _, cells := range rows {
+		shown := make(table.Row, len(cells))
+		for i, cell := range cells {
+			if shown[i] = cell; !isNumber(cell) {
+				shown[i] = printable(fmt.Sprint(cell))
+			}
+		}
+		t.AppendRow(shown)
 	}
 	fmt.Fprintln(w, strings.TrimRight(t.Render(), "\n"))
 }
 
 func isNumber(v any) bool {
-	switch v.(type) {
-	case int, int64, float64, rate:
-		return true
-	}
-	return false
+	_, is := number(v)
+	return is
+}
+
+// printable is a text without what a terminal would obey: names of clients and
+// texts of errors come from elsewhere.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsPrint(r):
+			return r
+		case unicode.IsSpace(r):
+			return ' '
+		}
+		return unicode.ReplacementChar
+	}, text)
 }
 
 // rate is so many a second; negative: not known.

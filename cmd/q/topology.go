@@ -75,7 +75,7 @@ func (l *listing) list(c console, by string, w nodeclient.Wanted) error {
 
 // topicsList is q topics list.
 type topicsList struct {
-	Topic string `arg:"" optional:"" help:"Only this one."`
+	Topic string `arg:"" optional:"" complete:"topic" help:"Only this one."`
 	listing
 }
 
@@ -86,7 +86,7 @@ func (l *topicsList) Run(c console) error {
 
 // channelsList is q channels list.
 type channelsList struct {
-	Topic string `arg:"" optional:"" help:"Only those of this topic."`
+	Topic string `arg:"" optional:"" complete:"topic" help:"Only those of this topic."`
 	listing
 }
 
@@ -97,8 +97,8 @@ func (l *channelsList) Run(c console) error {
 
 // clientsList is q clients list.
 type clientsList struct {
-	Topic   string `arg:"" optional:"" help:"Only those of this topic."`
-	Channel string `arg:"" optional:"" help:"Only those of this channel of it."`
+	Topic   string `arg:"" optional:"" complete:"topic" help:"Only those of this topic."`
+	Channel string `arg:"" optional:"" complete:"channel" help:"Only those of this channel of it."`
 	listing
 }
 
@@ -209,7 +209,7 @@ func (t *topicCreate) Run(c console) error {
 
 // channelCreate is q channels create.
 type channelCreate struct {
-	Topic   string `arg:"" help:"Topic of the channel."`
+	Topic   string `arg:"" complete:"topic" help:"Topic of the channel."`
 	Channel string `arg:"" help:"Its name."`
 	change
 }
@@ -234,7 +234,7 @@ func (t *channelCreate) Run(c console) error {
 
 // topicPause is q topics pause.
 type topicPause struct {
-	Topic string `arg:"" help:"Its name."`
+	Topic string `arg:"" complete:"topic" help:"Its name."`
 	change
 }
 
@@ -243,7 +243,7 @@ func (t *topicPause) Run(c console) error { return t.simply(c, topicChange("paus
 
 // topicUnpause is q topics unpause.
 type topicUnpause struct {
-	Topic string `arg:"" help:"Its name."`
+	Topic string `arg:"" complete:"topic" help:"Its name."`
 	change
 }
 
@@ -252,8 +252,8 @@ func (t *topicUnpause) Run(c console) error { return t.simply(c, topicChange("un
 
 // channelPause is q channels pause.
 type channelPause struct {
-	Topic   string `arg:"" help:"Topic of the channel."`
-	Channel string `arg:"" help:"Its name."`
+	Topic   string `arg:"" complete:"topic" help:"Topic of the channel."`
+	Channel string `arg:"" complete:"channel" help:"Its name."`
 	change
 }
 
@@ -264,8 +264,8 @@ func (t *channelPause) Run(c console) error {
 
 // channelUnpause is q channels unpause.
 type channelUnpause struct {
-	Topic   string `arg:"" help:"Topic of the channel."`
-	Channel string `arg:"" help:"Its name."`
+	Topic   string `arg:"" complete:"topic" help:"Topic of the channel."`
+	Channel string `arg:"" complete:"channel" help:"Its name."`
 	change
 }
 
@@ -287,7 +287,7 @@ type loss struct {
 
 // topicEmpty is q topics empty.
 type topicEmpty struct {
-	Topic string `arg:"" help:"Its name."`
+	Topic string `arg:"" complete:"topic" help:"Its name."`
 	loss
 }
 
@@ -296,7 +296,7 @@ func (t *topicEmpty) Run(c console) error { return t.after(c, topicChange("empty
 
 // topicDelete is q topics delete.
 type topicDelete struct {
-	Topic string `arg:"" help:"Its name."`
+	Topic string `arg:"" complete:"topic" help:"Its name."`
 	loss
 }
 
@@ -305,8 +305,8 @@ func (t *topicDelete) Run(c console) error { return t.after(c, topicChange("dele
 
 // channelEmpty is q channels empty.
 type channelEmpty struct {
-	Topic   string `arg:"" help:"Topic of the channel."`
-	Channel string `arg:"" help:"Its name."`
+	Topic   string `arg:"" complete:"topic" help:"Topic of the channel."`
+	Channel string `arg:"" complete:"channel" help:"Its name."`
 	loss
 }
 
@@ -317,8 +317,8 @@ func (t *channelEmpty) Run(c console) error {
 
 // channelDelete is q channels delete.
 type channelDelete struct {
-	Topic   string `arg:"" help:"Topic of the channel."`
-	Channel string `arg:"" help:"Its name."`
+	Topic   string `arg:"" complete:"topic" help:"Topic of the channel."`
+	Channel string `arg:"" complete:"channel" help:"Its name."`
 	loss
 }
 

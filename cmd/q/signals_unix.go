@@ -14,3 +14,7 @@ func onHangup() (hangup <-chan os.Signal, ignore func()) {
 	signal.Notify(c, syscall.SIGHUP)
 	return c, func() { signal.Stop(c) }
 }
+
+// stopProcess stops this process and those it was started with, as Ctrl-Z does,
+// until the shell has them go on.
+func stopProcess() { _ = syscall.Kill(0, syscall.SIGTSTP) } // else it goes on
