@@ -32,8 +32,8 @@ func (c *Channel) Clone() *Channel {
 
 // Pieces passes on all of the channel's state in pieces of at most so many ranges
 // and open messages, until put fails. They are changes of a new channel, whose
-// versions count them: once all are applied its Version has to be set. What a
-// piece lists is valid until put returns.
+// versions count them: once all are applied, Resume. What a piece lists is valid
+// until put returns.
 func (c *Channel) Pieces(topic uint64, most int, put func(ChannelChanges) error) error {
 	ch := ChannelChanges{
 		Topic: topic, Channel: c.Incarnation, Version: 1, Full: true,
@@ -62,6 +62,17 @@ func (c *Channel) Pieces(topic uint64, most int, put func(ChannelChanges) error)
 		ch.Open = append(ch.Open, o)
 	}
 	return next()
+}
+
+// Emptied is up to where the channel was done with all when that was last said of
+// it: its floor then, or where it was emptied.
+func (c *Channel) Emptied() uint64 { return c.done }
+
+// Resume makes a channel that the Pieces of another were applied to the same as
+// that one, whose version and Emptied are given.
+func (c *Channel) Resume(version, emptied uint64) {
+	c.Materialise()
+	c.Version, c.done = version, emptied
 }
 
 // Floor is the lowest number that anybody may need of the topic's messages: the

@@ -286,14 +286,17 @@ func (c *Channel) raise(floor uint64) {
 	c.Cursor = max(c.Cursor, floor)
 }
 
-// PruneVoids drops the voids that every channel has behind it. A channel that
-// comes later starts at the fan-out position, which no floor is above. Without
-// a channel nobody can tell how far the first one will look back.
+// PruneVoids drops the voids that every channel has behind it, and the fan-out
+// position where it stands: a channel that comes later starts there. Without a
+// channel nobody can tell how far the first one will look back.
 func (t *Topic) PruneVoids() {
 	if len(t.Voids) == 0 || len(t.Channels) == 0 {
 		return
 	}
 	floor := ^uint64(0)
+	if t.Paused {
+		floor = t.FanOut
+	}
 	for _, c := range t.Channels {
 		floor = min(floor, c.done)
 	}

@@ -13,9 +13,10 @@ import (
 // Apply applies the entry of an index, one above the last, that is committed; an
 // empty one only takes its place. When it returns an error nothing of the entry
 // counts. It is applied again until it succeeds, unless the error wraps
-// entry.ErrUnknownEntry or entry.ErrMalformed: that shard cannot go on here. One
-// goroutine applies, and calls SetMembers and what Install returns.
+// entry.ErrUnknownEntry or entry.ErrMalformed: that shard cannot go on here.
 func (m *Machine) Apply(index, term uint64, data []byte) (Outcome, error) {
+	m.applying.Lock()
+	defer m.applying.Unlock()
 	out := Outcome{Index: index, Term: term}
 	again, err := m.follows(index)
 	if again || err != nil {
@@ -49,6 +50,8 @@ func (m *Machine) Apply(index, term uint64, data []byte) (Outcome, error) {
 // keeps what it is told of them for Members. The rows of those whose ids are not
 // given go: nothing that they sent may come any more.
 func (m *Machine) SetMembers(index, term uint64, members []byte, ids []uint64) error {
+	m.applying.Lock()
+	defer m.applying.Unlock()
 	if again, err := m.follows(index); again || err != nil {
 		return err
 	}
@@ -60,13 +63,20 @@ func (m *Machine) SetMembers(index, term uint64, members []byte, ids []uint64) e
 }
 
 // follows says whether the entry of an index was applied before; the error is
-// that it does not follow the last one.
+// that it does not follow the last one, or that none may be applied now.
 func (m *Machine) follows(index uint64) (again bool, err error) {
-	if index > m.s.index+1 {
-		return false, fmt.Errorf("shard %d: entry %d does not follow %d", m.o.Shard, index, m.s.index)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.unsure:
+		err = errUnsure
+	case m.installing:
+		err = errInstalling
+	case index > m.s.index+1:
+		err = fmt.Errorf("entry %d does not follow %d", index, m.s.index)
 	}
-	if m.installing {
-		return false, errInstalling
+	if err != nil {
+		return false, fmt.Errorf("shard %d: %w", m.o.Shard, err)
 	}
 	return index <= m.s.index, nil
 }

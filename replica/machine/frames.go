@@ -138,13 +138,16 @@ func (w *frameWriter) topic(t *topic) bool {
 
 var errStopped = errors.New("nobody wants more")
 
+// resumed is what is to be set of a channel once its pieces are applied.
+type resumed struct{ version, emptied uint64 }
+
 // loader makes a state of frames.
 type loader struct {
 	id       uint32 // of the shard
 	s        *shard
 	dec      *state.Decoder
 	most     uint64
-	versions map[uint64]uint64 // of channels of the last topic
+	channels map[uint64]resumed // those of the last topic
 	last     *topic
 	frames   uint64
 	ended    bool
@@ -192,10 +195,10 @@ func (l *loader) takeTopic(r numberReader) error {
 	for n := r.next(); n > 0 && !r.failed; n-- {
 		t.rows = append(t.rows, Row{r.next(), r.next(), r.next()})
 	}
-	l.versions = make(map[uint64]uint64)
+	versions := make(map[uint64]uint64)
 	for n := r.next(); n > 0 && !r.failed; n-- {
 		id := r.next()
-		l.versions[id] = r.next()
+		versions[id] = r.next()
 	}
 	if r.failed || len(r.b) < 2 || state.KindOf(r.b) != state.KindTopic {
 		return fmt.Errorf("%w: a topic is cut short", errFrame)
@@ -209,7 +212,10 @@ func (l *loader) takeTopic(r numberReader) error {
 	}
 	l.complete()
 	l.s.st.PutTopic(st)
-	t.st, l.last = st, t
+	t.st, l.last, l.channels = st, t, make(map[uint64]resumed)
+	for id, c := range st.Channels {
+		l.channels[id] = resumed{versions[id], c.Emptied()}
+	}
 	l.s.add(t)
 	return nil
 }
@@ -231,12 +237,8 @@ func (l *loader) takeChannel(record []byte) error {
 
 // complete sets what the pieces of the last topic's channels do not say.
 func (l *loader) complete() {
-	if l.last == nil {
-		return
-	}
-	for id, c := range l.last.st.Channels {
-		c.Materialise()
-		c.Version = l.versions[id]
+	for id, was := range l.channels {
+		l.last.st.Channels[id].Resume(was.version, was.emptied)
 	}
 }
 

@@ -78,17 +78,6 @@ func feed(t tester, m *Machine, entries ...*entry.Entry) (last Outcome) {
 	return last
 }
 
-// feedAll applies the entries of a history that are not applied yet.
-func feedAll(m *Machine, history [][]byte) error {
-	index, _ := m.Applied()
-	for i := int(index); i < len(history); i++ {
-		if _, err := m.Apply(uint64(i+1), 1, history[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func topology(entries ...state.Entry) *entry.Entry { return &entry.Entry{Topology: entries} }
 
 func createTopic(name string) state.Entry { return state.Entry{Op: state.CreateTopic, Name: name} }

@@ -125,9 +125,13 @@ type View struct {
 func (m *Machine) Topic(incarnation uint64) (*View, error) {
 	m.mu.Lock()
 	t := m.s.topics[incarnation]
-	if t == nil || m.closed {
+	if t == nil || m.installing {
+		err := fmt.Errorf("%w: %016x", ErrNoTopic, incarnation)
+		if m.installing {
+			err = errInstalling
+		}
 		m.mu.Unlock()
-		return nil, fmt.Errorf("%w: %016x", ErrNoTopic, incarnation)
+		return nil, err
 	}
 	v := &View{Index: m.s.index, State: t.st.Clone(), Next: t.next, m: m, tl: m.logs[incarnation]}
 	v.tl.users++

@@ -57,27 +57,33 @@ var ErrNoTopic = errors.New("no such topic")
 // Machine is the state of one shard on one node. Methods say who may call them;
 // where they do not, any goroutine may.
 type Machine struct {
-	o   Options
-	fs  vfs.FS
-	raw rawEntry // the applying goroutine's alone
+	o  Options
+	fs vfs.FS
 
-	// mu guards what follows. The applying goroutine alone changes s, with mu held,
-	// and reads it without; others read it with mu held. It is held across no I/O,
-	// and before a topicLog's.
+	// applying is held while an entry is applied, and while the state gives way to
+	// another. It guards raw, and is taken before the others.
+	applying sync.Mutex
+	raw      rawEntry
+
+	// mu guards what follows. s and logs change with applying held too, so whoever
+	// holds that reads them without mu. It is held across no I/O, and before a
+	// topicLog's.
 	mu         sync.Mutex
 	s          *shard
 	logs       map[uint64]*topicLog // by incarnation, of all topics of s
 	doomed     []*topicLog          // of topics that are deleted, to be renamed
-	installing bool
-	closed     bool
+	installing bool                 // a snapshot: nothing is applied, and s stays as it is
+	unsure     bool                 // nothing is applied any more
 
-	// checkpointing is held by whoever writes a checkpoint: one at a time.
+	// checkpointing is held by whoever writes a checkpoint, or cuts logs: one at a
+	// time.
 	checkpointing sync.Mutex
 	kept          []uint64 // indexes of the checkpoints that are there, ascending
 
-	// sweeping is held while directories of deleted topics get their other name.
+	// sweeping is held while directories of deleted topics get their other name, and
+	// guards told.
 	sweeping sync.Mutex
-	told     map[string]bool // directories that are unknown and were told; guarded by sweeping
+	told     map[string]bool // directories that are unknown and were told
 
 	// reclaiming is held while segments are taken out of logs: one at a time.
 	reclaiming sync.Mutex
@@ -211,9 +217,6 @@ func (m *Machine) run(f func()) {
 // Nothing may be under way, and no view be held. A Checkpoint before saves the
 // next start the reading of what was applied since the last one.
 func (m *Machine) Close() error {
-	m.mu.Lock()
-	m.closed = true
-	m.mu.Unlock()
 	m.background.Wait()
 	var errs []error
 	for _, tl := range m.logs {

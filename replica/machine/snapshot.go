@@ -56,9 +56,13 @@ func (m *Machine) Snapshot(ends []End) *Snapshot {
 	}
 	m.mu.Lock()
 	s.f = m.s.freeze()
-	for id, tl := range m.logs {
-		tl.users++
-		s.logs[id] = tl
+	if m.installing { // what it is about to be is not known
+		s.err = errInstalling
+	} else {
+		for id, tl := range m.logs {
+			tl.users++
+			s.logs[id] = tl
+		}
 	}
 	m.mu.Unlock()
 	s.Index, s.Term, s.Members = s.f.shard.index, s.f.shard.term, s.f.shard.members
@@ -95,6 +99,9 @@ func (s *Snapshot) Close() {
 // payloads are those of the state, and those of the records.
 func (s *Snapshot) payloads() iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
+		if s.err != nil {
+			return
+		}
 		for payload := range s.f.frames(s.m.o.Shard) {
 			if !yield(payload) {
 				return

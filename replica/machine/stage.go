@@ -1,0 +1,227 @@
+package machine
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"qmq/diskqueue"
+	"qmq/internal/names"
+)
+
+var (
+	errInstalling = errors.New("a snapshot is being installed")
+	errInUse      = errors.New("its log is in use")
+	errDiverged   = errors.New("this node has more than the snapshot")
+	// errUnsure is a machine of which neither the old nor the new state is known to
+	// be what the next start finds: only that start can tell.
+	errUnsure = errors.New("the machine has to be opened anew")
+)
+
+// Staged is a snapshot on its way into a machine. Its records go behind those that
+// are there, where they do not count until the new state has its checkpoint:
+// whatever stops it before leaves the old state, and after it the new one. One
+// goroutine at a time may use it.
+type Staged struct {
+	m      *Machine
+	l      *loader
+	logs   map[uint64]*topicLog // of topics of the new state
+	fresh  []*topicLog          // those of them that the old one does not have
+	batch  diskqueue.Batch
+	tried  bool // there may be a checkpoint of it
+	closed bool
+}
+
+// Stage begins to take in a snapshot that was made for the machine's Ends. Nothing
+// is applied until Install has succeeded or Discard was called, one of which has to
+// follow. No view and no Snapshot may be held. It waits for a checkpoint under way.
+func (m *Machine) Stage() (*Staged, error) {
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	m.checkpointing.Lock()
+	defer m.checkpointing.Unlock()
+	if err := m.beginInstalling(); err != nil {
+		return nil, err
+	}
+	m.cutLogs()
+	return &Staged{m: m, l: newLoader(m.o.Shard), logs: make(map[uint64]*topicLog)}, nil
+}
+
+func (m *Machine) beginInstalling() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.installing {
+		return errInstalling
+	}
+	for _, tl := range m.logs {
+		if tl.users > 0 {
+			return fmt.Errorf("topic %q: %w", tl.name, errInUse)
+		}
+	}
+	m.installing = true
+	return nil
+}
+
+// cutLogs closes the logs that have more than counts: they are cut when they are
+// opened again, which whoever needs them does. The caller has m.installing set and
+// holds m.checkpointing, or a checkpoint could take them for synced.
+func (m *Machine) cutLogs() {
+	for id, tl := range m.logs {
+		if log := tl.opened(); log != nil && log.End() != m.s.topics[id].next {
+			tl.discard()
+		}
+	}
+}
+
+// Put takes a frame of the snapshot in. After an error only Discard is left.
+func (s *Staged) Put(frame []byte) error {
+	payload, err := payloadOf(frame, 0)
+	if err != nil {
+		return err
+	}
+	if payload[0] == frameRecords {
+		s.l.frames++
+		return s.records(numberReader{b: payload[1:]})
+	}
+	return s.l.take(payload)
+}
+
+// records appends records behind what the log has.
+func (s *Staged) records(r numberReader) error {
+	id, first := r.next(), r.next()
+	if s.l.s == nil || s.l.ended || s.l.s.topics[id] == nil {
+		return fmt.Errorf("%w: records of no topic", errFrame)
+	}
+	t := s.l.s.topics[id]
+	if err := s.batch.ParseRecords(r.b); err != nil || r.failed {
+		return fmt.Errorf("%w: records of topic %q: %w", errFrame, t.st.Name, err)
+	}
+	defer s.batch.Reset()
+	if n := uint64(s.batch.Len()); first == 0 || first > t.next || n > t.next-first {
+		return fmt.Errorf("%w: records %d to %d of topic %q, which ends at %d", errFrame, first, first+n, t.st.Name, t.next)
+	}
+	log, err := s.log(t)
+	if err != nil {
+		return err
+	}
+	if log.End() < first {
+		if err := log.Jump(first); err != nil {
+			return err
+		}
+	}
+	_, err = log.AppendAt(first, []*diskqueue.Batch{&s.batch})
+	return err
+}
+
+// log is that of a topic of the new state: it goes on where the old state ends.
+func (s *Staged) log(t *topic) (*diskqueue.Log, error) {
+	id, end := t.st.Incarnation, max(1, t.st.Start)
+	old := s.m.s.topics[id]
+	if old != nil {
+		if end = old.next; end > t.next {
+			return nil, fmt.Errorf("topic %q: %w: it ends at %d, not %d", t.st.Name, errDiverged, end, t.next)
+		}
+	}
+	if s.logs[id] == nil {
+		if old != nil {
+			s.logs[id] = s.m.logs[id]
+		} else {
+			s.logs[id] = newTopicLog(t.st)
+			s.fresh = append(s.fresh, s.logs[id])
+		}
+	}
+	return s.logs[id].open(s.m, end)
+}
+
+// Install makes the snapshot the state, for good: its checkpoint is the newest
+// one, and the raft log has to begin behind it. After an error it may be tried
+// again.
+func (s *Staged) Install() error {
+	m, state := s.m, s.l.s
+	switch {
+	case !s.l.ended:
+		return fmt.Errorf("%w: its end is missing", errFrame)
+	case state.index < m.s.index:
+		return fmt.Errorf("%w: it is of index %d, and %d is applied", errDiverged, state.index, m.s.index)
+	}
+	if err := s.settle(); err != nil {
+		return fmt.Errorf("shard %d: install: %w", m.o.Shard, err)
+	}
+	m.checkpointing.Lock()
+	s.tried = true
+	err := m.save(state.freeze())
+	m.checkpointing.Unlock()
+	if err != nil {
+		return fmt.Errorf("shard %d: install: %w", m.o.Shard, err)
+	}
+	m.applying.Lock()
+	m.mu.Lock()
+	for id, tl := range m.logs {
+		if s.logs[id] == nil {
+			m.doomed = append(m.doomed, tl)
+		}
+	}
+	m.s, m.logs, m.installing = state, s.logs, false
+	m.mu.Unlock()
+	m.applying.Unlock()
+	s.closed = true
+	m.sweepDoomed()
+	m.Reclaim()
+	return nil
+}
+
+// settle makes all logs end where the new state says, and has them survive.
+func (s *Staged) settle() error {
+	for _, t := range s.l.s.topics {
+		log, err := s.log(t)
+		if err != nil {
+			return err
+		}
+		if err := log.Jump(t.next); err != nil {
+			return fmt.Errorf("topic %q: %w: %w", t.st.Name, errDiverged, err)
+		}
+		if err := s.m.syncLog(s.logs[t.st.Incarnation], t.next); err != nil {
+			return fmt.Errorf("topic %q: %w", t.st.Name, err)
+		}
+	}
+	return s.m.fs.SyncDir(s.m.topicsDir())
+}
+
+// Discard leaves the state as it was. After Install has succeeded it does nothing.
+// Where Install has left a checkpoint that cannot be taken back, nothing is applied
+// any more before the machine is opened anew, with either state.
+func (s *Staged) Discard() {
+	if s.closed {
+		return
+	}
+	s.closed = true
+	m := s.m
+	m.checkpointing.Lock()
+	defer m.checkpointing.Unlock()
+	if err := s.takeBack(); err != nil {
+		m.o.Logger.Error("a snapshot that could not be installed cannot be taken back", "shard", m.o.Shard, "error", err)
+		m.mu.Lock()
+		m.unsure = true
+		m.mu.Unlock()
+		return
+	}
+	for _, tl := range s.fresh {
+		tl.discard()
+		m.removeAll(filepath.Join(m.topicsDir(), names.Dir(tl.name, tl.incarnation)))
+	}
+	m.cutLogs()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.installing = false
+}
+
+// takeBack removes the checkpoint that Install may have left.
+func (s *Staged) takeBack() error {
+	if !s.tried {
+		return nil
+	}
+	if err := s.m.fs.Remove(s.m.checkpointPath(s.l.s.index)); err != nil && !isNotExist(err) {
+		return err
+	}
+	return s.m.fs.SyncDir(s.m.checkpointDir())
+}
