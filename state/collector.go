@@ -167,3 +167,20 @@ func (c *Collector) Spoke(s Source) (attached bool) {
 	}
 	return m.attached
 }
+
+// Forget lets go of s, which is not asked any more: nobody needs what it would say.
+func (c *Collector) Forget(s Source) {
+	m := c.members[s]
+	if m == nil {
+		return
+	}
+	delete(c.members, s)
+	gone := func(x *member) bool { return x == m }
+	c.marked = slices.DeleteFunc(c.marked, gone)
+	if i := slices.IndexFunc(c.due[c.next:], gone); i >= 0 {
+		c.due = slices.Delete(c.due, c.next+i, c.next+i+1)
+	}
+	if c.next == len(c.due) {
+		c.due, c.next = c.due[:0], 0
+	}
+}

@@ -1,0 +1,148 @@
+package serve
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"qmq/channel"
+	"qmq/state"
+	"qmq/topic"
+)
+
+// A request to the leader is
+//
+//	| op u8 | flags u8: 1 tail | size uvarint | topic | size uvarint | channel |
+//
+// and its answer
+//
+//	| code u8 | numbers uvarint, as many as the code has | size uvarint | text | size uvarint | text |
+//
+// Codes travel: they are never used again for something else.
+type code byte
+
+const (
+	codeDone         code = iota // numbers: index up to which it is applied
+	codeNotLeader                // ask another one
+	codeBusy                     // ask again
+	codeNoTopic                  //
+	codeNoChannel                //
+	codeLimit                    // numbers: max; texts: what, option
+	codeTailPaused               // numbers: waiting
+	codeTailWaiting              // numbers: waiting
+	codeOther                    // texts: the error's
+	codeNoAutoCreate             //
+)
+
+const flagTail = 1
+
+func (r *Request) encode() []byte {
+	flags := byte(0)
+	if r.Tail {
+		flags = flagTail
+	}
+	b := []byte{byte(r.Op), flags}
+	return appendText(appendText(b, r.Topic), r.Channel)
+}
+
+func decodeRequest(b []byte) (r Request, err error) {
+	if len(b) < 2 {
+		return r, errFrame
+	}
+	r.Op, r.Tail = state.Op(b[0]), b[1]&flagTail != 0
+	rest := b[2:]
+	if r.Topic, rest, err = takeText(rest); err != nil {
+		return r, err
+	}
+	r.Channel, _, err = takeText(rest)
+	return r, err
+}
+
+func appendText(b []byte, text string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(text)))
+	return append(b, text...)
+}
+
+func takeText(b []byte) (text string, rest []byte, err error) {
+	size, n := binary.Uvarint(b)
+	if n <= 0 || size > uint64(len(b)-n) {
+		return "", nil, errFrame
+	}
+	return string(b[n:][:size]), b[n+int(size):], nil
+}
+
+// answer is how a request ended.
+type answer struct {
+	code   code
+	number uint64
+	texts  [2]string
+}
+
+func (a *answer) encode() []byte {
+	b := binary.AppendUvarint([]byte{byte(a.code)}, a.number)
+	return appendText(appendText(b, a.texts[0]), a.texts[1])
+}
+
+func decodeAnswer(b []byte) (a answer, err error) {
+	if len(b) == 0 {
+		return a, errFrame
+	}
+	number, n := binary.Uvarint(b[1:])
+	if n <= 0 {
+		return a, errFrame
+	}
+	a.code, a.number = code(b[0]), number
+	rest := b[1+n:]
+	if a.texts[0], rest, err = takeText(rest); err != nil {
+		return a, err
+	}
+	a.texts[1], _, err = takeText(rest)
+	return a, err
+}
+
+// sentinels are the errors that are one at the other end, too.
+var sentinels = map[code]error{
+	codeNotLeader: errNotLeader, codeBusy: errBusy, codeNoTopic: ErrNoTopic,
+	codeNoChannel: topic.ErrNoChannel, codeNoAutoCreate: topic.ErrNoAutoCreate,
+}
+
+// answerOf is what is told of how a request ended.
+func answerOf(err error) answer {
+	if err == nil {
+		return answer{code: codeDone}
+	}
+	if errors.Is(err, channel.ErrExiting) { // the topic or its Serving was on its way out
+		return answer{code: codeBusy}
+	}
+	for c, sentinel := range sentinels {
+		if errors.Is(err, sentinel) {
+			return answer{code: c}
+		}
+	}
+	var limit *topic.LimitError
+	var tail *topic.TailError
+	switch {
+	case errors.As(err, &limit):
+		return answer{code: codeLimit, number: uint64(limit.Max), texts: [2]string{limit.What, limit.Option}}
+	case errors.As(err, &tail) && tail.Paused:
+		return answer{code: codeTailPaused, number: uint64(tail.Waiting)}
+	case errors.As(err, &tail):
+		return answer{code: codeTailWaiting, number: uint64(tail.Waiting)}
+	}
+	return answer{code: codeOther, texts: [2]string{err.Error()}}
+}
+
+// err is the error that an answer tells of.
+func (a *answer) err() error {
+	switch a.code {
+	case codeDone:
+		return nil
+	case codeLimit:
+		return &topic.LimitError{What: a.texts[0], Max: int(a.number), Option: a.texts[1]}
+	case codeTailPaused, codeTailWaiting:
+		return &topic.TailError{Paused: a.code == codeTailPaused, Waiting: int64(a.number)}
+	}
+	if err := sentinels[a.code]; err != nil {
+		return err
+	}
+	return errors.New(a.texts[0])
+}

@@ -1,0 +1,127 @@
+package serve
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+	"sync"
+
+	"qmq/diskqueue"
+	"qmq/replica/entry"
+)
+
+// Parts travel from the node that they were published on to the leader:
+//
+//	0       4      12
+//	| shard | term | name size u8 | name of the topic | entry with the parts, see package entry |
+//	| u32   | u64  |
+//
+// and this is what the leader has to say of them, or of itself:
+//
+//	0      1       5      13      21       29
+//	| kind | shard | term | topic | number | reason |
+//	| u8   | u32   | u64  | u64   | u64    | u8     |
+//
+// all little-endian. All parts of a frame are of one topic and one member, in order. A
+// notice of kind ready tells that its sender leads the shard in the term and takes
+// parts; of kind refused, that it did not take the part with the number, nor those
+// behind it.
+const (
+	partsHeader = 4 + 8 + 1
+	noticeSize  = 1 + 4 + 8 + 8 + 8 + 1
+)
+
+var errFrame = errors.New("malformed frame")
+
+// encodeParts is a frame of parts.
+func encodeParts(shard uint32, term uint64, name string, parts []entry.Part) []byte {
+	e := entry.Entry{Parts: parts}
+	frame := make([]byte, 0, partsHeader+len(name)+sizeOf(&e))
+	frame = binary.LittleEndian.AppendUint32(frame, shard)
+	frame = binary.LittleEndian.AppendUint64(frame, term)
+	frame = append(frame, byte(len(name)))
+	frame = append(frame, name...)
+	return e.AppendTo(frame)
+}
+
+// partsFrame is a frame of parts, whose memory it uses.
+type partsFrame struct {
+	shard uint32
+	term  uint64
+	name  string
+	parts []entry.Part
+}
+
+func decodeParts(b []byte) (f partsFrame, err error) {
+	if len(b) < partsHeader || len(b) < partsHeader+int(b[12]) {
+		return f, errFrame
+	}
+	f.shard, f.term = binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint64(b[4:])
+	name := b[partsHeader:][:b[12]]
+	f.name = string(name)
+	e, err := entry.Decode(b[partsHeader+len(name):])
+	if err != nil {
+		return f, err
+	}
+	if f.parts = e.Parts; len(f.parts) == 0 || len(e.Changes)+len(e.Topology) > 0 {
+		return f, errFrame
+	}
+	first := &f.parts[0]
+	if slices.ContainsFunc(f.parts, func(p entry.Part) bool {
+		return p.Topic != first.Topic || p.Origin.Member != first.Origin.Member || p.Origin.Epoch != first.Origin.Epoch
+	}) {
+		return f, errFrame
+	}
+	return f, nil
+}
+
+// check looks at the records of parts from outside: none that a log does not take may
+// be agreed on.
+func (f *partsFrame) check() error {
+	b := batches.Get().(*diskqueue.Batch)
+	defer batches.Put(b)
+	defer b.Reset()
+	for i := range f.parts {
+		if err := f.parts[i].ParseInto(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var batches = sync.Pool{New: func() any { return new(diskqueue.Batch) }}
+
+type noticeKind byte
+
+const (
+	noticeReady noticeKind = iota + 1
+	noticeRefused
+)
+
+// notice is what the leader tells.
+type notice struct {
+	kind  noticeKind
+	shard uint32
+	term  uint64
+	topic uint64
+	refused
+}
+
+func (n *notice) encode() []byte {
+	b := append(make([]byte, 0, noticeSize), byte(n.kind))
+	b = binary.LittleEndian.AppendUint32(b, n.shard)
+	for _, v := range [...]uint64{n.term, n.topic, n.number} {
+		b = binary.LittleEndian.AppendUint64(b, v)
+	}
+	return append(b, byte(n.why))
+}
+
+func decodeNotice(b []byte) (n notice, err error) {
+	if len(b) != noticeSize {
+		return n, errFrame
+	}
+	return notice{
+		kind: noticeKind(b[0]), shard: binary.LittleEndian.Uint32(b[1:]), term: binary.LittleEndian.Uint64(b[5:]),
+		topic: binary.LittleEndian.Uint64(b[13:]), refused: refused{number: binary.LittleEndian.Uint64(b[21:]), why: reason(b[29])},
+	}, nil
+}

@@ -1,0 +1,254 @@
+package serve
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"hash/fnv"
+	"sync"
+	"time"
+
+	"qmq/channel"
+	"qmq/diskqueue"
+	"qmq/internal/clock"
+	"qmq/internal/deadline"
+	"qmq/state"
+	"qmq/topic"
+)
+
+// Node is the replicated topics of a node. All methods may be called concurrently.
+type Node struct {
+	o         Options
+	clock     *clock.Clock
+	deadlines *deadline.Queue
+	shards    []*Shard
+	ending    sync.WaitGroup  // Servings that end
+	stopping  context.Context // done when Close begins
+	signals   sync.Pool       // chan error of capacity 1: those on which no publisher waits
+	stop      context.CancelFunc
+}
+
+// NewNode makes a node that knows no leader of any shard.
+func NewNode(o Options) *Node {
+	n := &Node{o: o, clock: o.Common.Channels.Clock, deadlines: o.Common.Channels.Deadlines}
+	n.signals.New = func() any { return make(chan error, 1) }
+	n.stopping, n.stop = context.WithCancel(context.Background())
+	for id, shard := range o.Shards {
+		n.shards = append(n.shards, newShard(n, uint32(id), shard))
+	}
+	return n
+}
+
+func (n *Node) now() int64 { return n.clock.Now() }
+
+// Shard is the shard of a number, to be told what happens in it.
+func (n *Node) Shard(id uint32) *Shard { return n.shards[id] }
+
+// ShardOf is the number of the shard that a topic belongs to, of so many.
+func ShardOf(topic string, shards int) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(topic))
+	return h.Sum32() % uint32(shards)
+}
+
+func (n *Node) shardOf(topic string) *Shard { return n.shards[ShardOf(topic, len(n.shards))] }
+
+// Close answers whoever waits with ErrClosed, and ends what is served here. Nothing is
+// told to the shards any more.
+func (n *Node) Close() {
+	n.stop()
+	for _, s := range n.shards {
+		s.close()
+	}
+	n.ending.Wait()
+}
+
+// Publisher finds what takes publishes to a topic; with create the topic is made if
+// need be. The error is topic.ErrNoAutoCreate where there is none and it is not to be
+// made, ErrNoLeader, or that of Do.
+func (n *Node) Publisher(name string, create bool) (*Producer, error) {
+	s := n.shardOf(name)
+	incarnation, there := s.machine.Incarnation(name)
+	if there {
+		return s.producer(name, incarnation), nil
+	}
+	if !create {
+		return nil, topic.ErrNoAutoCreate
+	}
+	if err := n.Do(context.Background(), Request{Op: state.CreateTopic, Topic: name}); err != nil {
+		return nil, err
+	}
+	if incarnation, there = s.machine.Incarnation(name); !there {
+		return nil, channel.ErrExiting // it is deleted already
+	}
+	return s.producer(name, incarnation), nil
+}
+
+// Publish stores a batch in the topic of a name, which is made if need be; see
+// Producer.Publish.
+func (n *Node) Publish(name string, b *diskqueue.Batch) error {
+	err := n.publishOnce(name, b)
+	if errors.Is(err, channel.ErrExiting) { // it was deleted: into the next one of that name
+		err = n.publishOnce(name, b)
+	}
+	return err
+}
+
+func (n *Node) publishOnce(name string, b *diskqueue.Batch) error {
+	p, err := n.Publisher(name, true)
+	if err != nil {
+		return err
+	}
+	return p.Publish(b)
+}
+
+// Topic is a topic that this node serves; with create it is made if need be. It is
+// restored when somebody asks for it first. The error is ErrNoTopic, one that
+// NotLeader is true for, or that of a creation.
+func (n *Node) Topic(name string, create bool) (*topic.Topic, error) {
+	serving := n.shardOf(name).servingNow()
+	if serving == nil {
+		return nil, errNotLeader
+	}
+	if create {
+		if err := serving.create(name); err != nil {
+			return nil, err
+		}
+	}
+	return serving.Topic(name)
+}
+
+// NotLeader says of an error that another node has to be asked, or this one later: it
+// does not lead the shard, or not any more.
+func NotLeader(err error) bool {
+	return errors.Is(err, errNotLeader) || errors.Is(err, errBusy) || errors.Is(err, channel.ErrExiting)
+}
+
+// Leader is who leads a topic's shard, as far as this node knows, in which term; 0 while
+// that is not known.
+func (n *Node) Leader(name string) (member, term uint64) {
+	s := n.shardOf(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leader, s.term
+}
+
+// Flush returns when all is applied that the channels of a shard that is led here
+// have told so far: before leadership is given away.
+func (n *Node) Flush(ctx context.Context, shard uint32) error {
+	serving := n.shards[shard].servingNow()
+	if serving == nil {
+		return nil
+	}
+	return serving.log.flush(ctx)
+}
+
+// ReceiveParts takes a frame of Remote.SendParts. It may wait for a moment.
+func (n *Node) ReceiveParts(from uint64, frame []byte) error {
+	f, err := decodeParts(bytes.Clone(frame)) // the parts stay
+	if err == nil {
+		err = f.check()
+	}
+	if err != nil {
+		return err
+	}
+	if int(f.shard) >= len(n.shards) || f.parts[0].Origin.Member != from {
+		return errFrame
+	}
+	s := n.shards[f.shard]
+	no := refused{why: notLeader}
+	if serving := s.servingNow(); serving != nil && serving.term == f.term {
+		_, no = serving.offer(f.name, f.parts)
+	}
+	if no.why != accepted {
+		tell := notice{kind: noticeRefused, shard: f.shard, term: f.term, topic: f.parts[0].Topic, refused: no}
+		n.o.Remote.SendNotice(from, tell.encode()) // should it be lost, all comes again soon
+	}
+	return nil
+}
+
+// ReceiveNotice takes a frame of Remote.SendNotice. It does not wait.
+func (n *Node) ReceiveNotice(from uint64, frame []byte) error {
+	no, err := decodeNotice(frame)
+	if err != nil || int(no.shard) >= len(n.shards) {
+		return errFrame
+	}
+	s := n.shards[no.shard]
+	if no.kind == noticeReady {
+		s.isReady(from, no.term)
+		return nil
+	}
+	if no.why == notLeader {
+		s.isNotReady(from, no.term)
+	}
+	if p := s.producerOf(no.topic); p != nil && s.leads(from, no.term) {
+		p.refused(no.refused)
+	}
+	return nil
+}
+
+// Answer answers a Remote.Call. It may wait for the shard to agree.
+func (n *Node) Answer(request []byte) []byte {
+	r, err := decodeRequest(request)
+	if err == nil {
+		err = n.shardOf(r.Topic).doHere(r)
+	}
+	a := answerOf(err)
+	if err == nil {
+		a.number, _ = n.shardOf(r.Topic).machine.Applied()
+	}
+	return a.encode()
+}
+
+// LinkChanged says that a connection to a member came up, or is gone: frames that were
+// sent before may not have arrived.
+func (n *Node) LinkChanged(member uint64) {
+	for _, s := range n.shards {
+		s.linkChanged(member)
+	}
+}
+
+// Do makes a change of which topics and channels there are, or of what is paused or
+// empty, wherever the topic is led. It returns when the change is applied at the leader
+// and, as far as it is not cut off from it, here. Without a leader it waits for a
+// while, and the error is ErrNoLeader then; it may be made all the same. Other errors
+// are ErrNoTopic, topic.ErrNoChannel, a *topic.LimitError, a *topic.TailError, and
+// ctx's.
+func (n *Node) Do(ctx context.Context, r Request) error {
+	ctx, timeout := context.WithTimeoutCause(ctx, leaderWithin, ErrNoLeader)
+	defer timeout()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(n.stopping, func() { cancel(ErrClosed) })()
+	s := n.shardOf(r.Topic)
+	for again := false; ; again = true {
+		changed := s.whenChanged()
+		err := s.ask(ctx, r)
+		switch {
+		case err == nil:
+			return nil
+		case again && r.ends() && (errors.Is(err, ErrNoTopic) || errors.Is(err, topic.ErrNoChannel)):
+			return nil // it went when it was asked for first
+		case !NotLeader(err):
+			return err
+		}
+		if err := pause(ctx, changed); err != nil {
+			return err
+		}
+	}
+}
+
+// pause waits a while before a request is tried again.
+func pause(ctx context.Context, changed <-chan struct{}) error {
+	timer := time.NewTimer(retryAfter)
+	defer timer.Stop()
+	select {
+	case <-changed:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}

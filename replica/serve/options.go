@@ -1,0 +1,95 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"qmq/replica/machine"
+	"qmq/topic"
+)
+
+var (
+	// ErrNoLeader means that for a while no node led the shard, or none could be
+	// reached. What was to be published was refused; only where it had been sent to a
+	// leader before, it may turn up all the same.
+	ErrNoLeader = errors.New("no leader")
+	// ErrNoTopic means that there is no topic of that name.
+	ErrNoTopic = errors.New("no such topic")
+	// ErrClosed means that the node stops.
+	ErrClosed = errors.New("the node is stopping")
+
+	// errNotLeader is for whoever has to ask the leader, and is not seen outside.
+	errNotLeader = errors.New("not the leader")
+	// errBusy is for whoever has to try again in a moment, as errNotLeader is.
+	errBusy = errors.New("busy")
+)
+
+// Options configure a Node.
+type Options struct {
+	Member uint64 // this node
+	// Epoch is higher at each start of the node, and on the disk before it is used.
+	Epoch  uint64
+	Shards []ShardOptions // by number
+	Remote Remote
+
+	// IDPrefix is what the ids of replicated messages begin with on all nodes.
+	IDPrefix uint16
+	// Common is for topics that are served here. NewIncarnation, Cleaner and FreeSpace
+	// are not used; the names of channels that come and go are told to RegisterChannel
+	// and UnregisterChannel at the leader alone.
+	Common topic.Common
+
+	MaxTopics int // of a shard; 0: no limit
+	Logger    *slog.Logger
+}
+
+// ShardOptions is what a shard is made of.
+type ShardOptions struct {
+	Raft    Raft
+	Machine Machine
+}
+
+// Raft is a *replica.Shard.
+type Raft interface {
+	// Propose has data agreed on and applied. done is called once: with what Apply
+	// returned, or with an error when it will not be applied as this proposal. It is
+	// called after Propose has returned, and holds up no lock. Propose does not wait.
+	Propose(data []byte, done func(outcome any, err error))
+}
+
+// Machine is a *machine.Machine: what of a shard is applied on this node. All methods
+// may be called concurrently, and do not wait for an Apply that hangs.
+type Machine interface {
+	// Applied is the position of the last entry that is applied.
+	Applied() (index, term uint64)
+	// Incarnation finds a topic.
+	Incarnation(name string) (topic uint64, ok bool)
+	// Topics are the incarnations of all topics, by name.
+	Topics() map[string]uint64
+	// Topic is a topic at one applied index, to be released. The error is
+	// machine.ErrNoTopic or one of the file system.
+	Topic(incarnation uint64) (*machine.View, error)
+	// MaxIncarnation is the highest that was ever given.
+	MaxIncarnation() uint64
+	// Row is the number that was applied last of what a member published to a topic,
+	// and in which of its epochs; zeros when nothing was.
+	Row(topic, member uint64) (epoch, number uint64)
+	// SetServed says whether a topic is served here, so that the newest of what is
+	// appended to its log stays in memory.
+	SetServed(topic uint64, served bool)
+}
+
+// Remote is the other nodes. Send returns without waiting for the network; the frame
+// is not used afterwards.
+type Remote interface {
+	// SendParts queues a frame for another node's Node.ReceiveParts, on the connection
+	// for what is large. Frames come in order; false: this one does not.
+	SendParts(to uint64, frame []byte) bool
+	// SendNotice is the same for ReceiveNotice, on the connection for what is short.
+	SendNotice(to uint64, frame []byte) bool
+	// Peers are the other nodes.
+	Peers() []uint64
+	// Call asks another node's Node.Answer.
+	Call(ctx context.Context, to uint64, request []byte) ([]byte, error)
+}

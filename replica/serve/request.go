@@ -1,0 +1,156 @@
+package serve
+
+import (
+	"errors"
+
+	"qmq/internal/names"
+	"qmq/state"
+	"qmq/topic"
+)
+
+// Request asks for a change of which topics and channels there are, or whether they
+// are paused or empty.
+type Request struct {
+	Op      state.Op // CreateTopic to EmptyChannel
+	Topic   string
+	Channel string
+	// Tail says of CreateChannel that it is for somebody who only looks, see
+	// topic.TailChannel.
+	Tail bool
+}
+
+// do does what is asked for, at the leader. It returns when it is applied here.
+func (v *Serving) do(r Request) error {
+	switch r.Op {
+	case state.CreateTopic:
+		return v.create(r.Topic)
+	case state.DeleteTopic:
+		return v.delete(r.Topic)
+	}
+	t, err := v.Topic(r.Topic)
+	if err != nil {
+		return err
+	}
+	return r.apply(t)
+}
+
+// apply makes the change in a topic.
+func (r *Request) apply(t *topic.Topic) (err error) {
+	switch r.Op {
+	case state.PauseTopic:
+		return t.Pause()
+	case state.UnpauseTopic:
+		return t.Unpause()
+	case state.EmptyTopic:
+		return t.Empty()
+	case state.CreateChannel:
+		if r.Tail {
+			_, err = t.TailChannel(r.Channel)
+		} else {
+			_, err = t.Channel(r.Channel)
+		}
+		return err
+	case state.DeleteChannel:
+		return t.DeleteChannel(r.Channel)
+	case state.PauseChannel:
+		return t.PauseChannel(r.Channel)
+	case state.UnpauseChannel:
+		return t.UnpauseChannel(r.Channel)
+	case state.EmptyChannel:
+		return t.EmptyChannel(r.Channel)
+	}
+	return errUnknownRequest
+}
+
+// errRefused is of a name or number that no replica takes.
+var errRefused = errors.New("the replicas refused it")
+
+var errUnknownRequest = errors.New("the request is not known here: the node may be older than the one that asks")
+
+// create makes a topic if there is none of that name. Requests for one name wait for
+// one another.
+func (v *Serving) create(name string) error {
+	for {
+		under, err := v.beginCreate(name)
+		if under == nil {
+			return err
+		}
+		if err == nil {
+			err = v.commitTopic(name)
+			v.endCreate(name, under)
+			return err
+		}
+		<-under
+	}
+}
+
+// beginCreate says that the caller has to make a topic, whose channel is under; that
+// somebody else is making it, until under is closed, when the error is errBusy; or how
+// the request ended, when under is nil.
+func (v *Serving) beginCreate(name string) (under chan struct{}, err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.over {
+		return nil, errNotLeader
+	}
+	if _, there := v.shard.machine.Incarnation(name); there {
+		return nil, nil
+	}
+	if under := v.creating[name]; under != nil {
+		return under, errBusy
+	}
+	if limit := v.shard.n.o.MaxTopics; limit > 0 && len(v.shard.machine.Topics())+len(v.creating) >= limit {
+		return nil, &topic.LimitError{What: "topics of this shard", Max: limit, Option: "max-topics"}
+	}
+	under = make(chan struct{})
+	v.creating[name] = under
+	return under, nil
+}
+
+func (v *Serving) endCreate(name string, under chan struct{}) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.creating, name)
+	close(under)
+}
+
+// commitTopic has a new topic agreed on. Its numbers begin as those of a local one do.
+func (v *Serving) commitTopic(name string) error {
+	return v.log.Commit(state.Entry{
+		Op: state.CreateTopic, Topic: v.newIncarnation(), Name: name,
+		FanOut: uint64(v.common.Channels.Clock.Wall()) >> 8,
+	})
+}
+
+// delete ends a topic with its channels and messages.
+func (v *Serving) delete(name string) error {
+	incarnation, there := v.shard.machine.Incarnation(name)
+	if !there {
+		return ErrNoTopic
+	}
+	if err := v.log.Commit(state.Entry{Op: state.DeleteTopic, Topic: incarnation}); err != nil {
+		return err
+	}
+	v.drop(incarnation)
+	return nil
+}
+
+// drop ends a topic that is deleted.
+func (v *Serving) drop(incarnation uint64) {
+	s := v.served(incarnation)
+	if s == nil {
+		return // it was not served
+	}
+	<-s.made
+	if !v.forget(s) || s.topic == nil {
+		return // somebody else sees to it
+	}
+	s.topic.Drop()
+	for _, c := range s.topic.Channels() {
+		if !names.IsEphemeral(c.Name()) {
+			v.log.Detach(c)
+		}
+	}
+	v.log.forgetFanOut(s.topic)
+	s.stop()
+}

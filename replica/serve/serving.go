@@ -1,0 +1,395 @@
+package serve
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"qmq/channel"
+	"qmq/diskqueue"
+	"qmq/replica/entry"
+	"qmq/replica/machine"
+	"qmq/state"
+	"qmq/topic"
+)
+
+// Serving is a shard's topics while this node leads it, for one term: the channels
+// that consumers get messages from, and what is to be published. A topic is restored
+// when somebody asks for it.
+type Serving struct {
+	shard *Shard
+	term  uint64
+	log   *stateLog
+	// common is what its topics have in common.
+	common *topic.Common
+	// before is the Serving of an earlier term, which ends first.
+	before <-chan struct{}
+
+	// mu guards what follows. No other lock is taken under it, but for the machine's.
+	mu       sync.Mutex
+	over     bool
+	names    map[string]*served
+	topics   map[uint64]*served // by incarnation
+	queues   map[uint64]*queue  // likewise
+	creating map[string]chan struct{}
+	last     uint64 // incarnation that was given last
+	timers   map[*time.Timer]struct{}
+
+	working sync.WaitGroup // goroutines; they begin with mu held, while over is false
+	stopped chan struct{}  // closed when all has ended
+}
+
+// served is a topic, while it is restored and afterwards.
+type served struct {
+	name        string
+	incarnation uint64
+	made        chan struct{} // closed when view and topic, or err, are set
+	view        *machine.View
+	topic       *topic.Topic
+	err         error
+
+	mu      sync.Mutex // guards what follows; it is taken before the topic's locks
+	ready   bool       // topic is told at once
+	waiting []committed
+}
+
+// committed is what was appended to a topic's log.
+type committed struct {
+	added diskqueue.Appended
+	bytes uint64
+}
+
+func newServing(s *Shard, term uint64, before <-chan struct{}) *Serving {
+	v := &Serving{
+		shard: s, term: term, before: before, stopped: make(chan struct{}),
+		names: make(map[string]*served), topics: make(map[uint64]*served), queues: make(map[uint64]*queue),
+		creating: make(map[string]chan struct{}), timers: make(map[*time.Timer]struct{}),
+		last: s.machine.MaxIncarnation(),
+	}
+	v.log = newStateLog(v)
+	common := s.n.o.Common
+	register := common.RegisterChannel
+	common.NewIncarnation = v.newIncarnation
+	common.RegisterChannel = func(t *topic.Topic, channel string) {
+		v.log.markFanOut(t) // the first channel gets what waited, and it may be an ephemeral one
+		register(t, channel)
+	}
+	v.common = &common
+	return v
+}
+
+// newIncarnation is one that no topic or channel of the shard had or will have: the
+// leader alone gives them.
+func (v *Serving) newIncarnation() uint64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.last = max(v.last, v.shard.machine.MaxIncarnation()) + 1
+	return v.last
+}
+
+// ended says that the term is over, for this node.
+func (v *Serving) ended() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.over
+}
+
+// Topic returns a topic that is there; it is restored if need be. The error is
+// ErrNoTopic, or that this node does not lead any more.
+func (v *Serving) Topic(name string) (*topic.Topic, error) {
+	s, restore, err := v.find(name)
+	if err != nil {
+		return nil, err
+	}
+	if restore {
+		v.restore(s)
+	}
+	<-s.made
+	return s.topic, s.err
+}
+
+// find finds a topic. restore says that the caller has to restore it.
+func (v *Serving) find(name string) (s *served, restore bool, err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.over {
+		return nil, false, errNotLeader
+	}
+	incarnation, there := v.shard.machine.Incarnation(name)
+	if !there {
+		return nil, false, ErrNoTopic
+	}
+	if s = v.names[name]; s != nil && s.incarnation == incarnation {
+		return s, false, nil
+	}
+	s = &served{name: name, incarnation: incarnation, made: make(chan struct{})}
+	v.names[name], v.topics[incarnation] = s, s
+	return s, true, nil
+}
+
+// restore makes a topic of what is applied. What is applied from now on is told it
+// afterwards.
+func (v *Serving) restore(s *served) {
+	defer close(s.made)
+	<-v.before
+	m := v.shard.machine
+	m.SetServed(s.incarnation, true)
+	if s.view, s.err = m.Topic(s.incarnation); s.err != nil {
+		if errors.Is(s.err, machine.ErrNoTopic) {
+			s.err = ErrNoTopic
+		}
+		m.SetServed(s.incarnation, false)
+		v.forget(s) // it is tried again when it is asked for again
+		return
+	}
+	s.topic = topic.Restore(topic.Options{
+		Name: s.name, Incarnation: s.incarnation, IDPrefix: v.shard.n.o.IDPrefix,
+		Log: s.view.Log, End: s.view.Next, Replicated: true, State: v.log, Common: v.common,
+	}, s.view.State)
+	s.view.State = nil // it is the topic's
+	s.begin()
+}
+
+// stop ends a topic that nobody restores any more.
+func (s *served) stop() {
+	<-s.made
+	if s.topic != nil {
+		_ = s.topic.Stop() // it commits nothing
+		s.view.Release()
+	}
+}
+
+// begin tells the topic what was applied while it was restored.
+func (s *served) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.waiting {
+		s.topic.Committed(c.added, c.bytes)
+	}
+	s.waiting, s.ready = nil, true
+}
+
+// committed tells the topic what was applied. It says whether the topic knows now.
+func (s *served) committed(c committed) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ready {
+		s.waiting = append(s.waiting, c)
+		return false
+	}
+	s.topic.Committed(c.added, c.bytes)
+	return true
+}
+
+// forget makes a topic one that is not served. It says whether it was until now.
+func (v *Serving) forget(s *served) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.over || v.topics[s.incarnation] != s {
+		return false
+	}
+	if v.names[s.name] == s {
+		delete(v.names, s.name)
+	}
+	delete(v.topics, s.incarnation)
+	return true
+}
+
+// applied tells the topics what was appended to their logs, the parts of one topic
+// together. The shard's goroutine alone calls it.
+func (v *Serving) applied(o *machine.Outcome) {
+	for i := 0; i < len(o.Parts); {
+		c, next := together(o.Parts, i)
+		if s := v.served(o.Parts[i].Topic); s != nil && c.added.End > c.added.First && s.committed(c) {
+			if _, needed := s.topic.FanOutEntry(); needed {
+				v.log.markFanOut(s.topic)
+			}
+		}
+		i = next
+	}
+	for _, t := range o.Topology {
+		if t.Entry.Op == state.DeleteTopic && t.Result == machine.Done {
+			v.forgetQueue(t.Entry.Topic)
+		}
+	}
+}
+
+// forgetQueue lets the queue of a topic go that is deleted; what is in it will be told
+// so, for it is proposed yet.
+func (v *Serving) forgetQueue(topic uint64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.queues, topic)
+}
+
+// together is what the parts from i on added to one topic, and where those of the
+// next begin.
+func together(parts []machine.PartOutcome, i int) (c committed, next int) {
+	for next = i; next < len(parts) && parts[next].Topic == parts[i].Topic; next++ {
+		p := &parts[next]
+		if p.Status != machine.Applied || p.Added.First == p.Added.End {
+			continue
+		}
+		if c.added.End == 0 {
+			c.added = p.Added
+		} else {
+			c.added.End = p.Added.End
+			c.added.Marks = append(slices.Clip(c.added.Marks), p.Added.Marks...)
+		}
+		c.bytes += p.Bytes
+	}
+	return c, next
+}
+
+func (v *Serving) served(topic uint64) *served {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.topics[topic]
+}
+
+// propose has parts agreed on, with what is due of the channels' changes. done is told
+// when they are applied, or why they will not be.
+func (v *Serving) propose(parts []entry.Part, done func(error)) {
+	e := &entry.Entry{Parts: parts}
+	if r := v.log.ride(maxRiding); r != nil {
+		v.proposeLoad(e, r, done)
+		return
+	}
+	v.proposeEntry(e, done)
+}
+
+// proposeLoad adds changes to an entry, and proposes it.
+func (v *Serving) proposeLoad(e *entry.Entry, r *load, done func(error)) {
+	e.Changes, e.Topology = r.changes, r.topology
+	v.proposeStale(e, func(stale bool, err error) {
+		if err == nil && stale {
+			v.log.arrived(r, errNotLeader)
+		} else {
+			v.log.arrived(r, err)
+		}
+		done(err)
+	})
+}
+
+// proposeEntry proposes an entry all of which counts, or nothing.
+func (v *Serving) proposeEntry(e *entry.Entry, done func(error)) {
+	v.proposeStale(e, func(stale bool, err error) {
+		if err == nil && stale {
+			err = errNotLeader
+		}
+		done(err)
+	})
+}
+
+// proposeStale proposes an entry; stale says of one that was applied that its changes
+// and topology did not count.
+func (v *Serving) proposeStale(e *entry.Entry, done func(stale bool, err error)) {
+	if len(e.Changes)+len(e.Topology) > 0 {
+		e.Term = v.term
+	}
+	v.shard.raft.Propose(e.AppendTo(make([]byte, 0, sizeOf(e))), func(outcome any, err error) {
+		o, _ := outcome.(machine.Outcome)
+		if err == nil {
+			err = refusal(o.Topology)
+		} else { // whatever it was, the leader has to be asked again, or another one
+			err = fmt.Errorf("%w: %w", errNotLeader, err)
+		}
+		done(o.StaleTerm, err)
+	})
+}
+
+// refusal is why a topology was not changed; nil when it was, or was so already.
+func refusal(topology []machine.TopologyOutcome) error {
+	for _, o := range topology {
+		switch {
+		case o.Result == machine.Refused:
+			return errRefused
+		case o.Result == machine.Gone && o.Entry.Op != state.SetFanOut:
+			return channel.ErrExiting
+		}
+	}
+	return nil
+}
+
+// sizeOf is about how many bytes an entry takes.
+func sizeOf(e *entry.Entry) (size int) {
+	for i := range e.Parts {
+		size += e.Parts[i].Size() + 8
+	}
+	for _, record := range e.Changes {
+		size += len(record) + 8
+	}
+	return size + 64*len(e.Topology) + 32
+}
+
+// work runs f in a goroutine, unless the Serving has ended.
+func (v *Serving) work(f func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.over {
+		v.working.Go(f)
+	}
+}
+
+// after calls f in a while, unless the Serving ends before.
+func (v *Serving) after(d time.Duration, f func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.over {
+		return
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(d, func() {
+		v.mu.Lock()
+		delete(v.timers, timer)
+		over := v.over
+		v.mu.Unlock()
+		if !over {
+			f()
+		}
+	})
+	v.timers[timer] = struct{}{}
+}
+
+// end ends the Serving. It does not wait: stopped says when all has ended.
+func (v *Serving) end() {
+	v.mu.Lock()
+	if v.over {
+		v.mu.Unlock()
+		return
+	}
+	v.over = true
+	v.shard.n.ending.Add(1)
+	for timer := range v.timers {
+		timer.Stop()
+	}
+	v.queues = nil
+	v.mu.Unlock()
+	v.log.end() // whoever holds up a topic's end by waiting goes on
+	go v.stop()
+}
+
+// stop ends the topics and waits for what is under way.
+func (v *Serving) stop() {
+	defer v.shard.n.ending.Done()
+	defer close(v.stopped)
+	v.working.Wait()
+	<-v.before
+	for _, s := range v.all() {
+		s.stop()
+		v.shard.machine.SetServed(s.incarnation, false)
+	}
+}
+
+// all lists the topics that were asked for.
+func (v *Serving) all() []*served {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	list := make([]*served, 0, len(v.topics))
+	for _, s := range v.topics {
+		list = append(list, s)
+	}
+	return list
+}

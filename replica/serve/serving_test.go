@@ -1,0 +1,478 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"qmq/channel"
+	"qmq/state"
+	"qmq/topic"
+)
+
+// passive is what a node has applied of a channel; nil when there is none.
+func (m *member) passive(t testing.TB, name string) *state.Channel {
+	t.Helper()
+	for _, c := range m.passiveTopic(t).Channels {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+func (m *member) passiveTopic(t testing.TB) *state.Topic {
+	t.Helper()
+	incarnation, _ := m.machine.Incarnation("t")
+	v, err := m.machine.Topic(incarnation)
+	must(t, err)
+	defer v.Release()
+	return v.State
+}
+
+// wantDone checks how many messages of a channel every node knows to be done.
+func (s *set) wantDone(t testing.TB, name string, want int) {
+	t.Helper()
+	for _, m := range s.members {
+		c := m.passive(t, name)
+		if c == nil {
+			t.Errorf("node %d knows no channel %s", m.id, name)
+			continue
+		}
+		done := c.Acked.Floor() - c.Start
+		for r := range c.Acked.Ranges() {
+			done += r.Len()
+		}
+		if int(done) != want {
+			t.Errorf("node %d knows %d messages of %s to be done, want %d", m.id, done, name, want)
+		}
+	}
+}
+
+func TestLeaderGivesOutWhatIsApplied(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		s.lead(s.members[0], 0)
+		k := s.members[0].subscribe(t, "c")
+		for i, m := range s.members {
+			m.published(t, fmt.Sprint(i))
+			synctest.Wait() // whoever is OK'd may have applied it first
+			if got := k.takeAll().bodies(); !slices.Equal(got, []string{fmt.Sprint(i)}) {
+				t.Errorf("%q", got)
+			}
+		}
+		if _, err := s.members[1].node.Topic("t", true); !NotLeader(err) {
+			t.Error(err)
+		}
+		k.Close()
+	})
+}
+
+// TestWhatIsFinishedSurvivesTheLeader: it is known to all after 50 ms, and is not
+// delivered again.
+func TestWhatIsFinishedSurvivesTheLeader(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		s.lead(s.members[0], 0)
+		k := s.members[0].subscribe(t, "c")
+		s.members[0].published(t, numbered("", 10)...)
+		ds := k.takeAll()
+		k.finish(ds[0], ds[1], ds[2], ds[7])
+		<-time.After(50 * time.Millisecond)
+		s.wantDone(t, "c", 4)
+		s.lead(s.members[1], 0)
+		<-time.After(time.Second)
+		if !k.closed.Load() {
+			t.Error("the consumer was not told")
+		}
+		k.Close()
+		k = s.members[1].subscribe(t, "c")
+		if got := k.takeAll().bodies(); !slices.Equal(got, []string{"3", "4", "5", "6", "8", "9"}) {
+			t.Errorf("%q", got)
+		}
+		k.Close()
+	})
+}
+
+// TestChangesRideWithWhatIsPublished: where much is published they take no entry of
+// their own.
+func TestChangesRideWithWhatIsPublished(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		s.lead(s.members[0], 0)
+		k := s.members[0].subscribe(t, "c")
+		<-time.After(time.Second)
+		published, before := 0, s.taken()
+		for range 200 {
+			s.members[0].published(t, "m")
+			published++
+			k.finish(k.takeAll()...)
+		}
+		if n := s.taken() - before; n != published {
+			t.Errorf("%d entries for %d publishes", n, published)
+		}
+		<-time.After(50 * time.Millisecond)
+		s.wantDone(t, "c", published)
+		k.Close()
+	})
+}
+
+// TestChangesThatAreLostAreToldAgain: all of them, by whoever leads on.
+func TestChangesThatAreLostAreToldAgain(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		s.lead(s.members[0], 0)
+		k := s.members[0].subscribe(t, "c")
+		s.members[0].published(t, numbered("", 10)...)
+		<-time.After(time.Second)
+		ds := k.takeAll()
+		<-time.After(time.Second)
+		s.hold(true)
+		k.finish(ds[1], ds[3])
+		<-time.After(time.Second)
+		s.refuseProposals(t)
+		k.finish(ds[5])
+		s.hold(false)
+		<-time.After(time.Second)
+		s.wantDone(t, "c", 3)
+		k.Close()
+	})
+}
+
+// refuseProposals refuses what is proposed, though the leader goes on.
+func (s *set) refuseProposals(t testing.TB) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.proposals) == 0 {
+		t.Error("nothing was proposed")
+	}
+	for _, p := range s.proposals {
+		p.m.events <- func() { p.done(nil, errLost) }
+	}
+	s.proposals = nil
+}
+
+// TestChangesOfAnotherTermDoNotCount.
+func TestChangesOfAnotherTermDoNotCount(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		s.lead(s.members[0], 0)
+		k := s.members[0].subscribe(t, "c")
+		s.members[0].published(t, "a", "b")
+		<-time.After(time.Second)
+		s.hold(true)
+		k.finish(k.takeAll()...)
+		<-time.After(time.Second)
+		s.mu.Lock()
+		late := s.proposals[0].data
+		s.mu.Unlock()
+		s.lead(s.members[1], 0)
+		s.mu.Lock()
+		s.append(agreed{term: s.term, data: late})
+		s.mu.Unlock()
+		s.hold(false)
+		<-time.After(time.Second)
+		s.wantDone(t, "c", 0)
+		k.Close()
+	})
+}
+
+// TestRefusedEntryIsProposedAgain: publishes are not lost while the leader stays.
+func TestRefusedEntryIsProposedAgain(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		s.lead(s.members[0], 0)
+		s.members[0].published(t, "a")
+		s.hold(true)
+		r := beside(func() error { return s.members[1].node.Publish("t", batchOf("b")) })
+		<-time.After(time.Millisecond)
+		s.refuseProposals(t)
+		s.hold(false)
+		<-time.After(time.Second)
+		r.want(t, nil)
+		s.wantStored(t, "a", "b")
+	})
+}
+
+func TestFlushCommitsWhatWasToldSoFar(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		s.lead(s.members[0], 0)
+		k := s.members[0].subscribe(t, "c")
+		s.members[0].published(t, "a", "b")
+		<-time.After(time.Second)
+		k.finish(k.takeAll()...)
+		must(t, s.members[0].node.Flush(t.Context(), 0))
+		must(t, s.members[1].node.Flush(t.Context(), 0)) // leads nothing
+		synctest.Wait()
+		s.wantDone(t, "c", 2)
+
+		s.members[0].published(t, "c")
+		k.finish(k.takeAll()...)
+		s.hold(true)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := s.members[0].node.Flush(ctx, 0); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		r := beside(func() error { return s.members[0].node.Flush(t.Context(), 0) })
+		s.depose(0)
+		r.want(t, errNotLeader)
+		k.Close()
+	})
+}
+
+// TestEphemeralChannelLivesAtTheLeader, and what it had is not had again.
+func TestEphemeralChannelLivesAtTheLeader(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		s.lead(s.members[0], 0)
+		s.members[0].published(t, "waits")
+		k := s.members[0].subscribe(t, "c#ephemeral") // the first channel gets it
+		s.members[0].published(t, "a")
+		if got := k.takeAll().bodies(); !slices.Equal(got, []string{"waits", "a"}) {
+			t.Errorf("%q", got)
+		}
+		<-time.After(50 * time.Millisecond)
+		for _, m := range s.members {
+			if st := m.passiveTopic(t); len(st.Channels) != 0 || st.FanOut < st.Start+2 {
+				t.Errorf("node %d: %+v", m.id, st)
+			}
+		}
+		s.lead(s.members[1], 0)
+		s.members[0].published(t, "b")
+		synctest.Wait()
+		k.Close()
+		k = s.members[1].subscribe(t, "c#ephemeral")
+		if got := k.takeAll().bodies(); !slices.Equal(got, []string{"b"}) {
+			t.Errorf("%q", got)
+		}
+		k.Close()
+	})
+}
+
+// TestTopicIsRestoredWhileMuchIsPublished: nothing is missed, nothing comes twice.
+func TestTopicIsRestoredWhileMuchIsPublished(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		s.lead(s.members[0], 0)
+		must(t, s.members[0].node.Do(t.Context(), Request{Op: state.CreateTopic, Topic: "t"}))
+		must(t, s.members[0].node.Do(t.Context(), Request{Op: state.CreateChannel, Topic: "t", Channel: "c"}))
+		var all sync.WaitGroup
+		all.Go(func() {
+			for i := range 200 {
+				s.members[1].published(t, fmt.Sprint(i))
+			}
+		})
+		for i := range 5 {
+			<-time.After(30 * time.Millisecond)
+			s.lead(s.members[i%3], 1)
+			_, err := s.members[i%3].node.Topic("t", false)
+			must(t, err)
+		}
+		all.Wait()
+		k := s.members[1].subscribe(t, "c")
+		if got := k.takeAll().bodies(); !slices.Equal(got, numbered("", 200)) {
+			t.Errorf("%d %.300q", len(got), got)
+		}
+		k.Close()
+	})
+}
+
+// TestRequestsAreMadeFromAnyNode, wherever the leader is, and are visible where they
+// were made.
+func TestRequestsAreMadeFromAnyNode(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		s.lead(s.members[0], 0)
+		do := func(m *member, op state.Op, channel string) {
+			t.Helper()
+			must(t, m.node.Do(t.Context(), Request{Op: op, Topic: "t", Channel: channel}))
+		}
+		for i, m := range s.members {
+			c := fmt.Sprint("c", i)
+			do(m, state.CreateTopic, "")
+			if _, there := m.machine.Incarnation("t"); !there {
+				t.Errorf("node %d does not know its topic", m.id)
+			}
+			do(m, state.CreateChannel, c)
+			do(m, state.PauseTopic, "")
+			if !m.passiveTopic(t).Paused {
+				t.Error("it is not paused")
+			}
+			m.published(t, "waits")
+			do(m, state.EmptyTopic, "")
+			do(m, state.UnpauseTopic, "")
+			do(m, state.PauseChannel, c)
+			if !m.passive(t, c).Paused {
+				t.Error("it is not paused")
+			}
+			m.published(t, "x")
+			do(m, state.UnpauseChannel, c)
+			do(m, state.EmptyChannel, c)
+			if c := m.passive(t, c); c.Acked.Floor() != c.Start+2 {
+				t.Errorf("floor %d, start %d", c.Acked.Floor(), c.Start)
+			}
+			do(m, state.DeleteChannel, c)
+			if m.passive(t, c) != nil {
+				t.Error("it is there")
+			}
+			do(m, state.DeleteTopic, "")
+			if _, there := m.machine.Incarnation("t"); there {
+				t.Error("it is there")
+			}
+			for op, want := range map[state.Op]error{state.DeleteTopic: ErrNoTopic, state.PauseTopic: ErrNoTopic} {
+				if err := m.node.Do(t.Context(), Request{Op: op, Topic: "t"}); err != want {
+					t.Errorf("node %d: %v, want %v", m.id, err, want)
+				}
+			}
+			do(m, state.CreateTopic, "")
+			if err := m.node.Do(t.Context(), Request{Op: state.EmptyChannel, Topic: "t", Channel: "no"}); err != topic.ErrNoChannel {
+				t.Errorf("node %d: %v", m.id, err)
+			}
+			var tail *topic.TailError
+			if err := m.node.Do(t.Context(), Request{Op: state.CreateChannel, Topic: "t", Channel: "look", Tail: true}); !errors.As(err, &tail) {
+				t.Errorf("node %d: %v", m.id, err)
+			}
+		}
+	})
+}
+
+// TestRequestIsKeptOverAChangeOfLeader, and what it ends may be gone already.
+func TestRequestIsKeptOverAChangeOfLeader(t *testing.T) {
+	for keep := range 2 {
+		for i := range 3 {
+			withSet(t, 3, func(t *testing.T, s *set) {
+				m := s.members[i]
+				s.lead(s.members[0], 0)
+				for _, r := range []Request{
+					{Op: state.CreateTopic, Topic: "t"}, {Op: state.CreateChannel, Topic: "t", Channel: "c"},
+					{Op: state.PauseChannel, Topic: "t", Channel: "c"}, {Op: state.DeleteChannel, Topic: "t", Channel: "c"},
+					{Op: state.DeleteTopic, Topic: "t"},
+				} {
+					s.hold(true)
+					done := beside(func() error { return m.node.Do(t.Context(), r) })
+					done.wantWaiting(t)
+					s.lead(s.members[(i+1)%3], keep)
+					s.hold(false)
+					<-time.After(time.Second)
+					done.want(t, nil)
+				}
+			})
+		}
+	}
+}
+
+func TestRequestWithoutLeaderIsGivenUp(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		began := time.Now()
+		err := s.members[0].node.Do(t.Context(), Request{Op: state.CreateTopic, Topic: "t"})
+		if took := time.Since(began); err != ErrNoLeader || took != leaderWithin {
+			t.Errorf("%v after %v", err, took)
+		}
+		if err := s.members[0].node.Publish("t", batchOf("x")); err != ErrNoLeader {
+			t.Error(err)
+		}
+	})
+}
+
+// TestDeposedLeaderAnswersWhoWaits, at once, and leaves nothing: the bubble would not
+// end with a goroutine in it.
+func TestDeposedLeaderAnswersWhoWaits(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		s.lead(s.members[0], 0)
+		k := s.members[0].subscribe(t, "c")
+		s.members[0].published(t, "a")
+		served, err := s.members[0].node.Topic("t", false)
+		must(t, err)
+		s.hold(true)
+		changes := beside(func() error { return served.PauseChannel("c") })
+		made := beside(func() error { _, err := s.members[0].node.Topic("other", true); return err })
+		s.depose(0)
+		changes.want(t, errNotLeader)
+		made.want(t, errNotLeader)
+		if !k.closed.Load() {
+			t.Error("the consumer was not told")
+		}
+		if _, err := served.Channel("new"); err != channel.ErrExiting {
+			t.Error(err)
+		}
+		k.Close()
+		s.hold(false)
+	})
+}
+
+// TestIncarnationsAreGivenOnce, whoever leads.
+func TestIncarnationsAreGivenOnce(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		given := make(map[uint64]bool)
+		for i := range 12 {
+			m := s.members[i%3]
+			s.lead(m, 0)
+			var all sync.WaitGroup
+			for c := range 10 {
+				all.Go(func() {
+					name := fmt.Sprint("t", i, "-", c/2) // two make each
+					must(t, m.node.Do(t.Context(), Request{Op: state.CreateTopic, Topic: name}))
+					if c%2 == 0 {
+						must(t, m.node.Do(t.Context(), Request{Op: state.CreateChannel, Topic: name, Channel: "c"}))
+					}
+				})
+			}
+			all.Wait()
+			for name, incarnation := range m.machine.Topics() {
+				served, err := m.node.Topic(name, false)
+				must(t, err)
+				given[incarnation] = true
+				for _, c := range served.Channels() {
+					given[c.Incarnation()] = true
+				}
+			}
+		}
+		if len(given) != 12*5*2 {
+			t.Errorf("%d incarnations", len(given))
+		}
+	})
+}
+
+// TestDeletedTopicIsForgotten by all who serve it.
+func TestDeletedTopicIsForgotten(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		s.lead(s.members[0], 0)
+		k := s.members[0].subscribe(t, "c")
+		s.members[1].published(t, "a")
+		must(t, s.members[1].node.Do(t.Context(), Request{Op: state.DeleteTopic, Topic: "t"}))
+		synctest.Wait()
+		if !k.closed.Load() {
+			t.Error("the consumer was not told")
+		}
+		k.Close()
+		v := s.members[0].node.Shard(0).servingNow()
+		if len(v.topics)+len(v.names)+len(v.queues)+len(v.log.attached)+len(v.log.collector.Sources()) != 0 {
+			t.Errorf("%v, %v, %v, %v are left", v.topics, v.names, v.queues, v.log.attached)
+		}
+		for _, m := range s.members {
+			if n := len(m.node.Shard(0).listProducers()); n != 0 {
+				t.Errorf("%d producers are left", n)
+			}
+		}
+		k = s.members[0].subscribe(t, "c")
+		s.members[1].published(t, "b")
+		if got := k.takeAll().bodies(); !slices.Equal(got, []string{"b"}) {
+			t.Errorf("%q", got)
+		}
+		k.Close()
+	})
+}
+
+func TestLimitOfTopicsIsTheLeaders(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		s.members[0].node.o.MaxTopics = 1
+		s.lead(s.members[0], 0)
+		must(t, s.members[1].node.Do(t.Context(), Request{Op: state.CreateTopic, Topic: "t"}))
+		must(t, s.members[1].node.Do(t.Context(), Request{Op: state.CreateTopic, Topic: "t"}))
+		var limit *topic.LimitError
+		for _, m := range s.members {
+			err := m.node.Do(t.Context(), Request{Op: state.CreateTopic, Topic: "u"})
+			if !errors.As(err, &limit) || limit.Max != 1 {
+				t.Errorf("%v", err)
+			}
+		}
+	})
+}

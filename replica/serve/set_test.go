@@ -1,0 +1,548 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"qmq/channel"
+	"qmq/diskqueue"
+	"qmq/internal/clock"
+	"qmq/internal/deadline"
+	"qmq/internal/vfs"
+	"qmq/message"
+	"qmq/replica/machine"
+	"qmq/topic"
+)
+
+var errLost = errors.New("another entry took its place")
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// set is a set of nodes with one shard, whose entries are agreed on as the test says:
+// at once after a while, or not; in the order in which they are proposed to the leader.
+type set struct {
+	t       testing.TB
+	members []*member
+	latency time.Duration // of agreeing on an entry
+	hop     time.Duration // of a frame
+
+	mu        sync.Mutex
+	log       []agreed
+	proposals []proposal
+	term      uint64
+	leader    *member // nil: none
+	held      bool    // nothing is agreed on
+	busy      bool    // agree runs
+	cut       map[[2]uint64]bool
+	lossy     func(from, to uint64) bool // says of parts that they are lost
+	entries   int                        // that were agreed on, with parts
+}
+
+type agreed struct {
+	term uint64
+	data []byte
+	by   *proposal
+}
+
+type proposal struct {
+	m    *member
+	data []byte
+	done func(any, error)
+}
+
+// member is a node of a set.
+type member struct {
+	s       *set
+	id      uint64
+	node    *Node
+	machine *machine.Machine
+
+	deadlines *deadline.Queue
+	clock     *clock.Clock
+	events    chan func() // the shard's goroutine
+	frames    chan func() // the link's
+	applied   int
+	lag       bool // applies nothing; guarded by set.mu
+	ledTerm   uint64
+	ended     sync.WaitGroup
+}
+
+// withSet runs a test in a bubble of its own, with nodes none of which leads.
+func withSet(t *testing.T, nodes int, test func(t *testing.T, s *set)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSet(t, nodes)
+		test(t, s)
+		s.close()
+	})
+}
+
+func newSet(t testing.TB, nodes int) *set {
+	s := &set{t: t, latency: 2 * time.Millisecond, hop: 10 * time.Microsecond, cut: make(map[[2]uint64]bool)}
+	for id := range nodes {
+		s.members = append(s.members, s.newMember(uint64(id+1)))
+	}
+	return s
+}
+
+func (s *set) newMember(id uint64) *member {
+	m := &member{s: s, id: id, clock: clock.New(), events: make(chan func(), 1<<16), frames: make(chan func(), 1<<16)}
+	m.deadlines = deadline.New(m.clock)
+	disk := diskqueue.NewShared(diskqueue.SharedOptions{FS: vfs.NewMem(), RecycleDir: "/d/recycled", HotBytes: 64 << 20, Logger: quiet})
+	var err error
+	m.machine, err = machine.Open(machine.Options{
+		Dir: "/d", Shared: disk, SegmentBytes: 1 << 20, HotMessages: 10000, Now: m.clock.Wall, Logger: quiet,
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	m.ended.Go(func() {
+		for f := range m.events {
+			f()
+		}
+	})
+	m.ended.Go(func() {
+		for f := range m.frames {
+			f()
+		}
+	})
+	m.start(1)
+	return m
+}
+
+// start begins a process of the node.
+func (m *member) start(epoch uint64) {
+	m.node = NewNode(Options{
+		Member: m.id, Epoch: epoch, Remote: m, IDPrefix: 7, Logger: quiet,
+		Shards: []ShardOptions{{Raft: m, Machine: m.machine}},
+		Common: topic.Common{
+			Channels:          &channel.Common{Clock: m.clock, Deadlines: m.deadlines, MaxMsgTimeout: time.Hour, MaxReqTimeout: time.Hour},
+			MemQueueSize:      10000,
+			FailureChanged:    func(*topic.Topic) {},
+			ReadFailed:        func(_ *topic.Topic, _ string, err error) { m.s.t.Logf("node %d: %v", m.id, err) },
+			Damaged:           func(*topic.Topic, uint64, uint64, uint64) {},
+			Abandoned:         func(*topic.Topic) {},
+			Changed:           func() {},
+			RegisterChannel:   func(*topic.Topic, string) {},
+			UnregisterChannel: func(*topic.Topic, string) {},
+			Logger:            quiet,
+		},
+	})
+}
+
+func (s *set) close() {
+	s.mu.Lock()
+	s.held = true
+	s.mu.Unlock()
+	for _, m := range s.members {
+		m.node.Close()
+	}
+	for s.agreeing() {
+		<-time.After(time.Millisecond)
+	}
+	<-time.After(10 * time.Millisecond) // frames under way
+	for _, m := range s.members {
+		close(m.events)
+		close(m.frames)
+		m.ended.Wait()
+		m.deadlines.Close()
+		if err := m.machine.Close(); err != nil {
+			s.t.Error(err)
+		}
+	}
+}
+
+func (s *set) agreeing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.busy
+}
+
+// Propose makes a member a Raft.
+func (m *member) Propose(data []byte, done func(any, error)) {
+	s := m.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.leader != m {
+		m.events <- func() { done(nil, errNotLeader) }
+		return
+	}
+	s.proposals = append(s.proposals, proposal{m, data, done})
+	s.agreeSoon()
+}
+
+// agreeSoon has what is proposed agreed on. The caller holds s.mu.
+func (s *set) agreeSoon() {
+	if !s.busy && !s.held && len(s.proposals) > 0 {
+		s.busy = true
+		go s.agree()
+	}
+}
+
+func (s *set) agree() {
+	for {
+		<-time.After(s.latency)
+		s.mu.Lock()
+		if s.held || len(s.proposals) == 0 {
+			s.busy = false
+			s.mu.Unlock()
+			return
+		}
+		p := s.proposals[0]
+		s.proposals = s.proposals[1:]
+		s.append(agreed{s.term, p.data, &p})
+		s.mu.Unlock()
+	}
+}
+
+// append makes an entry one that is agreed on. The caller holds s.mu.
+func (s *set) append(a agreed) {
+	s.log = append(s.log, a)
+	if a.by != nil {
+		s.entries++
+	}
+	for _, m := range s.members {
+		m.applyLater()
+	}
+}
+
+// applyLater has a member apply what is agreed on. The caller holds set.mu.
+func (m *member) applyLater() { m.events <- m.apply }
+
+func (m *member) apply() {
+	for {
+		m.s.mu.Lock()
+		if m.lag || m.applied == len(m.s.log) {
+			m.s.mu.Unlock()
+			return
+		}
+		a := m.s.log[m.applied]
+		m.applied++
+		leads := m.s.leader == m && a.term == m.s.term && m.ledTerm != a.term
+		m.s.mu.Unlock()
+		outcome, err := m.machine.Apply(uint64(m.applied), a.term, a.data)
+		if err != nil {
+			panic(err)
+		}
+		if len(a.data) > 0 {
+			m.node.Shard(0).Applied(outcome)
+		}
+		if a.by != nil && a.by.m == m {
+			a.by.done(outcome, nil)
+		}
+		if leads {
+			m.ledTerm = a.term
+			m.node.Shard(0).Led(a.term)
+		}
+	}
+}
+
+// lead makes a member the leader, and waits until it serves. Of what was proposed and
+// not agreed on, the first keep entries are agreed on all the same.
+func (s *set) lead(m *member, keep int) {
+	s.depose(keep)
+	s.mu.Lock()
+	s.term++
+	s.leader = m
+	term := s.term
+	for _, x := range s.members {
+		x.events <- func() { x.node.Shard(0).Leader(m.id, term) }
+	}
+	s.append(agreed{term: term})
+	s.mu.Unlock()
+	synctest.Wait()
+}
+
+// depose has the set without a leader.
+func (s *set) depose(keep int) {
+	s.mu.Lock()
+	old, lost := s.leader, s.proposals
+	s.leader, s.proposals = nil, nil
+	for _, p := range lost[:min(keep, len(lost))] {
+		s.append(agreed{s.term, p.data, &p})
+	}
+	for _, p := range lost[min(keep, len(lost)):] {
+		p.m.events <- func() { p.done(nil, errLost) }
+	}
+	term := s.term
+	for _, x := range s.members {
+		x.events <- func() {
+			if x == old && x.ledTerm == term {
+				x.node.Shard(0).Deposed()
+			}
+			x.node.Shard(0).Leader(0, term)
+		}
+	}
+	s.mu.Unlock()
+	synctest.Wait()
+}
+
+// taken is how many entries with something in them were agreed on.
+func (s *set) taken() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.entries
+}
+
+// hold stops agreeing, or goes on with it.
+func (s *set) hold(held bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = held
+	s.agreeSoon()
+}
+
+// setLag has a member apply nothing, or go on with it.
+func (m *member) setLag(lag bool) {
+	m.s.mu.Lock()
+	defer m.s.mu.Unlock()
+	m.lag = lag
+	m.applyLater()
+}
+
+// What makes a member a Remote.
+
+func (m *member) SendParts(to uint64, frame []byte) bool {
+	m.s.mu.Lock()
+	lost := m.s.lossy != nil && m.s.lossy(m.id, to)
+	m.s.mu.Unlock()
+	return lost || m.deliver(to, func(n *Node) error { return n.ReceiveParts(m.id, frame) })
+}
+
+func (m *member) SendNotice(to uint64, frame []byte) bool {
+	return m.deliver(to, func(n *Node) error { return n.ReceiveNotice(m.id, frame) })
+}
+
+func (m *member) deliver(to uint64, receive func(*Node) error) bool {
+	m.s.mu.Lock()
+	cut := m.s.cut[[2]uint64{m.id, to}]
+	m.s.mu.Unlock()
+	if cut {
+		return false
+	}
+	other := m.s.members[to-1]
+	other.frames <- func() {
+		time.Sleep(m.s.hop)
+		if err := receive(other.node); err != nil {
+			m.s.t.Error(err)
+		}
+	}
+	return true
+}
+
+func (m *member) Peers() (ids []uint64) {
+	for _, x := range m.s.members {
+		if x != m {
+			ids = append(ids, x.id)
+		}
+	}
+	return ids
+}
+
+func (m *member) Call(ctx context.Context, to uint64, request []byte) ([]byte, error) {
+	m.s.mu.Lock()
+	cut := m.s.cut[[2]uint64{m.id, to}]
+	m.s.mu.Unlock()
+	if cut {
+		return nil, errors.New("no connection")
+	}
+	answer := make(chan []byte, 1)
+	go func() { answer <- m.s.members[to-1].node.Answer(request) }()
+	select {
+	case a := <-answer:
+		return a, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// separate cuts the connection of two members, or mends it.
+func (s *set) separate(a, b *member, cut bool) {
+	s.mu.Lock()
+	s.cut[[2]uint64{a.id, b.id}], s.cut[[2]uint64{b.id, a.id}] = cut, cut
+	s.mu.Unlock()
+	a.node.LinkChanged(b.id)
+	b.node.LinkChanged(a.id)
+}
+
+// What tests say and ask.
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// batchOf is a batch of messages with these bodies; several are an MPUB.
+func batchOf(bodies ...string) *diskqueue.Batch {
+	var b diskqueue.Batch
+	b.Reset()
+	if len(bodies) > 1 {
+		b.BeginMulti()
+		defer b.EndMulti()
+	}
+	for _, body := range bodies {
+		b.Add(message.Meta{Timestamp: 1}, []byte(body))
+	}
+	return &b
+}
+
+// result is how something ended that runs beside the test.
+type result struct {
+	err  error
+	over atomic.Bool
+}
+
+// beside runs f.
+func beside(f func() error) *result {
+	r := &result{}
+	go func() {
+		r.err = f()
+		r.over.Store(true)
+	}()
+	synctest.Wait()
+	return r
+}
+
+func (r *result) want(t testing.TB, err error) {
+	t.Helper()
+	synctest.Wait()
+	switch {
+	case !r.over.Load():
+		t.Errorf("it is not over, want %v", err)
+	case !errors.Is(r.err, err):
+		t.Errorf("it ended with %v, want %v", r.err, err)
+	}
+}
+
+func (r *result) wantWaiting(t testing.TB) {
+	t.Helper()
+	synctest.Wait()
+	if r.over.Load() {
+		t.Errorf("it ended with %v", r.err)
+	}
+}
+
+// published publishes and has it OK'd.
+func (m *member) published(t testing.TB, bodies ...string) {
+	t.Helper()
+	must(t, m.node.Publish("t", batchOf(bodies...)))
+}
+
+// stored are the bodies in the log of a topic, in order.
+func (m *member) stored(t testing.TB, name string) (bodies []string) {
+	t.Helper()
+	synctest.Wait()
+	incarnation, there := m.machine.Incarnation(name)
+	if !there {
+		return nil
+	}
+	v, err := m.machine.Topic(incarnation)
+	must(t, err)
+	defer v.Release()
+	r := v.Log.NewReader()
+	for seq := v.Log.Start(); seq < v.Next; seq++ {
+		x, err := r.Read(seq)
+		must(t, err)
+		bodies = append(bodies, string(x.Body))
+		r.Release()
+	}
+	return bodies
+}
+
+// sizes are the bytes that wait, and those of them that were sent.
+func (p *Producer) sizes() (bytes, sent int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.bytes, p.sentSize
+}
+
+// queued are the bytes of a topic that wait at a leader.
+func (m *member) queued(topic uint64) int {
+	q := m.node.Shard(0).servingNow().queues[topic]
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bytes
+}
+
+// wantStored checks what all nodes have.
+func (s *set) wantStored(t testing.TB, want ...string) {
+	t.Helper()
+	<-time.After(10 * time.Millisecond)
+	for _, m := range s.members {
+		if got := m.stored(t, "t"); !slices.Equal(got, want) {
+			t.Errorf("node %d has %d %.300q, want %d %.300q", m.id, len(got), got, len(want), want)
+		}
+	}
+}
+
+// numbered is n bodies with a prefix.
+func numbered(prefix string, n int) []string {
+	bodies := make([]string, n)
+	for i := range bodies {
+		bodies[i] = fmt.Sprint(prefix, i)
+	}
+	return bodies
+}
+
+// deliveries is a channel.Sink.
+type deliveries []delivery
+
+type delivery struct {
+	id   message.ID
+	body string
+}
+
+func (ds *deliveries) Put(m *channel.Message) bool {
+	*ds = append(*ds, delivery{m.ID, string(m.Body)})
+	return true
+}
+
+func (ds deliveries) bodies() (list []string) {
+	for _, d := range ds {
+		list = append(list, d.body)
+	}
+	return list
+}
+
+// consumer is a subscription at the leader.
+type consumer struct {
+	*channel.Consumer
+	closed atomic.Bool
+}
+
+func (m *member) subscribe(t testing.TB, name string) *consumer {
+	t.Helper()
+	served, err := m.node.Topic("t", true)
+	must(t, err)
+	c, err := served.Channel(name)
+	must(t, err)
+	k := &consumer{}
+	k.Consumer, err = c.Subscribe(channel.ConsumerOptions{MsgTimeout: time.Hour, Closed: func() { k.closed.Store(true) }})
+	must(t, err)
+	k.SetReady(1 << 20)
+	return k
+}
+
+func (k *consumer) takeAll() (ds deliveries) {
+	for k.Take(&ds, channel.MaxTake) > 0 {
+	}
+	return ds
+}
+
+func (k *consumer) finish(ds ...delivery) {
+	as := make([]channel.Answer, len(ds))
+	for i, d := range ds {
+		as[i] = channel.Answer{Op: channel.Finish, ID: d.id}
+	}
+	k.Answer(as)
+}
