@@ -40,7 +40,8 @@ type archiveCommand struct {
 	// has no revision, as nsq_to_file does.
 	nsq bool `kong:"-"`
 
-	MaxInFlight int `name:"max-in-flight" default:"10000" help:"Messages of a topic under way at a time. They are synced when nearly as many wait for it, or after --sync-interval."`
+	JSON        bool `name:"json" help:"Print JSON: an object a line for each file that is complete, and at the end what was archived."`
+	MaxInFlight int  `name:"max-in-flight" default:"10000" help:"Messages of a topic under way at a time. They are synced when nearly as many wait for it, or after --sync-interval."`
 
 	reach
 }
@@ -68,10 +69,32 @@ func (a *archiveCommand) Run(c console) error {
 		return err
 	}
 	defer cl.close()
-	return (&archiving{
+	progress := newBar(c.err)
+	if a.nsq {
+		progress = &bar{out: c.err} // which shows none
+	}
+	w := &archiving{
 		cluster: cl, tcp: cl.tcp(userAgent()), files: o, format: a.Format, channel: a.Channel, topics: a.Topics, pattern: a.Pattern,
-		refresh: a.Refresh, syncInterval: a.SyncInterval, inFlight: a.MaxInFlight, log: slog.New(slog.NewTextHandler(c.err, nil)),
-	}).run(c)
+		refresh: a.Refresh, syncInterval: a.SyncInterval, inFlight: a.MaxInFlight, log: slog.New(slog.NewTextHandler(progress, nil)),
+	}
+	if a.JSON {
+		w.done.to = c.out
+	}
+	start := time.Now()
+	err = w.watched(c, progress)
+	return errors.Join(err, a.say(c, &w.done, time.Since(start)))
+}
+
+// say tells a terminal, or with --json a program, what was archived.
+func (a *archiveCommand) say(c console, done *archiveTally, took time.Duration) error {
+	n, files := done.messages.Load(), done.files.Load()
+	if a.JSON {
+		return printJSON(c.out, map[string]any{"messages": n, "bytes": done.bytes.Load(), "files": files, "seconds": took.Seconds()})
+	}
+	if isTerminal(c.out) && !a.nsq {
+		fmt.Fprintf(c.out, "%s archived in %s\n", plural(n, "message"), plural(files, "file"))
+	}
+	return nil
 }
 
 // options are those of files.
@@ -133,10 +156,20 @@ type archiving struct {
 	syncInterval time.Duration
 	inFlight     int
 	log          *slog.Logger
+	done         archiveTally
 
 	archives map[string]*topicArchive
 	running  sync.WaitGroup
 	failed   chan error // of a topic; one is enough
+}
+
+// watched is run with its progress on a terminal.
+func (a *archiving) watched(c console, progress *bar) error {
+	progress.count("archived")
+	stop := progress.during(a.done.messages.Load)
+	defer progress.end()
+	defer stop()
+	return a.run(c)
 }
 
 // run archives until a signal comes or something fails.
@@ -238,7 +271,7 @@ func (a *archiving) discover(ctx context.Context, pattern *regexp.Regexp) error 
 		if err != nil {
 			return err
 		}
-		t := &topicArchive{topic: topic, writer: w, raw: a.format == "raw"}
+		t := &topicArchive{topic: topic, writer: w, raw: a.format == "raw", done: &a.done}
 		a.archives[topic] = t
 		a.running.Go(func() {
 			if err := a.topic(ctx, t); err != nil {

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"qmq/internal/archive"
@@ -16,10 +19,13 @@ type topicArchive struct {
 	topic string
 	raw   bool   // bodies instead of objects
 	fail  func() // ends the consuming
+	done  *archiveTally
 
 	mu       sync.Mutex // guards what follows; held while files are written and synced
 	writer   *archive.Writer
 	unsynced []receipt // written and not known to be on the disk
+	synced   fileDone  // what is on the disk of the file that is being written
+	bytes    int64     // of the messages in unsynced
 	stopping bool      // nothing is kept waiting any more
 	failed   error     // why nothing is archived any more
 	line     []byte
@@ -48,6 +54,7 @@ func (t *topicArchive) take(messages []tcpclient.Message) {
 			continue
 		}
 		t.unsynced = append(t.unsynced, receipt{m.From, m.ID})
+		t.bytes += int64(len(m.Body))
 	}
 	if t.failed != nil {
 		messages[0].From.Flush()
@@ -65,7 +72,7 @@ func (t *topicArchive) write(now time.Time, m *tcpclient.Message) error {
 		if t.failed != nil {
 			return t.failed
 		}
-		if err := t.writer.Finish(); err != nil {
+		if err := t.complete(); err != nil {
 			return err
 		}
 	}
@@ -85,6 +92,10 @@ func (t *topicArchive) sync() {
 		t.broke(err)
 		return
 	}
+	t.synced.Messages, t.synced.Bytes = t.synced.Messages+int64(len(t.unsynced)), t.synced.Bytes+t.bytes
+	t.done.messages.Add(int64(len(t.unsynced)))
+	t.done.bytes.Add(t.bytes)
+	t.bytes = 0
 	touched := make(map[*tcpclient.Subscription]bool, 1)
 	for _, r := range t.unsynced {
 		r.from.Finish(r.id)
@@ -104,7 +115,11 @@ func (t *topicArchive) broke(err error) {
 		path = "a file of topic " + t.topic
 	}
 	t.failed = fmt.Errorf("cannot write %s: %w; %s given back; make room or mend it, and start again", path, err, plural(int64(len(t.unsynced)), "message"))
-	if left := t.writer.Abandon(); left != nil {
+	kept, left := t.writer.Abandon()
+	if kept != "" {
+		left = errors.Join(left, t.tell(kept))
+	}
+	if left != nil {
 		t.failed = fmt.Errorf("%w (%w)", t.failed, left)
 	}
 	for _, r := range t.unsynced {
@@ -136,7 +151,7 @@ func (t *topicArchive) keepSyncing(ctx context.Context, interval time.Duration) 
 // t.mu.
 func (t *topicArchive) rotateIfDue() {
 	if t.failed == nil && t.writer.Due(time.Now()) {
-		if err := t.writer.Finish(); err != nil {
+		if err := t.complete(); err != nil {
 			t.broke(err)
 		}
 	}
@@ -148,7 +163,7 @@ func (t *topicArchive) rotate() {
 	defer t.mu.Unlock()
 	t.sync()
 	if t.failed == nil {
-		if err := t.writer.Finish(); err != nil {
+		if err := t.complete(); err != nil {
 			t.broke(err)
 		}
 	}
@@ -170,5 +185,47 @@ func (t *topicArchive) finish() error {
 	if t.failed != nil {
 		return t.failed
 	}
-	return t.writer.Finish()
+	return t.complete()
+}
+
+// complete ends the file. The caller holds t.mu.
+func (t *topicArchive) complete() error {
+	path, err := t.writer.Finish()
+	if path == "" || err != nil {
+		return err
+	}
+	return t.tell(path)
+}
+
+// tell tells of a file that is complete. The caller holds t.mu.
+func (t *topicArchive) tell(path string) error {
+	file := t.synced
+	file.File, file.Topic, t.synced = path, t.topic, fileDone{}
+	return t.done.tell(file)
+}
+
+// fileDone is a file that is complete, as JSON says it.
+type fileDone struct {
+	File     string `json:"file"`
+	Topic    string `json:"topic"`
+	Messages int64  `json:"messages"`
+	Bytes    int64  `json:"bytes"` // of their bodies
+}
+
+// archiveTally sums up what is on the disk. Any goroutine may add to it.
+type archiveTally struct {
+	messages, bytes, files atomic.Int64
+
+	mu sync.Mutex // held while to is written
+	to io.Writer  // where files are told of, in JSON; nil: nowhere
+}
+
+func (a *archiveTally) tell(file fileDone) error {
+	a.files.Add(1)
+	if a.to == nil {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return printJSON(a.to, file)
 }

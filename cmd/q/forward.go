@@ -14,6 +14,7 @@ import (
 
 	"qmq/internal/balance"
 	"qmq/internal/names"
+	"qmq/internal/redact"
 	"qmq/internal/tcpclient"
 )
 
@@ -49,10 +50,11 @@ type forwardCommand struct {
 	RequeueDelay time.Duration `name:"requeue-delay" default:"1s" help:"How long a message that failed waits, times two for each attempt."`
 	MaxDelay     time.Duration `name:"max-requeue-delay" default:"5m" help:"How long it waits at most."`
 	// Of NSQ's utilities.
-	linear  bool                     `kong:"-"` // the delay grows by itself with each attempt
+	nsq     bool                     `kong:"-"` // the delay grows by itself with each attempt, and no progress is shown
 	most    uint16                   `kong:"-"` // attempts, after which a message is given up; 0: never
 	toNodes func(*tcpclient.Options) `kong:"-"` // of connections to destinations; nil: as those to sources
 
+	JSON    bool          `name:"json" help:"Say in JSON at the end what was forwarded."`
 	Refresh time.Duration `default:"10s" help:"How often directories are asked for new nodes."`
 
 	reach
@@ -81,11 +83,42 @@ func (f *forwardCommand) Run(c console) error {
 		return err
 	}
 	defer cl.close()
-	log := slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	progress := newBar(c.err)
+	if f.nsq {
+		progress = &bar{out: c.err} // which shows none
+	}
+	log := slog.New(slog.NewTextHandler(progress, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	f2.cluster, f2.tcp, f2.log = cl, cl.tcp(userAgent()), log
 	f2.send = f.sender(cl)
 	defer f2.send.close()
-	return f2.run(c)
+	start := time.Now()
+	err = f2.watched(c, progress)
+	return errors.Join(err, f.say(c, &f2.done, time.Since(start)))
+}
+
+// forwarded counts what became of messages. Any goroutine may add to it.
+type forwarded struct {
+	messages, filtered, givenBack, givenUp atomic.Int64
+	by                                     []atomic.Int64 // messages, by destination
+}
+
+// say tells a terminal, or with --json a program, what was forwarded.
+func (f *forwardCommand) say(c console, done *forwarded, took time.Duration) error {
+	n, back := done.messages.Load(), done.givenBack.Load()
+	if f.JSON {
+		by := make(map[string]int64)
+		for i, name := range slices.Concat(f.ToHTTP, f.ToQD) {
+			by[redact.Text(name)] += done.by[i].Load()
+		}
+		return printJSON(c.out, map[string]any{
+			"messages": n, "filtered": done.filtered.Load(), "given_back": back, "given_up": done.givenUp.Load(),
+			"destinations": by, "seconds": took.Seconds(),
+		})
+	}
+	if isTerminal(c.out) && !f.nsq {
+		fmt.Fprintf(c.out, "%s forwarded, %d given back\n", plural(n, "message"), back)
+	}
+	return nil
 }
 
 // forwarding is what the flags say, but for the connections.
@@ -124,13 +157,14 @@ func (f *forwardCommand) forwarding() (*forwarding, error) {
 		filter: filter{field: f.RequireField, value: f.RequireValue, keep: f.Whitelist, sample: f.Sample},
 		delay:  f.delay, most: f.most,
 		target: f.target,
+		done:   forwarded{by: make([]atomic.Int64, len(destinations))},
 	}, nil
 }
 
 // delay is how long a message waits after so many attempts.
 func (f *forwardCommand) delay(attempts int) time.Duration {
 	attempts = max(attempts, 1)
-	if f.linear {
+	if f.nsq {
 		return min(f.MaxDelay, f.RequeueDelay*time.Duration(attempts))
 	}
 	return min(f.MaxDelay, f.RequeueDelay<<min(attempts-1, 20))
@@ -248,6 +282,16 @@ type forwarding struct {
 	target func(topic string) string
 	send   sender
 	log    *slog.Logger
+	done   forwarded
+}
+
+// watched is run with its progress on a terminal.
+func (f *forwarding) watched(c console, progress *bar) error {
+	progress.count("forwarded")
+	stop := progress.during(f.done.messages.Load)
+	defer progress.end()
+	defer stop()
+	return f.run(c)
 }
 
 // run forwards until a signal comes.
@@ -313,6 +357,7 @@ func (w *topicForward) take(messages []tcpclient.Message) {
 	for _, m := range messages {
 		body, pass := w.filter.pass(m.Body)
 		if !pass {
+			w.done.filtered.Add(1)
 			m.From.Finish(m.ID)
 			continue
 		}
@@ -348,6 +393,8 @@ func (w *topicForward) dispatch(to int, s *share) {
 	w.send.send(to, w.to, s.bodies, func(i int, took time.Duration, err error) {
 		m := &s.messages[i]
 		if err == nil {
+			w.done.messages.Add(1)
+			w.done.by[to].Add(1)
 			m.From.Finish(m.ID)
 		} else {
 			w.failed(m, err)
@@ -364,9 +411,11 @@ func (w *topicForward) dispatch(to int, s *share) {
 func (w *topicForward) failed(m *tcpclient.Message, err error) {
 	if w.most > 0 && m.Attempts >= w.most {
 		w.log.Error("given up", "topic", w.to, "id", string(m.ID[:]), "attempts", m.Attempts, "error", err)
+		w.done.givenUp.Add(1)
 		m.From.Finish(m.ID)
 		return
 	}
+	w.done.givenBack.Add(1)
 	delay := w.delay(int(m.Attempts))
 	w.log.Warn("not forwarded", "topic", w.to, "id", string(m.ID[:]), "attempts", m.Attempts, "again_in", delay, "error", err)
 	m.From.Requeue(m.ID, delay)

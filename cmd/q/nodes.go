@@ -148,15 +148,15 @@ func (t *tombstoneCommand) Run(c console) error {
 	if err := cl.lookup.Tombstone(ctx, cl.lookupds, t.Topic, t.Node); err != nil {
 		return err
 	}
+	told := changed{Topic: t.Topic, Done: "hidden", Nodes: []string{t.Node}, Directories: true}
 	if t.Keep {
-		fmt.Fprintf(c.out, "%s: hidden for topic %s\n", t.Node, t.Topic)
-		return nil
+		return t.tell(c, told, fmt.Sprintf("%s: hidden for topic %s", t.Node, t.Topic))
 	}
 	if _, err := cl.onNodes(ctx, []node{at}, o); err != nil {
 		return fmt.Errorf("it is hidden, but the topic is still there: %w", err)
 	}
-	fmt.Fprintf(c.out, "%s: hidden for topic %s, which is deleted there\n", t.Node, t.Topic)
-	return nil
+	told.Done = "deleted"
+	return t.tell(c, told, fmt.Sprintf("%s: hidden for topic %s, which is deleted there", t.Node, t.Topic))
 }
 
 // producer finds a node among those that have a topic.

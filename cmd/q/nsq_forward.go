@@ -110,6 +110,6 @@ func (f *forwardCommand) asUtility(c console, s *sources) (err error) {
 		return err
 	}
 	f.Key, f.MaxInFlight, f.Refresh = "body", *s.inFlight, s.refresh()
-	f.RequeueDelay, f.MaxDelay, f.linear, f.most = s.config.DefaultRequeueDelay, s.config.MaxRequeueDelay, true, s.config.MaxAttempts
+	f.RequeueDelay, f.MaxDelay, f.nsq, f.most = s.config.DefaultRequeueDelay, s.config.MaxRequeueDelay, true, s.config.MaxAttempts
 	return f.Run(c)
 }

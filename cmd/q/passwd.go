@@ -17,13 +17,17 @@ type passwdCommand struct {
 	Name   string `arg:"" help:"Name of the user."`
 	Role   string `placeholder:"ROLE" help:"Role of the user: ${roles}. Default: the one that the user has, and viewer for a new one."`
 	Delete bool   `help:"Remove the user; qadmin ends the sessions."`
+	JSON   bool   `name:"json" help:"Say in JSON what was done."`
 }
 
 // Run asks for a password, twice on a terminal, and writes the line. Without a
 // terminal the password is the first line of the input.
 func (p *passwdCommand) Run(c console) error {
 	if p.Delete {
-		return admin.RemoveUser(p.File, p.Name)
+		if err := admin.RemoveUser(p.File, p.Name); err != nil {
+			return err
+		}
+		return p.tell(c, "removed", "%s: %s is removed\n")
 	}
 	if err := admin.CheckUser(p.Name, p.Role); err != nil { // before anybody types a password
 		return err
@@ -35,8 +39,16 @@ func (p *passwdCommand) Run(c console) error {
 	if err := admin.SetUser(p.File, p.Name, p.Role, password); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.out, "%s: the password of %s is set\n", p.File, p.Name)
-	return nil
+	return p.tell(c, "set", "%s: the password of %s is set\n")
+}
+
+// tell says what was done.
+func (p *passwdCommand) tell(c console, done, line string) error {
+	if p.JSON {
+		return printJSON(c.out, map[string]string{"file": p.File, "user": p.Name, "done": done})
+	}
+	_, err := fmt.Fprintf(c.out, line, p.File, p.Name)
+	return err
 }
 
 // longestLine bounds what is read as a password, in bytes.

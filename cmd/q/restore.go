@@ -25,6 +25,7 @@ type restoreCommand struct {
 	To       string        `enum:"round-robin,all" default:"round-robin" help:"Where there are several nodes: round-robin or all."`
 	StateDir string        `name:"state-dir" placeholder:"DIR" complete:"dir" help:"Where to note how far a file is restored. Default: beside the file."`
 	Again    bool          `help:"Begin at the beginning of files that were restored in part."`
+	JSON     bool          `name:"json" help:"Say in JSON what was published, and where files break."`
 	SaveEach time.Duration `hidden:"" default:"1s"`
 
 	reach
@@ -52,8 +53,16 @@ type restoring struct {
 	// by topic; all of them share nothing but the nodes.
 	publishers map[string]*publisher
 	messages   int64
-	broken     []string // which files are, and where
+	files      []fileRestored
 	errors     io.Writer
+}
+
+// fileRestored is what became of a file, as JSON says it.
+type fileRestored struct {
+	File     string `json:"file"`
+	Lines    int64  `json:"lines"`    // that are published, also before
+	Messages int64  `json:"messages"` // published now
+	Breaks   string `json:"breaks,omitempty"`
 }
 
 // Run publishes the files.
@@ -83,14 +92,33 @@ func (r *restoreCommand) Run(c console) error {
 	if err != nil {
 		return err
 	}
-	w := &restoring{r: r, cluster: cl, nodes: nodes, publishers: make(map[string]*publisher), bar: newBar(c.err), errors: c.err}
+	progress := newBar(c.err)
+	w := &restoring{r: r, cluster: cl, nodes: nodes, publishers: make(map[string]*publisher), bar: progress, errors: progress}
 	defer w.close()
 	release, err := w.claim()
 	defer release()
 	if err != nil {
 		return err
 	}
-	for _, file := range r.Files {
+	start := time.Now()
+	err = w.all(ctx)
+	w.bar.end()
+	if told := w.tell(c, err, time.Since(start)); err == nil {
+		err = told
+	}
+	if err != nil {
+		return err
+	}
+	if broken := w.broken(); len(broken) > 0 {
+		return fmt.Errorf("%s; --again publishes all of it once more", strings.Join(broken, "; "))
+	}
+	return w.forget()
+}
+
+// all publishes all files, until a signal comes.
+func (w *restoring) all(ctx context.Context) error {
+	for _, file := range w.r.Files {
+		w.files = append(w.files, fileRestored{File: file})
 		if err := w.file(ctx, file); err != nil {
 			return err
 		}
@@ -98,12 +126,29 @@ func (r *restoreCommand) Run(c console) error {
 			return &interrupted{fmt.Sprintf("%s published; the same command goes on from there", plural(w.messages, "message"))}
 		}
 	}
-	w.bar.end()
-	fmt.Fprintf(c.out, "%s of %s published\n", plural(w.messages, "message"), plural(int64(len(r.Files)), "file"))
-	if len(w.broken) > 0 {
-		return fmt.Errorf("%s; --again publishes all of it once more", strings.Join(w.broken, "; "))
+	return nil
+}
+
+// tell says what was published; without --json only where all that is there was.
+func (w *restoring) tell(c console, err error, took time.Duration) error {
+	if w.r.JSON {
+		return printJSON(c.out, map[string]any{"messages": w.messages, "files": w.files, "seconds": took.Seconds()})
 	}
-	return w.forget()
+	if err != nil {
+		return nil
+	}
+	_, err = fmt.Fprintf(c.out, "%s of %s published\n", plural(w.messages, "message"), plural(int64(len(w.files)), "file"))
+	return err
+}
+
+// broken says which files are, and where.
+func (w *restoring) broken() (list []string) {
+	for _, f := range w.files {
+		if f.Breaks != "" {
+			list = append(list, fmt.Sprintf("%s breaks after line %d: %s (%s of it published now)", f.File, f.Lines, f.Breaks, plural(f.Messages, "message")))
+		}
+	}
+	return list
 }
 
 // records tells whether the lines of a file are objects.
@@ -130,12 +175,12 @@ func (w *restoring) file(ctx context.Context, file string) error {
 	}
 	in, note, err := w.resume(ctx, file, note)
 	if err != nil {
-		w.broke(file, in, 0, err)
+		w.broke(in, err)
 		return nil
 	}
 	defer in.Close()
 	w.bar.begin(filepath.Base(file), in.Size())
-	before := w.messages
+	done := &w.files[len(w.files)-1]
 	for saved := time.Now(); ctx.Err() == nil; {
 		batches, end := w.read(in)
 		for _, b := range batches { // all of them, or it is not known how far it is
@@ -143,12 +188,14 @@ func (w *restoring) file(ctx context.Context, file string) error {
 				return errors.Join(fmt.Errorf("%s, up to line %d: %w", file, in.lines, err), w.save(file, note))
 			}
 			w.messages += int64(len(b.messages))
+			done.Messages += int64(len(b.messages))
 		}
+		done.Lines = in.lines
 		note.Lines, note.Sum = in.lines, in.sum
 		w.bar.at(in.Position())
 		if end != nil {
 			if !errors.Is(end, io.EOF) {
-				w.broke(file, in, w.messages-before, end)
+				w.broke(in, end)
 			}
 			break
 		}
@@ -162,13 +209,13 @@ func (w *restoring) file(ctx context.Context, file string) error {
 	return w.save(file, note)
 }
 
-// broke notes where a file breaks; in may be nil, if that is at its beginning.
-func (w *restoring) broke(file string, in *archiveLines, published int64, err error) {
-	var line int64
+// broke notes where the file breaks; in may be nil, if that is at its beginning.
+func (w *restoring) broke(in *archiveLines, err error) {
+	f := &w.files[len(w.files)-1]
+	f.Breaks = err.Error()
 	if in != nil {
-		line = in.lines
+		f.Lines = in.lines
 	}
-	w.broken = append(w.broken, fmt.Sprintf("%s breaks after line %d: %v (%s of it published now)", file, line, err, plural(published, "message")))
 }
 
 // topicBatch is a batch for one topic.

@@ -6,8 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
@@ -67,10 +69,17 @@ func (p *onTerminal) resize(width, height uint16) {
 	}
 }
 
-// shows waits until the program has written something.
+// looks are what only changes how a terminal looks.
+var looks = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
+// shows waits until the program has written something, whatever it looks like.
 func (p *onTerminal) shows(text string) {
 	p.t.Helper()
-	eventually(p.t, "the terminal shows "+text, func() bool { return strings.Contains(p.out.String(), text) })
+	for start := time.Now(); !strings.Contains(p.out.String(), text) && !strings.Contains(looks.ReplaceAllString(p.out.String(), ""), text); time.Sleep(5 * time.Millisecond) {
+		if time.Since(start) > patience {
+			p.t.Fatalf("not within %v: the terminal shows %q: %q", patience, text, p.out)
+		}
+	}
 }
 
 func (p *onTerminal) press(keys string) {
@@ -124,5 +133,44 @@ func TestTopOnATerminal(t *testing.T) {
 				t.Errorf("there is no cursor: %q", text)
 			}
 		})
+	}
+}
+
+// TestProgressIsShownOnATerminal of archive, restore and forward, with what is
+// logged above it, and what was done at the end.
+func TestProgressIsShownOnATerminal(t *testing.T) {
+	s, dir := withChannel(t), t.TempDir()
+	other := startServer(t)
+	bin := filepath.Join(program(t), "q")
+	must(t, numbered(500), "pub", "t", "--addr="+s.tcp)
+	writeFile(t, filepath.Join(dir, "t.x-000000.old.jsonl.q-part"), objects(1, "left"))
+
+	archive := startOnTerminal(t, 150, 24, bin, "archive", "t", "--channel=c", "-d", dir, "--host-identifier=x", "--sync-interval=10ms", "--addr="+s.tcp)
+	eventually(t, "all are archived", func() bool { c := s.figures("t").Channels[0]; return c.Depth+c.InFlight == 0 })
+	archive.shows("archived")
+	archive.shows("[500 in ")
+	archive.ends("500 messages archived in 1 file\r\n")
+	if !strings.Contains(archive.out.String(), "a file that was not completed is") {
+		t.Errorf("%q", archive.out)
+	}
+
+	file := writeFile(t, filepath.Join(t.TempDir(), "t.jsonl"), objects(1000, "x"))
+	restore := startOnTerminal(t, 150, 24, bin, "restore", file, "--addr="+s.tcp)
+	restore.shows("t.jsonl")
+	restore.shows("1000 messages of 1 file published\r\n")
+	restore.shows("done!")
+
+	forward := startOnTerminal(t, 150, 24, bin, "forward", "t", "--channel=c", "--to-qd="+other.tcp, "--addr="+s.tcp)
+	forward.shows("[1.00K in ")
+	forward.ends("1000 messages forwarded, 0 given back\r\n")
+}
+
+// ends ends the program with a signal and waits until it has said something.
+func (p *onTerminal) ends(text string) {
+	p.t.Helper()
+	p.cmd.Process.Signal(unix.SIGINT)
+	p.shows(text)
+	if err := p.cmd.Wait(); err != nil {
+		p.t.Errorf("%v: %q", err, p.out)
 	}
 }

@@ -109,7 +109,17 @@ func (l *clientsList) Run(c console) error {
 
 // change is what commands have that change something on nodes.
 type change struct {
+	JSON bool `name:"json" help:"Say in JSON what was done."`
 	reach
+}
+
+// changed is what was done, as JSON says it.
+type changed struct {
+	Topic       string   `json:"topic"`
+	Channel     string   `json:"channel,omitempty"`
+	Done        string   `json:"done"`
+	Nodes       []string `json:"nodes"` // on which
+	Directories bool     `json:"directories,omitempty"`
 }
 
 // on is a change of a topic or, if channel is not empty, of a channel.
@@ -136,8 +146,9 @@ func (o on) check() error {
 	return nil
 }
 
-// act opens the cluster and does something with it.
-func (r *reach) act(c console, what on, do func(context.Context, *cluster) (nodes int, err error)) error {
+// act opens the cluster and does something with it, on nodes by name. What was done
+// is said also where some of it failed.
+func (r *change) act(c console, what on, do func(context.Context, *cluster) (nodes []string, err error)) error {
 	if err := what.check(); err != nil {
 		return err
 	}
@@ -148,43 +159,58 @@ func (r *reach) act(c console, what on, do func(context.Context, *cluster) (node
 		return err
 	}
 	defer cl.close()
-	n, err := do(ctx, cl)
-	if err != nil {
+	nodes, err := do(ctx, cl)
+	if err != nil && len(nodes) == 0 {
 		return err
 	}
-	where := plural(int64(n), "node")
-	if n == 0 {
-		where = "the directories"
+	told := changed{what.topic, what.channel, past[what.verb], nodes, len(cl.lookupds) > 0 && (what.verb == "create" || what.verb == "delete")}
+	return errors.Join(err, r.tell(c, told, fmt.Sprintf("%s: %s on %s", what, told.Done, told.where())))
+}
+
+// tell says what was done, in JSON or as a line.
+func (r *change) tell(c console, what changed, line string) error {
+	if what.Nodes == nil {
+		what.Nodes = []string{} // none, in JSON too
 	}
-	fmt.Fprintf(c.out, "%s: %s on %s\n", what, past[what.verb], where)
-	return nil
+	if r.JSON {
+		return printJSON(c.out, what)
+	}
+	_, err := fmt.Fprintln(c.out, line)
+	return err
+}
+
+func (c *changed) where() string {
+	if len(c.Nodes) == 0 {
+		return "the directories"
+	}
+	return plural(int64(len(c.Nodes)), "node")
 }
 
 var past = map[string]string{"create": "created", "pause": "paused", "unpause": "unpaused", "empty": "emptied", "delete": "deleted"}
 
 // everywhere makes a change on all nodes that have the topic. A node that does
 // not have it any more is content; if none has it, it is not there.
-func (c *cluster) everywhere(ctx context.Context, o on) (int, error) {
+func (c *cluster) everywhere(ctx context.Context, o on) ([]string, error) {
 	nodes, err := c.httpNodes(ctx, o.topic)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	return c.onNodes(ctx, nodes, o)
 }
 
-func (c *cluster) onNodes(ctx context.Context, nodes []node, o on) (done int, err error) {
+func (c *cluster) onNodes(ctx context.Context, nodes []node, o on) (done []string, err error) {
 	var errs []error
 	for _, n := range nodes {
 		err := c.nodes.Change(ctx, n.HTTP, o.kind, o.verb, o.topic, o.channel)
 		switch {
 		case err == nil:
-			done++
+			done = append(done, n.Name)
 		case !apiclient.IsStatus(err, 404):
 			errs = append(errs, fmt.Errorf("%s: %w", n.Name, err))
 		}
 	}
-	if done == 0 && len(errs) == 0 {
-		return 0, fmt.Errorf("there is no %s", o)
+	if len(done) == 0 && len(errs) == 0 {
+		return nil, fmt.Errorf("there is no %s", o)
 	}
 	return done, errors.Join(errs...)
 }
@@ -199,9 +225,9 @@ type topicCreate struct {
 // first publish there; without directories, on the nodes.
 func (t *topicCreate) Run(c console) error {
 	o := topicChange("create", t.Topic)
-	return t.act(c, o, func(ctx context.Context, cl *cluster) (int, error) {
+	return t.act(c, o, func(ctx context.Context, cl *cluster) ([]string, error) {
 		if len(cl.lookupds) > 0 {
-			return 0, cl.lookup.CreateTopic(ctx, cl.lookupds, o.topic)
+			return nil, cl.lookup.CreateTopic(ctx, cl.lookupds, o.topic)
 		}
 		return cl.everywhere(ctx, o)
 	})
@@ -218,14 +244,14 @@ type channelCreate struct {
 // have the topic.
 func (t *channelCreate) Run(c console) error {
 	o := channelChange("create", t.Topic, t.Channel)
-	return t.act(c, o, func(ctx context.Context, cl *cluster) (int, error) {
+	return t.act(c, o, func(ctx context.Context, cl *cluster) ([]string, error) {
 		nodes, err := cl.httpNodes(ctx, o.topic)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		if len(cl.lookupds) > 0 {
 			if err := cl.lookup.CreateChannel(ctx, cl.lookupds, o.topic, o.channel); err != nil || len(nodes) == 0 {
-				return 0, err
+				return nil, err
 			}
 		}
 		return cl.onNodes(ctx, nodes, o)
@@ -276,7 +302,7 @@ func (t *channelUnpause) Run(c console) error {
 
 // simply makes a change that loses nothing.
 func (r *change) simply(c console, o on) error {
-	return r.act(c, o, func(ctx context.Context, cl *cluster) (int, error) { return cl.everywhere(ctx, o) })
+	return r.act(c, o, func(ctx context.Context, cl *cluster) ([]string, error) { return cl.everywhere(ctx, o) })
 }
 
 // loss is what commands have that make messages go.
@@ -329,23 +355,23 @@ func (t *channelDelete) Run(c console) error {
 
 // after makes a change that loses messages once somebody has seen how many.
 func (l *loss) after(c console, o on) error {
-	return l.act(c, o, func(ctx context.Context, cl *cluster) (int, error) {
+	return l.act(c, o, func(ctx context.Context, cl *cluster) ([]string, error) {
 		nodes, err := cl.httpNodes(ctx, o.topic)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		goes, err := cl.goes(ctx, nodes, o)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		if err := c.confirm(ctx, l.Yes, goes); err != nil {
-			return 0, err
+			return nil, err
 		}
 		if o.verb == "delete" && len(cl.lookupds) > 0 {
 			err = cl.forget(ctx, o)
 		}
 		if err != nil || len(nodes) == 0 {
-			return 0, err
+			return nil, err
 		}
 		return cl.onNodes(ctx, nodes, o)
 	})

@@ -83,7 +83,9 @@ func TestStartOfASecondWriterTakesNothingOfTheFirst(t *testing.T) {
 			}
 			for n := range each {
 				err := w.Append(time.Now(), fmt.Appendf(nil, "message %d", i*each+n))
-				if err = errors.Join(err, w.Sync(), w.Finish()); err != nil {
+				synced := w.Sync()
+				_, finished := w.Finish()
+				if err = errors.Join(err, synced, finished); err != nil {
 					t.Error(err)
 					return
 				}

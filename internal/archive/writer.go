@@ -253,37 +253,40 @@ func (w *Writer) Sync() error {
 }
 
 // Finish ends the file, all of which is synced, and gives it its name. What has
-// that name meanwhile stays, and the file gets another one.
-func (w *Writer) Finish() error {
+// that name meanwhile stays, and the file gets another one. The name is returned;
+// empty where there was no file.
+func (w *Writer) Finish() (name string, err error) {
 	if w.file == nil {
-		return nil
+		return "", nil
 	}
 	if w.lines > 0 {
-		return errors.New("archive: a file is finished that is not synced")
+		return "", errors.New("archive: a file is finished that is not synced")
 	}
-	var err error
+	name = w.path
 	if w.final != "" {
-		err = w.place(w.path, w.final)
+		name, err = w.place(w.path, w.final)
 	}
 	err = errors.Join(err, w.file.Close()) // and with it the lock, which it needs until then
 	w.file, w.path = nil, ""
-	return err
+	return name, err
 }
 
-// place gives a finished file its name.
-func (w *Writer) place(path, final string) error {
+// place gives a finished file its name, or the next one that is free, which is
+// returned.
+func (w *Writer) place(path, final string) (string, error) {
 	err := give(path, final)
 	for rev := w.rev; errors.Is(err, fs.ErrExist) && strings.Contains(w.o.Format, revision); rev++ {
 		var name string
 		if name, err = w.o.path(w.topic, w.opened, rev); err != nil {
 			break
 		}
-		err = give(path, filepath.Join(w.o.Dir, w.o.compressed(name)))
+		final = filepath.Join(w.o.Dir, w.o.compressed(name))
+		err = give(path, final)
 	}
 	if err != nil {
-		return fmt.Errorf("%s is finished and could not be given its name: %w", path, err)
+		return path, fmt.Errorf("%s is finished and could not be given its name: %w", path, err)
 	}
-	return nil
+	return final, nil
 }
 
 // give renames a file, but not over another one. The caller holds its lock.
@@ -311,26 +314,27 @@ func same(path, other string) bool {
 }
 
 // Abandon gives the file up after an error: what is not synced of it is cut off,
-// as far as that is possible.
-func (w *Writer) Abandon() error {
+// as far as that is possible. The name of what is left of it is returned; empty
+// where that is nothing.
+func (w *Writer) Abandon() (name string, err error) {
 	if w.file == nil {
-		return nil
+		return "", nil
 	}
 	w.lines = 0
-	err := w.file.Truncate(w.synced)
+	err = w.file.Truncate(w.synced)
 	if err == nil {
 		err = w.file.Sync()
 	}
 	if err != nil {
 		w.file.Close()
 		w.file = nil
-		return fmt.Errorf("%s may have messages at its end that are delivered again: %w", w.path, err)
+		return "", fmt.Errorf("%s may have messages at its end that are delivered again: %w", w.path, err)
 	}
 	if w.synced == 0 { // nothing of it is anybody's
 		err = os.Remove(w.path)
 		w.file.Close()
 		w.file, w.path = nil, ""
-		return err
+		return "", err
 	}
 	return w.Finish()
 }
