@@ -100,9 +100,10 @@ func changes(e *pb.Entry) (ok bool) {
 }
 
 // checkAcknowledged wants a follower of this leader to have nothing that the
-// leader has not.
+// leader has not. A leader that was ended and is none now may well have lost
+// entries that others saved sooner than it did.
 func (c *core) checkAcknowledged(m *pb.Message) error {
-	if m.GetTerm() == c.term && !m.GetReject() && m.GetIndex() > c.last {
+	if c.role == raft.StateLeader && m.GetTerm() == c.term && !m.GetReject() && m.GetIndex() > c.last {
 		return fmt.Errorf("%w: entry %d acknowledged, the last is %d", ErrMessage, m.GetIndex(), c.last)
 	}
 	if m.GetReject() && m.GetRejectHint() > m.GetIndex() {

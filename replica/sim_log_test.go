@@ -13,14 +13,12 @@ import (
 // a group, and done after that.
 type simLog struct {
 	bugs    bugs
-	noSync  bool
 	queued  []Update
 	durable logState   // on the platter
 	before  logState   // as durable was before the last group
 	written []logState // each update written since, not synced
 	view    logState   // what raft reads
-	failed  error
-	keep    uint64 // entries that Compact leaves
+	keep    uint64     // entries that Compact leaves
 }
 
 // logState is a log at a moment. Its slices are never written to.
@@ -113,7 +111,7 @@ func (l *simLog) rot() {
 }
 
 func (l *simLog) restart() {
-	l.queued, l.view, l.failed = nil, l.durable, nil
+	l.queued, l.view = nil, l.durable
 }
 
 func (l *simLog) Compact(index uint64) {

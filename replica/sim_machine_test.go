@@ -3,8 +3,6 @@ package replica
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"hash/fnv"
 	"maps"
 
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -23,7 +21,7 @@ type bugs struct {
 	removeFirst    bool // a member is removed before its successor is promoted
 	skipFailed     bool // an entry that cannot be applied for now is skipped
 	compactTooMuch bool // the log goes before the checkpoint is there
-	applyUnordered bool // a snapshot is in the log before it is in the machine
+	logFirst       bool // a snapshot is in the log before it is in the machine
 }
 
 // origin is who sent a batch, and which of its batches it is.
@@ -90,10 +88,11 @@ func (s simState) clone() simState {
 	return s
 }
 
-func (s *simState) note(v ...any) {
-	h := fnv.New64a()
-	fmt.Fprint(h, s.hash, v)
-	s.hash = h.Sum64()
+func (s *simState) note(values ...uint64) {
+	for _, v := range values {
+		s.hash = (s.hash ^ v) * 0x100000001b3
+		s.hash ^= s.hash >> 29
+	}
 }
 
 var errDiskFull = errors.New("no space left on device")
@@ -124,7 +123,10 @@ func (m *simMachine) Checkpoint() (uint64, error) {
 
 func (m *simMachine) SetMembers(index, term uint64, members *pb.ConfState) error {
 	m.index, m.term, m.members = index, term, members
-	m.note(index, term, members.Voters, members.Learners, members.VotersOutgoing)
+	m.note(index, term)
+	m.note(members.Voters...)
+	m.note(members.Learners...)
+	m.note(members.VotersOutgoing...)
 	return nil
 }
 
@@ -145,7 +147,7 @@ func (m *simMachine) Apply(index, term uint64, data []byte) (any, error) {
 	if e.term != 0 && (e.term == term || m.bugs.staleChanges) {
 		m.floor, out.moved = e.floor, true
 	}
-	m.note(index, term, out)
+	m.note(index, term, m.floor)
 	return out, nil
 }
 
@@ -166,7 +168,7 @@ func (m *simMachine) part(p origin) partStatus {
 	row.number = p.number
 	m.rows[p.member] = row
 	m.count++
-	m.note(p)
+	m.note(p.member, p.epoch, p.number)
 	return partApplied
 }
 
@@ -174,7 +176,6 @@ func (m *simMachine) part(p origin) partStatus {
 type simSnapshot struct {
 	to    *simMachine
 	state simState
-	drop  func()
 }
 
 func (s *simSnapshot) Install() error {

@@ -1,0 +1,396 @@
+package replica
+
+import (
+	"errors"
+	"time"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+)
+
+const simTick = 30 * time.Millisecond
+
+// simNode is a member with its disk, and what a node has beside its shard.
+type simNode struct {
+	w       *world
+	slot    int
+	id      uint64
+	life    int // grows with every end
+	core    *core
+	log     *simLog
+	machine *simMachine
+	shadow  logState // the log as the core knows it
+	tick    time.Duration
+
+	paused, hung time.Duration // until then
+	waiting      []func()      // for the end of the pause
+	flushing     bool
+	failing      bool // the disk's syncs fail
+	work         []*work
+	step         int
+	applying     bool
+
+	producer  producer
+	collector collector
+	serving   *serving
+	watchdog  Watchdog
+	times     saveTimes
+	fullSince time.Duration
+}
+
+func (w *world) newNode(slot int, id uint64) *simNode {
+	n := &simNode{w: w, slot: slot, id: id, log: &simLog{bugs: w.bugs, keep: w.rng.Uint64N(20)}, machine: newSimMachine(w.bugs)}
+	n.tick = simTick + w.between(-simTick/20, simTick/20) // clocks differ
+	w.nodes[slot], w.ids[id] = n, n
+	return n
+}
+
+// start takes part, or finds out that it must not.
+func (n *simNode) start(voters []uint64, torn bool) {
+	w := n.w
+	n.machine.restart()
+	store, update, err := begin(n.log, checked{n}, voters)
+	if err != nil {
+		n.forgot(err)
+		return
+	}
+	if update != nil {
+		n.log.Save(*update)
+		n.log.show(n.log.write())
+		n.log.sync()
+	}
+	hold := 0
+	if torn && !w.bugs.noHold {
+		hold = int(10 * time.Second / simTick)
+	}
+	n.core, err = newCore(coreOptions{
+		member: n.id, electionTicks: 10, heartbeatTicks: 2, holdTicks: hold,
+		events: n, alarm: n.alarm, logger: quiet,
+	}, store)
+	if err != nil {
+		w.fail("member %d cannot start: %v", n.id, err)
+		return
+	}
+	n.shadow = n.log.view
+	w.log("member %d starts: first %d last %d applied %d term %d torn %v", n.id, n.log.view.first(), n.log.view.last(), n.machine.index, n.core.term, torn)
+	n.later(w.between(0, n.tick), n.ticks)
+	n.startClients()
+}
+
+// forgot is told when the member must not take part.
+func (n *simNode) forgot(err error) {
+	if !errors.Is(err, ErrForgetful) || !n.w.faults.damaged[n.slot] {
+		n.w.fail("member %d is forgetful without a reason: %v", n.id, err)
+		return
+	}
+	n.w.log("member %d is forgetful: %v", n.id, err)
+	n.w.replace(n.slot)
+}
+
+func (n *simNode) alarm(err error) {
+	n.w.log("member %d: %v", n.id, err)
+	if errors.Is(err, ErrForgetful) {
+		n.later(0, func() { n.forgot(err) })
+	} else if !n.failing {
+		n.w.fail("member %d takes no part any more: %v", n.id, err)
+	}
+}
+
+// end is the end of the process; what was under way never happens.
+func (n *simNode) end() {
+	n.life++
+	n.core, n.serving = nil, nil
+	n.work, n.step, n.applying, n.flushing, n.waiting = nil, 0, false, false, nil
+	n.paused, n.failing = 0, false
+	n.producer.unsure, n.collector = nil, collector{}
+	n.times = saveTimes{}
+}
+
+func (n *simNode) up() bool { return n.core != nil && !n.core.giving.stopped }
+
+// later has something happen to the node in this life.
+func (n *simNode) later(d time.Duration, f func()) {
+	life := n.life
+	n.w.after(d, func() {
+		if n.life == life {
+			n.do(f)
+		}
+	})
+}
+
+// do has it happen now, or when the pause is over.
+func (n *simNode) do(f func()) {
+	if n.paused > n.w.now {
+		n.waiting = append(n.waiting, f)
+		return
+	}
+	if n.core != nil {
+		f()
+		n.perform()
+	}
+}
+
+// pause stops the process for a while.
+func (n *simNode) pause(d time.Duration) {
+	n.paused = n.w.now + d
+	life := n.life
+	n.w.after(d, func() {
+		for n.life == life && len(n.waiting) > 0 && n.paused <= n.w.now {
+			f := n.waiting[0]
+			n.waiting = n.waiting[1:]
+			n.do(f)
+		}
+	})
+}
+
+func (n *simNode) ticks() {
+	n.core.tick()
+	n.watch()
+	n.later(n.tick, n.ticks)
+}
+
+// perform does what the core wants done.
+func (n *simNode) perform() {
+	for n.core != nil && n.w.err == nil {
+		n.core.flush()
+		out := n.core.take()
+		if len(out.saves)+len(out.work)+len(out.messages)+len(out.snapshots)+len(out.calls) == 0 && out.compact == 0 {
+			return
+		}
+		for _, s := range out.saves {
+			n.save(s)
+		}
+		for _, m := range out.messages {
+			n.w.send(n, m.GetTo(), func(to *simNode) { to.arrives(m) })
+		}
+		n.work = append(n.work, out.work...)
+		n.apply()
+		for _, m := range out.snapshots {
+			n.sendSnapshot(m)
+		}
+		if out.compact > 0 {
+			n.log.Compact(out.compact)
+		}
+		for _, call := range out.calls {
+			call()
+		}
+	}
+}
+
+func (n *simNode) arrives(m *pb.Message) {
+	if err := n.core.step(m); errors.Is(err, ErrMessage) && m.GetType() != pb.MsgTimeoutNow && !errors.Is(err, ErrForgetful) {
+		n.w.fail("member %d refuses an honest %v: %v", n.id, m.GetType(), err)
+	}
+}
+
+func (n *simNode) save(s *save) {
+	n.shadow = n.shadow.with(s.Update, bugs{})
+	life := n.life
+	n.times.begin(n.w.now)
+	s.Done = func(err error) {
+		if n.life == life {
+			n.times.end(n.w.now, err)
+			n.do(func() { n.core.saveDone(s, err) })
+		}
+	}
+	n.log.Save(s.Update)
+	n.flush()
+}
+
+// disk calls back when the disk has done something.
+func (n *simNode) disk(f func()) {
+	life := n.life
+	d := n.w.between(100*time.Microsecond, 2*time.Millisecond)
+	n.w.after(max(d, n.hung-n.w.now), func() {
+		if n.life != life {
+			return
+		}
+		if n.hung > n.w.now {
+			n.disk(f)
+			return
+		}
+		f()
+	})
+}
+
+// flush writes what is queued as a group, and syncs it.
+func (n *simNode) flush() {
+	if n.flushing || len(n.log.queued) == 0 {
+		return
+	}
+	n.flushing = true
+	n.disk(func() {
+		group := n.log.write()
+		if n.w.bugs.ackBeforeSync {
+			n.flushed(group, nil)
+		}
+		n.disk(func() {
+			n.flushing = false
+			switch {
+			case n.failing:
+				n.flushed(group, errors.New("input/output error"))
+				return
+			case !n.w.kernel:
+				n.log.sync()
+			}
+			if !n.w.bugs.ackBeforeSync {
+				n.flushed(group, nil)
+			}
+			n.flush()
+		})
+	})
+}
+
+func (n *simNode) flushed(group []Update, err error) {
+	if err == nil {
+		n.log.show(group)
+	}
+	for _, u := range group {
+		u.Done(err)
+	}
+}
+
+// apply does the work on the machine, one entry after the other.
+func (n *simNode) apply() {
+	if n.applying || len(n.work) == 0 {
+		return
+	}
+	n.applying = true
+	n.disk(func() {
+		n.do(func() {
+			n.applying = false
+			w := n.work[0]
+			next, applied, err := w.run(checked{n}, n.step)
+			n.step = next
+			if err == nil {
+				n.work, n.step = n.work[1:], 0
+			}
+			n.core.worked(w, applied, err == nil)
+			if err != nil {
+				n.later(100*time.Millisecond, n.apply)
+				return
+			}
+			n.apply()
+		})
+	})
+}
+
+// checked is a member's machine, looked at after each entry.
+type checked struct{ n *simNode }
+
+func (c checked) Applied() (index, term uint64) { return c.n.machine.Applied() }
+func (c checked) Members() *pb.ConfState        { return c.n.machine.Members() }
+func (c checked) Checkpoint() (uint64, error)   { return c.n.machine.Checkpoint() }
+func (c checked) Fatal(error) bool              { return false }
+
+func (c checked) SetMembers(index, term uint64, members *pb.ConfState) error {
+	if index >= firstEntry && c.n.machine.full {
+		return errDiskFull
+	}
+	err := c.n.machine.SetMembers(index, term, members)
+	if index >= firstEntry {
+		c.n.w.checkApplied(c.n, nil, nil)
+	}
+	return err
+}
+
+func (c checked) Apply(index, term uint64, data []byte) (any, error) {
+	out, err := c.n.machine.Apply(index, term, data)
+	if err == nil {
+		if out == nil {
+			data = nil
+		}
+		c.n.w.checkApplied(c.n, data, out)
+	}
+	return out, err
+}
+
+// checkpoint makes the machine durable and lets the log go.
+func (n *simNode) checkpoint() {
+	index, _ := n.machine.Applied()
+	if !n.w.bugs.compactTooMuch {
+		n.machine.Checkpoint()
+	}
+	if n.w.kernel {
+		n.log.sync()
+	}
+	n.core.checkpointed(index)
+}
+
+// sendSnapshot brings the machine's state to the member.
+func (n *simNode) sendSnapshot(m *pb.Message) {
+	n.later(n.w.between(time.Millisecond, 30*time.Millisecond), func() {
+		state := n.machine.clone()
+		meta := &pb.SnapshotMetadata{Index: new(state.index), Term: new(state.term), ConfState: state.members}
+		sent := &pb.Message{Type: m.Type, From: m.From, To: m.To, Term: m.Term, Snapshot: &pb.Snapshot{Metadata: meta}}
+		to := n.w.ids[m.GetTo()]
+		ok := to != nil && to.core != nil && !n.w.net.cut[[2]int{n.slot, to.slot}] && !n.w.net.cut[[2]int{to.slot, n.slot}]
+		if ok {
+			n.w.log("snapshot at %d from %d to %d", state.index, n.id, to.id)
+			to.later(n.w.between(time.Millisecond, 100*time.Millisecond), func() {
+				to.core.receive(sent, &simSnapshot{to: to.machine, state: state})
+			})
+		}
+		n.core.snapshotSent(m.GetTo(), ok)
+	})
+}
+
+// watch lets the watchdog decide, as the node's would.
+func (n *simNode) watch() {
+	st := *n.core.status()
+	to, move := n.watchdog.Decide(n.w.now, n.health(), st, func(member uint64) (Disk, bool) {
+		other := n.w.ids[member]
+		if other == nil || other.core == nil {
+			return Disk{}, false
+		}
+		return other.health(), true
+	})
+	if move {
+		n.w.log("member %d: the watchdog moves leadership to %d", n.id, to)
+		n.core.giveTo(to)
+	}
+}
+
+func (n *simNode) health() Disk {
+	took, _ := n.times.last()
+	d := Disk{Told: n.w.now, Save: took, Oldest: n.times.oldest(n.w.now)}
+	if n.machine.full {
+		d.Waiting = n.w.now - n.fullSince
+	}
+	return d
+}
+
+// Leader is an event of the shard.
+func (n *simNode) Leader(member, term uint64) {
+	n.w.log("member %d: %d leads in term %d", n.id, member, term)
+	n.producer.leader = member
+	if member == n.id {
+		n.w.checkLeader(n, term)
+		if n.w.bugs.serveTooSoon {
+			n.serve(term)
+		}
+	}
+	n.sendAgain()
+}
+
+// Led is an event of the shard.
+func (n *simNode) Led(term uint64) {
+	if !n.w.bugs.serveTooSoon {
+		n.serve(term)
+	}
+}
+
+// Deposed is an event of the shard.
+func (n *simNode) Deposed() { n.serving = nil }
+
+// Applied is an event of the shard.
+func (n *simNode) Applied(a Applied) {
+	if out, ok := a.Outcome.(simOutcome); ok {
+		n.fates(decodeSimEntry([]byte(n.w.truth.history[a.Index-firstEntry].data)), out)
+	}
+}
+
+// Installed is an event of the shard.
+func (n *simNode) Installed(index, _ uint64) { n.fatesOfState() }
+
+func (n *simNode) leads() bool { return n.up() && n.core.role == raft.StateLeader }

@@ -1,0 +1,104 @@
+package replica
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+	"testing/cryptotest"
+	"time"
+)
+
+var (
+	simSeeds = flag.Int("seeds", 300, "how many seeds the simulation runs")
+	simFirst = flag.Uint64("seed", 1, "the first of them; the trace of a single one is shown if it fails")
+)
+
+const (
+	simFaults = 20 * time.Second // of virtual time, with faults
+	simCalm   = 60 * time.Second // at most, until all is well again
+)
+
+// simulate runs a set from a seed and returns what went wrong.
+func simulate(t *testing.T, o simOptions) *world {
+	cryptotest.SetGlobalRandom(t, o.seed) // elections are drawn from it
+	w := newWorld(o)
+	w.run(simFaults)
+	w.ending = true
+	w.heal()
+	for w.err == nil && !w.settled() && w.now < simFaults+simCalm {
+		w.run(w.now + 100*time.Millisecond)
+	}
+	if w.err == nil && !w.settled() {
+		w.fail("not settled: %s", w.describe())
+	}
+	return w
+}
+
+func optionsOf(seed uint64) simOptions {
+	o := simOptions{seed: seed, slots: 3}
+	if seed%4 == 3 {
+		o.slots = 5
+	}
+	o.kernel = seed%3 == 2
+	return o
+}
+
+func TestSimulation(t *testing.T) {
+	var okayed, leaders, repeats int
+	for i := range uint64(*simSeeds) {
+		seed := *simFirst + i
+		w := simulate(t, optionsOf(seed))
+		okayed += w.truth.okayed
+		leaders += w.truth.leaders
+		repeats += w.truth.repeats
+		if w.err != nil {
+			if *simSeeds == 1 {
+				t.Logf("what happened last:\n%s", w.tail(300))
+			}
+			t.Fatalf("seed %d: %v\nagain: go test ./replica -run 'TestSimulation$' -seed=%d -seeds=1", seed, w.err, seed)
+		}
+	}
+	t.Logf("%d seeds: %d OK'd, %d elections, %d duplicates skipped", *simSeeds, okayed, leaders, repeats)
+	if okayed < 100**simSeeds {
+		t.Errorf("only %d batches were OK'd", okayed)
+	}
+}
+
+func TestSameSeedSameRun(t *testing.T) {
+	run := func() string {
+		w := simulate(t, optionsOf(7))
+		return fmt.Sprint(w.truth.okayed, w.truth.leaders, len(w.truth.history), w.tail(1000))
+	}
+	if run() != run() {
+		t.Error("a seed gave two runs")
+	}
+}
+
+// TestSimulationFindsFaults builds each fault in and wants it found.
+func TestSimulationFindsFaults(t *testing.T) {
+	for name, b := range map[string]bugs{
+		"ack before sync":            {ackBeforeSync: true},
+		"vote not stored":            {voteNotStored: true},
+		"no hold after a torn tail":  {noHold: true},
+		"amnesia guard off":          {guardOff: true},
+		"number gap passed over":     {passGaps: true},
+		"numbers not looked at":      {applyTwice: true},
+		"changes of another term":    {staleChanges: true},
+		"serving before own term":    {serveTooSoon: true},
+		"removal before promotion":   {removeFirst: true},
+		"failed apply skipped":       {skipFailed: true},
+		"log goes before checkpoint": {compactTooMuch: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(1000) {
+				o := optionsOf(seed)
+				o.bugs = b
+				if w := simulate(t, o); w.err != nil {
+					t.Logf("found by seed %d: %v", seed, w.err)
+					return
+				}
+			}
+			t.Error("not found in 1,000 seeds")
+		})
+	}
+}
