@@ -5,11 +5,12 @@ CUTS ?= 20
 BINDIR ?= bin
 FUZZTIME ?= 1m
 SESSIONFUZZTIME ?= 10m
+SEEDS ?= 10000
 
 # Packages whose tests run under the race detector.
-CONCURRENT = ./admin/... ./api ./broker ./channel ./cmd/... ./config ./daemon ./diskqueue ./internal/... ./journal ./loadgen/... ./lookup ./server/... ./test/process ./test/semantics ./tools/... ./topic
+CONCURRENT = ./admin/... ./api ./broker ./channel ./cmd/... ./config ./daemon ./diskqueue ./internal/... ./journal ./loadgen/... ./lookup ./replica ./server/... ./test/process ./test/semantics ./tools/... ./topic
 
-.PHONY: build run test browser check bench bench-compare bench-growth fuzz crash powercut web-vendor install-nsq-names clean
+.PHONY: build run test browser check bench bench-compare bench-growth fuzz sim crash powercut web-vendor install-nsq-names clean
 
 build: ## all binaries into bin/
 	$(GO) build -o bin/ ./cmd/... ./examples/...
@@ -56,6 +57,9 @@ fuzz: ## each fuzz target for FUZZTIME, whole sessions for SESSIONFUZZTIME
 	$(GO) test -run '^$$' -fuzz 'FuzzConnection$$' -fuzztime $(FUZZTIME) ./server
 	$(GO) test -run '^$$' -fuzz FuzzRecordReadsBack -fuzztime $(FUZZTIME) ./cmd/q
 	$(GO) test -fuzz FuzzTOML -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./config
+
+sim: ## sets of replicas in virtual time with every fault, SEEDS of them
+	$(GO) test -count=1 -timeout 60m -v -run 'TestSimulation$$' ./replica -args -seeds=$(SEEDS)
 
 crash: ## kill -9 at KILLS random moments, MESSAGES messages, nothing lost
 	$(GO) test -count=1 -timeout 30m -v ./test/crash -args -kills=$(KILLS) -messages=$(MESSAGES)

@@ -28,8 +28,11 @@ func begin(log Log, m Machine, voters []uint64) (*storage, *Update, error) {
 	}
 	index, term := m.Applied()
 	s := &storage{Log: log, applied: &pb.SnapshotMetadata{Index: new(index), Term: new(term), ConfState: m.Members()}}
-	if s.applied.ConfState == nil {
-		s.applied.ConfState = new(pb.ConfState)
+	switch {
+	case index > 0 && len(s.applied.GetConfState().GetVoters()) == 0:
+		return nil, nil, fmt.Errorf("the checkpoint at entry %d has no members", index)
+	case index == 0:
+		s.applied.ConfState = new(pb.ConfState) // who joins learns them from a snapshot
 	}
 	if state.GetCommit() > last && state.GetCommit() > index {
 		return nil, nil, fmt.Errorf("%w: entry %d was committed, the last is %d", ErrForgetful, state.GetCommit(), last)

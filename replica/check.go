@@ -46,8 +46,6 @@ func (c *core) check(m *pb.Message) error {
 		return c.checkAcknowledged(m)
 	case pb.MsgHeartbeat:
 		return c.checkHeartbeat(m)
-	case pb.MsgSnap:
-		return checkSnapshot(m)
 	case pb.MsgTimeoutNow:
 		if m.GetTerm() != c.term || m.GetFrom() != c.leader {
 			return fmt.Errorf("%w: %v from who does not lead", ErrMessage, m.GetType())
@@ -118,18 +116,6 @@ func (c *core) checkHeartbeat(m *pb.Message) error {
 	if m.GetTerm() >= c.term && m.GetCommit() > c.last {
 		return fmt.Errorf("%w: member %x knows entry %d to be here, the last is %d: %w",
 			ErrMessage, m.GetFrom(), m.GetCommit(), c.last, ErrForgetful)
-	}
-	return nil
-}
-
-// checkSnapshot wants a position and members that raft can take.
-func checkSnapshot(m *pb.Message) error {
-	meta := m.GetSnapshot().GetMetadata()
-	if meta.GetIndex() == 0 || meta.GetTerm() == 0 || meta.GetTerm() > m.GetTerm() {
-		return fmt.Errorf("%w: snapshot at entry %d, term %d", ErrMessage, meta.GetIndex(), meta.GetTerm())
-	}
-	if err := checkMembers(meta.GetConfState()); err != nil {
-		return fmt.Errorf("%w: snapshot: %w", ErrMessage, err)
 	}
 	return nil
 }

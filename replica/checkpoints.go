@@ -4,34 +4,33 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"qmq/raftlog"
 )
 
-// checkpointBytes is by how much the node's log grows until its shards make
-// checkpoints.
-const checkpointBytes = 256 << 20
+const (
+	// checkpointBytes is how much of the node's log may be kept for shards that
+	// have no newer checkpoint.
+	checkpointBytes = 256 << 20
+	// checkpointPause is the least time between two checkpoints of a shard: one
+	// that cannot apply would make them in vain.
+	checkpointPause = 5 * time.Second
+)
 
-// Growth is what the node's log says of itself.
-type Growth interface {
-	// Written is how many bytes were ever written to it.
-	Written() int64
-	// Pinning lists the shards that its oldest file is kept for.
-	Pinning() []uint32
-}
-
-// Checkpoints has the shards of a node make checkpoints as the node's log grows,
-// first those that its oldest file is kept for. It has one goroutine.
+// Checkpoints has the shards of a node make checkpoints as the node's log grows:
+// those that its oldest file is kept for. It has one goroutine.
 type Checkpoints struct {
-	log      Growth
-	shards   func() map[uint32]*Shard
+	log      *raftlog.Log
+	shards   func(id uint32) *Shard
 	logger   *slog.Logger
-	look     time.Duration
 	stopping chan struct{}
 	running  sync.WaitGroup
 }
 
-// StartCheckpoints looks at the log every so often.
-func StartCheckpoints(log Growth, shards func() map[uint32]*Shard, look time.Duration, logger *slog.Logger) *Checkpoints {
-	c := &Checkpoints{log: log, shards: shards, logger: logger, look: look, stopping: make(chan struct{})}
+// StartCheckpoints looks at the log once a second. shards returns nil for one
+// that is not open.
+func StartCheckpoints(log *raftlog.Log, shards func(id uint32) *Shard, logger *slog.Logger) *Checkpoints {
+	c := &Checkpoints{log: log, shards: shards, logger: logger, stopping: make(chan struct{})}
 	c.running.Go(c.run)
 	return c
 }
@@ -43,8 +42,9 @@ func (c *Checkpoints) Stop() {
 }
 
 func (c *Checkpoints) run() {
+	start := time.Now()
 	due := dueShards{}
-	ticker := time.NewTicker(c.look)
+	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
 		select {
@@ -52,44 +52,32 @@ func (c *Checkpoints) run() {
 			return
 		case <-ticker.C:
 		}
-		shards := c.shards()
-		if id, ok := due.next(c.log.Written(), c.log.Pinning(), shards); ok {
-			if err := shards[id].Checkpoint(); err != nil {
+		for _, id := range due.next(time.Since(start), c.log.Pinning()) {
+			s := c.shards(id)
+			if s == nil {
+				continue
+			}
+			if err := s.Checkpoint(); err != nil {
 				c.logger.Warn("no checkpoint of a shard", "shard", id, "error", err)
 			}
 		}
 	}
 }
 
-// dueShards decides which shard makes a checkpoint next.
-type dueShards struct {
-	written map[uint32]int64 // as the log was at each one's last
-}
+// dueShards says when each shard made its last checkpoint.
+type dueShards map[uint32]time.Duration
 
-// next is the shard whose turn it is: of those whose last checkpoint is
-// checkpointBytes of log ago, one that pins the oldest file first.
-func (d *dueShards) next(written int64, pinning []uint32, shards map[uint32]*Shard) (id uint32, ok bool) {
-	if d.written == nil {
-		d.written = make(map[uint32]int64)
+// next are the shards that have to make one now.
+func (d dueShards) next(now time.Duration, p raftlog.Pinned) (ids []uint32) {
+	if p.Bytes < checkpointBytes {
+		return nil
 	}
-	for _, p := range pinning {
-		if _, open := shards[p]; open && d.due(p, written) {
-			d.written[p] = written
-			return p, true
+	for _, id := range p.Shards {
+		if at, made := d[id]; made && now-at < checkpointPause {
+			continue
 		}
+		d[id] = now
+		ids = append(ids, id)
 	}
-	oldest := int64(0)
-	for s := range shards {
-		if at := d.written[s]; d.due(s, written) && (!ok || at < oldest || at == oldest && s < id) {
-			id, oldest, ok = s, at, true
-		}
-	}
-	if ok {
-		d.written[id] = written
-	}
-	return id, ok
-}
-
-func (d *dueShards) due(id uint32, written int64) bool {
-	return written-d.written[id] >= checkpointBytes
+	return ids
 }

@@ -35,11 +35,14 @@ type core struct {
 	last   uint64 // index of the newest entry, saved or not
 
 	saved     *pb.HardState // as handed to the log last
-	saves     []*save       // not done, in order; the first issued ones are in the log's hands
-	issued    int
+	saves     []*save       // not done, in order
 	due       []*pb.Message // responses whose save is done
 	proposals proposals
-	incoming  *incoming
+
+	taking    bool                 // the machine takes a snapshot
+	restore   *pb.SnapshotMetadata // taken, and raft is to hear of it
+	restoring *pb.SnapshotMetadata // raft heard of it last
+	jumped    uint64               // up to where the machine came by snapshots
 
 	raftApplied uint64 // up to where raft knows that entries are applied
 	led         uint64 // the term that Led told of; 0: not serving

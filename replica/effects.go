@@ -19,7 +19,6 @@ type effects struct {
 type save struct {
 	Update
 	responses []*pb.Message
-	after     *work // must be done before; nil for most
 	done      bool
 }
 
@@ -28,38 +27,30 @@ func (s *save) empty() bool {
 }
 
 // work is what has to be done to the machine: entries that are applied, or a
-// snapshot that is installed.
+// snapshot that is taken.
 type work struct {
 	entries  []*pb.Entry
 	members  []*pb.ConfState // as of each entry, where it changed them; else nil
 	response *pb.Message     // for the core once all are applied
 
-	install Staged
-	at      *pb.SnapshotMetadata // of install
-	done    bool
+	offer Offer
 }
 
-// run does the work from its step on, until an error. It returns the step to go
-// on with, which is past the last one once all is done, and what was applied.
-func (w *work) run(m Machine, step int) (next int, applied []Applied, err error) {
-	if w.install != nil {
-		if err := w.install.Install(); err != nil {
-			return step, nil, err
-		}
-		return 1, nil, nil
-	}
-	for ; step < len(w.entries); step++ {
-		e := w.entries[step]
+// run applies entries from one on, until an error. It returns which one to go on
+// with, past the last once all are applied, and what was applied.
+func (w *work) run(m Machine, from int) (next int, applied []Applied, err error) {
+	for ; from < len(w.entries); from++ {
+		e := w.entries[from]
 		a := Applied{Index: e.GetIndex(), Term: e.GetTerm()}
-		if w.members[step] != nil {
-			err = m.SetMembers(a.Index, a.Term, w.members[step])
+		if w.members[from] != nil {
+			err = m.SetMembers(a.Index, a.Term, w.members[from])
 		} else {
 			a.Outcome, err = m.Apply(a.Index, a.Term, e.GetData())
 		}
 		if err != nil {
-			return step, applied, err
+			return from, applied, err
 		}
 		applied = append(applied, a)
 	}
-	return step, applied, nil
+	return from, applied, nil
 }

@@ -56,7 +56,6 @@ func (c *core) stop(err error) {
 	c.out.saves, c.out.work, c.out.messages, c.out.snapshots = nil, nil, nil, nil
 	c.depose()
 	c.failAll(ErrStopped)
-	c.discardIncoming()
 	if err != nil && !told {
 		c.call(func() { c.alarm(err) })
 	}

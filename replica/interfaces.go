@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"errors"
 
 	"go.etcd.io/raft/v3"
@@ -61,7 +62,8 @@ type Machine interface {
 	Members() *pb.ConfState
 	// Apply applies an entry. Data is empty if it is raft's own, which only
 	// moves the position. After an error nothing is applied, and the same entry
-	// is tried again later, unless Fatal says that this is of no use.
+	// is tried again later, unless Fatal says that this is of no use. An entry at
+	// or below Applied, as there may be after a snapshot, changes nothing.
 	Apply(index, term uint64, data []byte) (outcome any, err error)
 	// SetMembers applies an entry that changed the members.
 	SetMembers(index, term uint64, members *pb.ConfState) error
@@ -73,22 +75,25 @@ type Machine interface {
 	Fatal(err error) bool
 }
 
-// Staged is a snapshot that has arrived in full.
-type Staged interface {
-	// Install makes it the machine's state, durably: Applied and Members are
-	// those of the snapshot then. After an error it is tried again.
-	Install() error
-	// Discard throws it away: the member does not need it any more.
-	Discard()
+// Offer is a snapshot that a leader has for this member.
+type Offer interface {
+	// Take receives it and makes it the machine's state, durably, and returns
+	// its position and members. It is called on the goroutine that applies, which
+	// does nothing else meanwhile, and ends when the context does. After an error
+	// the state is as it was, and the leader will offer another.
+	Take(context.Context) (*pb.SnapshotMetadata, error)
+	// Decline is called in its place, on the shard's goroutine, where another
+	// one is being taken or the shard is stopped. It must not wait.
+	Decline()
 }
 
 // Snapshots brings the machine's state to members that are behind the log.
 type Snapshots interface {
-	// Send begins to bring a snapshot to the member that the message is for. It
-	// must not wait. What is sent may be newer than the message says; its
-	// metadata is set to what was sent before the message goes to
-	// Shard.Receive there. Shard.SnapshotSent must be called when it has ended.
-	Send(*pb.Message)
+	// Offer tells the member that the message is for of a snapshot, as its
+	// Shard.Receive wants it. It must not wait. Shard.SnapshotSent must be called
+	// when the member has taken it, or will not. What it takes may be newer than
+	// what the message says.
+	Offer(*pb.Message)
 }
 
 // Events is told what becomes of the shard, in order, on the shard's goroutine.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
 )
 
 // loop runs the core: events in, effects out.
@@ -39,7 +41,7 @@ func (s *Shard) perform(out effects) {
 			s.SnapshotSent(m.GetTo(), false)
 			continue
 		}
-		s.o.Snapshots.Send(m)
+		s.o.Snapshots.Offer(m)
 	}
 	if out.compact > 0 {
 		s.o.Log.Compact(out.compact)
@@ -73,14 +75,27 @@ func (s *Shard) applyLoop() {
 			return
 		}
 		for _, w := range batch {
-			if !s.applyAll(w) {
+			if w.offer != nil {
+				meta, err := s.takeOffer(w.offer)
+				s.post(0, func(c *core) { c.taken(meta, err) })
+			} else if !s.applyAll(w) {
 				return
 			}
 		}
 	}
 }
 
-// applyAll does one piece of work; false if the shard stops, or the machine
+// takeOffer waits until the machine has a snapshot, or an error.
+func (s *Shard) takeOffer(o Offer) (meta *pb.SnapshotMetadata, err error) {
+	s.o.Logger.Info("a replica takes a snapshot", "member", s.o.Member)
+	meta, err = o.Take(s.stopping)
+	if err != nil {
+		s.o.Logger.Warn("a replica could not take a snapshot", "member", s.o.Member, "error", err)
+	}
+	return meta, err
+}
+
+// applyAll applies the entries; false if the shard stops, or the machine
 // cannot do it at all.
 func (s *Shard) applyAll(w *work) bool {
 	retry := firstRetry
@@ -101,7 +116,7 @@ func (s *Shard) applyAll(w *work) bool {
 		select {
 		case <-time.After(retry):
 			retry = min(2*retry, lastRetry)
-		case <-s.stopping:
+		case <-s.stopping.Done():
 			return false
 		}
 	}

@@ -18,6 +18,7 @@ func (c *core) drain() {
 			c.respond(m)
 		case c.node.HasReady():
 			c.accept(c.node.Ready())
+			c.tryRestore()
 		case !c.proposeWaiting():
 			return
 		}
@@ -79,7 +80,7 @@ func (c *core) append(m *pb.Message) {
 		c.last = s.Entries[n-1].GetIndex()
 	}
 	if !raft.IsEmptySnap(m.GetSnapshot()) {
-		c.takeIncoming(s, m.GetSnapshot().GetMetadata())
+		c.restored(s, m.GetSnapshot().GetMetadata())
 	}
 	voted := c.term != c.saved.GetTerm() || c.vote != c.saved.GetVote()
 	if voted || !s.empty() {
@@ -87,23 +88,12 @@ func (c *core) append(m *pb.Message) {
 		c.saved = s.HardState
 	}
 	c.saves = append(c.saves, s)
-	c.issue()
-}
-
-// issue hands saves to the log, up to one that has to wait for a snapshot.
-func (c *core) issue() {
-	for ; c.issued < len(c.saves); c.issued++ {
-		s := c.saves[c.issued]
-		if s.after != nil && !s.after.done {
-			break
-		}
-		if s.empty() {
-			s.done = true
-			continue
-		}
-		c.out.saves = append(c.out.saves, s)
+	if s.empty() {
+		s.done = true
+		c.finishSaves()
+		return
 	}
-	c.finishSaves()
+	c.out.saves = append(c.out.saves, s)
 }
 
 // saveDone tells that the log has done a save. They are done in order.
@@ -120,11 +110,10 @@ func (c *core) saveDone(s *save, err error) {
 
 // finishSaves makes the responses due of all saves that are done, in order.
 func (c *core) finishSaves() {
-	for len(c.saves) > 0 && c.saves[0].done && c.issued > 0 {
+	for len(c.saves) > 0 && c.saves[0].done {
 		s := c.saves[0]
 		c.saves[0] = nil
 		c.saves = c.saves[1:]
-		c.issued--
 		c.due = append(c.due, s.responses...)
 	}
 }
@@ -135,8 +124,8 @@ func (c *core) respond(m *pb.Message) {
 		c.out.messages = append(c.out.messages, m)
 		return
 	}
-	if m.GetSnapshot() != nil {
-		c.raftApplied = max(c.raftApplied, m.GetSnapshot().GetMetadata().GetIndex())
+	if m.GetType() == pb.MsgStorageAppendResp && m.GetSnapshot() != nil {
+		c.snapshotSaved(m.GetSnapshot().GetMetadata())
 	}
 	if err := c.node.Step(m); err != nil && err != raft.ErrStepPeerNotFound {
 		panic(fmt.Sprintf("its own %v: %v", m.GetType(), err))
@@ -186,12 +175,6 @@ func (c *core) worked(w *work, applied []Applied, done bool) {
 		if !done {
 			return
 		}
-		w.done = true
-		if w.install != nil {
-			c.installed(w.at)
-			c.issue()
-			return
-		}
 		c.log.setApplied(w)
 		c.raftApplied = max(c.raftApplied, c.log.applied.GetIndex())
 		c.due = append(c.due, w.response)
@@ -201,7 +184,7 @@ func (c *core) worked(w *work, applied []Applied, done bool) {
 // entryApplied tells of an entry, and then whom it concerns.
 func (c *core) entryApplied(a Applied, w *work) {
 	e := w.entries[a.Index-w.entries[0].GetIndex()]
-	if e.GetType() != pb.EntryNormal || len(e.GetData()) > 0 {
+	if a.Index > c.jumped && (e.GetType() != pb.EntryNormal || len(e.GetData()) > 0) {
 		c.call(func() { c.events.Applied(a) })
 	}
 	c.settle(a, e.GetType() != pb.EntryNormal)

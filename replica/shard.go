@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"sync"
@@ -48,7 +49,8 @@ type Shard struct {
 
 	stalled     atomic.Pointer[stall]
 	checkpoints sync.Mutex // one checkpoint at a time; held across the machine's
-	stopping    chan struct{}
+	stopping    context.Context
+	stop        context.CancelFunc
 	running     sync.WaitGroup
 }
 
@@ -71,7 +73,8 @@ func Open(o Options) (*Shard, error) {
 	if o.HeartbeatTicks == 0 {
 		o.HeartbeatTicks = 2
 	}
-	s := &Shard{o: o, stopping: make(chan struct{})}
+	s := &Shard{o: o}
+	s.stopping, s.stop = context.WithCancel(context.Background())
 	store, update, err := begin(o.Log, o.Machine, o.Voters)
 	if err != nil {
 		return nil, err
@@ -146,17 +149,16 @@ func (s *Shard) TransferLeadership(to uint64) { s.post(0, func(c *core) { c.give
 // Unreachable tells that a message to the member was lost for sure.
 func (s *Shard) Unreachable(member uint64) { s.post(0, func(c *core) { c.unreachable(member) }) }
 
-// Receive takes a snapshot that has arrived in full, with the message that it
-// was sent for, whose metadata says what was sent. It is installed or thrown
-// away.
-func (s *Shard) Receive(m *pb.Message, staged Staged) {
-	if !s.post(0, func(c *core) { c.receive(m, staged) }) {
-		staged.Discard()
+// Receive takes a snapshot that the leader offers, unless the member takes one
+// already.
+func (s *Shard) Receive(o Offer) {
+	if !s.post(0, func(c *core) { c.receive(o) }) {
+		o.Decline()
 	}
 }
 
-// SnapshotSent tells that sending a snapshot to the member has ended: it arrived
-// in full, or it failed.
+// SnapshotSent tells that the member has taken the snapshot that was offered, or
+// will not.
 func (s *Shard) SnapshotSent(member uint64, ok bool) {
 	s.post(0, func(c *core) { c.snapshotSent(member, ok) })
 }
@@ -179,7 +181,7 @@ func (s *Shard) Checkpoint() error {
 // called once, and not by a callback.
 func (s *Shard) Stop() {
 	s.post(0, func(c *core) { c.stop(nil) })
-	close(s.stopping)
+	s.stop()
 	s.events.close()
 	s.work.close()
 	s.running.Wait()

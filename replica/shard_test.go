@@ -210,8 +210,8 @@ func (s *set) send(messages []*pb.Message) {
 	}
 }
 
-// Send brings a snapshot over in an instant.
-func (s *set) Send(m *pb.Message) {
+// Offer brings a snapshot over in an instant.
+func (s *set) Offer(m *pb.Message) {
 	s.mu.Lock()
 	from, to := s.members[m.GetFrom()], s.members[m.GetTo()]
 	cut := to == nil || to.cut || from.cut
@@ -220,24 +220,20 @@ func (s *set) Send(m *pb.Message) {
 		from.shard.SnapshotSent(m.GetTo(), false)
 		return
 	}
+	to.shard.Receive(&lockedOffer{from, to})
+}
+
+type lockedOffer struct{ from, to *member }
+
+func (l *lockedOffer) Take(context.Context) (meta *pb.SnapshotMetadata, err error) {
 	var state simState
-	from.machine.set(func(f *lockedMachine) { state = f.clone() })
-	m.Snapshot.Metadata = &pb.SnapshotMetadata{Index: new(state.index), Term: new(state.term), ConfState: state.members}
-	to.shard.Receive(m, &lockedSnapshot{to.machine, state})
-	from.shard.SnapshotSent(m.GetTo(), true)
+	l.from.machine.set(func(m *lockedMachine) { state = m.clone() })
+	l.to.machine.set(func(m *lockedMachine) { meta, err = m.take(state) })
+	l.from.shard.SnapshotSent(l.to.id, err == nil)
+	return meta, err
 }
 
-type lockedSnapshot struct {
-	to    *lockedMachine
-	state simState
-}
-
-func (l *lockedSnapshot) Install() (err error) {
-	l.to.set(func(m *lockedMachine) { err = (&simSnapshot{to: &m.simMachine, state: l.state}).Install() })
-	return err
-}
-
-func (l *lockedSnapshot) Discard() {}
+func (l *lockedOffer) Decline() { l.from.shard.SnapshotSent(l.to.id, false) }
 
 func (s *set) setCut(id uint64, cut bool) {
 	s.mu.Lock()

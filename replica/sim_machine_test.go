@@ -21,7 +21,6 @@ type bugs struct {
 	removeFirst    bool // a member is removed before its successor is promoted
 	skipFailed     bool // an entry that cannot be applied for now is skipped
 	compactTooMuch bool // the log goes before the checkpoint is there
-	logFirst       bool // a snapshot is in the log before it is in the machine
 }
 
 // origin is who sent a batch, and which of its batches it is.
@@ -122,6 +121,9 @@ func (m *simMachine) Checkpoint() (uint64, error) {
 }
 
 func (m *simMachine) SetMembers(index, term uint64, members *pb.ConfState) error {
+	if index <= m.index {
+		return nil
+	}
 	m.index, m.term, m.members = index, term, members
 	m.note(index, term)
 	m.note(members.Voters...)
@@ -133,6 +135,9 @@ func (m *simMachine) SetMembers(index, term uint64, members *pb.ConfState) error
 func (m *simMachine) Apply(index, term uint64, data []byte) (any, error) {
 	if m.full && !m.bugs.skipFailed {
 		return nil, errDiskFull
+	}
+	if index <= m.index {
+		return nil, nil
 	}
 	m.index, m.term = index, term
 	if len(data) == 0 || m.full {
@@ -172,19 +177,14 @@ func (m *simMachine) part(p origin) partStatus {
 	return partApplied
 }
 
-// simSnapshot is a state on its way.
-type simSnapshot struct {
-	to    *simMachine
-	state simState
-}
-
-func (s *simSnapshot) Install() error {
-	if s.to.full {
-		return errDiskFull
+// take makes another machine's state this one's, for good.
+func (m *simMachine) take(state simState) (*pb.SnapshotMetadata, error) {
+	if m.full {
+		return nil, errDiskFull
 	}
-	s.to.simState = s.state.clone()
-	s.to.checkpoint = s.state.clone()
-	return nil
+	if state.index < m.index {
+		return nil, errors.New("the snapshot is behind")
+	}
+	m.simState, m.checkpoint = state.clone(), state.clone()
+	return &pb.SnapshotMetadata{Index: new(state.index), Term: new(state.term), ConfState: state.members}, nil
 }
-
-func (s *simSnapshot) Discard() {}

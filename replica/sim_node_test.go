@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -166,7 +167,7 @@ func (n *simNode) perform() {
 		n.work = append(n.work, out.work...)
 		n.apply()
 		for _, m := range out.snapshots {
-			n.sendSnapshot(m)
+			n.offer(m)
 		}
 		if out.compact > 0 {
 			n.log.Compact(out.compact)
@@ -228,7 +229,9 @@ func (n *simNode) flush() {
 			n.flushing = false
 			switch {
 			case n.failing:
-				n.flushed(group, errors.New("input/output error"))
+				if !n.w.bugs.ackBeforeSync {
+					n.flushed(group, errors.New("input/output error"))
+				}
 				return
 			case !n.w.kernel:
 				n.log.sync()
@@ -260,6 +263,12 @@ func (n *simNode) apply() {
 		n.do(func() {
 			n.applying = false
 			w := n.work[0]
+			if w.offer != nil {
+				n.work = n.work[1:]
+				n.core.taken(w.offer.Take(context.Background()))
+				n.apply()
+				return
+			}
 			next, applied, err := w.run(checked{n}, n.step)
 			n.step = next
 			if err == nil {
@@ -287,16 +296,18 @@ func (c checked) SetMembers(index, term uint64, members *pb.ConfState) error {
 	if index >= firstEntry && c.n.machine.full {
 		return errDiskFull
 	}
+	repeated := index <= c.n.machine.index
 	err := c.n.machine.SetMembers(index, term, members)
-	if index >= firstEntry {
+	if index >= firstEntry && !repeated {
 		c.n.w.checkApplied(c.n, nil, nil)
 	}
 	return err
 }
 
 func (c checked) Apply(index, term uint64, data []byte) (any, error) {
+	repeated := index <= c.n.machine.index
 	out, err := c.n.machine.Apply(index, term, data)
-	if err == nil {
+	if err == nil && !repeated {
 		if out == nil {
 			data = nil
 		}
@@ -317,22 +328,62 @@ func (n *simNode) checkpoint() {
 	n.core.checkpointed(index)
 }
 
-// sendSnapshot brings the machine's state to the member.
-func (n *simNode) sendSnapshot(m *pb.Message) {
+// offer brings the machine's state to the member, as it is by then.
+func (n *simNode) offer(m *pb.Message) {
+	reached := func(from, to *simNode) bool {
+		return to != nil && to.core != nil && !n.w.net.cut[[2]int{from.slot, to.slot}]
+	}
 	n.later(n.w.between(time.Millisecond, 30*time.Millisecond), func() {
-		state := n.machine.clone()
-		meta := &pb.SnapshotMetadata{Index: new(state.index), Term: new(state.term), ConfState: state.members}
-		sent := &pb.Message{Type: m.Type, From: m.From, To: m.To, Term: m.Term, Snapshot: &pb.Snapshot{Metadata: meta}}
 		to := n.w.ids[m.GetTo()]
-		ok := to != nil && to.core != nil && !n.w.net.cut[[2]int{n.slot, to.slot}] && !n.w.net.cut[[2]int{to.slot, n.slot}]
-		if ok {
-			n.w.log("snapshot at %d from %d to %d", state.index, n.id, to.id)
-			to.later(n.w.between(time.Millisecond, 100*time.Millisecond), func() {
-				to.core.receive(sent, &simSnapshot{to: to.machine, state: state})
-			})
+		if !reached(n, to) || !reached(to, n) || to.paused > n.w.now {
+			n.core.snapshotSent(m.GetTo(), false)
+			return
 		}
-		n.core.snapshotSent(m.GetTo(), ok)
+		o := &simOffer{from: n, to: to, life: n.life, toLife: to.life}
+		to.do(func() { to.core.receive(o) })
+		o.watch()
 	})
+}
+
+// simOffer is a snapshot of one member for another.
+type simOffer struct {
+	from, to     *simNode
+	life, toLife int
+	told         bool
+}
+
+// watch tells when the link broke with the process.
+func (o *simOffer) watch() {
+	o.from.later(500*time.Millisecond, func() {
+		switch {
+		case o.told:
+		case o.to.life != o.toLife:
+			o.Decline()
+		default:
+			o.watch()
+		}
+	})
+}
+
+// Take is called when the transfer has ended.
+func (o *simOffer) Take(context.Context) (*pb.SnapshotMetadata, error) {
+	if o.from.life != o.life || o.from.w.net.cut[[2]int{o.from.slot, o.to.slot}] {
+		o.Decline()
+		return nil, errors.New("the link broke")
+	}
+	meta, err := o.to.machine.take(o.from.machine.simState)
+	o.from.w.log("snapshot from %d to %d at %d: %v", o.from.id, o.to.id, meta.GetIndex(), err)
+	o.sent(err == nil)
+	return meta, err
+}
+
+func (o *simOffer) Decline() { o.sent(false) }
+
+func (o *simOffer) sent(ok bool) {
+	o.told = true
+	if o.from.life == o.life {
+		o.from.later(time.Millisecond, func() { o.from.core.snapshotSent(o.to.id, ok) })
+	}
 }
 
 // watch lets the watchdog decide, as the node's would.

@@ -317,6 +317,9 @@ func (w *world) describe() string {
 		fmt.Fprintf(&b, "; member %d up %v applied %d unsure %d", n.id, n.up(), n.machine.index, len(n.producer.unsure))
 		if n.core != nil {
 			fmt.Fprintf(&b, " %v term %d leader %d last %d commit %d held %d", role(n.core.role), n.core.term, n.core.leader, n.core.last, n.core.commit, n.core.hold.ticks)
+			for id, p := range n.core.node.Status().Progress {
+				fmt.Fprintf(&b, " %d:%v", id, p.String())
+			}
 		}
 	}
 	return b.String()

@@ -1,71 +1,96 @@
 package replica
 
 import (
+	"errors"
+
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 )
 
-// incoming is a snapshot that has arrived and was not asked for yet by raft.
-type incoming struct {
-	index, term uint64
-	staged      Staged
+// A snapshot is in the machine before raft hears of it, and before the log
+// begins again behind it: what is committed may be applied at any time, and a
+// crash between leaves a machine that is ahead of its log, which a start mends.
+// The other way round it would leave a gap.
+
+// receive has the machine take a snapshot, one at a time.
+func (c *core) receive(o Offer) {
+	if c.giving.stopped || c.taking {
+		c.call(o.Decline)
+		return
+	}
+	c.taking = true
+	c.out.work = append(c.out.work, &work{offer: o})
 }
 
-// receive takes a snapshot that has arrived in full, with the message that it
-// was sent for. If this member does not need it, it is thrown away.
-func (c *core) receive(m *pb.Message, staged Staged) (err error) {
-	if c.giving.stopped {
-		c.call(staged.Discard)
-		return ErrStopped
-	}
+// taken tells that the machine's state is a snapshot's now, or why it is not.
+func (c *core) taken(meta *pb.SnapshotMetadata, err error) {
 	c.guard(func() {
-		if err = c.check(m); err != nil {
-			c.call(staged.Discard)
-			c.refuse(err)
-			return
+		c.taking = false
+		if err == nil {
+			err = checkPosition(meta)
 		}
-		c.discardIncoming()
-		meta := m.GetSnapshot().GetMetadata()
-		c.incoming = &incoming{meta.GetIndex(), meta.GetTerm(), staged}
-		err = c.node.Step(m)
-		c.drain()
-		c.discardIncoming()
+		if err != nil {
+			return // the leader offers again
+		}
+		index, term := meta.GetIndex(), meta.GetTerm()
+		c.jumped = max(c.jumped, index)
+		c.call(func() { c.events.Installed(index, term) })
+		c.passed(index, term)
+		c.restore = meta
+		c.tryRestore()
 	})
-	return err
 }
 
-func (c *core) discardIncoming() {
-	if c.incoming != nil {
-		c.call(c.incoming.staged.Discard)
-		c.incoming = nil
+// tryRestore tells raft of a snapshot that the machine has taken, as if it came
+// from who leads now: what it has is committed in every later term.
+func (c *core) tryRestore() {
+	if c.restore == nil {
+		return
+	}
+	if c.commit >= c.restore.GetIndex() || c.role == raft.StateLeader {
+		c.restore = nil // the log has come to it by itself
+		return
+	}
+	if c.leader == raft.None {
+		return
+	}
+	m := &pb.Message{
+		Type: pb.MsgSnap.Enum(), From: new(c.leader), To: new(c.member), Term: new(c.term),
+		Snapshot: &pb.Snapshot{Metadata: c.restore},
+	}
+	c.restoring, c.restore = c.restore, nil
+	if err := c.node.Step(m); err != nil {
+		panic("a snapshot: " + err.Error())
 	}
 }
 
-// takeIncoming has the machine install the snapshot that raft restored, before
-// the log begins again behind it: the other way round a crash between the two
-// would leave a gap.
-func (c *core) takeIncoming(s *save, meta *pb.SnapshotMetadata) {
-	if c.incoming == nil || c.incoming.index != meta.GetIndex() || c.incoming.term != meta.GetTerm() {
-		panic("raft restores a snapshot that did not arrive")
+// restored has the log begin again behind the snapshot.
+func (c *core) restored(s *save, meta *pb.SnapshotMetadata) {
+	if c.restoring.GetIndex() != meta.GetIndex() || c.restoring.GetTerm() != meta.GetTerm() {
+		panic("raft restores a snapshot that the machine does not have")
 	}
-	w := &work{install: c.incoming.staged, at: meta}
-	c.incoming = nil
-	s.Snapshot, s.after = meta, w
+	s.Snapshot = meta
 	if len(s.Entries) == 0 {
 		c.last = meta.GetIndex()
 	}
-	c.out.work = append(c.out.work, w)
 }
 
-// installed tells of the machine's new state.
-func (c *core) installed(meta *pb.SnapshotMetadata) {
+// snapshotSaved tells that the log is behind the machine's snapshot.
+func (c *core) snapshotSaved(meta *pb.SnapshotMetadata) {
 	c.log.applied = meta
-	c.call(func() { c.events.Installed(meta.GetIndex(), meta.GetTerm()) })
-	c.passed(meta.GetIndex(), meta.GetTerm())
+	c.raftApplied = max(c.raftApplied, meta.GetIndex())
 	c.hold.applied(meta.GetTerm())
 }
 
-// snapshotSent tells that sending a snapshot has ended.
+// checkPosition wants a position and members that raft can take.
+func checkPosition(meta *pb.SnapshotMetadata) error {
+	if meta.GetIndex() == 0 || meta.GetTerm() == 0 {
+		return errors.New("a snapshot of no entry")
+	}
+	return checkMembers(meta.GetConfState())
+}
+
+// snapshotSent tells that offering a snapshot has ended.
 func (c *core) snapshotSent(member uint64, ok bool) {
 	status := raft.SnapshotFinish
 	if !ok {

@@ -26,9 +26,12 @@ func (s *storage) Snapshot() (*pb.Snapshot, error) {
 	return &pb.Snapshot{Metadata: s.applied}, nil
 }
 
-// setApplied moves to the last entry of a work.
+// setApplied moves to the last entry of a work, if that is not behind.
 func (s *storage) setApplied(w *work) {
 	last := w.entries[len(w.entries)-1]
+	if last.GetIndex() <= s.applied.GetIndex() {
+		return
+	}
 	members := s.applied.GetConfState()
 	for _, m := range w.members {
 		if m != nil {
