@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"syscall"
 
@@ -17,23 +18,45 @@ import (
 // devCommand is q dev. It listens on the default ports; flags for one of the
 // daemons come after its defaults and so replace them.
 type devCommand struct {
-	DataPath string   `default:"data" help:"Directory for messages; made if it is not there."`
-	Host     string   `default:"127.0.0.1" help:"Address to listen on. Nothing asks who comes in: open it with care."`
-	Offset   int      `name:"port-offset" default:"0" help:"Added to each default port, to run beside another Q: 10000 listens on 14150, 14151 and so on."`
-	LogLevel string   `default:"warn" help:"Lowest level that is logged: debug, info, warn, error."`
-	QLookupd []string `name:"qlookupd" sep:"none" placeholder:"FLAG" help:"Flag for qlookupd. May be repeated."`
-	QD       []string `name:"qd" sep:"none" placeholder:"FLAG" help:"Flag for qd, such as --qd=--sync-every=1. May be repeated."`
-	QAdmin   []string `name:"qadmin" sep:"none" placeholder:"FLAG" help:"Flag for qadmin. May be repeated."`
+	Nodes     int      `default:"1" help:"How many nodes (qd) there are, 50 at most. The ports of each are 100 above those of the one before."`
+	DataPath  string   `default:"data" complete:"dir" help:"Directory for messages; made if it is not there. That of a second node has -2 behind its name, and so on."`
+	Temporary bool     `help:"Keep messages in a directory that is removed at the end."`
+	Host      string   `default:"127.0.0.1" help:"Address to listen on. Nothing asks who comes in: open it with care."`
+	Offset    int      `name:"port-offset" default:"0" help:"Added to each default port, to run beside another Q: 10000 listens on 14150, 14151 and so on."`
+	FreePorts bool     `name:"free-ports" help:"Listen on ports that nobody has, instead of the default ones."`
+	LogLevel  string   `default:"warn" help:"Lowest level that is logged: debug, info, warn, error."`
+	QLookupd  []string `name:"qlookupd" sep:"none" placeholder:"FLAG" help:"Flag for qlookupd. May be repeated."`
+	QD        []string `name:"qd" sep:"none" placeholder:"FLAG" help:"Flag for each qd, such as --qd=--sync-every=1. May be repeated."`
+	QAdmin    []string `name:"qadmin" sep:"none" placeholder:"FLAG" help:"Flag for qadmin. May be repeated."`
+}
+
+// Help has the examples.
+func (*devCommand) Help() string {
+	return examples(
+		"a node, a directory and the page, with messages in data", `q dev`,
+		"three nodes, to see how clients find them", `q dev --nodes=3`,
+		"beside whatever runs, leaving nothing behind", `q dev --free-ports --temporary`,
+	)
 }
 
 // Run starts the daemons, says where they are, and stops them when the first
 // signal comes or one of them fails. A second signal ends the process at once.
 func (d *devCommand) Run(c console) (err error) {
-	if d.Offset < 0 || d.Offset > maxPort-pagePort {
-		return fmt.Errorf("--port-offset must be in [0,%d], not %d", maxPort-pagePort, d.Offset)
-	}
-	if err := os.MkdirAll(d.DataPath, 0o700); err != nil {
+	if err := d.checkPorts(); err != nil {
 		return err
+	}
+	if d.Temporary {
+		dir, failed := os.MkdirTemp("", "q-dev-")
+		if failed != nil {
+			return failed
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		d.DataPath = filepath.Join(dir, "data")
+	}
+	for i := range d.Nodes {
+		if err := os.MkdirAll(d.path(i), 0o700); err != nil {
+			return err
+		}
 	}
 	if err := d.check(); err != nil {
 		return err
@@ -41,25 +64,78 @@ func (d *devCommand) Run(c console) (err error) {
 	house := new(household)
 	defer func() { err = errors.Join(err, house.stop(c)) }()
 
-	lookup, err := launch(house, c, daemon.QLookupd, d.lookupdFlags())
-	if err != nil {
+	at := new(devAddresses)
+	if at.lookup, err = launch(house, c, daemon.QLookupd, d.lookupdFlags()); err != nil {
 		return err
 	}
-	qd, err := launch(house, c, daemon.QD, d.qdFlags(near(lookup["TCP"])))
-	if err != nil {
+	for i := range d.Nodes {
+		node, err := launch(house, c, daemon.QD, d.qdFlags(i, near(at.lookup["TCP"])))
+		if err != nil {
+			return err
+		}
+		at.nodes = append(at.nodes, node)
+	}
+	if at.page, err = launch(house, c, daemon.QAdmin, d.qadminFlags(near(at.lookup["HTTP"]))); err != nil {
 		return err
 	}
-	page, err := launch(house, c, daemon.QAdmin, d.qadminFlags(near(lookup["HTTP"])))
-	if err != nil {
-		return err
+	d.say(c, at)
+	return house.wait(c)
+}
+
+// checkPorts finds out whether there are such ports.
+func (d *devCommand) checkPorts() error {
+	highest := max(pagePort, httpsPort+nodeStep*(d.Nodes-1))
+	switch {
+	case d.Nodes < 1 || d.Nodes > maxNodes:
+		return fmt.Errorf("--nodes must be in [1,%d], not %d", maxNodes, d.Nodes)
+	case d.Offset < 0 || d.Offset > maxPort-highest:
+		return fmt.Errorf("--port-offset must be in [0,%d], not %d", maxPort-highest, d.Offset)
+	case d.FreePorts && d.Offset > 0:
+		return errors.New("--free-ports and --port-offset exclude each other")
+	case d.Temporary && d.DataPath != "data":
+		return errors.New("--temporary and --data-path exclude each other")
+	}
+	return nil
+}
+
+// path is where a node keeps its messages.
+func (d *devCommand) path(node int) string {
+	if node == 0 {
+		return d.DataPath
+	}
+	return fmt.Sprintf("%s-%d", filepath.Clean(d.DataPath), node+1)
+}
+
+// devAddresses are where the daemons listen.
+type devAddresses struct {
+	lookup, page map[string]string
+	nodes        []map[string]string
+}
+
+// say says where everything is, with commands to try.
+func (d *devCommand) say(c console, at *devAddresses) {
+	self, reach := "q", ""
+	if filepath.Base(os.Args[0]) == "q" {
+		self = os.Args[0] // as it is to be called from here
+	}
+	first := at.nodes[0]
+	if d.Nodes > 1 || near(first["TCP"]) != usualTCP || near(first["HTTP"]) != usualHTTP {
+		reach = " --lookupd=" + near(at.lookup["HTTP"])
 	}
 	fmt.Fprintf(c.out, `Q is running; Ctrl-C stops it.
-  publish  curl -d 'hello' 'http://%s/pub?topic=greetings'
-  consume  with an NSQ client: qd is at %s, qlookupd at %s
-  look     http://%s
-  data in  %s
-`, near(qd["HTTP"]), near(qd["TCP"]), near(lookup["HTTP"]), near(page["HTTP"]), d.DataPath)
-	return house.wait(c)
+  publish  %[1]s pub greetings 'hello'%[2]s
+  consume  %[1]s sub greetings print --yes%[2]s
+  look     http://%[3]s, or %[1]s top%[2]s
+  or       curl -d 'hello' 'http://%[4]s/pub?topic=greetings'
+  clients  find nodes at qlookupd, %[5]s
+`, self, reach, near(at.page["HTTP"]), near(first["HTTP"]), near(at.lookup["HTTP"]))
+	for i, node := range at.nodes {
+		fmt.Fprintf(c.out, "  node     qd is at %s, HTTP at %s, data in %s\n", near(node["TCP"]), near(node["HTTP"]), d.path(i))
+	}
+	if d.Temporary {
+		fmt.Fprintln(c.out, "  data     is removed at the end")
+	}
+	fmt.Fprintln(c.out)
 }
 
 // near is how a program on this machine reaches a listening address.
@@ -78,13 +154,21 @@ func near(listening string) string {
 }
 
 const (
-	pagePort = 4171 // the highest default
-	maxPort  = 65535
+	pagePort  = 4171 // the highest default beside the nodes'
+	httpsPort = 4152 // the highest of a node
+	nodeStep  = 100  // between the ports of two nodes
+	maxNodes  = 50
+	maxPort   = 65535
 )
 
 // at is where to listen, by the default port.
 func (d *devCommand) at(port int) string {
-	return address.Join(d.Host, port+d.Offset)
+	if d.FreePorts {
+		port = 0
+	} else {
+		port += d.Offset
+	}
+	return address.Join(d.Host, port)
 }
 
 // flags are what all daemons are told.
@@ -96,10 +180,16 @@ func (d *devCommand) lookupdFlags() []string {
 	return slices.Concat(d.flags("qlookupd", 4161), d.clients(4160), d.QLookupd)
 }
 
-func (d *devCommand) qdFlags(lookupd string) []string {
+// qdFlags are those of a node, counted from 0.
+func (d *devCommand) qdFlags(node int, lookupd string) []string {
+	name, step := "qd", nodeStep*node
 	// What is for trying out shows its messages to whoever may come in.
-	flags := []string{"--https-address=" + d.at(4152), "--http-peek", "--data-path=" + d.DataPath, "--lookupd-tcp-address=" + lookupd}
-	return slices.Concat(d.flags("qd", 4151), d.clients(4150), flags, d.QD)
+	flags := []string{"--https-address=" + d.at(httpsPort+step), "--http-peek", "--data-path=" + d.path(node), "--lookupd-tcp-address=" + lookupd}
+	if d.Nodes > 1 {
+		name = fmt.Sprintf("qd %d", node+1)
+		flags = append(flags, fmt.Sprintf("--node-id=%d", node+1)) // else they have that of their machine
+	}
+	return slices.Concat(d.flags(name, 4151+step), d.clients(4150+step), flags, d.QD)
 }
 
 func (d *devCommand) qadminFlags(lookupd string) []string {
@@ -111,8 +201,8 @@ func (d *devCommand) qadminFlags(lookupd string) []string {
 func (d *devCommand) check() error {
 	return errors.Join(
 		mistakes(daemon.QLookupd, d.lookupdFlags()),
-		mistakes(daemon.QD, d.qdFlags(near(d.at(4160)))),
-		mistakes(daemon.QAdmin, d.qadminFlags(near(d.at(4161)))),
+		mistakes(daemon.QD, d.qdFlags(0, address.Join(d.Host, 4160))),
+		mistakes(daemon.QAdmin, d.qadminFlags(address.Join(d.Host, 4161))),
 	)
 }
 
