@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -16,6 +17,10 @@ const (
 	// againAfter is how long after an entry was refused, though this node leads, it is
 	// proposed again.
 	againAfter = 10 * time.Millisecond
+	// yieldAt is how many parts an entry has for their publishers to be let publish
+	// again before the next is made: where many wait, all of them share each entry, not
+	// half of them.
+	yieldAt = 8
 )
 
 // reason is why parts were not taken.
@@ -54,18 +59,18 @@ type queue struct {
 // or on their way.
 type expected struct{ epoch, number uint64 }
 
-// offer takes parts of the topic of a name from one member, in order, and says how
-// many, and why not the others. What is on its way already, or applied, counts as taken.
-func (v *Serving) offer(name string, parts []entry.Part) (taken int, no refused) {
+// offer takes parts of the topic of a name from one member, in order, and says from
+// where on it did not. What is on its way already, or applied, counts as taken.
+func (v *Serving) offer(name string, parts []entry.Part) refused {
 	q, why := v.queue(name, parts[0].Topic)
 	if q == nil {
-		return 0, refused{why: why}
+		return refused{why: why}
 	}
-	taken, no, first := q.add(parts)
+	no, first := q.add(parts)
 	if first {
 		q.propose()
 	}
-	return taken, no
+	return no
 }
 
 // queue finds that of a topic, or makes one; nil when there is none, and why.
@@ -87,27 +92,25 @@ func (v *Serving) queue(name string, topic uint64) (q *queue, why reason) {
 }
 
 // add queues parts. first says that the caller has to propose.
-func (q *queue) add(parts []entry.Part) (taken int, no refused, first bool) {
+func (q *queue) add(parts []entry.Part) (no refused, first bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	next := q.expects(parts[0].Origin)
 	for _, p := range parts {
 		switch o := p.Origin; {
 		case o.Epoch < next.epoch || o.Epoch == next.epoch && o.Number < next.number:
-			taken++
 			continue
 		case o.Epoch > next.epoch && o.Number > 1 || o.Epoch == next.epoch && o.Number > next.number:
-			return taken, refused{why: gap, number: next.after(o.Epoch)}, q.begin()
+			return refused{why: gap, number: next.after(o.Epoch)}, q.begin()
 		case q.bytes > maxQueued:
-			return taken, refused{why: busy, number: o.Number}, q.begin()
+			return refused{why: busy, number: o.Number}, q.begin()
 		default:
 			*next = expected{o.Epoch, o.Number + 1}
 		}
 		q.parts = append(q.parts, p)
 		q.bytes += p.Size()
-		taken++
 	}
-	return taken, refused{}, q.begin()
+	return refused{}, q.begin()
 }
 
 // after is the number that has to come next in an epoch.
@@ -127,6 +130,14 @@ func (q *queue) expects(o entry.Origin) *expected {
 		q.members[o.Member] = next
 	}
 	return next
+}
+
+// missed is told when a part was not applied because one before it was not: what comes
+// next of the member is asked for again.
+func (q *queue) missed(member uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.members, member)
 }
 
 // begin says that the caller has to propose. The caller holds q.mu.
@@ -166,8 +177,13 @@ func (q *queue) done(group []entry.Part, err error) {
 	case q.v.ended():
 	case err != nil: // it was refused: the parts count once, if it is there all the same
 		q.v.after(againAfter, func() { q.proposeGroup(group) })
-	case q.more():
-		q.propose()
+	default:
+		if len(group) >= yieldAt {
+			runtime.Gosched() // who was answered may publish again, in the next entry
+		}
+		if q.more() {
+			q.propose()
+		}
 	}
 }
 

@@ -158,7 +158,7 @@ func (n *Node) ReceiveParts(from uint64, frame []byte) error {
 	s := n.shards[f.shard]
 	no := refused{why: notLeader}
 	if serving := s.servingNow(); serving != nil && serving.term == f.term {
-		_, no = serving.offer(f.name, f.parts)
+		no = serving.offer(f.name, f.parts)
 	}
 	if no.why != accepted {
 		tell := notice{kind: noticeRefused, shard: f.shard, term: f.term, topic: f.parts[0].Topic, refused: no}

@@ -14,6 +14,9 @@ var (
 	// reached. What was to be published was refused; only where it had been sent to a
 	// leader before, it may turn up all the same.
 	ErrNoLeader = errors.New("no leader")
+	// ErrNoAnswer means that there is a leader, and that nothing was heard of what was
+	// published for long. It may turn up all the same.
+	ErrNoAnswer = errors.New("no answer from the leader")
 	// ErrNoTopic means that there is no topic of that name.
 	ErrNoTopic = errors.New("no such topic")
 	// ErrClosed means that the node stops.

@@ -75,8 +75,8 @@ func (p *Producer) Name() string { return p.name }
 
 // Publish stores the batch, all or nothing of it, and returns when it is applied on
 // this node, and so agreed on by a majority; the batch may be used again then. The
-// error is ErrNoLeader, channel.ErrExiting when the topic is gone, and another one of
-// its name may be there, or ErrClosed.
+// error is ErrNoLeader, ErrNoAnswer, channel.ErrExiting when the topic is gone, and
+// another one of its name may be there, or ErrClosed.
 func (p *Producer) Publish(b *diskqueue.Batch) error {
 	if b.Len() == 0 {
 		return nil
@@ -110,7 +110,8 @@ func (p *Producer) enqueue(b *diskqueue.Batch, done chan error) error {
 	if len(p.pending) == 1 {
 		p.news = now
 	}
-	p.shard.timer.Arm(min(p.deadline(now), now+int64(resendAfter)))
+	at, _ := p.deadline(now)
+	p.shard.timer.Arm(min(at, now+int64(resendAfter)))
 	return nil
 }
 
@@ -119,11 +120,12 @@ func (p *Producer) reserve(size int, now int64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for p.ended == nil && p.bytes > maxPending {
-		if p.shard.n.now() >= p.deadline(now) {
-			return ErrNoLeader
+		at, late := p.deadline(now)
+		if p.shard.n.now() >= at {
+			return late
 		}
 		p.waiting++
-		p.shard.timer.Arm(p.deadline(now))
+		p.shard.timer.Arm(at)
 		p.room.Wait()
 		p.waiting--
 	}
@@ -133,12 +135,12 @@ func (p *Producer) reserve(size int, now int64) error {
 	return p.ended
 }
 
-// deadline is when it is given up what has waited since then.
-func (p *Producer) deadline(since int64) int64 {
+// deadline is when it is given up what has waited since then, and with which error.
+func (p *Producer) deadline(since int64) (at int64, late error) {
 	if leaderless, none := p.shard.leaderless(); none {
-		return max(since, leaderless) + int64(leaderWithin)
+		return max(since, leaderless) + int64(leaderWithin), ErrNoLeader
 	}
-	return since + int64(answerWithin)
+	return since + int64(answerWithin), ErrNoAnswer
 }
 
 // send sends what the leader was not sent, as far as the window allows. The caller
@@ -150,12 +152,7 @@ func (p *Producer) send() {
 			return
 		}
 		to, ok := p.shard.target()
-		if ok {
-			n, size, ok = p.sendTo(to, n, size)
-		}
-		p.sent += n
-		p.sentSize += size
-		if !ok {
+		if !ok || !p.sendTo(to, n, size) {
 			p.stall()
 			return
 		}
@@ -174,9 +171,8 @@ func (p *Producer) frame() (n, size int) {
 	return n, size
 }
 
-// sendTo sends the next n batches, and says how many went. ok is false when it has to
-// be tried again.
-func (p *Producer) sendTo(to target, n, size int) (sent, sentSize int, ok bool) {
+// sendTo sends the next n batches. False: they, or some of them, have to be sent again.
+func (p *Producer) sendTo(to target, n, size int) (ok bool) {
 	parts := make([]entry.Part, 0, n)
 	for _, next := range p.pending[p.sent : p.sent+n] {
 		parts = append(parts, next.part)
@@ -184,26 +180,23 @@ func (p *Producer) sendTo(to target, n, size int) (sent, sentSize int, ok bool) 
 	p.highest = max(p.highest, parts[n-1].Origin.Number)
 	if to.serving == nil {
 		frame := encodeParts(p.shard.id, to.term, p.name, parts)
-		if !p.shard.n.o.Remote.SendParts(to.member, frame) {
-			return 0, 0, false
+		if ok = p.shard.n.o.Remote.SendParts(to.member, frame); ok {
+			p.sent, p.sentSize = p.sent+n, p.sentSize+size
+		} else {
+			p.shard.isNotReady(to.member, to.term) // others need not try either, for now
 		}
-		return n, size, true
+		return ok
 	}
-	taken, no := to.serving.offer(p.name, parts)
-	switch no.why {
+	switch no := to.serving.offer(p.name, parts); no.why {
 	case accepted:
-		return n, size, true
-	case gap:
-		p.rewind(min(p.sent, p.place(no.number)))
-		return 0, 0, false
+		p.sent, p.sentSize = p.sent+n, p.sentSize+size
+		return true
 	case noTopic:
 		p.finish(channel.ErrExiting)
-		return 0, 0, true
+		return true
 	default:
-		for _, x := range p.pending[p.sent : p.sent+taken] {
-			sentSize += x.size
-		}
-		return taken, sentSize, false
+		p.rewind(p.place(no.number))
+		return false
 	}
 }
 
@@ -312,12 +305,13 @@ func (p *Producer) giveUp(now int64) (next int64) {
 		if x.done == nil {
 			continue
 		}
-		if at := p.deadline(x.since); now < at {
-			next = at
-			break // those behind it came later
+		at, late := p.deadline(x.since)
+		if now < at {
+			next = min(next, at)
+			continue
 		}
 		p.empty(i)
-		x.done <- ErrNoLeader
+		x.done <- late
 		x.done = nil
 	}
 	p.forgetUnsent()

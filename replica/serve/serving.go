@@ -200,6 +200,11 @@ func (v *Serving) forget(s *served) bool {
 // applied tells the topics what was appended to their logs, the parts of one topic
 // together. The shard's goroutine alone calls it.
 func (v *Serving) applied(o *machine.Outcome) {
+	for i := range o.Parts {
+		if p := &o.Parts[i]; p.Status == machine.Gap {
+			v.missed(p.Topic, p.Origin.Member)
+		}
+	}
 	for i := 0; i < len(o.Parts); {
 		c, next := together(o.Parts, i)
 		if s := v.served(o.Parts[i].Topic); s != nil && c.added.End > c.added.First && s.committed(c) {
@@ -213,6 +218,15 @@ func (v *Serving) applied(o *machine.Outcome) {
 		if t.Entry.Op == state.DeleteTopic && t.Result == machine.Done {
 			v.forgetQueue(t.Entry.Topic)
 		}
+	}
+}
+
+func (v *Serving) missed(topic, member uint64) {
+	v.mu.Lock()
+	q := v.queues[topic]
+	v.mu.Unlock()
+	if q != nil {
+		q.missed(member)
 	}
 }
 

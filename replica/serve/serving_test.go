@@ -276,6 +276,52 @@ func TestTopicIsRestoredWhileMuchIsPublished(t *testing.T) {
 	})
 }
 
+// TestWhatIsAppliedWhileATopicIsRestoredIsNotMissed: between the look at the state and
+// the topic that is made of it.
+func TestWhatIsAppliedWhileATopicIsRestoredIsNotMissed(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		s.lead(s.members[0], 0)
+		s.members[0].subscribe(t, "c").Close()
+		s.members[0].published(t, "before")
+		s.lead(s.members[1], 0)
+		s.members[1].viewed = func() {
+			s.members[1].published(t, "meanwhile")
+			s.members[1].published(t, "meanwhile, too")
+		}
+		k := s.members[1].subscribe(t, "c")
+		s.members[1].published(t, "after")
+		if got := k.takeAll().bodies(); !slices.Equal(got, []string{"before", "meanwhile", "meanwhile, too", "after"}) {
+			t.Errorf("%q", got)
+		}
+		k.Close()
+	})
+}
+
+// TestDeposedWhileATopicIsRestored: whoever asked for it is told, and nothing is left.
+func TestDeposedWhileATopicIsRestored(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		s.lead(s.members[0], 0)
+		s.members[0].subscribe(t, "c").Close()
+		s.lead(s.members[1], 0)
+		s.members[1].viewed = func() { s.lead(s.members[2], 0) }
+		served, err := s.members[1].node.Topic("t", false)
+		if err == nil {
+			_, err = served.Channel("new")
+		}
+		if !NotLeader(err) {
+			t.Error(err)
+		}
+		s.members[1].viewed = nil
+		s.lead(s.members[1], 0)
+		s.members[1].published(t, "a")
+		k := s.members[1].subscribe(t, "c")
+		if got := k.takeAll().bodies(); !slices.Equal(got, []string{"a"}) {
+			t.Errorf("%q", got)
+		}
+		k.Close()
+	})
+}
+
 // TestRequestsAreMadeFromAnyNode, wherever the leader is, and are visible where they
 // were made.
 func TestRequestsAreMadeFromAnyNode(t *testing.T) {

@@ -64,6 +64,7 @@ type member struct {
 	id      uint64
 	node    *Node
 	machine *machine.Machine
+	viewed  func() // called when a topic is about to be restored
 
 	deadlines *deadline.Queue
 	clock     *clock.Clock
@@ -119,10 +120,12 @@ func (s *set) newMember(id uint64) *member {
 }
 
 // start begins a process of the node.
-func (m *member) start(epoch uint64) {
+func (m *member) start(epoch uint64) { m.startOn(epoch, m) }
+
+func (m *member) startOn(epoch uint64, raft Raft) {
 	m.node = NewNode(Options{
 		Member: m.id, Epoch: epoch, Remote: m, IDPrefix: 7, Logger: quiet,
-		Shards: []ShardOptions{{Raft: m, Machine: m.machine}},
+		Shards: []ShardOptions{{Raft: raft, Machine: &watched{m.machine, m}}},
 		Common: topic.Common{
 			Channels:          &channel.Common{Clock: m.clock, Deadlines: m.deadlines, MaxMsgTimeout: time.Hour, MaxReqTimeout: time.Hour},
 			MemQueueSize:      10000,
@@ -136,6 +139,20 @@ func (m *member) start(epoch uint64) {
 			Logger:            quiet,
 		},
 	})
+}
+
+// watched is a machine that tells when it is looked at.
+type watched struct {
+	*machine.Machine
+	m *member
+}
+
+func (w *watched) Topic(incarnation uint64) (*machine.View, error) {
+	v, err := w.Machine.Topic(incarnation)
+	if w.m.viewed != nil {
+		w.m.viewed()
+	}
+	return v, err
 }
 
 func (s *set) close() {

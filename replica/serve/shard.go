@@ -171,6 +171,10 @@ func (s *Shard) fate(o *machine.PartOutcome) {
 func (s *Shard) Installed(uint64, uint64) {
 	defer s.tellApplied()
 	for _, p := range s.listProducers() {
+		if incarnation, _ := s.machine.Incarnation(p.name); incarnation != p.topic {
+			p.end(channel.ErrExiting)
+			continue
+		}
 		o := machine.PartOutcome{Topic: p.topic, Status: machine.Duplicate}
 		o.Origin.Member = s.n.o.Member
 		o.Origin.Epoch, o.Origin.Number = s.machine.Row(p.topic, s.n.o.Member)
@@ -257,6 +261,7 @@ func (s *Shard) isNotReady(member, term uint64) {
 func (s *Shard) linkChanged(member uint64) {
 	s.mu.Lock()
 	concerned := s.leader == member
+	s.ready = s.ready || concerned // it says so if it is not
 	s.mu.Unlock()
 	if concerned {
 		s.restart()

@@ -37,6 +37,7 @@ type stateLog struct {
 	collector *state.Collector
 	attached  map[state.Source]bool
 	moved     map[*topic.Topic]bool // whose fan-out position may have to be told
+	movedAt   time.Time             // when the first of them moved
 	asking    bool                  // changes are asked for, or are on their way
 	rested    chan struct{}         // closed when asking ends
 	refusals  int                   // of entries with changes
@@ -99,10 +100,14 @@ func (l *stateLog) Mark(s state.Source) {
 func (l *stateLog) markFanOut(t *topic.Topic) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.moved[t] && !l.over {
-		l.moved[t] = true
+	if l.moved[t] || l.over {
+		return
+	}
+	if len(l.moved) == 0 {
+		l.movedAt = time.Now()
 		l.arm(changesAfter + changesAlone)
 	}
+	l.moved[t] = true
 }
 
 // arm has proposeAlone called in a while. The caller holds l.mu.
@@ -139,11 +144,16 @@ func (l *stateLog) ride(limit int) *load {
 func (l *stateLog) begin() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.asking || l.over || !l.collector.Due(time.Now()) && len(l.moved) == 0 {
+	if l.asking || l.over || !l.due(time.Now()) {
 		return false
 	}
 	l.asking, l.rested = true, make(chan struct{})
 	return true
+}
+
+// due says whether there is something to be told. The caller holds l.mu.
+func (l *stateLog) due(now time.Time) bool {
+	return l.collector.Due(now) || len(l.moved) > 0 && now.Sub(l.movedAt) >= changesAfter
 }
 
 // rest ends what begin began, and sees to what is left.
@@ -154,7 +164,7 @@ func (l *stateLog) rest() {
 	close(l.rested)
 	switch {
 	case l.over:
-	case l.collector.Due(time.Now()):
+	case l.due(time.Now()):
 		l.arm(0)
 	case len(l.moved) > 0 || !l.collector.DueAt().IsZero():
 		l.arm(changesAfter + changesAlone)
@@ -204,11 +214,13 @@ func (l *stateLog) askPositions(r *load) {
 // arrived is called when a load was applied, or will not be.
 func (l *stateLog) arrived(r *load, err error) {
 	l.mu.Lock()
+	r.told = slices.DeleteFunc(r.told, func(s state.Source) bool { return !l.attached[s] }) // deleted meanwhile
 	if err == nil {
 		l.collector.Written(r.told)
 	} else {
 		l.refusals++
 		l.collector.Refused(r.told, time.Now())
+		l.movedAt = time.Now()
 		for _, t := range r.stood {
 			l.moved[t] = true
 		}
@@ -233,6 +245,7 @@ func (l *stateLog) proposeAlone() {
 func (l *stateLog) flush(ctx context.Context) error {
 	l.mu.Lock()
 	l.collector.DueNow()
+	l.movedAt = time.Time{}
 	refusals := l.refusals
 	l.mu.Unlock()
 	for {
@@ -261,7 +274,7 @@ func (l *stateLog) underWay(refusals int) (rested <-chan struct{}, err error) {
 		return nil, errNotLeader
 	case l.asking:
 		return l.rested, nil
-	case l.collector.Due(time.Time{}) || len(l.moved) > 0:
+	case l.collector.Due(time.Time{}) || len(l.moved) > 0 && l.movedAt.IsZero():
 		return atOnce, nil
 	}
 	return nil, nil
