@@ -42,12 +42,20 @@ func (k *Consumer) Claim(claims *Claims) (refused []uint64) {
 	return refused
 }
 
-// claim does what Consumer.Claim says; shift is what added to a stored time (ms)
-// makes it steady.
-func (c *core) claim(h *holder, claims *Claims, now, shift int64) (refused []uint64) {
-	for _, r := range claims.Done {
-		c.void(r.From, min(r.To, c.fanOut))
+// Settle is Consumer.Claim for a consumer that has gone, and holds nothing.
+func (c *Channel) Settle(claims *Claims) {
+	now := c.o.Clock.Now()
+	c.mu.Lock()
+	if !c.core.closed {
+		c.core.settle(claims, now, -wallShift(c.o.Clock))
 	}
+	c.unlockAndTell()
+}
+
+// settle takes up what is done and what was requeued; shift is what added to a stored
+// time (ms) makes it steady.
+func (c *core) settle(claims *Claims, now, shift int64) {
+	c.acknowledge(claims.Done)
 	waiting := c.extract(claims.Requeued)
 	for _, m := range claims.Requeued {
 		if w, ok := waiting[m.Seq]; ok {
@@ -55,13 +63,64 @@ func (c *core) claim(h *holder, claims *Claims, now, shift int64) (refused []uin
 			c.putBack(w, m, now, shift)
 		}
 	}
-	waiting = c.extract(claims.Held)
+}
+
+// claim does what Consumer.Claim says.
+func (c *core) claim(h *holder, claims *Claims, now, shift int64) (refused []uint64) {
+	c.settle(claims, now, shift)
+	waiting := c.extract(claims.Held)
 	for _, m := range claims.Held {
 		if !c.book(h, waiting, m, now) {
 			refused = append(refused, m.Seq)
 		}
 	}
 	return refused
+}
+
+// acknowledge acknowledges what of some ranges is not, wherever it is: each place is
+// looked through once, however many ranges there are.
+func (c *core) acknowledge(done []seqset.Range) {
+	open := c.unacknowledged(done)
+	if len(open) == 0 {
+		return
+	}
+	for _, r := range open {
+		if low := max(r.From, c.cursor); low < r.To {
+			c.waiting -= r.To - low - c.skip.Overlap(low, r.To)
+			c.skip.Add(seqset.Range{From: low, To: r.To})
+		}
+		c.unbar(r.From, r.To)
+		c.acked.AddRange(r.From, r.To)
+		c.pending.acked(r)
+	}
+	acked := c.acked.Contains
+	var flying []uint64
+	c.flight.each(func(_ uint32, seq uint64, _ *entry) {
+		if acked(seq) {
+			flying = append(flying, seq)
+		}
+	})
+	for _, seq := range flying {
+		c.removeInFlight(c.flight.find(seq))
+	}
+	c.returned.DeleteFunc(func(m redelivery) bool { return acked(m.seq) })
+	for _, heap := range [...]*dueheap.Heap{c.due, &c.deferred} {
+		if heap.Len() > 0 {
+			heap.RemoveFunc(func(i dueheap.Item) bool { return acked(i.Seq) })
+		}
+	}
+	c.skipOver()
+}
+
+// unacknowledged is what of some ranges was given to the channel and is not
+// acknowledged.
+func (c *core) unacknowledged(ranges []seqset.Range) (open []seqset.Range) {
+	for _, r := range ranges {
+		for to := min(r.To, c.fanOut); r.From < to; {
+			open, r.From = c.acked.Gaps(open, r.From, to, maxMoves)
+		}
+	}
+	return seqset.Union(open)
 }
 
 // putBack has w wait until m is due.

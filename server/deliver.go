@@ -1,76 +1,19 @@
 package server
 
-import (
-	"sync/atomic"
-
-	"qmq/server/stream"
-)
-
-// delivery says what a session's delivering goroutine is doing. It exists only
-// while there is something to deliver:
-//
-//	idle ──wake──> running ──wake──> again
-//	  ^              │  ^              │
-//	  └─nothing left─┘  └─look again───┘
-//
-// A Take that finds nothing parks the consumer, so that every message that
-// turns up later comes with a wake; a wake that comes between that Take and
-// the goroutine's end turns running into again, and the goroutine looks once
-// more. No wake is lost.
-type delivery struct {
-	state atomic.Int32
-}
-
-const (
-	deliveryIdle int32 = iota
-	deliveryRunning
-	deliveryAgain
-)
-
-// wake notes that something may be taken. It returns true when the caller is
-// to start the delivering goroutine.
-func (d *delivery) wake() (start bool) {
-	for {
-		switch d.state.Load() {
-		case deliveryIdle:
-			if d.state.CompareAndSwap(deliveryIdle, deliveryRunning) {
-				return true
-			}
-		case deliveryRunning:
-			if d.state.CompareAndSwap(deliveryRunning, deliveryAgain) {
-				return false
-			}
-		default:
-			return false
-		}
-	}
-}
-
-// idle is called by the goroutine when a Take found nothing. It returns true
-// when the goroutine is to end, false when it is to look again.
-func (d *delivery) idle() bool {
-	if d.state.CompareAndSwap(deliveryRunning, deliveryIdle) {
-		return true
-	}
-	d.state.Store(deliveryRunning)
-	return false
-}
-
-// answering is called by the reading goroutine before it answers for messages.
-// When it returns true the goroutine stands for the delivering one: it is to
-// call idle afterwards, and to look for itself when that returns false.
-func (d *delivery) answering() bool {
-	return d.state.CompareAndSwap(deliveryIdle, deliveryRunning)
-}
+import "qmq/server/stream"
 
 // maxDeliveryBuffer bounds the buffer that a session asks for at the start of a
 // delivery; a Take may grow it by one message.
 const maxDeliveryBuffer = 512 << 10
 
+// The delivering goroutine exists only while there is something to deliver. A Take
+// that finds nothing parks the consumer, so that every message that turns up later
+// comes with a wake.
+
 // wake is the consumer's Wake callback. A topic's lock may be held, so it only
 // starts the delivery. It is not called when leave has returned.
 func (s *session) wake() {
-	if s.delivery.wake() {
+	if s.delivery.Wake() {
 		s.startDelivery()
 	}
 }
@@ -91,11 +34,11 @@ const maxFewReady = 32
 // the client to read: when it would have to, it leaves the rest to a delivering
 // goroutine, as it does with what is more than one Take.
 func (s *session) deliverAnswered() error {
-	if s.delivery.idle() {
+	if s.delivery.Idle() {
 		return nil // no wake came with the answers
 	}
 	more, err := s.tryDelivery()
-	if err == nil && (more || !s.delivery.idle()) {
+	if err == nil && (more || !s.delivery.Idle()) {
 		s.startDelivery()
 	}
 	return err
@@ -146,7 +89,7 @@ func (s *session) deliver() {
 		var n int
 		n, more, err = s.deliverSome(buffer)
 		longest = max(longest, n)
-		if err == nil && !more && s.delivery.idle() {
+		if err == nil && !more && s.delivery.Idle() {
 			return
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"qmq/broker"
+	"qmq/internal/wake"
 	"qmq/protocol"
 	"qmq/server/stream"
 )
@@ -35,7 +36,7 @@ type session struct {
 	joined    broker.Consumer
 	left      func() // to be called when the consumer was closed; may be nil
 	leaveOnce sync.Once
-	delivery  delivery
+	delivery  wake.State // of the delivering goroutine
 	late      lateErrors
 	// delivering is held from taking messages until they are written. It guards
 	// frames.

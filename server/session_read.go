@@ -112,7 +112,7 @@ func (s *session) finishBatch(c *commandBatch) error {
 			s.ready = c.ready
 			k.SetReady(c.ready)
 		}
-		standsIn = len(c.answers) > 0 && s.ready <= maxFewReady && s.conn.Out.CanTry() && s.delivery.answering()
+		standsIn = len(c.answers) > 0 && s.ready <= maxFewReady && s.conn.Out.CanTry() && s.delivery.StandIn()
 		k.Answer(c.answers)
 	}
 	c.appendReplies()

@@ -23,27 +23,6 @@ func TestDeliveryAsksForNoLargerBufferThanItLatelyNeeded(t *testing.T) {
 	}
 }
 
-func TestDeliveryLooksAgainAfterAWakeAtItsEnd(t *testing.T) {
-	var d delivery
-	if !d.wake() {
-		t.Fatal("the first wake does not start it")
-	}
-	for range 2 {
-		if d.wake() {
-			t.Fatal("a second goroutine is started")
-		}
-	}
-	if d.idle() {
-		t.Fatal("a wake was lost")
-	}
-	if !d.idle() {
-		t.Fatal("it does not end")
-	}
-	if !d.wake() {
-		t.Fatal("it does not start again")
-	}
-}
-
 // FuzzConnection sends arbitrary bytes, in two pieces: nothing may panic, hang or
 // be left behind.
 func FuzzConnection(f *testing.F) {

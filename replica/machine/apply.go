@@ -2,7 +2,6 @@ package machine
 
 import (
 	"fmt"
-	"slices"
 
 	"qmq/diskqueue"
 	"qmq/internal/seqset"
@@ -127,12 +126,11 @@ func (m *Machine) plan(e *entry.Entry) (*plan, error) {
 			return nil, err
 		}
 	}
-	for _, record := range e.Changes {
-		ch, err := m.raw.decoder(len(record)).Changes(record)
+	for i, record := range e.Changes {
+		ch, err := m.raw.decoder(i, len(record)).Changes(record)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", entry.ErrMalformed, err)
 		}
-		ch.Acked, ch.Open = slices.Clone(ch.Acked), slices.Clone(ch.Open)
 		p.changes = append(p.changes, ch)
 	}
 	return p, nil
@@ -260,17 +258,17 @@ func (m *Machine) commitChanges(p *plan) {
 		}
 		m.s.own(t)
 		m.s.st.ApplyChanges(ch)
-		p.touch(t, m.s.index)
+		p.touch(t)
 	}
 }
 
-// touch notes a topic whose floor may have moved, once: index is of the entry
-// before.
-func (p *plan) touch(t *topic, index uint64) {
-	if t.touched != index+1 {
-		t.touched = index + 1
-		p.touched = append(p.touched, t)
+func (p *plan) touch(t *topic) {
+	for _, x := range p.touched {
+		if x == t {
+			return
+		}
 	}
+	p.touched = append(p.touched, t)
 }
 
 func (m *Machine) commitTopology(p *plan, e state.Entry) TopologyOutcome {
@@ -286,20 +284,20 @@ func (m *Machine) commitTopology(p *plan, e state.Entry) TopologyOutcome {
 		m.doomed = append(m.doomed, m.logs[id])
 		delete(m.logs, id)
 	default:
-		p.touch(m.s.topics[id], m.s.index)
+		p.touch(m.s.topics[id])
 	}
 	return o
 }
 
 // rawEntry is what applying entries needs again and again.
 type rawEntry struct {
-	batches []*diskqueue.Batch
-	used    int // of the batches
-	changes *state.Decoder
+	batches  []*diskqueue.Batch
+	decoders []*state.Decoder
+	used     int // of the batches
 }
 
-// keepRaw is how many batches stay for the next entry, and keepChanges the size
-// of the largest record that a decoder decodes that stays.
+// keepRaw is how many batches and decoders stay for the next entry, and
+// keepChanges the size of the largest record that such a decoder decodes.
 const (
 	keepRaw     = 256
 	keepChanges = 64 << 10
@@ -314,15 +312,16 @@ func (r *rawEntry) batch(i int) *diskqueue.Batch {
 	return r.batches[i]
 }
 
-// decoder is for a record of a size.
-func (r *rawEntry) decoder(size int) *state.Decoder {
+// decoder is the i-th, for a record of a size: what it returns is valid while the
+// entry is applied.
+func (r *rawEntry) decoder(i, size int) *state.Decoder {
 	if size > keepChanges {
 		return state.NewDecoder()
 	}
-	if r.changes == nil {
-		r.changes = state.NewDecoder()
+	for len(r.decoders) <= i {
+		r.decoders = append(r.decoders, state.NewDecoder())
 	}
-	return r.changes
+	return r.decoders[i]
 }
 
 // reset lets go of the entry's memory.
@@ -331,10 +330,8 @@ func (r *rawEntry) reset() {
 		b.Reset()
 	}
 	r.used = 0
-	if n := len(r.batches); n > keepRaw {
-		clear(r.batches[keepRaw:])
-		r.batches = r.batches[:keepRaw]
-	}
+	r.batches = r.batches[:min(len(r.batches), keepRaw)]
+	r.decoders = r.decoders[:min(len(r.decoders), keepRaw)]
 }
 
 // addVoid adds [from, to) to a list of voids that others may read.

@@ -29,7 +29,6 @@ type topic struct {
 	// A checkpoint or a snapshot reads what is shared, so it is copied before it is
 	// changed.
 	stShared, rowsShared bool
-	touched              uint64 // index of the last entry that may have moved its floor
 }
 
 // Row is up to where a member's batches for a topic are applied.
