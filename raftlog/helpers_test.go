@@ -33,7 +33,7 @@ func must(t tester, err error) {
 func options(fsys vfs.FS) Options {
 	return Options{
 		FS: fsys, Dir: testDir, Cluster: 7, Node: 3, Boot: "monday", Manual: true,
-		SegmentBytes: 16 << 10, CacheBytes: 2 << 10, Retain: 1,
+		SegmentBytes: minSegment, CacheBytes: 2 << 10, Retain: 1,
 	}
 }
 

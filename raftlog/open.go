@@ -67,11 +67,13 @@ func readLog(o *Options) (*replay, error) {
 	return r, err
 }
 
+const doubtBefore = "something that was acknowledged may have been missing at a former start"
+
 // reasonToDoubt is why what the log acknowledged may be missing from it.
 func (r *replay) reasonToDoubt() (string, error) {
 	switch s := r.session; {
 	case s.doubt:
-		return "something that was acknowledged may have been missing before", nil
+		return doubtBefore, nil
 	case s.noSync && !(r.closed && r.clean) && s.boot != r.own.Boot:
 		return "it was written without syncs, and the machine or the mount has been started anew since", nil
 	}

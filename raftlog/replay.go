@@ -144,10 +144,18 @@ func (r *replay) link() error {
 	if len(r.chain) == 0 {
 		return nil
 	}
-	// Files that no longer count are newer than the one that the log went on from.
 	first := r.chain[0]
-	if previous := r.begins[first].previous; numbers[0] <= previous {
-		return damage(first, firstRecord, "number %d, which it follows, is missing or damaged", previous)
+	for _, n := range numbers {
+		if n > r.begins[first].previous {
+			break
+		}
+		rest, err := r.lookAtUnbegun(r.files[n])
+		if err != nil {
+			return err
+		}
+		if rest.torn() { // or else it was prepared, and given up for an error
+			return damage(first, firstRecord, "number %d, which it follows, is missing or damaged", r.begins[first].previous)
+		}
 	}
 	return nil
 }
@@ -172,27 +180,36 @@ func (r *replay) readBegin(g *segment) (*begin, error) {
 // failed while the first write to one was under way.
 func (r *replay) judgeUnbegun() error {
 	for _, g := range r.unbegun {
-		r.sc = scanner{f: g.f, salt: g.salt, limit: g.room, buf: r.sc.buf[:0]}
-		_, _, bad, err := r.sc.update(firstRecord)
+		rest, err := r.lookAtUnbegun(g)
 		if err != nil {
-			return fmt.Errorf("%s: %w", g.path, err)
-		}
-		rest, err := r.sc.look(firstRecord, bad)
-		if err != nil {
-			return fmt.Errorf("%s: %w", g.path, err)
+			return err
 		}
 		if rest.damaged() {
-			return damage(g, bad, "bad record before others")
+			return damage(g, rest.bad, "bad record before others")
 		}
 		if rest.torn() {
 			r.Torn = &Torn{g.path, firstRecord}
 			r.spoilt = append(r.spoilt, g)
 		}
 		if rest.behind && r.session.noSync {
-			r.doubt(g, bad)
+			r.doubt(g, rest.bad)
 		}
 	}
 	return nil
+}
+
+// lookAtUnbegun tells what stands where a segment should begin.
+func (r *replay) lookAtUnbegun(g *segment) (rest, error) {
+	r.sc = scanner{f: g.f, salt: g.salt, limit: g.room, buf: r.sc.buf[:0]}
+	_, _, bad, err := r.sc.update(firstRecord)
+	if err != nil {
+		return rest{}, fmt.Errorf("%s: %w", g.path, err)
+	}
+	found, err := r.sc.look(firstRecord, bad)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", g.path, err)
+	}
+	return found, err
 }
 
 func (r *replay) doubt(g *segment, at int64) {

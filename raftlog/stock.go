@@ -18,6 +18,11 @@ import (
 type stock struct {
 	jobs sync.WaitGroup
 
+	// What follows is of the one who does the work.
+	leaving  []*segment // not needed, and still of that name
+	renamed  []string   // paths of spare files whose new name may not be on the disk
+	unsynced bool       // a file was renamed or removed
+
 	mu      sync.Mutex // guards what follows
 	settled sync.Cond  // of mu: tending became false
 	tending bool
@@ -111,25 +116,33 @@ func (l *Log) recycle() error {
 	}
 	l.segments = slices.Delete(l.segments, 0, len(gone))
 	l.mu.Unlock()
-	var spares []string
-	for _, g := range gone { // the oldest first: those that are left follow one another
-		spare, err := l.retire(g.path, g.number, len(spares))
-		if err = errors.Join(g.f.Close(), err); err != nil {
-			return err // the next start finds the rest
+	st := &l.stock
+	for _, g := range gone {
+		g.f.Close() // all of it is on the disk, or nobody needs it
+		st.leaving = append(st.leaving, g)
+	}
+	// The oldest first, and none before those that could not go: those that are
+	// left follow one another.
+	for len(st.leaving) > 0 {
+		spare, err := l.retire(st.leaving[0].path, st.leaving[0].number, len(st.renamed))
+		if err != nil {
+			return err
 		}
+		st.leaving, st.unsynced = st.leaving[1:], true
 		if spare != "" {
-			spares = append(spares, spare)
+			st.renamed = append(st.renamed, spare)
 		}
 	}
-	if len(gone) == 0 {
+	if !st.unsynced {
 		return nil
 	}
 	if err := l.o.FS.SyncDir(l.o.Dir); err != nil {
 		return err
 	}
-	l.stock.mu.Lock()
-	defer l.stock.mu.Unlock()
-	l.stock.spares = append(l.stock.spares, spares...)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.spares = append(st.spares, st.renamed...)
+	st.renamed, st.unsynced = nil, false
 	return nil
 }
 

@@ -191,18 +191,25 @@ func (l *Log) end(g *segment) {
 	l.ended(g)
 }
 
-// ended notes with what a segment ends. One that never began is forgotten.
+// ended notes with what a segment ends. One that never began must be gone before
+// the next one begins: no later file says that it does not count.
 func (l *Log) ended(g *segment) {
 	l.writer.active = nil
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if n := len(l.segments); n == 0 || l.segments[n-1] != g {
-		g.f.Close() // what was written to it does not count
+	begun := len(l.segments) > 0 && l.segments[len(l.segments)-1] == g
+	if begun {
+		g.lasts = make(map[uint32]uint64)
+		for id, s := range l.shards {
+			g.lasts[id] = s.last()
+		}
+	}
+	l.mu.Unlock()
+	if begun {
 		return
 	}
-	g.lasts = make(map[uint32]uint64)
-	for id, s := range l.shards {
-		g.lasts[id] = s.last()
+	g.f.Close() // what was written to it does not count
+	if err := errors.Join(l.discard(g.path), l.o.FS.SyncDir(l.o.Dir)); err != nil {
+		l.fail(err)
 	}
 }
 
@@ -236,9 +243,8 @@ func (l *Log) fail(err error) {
 func (l *Log) seal(g *segment, err error) {
 	l.told(Sealed, g, err)
 	l.ended(g)
-	if l.writer.retried {
+	if l.writer.retried && l.writer.failed == nil {
 		l.fail(err)
-		return
 	}
 	l.writer.retried = true
 }

@@ -1,0 +1,50 @@
+package raftlog
+
+import (
+	"maps"
+	"slices"
+
+	"qmq/internal/vfs"
+)
+
+// Report is what Check found in a directory.
+type Report struct {
+	Cluster, Node uint64 // whose log it is
+	Files         int    // that make it up
+	Bytes         int64  // in them
+	Shards        []ShardReport
+	Recovered               // as Open would find it; Doubt only as far as the files tell
+	Flaws         []Finding // of headers that have a good second copy
+}
+
+// ShardReport is what the log has of a shard.
+type ShardReport struct {
+	ID                 uint32
+	Term, Vote, Commit uint64
+	First, Last        uint64 // indexes of entries; First is Last+1 if there are none
+}
+
+// Check reads and verifies all files of a log that no process has open, and
+// changes nothing. An error is one of the file system, or wraps ErrNewer.
+func Check(fsys vfs.FS, dir string) (*Report, error) {
+	r := &replay{fs: vfs.ReadOnly(fsys), dir: dir}
+	err := r.read()
+	r.close(nil)
+	if err != nil {
+		return nil, err
+	}
+	rep := &Report{Cluster: r.owner.cluster, Node: r.owner.node, Files: len(r.chain), Recovered: r.Recovered, Flaws: r.flaws}
+	for _, g := range r.chain {
+		rep.Bytes += g.end - firstRecord
+	}
+	if r.session.doubt && rep.Doubt == "" {
+		rep.Doubt = doubtBefore
+	}
+	for _, id := range slices.Sorted(maps.Keys(r.shards)) {
+		s := r.shards[id]
+		rep.Shards = append(rep.Shards, ShardReport{
+			ID: id, Term: s.hard.term, Vote: s.hard.vote, Commit: s.hard.commit, First: s.base.index + 1, Last: s.last(),
+		})
+	}
+	return rep, nil
+}
