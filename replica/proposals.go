@@ -35,6 +35,9 @@ type proposals struct {
 // propose queues a proposal. It is put in the log by the next flush, or when
 // there is room and no transfer of leadership is under way.
 func (c *core) propose(p *proposal) {
+	if c.proposals.waitingBytes+len(p.data) > maxWaitingBytes {
+		c.flush() // there may be room in the log
+	}
 	switch {
 	case c.giving.stopped:
 		c.fail(p, ErrStopped)

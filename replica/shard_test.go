@@ -180,24 +180,38 @@ func (s *set) add(id uint64, voters []uint64) *member {
 	s.running.Go(func() {
 		for s.ctx.Err() == nil {
 			time.Sleep(30 * time.Millisecond)
-			m.shard.Tick()
+			m.current().Tick()
 		}
 	})
 	return m
 }
 
-func (s *set) open(m *member, voters []uint64, hold int) {
+func (s *set) open(m *member, voters []uint64, hold int) { s.openOn(m, m.log, voters, hold) }
+
+func (s *set) openWith(m *member, log Log) { s.openOn(m, log, nil, 0) }
+
+func (s *set) openOn(m *member, log Log, voters []uint64, hold int) {
 	s.t.Helper()
 	start := time.Now()
-	var err error
-	m.shard, err = Open(Options{
-		Member: m.id, Voters: voters, Log: m.log, Machine: m.machine, Send: s.send, Snapshots: s, Events: m,
+	shard, err := Open(Options{
+		Member: m.id, Voters: voters, Log: log, Machine: m.machine, Send: s.send, Snapshots: s, Events: m,
 		Alarm:     func(err error) { m.mu.Lock(); defer m.mu.Unlock(); m.alarms = append(m.alarms, err) },
 		HoldTicks: hold, Now: func() time.Duration { return time.Since(start) }, Logger: quiet,
 	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.shard = shard
+}
+
+// current is the shard as it was opened last, for other goroutines than the
+// test's.
+func (m *member) current() *Shard {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.shard
 }
 
 func (s *set) send(messages []*pb.Message) {
@@ -205,7 +219,7 @@ func (s *set) send(messages []*pb.Message) {
 	defer s.mu.Unlock()
 	for _, m := range messages {
 		if to := s.members[m.GetTo()]; to != nil && !to.cut && !s.members[m.GetFrom()].cut {
-			to.shard.Step(m)
+			to.current().Step(m)
 		}
 	}
 }
@@ -217,10 +231,10 @@ func (s *set) Offer(m *pb.Message) {
 	cut := to == nil || to.cut || from.cut
 	s.mu.Unlock()
 	if cut {
-		from.shard.SnapshotSent(m.GetTo(), false)
+		from.current().SnapshotSent(m.GetTo(), false)
 		return
 	}
-	to.shard.Receive(&lockedOffer{from, to})
+	to.current().Receive(&lockedOffer{from, to})
 }
 
 type lockedOffer struct{ from, to *member }
@@ -229,11 +243,11 @@ func (l *lockedOffer) Take(context.Context) (meta *pb.SnapshotMetadata, err erro
 	var state simState
 	l.from.machine.set(func(m *lockedMachine) { state = m.clone() })
 	l.to.machine.set(func(m *lockedMachine) { meta, err = m.take(state) })
-	l.from.shard.SnapshotSent(l.to.id, err == nil)
+	l.from.current().SnapshotSent(l.to.id, err == nil)
 	return meta, err
 }
 
-func (l *lockedOffer) Decline() { l.from.shard.SnapshotSent(l.to.id, false) }
+func (l *lockedOffer) Decline() { l.from.current().SnapshotSent(l.to.id, false) }
 
 func (s *set) setCut(id uint64, cut bool) {
 	s.mu.Lock()

@@ -70,7 +70,10 @@ func (c *core) status() *Status {
 	st := &Status{
 		Role: role(c.role), Leader: c.leader, Term: c.term, Last: c.last, Commit: c.commit,
 		Serving: c.led != 0, Applied: c.log.applied.GetIndex(), Members: c.log.applied.GetConfState(),
-		Held: c.hold.ticks > 0, Refused: c.refused, Failure: c.giving.err,
+		Held: c.hold.ticks > 0, Refused: c.refused,
+	}
+	if c.giving.stopped {
+		st.Failure = c.giving.err
 	}
 	if c.role == raft.StateLeader && !c.giving.stopped {
 		c.node.WithProgress(func(id uint64, typ raft.ProgressType, p tracker.Progress) {
