@@ -5,7 +5,6 @@ import (
 	"math"
 	"net"
 	"slices"
-	"strings"
 	"time"
 
 	"qmq/admin/words"
@@ -55,37 +54,6 @@ func (p Pair) String() string {
 		return p.Topic
 	}
 	return p.Topic + " / " + p.Channel
-}
-
-// topicTotal is a topic over all nodes.
-type topicTotal struct {
-	name     string
-	sums     sums
-	own      sums // without channels
-	nodes    int  // that have it and were counted
-	silent   int  // that had it and are left out
-	paused   int  // nodes on which the topic itself is paused
-	rated    bool
-	channels map[string]*channelTotal
-	names    string // of the channels, with spaces between; made anew when empty
-	history  history
-	trend    trend // of what waits in the topic itself
-	// answering tells which nodes are in the sums: when they are others, trends
-	// start anew.
-	answering, answered uint64
-	round               uint32
-}
-
-// channelTotal is a channel over all nodes.
-type channelTotal struct {
-	pair    Pair
-	sums    sums
-	nodes   int
-	silent  int
-	latency latencies
-	history history
-	round   uint32
-	trend   trend
 }
 
 // New knows nodes that were given by their addresses, or none if there
@@ -148,26 +116,6 @@ func (c *Cluster) Update(now time.Time, interval time.Duration) {
 	}
 	c.marks = slices.DeleteFunc(c.marks, func(m Mark) bool { return now.Sub(m.At) > markAge })
 	c.alerts.step(now, c.alertInputs())
-}
-
-func (t *topicTotal) reset() {
-	t.sums, t.own, t.nodes, t.silent, t.paused, t.rated = sums{}, sums{}, 0, 0, 0, false
-	t.answered, t.answering = t.answering, 0
-	for _, ch := range t.channels {
-		ch.sums, ch.nodes, ch.silent, ch.latency = sums{}, 0, 0, ch.latency[:0]
-	}
-}
-
-// restartTrends forgets how depths were when other nodes are in the sums: what a
-// node brings along that comes back has not grown.
-func (t *topicTotal) restartTrends() {
-	if t.answering == t.answered {
-		return
-	}
-	t.trend.restart()
-	for _, ch := range t.channels {
-		ch.trend.restart()
-	}
 }
 
 // addNode adds a node to the sums. One that is silent only keeps its topics
@@ -249,25 +197,6 @@ func (c *Cluster) topic(name string) *topicTotal {
 	return t
 }
 
-// channelNames are those of its channels, with spaces between.
-func (t *topicTotal) channelNames() string {
-	if t.names == "" {
-		t.names = strings.Join(words.Sorted(t.channels), " ")
-	}
-	return t.names
-}
-
-// unheard tells whether only silent nodes have the topic: its figures are unknown,
-// not 0.
-func (t *topicTotal) unheard() bool { return t.nodes == 0 && t.silent > 0 }
-
-// unheard is the same of a channel.
-func (ch *channelTotal) unheard() bool { return ch.nodes == 0 && ch.silent > 0 }
-
-func newTopicTotal(name string) *topicTotal {
-	return &topicTotal{name: name, channels: make(map[string]*channelTotal), history: newHistory(topicRows)}
-}
-
 // topicCalled finds a topic: as the nodes have it; with nothing in it but names
 // if only directories know it; or nil.
 func (c *Cluster) topicCalled(name string) *topicTotal {
@@ -287,15 +216,6 @@ func (c *Cluster) topicCalled(name string) *topicTotal {
 		}
 	}
 	return t
-}
-
-func (t *topicTotal) channel(name string) *channelTotal {
-	ch := t.channels[name]
-	if ch == nil {
-		ch = &channelTotal{pair: Pair{t.name, name}, history: newHistory(channelRows)}
-		t.channels[name], t.names = ch, ""
-	}
-	return ch
 }
 
 // forgetTopics drops topics and channels that no node has any more.
