@@ -339,3 +339,41 @@ func TestWhatIsMarkedIsInTheLogInTheEnd(t *testing.T) {
 		m.compare(func(*countingSource) bool { return true })
 	})
 }
+
+// TestWhoIsForgottenIsNotAskedAnyMore, whether it was marked, due or at rest, and the
+// others are.
+func TestWhoIsForgottenIsNotAskedAnyMore(t *testing.T) {
+	now := time.Now()
+	for gone := range 4 {
+		c := NewCollector(tick)
+		var sources []Source
+		for i := range uint64(4) {
+			s := &countingSource{topic: aTopic, channel: i + 2}
+			sources = append(sources, s)
+			c.Attach(s)
+		}
+		for _, s := range sources[:2] {
+			c.Mark(s, now)
+		}
+		c.DueNow()
+		for _, s := range sources[2:3] {
+			c.Mark(s, now)
+		}
+		c.Forget(sources[gone])
+		c.Forget(sources[gone]) // once more does nothing
+		var asked []Source
+		c.Due(now.Add(tick))
+		for s, _ := c.Next(); s != nil; s, _ = c.Next() {
+			asked = append(asked, s)
+		}
+		want := slices.DeleteFunc(slices.Clone(sources[:3]), func(s Source) bool { return s == sources[gone] })
+		if !slices.Equal(asked, want) || len(c.Sources()) != 3 {
+			t.Errorf("without %d: %d asked, %d are known", gone, len(asked), len(c.Sources()))
+		}
+		c.Mark(sources[gone], now)
+		c.DueNow()
+		if s, full := c.Next(); s != sources[gone] || full {
+			t.Errorf("who comes again is not asked as one that is new")
+		}
+	}
+}

@@ -363,3 +363,30 @@ func TestCloseAnswersPublishers(t *testing.T) {
 		}
 	})
 }
+
+// TestLeaderMayBeReadyBeforeItIsKnown: its word may come before raft tells of it, and
+// where the word is lost it is tried all the same.
+func TestLeaderMayBeReadyBeforeItIsKnown(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		s.lead(s.members[0], 0)
+		m := s.members[1]
+		m.published(t, "a")
+		for i, late := range []time.Duration{0, readyWithin} {
+			s.depose(0)
+			r := beside(func() error { return m.node.Publish("t", batchOf(fmt.Sprint(i))) })
+			s.separate(s.members[0], m, true)
+			s.lead(s.members[0], 0) // nothing is heard of it
+			m.node.Shard(0).Leader(0, s.term)
+			if late == 0 {
+				must(t, m.node.ReceiveNotice(1, (&notice{kind: noticeReady, term: s.term}).encode()))
+			}
+			s.mu.Lock()
+			clear(s.cut)
+			s.mu.Unlock()
+			m.node.Shard(0).Leader(1, s.term)
+			<-time.After(late + s.latency + time.Millisecond)
+			r.want(t, nil)
+		}
+		s.wantStored(t, "a", "0", "1")
+	})
+}

@@ -18,8 +18,14 @@ import (
 	"qmq/internal/deadline"
 	"qmq/internal/vfs"
 	"qmq/message"
+	"qmq/replica"
 	"qmq/replica/machine"
 	"qmq/topic"
+)
+
+var (
+	_ Raft    = (*replica.Shard)(nil)
+	_ Machine = (*machine.Machine)(nil)
 )
 
 var errLost = errors.New("another entry took its place")

@@ -27,6 +27,9 @@ const (
 	retryAfter = 50 * time.Millisecond
 )
 
+// ready says that a member leads in a term and takes parts.
+type ready struct{ member, term uint64 }
+
 // Shard is one shard of a Node. Its exported methods are what the shard's raft tells:
 // calls come in the order in which things happened, one at a time.
 type Shard struct {
@@ -45,6 +48,7 @@ type Shard struct {
 	leader    uint64        // 0: none is known
 	term      uint64        // of leader
 	ready     bool          // leader takes parts, as far as is known
+	heard     ready         // what a leader said last, which may be before it is known to lead
 	since     int64         // steady ns: while leader is 0, how long it has been
 	retryAt   int64         // steady ns: when what was refused is sent again; 0: nothing was
 	changed   chan struct{} // closed when leader or ready changes
@@ -71,7 +75,7 @@ func (s *Shard) Leader(member, term uint64) {
 	}
 	now := s.n.now()
 	s.setLeader(member, term, now)
-	s.ready = member == s.n.o.Member && s.serving != nil && s.serving.term == term
+	s.ready = member == s.n.o.Member && s.serving != nil && s.serving.term == term || s.heard == ready{member, term}
 	if member != 0 {
 		s.retryLater(now, readyWithin)
 	}
@@ -235,6 +239,7 @@ func (s *Shard) restart() {
 // isReady is heard from the leader of a term.
 func (s *Shard) isReady(member, term uint64) {
 	s.mu.Lock()
+	s.heard = ready{member, term}
 	is := s.leader == member && s.term == term && !s.ready
 	if is {
 		s.ready = true
@@ -252,7 +257,7 @@ func (s *Shard) isNotReady(member, term uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.leader == member && s.term == term {
-		s.ready = false
+		s.ready, s.heard = false, ready{}
 		s.retryLater(s.n.now(), retryAfter)
 	}
 }
