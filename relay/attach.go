@@ -2,6 +2,7 @@ package relay
 
 import (
 	"errors"
+	"time"
 
 	"qmq/channel"
 )
@@ -73,10 +74,12 @@ func (k *Consumer) openFrame(t target) *openFrame {
 }
 
 // part is detach of a consumer that is closed: its leader is told what its client has
-// answered. The caller holds k.mu.
+// answered, and has never got. The caller holds k.mu.
 func (k *Consumer) part() (left attachment) {
 	var last [][]byte
 	if k.joined && k.seat == nil {
+		k.ready = 0
+		k.trim() // the client has not got what is in the buffer
 		last = k.answerFrames(nil)
 	}
 	left = k.detach()
@@ -132,7 +135,7 @@ func (k *Consumer) opened(number, incarnation uint64, refused []uint64, seat *se
 	for _, seq := range refused {
 		k.client.lost(seq)
 	}
-	k.incarnation, k.joined, k.known = incarnation, true, true
+	k.incarnation, k.joined, k.known, k.astray = incarnation, true, true, time.Time{}
 	k.end(nil)
 	var failed []channel.Answer
 	if seat != nil {
@@ -155,17 +158,26 @@ func (k *Consumer) opened(number, incarnation uint64, refused []uint64, seat *se
 // refused notes that the leader does not take the consumer, or serves it no longer.
 func (k *Consumer) refused(number uint64, why error) {
 	k.mu.Lock()
-	stale := k.closed || k.number != number || k.at != k.shard.generation.Load()
-	if !stale && errors.Is(why, errNotLeader) {
-		left := k.detach()
+	if k.closed || k.number != number || k.at != k.shard.generation.Load() {
 		k.mu.Unlock()
-		k.leave(left)
-		return // it is attached to the next one
+		return
 	}
-	k.mu.Unlock()
-	if !stale {
+	now := time.Now()
+	if !errors.Is(why, ErrNotLeader) || !k.astray.IsZero() && now.Sub(k.astray) >= withoutLeader {
+		k.mu.Unlock()
+		if errors.Is(why, ErrNotLeader) {
+			why = errNoLeader
+		}
 		k.lose(why)
+		return
 	}
+	if k.astray.IsZero() {
+		k.astray = now
+	}
+	left := k.detach()
+	k.mu.Unlock()
+	k.leave(left)
+	k.r.attachLater(k)
 }
 
 // failed tells the session of an answer that failed after it was taken.

@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"sync"
+
 	"qmq/channel"
 )
 
@@ -17,12 +19,34 @@ type buffer struct {
 
 // chunk is what is left of a messages frame.
 type chunk struct {
-	b     []byte
-	until int64 // when the messages have timed out at the leader, steady ns
+	memory *[]byte // of frames
+	b      []byte  // in memory
+	until  int64   // when the messages have timed out at the leader, steady ns
+}
+
+// free gives the chunk's memory back.
+func (c *chunk) free() {
+	giveFrame(c.memory)
+	*c = chunk{}
+}
+
+// frames is memory for frames on their way. New memory costs more than the copy.
+var frames = sync.Pool{New: func() any { return new([]byte) }}
+
+// giveFrame gives memory back, unless it was for a very long message.
+func giveFrame(memory *[]byte) {
+	if cap(*memory) <= 2*maxFrame {
+		frames.Put(memory)
+	}
 }
 
 // drop forgets everything. What was taken to be given out is given out anew.
-func (b *buffer) drop() { b.chunks, b.messages = nil, 0 }
+func (b *buffer) drop() {
+	for i := range b.chunks {
+		b.chunks[i].free()
+	}
+	b.chunks, b.messages = nil, 0
+}
 
 // arrived takes n messages that were taken under a RDY count of that generation.
 func (k *Consumer) arrived(number uint64, generation uint32, messages []byte, n int) {
@@ -32,7 +56,9 @@ func (k *Consumer) arrived(number uint64, generation uint32, messages []byte, n 
 		return
 	}
 	b := &k.buffer
-	b.chunks = append(b.chunks, chunk{append([]byte(nil), messages...), k.r.o.Clock.Now() + int64(k.o.MsgTimeout)})
+	memory := frames.Get().(*[]byte)
+	*memory = append((*memory)[:0], messages...)
+	b.chunks = append(b.chunks, chunk{memory, *memory, k.r.o.Clock.Now() + int64(k.o.MsgTimeout)})
 	b.messages += n
 	if generation != k.generation {
 		k.trim()
@@ -66,7 +92,7 @@ func (k *Consumer) takeBuffered(s channel.Sink, limit int) (n int) {
 		b.messages--
 		k.taken += uint32(size)
 		if len(c.b) == 0 {
-			b.chunks[0] = chunk{}
+			c.free()
 			b.chunks = b.chunks[1:]
 		}
 	}
@@ -105,6 +131,8 @@ func (k *Consumer) trim() {
 		}
 		if c.b = c.b[:at]; at > 0 {
 			kept = append(kept, c)
+		} else {
+			c.free()
 		}
 	}
 	clear(b.chunks[len(kept):])

@@ -21,9 +21,9 @@ const (
 	codeNotLeader
 )
 
-// errNotLeader means that the node serves the topic no longer, or not yet: another
-// one does, or will.
-var errNotLeader = errors.New("this node does not serve the topic")
+// ErrNotLeader means that the node serves the topic no longer, or not yet: another one
+// does, or it will.
+var ErrNotLeader = errors.New("this node does not serve the topic")
 
 var sentinels = [...]error{
 	codeExiting:          channel.ErrExiting,
@@ -31,7 +31,7 @@ var sentinels = [...]error{
 	codeNotOwner:         channel.ErrNotOwner,
 	codeTooManyConsumers: channel.ErrTooManyConsumers,
 	codeNoAutoCreate:     topic.ErrNoAutoCreate,
-	codeNotLeader:        errNotLeader,
+	codeNotLeader:        ErrNotLeader,
 }
 
 // codeOf is what tells another node of an error; text is empty where the code says

@@ -22,7 +22,7 @@ var (
 
 // subscribeWithin is how long a leader that can be reached may take for a new
 // consumer: it may have to restore the topic, and to create it.
-const subscribeWithin = 10 * time.Second
+const subscribeWithin = 8 * time.Second
 
 // Consumer is a client's subscription to a channel of a replicated topic, whoever
 // leads it. It is a broker.Consumer.
@@ -41,8 +41,9 @@ type Consumer struct {
 
 	mu     sync.Mutex // guards what follows; a channel's and Relay.mu are taken under it
 	closed bool
-	known  bool // a leader has taken it once
-	lost   bool // o.Closed was called
+	known  bool      // a leader has taken it once
+	lost   bool      // o.Closed was called
+	astray time.Time // since when leaders say that they are none; zero: the last one took it
 	attachment
 	ready      int64
 	generation uint32 // grows whenever ready gets lower

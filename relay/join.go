@@ -40,7 +40,7 @@ type joining struct {
 func (r *Relay) receiveOpen(at place, f *openFrame) {
 	j := &joining{at: at, frame: f}
 	if !r.takeUp(j) {
-		r.peer(at.member).push(saying{frame: appendClosed(nil, at.consumer, errNotLeader)})
+		r.peer(at.member).push(saying{frame: appendClosed(nil, at.consumer, ErrNotLeader)})
 	}
 }
 

@@ -24,7 +24,8 @@ type Options struct {
 // Topics are those that this node serves, as their leader.
 type Topics interface {
 	// Topic finds a topic, which is made if need be when create says so. It waits
-	// until the topic can be served.
+	// until the topic can be served. With ErrNotLeader it is asked again, for as long as
+	// a consumer waits for a leader; any other error is the end of the consumer.
 	Topic(name string, create bool) (*topic.Topic, error)
 }
 

@@ -332,3 +332,34 @@ func TestWhatAClientDidBeforeItLeftIsKept(t *testing.T) {
 		}
 	})
 }
+
+func TestNodeThatDoesNotServeYetIsAskedAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *set) {
+		clients := []*client{s.nodes[0].subscribe("c0", 5), s.nodes[1].subscribe("c1", 5)}
+		s.publish(testTopic, "a")
+		for _, c := range clients {
+			want(t, "before", c.received(), "a")
+		}
+		s.mu.Lock()
+		s.busy = true
+		s.mu.Unlock()
+		s.lead(0)
+		time.Sleep(time.Second)
+		s.mu.Lock()
+		s.busy = false
+		s.mu.Unlock()
+		time.Sleep(2 * attachAgain)
+		s.publish(testTopic, "b")
+		for _, c := range clients {
+			want(t, "after", c.received(), "b")
+		}
+		s.mu.Lock()
+		s.busy = true
+		s.mu.Unlock()
+		s.lead(0)
+		time.Sleep(withoutLeader + 2*attachAgain)
+		for _, c := range clients {
+			<-c.closed
+		}
+	})
+}

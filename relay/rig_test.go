@@ -24,7 +24,7 @@ import (
 // which is killed when the leadership goes on. What the journal did not have by then
 // is not known to the next leader, as with a set that replicates it.
 type set struct {
-	t     *testing.T
+	t     testing.TB
 	fs    *crashfs.FS
 	nodes []*setNode
 	clock *clock.Clock
@@ -34,6 +34,7 @@ type set struct {
 	store      *broker.Broker
 	leader     int // -1: none
 	term       uint64
+	busy       bool // it does not serve yet
 }
 
 // setNode is a node of a set. Its member number is its index and one.
@@ -45,7 +46,7 @@ type setNode struct {
 	links map[uint64]*wire // by member, to it
 }
 
-func newSet(t *testing.T, nodes int, change ...func(*Options)) *set {
+func newSet(t testing.TB, nodes int, change ...func(*Options)) *set {
 	s := &set{t: t, fs: crashfs.New(1), clock: clock.New(), leader: -1}
 	for i := range nodes {
 		n := &setNode{set: s, index: i, links: make(map[uint64]*wire)}
@@ -97,7 +98,7 @@ func (s *set) lead(index int) {
 		return
 	}
 	o := node.Options()
-	o.FS = s.fs.Mount()
+	o.FS, o.MemQueueSize, o.HotBytes = s.fs.Mount(), 1<<20, 1<<30
 	if err := o.FS.MkdirAll(o.DataPath); err != nil {
 		s.t.Fatal(err)
 	}
@@ -156,9 +157,12 @@ func (n *setNode) member() uint64 { return uint64(n.index) + 1 }
 func (n *setNode) Topic(name string, create bool) (*topic.Topic, error) {
 	n.set.mu.Lock()
 	store, leader := n.set.store, n.set.leader
+	if n.set.busy {
+		leader = -1
+	}
 	n.set.mu.Unlock()
 	if leader != n.index {
-		return nil, errNotLeader
+		return nil, ErrNotLeader
 	}
 	if t, ok := store.Existing(name); ok || !create {
 		if !ok {
@@ -260,7 +264,7 @@ func (n *setNode) freeze() (thaw func()) {
 
 // client is a session that takes what it is woken for.
 type client struct {
-	t      *testing.T
+	t      testing.TB
 	k      broker.Consumer
 	wakes  chan struct{}
 	closed chan struct{}

@@ -82,9 +82,6 @@ type served struct {
 // maxFrame bounds the messages of a frame in bytes, unless one is longer.
 const maxFrame = 64 << 10
 
-// buffers are for frames of messages.
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
-
 // wake has the delivering goroutine look whether there is something to send. It is the
 // consumer's Wake callback, and does not wait.
 func (v *served) wake() {
@@ -103,8 +100,8 @@ func (v *served) welcome(refused []uint64) {
 
 // deliver sends until there is nothing left to send.
 func (v *served) deliver() {
-	memory := buffers.Get().(*[]byte)
-	defer buffers.Put(memory)
+	memory := frames.Get().(*[]byte)
+	defer giveFrame(memory)
 	for {
 		sent, ok := v.deliverSome(memory)
 		if !ok {
@@ -135,9 +132,7 @@ func (v *served) deliverSome(memory *[]byte) (sent, ok bool) {
 		}
 	}
 	ok = n == 0 || v.r.o.Lane.Send(v.at.member, b.b)
-	if *memory = b.b; cap(b.b) > 2*maxFrame {
-		*memory = nil
-	}
+	*memory = b.b
 	return sent || n > 0, ok
 }
 

@@ -11,6 +11,8 @@ const (
 	// withoutLeader is how long consumers wait for a leader that is not there, or
 	// cannot be reached.
 	withoutLeader = 5 * time.Second
+	// attachAgain is after how long a leader is asked again that said that it is none.
+	attachAgain = 100 * time.Millisecond
 	// claimsWithin is Options.ClaimsWithin unless it says otherwise.
 	claimsWithin = 250 * time.Millisecond
 	// detachWithin is how long a shard's other consumers wait for one that is just
@@ -234,6 +236,18 @@ func (r *Relay) attachSoon(s *shard) {
 	if !s.attaching {
 		s.attaching = r.startLocked(func() { r.attach(s) })
 	}
+}
+
+// attachLater has a consumer attached once more, if no other leader comes before.
+func (r *Relay) attachLater(k *Consumer) {
+	time.AfterFunc(attachAgain, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if _, there := k.shard.consumers[k]; there && !r.closed {
+			k.shard.todo[k] = struct{}{}
+			r.attachSoon(k.shard)
+		}
+	})
 }
 
 // abandon closes the consumers of a shard that has no leader for too long.
