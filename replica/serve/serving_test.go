@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"qmq/channel"
+	"qmq/diskqueue"
+	"qmq/message"
 	"qmq/state"
 	"qmq/topic"
 )
@@ -94,6 +96,41 @@ func TestWhatIsFinishedSurvivesTheLeader(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 		k.Close()
+	})
+}
+
+// TestDelaysSurviveTheLeader: of what was published for later, and of what was given
+// back until later, and how often it was tried.
+func TestDelaysSurviveTheLeader(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		s.lead(s.members[0], 0)
+		k := s.members[0].subscribe(t, "c")
+		s.members[1].published(t, "back", "done")
+		var later diskqueue.Batch
+		later.Reset()
+		due := s.members[1].clock.Wall()/1e6 + 10_000
+		later.Add(message.Meta{Timestamp: 1, DeliverAt: due}, []byte("later"))
+		must(t, s.members[1].node.Publish("t", &later))
+		synctest.Wait()
+		ds := k.takeAll()
+		if !slices.Equal(ds.bodies(), []string{"back", "done"}) {
+			t.Fatalf("%q", ds.bodies())
+		}
+		k.Answer([]channel.Answer{{Op: channel.Requeue, ID: ds[0].id, Delay: 5 * time.Second}, {Op: channel.Finish, ID: ds[1].id}})
+		<-time.After(time.Second)
+		k.Close()
+		for i, want := range [][]string{nil, {"back"}, {"later"}} {
+			m := s.members[(i+1)%3]
+			s.lead(m, 0)
+			k = m.subscribe(t, "c")
+			ds := k.takeAll()
+			if !slices.Equal(ds.bodies(), want) {
+				t.Errorf("%q, want %q", ds.bodies(), want)
+			}
+			k.finish(ds...)
+			<-time.After(5 * time.Second)
+			k.Close()
+		}
 	})
 }
 
