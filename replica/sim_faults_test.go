@@ -91,7 +91,7 @@ func (w *world) power(n *simNode, d time.Duration) {
 	}
 	n.end()
 	torn := n.log.power(w.rng) && w.chance(0.3)
-	w.log("%d loses power, torn %v, last %d", n.id, torn, n.log.view.last())
+	w.log("%d loses power, torn %v", n.id, torn)
 	if !w.kernel {
 		w.restart(n, d, torn)
 		return
@@ -162,12 +162,12 @@ func (w *world) isolate(n *simNode, d time.Duration, way int) {
 // rot loses the last group of a log, though it was synced and acknowledged. It
 // looks as a torn tail does.
 func (w *world) rot(n *simNode, d time.Duration) {
-	if n.core == nil || !w.mayDamage(n) || len(w.faults.rotten) > 0 {
+	if n.core == nil || w.wal || !w.mayDamage(n) || len(w.faults.rotten) > 0 {
 		return
 	}
 	n.end()
 	n.log.rot()
-	w.log("the tail of %d rots, last %d", n.id, n.log.view.last())
+	w.log("the tail of %d rots", n.id)
 	w.damage(n)
 	w.faults.rotten[n.slot] = uint64(len(w.truth.history)) + firstEntry - 1
 	w.restart(n, min(d, 500*time.Millisecond), true)
@@ -202,8 +202,7 @@ func (w *world) failDisk(n *simNode, d time.Duration) {
 			w.replace(n.slot)
 		default:
 			n.end()
-			n.log.written = nil
-			n.log.restart()
+			n.log.lostWrites()
 			n.start(nil, false)
 		}
 	})

@@ -18,7 +18,7 @@ type simNode struct {
 	id      uint64
 	life    int // grows with every end
 	core    *core
-	log     *simLog
+	log     simDisk
 	machine *simMachine
 	shadow  logState // the log as the core knows it
 	tick    time.Duration
@@ -40,7 +40,12 @@ type simNode struct {
 }
 
 func (w *world) newNode(slot int, id uint64) *simNode {
-	n := &simNode{w: w, slot: slot, id: id, log: &simLog{bugs: w.bugs, keep: w.rng.Uint64N(20)}, machine: newSimMachine(w.bugs)}
+	n := &simNode{w: w, slot: slot, id: id, machine: newSimMachine(w.bugs)}
+	if w.wal {
+		n.log = newSimWAL(w, id, func() bool { return n.failing })
+	} else {
+		n.log = &simLog{bugs: w.bugs, keep: w.rng.Uint64N(20)}
+	}
 	n.tick = simTick + w.between(-simTick/20, simTick/20) // clocks differ
 	w.nodes[slot], w.ids[id] = n, n
 	return n
@@ -50,15 +55,19 @@ func (w *world) newNode(slot int, id uint64) *simNode {
 func (n *simNode) start(voters []uint64, torn bool) {
 	w := n.w
 	n.machine.restart()
+	cut, err := n.log.open()
+	if err != nil {
+		n.forgot(err)
+		return
+	}
+	torn = torn || cut
 	store, update, err := begin(n.log, checked{n}, voters)
 	if err != nil {
 		n.forgot(err)
 		return
 	}
 	if update != nil {
-		n.log.Save(*update)
-		n.log.show(n.log.write())
-		n.log.sync()
+		n.log.saved(*update)
 	}
 	hold := 0
 	if torn && !w.bugs.noHold {
@@ -72,8 +81,8 @@ func (n *simNode) start(voters []uint64, torn bool) {
 		w.fail("member %d cannot start: %v", n.id, err)
 		return
 	}
-	n.shadow = n.log.view
-	w.log("member %d starts: first %d last %d applied %d term %d torn %v", n.id, n.log.view.first(), n.log.view.last(), n.machine.index, n.core.term, torn)
+	n.shadow = n.log.state()
+	w.log("member %d starts: first %d last %d applied %d term %d torn %v", n.id, n.shadow.first(), n.shadow.last(), n.machine.index, n.core.term, torn)
 	n.later(w.between(0, n.tick), n.ticks)
 	n.startClients()
 }
@@ -195,7 +204,7 @@ func (n *simNode) save(s *save) {
 		}
 	}
 	n.log.Save(s.Update)
-	n.flush()
+	n.log.flush(n)
 }
 
 // disk calls back when the disk has done something.
@@ -212,45 +221,6 @@ func (n *simNode) disk(f func()) {
 		}
 		f()
 	})
-}
-
-// flush writes what is queued as a group, and syncs it.
-func (n *simNode) flush() {
-	if n.flushing || len(n.log.queued) == 0 {
-		return
-	}
-	n.flushing = true
-	n.disk(func() {
-		group := n.log.write()
-		if n.w.bugs.ackBeforeSync {
-			n.flushed(group, nil)
-		}
-		n.disk(func() {
-			n.flushing = false
-			switch {
-			case n.failing:
-				if !n.w.bugs.ackBeforeSync {
-					n.flushed(group, errors.New("input/output error"))
-				}
-				return
-			case !n.w.kernel:
-				n.log.sync()
-			}
-			if !n.w.bugs.ackBeforeSync {
-				n.flushed(group, nil)
-			}
-			n.flush()
-		})
-	})
-}
-
-func (n *simNode) flushed(group []Update, err error) {
-	if err == nil {
-		n.log.show(group)
-	}
-	for _, u := range group {
-		u.Done(err)
-	}
 }
 
 // apply does the work on the machine, one entry after the other.
@@ -323,7 +293,7 @@ func (n *simNode) checkpoint() {
 		n.machine.Checkpoint()
 	}
 	if n.w.kernel {
-		n.log.sync()
+		n.log.settle()
 	}
 	n.core.checkpointed(index)
 }

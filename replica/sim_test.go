@@ -43,23 +43,30 @@ func optionsOf(seed uint64) simOptions {
 	return o
 }
 
-func TestSimulation(t *testing.T) {
+func TestSimulation(t *testing.T) { simulateAll(t, *simSeeds, false) }
+
+// TestSimulationOnTheNodesLog runs on raftlog in place of a log in memory.
+func TestSimulationOnTheNodesLog(t *testing.T) { simulateAll(t, max(1, *simSeeds/10), true) }
+
+func simulateAll(t *testing.T, seeds int, wal bool) {
 	var okayed, leaders, repeats int
-	for i := range uint64(*simSeeds) {
+	for i := range uint64(seeds) {
 		seed := *simFirst + i
-		w := simulate(t, optionsOf(seed))
+		o := optionsOf(seed)
+		o.wal = wal
+		w := simulate(t, o)
 		okayed += w.truth.okayed
 		leaders += w.truth.leaders
 		repeats += w.truth.repeats
 		if w.err != nil {
-			if *simSeeds == 1 {
+			if seeds == 1 {
 				t.Logf("what happened last:\n%s", w.tail(300))
 			}
-			t.Fatalf("seed %d: %v\nagain: go test ./replica -run 'TestSimulation$' -seed=%d -seeds=1", seed, w.err, seed)
+			t.Fatalf("seed %d: %v\nagain: go test ./replica -run '%s$' -seed=%d -seeds=1", seed, w.err, t.Name(), seed)
 		}
 	}
-	t.Logf("%d seeds: %d OK'd, %d elections, %d duplicates skipped", *simSeeds, okayed, leaders, repeats)
-	if okayed < 100**simSeeds {
+	t.Logf("%d seeds: %d OK'd, %d elections, %d duplicates skipped", seeds, okayed, leaders, repeats)
+	if okayed < 100*seeds {
 		t.Errorf("only %d batches were OK'd", okayed)
 	}
 }

@@ -35,6 +35,7 @@ type simOptions struct {
 	seed   uint64
 	slots  int
 	kernel bool // acknowledge after the write, sync behind it
+	wal    bool // on raftlog and a file system that crashes
 	bugs   bugs
 }
 
