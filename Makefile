@@ -8,7 +8,7 @@ SESSIONFUZZTIME ?= 10m
 SEEDS ?= 10000
 
 # Packages whose tests run under the race detector.
-CONCURRENT = ./admin/... ./api ./broker ./channel ./cmd/... ./config ./daemon ./diskqueue ./internal/... ./journal ./loadgen/... ./lookup ./replica ./server/... ./test/process ./test/semantics ./tools/... ./topic
+CONCURRENT = ./admin/... ./api ./broker ./channel ./cmd/... ./config ./daemon ./diskqueue ./internal/... ./journal ./loadgen/... ./lookup ./replica ./replica/entry ./replica/machine ./server/... ./test/process ./test/semantics ./tools/... ./topic
 
 .PHONY: build run test browser check bench bench-compare bench-growth fuzz sim crash powercut web-vendor install-nsq-names clean
 
@@ -55,6 +55,9 @@ fuzz: ## each fuzz target for FUZZTIME, whole sessions for SESSIONFUZZTIME
 	$(GO) test -fuzz FuzzLookupCommandStream -fuzztime $(FUZZTIME) ./protocol
 	$(GO) test -run '^$$' -fuzz 'FuzzSession$$' -fuzztime $(SESSIONFUZZTIME) -fuzzminimizetime 10x ./server
 	$(GO) test -run '^$$' -fuzz 'FuzzConnection$$' -fuzztime $(FUZZTIME) ./server
+	$(GO) test -run '^$$' -fuzz FuzzParseRecords -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./diskqueue
+	$(GO) test -run '^$$' -fuzz FuzzDecode -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./replica/entry
+	$(GO) test -run '^$$' -fuzz FuzzStage -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./replica/machine
 	$(GO) test -run '^$$' -fuzz FuzzRecordReadsBack -fuzztime $(FUZZTIME) ./cmd/q
 	$(GO) test -fuzz FuzzTOML -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./config
 
