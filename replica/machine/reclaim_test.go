@@ -178,11 +178,13 @@ func TestDeletedTopicIsGoneAlsoAfterAStop(t *testing.T) {
 	for name, crash := range crashes {
 		disk := newDisk(1)
 		m := filled(t, disk, "c")
+		_, err := m.Checkpoint()
+		must(t, err)
 		feed(t, m, topology(state.Entry{Op: state.DeleteTopic, Topic: 1}, createTopic("t")))
 		if files := segments(disk); len(files) > 0 {
 			t.Errorf("%s: %v are left", name, files)
 		}
-		_, err := m.Checkpoint()
+		_, err = m.Checkpoint()
 		must(t, err)
 		crash(disk)
 		m = open(t, disk)

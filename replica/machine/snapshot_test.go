@@ -253,17 +253,14 @@ func TestSnapshotIsOfOneMoment(t *testing.T) {
 	must(t, early.applyAll(from, 1000))
 	s := from.Snapshot(nil)
 	var frames [][]byte
-	for n := 60; ; n++ {
+	for {
 		frame, err := s.Next(nil)
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		must(t, err)
 		frames = append(frames, frame)
-		if n < len(h.entries) {
-			_, err := from.Apply(uint64(n+1), 1, h.entries[n])
-			must(t, err)
-		}
+		must(t, h.applyAll(from, 1000)) // behind the first frame
 	}
 	s.Close()
 	m := open(t, newDisk(3))
@@ -272,7 +269,54 @@ func TestSnapshotIsOfOneMoment(t *testing.T) {
 		t.Error("the state is another")
 	}
 	must(t, h.applyAll(m, 1000)) // what was reclaimed meanwhile nobody needs by then
-	must(t, h.applyAll(from, 1000))
 	same(t, m, h.m)
 	same(t, from, h.m)
+}
+
+// The checkpoint of an installation that failed with its very last operation may
+// be what the next start finds: it is taken back, or nothing goes on here.
+func TestCheckpointOfAFailedInstallationIsTakenBack(t *testing.T) {
+	h := newHistory(t, 3, 120)
+	early := *h
+	early.entries = h.entries[:70]
+	for _, removable := range []bool{true, false} {
+		disk := newDisk(1)
+		m := open(t, disk)
+		must(t, early.applyAll(m, 20))
+		_, err := m.Checkpoint()
+		must(t, err)
+		s, err := m.Stage()
+		must(t, err)
+		for _, frame := range framesFor(t, h.m, m.Ends()) {
+			must(t, s.Put(frame))
+		}
+		renamed := false
+		disk.Fail(func(op crashfs.Op, name string) error {
+			renamed = renamed || op == crashfs.OpRename
+			if renamed && (op == crashfs.OpSyncDir || op == crashfs.OpRemove && !removable) {
+				renamed = op == crashfs.OpRemove
+				return errFailing
+			}
+			return nil
+		})
+		if err := s.Install(); !errors.Is(err, errFailing) {
+			t.Fatal(err)
+		}
+		renamed = !removable
+		s.Discard()
+		disk.Fail(nil)
+		_, err = m.Apply(71, 1, h.entries[70])
+		if removable {
+			must(t, err)
+		} else if !errors.Is(err, errUnsure) || !(Raft{m}).Fatal(err) {
+			t.Fatal(err)
+		}
+		disk.Kill()
+		m = open(t, disk)
+		if index, _ := m.Applied(); index != 70 && removable || index != 120 && !removable {
+			t.Errorf("opened at %d, the checkpoint can be removed: %v", index, removable)
+		}
+		must(t, h.applyAll(m, 1000))
+		same(t, m, h.m)
+	}
 }
