@@ -47,6 +47,17 @@ func TestFlagsAreThoseOfNsqdAndSomeOfOurOwn(t *testing.T) {
 		"socket-mode | socket_mode | string | -",
 		"auth-verified-names | auth_verified_names | bool | false",
 		"registration-secret-file | registration_secret_file | string | -",
+		"cluster-peers | cluster_peers | list | -",
+		"cluster-address | cluster_address | string | -",
+		"cluster-secret-file | cluster_secret_file | string | -",
+		"cluster-tls-cert | cluster_tls_cert | string | -",
+		"cluster-tls-key | cluster_tls_key | string | -",
+		"cluster-tls-ca | cluster_tls_ca | string | -",
+		"cluster-number | cluster_number | int | -1",
+		"cluster-election-timeout | cluster_election_timeout | duration | 300ms",
+		"replica-sync | replica_sync | word | always",
+		"replicated-topics | replicated_topics | list | -",
+		"cluster-log-bytes | cluster_log_bytes | int | 1073741824",
 	}
 	ours := len(want)
 	for s := bufio.NewScanner(f); s.Scan(); {

@@ -18,6 +18,7 @@ import (
 // defaults, and a few of our own.
 type QD struct {
 	Common
+	Replicas
 	Hostname string // the machine's name; not an option
 	NodeID   int    // 0 to 1023, part of message ids
 
@@ -135,6 +136,7 @@ func (q *QD) declare(hostname string) []section {
 		{"Output and compression", q.outputOptions()},
 		{"TLS and authorization", q.securityOptions()},
 		{"Lookup and topology", q.lookupOptions()},
+		{"Replicated topics", q.Replicas.options()},
 		{"Measurements", q.measurementOptions()},
 	}
 }
@@ -282,6 +284,7 @@ func (q *QD) relate(r *review) {
 	warnOfPath(r, "http-address", q.HTTPAddress)
 	warnOfPath(r, "https-address", q.HTTPSAddress)
 	q.relateTLS(r)
+	q.relateReplicas(r)
 	if q.DataPath != "" {
 		info, err := os.Stat(q.DataPath)
 		switch {
