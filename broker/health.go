@@ -52,7 +52,10 @@ func (b *Broker) Health() error {
 	if err := b.unwritable(); err != nil {
 		return err
 	}
-	return b.unreadable()
+	if err := b.unreadable(); err != nil || b.o.Replicas == nil {
+		return err
+	}
+	return b.o.Replicas.Health()
 }
 
 func (b *Broker) unwritable() error {

@@ -75,6 +75,8 @@ type Replicas interface {
 	Names() []string
 	// Topic tells of the topic of that name; ok is false when there is none.
 	Topic(name string) (r Replica, ok bool)
+	// Health is nil when they are served here, or else why not.
+	Health() error
 }
 
 // Replica is a replicated topic as this node sees it, at one moment.
@@ -118,6 +120,12 @@ func (b *Broker) replicas(name string) Replicas {
 	}
 	return nil
 }
+
+// Disk is what logs in the data directory have in common.
+func (b *Broker) Disk() *diskqueue.Shared { return b.disk }
+
+// TopicCommon is what topics of this node have in common.
+func (b *Broker) TopicCommon() *topic.Common { return b.common }
 
 // ReplicaNames are the names of all replicated topics, sorted.
 func (b *Broker) ReplicaNames() []string {

@@ -236,3 +236,5 @@ func TestStockClientsGoOnThroughChangesOfTheLeader(t *testing.T) {
 		t.Errorf("left: %+v", st)
 	}
 }
+
+func (replicas) Health() error { return nil }

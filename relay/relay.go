@@ -103,6 +103,22 @@ func (r *Relay) Close() {
 	r.work.Wait()
 }
 
+// SendAway closes the consumers of this node, which may be told of nothing for long:
+// their clients find another node.
+func (r *Relay) SendAway() {
+	r.mu.Lock()
+	var consumers []*Consumer
+	for _, s := range r.shards {
+		for k := range s.consumers {
+			consumers = append(consumers, k)
+		}
+	}
+	r.mu.Unlock()
+	for _, k := range consumers {
+		k.lose(channel.ErrExiting)
+	}
+}
+
 // start starts a goroutine that Close waits for, unless it has begun.
 func (r *Relay) start(f func()) bool {
 	r.mu.Lock()

@@ -64,6 +64,14 @@ func (s *Server) Config() *tls.Config {
 	}
 }
 
+// ClientConfig is for a connection to a server of that name, to which this one shows
+// its certificate and whose own has to chain to the same roots as clients'. It holds
+// what the newest good files say.
+func (s *Server) ClientConfig(serverName string) *tls.Config {
+	now := s.files.Now()
+	return &tls.Config{Certificates: now.Certificates, RootCAs: now.ClientCAs, ServerName: serverName, MinVersion: s.o.MinVersion}
+}
+
 // Reload reads the files now. If they are no good, what was served before is
 // served on.
 func (s *Server) Reload() error { return s.files.Reload() }
