@@ -1,8 +1,10 @@
 package daemon
 
 import (
+	"fmt"
 	"os"
 	"strings"
+	"syscall"
 )
 
 // BootID tells this boot of the machine from others. It is empty where the
@@ -13,4 +15,15 @@ func BootID() string {
 		return ""
 	}
 	return strings.TrimSpace(string(id))
+}
+
+// placeID tells this boot of the machine, and the file system that a directory is on,
+// from others; empty where the system does not say.
+func placeID(dir string) string {
+	var stat syscall.Stat_t
+	boot := BootID()
+	if boot == "" || syscall.Stat(dir, &stat) != nil {
+		return ""
+	}
+	return fmt.Sprintf("%s %x", boot, stat.Dev)
 }

@@ -133,6 +133,8 @@ func TestNoOptionIsIgnoredInSilence(t *testing.T) {
 		auth-http-address auth-http-request-method auth-verified-names socket-mode http-auth max-connections
 		max-unfinished-bytes auth-timeout max-topics max-channels auto-create allowed-host http-peek
 		deflate max-deflate-level snappy topology-region topology-zone enable-experiment
+		cluster-peers cluster-address cluster-secret-file cluster-tls-cert cluster-tls-key cluster-tls-ca cluster-number
+		cluster-election-timeout replica-sync replicated-topics cluster-log-bytes
 		statsd-address statsd-prefix statsd-interval statsd-mem-stats statsd-exclude-ephemeral statsd-udp-packet-size`)
 	var all []string
 	for _, found := range regexp.MustCompile(`(?m)^  --([a-z0-9-]+)`).FindAllStringSubmatch(config.UsageQD("qd"), -1) {

@@ -8,6 +8,7 @@ import (
 
 	"qmq/api"
 	"qmq/broker"
+	"qmq/cluster"
 	"qmq/config"
 	"qmq/internal/acceptloop"
 	"qmq/internal/budget"
@@ -33,7 +34,8 @@ type qd struct {
 	broker    *broker.Broker
 	tcp       *server.TCP
 	http      *api.HTTP
-	statsd    *api.Statsd // nil when it is off
+	statsd    *api.Statsd  // nil when it is off
+	set       *cluster.Set // nil: the node is in none
 	security  *security
 }
 
@@ -54,16 +56,14 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 		}
 	}()
 	announcer, client := newAnnouncer(&q, security.roots, security.secret, log)
-	bo := brokerOptions(&q, log)
-	bo.Directory = announcer
-	b, err := broker.Open(bo)
+	b, set, err := openBroker(&q, security, announcer, log)
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
 			announcer.Close()
-			err = errors.Join(err, b.Close())
+			err = errors.Join(err, closeBroker(b, set))
 		}
 	}()
 	l, err := openSockets(&q)
@@ -75,6 +75,12 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 	settings.Observe(observe(level, announcer))
 	q = settings.Values()
 	announcer.Start(identity(&q), q.LookupdTCPAddresses) // before there can be a new topic, which asks it
+	if set != nil {
+		if err := set.Start(hostOf(b, &q, announcer)); err != nil {
+			l.close()
+			return nil, err
+		}
+	}
 
 	tellDoors(&q, log)
 	so := serverOptions(&q, log)
@@ -84,7 +90,7 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 	ao.Ports, ao.Config = ports, settings
 	security.guardAPI(&q, &ao)
 	figures := api.NewFigures(b, tcp, q.E2ELatencyPercentiles)
-	d := &qd{listeners: newListeners(log), announcer: announcer, client: client, broker: b, tcp: tcp, security: security}
+	d := &qd{listeners: newListeners(log), announcer: announcer, client: client, broker: b, set: set, tcp: tcp, security: security}
 	d.serve("TCP", l.tcp, d.tcp.Serve)
 	d.http = api.NewHTTP(figures, ao)
 	if l.http != nil {
@@ -120,26 +126,59 @@ func (d *qd) Stop() error {
 	if d.statsd != nil {
 		d.statsd.Close()
 	}
-	return errors.Join(d.tcp.Close(), closing(d.http), d.broker.Close())
+	if d.set != nil {
+		d.set.Yield() // while its clients are still here: others serve them at once
+	}
+	return errors.Join(d.tcp.Close(), closing(d.http), closeBroker(d.broker, d.set))
+}
+
+// openBroker opens the data directory, for a member of a set too.
+func openBroker(q *config.QD, s *security, announcer *lookup.Announcer, log *slog.Logger) (*broker.Broker, *cluster.Set, error) {
+	set, err := openSet(q, s, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	o := brokerOptions(q, log)
+	o.Directory = announcer
+	if set != nil {
+		o.Replicas = set
+	}
+	b, err := broker.Open(o)
+	if err != nil && set != nil {
+		set.Stop()
+	}
+	return b, set, err
+}
+
+// closeBroker closes what openBroker has opened.
+func closeBroker(b *broker.Broker, set *cluster.Set) error {
+	if set != nil {
+		set.Stop()
+	}
+	return b.Close()
 }
 
 // journalReserve is the size of each of the few files in which the journal goes
 // on while the disk is full.
 const journalReserve = 1 << 20
 
+// dataPath is the data directory.
+func dataPath(q *config.QD) string {
+	if q.DataPath == "" {
+		return "."
+	}
+	return q.DataPath
+}
+
 // brokerOptions are the part of the options that is the broker's.
 func brokerOptions(q *config.QD, log *slog.Logger) broker.Options {
-	dir := q.DataPath
-	if dir == "" {
-		dir = "."
-	}
 	window := q.E2ELatencyWindow
 	if len(q.E2ELatencyPercentiles) == 0 {
 		window = 0
 	}
 	return broker.Options{
 		FS:                  vfs.OS,
-		DataPath:            dir,
+		DataPath:            dataPath(q),
 		NodeID:              uint16(q.NodeID),
 		SegmentBytes:        q.MaxBytesPerFile,
 		HotBytes:            q.MemQueueBytes,

@@ -26,6 +26,10 @@ type security struct {
 	roots  *x509.CertPool // of other daemons; nil: the system's
 	secret *secret        // that directories may want; nil: none
 
+	// Of the members of a set; nil: none.
+	clusterSecret *secret
+	clusterCerts  *certs.Server
+
 	hangups *hangups
 }
 
@@ -56,6 +60,13 @@ func openSecurity(q *config.QD, log *slog.Logger) (_ *security, err error) {
 	if s.secret, err = openSecret("registration-secret-file", q.RegistrationSecretFile, oneWord, log); err != nil {
 		return nil, err
 	}
+	if err = s.openClusterAccess(q, log); err != nil {
+		return nil, err
+	}
+	if s.clusterCerts != nil {
+		files = append(files, reload{"certificate of the cluster", s.clusterCerts.Reload})
+	}
+	files = append(files, s.clusterSecret.reloads()...)
 	s.hangups = followHangups(log, append(files, s.secret.reloads()...)...)
 	return s, nil
 }

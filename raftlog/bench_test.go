@@ -58,28 +58,3 @@ func benchmarkSave(b *testing.B, noSync bool, size int) {
 		b.Fatal(err)
 	}
 }
-
-// BenchmarkOpen reads a log of sixteen files.
-func BenchmarkOpen(b *testing.B) {
-	dir, err := os.MkdirTemp("", "raftlog")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	o := Options{FS: vfs.OS, Dir: dir + "/raft/wal", NoSync: true, Manual: true}
-	l, _ := mustOpen(b, o)
-	const size = 100_000
-	for i := range uint64(16 * (64 << 20) / size) {
-		mustSave(b, l, &Update{Shard: uint32(i % 12), Entries: entries(i/12+1, 1, 1, size)})
-	}
-	if err := l.Close(); err != nil {
-		b.Fatal(err)
-	}
-	b.SetBytes(16 << 26)
-	for b.Loop() {
-		l, _ := mustOpen(b, o)
-		if err := l.Close(); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

@@ -79,7 +79,6 @@ type Log struct {
 	writer  writer
 	stock   stock
 	writing atomic.Int64 // when the present write began, in Unix nanoseconds; 0: none is under way
-	written atomic.Int64 // bytes
 }
 
 // Update is what a shard saves at once: all of it is there after a crash, or
@@ -206,9 +205,6 @@ func (l *Log) Writing() (since time.Time, busy bool) {
 	ns := l.writing.Load()
 	return time.Unix(0, ns), ns != 0
 }
-
-// Written is how many bytes were written since Open.
-func (l *Log) Written() int64 { return l.written.Load() }
 
 // Flush does with Options.Manual what is to be done now: it writes and syncs
 // what is queued, calls Done, and sees to the files. Without, it does nothing.

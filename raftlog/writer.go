@@ -273,7 +273,6 @@ func (l *Log) write(g *group) error {
 		err = g.seg.f.Sync()
 	}
 	l.writing.Store(0)
-	l.written.Add(int64(len(g.enc.buf)))
 	if l.o.Took != nil {
 		l.o.Took(time.Since(began))
 	}

@@ -205,6 +205,14 @@ func (l *Links) Call(ctx context.Context, to uint64, kind byte, body []byte) ([]
 	return s.calls.call(ctx, kind, body)
 }
 
+// Drop ends the connections to a member, which has sent what makes no sense: both sides
+// begin anew.
+func (l *Links) Drop(member uint64, why error) {
+	if s := (*l.members.Load())[member]; s != nil {
+		s.finish(why)
+	}
+}
+
 // Connected tells whether a member is up.
 func (l *Links) Connected(member uint64) bool { return (*l.members.Load())[member] != nil }
 

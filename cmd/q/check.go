@@ -19,7 +19,7 @@ type checkCommand struct {
 
 // Help says what the exit code means, and has the examples.
 func (*checkCommand) Help() string {
-	return `Every record of every topic is read and verified, and so are the indexes, metadata.json, what a start reads of the journal, and the raft log of a member of a replicated set; then it is looked at whether they agree. Nothing is changed. A directory that a qd has in use is refused. It takes about a second for each 1 GB or 10 million messages.
+	return `Every record of every topic is read and verified, and so are the indexes, metadata.json and what a start reads of the journal; then it is looked at whether they agree. Nothing is changed. A directory that a qd has in use is refused. It takes about a second for each 1 GB or 10 million messages.
 
 Exit codes: 0, nothing is amiss, or nothing that was not acknowledged at the node; 1, something is; 2, the directory could not be checked.
 

@@ -1,0 +1,51 @@
+package cluster
+
+import (
+	"log/slog"
+	"slices"
+)
+
+// introduce has group 0 know what is new of this node: its address and version, and
+// topics that it has for itself alone.
+func (r *run) introduce() {
+	g := r.s.registry.Load()
+	e := r.news(g)
+	if e == nil || r.watch.leaderOf(0) == 0 || !r.introducing.CompareAndSwap(false, true) {
+		return
+	}
+	r.working.Go(func() {
+		defer r.introducing.Store(false)
+		if err := r.s.propose(r.ctx, e); err != nil && r.ctx.Err() == nil {
+			r.s.o.Logger.Debug("group 0 was not told of this node", slog.Any("error", err))
+		}
+	})
+}
+
+// news is the entry that says what is new of this node; nil: nothing.
+func (r *run) news(g *registry) *entry {
+	own := g.member(id(r.member))
+	if own == nil {
+		return nil
+	}
+	if own.Address != r.s.o.Address || own.Level != Level || own.Version != r.s.o.Version {
+		return &entry{Seen: &member{ID: own.ID, Address: r.s.o.Address, Level: Level, Version: r.s.o.Version}}
+	}
+	var local []string
+	for name := range r.s.local {
+		if _, replicated := r.machines[shardOf(name)].Incarnation(name); replicated {
+			continue // it stays local here alone
+		}
+		if _, known := slices.BinarySearch(g.Local, name); !known && matches(g.Patterns, name) {
+			local = append(local, name)
+		}
+	}
+	if len(local) == 0 {
+		return nil
+	}
+	slices.Sort(local)
+	r.s.o.Logger.Warn("topics of this node stay local, on all members, until they are adopted", slog.Any("topics", local[:min(len(local), 10)]), slog.Int("all", len(local)))
+	return &entry{Local: local[:min(len(local), mostNames)]}
+}
+
+// mostNames is how many names an entry tells.
+const mostNames = 1000

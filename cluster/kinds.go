@@ -1,0 +1,26 @@
+package cluster
+
+import "qmq/cluster/link"
+
+// Kinds of frames between members. They are never given another meaning.
+const (
+	kindRaft    = link.FirstKind + iota // shard u32, a message of raft
+	kindParts                           // of replica/serve
+	kindNotices                         // of replica/serve
+	kindRelay                           // of relay
+	kindDisk                            // how the sender's disk is doing, see watch.go
+)
+
+// Kinds of calls between members.
+const (
+	callStand   byte = iota + 1 // what the other knows of a set, see bootstrap.go
+	callOffer                   // a record of a new set, to be kept
+	callBegin                   // the set of the record begins
+	callJoin                    // to be a member, see membership.go
+	callServe                   // of replica/serve
+	callPropose                 // an entry for group 0, for its leader
+	callTake                    // a snapshot is there to be taken, see snapshots.go
+	callPiece                   // a piece of it
+	callPeek                    // messages of a channel, see peek.go
+	callMove                    // leadership of a shard is to go elsewhere
+)

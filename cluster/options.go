@@ -1,0 +1,65 @@
+package cluster
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"time"
+
+	"qmq/diskqueue"
+	"qmq/internal/vfs"
+	"qmq/topic"
+)
+
+// Level is the highest feature level that this version knows.
+const Level = 1
+
+// Shards is in how many shards the topics are. It is the same for ever: it says where
+// a topic is.
+const Shards = 12
+
+// Options configure a member.
+type Options struct {
+	FS  vfs.FS
+	Dir string // the node's data directory, locked by this process when Start is called
+
+	Address  string       // of this member, one of Peers
+	Peers    []string     // host:port of all first members, sorted
+	Listener net.Listener // for the other members; Stop closes it
+
+	Secrets func() [][]byte // see link.Options; nil without
+	Server  *tls.Config
+	Client  func(address string) (*tls.Config, error)
+
+	Number   int           // of a new set; negative: made of its id
+	Election time.Duration // a leader is silent for so long until another is elected
+	// NoSync has members acknowledge what the kernel has, not the disk.
+	NoSync   bool
+	Patterns []string // of replicated topics of a new set; none: all
+	LogBytes int64    // for members that are behind
+
+	BootID   string // tells this boot of the machine from others; empty: unknown
+	MaxFrame int    // longest batch and more, in bytes
+	Version  string // of the program, for people
+
+	Logger *slog.Logger
+}
+
+// Host is the node that a member is part of.
+type Host struct {
+	Disk         *diskqueue.Shared
+	Common       *topic.Common
+	SegmentBytes int64
+	HotMessages  int // newest messages in memory, per topic that is served
+	MaxTopics    int // of the node; 0: no limit
+	// Local are the names of the topics that the node has for itself alone.
+	Local []string
+	// Directory is told which replicated topics and channels there are; nil: nobody is.
+	Directory Directory
+}
+
+// Directory is the part of broker.Directory that is told what there is.
+type Directory interface {
+	Register(topic string, incarnation uint64, channel string)
+	Unregister(topic string, incarnation uint64, channel string)
+}

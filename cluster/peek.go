@@ -1,0 +1,143 @@
+package cluster
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"qmq/broker"
+	"qmq/channel"
+	"qmq/message"
+	"qmq/topic"
+)
+
+// Messages of a channel that another member serves are looked at with a call.
+//
+//	callPeek: JSON of peekQuestion
+//	answer:   total u64, then for each message
+//	          id 16 bytes, attempts u16, consumer u64, left i64, timestamp i64, length u32, body
+const (
+	peekTime   = 5 * time.Second
+	peekHeader = 16 + 2 + 8 + 8 + 8 + 4
+	peekBytes  = 16 << 20 // of an answer: what is beyond is left out
+)
+
+type peekQuestion struct {
+	Topic   string            `json:"topic"`
+	Channel string            `json:"channel"`
+	State   channel.PeekState `json:"state"`
+	Limit   int               `json:"limit"`
+}
+
+// remotePeeker is a channel that another member serves.
+type remotePeeker struct {
+	r              *run
+	leader         uint64
+	topic, channel string
+}
+
+// peeker finds a channel that another member serves.
+func (r *run) peeker(topicName, channelName string) (broker.Peeker, error) {
+	n := shardOf(topicName)
+	incarnation, there := r.machines[n].Incarnation(topicName)
+	if !there {
+		return nil, broker.ErrNoTopic
+	}
+	view, err := r.machines[n].Topic(incarnation)
+	if err != nil {
+		return nil, broker.ErrNoTopic
+	}
+	defer view.Release()
+	for _, c := range view.State.Channels {
+		if c.Name == channelName {
+			if leader := r.watch.leaderOf(n); leader != 0 && leader != r.member {
+				return &remotePeeker{r, leader, topicName, channelName}, nil
+			}
+			return nil, errors.New("no leader")
+		}
+	}
+	return nil, topic.ErrNoChannel
+}
+
+var errPeek = errors.New("the answer of the leader makes no sense")
+
+// Peek is part of broker.Peeker.
+func (p *remotePeeker) Peek(state channel.PeekState, limit int, show func(channel.Peeked, message.View) error) (total int, err error) {
+	question, err := json.Marshal(peekQuestion{p.topic, p.channel, state, limit})
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(p.r.ctx, peekTime)
+	defer cancel()
+	answer, err := p.r.s.links.Call(ctx, p.leader, callPeek, question)
+	if err != nil {
+		return 0, err
+	}
+	if len(answer) < 8 {
+		return 0, errPeek
+	}
+	total, answer = int(binary.LittleEndian.Uint64(answer)), answer[8:]
+	for len(answer) > 0 {
+		peeked, view, rest, err := parsePeeked(answer)
+		if err != nil {
+			return 0, err
+		}
+		if err := show(peeked, view); err != nil {
+			return 0, err
+		}
+		answer = rest
+	}
+	return total, nil
+}
+
+func parsePeeked(b []byte) (p channel.Peeked, v message.View, rest []byte, err error) {
+	if len(b) < peekHeader {
+		return p, v, nil, errPeek
+	}
+	number := binary.LittleEndian
+	at := copy(p.ID[:], b)
+	p.Attempts = number.Uint16(b[at:])
+	p.Consumer = number.Uint64(b[at+2:])
+	p.Left = int64(number.Uint64(b[at+10:]))
+	v.Timestamp = int64(number.Uint64(b[at+18:]))
+	length := uint64(number.Uint32(b[at+26:]))
+	if b = b[peekHeader:]; uint64(len(b)) < length {
+		return p, v, nil, errPeek
+	}
+	v.Body = b[:length]
+	return p, v, b[length:], nil
+}
+
+// peek shows another member messages of a channel that this one serves.
+func (r *run) peek(_ context.Context, _ uint64, body []byte) ([]byte, error) {
+	var q peekQuestion
+	if err := json.Unmarshal(body, &q); err != nil {
+		return nil, err
+	}
+	t, err := r.node.Topic(q.Topic, false)
+	if err != nil {
+		return nil, err
+	}
+	c, ok := t.ExistingChannel(q.Channel)
+	if !ok {
+		return nil, topic.ErrNoChannel
+	}
+	answer := make([]byte, 8)
+	total, err := c.Peek(q.State, q.Limit, func(p channel.Peeked, v message.View) error {
+		if len(answer)+len(v.Body) > peekBytes {
+			return nil
+		}
+		answer = append(answer, p.ID[:]...)
+		answer = binary.LittleEndian.AppendUint16(answer, p.Attempts)
+		for _, n := range []uint64{p.Consumer, uint64(p.Left), uint64(v.Timestamp)} {
+			answer = binary.LittleEndian.AppendUint64(answer, n)
+		}
+		answer = binary.LittleEndian.AppendUint32(answer, uint32(len(v.Body)))
+		answer = append(answer, v.Body...)
+		return nil
+	})
+	binary.LittleEndian.PutUint64(answer, uint64(total))
+	return answer, err
+}

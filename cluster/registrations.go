@@ -1,0 +1,182 @@
+package cluster
+
+import (
+	"sync"
+
+	"qmq/internal/names"
+	"qmq/replica/machine"
+	"qmq/state"
+	"qmq/topic"
+)
+
+// registrations tells the directories which replicated topics and channels there are:
+// every member lists all, since clients may come to each. A member that is cut off
+// lists none.
+type registrations struct {
+	directory Directory // nil: nobody is told
+
+	mu     sync.Mutex // guards what follows; under it the directory is told, which does not wait
+	topics map[topicID]*registered
+	listed bool // the directory is told
+}
+
+// topicID tells topics apart: each shard numbers its own.
+type topicID struct {
+	shard       uint32
+	incarnation uint64
+}
+
+// registered is a topic with its channels' names, by incarnation.
+type registered struct {
+	name     string
+	channels map[uint64]string
+	passing  map[string]bool // ephemeral channels, which are served here alone
+}
+
+func newRegistrations(d Directory) *registrations {
+	return &registrations{directory: d, topics: make(map[topicID]*registered)}
+}
+
+// list says whether the directory is to know of anything.
+func (r *registrations) list(listed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.listed == listed || r.directory == nil {
+		return
+	}
+	r.listed = listed
+	for of, t := range r.topics {
+		if !listed {
+			r.directory.Unregister(t.name, of.incarnation, "")
+			continue
+		}
+		r.directory.Register(t.name, of.incarnation, "")
+		for _, channel := range t.channels {
+			r.directory.Register(t.name, of.incarnation, channel)
+		}
+		for channel := range t.passing {
+			r.directory.Register(t.name, of.incarnation, channel)
+		}
+	}
+}
+
+// isListed tells whether the directory is told.
+func (r *registrations) isListed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.listed
+}
+
+// close takes everything back: the member takes no part any more.
+func (r *registrations) close() { r.list(false) }
+
+// installed takes up what a shard has, in place of what was known of it.
+func (r *registrations) installed(shard uint32, m *machine.Machine) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	there := m.Topics()
+	for of, t := range r.topics {
+		if of.shard == shard && there[t.name] != of.incarnation {
+			r.remove(of)
+		}
+	}
+	for name, incarnation := range there {
+		view, err := m.Topic(incarnation)
+		if err != nil {
+			continue // it is deleted meanwhile; that comes
+		}
+		st := view.State
+		view.Release()
+		of := topicID{shard, incarnation}
+		t := r.add(of, name)
+		for number, channel := range st.Channels {
+			r.addChannel(t, of, number, channel.Name)
+		}
+	}
+}
+
+// applied takes up what an entry changed.
+func (r *registrations) applied(shard uint32, list []machine.TopologyOutcome) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range list {
+		if list[i].Result == machine.Done {
+			r.change(topicID{shard, list[i].Entry.Topic}, &list[i].Entry)
+		}
+	}
+}
+
+// change takes up an entry of the topology. mu is held.
+func (r *registrations) change(of topicID, e *state.Entry) {
+	t := r.topics[of]
+	switch {
+	case e.Op == state.CreateTopic:
+		r.add(of, e.Name)
+	case t == nil:
+	case e.Op == state.DeleteTopic:
+		r.remove(of)
+	case e.Op == state.CreateChannel:
+		r.addChannel(t, of, e.Channel, e.Name)
+	case e.Op == state.DeleteChannel:
+		if name, ok := t.channels[e.Channel]; ok {
+			delete(t.channels, e.Channel)
+			r.tell(false, t.name, of, name)
+		}
+	}
+}
+
+func (r *registrations) add(of topicID, name string) *registered {
+	t := r.topics[of]
+	if t == nil {
+		t = &registered{name: name, channels: make(map[uint64]string), passing: make(map[string]bool)}
+		r.topics[of] = t
+		r.tell(true, name, of, "")
+	}
+	return t
+}
+
+func (r *registrations) addChannel(t *registered, of topicID, number uint64, name string) {
+	if _, known := t.channels[number]; !known {
+		t.channels[number] = name
+		r.tell(true, t.name, of, name)
+	}
+}
+
+func (r *registrations) remove(of topicID) {
+	r.tell(false, r.topics[of].name, of, "")
+	delete(r.topics, of)
+}
+
+func (r *registrations) tell(there bool, name string, of topicID, channel string) {
+	switch {
+	case r.directory == nil || !r.listed:
+	case there:
+		r.directory.Register(name, of.incarnation, channel)
+	default:
+		r.directory.Unregister(name, of.incarnation, channel)
+	}
+}
+
+// served and unserved are told of the channels of topics that are served here. Only
+// those count that no other member knows of.
+func (r *registrations) served(t *topic.Topic, channel string)   { r.pass(t, channel, true) }
+func (r *registrations) unserved(t *topic.Topic, channel string) { r.pass(t, channel, false) }
+
+func (r *registrations) pass(t *topic.Topic, channel string, there bool) {
+	if !names.IsEphemeral(channel) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	of := topicID{shardOf(t.Name()), t.Incarnation()}
+	known := r.topics[of]
+	if known == nil {
+		return
+	}
+	if there {
+		known.passing[channel] = true
+	} else {
+		delete(known.passing, channel)
+	}
+	r.tell(there, known.name, of, channel)
+}

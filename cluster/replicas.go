@@ -1,0 +1,213 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"qmq/broker"
+	"qmq/channel"
+	"qmq/replica/serve"
+	"qmq/topic"
+)
+
+// A Set is the broker's broker.Replicas: the replicated topics, wherever they are led.
+
+// Replicated is part of broker.Replicas.
+func (s *Set) Replicated(name string) bool {
+	if s.local[name] {
+		return false
+	}
+	if g := s.registry.Load(); g != nil && g.Cluster != 0 {
+		return g.replicates(name)
+	}
+	return matches(s.o.Patterns, name)
+}
+
+// patience is how long clients wait for this node to be in its set.
+const patience = 5 * time.Second
+
+// running is this node's part in its set, for which it waits a while; the error is for
+// clients.
+func (s *Set) running() (*run, error) {
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	for {
+		s.mu.Lock()
+		begun, failure, waiting := s.begun, s.failure, s.waiting
+		s.mu.Unlock()
+		if r := s.run.Load(); r != nil {
+			return r, nil
+		}
+		if failure != nil {
+			return nil, errors.New("this node takes no part in its set: see its log")
+		}
+		select {
+		case <-begun:
+		case <-s.ctx.Done():
+			return nil, channel.ErrExiting
+		case <-late.C:
+			if waiting != "" {
+				return nil, errors.New("no set yet: waiting for " + waiting)
+			}
+			return nil, errNoSet
+		}
+	}
+}
+
+// Publisher is part of broker.Replicas.
+func (s *Set) Publisher(name string, create bool) (broker.Publisher, error) {
+	r, err := s.running()
+	if err != nil {
+		return nil, err
+	}
+	p, err := r.node.Publisher(name, create)
+	if err != nil {
+		return nil, brokerError(err)
+	}
+	return p, nil
+}
+
+// Subscribe is part of broker.Replicas.
+func (s *Set) Subscribe(name, channelName string, create bool, o broker.SubscribeOptions) (broker.Consumer, error) {
+	r, err := s.running()
+	if err != nil {
+		return nil, err
+	}
+	if err := r.watch.health(); err != nil {
+		return nil, err
+	}
+	return r.relay.Subscribe(name, channelName, create, o)
+}
+
+// Change is part of broker.Replicas.
+func (s *Set) Change(c broker.Change) error {
+	r, err := s.running()
+	if err != nil {
+		return err
+	}
+	if c.Local {
+		return s.keepLocal(r, c.Topic)
+	}
+	return brokerError(r.node.Do(r.ctx, serve.Request{Op: c.Op, Topic: c.Topic, Channel: c.Channel, Tail: c.Tail}))
+}
+
+// keepLocal has all members agree that a topic that matches the patterns is not
+// replicated.
+func (s *Set) keepLocal(r *run, name string) error {
+	if !s.Replicated(name) {
+		return nil
+	}
+	if _, there := r.machines[shardOf(name)].Incarnation(name); there {
+		return errors.New("the topic is replicated already")
+	}
+	return s.propose(r.ctx, &entry{Local: []string{name}})
+}
+
+// Channel is part of broker.Replicas.
+func (s *Set) Channel(name, channelName string) (broker.Peeker, error) {
+	r, err := s.running()
+	if err != nil {
+		return nil, err
+	}
+	t, err := r.node.Topic(name, false)
+	if serve.NotLeader(err) {
+		return r.peeker(name, channelName)
+	}
+	if err != nil {
+		return nil, brokerError(err)
+	}
+	c, ok := t.ExistingChannel(channelName)
+	if !ok {
+		return nil, topic.ErrNoChannel
+	}
+	return c, nil
+}
+
+// Names is part of broker.Replicas.
+func (s *Set) Names() (list []string) {
+	r := s.run.Load()
+	if r == nil {
+		return nil
+	}
+	for n := 1; n <= Shards; n++ {
+		for name := range r.machines[n].Topics() {
+			list = append(list, name)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// Topic is part of broker.Replicas.
+func (s *Set) Topic(name string) (t broker.Replica, ok bool) {
+	r := s.run.Load()
+	if r == nil {
+		return t, false
+	}
+	n := shardOf(name)
+	m := r.machines[n]
+	incarnation, ok := m.Incarnation(name)
+	if !ok {
+		return t, false
+	}
+	view, err := m.Topic(incarnation)
+	if err != nil {
+		return t, false
+	}
+	st := view.State
+	view.Release()
+	t = broker.Replica{Name: name, Paused: st.Paused}
+	for _, c := range st.Channels {
+		t.Channels = append(t.Channels, broker.ReplicaChannel{Name: c.Name, Paused: c.Paused, Consumers: r.relay.Consumers(name, c.Name)})
+	}
+	slices.SortFunc(t.Channels, func(a, b broker.ReplicaChannel) int { return compareNames(a.Name, b.Name) })
+	if shard := r.shard(n); shard != nil {
+		now := shard.Status()
+		t.Term, t.Applied, t.Lag = now.Term, now.Applied, now.Commit-min(now.Commit, now.Applied)
+		if now.Leader != 0 {
+			t.Leader = s.addressOf(now.Leader)
+		}
+		if now.Serving {
+			t.Served, _ = r.node.Topic(name, false)
+		}
+	}
+	return t, true
+}
+
+func compareNames(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// Health is part of broker.Replicas.
+func (s *Set) Health() error {
+	r := s.run.Load()
+	if r == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.failure
+	}
+	return r.watch.health()
+}
+
+// brokerError makes errors of replica/serve those of the broker.
+func brokerError(err error) error {
+	switch {
+	case errors.Is(err, serve.ErrNoTopic):
+		return broker.ErrNoTopic
+	case errors.Is(err, serve.ErrClosed):
+		return channel.ErrExiting
+	case errors.Is(err, context.Canceled):
+		return channel.ErrExiting
+	}
+	return err
+}
+
+var _ broker.Replicas = (*Set)(nil)

@@ -1,0 +1,375 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"qmq/cluster/link"
+	"qmq/raftlog"
+	"qmq/relay"
+	"qmq/replica"
+	"qmq/replica/machine"
+	"qmq/replica/serve"
+)
+
+// run is a member's part in its set while it takes one: its log, its shards, and what
+// is served of them.
+type run struct {
+	s      *Set
+	member uint64
+	began  time.Time // steady clock of the shards and the watch
+
+	log      *raftlog.Log
+	torn     bool // the log's end was: the member votes only after a while
+	group0   *group0
+	machines [Shards + 1]*machine.Machine              // 0: nil
+	shards   [Shards + 1]atomic.Pointer[replica.Shard] // set by start
+	events   [Shards + 1]*shardEvents
+	node     *serve.Node
+	relay    *relay.Relay
+	names    *registrations
+	watch    *watch
+
+	checkpoints *replica.Checkpoints
+	forgotten   chan struct{} // closed when the member turns out to be forgetful
+	forgetOnce  sync.Once
+
+	ctx     context.Context // done when close begins
+	cancel  context.CancelFunc
+	working sync.WaitGroup // goroutines of this package
+	moving  sync.Mutex     // held while leaderships are moved, one at a time
+	// What of group 0's business is under way from here.
+	changing                       [Shards + 1]atomic.Bool // of members, in each shard
+	noting, balancing, introducing atomic.Bool
+	offers                         snapshotOffers
+}
+
+// open opens what the data directory has of the set. errForgetful says that this
+// member must not take part under its id.
+func (s *Set) open() (*run, error) {
+	i := s.who()
+	r := &run{s: s, member: uint64(i.Member), began: time.Now(), forgotten: make(chan struct{})}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	if err := r.openStores(&i); err != nil {
+		r.closeStores()
+		return nil, err
+	}
+	r.serve(&i)
+	return r, nil
+}
+
+// openStores opens the log and the machines.
+func (r *run) openStores(i *identity) (err error) {
+	if err := r.openLog(i); err != nil {
+		return err
+	}
+	var begins *record
+	if !i.Joined {
+		begins = i.Record
+	}
+	if r.group0, err = openGroup0(r.s.o.FS, filepath.Join(r.s.file.dir, "0"), begins, r.s.setRegistry); err != nil {
+		return err
+	}
+	return eachShard(func(n uint32) (err error) {
+		if n == 0 {
+			return nil
+		}
+		r.machines[n], err = r.openMachine(n)
+		return err
+	})
+}
+
+// eachShard does something for all shards at once, since each waits for the disk.
+func eachShard(do func(n uint32) error) error {
+	var errs [Shards + 1]error
+	var doing sync.WaitGroup
+	for n := range errs {
+		doing.Go(func() {
+			if err := do(uint32(n)); err != nil {
+				errs[n] = fmt.Errorf("shard %d: %w", n, err)
+			}
+		})
+	}
+	doing.Wait()
+	return errors.Join(errs[:]...)
+}
+
+// openLog opens the node's log, and finds out whether it is all there.
+func (r *run) openLog(i *identity) error {
+	log, recovered, err := raftlog.Open(raftlog.Options{
+		FS: r.s.o.FS, Dir: filepath.Join(r.s.file.dir, walName), Cluster: uint64(i.Cluster), Node: r.member,
+		Boot: r.s.o.BootID, NoSync: r.s.o.NoSync, Retain: r.s.o.LogBytes, Found: r.found, Logger: r.s.o.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	r.log, r.torn = log, recovered.Torn != nil
+	switch {
+	case recovered.Forgetful():
+		return fmt.Errorf("%w: %s", errForgetful, doubt(recovered))
+	case recovered.New && i.Ran:
+		return fmt.Errorf("%w: %s is gone", errForgetful, filepath.Join(r.s.file.dir, walName))
+	case i.Ran:
+		return nil
+	}
+	i.Ran = true
+	return r.s.become(*i)
+}
+
+// doubt says in words what may be missing.
+func doubt(recovered *raftlog.Recovered) string {
+	if recovered.Doubt != "" {
+		return recovered.Doubt
+	}
+	return fmt.Sprintf("%s (kept in %s)", recovered.Damaged[0], recovered.Kept)
+}
+
+// errForgetful means that the member may have forgotten votes or entries that it
+// acknowledged. It has to join again under another id.
+var errForgetful = errors.New("the log may lack what this member acknowledged")
+
+// found tells what happens to the log beside what it is told to do.
+func (r *run) found(f raftlog.Finding) {
+	r.s.o.Logger.Warn("the log of the set", slog.String("what", f.Kind.String()), slog.String("file", f.Path), slog.Any("error", f.Err))
+}
+
+func (r *run) openMachine(n uint32) (*machine.Machine, error) {
+	o := machine.Options{
+		Shard: n, Dir: r.s.o.Dir, Shared: r.s.h.Disk, SegmentBytes: r.s.h.SegmentBytes, HotMessages: r.s.h.HotMessages,
+		Now: func() int64 { return time.Now().UnixNano() },
+		Found: func(f machine.Finding) {
+			r.s.o.Logger.Warn("a replicated topic's log", slog.String("topic", f.Topic), slog.Any("found", f.Finding))
+		},
+		Logger: r.s.o.Logger,
+	}
+	m, err := machine.Open(o)
+	if errors.Is(err, machine.ErrNoCheckpoint) {
+		return nil, fmt.Errorf("%w: %w", errForgetful, err)
+	}
+	return m, err
+}
+
+// serve makes what serves topics, which does nothing before start.
+func (r *run) serve(i *identity) {
+	common := *r.s.h.Common
+	r.names = newRegistrations(r.s.h.Directory)
+	common.RegisterChannel, common.UnregisterChannel = r.names.served, r.names.unserved
+	o := serve.Options{
+		Member: r.member, Epoch: i.Epoch, Remote: remote{r}, IDPrefix: uint16(i.Number), Common: common,
+		MaxTopics: r.s.h.MaxTopics, Logger: r.s.o.Logger,
+	}
+	for n := uint32(1); n <= Shards; n++ {
+		o.Shards = append(o.Shards, serve.ShardOptions{Raft: proposer{r, n}, Machine: r.machines[n]})
+	}
+	r.node = serve.NewNode(o)
+	r.relay = relay.New(relay.Options{
+		Self: r.member, Shard: shardOf, Topics: r.node, Lane: lane{r}, Clock: common.Channels.Clock,
+	})
+	r.watch = newWatch(r)
+}
+
+// shardOf is the shard that a topic is in, 1 to Shards.
+func shardOf(topic string) uint32 { return serve.ShardOf(topic, Shards) + 1 }
+
+// now is the steady clock.
+func (r *run) now() time.Duration { return time.Since(r.began) }
+
+// start has the shards take part.
+func (r *run) start() {
+	i := r.s.who()
+	_ = eachShard(func(n uint32) error { // the others go on without one that cannot
+		if n > 0 {
+			r.names.installed(n, r.machines[n])
+		}
+		r.events[n] = newShardEvents(r, n)
+		s, err := replica.Open(r.shardOptions(n, &i))
+		if err != nil {
+			r.alarm(n, err)
+			return err
+		}
+		r.shards[n].Store(s)
+		return nil
+	})
+	r.checkpoints = replica.StartCheckpoints(r.log, r.shard, r.s.o.Logger)
+	r.working.Go(r.tick)
+	r.working.Go(r.watch.run)
+}
+
+// Ticks of shards: a leader tells that it lives with every second one.
+const (
+	electionTicks  = 10
+	heartbeatTicks = 2
+	// heldFor is how long a member neither votes nor stands whose log had a torn end.
+	heldFor = 10 * time.Second
+)
+
+func (r *run) shardOptions(n uint32, i *identity) replica.Options {
+	o := replica.Options{
+		Member: r.member, Log: replica.LogOf(r.log, n), Machine: r.group0,
+		Snapshots: offerer{r, n}, Events: r.events[n], ElectionTicks: electionTicks, HeartbeatTicks: heartbeatTicks,
+		Alarm: func(err error) { r.alarm(n, err) }, Now: r.now,
+		Logger: r.s.o.Logger.With(slog.Uint64("shard", uint64(n))),
+	}
+	o.Send = func(messages []*pb.Message) { r.send(n, messages) }
+	if n > 0 {
+		o.Machine = replica.MachineOf(r.machines[n])
+	}
+	if !i.Joined {
+		o.Voters = i.Record.ids()
+	}
+	if r.torn {
+		o.HoldTicks = int(heldFor / r.tickEvery())
+	}
+	return o
+}
+
+func (r *run) tickEvery() time.Duration { return r.s.o.Election / electionTicks }
+
+// tick tells all shards of the time.
+func (r *run) tick() {
+	ticker := time.NewTicker(r.tickEvery())
+	defer ticker.Stop()
+	for {
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		for n := range r.shards {
+			if s := r.shards[n].Load(); s != nil {
+				s.Tick()
+			}
+		}
+	}
+}
+
+// opened are the shards that take part.
+func (r *run) opened() map[uint32]*replica.Shard {
+	all := make(map[uint32]*replica.Shard)
+	for n := range r.shards {
+		if s := r.shards[n].Load(); s != nil {
+			all[uint32(n)] = s
+		}
+	}
+	return all
+}
+
+// alarm is told of a shard that takes no part any more.
+func (r *run) alarm(n uint32, err error) {
+	r.s.o.Logger.Error("a shard takes no part any more", slog.Uint64("shard", uint64(n)), slog.Any("error", err))
+	r.watch.failed(n, err)
+	if errors.Is(err, replica.ErrForgetful) {
+		r.forgetOnce.Do(func() { close(r.forgotten) })
+	}
+}
+
+func (r *run) linkUp(member uint64) {
+	r.relay.Up(member)
+	r.node.LinkChanged(member)
+}
+
+func (r *run) linkDown(member uint64) {
+	r.relay.Down(member)
+	r.node.LinkChanged(member)
+}
+
+// close ends everything: first what brings work, then the shards, then what was served
+// of them, then what they rest on.
+func (r *run) close() {
+	r.cancel()
+	r.working.Wait()
+	if r.checkpoints != nil {
+		r.checkpoints.Stop()
+	}
+	var stopping sync.WaitGroup
+	for n := range r.shards {
+		if s := r.shards[n].Load(); s != nil {
+			stopping.Go(func() {
+				if err := s.Checkpoint(); err != nil {
+					r.s.o.Logger.Warn("no checkpoint of a shard at the end", slog.Int("shard", n), slog.Any("error", err))
+				}
+				s.Stop()
+			})
+		}
+	}
+	stopping.Wait()
+	for _, e := range r.events {
+		if e != nil {
+			e.end()
+		}
+	}
+	r.node.Close()
+	r.relay.Close()
+	r.names.close()
+	r.offers.wait()
+	r.closeStores()
+}
+
+// closeStores closes the log and the machines.
+func (r *run) closeStores() {
+	r.cancel()
+	for n, m := range r.machines {
+		if m != nil {
+			if err := m.Close(); err != nil {
+				r.s.o.Logger.Error("the logs of a shard were not closed in good order", slog.Int("shard", n), slog.Any("error", err))
+			}
+		}
+	}
+	if r.log != nil {
+		if err := r.log.Close(); err != nil {
+			r.s.o.Logger.Error("the log of the set was not closed in good order", slog.Any("error", err))
+		}
+	}
+}
+
+// proposer is a shard for replica/serve, which is made before it.
+type proposer struct {
+	r *run
+	n uint32
+}
+
+// Propose is part of serve.Raft.
+func (p proposer) Propose(data []byte, done func(outcome any, err error)) {
+	if s := p.r.shard(p.n); s != nil {
+		s.Propose(data, done)
+		return
+	}
+	go done(nil, replica.ErrNotLeader)
+}
+
+// remote is the other members for replica/serve.
+type remote struct{ r *run }
+
+// SendParts is part of serve.Remote.
+func (m remote) SendParts(to uint64, frame []byte) bool {
+	return m.r.s.links.Send(to, link.Bulk, kindParts, frame)
+}
+
+// SendNotice is part of serve.Remote.
+func (m remote) SendNotice(to uint64, frame []byte) bool {
+	return m.r.s.links.Send(to, link.Control, kindNotices, frame)
+}
+
+// Peers is part of serve.Remote.
+func (m remote) Peers() []uint64 { return m.r.s.connected() }
+
+// Call is part of serve.Remote.
+func (m remote) Call(ctx context.Context, to uint64, request []byte) ([]byte, error) {
+	return m.r.s.links.Call(ctx, to, callServe, request)
+}
+
+// lane is the other members for relay.
+type lane struct{ r *run }
+
+// Send is part of relay.Lane.
+func (l lane) Send(to uint64, frame []byte) bool {
+	return l.r.s.links.Push(to, link.Bulk, kindRelay, frame)
+}

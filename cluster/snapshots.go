@@ -1,0 +1,343 @@
+package cluster
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"qmq/replica"
+	"qmq/replica/machine"
+)
+
+// A member that is behind the log is told by the leader that there is a snapshot
+// (callTake), and fetches it, piece by piece (callPiece): the state of the shard, and the
+// records that it lacks. The call for it ends when it has all, or will not. A member that
+// fetches nothing holds nothing up.
+//
+//	callTake:  shard u32                          answer: nothing
+//	callPiece: shard u32, piece's number u32      answer: (length u32, frame)…; empty after the last
+//	           with 0, what the member has: (topic u64, next u64)…
+const (
+	endBytes   = 2 * 8
+	pieceHead  = 2 * 4
+	pieceBytes = 2 << 20
+	pieceTime  = 30 * time.Second
+	// bytesPerSecond is how much of snapshots a member gives at most, so that what is
+	// published meanwhile goes through.
+	bytesPerSecond = 200 << 20
+)
+
+// offerer offers snapshots of a shard to those who are behind. It is a
+// replica.Snapshots.
+type offerer struct {
+	r *run
+	n uint32
+}
+
+// snapshotOffers are those that are under way from this member.
+type snapshotOffers struct {
+	mu      sync.Mutex // guards closed and offers
+	closed  bool
+	offers  map[offerID]*given
+	running sync.WaitGroup // grows under mu while closed is false
+	pace    pace
+}
+
+// offerID is a shard's snapshot for a member.
+type offerID struct {
+	shard  uint32
+	member uint64
+}
+
+// given is a snapshot that a member fetches.
+type given struct {
+	mu     sync.Mutex                   // guards what follows; held while a piece is made
+	next   func([]byte) ([]byte, error) // appends a frame; nil: not begun
+	done   func()
+	number uint32 // of the next piece
+	bytes  int64
+}
+
+// wait waits until none is under way; none begins any more.
+func (s *snapshotOffers) wait() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.running.Wait()
+}
+
+// begin notes an offer; false: there is one, or it is over.
+func (s *snapshotOffers) begin(of offerID, offer func(*given)) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.offers[of] != nil {
+		return false
+	}
+	if s.offers == nil {
+		s.offers = make(map[offerID]*given)
+	}
+	g := new(given)
+	s.offers[of] = g
+	s.running.Go(func() {
+		offer(g)
+		s.mu.Lock()
+		delete(s.offers, of)
+		s.mu.Unlock()
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.done != nil {
+			g.done()
+		}
+		g.next = func(dst []byte) ([]byte, error) { return dst, errStopped }
+	})
+	return true
+}
+
+// Offer is part of replica.Snapshots.
+func (o offerer) Offer(m *pb.Message) {
+	to := m.GetTo()
+	began := o.r.offers.begin(offerID{o.n, to}, func(g *given) {
+		began := time.Now()
+		_, err := o.r.s.links.Call(o.r.ctx, to, callTake, binary.LittleEndian.AppendUint32(nil, o.n))
+		o.sent(to, err)
+		g.mu.Lock()
+		bytes := g.bytes
+		g.mu.Unlock()
+		attributes := []any{slog.Uint64("shard", uint64(o.n)), slog.String("to", o.r.s.addressOf(to)), slog.Int64("bytes", bytes), slog.Duration("took", time.Since(began).Round(time.Millisecond))}
+		if err != nil {
+			o.r.s.o.Logger.Warn("a member has not taken a snapshot", append(attributes, slog.Any("error", err))...)
+			return
+		}
+		o.r.s.o.Logger.Info("a member has taken a snapshot", attributes...)
+	})
+	if !began {
+		o.sent(to, errStopped)
+	}
+}
+
+func (o offerer) sent(to uint64, err error) {
+	if shard := o.r.shard(o.n); shard != nil {
+		shard.SnapshotSent(to, err == nil)
+	}
+}
+
+var errPiece = errors.New("a piece of a snapshot that makes no sense")
+
+// givePiece gives a member the next piece of the snapshot that it was offered.
+func (r *run) givePiece(ctx context.Context, from uint64, body []byte) ([]byte, error) {
+	if len(body) < pieceHead || binary.LittleEndian.Uint32(body) > Shards {
+		return nil, errPiece
+	}
+	n, number := binary.LittleEndian.Uint32(body), binary.LittleEndian.Uint32(body[4:])
+	r.offers.mu.Lock()
+	g := r.offers.offers[offerID{n, from}]
+	r.offers.mu.Unlock()
+	if g == nil {
+		return nil, errPiece
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.next == nil {
+		if err := r.beginGiving(g, n, body[pieceHead:]); err != nil {
+			return nil, err
+		}
+	}
+	if number != g.number {
+		return nil, errPiece
+	}
+	g.number++
+	piece, err := g.piece()
+	if err != nil {
+		return nil, err
+	}
+	g.bytes += int64(len(piece))
+	return piece, r.offers.pace.wait(ctx, len(piece))
+}
+
+// piece is the next one; empty: there is none.
+func (g *given) piece() (piece []byte, err error) {
+	for len(piece) < pieceBytes {
+		at := len(piece)
+		piece, err = g.next(append(piece, 0, 0, 0, 0))
+		if errors.Is(err, io.EOF) {
+			return piece[:at], nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		binary.LittleEndian.PutUint32(piece[at:], uint32(len(piece)-at-4))
+	}
+	return piece, nil
+}
+
+// beginGiving begins a snapshot of a shard for a member that has so much.
+func (r *run) beginGiving(g *given, n uint32, have []byte) error {
+	if n == 0 {
+		line, err := r.group0.snapshot()
+		if err != nil {
+			return err
+		}
+		rest := line
+		g.next = func(dst []byte) ([]byte, error) {
+			if rest == nil {
+				return dst, io.EOF
+			}
+			rest = nil
+			return append(dst, line...), nil
+		}
+		return nil
+	}
+	var ends []machine.End
+	for ; len(have) >= endBytes; have = have[endBytes:] {
+		ends = append(ends, machine.End{Topic: binary.LittleEndian.Uint64(have), Next: binary.LittleEndian.Uint64(have[8:])})
+	}
+	s := r.machines[n].Snapshot(ends)
+	g.next, g.done = s.Next, s.Close
+	return nil
+}
+
+// pace keeps what is given to so many bytes a second.
+type pace struct {
+	mu   sync.Mutex // guards next
+	next time.Time  // when more may be given
+}
+
+// wait waits until so many bytes may go.
+func (p *pace) wait(ctx context.Context, bytes int) error {
+	p.mu.Lock()
+	at := time.Now()
+	if p.next.After(at) {
+		at = p.next
+	}
+	p.next = at.Add(time.Duration(bytes) * time.Second / bytesPerSecond)
+	p.mu.Unlock()
+	wait := time.Until(at)
+	if wait <= 0 {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(wait):
+		return nil
+	}
+}
+
+// takeOffer has a shard of this member take the snapshot that a leader has for it, and
+// waits until it has.
+func (r *run) takeOffer(ctx context.Context, from uint64, body []byte) ([]byte, error) {
+	if len(body) != 4 {
+		return nil, errPiece
+	}
+	n := binary.LittleEndian.Uint32(body)
+	shard := r.shard(n)
+	if shard == nil {
+		return nil, errNoSet
+	}
+	o := &offer{r: r, n: n, from: from, ctx: ctx, ended: make(chan error, 1)}
+	shard.Receive(o)
+	select {
+	case err := <-o.ended:
+		return nil, err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// offer is a snapshot that a leader has for a shard of this member. It is a
+// replica.Offer.
+type offer struct {
+	r     *run
+	n     uint32
+	from  uint64
+	ctx   context.Context // done when the leader does not wait any more
+	ended chan error      // capacity 1
+}
+
+var errDeclined = errors.New("it takes another snapshot already, or is stopped")
+
+// Decline is part of replica.Offer.
+func (o *offer) Decline() { o.ended <- errDeclined }
+
+// Take is part of replica.Offer.
+func (o *offer) Take(ctx context.Context) (*pb.SnapshotMetadata, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(o.ctx, cancel)()
+	take, m := o.takeShard, replica.Machine(o.r.group0)
+	if o.n == 0 {
+		take = o.takeGroup0
+	} else {
+		m = replica.MachineOf(o.r.machines[o.n])
+	}
+	err := take(ctx)
+	o.ended <- err
+	if err != nil {
+		return nil, err
+	}
+	index, term := m.Applied()
+	return &pb.SnapshotMetadata{Index: new(index), Term: new(term), ConfState: m.Members()}, nil
+}
+
+// fetch fetches all pieces and gives their frames to take.
+func (o *offer) fetch(ctx context.Context, ends []byte, take func(frame []byte) error) error {
+	for number := uint32(0); ; number++ {
+		question := binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, o.n), number)
+		if number == 0 {
+			question = append(question, ends...)
+		}
+		pieceCtx, cancel := context.WithTimeout(ctx, pieceTime)
+		piece, err := o.r.s.links.Call(pieceCtx, o.from, callPiece, question)
+		cancel()
+		if err != nil || len(piece) == 0 {
+			return err
+		}
+		for len(piece) > 0 {
+			if len(piece) < 4 || uint64(len(piece)-4) < uint64(binary.LittleEndian.Uint32(piece)) {
+				return errPiece
+			}
+			end := 4 + int(binary.LittleEndian.Uint32(piece))
+			if err := take(piece[4:end]); err != nil {
+				return err
+			}
+			piece = piece[end:]
+		}
+	}
+}
+
+func (o *offer) takeGroup0(ctx context.Context) error {
+	var line []byte
+	err := o.fetch(ctx, nil, func(frame []byte) error {
+		if line = append(line, frame...); len(line) > longestFile {
+			return errPiece
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return o.r.group0.install(line)
+}
+
+func (o *offer) takeShard(ctx context.Context) error {
+	m := o.r.machines[o.n]
+	staged, err := m.Stage()
+	if err != nil {
+		return err
+	}
+	defer staged.Discard() // after Install it does nothing
+	var ends []byte
+	for _, e := range m.Ends() {
+		ends = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(ends, e.Topic), e.Next)
+	}
+	if err := o.fetch(ctx, ends, staged.Put); err != nil {
+		return err
+	}
+	return staged.Install()
+}

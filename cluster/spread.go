@@ -1,0 +1,199 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"qmq/replica"
+)
+
+const (
+	// calm is how long no leader must have changed until leaders are spread again.
+	calm = 5 * time.Second
+	// moveTime is how long a move of a leadership may take.
+	moveTime = 2 * time.Second
+	// near is how many entries a member may be behind that is to lead.
+	near = 1024
+)
+
+// turn is the member whose turn it is to lead a shard: members take turns, in the
+// order of their ids, unless somebody is preferred.
+func (g *registry) turn(shard uint32) id {
+	var voters []id
+	for _, m := range g.Members {
+		if !m.Joining && !m.Leaving {
+			voters = append(voters, m.ID)
+		}
+	}
+	if p := g.Preferred[shard]; slices.Contains(voters, p) {
+		return p
+	}
+	if len(voters) == 0 {
+		return 0
+	}
+	return voters[int(shard)%len(voters)]
+}
+
+// spread moves one leadership, where this node leads group 0, to the member whose turn
+// it is.
+func (w *watch) spread(now time.Duration) {
+	w.mu.Lock()
+	leaders, quiet := w.leaders, now-w.calmFrom >= calm
+	w.mu.Unlock()
+	if leaders[0] != w.r.member || !quiet {
+		return
+	}
+	g := w.r.s.registry.Load()
+	for n := uint32(Shards); n <= Shards; n-- { // group 0 last
+		to := g.turn(n)
+		if leaders[n] == 0 || to == 0 || uint64(to) == leaders[n] || uint64(to) != w.r.member && !w.r.s.links.Connected(uint64(to)) {
+			continue
+		}
+		if w.r.balancing.CompareAndSwap(false, true) {
+			w.r.working.Go(func() {
+				defer w.r.balancing.Store(false)
+				err := w.r.s.move(w.r.ctx, n, to)
+				if err != nil && w.r.ctx.Err() == nil {
+					w.r.s.o.Logger.Debug("a leadership was not moved", slog.Uint64("shard", uint64(n)), slog.Any("error", err))
+				}
+				w.moved(err == nil)
+			})
+		}
+		return
+	}
+}
+
+// moved has the next move follow soon after one that went well, and later otherwise.
+func (w *watch) moved(well bool) {
+	now := w.r.now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.calmFrom = now; well {
+		w.calmFrom -= calm
+	}
+}
+
+// moving asks for a leadership to be moved.
+type moving struct {
+	Shard uint32 `json:"shard"`
+	To    id     `json:"to"`
+}
+
+// move has whoever leads a shard give leadership to a member.
+func (s *Set) move(ctx context.Context, shard uint32, to id) error {
+	r := s.run.Load()
+	if r == nil {
+		return errNoSet
+	}
+	if shard > Shards {
+		return fmt.Errorf("there is no shard %d", shard)
+	}
+	switch leader := r.watch.leaderOf(shard); leader {
+	case 0:
+		return fmt.Errorf("shard %d has no leader", shard)
+	case uint64(to):
+		return nil
+	case r.member:
+		return r.moveHere(ctx, moving{shard, to})
+	default:
+		return s.ask(leader, callMove, moving{shard, to}, nil)
+	}
+}
+
+// moveFor moves a leadership for another member.
+func (s *Set) moveFor(ctx context.Context, _ uint64, body []byte) (any, error) {
+	var m moving
+	if err := json.Unmarshal(body, &m); err != nil {
+		return nil, err
+	}
+	r := s.run.Load()
+	if r == nil || m.Shard > Shards {
+		return nil, errNoSet
+	}
+	return nil, r.moveHere(ctx, m)
+}
+
+// moveHere gives a leadership that this node has to a member, and waits until that has
+// it. What channels have told is applied before: nothing is repeated.
+func (r *run) moveHere(ctx context.Context, m moving) error {
+	r.moving.Lock()
+	defer r.moving.Unlock()
+	s := r.shard(m.Shard)
+	if s == nil {
+		return errNoSet
+	}
+	st := s.Status()
+	if st.Role != replica.Leader {
+		return replica.ErrNotLeader
+	}
+	if m.To != 0 {
+		if err := r.fit(&st, uint64(m.To)); err != nil {
+			return err
+		}
+	}
+	return r.giveAway(ctx, m.Shard, s, m.To)
+}
+
+// fit tells why a member should not lead a shard now.
+func (r *run) fit(st *replica.Status, to uint64) error {
+	for _, f := range st.Followers {
+		if f.Member != to {
+			continue
+		}
+		d, known := r.watch.diskOf(to)
+		switch {
+		case f.Learner, !f.Active, f.Snapshot, f.Match+near < st.Last:
+			return fmt.Errorf("%s has not caught up", r.s.addressOf(to))
+		case !known || r.now()-d.Told > time.Second || d.Oldest > watchEvery*4 || d.Waiting > 0:
+			return fmt.Errorf("the disk of %s is slow", r.s.addressOf(to))
+		}
+		return nil
+	}
+	return fmt.Errorf("%s is no member of the shard", r.s.addressOf(to))
+}
+
+func (r *run) giveAway(ctx context.Context, n uint32, s *replica.Shard, to id) error {
+	ctx, cancel := context.WithTimeout(ctx, moveTime)
+	defer cancel()
+	if n > 0 {
+		if err := r.node.Flush(ctx, n-1); err != nil {
+			return err
+		}
+	}
+	for {
+		s.TransferLeadership(uint64(to))
+		again, cancel := context.WithTimeout(ctx, r.s.o.Election)
+		err := r.watch.awaitOther(again, n, r.member)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// Yield gives all leaderships of this node away, as far as there is somebody to take
+// them, before it stops.
+func (s *Set) Yield() {
+	r := s.run.Load()
+	if r == nil {
+		return
+	}
+	r.moving.Lock()
+	defer r.moving.Unlock()
+	var giving sync.WaitGroup
+	for n, shard := range r.opened() {
+		if shard.Status().Role == replica.Leader {
+			giving.Go(func() {
+				if err := r.giveAway(r.ctx, n, shard, 0); err != nil {
+					s.o.Logger.Warn("a leadership was not given away before the stop", slog.Uint64("shard", uint64(n)), slog.Any("error", err))
+				}
+			})
+		}
+	}
+	giving.Wait()
+}

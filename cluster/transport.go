@@ -1,0 +1,65 @@
+package cluster
+
+import (
+	"encoding/binary"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"qmq/cluster/link"
+	"qmq/replica"
+)
+
+// A frame of kindRaft is a shard's number, u32, and a raftpb.Message.
+
+// send sends what a shard has to say. It is that shard's replica.Options.Send.
+func (r *run) send(shard uint32, messages []*pb.Message) {
+	for _, m := range messages {
+		header := binary.LittleEndian.AppendUint32(make([]byte, 0, 4+proto.Size(m)), shard)
+		frame, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(header, m)
+		if err != nil || !r.s.links.Send(m.GetTo(), laneOf(m), kindRaft, frame) {
+			if s := r.shard(shard); s != nil && raftCares(m) {
+				s.Unreachable(m.GetTo())
+			}
+		}
+	}
+}
+
+// laneOf is where a message goes: what may be large must not be before what must not
+// wait.
+func laneOf(m *pb.Message) link.Lane {
+	if len(m.GetEntries()) > 0 {
+		return link.Bulk
+	}
+	return link.Control
+}
+
+// raftCares tells whether the loss of a message is of interest to its sender.
+func raftCares(m *pb.Message) bool { return m.GetType() == pb.MsgApp || m.GetType() == pb.MsgHeartbeat }
+
+// receiveRaft takes a frame of kindRaft. What makes no sense is passed over: shards
+// count what they refuse.
+func (s *Set) receiveRaft(from uint64, frame []byte) {
+	r := s.run.Load()
+	if r == nil || len(frame) < 4 {
+		return
+	}
+	shard := r.shard(binary.LittleEndian.Uint32(frame))
+	m := new(pb.Message)
+	if shard == nil || proto.Unmarshal(frame[4:], m) != nil {
+		return
+	}
+	if m.GetFrom() != from || m.GetTo() != r.member || m.GetType() == pb.MsgSnap || raft.IsLocalMsgTarget(m.GetFrom()) {
+		return
+	}
+	shard.Step(m)
+}
+
+// shard is the one with a number; nil: there is none, or not yet.
+func (r *run) shard(number uint32) *replica.Shard {
+	if number > Shards {
+		return nil
+	}
+	return r.shards[number].Load()
+}

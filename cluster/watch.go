@@ -1,0 +1,220 @@
+package cluster
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"qmq/cluster/link"
+	"qmq/replica"
+)
+
+const (
+	watchEvery = 50 * time.Millisecond
+	// tellDisk is how often the others are told how this node's disk is doing, and how
+	// often members are seen to.
+	tellDisk = 200 * time.Millisecond
+	// spreadEvery is how often it is looked whether leaders are where they should be.
+	spreadEvery = time.Second
+	// cutOffAfter is how long a node knows no leader until it sends its clients away.
+	cutOffAfter = 5 * time.Second
+)
+
+// watch looks after what no single shard can see: whether this node's disk hangs while
+// others' do not, whether leaders are spread, whether the members are who they should
+// be, and whether this node is cut off.
+type watch struct {
+	r    *run
+	dogs [Shards + 1]replica.Watchdog // the goroutine's
+
+	mu       sync.Mutex // guards what follows
+	leaders  [Shards + 1]uint64
+	changed  chan struct{} // closed when one of leaders changes
+	calmFrom time.Duration // when a leader changed last
+	lostAt   time.Duration // since when group 0 has no leader that is known
+	disks    map[uint64]replica.Disk
+	failures [Shards + 1]error
+	cutOff   bool
+}
+
+func newWatch(r *run) *watch {
+	return &watch{r: r, changed: make(chan struct{}), disks: make(map[uint64]replica.Disk)}
+}
+
+// leader is told who leads a shard.
+func (w *watch) leader(n uint32, member uint64) {
+	now := w.r.now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n == 0 && member == 0 && w.leaders[0] != 0 {
+		w.lostAt = now
+	}
+	if w.leaders[n] != member {
+		w.leaders[n], w.calmFrom = member, now
+		close(w.changed)
+		w.changed = make(chan struct{})
+	}
+}
+
+// leaderOf is who leads a shard, as far as this node knows; 0: nobody.
+func (w *watch) leaderOf(n uint32) uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.leaders[n]
+}
+
+// awaitOther waits until another member than not leads a shard.
+func (w *watch) awaitOther(ctx context.Context, n uint32, not uint64) error {
+	for {
+		w.mu.Lock()
+		leader, changed := w.leaders[n], w.changed
+		w.mu.Unlock()
+		if leader != not && leader != 0 {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// failed is told of a shard that takes no part any more.
+func (w *watch) failed(n uint32, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failures[n] = err
+}
+
+// run is the watch's goroutine.
+func (w *watch) run() {
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	var told, spread time.Duration
+	for {
+		select {
+		case <-w.r.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		now := w.r.now()
+		own := w.disk(now)
+		w.guard(now, own)
+		if now-told >= tellDisk {
+			told = now
+			w.tell(own)
+			w.r.reconcile()
+			w.judgeCut(now)
+		}
+		if now-spread >= spreadEvery {
+			spread = now
+			w.r.introduce()
+			w.spread(now)
+		}
+	}
+}
+
+// disk is how this node's disk is doing.
+func (w *watch) disk(now time.Duration) (d replica.Disk) {
+	d.Told = now
+	var newest time.Duration
+	for _, s := range w.r.opened() {
+		d.Oldest = max(d.Oldest, s.OldestSave())
+		if took, at := s.LastSave(); at >= newest {
+			d.Save, newest = took, at
+		}
+		if waiting, err := s.Stalled(); err != nil {
+			d.Waiting = max(d.Waiting, waiting)
+		}
+	}
+	return d
+}
+
+// guard moves leadership away while this node's disk hangs.
+func (w *watch) guard(now time.Duration, own replica.Disk) {
+	for n, s := range w.r.opened() {
+		to, move := w.dogs[n].Decide(now, own, s.Status(), w.diskOf)
+		if !move {
+			continue
+		}
+		w.r.s.o.Logger.Warn("the disk is slow or full: leadership is given away", slog.Uint64("shard", uint64(n)), slog.String("to", w.r.s.addressOf(to)),
+			slog.Duration("sync", own.Oldest), slog.Duration("apply", own.Waiting))
+		s.TransferLeadership(to)
+	}
+}
+
+func (w *watch) diskOf(member uint64) (d replica.Disk, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	d, ok = w.disks[member]
+	return d, ok
+}
+
+// A frame of kindDisk is three times in nanoseconds, u64: how long the last save took,
+// for how long the oldest one that is not done has been under way, and for how long
+// nothing could be applied.
+const diskBytes = 3 * 8
+
+// tell tells the others how this node's disk is doing.
+func (w *watch) tell(d replica.Disk) {
+	frame := make([]byte, 0, diskBytes)
+	for _, span := range []time.Duration{d.Save, d.Oldest, d.Waiting} {
+		frame = binary.LittleEndian.AppendUint64(frame, uint64(span))
+	}
+	for _, member := range w.r.s.connected() {
+		w.r.s.links.Send(member, link.Control, kindDisk, frame)
+	}
+}
+
+var errDiskFrame = errors.New("a notice about a disk has another length")
+
+// told takes what another member tells.
+func (w *watch) told(from uint64, frame []byte) error {
+	if len(frame) != diskBytes {
+		return errDiskFrame
+	}
+	span := func(at int) time.Duration { return time.Duration(binary.LittleEndian.Uint64(frame[at:])) }
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.disks[from] = replica.Disk{Told: w.r.now(), Save: span(0), Oldest: span(8), Waiting: span(16)}
+	return nil
+}
+
+// judgeCut sends clients away from a node that is cut off, and lets them come while it
+// is not.
+func (w *watch) judgeCut(now time.Duration) {
+	own := w.r.s.registry.Load().member(id(w.r.member))
+	w.mu.Lock()
+	known := w.leaders[0] != 0
+	cut := !known && now-w.lostAt >= cutOffAfter
+	changed := cut != w.cutOff
+	w.cutOff = cut
+	w.mu.Unlock()
+	if changed && cut {
+		w.r.s.o.Logger.Error("this node is cut off from its set: it sends the clients of replicated topics away", slog.Duration("for", cutOffAfter))
+		w.r.relay.SendAway()
+	} else if changed {
+		w.r.s.o.Logger.Info("this node is not cut off from its set any more")
+	}
+	w.r.names.list(!cut && (known || w.r.names.isListed()) && own != nil && !own.Joining)
+}
+
+// health is why this node does not serve replicated topics; nil: it does.
+func (w *watch) health() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for n, err := range w.failures {
+		if err != nil {
+			return fmt.Errorf("shard %d takes no part: %w", n, err)
+		}
+	}
+	if w.cutOff {
+		return errors.New("cut off from the other members of the set")
+	}
+	return nil
+}

@@ -1,0 +1,165 @@
+package replicas
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"qmq/test/process"
+)
+
+// What was published through any member is consumed through any, after the leader's
+// death too; the one that was killed catches up when it is back.
+func TestLeaderIsKilledAndAllIsConsumed(t *testing.T) {
+	s := startSet(t)
+	s.create("orders", "work")
+	var all []string
+	publish := func(name string, through []*member) {
+		for i, body := range bodies(name, 60) {
+			s.publish(through[i%len(through)], "orders", body)
+			all = append(all, body)
+		}
+	}
+	publish("before", s.members)
+	leader := s.leader("orders")
+	leader.Kill()
+	rest := s.others(leader)
+	publish("without", rest)
+	c := s.consume("orders", "work", rest...)
+	c.await(all)
+	leader.Start(t)
+	s.awaitApplied(leader, rest[0], "orders")
+	publish("after", s.members)
+	c.await(all)
+}
+
+// A consumer at a member that goes on does not break when the leader dies.
+func TestConsumersOfOthersGoOnWhenTheLeaderDies(t *testing.T) {
+	s := startSet(t)
+	s.create("orders", "work")
+	leader := s.leader("orders")
+	rest := s.others(leader)
+	c := s.consume("orders", "work", rest...)
+	all := bodies("before", 50)
+	for _, body := range all {
+		s.publish(leader, "orders", body)
+	}
+	c.await(all)
+	leader.Kill()
+	for _, body := range bodies("after", 50) {
+		s.publish(rest[0], "orders", body)
+		all = append(all, body)
+	}
+	c.await(all)
+}
+
+// SIGTERM gives leadership away first: publishes through others do not pause, and
+// nothing is lost or waits for an election.
+func TestStopInGoodOrderMovesLeadership(t *testing.T) {
+	s := startSet(t)
+	s.create("orders", "work")
+	leader := s.leader("orders")
+	leader.Stop(t)
+	if lines := leader.Logged("not given away"); len(lines) > 0 {
+		t.Error(lines)
+	}
+	rest := s.others(leader)
+	s.publish(rest[0], "orders", "after")
+	leader.Start(t)
+	s.awaitApplied(leader, rest[0], "orders")
+}
+
+// All are killed at once: nothing that was OK'd is gone when they are back.
+func TestAllAreKilledAndNothingIsLost(t *testing.T) {
+	s := startSet(t)
+	s.create("orders", "work")
+	all := bodies("before", 100)
+	for i, body := range all {
+		s.publish(s.members[i%3], "orders", body)
+	}
+	for _, m := range s.members {
+		m.Kill()
+	}
+	for _, m := range s.members {
+		m.Start(t)
+	}
+	s.consume("orders", "work", s.members...).await(all)
+}
+
+// A member whose directories are wiped is replaced by itself, under another id, with
+// nothing to type: it gets all there is and has a vote again.
+func TestWipedMemberIsReplacedByStartingIt(t *testing.T) {
+	s := startSet(t)
+	s.create("orders", "work")
+	all := bodies("before", 100)
+	for i, body := range all {
+		s.publish(s.members[i%3], "orders", body)
+	}
+	wiped := s.members[2]
+	wiped.Kill()
+	entries, err := os.ReadDir(wiped.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if err := os.RemoveAll(filepath.Join(wiped.dir, e.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wiped.Start(t)
+	s.members[0].Await(t, "a member has a vote now")
+	// It counts: without it and another one there would be no majority.
+	s.awaitApplied(wiped, s.members[0], "orders")
+	s.members[0].Kill()
+	s.publish(wiped, "orders", "after")
+	s.consume("orders", "work", s.members[1:]...).await(append(all, "after"))
+}
+
+// One alone waits, says for whom, and refuses publishes in clear words; when the
+// others come the set begins by itself.
+func TestSetBeginsWhenAllAreThere(t *testing.T) {
+	s := newSet(t, 3)
+	s.members[0].Start(t)
+	after := s.members[0].Await(t, "waiting to begin a set, or to join it")
+	if !strings.Contains(after, s.peers[1]) || !strings.Contains(after, s.peers[2]) {
+		t.Errorf("it waits for %s", after)
+	}
+	if _, err := s.members[0].ask("POST", "/pub?topic=orders", "early"); err == nil || !strings.Contains(err.Error(), "no set yet") {
+		t.Errorf("a publish without a set: %v", err)
+	}
+	s.members[1].Start(t)
+	s.members[2].Start(t)
+	s.create("orders", "work")
+	s.publish(s.members[0], "orders", "at last")
+}
+
+// A member that is cut off, here from two that are stopped, says so and sends its
+// consumers away, and serves again when they are back.
+func TestMemberThatIsCutOffSaysSo(t *testing.T) {
+	s := startSet(t)
+	s.create("orders", "work")
+	for _, m := range s.members[1:] {
+		if err := syscall.Kill(m.PID(), syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.members[0].Await(t, "this node is cut off from its set")
+	if _, err := s.members[0].ask("GET", "/ping", ""); err == nil || !strings.Contains(err.Error(), "cut off from the other members") {
+		t.Errorf("/ping: %v", err)
+	}
+	if _, err := s.members[0].ask("POST", "/pub?topic=orders", "x"); err == nil || !strings.Contains(err.Error(), "no leader") {
+		t.Errorf("publish: %v", err)
+	}
+	for _, m := range s.members[1:] {
+		if err := syscall.Kill(m.PID(), syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+	}
+	process.Eventually(t, "it serves again", func() bool {
+		_, err := s.members[0].ask("GET", "/ping", "")
+		return err == nil
+	})
+	s.publish(s.members[0], "orders", "again")
+}

@@ -1,0 +1,237 @@
+package replicas
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nsqio/go-nsq"
+
+	"qmq/test/process"
+)
+
+// set is members on this machine.
+type set struct {
+	t       *testing.T
+	members []*member
+	peers   []string
+	qd      string
+	secret  string
+}
+
+type member struct {
+	*process.Daemon
+	address string
+	dir     string
+}
+
+// startSet starts a set of three that is at work.
+func startSet(t *testing.T, args ...string) *set {
+	t.Helper()
+	s := newSet(t, 3, args...)
+	for _, m := range s.members {
+		m.Start(t)
+	}
+	for shard := range 13 { // so that no first election is under way
+		s.members[0].Await(t, fmt.Sprintf("a shard has a leader shard=%d ", shard))
+	}
+	return s
+}
+
+// newSet is members that are not started.
+func newSet(t *testing.T, n int, args ...string) *set {
+	t.Helper()
+	s := &set{t: t, qd: filepath.Join(process.Build(t, "cmd/qd"), "qd"), secret: filepath.Join(t.TempDir(), "secret")}
+	if err := os.WriteFile(s.secret, []byte("the secret of the tests\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range n {
+		s.peers = append(s.peers, process.Address(t))
+	}
+	slices.Sort(s.peers)
+	for _, address := range s.peers {
+		s.members = append(s.members, s.newMember(address, t.TempDir(), args...))
+	}
+	return s
+}
+
+func (s *set) newMember(address, dir string, args ...string) *member {
+	m := &member{address: address, dir: dir}
+	m.Daemon = process.NewDaemon(s.t, process.Command{Binary: s.qd, Args: append([]string{
+		"--data-path=" + dir, "--https-address=", "--broadcast-address=127.0.0.1",
+		"--cluster-peers=" + strings.Join(s.peers, ","), "--cluster-address=" + address, "--cluster-secret-file=" + s.secret,
+	}, args...)})
+	return m
+}
+
+// ask sends a request to a member; a status other than 200 is an error.
+func (m *member) ask(method, path, body string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), process.Patience)
+	defer cancel()
+	answer, err := process.Ask(ctx, http.DefaultClient, method, m.HTTP, path, body)
+	return string(answer), err
+}
+
+// publish publishes a message through a member.
+func (s *set) publish(m *member, topic, body string) {
+	s.t.Helper()
+	if answer, err := m.ask("POST", "/pub?topic="+topic, body); err != nil || answer != "OK" {
+		s.t.Fatalf("publish of %s through %s: %q, %v", body, m.address, answer, err)
+	}
+}
+
+func (s *set) create(topic, channel string) {
+	s.t.Helper()
+	for _, path := range []string{"/topic/create?topic=" + topic, "/channel/create?topic=" + topic + "&channel=" + channel} {
+		if _, err := s.members[0].ask("POST", path, ""); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// topicStats is the part of /stats that the tests look at.
+type topicStats struct {
+	Name     string `json:"topic_name"`
+	Channels []struct {
+		Name  string `json:"channel_name"`
+		Depth int    `json:"depth"`
+	} `json:"channels"`
+	Replica struct {
+		Role    string `json:"role"`
+		Leader  string `json:"leader"`
+		Applied uint64 `json:"applied"`
+		Lag     uint64 `json:"lag"`
+	} `json:"replica"`
+}
+
+// stats is what a member tells of a topic; ok is false when it knows none.
+func (m *member) stats(topic string) (found topicStats, ok bool) {
+	answer, err := m.ask("GET", "/stats?format=json&topic="+topic, "")
+	var all struct {
+		Topics []topicStats `json:"topics"`
+	}
+	if err != nil || json.Unmarshal([]byte(answer), &all) != nil || len(all.Topics) != 1 {
+		return found, false
+	}
+	return all.Topics[0], true
+}
+
+// leader is the member that leads a topic.
+func (s *set) leader(topic string) (leader *member) {
+	s.t.Helper()
+	process.Eventually(s.t, "a leader of "+topic, func() bool {
+		leader = nil
+		for _, m := range s.members {
+			select {
+			case <-m.Ended():
+				continue
+			default:
+			}
+			if st, ok := m.stats(topic); ok && st.Replica.Role == "leader" {
+				leader = m
+			}
+		}
+		return leader != nil
+	})
+	return leader
+}
+
+// awaitApplied waits until a member has applied all of a topic that another has.
+func (s *set) awaitApplied(m, other *member, topic string) {
+	s.t.Helper()
+	process.Eventually(s.t, m.address+" has caught up", func() bool {
+		own, ok := m.stats(topic)
+		there, knows := other.stats(topic)
+		return ok && knows && own.Replica.Applied >= there.Replica.Applied && own.Replica.Lag == 0
+	})
+}
+
+// others are the members but one.
+func (s *set) others(m *member) (list []*member) {
+	for _, o := range s.members {
+		if o != m {
+			list = append(list, o)
+		}
+	}
+	return list
+}
+
+// consumption is what stock consumers got.
+type consumption struct {
+	t   *testing.T
+	mu  sync.Mutex // guards got
+	got map[string]int
+}
+
+// consume has a stock consumer take from these members.
+func (s *set) consume(topic, channel string, from ...*member) *consumption {
+	s.t.Helper()
+	c := &consumption{t: s.t, got: make(map[string]int)}
+	config := nsq.NewConfig()
+	config.MaxInFlight = 100
+	config.LookupdPollInterval = 100 * time.Millisecond
+	config.DefaultRequeueDelay = 0
+	consumer, err := nsq.NewConsumer(topic, channel, config)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	consumer.SetLogger(log.New(io.Discard, "", 0), nsq.LogLevelError)
+	consumer.AddHandler(nsq.HandlerFunc(func(m *nsq.Message) error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.got[string(m.Body)]++
+		return nil
+	}))
+	var addresses []string
+	for _, m := range from {
+		addresses = append(addresses, m.TCP)
+	}
+	if err := consumer.ConnectToNSQDs(addresses); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() {
+		consumer.Stop()
+		<-consumer.StopChan
+	})
+	return c
+}
+
+// await waits until all of the messages have come.
+func (c *consumption) await(bodies []string) {
+	c.t.Helper()
+	missing := func() (list []string) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, body := range bodies {
+			if c.got[body] == 0 {
+				list = append(list, body)
+			}
+		}
+		return list
+	}
+	deadline := time.Now().Add(process.Patience)
+	for len(missing()) > 0 && time.Now().Before(deadline) {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if list := missing(); len(list) > 0 {
+		c.t.Fatalf("%d of %d messages never came, such as %s", len(list), len(bodies), list[0])
+	}
+}
+
+// bodies are n messages with a name.
+func bodies(name string, n int) (list []string) {
+	for i := range n {
+		list = append(list, fmt.Sprintf("%s %d", name, i))
+	}
+	return list
+}
