@@ -64,12 +64,21 @@ func benchmarkPublish(b *testing.B, publishers, batch int, pause time.Duration) 
 	m.node.Shard(0).Leader(1, 1)
 	m.node.Shard(0).Led(1)
 	m.published(b, "first")
+	a.entries.Store(0)
+	m.publishAll(b, publishers, batch)
+	b.ReportMetric(float64(b.N)/float64(batch)/float64(a.entries.Load()), "batches/entry")
+	m.node.Close()
+	close(a.work)
+	running.Wait()
+}
+
+// publishAll publishes b.N messages.
+func (m *member) publishAll(b *testing.B, publishers, batch int) {
 	bodies := make([]string, batch)
 	for i := range bodies {
 		bodies[i] = strings.Repeat("x", 200)
 	}
 	b.ReportAllocs()
-	a.entries.Store(0)
 	b.ResetTimer()
 	var left atomic.Int64
 	left.Store(int64(b.N))
@@ -84,8 +93,4 @@ func benchmarkPublish(b *testing.B, publishers, batch int, pause time.Duration) 
 	}
 	all.Wait()
 	b.StopTimer()
-	b.ReportMetric(float64(b.N)/float64(batch)/float64(a.entries.Load()), "batches/entry")
-	m.node.Close()
-	close(a.work)
-	running.Wait()
 }

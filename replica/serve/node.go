@@ -179,7 +179,7 @@ func (n *Node) ReceiveNotice(from uint64, frame []byte) error {
 		return nil
 	}
 	if no.why == notLeader {
-		s.isNotReady(from, no.term)
+		s.isNotReady(from, no.term, retryAfter)
 	}
 	if p := s.producerOf(no.topic); p != nil && s.leads(from, no.term) {
 		p.refused(no.refused)

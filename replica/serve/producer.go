@@ -183,7 +183,7 @@ func (p *Producer) sendTo(to target, n, size int) (ok bool) {
 		if ok = p.shard.n.o.Remote.SendParts(to.member, frame); ok {
 			p.sent, p.sentSize = p.sent+n, p.sentSize+size
 		} else {
-			p.shard.isNotReady(to.member, to.term) // others need not try either, for now
+			p.shard.isNotReady(to.member, to.term, unsentAfter) // others need not try either, for now
 		}
 		return ok
 	}
@@ -326,8 +326,11 @@ func (p *Producer) giveUp(now int64) (next int64) {
 }
 
 // resend sends all again where nothing was heard for long, and says when it would.
-// The caller holds p.mu.
+// Without a leader it waits for one, who is sent all of it. The caller holds p.mu.
 func (p *Producer) resend(now int64) (next int64) {
+	if _, none := p.shard.leaderless(); none {
+		return math.MaxInt64
+	}
 	if now-p.news >= int64(resendAfter) {
 		p.news = now
 		p.rewind(0)

@@ -2,14 +2,11 @@ package serve
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
 
-	"qmq/channel"
 	"qmq/diskqueue"
-	"qmq/replica/entry"
 	"qmq/replica/machine"
 	"qmq/state"
 	"qmq/topic"
@@ -261,81 +258,6 @@ func (v *Serving) served(topic uint64) *served {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.topics[topic]
-}
-
-// propose has parts agreed on, with what is due of the channels' changes. done is told
-// when they are applied, or why they will not be.
-func (v *Serving) propose(parts []entry.Part, done func(error)) {
-	e := &entry.Entry{Parts: parts}
-	if r := v.log.ride(maxRiding); r != nil {
-		v.proposeLoad(e, r, done)
-		return
-	}
-	v.proposeEntry(e, done)
-}
-
-// proposeLoad adds changes to an entry, and proposes it.
-func (v *Serving) proposeLoad(e *entry.Entry, r *load, done func(error)) {
-	e.Changes, e.Topology = r.changes, r.topology
-	v.proposeStale(e, func(stale bool, err error) {
-		if err == nil && stale {
-			v.log.arrived(r, errNotLeader)
-		} else {
-			v.log.arrived(r, err)
-		}
-		done(err)
-	})
-}
-
-// proposeEntry proposes an entry all of which counts, or nothing.
-func (v *Serving) proposeEntry(e *entry.Entry, done func(error)) {
-	v.proposeStale(e, func(stale bool, err error) {
-		if err == nil && stale {
-			err = errNotLeader
-		}
-		done(err)
-	})
-}
-
-// proposeStale proposes an entry; stale says of one that was applied that its changes
-// and topology did not count.
-func (v *Serving) proposeStale(e *entry.Entry, done func(stale bool, err error)) {
-	if len(e.Changes)+len(e.Topology) > 0 {
-		e.Term = v.term
-	}
-	v.shard.raft.Propose(e.AppendTo(make([]byte, 0, sizeOf(e))), func(outcome any, err error) {
-		o, _ := outcome.(machine.Outcome)
-		if err == nil {
-			err = refusal(o.Topology)
-		} else { // whatever it was, the leader has to be asked again, or another one
-			err = fmt.Errorf("%w: %w", errNotLeader, err)
-		}
-		done(o.StaleTerm, err)
-	})
-}
-
-// refusal is why a topology was not changed; nil when it was, or was so already.
-func refusal(topology []machine.TopologyOutcome) error {
-	for _, o := range topology {
-		switch {
-		case o.Result == machine.Refused:
-			return errRefused
-		case o.Result == machine.Gone && o.Entry.Op != state.SetFanOut:
-			return channel.ErrExiting
-		}
-	}
-	return nil
-}
-
-// sizeOf is about how many bytes an entry takes.
-func sizeOf(e *entry.Entry) (size int) {
-	for i := range e.Parts {
-		size += e.Parts[i].Size() + 8
-	}
-	for _, record := range e.Changes {
-		size += len(record) + 8
-	}
-	return size + 64*len(e.Topology) + 32
 }
 
 // work runs f in a goroutine, unless the Serving has ended.

@@ -1,8 +1,6 @@
 package serve
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -14,7 +12,6 @@ import (
 	"qmq/diskqueue"
 	"qmq/message"
 	"qmq/state"
-	"qmq/topic"
 )
 
 // passive is what a node has applied of a channel; nil when there is none.
@@ -134,87 +131,6 @@ func TestDelaysSurviveTheLeader(t *testing.T) {
 	})
 }
 
-// TestChangesRideWithWhatIsPublished: where much is published they take no entry of
-// their own.
-func TestChangesRideWithWhatIsPublished(t *testing.T) {
-	withSet(t, 3, func(t *testing.T, s *set) {
-		s.lead(s.members[0], 0)
-		k := s.members[0].subscribe(t, "c")
-		<-time.After(time.Second)
-		published, before := 0, s.taken()
-		for range 200 {
-			s.members[0].published(t, "m")
-			published++
-			k.finish(k.takeAll()...)
-		}
-		if n := s.taken() - before; n != published {
-			t.Errorf("%d entries for %d publishes", n, published)
-		}
-		<-time.After(50 * time.Millisecond)
-		s.wantDone(t, "c", published)
-		k.Close()
-	})
-}
-
-// TestChangesThatAreLostAreToldAgain: all of them, by whoever leads on.
-func TestChangesThatAreLostAreToldAgain(t *testing.T) {
-	withSet(t, 3, func(t *testing.T, s *set) {
-		s.lead(s.members[0], 0)
-		k := s.members[0].subscribe(t, "c")
-		s.members[0].published(t, numbered("", 10)...)
-		<-time.After(time.Second)
-		ds := k.takeAll()
-		<-time.After(time.Second)
-		s.hold(true)
-		k.finish(ds[1], ds[3])
-		<-time.After(time.Second)
-		s.refuseProposals(t)
-		k.finish(ds[5])
-		s.hold(false)
-		<-time.After(time.Second)
-		s.wantDone(t, "c", 3)
-		k.Close()
-	})
-}
-
-// refuseProposals refuses what is proposed, though the leader goes on.
-func (s *set) refuseProposals(t testing.TB) {
-	t.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.proposals) == 0 {
-		t.Error("nothing was proposed")
-	}
-	for _, p := range s.proposals {
-		p.m.events <- func() { p.done(nil, errLost) }
-	}
-	s.proposals = nil
-}
-
-// TestChangesOfAnotherTermDoNotCount.
-func TestChangesOfAnotherTermDoNotCount(t *testing.T) {
-	withSet(t, 3, func(t *testing.T, s *set) {
-		s.lead(s.members[0], 0)
-		k := s.members[0].subscribe(t, "c")
-		s.members[0].published(t, "a", "b")
-		<-time.After(time.Second)
-		s.hold(true)
-		k.finish(k.takeAll()...)
-		<-time.After(time.Second)
-		s.mu.Lock()
-		late := s.proposals[0].data
-		s.mu.Unlock()
-		s.lead(s.members[1], 0)
-		s.mu.Lock()
-		s.append(agreed{term: s.term, data: late})
-		s.mu.Unlock()
-		s.hold(false)
-		<-time.After(time.Second)
-		s.wantDone(t, "c", 0)
-		k.Close()
-	})
-}
-
 // TestRefusedEntryIsProposedAgain: publishes are not lost while the leader stays.
 func TestRefusedEntryIsProposedAgain(t *testing.T) {
 	withSet(t, 3, func(t *testing.T, s *set) {
@@ -228,61 +144,6 @@ func TestRefusedEntryIsProposedAgain(t *testing.T) {
 		<-time.After(time.Second)
 		r.want(t, nil)
 		s.wantStored(t, "a", "b")
-	})
-}
-
-func TestFlushCommitsWhatWasToldSoFar(t *testing.T) {
-	withSet(t, 3, func(t *testing.T, s *set) {
-		s.lead(s.members[0], 0)
-		k := s.members[0].subscribe(t, "c")
-		s.members[0].published(t, "a", "b")
-		<-time.After(time.Second)
-		k.finish(k.takeAll()...)
-		must(t, s.members[0].node.Flush(t.Context(), 0))
-		must(t, s.members[1].node.Flush(t.Context(), 0)) // leads nothing
-		synctest.Wait()
-		s.wantDone(t, "c", 2)
-
-		s.members[0].published(t, "c")
-		k.finish(k.takeAll()...)
-		s.hold(true)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := s.members[0].node.Flush(ctx, 0); !errors.Is(err, context.DeadlineExceeded) {
-			t.Error(err)
-		}
-		r := beside(func() error { return s.members[0].node.Flush(t.Context(), 0) })
-		s.depose(0)
-		r.want(t, errNotLeader)
-		k.Close()
-	})
-}
-
-// TestEphemeralChannelLivesAtTheLeader, and what it had is not had again.
-func TestEphemeralChannelLivesAtTheLeader(t *testing.T) {
-	withSet(t, 3, func(t *testing.T, s *set) {
-		s.lead(s.members[0], 0)
-		s.members[0].published(t, "waits")
-		k := s.members[0].subscribe(t, "c#ephemeral") // the first channel gets it
-		s.members[0].published(t, "a")
-		if got := k.takeAll().bodies(); !slices.Equal(got, []string{"waits", "a"}) {
-			t.Errorf("%q", got)
-		}
-		<-time.After(50 * time.Millisecond)
-		for _, m := range s.members {
-			if st := m.passiveTopic(t); len(st.Channels) != 0 || st.FanOut < st.Start+2 {
-				t.Errorf("node %d: %+v", m.id, st)
-			}
-		}
-		s.lead(s.members[1], 0)
-		s.members[0].published(t, "b")
-		synctest.Wait()
-		k.Close()
-		k = s.members[1].subscribe(t, "c#ephemeral")
-		if got := k.takeAll().bodies(); !slices.Equal(got, []string{"b"}) {
-			t.Errorf("%q", got)
-		}
-		k.Close()
 	})
 }
 
@@ -356,102 +217,6 @@ func TestDeposedWhileATopicIsRestored(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 		k.Close()
-	})
-}
-
-// TestRequestsAreMadeFromAnyNode, wherever the leader is, and are visible where they
-// were made.
-func TestRequestsAreMadeFromAnyNode(t *testing.T) {
-	withSet(t, 3, func(t *testing.T, s *set) {
-		s.lead(s.members[0], 0)
-		do := func(m *member, op state.Op, channel string) {
-			t.Helper()
-			must(t, m.node.Do(t.Context(), Request{Op: op, Topic: "t", Channel: channel}))
-		}
-		for i, m := range s.members {
-			c := fmt.Sprint("c", i)
-			do(m, state.CreateTopic, "")
-			if _, there := m.machine.Incarnation("t"); !there {
-				t.Errorf("node %d does not know its topic", m.id)
-			}
-			do(m, state.CreateChannel, c)
-			do(m, state.PauseTopic, "")
-			if !m.passiveTopic(t).Paused {
-				t.Error("it is not paused")
-			}
-			m.published(t, "waits")
-			do(m, state.EmptyTopic, "")
-			do(m, state.UnpauseTopic, "")
-			do(m, state.PauseChannel, c)
-			if !m.passive(t, c).Paused {
-				t.Error("it is not paused")
-			}
-			m.published(t, "x")
-			do(m, state.UnpauseChannel, c)
-			do(m, state.EmptyChannel, c)
-			if c := m.passive(t, c); c.Acked.Floor() != c.Start+2 {
-				t.Errorf("floor %d, start %d", c.Acked.Floor(), c.Start)
-			}
-			do(m, state.DeleteChannel, c)
-			if m.passive(t, c) != nil {
-				t.Error("it is there")
-			}
-			do(m, state.DeleteTopic, "")
-			if _, there := m.machine.Incarnation("t"); there {
-				t.Error("it is there")
-			}
-			for op, want := range map[state.Op]error{state.DeleteTopic: ErrNoTopic, state.PauseTopic: ErrNoTopic} {
-				if err := m.node.Do(t.Context(), Request{Op: op, Topic: "t"}); err != want {
-					t.Errorf("node %d: %v, want %v", m.id, err, want)
-				}
-			}
-			do(m, state.CreateTopic, "")
-			if err := m.node.Do(t.Context(), Request{Op: state.EmptyChannel, Topic: "t", Channel: "no"}); err != topic.ErrNoChannel {
-				t.Errorf("node %d: %v", m.id, err)
-			}
-			var tail *topic.TailError
-			if err := m.node.Do(t.Context(), Request{Op: state.CreateChannel, Topic: "t", Channel: "look", Tail: true}); !errors.As(err, &tail) {
-				t.Errorf("node %d: %v", m.id, err)
-			}
-		}
-	})
-}
-
-// TestRequestIsKeptOverAChangeOfLeader, and what it ends may be gone already.
-func TestRequestIsKeptOverAChangeOfLeader(t *testing.T) {
-	for keep := range 2 {
-		for i := range 3 {
-			withSet(t, 3, func(t *testing.T, s *set) {
-				m := s.members[i]
-				s.lead(s.members[0], 0)
-				for _, r := range []Request{
-					{Op: state.CreateTopic, Topic: "t"}, {Op: state.CreateChannel, Topic: "t", Channel: "c"},
-					{Op: state.PauseChannel, Topic: "t", Channel: "c"}, {Op: state.DeleteChannel, Topic: "t", Channel: "c"},
-					{Op: state.DeleteTopic, Topic: "t"},
-				} {
-					s.hold(true)
-					done := beside(func() error { return m.node.Do(t.Context(), r) })
-					done.wantWaiting(t)
-					s.lead(s.members[(i+1)%3], keep)
-					s.hold(false)
-					<-time.After(time.Second)
-					done.want(t, nil)
-				}
-			})
-		}
-	}
-}
-
-func TestRequestWithoutLeaderIsGivenUp(t *testing.T) {
-	withSet(t, 3, func(t *testing.T, s *set) {
-		began := time.Now()
-		err := s.members[0].node.Do(t.Context(), Request{Op: state.CreateTopic, Topic: "t"})
-		if took := time.Since(began); err != ErrNoLeader || took != leaderWithin {
-			t.Errorf("%v after %v", err, took)
-		}
-		if err := s.members[0].node.Publish("t", batchOf("x")); err != ErrNoLeader {
-			t.Error(err)
-		}
 	})
 }
 
@@ -541,21 +306,5 @@ func TestDeletedTopicIsForgotten(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 		k.Close()
-	})
-}
-
-func TestLimitOfTopicsIsTheLeaders(t *testing.T) {
-	withSet(t, 3, func(t *testing.T, s *set) {
-		s.members[0].node.o.MaxTopics = 1
-		s.lead(s.members[0], 0)
-		must(t, s.members[1].node.Do(t.Context(), Request{Op: state.CreateTopic, Topic: "t"}))
-		must(t, s.members[1].node.Do(t.Context(), Request{Op: state.CreateTopic, Topic: "t"}))
-		var limit *topic.LimitError
-		for _, m := range s.members {
-			err := m.node.Do(t.Context(), Request{Op: state.CreateTopic, Topic: "u"})
-			if !errors.As(err, &limit) || limit.Max != 1 {
-				t.Errorf("%v", err)
-			}
-		}
 	})
 }

@@ -23,8 +23,8 @@ const (
 	// says that it is ready.
 	readyWithin = 200 * time.Millisecond
 	// retryAfter is how long after it was refused something is sent again, unless
-	// something is heard before.
-	retryAfter = 50 * time.Millisecond
+	// something is heard before, and unsentAfter how long after it could not be sent.
+	retryAfter, unsentAfter = 50 * time.Millisecond, 100 * time.Millisecond
 )
 
 // ready says that a member leads in a term and takes parts.
@@ -102,8 +102,10 @@ func (s *Shard) Led(term uint64) {
 	s.mu.Lock()
 	before := s.serving
 	s.serving = serving
-	s.setLeader(s.n.o.Member, term, s.n.now())
+	now := s.n.now()
+	s.setLeader(s.n.o.Member, term, now)
 	s.ready = true
+	s.retryLater(now, readyWithin)
 	s.mu.Unlock()
 	if before != nil {
 		before.end()
@@ -252,13 +254,14 @@ func (s *Shard) isReady(member, term uint64) {
 	}
 }
 
-// isNotReady is heard from a member that does not lead in the term.
-func (s *Shard) isNotReady(member, term uint64) {
+// isNotReady is heard from a member that does not lead in the term, or found where it
+// cannot be sent anything. It is tried again in a while.
+func (s *Shard) isNotReady(member, term uint64, after time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.leader == member && s.term == term {
 		s.ready, s.heard = false, ready{}
-		s.retryLater(s.n.now(), retryAfter)
+		s.retryLater(s.n.now(), after)
 	}
 }
 
@@ -294,11 +297,13 @@ func (s *Shard) target() (t target, ok bool) {
 	return t, true
 }
 
-// retry has what was refused sent again in a while.
+// retry has what was refused sent again in a while, unless that waits for a leader.
 func (s *Shard) retry() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.retryLater(s.n.now(), retryAfter)
+	if s.ready {
+		s.retryLater(s.n.now(), retryAfter)
+	}
 }
 
 // retryLater is retry for a caller that holds s.mu.
