@@ -119,8 +119,13 @@ func (d *draft) check(u *Update, size int64) error {
 	if size > maxUpdate {
 		return fmt.Errorf("%w: %d bytes, at most %d", ErrContract, size, maxUpdate)
 	}
-	if h := hardStateOf(u.HardState); h != (hardState{}) && h.term < d.hard.term {
-		return fmt.Errorf("%w: term %d after %d", ErrContract, h.term, d.hard.term)
+	if h := hardStateOf(u.HardState); h != (hardState{}) {
+		switch was := d.hard; {
+		case h.term < was.term:
+			return fmt.Errorf("%w: term %d after %d", ErrContract, h.term, was.term)
+		case h.term == was.term && was.vote != 0 && h.vote != was.vote:
+			return fmt.Errorf("%w: a vote for %x after one for %x in term %d", ErrContract, h.vote, was.vote, h.term)
+		}
 	}
 	if u.Snapshot != nil {
 		index := u.Snapshot.GetIndex()

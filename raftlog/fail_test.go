@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"qmq/internal/vfs/crashfs"
 )
@@ -241,4 +244,72 @@ func TestUpdateLargerThanAFileIsWritten(t *testing.T) {
 	}
 	wantEntries(t, "after power failed", all(t, l.Shard(1)), slices.Concat(entries(1, 1, 2, 100), large, entries(4, 1, 30, 300)))
 	must(t, l.Close())
+}
+
+func TestNoDescriptorsPass(t *testing.T) {
+	fsys := newDisk(t, 1)
+	l, _ := mustOpen(t, options(fsys.Mount()))
+	fsys.Fail(func(op crashfs.Op, _ string) error {
+		if op == crashfs.OpCreate || op == crashfs.OpOpen {
+			return syscall.EMFILE
+		}
+		return nil
+	})
+	var results []error
+	for i := range uint64(30) {
+		l.Save(&Update{Shard: 1, Entries: entries(i+1, 1, 1, 300), Done: func(err error) { results = append(results, err) }})
+		l.Flush()
+	}
+	if n := len(results); n == 0 || n == 30 {
+		t.Errorf("%d were told", n)
+	}
+	if _, busy := l.Writing(); !busy {
+		t.Error("nobody sees that the others wait")
+	}
+	fsys.Fail(nil)
+	l.Flush()
+	if len(results) != 30 || errors.Join(results...) != nil {
+		t.Errorf("%d were told: %v", len(results), errors.Join(results...))
+	}
+	must(t, l.Close())
+}
+
+// A sync in the background that fails is known to the next start, also when the
+// log is closed at the same time.
+func TestSyncThatFailsInTheBackgroundIsNotClosedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fsys := newDisk(t, 1)
+		o := options(fsys.Mount())
+		o.Manual, o.NoSync = false, true
+		var doubts atomic.Int32
+		o.Found = func(f Finding) {
+			if f.Kind == Doubt {
+				doubts.Add(1)
+			}
+		}
+		l, _ := mustOpen(t, o)
+		synctest.Wait()
+		failing := true
+		fsys.Fail(func(op crashfs.Op, _ string) error {
+			if op != crashfs.OpSync || !failing {
+				return nil
+			}
+			failing = false
+			time.Sleep(time.Second) // the log is closed meanwhile
+			return syscall.EIO
+		})
+		for i := range uint64(15) { // two files
+			l.Save(&Update{Shard: 1, Entries: entries(i+1, 1, 1, 300)})
+		}
+		if err := l.Close(); !errors.Is(err, syscall.EIO) {
+			t.Errorf("Close: %v", err)
+		}
+		if doubts.Load() != 1 {
+			t.Errorf("%d doubts were told", doubts.Load())
+		}
+		o.Manual, o.Boot = true, "tuesday"
+		if _, r := mustOpen(t, o); r.Clean || r.Doubt == "" {
+			t.Errorf("%+v", r)
+		}
+	})
 }

@@ -18,7 +18,8 @@ var (
 	ErrFailed = errors.New("the raft log has failed")
 	// ErrContract is wrapped by what Done gets of an update that cannot follow what
 	// was saved before: entries are missing before it, it replaces some that are
-	// compacted, or its term is an old one. Nothing of it is saved.
+	// compacted, its term is an old one, or its vote another one in the same term.
+	// Nothing of it is saved.
 	ErrContract = errors.New("the update does not follow the raft log")
 	// ErrDamaged is wrapped by the error of a read that finds damage.
 	ErrDamaged = errors.New("damaged entry in the raft log")

@@ -73,12 +73,13 @@ type Log struct {
 	shards      map[uint32]*Shard
 	segments    []*segment // that have begun, oldest first
 	session     session
+	unsynced    error // why something that was acknowledged may be missing
 	cachedBytes int64
 
 	queue   queue
 	writer  writer
 	stock   stock
-	writing atomic.Int64 // when the present write began, in Unix nanoseconds; 0: none is under way
+	writing atomic.Int64 // when what is being written was begun, in Unix nanoseconds; 0: nothing is
 }
 
 // Update is what a shard saves at once: all of it is there after a crash, or
@@ -200,7 +201,8 @@ func (l *Log) excess() []*segment {
 	return free
 }
 
-// Writing says since when a write or sync is under way, if one is.
+// Writing says since when what was saved is being written and synced, if anything
+// is. It takes long where the disk hangs, or is full.
 func (l *Log) Writing() (since time.Time, busy bool) {
 	ns := l.writing.Load()
 	return time.Unix(0, ns), ns != 0

@@ -45,6 +45,7 @@ func TestUpdateThatCannotFollowIsRefused(t *testing.T) {
 		"gap in itself":    {Shard: 1, Entries: append(entries(6, 2, 1, 0), entries(8, 2, 1, 0)...)},
 		"compacted":        {Shard: 1, Entries: entries(3, 3, 3, 0)},
 		"older term":       {Shard: 1, HardState: hard(1, 0, 0)},
+		"other vote":       {Shard: 1, HardState: hard(2, 3, 0)},
 		"behind no log":    {Shard: 2, Entries: entries(2, 2, 1, 0)},
 		"below a snapshot": {Shard: 1, Snapshot: &raftpb.SnapshotMetadata{Index: new(uint64(9)), Term: new(uint64(2))}, Entries: entries(9, 2, 1, 0)},
 	} {
@@ -78,7 +79,7 @@ func TestCommitAloneNeedsNoSync(t *testing.T) {
 	if syncs != 0 || hardOf(l.Shard(1)).commit != 3 {
 		t.Errorf("%d syncs, %+v", syncs, hardOf(l.Shard(1)))
 	}
-	mustSave(t, l, &Update{Shard: 1, HardState: hard(2, 1, 3)})
+	mustSave(t, l, &Update{Shard: 1, HardState: hard(2, 0, 3)})
 	mustSave(t, l, &Update{Shard: 1, HardState: hard(2, 2, 3)})
 	if syncs != 2 {
 		t.Errorf("%d syncs of a term and a vote", syncs)

@@ -92,7 +92,12 @@ func (m *machine) new(from uint64) []*raftpb.Entry {
 
 func (m *machine) append(*rapid.T) {
 	id := m.shard()
-	m.save(&Update{Shard: id, Entries: m.new(m.last(id) + 1), HardState: hard(m.term, 1, m.allowed[id])})
+	was, _, _ := m.models[id].InitialState()
+	vote := uint64(1)
+	if was.GetTerm() == m.term && was.GetVote() != 0 {
+		vote = was.GetVote()
+	}
+	m.save(&Update{Shard: id, Entries: m.new(m.last(id) + 1), HardState: hard(m.term, vote, m.allowed[id])})
 }
 
 func (m *machine) replace(*rapid.T) {

@@ -266,9 +266,16 @@ func (l *Log) syncDirty(g *segment) error {
 	return err
 }
 
-// syncAll is syncDirty for all segments, before the log is closed.
+// syncAll is syncDirty for all segments, before the log is closed, after those that
+// are under way.
 func (l *Log) syncAll() error {
+	l.stock.mu.Lock()
+	for l.stock.tending {
+		l.stock.settled.Wait()
+	}
+	l.stock.mu.Unlock()
 	l.mu.Lock()
+	unsynced := l.unsynced
 	var dirty []*segment
 	for _, g := range l.segments {
 		if g.dirty {
@@ -276,6 +283,9 @@ func (l *Log) syncAll() error {
 		}
 	}
 	l.mu.Unlock()
+	if unsynced != nil {
+		return unsynced
+	}
 	for _, g := range dirty {
 		if err := l.syncDirty(g); err != nil {
 			return err
@@ -290,6 +300,7 @@ func (l *Log) inDoubt(g *segment, err error) {
 	l.told(Doubt, g, err)
 	l.mu.Lock()
 	s := l.session
+	l.unsynced = err
 	l.mu.Unlock()
 	s.doubt = true
 	l.queue.put(&Update{note: kindOpened, session: s})

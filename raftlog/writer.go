@@ -11,7 +11,7 @@ const (
 	// groupBytes is where a write ends, unless one update alone is larger.
 	groupBytes = 4 << 20
 	// maxKeptBuffer is how large a buffer is kept for the next write.
-	maxKeptBuffer = 4 << 20
+	maxKeptBuffer = 2 * groupBytes
 	// retryPause is how long the writer waits for room on a full disk.
 	retryPause = 500 * time.Millisecond
 	// maxUpdate is what an update may take, so that offsets fit in 32 bits.
@@ -98,12 +98,7 @@ func (l *Log) step() bool {
 		w.pending = nil
 		return true
 	}
-	if w.pending[0].note == kindClosed {
-		if err := l.syncAll(); err != nil {
-			l.fail(err)
-			return true
-		}
-	}
+	l.writing.CompareAndSwap(0, time.Now().UnixNano())
 	if err := l.ready(); err != nil {
 		return l.notReady(err)
 	}
@@ -114,6 +109,7 @@ func (l *Log) step() bool {
 	}
 	w.retried = false
 	w.pending = w.pending[len(g.updates):]
+	l.writing.Store(0)
 	l.commit(g)
 	for _, u := range g.updates {
 		u.tell(u.refused)
@@ -127,9 +123,15 @@ func (l *Log) tell(updates []*Update, err error) {
 	}
 }
 
-// ready makes sure of a segment that has room for the first pending update.
+// ready makes sure of a segment that has room for the first pending update, and
+// before the log is closed that all is on the disk.
 func (l *Log) ready() error {
 	w := &l.writer
+	if w.pending[0].note == kindClosed {
+		if err := l.syncAll(); err != nil {
+			return err
+		}
+	}
 	need := l.sizeOfFirst()
 	if g := w.active; g != nil {
 		if g.end+need <= g.room || g.end == firstRecord {
@@ -227,14 +229,21 @@ func (l *Log) notReady(err error) (more bool) {
 	return false
 }
 
-// noRoom says that the disk, or the share of it that one may use, is full.
+// noRoom says that the disk, or the share of it that one may use, is full, or that
+// there are no descriptors: that no file could be made passes, and did no harm.
 func noRoom(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+	for _, lack := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE} {
+		if errors.Is(err, lack) {
+			return true
+		}
+	}
+	return false
 }
 
 // fail ends writing for good.
 func (l *Log) fail(err error) {
 	l.writer.failed = err
+	l.writing.Store(0)
 	l.found(Finding{Kind: Failed, Path: l.o.Dir, Err: err})
 }
 
@@ -267,12 +276,10 @@ func (l *Log) write(g *group) error {
 	}
 	g.enc.buf = append(g.enc.buf, make([]byte, recordHeader)...) // the end; there is room for it
 	began := time.Now()
-	l.writing.Store(began.UnixNano())
 	_, err := g.seg.f.WriteAt(g.enc.buf, g.enc.start)
 	if err == nil && g.sync {
 		err = g.seg.f.Sync()
 	}
-	l.writing.Store(0)
 	if l.o.Took != nil {
 		l.o.Took(time.Since(began))
 	}
