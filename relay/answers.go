@@ -69,7 +69,8 @@ func (k *Consumer) answerSeat(answers []channel.Answer) (failed []channel.Answer
 	return failed
 }
 
-// answered notes what became of the answers that the leader got first.
+// answered notes what became of the answers that the leader got first. Where the channel
+// has ended they wait: it may be because another node leads now, which is told of them.
 func (k *Consumer) answered(number uint64, answers uint32, failures []failure) {
 	k.mu.Lock()
 	if k.closed || k.number != number {
@@ -83,6 +84,10 @@ func (k *Consumer) answered(number uint64, answers uint32, failures []failure) {
 		a := &k.pending[i]
 		var err error
 		if len(failures) > 0 && int(failures[0].index) == i {
+			if failures[0].code == codeExiting {
+				n = i
+				break
+			}
 			err = errorOf(failures[0].code, "")
 			failures = failures[1:]
 		}

@@ -278,6 +278,32 @@ func TestEphemeralChannelIsMadeAgain(t *testing.T) {
 	})
 }
 
+func TestAnswerThatMeetsTheEndOfALeaderIsKept(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *set) {
+		c := s.nodes[1].subscribe(testChannel, 5)
+		s.publish(testTopic, "a", "b")
+		want(t, "before", c.received(), "a b")
+		thaw := s.nodes[1].freeze()
+		if err := c.finish("a", "b"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		k := c.k.(*Consumer)
+		k.answered(k.number, 2, []failure{{0, codeExiting}, {1, codeExiting}})
+		thaw()
+		s.lead(2)
+		want(t, "after", c.received(), "")
+		if st := s.channel(testTopic, testChannel); st.InFlight != 0 || st.Depth != 0 {
+			t.Fatalf("%+v", st)
+		}
+		select {
+		case a := <-c.failed:
+			t.Fatalf("%+v", a)
+		default:
+		}
+	})
+}
+
 func TestConsumersAreTheNodesOwn(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *set) {
 		c := s.nodes[1].subscribe(testChannel, 5)

@@ -15,9 +15,6 @@ const (
 	attachAgain = 100 * time.Millisecond
 	// claimsWithin is Options.ClaimsWithin unless it says otherwise.
 	claimsWithin = 250 * time.Millisecond
-	// detachWithin is how long a shard's other consumers wait for one that is just
-	// reading what its former leader, on this node, gave it.
-	detachWithin = claimsWithin / 2
 )
 
 // shard is what is known of a shard, and the consumers that this node has of its
@@ -273,7 +270,7 @@ func (r *Relay) attach(s *shard) {
 		t, todo := r.next(s)
 		switch {
 		case todo != nil:
-			attachAll(todo, t)
+			r.attachAll(todo, t)
 		case t.member == 0:
 			return
 		case t.member == r.o.Self:
@@ -303,9 +300,9 @@ func (r *Relay) next(s *shard) (t target, todo []*Consumer) {
 	return t, todo
 }
 
-// attachAll attaches consumers side by side, and waits for those that take messages
-// just now, but not for ever.
-func attachAll(consumers []*Consumer, t target) {
+// attachAll attaches consumers. It waits for those that take messages just now, but not
+// for ever: one may read from a disk that hangs.
+func (r *Relay) attachAll(consumers []*Consumer, t target) {
 	over, busy := make(chan struct{}, len(consumers)), 0
 	for _, k := range consumers {
 		if k.taking.TryLock() {
@@ -313,7 +310,7 @@ func attachAll(consumers []*Consumer, t target) {
 			k.taking.Unlock()
 			continue
 		}
-		if k.r.start(func() {
+		if r.start(func() {
 			k.taking.Lock()
 			k.attach(t)
 			k.taking.Unlock()
@@ -322,7 +319,7 @@ func attachAll(consumers []*Consumer, t target) {
 			busy++
 		}
 	}
-	timeout := time.NewTimer(detachWithin)
+	timeout := time.NewTimer(r.o.ClaimsWithin / 2)
 	defer timeout.Stop()
 	for ; busy > 0; busy-- {
 		select {
