@@ -1,14 +1,12 @@
 package replica
 
 import (
-	"errors"
 	"fmt"
 
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
 	"qmq/raftlog"
-	"qmq/replica/entry"
 	"qmq/replica/machine"
 )
 
@@ -28,43 +26,7 @@ func (l shardLog) Save(u Update) {
 func (l shardLog) Compact(index uint64) { l.log.Compact(l.id, index) }
 
 // MachineOf has a shard of topics apply to m. Outcomes are machine.Outcome.
-func MachineOf(m *machine.Machine) Machine { return topics{m} }
-
-type topics struct{ *machine.Machine }
-
-func (t topics) Apply(index, term uint64, data []byte) (any, error) {
-	out, err := t.Machine.Apply(index, term, data)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (t topics) SetMembers(index, term uint64, members *pb.ConfState) error {
-	b, err := EncodeMembers(members)
-	if err != nil {
-		return err
-	}
-	var ids []uint64
-	for _, list := range [][]uint64{members.Voters, members.VotersOutgoing, members.Learners, members.LearnersNext} {
-		ids = append(ids, list...)
-	}
-	return t.Machine.SetMembers(index, term, b, ids)
-}
-
-// Members are nil where there was never one, and where what is kept cannot be
-// read; the shard then refuses to start, for it has no voters.
-func (t topics) Members() *pb.ConfState {
-	members, err := DecodeMembers(t.Machine.Members())
-	if err != nil {
-		return nil
-	}
-	return members
-}
-
-func (t topics) Fatal(err error) bool {
-	return errors.Is(err, entry.ErrUnknownEntry) || errors.Is(err, entry.ErrMalformed)
-}
+func MachineOf(m *machine.Machine) Machine { return machine.Raft{Machine: m} }
 
 // EncodeMembers is what a machine keeps of its shard's members. The same members
 // give the same bytes.

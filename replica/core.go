@@ -104,7 +104,7 @@ func newCore(o coreOptions, log *storage) (c *core, err error) {
 	}
 	c.term, c.vote, c.commit = state.GetTerm(), state.GetVote(), state.GetCommit()
 	c.saved, c.raftApplied = state, log.applied.GetIndex()
-	c.hold = hold{ticks: o.holdTicks, term: c.term}
+	c.hold = newHold(o.holdTicks, o.electionTicks, c.term)
 	return c, nil
 }
 

@@ -10,9 +10,23 @@ import (
 // vote. It ends with time, or when an entry of a newer term than the log knew
 // is applied: who leads in that was elected without this member, and all that
 // was committed before is here by then.
+//
+// In its last ticks it may vote already: where several are on hold, one that is
+// not, and may have the only copy left, is to be elected before any of them
+// stands.
 type hold struct {
-	ticks int // left
-	term  uint64
+	ticks  int    // left
+	voting int    // of these, at the end, so many with a vote
+	term   uint64 // as the log knew it
+}
+
+// newHold is none for no ticks.
+func newHold(ticks, electionTicks int, term uint64) hold {
+	if ticks == 0 {
+		return hold{}
+	}
+	voting := 5 * electionTicks
+	return hold{ticks: ticks + voting, voting: voting, term: term}
 }
 
 // tick tells whether the hold is on. A member that must not stand needs no
@@ -37,7 +51,9 @@ func (c *core) abstains(m *pb.Message) bool {
 		return false
 	}
 	switch m.GetType() {
-	case pb.MsgVote, pb.MsgPreVote, pb.MsgTimeoutNow:
+	case pb.MsgVote, pb.MsgPreVote:
+		return c.hold.ticks > c.hold.voting
+	case pb.MsgTimeoutNow:
 		return true
 	}
 	return false

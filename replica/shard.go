@@ -27,7 +27,8 @@ type Options struct {
 	ElectionTicks  int // without a leader, until one is elected (up to twice that); 0: 10
 	HeartbeatTicks int // between a leader's signs of life; 0: 2
 	// HoldTicks is how long the member neither votes nor stands: 0, or about
-	// 10 s when a torn tail was cut from its log.
+	// 10 s when a torn tail was cut from its log. It stands somewhat later than
+	// it votes.
 	HoldTicks int
 	// Forgetful says that the log may lack what this member acknowledged. It is
 	// refused: such a member comes back under another id.

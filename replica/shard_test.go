@@ -240,9 +240,9 @@ func (s *set) Offer(m *pb.Message) {
 type lockedOffer struct{ from, to *member }
 
 func (l *lockedOffer) Take(context.Context) (meta *pb.SnapshotMetadata, err error) {
-	var state simState
-	l.from.machine.set(func(m *lockedMachine) { state = m.clone() })
-	l.to.machine.set(func(m *lockedMachine) { meta, err = m.take(state) })
+	from := newSimMachine(bugs{})
+	l.from.machine.set(func(m *lockedMachine) { from.simState = m.clone() })
+	l.to.machine.set(func(m *lockedMachine) { meta, err = m.take(from) })
 	l.from.current().SnapshotSent(l.to.id, err == nil)
 	return meta, err
 }

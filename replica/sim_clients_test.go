@@ -63,7 +63,7 @@ func (n *simNode) fates(e simEntry, out simOutcome) {
 
 // fatesOfState does so after a snapshot.
 func (n *simNode) fatesOfState() {
-	row := n.machine.rows[n.id]
+	row := n.machine.row(n.id)
 	for len(n.producer.unsure) > 0 && row.epoch == n.producer.epoch && n.producer.unsure[0].number <= row.number {
 		n.known(n.producer.unsure[0])
 	}
@@ -115,7 +115,7 @@ func (n *simNode) propose() {
 type serving struct{ term, floor uint64 }
 
 func (n *simNode) serve(term uint64) {
-	s := &serving{term, n.machine.floor}
+	s := &serving{term, n.machine.now().floor}
 	n.serving = s
 	n.later(n.w.between(0, 50*time.Millisecond), func() { n.change(s) })
 }
@@ -123,7 +123,7 @@ func (n *simNode) serve(term uint64) {
 // change proposes what changed. Between the making and the proposing of an entry
 // there may be time enough for other leaders.
 func (n *simNode) change(s *serving) {
-	if n.serving != s || n.w.ending {
+	if n.serving != s || n.w.ending || n.w.whole {
 		return
 	}
 	s.floor += n.w.rng.Uint64N(3)

@@ -126,12 +126,13 @@ func (w *world) restart(n *simNode, d time.Duration, torn bool) {
 
 // fill has the disk take nothing for a while; the log is preallocated.
 func (w *world) fill(n *simNode, d time.Duration) {
-	if n.machine.full {
+	if n.machine.isFull() {
 		return
 	}
 	w.log("disk of %d is full for %v", n.id, d)
-	n.machine.full, n.fullSince = true, w.now
-	w.after(d, func() { n.machine.full = false })
+	n.machine.fill(true)
+	n.fullSince = w.now
+	w.after(d, func() { n.machine.fill(false) })
 }
 
 // isolate cuts the slot off: what it sends, what is sent to it, or both.
@@ -162,7 +163,7 @@ func (w *world) isolate(n *simNode, d time.Duration, way int) {
 // rot loses the last group of a log, though it was synced and acknowledged. It
 // looks as a torn tail does.
 func (w *world) rot(n *simNode, d time.Duration) {
-	if n.core == nil || w.wal || !w.mayDamage(n) || len(w.faults.rotten) > 0 {
+	if n.core == nil || w.whole || !w.mayDamage(n) || len(w.faults.rotten) > 0 {
 		return
 	}
 	n.end()
@@ -177,7 +178,7 @@ func (w *world) rot(n *simNode, d time.Duration) {
 func (w *world) repaired() {
 	for slot := range w.slots {
 		n := w.nodes[slot]
-		if upto, rotten := w.faults.rotten[slot]; rotten && n.up() && n.machine.index >= upto && n.core.hold.ticks == 0 {
+		if upto, rotten := w.faults.rotten[slot]; rotten && n.up() && n.machine.now().index >= upto && n.core.hold.ticks == 0 {
 			w.well(slot)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"maps"
+	"slices"
 
 	pb "go.etcd.io/raft/v3/raftpb"
 )
@@ -96,6 +97,17 @@ func (s *simState) note(values ...uint64) {
 
 var errDiskFull = errors.New("no space left on device")
 
+// simApplier is a member's machine and what can happen to it.
+type simApplier interface {
+	Machine
+	restart()
+	now() *simState // not to be changed
+	row(member uint64) origin
+	take(from simApplier) (*pb.SnapshotMetadata, error)
+	fill(full bool)
+	isFull() bool
+}
+
 // simMachine is a simState with a checkpoint: the state itself does not survive.
 type simMachine struct {
 	simState
@@ -111,6 +123,11 @@ func newSimMachine(b bugs) *simMachine {
 // restart goes back to the checkpoint.
 func (m *simMachine) restart() { m.simState = m.checkpoint.clone() }
 
+func (m *simMachine) now() *simState           { return &m.simState }
+func (m *simMachine) row(member uint64) origin { return m.rows[member] }
+func (m *simMachine) fill(full bool)           { m.full = full }
+func (m *simMachine) isFull() bool             { return m.full }
+
 func (m *simMachine) Applied() (index, term uint64) { return m.index, m.term }
 func (m *simMachine) Members() *pb.ConfState        { return m.members }
 func (m *simMachine) Fatal(error) bool              { return false }
@@ -125,6 +142,11 @@ func (m *simMachine) SetMembers(index, term uint64, members *pb.ConfState) error
 		return nil
 	}
 	m.index, m.term, m.members = index, term, members
+	for member := range m.rows {
+		if !takesPart(members, member) {
+			delete(m.rows, member)
+		}
+	}
 	m.note(index, term)
 	m.note(members.Voters...)
 	m.note(members.Learners...)
@@ -158,7 +180,7 @@ func (m *simMachine) Apply(index, term uint64, data []byte) (any, error) {
 
 func (m *simMachine) part(p origin) partStatus {
 	row := m.rows[p.member]
-	if p.epoch < row.epoch {
+	if p.epoch < row.epoch || !takesPart(m.members, p.member) {
 		return partOld
 	}
 	if p.epoch > row.epoch {
@@ -177,8 +199,16 @@ func (m *simMachine) part(p origin) partStatus {
 	return partApplied
 }
 
+// takesPart tells whether somebody has any part in the set: rows of others go,
+// and so nothing of them may be taken any more.
+func takesPart(members *pb.ConfState, member uint64) bool {
+	return slices.Contains(members.GetVoters(), member) || slices.Contains(members.GetLearners(), member) ||
+		slices.Contains(members.GetVotersOutgoing(), member) || slices.Contains(members.GetLearnersNext(), member)
+}
+
 // take makes another machine's state this one's, for good.
-func (m *simMachine) take(state simState) (*pb.SnapshotMetadata, error) {
+func (m *simMachine) take(from simApplier) (*pb.SnapshotMetadata, error) {
+	state := from.now()
 	if m.full {
 		return nil, errDiskFull
 	}

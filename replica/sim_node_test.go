@@ -19,7 +19,7 @@ type simNode struct {
 	life    int // grows with every end
 	core    *core
 	log     simDisk
-	machine *simMachine
+	machine simApplier
 	shadow  logState // the log as the core knows it
 	tick    time.Duration
 
@@ -40,11 +40,12 @@ type simNode struct {
 }
 
 func (w *world) newNode(slot int, id uint64) *simNode {
-	n := &simNode{w: w, slot: slot, id: id, machine: newSimMachine(w.bugs)}
-	if w.wal {
-		n.log = newSimWAL(w, id, func() bool { return n.failing })
+	n := &simNode{w: w, slot: slot, id: id}
+	if w.whole {
+		disk := newSimWAL(w, id, func() bool { return n.failing })
+		n.log, n.machine = disk, &simTopics{fs: disk.fs}
 	} else {
-		n.log = &simLog{bugs: w.bugs, keep: w.rng.Uint64N(20)}
+		n.log, n.machine = &simLog{bugs: w.bugs, keep: w.rng.Uint64N(20)}, newSimMachine(w.bugs)
 	}
 	n.tick = simTick + w.between(-simTick/20, simTick/20) // clocks differ
 	w.nodes[slot], w.ids[id] = n, n
@@ -82,7 +83,7 @@ func (n *simNode) start(voters []uint64, torn bool) {
 		return
 	}
 	n.shadow = n.log.state()
-	w.log("member %d starts: first %d last %d applied %d term %d torn %v", n.id, n.shadow.first(), n.shadow.last(), n.machine.index, n.core.term, torn)
+	w.log("member %d starts: first %d last %d applied %d term %d torn %v", n.id, n.shadow.first(), n.shadow.last(), n.machine.now().index, n.core.term, torn)
 	n.later(w.between(0, n.tick), n.ticks)
 	n.startClients()
 }
@@ -263,10 +264,10 @@ func (c checked) Checkpoint() (uint64, error)   { return c.n.machine.Checkpoint(
 func (c checked) Fatal(error) bool              { return false }
 
 func (c checked) SetMembers(index, term uint64, members *pb.ConfState) error {
-	if index >= firstEntry && c.n.machine.full {
+	if index >= firstEntry && c.n.machine.isFull() {
 		return errDiskFull
 	}
-	repeated := index <= c.n.machine.index
+	repeated := index <= c.n.machine.now().index
 	err := c.n.machine.SetMembers(index, term, members)
 	if index >= firstEntry && !repeated {
 		c.n.w.checkApplied(c.n, nil, nil)
@@ -275,7 +276,7 @@ func (c checked) SetMembers(index, term uint64, members *pb.ConfState) error {
 }
 
 func (c checked) Apply(index, term uint64, data []byte) (any, error) {
-	repeated := index <= c.n.machine.index
+	repeated := index <= c.n.machine.now().index
 	out, err := c.n.machine.Apply(index, term, data)
 	if err == nil && !repeated {
 		if out == nil {
@@ -290,7 +291,11 @@ func (c checked) Apply(index, term uint64, data []byte) (any, error) {
 func (n *simNode) checkpoint() {
 	index, _ := n.machine.Applied()
 	if !n.w.bugs.compactTooMuch {
-		n.machine.Checkpoint()
+		var err error
+		if index, err = n.machine.Checkpoint(); err != nil {
+			n.w.log("member %d makes no checkpoint: %v", n.id, err)
+			return
+		}
 	}
 	if n.w.kernel {
 		n.log.settle()
@@ -341,7 +346,7 @@ func (o *simOffer) Take(context.Context) (*pb.SnapshotMetadata, error) {
 		o.Decline()
 		return nil, errors.New("the link broke")
 	}
-	meta, err := o.to.machine.take(o.from.machine.simState)
+	meta, err := o.to.machine.take(o.from.machine)
 	o.from.w.log("snapshot from %d to %d at %d: %v", o.from.id, o.to.id, meta.GetIndex(), err)
 	o.sent(err == nil)
 	return meta, err
@@ -375,7 +380,7 @@ func (n *simNode) watch() {
 func (n *simNode) health() Disk {
 	took, _ := n.times.last()
 	d := Disk{Told: n.w.now, Save: took, Oldest: n.times.oldest(n.w.now)}
-	if n.machine.full {
+	if n.machine.isFull() {
 		d.Waiting = n.w.now - n.fullSince
 	}
 	return d

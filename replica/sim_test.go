@@ -3,6 +3,7 @@ package replica
 import (
 	"flag"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/cryptotest"
 	"time"
@@ -31,7 +32,28 @@ func simulate(t *testing.T, o simOptions) *world {
 	if w.err == nil && !w.settled() {
 		w.fail("not settled: %s", w.describe())
 	}
+	if w.err == nil && o.whole {
+		w.checkContents()
+	}
 	return w
+}
+
+// checkContents wants each batch once in every member's topic, in one order.
+func (w *world) checkContents() {
+	var want []origin
+	for i, n := range w.nodes {
+		got, err := n.machine.(*simTopics).contents()
+		if err != nil {
+			w.fail("member %d: %v", n.id, err)
+			return
+		}
+		if i == 0 {
+			want = got
+		}
+		if !slices.Equal(got, want) || len(got) != len(w.truth.applied) {
+			w.fail("member %d has %d messages, member %d %d, of %d", n.id, len(got), w.nodes[0].id, len(want), len(w.truth.applied))
+		}
+	}
 }
 
 func optionsOf(seed uint64) simOptions {
@@ -45,15 +67,15 @@ func optionsOf(seed uint64) simOptions {
 
 func TestSimulation(t *testing.T) { simulateAll(t, *simSeeds, false) }
 
-// TestSimulationOnTheNodesLog runs on raftlog in place of a log in memory.
-func TestSimulationOnTheNodesLog(t *testing.T) { simulateAll(t, max(1, *simSeeds/10), true) }
+// TestSimulationOfWholeNodes runs with the node's log and machine.
+func TestSimulationOfWholeNodes(t *testing.T) { simulateAll(t, max(1, *simSeeds/10), true) }
 
-func simulateAll(t *testing.T, seeds int, wal bool) {
+func simulateAll(t *testing.T, seeds int, whole bool) {
 	var okayed, leaders, repeats int
 	for i := range uint64(seeds) {
 		seed := *simFirst + i
 		o := optionsOf(seed)
-		o.wal = wal
+		o.whole = whole
 		w := simulate(t, o)
 		okayed += w.truth.okayed
 		leaders += w.truth.leaders

@@ -35,7 +35,7 @@ type simOptions struct {
 	seed   uint64
 	slots  int
 	kernel bool // acknowledge after the write, sync behind it
-	wal    bool // on raftlog and a file system that crashes
+	whole  bool // with the node's log and machine, on a file system that crashes
 	bugs   bugs
 }
 
@@ -157,7 +157,7 @@ const firstEntry = 2
 
 // checkApplied holds what a member applied against what others did.
 func (w *world) checkApplied(n *simNode, data []byte, out any) {
-	m, tr := n.machine, &w.truth
+	m, tr := n.machine.now(), &w.truth
 	c := committed{m.term, m.hash, string(data)}
 	at := int(m.index - firstEntry)
 	switch {
@@ -279,7 +279,7 @@ func newWorld(o simOptions) *world {
 // checkpoints has members make some.
 func (w *world) checkpoints() {
 	w.after(w.between(50*time.Millisecond, time.Second), func() {
-		if n := w.nodes[w.rng.IntN(w.slots)]; n.up() && !n.machine.full {
+		if n := w.nodes[w.rng.IntN(w.slots)]; n.up() && !n.machine.isFull() {
 			n.do(n.checkpoint)
 		}
 		w.checkpoints()
@@ -301,7 +301,7 @@ func (w *world) settled() bool {
 	last := uint64(len(w.truth.history)) + firstEntry - 1
 	leaders := 0
 	for _, n := range w.nodes {
-		if !n.up() || n.machine.index != last || len(n.producer.unsure) > 0 {
+		if !n.up() || n.machine.now().index != last || len(n.producer.unsure) > 0 {
 			return false
 		}
 		if n.leads() {
@@ -315,7 +315,7 @@ func (w *world) describe() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d entries, plans %d", len(w.truth.history), len(w.plans))
 	for _, n := range w.nodes {
-		fmt.Fprintf(&b, "; member %d up %v applied %d unsure %d", n.id, n.up(), n.machine.index, len(n.producer.unsure))
+		fmt.Fprintf(&b, "; member %d up %v applied %d unsure %d", n.id, n.up(), n.machine.now().index, len(n.producer.unsure))
 		if n.core != nil {
 			fmt.Fprintf(&b, " %v term %d leader %d last %d commit %d held %d", role(n.core.role), n.core.term, n.core.leader, n.core.last, n.core.commit, n.core.hold.ticks)
 			for id, p := range n.core.node.Status().Progress {
