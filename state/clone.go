@@ -10,12 +10,19 @@ import (
 // Clone is an independent copy. It costs time for what is done above the floors,
 // and next to nothing for open messages.
 func (t *Topic) Clone() *Topic {
-	c := *t
-	c.Voids, c.GivenUp = slices.Clone(t.Voids), slices.Clone(t.GivenUp)
-	c.Channels = maps.Clone(t.Channels)
+	c := t.CloneApart()
 	for id, ch := range c.Channels {
 		c.Channels[id] = ch.Clone()
 	}
+	return c
+}
+
+// CloneApart is a copy that has the channels themselves: one that is to be changed
+// is to be put in its place as a clone.
+func (t *Topic) CloneApart() *Topic {
+	c := *t
+	c.Voids, c.GivenUp = slices.Clone(t.Voids), slices.Clone(t.GivenUp)
+	c.Channels = maps.Clone(t.Channels)
 	return &c
 }
 

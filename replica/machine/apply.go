@@ -256,7 +256,7 @@ func (m *Machine) commitChanges(p *plan) {
 		if t == nil || t.st.Channels[ch.Channel] == nil {
 			continue // deleted
 		}
-		m.s.own(t)
+		m.s.ownChannel(t, ch.Channel)
 		m.s.st.ApplyChanges(ch)
 		p.touch(t)
 	}

@@ -27,8 +27,10 @@ type topic struct {
 	next uint64       // the number that the next record gets
 	rows []Row        // ascending by member
 	// A checkpoint or a snapshot reads what is shared, so it is copied before it is
-	// changed.
+	// changed: the topic's state, its rows, and of its channels, once the topic's
+	// state is not shared any more, those that are listed.
 	stShared, rowsShared bool
+	channelsShared       map[uint64]bool
 }
 
 // Row is up to where a member's batches for a topic are applied.
@@ -44,13 +46,27 @@ func (s *shard) add(t *topic) {
 	s.names[t.st.Name] = t.st.Incarnation
 }
 
-// own makes the state of a topic one that may be changed.
+// own makes the state of a topic one that may be changed, but for its channels.
 func (s *shard) own(t *topic) *state.Topic {
-	if t.stShared {
-		t.st, t.stShared = t.st.Clone(), false
-		s.st.Topics[t.st.Incarnation] = t.st
+	if !t.stShared {
+		return t.st
+	}
+	t.st, t.stShared = t.st.CloneApart(), false
+	s.st.Topics[t.st.Incarnation] = t.st
+	t.channelsShared = make(map[uint64]bool, len(t.st.Channels))
+	for id := range t.st.Channels {
+		t.channelsShared[id] = true
 	}
 	return t.st
+}
+
+// ownChannel makes the state of a channel one that may be changed, as its topic's.
+func (s *shard) ownChannel(t *topic, id uint64) {
+	st := s.own(t)
+	if c := st.Channels[id]; c != nil && t.channelsShared[id] {
+		st.Channels[id] = c.Clone()
+		delete(t.channelsShared, id)
+	}
 }
 
 // row is that of a member; of one that there is none of it is empty.

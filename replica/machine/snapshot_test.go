@@ -320,3 +320,29 @@ func TestCheckpointOfAFailedInstallationIsTakenBack(t *testing.T) {
 		same(t, m, h.m)
 	}
 }
+
+func TestFrozenStateStaysAsItIs(t *testing.T) {
+	bytesOf := func(f *frozen) (b []byte) {
+		for payload := range f.frames(3) {
+			b = appendFrame(b, 0, payload)
+		}
+		return b
+	}
+	for seed := range uint64(60) {
+		h := newHistory(t, seed, 20)
+		var states []*frozen
+		var want [][]byte
+		for range 10 {
+			f := h.m.s.freeze()
+			states, want = append(states, f), append(want, bytesOf(f))
+			for range 20 {
+				h.add(t)
+			}
+		}
+		for i, f := range states {
+			if !bytes.Equal(bytesOf(f), want[i]) {
+				t.Fatalf("seed %d: what was frozen after %d entries has changed", seed, 20+20*i)
+			}
+		}
+	}
+}

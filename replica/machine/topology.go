@@ -40,6 +40,12 @@ func (s *shard) changeTopology(e state.Entry) TopologyOutcome {
 // apply makes the change of an entry that is filled in.
 func (s *shard) apply(t *topic, e state.Entry) {
 	st := s.own(t)
+	s.ownChannel(t, e.Channel)
+	if e.Op == state.VoidRange {
+		for id := range st.Channels {
+			s.ownChannel(t, id)
+		}
+	}
 	s.st.Apply(e)
 	clear(s.st.Deleted) // whose files there may be is told by their names
 	clear(s.st.DeletedChannels)
