@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"qmq/state"
+	"qmq/topic"
 )
 
 // ends says that a request is for the end of something.
@@ -16,6 +17,27 @@ func (s *Shard) whenChanged() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.changed
+}
+
+// leadsItself says whether this node leads, or is about to.
+func (s *Shard) leadsItself() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leader == s.n.o.Member
+}
+
+// topic is a topic that this node serves now.
+func (s *Shard) topic(name string, create bool) (*topic.Topic, error) {
+	serving := s.servingNow()
+	if serving == nil {
+		return nil, errNotLeader
+	}
+	if create {
+		if err := serving.create(name); err != nil {
+			return nil, err
+		}
+	}
+	return serving.Topic(name)
 }
 
 // leads says whether a member leads in a term, as far as is known.

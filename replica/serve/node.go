@@ -103,19 +103,32 @@ func (n *Node) publishOnce(name string, b *diskqueue.Batch) error {
 }
 
 // Topic is a topic that this node serves; with create it is made if need be. It is
-// restored when somebody asks for it first. The error is ErrNoTopic, one that
-// NotLeader is true for, or that of a creation.
+// restored when somebody asks for it first. Where this node is about to serve it, or
+// cannot for a moment, Topic waits. The error is ErrNoTopic, one that NotLeader is true
+// for, or that of a creation.
 func (n *Node) Topic(name string, create bool) (*topic.Topic, error) {
-	serving := n.shardOf(name).servingNow()
-	if serving == nil {
-		return nil, errNotLeader
-	}
-	if create {
-		if err := serving.create(name); err != nil {
-			return nil, err
+	ctx, cancel := n.within(context.Background())
+	defer cancel()
+	s := n.shardOf(name)
+	for {
+		changed := s.whenChanged()
+		t, err := s.topic(name, create)
+		if err == nil || !NotLeader(err) || !s.leadsItself() || pause(ctx, changed) != nil {
+			return t, err
 		}
 	}
-	return serving.Topic(name)
+}
+
+// within bounds how long something waits for a leader.
+func (n *Node) within(ctx context.Context) (bounded context.Context, cancel func()) {
+	ctx, timeout := context.WithTimeoutCause(ctx, leaderWithin, ErrNoLeader)
+	ctx, end := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(n.stopping, func() { end(ErrClosed) })
+	return ctx, func() {
+		stop()
+		end(nil)
+		timeout()
+	}
 }
 
 // NotLeader says of an error that another node has to be asked, or this one later: it
@@ -215,11 +228,8 @@ func (n *Node) LinkChanged(member uint64) {
 // are ErrNoTopic, topic.ErrNoChannel, a *topic.LimitError, a *topic.TailError, and
 // ctx's.
 func (n *Node) Do(ctx context.Context, r Request) error {
-	ctx, timeout := context.WithTimeoutCause(ctx, leaderWithin, ErrNoLeader)
-	defer timeout()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(n.stopping, func() { cancel(ErrClosed) })()
+	ctx, cancel := n.within(ctx)
+	defer cancel()
 	s := n.shardOf(r.Topic)
 	for again := false; ; again = true {
 		changed := s.whenChanged()

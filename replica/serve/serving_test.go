@@ -195,6 +195,39 @@ func TestWhatIsAppliedWhileATopicIsRestoredIsNotMissed(t *testing.T) {
 	})
 }
 
+// TestTopicWaitsForALeaderThatIsAboutToServe, but not for another one.
+func TestTopicWaitsForALeaderThatIsAboutToServe(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		m := s.members[0]
+		m.setLag(true)
+		s.lead(m, 0)
+		r := beside(func() error { _, err := m.node.Topic("t", true); return err })
+		<-time.After(time.Second)
+		r.wantWaiting(t)
+		if _, err := s.members[1].node.Topic("t", true); !NotLeader(err) {
+			t.Error(err)
+		}
+		m.setLag(false)
+		<-time.After(time.Second)
+		r.want(t, nil)
+
+		s.hold(true)
+		r = beside(func() error { _, err := m.node.Topic("u", true); return err })
+		s.refuseProposals(t)
+		s.hold(false)
+		<-time.After(time.Second)
+		r.want(t, nil)
+
+		m.setLag(true)
+		s.lead(s.members[1], 0)
+		s.lead(m, 0)
+		r = beside(func() error { _, err := m.node.Topic("t", true); return err })
+		s.lead(s.members[1], 0)
+		r.want(t, errNotLeader)
+		m.setLag(false)
+	})
+}
+
 // TestDeposedWhileATopicIsRestored: whoever asked for it is told, and nothing is left.
 func TestDeposedWhileATopicIsRestored(t *testing.T) {
 	withSet(t, 3, func(t *testing.T, s *set) {
