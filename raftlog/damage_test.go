@@ -342,7 +342,7 @@ func TestDamagedNodeGoesOnUnderAnotherIdOnly(t *testing.T) {
 		t.Errorf("the next start: %+v", r)
 	}
 	must(t, l.Close())
-	kept, err := SetAside(o.FS, o.Dir)
+	kept, err := setAside(o.FS, o.Dir)
 	must(t, err)
 	if kept == r.Kept {
 		t.Errorf("two logs are kept in %s", kept)
@@ -351,7 +351,7 @@ func TestDamagedNodeGoesOnUnderAnotherIdOnly(t *testing.T) {
 		t.Errorf("the same node in an empty directory: %+v", r)
 	}
 	must(t, l.Close())
-	_, err = SetAside(o.FS, o.Dir)
+	_, err = setAside(o.FS, o.Dir)
 	must(t, err)
 	o.Node = 99
 	if l, r = mustOpen(t, o); !r.New || r.Forgetful() {

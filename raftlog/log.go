@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -76,10 +75,9 @@ type Log struct {
 	unsynced    error // why something that was acknowledged may be missing
 	cachedBytes int64
 
-	queue   queue
-	writer  writer
-	stock   stock
-	writing atomic.Int64 // when what is being written was begun, in Unix nanoseconds; 0: nothing is
+	queue  queue
+	writer writer
+	stock  stock
 }
 
 // Update is what a shard saves at once: all of it is there after a crash, or
@@ -199,13 +197,6 @@ func (l *Log) excess() []*segment {
 		free = free[:n]
 	}
 	return free
-}
-
-// Writing says since when what was saved is being written and synced, if anything
-// is. It takes long where the disk hangs, or is full.
-func (l *Log) Writing() (since time.Time, busy bool) {
-	ns := l.writing.Load()
-	return time.Unix(0, ns), ns != 0
 }
 
 // Flush does with Options.Manual what is to be done now: it writes and syncs

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"testing"
 
-	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 
 	"qmq/internal/vfs/crashfs"
@@ -171,21 +170,6 @@ func TestVotesOutliveTheFilesThatTheyWereWrittenTo(t *testing.T) {
 	_, got, _ := s.InitialState()
 	if hardOf(s) != (hardState{9, 2, 7}) || first != 8 || last != 7 || term != 8 || err != nil || got.Equivalent(members) != nil {
 		t.Errorf("hard state %+v, entries from %d to %d behind term %d, %v, members %v", hardOf(s), first, last, term, err, got)
-	}
-	must(t, l.Close())
-}
-
-func TestSnapshotIsAskedForWhereItCanBeHad(t *testing.T) {
-	fsys := newDisk(t, 1)
-	l, _ := mustOpen(t, options(fsys.Mount()))
-	s := l.Shard(1)
-	if _, err := s.Snapshot(); err != raft.ErrSnapshotTemporarilyUnavailable {
-		t.Errorf("got %v", err)
-	}
-	want := &raftpb.Snapshot{}
-	s.OnSnapshot(func() (*raftpb.Snapshot, error) { return want, nil })
-	if got, err := s.Snapshot(); got != want || err != nil {
-		t.Errorf("got %v, %v", got, err)
 	}
 	must(t, l.Close())
 }

@@ -27,7 +27,7 @@ func Open(o Options) (*Log, *Recovered, error) {
 	}
 	found := &r.Recovered
 	if len(r.Damaged) > 0 {
-		if found.Kept, err = SetAside(o.FS, o.Dir); err == nil {
+		if found.Kept, err = setAside(o.FS, o.Dir); err == nil {
 			err = makeDir(o.FS, o.Dir)
 		}
 		if err == nil {
@@ -224,10 +224,10 @@ func makeDir(fsys vfs.FS, dir string) error {
 
 const keptDir = ".kept-"
 
-// SetAside moves a log that no process has open, with all its files, to a
+// setAside moves a log that no process has open, with all its files, to a
 // directory beside its own, whose name it returns. The node that it is of counts as
 // forgetful from then on: to go on it needs another id.
-func SetAside(fsys vfs.FS, dir string) (kept string, err error) {
+func setAside(fsys vfs.FS, dir string) (kept string, err error) {
 	for n := 1; ; n++ {
 		kept = fmt.Sprintf("%s%s%d", dir, keptDir, n)
 		if _, err = fsys.ReadDir(kept); errors.Is(err, fs.ErrNotExist) {

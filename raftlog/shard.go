@@ -19,20 +19,12 @@ type Shard struct {
 
 	// Log.mu guards what follows.
 	shardLog
-	allowed  uint64          // entries up to here are not needed here
-	cached   []*raftpb.Entry // the newest entries
-	bytes    int64           // of them
-	snapshot func() (*raftpb.Snapshot, error)
+	allowed uint64          // entries up to here are not needed here
+	cached  []*raftpb.Entry // the newest entries
+	bytes   int64           // of them
 }
 
 var _ raft.Storage = (*Shard)(nil)
-
-// OnSnapshot sets what Snapshot asks.
-func (s *Shard) OnSnapshot(f func() (*raftpb.Snapshot, error)) {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
-	s.snapshot = f
-}
 
 // InitialState is the last saved hard state, and the members of the last saved
 // snapshot mark.
@@ -67,15 +59,9 @@ func (s *Shard) Term(index uint64) (uint64, error) {
 	return s.term(index)
 }
 
-// Snapshot asks who was given to OnSnapshot.
+// Snapshot says that there is none now: a log has none, only who applies it.
 func (s *Shard) Snapshot() (*raftpb.Snapshot, error) {
-	s.log.mu.Lock()
-	f := s.snapshot
-	s.log.mu.Unlock()
-	if f == nil {
-		return nil, raft.ErrSnapshotTemporarilyUnavailable
-	}
-	return f()
+	return nil, raft.ErrSnapshotTemporarilyUnavailable
 }
 
 // Entries are those from lo up to, not including, hi: at least one, and no more

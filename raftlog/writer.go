@@ -98,7 +98,6 @@ func (l *Log) step() bool {
 		w.pending = nil
 		return true
 	}
-	l.writing.CompareAndSwap(0, time.Now().UnixNano())
 	if err := l.ready(); err != nil {
 		return l.notReady(err)
 	}
@@ -109,7 +108,6 @@ func (l *Log) step() bool {
 	}
 	w.retried = false
 	w.pending = w.pending[len(g.updates):]
-	l.writing.Store(0)
 	l.commit(g)
 	for _, u := range g.updates {
 		u.tell(u.refused)
@@ -243,7 +241,6 @@ func noRoom(err error) bool {
 // fail ends writing for good.
 func (l *Log) fail(err error) {
 	l.writer.failed = err
-	l.writing.Store(0)
 	l.found(Finding{Kind: Failed, Path: l.o.Dir, Err: err})
 }
 
