@@ -65,6 +65,7 @@ func (h *HTTP) routes() http.Handler {
 	r.Handle("POST", "/channel/pause", h.pauseChannel)
 	r.Handle("POST", "/channel/unpause", h.unpauseChannel)
 	r.Handle("GET", "/channel/peek", h.peek)
+	h.routesOfCluster(r)
 	if h.o.Config != nil {
 		r.Config(h.o.Config, h.o.MaxMsgSize)
 	}

@@ -40,6 +40,9 @@ type Options struct {
 	Ports Ports
 	Info  Info
 
+	// Cluster is the set of replicas that the node is in; nil: none.
+	Cluster Cluster
+
 	// Config is what /config shows and changes; nil: there is no /config.
 	Config httpapi.Config
 

@@ -38,7 +38,7 @@ func nextChange(g *registry, st *replica.Status) (c change, ok bool) {
 		switch {
 		case m.Leaving && (votes || learns):
 			return change{remove: m.ID}, true
-		case m.Leaving || votes:
+		case m.Leaving || votes || !m.Joining:
 		case !learns:
 			return change{add: m.ID}, true
 		case hasCaughtUp(st, uint64(m.ID)):

@@ -218,3 +218,15 @@ func (w *watch) health() error {
 	}
 	return nil
 }
+
+func (w *watch) isCutOff() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.cutOff
+}
+
+func (w *watch) failureOf(n uint32) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.failures[n]
+}

@@ -89,6 +89,9 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 	ao := apiOptions(&q, &so)
 	ao.Ports, ao.Config = ports, settings
 	security.guardAPI(&q, &ao)
+	if set != nil {
+		ao.Cluster = set
+	}
 	figures := api.NewFigures(b, tcp, q.E2ELatencyPercentiles)
 	d := &qd{listeners: newListeners(log), announcer: announcer, client: client, broker: b, set: set, tcp: tcp, security: security}
 	d.serve("TCP", l.tcp, d.tcp.Serve)

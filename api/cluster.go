@@ -1,0 +1,68 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+
+	"qmq/internal/httpapi"
+)
+
+// Cluster is the set of replicas that the node is a member of. Changes may be asked for
+// at any member; errors are texts for people.
+type Cluster interface {
+	// View is what the member knows of its set, for JSON.
+	View() any
+	// Move gives the leadership of a shard to a member, named by its address or id.
+	Move(ctx context.Context, shard uint32, to string) error
+	// Balance spreads leaderships over all members again.
+	Balance(ctx context.Context) error
+	// Add lets somebody join at an address.
+	Add(ctx context.Context, address string) error
+	// Remove has a member leave.
+	Remove(ctx context.Context, member string) error
+}
+
+// routesOfCluster are those of a member of a set.
+func (h *HTTP) routesOfCluster(r *httpapi.Router) {
+	if h.o.Cluster == nil {
+		return
+	}
+	r.Handle("GET", "/cluster", func(http.ResponseWriter, *http.Request) (any, error) { return h.o.Cluster.View(), nil })
+	r.Handle("POST", "/cluster/move", func(_ http.ResponseWriter, r *http.Request) (any, error) {
+		q, err := httpapi.Query(r)
+		if err != nil {
+			return nil, err
+		}
+		shard, err := strconv.ParseUint(q.Get("shard"), 10, 32)
+		if err != nil {
+			return nil, &httpapi.Error{Status: http.StatusBadRequest, Code: "INVALID_ARG_SHARD", Why: "it is the number of a shard, as GET /cluster lists them"}
+		}
+		return nil, notDone(h.o.Cluster.Move(r.Context(), uint32(shard), q.Get("to")))
+	})
+	r.Handle("POST", "/cluster/balance", func(_ http.ResponseWriter, r *http.Request) (any, error) {
+		return nil, notDone(h.o.Cluster.Balance(r.Context()))
+	})
+	r.Handle("POST", "/cluster/add", func(_ http.ResponseWriter, r *http.Request) (any, error) {
+		return h.changeMember(r, "address", h.o.Cluster.Add)
+	})
+	r.Handle("POST", "/cluster/remove", func(_ http.ResponseWriter, r *http.Request) (any, error) {
+		return h.changeMember(r, "member", h.o.Cluster.Remove)
+	})
+}
+
+func (h *HTTP) changeMember(r *http.Request, parameter string, change func(context.Context, string) error) (any, error) {
+	q, err := httpapi.Query(r)
+	if err != nil {
+		return nil, err
+	}
+	return nil, notDone(change(r.Context(), q.Get(parameter)))
+}
+
+// notDone is the answer for a change of the set that was refused.
+func notDone(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &httpapi.Error{Status: http.StatusConflict, Code: err.Error()}
+}

@@ -1,0 +1,71 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+
+	"qmq/cluster/link"
+	"qmq/internal/address"
+)
+
+// What people do to a set, at any of its members. The errors are texts for them.
+
+// Move gives the leadership of a shard to a member, named by its address or id, and has
+// it stay there, as long as that member is there, until Balance.
+func (s *Set) Move(ctx context.Context, shard uint32, to string) error {
+	m, err := s.memberNamed(to)
+	if err != nil {
+		return err
+	}
+	if shard > Shards {
+		return fmt.Errorf("there is no shard %d: there are 0 to %d", shard, Shards)
+	}
+	if err := s.propose(ctx, &entry{Prefer: &prefer{Shard: shard, Member: m.ID}}); err != nil {
+		return err
+	}
+	return s.move(ctx, shard, m.ID)
+}
+
+// Balance forgets where leaderships were moved to: they are spread over all members
+// again, one after the other, within a minute.
+func (s *Set) Balance(ctx context.Context) error {
+	return s.propose(ctx, &entry{Prefer: &prefer{All: true}})
+}
+
+// Add lets somebody join at an address where there is no member: a node that is started
+// with it as its --cluster-address, and with a list that has it and the members.
+func (s *Set) Add(ctx context.Context, at string) error {
+	host, port, err := net.SplitHostPort(at)
+	if err != nil || !address.ValidHost(host) || !address.ValidPort(port) {
+		return fmt.Errorf("an address is host:port, not %q", at)
+	}
+	return s.propose(ctx, &entry{Expect: at})
+}
+
+// Remove has a member, named by its address or id, lose its vote and leave.
+func (s *Set) Remove(ctx context.Context, name string) error {
+	m, err := s.memberNamed(name)
+	if err != nil {
+		return err
+	}
+	return s.propose(ctx, &entry{Leave: m.ID})
+}
+
+// memberNamed finds a member by its address or id.
+func (s *Set) memberNamed(name string) (*member, error) {
+	g := s.registry.Load()
+	if g == nil || len(g.Members) == 0 {
+		return nil, errNoSet
+	}
+	if i, err := link.ParseID(name); err == nil {
+		if m := g.member(id(i)); m != nil {
+			return m, nil
+		}
+	}
+	if m := g.at(name); m != nil {
+		return m, nil
+	}
+	return nil, fmt.Errorf("there is no member %q; there are %s", name, strings.Join(g.addresses(), ", "))
+}

@@ -1,0 +1,209 @@
+package cluster
+
+import (
+	"slices"
+	"time"
+
+	"qmq/cluster/link"
+	"qmq/replica"
+)
+
+// Status is a member's view of its set, of a moment ago, as JSON shows it. Members and
+// sets are named by 16 hex digits, and members by their addresses too.
+type Status struct {
+	State   string `json:"state"`             // one of the words below
+	Waiting string `json:"waiting,omitempty"` // for whom, with StateWaiting
+	Failure string `json:"failure,omitempty"` // with StateFailed and StateCutOff
+
+	Cluster string `json:"cluster,omitempty"`
+	Number  int    `json:"number"` // of the set, in ids of messages
+	Member  string `json:"member"`
+	Address string `json:"address"`
+	Epoch   uint64 `json:"epoch"` // of this start of the member
+	Version string `json:"version"`
+	Level   uint32 `json:"level"` // of features that are in use; 0 while that is not known
+
+	Patterns []string       `json:"patterns,omitempty"` // of replicated topics; none: all
+	Local    []string       `json:"local,omitempty"`    // topics that stay local nevertheless
+	Expected []string       `json:"expected,omitempty"` // addresses that somebody may join at
+	Members  []MemberStatus `json:"members"`            // by address
+	Shards   []ShardStatus  `json:"shards"`             // by number
+
+	Disk DiskStatus `json:"disk"` // of this node
+	Log  LogStatus  `json:"log"`
+}
+
+// The words of Status.State.
+const (
+	StateMember  = "member"
+	StateJoining = "joining" // without a vote yet
+	StateWaiting = "waiting" // in no set yet
+	StateCutOff  = "cut off" // knows no leader for a while
+	StateFailed  = "failed"  // takes no part, or not in all shards
+)
+
+// MemberStatus is a member as another one sees it.
+type MemberStatus struct {
+	Member    string `json:"member"`
+	Address   string `json:"address"`
+	Version   string `json:"version"`
+	Level     uint32 `json:"level"`
+	Joining   bool   `json:"joining,omitempty"`
+	Replaces  string `json:"replaces,omitempty"` // whose vote it will have
+	Leaving   bool   `json:"leaving,omitempty"`
+	Connected bool   `json:"connected"` // itself is, too
+	// RTT is in microseconds, Skew is by how many milliseconds at least its clock is
+	// ahead.
+	RTT     int64  `json:"rtt_us"`
+	Skew    int64  `json:"skew_ms"`
+	Failure string `json:"failure,omitempty"` // why it is not connected
+}
+
+// ShardStatus is a shard as a member sees it. Group 0 is the shard 0.
+type ShardStatus struct {
+	Shard     uint32           `json:"shard"`
+	Role      string           `json:"role"`
+	Leader    string           `json:"leader"`    // address; empty: none is known
+	Turn      string           `json:"turn"`      // address of who should lead it
+	Preferred bool             `json:"preferred"` // because somebody said so
+	Term      uint64           `json:"term"`
+	Commit    uint64           `json:"commit"`
+	Applied   uint64           `json:"applied"`
+	Lag       uint64           `json:"lag"`            // committed and not applied, in entries
+	Held      bool             `json:"held,omitempty"` // neither votes nor stands for a while
+	Refused   uint64           `json:"refused"`        // messages of members that made no sense
+	Stalled   int64            `json:"stalled_ms"`     // for how long nothing could be applied
+	Failure   string           `json:"failure,omitempty"`
+	Followers []FollowerStatus `json:"followers,omitempty"` // at the leader
+}
+
+// FollowerStatus is a member as the leader of a shard sees it.
+type FollowerStatus struct {
+	Address  string `json:"address"`
+	Lag      uint64 `json:"lag"` // entries of the leader's log that it is not known to have
+	Learner  bool   `json:"learner,omitempty"`
+	Active   bool   `json:"active"`
+	Snapshot bool   `json:"snapshot,omitempty"` // gets one
+}
+
+// DiskStatus is how the disk does under the log, in microseconds.
+type DiskStatus struct {
+	Save    int64 `json:"save_us"`    // the last save
+	Oldest  int64 `json:"oldest_us"`  // the oldest save that is not done
+	Waiting int64 `json:"waiting_us"` // for how long nothing can be applied
+}
+
+// LogStatus is what keeps files of the log from going.
+type LogStatus struct {
+	Pinned  int64    `json:"pinned_bytes"`
+	Pinning []uint32 `json:"pinning,omitempty"` // shards
+}
+
+// View is Status, for those who only show it.
+func (s *Set) View() any { return s.Status() }
+
+// Status is this member's view of its set.
+func (s *Set) Status() Status {
+	i := s.who()
+	st := Status{State: StateWaiting, Number: i.Number, Member: show(i.Member), Address: s.o.Address, Epoch: i.Epoch, Version: s.o.Version}
+	s.mu.Lock()
+	st.Waiting = s.waiting
+	failure := s.failure
+	s.mu.Unlock()
+	if i.Cluster != 0 {
+		st.Cluster = show(i.Cluster)
+	}
+	r, g := s.run.Load(), s.registry.Load()
+	if g == nil {
+		g = new(registry)
+	}
+	if r != nil {
+		st.State, st.Waiting = StateMember, ""
+		if m := g.member(i.Member); m == nil || m.Joining {
+			st.State = StateJoining
+		}
+		r.status(&st, g)
+	}
+	if failure != nil {
+		st.State, st.Failure = StateFailed, failure.Error()
+	}
+	st.Level, st.Patterns, st.Local, st.Expected = g.Level, g.Patterns, g.Local, g.Expected
+	st.Members = s.memberStatus(i.Member, g)
+	return st
+}
+
+// memberStatus is that of all members, and of those who are expected at the addresses
+// that this node was started with.
+func (s *Set) memberStatus(own id, g *registry) (list []MemberStatus) {
+	var peers []link.Peer
+	select {
+	case <-s.ready:
+		peers = s.links.Peers()
+	default:
+	}
+	for _, m := range g.Members {
+		st := MemberStatus{Member: show(m.ID), Address: m.Address, Version: m.Version, Level: m.Level, Joining: m.Joining, Leaving: m.Leaving, Connected: m.ID == own}
+		if m.Replaces != 0 {
+			st.Replaces = show(m.Replaces)
+		}
+		for _, p := range peers {
+			switch {
+			case p.Address != m.Address || m.ID == own:
+			case p.Up && p.Hello.Member == uint64(m.ID):
+				st.Connected, st.RTT, st.Skew = true, p.RTT.Microseconds(), p.Skew.Milliseconds()
+			default:
+				st.Failure = p.Failure
+			}
+		}
+		list = append(list, st)
+	}
+	if len(g.Members) == 0 {
+		for _, p := range peers {
+			list = append(list, MemberStatus{Member: show(id(p.Hello.Member)), Address: p.Address, Level: p.Hello.Level, Connected: p.Up, RTT: p.RTT.Microseconds(), Skew: p.Skew.Milliseconds(), Failure: p.Failure})
+		}
+	}
+	slices.SortFunc(list, func(a, b MemberStatus) int { return compareNames(a.Address, b.Address) })
+	return list
+}
+
+// status adds what is known of the shards.
+func (r *run) status(st *Status, g *registry) {
+	d := r.watch.disk(r.now())
+	st.Disk = DiskStatus{d.Save.Microseconds(), d.Oldest.Microseconds(), d.Waiting.Microseconds()}
+	pinned := r.log.Pinning()
+	st.Log = LogStatus{pinned.Bytes, pinned.Shards}
+	for n := uint32(0); n <= Shards; n++ {
+		st.Shards = append(st.Shards, r.shardStatus(n, g))
+	}
+	if err := r.watch.health(); err != nil {
+		st.State, st.Failure = StateFailed, err.Error()
+		if r.watch.isCutOff() {
+			st.State = StateCutOff
+		}
+	}
+}
+
+func (r *run) shardStatus(n uint32, g *registry) ShardStatus {
+	st := ShardStatus{Shard: n, Role: replica.Follower.String(), Turn: r.s.addressOf(uint64(g.turn(n)))}
+	_, st.Preferred = g.Preferred[n]
+	if err := r.watch.failureOf(n); err != nil {
+		st.Failure = err.Error()
+	}
+	shard := r.shard(n)
+	if shard == nil {
+		return st
+	}
+	now := shard.Status()
+	st.Role, st.Term, st.Commit, st.Applied, st.Held, st.Refused = now.Role.String(), now.Term, now.Commit, now.Applied, now.Held, now.Refused
+	st.Lag = now.Commit - min(now.Commit, now.Applied)
+	if now.Leader != 0 {
+		st.Leader = r.s.addressOf(now.Leader)
+	}
+	if since, err := shard.Stalled(); err != nil {
+		st.Stalled, st.Failure = max(since, time.Millisecond).Milliseconds(), err.Error()
+	}
+	for _, f := range now.Followers {
+		st.Followers = append(st.Followers, FollowerStatus{r.s.addressOf(f.Member), now.Last - min(now.Last, f.Match), f.Learner, f.Active, f.Snapshot})
+	}
+	return st
+}
