@@ -18,6 +18,7 @@ import (
 	"qmq/replica"
 	"qmq/replica/machine"
 	"qmq/replica/serve"
+	"qmq/topic"
 )
 
 // run is a member's part in its set while it takes one: its log, its shards, and what
@@ -171,7 +172,7 @@ func (r *run) serve(i *identity) {
 	}
 	r.node = serve.NewNode(o)
 	r.relay = relay.New(relay.Options{
-		Self: r.member, Shard: shardOf, Topics: r.node, Lane: lane{r}, Clock: common.Channels.Clock,
+		Self: r.member, Shard: shardOf, Topics: served{r.node}, Lane: lane{r}, Clock: common.Channels.Clock,
 	})
 	r.watch = newWatch(r)
 }
@@ -364,6 +365,19 @@ func (m remote) Peers() []uint64 { return m.r.s.connected() }
 // Call is part of serve.Remote.
 func (m remote) Call(ctx context.Context, to uint64, request []byte) ([]byte, error) {
 	return m.r.s.links.Call(ctx, to, callServe, request)
+}
+
+// served is the topics that this member leads, for relay.
+type served struct{ *serve.Node }
+
+// Topic is part of relay.Topics: a member that does not lead, or not yet, is no end of
+// a consumer.
+func (t served) Topic(name string, create bool) (*topic.Topic, error) {
+	found, err := t.Node.Topic(name, create)
+	if serve.NotLeader(err) {
+		return nil, relay.ErrNotLeader
+	}
+	return found, err
 }
 
 // lane is the other members for relay.

@@ -199,6 +199,9 @@ func (r *Relay) receiveForConsumer(k kind, at place, p *parser) error {
 	return errFrame
 }
 
+// answerLists are for the answers of a frame.
+var answerLists = sync.Pool{New: func() any { return new([]channel.Answer) }}
+
 // receiveForServed takes a frame for a consumer of another node.
 func (r *Relay) receiveForServed(k kind, at place, p *parser) error {
 	if k == kindOpen {
@@ -224,9 +227,14 @@ func (r *Relay) receiveForServed(k kind, at place, p *parser) error {
 			v.readyIs(ready, generation)
 		}
 	case kindAnswers:
-		answers, err := parseAnswers(nil, p)
+		memory := answerLists.Get().(*[]channel.Answer)
+		defer answerLists.Put(memory)
+		answers, err := parseAnswers((*memory)[:0], p)
 		if err == nil && v != nil {
 			v.answer(answers)
+		}
+		if cap(answers) <= maxAnswers {
+			*memory = answers
 		}
 		return err
 	case kindTaken:
