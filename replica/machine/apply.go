@@ -2,6 +2,7 @@ package machine
 
 import (
 	"fmt"
+	"slices"
 
 	"qmq/diskqueue"
 	"qmq/internal/seqset"
@@ -48,17 +49,14 @@ func (m *Machine) Apply(index, term uint64, data []byte) (Outcome, error) {
 
 // SetMembers takes the index of an entry that changes the shard's members, and
 // keeps what it is told of them for Members. The rows of those whose ids are not
-// given go: nothing that they sent may come any more.
+// given go, and none of their parts is applied any more.
 func (m *Machine) SetMembers(index, term uint64, members []byte, ids []uint64) error {
 	m.applying.Lock()
 	defer m.applying.Unlock()
 	if again, err := m.follows(index); again || err != nil {
 		return err
 	}
-	m.advance(index, term, func() {
-		m.s.members = append([]byte(nil), members...)
-		m.s.keepRows(ids)
-	})
+	m.advance(index, term, func() { m.s.setMembers(members, ids) })
 	return nil
 }
 
@@ -126,11 +124,12 @@ func (m *Machine) plan(e *entry.Entry) (*plan, error) {
 			return nil, err
 		}
 	}
-	for i, record := range e.Changes {
-		ch, err := m.raw.decoder(i, len(record)).Changes(record)
+	for _, record := range e.Changes {
+		ch, err := m.raw.decoder(len(record)).Changes(record)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", entry.ErrMalformed, err)
 		}
+		ch.Acked, ch.Open = slices.Clone(ch.Acked), slices.Clone(ch.Open)
 		p.changes = append(p.changes, ch)
 	}
 	return p, nil
@@ -141,6 +140,10 @@ func (m *Machine) planPart(p *plan, i int) error {
 	t := m.s.topics[part.Topic]
 	if t == nil {
 		planned.status = NoTopic
+		return nil
+	}
+	if !m.s.isMember(part.Origin.Member) {
+		planned.status = Gap
 		return nil
 	}
 	row := p.row(t, part.Origin.Member)
@@ -258,17 +261,17 @@ func (m *Machine) commitChanges(p *plan) {
 		}
 		m.s.ownChannel(t, ch.Channel)
 		m.s.st.ApplyChanges(ch)
-		p.touch(t)
+		p.touch(t, m.s.index)
 	}
 }
 
-func (p *plan) touch(t *topic) {
-	for _, x := range p.touched {
-		if x == t {
-			return
-		}
+// touch notes a topic whose floor may have moved, once: index is of the entry
+// before.
+func (p *plan) touch(t *topic, index uint64) {
+	if t.touched != index+1 {
+		t.touched = index + 1
+		p.touched = append(p.touched, t)
 	}
-	p.touched = append(p.touched, t)
 }
 
 func (m *Machine) commitTopology(p *plan, e state.Entry) TopologyOutcome {
@@ -284,20 +287,20 @@ func (m *Machine) commitTopology(p *plan, e state.Entry) TopologyOutcome {
 		m.doomed = append(m.doomed, m.logs[id])
 		delete(m.logs, id)
 	default:
-		p.touch(m.s.topics[id])
+		p.touch(m.s.topics[id], m.s.index)
 	}
 	return o
 }
 
 // rawEntry is what applying entries needs again and again.
 type rawEntry struct {
-	batches  []*diskqueue.Batch
-	decoders []*state.Decoder
-	used     int // of the batches
+	batches []*diskqueue.Batch
+	used    int // of the batches
+	changes *state.Decoder
 }
 
-// keepRaw is how many batches and decoders stay for the next entry, and
-// keepChanges the size of the largest record that such a decoder decodes.
+// keepRaw is how many batches stay for the next entry, and keepChanges the size
+// of the largest record that a decoder decodes that stays.
 const (
 	keepRaw     = 256
 	keepChanges = 64 << 10
@@ -312,16 +315,15 @@ func (r *rawEntry) batch(i int) *diskqueue.Batch {
 	return r.batches[i]
 }
 
-// decoder is the i-th, for a record of a size: what it returns is valid while the
-// entry is applied.
-func (r *rawEntry) decoder(i, size int) *state.Decoder {
+// decoder is for a record of a size.
+func (r *rawEntry) decoder(size int) *state.Decoder {
 	if size > keepChanges {
 		return state.NewDecoder()
 	}
-	for len(r.decoders) <= i {
-		r.decoders = append(r.decoders, state.NewDecoder())
+	if r.changes == nil {
+		r.changes = state.NewDecoder()
 	}
-	return r.decoders[i]
+	return r.changes
 }
 
 // reset lets go of the entry's memory.
@@ -330,8 +332,10 @@ func (r *rawEntry) reset() {
 		b.Reset()
 	}
 	r.used = 0
-	r.batches = r.batches[:min(len(r.batches), keepRaw)]
-	r.decoders = r.decoders[:min(len(r.decoders), keepRaw)]
+	if n := len(r.batches); n > keepRaw {
+		clear(r.batches[keepRaw:])
+		r.batches = r.batches[:keepRaw]
+	}
 }
 
 // addVoid adds [from, to) to a list of voids that others may read.

@@ -215,7 +215,8 @@ func TestFullDiskAppliesNothingOfAnEntryUntilThereIsRoom(t *testing.T) {
 }
 
 func TestRowsGoWithTheMember(t *testing.T) {
-	m := open(t, newDisk(1))
+	disk := newDisk(1)
+	m := open(t, disk)
 	feed(t, m, topology(createTopic("t")), publish(1, 7, 1, "a"), publish(1, 8, 1, "b"))
 	must(t, m.SetMembers(4, 2, []byte("members"), []uint64{8, 9}))
 	if epoch, last := m.Row(1, 7); epoch != 0 || last != 0 {
@@ -224,6 +225,14 @@ func TestRowsGoWithTheMember(t *testing.T) {
 	if epoch, last := m.Row(1, 8); epoch != 1 || last != 1 {
 		t.Errorf("epoch %d, last %d", epoch, last)
 	}
+	wantStatuses(t, feed(t, m, publish(1, 7, 1, "a")), Gap)
+	wantStatuses(t, feed(t, m, publish(1, 9, 1, "c")), Applied)
+	_, err := m.Checkpoint()
+	must(t, err)
+	must(t, m.Close())
+	m = open(t, disk)
+	wantStatuses(t, feed(t, m, publish(1, 7, 1, "a")), Gap)
+	wantStatuses(t, feed(t, m, publish(1, 8, 2, "d")), Applied)
 	if string(m.Members()) != "members" {
 		t.Errorf("members %q", m.Members())
 	}

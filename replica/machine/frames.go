@@ -21,7 +21,8 @@ import (
 // where crc is the CRC-32C of the payload, seeded with the file's salt, or with 0
 // in a snapshot. The first byte of a payload is its kind; numbers are uvarints:
 //
-//	1 shard    shard, index, term, top, max incarnation, level, members (the rest)      the first frame
+//	1 shard    shard, index, term, top, max incarnation, level,
+//	           ids, each of them, members (the rest)                                   the first frame
 //	2 topic    next, rows, (member, epoch, last) of each, channels, (incarnation, version) of each,
 //	           a record of state's KindTopic (the rest)
 //	3 channel  a record of state's KindChanges: a piece of the state of a channel of the last topic
@@ -104,7 +105,8 @@ func (w *frameWriter) end(rest []byte) bool {
 
 func (w *frameWriter) shard(id uint32, f *frozen) bool {
 	s := &f.shard
-	w.begin(frameShard, uint64(id), s.index, s.term, s.top, f.most, s.level)
+	w.begin(frameShard, uint64(id), s.index, s.term, s.top, f.most, s.level, uint64(len(s.ids)))
+	w.add(s.ids...)
 	return w.end(s.members)
 }
 
@@ -183,6 +185,9 @@ func (l *loader) takeShard(r numberReader) error {
 	s, id := newShard(), r.next()
 	s.index, s.term, s.top = r.next(), r.next(), r.next()
 	l.most, s.level = r.next(), r.next()
+	for n := r.next(); n > 0 && !r.failed; n-- {
+		s.ids = append(s.ids, r.next())
+	}
 	if s.members = slices.Clone(r.b); r.failed || id != uint64(l.id) {
 		return fmt.Errorf("%w: it is of shard %d", errFrame, id)
 	}

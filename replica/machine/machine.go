@@ -241,7 +241,7 @@ type Status uint8
 const (
 	Applied   Status = iota + 1
 	Duplicate        // it, or a later one of its member, was applied before
-	Gap              // one before it was not applied
+	Gap              // one before it was not applied, or its member is none, or none yet
 	OldEpoch         // its member has begun a newer epoch
 	NoTopic          // there is no topic of that incarnation
 )

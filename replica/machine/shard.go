@@ -14,7 +14,8 @@ type shard struct {
 	// topic: new topics begin at or above it.
 	top     uint64
 	level   uint64
-	members []byte // as SetMembers had it; never changed in place
+	members []byte // as SetMembers had them; never changed in place, as ids
+	ids     []uint64
 
 	st     *state.State
 	topics map[uint64]*topic // by incarnation, of all of st.Topics
@@ -31,6 +32,7 @@ type topic struct {
 	// state is not shared any more, those that are listed.
 	stShared, rowsShared bool
 	channelsShared       map[uint64]bool
+	touched              uint64 // index of the last entry that may have moved its floor
 }
 
 // Row is up to where a member's batches for a topic are applied.
@@ -120,16 +122,20 @@ func (r Row) judge(o entry.Origin) Status {
 	return Gap
 }
 
-// keepRows drops the rows of those who are not members.
-func (s *shard) keepRows(members []uint64) {
+// setMembers notes who the members are, and drops the rows of others.
+func (s *shard) setMembers(members []byte, ids []uint64) {
+	s.members, s.ids = slices.Clone(members), slices.Clone(ids)
+	stranger := func(r Row) bool { return !s.isMember(r.Member) }
 	for _, t := range s.topics {
-		if !slices.ContainsFunc(t.rows, func(r Row) bool { return !slices.Contains(members, r.Member) }) {
-			continue
+		if slices.ContainsFunc(t.rows, stranger) {
+			t.rows, t.rowsShared = slices.DeleteFunc(slices.Clone(t.rows), stranger), false
 		}
-		t.rows = slices.DeleteFunc(slices.Clone(t.rows), func(r Row) bool { return !slices.Contains(members, r.Member) })
-		t.rowsShared = false
 	}
 }
+
+// isMember says whether a member's parts are applied: of one that was removed there
+// is no row left to tell what comes again. Before members are set all are.
+func (s *shard) isMember(id uint64) bool { return len(s.ids) == 0 || slices.Contains(s.ids, id) }
 
 // jump makes every topic go on at a number, or behind its end where that is above
 // it. What is passed over is void.
