@@ -68,6 +68,8 @@ type CheckedFinding struct {
 	Text     string `json:"text"`
 	// Acknowledged says that a node found it, and somebody acknowledged it there.
 	Acknowledged bool `json:"acknowledged,omitempty"`
+
+	id string // that of the Finding that a node would report; empty: it would report none
 }
 
 // Check looks at a data directory at rest, and changes nothing. It reads the
@@ -180,7 +182,7 @@ func (c *checkup) checkJournal() {
 		}
 		c.report(CheckedFinding{
 			Kind: DamagedJournal, Bytes: d.Bytes, Path: filepath.Join(c.journal(), d.File), Text: text,
-			Acknowledged: c.acknowledged(f.ID),
+			Acknowledged: c.acknowledged(f.ID), id: f.ID,
 		})
 	}
 	for _, flaw := range c.found.State.Check() {
@@ -200,7 +202,7 @@ func (c *checkup) reconstruct(e *evidence) {
 		return
 	}
 	for _, f := range c.doubts(c.found.State, r.doubted) {
-		c.report(CheckedFinding{Kind: f.Kind, Topic: f.Topic, Channel: f.Channel, Path: f.Path, Text: f.Text, Acknowledged: c.acknowledged(f.ID)})
+		c.report(CheckedFinding{Kind: f.Kind, Topic: f.Topic, Channel: f.Channel, Path: f.Path, Text: f.Text, Acknowledged: c.acknowledged(f.ID), id: f.ID})
 	}
 	for _, ts := range c.found.State.Topics {
 		path := c.log(ts.Name, ts.Incarnation)
@@ -236,7 +238,7 @@ func (c *checkup) checkDirectories() {
 		}
 		c.report(CheckedFinding{
 			Kind: UnknownDirectory, Topic: d.name, Path: filepath.Join(c.topics(), d.base),
-			Text: unknownText, Acknowledged: c.acknowledged(unknownID(d.base)),
+			Text: unknownText, Acknowledged: c.acknowledged(unknownID(d.base)), id: unknownID(d.base),
 		})
 	}
 }
@@ -255,7 +257,7 @@ func (c *checkup) checkTopic(ts *state.Topic) error {
 		f := logFinding(ts.Name, ts.Incarnation, lf)
 		c.report(CheckedFinding{
 			Kind: f.Kind, Topic: f.Topic, From: f.From, To: f.To, Messages: f.Messages, Path: f.Path, Text: f.Text,
-			Acknowledged: c.acknowledged(f.ID),
+			Acknowledged: c.acknowledged(f.ID), id: f.ID,
 		})
 	}
 	t := CheckedTopic{

@@ -15,16 +15,23 @@ import (
 type checkCommand struct {
 	DataPath string `arg:"" name:"data-path" complete:"dir" help:"Data directory of a qd that does not run."`
 	JSON     bool   `name:"json" help:"Write what was found as one line of JSON."`
+
+	Repair      bool     `help:"Do what a start of qd does to mend the directory, serve nobody, and check it again."`
+	Adopt       []string `placeholder:"DIRECTORY[=TOPIC]" help:"With --repair: have the directory of a topic that the journal does not know be a topic again, of another name if one is given; all: all such directories. May be repeated."`
+	Acknowledge bool     `help:"With --repair: note that what is left was seen, so that neither this nor the node tells of it any more."`
 }
 
 // Help says what the exit code means, and has the examples.
 func (*checkCommand) Help() string {
-	return `Every record of every topic is read and verified, and so are the indexes, metadata.json and what a start reads of the journal; then it is looked at whether they agree. Nothing is changed. A directory that a qd has in use is refused. It takes about a second for each 1 GB or 10 million messages.
+	return `Every record of every topic is read and verified, and so are the indexes, metadata.json, what a start reads of the journal, and the raft log of a member of a replicated set; then it is looked at whether they agree. Nothing is changed without --repair. A directory that a qd has in use is refused. It takes about a second for each 1 GB or 10 million messages.
+
+--repair removes nothing that is damaged or unknown: the bytes of damaged records are kept in files of their own, indexes and metadata.json that are wrong get names that end in .aside, and what the journal lost is made again as far as anything tells of it. Messages that are lost stay so. The directory of a member of a replicated set is refused. A signal ends it when it is through.
 
 Exit codes: 0, nothing is amiss, or nothing that was not acknowledged at the node; 1, something is; 2, the directory could not be checked.
 
 ` + examples(
 		"look at the data of a node that was stopped", `q check /var/lib/qd`,
+		"mend it, and have what no journal knows be topics again", `q check --repair --adopt=all /var/lib/qd`,
 		"what is damaged, for a script", `q check --json /var/lib/qd | jq '.findings[]'`,
 	)
 }
@@ -34,10 +41,16 @@ type uncheckedError struct{ error }
 
 func (e *uncheckedError) Unwrap() error { return e.error }
 
-// Run checks a data directory.
+// Run checks a data directory, and mends it if it is told to.
 func (k *checkCommand) Run(c console) error {
+	if !k.Repair && (len(k.Adopt) > 0 || k.Acknowledge) {
+		return &uncheckedError{errors.New("--adopt and --acknowledge change something: they need --repair")}
+	}
 	ctx, stop := c.untilSignal()
 	defer stop()
+	if k.Repair {
+		return k.repair(c)
+	}
 	type result struct {
 		*broker.Checked
 		err error
@@ -65,6 +78,8 @@ func explainReading(dir string, err error) error {
 		return fmt.Errorf("%s is in use: stop the qd that runs on it first", dir)
 	case errors.Is(err, broker.ErrNoData):
 		return err
+	case errors.Is(err, broker.ErrMember):
+		return fmt.Errorf("%s is not repaired: %w", dir, err)
 	default:
 		return fmt.Errorf("%s cannot be read: %w", dir, err)
 	}

@@ -196,7 +196,7 @@ func TestTwoRestoresOfOneFileDoNotShareANote(t *testing.T) {
 	s, dir := startServer(t), t.TempDir()
 	file := writeFile(t, filepath.Join(dir, "t.jsonl"), objects(500, "message"))
 	other := writeFile(t, filepath.Join(dir, "other.jsonl"), objects(1, "other"))
-	r := begin(t, strings.NewReader(""), "restore", file, "--rate=300", "--addr="+s.tcp)
+	r := begin(t, strings.NewReader(""), "restore", file, "--rate=1", "--addr="+s.tcp)
 	eventually(t, "some are published", func() bool { return s.figures("t").MessageCount > 0 })
 	wantRefusal(t, exitFailed, "is being restored by another q: wait for it", "restore", other, file, "--addr="+s.tcp)
 	must(t, "", "restore", file, "--topic=elsewhere", "--state-dir="+t.TempDir(), "--addr="+s.tcp)

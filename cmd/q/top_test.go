@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -147,36 +149,44 @@ func TestTopForgetsTrendsOfWhatIsGone(t *testing.T) {
 // terminal back at the end.
 func TestTopAsksAgainAndAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		screen := tcell.NewSimulationScreen("UTF-8")
+		screen := &watchedScreen{SimulationScreen: tcell.NewSimulationScreen("UTF-8")}
 		if err := screen.Init(); err != nil {
 			t.Fatal(err)
 		}
 		screen.SetSize(100, 10)
+		var mu sync.Mutex // guards wanted
 		var wanted []nodeclient.Wanted
+		asked := func() []nodeclient.Wanted {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(wanted)
+		}
 		p := &topScreen{view: newTopView(place{by: "channel", sort: "DEPTH"}), screen: screen, interval: 2 * time.Second,
 			ask: func(ctx context.Context, w nodeclient.Wanted) (*snapshot, error) {
+				mu.Lock()
+				defer mu.Unlock()
 				wanted = append(wanted, w)
 				return figuresAt(int64(len(wanted))), ctx.Err()
 			}}
 		done := make(chan error, 1)
 		go func() { done <- p.run(t.Context()) }()
 		synctest.Wait()
-		if text := cellsOf(screen); len(wanted) != 1 || !strings.Contains(text, "orders  billing") {
-			t.Errorf("asked %d times\n%s", len(wanted), text)
+		if text := screen.text(); len(asked()) != 1 || !strings.Contains(text, "orders  billing") {
+			t.Errorf("asked %d times\n%s", len(asked()), text)
 		}
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		if text := cellsOf(screen); len(wanted) != 3 || !strings.Contains(text, "600") {
-			t.Errorf("asked %d times\n%s", len(wanted), text)
+		if text := screen.text(); len(asked()) != 3 || !strings.Contains(text, "600") {
+			t.Errorf("asked %d times\n%s", len(asked()), text)
 		}
 		screen.InjectKey(tcell.KeyEnter, 0, tcell.ModNone)
 		synctest.Wait()
-		if text := cellsOf(screen); len(wanted) != 4 || wanted[3] != (nodeclient.Wanted{Topic: "orders", Channel: "billing", Clients: true}) || !strings.Contains(text, "10.0.0.2:5000") {
+		if text, wanted := screen.text(), asked(); len(wanted) != 4 || wanted[3] != (nodeclient.Wanted{Topic: "orders", Channel: "billing", Clients: true}) || !strings.Contains(text, "10.0.0.2:5000") {
 			t.Errorf("asked for %+v\n%s", wanted, text)
 		}
 		screen.SetSize(60, 5)
 		synctest.Wait()
-		if lines := strings.Split(cellsOf(screen), "\n"); len(lines) != 6 || len([]rune(lines[0])) != 60 {
+		if lines := strings.Split(screen.text(), "\n"); len(lines) != 6 || len([]rune(lines[0])) != 60 {
 			t.Errorf("%q", lines)
 		}
 		screen.InjectKey(tcell.KeyRune, 'q', tcell.ModNone)
@@ -186,9 +196,29 @@ func TestTopAsksAgainAndAgain(t *testing.T) {
 	})
 }
 
-// cellsOf is what is on a screen.
-func cellsOf(screen tcell.SimulationScreen) string {
-	cells, width, _ := screen.GetContents()
+// watchedScreen is a screen that a test may look at while it is drawn.
+type watchedScreen struct {
+	tcell.SimulationScreen
+	mu sync.Mutex // held while something is shown
+}
+
+func (s *watchedScreen) Show() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.SimulationScreen.Show()
+}
+
+func (s *watchedScreen) Sync() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.SimulationScreen.Sync()
+}
+
+// text is what is shown.
+func (s *watchedScreen) text() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cells, width, _ := s.GetContents()
 	var b strings.Builder
 	for i, cell := range cells {
 		b.WriteString(string(cell.Runes))
