@@ -73,8 +73,8 @@ type CheckedFinding struct {
 }
 
 // Check looks at a data directory at rest, and changes nothing. It reads the
-// journal, metadata.json and every record of every topic's log, and holds them
-// to what they promise, each by itself and all together. While it looks, no
+// journal, metadata.json, every record of every topic's log, and the raft log of a
+// member of a replicated set, and holds them to what they promise, each by itself and all together. While it looks, no
 // process can take the directory into use. The error wraps vfs.ErrLocked when
 // one has it, and is else ErrNoData or what kept Check from looking.
 func Check(o CheckOptions) (*Checked, error) {
@@ -106,6 +106,9 @@ func (c *checkup) run() error {
 		return err
 	}
 	c.checkDirectories()
+	if err := c.checkRaftLog(); err != nil {
+		return err
+	}
 	byName := func(a, b *state.Topic) int { return strings.Compare(a.Name, b.Name) }
 	for _, ts := range slices.SortedFunc(maps.Values(c.found.State.Topics), byName) {
 		if err := c.checkTopic(ts); err != nil {

@@ -42,6 +42,9 @@ const (
 	DamagedMetadata DamageKind = "metadata"
 	// DamagedJournal: a part of the journal cannot be read or is missing.
 	DamagedJournal DamageKind = "journal"
+	// DamagedRaftLog: votes and entries of a member of a replicated set are damaged
+	// or missing. Only Check finds it: a node joins its set anew.
+	DamagedRaftLog DamageKind = "raft_log"
 )
 
 // lasting says of a kind that it is found again at each start, for as long as
