@@ -152,6 +152,9 @@ func (sc *scanner) look(end, bad int64) (rest, error) {
 		}
 		last := len(win) - recordHeader
 		for i := 0; i <= last; i += 8 {
+			if !mayBeHeader(win[i:]) {
+				continue
+			}
 			if h, ok := decodeRecordHeader(win[i:], sc.salt, off+int64(i)); ok {
 				r.behind = true
 				r.synced = max(r.synced, int64(h.synced))
@@ -161,6 +164,9 @@ func (sc *scanner) look(end, bad int64) (rest, error) {
 	}
 	return r, nil
 }
+
+// mayBeHeader is a quick look at what most bytes fail that are none's header.
+func mayBeHeader(b []byte) bool { return b[12] != 0 && b[13] <= flagMore && b[14]|b[15] == 0 }
 
 func allZero(b []byte) bool {
 	for _, c := range b {
