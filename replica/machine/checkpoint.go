@@ -73,6 +73,9 @@ func (m *Machine) Checkpoint() (index uint64, err error) {
 		return 0, fmt.Errorf("shard %d: checkpoint: %w", m.o.Shard, err)
 	}
 	m.tellUnknown()
+	if m.saved++; m.saved > 1 { // what was committed before the start is applied by now
+		m.tellMissing()
+	}
 	return m.kept[0], nil
 }
 

@@ -78,7 +78,9 @@ type Machine struct {
 	// checkpointing is held by whoever writes a checkpoint, or cuts logs: one at a
 	// time.
 	checkpointing sync.Mutex
-	kept          []uint64 // indexes of the checkpoints that are there, ascending
+	kept          []uint64        // indexes of the checkpoints that are there, ascending
+	saved         int             // checkpoints since Open
+	missed        map[string]bool // what was told to be missing
 
 	// sweeping is held while directories of deleted topics get their other name, and
 	// guards told.
@@ -96,7 +98,7 @@ type Machine struct {
 // checkpoint it begins at index 0, with nothing. ErrNoCheckpoint says that there
 // are some, and that none can be used.
 func Open(o Options) (*Machine, error) {
-	m := &Machine{o: o, fs: o.Shared.FS(), logs: make(map[uint64]*topicLog), told: make(map[string]bool)}
+	m := &Machine{o: o, fs: o.Shared.FS(), logs: make(map[uint64]*topicLog), told: make(map[string]bool), missed: make(map[string]bool)}
 	if err := m.makeDirs(); err != nil {
 		return nil, err
 	}

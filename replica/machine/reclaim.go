@@ -1,7 +1,12 @@
 package machine
 
 import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
 	"qmq/diskqueue"
+	"qmq/internal/names"
 	"qmq/internal/seqset"
 )
 
@@ -91,6 +96,23 @@ func (m *Machine) owes(incarnation uint64, r seqset.Range) bool {
 	return t == nil || r.To > t.next || len(t.st.Owed(nil, r, 1)) > 0
 }
 
+// tellMissing tells what is missing, once. The caller holds m.checkpointing.
+func (m *Machine) tellMissing() {
+	for _, x := range m.Missing() {
+		for _, r := range x.Numbers {
+			key := fmt.Sprintf("%016x %d %d", x.Incarnation, r.From, r.To)
+			if m.missed[key] || m.o.Found == nil {
+				continue
+			}
+			m.missed[key] = true
+			dir := filepath.Join(m.topicsDir(), names.Dir(x.Topic, x.Incarnation))
+			m.o.Found(Finding{x.Topic, x.Incarnation, diskqueue.Finding{Kind: diskqueue.Missing, Path: dir, Range: r, Err: errMissing}})
+		}
+	}
+}
+
+var errMissing = errors.New("no segment here holds them, and they are owed")
+
 // Missing is messages of a topic that are owed and that no segment here holds.
 type Missing struct {
 	Topic       string
@@ -99,7 +121,8 @@ type Missing struct {
 }
 
 // Missing lists what is missing here. After a start it means something once what
-// was committed by then is applied.
+// was committed by then is applied: from the second checkpoint on it is told as
+// Findings.
 func (m *Machine) Missing() (list []Missing) {
 	for name, id := range m.Topics() {
 		v, err := m.Topic(id)

@@ -148,6 +148,32 @@ func TestWhatWasReclaimedIsNotMissedAfterAStop(t *testing.T) {
 	contents(t, m, 1)
 }
 
+func TestMissingMessagesAreToldOnce(t *testing.T) {
+	disk := newDisk(1)
+	m := filled(t, disk, "c")
+	_, err := m.Checkpoint()
+	must(t, err)
+	must(t, m.Close())
+	fs := disk.Mount()
+	must(t, fs.Remove(dataDir+"/replicated/3/t-0000000000000001/0000000000000015.seg"))
+	must(t, fs.Remove(dataDir+"/replicated/3/t-0000000000000001/0000000000000015.idx"))
+	var found []seqset.Range
+	m = open(t, disk, func(o *Options) {
+		o.Found = func(f Finding) { found = append(found, f.Range) }
+	})
+	for n := range uint64(3) {
+		feed(t, m, publish(1, 7, 101+n, "more"))
+		_, err := m.Checkpoint()
+		must(t, err)
+		if n == 0 && len(found) > 0 {
+			t.Error("told before what was applied is applied again")
+		}
+	}
+	if !slices.Equal(found, []seqset.Range{rangeOf(21, 26)}) {
+		t.Errorf("told of %v", found)
+	}
+}
+
 func TestUnknownDirectoriesAreKept(t *testing.T) {
 	disk := newDisk(1)
 	m := filled(t, disk, "c")
