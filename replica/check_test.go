@@ -150,9 +150,9 @@ func settle(c *core) { settleLog(c, c.log.Log.(*simLog)) }
 // never panics.
 func TestGarbageNeverPanics(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	for range 300 {
+	for range 200 {
 		c := loneCore(t)
-		for range 300 {
+		for range 200 {
 			if rng.IntN(4) == 0 {
 				c.tick()
 			}

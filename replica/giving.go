@@ -55,6 +55,10 @@ func (c *core) stop(err error) {
 	c.role, c.leader = raft.StateFollower, raft.None
 	c.out.saves, c.out.work, c.out.messages, c.out.snapshots = nil, nil, nil, nil
 	c.depose()
+	if c.told.member != raft.None {
+		c.told = leadership{raft.None, c.term}
+		c.call(func() { c.events.Leader(raft.None, c.term) })
+	}
 	c.failAll(ErrStopped)
 	if err != nil && !told {
 		c.call(func() { c.alarm(err) })

@@ -71,6 +71,9 @@ func TestSimulation(t *testing.T) { simulateAll(t, *simSeeds, false) }
 func TestSimulationOfWholeNodes(t *testing.T) { simulateAll(t, max(1, *simSeeds/10), true) }
 
 func simulateAll(t *testing.T, seeds int, whole bool) {
+	if raced {
+		seeds = max(1, seeds/50)
+	}
 	var okayed, leaders, repeats int
 	for i := range uint64(seeds) {
 		seed := *simFirst + i
