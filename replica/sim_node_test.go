@@ -195,6 +195,14 @@ func (n *simNode) arrives(m *pb.Message) {
 }
 
 func (n *simNode) save(s *save) {
+	if w := n.w; w.contested && s.HardState.GetVote() != 0 && s.HardState.GetVote() != n.shadow.hard.GetVote() && w.chance(0.3) && !w.ending {
+		life := n.life
+		w.after(w.between(2*time.Millisecond, 10*time.Millisecond), func() {
+			if n.life == life {
+				w.kill(n, w.between(time.Millisecond, 10*time.Millisecond))
+			}
+		})
+	}
 	n.shadow = n.shadow.with(s.Update, bugs{})
 	life := n.life
 	n.times.begin(n.w.now)

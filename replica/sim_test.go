@@ -62,6 +62,7 @@ func optionsOf(seed uint64) simOptions {
 		o.slots = 5
 	}
 	o.kernel = seed%3 == 2
+	o.contested = seed%5 == 4
 	return o
 }
 
@@ -118,8 +119,8 @@ func TestSimulationFindsFaults(t *testing.T) {
 		first  uint64
 	}{
 		{"ack before sync", bugs{ackBeforeSync: true}, synced, 1},
-		{"vote not stored", bugs{voteNotStored: true}, synced, 294},
-		{"no hold after a torn tail", bugs{noHold: true}, synced, 148},
+		{"vote not stored", bugs{voteNotStored: true}, synced, 11},
+		{"no hold after a torn tail", bugs{noHold: true}, synced, 185},
 		{"amnesia guard off", bugs{guardOff: true}, kernel, 896},
 		{"number gap passed over", bugs{passGaps: true}, synced, 1},
 		{"numbers not looked at", bugs{applyTwice: true}, synced, 1},
@@ -133,6 +134,7 @@ func TestSimulationFindsFaults(t *testing.T) {
 			for i := range uint64(1000) {
 				o := optionsOf(f.first + i)
 				o.bugs, o.kernel = f.bugs, f.kernel
+				o.contested = o.contested || f.bugs.voteNotStored
 				if w := simulate(t, o); w.err != nil {
 					t.Logf("found by seed %d: %v", o.seed, w.err)
 					return

@@ -32,11 +32,12 @@ type world struct {
 }
 
 type simOptions struct {
-	seed   uint64
-	slots  int
-	kernel bool // acknowledge after the write, sync behind it
-	whole  bool // with the node's log and machine, on a file system that crashes
-	bugs   bugs
+	seed      uint64
+	slots     int
+	kernel    bool // acknowledge after the write, sync behind it
+	contested bool // slow links, so that many stand at once, and voters that are killed
+	whole     bool // with the node's log and machine, on a file system that crashes
+	bugs      bugs
 }
 
 // simEvent happens at a time; of those at the same time the first that was
@@ -125,6 +126,9 @@ func (w *world) send(from *simNode, to uint64, arrive func(*simNode)) {
 	}
 	for range copies {
 		delay := w.between(50*time.Microsecond, time.Millisecond)
+		if w.contested {
+			delay = w.between(time.Millisecond, 60*time.Millisecond)
+		}
 		if w.chance(w.net.loss / 2) {
 			delay += w.between(0, 200*time.Millisecond)
 		}
