@@ -335,6 +335,7 @@ func TestDeletedTopicIsForgotten(t *testing.T) {
 		}
 		k = s.members[0].subscribe(t, "c")
 		s.members[1].published(t, "b")
+		synctest.Wait()
 		if got := k.takeAll().bodies(); !slices.Equal(got, []string{"b"}) {
 			t.Errorf("%q", got)
 		}
