@@ -1,12 +1,15 @@
 package main
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 
 	"qmq/config"
@@ -18,16 +21,21 @@ import (
 // devCommand is q dev. It listens on the default ports; flags for one of the
 // daemons come after its defaults and so replace them.
 type devCommand struct {
-	Nodes     int      `default:"1" help:"How many nodes (qd) there are, 50 at most. The ports of each are 100 above those of the one before."`
-	DataPath  string   `default:"data" complete:"dir" help:"Directory for messages; made if it is not there. That of a second node has -2 behind its name, and so on."`
-	Temporary bool     `help:"Keep messages in a directory that is removed at the end."`
-	Host      string   `default:"127.0.0.1" help:"Address to listen on. Nothing asks who comes in: open it with care."`
-	Offset    int      `name:"port-offset" default:"0" help:"Added to each default port, to run beside another Q: 10000 listens on 14150, 14151 and so on."`
-	FreePorts bool     `name:"free-ports" help:"Listen on ports that nobody has, instead of the default ones."`
-	LogLevel  string   `default:"warn" help:"Lowest level that is logged: debug, info, warn, error."`
-	QLookupd  []string `name:"qlookupd" sep:"none" placeholder:"FLAG" help:"Flag for qlookupd. May be repeated."`
-	QD        []string `name:"qd" sep:"none" placeholder:"FLAG" help:"Flag for each qd, such as --qd=--sync-every=1. May be repeated."`
-	QAdmin    []string `name:"qadmin" sep:"none" placeholder:"FLAG" help:"Flag for qadmin. May be repeated."`
+	Nodes      int      `default:"1" help:"How many nodes (qd) there are, 50 at most. The ports of each are 100 above those of the one before."`
+	Replicated bool     `help:"Have the nodes be a replicated set, which keeps topics that --qd=--replicated-topics=PATTERN names on several of them; three nodes at least."`
+	DataPath   string   `default:"data" complete:"dir" help:"Directory for messages; made if it is not there. That of a second node has -2 behind its name, and so on."`
+	Temporary  bool     `help:"Keep messages in a directory that is removed at the end."`
+	Host       string   `default:"127.0.0.1" help:"Address to listen on. Nothing asks who comes in: open it with care."`
+	Offset     int      `name:"port-offset" default:"0" help:"Added to each default port, to run beside another Q: 10000 listens on 14150, 14151 and so on."`
+	FreePorts  bool     `name:"free-ports" help:"Listen on ports that nobody has, instead of the default ones."`
+	LogLevel   string   `default:"warn" help:"Lowest level that is logged: debug, info, warn, error."`
+	QLookupd   []string `name:"qlookupd" sep:"none" placeholder:"FLAG" help:"Flag for qlookupd. May be repeated."`
+	QD         []string `name:"qd" sep:"none" placeholder:"FLAG" help:"Flag for each qd, such as --qd=--sync-every=1. May be repeated."`
+	QAdmin     []string `name:"qadmin" sep:"none" placeholder:"FLAG" help:"Flag for qadmin. May be repeated."`
+
+	// Of a replicated set, once joinNodes has returned.
+	members []string `kong:"-"` // addresses for one another
+	secret  string   `kong:"-"` // file
 }
 
 // Help has the examples.
@@ -35,6 +43,7 @@ func (*devCommand) Help() string {
 	return examples(
 		"a node, a directory and the page, with messages in data", `q dev`,
 		"three nodes, to see how clients find them", `q dev --nodes=3`,
+		"a replicated set, whose topics survive the loss of a node", `q dev --nodes=3 --replicated --qd='--replicated-topics=*'`,
 		"beside whatever runs, leaving nothing behind", `q dev --free-ports --temporary`,
 	)
 }
@@ -57,6 +66,9 @@ func (d *devCommand) Run(c console) (err error) {
 		if err := os.MkdirAll(d.path(i), 0o700); err != nil {
 			return err
 		}
+	}
+	if err := d.joinNodes(); err != nil {
+		return err
 	}
 	if err := d.check(); err != nil {
 		return err
@@ -84,12 +96,16 @@ func (d *devCommand) Run(c console) (err error) {
 
 // checkPorts finds out whether there are such ports.
 func (d *devCommand) checkPorts() error {
-	highest := max(pagePort, httpsPort+nodeStep*(d.Nodes-1))
+	highest := max(pagePort, memberPort+nodeStep*(d.Nodes-1))
 	switch {
 	case d.Nodes < 1 || d.Nodes > maxNodes:
 		return fmt.Errorf("--nodes must be in [1,%d], not %d", maxNodes, d.Nodes)
 	case d.Offset < 0 || d.Offset > maxPort-highest:
 		return fmt.Errorf("--port-offset must be in [0,%d], not %d", maxPort-highest, d.Offset)
+	case d.Replicated && d.Nodes < 3:
+		return fmt.Errorf("--replicated takes three nodes at least: --nodes=3, not %d", d.Nodes)
+	case d.Replicated && d.FreePorts && !d.Temporary:
+		return errors.New("members of a replicated set are where they were before: --free-ports goes with --temporary")
 	case d.FreePorts && d.Offset > 0:
 		return errors.New("--free-ports and --port-offset exclude each other")
 	case d.Temporary && d.DataPath != "data":
@@ -154,11 +170,12 @@ func near(listening string) string {
 }
 
 const (
-	pagePort  = 4171 // the highest default beside the nodes'
-	httpsPort = 4152 // the highest of a node
-	nodeStep  = 100  // between the ports of two nodes
-	maxNodes  = 50
-	maxPort   = 65535
+	pagePort   = 4171 // the highest default beside the nodes'
+	httpsPort  = 4152
+	memberPort = 4153 // the highest of a node: for the other members of a replicated set
+	nodeStep   = 100  // between the ports of two nodes
+	maxNodes   = 50
+	maxPort    = 65535
 )
 
 // at is where to listen, by the default port.
@@ -189,7 +206,40 @@ func (d *devCommand) qdFlags(node int, lookupd string) []string {
 		name = fmt.Sprintf("qd %d", node+1)
 		flags = append(flags, fmt.Sprintf("--node-id=%d", node+1)) // else they have that of their machine
 	}
+	if d.Replicated {
+		flags = append(flags, "--cluster-peers="+strings.Join(d.members, ","), "--cluster-address="+d.members[node], "--cluster-secret-file="+d.secret)
+	}
 	return slices.Concat(d.flags(name, 4151+step), d.clients(4150+step), flags, d.QD)
+}
+
+// joinNodes finds the members of the replicated set their addresses and a secret,
+// which is kept beside their messages.
+func (d *devCommand) joinNodes() error {
+	if !d.Replicated {
+		return nil
+	}
+	for i := range d.Nodes {
+		at := near(d.at(memberPort + nodeStep*i))
+		if d.FreePorts { // all have to be known before the first one listens
+			l, err := net.Listen("tcp", at)
+			if err != nil {
+				return err
+			}
+			defer l.Close()
+			at = l.Addr().String()
+		}
+		d.members = append(d.members, at)
+	}
+	d.secret = filepath.Clean(d.DataPath) + "-secret"
+	f, err := os.OpenFile(d.secret, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil // that of an earlier run
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(f, rand.Text())
+	return errors.Join(err, f.Close())
 }
 
 func (d *devCommand) qadminFlags(lookupd string) []string {

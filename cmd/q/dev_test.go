@@ -154,11 +154,13 @@ func TestDevOfSeveralNodes(t *testing.T) {
 
 func TestDevRefusesWhatCannotBe(t *testing.T) {
 	for args, want := range map[string]string{
-		"--nodes=0":                         "--nodes must be in [1,50], not 0",
-		"--nodes=51":                        "--nodes must be in [1,50], not 51",
-		"--nodes=3 --port-offset=61200":     "--port-offset must be in [0,61183], not 61200",
-		"--free-ports --port-offset=1":      "exclude each other",
-		"--temporary --data-path=elsewhere": "exclude each other",
+		"--nodes=0":                           "--nodes must be in [1,50], not 0",
+		"--nodes=51":                          "--nodes must be in [1,50], not 51",
+		"--nodes=3 --port-offset=61200":       "--port-offset must be in [0,61182], not 61200",
+		"--free-ports --port-offset=1":        "exclude each other",
+		"--temporary --data-path=elsewhere":   "exclude each other",
+		"--replicated --nodes=2":              "--replicated takes three nodes at least",
+		"--replicated --nodes=3 --free-ports": "--free-ports goes with --temporary",
 	} {
 		wantRefusal(t, exitFailed, want, append([]string{"dev"}, strings.Fields(args)...)...)
 	}
@@ -175,5 +177,29 @@ func TestDevKeepsWhatOneNodeHadWhenThereAreMore(t *testing.T) {
 		if flags := d.qdFlags(i, ""); !slices.Contains(flags, want) {
 			t.Errorf("node %d: %q", i, flags)
 		}
+	}
+}
+
+// TestDevOfAReplicatedSet: what is published at one member is consumed at another.
+func TestDevOfAReplicatedSet(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	r := begin(t, strings.NewReader(""), "dev", "--nodes=3", "--replicated", "--free-ports", "--temporary", "--qd=--replicated-topics=*", "--log-level=error")
+	eventually(t, "it says where everything is", func() bool { return strings.HasSuffix(r.out.String(), "\n\n") || len(r.exit) > 0 })
+	var nodes []string
+	for line := range strings.Lines(r.out.String()) {
+		if _, rest, ok := strings.Cut(line, "qd is at "); ok {
+			at, _, _ := strings.Cut(rest, ",")
+			nodes = append(nodes, at)
+		}
+	}
+	if len(nodes) != 3 {
+		t.Fatalf("%s%s", r.out, r.errors)
+	}
+	eventually(t, "the set takes a message", func() bool { return q(t, "", "pub", "t", "hello", "--addr="+nodes[0]).code == exitOK })
+	if out := must(t, "", "sub", "t", "c", "--yes", "--count=1", "--addr="+nodes[2]); out != "hello\n" {
+		t.Errorf("%q", out)
+	}
+	if code := r.stop(); code != exitOK {
+		t.Errorf("exit code %d, %s", code, r.errors)
 	}
 }
