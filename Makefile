@@ -62,7 +62,7 @@ fuzz: ## each fuzz target for FUZZTIME, whole sessions for SESSIONFUZZTIME
 	$(GO) test -fuzz FuzzTOML -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./config
 
 sim: ## sets of replicas in virtual time with every fault, SEEDS of them
-	$(GO) test -count=1 -timeout 60m -v -run 'TestSimulation$$' ./replica -args -seeds=$(SEEDS)
+	$(GO) test -count=1 -timeout 60m -v -run 'TestSimulation(OfWholeNodes)?$$' ./replica -args -seeds=$(SEEDS)
 
 crash: ## kill -9 at KILLS random moments, MESSAGES messages, nothing lost
 	$(GO) test -count=1 -timeout 30m -v ./test/crash -args -kills=$(KILLS) -messages=$(MESSAGES)
