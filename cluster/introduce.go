@@ -13,7 +13,7 @@ func (r *run) introduce() {
 	if e == nil || r.watch.leaderOf(0) == 0 || !r.introducing.CompareAndSwap(false, true) {
 		return
 	}
-	r.working.Go(func() {
+	r.work(func() {
 		defer r.introducing.Store(false)
 		if err := r.s.propose(r.ctx, e); err != nil && r.ctx.Err() == nil {
 			r.s.o.Logger.Debug("group 0 was not told of this node", slog.Any("error", err))

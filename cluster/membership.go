@@ -134,7 +134,7 @@ func (r *run) noteProgress(g *registry) {
 		return
 	}
 	r.noting.Store(true)
-	r.working.Go(func() {
+	r.work(func() {
 		defer r.noting.Store(false)
 		ctx, cancel := context.WithTimeout(r.ctx, proposeTime)
 		defer cancel()

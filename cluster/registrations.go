@@ -17,7 +17,8 @@ type registrations struct {
 
 	mu     sync.Mutex // guards what follows; under it the directory is told, which does not wait
 	topics map[topicID]*registered
-	listed bool // the directory is told
+	listed bool          // the directory is told
+	gone   func(topicID) // called when a topic went
 }
 
 // topicID tells topics apart: each shard numbers its own.
@@ -31,6 +32,7 @@ type registered struct {
 	name     string
 	channels map[uint64]string
 	passing  map[string]bool // ephemeral channels, which are served here alone
+	hidden   bool            // the directory is not told
 }
 
 func newRegistrations(d Directory) *registrations {
@@ -44,19 +46,37 @@ func (r *registrations) list(listed bool) {
 	if r.listed == listed || r.directory == nil {
 		return
 	}
-	r.listed = listed
+	r.listed = true // tell tells
 	for of, t := range r.topics {
-		if !listed {
-			r.directory.Unregister(t.name, of.incarnation, "")
-			continue
-		}
-		r.directory.Register(t.name, of.incarnation, "")
-		for _, channel := range t.channels {
-			r.directory.Register(t.name, of.incarnation, channel)
-		}
-		for channel := range t.passing {
-			r.directory.Register(t.name, of.incarnation, channel)
-		}
+		r.tellAll(listed, t, of)
+	}
+	r.listed = listed
+}
+
+// hide has the directory not know of a topic, or know of it again.
+func (r *registrations) hide(of topicID, hidden bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := r.topics[of]
+	if t == nil || t.hidden == hidden {
+		return
+	}
+	t.hidden = false // tell tells
+	r.tellAll(!hidden, t, of)
+	t.hidden = hidden
+}
+
+// tellAll tells the directory of a topic with its channels. mu is held.
+func (r *registrations) tellAll(there bool, t *registered, of topicID) {
+	r.tell(there, t, of, "")
+	if !there {
+		return // its channels go with it
+	}
+	for _, channel := range t.channels {
+		r.tell(true, t, of, channel)
+	}
+	for channel := range t.passing {
+		r.tell(true, t, of, channel)
 	}
 }
 
@@ -120,7 +140,7 @@ func (r *registrations) change(of topicID, e *state.Entry) {
 	case e.Op == state.DeleteChannel:
 		if name, ok := t.channels[e.Channel]; ok {
 			delete(t.channels, e.Channel)
-			r.tell(false, t.name, of, name)
+			r.tell(false, t, of, name)
 		}
 	}
 }
@@ -130,7 +150,7 @@ func (r *registrations) add(of topicID, name string) *registered {
 	if t == nil {
 		t = &registered{name: name, channels: make(map[uint64]string), passing: make(map[string]bool)}
 		r.topics[of] = t
-		r.tell(true, name, of, "")
+		r.tell(true, t, of, "")
 	}
 	return t
 }
@@ -138,22 +158,25 @@ func (r *registrations) add(of topicID, name string) *registered {
 func (r *registrations) addChannel(t *registered, of topicID, number uint64, name string) {
 	if _, known := t.channels[number]; !known {
 		t.channels[number] = name
-		r.tell(true, t.name, of, name)
+		r.tell(true, t, of, name)
 	}
 }
 
 func (r *registrations) remove(of topicID) {
-	r.tell(false, r.topics[of].name, of, "")
+	r.tell(false, r.topics[of], of, "")
 	delete(r.topics, of)
+	if r.gone != nil {
+		r.gone(of)
+	}
 }
 
-func (r *registrations) tell(there bool, name string, of topicID, channel string) {
+func (r *registrations) tell(there bool, t *registered, of topicID, channel string) {
 	switch {
-	case r.directory == nil || !r.listed:
+	case r.directory == nil || !r.listed || t.hidden:
 	case there:
-		r.directory.Register(name, of.incarnation, channel)
+		r.directory.Register(t.name, of.incarnation, channel)
 	default:
-		r.directory.Unregister(name, of.incarnation, channel)
+		r.directory.Unregister(t.name, of.incarnation, channel)
 	}
 }
 
@@ -178,5 +201,5 @@ func (r *registrations) pass(t *topic.Topic, channel string, there bool) {
 	} else {
 		delete(known.passing, channel)
 	}
-	r.tell(there, known.name, of, channel)
+	r.tell(there, known, of, channel)
 }

@@ -31,6 +31,9 @@ const patience = 5 * time.Second
 // running is this node's part in its set, for which it waits a while; the error is for
 // clients.
 func (s *Set) running() (*run, error) {
+	if r := s.run.Load(); r != nil {
+		return r, nil
+	}
 	late := time.NewTimer(patience)
 	defer late.Stop()
 	for {
@@ -62,6 +65,7 @@ func (s *Set) Publisher(name string, create bool) (broker.Publisher, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.actions.show(name)
 	p, err := r.node.Publisher(name, create)
 	if err != nil {
 		return nil, brokerError(err)
@@ -78,6 +82,7 @@ func (s *Set) Subscribe(name, channelName string, create bool, o broker.Subscrib
 	if err := r.watch.health(); err != nil {
 		return nil, err
 	}
+	r.actions.show(name)
 	return r.relay.Subscribe(name, channelName, create, o)
 }
 
@@ -90,7 +95,7 @@ func (s *Set) Change(c broker.Change) error {
 	if c.Local {
 		return s.keepLocal(r, c.Topic)
 	}
-	return brokerError(r.node.Do(r.ctx, serve.Request{Op: c.Op, Topic: c.Topic, Channel: c.Channel, Tail: c.Tail}))
+	return r.actions.change(c)
 }
 
 // keepLocal has all members agree that a topic that matches the patterns is not
@@ -131,10 +136,8 @@ func (s *Set) Names() (list []string) {
 	if r == nil {
 		return nil
 	}
-	for n := 1; n <= Shards; n++ {
-		for name := range r.machines[n].Topics() {
-			list = append(list, name)
-		}
+	for n := uint32(1); n <= Shards; n++ {
+		list = append(list, r.actions.visible(n, r.machines[n].Topics())...)
 	}
 	slices.Sort(list)
 	return list
@@ -149,7 +152,7 @@ func (s *Set) Topic(name string) (t broker.Replica, ok bool) {
 	n := shardOf(name)
 	m := r.machines[n]
 	incarnation, ok := m.Incarnation(name)
-	if !ok {
+	if !ok || r.actions.isHidden(topicID{n, incarnation}) {
 		return t, false
 	}
 	view, err := m.Topic(incarnation)

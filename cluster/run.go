@@ -37,16 +37,19 @@ type run struct {
 	node     *serve.Node
 	relay    *relay.Relay
 	names    *registrations
+	actions  *actions
 	watch    *watch
 
 	checkpoints *replica.Checkpoints
 	forgotten   chan struct{} // closed when the member turns out to be forgetful
 	forgetOnce  sync.Once
 
-	ctx     context.Context // done when close begins
-	cancel  context.CancelFunc
-	working sync.WaitGroup // goroutines of this package
-	moving  sync.Mutex     // held while leaderships are moved, one at a time
+	ctx      context.Context // done when close begins
+	cancel   context.CancelFunc
+	working  sync.WaitGroup // goroutines of this package; grows under starting
+	starting sync.Mutex     // guards closed
+	closed   bool           // no goroutine begins any more
+	moving   sync.Mutex     // held while leaderships are moved, one at a time
 	// What of group 0's business is under way from here.
 	changing                       [Shards + 1]atomic.Bool // of members, in each shard
 	noting, balancing, introducing atomic.Bool
@@ -175,6 +178,8 @@ func (r *run) serve(i *identity) {
 		Self: r.member, Shard: shardOf, Topics: served{r.node}, Lane: lane{r}, Clock: common.Channels.Clock,
 	})
 	r.watch = newWatch(r)
+	r.actions = newActions(r)
+	r.names.gone = r.actions.gone
 }
 
 // shardOf is the shard that a topic is in, 1 to Shards.
@@ -200,8 +205,8 @@ func (r *run) start() {
 		return nil
 	})
 	r.checkpoints = replica.StartCheckpoints(r.log, r.shard, r.s.o.Logger)
-	r.working.Go(r.tick)
-	r.working.Go(r.watch.run)
+	r.work(r.tick)
+	r.work(r.watch.run)
 }
 
 // Ticks of shards: a leader tells that it lives with every second one.
@@ -263,6 +268,17 @@ func (r *run) opened() map[uint32]*replica.Shard {
 	return all
 }
 
+// work does something in a goroutine of its own, which close waits for; false: it does
+// not any more.
+func (r *run) work(do func()) bool {
+	r.starting.Lock()
+	defer r.starting.Unlock()
+	if !r.closed {
+		r.working.Go(do)
+	}
+	return !r.closed
+}
+
 // alarm is told of a shard that takes no part any more.
 func (r *run) alarm(n uint32, err error) {
 	r.s.o.Logger.Error("a shard takes no part any more", slog.Uint64("shard", uint64(n)), slog.Any("error", err))
@@ -286,6 +302,9 @@ func (r *run) linkDown(member uint64) {
 // of them, then what they rest on.
 func (r *run) close() {
 	r.cancel()
+	r.starting.Lock()
+	r.closed = true
+	r.starting.Unlock()
 	r.working.Wait()
 	if r.checkpoints != nil {
 		r.checkpoints.Stop()

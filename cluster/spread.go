@@ -55,7 +55,7 @@ func (w *watch) spread(now time.Duration) {
 			continue
 		}
 		if w.r.balancing.CompareAndSwap(false, true) {
-			w.r.working.Go(func() {
+			w.r.work(func() {
 				defer w.r.balancing.Store(false)
 				err := w.r.s.move(w.r.ctx, n, to)
 				if err != nil && w.r.ctx.Err() == nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,6 +43,12 @@ func startSet(t *testing.T, access ...string) (members []*running, web []string)
 	return members, web
 }
 
+func stopAll(members []*running) {
+	for _, m := range members {
+		m.stop()
+	}
+}
+
 func secretFile(t *testing.T, text string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "secret")
@@ -74,10 +81,78 @@ func TestNodesAreASetBySecretOrCertificate(t *testing.T) {
 					t.Errorf("/cluster: %s", text)
 				}
 			}
-			for _, m := range members {
-				m.stop()
-			}
+			stopAll(members)
 		})
+	}
+}
+
+// askEach sends a request to each of them, and wants the status.
+func askEach(t *testing.T, web []string, path string, status int) {
+	t.Helper()
+	for _, address := range web {
+		response, err := http.Post("http://"+address+path, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != status {
+			t.Errorf("%s at %s: %s", path, address, response.Status)
+		}
+	}
+}
+
+// knows tells whether a member shows a topic.
+func knows(t *testing.T, address, topic string) bool {
+	t.Helper()
+	return strings.Contains(get(t, address, "/stats?format=json"), `"topic_name":"`+topic+`"`)
+}
+
+// Tools send a deletion to every node. At one of them it is a tombstone: the topic is
+// hidden there until it is used there. At all of them it is the end of the topic.
+func TestTopicIsHiddenAtOneMemberAndDeletedAtAll(t *testing.T) {
+	members, web := startSet(t)
+	defer stopAll(members)
+	ask(t, "POST", web[0], "/pub?topic=orders", "an order")
+	askEach(t, web[:1], "/topic/delete?topic=orders", http.StatusOK)
+	if knows(t, web[0], "orders") || !knows(t, web[1], "orders") {
+		t.Error("it is not hidden at one member alone")
+	}
+	ask(t, "POST", web[0], "/pub?topic=orders", "another order")
+	if !knows(t, web[0], "orders") {
+		t.Error("it is hidden at a member through which was published to it")
+	}
+	ask(t, "POST", web[1], "/channel/create?topic=orders&channel=work", "")
+	askEach(t, web, "/channel/empty?topic=orders&channel=work", http.StatusOK)
+	askEach(t, web, "/channel/delete?topic=orders&channel=work", http.StatusOK)
+	askEach(t, web, "/topic/delete?topic=orders", http.StatusOK)
+	process.Eventually(t, "it is gone everywhere", func() bool {
+		return !knows(t, web[0], "orders") && !knows(t, web[1], "orders") && !knows(t, web[2], "orders")
+	})
+	process.Eventually(t, "a new one of its name is there", func() bool {
+		response, err := http.Post("http://"+web[2]+"/pub?topic=orders", "", strings.NewReader("a new order"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		return response.StatusCode == http.StatusOK && knows(t, web[0], "orders")
+	})
+	askEach(t, web[1:2], "/topic/delete?topic=orders&everywhere=true", http.StatusOK)
+	process.Eventually(t, "it is gone at once", func() bool { return !knows(t, web[0], "orders") && !knows(t, web[2], "orders") })
+}
+
+// A topic that a node has for itself alone stays local, on all members.
+func TestTopicThatIsMadeLocalStaysLocal(t *testing.T) {
+	members, web := startSet(t)
+	defer stopAll(members)
+	ask(t, "POST", web[0], "/topic/create?topic=mine&replicated=false", "")
+	ask(t, "POST", web[0], "/pub?topic=mine", "a message")
+	if text := get(t, web[0], "/stats?format=json&topic=mine"); !strings.Contains(text, `"topic_name":"mine"`) || strings.Contains(text, `"replica"`) {
+		t.Errorf("/stats: %s", text)
+	}
+	process.Eventually(t, "all know", func() bool { return strings.Contains(get(t, web[2], "/cluster"), `"local":["mine"]`) })
+	ask(t, "POST", web[2], "/pub?topic=mine", "another node's")
+	if text := get(t, web[2], "/stats?format=json&topic=mine"); strings.Contains(text, `"replica"`) {
+		t.Errorf("/stats: %s", text)
 	}
 }
 

@@ -105,12 +105,21 @@ func (r *Relay) Close() {
 
 // SendAway closes the consumers of this node, which may be told of nothing for long:
 // their clients find another node.
-func (r *Relay) SendAway() {
+func (r *Relay) SendAway() { r.sendAway(func(*Consumer) bool { return true }) }
+
+// SendAwayFrom closes the consumers of this node that a topic has.
+func (r *Relay) SendAwayFrom(topic string) {
+	r.sendAway(func(k *Consumer) bool { return k.topic == topic })
+}
+
+func (r *Relay) sendAway(whom func(*Consumer) bool) {
 	r.mu.Lock()
 	var consumers []*Consumer
 	for _, s := range r.shards {
 		for k := range s.consumers {
-			consumers = append(consumers, k)
+			if whom(k) {
+				consumers = append(consumers, k)
+			}
 		}
 	}
 	r.mu.Unlock()
