@@ -26,10 +26,14 @@ import (
 	"qmq/test/process"
 )
 
-// load reads the compose file as an engine would.
-func load(t *testing.T) *types.Project {
+// load reads the compose file, and those that are laid over it, as an engine would.
+func load(t *testing.T, over ...string) *types.Project {
 	t.Helper()
-	options, err := cli.NewProjectOptions([]string{filepath.Join("..", "..", "docker-compose.yml")})
+	var files []string
+	for _, name := range append([]string{"docker-compose.yml"}, over...) {
+		files = append(files, filepath.Join("..", "..", name))
+	}
+	options, err := cli.NewProjectOptions(files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,16 +50,20 @@ type cluster struct {
 	t       *testing.T
 	project *types.Project
 	bin     string
-	ports   map[string]string // "service:port" → host:port of loopback
+	ports   map[string]string           // "service:port" → host:port of loopback
+	running map[string]*process.Process // by service
 }
 
-func startCluster(t *testing.T) *cluster {
+func startCluster(t *testing.T, over ...string) *cluster {
 	t.Helper()
-	c := &cluster{t: t, project: load(t), ports: make(map[string]string)}
+	c := &cluster{t: t, project: load(t, over...), ports: make(map[string]string), running: make(map[string]*process.Process)}
 	c.bin = process.Build(t, "cmd/q", "cmd/qd", "cmd/qlookupd", "cmd/qadmin")
 	for name, service := range c.project.Services {
 		for _, p := range service.Ports {
 			c.ports[fmt.Sprint(name, ":", p.Target)] = process.Address(t)
+		}
+		if at := option(service, "--cluster-address"); at != "" { // of the network alone
+			c.ports[at] = process.Address(t)
 		}
 	}
 	started := make(map[string]bool)
@@ -70,6 +78,9 @@ func startCluster(t *testing.T) *cluster {
 		if len(started) == before {
 			t.Fatal("the services wait for one another")
 		}
+	}
+	for _, service := range c.project.Services {
+		process.Eventually(t, service.Name+" is healthy", func() bool { return c.healthy(service) })
 	}
 	return c
 }
@@ -90,7 +101,7 @@ var defaults = map[string]map[string]string{
 	"qadmin":   {"--http-address": "4171"},
 }
 
-// start runs a service's command and waits until its health check succeeds.
+// start runs a service's command until it listens.
 func (c *cluster) start(s types.ServiceConfig) {
 	c.t.Helper()
 	var args []string
@@ -102,16 +113,20 @@ func (c *cluster) start(s types.ServiceConfig) {
 	}
 	p := process.Start(c.t, process.Command{Binary: filepath.Join(c.bin, s.Command[0]), Args: args})
 	p.Await(c.t, "HTTP: listening on ")
-	check := s.HealthCheck.Test
+	c.running[s.Name] = p
+}
+
+// healthy says whether a service's health check succeeds.
+func (c *cluster) healthy(s types.ServiceConfig) bool {
+	c.t.Helper()
+	check := slices.Clone(s.HealthCheck.Test)
 	if check[0] != "CMD" {
 		c.t.Fatalf("%s: the image has no shell for %v", s.Name, check)
 	}
 	for i := range check {
 		check[i] = c.translate(s.Name, check[i])
 	}
-	if out, err := exec.Command(filepath.Join(c.bin, check[1]), check[2:]...).CombinedOutput(); err != nil {
-		c.t.Fatalf("%s: health check %v: %v\n%s", s.Name, check, err, out)
-	}
+	return exec.CommandContext(c.t.Context(), filepath.Join(c.bin, check[1]), check[2:]...).Run() == nil
 }
 
 // translate says for this machine what an argument says for a container.
@@ -125,6 +140,14 @@ func (c *cluster) translate(service, arg string) string {
 		value = c.t.TempDir()
 	case flag == "--broadcast-address" && c.project.Services[value].Name != "":
 		value = "127.0.0.1"
+	case flag == "--cluster-secret-file":
+		value = c.secretAt(service, value)
+	case flag == "--cluster-peers":
+		var peers []string
+		for peer := range strings.SplitSeq(value, ",") {
+			peers = append(peers, c.ports[peer])
+		}
+		return flag + "=" + strings.Join(peers, ",")
 	}
 	if host, port, err := net.SplitHostPort(value); err == nil {
 		if host == "0.0.0.0" || host == "127.0.0.1" {
@@ -142,6 +165,19 @@ func (c *cluster) translate(service, arg string) string {
 	return flag + "=" + value
 }
 
+// secretAt is a file in the place of the secret that a service has at a path.
+func (c *cluster) secretAt(service, path string) string {
+	c.t.Helper()
+	if !slices.ContainsFunc(c.project.Services[service].Secrets, func(s types.ServiceSecretConfig) bool { return s.Target == path }) {
+		c.t.Fatalf("%s has no secret at %s", service, path)
+	}
+	file := filepath.Join(c.t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte("the same for all of them\n"), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	return file
+}
+
 // localhostNames resolves names under .localhost the way RFC 6761 asks of a
 // host, whether this machine does or not.
 func localhostNames(t *testing.T) {
@@ -153,22 +189,46 @@ func localhostNames(t *testing.T) {
 func TestConsumerOnTheHostFindsEveryNode(t *testing.T) {
 	localhostNames(t)
 	c := startCluster(t)
-	var lookups []string
-	for name := range c.project.Services {
-		if address, ok := c.ports[name+":4161"]; ok {
-			lookups = append(lookups, address)
-		}
-	}
 	want := make(map[string]bool)
 	for _, node := range c.nodes() {
 		body := "from " + node.Name
 		c.publish(node, "orders", body)
 		want[body] = true
 	}
+	c.consume("orders", want)
+	c.wantTopicOnThePage("orders")
+}
+
+func TestReplicatedSetLosesNothingWithANode(t *testing.T) {
+	localhostNames(t)
+	c := startCluster(t, "docker-compose.replicated.yml")
+	want := make(map[string]bool)
+	nodes := c.nodes()
+	for _, node := range nodes {
+		body := "from " + node.Name
+		c.publish(node, "orders", body)
+		want[body] = true
+	}
+	c.running[nodes[0].Name].Kill()
+	c.publish(nodes[1], "orders", "afterwards")
+	want["afterwards"] = true
+	c.consume("orders", want)
+}
+
+// consume consumes a topic from outside until all that is wanted has come.
+func (c *cluster) consume(topic string, want map[string]bool) {
+	t := c.t
+	t.Helper()
+	var lookups []string
+	for name := range c.project.Services {
+		if address, ok := c.ports[name+":4161"]; ok {
+			lookups = append(lookups, address)
+		}
+	}
 	config := nsq.NewConfig()
 	config.MaxInFlight = 10                            // of which each node gets its part
 	config.LookupdPollInterval = 50 * time.Millisecond // a node registers a moment after its first publish
-	consumer, err := nsq.NewConsumer("orders", "print", config)
+	consumer, err := nsq.NewConsumer(topic, "print", config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +251,6 @@ func TestConsumerOnTheHostFindsEveryNode(t *testing.T) {
 			t.Fatalf("not received: %v", want)
 		}
 	}
-	c.wantTopicOnThePage("orders")
 }
 
 // wantTopicOnThePage asks qadmin, which asks the directories.
@@ -294,6 +353,26 @@ func TestNodesKeepTheirMessagesAndWaitForTheDirectories(t *testing.T) {
 	for name, s := range c.project.Services {
 		if s.HealthCheck == nil || s.Build == nil {
 			t.Errorf("%s: no health check, or not built from this repository", name)
+		}
+	}
+}
+
+// TestFilesLaidOverTheFirstChangeNothingElse: the commands of the replicated set are
+// those of single nodes, and more.
+func TestFilesLaidOverTheFirstChangeNothingElse(t *testing.T) {
+	alone := load(t).Services
+	for name, s := range load(t, "docker-compose.replicated.yml").Services {
+		was := alone[name]
+		if len(s.Command) < len(was.Command) || !slices.Equal(s.Command[:len(was.Command)], was.Command) {
+			t.Errorf("%s: %v begins differently from %v", name, s.Command, was.Command)
+		}
+		for _, arg := range s.Command[len(was.Command):] {
+			if !strings.HasPrefix(arg, "--cluster-") {
+				t.Errorf("%s: %s has nothing to do with the set", name, arg)
+			}
+		}
+		if len(s.Ports) != len(was.Ports) {
+			t.Errorf("%s: other ports are published", name)
 		}
 	}
 }
