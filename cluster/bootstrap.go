@@ -29,6 +29,8 @@ type stand struct {
 	Record  *record `json:"record,omitempty"`
 	// Open says that the member can tell group 0's leader of somebody who joins.
 	Open bool `json:"open"`
+	// Gone says that whoever asks was a member of the set and is none any more.
+	Gone bool `json:"gone,omitempty"`
 	// Former says that the member was in a set and may have forgotten what it
 	// acknowledged there: it can only join.
 	Former *former `json:"former,omitempty"`

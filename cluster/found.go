@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -243,7 +244,13 @@ func (s *Set) forget(why string) error {
 
 // handleCalls answers what other members ask.
 func (s *Set) handleCalls() {
-	s.answer(callStand, func(context.Context, uint64, []byte) (any, error) { return s.stand(), nil })
+	s.answer(callStand, func(_ context.Context, from uint64, _ []byte) (any, error) {
+		st := s.stand()
+		if g := s.registry.Load(); g != nil {
+			st.Gone = slices.Contains(g.Gone, id(from))
+		}
+		return st, nil
+	})
 	s.answer(callOffer, func(_ context.Context, _ uint64, body []byte) (any, error) {
 		r := new(record)
 		if err := json.Unmarshal(body, r); err != nil {

@@ -291,6 +291,12 @@ func (r *run) alarm(n uint32, err error) {
 func (r *run) linkUp(member uint64) {
 	r.relay.Up(member)
 	r.node.LinkChanged(member)
+	r.work(func() {
+		st := new(stand)
+		if err := r.s.ask(member, callStand, nil, st); err == nil && st.Gone && st.Cluster == r.s.who().Cluster {
+			r.watch.wasRemoved()
+		}
+	})
 }
 
 func (r *run) linkDown(member uint64) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,6 +40,7 @@ type watch struct {
 	disks    map[uint64]replica.Disk
 	failures [Shards + 1]error
 	cutOff   bool
+	removed  bool // this node is no member any more
 }
 
 func newWatch(r *run) *watch {
@@ -189,6 +191,9 @@ func (w *watch) told(from uint64, frame []byte) error {
 // is not.
 func (w *watch) judgeCut(now time.Duration) {
 	own := w.r.s.registry.Load().member(id(w.r.member))
+	if s := w.r.shard(0); own != nil && own.Leaving && s != nil && !slices.Contains(everybody(s.Status().Members), w.r.member) {
+		w.wasRemoved()
+	}
 	w.mu.Lock()
 	known := w.leaders[0] != 0
 	cut := !known && now-w.lostAt >= cutOffAfter
@@ -204,6 +209,19 @@ func (w *watch) judgeCut(now time.Duration) {
 	w.r.names.list(!cut && (known || w.r.names.isListed()) && own != nil && !own.Joining)
 }
 
+// wasRemoved notes that this node is no member any more.
+func (w *watch) wasRemoved() {
+	w.mu.Lock()
+	before := w.removed
+	w.removed = true
+	w.mu.Unlock()
+	if !before {
+		w.r.s.o.Logger.Error(errRemoved.Error())
+	}
+}
+
+var errRemoved = errors.New("this node is no member of its set any more: stop it; should it be one again, add its address and start it without the directories raft and replicated")
+
 // health is why this node does not serve replicated topics; nil: it does.
 func (w *watch) health() error {
 	w.mu.Lock()
@@ -212,6 +230,9 @@ func (w *watch) health() error {
 		if err != nil {
 			return fmt.Errorf("shard %d takes no part: %w", n, err)
 		}
+	}
+	if w.removed {
+		return errRemoved
 	}
 	if w.cutOff {
 		return errors.New("cut off from the other members of the set")

@@ -99,15 +99,7 @@ func TestWipedMemberIsReplacedByStartingIt(t *testing.T) {
 	}
 	wiped := s.members[2]
 	wiped.Kill()
-	entries, err := os.ReadDir(wiped.dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		if err := os.RemoveAll(filepath.Join(wiped.dir, e.Name())); err != nil {
-			t.Fatal(err)
-		}
-	}
+	wiped.wipe(t)
 	wiped.Start(t)
 	s.members[0].Await(t, "a member has a vote now")
 	// It counts: without it and another one there would be no majority.
@@ -115,6 +107,92 @@ func TestWipedMemberIsReplacedByStartingIt(t *testing.T) {
 	s.members[0].Kill()
 	s.publish(wiped, "orders", "after")
 	s.consume("orders", "work", s.members[1:]...).await(append(all, "after"))
+}
+
+// wipe removes all that a member has.
+func (m *member) wipe(t *testing.T) {
+	t.Helper()
+	entries, err := os.ReadDir(m.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if err := os.RemoveAll(filepath.Join(m.dir, e.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A member whose log is damaged before its end may have forgotten what it acknowledged:
+// it keeps the files, and comes back as another member, with all there is.
+func TestMemberWithADamagedLogJoinsAgainUnderAnotherID(t *testing.T) {
+	s := startSet(t)
+	s.create("orders", "work")
+	all := bodies("before", 100)
+	for i, body := range all {
+		s.publish(s.members[i%3], "orders", body)
+	}
+	damaged := s.members[1]
+	damaged.Kill()
+	logs, err := filepath.Glob(filepath.Join(damaged.dir, "raft", "wal", "*.wal"))
+	if err != nil || len(logs) == 0 {
+		t.Fatal(logs, err)
+	}
+	f, err := os.OpenFile(logs[0], os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const somewhere = 20_000
+	if _, err := f.WriteAt([]byte("this was something else"), somewhere); err != nil {
+		t.Fatal(err)
+	}
+	damaged.Start(t)
+	damaged.Await(t, "it joins its set again as a new one")
+	s.members[0].Await(t, "a member has a vote now")
+	s.awaitApplied(damaged, s.members[0], "orders")
+	if kept, err := filepath.Glob(filepath.Join(damaged.dir, "replaced-*")); err != nil || len(kept) != 1 {
+		t.Errorf("kept %v, %v", kept, err)
+	}
+	s.members[0].Kill()
+	s.publish(damaged, "orders", "after")
+	s.consume("orders", "work", s.members[1:]...).await(append(all, "after"))
+}
+
+// A set grows to five, while one of its first members is dead, and shrinks again.
+func TestSetGrowsToFiveAndShrinksWhileItIsUsed(t *testing.T) {
+	s := startSet(t)
+	s.create("orders", "work")
+	s.publish(s.members[0], "orders", "first")
+	s.members[2].Kill()
+	first := s.members[0]
+	s.peers = append(s.peers, process.Address(t), process.Address(t))
+	for _, address := range s.peers[3:] {
+		if answer, err := first.ask("POST", "/cluster/add?address="+address, ""); err != nil {
+			t.Fatal(answer, err)
+		}
+		m := s.newMember(address, t.TempDir())
+		s.members = append(s.members, m)
+		m.Start(t)
+	}
+	s.awaitVotes(first, 5)
+	s.publish(s.members[4], "orders", "second")
+	s.members[2].Start(t)
+	s.awaitApplied(s.members[2], first, "orders")
+	for _, m := range s.members[1:3] {
+		if answer, err := first.ask("POST", "/cluster/remove?member="+m.address, ""); err != nil {
+			t.Fatal(answer, err)
+		}
+	}
+	s.awaitVotes(first, 3)
+	s.members[1].Await(t, "this node is no member of its set any more")
+	s.members[1].Kill()
+	s.members[1].Start(t)
+	s.members[1].Await(t, "this node is no member of its set any more")
+	s.members[1].Kill()
+	s.members[2].Kill()
+	s.publish(s.members[3], "orders", "third")
+	s.consume("orders", "work", first, s.members[3], s.members[4]).await([]string{"first", "second", "third"})
 }
 
 // One alone waits, says for whom, and refuses publishes in clear words; when the

@@ -156,6 +156,29 @@ func (s *set) awaitApplied(m, other *member, topic string) {
 	})
 }
 
+// awaitVotes waits until a member sees so many with a vote, and nobody else.
+func (s *set) awaitVotes(m *member, n int) {
+	s.t.Helper()
+	process.Eventually(s.t, fmt.Sprintf("%d members with a vote", n), func() bool {
+		answer, err := m.ask("GET", "/cluster", "")
+		var view struct {
+			Members []struct {
+				Joining bool `json:"joining"`
+				Leaving bool `json:"leaving"`
+			} `json:"members"`
+		}
+		if err != nil || json.Unmarshal([]byte(answer), &view) != nil || len(view.Members) != n {
+			return false
+		}
+		for _, m := range view.Members {
+			if m.Joining || m.Leaving {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // others are the members but one.
 func (s *set) others(m *member) (list []*member) {
 	for _, o := range s.members {
