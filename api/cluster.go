@@ -21,6 +21,8 @@ type Cluster interface {
 	Add(ctx context.Context, address string) error
 	// Remove has a member leave.
 	Remove(ctx context.Context, member string) error
+	// Adopt makes a topic that stays local, and that no member has, a replicated one.
+	Adopt(ctx context.Context, topic string) error
 }
 
 // routesOfCluster are those of a member of a set.
@@ -44,14 +46,17 @@ func (h *HTTP) routesOfCluster(r *httpapi.Router) {
 		return nil, notDone(h.o.Cluster.Balance(r.Context()))
 	})
 	r.Handle("POST", "/cluster/add", func(_ http.ResponseWriter, r *http.Request) (any, error) {
-		return h.changeMember(r, "address", h.o.Cluster.Add)
+		return h.changeCluster(r, "address", h.o.Cluster.Add)
+	})
+	r.Handle("POST", "/cluster/adopt", func(_ http.ResponseWriter, r *http.Request) (any, error) {
+		return h.changeCluster(r, "topic", h.o.Cluster.Adopt)
 	})
 	r.Handle("POST", "/cluster/remove", func(_ http.ResponseWriter, r *http.Request) (any, error) {
-		return h.changeMember(r, "member", h.o.Cluster.Remove)
+		return h.changeCluster(r, "member", h.o.Cluster.Remove)
 	})
 }
 
-func (h *HTTP) changeMember(r *http.Request, parameter string, change func(context.Context, string) error) (any, error) {
+func (h *HTTP) changeCluster(r *http.Request, parameter string, change func(context.Context, string) error) (any, error) {
 	q, err := httpapi.Query(r)
 	if err != nil {
 		return nil, err

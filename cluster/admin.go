@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"qmq/cluster/link"
@@ -51,6 +52,30 @@ func (s *Set) Remove(ctx context.Context, name string) error {
 		return err
 	}
 	return s.propose(ctx, &entry{Leave: m.ID})
+}
+
+// Adopt makes a topic that matches the patterns and is local a replicated one, once no
+// member has it any more: its messages are not taken along.
+func (s *Set) Adopt(ctx context.Context, name string) error {
+	g := s.registry.Load()
+	if g == nil || len(g.Members) == 0 {
+		return errNoSet
+	}
+	if _, local := slices.BinarySearch(g.Local, name); !local {
+		return fmt.Errorf("topic %q is not one that stays local", name)
+	}
+	for _, m := range g.Members {
+		has := m.ID == s.who().Member && s.h.HasLocal(name)
+		if m.ID != s.who().Member {
+			if err := s.ask(uint64(m.ID), callLocal, name, &has); err != nil {
+				return fmt.Errorf("%s may have topic %q for itself: %w", m.Address, name, err)
+			}
+		}
+		if has {
+			return fmt.Errorf("%s has topic %q for itself: have it consumed and delete it there first", m.Address, name)
+		}
+	}
+	return s.propose(ctx, &entry{Adopt: name})
 }
 
 // memberNamed finds a member by its address or id.

@@ -31,7 +31,7 @@ func (r *run) news(g *registry) *entry {
 		return &entry{Seen: &member{ID: own.ID, Address: r.s.o.Address, Level: Level, Version: r.s.o.Version}}
 	}
 	var local []string
-	for name := range r.s.local {
+	for name := range *r.s.local.Load() {
 		if _, replicated := r.machines[shardOf(name)].Incarnation(name); replicated {
 			continue // it stays local here alone
 		}

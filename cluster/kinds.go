@@ -23,5 +23,6 @@ const (
 	callTake                    // a snapshot is there to be taken, see snapshots.go
 	callPiece                   // a piece of it
 	callPeek                    // messages of a channel, see peek.go
+	callLocal                   // whether the other has a topic for itself alone
 	callMove                    // leadership of a shard is to go elsewhere
 )

@@ -51,9 +51,12 @@ type Host struct {
 	Common       *topic.Common
 	SegmentBytes int64
 	HotMessages  int // newest messages in memory, per topic that is served
-	MaxTopics    int // of the node; 0: no limit
-	// Local are the names of the topics that the node has for itself alone.
-	Local []string
+	MaxTopics    int // replicated ones; 0: no limit
+	// Local are the names of the topics that the node has for itself alone, HasLocal
+	// tells of one later.
+	Local    []string
+	HasLocal func(name string) bool
+	NodeID   int // in ids of messages of local topics
 	// Directory is told which replicated topics and channels there are; nil: nobody is.
 	Directory Directory
 }

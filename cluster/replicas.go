@@ -9,6 +9,7 @@ import (
 	"qmq/broker"
 	"qmq/channel"
 	"qmq/replica/serve"
+	"qmq/state"
 	"qmq/topic"
 )
 
@@ -16,7 +17,7 @@ import (
 
 // Replicated is part of broker.Replicas.
 func (s *Set) Replicated(name string) bool {
-	if s.local[name] {
+	if (*s.local.Load())[name] {
 		return false
 	}
 	if g := s.registry.Load(); g != nil && g.Cluster != 0 {
@@ -65,6 +66,11 @@ func (s *Set) Publisher(name string, create bool) (broker.Publisher, error) {
 	if err != nil {
 		return nil, err
 	}
+	if create {
+		if err := r.roomFor(name); err != nil {
+			return nil, err
+		}
+	}
 	r.actions.show(name)
 	p, err := r.node.Publisher(name, create)
 	if err != nil {
@@ -82,6 +88,11 @@ func (s *Set) Subscribe(name, channelName string, create bool, o broker.Subscrib
 	if err := r.watch.health(); err != nil {
 		return nil, err
 	}
+	if create {
+		if err := r.roomFor(name); err != nil {
+			return nil, err
+		}
+	}
 	r.actions.show(name)
 	return r.relay.Subscribe(name, channelName, create, o)
 }
@@ -95,7 +106,31 @@ func (s *Set) Change(c broker.Change) error {
 	if c.Local {
 		return s.keepLocal(r, c.Topic)
 	}
+	if c.Op == state.CreateTopic {
+		if err := r.roomFor(c.Topic); err != nil {
+			return err
+		}
+	}
 	return r.actions.change(c)
+}
+
+// roomFor tells why there may not be a topic of a name; nil: there may, or there is one.
+func (r *run) roomFor(name string) error {
+	limit := r.s.h.MaxTopics
+	if limit == 0 {
+		return nil
+	}
+	if _, there := r.machines[shardOf(name)].Incarnation(name); there {
+		return nil
+	}
+	all := 0
+	for n := 1; n <= Shards; n++ {
+		all += len(r.machines[n].Topics())
+	}
+	if all < limit {
+		return nil
+	}
+	return &topic.LimitError{What: "replicated topics", Max: limit, Option: "max-topics"}
 }
 
 // keepLocal has all members agree that a topic that matches the patterns is not

@@ -67,6 +67,9 @@ func (s *Set) open() (*run, error) {
 		return nil, err
 	}
 	r.serve(&i)
+	if i.Number == s.h.NodeID {
+		s.o.Logger.Warn("the number of the set is this node's --node-id too: messages of local and replicated topics may have the same ids; give the node another one", slog.Int("number", i.Number))
+	}
 	return r, nil
 }
 
@@ -168,7 +171,7 @@ func (r *run) serve(i *identity) {
 	common.RegisterChannel, common.UnregisterChannel = r.names.served, r.names.unserved
 	o := serve.Options{
 		Member: r.member, Epoch: i.Epoch, Remote: remote{r}, IDPrefix: uint16(i.Number), Common: common,
-		MaxTopics: r.s.h.MaxTopics, Logger: r.s.o.Logger,
+		Logger: r.s.o.Logger,
 	}
 	for n := uint32(1); n <= Shards; n++ {
 		o.Shards = append(o.Shards, serve.ShardOptions{Raft: proposer{r, n}, Machine: r.machines[n]})

@@ -25,7 +25,7 @@ type Set struct {
 	links *link.Links
 	ready chan struct{} // closed when links are there
 
-	local    map[string]bool // topics of this node alone; Start sets it
+	local    atomic.Pointer[map[string]bool] // topics of this node alone, as of its start
 	registry atomic.Pointer[registry]
 	run      atomic.Pointer[run] // nil while the node is in no set
 
@@ -47,12 +47,16 @@ type Set struct {
 	living sync.WaitGroup
 }
 
+// errOther is why links are made again: the others know this node by its id.
+var errOther = errors.New("this node is another member now")
+
 // errStopped is what is told to those who ask when it is over.
 var errStopped = errors.New("the node is stopping")
 
 // New is a member that does nothing before Start.
 func New(o Options) *Set {
 	s := &Set{o: o, file: identityFile{fs: o.FS, dir: filepath.Join(o.Dir, "raft")}, ready: make(chan struct{}), begun: make(chan struct{}), up: make(map[uint64]bool)}
+	s.local.Store(&map[string]bool{})
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -61,10 +65,11 @@ func New(o Options) *Set {
 // or joins in the background. The error is that it cannot, for good.
 func (s *Set) Start(h Host) error {
 	s.h = h
-	s.local = make(map[string]bool, len(h.Local))
+	local := make(map[string]bool, len(h.Local))
 	for _, name := range h.Local {
-		s.local[name] = true
+		local[name] = true
 	}
+	s.local.Store(&local)
 	i, err := s.file.open()
 	if err != nil {
 		return err
@@ -112,6 +117,9 @@ func (s *Set) live(r *run) {
 		if err := s.forget("its log lacks what it had acknowledged"); err != nil {
 			s.fail(err)
 			return
+		}
+		for _, member := range s.connected() {
+			s.links.Drop(member, errOther)
 		}
 		r = nil
 	}
@@ -252,6 +260,9 @@ func (s *Set) handle() {
 // setRegistry takes up a new registry.
 func (s *Set) setRegistry(g *registry) {
 	before := s.registry.Swap(g)
+	if before != nil {
+		s.takeAdopted(before, g)
+	}
 	if len(g.Members) == 0 {
 		return // nothing is known yet
 	}
@@ -266,6 +277,18 @@ func (s *Set) setRegistry(g *registry) {
 	if before != nil {
 		s.tellChanges(before, g)
 	}
+}
+
+// takeAdopted notes which names are not local any more.
+func (s *Set) takeAdopted(before, now *registry) {
+	local := maps.Clone(*s.local.Load())
+	for _, name := range before.Local {
+		if !slices.Contains(now.Local, name) {
+			delete(local, name)
+			s.o.Logger.Info("a topic is replicated from now on", slog.String("topic", name))
+		}
+	}
+	s.local.Store(&local)
 }
 
 // tellChanges logs what changed in who the members are.

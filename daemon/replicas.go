@@ -79,7 +79,8 @@ func listenForMembers(address string) (net.Listener, error) {
 func hostOf(b *broker.Broker, q *config.QD, directory cluster.Directory) cluster.Host {
 	h := cluster.Host{
 		Disk: b.Disk(), Common: b.TopicCommon(), SegmentBytes: q.MaxBytesPerFile, HotMessages: q.MemQueueSize,
-		MaxTopics: q.MaxTopics, Directory: directory,
+		MaxTopics: q.MaxTopics, Directory: directory, NodeID: q.NodeID,
+		HasLocal: func(name string) bool { _, ok := b.Existing(name); return ok },
 	}
 	for _, t := range b.Topics() {
 		if !names.IsEphemeral(t.Name()) {

@@ -154,6 +154,13 @@ func TestTopicThatIsMadeLocalStaysLocal(t *testing.T) {
 	if text := get(t, web[2], "/stats?format=json&topic=mine"); strings.Contains(text, `"replica"`) {
 		t.Errorf("/stats: %s", text)
 	}
+	askEach(t, web[1:2], "/cluster/adopt?topic=mine", http.StatusConflict)
+	askEach(t, []string{web[0], web[2]}, "/topic/delete?topic=mine", http.StatusOK)
+	askEach(t, web[1:2], "/cluster/adopt?topic=mine", http.StatusOK)
+	process.Eventually(t, "it is replicated", func() bool {
+		ask(t, "POST", web[0], "/pub?topic=mine", "a message of all")
+		return strings.Contains(get(t, web[0], "/stats?format=json&topic=mine"), `"replica"`)
+	})
 }
 
 func TestSecretFileOfASetHoldsOneOrTwoLongLines(t *testing.T) {
