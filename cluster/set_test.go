@@ -1,0 +1,92 @@
+package cluster
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"qmq/replica"
+	"qmq/state"
+)
+
+// Messages are looked at through any member, wherever the topic is led.
+func TestChannelIsLookedAtThroughAnyMember(t *testing.T) {
+	g := startRig(t)
+	g.change(g.members[0], state.CreateTopic, "orders", "")
+	g.change(g.members[1], state.CreateChannel, "orders", "work")
+	g.publish(g.members[2], "orders", "order", 3)
+	for _, m := range g.members {
+		if got := g.bodies(m, "orders", "work"); !slices.Equal(got, []string{"order 0", "order 1", "order 2"}) {
+			t.Errorf("%q", got)
+		}
+	}
+}
+
+// A member that finds out, while it runs, that its log lacks what it acknowledged comes
+// back as another one by itself.
+func TestMemberThatTurnsOutToHaveForgottenJoinsAgain(t *testing.T) {
+	g := startRig(t)
+	g.change(g.members[0], state.CreateTopic, "orders", "")
+	g.change(g.members[0], state.CreateChannel, "orders", "work")
+	g.publish(g.members[0], "orders", "before", 3)
+	m := g.members[1]
+	was := m.who().Member
+	m.run.Load().alarm(shardOf("orders"), replica.ErrForgetful)
+	g.eventually("it has a vote under another id", func() bool {
+		now := m.who().Member
+		all := g.members[0].registry.Load()
+		return now != was && all.member(was) == nil && all.member(now) != nil && !all.member(now).Joining
+	})
+	g.eventually("it takes publishes again", func() bool { return m.run.Load() != nil && m.Health() == nil })
+	g.publish(m, "orders", "after", 1)
+	if got := g.bodies(m, "orders", "work"); !slices.Equal(got, []string{"before 0", "before 1", "before 2", "after 0"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+// A leadership that somebody moves goes there and stays there, until leaders are
+// balanced again.
+func TestLeadershipIsMovedAndStays(t *testing.T) {
+	g := startRig(t)
+	ctx, cancel := context.WithTimeout(context.Background(), rigPatience)
+	defer cancel()
+	const shard = 3
+	for _, to := range g.members {
+		g.eventually("it is moved", func() bool { return g.members[0].Move(ctx, shard, to.o.Address) == nil })
+		g.eventually("all know", func() bool {
+			return g.members[2].run.Load().watch.leaderOf(shard) == uint64(to.who().Member)
+		})
+		if turn := g.members[1].registry.Load().turn(shard); turn != to.who().Member {
+			t.Errorf("it is %s's turn", show(turn))
+		}
+	}
+	if err := g.members[1].Balance(ctx); err != nil {
+		t.Fatal(err)
+	}
+	g.eventually("nobody is preferred", func() bool { return len(g.members[2].registry.Load().Preferred) == 0 })
+	for _, wrong := range []string{"", "nobody:1", "0000000000000001"} {
+		if err := g.members[0].Move(ctx, shard, wrong); err == nil {
+			t.Errorf("moved to %q", wrong)
+		}
+	}
+	if err := g.members[0].Move(ctx, Shards+1, g.peers[0]); err == nil {
+		t.Error("a shard was moved that there is not")
+	}
+}
+
+// Who yields leads nothing any more, and soon.
+func TestYieldGivesAllLeadershipsAway(t *testing.T) {
+	g := startRig(t)
+	m := g.leader(0)
+	began := time.Now()
+	m.Yield()
+	if took := time.Since(began); took > 2*moveTime {
+		t.Errorf("it took %s", took)
+	}
+	for n, s := range m.run.Load().opened() {
+		if s.Status().Role == replica.Leader {
+			t.Errorf("shard %d is still led", n)
+		}
+	}
+}
