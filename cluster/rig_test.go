@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -139,6 +140,15 @@ func (g *rig) bodies(m *rigMember, topicName, channelName string) (list []string
 		g.t.Fatal(total, len(list), err)
 	}
 	return list
+}
+
+// awaitBodies waits until a member shows these: who leads may have applied them a moment
+// later than who was asked to publish them.
+func (g *rig) awaitBodies(m *rigMember, topicName, channelName string, want ...string) {
+	g.t.Helper()
+	g.eventually(fmt.Sprintf("%q wait in %s", want, channelName), func() bool {
+		return slices.Equal(g.bodies(m, topicName, channelName), want)
+	})
 }
 
 func (g *rig) change(m *rigMember, op state.Op, topicName, channelName string) {

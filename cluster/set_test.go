@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"slices"
 	"testing"
 	"time"
 
@@ -17,9 +16,7 @@ func TestChannelIsLookedAtThroughAnyMember(t *testing.T) {
 	g.change(g.members[1], state.CreateChannel, "orders", "work")
 	g.publish(g.members[2], "orders", "order", 3)
 	for _, m := range g.members {
-		if got := g.bodies(m, "orders", "work"); !slices.Equal(got, []string{"order 0", "order 1", "order 2"}) {
-			t.Errorf("%q", got)
-		}
+		g.awaitBodies(m, "orders", "work", "order 0", "order 1", "order 2")
 	}
 }
 
@@ -40,9 +37,7 @@ func TestMemberThatTurnsOutToHaveForgottenJoinsAgain(t *testing.T) {
 	})
 	g.eventually("it takes publishes again", func() bool { return m.run.Load() != nil && m.Health() == nil })
 	g.publish(m, "orders", "after", 1)
-	if got := g.bodies(m, "orders", "work"); !slices.Equal(got, []string{"before 0", "before 1", "before 2", "after 0"}) {
-		t.Errorf("%q", got)
-	}
+	g.awaitBodies(m, "orders", "work", "before 0", "before 1", "before 2", "after 0")
 }
 
 // A leadership that somebody moves goes there and stays there, until leaders are

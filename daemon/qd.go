@@ -92,20 +92,25 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 	if set != nil {
 		ao.Cluster = set
 	}
-	figures := api.NewFigures(b, tcp, q.E2ELatencyPercentiles)
 	d := &qd{listeners: newListeners(log), announcer: announcer, client: client, broker: b, set: set, tcp: tcp, security: security}
+	d.serveAll(&l, so.TLS, ao, &q)
+	return d, nil
+}
+
+// serveAll serves clients on the sockets.
+func (d *qd) serveAll(l *sockets, secured *tls.Config, o api.Options, q *config.QD) {
+	figures := api.NewFigures(d.broker, d.tcp, q.E2ELatencyPercentiles)
 	d.serve("TCP", l.tcp, d.tcp.Serve)
-	d.http = api.NewHTTP(figures, ao)
+	d.http = api.NewHTTP(figures, o)
 	if l.http != nil {
 		d.serve("HTTP", l.http, d.http.Serve)
 	}
 	if l.https != nil {
-		d.serve("HTTPS", tls.NewListener(l.https, so.TLS), d.http.Serve)
+		d.serve("HTTPS", tls.NewListener(l.https, secured), d.http.Serve)
 	}
 	if q.StatsdAddress != "" {
-		d.statsd = api.NewStatsd(figures, statsdOptions(&q, log))
+		d.statsd = api.NewStatsd(figures, statsdOptions(q, o.Logger))
 	}
-	return d, nil
 }
 
 // observe gives options that are changed while qd runs their effect.
