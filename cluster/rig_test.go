@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,6 +28,55 @@ type rigMember struct {
 	*Set
 	broker *broker.Broker
 	dir    string
+	disk   *hangingFS
+}
+
+// hangingFS is a file system on which syncs hang while it is told to.
+type hangingFS struct {
+	vfs.FS
+	mu    sync.Mutex
+	hangs chan struct{} // closed when it no longer hangs; nil: it does not
+}
+
+// hang has syncs wait until the end of the test, or until the function is called.
+func (h *hangingFS) hang(t *testing.T) (goOn func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	hangs := make(chan struct{})
+	h.hangs = hangs
+	goOn = sync.OnceFunc(func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.hangs = nil
+		close(hangs)
+	})
+	t.Cleanup(goOn)
+	return goOn
+}
+
+func (h *hangingFS) Create(name string) (vfs.File, error) { return h.file(h.FS.Create(name)) }
+func (h *hangingFS) Open(name string) (vfs.File, error)   { return h.file(h.FS.Open(name)) }
+
+func (h *hangingFS) file(f vfs.File, err error) (vfs.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &hangingFile{f, h}, nil
+}
+
+type hangingFile struct {
+	vfs.File
+	h *hangingFS
+}
+
+func (f *hangingFile) Sync() error {
+	f.h.mu.Lock()
+	hangs := f.h.hangs
+	f.h.mu.Unlock()
+	if hangs != nil {
+		<-hangs
+	}
+	return f.File.Sync()
 }
 
 const rigPatience = 30 * time.Second
@@ -45,15 +95,15 @@ func startRig(t *testing.T) *rig {
 		g.peers = append(g.peers, l.Addr().String())
 	}
 	for i, l := range listeners {
-		m := &rigMember{dir: t.TempDir()}
+		m := &rigMember{dir: t.TempDir(), disk: &hangingFS{FS: vfs.OS}}
 		m.Set = New(Options{
-			FS: vfs.OS, Dir: m.dir, Address: g.peers[i], Peers: g.peers, Listener: l, Number: 5, Election: 300 * time.Millisecond,
+			FS: m.disk, Dir: m.dir, Address: g.peers[i], Peers: g.peers, Listener: l, Number: 5, Election: 300 * time.Millisecond,
 			LogBytes: 1 << 30, BootID: "boot", Version: "test",
 			Logger: slog.New(slog.NewTextHandler(t.Output(), nil)).With("node", i),
 		})
 		var err error
 		m.broker, err = broker.Open(broker.Options{
-			FS: vfs.OS, DataPath: m.dir, NodeID: uint16(i), SegmentBytes: 1 << 20, HotBytes: 1 << 20, MemQueueSize: 100, SyncEvery: 100,
+			FS: m.disk, DataPath: m.dir, NodeID: uint16(i), SegmentBytes: 1 << 20, HotBytes: 1 << 20, MemQueueSize: 100, SyncEvery: 100,
 			SyncTimeout: time.Second, MaxMsgTimeout: time.Minute, MaxReqTimeout: time.Minute, Replicas: m.Set,
 			Logger: slog.New(slog.DiscardHandler),
 		})

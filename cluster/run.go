@@ -80,7 +80,7 @@ func (r *run) openStores(i *identity) (err error) {
 	if !i.Joined {
 		begins = i.Record
 	}
-	if r.group0, err = openGroup0(r.s.o.FS, filepath.Join(r.s.file.dir, "0"), begins, r.s.setRegistry); err != nil {
+	if r.group0, err = openGroup0(r.s.h.Disk.FS(), filepath.Join(r.s.file.dir, "0"), begins, r.s.setRegistry); err != nil {
 		return err
 	}
 	return eachShard(func(n uint32) (err error) {
@@ -110,7 +110,7 @@ func eachShard(do func(n uint32) error) error {
 // openLog opens the node's log, and finds out whether it is all there.
 func (r *run) openLog(i *identity) error {
 	log, recovered, err := raftlog.Open(raftlog.Options{
-		FS: r.s.o.FS, Dir: filepath.Join(r.s.file.dir, walName), Cluster: uint64(i.Cluster), Node: r.member,
+		FS: r.s.h.Disk.FS(), Dir: filepath.Join(r.s.file.dir, walName), Cluster: uint64(i.Cluster), Node: r.member,
 		Boot: r.s.o.BootID, NoSync: r.s.o.NoSync, Retain: r.s.o.LogBytes, Found: r.found, Logger: r.s.o.Logger,
 	})
 	if err != nil {

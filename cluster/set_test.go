@@ -52,9 +52,7 @@ func TestLeadershipIsMovedAndStays(t *testing.T) {
 		g.eventually("all know", func() bool {
 			return g.members[2].run.Load().watch.leaderOf(shard) == uint64(to.who().Member)
 		})
-		if turn := g.members[1].registry.Load().turn(shard); turn != to.who().Member {
-			t.Errorf("it is %s's turn", show(turn))
-		}
+		g.eventually("it is its turn", func() bool { return g.members[1].registry.Load().turn(shard) == to.who().Member })
 	}
 	if err := g.members[1].Balance(ctx); err != nil {
 		t.Fatal(err)
@@ -83,5 +81,35 @@ func TestYieldGivesAllLeadershipsAway(t *testing.T) {
 		if s.Status().Role == replica.Leader {
 			t.Errorf("shard %d is still led", n)
 		}
+	}
+}
+
+// While the disk of a leader hangs, another one leads, and publishes go on; nothing is
+// lost or doubled when it goes on.
+func TestLeadershipLeavesAMemberWhoseDiskHangs(t *testing.T) {
+	g := startRig(t)
+	g.change(g.members[0], state.CreateTopic, "orders", "")
+	g.change(g.members[0], state.CreateChannel, "orders", "work")
+	g.publish(g.members[0], "orders", "before", 2)
+	hung := g.leader(shardOf("orders"))
+	goOn := hung.disk.hang(t)
+	other := g.members[0]
+	if other == hung {
+		other = g.members[1]
+	}
+	began := time.Now()
+	g.publish(other, "orders", "meanwhile", 2)
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("the publish took %s", took)
+	}
+	g.eventually("another one leads", func() bool {
+		leader := other.run.Load().watch.leaderOf(shardOf("orders"))
+		return leader != 0 && leader != uint64(hung.who().Member)
+	})
+	g.publish(other, "orders", "under another", 1)
+	goOn()
+	g.publish(hung, "orders", "after", 1)
+	for _, m := range g.members {
+		g.awaitBodies(m, "orders", "work", "before 0", "before 1", "meanwhile 0", "meanwhile 1", "under another 0", "after 0")
 	}
 }

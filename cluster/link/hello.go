@@ -26,9 +26,6 @@ type Hello struct {
 	Number   int           `json:"number"`   // of the set, in message ids; -1: as the set has it
 	Election time.Duration `json:"election"` // nanoseconds
 	Sync     string        `json:"sync"`     // when a replica acknowledges
-
-	// Note is anything that the owner of the links wants to tell, up to a KiB.
-	Note []byte `json:"note,omitempty"`
 }
 
 // Lane is one of the two connections of a pair.
@@ -64,7 +61,6 @@ type greeting struct {
 const (
 	nonceBytes   = 32
 	longestHello = 16 << 10
-	longestNote  = 1 << 10
 	mostPeers    = 64
 )
 
@@ -79,7 +75,7 @@ func parseGreeting(text []byte) (*greeting, error) {
 	switch {
 	case g.Version != Version:
 		return nil, fmt.Errorf("it speaks version %d of the cluster protocol and this node %d: run versions of qd that follow one another", g.Version, Version)
-	case g.Member == 0 || g.Lane >= lanes || len(g.Nonce) != nonceBytes || len(g.Note) > longestNote || len(g.Peers) > mostPeers:
+	case g.Member == 0 || g.Lane >= lanes || len(g.Nonce) != nonceBytes || len(g.Peers) > mostPeers:
 		return nil, errGreeting
 	}
 	return g, nil
