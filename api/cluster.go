@@ -11,14 +11,16 @@ import (
 // Cluster is the set of replicas that the node is a member of. Changes may be asked for
 // at any member; errors are texts for people.
 type Cluster interface {
-	// View is what the member knows of its set, for JSON.
+	// View is what the member knows of its set, for JSON, and Views a list of that of
+	// this member and of all that answer it.
 	View() any
+	Views() any
 	// Move gives the leadership of a shard to a member, named by its address or id.
 	Move(ctx context.Context, shard uint32, to string) error
 	// Balance spreads leaderships over all members again.
 	Balance(ctx context.Context) error
-	// Add lets somebody join at an address.
-	Add(ctx context.Context, address string) error
+	// Add lets somebody join at an address, in the place of a member if one is named.
+	Add(ctx context.Context, address, replaces string) error
 	// Remove has a member leave.
 	Remove(ctx context.Context, member string) error
 	// Adopt makes a topic that stays local, and that no member has, a replicated one.
@@ -30,7 +32,7 @@ func (h *HTTP) routesOfCluster(r *httpapi.Router) {
 	if h.o.Cluster == nil {
 		return
 	}
-	r.Handle("GET", "/cluster", func(http.ResponseWriter, *http.Request) (any, error) { return h.o.Cluster.View(), nil })
+	r.Handle("GET", "/cluster", h.viewCluster)
 	r.Handle("POST", "/cluster/move", func(_ http.ResponseWriter, r *http.Request) (any, error) {
 		q, err := httpapi.Query(r)
 		if err != nil {
@@ -46,7 +48,11 @@ func (h *HTTP) routesOfCluster(r *httpapi.Router) {
 		return nil, notDone(h.o.Cluster.Balance(r.Context()))
 	})
 	r.Handle("POST", "/cluster/add", func(_ http.ResponseWriter, r *http.Request) (any, error) {
-		return h.changeCluster(r, "address", h.o.Cluster.Add)
+		q, err := httpapi.Query(r)
+		if err != nil {
+			return nil, err
+		}
+		return nil, notDone(h.o.Cluster.Add(r.Context(), q.Get("address"), q.Get("replaces")))
 	})
 	r.Handle("POST", "/cluster/adopt", func(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return h.changeCluster(r, "topic", h.o.Cluster.Adopt)
@@ -62,6 +68,22 @@ func (h *HTTP) changeCluster(r *http.Request, parameter string, change func(cont
 		return nil, err
 	}
 	return nil, notDone(change(r.Context(), q.Get(parameter)))
+}
+
+// viewCluster is what this member knows of its set or, with members=all, a list of what
+// all know that answer.
+func (h *HTTP) viewCluster(_ http.ResponseWriter, r *http.Request) (any, error) {
+	q, err := httpapi.Query(r)
+	if err != nil {
+		return nil, err
+	}
+	switch q.Get("members") {
+	case "":
+		return h.o.Cluster.View(), nil
+	case "all":
+		return h.o.Cluster.Views(), nil
+	}
+	return nil, &httpapi.Error{Status: http.StatusBadRequest, Code: "INVALID_ARG_MEMBERS", Why: "it is all, or left out"}
 }
 
 // notDone is the answer for a change of the set that was refused.

@@ -2,16 +2,33 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"qmq/cluster/link"
 	"qmq/internal/address"
 )
 
 // What people do to a set, at any of its members. The errors are texts for them.
+
+// agreeTime is how long people wait for group 0: less than their tools wait for an
+// answer.
+const agreeTime = 2 * time.Second
+
+// agree has group 0 agree on what somebody asks for.
+func (s *Set) agree(ctx context.Context, e *entry) error {
+	ctx, cancel := context.WithTimeout(ctx, agreeTime)
+	defer cancel()
+	err := s.propose(ctx, e)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("group 0 has not agreed within %v, and may yet: more than half of the set is not there, or is slow", agreeTime)
+	}
+	return err
+}
 
 // Move gives the leadership of a shard to a member, named by its address or id, and has
 // it stay there, as long as that member is there, until Balance.
@@ -23,7 +40,7 @@ func (s *Set) Move(ctx context.Context, shard uint32, to string) error {
 	if shard > Shards {
 		return fmt.Errorf("there is no shard %d: there are 0 to %d", shard, Shards)
 	}
-	if err := s.propose(ctx, &entry{Prefer: &prefer{Shard: shard, Member: m.ID}}); err != nil {
+	if err := s.agree(ctx, &entry{Prefer: &prefer{Shard: shard, Member: m.ID}}); err != nil {
 		return err
 	}
 	return s.move(ctx, shard, m.ID)
@@ -32,26 +49,40 @@ func (s *Set) Move(ctx context.Context, shard uint32, to string) error {
 // Balance forgets where leaderships were moved to: they are spread over all members
 // again, one after the other, within a minute.
 func (s *Set) Balance(ctx context.Context) error {
-	return s.propose(ctx, &entry{Prefer: &prefer{All: true}})
+	return s.agree(ctx, &entry{Prefer: &prefer{All: true}})
 }
 
 // Add lets somebody join at an address where there is no member: a node that is started
-// with it as its --cluster-address, and with a list that has it and the members.
-func (s *Set) Add(ctx context.Context, at string) error {
+// with it as its --cluster-address, and with a list that has it and the members. If
+// replaces is not empty, it names a member by its address or id whose place the new one
+// takes once it has caught up: no vote is added before one goes.
+func (s *Set) Add(ctx context.Context, at, replaces string) error {
 	host, port, err := net.SplitHostPort(at)
 	if err != nil || !address.ValidHost(host) || !address.ValidPort(port) {
 		return fmt.Errorf("an address is host:port, not %q", at)
 	}
-	return s.propose(ctx, &entry{Expect: at})
+	e := &entry{Expect: at}
+	if replaces != "" {
+		m, err := s.memberNamed(replaces)
+		if err != nil {
+			return err
+		}
+		e.Instead = m.ID
+	}
+	return s.agree(ctx, e)
 }
 
-// Remove has a member, named by its address or id, lose its vote and leave.
+// Remove has a member, named by its address or id, lose its vote and leave. Where only
+// somebody is expected nobody is any more.
 func (s *Set) Remove(ctx context.Context, name string) error {
+	if g := s.registry.Load(); g != nil && g.at(name) == nil && slices.Contains(g.Expected, name) {
+		return s.agree(ctx, &entry{Withdraw: name})
+	}
 	m, err := s.memberNamed(name)
 	if err != nil {
 		return err
 	}
-	return s.propose(ctx, &entry{Leave: m.ID})
+	return s.agree(ctx, &entry{Leave: m.ID})
 }
 
 // Adopt makes a topic that matches the patterns and is local a replicated one, once no
@@ -75,7 +106,7 @@ func (s *Set) Adopt(ctx context.Context, name string) error {
 			return fmt.Errorf("%s has topic %q for itself: have it consumed and delete it there first", m.Address, name)
 		}
 	}
-	return s.propose(ctx, &entry{Adopt: name})
+	return s.agree(ctx, &entry{Adopt: name})
 }
 
 // memberNamed finds a member by its address or id.

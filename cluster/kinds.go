@@ -25,4 +25,5 @@ const (
 	callPeek                    // messages of a channel, see peek.go
 	callLocal                   // whether the other has a topic for itself alone
 	callMove                    // leadership of a shard is to go elsewhere
+	callStatus                  // what the other knows of its set, see status.go
 )

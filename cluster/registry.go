@@ -24,6 +24,8 @@ type registry struct {
 	Members []*member `json:"members"` // by id
 	// Expected are addresses that somebody may join at who replaces nobody.
 	Expected []string `json:"expected,omitempty"`
+	// Instead says, by such an address, whose place who joins there takes.
+	Instead map[string]id `json:"instead,omitempty"`
 	// Local are topics that match the patterns and stay local, on all members.
 	Local []string `json:"local,omitempty"` // sorted
 	// Preferred says, by shard, who is to lead it in place of whose turn it would be.
@@ -79,7 +81,7 @@ func (g *registry) clone() *registry {
 		c.Members[i] = new(*m)
 	}
 	c.Expected, c.Local, c.Gone = slices.Clone(g.Expected), slices.Clone(g.Local), slices.Clone(g.Gone)
-	c.Preferred = maps.Clone(g.Preferred)
+	c.Preferred, c.Instead = maps.Clone(g.Preferred), maps.Clone(g.Instead)
 	return &c
 }
 
@@ -142,6 +144,8 @@ type entry struct {
 	Leave    id       `json:"leave,omitempty"`    // is to lose its vote
 	Removed  id       `json:"removed,omitempty"`  // is in no shard any more
 	Expect   string   `json:"expect,omitempty"`   // an address
+	Instead  id       `json:"instead,omitempty"`  // with Expect: whose place who joins there takes
+	Withdraw string   `json:"withdraw,omitempty"` // an address where nobody is expected any more
 	Level    uint32   `json:"level,omitempty"`    // all have it
 	Local    []string `json:"local,omitempty"`    // names that stay local
 	Adopt    string   `json:"adopt,omitempty"`    // a name that is local no more
@@ -198,7 +202,9 @@ func (g *registry) apply(e *entry) refused {
 	case e.Removed != 0:
 		return g.removed(e.Removed)
 	case e.Expect != "":
-		return g.expect(e.Expect)
+		return g.expect(e.Expect, e.Instead)
+	case e.Withdraw != "":
+		g.unexpect(e.Withdraw)
 	case e.Level != 0:
 		g.Level = max(g.Level, e.Level)
 	case len(e.Local) > 0:
@@ -236,8 +242,10 @@ func (g *registry) join(m *member) refused {
 		joined.Replaces = at.ID
 	case !slices.Contains(g.Expected, m.Address):
 		return refused(fmt.Sprintf("the set has no member at %s: q cluster add %s first", m.Address, m.Address))
+	default:
+		joined.Replaces = g.Instead[m.Address]
 	}
-	g.Expected = slices.DeleteFunc(g.Expected, func(a string) bool { return a == m.Address })
+	g.unexpect(m.Address)
 	g.Members = append(g.Members, joined)
 	g.sort()
 	return ""
@@ -306,20 +314,67 @@ func (g *registry) drop(i id) {
 			delete(g.Preferred, shard)
 		}
 	}
+	for address, replaced := range g.Instead {
+		if replaced == i {
+			delete(g.Instead, address)
+		}
+	}
 }
 
 // mostMembers is how many members, present and expected, a set has.
 const mostMembers = 9
 
-func (g *registry) expect(address string) refused {
-	switch {
-	case g.at(address) != nil || slices.Contains(g.Expected, address):
-		return ""
-	case len(g.addresses()) >= mostMembers:
-		return refused(fmt.Sprintf("a set has %d members at most", mostMembers))
+// expect lets somebody join at an address, in the place of a member or, with 0, of nobody.
+func (g *registry) expect(address string, instead id) refused {
+	if why := g.replaceable(instead, address); why != "" {
+		return why
 	}
-	g.Expected = append(g.Expected, address)
+	switch there := g.at(address); {
+	case there != nil && instead != 0:
+		return refused(fmt.Sprintf("member %s is at %s: an address is that of one member", show(there.ID), address))
+	case there != nil:
+		return ""
+	case !slices.Contains(g.Expected, address):
+		if len(g.addresses()) >= mostMembers {
+			return refused(fmt.Sprintf("a set has %d members at most", mostMembers))
+		}
+		g.Expected = append(g.Expected, address)
+	}
+	delete(g.Instead, address)
+	if instead != 0 {
+		if g.Instead == nil {
+			g.Instead = make(map[string]id)
+		}
+		g.Instead[address] = instead
+	}
 	return ""
+}
+
+// replaceable tells why somebody at an address is not to take a member's place.
+func (g *registry) replaceable(i id, by string) refused {
+	if i == 0 {
+		return ""
+	}
+	if m := g.member(i); m == nil || m.Joining || m.Leaving {
+		return "only a member that has a vote and does not leave can be replaced"
+	}
+	for _, m := range g.Members {
+		if m.Replaces == i {
+			return refused(fmt.Sprintf("it is being replaced already, by the member at %s", m.Address))
+		}
+	}
+	for address, replaced := range g.Instead {
+		if replaced == i && address != by {
+			return refused(fmt.Sprintf("it is to be replaced already, by whoever joins at %s: q cluster remove %s takes that back", address, address))
+		}
+	}
+	return ""
+}
+
+// unexpect has nobody expected at an address.
+func (g *registry) unexpect(address string) {
+	g.Expected = slices.DeleteFunc(g.Expected, func(a string) bool { return a == address })
+	delete(g.Instead, address)
 }
 
 func (g *registry) prefer(p *prefer) {

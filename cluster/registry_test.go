@@ -215,3 +215,33 @@ func TestReplacementIsOneJointChange(t *testing.T) {
 		t.Error("a learner is added with a joint change")
 	}
 }
+
+func TestWhoIsAddedInAPlaceReplacesThatMember(t *testing.T) {
+	g := testRegistry()
+	must(t, g, &entry{Expect: "d:1", Instead: 2})
+	for _, e := range []*entry{
+		{Expect: "e:1", Instead: 2},   // by two
+		{Expect: "c:1", Instead: 2},   // by another member
+		{Expect: "e:1", Instead: 777}, // nobody
+	} {
+		if why := through(t, g, e); why == "" {
+			t.Errorf("%+v is taken", e)
+		}
+	}
+	must(t, g, &entry{Withdraw: "d:1"})
+	if len(g.Expected)+len(g.Instead) != 0 {
+		t.Errorf("%v %v", g.Expected, g.Instead)
+	}
+	must(t, g, &entry{Expect: "e:1", Instead: 2})
+	must(t, g, &entry{Join: &member{ID: 9, Address: "e:1", Level: 1}})
+	if m := g.member(9); m.Replaces != 2 || len(g.Expected)+len(g.Instead) != 0 {
+		t.Fatalf("%+v, %v %v", m, g.Expected, g.Instead)
+	}
+	if why := through(t, g, &entry{Expect: "f:1", Instead: 2}); why == "" {
+		t.Error("a member is replaced twice")
+	}
+	must(t, g, &entry{Promoted: 9})
+	if !slices.Equal(g.ids(), []id{1, 3, 9}) {
+		t.Error(g.ids())
+	}
+}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"slices"
+	"sync"
 	"time"
 
 	"qmq/cluster/link"
@@ -101,6 +102,33 @@ type LogStatus struct {
 
 // View is Status, for those who only show it.
 func (s *Set) View() any { return s.Status() }
+
+// Views are View of this member, and then of all that answer it.
+func (s *Set) Views() any { return s.Statuses() }
+
+// Statuses is Status of this member, and then of all that answer it, by address.
+func (s *Set) Statuses() []Status {
+	members := s.connected()
+	answers := make([]*Status, len(members))
+	var asking sync.WaitGroup
+	for n, member := range members {
+		asking.Go(func() {
+			st := new(Status)
+			if s.ask(member, callStatus, nil, st) == nil {
+				answers[n] = st
+			}
+		})
+	}
+	asking.Wait()
+	all := []Status{s.Status()}
+	for _, st := range answers {
+		if st != nil {
+			all = append(all, *st)
+		}
+	}
+	slices.SortFunc(all[1:], func(a, b Status) int { return compareNames(a.Address, b.Address) })
+	return all
+}
 
 // Status is this member's view of its set.
 func (s *Set) Status() Status {

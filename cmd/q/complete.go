@@ -305,11 +305,13 @@ func (w *typed) topic() string {
 }
 
 // namesOf are the names of a kind: topic, channel (of a topic), path (a topic and a
-// channel of it) or node.
+// channel of it), node, or of a replicated set member or shard.
 func (c *cluster) namesOf(ctx context.Context, kind, topic string) (list []string, err error) {
 	switch {
 	case kind == "topic":
 		return c.topics(ctx)
+	case kind == "member" || kind == "shard":
+		return c.namesOfSet(ctx, kind)
 	case kind == "node":
 		nodes, err := c.httpNodes(ctx, topic)
 		for _, n := range nodes {

@@ -40,6 +40,7 @@ type commands struct {
 	Channels   channelsCommand   `cmd:"" help:"List and change channels."`
 	Nodes      nodesCommand      `cmd:"" help:"List nodes."`
 	Clients    clientsCommand    `cmd:"" help:"List who consumes."`
+	Cluster    clusterCommand    `cmd:"" help:"Look at a replicated set, and change it."`
 	Tombstone  tombstoneCommand  `cmd:"" help:"Take a topic off one node."`
 	Health     healthCommand     `cmd:"" help:"Say in one line, and by the exit code, whether all is well."`
 	Archive    archiveCommand    `cmd:"" help:"Keep messages in files."`

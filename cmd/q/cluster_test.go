@@ -1,0 +1,179 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"qmq/daemon"
+	"qmq/test/process"
+)
+
+// replicas are members of a set that run until the end of the test.
+type replicas struct {
+	t      *testing.T
+	peers  []string // by address, as members are listed
+	secret string
+	web    map[string]string // HTTP addresses by those
+	run    map[string]daemon.Daemon
+}
+
+// startReplicas runs a set of three, once it is well.
+func startReplicas(t *testing.T, flags ...string) *replicas {
+	t.Helper()
+	r := &replicas{t: t, secret: filepath.Join(t.TempDir(), "secret"), web: make(map[string]string), run: make(map[string]daemon.Daemon)}
+	if err := os.WriteFile(r.secret, []byte("the secret of the tests\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		r.peers = append(r.peers, process.Address(t))
+	}
+	slices.Sort(r.peers)
+	t.Cleanup(func() {
+		for _, d := range r.run {
+			d.Stop()
+		}
+	})
+	for _, address := range r.peers {
+		r.start(address, flags...)
+	}
+	eventually(t, "the set is well", func() bool { return q(t, "", r.at(0, "cluster", "status")...).code == exitOK })
+	return r
+}
+
+// start runs one more member, with nothing.
+func (r *replicas) start(address string, flags ...string) {
+	r.t.Helper()
+	d, err := daemon.Launch(daemon.QD, append([]string{
+		"--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--https-address=", "--broadcast-address=127.0.0.1", "--data-path=" + r.t.TempDir(),
+		"--cluster-peers=" + strings.Join(r.peers, ","), "--cluster-address=" + address, "--cluster-secret-file=" + r.secret,
+	}, flags...), io.Discard)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.run[address], r.web[address] = d, d.Addresses()["HTTP"]
+}
+
+func (r *replicas) stop(address string) {
+	r.t.Helper()
+	if err := r.run[address].Stop(); err != nil {
+		r.t.Error(err)
+	}
+	delete(r.run, address)
+}
+
+// at is a command that asks the member with the n-th address.
+func (r *replicas) at(n int, args ...string) []string {
+	return append(slices.Clone(args), "--http-addr="+r.web[r.peers[n]])
+}
+
+// told is the JSON lines of a command that asks a member.
+func (r *replicas) told(n int, args ...string) []map[string]any {
+	r.t.Helper()
+	return toldJSON(r.t, must(r.t, "", r.at(n, append(args, "--json")...)...))
+}
+
+// Any member tells of all and takes commands for all.
+func TestASetIsShownAndMovedAtAnyMember(t *testing.T) {
+	r := startReplicas(t)
+	must(t, "", r.at(0, "cluster", "balance")...) // so that no move is under way
+	leads := 0.0
+	for i, m := range r.told(1, "cluster", "members") {
+		if m["address"] != r.peers[i] || m["state"] != "member" {
+			t.Errorf("%v", m)
+		}
+		leads += m["leads"].(float64)
+	}
+	if leads != 13 {
+		t.Errorf("%v shards are led", leads)
+	}
+	for _, to := range []string{r.peers[2], r.peers[0]} {
+		wantTold(t, must(t, "", r.at(1, "cluster", "move", "7", to, "--json")...), map[string]any{"done": "moved", "shard": 7.0, "member": to})
+		if sh := r.told(0, "cluster", "shards")[7]; sh["leader"] != to || sh["turn"] != to || sh["preferred"] != true || sh["shard"] != 7.0 {
+			t.Errorf("%v", sh)
+		}
+	}
+	must(t, "", r.at(2, "cluster", "balance")...)
+	for _, sh := range r.told(0, "cluster", "shards") {
+		if sh["leader"] != sh["turn"] || sh["preferred"] != false {
+			t.Errorf("%v", sh)
+		}
+	}
+	text := must(t, "", r.at(0, "cluster", "status")...)
+	if !strings.HasPrefix(text, "OK: set ") || !strings.Contains(text, "3 members") {
+		t.Errorf("%s", text)
+	}
+	wantRefusal(t, exitFailed, "there is no member \"elsewhere:1\"; there are "+strings.Join(r.peers, ", "), r.at(0, "cluster", "move", "1", "elsewhere:1")...)
+	wantRefusal(t, exitFailed, "there is no shard 13", r.at(0, "cluster", "move", "13", r.peers[0])...)
+	wantRefusal(t, exitFailed, "at least 3 members", r.at(0, "cluster", "remove", r.peers[0], "--yes")...)
+	wantRefusal(t, exitFailed, "without a terminal it needs --yes", r.at(0, "cluster", "remove", r.peers[0])...)
+
+	if got := completed(t, "fish", "cluster", "move", "--http-addr="+r.web[r.peers[0]], ""); !slices.Contains(got, "12") {
+		t.Errorf("shards: %v", got)
+	}
+	if got := completed(t, "fish", "cluster", "move", "--http-addr="+r.web[r.peers[0]], "1", ""); !slices.Equal(got, r.peers) {
+		t.Errorf("members: %v", got)
+	}
+}
+
+// A member that is gone makes a set less than well, and two that are make it not work;
+// what is to be done is said.
+func TestWhatIsWrongWithASetIsSaid(t *testing.T) {
+	r := startReplicas(t)
+	r.stop(r.peers[2])
+	status := r.at(0, "cluster", "status")
+	eventually(t, "one is missed", func() bool {
+		got := q(t, "", status...)
+		return got.code == healthWarning && strings.Contains(got.out, r.peers[2]+" is not connected") && strings.Contains(got.out, "empty data directory")
+	})
+	r.stop(r.peers[1])
+	eventually(t, "there is no majority", func() bool {
+		got := q(t, "", status...)
+		return got.code == healthCritical && strings.Contains(got.out, "no majority: 1 of 3 members are there") && strings.Contains(got.out, "qd cluster force-new")
+	})
+	wantRefusal(t, exitFailed, "more than half of the set is not there", r.at(0, "cluster", "balance")...)
+	var st struct {
+		State    string
+		Problems []struct{ State, What, Do string }
+	}
+	if err := json.Unmarshal([]byte(q(t, "", append(status, "--json")...).out), &st); err != nil || st.State != "CRITICAL" || len(st.Problems) == 0 || st.Problems[0].State != "CRITICAL" || st.Problems[0].Do == "" {
+		t.Errorf("%+v, %v", st, err)
+	}
+	r.stop(r.peers[0])
+	if got := q(t, "", status...); got.code != healthUnknown || !strings.Contains(got.errors, "connection refused") {
+		t.Errorf("%+v", got)
+	}
+	alone := startServer(t)
+	wantRefusal(t, exitFailed, "it is no member of a replicated set: qd becomes one with --cluster-peers", "cluster", "members", "--http-addr="+alone.http)
+}
+
+// A node that takes the place of another one at another address; and one that is
+// expected and taken back.
+func TestAMemberIsReplacedAtAnotherAddress(t *testing.T) {
+	r := startReplicas(t)
+	must(t, "", r.at(0, "cluster", "add", "127.0.0.1:1")...)
+	if text := must(t, "", r.at(1, "cluster", "status")...); !strings.Contains(text, "A node may join at 127.0.0.1:1.") {
+		t.Errorf("%s", text)
+	}
+	must(t, "", r.at(2, "cluster", "remove", "127.0.0.1:1")...)
+	gone, comes := r.peers[2], process.Address(t)
+	r.stop(gone)
+	wantRefusal(t, exitFailed, "takes the place of the member there by itself", r.at(0, "cluster", "replace", gone, gone)...)
+	must(t, "", r.at(0, "cluster", "replace", gone, comes)...)
+	wantRefusal(t, exitFailed, "it is to be replaced already", r.at(0, "cluster", "replace", gone, "127.0.0.1:1")...)
+	r.peers[2] = comes
+	r.start(comes)
+	must(t, "", r.at(0, "cluster", "replace", gone, comes, "--wait=30s")...)
+	var addresses []string
+	for _, m := range r.told(1, "cluster", "members") {
+		addresses = append(addresses, m["address"].(string))
+	}
+	want := slices.Sorted(slices.Values(r.peers))
+	if !slices.Equal(addresses, want) {
+		t.Errorf("%v, want %v", addresses, want)
+	}
+}
