@@ -258,6 +258,7 @@ func (g *registry) seen(now *member) refused {
 		return "there is no such member"
 	}
 	m.Address, m.Level, m.Version = now.Address, now.Level, now.Version
+	g.Expected = slices.DeleteFunc(g.Expected, func(a string) bool { return a == m.Address })
 	return ""
 }
 

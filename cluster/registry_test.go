@@ -89,6 +89,18 @@ func TestSetGrowsAndShrinksAtAddressesThatWereTold(t *testing.T) {
 	}
 }
 
+func TestMemberMovesToAnotherAddress(t *testing.T) {
+	g := testRegistry()
+	must(t, g, &entry{Expect: "z:1"})
+	must(t, g, &entry{Seen: &member{ID: 2, Address: "z:1", Level: 1, Version: "9"}})
+	if m := g.at("z:1"); m == nil || m.ID != 2 || m.Version != "9" || g.at("b:1") != nil || len(g.Expected) != 0 {
+		t.Errorf("%+v, %v", m, g.Expected)
+	}
+	if why := through(t, g, &entry{Seen: &member{ID: 7, Address: "z:1"}}); why == "" {
+		t.Error("somebody moved who is no member")
+	}
+}
+
 func TestOldProgramDoesNotJoinANewerSet(t *testing.T) {
 	g := testRegistry()
 	must(t, g, &entry{Level: 2})

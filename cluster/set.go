@@ -90,7 +90,7 @@ func (s *Set) Start(h Host) error {
 	if r != nil {
 		s.begin(r)
 	}
-	s.links.Start(s.o.Peers)
+	s.links.Start(s.peers())
 	s.living.Go(func() { s.live(r) })
 	return nil
 }
@@ -271,12 +271,21 @@ func (s *Set) setRegistry(g *registry) {
 	default:
 		return // Start gives links their peers
 	}
-	peers := slices.Concat(g.addresses(), s.o.Peers)
-	slices.Sort(peers)
-	s.links.SetPeers(slices.Compact(peers))
+	s.links.SetPeers(s.peers())
 	if before != nil {
 		s.tellChanges(before, g)
 	}
+}
+
+// peers are the addresses of the other members, as far as they are known, and of those
+// that this node was started with.
+func (s *Set) peers() []string {
+	list := slices.Clone(s.o.Peers)
+	if g := s.registry.Load(); g != nil {
+		list = append(list, g.addresses()...)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // takeAdopted notes which names are not local any more.

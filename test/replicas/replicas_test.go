@@ -176,6 +176,12 @@ func TestSetGrowsToFiveAndShrinksWhileItIsUsed(t *testing.T) {
 		m.Start(t)
 	}
 	s.awaitVotes(first, 5)
+	first.Stop(t)
+	first.Start(t) // with a list of three, as before
+	process.Eventually(t, "it is connected to all that are there", func() bool {
+		answer, err := first.ask("GET", "/cluster", "")
+		return err == nil && strings.Count(answer, `"connected":true`) == 4
+	})
 	s.publish(s.members[4], "orders", "second")
 	s.members[2].Start(t)
 	s.awaitApplied(s.members[2], first, "orders")
@@ -193,6 +199,25 @@ func TestSetGrowsToFiveAndShrinksWhileItIsUsed(t *testing.T) {
 	s.members[2].Kill()
 	s.publish(s.members[3], "orders", "third")
 	s.consume("orders", "work", first, s.members[3], s.members[4]).await([]string{"first", "second", "third"})
+}
+
+// A member comes back under another address, which the others were told before.
+func TestMemberMovesToAnotherAddress(t *testing.T) {
+	s := startSet(t)
+	s.create("orders", "work")
+	moved := s.members[1]
+	moved.Stop(t)
+	address := process.Address(t)
+	if answer, err := s.members[0].ask("POST", "/cluster/add?address="+address, ""); err != nil {
+		t.Fatal(answer, err)
+	}
+	s.peers[1] = address
+	s.members[1] = s.newMember(address, moved.dir)
+	s.members[1].Start(t)
+	s.members[0].Await(t, "a member has another address")
+	s.awaitVotes(s.members[0], 3)
+	s.members[2].Kill()
+	s.publish(s.members[1], "orders", "from elsewhere")
 }
 
 // One alone waits, says for whom, and refuses publishes in clear words; when the
