@@ -6,11 +6,13 @@ BINDIR ?= bin
 FUZZTIME ?= 1m
 SESSIONFUZZTIME ?= 10m
 SEEDS ?= 10000
+FAULTS ?= 200
+FAULTRATE ?= 3500
 
 # Packages whose tests run under the race detector.
 CONCURRENT = ./admin/... ./api ./broker ./channel ./cmd/... ./config ./daemon ./diskqueue ./internal/... ./journal ./loadgen/... ./lookup ./replica ./replica/entry ./replica/machine ./server/... ./test/process ./test/semantics ./tools/... ./topic
 
-.PHONY: build run test browser check bench bench-compare bench-growth fuzz sim crash powercut web-vendor install-nsq-names clean
+.PHONY: build run test browser check bench bench-compare bench-growth fuzz sim crash crash-replicated powercut web-vendor install-nsq-names clean
 
 build: ## all binaries into bin/
 	$(GO) build -o bin/ ./cmd/... ./examples/...
@@ -66,6 +68,9 @@ sim: ## sets of replicas in virtual time with every fault, SEEDS of them
 
 crash: ## kill -9 at KILLS random moments, MESSAGES messages, nothing lost
 	$(GO) test -count=1 -timeout 30m -v ./test/crash -args -kills=$(KILLS) -messages=$(MESSAGES)
+
+crash-replicated: ## FAULTS real faults of a set of three under load: kills, stops, partitions, wiped and full disks; nothing lost; needs namespaces of Linux
+	$(GO) test -count=1 -timeout 120m -v ./test/crashset -args -isolated -faults=$(FAULTS) -rate=$(FAULTRATE)
 
 powercut: ## the power of an ext4 image cut CUTS times under load, and a full one; nothing synced lost; needs Linux and root
 	$(GO) test -count=1 -timeout 60m -v ./test/powercut -args -cuts=$(CUTS)

@@ -47,6 +47,11 @@ func (s *Set) findSet() *run {
 	s.waiting = ""
 	s.mu.Unlock()
 	r, err := s.open()
+	if errors.Is(err, errForgetful) {
+		if err = s.forget(err.Error()); err == nil {
+			return s.findSet()
+		}
+	}
 	if err != nil {
 		s.fail(err)
 		return nil

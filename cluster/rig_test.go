@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,11 +34,19 @@ type rigMember struct {
 	disk   *hangingFS
 }
 
-// hangingFS is a file system on which syncs hang while it is told to.
+// hangingFS is a file system on which syncs hang, or fail, while it is told to.
 type hangingFS struct {
 	vfs.FS
-	mu    sync.Mutex
-	hangs chan struct{} // closed when it no longer hangs; nil: it does not
+	mu      sync.Mutex
+	hangs   chan struct{} // closed when it no longer hangs; nil: it does not
+	failing string        // part of the names of directories with files that cannot be synced; empty: none
+}
+
+// fail has syncs of files in some directories fail from now on.
+func (h *hangingFS) fail(dir string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.failing = dir
 }
 
 // hang has syncs wait until the end of the test, or until the function is called.
@@ -54,27 +65,38 @@ func (h *hangingFS) hang(t *testing.T) (goOn func()) {
 	return goOn
 }
 
-func (h *hangingFS) Create(name string) (vfs.File, error) { return h.file(h.FS.Create(name)) }
-func (h *hangingFS) Open(name string) (vfs.File, error)   { return h.file(h.FS.Open(name)) }
+func (h *hangingFS) Create(name string) (vfs.File, error) {
+	f, err := h.FS.Create(name)
+	return h.file(f, err, name)
+}
 
-func (h *hangingFS) file(f vfs.File, err error) (vfs.File, error) {
+func (h *hangingFS) Open(name string) (vfs.File, error) {
+	f, err := h.FS.Open(name)
+	return h.file(f, err, name)
+}
+
+func (h *hangingFS) file(f vfs.File, err error, name string) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &hangingFile{f, h}, nil
+	return &hangingFile{f, h, filepath.Dir(name)}, nil
 }
 
 type hangingFile struct {
 	vfs.File
-	h *hangingFS
+	h   *hangingFS
+	dir string
 }
 
 func (f *hangingFile) Sync() error {
 	f.h.mu.Lock()
-	hangs := f.h.hangs
+	hangs, failing := f.h.hangs, f.h.failing
 	f.h.mu.Unlock()
 	if hangs != nil {
 		<-hangs
+	}
+	if failing != "" && strings.Contains(f.dir, failing) {
+		return syscall.EIO
 	}
 	return f.File.Sync()
 }

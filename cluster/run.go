@@ -39,8 +39,7 @@ type run struct {
 	watch    *watch
 
 	checkpoints *replica.Checkpoints
-	forgotten   chan struct{} // closed when the member turns out to be forgetful
-	forgetOnce  sync.Once
+	over        chan error // of capacity 1: why this part cannot go on as it is
 
 	ctx      context.Context // done when close begins
 	cancel   context.CancelFunc
@@ -58,7 +57,7 @@ type run struct {
 // member must not take part under its id.
 func (s *Set) open() (*run, error) {
 	i := s.who()
-	r := &run{s: s, member: uint64(i.Member), began: time.Now(), forgotten: make(chan struct{})}
+	r := &run{s: s, member: uint64(i.Member), began: time.Now(), over: make(chan error, 1)}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	if err := r.openStores(&i); err != nil {
 		r.closeStores()
@@ -137,15 +136,6 @@ func doubt(recovered *raftlog.Recovered) string {
 	return fmt.Sprintf("%s (kept in %s)", recovered.Damaged[0], recovered.Kept)
 }
 
-// errForgetful means that the member may have forgotten votes or entries that it
-// acknowledged. It has to join again under another id.
-var errForgetful = errors.New("the log may lack what this member acknowledged")
-
-// found tells what happens to the log beside what it is told to do.
-func (r *run) found(f raftlog.Finding) {
-	r.s.o.Logger.Warn("the log of the set", slog.String("what", f.Kind.String()), slog.String("file", f.Path), slog.Any("error", f.Err))
-}
-
 func (r *run) openMachine(n uint32) (*machine.Machine, error) {
 	o := machine.Options{
 		Shard: n, Dir: r.s.o.Dir, Shared: r.s.h.Disk, SegmentBytes: r.s.h.SegmentBytes, HotMessages: r.s.h.HotMessages,
@@ -205,7 +195,7 @@ func (r *run) start() {
 		r.shards[n].Store(s)
 		return nil
 	})
-	r.checkpoints = replica.StartCheckpoints(r.log, r.shard, r.s.o.Logger)
+	r.checkpoints = replica.StartCheckpoints(r.log, r.shard, r.noCheckpoint)
 	r.work(r.tick)
 	r.work(r.watch.run)
 }
@@ -278,15 +268,6 @@ func (r *run) work(do func()) bool {
 		r.working.Go(do)
 	}
 	return !r.closed
-}
-
-// alarm is told of a shard that takes no part any more.
-func (r *run) alarm(n uint32, err error) {
-	r.s.o.Logger.Error("a shard takes no part any more", slog.Uint64("shard", uint64(n)), slog.Any("error", err))
-	r.watch.failed(n, err)
-	if errors.Is(err, replica.ErrForgetful) {
-		r.forgetOnce.Do(func() { close(r.forgotten) })
-	}
 }
 
 func (r *run) linkUp(member uint64) {

@@ -47,9 +47,6 @@ type Set struct {
 	living sync.WaitGroup
 }
 
-// errOther is why links are made again: the others know this node by its id.
-var errOther = errors.New("this node is another member now")
-
 // errStopped is what is told to those who ask when it is over.
 var errStopped = errors.New("the node is stopping")
 
@@ -95,8 +92,8 @@ func (s *Set) Start(h Host) error {
 	return nil
 }
 
-// live is the life of the member: in no set, in one, and, where it turns out that the
-// member has forgotten what it had acknowledged, in none again.
+// live is the life of the member: in no set, in one, and, where its part cannot go on
+// as it is, in none again until it is opened anew.
 func (s *Set) live(r *run) {
 	for {
 		if r == nil {
@@ -105,21 +102,19 @@ func (s *Set) live(r *run) {
 			}
 			s.begin(r)
 		}
+		var why error
 		select {
 		case <-s.ctx.Done():
-		case <-r.forgotten:
+		case why = <-r.over:
 		}
 		s.run.Store(nil)
 		r.close()
 		if s.ctx.Err() != nil {
 			return
 		}
-		if err := s.forget("its log lacks what it had acknowledged"); err != nil {
+		if err := s.again(why); err != nil {
 			s.fail(err)
 			return
-		}
-		for _, member := range s.connected() {
-			s.links.Drop(member, errOther)
 		}
 		r = nil
 	}

@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"log/slog"
 	"sync"
 	"time"
 
@@ -22,15 +21,15 @@ const (
 type Checkpoints struct {
 	log      *raftlog.Log
 	shards   func(id uint32) *Shard
-	logger   *slog.Logger
+	failed   func(id uint32, err error)
 	stopping chan struct{}
 	running  sync.WaitGroup
 }
 
 // StartCheckpoints looks at the log once a second. shards returns nil for one
-// that is not open.
-func StartCheckpoints(log *raftlog.Log, shards func(id uint32) *Shard, logger *slog.Logger) *Checkpoints {
-	c := &Checkpoints{log: log, shards: shards, logger: logger, stopping: make(chan struct{})}
+// that is not open; failed is told of one that could not make a checkpoint.
+func StartCheckpoints(log *raftlog.Log, shards func(id uint32) *Shard, failed func(id uint32, err error)) *Checkpoints {
+	c := &Checkpoints{log: log, shards: shards, failed: failed, stopping: make(chan struct{})}
 	c.running.Go(c.run)
 	return c
 }
@@ -58,7 +57,7 @@ func (c *Checkpoints) run() {
 				continue
 			}
 			if err := s.Checkpoint(); err != nil {
-				c.logger.Warn("no checkpoint of a shard", "shard", id, "error", err)
+				c.failed(id, err)
 			}
 		}
 	}

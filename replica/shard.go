@@ -150,6 +150,12 @@ func (s *Shard) TransferLeadership(to uint64) { s.post(0, func(c *core) { c.give
 // Unreachable tells that a message to the member was lost for sure.
 func (s *Shard) Unreachable(member uint64) { s.post(0, func(c *core) { c.unreachable(member) }) }
 
+// LogFailed tells that nothing can be saved any more: the member gives leadership up,
+// and takes no part from then on.
+func (s *Shard) LogFailed(err error) {
+	s.post(0, func(c *core) { c.guard(func() { c.logFailed(err) }) })
+}
+
 // Receive takes a snapshot that the leader offers, unless the member takes one
 // already.
 func (s *Shard) Receive(o Offer) {

@@ -52,6 +52,21 @@ func TestCutOffLeaderLosesWhatItProposed(t *testing.T) {
 	})
 }
 
+func TestLeaderWithNothingToSaveGivesLeadershipUpWhenTheLogFails(t *testing.T) {
+	inSet(t, 3, func(t *testing.T, s *set) {
+		old := s.leader()
+		old.shard.LogFailed(errors.New("input/output error"))
+		l := s.leader(old.id)
+		s.until("it ends its part", func() bool { return old.shard.Status().Failure != nil })
+		if old.alarmed() == nil {
+			t.Error("no alarm")
+		}
+		if err := s.propose(l, one(l.id)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestLeaderWhoseLogFailsGivesLeadershipUpAndNeverVotesAgain(t *testing.T) {
 	inSet(t, 3, func(t *testing.T, s *set) {
 		old := s.leader()

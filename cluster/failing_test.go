@@ -1,0 +1,81 @@
+package cluster
+
+import (
+	"errors"
+	"syscall"
+	"testing"
+
+	"qmq/raftlog"
+	"qmq/replica/machine"
+	"qmq/state"
+)
+
+// A member whose log cannot be written gives up all that it leads, also what nobody
+// publishes to, and says that it takes no part.
+func TestMemberWhoseLogFailsLeadsNothing(t *testing.T) {
+	g := startRig(t)
+	g.change(g.members[0], state.CreateTopic, "orders", "")
+	g.change(g.members[0], state.CreateChannel, "orders", "work")
+	bad, other := g.members[0], g.members[1]
+	led := func(by uint64) (n int) {
+		for shard := range uint32(Shards + 1) {
+			if other.run.Load().watch.leaderOf(shard) == by {
+				n++
+			}
+		}
+		return n
+	}
+	g.eventually("leaders are spread", func() bool { return led(bad.run.Load().member) > 2 })
+	bad.disk.fail(walName)
+	g.publish(other, "orders", "first", 1)
+	g.eventually("others lead", func() bool { return led(bad.run.Load().member) == 0 && led(0) == 0 })
+	g.eventually("it says so", func() bool { return bad.Health() != nil })
+	g.publish(g.members[2], "orders", "second", 1)
+	g.awaitBodies(other, "orders", "work", "first 0", "second 0")
+	bad.disk.fail("")
+}
+
+// A member whose log may lack what it acknowledged becomes another one.
+func TestMemberInDoubtOfItsLogJoinsAgain(t *testing.T) {
+	g := startRig(t)
+	m := g.members[1]
+	was := m.who().Member
+	m.run.Load().found(raftlog.Finding{Kind: raftlog.Doubt, Err: syscall.EIO})
+	g.eventually("it has a vote under another id", func() bool {
+		now, all := m.who().Member, g.members[0].registry.Load()
+		return now != was && all.member(was) == nil && all.member(now) != nil && !all.member(now).Joining
+	})
+}
+
+// What could not be synced is applied again from the log, and batches get numbers of a
+// new epoch.
+func TestTopicLogThatCannotBeSyncedIsWrittenAgain(t *testing.T) {
+	g := startRig(t)
+	g.change(g.members[0], state.CreateTopic, "orders", "")
+	g.change(g.members[0], state.CreateChannel, "orders", "work")
+	bad, other := g.members[0], g.members[1]
+	g.publish(bad, "orders", "before", 2)
+	before, r, shard := bad.who(), bad.run.Load(), shardOf("orders")
+	bad.disk.fail("replicated")
+	err := r.shard(shard).Checkpoint()
+	if !errors.Is(err, machine.ErrSyncFailed) {
+		t.Fatalf("checkpoint: %v", err)
+	}
+	bad.disk.fail("")
+	r.noCheckpoint(shard, err)
+	g.publish(other, "orders", "meanwhile", 1)
+	g.eventually("it takes part again", func() bool {
+		again := bad.run.Load()
+		return again != nil && again != r && bad.leaders() == Shards+1
+	})
+	if now := bad.who(); now.Member != before.Member || now.Epoch <= before.Epoch {
+		t.Errorf("it was %s in epoch %d, and is %s in epoch %d", show(before.Member), before.Epoch, show(now.Member), now.Epoch)
+	}
+	g.publish(bad, "orders", "after", 1)
+	for _, m := range g.members {
+		g.awaitBodies(m, "orders", "work", "before 0", "before 1", "meanwhile 0", "after 0")
+	}
+	if err := bad.run.Load().shard(shard).Checkpoint(); err != nil {
+		t.Errorf("checkpoint: %v", err)
+	}
+}
