@@ -23,6 +23,7 @@ import (
 //	4  topology  a record of state's KindEntries                  once
 //	5  jump   number uvarint | incarnation uvarint                once
 //	6  level  uvarint                                             once
+//	7  action see action.go                                       once
 //
 // They come in this order and are applied in it. There is nothing to skip: what a
 // version does not know it must not apply by half.
@@ -35,6 +36,7 @@ const (
 	sectionTopology
 	sectionJump
 	sectionLevel
+	sectionAction
 )
 
 var (
@@ -47,8 +49,8 @@ var (
 
 // Entry is what replicas of a shard apply as one.
 type Entry struct {
-	// Term is that of the leader whose serving state Changes and Topology were made
-	// from. They do not count if the entry's term in the raft log is another; 0: they
+	// Term is that of the leader whose serving state Changes, Topology and Action were
+	// made from. They do not count if the entry's term in the raft log is another; 0: they
 	// were made from none, and count.
 	Term     uint64
 	Parts    []Part
@@ -58,7 +60,13 @@ type Entry struct {
 	Jump Jump
 	// Level raises the shard's feature level, where it is higher.
 	Level uint64
+	// Action is what somebody asked for; nil: nobody did.
+	Action *Action
 }
+
+// Serves says whether there is something in the entry that was made from serving
+// state.
+func (e *Entry) Serves() bool { return len(e.Changes)+len(e.Topology) > 0 || e.Action != nil }
 
 // Jump is what must not be given out, as it may have been by nodes that are lost.
 type Jump struct {
@@ -88,6 +96,9 @@ func (e *Entry) AppendTo(dst []byte) []byte {
 	}
 	if e.Level != 0 {
 		dst = appendNumbers(dst, sectionLevel, e.Level)
+	}
+	if e.Action != nil {
+		dst = appendSection(dst, sectionAction, e.Action.AppendTo(nil))
 	}
 	return dst
 }
@@ -159,9 +170,20 @@ func (e *Entry) take(kind byte, content []byte) (err error) {
 		}
 	case sectionLevel:
 		err = numbers(content, &e.Level)
+	case sectionAction:
+		err = e.takeAction(content)
 	default:
 		err = fmt.Errorf("%w: section %d", ErrUnknownEntry, kind)
 	}
+	return err
+}
+
+func (e *Entry) takeAction(content []byte) error {
+	a, rest, err := DecodeAction(content)
+	if err == nil && len(rest) > 0 {
+		err = fmt.Errorf("%w: an action says more", ErrUnknownEntry)
+	}
+	e.Action = &a
 	return err
 }
 

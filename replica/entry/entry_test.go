@@ -57,6 +57,13 @@ func drawEntry(t *rapid.T) *Entry {
 	if rapid.Bool().Draw(t, "jumps") {
 		e.Jump = Jump{rapid.Uint64Max(message.MaxSeq).Draw(t, "number"), rapid.Uint64().Draw(t, "incarnation")}
 	}
+	if rapid.Bool().Draw(t, "acts") {
+		e.Action = &Action{
+			Op: state.Op(rapid.IntRange(1, int(state.VoidRange)).Draw(t, "action")), At: rapid.Int64().Draw(t, "at"),
+			Member: rapid.Uint64().Draw(t, "through"), Request: rapid.Uint64().Draw(t, "request"), Topic: rapid.Uint64().Draw(t, "of"),
+			Name: rapid.String().Draw(t, "name"), Channel: rapid.String().Draw(t, "channel"),
+		}
+	}
 	return e
 }
 
@@ -102,7 +109,8 @@ func TestWhatIsNotKnownStopsTheShard(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"version":            {version + 1},
 		"version 0":          {0},
-		"section":            {version, sectionLevel + 1, 0},
+		"section":            {version, sectionAction + 1, 0},
+		"action says more":   appendSection([]byte{version}, sectionAction, append((&Action{Op: state.EmptyTopic}).AppendTo(nil), 1)),
 		"operation":          appendSection([]byte{version}, sectionTopology, operation),
 		"changes say more":   appendSection([]byte{version}, sectionChanges, append(longer, 1)),
 		"entries say more":   appendSection([]byte{version}, sectionTopology, append(more, 1)),

@@ -40,7 +40,7 @@ func (m *Machine) Apply(index, term uint64, data []byte) (Outcome, error) {
 	if err := m.write(p); err != nil {
 		return Outcome{}, fmt.Errorf("shard %d, entry %d: %w", m.o.Shard, index, err)
 	}
-	out.StaleTerm = e.Term != 0 && e.Term != term && len(e.Changes)+len(e.Topology) > 0
+	out.StaleTerm = e.Term != 0 && e.Term != term && e.Serves()
 	m.advance(index, term, func() { m.commit(p, &out) })
 	m.sweepDoomed()
 	m.reclaimOf(p.touched)
@@ -217,6 +217,9 @@ func (m *Machine) commit(p *plan, out *Outcome) {
 		m.commitChanges(p)
 		for _, e := range p.entry.Topology {
 			out.Topology = append(out.Topology, m.commitTopology(p, e))
+		}
+		if a := p.entry.Action; a != nil {
+			m.s.note(a)
 		}
 	}
 	if j := p.entry.Jump; j != (entry.Jump{}) {

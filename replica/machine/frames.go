@@ -28,6 +28,7 @@ import (
 //	3 channel  a record of state's KindChanges: a piece of the state of a channel of the last topic
 //	4 records  topic, first, records as in diskqueue/neutral.go (the rest)              in snapshots alone
 //	5 end      how many frames are before it                                            the last frame
+//	6 asked    how many, as many of replica/entry's actions: one, and through whom      behind the first frame
 //
 // Topics and channels are in the order of their incarnations.
 const (
@@ -36,6 +37,7 @@ const (
 	frameChannel
 	frameRecords
 	frameEnd
+	frameAsked
 )
 
 const (
@@ -69,7 +71,7 @@ func (f *frozen) frames(shard uint32) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		w := frameWriter{enc: state.NewEncoder(), yield: yield}
 		slices.SortFunc(f.topics, func(a, b topic) int { return cmp.Compare(a.st.Incarnation, b.st.Incarnation) })
-		if !w.shard(shard, f) {
+		if !w.shard(shard, f) || !w.asked(f.shard.asked) {
 			return
 		}
 		for i := range f.topics {
@@ -171,6 +173,8 @@ func (l *loader) take(payload []byte) error {
 		return l.takeTopic(r)
 	case frameChannel:
 		return l.takeChannel(r.b)
+	case frameAsked:
+		return l.takeAsked(r.b)
 	case frameEnd:
 		if n := r.next(); r.failed || len(r.b) > 0 || n != l.frames-1 {
 			return fmt.Errorf("%w: frames are missing", errFrame)

@@ -255,8 +255,8 @@ type Outcome struct {
 	Repeated bool
 	Parts    []PartOutcome     // of all parts, in their order
 	Topology []TopologyOutcome // of all entries, in their order; none if StaleTerm
-	// StaleTerm says that changes and topology did not count: they were made in
-	// another term than the entry got its place in.
+	// StaleTerm says that changes, topology and action did not count: they were made
+	// in another term than the entry got its place in.
 	StaleTerm bool
 	// Jumped says that numbers were passed over in all topics.
 	Jumped bool

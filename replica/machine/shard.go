@@ -17,6 +17,11 @@ type shard struct {
 	members []byte // as SetMembers had them; never changed in place, as ids
 	ids     []uint64
 
+	// asked are the actions of lately, in the order in which they were asked for first;
+	// askedShared as topic.rowsShared.
+	asked       []Asked
+	askedShared bool
+
 	st     *state.State
 	topics map[uint64]*topic // by incarnation, of all of st.Topics
 	names  map[string]uint64
@@ -161,6 +166,7 @@ type frozen struct {
 // freeze is the state of this moment: what changes later is changed in copies.
 // The caller holds Machine.mu.
 func (s *shard) freeze() *frozen {
+	s.askedShared = true
 	f := &frozen{shard: *s, topics: make([]topic, 0, len(s.topics)), most: s.st.MaxIncarnation}
 	f.shard.st, f.shard.topics, f.shard.names = nil, nil, nil
 	for _, t := range s.topics {

@@ -11,7 +11,8 @@ import (
 
 // A request to the leader is
 //
-//	| op u8 | flags u8: 1 tail | size uvarint | topic | size uvarint | channel |
+//	| op u8 | flags u8: 1 tail, 2 everywhere | member | number | size | topic | size | channel |
+//	|       |                                | uvarint each           in bytes
 //
 // and its answer
 //
@@ -33,14 +34,21 @@ const (
 	codeNoAutoCreate             //
 )
 
-const flagTail = 1
+const (
+	flagTail = 1 << iota
+	flagEverywhere
+)
 
 func (r *Request) encode() []byte {
 	flags := byte(0)
 	if r.Tail {
-		flags = flagTail
+		flags |= flagTail
+	}
+	if r.Everywhere {
+		flags |= flagEverywhere
 	}
 	b := []byte{byte(r.Op), flags}
+	b = binary.AppendUvarint(binary.AppendUvarint(b, r.member), r.number)
 	return appendText(appendText(b, r.Topic), r.Channel)
 }
 
@@ -48,8 +56,15 @@ func decodeRequest(b []byte) (r Request, err error) {
 	if len(b) < 2 {
 		return r, errFrame
 	}
-	r.Op, r.Tail = state.Op(b[0]), b[1]&flagTail != 0
+	r.Op, r.Tail, r.Everywhere = state.Op(b[0]), b[1]&flagTail != 0, b[1]&flagEverywhere != 0
 	rest := b[2:]
+	for _, into := range []*uint64{&r.member, &r.number} {
+		v, n := binary.Uvarint(rest)
+		if n <= 0 {
+			return r, errFrame
+		}
+		*into, rest = v, rest[n:]
+	}
 	if r.Topic, rest, err = takeText(rest); err != nil {
 		return r, err
 	}

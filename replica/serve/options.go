@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 
+	"qmq/replica/entry"
 	"qmq/replica/machine"
 	"qmq/topic"
 )
@@ -78,6 +79,8 @@ type Machine interface {
 	// Row is the number that was applied last of what a member published to a topic,
 	// and in which of its epochs; zeros when nothing was.
 	Row(topic, member uint64) (epoch, number uint64)
+	// Asked is through whom the same action was asked for lately.
+	Asked(*entry.Action) (asked machine.Asked, ok bool)
 	// SetServed says whether a topic is served here, so that the newest of what is
 	// appended to its log stays in memory.
 	SetServed(topic uint64, served bool)

@@ -46,7 +46,7 @@ func (v *Serving) proposeEntry(e *entry.Entry, done func(error)) {
 // proposeStale proposes an entry; stale says of one that was applied that its changes
 // and topology did not count.
 func (v *Serving) proposeStale(e *entry.Entry, done func(stale bool, err error)) {
-	if len(e.Changes)+len(e.Topology) > 0 {
+	if e.Serves() {
 		e.Term = v.term
 	}
 	v.shard.raft.Propose(e.AppendTo(make([]byte, 0, sizeOf(e))), func(outcome any, err error) {

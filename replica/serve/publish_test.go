@@ -284,7 +284,7 @@ func TestPublishIntoADeletedTopicGoesIntoTheNextOfThatName(t *testing.T) {
 			m.published(t, "old")
 			p, err := m.node.Publisher("t", false)
 			must(t, err)
-			must(t, s.members[2].node.Do(t.Context(), Request{Op: state.DeleteTopic, Topic: "t"}))
+			must(t, s.members[2].node.Do(t.Context(), Request{Op: state.DeleteTopic, Topic: "t", Everywhere: true}))
 			<-time.After(time.Second)
 			if err := p.Publish(batchOf("lost")); err != channel.ErrExiting {
 				t.Error(err)

@@ -17,15 +17,20 @@ type Request struct {
 	// Tail says of CreateChannel that it is for somebody who only looks, see
 	// topic.TailChannel.
 	Tail bool
+	// Everywhere says of DeleteTopic that it is for all members, and not for this one
+	// alone.
+	Everywhere bool
+
+	member, number uint64 // who asks, and which of its requests it is
 }
 
 // do does what is asked for, at the leader. It returns when it is applied here.
 func (v *Serving) do(r Request) error {
-	switch r.Op {
-	case state.CreateTopic:
+	if r.Op == state.CreateTopic {
 		return v.create(r.Topic)
-	case state.DeleteTopic:
-		return v.delete(r.Topic)
+	}
+	if r.once() {
+		return v.doOnce(r)
 	}
 	t, err := v.Topic(r.Topic)
 	if err != nil {
@@ -123,11 +128,7 @@ func (v *Serving) commitTopic(name string) error {
 }
 
 // delete ends a topic with its channels and messages.
-func (v *Serving) delete(name string) error {
-	incarnation, there := v.shard.machine.Incarnation(name)
-	if !there {
-		return ErrNoTopic
-	}
+func (v *Serving) delete(incarnation uint64) error {
 	if err := v.log.Commit(state.Entry{Op: state.DeleteTopic, Topic: incarnation}); err != nil {
 		return err
 	}

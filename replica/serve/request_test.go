@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"qmq/replica/machine"
 	"qmq/state"
 	"qmq/topic"
 )
@@ -17,10 +18,11 @@ func TestRequestsAreMadeFromAnyNode(t *testing.T) {
 		s.lead(s.members[0], 0)
 		do := func(m *member, op state.Op, channel string) {
 			t.Helper()
-			must(t, m.node.Do(t.Context(), Request{Op: op, Topic: "t", Channel: channel}))
+			must(t, m.node.Do(t.Context(), Request{Op: op, Topic: "t", Channel: channel, Everywhere: true}))
 		}
 		for i, m := range s.members {
 			c := fmt.Sprint("c", i)
+			<-time.After(machine.SameAction)
 			do(m, state.CreateTopic, "")
 			if _, there := m.machine.Incarnation("t"); !there {
 				t.Errorf("node %d does not know its topic", m.id)
@@ -51,7 +53,7 @@ func TestRequestsAreMadeFromAnyNode(t *testing.T) {
 			if _, there := m.machine.Incarnation("t"); there {
 				t.Error("it is there")
 			}
-			for op, want := range map[state.Op]error{state.DeleteTopic: ErrNoTopic, state.PauseTopic: ErrNoTopic} {
+			for op, want := range map[state.Op]error{state.EmptyTopic: ErrNoTopic, state.PauseTopic: ErrNoTopic} {
 				if err := m.node.Do(t.Context(), Request{Op: op, Topic: "t"}); err != want {
 					t.Errorf("node %d: %v, want %v", m.id, err, want)
 				}
@@ -78,7 +80,7 @@ func TestRequestIsKeptOverAChangeOfLeader(t *testing.T) {
 				for _, r := range []Request{
 					{Op: state.CreateTopic, Topic: "t"}, {Op: state.CreateChannel, Topic: "t", Channel: "c"},
 					{Op: state.PauseChannel, Topic: "t", Channel: "c"}, {Op: state.DeleteChannel, Topic: "t", Channel: "c"},
-					{Op: state.DeleteTopic, Topic: "t"},
+					{Op: state.DeleteTopic, Topic: "t", Everywhere: true},
 				} {
 					s.hold(true)
 					done := beside(func() error { return m.node.Do(t.Context(), r) })

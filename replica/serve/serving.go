@@ -24,6 +24,10 @@ type Serving struct {
 	// before is the Serving of an earlier term, which ends first.
 	before <-chan struct{}
 
+	// acting is held while something is done that is done once, whoever asks for it;
+	// it is taken before all other locks.
+	acting sync.Mutex
+
 	// mu guards what follows. No other lock is taken under it, but for the machine's.
 	mu       sync.Mutex
 	over     bool

@@ -318,7 +318,7 @@ func TestDeletedTopicIsForgotten(t *testing.T) {
 		s.lead(s.members[0], 0)
 		k := s.members[0].subscribe(t, "c")
 		s.members[1].published(t, "a")
-		must(t, s.members[1].node.Do(t.Context(), Request{Op: state.DeleteTopic, Topic: "t"}))
+		must(t, s.members[1].node.Do(t.Context(), Request{Op: state.DeleteTopic, Topic: "t", Everywhere: true}))
 		synctest.Wait()
 		if !k.closed.Load() {
 			t.Error("the consumer was not told")

@@ -41,6 +41,7 @@ type stateLog struct {
 	asking    bool                  // changes are asked for, or are on their way
 	rested    chan struct{}         // closed when asking ends
 	refusals  int                   // of entries with changes
+	action    *entry.Action         // to be noted with the entry that is made for it
 	ended     chan struct{}         // closed by end
 	over      bool
 }
@@ -61,8 +62,13 @@ func (l *stateLog) Commit(entries ...state.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
+	return l.commit(&entry.Entry{Topology: entries, Action: l.take(&entries[0])})
+}
+
+// commit returns when an entry is applied here, all of which counts, or nothing.
+func (l *stateLog) commit(e *entry.Entry) error {
 	done := make(chan error, 1)
-	l.v.proposeEntry(&entry.Entry{Topology: entries}, func(err error) { done <- err })
+	l.v.proposeEntry(e, func(err error) { done <- err })
 	select {
 	case err := <-done:
 		return err
