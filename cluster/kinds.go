@@ -9,7 +9,6 @@ const (
 	kindNotices                         // of replica/serve
 	kindRelay                           // of relay
 	kindDisk                            // how the sender's disk is doing, see watch.go
-	kindAction                          // JSON of an action that the sender was asked for, see actions.go
 )
 
 // Kinds of calls between members.

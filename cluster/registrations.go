@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"qmq/internal/names"
 	"qmq/replica/machine"
@@ -17,8 +18,8 @@ type registrations struct {
 
 	mu     sync.Mutex // guards what follows; under it the directory is told, which does not wait
 	topics map[topicID]*registered
-	listed bool          // the directory is told
-	gone   func(topicID) // called when a topic went
+	listed bool         // the directory is told
+	hiding atomic.Int32 // topics that are hidden
 }
 
 // topicID tells topics apart: each shard numbers its own.
@@ -53,17 +54,45 @@ func (r *registrations) list(listed bool) {
 	r.listed = listed
 }
 
-// hide has the directory not know of a topic, or know of it again.
-func (r *registrations) hide(of topicID, hidden bool) {
+// hide has the directory not know of a topic; false: there is none.
+func (r *registrations) hide(of topicID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	t := r.topics[of]
-	if t == nil || t.hidden == hidden {
-		return
+	if t == nil {
+		return false
 	}
-	t.hidden = false // tell tells
-	r.tellAll(!hidden, t, of)
-	t.hidden = hidden
+	if !t.hidden {
+		r.tellAll(false, t, of)
+		t.hidden = true
+		r.hiding.Add(1)
+	}
+	return true
+}
+
+// show undoes hide, and says whether there was something to be undone.
+func (r *registrations) show(of topicID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := r.topics[of]
+	if t == nil || !t.hidden {
+		return false
+	}
+	t.hidden = false
+	r.hiding.Add(-1)
+	r.tellAll(true, t, of)
+	return true
+}
+
+// isHidden tells whether a topic is hidden.
+func (r *registrations) isHidden(of topicID) bool {
+	if r.hiding.Load() == 0 {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := r.topics[of]
+	return t != nil && t.hidden
 }
 
 // tellAll tells the directory of a topic with its channels. mu is held.
@@ -163,11 +192,12 @@ func (r *registrations) addChannel(t *registered, of topicID, number uint64, nam
 }
 
 func (r *registrations) remove(of topicID) {
-	r.tell(false, r.topics[of], of, "")
-	delete(r.topics, of)
-	if r.gone != nil {
-		r.gone(of)
+	t := r.topics[of]
+	r.tell(false, t, of, "")
+	if t.hidden {
+		r.hiding.Add(-1)
 	}
+	delete(r.topics, of)
 }
 
 func (r *registrations) tell(there bool, t *registered, of topicID, channel string) {

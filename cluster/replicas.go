@@ -8,6 +8,7 @@ import (
 
 	"qmq/broker"
 	"qmq/channel"
+	"qmq/diskqueue"
 	"qmq/replica/serve"
 	"qmq/state"
 	"qmq/topic"
@@ -71,12 +72,29 @@ func (s *Set) Publisher(name string, create bool) (broker.Publisher, error) {
 			return nil, err
 		}
 	}
-	r.actions.show(name)
-	p, err := r.node.Publisher(name, create)
-	if err != nil {
-		return nil, brokerError(err)
+	r.show(name)
+	if !create {
+		if _, there := r.machines[shardOf(name)].Incarnation(name); !there {
+			return nil, topic.ErrNoAutoCreate
+		}
 	}
-	return p, nil
+	return publisher{r, name}, nil
+}
+
+// publisher is a replicated topic's, which the first publish makes if need be: who
+// publishes to several waits for all of them at once when there is no leader.
+type publisher struct {
+	r    *run
+	name string
+}
+
+// Name is part of broker.Publisher.
+func (p publisher) Name() string { return p.name }
+
+// Publish is part of broker.Publisher. What is published shows the topic.
+func (p publisher) Publish(b *diskqueue.Batch) error {
+	p.r.show(p.name)
+	return brokerError(p.r.node.Publish(p.name, b))
 }
 
 // Subscribe is part of broker.Replicas.
@@ -93,7 +111,7 @@ func (s *Set) Subscribe(name, channelName string, create bool, o broker.Subscrib
 			return nil, err
 		}
 	}
-	r.actions.show(name)
+	r.show(name)
 	return r.relay.Subscribe(name, channelName, create, o)
 }
 
@@ -111,7 +129,7 @@ func (s *Set) Change(c broker.Change) error {
 			return err
 		}
 	}
-	return r.actions.change(c)
+	return r.change(c)
 }
 
 // roomFor tells why there may not be a topic of a name; nil: there may, or there is one.
@@ -172,7 +190,7 @@ func (s *Set) Names() (list []string) {
 		return nil
 	}
 	for n := uint32(1); n <= Shards; n++ {
-		list = append(list, r.actions.visible(n, r.machines[n].Topics())...)
+		list = append(list, r.visible(n)...)
 	}
 	slices.Sort(list)
 	return list
@@ -187,7 +205,7 @@ func (s *Set) Topic(name string) (t broker.Replica, ok bool) {
 	n := shardOf(name)
 	m := r.machines[n]
 	incarnation, ok := m.Incarnation(name)
-	if !ok || r.actions.isHidden(topicID{n, incarnation}) {
+	if !ok || r.names.isHidden(topicID{n, incarnation}) {
 		return t, false
 	}
 	view, err := m.Topic(incarnation)

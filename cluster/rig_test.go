@@ -188,13 +188,21 @@ func (g *rig) publish(m *rigMember, topicName, name string, n int) {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	var batch diskqueue.Batch
+	var bodies []string
 	for i := range n {
-		batch.Add(message.Meta{Timestamp: time.Now().UnixNano()}, fmt.Appendf(nil, "%s %d", name, i))
+		bodies = append(bodies, fmt.Sprintf("%s %d", name, i))
 	}
-	if err := p.Publish(&batch); err != nil {
+	if err := p.Publish(batchOf(bodies...)); err != nil {
 		g.t.Fatal(err)
 	}
+}
+
+func batchOf(bodies ...string) *diskqueue.Batch {
+	batch := new(diskqueue.Batch)
+	for _, body := range bodies {
+		batch.Add(message.Meta{Timestamp: time.Now().UnixNano()}, []byte(body))
+	}
+	return batch
 }
 
 // bodies are those that a member shows of what waits in a channel.

@@ -35,7 +35,6 @@ type run struct {
 	node     *serve.Node
 	relay    *relay.Relay
 	names    *registrations
-	actions  *actions
 	watch    *watch
 
 	checkpoints *replica.Checkpoints
@@ -169,8 +168,6 @@ func (r *run) serve(i *identity) {
 		Self: r.member, Shard: shardOf, Topics: served{r.node}, Lane: lane{r}, Clock: common.Channels.Clock,
 	})
 	r.watch = newWatch(r)
-	r.actions = newActions(r)
-	r.names.gone = r.actions.gone
 }
 
 // shardOf is the shard that a topic is in, 1 to Shards.

@@ -237,7 +237,6 @@ func (s *Set) handle() {
 		kindParts:   func(r *run, from uint64, frame []byte) error { return r.node.ReceiveParts(from, frame) },
 		kindNotices: func(r *run, from uint64, frame []byte) error { return r.node.ReceiveNotice(from, frame) },
 		kindRelay:   func(r *run, from uint64, frame []byte) error { return r.relay.Receive(from, frame) },
-		kindAction:  func(r *run, from uint64, frame []byte) error { return r.actions.heard(from, frame) },
 		kindDisk:    func(r *run, from uint64, frame []byte) error { return r.watch.told(from, frame) },
 	}
 	for kind, h := range frames {

@@ -2,12 +2,15 @@ package server
 
 import (
 	"errors"
+	"sync"
 
+	"qmq/broker"
 	"qmq/channel"
 	"qmq/diskqueue"
 	"qmq/internal/budget"
 	"qmq/internal/redact"
 	"qmq/protocol"
+	"qmq/topic"
 )
 
 // gatherPublish puts a Pub, Mpub or Dpub into the batch of its topic.
@@ -56,21 +59,55 @@ func (s *session) topicFor(name []byte) (namedPublisher, error) {
 	return s.lastTopic, nil
 }
 
-// publish stores what was gathered for each topic, one after the
-// other, and keeps what came of each.
+// publish stores what was gathered for each topic, and keeps what came of each.
 func (s *session) publish(c *commandBatch) {
+	if len(c.topics) > 1 && c.waitsForOthers() {
+		s.publishTogether(c)
+	} else {
+		for i := range c.topics {
+			c.topics[i].store(s.tcp.broker)
+		}
+	}
 	for i := range c.topics {
-		b := &c.topics[i]
-		if b.topic.Publisher == nil {
-			continue
-		}
-		p, err := s.tcp.broker.Publish(b.topic.Publisher, &b.records)
-		if b.err = err; err != nil {
+		switch b := &c.topics[i]; {
+		case b.topic.Publisher == nil:
+		case b.err != nil:
 			s.lastTopic = namedPublisher{}
-			continue
+		default:
+			s.lastTopic = b.topic
+			s.countPublished(b.topic.name, b.records.Len())
 		}
-		s.lastTopic = namedPublisher{p, b.topic.name}
-		s.countPublished(b.topic.name, b.records.Len())
+	}
+}
+
+// publishTogether is publish for topics that other nodes have too: who waits for
+// them waits for all at once, however long that takes.
+func (s *session) publishTogether(c *commandBatch) {
+	var waiting sync.WaitGroup
+	for i := range c.topics {
+		waiting.Go(func() { c.topics[i].store(s.tcp.broker) })
+	}
+	waiting.Wait()
+}
+
+// waitsForOthers tells whether a topic is not this node's alone.
+func (c *commandBatch) waitsForOthers() bool {
+	for i := range c.topics {
+		if _, local := c.topics[i].topic.Publisher.(*topic.Topic); !local && c.topics[i].topic.Publisher != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// store publishes the batch, and keeps what came of it.
+func (b *topicBatch) store(to *broker.Broker) {
+	if b.topic.Publisher == nil {
+		return
+	}
+	p, err := to.Publish(b.topic.Publisher, &b.records)
+	if b.err = err; err == nil {
+		b.topic.Publisher = p
 	}
 }
 

@@ -37,7 +37,7 @@ func (v *Serving) doOnce(r Request) error {
 	if known {
 		switch before := asked.Through(r.member); {
 		case before != nil && before.Request == r.number:
-			return nil // it was done when it was asked for first
+			return v.outcome(before)
 		case before == nil && (r.Op != state.DeleteTopic || asked.By[0].Topic != incarnation):
 			a.Topic = asked.By[0].Topic
 			return v.log.commit(&entry.Entry{Action: a})
@@ -55,7 +55,18 @@ func (v *Serving) doOnce(r Request) error {
 	case r.Everywhere || v.allAsked(&asked, a):
 		return v.log.with(a, func() error { return v.delete(incarnation) })
 	}
-	return v.log.commit(&entry.Entry{Action: a})
+	if err := v.log.commit(&entry.Entry{Action: a}); err != nil {
+		return err
+	}
+	return ErrOthersKeep
+}
+
+// outcome is what came of an action when it was asked for first.
+func (v *Serving) outcome(a *entry.Action) error {
+	if incarnation, there := v.shard.machine.Incarnation(a.Name); a.Op == state.DeleteTopic && there && incarnation == a.Topic {
+		return ErrOthersKeep
+	}
+	return nil
 }
 
 // allAsked says whether with a all members were asked that are there.

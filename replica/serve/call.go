@@ -32,6 +32,7 @@ const (
 	codeTailWaiting              // numbers: waiting
 	codeOther                    // texts: the error's
 	codeNoAutoCreate             //
+	codeOthersKeep               //
 )
 
 const (
@@ -117,7 +118,7 @@ func decodeAnswer(b []byte) (a answer, err error) {
 // sentinels are the errors that are one at the other end, too.
 var sentinels = map[code]error{
 	codeNotLeader: errNotLeader, codeBusy: errBusy, codeNoTopic: ErrNoTopic,
-	codeNoChannel: topic.ErrNoChannel, codeNoAutoCreate: topic.ErrNoAutoCreate,
+	codeNoChannel: topic.ErrNoChannel, codeNoAutoCreate: topic.ErrNoAutoCreate, codeOthersKeep: ErrOthersKeep,
 }
 
 // answerOf is what is told of how a request ended.

@@ -224,10 +224,9 @@ func (n *Node) LinkChanged(member uint64) {
 
 // Do makes a change of which topics and channels there are, or of what is paused or
 // empty, wherever the topic is led. It returns when the change is applied at the leader
-// and, as far as it is not cut off from it, here. The end of a topic that is asked for
-// here alone is no change of it; its messages and channels are there afterwards. Without a leader it waits for a
+// and, as far as it is not cut off from it, here. Without a leader it waits for a
 // while, and the error is ErrNoLeader then; it may be made all the same. Other errors
-// are ErrNoTopic, topic.ErrNoChannel, a *topic.LimitError, a *topic.TailError, and
+// are ErrNoTopic, ErrOthersKeep, topic.ErrNoChannel, a *topic.LimitError, a *topic.TailError, and
 // ctx's.
 func (n *Node) Do(ctx context.Context, r Request) error {
 	ctx, cancel := n.within(ctx)

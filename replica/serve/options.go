@@ -20,6 +20,9 @@ var (
 	ErrNoAnswer = errors.New("no answer from the leader")
 	// ErrNoTopic means that there is no topic of that name.
 	ErrNoTopic = errors.New("no such topic")
+	// ErrOthersKeep means that a topic was to be deleted at this node, and that it is
+	// not deleted: not all have asked for that.
+	ErrOthersKeep = errors.New("the other members keep the topic")
 	// ErrClosed means that the node stops.
 	ErrClosed = errors.New("the node is stopping")
 
