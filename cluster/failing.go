@@ -34,6 +34,8 @@ func (r *run) found(f raftlog.Finding) {
 	switch f.Kind {
 	case raftlog.Doubt:
 		r.end(fmt.Errorf("%w: %w", errForgetful, f.Err))
+	case raftlog.NoRoom, raftlog.RoomAgain:
+		r.logFull.Store(f.Kind == raftlog.NoRoom)
 	case raftlog.Failed:
 		// Also shards that have nothing to save: their leaders would find out with the
 		// next proposal, which would be lost.

@@ -184,17 +184,21 @@ func (g *rig) eventually(what string, condition func() bool) {
 // publish publishes messages of a name and a number through a member.
 func (g *rig) publish(m *rigMember, topicName, name string, n int) {
 	g.t.Helper()
+	if err := g.tryPublish(m, topicName, name, n); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+func (g *rig) tryPublish(m *rigMember, topicName, name string, n int) error {
 	p, err := m.Publisher(topicName, true)
 	if err != nil {
-		g.t.Fatal(err)
+		return err
 	}
 	var bodies []string
 	for i := range n {
 		bodies = append(bodies, fmt.Sprintf("%s %d", name, i))
 	}
-	if err := p.Publish(batchOf(bodies...)); err != nil {
-		g.t.Fatal(err)
-	}
+	return p.Publish(batchOf(bodies...))
 }
 
 func batchOf(bodies ...string) *diskqueue.Batch {

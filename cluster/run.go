@@ -36,9 +36,11 @@ type run struct {
 	relay    *relay.Relay
 	names    *registrations
 	watch    *watch
+	room     *room
 
 	checkpoints *replica.Checkpoints
-	over        chan error // of capacity 1: why this part cannot go on as it is
+	over        chan error  // of capacity 1: why this part cannot go on as it is
+	logFull     atomic.Bool // the log waits for room
 
 	ctx      context.Context // done when close begins
 	cancel   context.CancelFunc
@@ -168,6 +170,7 @@ func (r *run) serve(i *identity) {
 		Self: r.member, Shard: shardOf, Topics: served{r.node}, Lane: lane{r}, Clock: common.Channels.Clock,
 	})
 	r.watch = newWatch(r)
+	r.room = &room{r: r}
 }
 
 // shardOf is the shard that a topic is in, 1 to Shards.
@@ -195,6 +198,7 @@ func (r *run) start() {
 	r.checkpoints = replica.StartCheckpoints(r.log, r.shard, r.noCheckpoint)
 	r.work(r.tick)
 	r.work(r.watch.run)
+	r.work(r.room.run)
 }
 
 // Ticks of shards: a leader tells that it lives with every second one.

@@ -21,6 +21,9 @@ type Set struct {
 	o    Options
 	h    Host
 	file identityFile
+	// The files that make room on a full disk: reserve to apply what is agreed on,
+	// startReserve for a start to note that it has begun.
+	reserve, startReserve *reserve
 
 	links *link.Links
 	ready chan struct{} // closed when links are there
@@ -54,6 +57,7 @@ var errStopped = errors.New("the node is stopping")
 func New(o Options) *Set {
 	s := &Set{o: o, file: identityFile{fs: o.FS, dir: filepath.Join(o.Dir, "raft")}, ready: make(chan struct{}), begun: make(chan struct{}), up: make(map[uint64]bool)}
 	s.local.Store(&map[string]bool{})
+	s.reserve, s.startReserve = s.newReserve(reserveName, reserveBytes), s.newReserve(startName, startBytes)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -68,8 +72,14 @@ func (s *Set) Start(h Host) error {
 	}
 	s.local.Store(&local)
 	i, err := s.file.open()
+	if noRoom(err) && (s.startReserve.give() || s.reserve.give()) {
+		i, err = s.file.open()
+	}
 	if err != nil {
 		return err
+	}
+	if err := s.startReserve.keep(); err != nil {
+		s.o.Logger.Warn("there is no room for the reserve for a start on a full disk", slog.Any("error", err))
 	}
 	s.identity = i
 	var r *run

@@ -149,8 +149,8 @@ func (r *run) fit(st *replica.Status, to uint64) error {
 		switch {
 		case f.Learner, !f.Active, f.Snapshot, f.Match+near < st.Last:
 			return fmt.Errorf("%s has not caught up", r.s.addressOf(to))
-		case !known || r.now()-d.Told > time.Second || d.Oldest > watchEvery*4 || d.Waiting > 0:
-			return fmt.Errorf("the disk of %s is slow", r.s.addressOf(to))
+		case !known || r.now()-d.Told > time.Second || d.Oldest > watchEvery*4 || d.Waiting > 0 || d.Low:
+			return fmt.Errorf("the disk of %s is slow or full", r.s.addressOf(to))
 		}
 		return nil
 	}

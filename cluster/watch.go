@@ -98,6 +98,7 @@ func (w *watch) run() {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	var told, spread time.Duration
+	low := false
 	for {
 		select {
 		case <-w.r.ctx.Done():
@@ -107,8 +108,8 @@ func (w *watch) run() {
 		now := w.r.now()
 		own := w.disk(now)
 		w.guard(now, own)
-		if now-told >= tellDisk {
-			told = now
+		if now-told >= tellDisk || own.Low != low {
+			told, low = now, own.Low
 			w.tell(own)
 			w.r.reconcile()
 			w.judgeCut(now)
@@ -123,7 +124,7 @@ func (w *watch) run() {
 
 // disk is how this node's disk is doing.
 func (w *watch) disk(now time.Duration) (d replica.Disk) {
-	d.Told = now
+	d.Told, d.Low = now, w.r.room.low.Load()
 	var newest time.Duration
 	for _, s := range w.r.opened() {
 		d.Oldest = max(d.Oldest, s.OldestSave())
@@ -159,8 +160,8 @@ func (w *watch) diskOf(member uint64) (d replica.Disk, ok bool) {
 
 // A frame of kindDisk is three times in nanoseconds, u64: how long the last save took,
 // for how long the oldest one that is not done has been under way, and for how long
-// nothing could be applied.
-const diskBytes = 3 * 8
+// nothing could be applied; and a byte that is 1 when there is little room.
+const diskBytes = 3*8 + 1
 
 // tell tells the others how this node's disk is doing.
 func (w *watch) tell(d replica.Disk) {
@@ -168,6 +169,11 @@ func (w *watch) tell(d replica.Disk) {
 	for _, span := range []time.Duration{d.Save, d.Oldest, d.Waiting} {
 		frame = binary.LittleEndian.AppendUint64(frame, uint64(span))
 	}
+	low := byte(0)
+	if d.Low {
+		low = 1
+	}
+	frame = append(frame, low)
 	for _, member := range w.r.s.connected() {
 		w.r.s.links.Send(member, link.Control, kindDisk, frame)
 	}
@@ -183,7 +189,7 @@ func (w *watch) told(from uint64, frame []byte) error {
 	span := func(at int) time.Duration { return time.Duration(binary.LittleEndian.Uint64(frame[at:])) }
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.disks[from] = replica.Disk{Told: w.r.now(), Save: span(0), Oldest: span(8), Waiting: span(16)}
+	w.disks[from] = replica.Disk{Told: w.r.now(), Save: span(0), Oldest: span(8), Waiting: span(16), Low: frame[24] == 1}
 	return nil
 }
 

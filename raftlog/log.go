@@ -73,6 +73,7 @@ type Log struct {
 	segments    []*segment // that have begun, oldest first
 	session     session
 	unsynced    error // why something that was acknowledged may be missing
+	shedding    bool  // see Shed; until it is done
 	cachedBytes int64
 
 	queue  queue
@@ -184,10 +185,25 @@ func (l *Log) free() int {
 	return max(0, len(l.segments)-1)
 }
 
+// Shed lets all files go that hold nothing but what was compacted, whatever
+// Options.Retain says: the disk is full.
+func (l *Log) Shed() {
+	l.mu.Lock()
+	l.shedding = l.free() > 0
+	due := l.shedding
+	l.mu.Unlock()
+	if due {
+		l.kick()
+	}
+}
+
 // excess is those of the free segments that go: all but the newest of Retain
-// bytes. mu
+// bytes, or all after Shed. mu
 func (l *Log) excess() []*segment {
 	free := l.segments[:l.free()]
+	if l.shedding {
+		return free
+	}
 	kept := int64(0)
 	for len(free) > 0 {
 		n := len(free) - 1

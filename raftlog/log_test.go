@@ -150,6 +150,37 @@ func TestFilesThatNobodyNeedsAreKeptForFollowersUpToRetain(t *testing.T) {
 	must(t, l.Close())
 }
 
+func TestFilesForFollowersAreShedWhenTheDiskIsFull(t *testing.T) {
+	fsys := newDisk(t, 1)
+	o := options(fsys.Mount())
+	o.Retain = 1 << 30
+	l, _ := mustOpen(t, o)
+	for i := range uint64(60) {
+		mustSave(t, l, &Update{Shard: 1, Entries: entries(i+1, 1, 1, 300)})
+	}
+	l.Compact(1, 40)
+	l.Flush()
+	before := fsys.Used()
+	l.Shed()
+	l.Flush()
+	if first, _ := bounds(l.Shard(1)); first < 20 || first > 41 {
+		t.Errorf("the log begins at %d", first)
+	}
+	if after := fsys.Used(); after >= before {
+		t.Errorf("%d bytes are used, %d before", after, before)
+	}
+	for i := range uint64(20) { // it is done once
+		mustSave(t, l, &Update{Shard: 1, Entries: entries(i+61, 1, 1, 300)})
+	}
+	first, _ := bounds(l.Shard(1))
+	l.Compact(1, 80)
+	l.Flush()
+	if again, _ := bounds(l.Shard(1)); again != first {
+		t.Errorf("entries from %d to %d went, too", first, again)
+	}
+	must(t, l.Close())
+}
+
 func TestVotesOutliveTheFilesThatTheyWereWrittenTo(t *testing.T) {
 	fsys := newDisk(t, 1)
 	l, _ := mustOpen(t, options(fsys.Mount()))

@@ -107,6 +107,7 @@ func (l *Log) takeNext() (*segment, error) {
 func (l *Log) recycle() error {
 	l.mu.Lock()
 	gone := slices.Clone(l.excess())
+	l.shedding = false
 	for _, g := range gone {
 		for id, last := range g.lasts {
 			s := l.shards[id]

@@ -63,7 +63,7 @@ func (s *Shard) save(one *save) {
 
 const (
 	firstRetry = 100 * time.Millisecond
-	lastRetry  = 2 * time.Second
+	lastRetry  = 500 * time.Millisecond
 )
 
 // applyLoop does the work on the machine, one piece after the other. What fails

@@ -20,11 +20,12 @@ type Disk struct {
 	Save    time.Duration // how long the last save took
 	Oldest  time.Duration // how long the oldest unfinished one has taken
 	Waiting time.Duration // for how long the machine could not apply
+	Low     bool          // there is little room, if any
 }
 
 // well tells whether leadership may be moved to the member.
 func (d Disk) well(now time.Duration) bool {
-	return now-d.Told <= fresh && d.Save <= fast && d.Oldest <= fast && d.Waiting == 0
+	return now-d.Told <= fresh && d.Save <= fast && d.Oldest <= fast && d.Waiting == 0 && !d.Low
 }
 
 // Watchdog decides when a leader whose disk hangs or is full gives leadership

@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"qmq/channel"
@@ -27,6 +28,7 @@ type Node struct {
 	stopping  context.Context // done when Close begins
 	signals   sync.Pool       // chan error of capacity 1: those on which no publisher waits
 	stop      context.CancelFunc
+	refusal   atomic.Pointer[error] // why nothing may be published; nil: it may
 }
 
 // NewNode makes a node that knows no leader of any shard.
@@ -101,6 +103,16 @@ func (n *Node) publishOnce(name string, b *diskqueue.Batch) error {
 		return err
 	}
 	return p.Publish(b)
+}
+
+// Refuse has all publishes through this node refused with an error from now on; nil: none
+// any more. What is on its way goes on.
+func (n *Node) Refuse(why error) {
+	if why == nil {
+		n.refusal.Store(nil)
+		return
+	}
+	n.refusal.Store(&why)
 }
 
 // Topic is a topic that this node serves; with create it is made if need be. It is

@@ -76,10 +76,13 @@ func (p *Producer) Name() string { return p.name }
 // Publish stores the batch, all or nothing of it, and returns when it is applied on
 // this node, and so agreed on by a majority; the batch may be used again then. The
 // error is ErrNoLeader, ErrNoAnswer, channel.ErrExiting when the topic is gone, and
-// another one of its name may be there, or ErrClosed.
+// another one of its name may be there, ErrClosed, or what Node.Refuse says.
 func (p *Producer) Publish(b *diskqueue.Batch) error {
 	if b.Len() == 0 {
 		return nil
+	}
+	if why := p.shard.n.refusal.Load(); why != nil {
+		return *why
 	}
 	signals := &p.shard.n.signals
 	done := signals.Get().(chan error)

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,6 +32,22 @@ func TestPublishIsDoneWhenItIsAppliedHere(t *testing.T) {
 			r.want(t, nil)
 		}
 		s.wantStored(t, "first", "0", "1", "2")
+	})
+}
+
+func TestRefusedPublishLeavesNothingBehind(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		s.lead(s.members[0], 0)
+		m := s.members[1]
+		m.published(t, "first")
+		full := errors.New("the disks are full")
+		m.node.Refuse(full)
+		if err := m.node.Publish("t", batchOf("second")); !errors.Is(err, full) {
+			t.Errorf("publish: %v", err)
+		}
+		m.node.Refuse(nil)
+		m.published(t, "third")
+		s.wantStored(t, "first", "third")
 	})
 }
 

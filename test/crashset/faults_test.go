@@ -59,7 +59,7 @@ var faults = []fault{
 	{kind: "full leader", hit: theLeader, begin: fillDisk, longest: 8 * time.Second, isolated: true},
 	{kind: "full follower", hit: aFollower, begin: fillDisk, longest: 8 * time.Second, isolated: true},
 	{kind: "full two", hit: bothOthers, begin: fillDisk, longest: 4 * time.Second, isolated: true},
-	{kind: "full leader, killed", hit: theLeader, begin: fillAndKill, longest: 4 * time.Second, isolated: true},
+	{kind: "full leader and killed", hit: theLeader, begin: fillAndKill, longest: 4 * time.Second, isolated: true},
 }
 
 // plan is the faults of a run.
