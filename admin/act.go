@@ -21,7 +21,11 @@ type order struct {
 	Channel string `json:"channel"`
 	Node    string `json:"node"`
 	Until   int64  `json:"until"` // of acknowledge_damage: number of the newest finding that was seen
-	Only    *struct {
+	// Of changes of a set of replicas:
+	Set    string  `json:"set"`    // its id
+	Shard  *uint32 `json:"shard"`  // whose leadership is moved
+	Member string  `json:"member"` // address, or id, of who leads then, joins or leaves
+	Only   *struct {
 		Kind   string `json:"kind"`
 		Target string `json:"target"`
 	} `json:"only"`
@@ -105,8 +109,11 @@ func (s *Server) phases(o *order, targets []cluster.Target) (directories, nodes 
 	}
 	for _, to := range targets {
 		nodes = append(nodes, errand{"node", to.ID, to.Name, func(ctx context.Context) error {
-			if o.Action == acknowledgeDamage {
+			switch {
+			case o.Action == acknowledgeDamage:
 				return s.up.nodes.AcknowledgeDamage(ctx, to.Address, o.Until)
+			case o.ofSet():
+				return s.changeSet(ctx, o, to)
 			}
 			return s.up.nodes.Change(ctx, to.Address, kind, verb, o.Topic, o.Channel)
 		}})

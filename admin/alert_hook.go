@@ -76,6 +76,8 @@ func (h *alertHook) link(l *cluster.Alert) string {
 		return h.page + "topics/" + part(l.Topic) + "/" + part(l.Channel)
 	case l.Topic != "":
 		return h.page + "topics/" + part(l.Topic)
+	case l.Set != "":
+		return h.page + "sets"
 	case l.Node != "":
 		return h.page + "nodes/" + part(l.Node)
 	}

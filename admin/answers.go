@@ -69,6 +69,11 @@ func (c *collector) askNode(ctx context.Context, q *cluster.NodeQuestion) {
 			a.Info = &info
 		}
 	}
+	if err == nil && q.WantsSet(stats.Version, stats.StartTime) {
+		if set, err := c.up.nodes.Set(ctx, q.Address); err == nil {
+			a.SetAsked, a.Set = true, set
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"qmq/admin/cluster"
 )
 
-var viewKinds = []string{"overview", "topics", "topic", "channel", "nodes", "node", "lookup", "counter", "activity"}
+var viewKinds = []string{"overview", "topics", "topic", "channel", "nodes", "node", "sets", "lookup", "counter", "activity"}
 
 // frame is a view at one moment, as the page gets it.
 type frame struct {

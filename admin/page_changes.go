@@ -32,6 +32,9 @@ func (o *order) valid(hasLookupds bool) error {
 		o.Topic, o.Channel = "", ""
 		return nil
 	}
+	if o.ofSet() {
+		return o.validOfSet()
+	}
 	if _, ok := actions[o.Action]; !ok || kind != "topic" && kind != "channel" && o.Action != "tombstone_topic_producer" {
 		return badRequest("There is no action %q.", words.Shorten(o.Action))
 	}
@@ -72,8 +75,8 @@ func (s *Server) act(_ http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	id := s.remember(r, &o, results)
 	return map[string]any{
-		"action": o.Action, "topic": o.Topic, "channel": o.Channel, "node": o.Node, "at": time.Now().UnixMilli(),
-		"ok": allOK(results), "summary": summary(results), "results": results, "activity": id,
+		"action": o.Action, "topic": o.Topic, "channel": o.Channel, "node": o.Node, "set": o.Set, "at": time.Now().UnixMilli(),
+		"ok": allOK(results), "summary": o.said(results), "results": results, "activity": id,
 	}, nil
 }
 
@@ -82,6 +85,8 @@ func (s *Server) targetsOf(r *http.Request, o *order) (targets []cluster.Target,
 	s.collector.firstUpdate(r.Context())
 	s.collector.read(func(c *cluster.Cluster) {
 		switch {
+		case o.ofSet():
+			targets, err = setTargets(c, o)
 		case o.Action == "create_topic":
 		case o.Action == "create_channel":
 			targets = c.Having(cluster.Pair{Topic: o.Topic})

@@ -139,7 +139,7 @@ func (s *Server) peekTargets(r *http.Request, p cluster.Pair, state, only string
 	s.collector.firstUpdate(r.Context())
 	s.collector.read(func(c *cluster.Cluster) {
 		at = c.UpdatedAt().UnixMilli()
-		targets = c.Having(p)
+		targets = c.Serving(p)
 		if only != "" {
 			targets = slices.DeleteFunc(targets, func(to cluster.Target) bool { return to.ID != only })
 		}

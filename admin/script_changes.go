@@ -39,7 +39,7 @@ func (s *Server) remember(r *http.Request, o *order, results []result) int64 {
 	s.notifier.tell(r, o.Action, o.pair(), o.Node)
 	e := s.entryOf(r, o.Action)
 	e.Topic, e.Channel, e.Node, e.Name = o.Topic, o.Channel, o.Node, s.nameOf(o.Node)
-	e.Result, e.OK, e.Results = summary(results), allOK(results), results
+	e.Result, e.OK, e.Results = o.said(results), allOK(results), results
 	return s.activity.add(e)
 }
 

@@ -121,7 +121,7 @@ func (s *Server) handler() http.Handler {
 	r.Explain(names.Refusals)
 	at := func(p string) string { return path.Join(s.o.BasePath, p) }
 	r.HandleQuiet("GET", at("/ping"), func(http.ResponseWriter, *http.Request) (any, error) { return "OK", nil })
-	for _, p := range []string{"/", "/topics", "/topics/:topic", "/topics/:topic/:channel", "/nodes", "/nodes/:node", "/counter", "/lookup", "/activity", "/login"} {
+	for _, p := range []string{"/", "/topics", "/topics/:topic", "/topics/:topic/:channel", "/nodes", "/nodes/:node", "/sets", "/counter", "/lookup", "/activity", "/login"} {
 		r.HandleRaw("GET", at(p), http.HandlerFunc(s.pages.index))
 	}
 	r.Missing(wantsPage, http.HandlerFunc(s.pages.missing))

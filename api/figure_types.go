@@ -20,6 +20,7 @@ type (
 	// ReplicaFigures tell what the node is for a replicated topic.
 	ReplicaFigures struct {
 		Role    string `json:"role"`    // leader or follower
+		Shard   uint32 `json:"shard"`   // that the topic is in
 		Leader  string `json:"leader"`  // the node that serves the topic; empty when none is known
 		Term    uint64 `json:"term"`    // of the leader
 		Applied uint64 `json:"applied"` // index of the last entry that the node has applied

@@ -89,6 +89,7 @@ type Replica struct {
 	Channels []ReplicaChannel
 	Paused   bool
 
+	Shard   uint32 // that it is in
 	Leader  string // the node that serves it; empty when none is known
 	Term    uint64 // of the leader
 	Applied uint64 // the index of the last entry that this node has applied

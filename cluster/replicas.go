@@ -214,7 +214,7 @@ func (s *Set) Topic(name string) (t broker.Replica, ok bool) {
 	}
 	st := view.State
 	view.Release()
-	t = broker.Replica{Name: name, Paused: st.Paused}
+	t = broker.Replica{Name: name, Shard: n, Paused: st.Paused}
 	for _, c := range st.Channels {
 		t.Channels = append(t.Channels, broker.ReplicaChannel{Name: c.Name, Paused: c.Paused, Consumers: r.relay.Consumers(name, c.Name)})
 	}

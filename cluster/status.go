@@ -58,6 +58,7 @@ type MemberStatus struct {
 	RTT     int64  `json:"rtt_us"`
 	Skew    int64  `json:"skew_ms"`
 	Failure string `json:"failure,omitempty"` // why it is not connected
+	Refused bool   `json:"refused,omitempty"` // with Failure: one does not want the other, as settings differ, say
 }
 
 // ShardStatus is a shard as a member sees it. Group 0 is the shard 0.
@@ -180,14 +181,14 @@ func (s *Set) memberStatus(own id, g *registry) (list []MemberStatus) {
 			case p.Up && p.Hello.Member == uint64(m.ID):
 				st.Connected, st.RTT, st.Skew = true, p.RTT.Microseconds(), p.Skew.Milliseconds()
 			default:
-				st.Failure = p.Failure
+				st.Failure, st.Refused = p.Failure, p.Refused
 			}
 		}
 		list = append(list, st)
 	}
 	if len(g.Members) == 0 {
 		for _, p := range peers {
-			list = append(list, MemberStatus{Member: show(id(p.Hello.Member)), Address: p.Address, Level: p.Hello.Level, Connected: p.Up, RTT: p.RTT.Microseconds(), Skew: p.Skew.Milliseconds(), Failure: p.Failure})
+			list = append(list, MemberStatus{Member: show(id(p.Hello.Member)), Address: p.Address, Level: p.Hello.Level, Connected: p.Up, RTT: p.RTT.Microseconds(), Skew: p.Skew.Milliseconds(), Failure: p.Failure, Refused: p.Refused})
 		}
 	}
 	slices.SortFunc(list, func(a, b MemberStatus) int { return compareNames(a.Address, b.Address) })

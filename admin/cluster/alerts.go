@@ -29,6 +29,7 @@ type Alert struct {
 	Node      string    `json:"node"`
 	Name      string    `json:"name"`
 	Lookupd   string    `json:"lookupd"`
+	Set       string    `json:"set,omitempty"` // of replicas: its id, none while there is none
 	Since     int64     `json:"since"`
 	Over      *int64    `json:"over"`
 	Text      string    `json:"text"`

@@ -36,6 +36,7 @@ type Cluster struct {
 	history  history
 	counter  history
 	marks    []Mark
+	sets     map[string]*replicaSet // by their ids
 	budget   allowance
 	alerts   alerts
 	round    uint32
@@ -63,7 +64,7 @@ func New(historyBytes int, nodes []string) *Cluster {
 		given: len(nodes) > 0,
 		nodes: make(map[string]*node), topics: make(map[string]*topicTotal), emptied: make(map[Pair]time.Time),
 		history: newHistory(clusterRows), counter: newHistory(counterRows), budget: allowance{historyBytes},
-		alerts: newAlerts(), pausedBy: func(Pair) string { return "" },
+		alerts: newAlerts(), sets: make(map[string]*replicaSet), pausedBy: func(Pair) string { return "" },
 	}
 	for _, address := range nodes {
 		c.nodes[address] = newNode(address, address)
@@ -101,6 +102,7 @@ func (c *Cluster) Update(now time.Time, interval time.Duration) {
 	for _, t := range c.topics {
 		t.reset()
 	}
+	c.depose()
 	for _, n := range c.order {
 		c.addNode(n)
 	}
@@ -109,6 +111,7 @@ func (c *Cluster) Update(now time.Time, interval time.Duration) {
 		t.restartTrends()
 	}
 	c.record()
+	c.updateSets()
 	for p, at := range c.emptied {
 		if now.Sub(at) > 2*interval+time.Second {
 			delete(c.emptied, p)
@@ -139,8 +142,7 @@ func (c *Cluster) addNode(n *node) {
 			t.sums.add(&nt.sums)
 			t.own.add(&nt.own)
 			t.nodes++
-			t.answering += n.serial
-			t.rated = t.rated || n.rated
+			t.addReplica(n, nt)
 			if nt.paused {
 				t.paused++
 			}
@@ -255,7 +257,7 @@ func (c *Cluster) record() {
 		s := &t.sums
 		t.history.add(b, second, s.published, s.bytes, float64(s.depth-s.topicDepth), float64(s.topicDepth), size, float64(s.inFlight))
 		for _, ch := range t.channels {
-			if ch.nodes == 0 {
+			if ch.nodes == 0 || t.unheardOf(ch) {
 				continue
 			}
 			s := &ch.sums

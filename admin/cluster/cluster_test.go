@@ -52,7 +52,7 @@ func TestRatesComeFromCountersAndRealIntervals(t *testing.T) {
 	same(t, "bytes", c.sums.bytes, 50_000)
 	same(t, "finished", c.sums.finished, 400+80)
 	same(t, "of the topic", c.topics["t"].row(nil).PubRate, 500)
-	same(t, "of the channel", c.topics["t"].channels["c"].row(nil, later.Unix()).InRate, 500)
+	same(t, "of the channel", c.topics["t"].channelRow(c.topics["t"].channels["c"], nil, later.Unix()).InRate, 500)
 }
 
 func TestRestartIsNoSpike(t *testing.T) {

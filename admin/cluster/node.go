@@ -46,6 +46,9 @@ type node struct {
 	decoder nodeclient.Decoder
 	history history
 
+	set   *nodeclient.Set // what it said last of the set that it is in; nil: it is in none
+	setAt time.Time       // when it was last asked for it
+
 	registered map[string]bool // at which directories
 	tombstoned map[string]bool // for which topics
 }
@@ -58,6 +61,8 @@ type nodeTopic struct {
 	messages   int64 // own counters
 	bytesTotal int64
 	paused     bool
+	replica    nodeclient.Replica // what the node is for it; no role: it is not replicated
+	rated      bool               // two answers can be compared
 	channels   map[string]*nodeChannel
 	order      []*nodeChannel
 	published  minutes
@@ -88,9 +93,11 @@ func serialOf(address string) uint64 {
 }
 
 // kind is the name of its program. Ours start at 2.0.0.
-func (n *node) kind() string {
-	switch v := version.Parse(n.version); {
-	case n.version == "":
+func (n *node) kind() string { return kindOf(n.version) }
+
+func kindOf(said string) string {
+	switch v := version.Parse(said); {
+	case said == "":
 		return ""
 	case v[0] >= 2:
 		return "qd"
@@ -154,6 +161,10 @@ func (n *node) topicAt(old []*nodeTopic, i int, name string) *nodeTopic {
 }
 
 func (t *nodeTopic) take(b *allowance, now *nodeclient.Topic, at time.Time, dt float64, emptied func(topic, channel string) bool) {
+	if now.Replica.Role != t.replica.Role || now.Replica.Term != t.replica.Term {
+		dt = 0 // another node counted before
+	}
+	t.replica, t.rated = now.Replica, dt > 0
 	t.own = topicSums(now, t, dt)
 	t.messages, t.bytesTotal, t.paused = now.Messages, now.Bytes, now.Paused
 	t.sums = t.own

@@ -17,6 +17,7 @@ const (
 	LookupEvery  = 5 * time.Second
 	memoryEvery  = 10 * time.Second // it makes nsqd stop for a moment
 	versionEvery = time.Minute
+	setEvery     = time.Minute // of a node that is in none; members are asked each time
 )
 
 // NodeQuestion is a question to a node. It may be read without a lock: nothing in
@@ -28,14 +29,24 @@ type NodeQuestion struct {
 	Decoder    *nodeclient.Decoder // of the node: it has one question at a time
 	introduced bool
 	infoOf     int64
+	set        bool
 }
 
 // WantsInfo tells whether a node whose process began at start is to be asked who
 // it is.
 func (q *NodeQuestion) WantsInfo(start int64) bool { return !q.introduced || q.infoOf != start }
 
+// WantsSet tells whether a node of this version, whose process began at start, is to be
+// asked for its set. nsqd has none.
+func (q *NodeQuestion) WantsSet(version string, start int64) bool {
+	return kindOf(version) == "qd" && (q.set || q.WantsInfo(start))
+}
+
 // NodeAnswer is what a node said.
 type NodeAnswer struct {
+	SetAsked bool            // and answered
+	Set      *nodeclient.Set // nil: it is in none
+
 	Stats *nodeclient.Stats
 	Info  *nodeclient.Info // nil: it was not asked, or did not say
 	Took  time.Duration
@@ -85,7 +96,7 @@ func (c *Cluster) Due(now time.Time) (lookupds []*LookupdQuestion, nodes []*Node
 			continue
 		}
 		n.asking, n.asked = true, now
-		q := &NodeQuestion{node: n, Address: n.address, Memory: now.Sub(n.memoryAt) >= memoryEvery, Decoder: &n.decoder, introduced: n.introduced, infoOf: n.infoOf}
+		q := &NodeQuestion{node: n, Address: n.address, Memory: now.Sub(n.memoryAt) >= memoryEvery, Decoder: &n.decoder, introduced: n.introduced, infoOf: n.infoOf, set: n.set != nil || now.Sub(n.setAt) >= setEvery}
 		if q.Memory {
 			n.memoryAt = now
 		}
@@ -105,6 +116,9 @@ func (c *Cluster) NodeAnswered(q *NodeQuestion, a NodeAnswer, now time.Time) {
 	n.took = a.Took
 	if a.Info != nil {
 		c.introduce(n, a.Info, a.Stats.StartTime)
+	}
+	if a.SetAsked {
+		n.set, n.setAt = a.Set, now
 	}
 	if restarted := n.take(&c.budget, a.Stats, now, c.wasEmptied); restarted {
 		c.Mark(Mark{At: now, Text: words.ShortName(n.name) + " restarted", Kind: "restart", Node: n.id})

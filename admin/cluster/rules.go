@@ -36,6 +36,9 @@ func (c *Cluster) alertInputs() (inputs []alertInput) {
 		inputs = append(inputs, l.silentInput(c.now), l.impossibleInput())
 	}
 	inputs = c.hiddenInputs(inputs)
+	for _, id := range words.Sorted(c.sets) {
+		inputs = c.sets[id].inputs(inputs, c.now)
+	}
 	watched := make(map[Pair]bool)
 	for _, l := range c.alerts.open {
 		watched[Pair{l.Topic, l.Channel}] = true
@@ -44,7 +47,7 @@ func (c *Cluster) alertInputs() (inputs []alertInput) {
 		}
 	}
 	for _, t := range c.topics {
-		if t.nodes == 0 {
+		if t.nodes == 0 || t.unheard() {
 			continue
 		}
 		for _, ch := range t.channels {
@@ -65,7 +68,7 @@ func (c *Cluster) unheard(l *Alert) bool {
 		return false
 	}
 	ch := t.channels[l.Channel]
-	return t.nodes == 0 && l.Channel == "" || ch != nil && ch.nodes == 0
+	return t.nodes == 0 && l.Channel == "" || ch != nil && ch.nodes == 0 || t.unheard()
 }
 
 func nodeAlert(rule string, l Level, n *node) Alert {

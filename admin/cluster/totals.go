@@ -15,6 +15,8 @@ type topicTotal struct {
 	silent   int  // that had it and are left out
 	paused   int  // nodes on which the topic itself is paused
 	rated    bool
+	shared   bool  // it is replicated: only its leader tells what is in it
+	leader   *node // who does; nil: nobody
 	channels map[string]*channelTotal
 	names    string // of the channels, with spaces between; made anew when empty
 	history  history
@@ -39,6 +41,7 @@ type channelTotal struct {
 
 func (t *topicTotal) reset() {
 	t.sums, t.own, t.nodes, t.silent, t.paused, t.rated = sums{}, sums{}, 0, 0, 0, false
+	t.shared, t.leader = false, nil
 	t.answered, t.answering = t.answering, 0
 	for _, ch := range t.channels {
 		ch.sums, ch.nodes, ch.silent, ch.latency = sums{}, 0, 0, ch.latency[:0]
@@ -65,12 +68,16 @@ func (t *topicTotal) channelNames() string {
 	return t.names
 }
 
-// unheard tells whether only silent nodes have the topic: its figures are unknown,
-// not 0.
-func (t *topicTotal) unheard() bool { return t.nodes == 0 && t.silent > 0 }
+// unheard tells whether only silent nodes have the topic, or nobody leads it: its
+// figures are unknown, not 0.
+func (t *topicTotal) unheard() bool {
+	return t.nodes == 0 && t.silent > 0 || t.shared && t.leader == nil
+}
 
-// unheard is the same of a channel.
-func (ch *channelTotal) unheard() bool { return ch.nodes == 0 && ch.silent > 0 }
+// unheard is the same of a channel of t.
+func (t *topicTotal) unheardOf(ch *channelTotal) bool {
+	return ch.nodes == 0 && ch.silent > 0 || t.shared && t.leader == nil
+}
 
 func newTopicTotal(name string) *topicTotal {
 	return &topicTotal{name: name, channels: make(map[string]*channelTotal), history: newHistory(topicRows)}

@@ -17,6 +17,7 @@ type Bar struct {
 	Silent            []silentNode `json:"silent"`
 	Lookupds          int          `json:"lookupds"`
 	LookupdsAnswering int          `json:"lookupds_answering"`
+	Sets              int          `json:"sets"` // of replicas
 }
 
 type silentNode struct {
@@ -37,7 +38,7 @@ func millis(t time.Time) *int64 {
 
 // Bar is what every page shows. Name is that of the cluster.
 func (c *Cluster) Bar(name string) Bar {
-	b := Bar{Cluster: name, Attention: len(c.alerts.open), Level: c.alerts.levelOf(func(*Alert) bool { return true }), Nodes: len(c.order), Silent: []silentNode{}, Lookupds: len(c.lookupds)}
+	b := Bar{Cluster: name, Attention: len(c.alerts.open), Level: c.alerts.levelOf(func(*Alert) bool { return true }), Nodes: len(c.order), Silent: []silentNode{}, Lookupds: len(c.lookupds), Sets: len(c.sets)}
 	for _, n := range c.order {
 		if n.fresh(c.now) {
 			b.Answering++
@@ -112,6 +113,8 @@ func (c *Cluster) Build(v View, k Consumers) any {
 		if n := c.node(v.Node); n != nil {
 			return c.nodeView(n)
 		}
+	case "sets":
+		return c.setsView()
 	case "lookup":
 		return c.lookupView()
 	case "counter":

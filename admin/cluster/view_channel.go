@@ -76,6 +76,7 @@ type channelNode struct {
 	Version      string  `json:"version"`
 	Kind         string  `json:"kind"`
 	Spark        Figures `json:"spark"`
+	Role         string  `json:"role,omitempty"` // for a replicated topic
 }
 
 func (c *Cluster) channelView(t *topicTotal, ch *channelTotal, k Consumers) *ChannelView {
@@ -89,7 +90,7 @@ func (c *Cluster) channelView(t *topicTotal, ch *channelTotal, k Consumers) *Cha
 	v.Figures = channelFigures{
 		Depth: s.depth, BackendDepth: s.backend, GrowRate: ch.grows(), InFlight: s.inFlight, Deferred: s.deferred, InRate: h[channelIn].recent(5),
 		Messages: s.messages, DeliverRate: h[channelDelivered].recent(5), FinishRate: h[channelFinished].recent(5), RequeueMin: h[channelRequeued].recent(60),
-		Requeues: s.requeues, TimeoutMin: h[channelTimedOut].recent(60), Timeouts: s.timeouts, Consumers: s.consumers, Nodes: ch.nodes, Without: c.withoutOf(ch.pair), Unknown: ch.unheard(),
+		Requeues: s.requeues, TimeoutMin: h[channelTimedOut].recent(60), Timeouts: s.timeouts, Consumers: s.consumers, Nodes: ch.nodes, Without: c.withoutOf(ch.pair), Unknown: t.unheardOf(ch),
 	}
 	v.Figures.FinishShare = shareOf(float64(v.Figures.FinishRate), float64(v.Figures.InRate))
 	if !k.At.IsZero() {
@@ -126,7 +127,7 @@ func (c *Cluster) channelNodes(p Pair) []channelNode {
 			Depth: s.depth, MemoryDepth: s.depth - s.backend, BackendDepth: s.backend, InFlight: s.inFlight, Deferred: s.deferred,
 			InRate: rate(known, nc.smoothed.in), RequeueMin: rate(known, 60*nc.smoothed.requeued), TimeoutMin: rate(known, 60*nc.smoothed.timedOut),
 			Messages: s.messages, Consumers: s.consumers, Paused: s.paused > 0, Peek: n.kind() == "qd", Version: n.version, Kind: n.kind(),
-			Spark: nc.depth.spark(c.now.Unix()),
+			Spark: nc.depth.spark(c.now.Unix()), Role: nt.replica.Role,
 		})
 	}
 	return rows

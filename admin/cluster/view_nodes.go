@@ -52,6 +52,18 @@ type NodeRow struct {
 	DeliverRate  Figure             `json:"deliver_rate"`
 	AnswerMS     Figure             `json:"answer_ms"`
 	Spark        Figures            `json:"spark"`
+	Replicas     *nodeReplicas      `json:"replicas,omitempty"` // of a node that is, or is to be, in a set
+}
+
+// nodeReplicas is what a node is in its set.
+type nodeReplicas struct {
+	Set     string `json:"set"`
+	Name    string `json:"name"`
+	Address string `json:"address"`
+	State   string `json:"state"`
+	Leads   int    `json:"leads"`
+	Shards  int    `json:"shards"`
+	Lag     uint64 `json:"lag"` // entries, in all shards
 }
 
 type nodesTotal struct {
@@ -125,6 +137,7 @@ func (c *Cluster) nodeRow(n *node, newest string) NodeRow {
 		heap := n.heap
 		row.HeapBytes = &heap
 	}
+	row.Replicas = c.nodeReplicas(n)
 	row.MissingAt, _ = c.missingAt(n)
 	if row.MissingAt == nil {
 		row.MissingAt = []string{}
@@ -215,6 +228,8 @@ type nodeTopicRow struct {
 	Messages     int64  `json:"messages"`
 	Paused       bool   `json:"paused"`
 	Tombstoned   bool   `json:"tombstoned"`
+	Role         string `json:"role,omitempty"` // for a replicated topic
+	Lag          uint64 `json:"lag,omitempty"`
 }
 
 func (c *Cluster) nodeView(n *node) *nodeView {
@@ -224,7 +239,7 @@ func (c *Cluster) nodeView(n *node) *nodeView {
 	for _, t := range n.order {
 		s := &t.sums
 		v.Topics = append(v.Topics, nodeTopicRow{t.name, s.depth, s.backend, s.inFlight, s.deferred, len(t.order), s.consumers,
-			rate(known, t.own.published), s.messages, t.paused, n.tombstoned[t.name]})
+			rate(known, t.own.published), s.messages, t.paused, n.tombstoned[t.name], t.replica.Role, c.lagOf(n, t)})
 	}
 	return v
 }

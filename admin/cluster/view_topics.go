@@ -95,6 +95,20 @@ type topicView struct {
 	Channels    []channelRow   `json:"channels"`
 	Nodes       []topicNode    `json:"nodes"`
 	Point       map[string]any `json:"point"`
+	Replicated  *replicated    `json:"replicated,omitempty"`
+}
+
+// replicated is where a replicated topic is.
+type replicated struct {
+	Set      string `json:"set"`
+	Name     string `json:"name"`
+	Shard    uint32 `json:"shard"`
+	Leader   string `json:"leader"` // as members name it; empty: nobody
+	Node     string `json:"node"`   // the leader's; empty: it does not answer
+	NodeName string `json:"node_name"`
+	Term     uint64 `json:"term"`
+	Replicas int    `json:"replicas"` // nodes that answer and have it
+	Lag      uint64 `json:"lag"`      // of the one that is most behind
 }
 
 type topicFigures struct {
@@ -154,6 +168,8 @@ type topicNode struct {
 	Tombstoned   bool    `json:"tombstoned"`
 	Channels     int     `json:"channels"`
 	Spark        Figures `json:"spark"`
+	Role         string  `json:"role,omitempty"` // for a replicated topic
+	Lag          uint64  `json:"lag,omitempty"`  // entries that it is behind
 }
 
 func (c *Cluster) topicView(t *topicTotal) *topicView {
@@ -169,7 +185,7 @@ func (c *Cluster) topicView(t *topicTotal) *topicView {
 	v.Sub = t.sub(len(v.Attention)) + c.silentSub(Pair{Topic: t.name})
 	levels := c.alerts.levels()
 	for _, name := range words.Sorted(t.channels) {
-		v.Channels = append(v.Channels, t.channels[name].row(levels, second))
+		v.Channels = append(v.Channels, t.channelRow(t.channels[name], levels, second))
 	}
 	for _, n := range c.order {
 		nt := n.topics[t.name]
@@ -180,9 +196,10 @@ func (c *Cluster) topicView(t *topicTotal) *topicView {
 		v.Nodes = append(v.Nodes, topicNode{
 			Node: n.id, Name: n.name, Zone: n.zone, State: c.stateOf(n), Stale: !fresh, Seen: millis(n.at), Depth: nt.sums.depth, TopicDepth: nt.own.depth, InFlight: nt.sums.inFlight, Deferred: nt.sums.deferred, MemoryDepth: nt.sums.depth - nt.sums.backend,
 			BackendDepth: nt.sums.backend, PubRate: rate(fresh && n.rated, nt.own.published), Messages: nt.sums.messages, Paused: nt.paused,
-			Tombstoned: n.tombstoned[t.name], Channels: len(nt.order), Spark: nt.published.spark(second),
+			Tombstoned: n.tombstoned[t.name], Channels: len(nt.order), Spark: nt.published.spark(second), Role: nt.replica.Role, Lag: c.lagOf(n, nt),
 		})
 	}
+	v.Replicated = c.replicatedAt(t)
 	v.Point = c.marked(t.history.point(topicRows, c.now), View{Kind: "topic", Topic: t.name})
 	return v
 }
@@ -193,6 +210,8 @@ func (t *topicTotal) sub(wrong int) string {
 	}
 	text := fmt.Sprintf("%s on %s", words.Count(int64(len(t.channels)), "channel"), words.Count(int64(t.nodes+t.silent), "node"))
 	switch {
+	case t.shared && t.leader == nil && t.nodes > 0:
+		text += ", nobody leads it: its figures are not known"
 	case t.unheard():
 	case t.paused > 0:
 		text += ", paused"
@@ -204,13 +223,13 @@ func (t *topicTotal) sub(wrong int) string {
 	return text
 }
 
-func (ch *channelTotal) row(levels map[Pair]Level, second int64) channelRow {
+func (t *topicTotal) channelRow(ch *channelTotal, levels map[Pair]Level, second int64) channelRow {
 	s, h := &ch.sums, ch.history
 	return channelRow{
 		Channel: ch.pair.Channel, Depth: s.depth, BackendDepth: s.backend, InFlight: s.inFlight, Deferred: s.deferred,
 		InRate: h[channelIn].recent(5), DeliverRate: h[channelDelivered].recent(5), FinishRate: h[channelFinished].recent(5),
 		RequeueMin: h[channelRequeued].recent(60), TimeoutMin: h[channelTimedOut].recent(60), Messages: s.messages, Consumers: s.consumers,
-		Silent: ch.silent, Unknown: ch.unheard(), Paused: s.paused > 0, Level: cmp.Or(levels[ch.pair], levelOK), Latency: ch.latency.rows(), Spark: h[channelDepth].spark(second),
+		Silent: ch.silent, Unknown: t.unheardOf(ch), Paused: s.paused > 0, Level: cmp.Or(levels[ch.pair], levelOK), Latency: ch.latency.rows(), Spark: h[channelDepth].spark(second),
 	}
 }
 

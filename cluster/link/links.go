@@ -58,6 +58,7 @@ type Peer struct {
 	RTT     time.Duration // of the last ping; 0: not measured
 	Skew    time.Duration // how far its clock is ahead, at least
 	Failure string        // why there is no connection, when that is known
+	Refused bool          // with Failure: one side does not want the other, see Refusal
 }
 
 // Handler takes what a member has sent; the body is good until it returns. For a lane

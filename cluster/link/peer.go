@@ -39,6 +39,7 @@ type peer struct {
 	half    *half      // of which only the control connection is there
 	hello   Hello      // the last one
 	failure string     // why there is no session
+	refused bool       // with failure: one side does not want the other
 	reports reporter
 }
 
@@ -69,9 +70,9 @@ func (p *peer) close(why error) {
 func (p *peer) state() Peer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	state := Peer{Address: p.address, Hello: p.hello, Failure: p.failure}
+	state := Peer{Address: p.address, Hello: p.hello, Failure: p.failure, Refused: p.refused}
 	if s := p.session; s != nil {
-		state.Up, state.Failure = true, ""
+		state.Up, state.Failure, state.Refused = true, "", false
 		state.RTT, state.Skew = time.Duration(s.rtt.Load()), time.Duration(s.skew.Load())
 	}
 	return state
@@ -192,7 +193,7 @@ func (p *peer) run(s *session) {
 	p.mu.Lock()
 	before, closed := p.session, p.closed
 	if closed == nil {
-		p.session, p.hello, p.failure = s, s.hello, ""
+		p.session, p.hello, p.failure, p.refused = s, s.hello, "", false
 		p.reports.clear()
 	}
 	p.mu.Unlock()
@@ -212,7 +213,7 @@ func (p *peer) left(s *session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.session == s {
-		p.session, p.failure = nil, s.why.Error()
+		p.session, p.failure, p.refused = nil, s.why.Error(), isRefusal(s.why)
 	}
 }
 
@@ -222,7 +223,7 @@ func (p *peer) failed(err error) {
 		return
 	}
 	p.mu.Lock()
-	p.failure = err.Error()
+	p.failure, p.refused = err.Error(), isRefusal(err)
 	tell := p.reports.due(p.failure)
 	p.mu.Unlock()
 	if tell {

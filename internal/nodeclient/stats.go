@@ -49,6 +49,17 @@ type Topic struct {
 	Bytes        int64 // of their bodies
 	Paused       bool
 	Latency      Latency
+	Replica      Replica
+}
+
+// Replica is what the node is for a topic that is replicated. Only the leader tells what
+// there is in it; each node tells of the clients that are connected to it.
+type Replica struct {
+	Role   string // leader or follower; empty: the topic is not replicated
+	Leader string // as members name it; empty: none is known
+	Shard  uint32
+	Term   uint64 // of the leader
+	Lag    uint64 // entries that the node knows to be committed and has not applied
 }
 
 // Channel are the figures of a channel on one node.
@@ -201,11 +212,33 @@ func (r *reading) topic() (t Topic) {
 			t.Paused = r.truth()
 		case "e2e_processing_latency":
 			t.Latency = r.latency()
+		case "replica":
+			t.Replica = r.replica()
 		default:
 			r.skip()
 		}
 	})
 	return t
+}
+
+func (r *reading) replica() (s Replica) {
+	r.object(func(key []byte) {
+		switch string(key) {
+		case "role":
+			s.Role = r.name()
+		case "leader":
+			s.Leader = r.name()
+		case "shard":
+			s.Shard = uint32(r.whole())
+		case "term":
+			s.Term = uint64(r.whole())
+		case "lag":
+			s.Lag = uint64(r.whole())
+		default:
+			r.skip()
+		}
+	})
+	return s
 }
 
 func (r *reading) channel() (c Channel) {
