@@ -22,13 +22,15 @@ type object = map[string]any
 // fakeNode is a node as far as the admin sees it.
 type fakeNode struct {
 	*httptest.Server
-	mu     sync.Mutex
-	stats  object
-	down   bool     // it answers 500 to everything
-	posts  []string // what it was told
-	asked  []string // queries of /stats
-	peek   http.HandlerFunc
-	refuse int // status of changes; 0: they succeed
+	mu      sync.Mutex
+	stats   object
+	down    bool     // it answers 500 to everything
+	posts   []string // what it was told
+	asked   []string // queries of /stats
+	peek    http.HandlerFunc
+	cluster object   // what it says of its set; nil: it is in none
+	paths   []string // that it was asked for
+	refuse  int      // status of changes; 0: they succeed
 }
 
 func startNode(t *testing.T, name string, topics ...object) *fakeNode {
@@ -51,10 +53,13 @@ func (n *fakeNode) serve(w http.ResponseWriter, r *http.Request, name string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	w.Header().Set("X-NSQ-Content-Type", "nsq; version=1.0")
+	n.paths = append(n.paths, r.URL.Path)
 	switch {
 	case n.down:
 		w.WriteHeader(500)
 		w.Write([]byte(`{"message":"INTERNAL_ERROR"}`))
+	case r.URL.Path == "/cluster" && n.cluster != nil:
+		answerJSON(w, n.cluster)
 	case r.URL.Path == "/info":
 		answerJSON(w, object{"version": "1.3.0", "broadcast_address": "127.0.0.1", "hostname": name, "tcp_port": 4150, "http_port": n.port(),
 			"start_time": 1_700_000_000, "topology_zone": "zone-" + name, "topology_region": ""})

@@ -170,10 +170,10 @@ func (s *replicaSet) gather(nodes []*node, now time.Time) {
 	seen := make(map[string]bool)
 	add := func(m nodeclient.SetMember, outside bool) {
 		key := m.Member + "/" + m.Address
-		if seen[key] || outside && seen[m.Address] {
+		if seen[key] {
 			return
 		}
-		seen[key], seen[m.Address] = true, true
+		seen[key] = true
 		known := s.known[key]
 		if known == nil {
 			known = &setMember{key: key}

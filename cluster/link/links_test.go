@@ -178,6 +178,24 @@ func TestStoppedPeerComesBackWithinASecondAndABit(t *testing.T) {
 	})
 }
 
+// Who only does not answer is told apart from who is not let in.
+func TestPeerThatIsRefusedIsToldApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWires()
+		a, b := startNode(t, w, "a:1", nil), newNode(t, w, "b:1", nil)
+		b.hello.Election = time.Second
+		b.Start(testPeers)
+		t.Cleanup(b.Close)
+		settle(3 * time.Second)
+		for _, p := range append(a.Peers(), b.Peers()...) {
+			want := p.Address != "c:1" // of which there is none
+			if p.Up || p.Refused != want || want != strings.Contains(p.Failure, "--cluster-election-timeout") {
+				t.Errorf("peer %+v", p)
+			}
+		}
+	})
+}
+
 // A peer that was killed and has started again takes the place of its old
 // connections before those are known to be lost.
 func TestNewSessionReplacesTheOneBefore(t *testing.T) {

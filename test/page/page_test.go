@@ -68,6 +68,7 @@ func everyView(b *tab, r *rig) {
 	b.shows("#nodes-card footer", "1 of 1 lookupd answers")
 	b.shows("#busiest-table", "orders")
 	b.shows("#live", "Live, 2 nodes")
+	b.gone(".nav a[data-page=sets]") // there is no set of replicas
 	b.open("topics", "topics")
 	b.shows("#topics-table tr[data-row=orders]", "no consumers")
 	b.shows("#topics-table tr[data-row=lonely] [data-column=depth]", "1")

@@ -11,6 +11,7 @@ const done = {
   create_topic: 'Created', delete_topic: 'Deleted', create_channel: 'Created', delete_channel: 'Deleted',
   pause_topic: 'Paused', unpause_topic: 'Unpaused', empty_topic: 'Emptied',
   pause_channel: 'Paused', unpause_channel: 'Unpaused', empty_channel: 'Emptied', tombstone_topic_producer: 'Tombstoned', acknowledge_damage: 'Acknowledged',
+  move_leader: 'Moved', balance_leaders: 'Balancing', add_member: 'Expecting', remove_member: 'Removing',
 }
 const what = r => r.topic ? r.topic + (r.channel ? ' / ' + r.channel : '') : 'the damage'
 
@@ -30,6 +31,7 @@ function tell(next) {
 export async function send(request) {
   try {
     const answer = await post('act', request)
+    if (request.set) return { request, ok: answer.ok, text: `${done[request.action]} ${answer.summary}`, problem: answer.ok ? undefined : answer.results[0]?.error || 'It was not done.' }
     return { request, ok: answer.ok, text: `${done[request.action]} ${what(request)}: ${answer.summary}`, results: answer.results }
   } catch (e) {
     return { request, ok: false, problem: e.message, status: e.status }

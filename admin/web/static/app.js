@@ -16,11 +16,12 @@ import { Failed, Gone, NotFound, Refused } from './views/lost.js'
 import { Node } from './views/node.js'
 import { Nodes } from './views/nodes.js'
 import { Overview } from './views/overview.js'
+import { Sets } from './views/sets.js'
 import { Topic } from './views/topic.js'
 import { Topics } from './views/topics.js'
 
-const views = { overview: Overview, topics: Topics, topic: Topic, channel: Channel, nodes: Nodes, node: Node, lookup: Lookup, counter: Counter, activity: Activity }
-const titles = { topics: 'Topics', nodes: 'Nodes', lookup: 'Lookup', counter: 'Counter', activity: 'Activity', login: 'Sign in', notfound: 'No such page' }
+const views = { overview: Overview, topics: Topics, topic: Topic, channel: Channel, nodes: Nodes, node: Node, sets: Sets, lookup: Lookup, counter: Counter, activity: Activity }
+const titles = { topics: 'Topics', nodes: 'Nodes', sets: 'Sets', lookup: 'Lookup', counter: 'Counter', activity: 'Activity', login: 'Sign in', notfound: 'No such page' }
 
 // What the tab is called: a thing by its name, a list by what it lists.
 function nameOf({ view, params }, frame) {

@@ -24,7 +24,7 @@ export function Bar({ view, signedOut }) {
   useEffect(() => { nav.current?.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' }) }, [view])
   return html`<header class="bar">
     <a class="brand" href=${to.overview()} aria-label="qadmin"><${Icon} name="mark" size=${20} />qadmin</a>${cluster && html`<span class="cluster">${cluster}</span>`}
-    ${!signedOut && html`<nav class="nav" aria-label="Main" ref=${nav}>${pages.map(([key, name, href]) => html`<a href=${href} data-page=${key}
+    ${!signedOut && html`<nav class="nav" aria-label="Main" ref=${nav}>${(bar?.sets > 0 || view === 'sets' ? pages.concat([['sets', 'Sets', to.sets()]]) : pages).map(([key, name, href]) => html`<a href=${href} data-page=${key}
       aria-current=${(under[view] ?? view) === key ? 'page' : undefined}>${name}
       ${key === 'overview' && n > 0 && html`<span class="pill ${bar.level === 'crit' ? '' : 'warn'}"
         title="${n === 1 ? '1 thing needs' : `${n} things need`} attention">${n}</span>`}</a>`)}</nav>`}

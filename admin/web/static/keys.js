@@ -1,7 +1,7 @@
 // The keyboard. No key acts on data.
 import { html, useEffect } from './html.js'
 import { ask, Dialog } from './dialog.js'
-import { toggleHold } from './live.js'
+import { hasSets, toggleHold, useLive } from './live.js'
 import { go, reveal, to } from './router.js'
 
 const CHORD = 1200 // ms between g and the next key
@@ -14,7 +14,7 @@ const list = [
 ]
 
 const Keys = ({ close }) => html`<${Dialog} id="keys" title="Keys" text="None of them changes data." close=${close}>
-  <dl class="keys">${list.map(([keys, text]) => html`<dt>${keys.map((k, i) => html`${i > 0 && ' '}<kbd>${k}</kbd>`)}</dt><dd>${text}</dd>`)}</dl>
+  <dl class="keys">${(useLive().bar?.sets > 0 ? list.toSpliced(7, 0, [['g', 's'], 'Sets']) : list).map(([keys, text]) => html`<dt>${keys.map((k, i) => html`${i > 0 && ' '}<kbd>${k}</kbd>`)}</dt><dd>${text}</dd>`)}</dl>
   <div class="foot"><span class="grow"></span><button type="button" class="btn" data-first="" onClick=${close}>Close</button></div><//>`
 
 const pages = { o: to.overview, t: to.topics, n: to.nodes, l: to.lookup, c: to.counter, a: to.activity }
@@ -47,6 +47,7 @@ export function useKeys() {
       }
       if (document.querySelector('dialog[open]')) return
       const key = e.key
+      if (Date.now() - chord < CHORD && key === 's' && hasSets()) { chord = 0; go(to.sets()); e.preventDefault(); return }
       if (Date.now() - chord < CHORD && pages[key]) { chord = 0; go(pages[key]()); e.preventDefault(); return }
       chord = key === 'g' ? Date.now() : 0
       const does = {

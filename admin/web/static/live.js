@@ -106,6 +106,9 @@ export function toggleHold() {
   soon()
 }
 
+/** Whether there are sets of replicas, as far as is known. */
+export const hasSets = () => state.bar?.sets > 0
+
 document.addEventListener('visibilitychange', () => {
   if (document.hidden) { close(); return }
   state.epoch++

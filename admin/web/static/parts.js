@@ -99,7 +99,7 @@ export function Copy({ text, quiet, label = 'Copy' }) {
 export const Command = ({ text }) => html`<div class="command"><code>${text}</code><${Copy} text=${text} /></div>`
 
 /** Where a line of attention leads. */
-const target = line => line.channel ? to.channel(line.topic, line.channel) : line.topic ? to.topic(line.topic) : line.node ? to.node(line.node) : to.nodes()
+const target = line => line.set ? to.sets() : line.channel ? to.channel(line.topic, line.channel) : line.topic ? to.topic(line.topic) : line.node ? to.node(line.node) : to.nodes()
 
 function measure(line) {
   if (line.value_text) return line.value_text

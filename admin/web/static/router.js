@@ -14,6 +14,7 @@ export const to = {
   channel: (t, c) => `topics/${part(t)}/${part(c)}`,
   nodes: () => 'nodes',
   node: n => `nodes/${part(n)}`,
+  sets: () => 'sets',
   lookup: () => 'lookup',
   counter: () => 'counter',
   activity: () => 'activity',
@@ -32,7 +33,7 @@ function route(pathname = location.pathname) {
   if (first === 'topics' && parts.length === 2) return at('topic', { topic: second })
   if (first === 'topics' && parts.length === 3) return at('channel', { topic: second, channel: third })
   if (first === 'nodes' && parts.length === 2) return at('node', { node: second })
-  if (parts.length === 1 && ['topics', 'nodes', 'lookup', 'counter', 'activity', 'login'].includes(first)) return at(first)
+  if (parts.length === 1 && ['topics', 'nodes', 'sets', 'lookup', 'counter', 'activity', 'login'].includes(first)) return at(first)
   return nowhere
 }
 

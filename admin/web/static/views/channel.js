@@ -9,7 +9,7 @@ import { reveal, to } from '../router.js'
 import { Spark } from '../spark.js'
 import { Table } from '../table.js'
 import { Title } from '../title.js'
-import { goneClass, nodeCell, number } from './columns.js'
+import { Role, goneClass, nodeCell, number } from './columns.js'
 import { Pause } from './topic.js'
 import { Peek } from './peek.js'
 
@@ -120,6 +120,7 @@ const consumerColumns = now => [
 const nodeColumns = [
   { key: 'name', label: 'Node', name: true, value: n => natural(n.name), cell: n => html`${nodeCell(n, host(n.name))}${n.paused && html`<span class="tag warn">paused</span>`}` },
   { key: 'zone', label: 'Zone', cls: 'roomy medium', maybe: n => n.zone, value: n => n.zone, cell: n => html`<span class="soft">${n.zone}</span>` },
+  { key: 'role', label: 'Role', cls: 'medium', maybe: n => n.role, value: n => n.role, cell: n => html`<${Role} row=${n} />` },
   number('depth', 'Depth'),
   number('memory_depth', 'Memory', 'medium'),
   number('backend_depth', 'Disk', 'medium'),

@@ -54,3 +54,7 @@ export const Stale = ({ row, children }) => row.stale ? html`<span class="stale"
 
 /** Rows of silent nodes are grey. */
 export const goneClass = row => row.stale ? 'gone' : ''
+
+/** What a node is for a replicated topic. Only the leader has figures of it. */
+export const Role = ({ row: r }) => !r.role ? '' : r.role === 'leader' ? html`<span class="tag leads">leads</span>`
+  : html`<span class="soft">${r.role}${r.lag > 0 && `, ${plural(r.lag, 'entry', 'entries')} behind`}</span>`

@@ -8,7 +8,7 @@ import { Card, Figure, Figures, NodeDot, Note, Rate, Text, Time } from '../parts
 import { to } from '../router.js'
 import { Table } from '../table.js'
 import { Title } from '../title.js'
-import { number } from './columns.js'
+import { Role, number } from './columns.js'
 import { FlowCharts } from './charts.js'
 
 export function Node({ params, data, epoch, stale }) {
@@ -17,7 +17,7 @@ export function Node({ params, data, epoch, stale }) {
   const n = data?.node ?? {}
   const name = n.name ?? params.node
   const sub = data && html`<span class="inline"><${NodeDot} node=${n} />
-    <span>${n.kind} ${n.version} at ${n.tcp}${n.zone && `, ${n.zone}`}${n.region && `, ${n.region}`}${n.up_ms !== null && `, up ${duration(n.up_ms)}`}</span></span>`
+    <span>${n.kind} ${n.version} at ${n.tcp}${n.zone && `, ${n.zone}`}${n.region && `, ${n.region}`}${n.up_ms !== null && `, up ${duration(n.up_ms)}`}${n.replicas && html`, <a class="link" href=${to.sets()}>${n.replicas.state} of ${n.replicas.name}</a>, leads ${n.replicas.leads} of ${plural(n.replicas.shards, 'shard')}`}</span></span>`
   return html`<div class=${stale ? 'lost-values' : ''}>
     <${Title} crumbs=${[['Nodes', to.nodes()], [name]]} sub=${sub}>${name}<//>
     ${n.stale && html`<${Note} level="crit" role="status" id="verdict">
@@ -65,6 +65,7 @@ function registeredAt(n) {
 const columns = [
   { key: 'topic', label: 'Topic', name: true, width: '28%', value: t => t.topic, cell: t => html`<a
     href=${to.topic(t.topic)}>${t.topic}</a>${t.paused && html`<span class="tag warn">paused</span>`}${t.tombstoned && html`<span class="tag">tombstoned</span>`}` },
+  { key: 'role', label: 'Role', cls: 'medium', maybe: t => t.role, value: t => t.role, cell: t => html`<${Role} row=${t} />` },
   number('depth', 'Depth'), number('backend_depth', 'On disk', 'medium'), number('in_flight', 'In flight', 'medium'), number('deferred', 'Deferred', 'medium'),
   number('channels', 'Channels', 'medium'), number('consumers', 'Consumers', 'medium'),
   number('pub_rate', 'Published', '', { cell: t => html`<${Rate} n=${t.pub_rate} />` }), number('messages', 'Messages', 'medium'),

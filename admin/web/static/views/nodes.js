@@ -34,6 +34,8 @@ function sumCell(key, total) {
 }
 
 
+const inSet = r => r.state === 'member' ? `leads ${r.leads} of ${r.shards}` : r.state
+
 const daemonColumns = [
   { key: 'name', label: 'Node', name: true, value: n => natural(n.name), cell: n => nodeCell(n, n.name, n.tcp) },
   { key: 'zone', label: 'Zone', cls: 'medium', maybe: n => n.zone, value: n => n.zone, cell: n => html`<span class="soft">${n.zone}</span>` },
@@ -41,6 +43,8 @@ const daemonColumns = [
     title=${n.error}>not answering</span>`
       : html`${n.kind} ${n.version}${n.behind && html` <span class="tag warn">behind ${n.behind}</span>`}${n.health !== 'OK' && html` <span class="tag crit" title=${n.health}>unhealthy</span>`}${n.damage && html` <span class="tag warn"
     title="It found damage on its disk that nobody has acknowledged">damaged</span>`}` },
+  { key: 'replicas', label: 'Set', cls: 'medium', maybe: n => n.replicas, value: n => n.replicas?.leads ?? -1, cell: n => n.replicas && html`<a class="soft" href=${to.sets()}
+    title=${`${n.replicas.name}, ${n.replicas.state}`}>${inSet(n.replicas)}</a>` },
   number('up_ms', 'Up', 'medium', { cell: n => html`<span class="soft">${duration(n.up_ms)}</span>` }),
   number('registered', 'Lookupds', 'medium', { cell: n => n.registered === null ? '–' : html`<span class=${n.registered < n.lookupds ? 'warn' : ''}
     title=${n.missing_at?.length ? 'Missing at ' + n.missing_at.join(', ') : undefined}>${n.registered} of ${n.lookupds}</span>` }),

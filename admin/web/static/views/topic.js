@@ -12,7 +12,7 @@ import { to } from '../router.js'
 import { Spark } from '../spark.js'
 import { Table } from '../table.js'
 import { Title } from '../title.js'
-import { goneClass, nodeCell, number, perMinute, perSecond, silence, timedOut } from './columns.js'
+import { Role, goneClass, nodeCell, number, perMinute, perSecond, silence, timedOut } from './columns.js'
 import { Publish } from './publish.js'
 
 export function Topic({ params, data, epoch, stale }) {
@@ -23,7 +23,7 @@ export function Topic({ params, data, epoch, stale }) {
   const f = known(data)
   const last = f.size_mean
   return html`<div class=${stale ? 'lost-values' : ''}>
-    <${Title} crumbs=${[['Topics', to.topics()], [topic]]} sub=${data && html`<${Text} of=${data.sub} />`} actions=${data && html`<${Actions} topic=${topic} data=${data} />`}>${topic}<//>
+    <${Title} crumbs=${[['Topics', to.topics()], [topic]]} sub=${data && html`<${Text} of=${data.sub} />${data.replicated && html`<${Replicated} of=${data.replicated} />`}`} actions=${data && html`<${Actions} topic=${topic} data=${data} />`}>${topic}<//>
     ${data?.attention.length > 0 && html`<section class="card note-list" aria-label="Attention"><${Attention} lines=${data.attention} /></section>`}
     <${TopicFigures} f=${f} data=${data} />
     <div class="grid">
@@ -45,6 +45,11 @@ export function Topic({ params, data, epoch, stale }) {
     </div></div>`
 }
 
+/** Where a replicated topic is: its shard, who leads it, and how far the others are behind. */
+const Replicated = ({ of: r }) => html`. Replicated in <a class="link" href=${to.sets()}>shard ${r.shard}${r.name && ` of ${r.name}`}</a>${r.leader
+  ? html`, led by ${r.node ? html`<a class="link" href=${to.node(r.node)}>${r.node_name}</a>` : r.leader}` : ', without a leader'}, ${r.lag > 0
+  ? `up to ${plural(r.lag, 'entry', 'entries')} behind` : 'no replica behind'}`
+
 function TopicFigures({ f, data }) {
   const left = f.without?.length > 0
   const rate = bytes(f.byte_rate), mean = bytes(f.size_mean)
@@ -56,7 +61,7 @@ function TopicFigures({ f, data }) {
     <${Figure} id="channel_depth" label="Depth of channels" n=${f.channel_depth} means=${means(f.backend_depth ? `${count(f.backend_depth)} on disk` : 'all in memory')} warn=${left} />
     <${Figure} id="in_flight" label="In flight" n=${f.in_flight} means=${means(`with ${plural(f.consumers ?? 0, 'consumer')}`)} warn=${left} />
     <${Figure} id="size" label="Message size" n=${f.size_mean} value=${mean} means=${means('mean of the last minute')} warn=${left} />
-    <${Figure} id="messages" label="Messages" n=${f.messages} means=${means(f.messages < 1e7 ? 'since the nodes started' : `${count(f.messages)} since start`)} warn=${left} />
+    <${Figure} id="messages" label="Messages" n=${f.messages} means=${means(data?.replicated ? 'since its leader took over' : f.messages < 1e7 ? 'since the nodes started' : `${count(f.messages)} since start`)} warn=${left} />
   <//>`
 }
 
@@ -84,6 +89,7 @@ const nodeColumns = (topic, may) => [
   { key: 'name', label: 'Node', name: true, value: n => natural(n.name), cell: n => html`${nodeCell(n, n.name)}` },
   { key: 'zone', label: 'Zone', cls: 'medium', maybe: n => n.zone || n.paused || n.tombstoned, value: n => n.zone,
     cell: n => html`<span class="soft">${n.zone}</span>${n.paused && html` <span class="tag warn">paused</span>`}${n.tombstoned && html` <span class="tag">tombstoned</span>`}` },
+  { key: 'role', label: 'Role', maybe: n => n.role, value: n => n.role, cell: n => html`<${Role} row=${n} />` },
   number('depth', 'Depth'),
   number('memory_depth', 'Memory', 'medium'),
   number('backend_depth', 'Disk', 'medium'),
