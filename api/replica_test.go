@@ -68,7 +68,7 @@ func (s *shared) Topic(name string) (broker.Replica, bool) {
 		return broker.Replica{}, false
 	}
 	r := broker.Replica{
-		Name: name, Leader: "qd1", Term: 3, Applied: 40, Lag: 2,
+		Name: name, Shard: 5, Leader: "qd1", Term: 3, Applied: 40, Lag: 2,
 		Channels: []broker.ReplicaChannel{{Name: "a", Paused: true}, {Name: "b", Consumers: s.consumers}},
 	}
 	if s.store != nil {
@@ -113,7 +113,7 @@ func TestFollowerListsNamesAndItsOwnClients(t *testing.T) {
 		t.Fatalf("topics %s", got)
 	}
 	f := topics[1]
-	if *f.Replica != (ReplicaFigures{Role: "follower", Leader: "qd1", Term: 3, Applied: 40, Lag: 2}) || f.Depth != 0 || len(f.Channels) != 2 {
+	if *f.Replica != (ReplicaFigures{Role: "follower", Shard: 5, Leader: "qd1", Term: 3, Applied: 40, Lag: 2}) || f.Depth != 0 || len(f.Channels) != 2 {
 		t.Fatalf("%+v", f)
 	}
 	if a := f.Channels[0]; !a.Paused || a.ClientCount != 0 || a.Clients == nil {

@@ -93,7 +93,7 @@ func (s *replicaSet) leaderlessInput(now time.Time) alertInput {
 	case len(s.shards):
 		who, verb = "All shards", "have"
 	}
-	l.Text = fmt.Sprintf("%s %s had no leader for %s: nothing is published to, or delivered from, topics there. %s", who, verb, longest.length(now), s.remedy())
+	l.Text = fmt.Sprintf("%s %s had no leader for %s: topics there stand still. %s", who, verb, longest.length(now), s.remedy())
 	l.Value, l.Unit, l.affected = Figure(len(shards)), "shards", float64(len(shards))
 	return alertInput{alert: l, starts: longest.lasted(now, electionTime), since: longest.at, past: who + " had no leader for {d}"}
 }
@@ -109,7 +109,7 @@ func (s *replicaSet) remedy() string {
 	if len(gone) == 0 {
 		return "A majority of the members must reach one another: see their logs"
 	}
-	return "A majority of the members is needed: start " + words.List(gone)
+	return "Start " + words.List(gone) + ": a majority is needed"
 }
 
 // copiesInput: a member is gone or does not keep up, so what is published has one copy
@@ -120,15 +120,15 @@ func (s *replicaSet) copiesInput(m *setMember, now time.Time) alertInput {
 	switch late := m.late(); {
 	case !m.gone.at.IsZero():
 		since, past = m.gone.at, "Was gone from its set for {d}"
-		l.Text = "No member of its set has reached it for " + m.gone.length(now)
+		l.Text = "No member has reached it for " + m.gone.length(now)
 		if m.failure != "" {
 			l.Text += " (" + m.failure + ")"
 		}
-		l.Text += ": one copy fewer of all that is published. Start it; if its disk is lost, start it with an empty one at the same address"
+		l.Text += ": one copy fewer of everything. Start it; if its disk is lost, start it empty at the same address"
 	case m.about.Joining:
 		since = time.Time{} // it has a line of its own
 	case late > 0:
-		l.Text = fmt.Sprintf("Has not kept up in %s for %s: one copy fewer of what is published there. Look at its disk, its processor and its network",
+		l.Text = fmt.Sprintf("Has not kept up in %s for %s: one copy fewer there. Look at its disk, processor and network",
 			words.Count(int64(late), "shard"), words.Duration(now.Sub(m.behind)))
 	}
 	bad := !since.IsZero()
@@ -191,9 +191,9 @@ func (s *replicaSet) stallInput(m *setMember, now time.Time) alertInput {
 	long := max(save, wait)
 	switch {
 	case wait >= save:
-		l.Text = fmt.Sprintf("Nothing could be applied for %s: %s. Free space on its disk, or mend it; then it goes on by itself", words.Duration(wait), why)
+		l.Text = fmt.Sprintf("Nothing could be applied for %s: %s. Free space on its disk, or mend it", words.Duration(wait), why)
 	default:
-		l.Text = fmt.Sprintf("A save of its log has taken %s already: its disk hangs. Leaderships move to other members; look at the disk", words.Duration(save))
+		l.Text = fmt.Sprintf("A save of its log has taken %s already: its disk hangs. Leaderships move away; look at the disk", words.Duration(save))
 	}
 	if long >= lateAfter {
 		l.Level, l.Icon = LevelCrit, string(LevelCrit)
@@ -224,7 +224,7 @@ func (s *replicaSet) joiningInput(m *setMember, now time.Time) alertInput {
 		if m.about.Replaces != "" {
 			l.Text += ", as what it had promised to keep is lost"
 		}
-		l.Text += fmt.Sprintf(": it has no vote until it has caught up in all shards, %s to go. Leave it running, and the other members too", entries(m.lag()))
+		l.Text += fmt.Sprintf(": no vote until it has caught up, %s to go. Leave all members running", entries(m.lag()))
 		l.Value, l.Unit = Figure(m.lag()), "entries behind"
 	}
 	return alertInput{alert: l, starts: m.joins.lasted(now, lateAfter), ends: !joins, since: m.joins.at, past: "Joined its set, in {d}"}
@@ -237,10 +237,10 @@ func (s *replicaSet) waitingInput(m *setMember, now time.Time) alertInput {
 	if waits {
 		l.Level = levelAfter(now.Sub(m.waits.at))
 		l.Icon = string(l.Level)
-		l.Text = "Is in no set for " + m.waits.length(now)
+		l.Text = "In no set for " + m.waits.length(now)
 		switch {
 		case m.own.Waiting != "":
-			l.Text += ", and waits for " + m.own.Waiting + ". Start what it waits for, or correct its --cluster-peers"
+			l.Text += ": waits for " + m.own.Waiting + ". Start that, or correct its --cluster-peers"
 		case m.own.Failure != "":
 			l.Text += ": " + m.own.Failure
 		default:
@@ -269,6 +269,6 @@ func (s *replicaSet) forcedInput(now time.Time) alertInput {
 	l := s.alert("forced", levelWarn)
 	at := time.UnixMilli(s.about.Forced)
 	forced := s.about.Forced > 0 && now.Sub(at) < forcedFor
-	l.Text = "Was made anew with force-new at " + words.Time(at) + ": what only the lost members had acknowledged is gone. Wipe their disks before you start them again"
+	l.Text = "Made anew with force-new at " + words.Time(at) + ": what only lost members had is gone. Wipe their disks before you start them"
 	return alertInput{alert: l, starts: forced, ends: !forced, since: at, past: l.Text}
 }

@@ -212,7 +212,7 @@ func TestWithoutAMajorityItIsSaidWhomToStart(t *testing.T) {
 		s.shard(2, n).Leader, s.shard(2, n).Role = "", roleFollower
 	}
 	s.run(20)
-	s.wants("no_leader", LevelCrit, "All shards have had no leader", "start qd0:4151 and qd1:4151")
+	s.wants("no_leader", LevelCrit, "All shards have had no leader", "Start qd0:4151 and qd1:4151")
 }
 
 func TestMemberThatIsGoneIsAWarningThenCritical(t *testing.T) {
@@ -221,7 +221,7 @@ func TestMemberThatIsGoneIsAWarningThenCritical(t *testing.T) {
 	s.run(9)
 	s.none("under_replicated")
 	s.run(3)
-	s.wants("under_replicated", levelWarn, "No member of its set has reached it", "connection refused", "Start it", "empty one at the same address")
+	s.wants("under_replicated", levelWarn, "No member has reached it", "connection refused", "Start it", "start it empty at the same address")
 	s.none("no_leader")
 	s.run(120)
 	s.wants("under_replicated", LevelCrit)
@@ -296,7 +296,7 @@ func TestMemberThatJoinsAnewHasALineOfItsOwn(t *testing.T) {
 	s.nodes[2].State = nodeclient.SetJoiningState
 	s.shard(0, 0).Followers[1].Learner, s.shard(0, 0).Followers[1].Lag = true, 1234
 	s.run(15)
-	s.wants("joining", levelWarn, "what it had promised to keep is lost", "1,234 entries to go", "Leave it running")
+	s.wants("joining", levelWarn, "what it had promised to keep is lost", "1,234 entries to go", "Leave all members running")
 	s.none("under_replicated")
 	m := s.c.setsView().Sets[0].Members[2]
 	same(t, "row", m.State+" "+m.Cells[0].Role, "joining learner")

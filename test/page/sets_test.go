@@ -139,7 +139,7 @@ func memberDies(b *tab, n *daemon) {
 	n.Kill()
 	b.open("sets", "sets")
 	b.shows(".sub", "3 members, 2 answering; 13 of 13 shards led")
-	b.shows("main .note-list", "No member of its set has reached it")
+	b.shows("main .note-list", "No member has reached it")
 	b.shows("tr.gone [data-column=state]", "gone")
 	b.open("topics/orders", "topic")
 	b.until(figure("channel_depth", "n === 12")) // whoever led it
