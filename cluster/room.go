@@ -14,6 +14,9 @@ const (
 	seeToRoom   = 100 * time.Millisecond
 	tidyEvery   = time.Minute
 	refillAfter = 5 * time.Second
+	// compactEvery is how often, while there is little room, checkpoints are made that let
+	// files of the node's log go.
+	compactEvery = 2 * time.Second
 )
 
 // errFull is what is told to who publishes while the disks of a majority are full.
@@ -31,7 +34,7 @@ type room struct {
 func (m *room) run() {
 	ticker := time.NewTicker(seeToRoom)
 	defer ticker.Stop()
-	var full, tidied time.Duration
+	var full, tidied, compacted time.Duration
 	for {
 		now := m.r.now()
 		switch {
@@ -40,6 +43,10 @@ func (m *room) run() {
 		case full == 0 || now-full >= refillAfter:
 			full = now
 			m.refill()
+		}
+		if m.low.Load() && now-compacted >= compactEvery {
+			compacted = now
+			m.compact()
 		}
 		if now-tidied >= tidyEvery {
 			tidied = now
@@ -67,7 +74,6 @@ func (m *room) relieve() (full bool) {
 		}
 	}
 	if full {
-		m.r.log.Shed()
 		if m.r.s.reserve.give() {
 			m.r.s.o.Logger.Warn("the disk is full: the reserve is given up, to apply what is agreed on")
 		}
@@ -89,6 +95,18 @@ func (m *room) refill() {
 	default:
 		m.r.s.o.Logger.Info("there is room on the disk again")
 	}
+}
+
+// compact lets all files of the node's log go that checkpoints make superfluous.
+func (m *room) compact() {
+	for _, n := range m.r.log.Pinning().Shards {
+		if s := m.r.shard(n); s != nil {
+			if err := s.Checkpoint(); err != nil {
+				m.r.noCheckpoint(n, err)
+			}
+		}
+	}
+	m.r.log.Shed()
 }
 
 // tidy gives up segments that nobody owes anything of.

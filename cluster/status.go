@@ -93,6 +93,7 @@ type DiskStatus struct {
 	Save    int64 `json:"save_us"`    // the last save
 	Oldest  int64 `json:"oldest_us"`  // the oldest save that is not done
 	Waiting int64 `json:"waiting_us"` // for how long nothing can be applied
+	Low     bool  `json:"low"`        // there is no room for the reserve for a full disk
 }
 
 // LogStatus is what keeps files of the log from going.
@@ -198,7 +199,7 @@ func (s *Set) memberStatus(own id, g *registry) (list []MemberStatus) {
 // status adds what is known of the shards.
 func (r *run) status(st *Status, g *registry) {
 	d := r.watch.disk(r.now())
-	st.Disk = DiskStatus{d.Save.Microseconds(), d.Oldest.Microseconds(), d.Waiting.Microseconds()}
+	st.Disk = DiskStatus{d.Save.Microseconds(), d.Oldest.Microseconds(), d.Waiting.Microseconds(), d.Low}
 	pinned := r.log.Pinning()
 	st.Log = LogStatus{pinned.Bytes, pinned.Shards}
 	for n := uint32(0); n <= Shards; n++ {

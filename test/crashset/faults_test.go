@@ -56,9 +56,10 @@ var faults = []fault{
 	{kind: "deaf follower", hit: aFollower, begin: cutTo, longest: 8 * time.Second, isolated: true},
 	{kind: "dumb follower", hit: aFollower, begin: cutFrom, longest: 8 * time.Second, isolated: true},
 	{kind: "follower cut from leader", hit: aFollower, begin: cutFromLeader, longest: 8 * time.Second, isolated: true},
-	{kind: "full leader", hit: theLeader, begin: fillDisk, longest: 8 * time.Second, isolated: true},
-	{kind: "full follower", hit: aFollower, begin: fillDisk, longest: 8 * time.Second, isolated: true},
-	{kind: "full two", hit: bothOthers, begin: fillDisk, longest: 4 * time.Second, isolated: true},
+	{kind: "full leader", hit: theLeader, begin: fillUp, longest: 8 * time.Second, isolated: true},
+	{kind: "full follower", hit: aFollower, begin: fillUp, longest: 8 * time.Second, isolated: true},
+	{kind: "full two", hit: bothOthers, begin: fillUp, longest: 4 * time.Second, isolated: true},
+	{kind: "backlog on two", hit: bothOthers, begin: pileUp, longest: time.Second, isolated: true},
 	{kind: "full leader and killed", hit: theLeader, begin: fillAndKill, longest: 4 * time.Second, isolated: true},
 }
 
@@ -260,10 +261,19 @@ func cutFromLeader(p *plan, hit []*member) (undo func()) {
 	return p.cut(hit, []*member{p.leader}, true, true)
 }
 
-func fillDisk(p *plan, hit []*member) (undo func()) {
+// pileBytes is how much room pileUp leaves, beside the reserve of a member.
+const (
+	pileBytes = 96 << 20
+	floodTime = time.Minute
+)
+
+func fillUp(p *plan, hit []*member) (undo func()) { return fillDisk(p, hit, 0) }
+
+// fillDisk fills the disks of members but for some bytes.
+func fillDisk(p *plan, hit []*member, leave int64) (undo func()) {
 	var undoes []func()
 	for _, m := range hit {
-		undoes = append(undoes, fill(p.t, m.dir))
+		undoes = append(undoes, fill(p.t, m.dir, leave))
 	}
 	return func() {
 		for _, undo := range undoes {
@@ -272,9 +282,24 @@ func fillDisk(p *plan, hit []*member) (undo func()) {
 	}
 }
 
+// pileUp fills the disks with messages that nobody consumes, until no more are taken, and
+// then has them consumed: publishing has to resume while the disks are as small as before.
+func pileUp(p *plan, hit []*member) (undo func()) {
+	room := fillDisk(p, hit, pileBytes)
+	p.w.hold()
+	if err := p.w.flood(p.s.others(hit...)[0], floodTime); err != nil {
+		p.t.Error(err)
+	}
+	p.w.goOn()
+	if err := p.w.awaitPublishing(p.s.members, floodTime); err != nil {
+		p.t.Errorf("all is consumed, and yet: %v", err)
+	}
+	return room
+}
+
 // fillAndKill kills members on full disks, which are started there, and have room later.
 func fillAndKill(p *plan, hit []*member) (undo func()) {
-	room := fillDisk(p, hit)
+	room := fillUp(p, hit)
 	time.Sleep(p.upTo(2 * time.Second))
 	start := kill(p, hit)
 	return func() {

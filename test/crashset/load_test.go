@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"log"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -168,6 +170,36 @@ func (w *load) consume(topic string, channel int) {
 	}
 	w.consumers = append(w.consumers, c)
 }
+
+// hold has consumers take nothing until goOn.
+func (w *load) hold() { w.setMaxInFlight(0) }
+func (w *load) goOn() { w.setMaxInFlight(settings().MaxInFlight) }
+
+func (w *load) setMaxInFlight(n int) {
+	for _, c := range w.consumers {
+		c.ChangeMaxInFlight(n)
+	}
+}
+
+// flood publishes through a member until that is refused.
+func (w *load) flood(m *member, limit time.Duration) error {
+	publisher, random := w.l.publisher(topicNames[0]), rand.New(rand.NewPCG(uint64(*seed), 0))
+	send := overHTTP(m, topicNames[0])
+	for began := time.Now(); time.Since(began) < limit; {
+		bodies, first := w.l.send(publisher, floodBatch, random)
+		switch err := send(bodies); {
+		case err == nil:
+			w.l.ok(publisher, first)
+		case strings.Contains(err.Error(), "full"):
+			return nil
+		default:
+			return fmt.Errorf("publishes are refused otherwise than for a full disk: %w", err)
+		}
+	}
+	return errors.New("publishes are not refused, though nothing is consumed")
+}
+
+const floodBatch = 2000
 
 // stopPublishing ends the publishers.
 func (w *load) stopPublishing() {

@@ -94,8 +94,9 @@ func mountSmall(t *testing.T, dir string) {
 	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
 }
 
-// fill fills the disk that a directory is on; the function that it returns makes room.
-func fill(t *testing.T, dir string) (undo func()) {
+// fill fills the disk that a directory is on, but for some bytes; the function that it
+// returns makes room.
+func fill(t *testing.T, dir string, leave int64) (undo func()) {
 	t.Helper()
 	name := dir + "/filler"
 	f, err := os.Create(name)
@@ -103,8 +104,13 @@ func fill(t *testing.T, dir string) (undo func()) {
 		t.Fatal(err)
 	}
 	defer f.Close()
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(dir, &disk); err != nil {
+		t.Fatal(err)
+	}
 	block := make([]byte, 1<<20)
-	for size := len(block); size >= 512; {
+	free := int64(disk.Bavail)*disk.Bsize - leave
+	for size := len(block); size >= 512 && (leave == 0 || free > 0); free -= int64(size) {
 		if n, err := f.Write(block[:size]); err != nil || n < size {
 			size /= 2
 		}
