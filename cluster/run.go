@@ -27,7 +27,7 @@ type run struct {
 	began  time.Time // steady clock of the shards and the watch
 
 	log      *raftlog.Log
-	torn     bool // the log's end was: the member votes only after a while
+	short    bool // the log's end was cut: shards ask the others before they take part
 	group0   *group0
 	machines [Shards + 1]*machine.Machine              // 0: nil
 	shards   [Shards + 1]atomic.Pointer[replica.Shard] // set by start
@@ -116,7 +116,7 @@ func (r *run) openLog(i *identity) error {
 	if err != nil {
 		return err
 	}
-	r.log, r.torn = log, recovered.Torn != nil
+	r.log, r.short = log, recovered.Short
 	switch {
 	case recovered.Forgetful():
 		return fmt.Errorf("%w: %s", errForgetful, doubt(recovered))
@@ -205,8 +205,9 @@ func (r *run) start() {
 const (
 	electionTicks  = 10
 	heartbeatTicks = 2
-	// heldFor is how long a member neither votes nor stands whose log had a torn end.
-	heldFor = 10 * time.Second
+	// longSilence is how long a member whose log had a torn end waits for others that do
+	// not say how far they are.
+	longSilence = 10 * time.Second
 )
 
 func (r *run) shardOptions(n uint32, i *identity) replica.Options {
@@ -223,8 +224,8 @@ func (r *run) shardOptions(n uint32, i *identity) replica.Options {
 	if !i.Joined {
 		o.Voters = i.Record.ids()
 	}
-	if r.torn {
-		o.HoldTicks = int(heldFor / r.tickEvery())
+	if r.short {
+		o.HoldTicks = int(longSilence / r.tickEvery())
 	}
 	return o
 }
@@ -235,6 +236,7 @@ func (r *run) tickEvery() time.Duration { return r.s.o.Election / electionTicks 
 func (r *run) tick() {
 	ticker := time.NewTicker(r.tickEvery())
 	defer ticker.Stop()
+	short := r.short
 	for {
 		select {
 		case <-r.ctx.Done():
@@ -246,7 +248,21 @@ func (r *run) tick() {
 				s.Tick()
 			}
 		}
+		if short && r.whole() {
+			r.log.Whole()
+			short = false
+		}
 	}
+}
+
+// whole tells whether every shard knows that its log lacks nothing.
+func (r *run) whole() bool {
+	for n := range r.shards {
+		if s := r.shards[n].Load(); s == nil || s.Status().Held {
+			return false
+		}
+	}
+	return true
 }
 
 // opened are the shards that take part.

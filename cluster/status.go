@@ -72,7 +72,7 @@ type ShardStatus struct {
 	Commit    uint64           `json:"commit"`
 	Applied   uint64           `json:"applied"`
 	Lag       uint64           `json:"lag"`            // committed and not applied, in entries
-	Held      bool             `json:"held,omitempty"` // neither votes nor stands for a while
+	Held      bool             `json:"held,omitempty"` // its log may lack something: it does not vote as others do
 	Refused   uint64           `json:"refused"`        // messages of members that made no sense
 	Stalled   int64            `json:"stalled_ms"`     // for how long nothing could be applied
 	Failure   string           `json:"failure,omitempty"`

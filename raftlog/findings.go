@@ -62,8 +62,7 @@ func (f Finding) String() string { return fmt.Sprintf("%s: offset %d: %v", f.Pat
 
 // Torn is what stands behind the last good update, and looks like the rest of a
 // write that power or a kill has cut off. A last write that went bad on the disk
-// looks the same, and may have been acknowledged, for any shard: the node should
-// neither vote nor stand until a leader has brought it up to date.
+// looks the same, and may have been acknowledged, for any shard.
 type Torn struct {
 	Path   string
 	Offset int64
@@ -74,6 +73,10 @@ type Recovered struct {
 	New   bool  // nothing was ever written
 	Clean bool  // it was closed
 	Torn  *Torn // nil: it ends well
+	// Short says that a torn end was cut off, now or at a former start, and Whole was
+	// not called since: the node should neither vote nor acknowledge before it knows
+	// how far the others are.
+	Short bool
 	// Damaged says what is damaged before the last write. Then the log is empty: its
 	// files are kept in the directory Kept.
 	Damaged []Finding

@@ -71,9 +71,10 @@ type Log struct {
 	mu          sync.Mutex
 	shards      map[uint32]*Shard
 	segments    []*segment // that have begun, oldest first
-	session     session
-	unsynced    error // why something that was acknowledged may be missing
-	shedding    bool  // see Shed; until it is done
+	session     session    // as written
+	noted       session    // as queued last
+	unsynced    error      // why something that was acknowledged may be missing
+	shedding    bool       // see Shed; until it is done
 	cachedBytes int64
 
 	queue  queue
@@ -124,6 +125,18 @@ func (l *Log) Save(u *Update) {
 	if !l.queue.put(u) {
 		go u.tell(ErrClosed)
 	}
+}
+
+// Whole says that what a torn end may have had is known to be in the log again, or
+// was nothing: the next Open does not find it Short. It waits for nothing.
+func (l *Log) Whole() { l.note(func(s *session) { s.short = false }) }
+
+// note has the log itself say something else of who writes it.
+func (l *Log) note(change func(*session)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	change(&l.noted)
+	l.queue.put(&Update{note: kindOpened, session: l.noted})
 }
 
 func (u *Update) tell(err error) {

@@ -86,6 +86,7 @@ func (r *replay) reasonToDoubt() (string, error) {
 
 func newLog(o Options, r *replay) *Log {
 	l := &Log{o: o, shards: make(map[uint32]*Shard), segments: r.chain, session: r.session}
+	l.session.short = r.Short // should the first write be cut off behind its beginning
 	l.queue.wake = make(chan struct{}, 1)
 	l.writer.stopped = make(chan struct{})
 	l.stock.settled.L = &l.stock.mu
@@ -112,8 +113,9 @@ func (l *Log) resume(r *replay, found *Recovered) error {
 			return err
 		}
 	}
-	s := session{noSync: l.o.NoSync, doubt: found.Forgetful(), boot: l.o.Boot}
-	l.queue.put(&Update{note: kindOpened, session: s})
+	l.note(func(s *session) {
+		*s = session{noSync: l.o.NoSync, doubt: found.Forgetful(), short: found.Short, boot: l.o.Boot}
+	})
 	for l.step() {
 	}
 	switch w := &l.writer; {

@@ -12,7 +12,8 @@ import (
 // four counts u32 (voters, learners, outgoing voters, next learners), a byte that
 // is 1 to leave a joint state by itself, and the ids, u64 each, in that order.
 // session is who writes: flags u8 (1: without syncs, 2: something that was
-// acknowledged may be missing), the rest is the boot that it runs in.
+// acknowledged may be missing, 4: a torn end was cut off, and what it may have had
+// is not known to be back), the rest is the boot that it runs in.
 //
 //	begin      number of the segment before u64 (0: none) │ where that ends u64 │ session
 //	state      hard │ last index u64 │ its term u64 │ members
@@ -49,6 +50,7 @@ type position struct{ index, term uint64 }
 type session struct {
 	noSync bool
 	doubt  bool
+	short  bool
 	boot   string
 }
 
@@ -133,6 +135,9 @@ func (e *encoder) session(s session) {
 	if s.doubt {
 		flags |= 2
 	}
+	if s.short {
+		flags |= 4
+	}
 	e.buf = append(append(e.buf, flags), s.boot...)
 }
 
@@ -199,10 +204,10 @@ func (r *reader) hard() hardState { return hardState{r.u64(), r.u64(), r.u64()} 
 
 func (r *reader) session() session {
 	flags := r.u8()
-	r.bad = r.bad || flags > 3
+	r.bad = r.bad || flags > 7
 	boot := string(r.b)
 	r.b = nil
-	return session{noSync: flags&1 != 0, doubt: flags&2 != 0, boot: boot}
+	return session{noSync: flags&1 != 0, doubt: flags&2 != 0, short: flags&4 != 0, boot: boot}
 }
 
 func (r *reader) members() *raftpb.ConfState {

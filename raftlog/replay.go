@@ -64,6 +64,7 @@ func (r *replay) read() error {
 		r.Damaged = append(r.Damaged, d.Finding)
 		err = nil
 	}
+	r.Short = r.Torn != nil || r.session.short
 	r.New = len(r.chain) == 0 && len(r.Damaged) == 0
 	r.Clean = r.closed && r.clean && !r.Forgetful()
 	return err

@@ -300,11 +300,9 @@ func (l *Log) syncAll() error {
 func (l *Log) inDoubt(g *segment, err error) {
 	l.told(Doubt, g, err)
 	l.mu.Lock()
-	s := l.session
 	l.unsynced = err
 	l.mu.Unlock()
-	s.doubt = true
-	l.queue.put(&Update{note: kindOpened, session: s})
+	l.note(func(s *session) { s.doubt = true })
 }
 
 func newSalt() uint32 {

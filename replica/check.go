@@ -57,14 +57,21 @@ func (c *core) check(m *pb.Message) error {
 	return nil
 }
 
-// checkContext lets only vote requests have one: raft reads numbers from
-// others'.
+// checkContext lets only vote requests and roll calls have one: raft reads
+// numbers from others'.
 func checkContext(m *pb.Message) error {
 	if len(m.GetContext()) == 0 {
 		return nil
 	}
-	if m.GetType() == pb.MsgVote && string(m.GetContext()) == transferring {
-		return nil
+	switch context := string(m.GetContext()); m.GetType() {
+	case pb.MsgVote:
+		if context == transferring {
+			return nil
+		}
+	case pb.MsgPreVote, pb.MsgPreVoteResp:
+		if context == rollCall {
+			return nil
+		}
 	}
 	return fmt.Errorf("%w: %v with a context", ErrMessage, m.GetType())
 }
@@ -101,8 +108,8 @@ func changes(e *pb.Entry) (ok bool) {
 // leader has not. A leader that was ended and is none now may well have lost
 // entries that others saved sooner than it did.
 func (c *core) checkAcknowledged(m *pb.Message) error {
-	if c.role == raft.StateLeader && m.GetTerm() == c.term && !m.GetReject() && m.GetIndex() > c.last {
-		return fmt.Errorf("%w: entry %d acknowledged, the last is %d", ErrMessage, m.GetIndex(), c.last)
+	if c.role == raft.StateLeader && m.GetTerm() == c.term && !m.GetReject() && m.GetIndex() > c.last.index {
+		return fmt.Errorf("%w: entry %d acknowledged, the last is %d", ErrMessage, m.GetIndex(), c.last.index)
 	}
 	if m.GetReject() && m.GetRejectHint() > m.GetIndex() {
 		return fmt.Errorf("%w: rejects entry %d with a hint at %d", ErrMessage, m.GetIndex(), m.GetRejectHint())
@@ -111,11 +118,12 @@ func (c *core) checkAcknowledged(m *pb.Message) error {
 }
 
 // checkHeartbeat: what a leader says is committed here was acknowledged by this
-// member to that leader. If the log does not have it, it has lost it.
+// member to that leader. If the log does not have it, it has lost it, which is
+// no news where its end is known to be cut off.
 func (c *core) checkHeartbeat(m *pb.Message) error {
-	if m.GetTerm() >= c.term && m.GetCommit() > c.last {
+	if m.GetTerm() >= c.term && m.GetCommit() > c.last.index && !c.hold.asking {
 		return fmt.Errorf("%w: member %x knows entry %d to be here, the last is %d: %w",
-			ErrMessage, m.GetFrom(), m.GetCommit(), c.last, ErrForgetful)
+			ErrMessage, m.GetFrom(), m.GetCommit(), c.last.index, ErrForgetful)
 	}
 	return nil
 }

@@ -137,7 +137,7 @@ func TestLeaderRefusesAnAcknowledgementBeyondItsLog(t *testing.T) {
 	if c.role != raft.StateLeader {
 		t.Fatalf("role %v in term %d", c.role, c.term)
 	}
-	err := c.step(&pb.Message{Type: pb.MsgAppResp.Enum(), From: new(uint64(2)), To: new(uint64(1)), Term: new(c.term), Index: new(c.last + 1)})
+	err := c.step(&pb.Message{Type: pb.MsgAppResp.Enum(), From: new(uint64(2)), To: new(uint64(1)), Term: new(c.term), Index: new(c.last.index + 1)})
 	if !errors.Is(err, ErrMessage) {
 		t.Errorf("accepted: %v", err)
 	}
@@ -179,8 +179,11 @@ func garbage(rng *rand.Rand) *pb.Message {
 		Type: pb.MessageType(rng.IntN(25)).Enum(), From: new(rng.Uint64N(5)), To: new(uint64(1)), Term: near(),
 		Index: near(), LogTerm: near(), Commit: near(), RejectHint: near(), Reject: new(rng.IntN(3) == 0),
 	}
-	if rng.IntN(30) == 0 {
+	switch rng.IntN(30) {
+	case 0:
 		m.Context = []byte(transferring)
+	case 1:
+		m.Context = []byte(rollCall)
 	}
 	at := m.GetIndex()
 	for range rng.IntN(4) {

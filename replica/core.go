@@ -19,12 +19,13 @@ const (
 // but for reads of the log: each method is an event, and take returns what is
 // to be done. Its methods are called by one goroutine at a time.
 type core struct {
-	member        uint64
-	electionTicks int
-	alarm         func(error)
-	events        Events
-	node          *raft.RawNode
-	log           *storage
+	member         uint64
+	electionTicks  int
+	heartbeatTicks int
+	alarm          func(error)
+	events         Events
+	node           *raft.RawNode
+	log            *storage
 
 	// As of the last Ready.
 	role   raft.StateType
@@ -32,8 +33,9 @@ type core struct {
 	term   uint64
 	vote   uint64
 	commit uint64
-	last   uint64 // index of the newest entry, saved or not
+	last   position // of the newest entry, saved or not
 
+	durable   position      // of the newest entry that is saved
 	saved     *pb.HardState // as handed to the log last
 	saves     []*save       // not done, in order
 	due       []*pb.Message // responses whose save is done
@@ -61,7 +63,7 @@ type coreOptions struct {
 	member         uint64
 	electionTicks  int
 	heartbeatTicks int
-	holdTicks      int // neither votes nor stands for so long
+	holdTicks      int // see Options
 	events         Events
 	alarm          func(error)
 	logger         *slog.Logger
@@ -69,7 +71,7 @@ type coreOptions struct {
 
 // newCore takes up a log and a machine that begin has made agree.
 func newCore(o coreOptions, log *storage) (c *core, err error) {
-	c = &core{member: o.member, electionTicks: o.electionTicks, events: o.events, alarm: o.alarm, log: log}
+	c = &core{member: o.member, electionTicks: o.electionTicks, heartbeatTicks: o.heartbeatTicks, events: o.events, alarm: o.alarm, log: log}
 	defer func() {
 		if p := recover(); p != nil {
 			c, err = nil, fmt.Errorf("raft: %v", p)
@@ -99,12 +101,15 @@ func newCore(o coreOptions, log *storage) (c *core, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.last, err = log.LastIndex(); err != nil {
+	if c.last.index, err = log.LastIndex(); err != nil {
+		return nil, err
+	}
+	if c.last.term, err = log.Term(c.last.index); err != nil {
 		return nil, err
 	}
 	c.term, c.vote, c.commit = state.GetTerm(), state.GetVote(), state.GetCommit()
 	c.saved, c.raftApplied = state, log.applied.GetIndex()
-	c.hold = newHold(o.holdTicks, o.electionTicks, c.term)
+	c.durable, c.hold = c.last, newHold(o.holdTicks)
 	return c, nil
 }
 
@@ -127,7 +132,7 @@ func (c *core) guard(event func()) {
 func (c *core) tick() {
 	c.guard(func() {
 		c.giving.tick(c)
-		if !c.giving.stopped && !c.hold.tick() {
+		if !c.giving.stopped && !c.holdTick() {
 			c.node.Tick()
 		}
 	})
@@ -143,7 +148,7 @@ func (c *core) step(m *pb.Message) (err error) {
 			c.refuse(err)
 			return
 		}
-		if c.abstains(m) {
+		if c.calls(m) || c.abstains(m) {
 			return
 		}
 		err = c.node.Step(m)

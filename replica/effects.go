@@ -19,6 +19,7 @@ type effects struct {
 type save struct {
 	Update
 	responses []*pb.Message
+	last      position // of the log after it
 	done      bool
 }
 

@@ -22,7 +22,7 @@ func (c *core) checkChange(change *pb.ConfChangeV2) (err error) {
 		}
 	}
 	status := c.node.Status()
-	changer := confchange.Changer{Tracker: tracker.MakeProgressTracker(maxInFlight, maxInFlightBytes), LastIndex: c.last}
+	changer := confchange.Changer{Tracker: tracker.MakeProgressTracker(maxInFlight, maxInFlightBytes), LastIndex: c.last.index}
 	changer.Tracker.Config = status.Config
 	changer.Tracker.Progress = make(tracker.ProgressMap)
 	for id, p := range status.Progress {

@@ -68,7 +68,7 @@ func (c *core) fail(p *proposal, err error) { c.call(func() { p.done(nil, err) }
 
 // proposeWaiting puts waiting proposals in the log as far as there is room. It
 // is called when all that raft has ready is accepted, so that c.last is the
-// log's last index. It tells whether it proposed any.
+// log's last entry. It tells whether it proposed any.
 func (c *core) proposeWaiting() bool {
 	ps := &c.proposals
 	any := false
@@ -84,8 +84,8 @@ func (c *core) proposeWaiting() bool {
 		if err != nil {
 			panic(fmt.Sprintf("propose: %v", err))
 		}
-		c.last++
-		p.index, p.term = c.last, c.term
+		c.last = position{c.term, c.last.index + 1}
+		p.index, p.term = c.last.index, c.last.term
 		ps.waiting[0] = nil
 		ps.waiting = ps.waiting[1:]
 		ps.waitingBytes -= len(p.data)

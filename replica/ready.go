@@ -77,11 +77,12 @@ func (c *core) append(m *pb.Message) {
 	s := &save{responses: m.GetResponses()}
 	s.Entries = m.GetEntries()
 	if n := len(s.Entries); n > 0 {
-		c.last = s.Entries[n-1].GetIndex()
+		c.last = position{s.Entries[n-1].GetTerm(), s.Entries[n-1].GetIndex()}
 	}
 	if !raft.IsEmptySnap(m.GetSnapshot()) {
 		c.restored(s, m.GetSnapshot().GetMetadata())
 	}
+	s.last = c.last
 	voted := c.term != c.saved.GetTerm() || c.vote != c.saved.GetVote()
 	if voted || !s.empty() {
 		s.HardState = &pb.HardState{Term: new(c.term), Vote: new(c.vote), Commit: new(c.commit)}
@@ -114,6 +115,7 @@ func (c *core) finishSaves() {
 		s := c.saves[0]
 		c.saves[0] = nil
 		c.saves = c.saves[1:]
+		c.durable = s.last
 		c.due = append(c.due, s.responses...)
 	}
 }
@@ -188,7 +190,6 @@ func (c *core) entryApplied(a Applied, w *work) {
 		c.call(func() { c.events.Applied(a) })
 	}
 	c.settle(a, e.GetType() != pb.EntryNormal)
-	c.hold.applied(a.Term)
 	if c.role == raft.StateLeader && a.Term == c.term && c.led != a.Term {
 		c.led = a.Term
 		c.call(func() { c.events.Led(a.Term) })

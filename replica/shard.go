@@ -26,9 +26,9 @@ type Options struct {
 
 	ElectionTicks  int // without a leader, until one is elected (up to twice that); 0: 10
 	HeartbeatTicks int // between a leader's signs of life; 0: 2
-	// HoldTicks is how long the member neither votes nor stands: 0, or about
-	// 10 s when a torn tail was cut from its log. It stands somewhat later than
-	// it votes.
+	// HoldTicks is 0, or when a torn tail was cut from the member's log for how
+	// long it waits for a voter that does not say how far its log is, about
+	// 10 s. The member takes no part until each has said so or was waited for.
 	HoldTicks int
 	// Forgetful says that the log may lack what this member acknowledged. It is
 	// refused: such a member comes back under another id.

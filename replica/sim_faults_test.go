@@ -12,7 +12,6 @@ import (
 type faults struct {
 	damaged map[int]bool
 	rotten  map[int]uint64 // slot: it is well again when it has applied so far
-	quiet   bool           // no more until what rotted is repaired
 }
 
 // afterFault plans the next one.
@@ -22,9 +21,7 @@ func (w *world) afterFault() {
 			return
 		}
 		w.repaired()
-		if !w.faults.quiet {
-			w.fault(w.nodes[w.rng.IntN(w.slots)])
-		}
+		w.fault(w.nodes[w.rng.IntN(w.slots)])
 		w.afterFault()
 	})
 }
@@ -66,9 +63,6 @@ func (w *world) fault(n *simNode) {
 			w.damage(n)
 			w.replace(n.slot)
 		}
-	}
-	if len(w.faults.rotten) > 0 {
-		w.faults.quiet = true // one more is survived; the hold must not run out meanwhile
 	}
 }
 
@@ -178,7 +172,7 @@ func (w *world) rot(n *simNode, d time.Duration) {
 func (w *world) repaired() {
 	for slot := range w.slots {
 		n := w.nodes[slot]
-		if upto, rotten := w.faults.rotten[slot]; rotten && n.up() && n.machine.now().index >= upto && n.core.hold.ticks == 0 {
+		if upto, rotten := w.faults.rotten[slot]; rotten && n.up() && n.machine.now().index >= upto && !n.core.hold.on {
 			w.well(slot)
 		}
 	}
@@ -219,7 +213,6 @@ func (w *world) well(slot int) {
 	w.log("slot %d is well", slot)
 	delete(w.faults.damaged, slot)
 	delete(w.faults.rotten, slot)
-	w.faults.quiet = w.faults.quiet && len(w.faults.rotten) > 0
 }
 
 // plan brings a new member in for one that must not come back.
@@ -233,7 +226,6 @@ func (w *world) replace(slot int) {
 	n := w.nodes[slot]
 	n.end()
 	delete(w.faults.rotten, slot)
-	w.faults.quiet = false
 	w.plans = slices.DeleteFunc(w.plans, func(p *plan) bool { return p.slot == slot })
 	delete(w.ids, n.id)
 	w.lastID++

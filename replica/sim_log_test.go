@@ -19,6 +19,7 @@ type simLog struct {
 	written []logState // each update written since, not synced
 	view    logState   // what raft reads
 	keep    uint64     // entries that Compact leaves
+	short   bool       // a torn tail was cut off
 }
 
 // logState is a log at a moment. Its slices are never written to.

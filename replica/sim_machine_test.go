@@ -14,6 +14,9 @@ type bugs struct {
 	ackBeforeSync  bool // a save is done when it is written
 	voteNotStored  bool
 	noHold         bool // votes at once after a torn tail
+	holdTooShort   bool // it ends when the others have told
+	termKept       bool // it is no reason to leave the term
+	holdForgotten  bool // a start behind the one that cut the tail knows of none
 	guardOff       bool // a forgetful member goes on under its old id
 	passGaps       bool // a batch is applied though the one before it was not
 	applyTwice     bool // batch numbers are not looked at

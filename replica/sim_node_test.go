@@ -56,12 +56,14 @@ func (w *world) newNode(slot int, id uint64) *simNode {
 func (n *simNode) start(voters []uint64, torn bool) {
 	w := n.w
 	n.machine.restart()
-	cut, err := n.log.open()
+	if torn {
+		n.log.tear()
+	}
+	short, err := n.log.open()
 	if err != nil {
 		n.forgot(err)
 		return
 	}
-	torn = torn || cut
 	store, update, err := begin(n.log, checked{n}, voters)
 	if err != nil {
 		n.forgot(err)
@@ -71,7 +73,7 @@ func (n *simNode) start(voters []uint64, torn bool) {
 		n.log.saved(*update)
 	}
 	hold := 0
-	if torn && !w.bugs.noHold {
+	if short && !w.bugs.noHold {
 		hold = int(10 * time.Second / simTick)
 	}
 	n.core, err = newCore(coreOptions{
@@ -83,7 +85,7 @@ func (n *simNode) start(voters []uint64, torn bool) {
 		return
 	}
 	n.shadow = n.log.state()
-	w.log("member %d starts: first %d last %d applied %d term %d torn %v", n.id, n.shadow.first(), n.shadow.last(), n.machine.now().index, n.core.term, torn)
+	w.log("member %d starts: first %d last %d applied %d term %d short %v", n.id, n.shadow.first(), n.shadow.last(), n.machine.now().index, n.core.term, short)
 	n.later(w.between(0, n.tick), n.ticks)
 	n.startClients()
 }
@@ -155,9 +157,24 @@ func (n *simNode) pause(d time.Duration) {
 }
 
 func (n *simNode) ticks() {
+	n.buildIn(n.w.bugs)
 	n.core.tick()
+	if !n.core.hold.on || n.w.bugs.holdForgotten {
+		n.log.whole()
+	}
 	n.watch()
 	n.later(n.tick, n.ticks)
+}
+
+// buildIn has the core do what a faulty hold would.
+func (n *simNode) buildIn(b bugs) {
+	if b.termKept && n.core.hold.asking {
+		n.core.hold.asking = false
+		n.core.ask()
+	}
+	if b.holdTooShort && !n.core.hold.asking {
+		n.core.hold.on = false
+	}
 }
 
 // perform does what the core wants done.
@@ -165,6 +182,9 @@ func (n *simNode) perform() {
 	for n.core != nil && n.w.err == nil {
 		n.core.flush()
 		out := n.core.take()
+		if n.leads() {
+			n.w.committed(n)
+		}
 		if len(out.saves)+len(out.work)+len(out.messages)+len(out.snapshots)+len(out.calls) == 0 && out.compact == 0 {
 			return
 		}

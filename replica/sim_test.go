@@ -121,6 +121,9 @@ func TestSimulationFindsFaults(t *testing.T) {
 		{"ack before sync", bugs{ackBeforeSync: true}, synced, 1},
 		{"vote not stored", bugs{voteNotStored: true}, synced, 11},
 		{"no hold after a torn tail", bugs{noHold: true}, synced, 185},
+		{"hold ends with the asking", bugs{holdTooShort: true}, synced, 16},
+		{"term kept after a torn tail", bugs{termKept: true}, synced, 78},
+		{"hold forgotten by a restart", bugs{holdForgotten: true}, synced, 129},
 		{"amnesia guard off", bugs{guardOff: true}, kernel, 896},
 		{"number gap passed over", bugs{passGaps: true}, synced, 1},
 		{"numbers not looked at", bugs{applyTwice: true}, synced, 1},
@@ -134,7 +137,7 @@ func TestSimulationFindsFaults(t *testing.T) {
 			for i := range uint64(1000) {
 				o := optionsOf(f.first + i)
 				o.bugs, o.kernel = f.bugs, f.kernel
-				o.contested = o.contested || f.bugs.voteNotStored
+				o.contested = o.contested || f.bugs.voteNotStored || f.bugs.termKept
 				if w := simulate(t, o); w.err != nil {
 					t.Logf("found by seed %d: %v", o.seed, w.err)
 					return

@@ -14,8 +14,11 @@ import (
 // simDisk is a member's log and what can happen to it.
 type simDisk interface {
 	Log
-	// open begins a life. It tells of a torn tail, or why the member is forgetful.
-	open() (torn bool, err error)
+	// open begins a life. It tells whether a torn tail was cut off and whole was not
+	// called since, or why the member is forgetful.
+	open() (short bool, err error)
+	tear()  // the tail is torn
+	whole() // nothing is missing
 	// saved does an update at once, before the member takes part.
 	saved(Update)
 	// flush writes what is queued as a group, and syncs it.
@@ -38,6 +41,7 @@ type simWAL struct {
 	noSync bool
 	fails  func() bool
 	queued int
+	short  bool
 }
 
 func newSimWAL(w *world, node uint64, fails func() bool) *simWAL {
@@ -59,7 +63,7 @@ func newSimWAL(w *world, node uint64, fails func() bool) *simWAL {
 	return d
 }
 
-func (d *simWAL) open() (torn bool, err error) {
+func (d *simWAL) open() (short bool, err error) {
 	l, found, err := raftlog.Open(raftlog.Options{
 		FS: d.fs.Mount(), Dir: "/node/raft/wal", Cluster: 1, Node: d.node, Boot: fmt.Sprint(d.boot),
 		NoSync: d.noSync, SegmentBytes: 16 << 10, CacheBytes: 4 << 10, Retain: 1, Manual: true,
@@ -67,11 +71,20 @@ func (d *simWAL) open() (torn bool, err error) {
 	if err != nil {
 		panic(err)
 	}
-	d.log, d.Log, d.queued = l, LogOf(l, 3), 0
+	d.log, d.Log, d.queued, d.short = l, LogOf(l, 3), 0, found.Short
 	if found.Forgetful() {
 		return false, fmt.Errorf("%w: %v %v", ErrForgetful, found.Doubt, found.Damaged)
 	}
-	return found.Torn != nil, nil
+	return found.Short, nil
+}
+
+func (d *simWAL) tear() { panic("it is seen from the files") }
+
+func (d *simWAL) whole() {
+	if d.short {
+		d.short = false
+		d.log.Whole() // goes along with the next write
+	}
 }
 
 func (d *simWAL) Save(u Update) {
@@ -135,9 +148,11 @@ func (d *simWAL) state() (s logState) {
 	return s
 }
 
-func (l *simLog) open() (torn bool, err error) { return false, nil }
-func (l *simLog) state() logState              { return l.view }
-func (l *simLog) settle()                      { l.sync() }
+func (l *simLog) open() (short bool, err error) { return l.short, nil }
+func (l *simLog) tear()                         { l.short = true }
+func (l *simLog) whole()                        { l.short = false }
+func (l *simLog) state() logState               { return l.view }
+func (l *simLog) settle()                       { l.sync() }
 
 func (l *simLog) saved(u Update) {
 	l.Save(u)

@@ -144,6 +144,7 @@ func (w *world) send(from *simNode, to uint64, arrive func(*simNode)) {
 // truth is what was applied anywhere, and what must hold of it.
 type truth struct {
 	history []committed // from entry 2 on
+	commits []commit    // likewise, and sooner
 	rows    map[uint64]origin
 	applied map[origin]bool
 	okayed  int
@@ -156,6 +157,9 @@ type committed struct {
 	term, hash uint64
 	data       string
 }
+
+// commit is the term of an entry, and the one in which it was committed.
+type commit struct{ term, in uint64 }
 
 const firstEntry = 2
 
@@ -175,6 +179,9 @@ func (w *world) checkApplied(n *simNode, data []byte, out any) {
 		return
 	}
 	tr.history = append(tr.history, c)
+	if at >= len(tr.commits) || tr.commits[at].term != c.term {
+		w.fail("member %d applies entry %d, which no leader has committed", n.id, m.index)
+	}
 	if len(data) == 0 {
 		w.checkMembers(m.members)
 		return
@@ -227,20 +234,28 @@ func (w *world) okay(p origin) {
 	}
 }
 
-// checkLeader wants a new leader to have all that was applied in earlier terms.
+// committed notes what a leader knows to be committed.
+func (w *world) committed(n *simNode) {
+	for i := uint64(len(w.truth.commits)) + firstEntry; i <= n.core.commit; i++ {
+		w.truth.commits = append(w.truth.commits, commit{n.shadow.term(i), n.core.term})
+	}
+}
+
+// checkLeader wants a new leader to have all that was committed in earlier terms.
 func (w *world) checkLeader(n *simNode, term uint64) {
 	w.truth.leaders++
-	at := len(w.truth.history) - 1
-	for at >= 0 && w.truth.history[at].term >= term {
+	commits := w.truth.commits
+	at := len(commits) - 1
+	for at >= 0 && commits[at].in >= term {
 		at--
 	}
 	if at < 0 {
 		return
 	}
 	index := uint64(at) + firstEntry
-	if has := n.shadow.term(index); has != w.truth.history[at].term {
+	if has := n.shadow.term(index); has != commits[at].term {
 		w.fail("member %d leads in term %d without entry %d of term %d (has term %d there, last %d)",
-			n.id, term, index, w.truth.history[at].term, has, n.shadow.last())
+			n.id, term, index, commits[at].term, has, n.shadow.last())
 	}
 }
 
@@ -321,7 +336,7 @@ func (w *world) describe() string {
 	for _, n := range w.nodes {
 		fmt.Fprintf(&b, "; member %d up %v applied %d unsure %d", n.id, n.up(), n.machine.now().index, len(n.producer.unsure))
 		if n.core != nil {
-			fmt.Fprintf(&b, " %v term %d leader %d last %d commit %d held %d", role(n.core.role), n.core.term, n.core.leader, n.core.last, n.core.commit, n.core.hold.ticks)
+			fmt.Fprintf(&b, " %v term %d leader %d last %d commit %d held %v", role(n.core.role), n.core.term, n.core.leader, n.core.last, n.core.commit, n.core.hold.on)
 			for id, p := range n.core.node.Status().Progress {
 				fmt.Fprintf(&b, " %d:%v", id, p.String())
 			}

@@ -71,7 +71,7 @@ func (c *core) restored(s *save, meta *pb.SnapshotMetadata) {
 	}
 	s.Snapshot = meta
 	if len(s.Entries) == 0 {
-		c.last = meta.GetIndex()
+		c.last = position{meta.GetTerm(), meta.GetIndex()}
 	}
 }
 
@@ -79,7 +79,6 @@ func (c *core) restored(s *save, meta *pb.SnapshotMetadata) {
 func (c *core) snapshotSaved(meta *pb.SnapshotMetadata) {
 	c.log.applied = meta
 	c.raftApplied = max(c.raftApplied, meta.GetIndex())
-	c.hold.applied(meta.GetTerm())
 }
 
 // checkPosition wants a position and members that raft can take.

@@ -33,7 +33,7 @@ type Status struct {
 	Applied   uint64
 	Members   *pb.ConfState // as applied
 	Followers []Progress    // at the leader, by member
-	Held      bool          // neither votes nor stands, see Options.HoldTicks
+	Held      bool          // its log may lack something, see Options.HoldTicks
 	Refused   uint64        // messages of peers that made no sense
 	Failure   error         // why it takes no part any more
 }
@@ -68,9 +68,9 @@ func (s *Shard) LastSave() (took, at time.Duration) { return s.times.last() }
 
 func (c *core) status() *Status {
 	st := &Status{
-		Role: role(c.role), Leader: c.leader, Term: c.term, Last: c.last, Commit: c.commit,
+		Role: role(c.role), Leader: c.leader, Term: c.term, Last: c.last.index, Commit: c.commit,
 		Serving: c.led != 0, Applied: c.log.applied.GetIndex(), Members: c.log.applied.GetConfState(),
-		Held: c.hold.ticks > 0, Refused: c.refused,
+		Held: c.hold.on, Refused: c.refused,
 	}
 	if c.giving.stopped {
 		st.Failure = c.giving.err

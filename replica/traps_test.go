@@ -269,43 +269,6 @@ func TestChangeOfMembersThatRaftCannotMakeIsRefused(t *testing.T) {
 	})
 }
 
-func TestMemberWithATornTailNeitherVotesNorStands(t *testing.T) {
-	inSet(t, 3, func(t *testing.T, s *set) {
-		l := s.leader()
-		torn, other := s.others(l)[0], s.others(l)[1]
-		torn.shard.Stop()
-		s.open(torn, nil, 333)
-		s.setCut(l.id, true)
-		at := time.Now()
-		s.leader(l.id)
-		if took := time.Since(at); took < 9*time.Second {
-			t.Errorf("somebody leads after %v with its vote", took)
-		}
-		_ = other
-	})
-}
-
-func TestHoldEndsWithALeaderThatWasElectedWithoutIt(t *testing.T) {
-	inSet(t, 3, func(t *testing.T, s *set) {
-		l := s.leader()
-		torn := s.others(l)[0]
-		torn.shard.Stop()
-		s.open(torn, nil, 333)
-		l.shard.TransferLeadership(s.others(l)[1].id)
-		next := s.leader(l.id)
-		if next == torn {
-			t.Fatal("who must not stand leads")
-		}
-		s.until("the hold ends", func() bool { return !torn.shard.Status().Held })
-		s.setCut(next.id, true)
-		at := time.Now()
-		s.leader(next.id)
-		if took := time.Since(at); took > 2*time.Second {
-			t.Errorf("its vote was missing for %v", took)
-		}
-	})
-}
-
 func TestTransferGoesToWhoIsAsked(t *testing.T) {
 	inSet(t, 5, func(t *testing.T, s *set) {
 		l := s.leader()
