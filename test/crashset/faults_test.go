@@ -90,7 +90,7 @@ func newPlan(t *testing.T, s *set, l *ledger, w *load) *plan {
 func (p *plan) upTo(d time.Duration) time.Duration { return time.Duration(p.random.Int64N(int64(d))) }
 
 // resumeTime is how long it may take until publishing goes on, once a majority can.
-const resumeTime = 20 * time.Second
+const resumeTime = 40 * time.Second
 
 // next has a fault happen, undoes it and waits until the set is whole; false: the run is
 // over.
@@ -109,6 +109,14 @@ func (p *plan) next(n int) bool {
 	undo := f.begin(p, hit)
 	spared := p.s.others(hit...)
 	majority := len(spared) > len(p.s.members)/2
+	var channel *late
+	if n%lateEvery == 0 {
+		through := p.s.members[p.random.IntN(len(p.s.members))]
+		if majority {
+			through = spared[0]
+		}
+		channel = p.createLate(n, through)
+	}
 	time.Sleep(p.upTo(f.longest))
 	if majority {
 		if err := p.w.awaitPublishing(spared, resumeTime); err != nil {
@@ -132,6 +140,9 @@ func (p *plan) next(n int) bool {
 	p.t.Logf("%s paused for %d ms, whole after %d ms", time.Now().Format("15:04:05.000"), pause.Milliseconds(), time.Since(began).Milliseconds())
 	time.Sleep(time.Second) // what was in disorder at the clients is in order
 	over()
+	if channel != nil {
+		channel.check()
+	}
 	time.Sleep(p.upTo(2 * time.Second))
 	return !p.t.Failed()
 }

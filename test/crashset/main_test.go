@@ -79,6 +79,6 @@ func TestNothingIsLost(t *testing.T) {
 	work.stopPublishing()
 	work.drain()
 	work.stop()
-	l.report(t)
+	l.report(t, s.disturbances())
 	p.report()
 }

@@ -120,6 +120,25 @@ func (s *set) saveLogs(dir string) {
 	s.t.Logf("logs are in %s", dir)
 }
 
+// disturbances are when members lost one another, or found another leader.
+func (s *set) disturbances() (list []time.Time) {
+	for _, m := range s.members {
+		for _, life := range m.lives {
+			for _, text := range []string{"lost the connection to a member", "a shard has a leader"} {
+				for _, line := range life.Logged(text) {
+					// [qd] 2026/11/28 12:14:32.359673 INFO: ...
+					if fields := strings.Fields(line); len(fields) > 2 {
+						if at, err := time.ParseInLocation("2006/01/02 15:04:05.000000", fields[1]+" "+fields[2], time.Local); err == nil {
+							list = append(list, at)
+						}
+					}
+				}
+			}
+		}
+	}
+	return list
+}
+
 // create creates topics with their channels.
 func (s *set) create(topics ...string) {
 	for _, topic := range topics {
