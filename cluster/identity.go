@@ -55,6 +55,9 @@ type identity struct {
 	Joined bool `json:"joined,omitempty"`
 	// Ran says that the member may have voted or acknowledged.
 	Ran bool `json:"ran,omitempty"`
+	// Renewing is who this node is to be in a set that begins anew from what it has. While
+	// it is set that is under way, and the node must not start.
+	Renewing *renewing `json:"renewing,omitempty"`
 	// Former is who this node was, whose files are still there, while it is in no set.
 	Former *former `json:"former,omitempty"`
 }
@@ -66,6 +69,13 @@ type former struct {
 	Member  id     `json:"member"`  // 0: unknown
 	Cluster id     `json:"cluster"` // 0: unknown
 	Why     string `json:"why"`
+}
+
+// renewing is the first member of a set that begins anew.
+type renewing struct {
+	Member  id     `json:"member"`
+	Cluster id     `json:"cluster"`
+	Address string `json:"address"`
 }
 
 // identityFile keeps an identity. It has one user at a time.
@@ -113,6 +123,9 @@ func (f identityFile) open() (*identity, error) {
 	i, err := f.load()
 	if err != nil {
 		return nil, err
+	}
+	if i != nil && i.Renewing != nil {
+		return nil, fmt.Errorf("%s was to begin a set anew and has not come to its end: repeat that command first", f.dir)
 	}
 	if i == nil {
 		i = &identity{Member: newID()}

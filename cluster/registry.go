@@ -30,6 +30,8 @@ type registry struct {
 	Local []string `json:"local,omitempty"` // sorted
 	// Preferred says, by shard, who is to lead it in place of whose turn it would be.
 	Preferred map[uint32]id `json:"preferred,omitempty"`
+	// Begun says how the set began, if that was not with nothing.
+	Begun *begun `json:"begun,omitempty"`
 	// Gone are ids of former members, the last few: they are told that they are none.
 	Gone []id `json:"gone,omitempty"`
 }
@@ -258,6 +260,7 @@ func (g *registry) seen(now *member) refused {
 		return "there is no such member"
 	}
 	m.Address, m.Level, m.Version = now.Address, now.Level, now.Version
+	g.unexpect(m.Address)
 	g.Expected = slices.DeleteFunc(g.Expected, func(a string) bool { return a == m.Address })
 	return ""
 }

@@ -27,11 +27,22 @@ type Status struct {
 	Patterns []string       `json:"patterns,omitempty"` // of replicated topics; none: all
 	Local    []string       `json:"local,omitempty"`    // topics that stay local nevertheless
 	Expected []string       `json:"expected,omitempty"` // addresses that somebody may join at
+	Begun    *BegunStatus   `json:"begun,omitempty"`    // how the set began, if not with nothing
+	Forced   int64          `json:"forced,omitempty"`   // when it began by force-new, in ms since 1970
 	Members  []MemberStatus `json:"members"`            // by address
 	Shards   []ShardStatus  `json:"shards"`             // by number
 
 	Disk DiskStatus `json:"disk"` // of this node
 	Log  LogStatus  `json:"log"`
+}
+
+// BegunStatus is how a set began anew from what a former one had left.
+type BegunStatus struct {
+	How    string `json:"how"`              // BegunByForce or BegunByRestore
+	Time   int64  `json:"time"`             // seconds since 1970
+	From   string `json:"from"`             // the former set
+	Member string `json:"member,omitempty"` // of it, whose replica it was
+	Lost   string `json:"lost,omitempty"`   // what of that could not be read
 }
 
 // The words of Status.State.
@@ -158,6 +169,12 @@ func (s *Set) Status() Status {
 		st.State, st.Failure = StateFailed, failure.Error()
 	}
 	st.Level, st.Patterns, st.Local, st.Expected = g.Level, g.Patterns, g.Local, g.Expected
+	if b := g.Begun; b != nil {
+		st.Begun = &BegunStatus{How: b.How, Time: b.Time, From: show(b.From), Member: show(b.Member), Lost: b.Lost}
+		if b.How == BegunByForce {
+			st.Forced = b.Time * 1000
+		}
+	}
 	st.Members = s.memberStatus(i.Member, g)
 	return st
 }

@@ -22,6 +22,7 @@ type ShardReport struct {
 	ID                 uint32
 	Term, Vote, Commit uint64
 	First, Last        uint64 // indexes of entries; First is Last+1 if there are none
+	LastTerm           uint64 // that of Last
 }
 
 // Check reads and verifies all files of a log that no process has open, and
@@ -43,7 +44,7 @@ func Check(fsys vfs.FS, dir string) (*Report, error) {
 	for _, id := range slices.Sorted(maps.Keys(r.shards)) {
 		s := r.shards[id]
 		rep.Shards = append(rep.Shards, ShardReport{
-			ID: id, Term: s.hard.term, Vote: s.hard.vote, Commit: s.hard.commit, First: s.base.index + 1, Last: s.last(),
+			ID: id, Term: s.hard.term, Vote: s.hard.vote, Commit: s.hard.commit, First: s.base.index + 1, Last: s.last(), LastTerm: s.end().term,
 		})
 	}
 	return rep, nil

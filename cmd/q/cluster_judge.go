@@ -38,6 +38,7 @@ func (s *replicaSet) judge() []problem {
 	j.inNoSet()
 	if j.best.Cluster != "" {
 		j.majority()
+		j.few()
 		j.members()
 		j.behind()
 	}
@@ -97,6 +98,19 @@ func (j *judgement) majority() {
 	}
 	if len(without) > 0 {
 		j.add(healthCritical, "An election takes less than a second: ask again. If it stays so, look at the members' connections to one another.", "without a leader: shard %s", strings.Join(without, ", "))
+	}
+}
+
+// few is of a set that cannot lose a member.
+func (j *judgement) few() {
+	voters := 0
+	for _, m := range j.best.Members {
+		if !m.Joining {
+			voters++
+		}
+	}
+	if voters < 3 {
+		j.add(healthWarning, "Start nodes with empty data directories at the other addresses of --cluster-peers; they join by themselves.", "%s with a vote: the loss of one stops the set", plural(int64(voters), "member"))
 	}
 }
 

@@ -86,6 +86,12 @@ func (s *replicaSet) sayState(w io.Writer, st *setState) {
 	}
 	fmt.Fprintln(w)
 	s.printMembers(w)
+	if b := s.best().Begun; b != nil {
+		fmt.Fprintf(w, "\nThe set began by %s at %s, from what member %s of set %s had.\n", b.How, time.Unix(b.Time, 0).UTC().Format(time.RFC3339), b.Member, b.From)
+		if b.Lost != "" {
+			fmt.Fprintf(w, "Not all of that could be read: %s.\n", printable(b.Lost))
+		}
+	}
 	if expected := s.best().Expected; len(expected) > 0 {
 		fmt.Fprintf(w, "\nA node may join at %s.\n", english(expected))
 	}

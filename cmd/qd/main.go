@@ -2,6 +2,15 @@
 // channels. It speaks NSQ's protocol and takes nsqd's options.
 package main
 
-import "qmq/daemon"
+import (
+	"os"
 
-func main() { daemon.Exec(daemon.QD) }
+	"qmq/daemon"
+)
+
+func main() {
+	if exit, is := daemon.Subcommand(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); is {
+		os.Exit(exit)
+	}
+	daemon.Exec(daemon.QD)
+}
