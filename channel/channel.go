@@ -48,6 +48,9 @@ type Options struct {
 	// whatever node serves it.
 	IDPrefix uint16
 
+	// Messages is where Stats.MessageCount begins.
+	Messages uint64
+
 	// EphemeralLimit above 0 makes the channel ephemeral: with that many
 	// messages waiting, newer ones count as acknowledged at once.
 	EphemeralLimit int
@@ -138,6 +141,7 @@ func Restore(o Options, st *state.Channel, fanOut uint64, voids []seqset.Range, 
 }
 
 func build(o Options, core *core, version uint64) *Channel {
+	core.messages = o.Messages
 	c := &Channel{o: o, core: core, version: version}
 	if o.LatencyWindow > 0 {
 		c.latency = quantile.NewWindow(o.LatencyWindow)

@@ -49,6 +49,9 @@ type Topic struct {
 	// to segments in this boot of the machine, and at least SyncedEnd. They may
 	// lag by what was written in the last moments; 0: nothing is known.
 	SyncedEnd, WrittenEnd uint64
+	// Messages and Bytes count what was published to a replicated topic since it was
+	// made, and the bytes of its bodies.
+	Messages, Bytes uint64
 }
 
 // Channel is a channel as the journal knows it.
@@ -61,6 +64,8 @@ type Channel struct {
 	Cursor      uint64
 	Acked       *seqset.Set // its floor is the channel's
 	Open        Open
+	// Missed is how many of a replicated topic's Messages never came to the channel.
+	Missed uint64
 
 	// done says that every number below it is done, whatever changes of the
 	// channel say that were taken before it was emptied.

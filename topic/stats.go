@@ -2,7 +2,8 @@ package topic
 
 import "qmq/channel"
 
-// Stats are a topic's figures. The counters start at 0 with the process.
+// Stats are a topic's figures. The counters start at 0 with the process; those of a
+// replicated topic with the topic.
 type Stats struct {
 	Depth        int64 // messages that wait in the topic
 	BackendDepth int64 // of those, the ones not in memory

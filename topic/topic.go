@@ -161,15 +161,19 @@ func Restore(o Options, st *state.Topic) *Topic {
 	if len(st.Channels) > 0 && !st.Paused {
 		f.fanOut = f.end
 	}
+	f.messages, f.bytes = st.Messages, st.Bytes
+	came := st.Messages - min(st.Messages, uint64(f.waiting(f.fanOut, f.end)))
 	for _, cs := range st.Channels {
 		floor := min(cs.Acked.Floor(), f.fanOut)
-		c := channel.Restore(t.channelOptions(cs.Name, cs.Incarnation), cs, f.fanOut, f.voids, f.delayed(floor, f.fanOut))
+		o := t.channelOptions(cs.Name, cs.Incarnation)
+		o.Messages = came - min(came, cs.Missed)
+		c := channel.Restore(o, cs, f.fanOut, f.voids, f.delayed(floor, f.fanOut))
 		if cs.Paused {
 			c.Pause()
 		}
 		f.members = append(f.members, &member{channel: c, ready: true})
 		f.ready++
-		o.State.Attach(c)
+		t.o.State.Attach(c)
 	}
 	t.reclaimer.reclaim()
 	t.reclaimer.watch()

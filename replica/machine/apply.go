@@ -244,6 +244,8 @@ func (m *Machine) commitParts(p *plan, out *Outcome) {
 			end := planned.first + uint64(part.Count)
 			o.Added = diskqueue.Appended{First: planned.first, End: end, Marks: planned.batch.Marks(planned.first)}
 			o.Bytes = uint64(planned.batch.BodyBytes())
+			t := m.s.topics[part.Topic]
+			t.messages, t.bytes = t.messages+uint64(part.Count), t.bytes+o.Bytes
 		}
 	}
 	for i := range p.rows {

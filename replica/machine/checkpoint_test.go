@@ -194,3 +194,39 @@ func TestMembersOfRaftAreKept(t *testing.T) {
 		t.Errorf("%v is fatal: %v", err, r.Fatal(err))
 	}
 }
+
+// TestCountsAndActionsAreKept, in checkpoints and in snapshots.
+func TestCountsAndActionsAreKept(t *testing.T) {
+	disk := newDisk(1)
+	m := open(t, disk)
+	asked := func(at int64, member uint64) *entry.Entry {
+		return &entry.Entry{Action: &entry.Action{Op: state.EmptyChannel, At: at, Member: member, Request: member, Topic: 1, Name: "t", Channel: "c"}}
+	}
+	feed(t, m, topology(createTopic("t")), publish(1, 7, 1, "a", "bc"), topology(createChannel(1, "c")), publish(1, 7, 2, "d"), topology(createChannel(1, "late")))
+	feed(t, m, asked(1, 1), asked(2, 2))
+	_, err := m.Checkpoint()
+	must(t, err)
+	disk.Crash(crashfs.DropAll)
+	m = open(t, disk)
+	v, err := m.Topic(1)
+	must(t, err)
+	defer v.Release()
+	if v.State.Messages != 3 || v.State.Bytes != 4 {
+		t.Errorf("%d messages, %d bytes", v.State.Messages, v.State.Bytes)
+	}
+	for _, c := range v.State.Channels {
+		if want := map[string]uint64{"c": 0, "late": 3}[c.Name]; c.Missed != want {
+			t.Errorf("%s missed %d, want %d", c.Name, c.Missed, want)
+		}
+	}
+	a, ok := m.Asked(asked(3, 3).Action)
+	if !ok || len(a.By) != 2 || a.Through(2) == nil || a.Through(3) != nil {
+		t.Errorf("%+v, %v", a, ok)
+	}
+	if _, ok := m.Asked(asked(1+int64(SameAction), 3).Action); ok {
+		t.Error("after a minute it is another action")
+	}
+	if out := feed(t, m, &entry.Entry{Term: 5, Action: asked(4, 4).Action}); !out.StaleTerm {
+		t.Error("an action of another term counts")
+	}
+}

@@ -23,7 +23,7 @@ import (
 //
 //	1 shard    shard, index, term, top, max incarnation, level,
 //	           ids, each of them, members (the rest)                                   the first frame
-//	2 topic    next, rows, (member, epoch, last) of each, channels, (incarnation, version) of each,
+//	2 topic    next, messages, bytes, rows, (member, epoch, last) of each, channels, (incarnation, version, missed) of each,
 //	           a record of state's KindTopic (the rest)
 //	3 channel  a record of state's KindChanges: a piece of the state of a channel of the last topic
 //	4 records  topic, first, records as in diskqueue/neutral.go (the rest)              in snapshots alone
@@ -113,14 +113,14 @@ func (w *frameWriter) shard(id uint32, f *frozen) bool {
 }
 
 func (w *frameWriter) topic(t *topic) bool {
-	w.begin(frameTopic, t.next, uint64(len(t.rows)))
+	w.begin(frameTopic, t.next, t.messages, t.bytes, uint64(len(t.rows)))
 	for _, r := range t.rows {
 		w.add(r.Member, r.Epoch, r.Last)
 	}
 	channels := slices.Sorted(maps.Keys(t.st.Channels))
 	w.add(uint64(len(channels)))
 	for _, id := range channels {
-		w.add(id, t.st.Channels[id].Version)
+		w.add(id, t.st.Channels[id].Version, t.st.Channels[id].Missed)
 	}
 	if !w.end(w.enc.Topic(t.st)) {
 		return false
@@ -143,7 +143,7 @@ func (w *frameWriter) topic(t *topic) bool {
 var errStopped = errors.New("nobody wants more")
 
 // resumed is what is to be set of a channel once its pieces are applied.
-type resumed struct{ version, emptied uint64 }
+type resumed struct{ version, emptied, missed uint64 }
 
 // loader makes a state of frames.
 type loader struct {
@@ -200,14 +200,14 @@ func (l *loader) takeShard(r numberReader) error {
 }
 
 func (l *loader) takeTopic(r numberReader) error {
-	t := &topic{next: r.next()}
+	t := &topic{next: r.next(), messages: r.next(), bytes: r.next()}
 	for n := r.next(); n > 0 && !r.failed; n-- {
 		t.rows = append(t.rows, Row{r.next(), r.next(), r.next()})
 	}
-	versions := make(map[uint64]uint64)
+	channels := make(map[uint64]resumed)
 	for n := r.next(); n > 0 && !r.failed; n-- {
 		id := r.next()
-		versions[id] = r.next()
+		channels[id] = resumed{version: r.next(), missed: r.next()}
 	}
 	if r.failed || len(r.b) < 2 || state.KindOf(r.b) != state.KindTopic {
 		return fmt.Errorf("%w: a topic is cut short", errFrame)
@@ -223,7 +223,7 @@ func (l *loader) takeTopic(r numberReader) error {
 	l.s.st.PutTopic(st)
 	t.st, l.last, l.channels = st, t, make(map[uint64]resumed)
 	for id, c := range st.Channels {
-		l.channels[id] = resumed{versions[id], c.Emptied()}
+		l.channels[id] = resumed{channels[id].version, c.Emptied(), channels[id].missed}
 	}
 	l.s.add(t)
 	return nil
@@ -247,7 +247,9 @@ func (l *loader) takeChannel(record []byte) error {
 // complete sets what the pieces of the last topic's channels do not say.
 func (l *loader) complete() {
 	for id, was := range l.channels {
-		l.last.st.Channels[id].Resume(was.version, was.emptied)
+		c := l.last.st.Channels[id]
+		c.Resume(was.version, was.emptied)
+		c.Missed = was.missed
 	}
 }
 

@@ -134,6 +134,7 @@ func (m *Machine) Topic(incarnation uint64) (*View, error) {
 		return nil, err
 	}
 	v := &View{Index: m.s.index, State: t.st.Clone(), Next: t.next, m: m, tl: m.logs[incarnation]}
+	v.State.Messages, v.State.Bytes = t.messages, t.bytes
 	v.tl.users++
 	m.mu.Unlock()
 	var err error

@@ -31,7 +31,9 @@ type shard struct {
 type topic struct {
 	st   *state.Topic // the one in state.State.Topics
 	next uint64       // the number that the next record gets
-	rows []Row        // ascending by member
+	// messages and bytes count what was published, and what its bodies were long.
+	messages, bytes uint64
+	rows            []Row // ascending by member
 	// A checkpoint or a snapshot reads what is shared, so it is copied before it is
 	// changed: the topic's state, its rows, and of its channels, once the topic's
 	// state is not shared any more, those that are listed.

@@ -33,8 +33,27 @@ func (s *shard) changeTopology(e state.Entry) TopologyOutcome {
 	default:
 		t.fillIn(&e)
 	}
+	if e.Op == state.EmptyTopic {
+		s.miss(t, t.count(e.Void))
+	}
 	s.apply(t, e)
 	return TopologyOutcome{e, Done}
+}
+
+// count is how many messages a range has.
+func (t *topic) count(r seqset.Range) (n uint64) {
+	for _, x := range seqset.Difference([]seqset.Range{r}, t.st.Voids) {
+		n += x.Len()
+	}
+	return min(n, t.messages)
+}
+
+// miss notes that messages do not come to any channel of a topic.
+func (s *shard) miss(t *topic, n uint64) {
+	for id := range s.own(t).Channels {
+		s.ownChannel(t, id)
+		t.st.Channels[id].Missed += n
+	}
 }
 
 // apply makes the change of an entry that is filled in.
@@ -114,6 +133,7 @@ func (s *shard) createChannel(t *topic, e state.Entry) TopologyOutcome {
 	for _, r := range done {
 		s.apply(t, state.Entry{Op: state.VoidRange, Topic: e.Topic, Void: r})
 	}
+	t.st.Channels[e.Channel].Missed = t.messages - t.count(seqset.Range{From: e.Start, To: t.next})
 	return TopologyOutcome{e, Done}
 }
 
