@@ -141,6 +141,7 @@ func memberDies(b *tab, n *daemon) {
 	b.shows(".sub", "3 members, 2 answering; 13 of 13 shards led")
 	b.shows("main .note-list", "No member has reached it")
 	b.shows("tr.gone [data-column=state]", "gone")
+	b.shows("[data-column=state] small", "no connection to ")
 	b.open("topics/orders", "topic")
 	b.until(figure("channel_depth", "n === 12")) // whoever led it
 	b.open("", "overview")

@@ -26,7 +26,7 @@ function OneSet({ set, alone }) {
   const id = 'set-' + (set.set || 'none')
   const actions = may && html`<button type="button" class="btn" data-action="add-member" onClick=${() => ask(AddMember, { set })}>Add member…</button>
     <button type="button" class="btn" data-action="balance" onClick=${() => ask(Balance, { set })}>Balance leaders…</button>`
-  return html`${set.attention.length > 0 && html`<section class="card note-list" aria-label="Attention"><${Attention} id=${id + '-attention'} lines=${set.attention} /></section>`}
+  return html`${set.attention.length > 0 && html`<section class="card note-list" aria-label="Attention"><${Attention} id=${id + '-attention'} lines=${set.attention.map(line => ({ ...line, set: '' }))} /></section>`}
     <div class="grid set" id=${id}>
       <${Card} id=${id + '-members'} ruled title=${called + 'Members'} aside=${actions} foot=${html`<span>${about(set)}</span>`}>
         <${Table} id=${id + '-members-table'} name=${id + '-members'} label="Members" main=${alone} tall order="name" columns=${memberColumns(set, may)} rows=${set.members}
@@ -51,11 +51,10 @@ const memberColumns = (set, may) => [
     <${Dot} state=${m.level !== 'ok' ? m.level : good.has(m.state) ? 'ok' : 'idle'} text=${m.state} /><span>${m.node ? html`<a href=${to.node(m.node)} title=${m.member}>${m.name}</a>`
       : html`<a href=${to.nodes()} title="qadmin knows no node at this address">${m.name}</a>`}<small>${m.address}</small></span></span>` },
   { key: 'state', label: 'State', value: m => m.state, cell: m => html`<span class=${m.level === 'crit' ? 'crit' : m.level === 'warn' ? 'warn' : 'soft'}
-    title=${m.failure || undefined}>${m.state}</span>` },
+    title=${m.failure || undefined}>${m.state}</span>${m.lacks.length > 0 && html`<small>no connection to ${m.lacks.join(', ')}</small>`}` },
   number('leads', 'Leads', ''),
   number('lag', 'Behind', '', { cell: m => html`<span class=${m.late > 0 ? 'warn' : ''} title=${m.late > 0 ? `Does not keep up in ${plural(m.late, 'shard')}` : 'Entries, in all shards'}><${Num} n=${m.lag} /></span>` }),
-  number('reached', 'Reached by', 'medium', { cell: m => html`<span class=${m.reached < m.of ? 'warn' : ''}
-    title=${m.lacks.length ? 'Has no connection to ' + m.lacks.join(', ') : undefined}>${m.of === 0 ? '–' : `${m.reached} of ${m.of}`}</span>` }),
+  number('reached', 'Reached by', 'medium', { cell: m => html`<span class=${m.reached < m.of ? 'warn' : ''}>${m.of === 0 ? '–' : `${m.reached} of ${m.of}`}</span>` }),
   number('rtt_ms', 'There and back', 'medium roomy', { cell: m => html`<${Num} n=${m.rtt_ms} unit=" ms" of=${small} />` }),
   number('save_ms', 'Last save', 'medium roomy', { cell: m => html`<${Num} n=${m.save_ms} unit=" ms" of=${small} />` }),
   number('skew_ms', 'Clock ahead', 'medium roomy', { cell: m => html`<${Num} n=${m.skew_ms} unit=" ms" />` }),
