@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	faultCount = flag.Int("faults", 8, "faults, one after the other")
+	faultCount = flag.Int("faults", 5, "faults, one after the other")
 	seed       = flag.Int64("seed", 1, "what the faults, their moments and the messages are made of")
 	rate       = flag.Int("rate", 3000, "messages a second, of all publishers together")
 	only       = flag.String("kinds", "", "kinds of faults, separated by commas; all that are possible")
