@@ -183,6 +183,12 @@ func (c *core) worked(w *work, applied []Applied, done bool) {
 	})
 }
 
+// confirm proposes an empty entry behind a change of the members that is
+// committed. Who has it has saved that along with it: it needs nobody any more
+// whom the change removed, even when all were ended and come back without this
+// leader.
+func (c *core) confirm() { c.propose(&proposal{done: func(any, error) {}}) }
+
 // entryApplied tells of an entry, and then whom it concerns.
 func (c *core) entryApplied(a Applied, w *work) {
 	e := w.entries[a.Index-w.entries[0].GetIndex()]
@@ -190,6 +196,9 @@ func (c *core) entryApplied(a Applied, w *work) {
 		c.call(func() { c.events.Applied(a) })
 	}
 	c.settle(a, e.GetType() != pb.EntryNormal)
+	if e.GetType() != pb.EntryNormal && c.role == raft.StateLeader {
+		c.confirm()
+	}
 	if c.role == raft.StateLeader && a.Term == c.term && c.led != a.Term {
 		c.led = a.Term
 		c.call(func() { c.events.Led(a.Term) })

@@ -157,15 +157,15 @@ func (w *world) isolate(n *simNode, d time.Duration, way int) {
 // rot loses the last group of a log, though it was synced and acknowledged. It
 // looks as a torn tail does.
 func (w *world) rot(n *simNode, d time.Duration) {
-	if n.core == nil || w.whole || !w.mayDamage(n) || len(w.faults.rotten) > 0 {
+	if n.core == nil || !w.mayDamage(n) || len(w.faults.rotten) > 0 {
 		return
 	}
 	n.end()
-	n.log.rot()
+	n.log.rot(w.rng)
 	w.log("the tail of %d rots", n.id)
 	w.damage(n)
 	w.faults.rotten[n.slot] = uint64(len(w.truth.history)) + firstEntry - 1
-	w.restart(n, min(d, 500*time.Millisecond), true)
+	w.restart(n, min(d, 500*time.Millisecond), false)
 }
 
 // repaired looks which rotten logs are whole again.
@@ -215,10 +215,13 @@ func (w *world) well(slot int) {
 	delete(w.faults.rotten, slot)
 }
 
-// plan brings a new member in for one that must not come back.
+// plan brings a new member in for one that must not come back, which counts as
+// damaged until a majority has saved that it is none any more.
 type plan struct {
 	slot     int
 	old, new uint64
+	made     leadership // by whom
+	upto     uint64     // when that has applied so far, a majority knows
 }
 
 // replace ends a slot's member and starts an empty one under a new id.
@@ -230,7 +233,7 @@ func (w *world) replace(slot int) {
 	delete(w.ids, n.id)
 	w.lastID++
 	fresh := w.newNode(slot, w.lastID)
-	w.plans = append(w.plans, &plan{slot, n.id, fresh.id})
+	w.plans = append(w.plans, &plan{slot: slot, old: n.id, new: fresh.id})
 	w.log("%d comes for %d", fresh.id, n.id)
 	w.after(w.between(10*time.Millisecond, 500*time.Millisecond), func() {
 		if w.nodes[slot] == fresh {
@@ -264,6 +267,12 @@ func (w *world) nextStep(l *simNode, p *plan) *pb.ConfChangeV2 {
 		return nil
 	}
 	if slices.Contains(m.Voters, p.new) && !slices.Contains(m.Voters, p.old) {
+		if by := (leadership{l.id, st.Term}); p.made != by {
+			p.made, p.upto = by, st.Last
+		}
+		if st.Applied < p.upto || !st.Serving {
+			return nil
+		}
 		w.plans = slices.DeleteFunc(w.plans, func(other *plan) bool { return other == p })
 		w.well(p.slot)
 		return nil

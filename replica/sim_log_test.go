@@ -103,11 +103,12 @@ func (l *simLog) power(rng *rand.Rand) (torn bool) {
 }
 
 // rot loses the last group though it was synced.
-func (l *simLog) rot() {
+func (l *simLog) rot(*rand.Rand) {
 	l.kill()
 	if l.before.base != nil {
 		l.durable = l.before
 	}
+	l.tear()
 	l.restart()
 }
 

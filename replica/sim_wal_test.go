@@ -1,9 +1,12 @@
 package replica
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
@@ -25,9 +28,9 @@ type simDisk interface {
 	flush(*simNode)
 	kill() (torn bool)
 	power(*rand.Rand) (torn bool)
-	rot()
-	settle()     // the kernel syncs by itself
-	lostWrites() // of syncs that failed
+	rot(*rand.Rand) // the process ends, and what was written last has gone bad
+	settle()        // the kernel syncs by itself
+	lostWrites()    // of syncs that failed
 	state() logState
 }
 
@@ -129,9 +132,49 @@ func (d *simWAL) power(*rand.Rand) (torn bool) {
 	return false
 }
 
-func (d *simWAL) rot()        { panic("not known how") }
 func (d *simWAL) settle()     {}
 func (d *simWAL) lostWrites() { d.fs.Kill() }
+
+// rot flips a bit near the end of what was written last: of the last write,
+// which looks as a torn one does, or of one before, which is damage.
+func (d *simWAL) rot(rng *rand.Rand) {
+	d.fs.Kill()
+	files := d.fs.Files()
+	back := rng.Int64N(200)
+	for _, f := range slices.Backward(files) {
+		if !strings.HasSuffix(f.Name, ".wal") {
+			continue
+		}
+		b, err := d.fs.ReadFile(f.Name)
+		if err != nil {
+			panic(err)
+		}
+		at := int64(len(bytes.TrimRight(b, "\x00"))) - 1 - back
+		if at >= 0 && d.spoils(f.Name, at) {
+			return
+		}
+	}
+}
+
+// spoils flips a bit where that makes a difference: not in a file that is only
+// prepared, with what it had in a former use.
+func (d *simWAL) spoils(name string, at int64) bool {
+	flip := func() {
+		if err := d.fs.FlipBit(name, at); err != nil {
+			panic(err)
+		}
+	}
+	flip()
+	found, err := raftlog.Check(d.fs.Mount(), "/node/raft/wal")
+	if err != nil {
+		panic(err)
+	}
+	if found.Torn != nil || len(found.Damaged) > 0 {
+		return true
+	}
+	flip()
+	return false
+}
 
 func (d *simWAL) state() (s logState) {
 	first, err1 := d.FirstIndex()

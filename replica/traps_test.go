@@ -219,32 +219,65 @@ func change(t pb.ConfChangeType, member uint64) *pb.ConfChangeSingle {
 	return &pb.ConfChangeSingle{Type: t.Enum(), NodeId: new(member)}
 }
 
+// replace cuts a member off and brings member 4 in for it.
+func (s *set) replace(l *member) (gone, fresh *member) {
+	s.t.Helper()
+	gone = s.others(l)[0]
+	s.setCut(gone.id, true)
+	fresh = s.add(4, nil)
+	if err := s.change(l, &pb.ConfChangeV2{Changes: []*pb.ConfChangeSingle{change(pb.ConfChangeAddLearnerNode, 4)}}); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.propose(l, one(l.id)); err != nil {
+		s.t.Fatal(err)
+	}
+	s.until("the learner has all", func() bool { return fresh.count() == 1 })
+	err := s.change(l, &pb.ConfChangeV2{Changes: []*pb.ConfChangeSingle{
+		change(pb.ConfChangeAddNode, 4), change(pb.ConfChangeRemoveNode, gone.id),
+	}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.until("the joint state is left", func() bool {
+		m := l.shard.Status().Members
+		return len(m.VotersOutgoing) == 0 && slices.Contains(m.Voters, 4) && !slices.Contains(m.Voters, gone.id)
+	})
+	return gone, fresh
+}
+
 func TestMemberIsReplacedByALearnerInOneJointChange(t *testing.T) {
 	inSet(t, 3, func(t *testing.T, s *set) {
 		l := s.leader()
-		gone := s.others(l)[0]
-		s.setCut(gone.id, true)
-		fresh := s.add(4, nil)
-		if err := s.change(l, &pb.ConfChangeV2{Changes: []*pb.ConfChangeSingle{change(pb.ConfChangeAddLearnerNode, 4)}}); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.propose(l, one(l.id)); err != nil {
-			t.Fatal(err)
-		}
-		s.until("the learner has all", func() bool { return fresh.count() == 1 })
-		err := s.change(l, &pb.ConfChangeV2{Changes: []*pb.ConfChangeSingle{
-			change(pb.ConfChangeAddNode, 4), change(pb.ConfChangeRemoveNode, gone.id),
-		}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.until("the joint state is left", func() bool {
-			m := l.shard.Status().Members
-			return len(m.VotersOutgoing) == 0 && slices.Contains(m.Voters, 4) && !slices.Contains(m.Voters, gone.id)
-		})
+		s.replace(l)
 		s.setCut(s.others(l)[1].id, true)
 		if err := s.propose(l, one(l.id)); err != nil {
 			t.Errorf("with the new member's acknowledgement: %v", err)
+		}
+	})
+}
+
+// All are ended when nothing came behind the change, and the leader, which alone
+// had to know that it is committed, does not come back.
+func TestWhoWasRemovedIsNeverNeededAgain(t *testing.T) {
+	inSet(t, 3, func(t *testing.T, s *set) {
+		l := s.leader()
+		gone, fresh := s.replace(l)
+		time.Sleep(time.Second)
+		other := s.others(l)[1]
+		for _, m := range []*member{l, other, fresh} {
+			m.shard.Stop()
+		}
+		s.setCut(l.id, true)
+		for _, m := range []*member{other, fresh} {
+			m.log.mu.Lock()
+			m.log.restart()
+			m.log.mu.Unlock()
+			m.machine.set(func(m *lockedMachine) { m.restart() })
+			s.open(m, nil, 0)
+		}
+		next := s.leader(l.id, gone.id)
+		if err := s.propose(next, one(next.id)); err != nil {
+			t.Error(err)
 		}
 	})
 }
