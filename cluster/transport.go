@@ -5,6 +5,7 @@ import (
 
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"qmq/cluster/link"
@@ -16,14 +17,44 @@ import (
 // send sends what a shard has to say. It is that shard's replica.Options.Send.
 func (r *run) send(shard uint32, messages []*pb.Message) {
 	for _, m := range messages {
-		header := binary.LittleEndian.AppendUint32(make([]byte, 0, 4+proto.Size(m)), shard)
-		frame, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(header, m)
-		if err != nil || !r.s.links.Send(m.GetTo(), laneOf(m), kindRaft, frame) {
+		frame, err := encodeRaft(shard, m)
+		if err != nil || !r.s.links.Send(m.GetTo(), laneOf(m), kindRaft, frame...) {
 			if s := r.shard(shard); s != nil && raftCares(m) {
 				s.Unreachable(m.GetTo())
 			}
 		}
 	}
+}
+
+// encodeRaft is a frame of kindRaft in pieces, which follow one another. The data of
+// entries are pieces of their own, as they are: they are copied once, into the outbox.
+func encodeRaft(shard uint32, m *pb.Message) (pieces [][]byte, err error) {
+	const entriesField, dataField = 7, 4 // of a Message, of an Entry
+	entries := m.Entries
+	m.Entries = nil
+	const more = 64 // for what is around the data of an entry
+	head := binary.LittleEndian.AppendUint32(make([]byte, 0, 4+proto.Size(m)+more*len(entries)), shard)
+	head, err = proto.MarshalOptions{}.MarshalAppend(head, m)
+	m.Entries = entries
+	if err != nil {
+		return nil, err
+	}
+	begin := 0
+	for _, e := range entries {
+		rest := &pb.Entry{Type: e.Type, Term: e.Term, Index: e.Index}
+		size := proto.Size(rest) + protowire.SizeTag(dataField) + protowire.SizeBytes(len(e.Data))
+		head = protowire.AppendVarint(protowire.AppendTag(head, entriesField, protowire.BytesType), uint64(size))
+		if head, err = (proto.MarshalOptions{}).MarshalAppend(head, rest); err != nil {
+			return nil, err
+		}
+		head = protowire.AppendVarint(protowire.AppendTag(head, dataField, protowire.BytesType), uint64(len(e.Data)))
+		pieces = append(pieces, head[begin:len(head):len(head)], e.Data)
+		begin = len(head)
+	}
+	if begin < len(head) {
+		pieces = append(pieces, head[begin:])
+	}
+	return pieces, nil
 }
 
 // laneOf is where a message goes: what may be large must not be before what must not

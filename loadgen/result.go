@@ -20,6 +20,8 @@ type Result struct {
 	// What the server used; nil where that is not known.
 	ServerCPU *float64 `json:"server_cpu_us_per_message"` // for a message and all its deliveries
 	ServerUse *Usage   `json:"server_usage"`              // at the end
+	// TogetherCPU is what the server and those that work for it used; nil without any.
+	TogetherCPU *float64 `json:"together_cpu_us_per_message,omitempty"`
 	// GeneratorCPU is what the generator used for a message and all its
 	// deliveries, in µs. Where it is not well below the server's, the generator
 	// may have been the limit.
@@ -48,7 +50,8 @@ type measurement struct {
 	start            time.Time
 	acked, delivered int64
 	server           Usage
-	known            bool // server
+	known            bool    // server
+	with             float64 // CPU seconds of those that work for it
 	generator        time.Duration
 }
 
@@ -56,6 +59,7 @@ func (r *run) begin() measurement {
 	m := measurement{acked: r.acked(), delivered: r.delivered(), generator: ownCPU()}
 	server, err := UsageOf(r.target.PID)
 	m.server, m.known = server, r.target.PID != 0 && err == nil
+	m.with, _ = r.target.withCPU()
 	m.start = time.Now()
 	return m
 }
@@ -64,6 +68,7 @@ func (r *run) begin() measurement {
 // of the time.
 func (r *run) end(m measurement) *Result {
 	server, err := UsageOf(r.target.PID)
+	with, withErr := r.target.withCPU()
 	generator := ownCPU() - m.generator
 	var last time.Time
 	for _, l := range r.ledgers {
@@ -102,6 +107,10 @@ func (r *run) end(m measurement) *Result {
 	if m.known && err == nil {
 		cpu := (server.CPU - m.server.CPU) * 1e6 / messages
 		result.ServerCPU, result.ServerUse = &cpu, &server
+		if len(r.target.With) > 0 && withErr == nil {
+			together := cpu + (with-m.with)*1e6/messages
+			result.TogetherCPU = &together
+		}
 	}
 	return result
 }

@@ -15,6 +15,7 @@ type Target struct {
 	TCP  string // address of the V2 protocol
 	HTTP string // address of the HTTP API; may be empty unless the load is over HTTP
 	PID  int    // of the daemon; 0: whoever listens on the TCP address here
+	With []int  // processes that work for it, such as the other members of its set
 }
 
 // Progress is told about twice a second how far a run is.

@@ -15,6 +15,18 @@ type Usage struct {
 	PeakRSS int64   `json:"peak_rss_bytes"` // most since its start
 }
 
+// withCPU is the CPU time in seconds of the processes that work for the daemon.
+func (t *Target) withCPU() (seconds float64, err error) {
+	for _, pid := range t.With {
+		usage, err := UsageOf(pid)
+		if err != nil {
+			return 0, err
+		}
+		seconds += usage.CPU
+	}
+	return seconds, nil
+}
+
 // local tells whether address is on this machine.
 func local(address string) bool {
 	host, _, err := net.SplitHostPort(address)

@@ -125,7 +125,8 @@ func (s *Shard) Step(m *pb.Message) {
 // Propose wants an entry applied. done is called once, on the shard's goroutine:
 // with the machine's outcome when it is applied on this member, or with an error
 // that says what became of it. Proposals come into the log in the order of the
-// calls. It does not wait. data must not be changed any more.
+// calls. It does not wait. data must not be changed before done is called, and is
+// not used any more from then on.
 func (s *Shard) Propose(data []byte, done func(outcome any, err error)) {
 	s.proposal(&proposal{data: data, done: done})
 }

@@ -297,7 +297,9 @@ func (s *set) propose(m *member, e simEntry) error {
 	var fate error
 	decided := false
 	var mu sync.Mutex
-	m.shard.Propose(e.encode(), func(_ any, err error) {
+	data := e.encode()
+	m.shard.Propose(data, func(_ any, err error) {
+		clear(data) // it is the proposer's again
 		mu.Lock()
 		defer mu.Unlock()
 		if decided {
@@ -360,6 +362,25 @@ func TestProposalIsAppliedOnAllMembers(t *testing.T) {
 				}
 			}
 			return true
+		})
+	})
+}
+
+// What was proposed is not used any more when its fate is known: who was cut off gets
+// what was meant, and the memory may have been used for something else.
+func TestMemoryOfAProposalIsFreeWhenItsFateIsKnown(t *testing.T) {
+	inSet(t, 3, func(t *testing.T, s *set) {
+		l := s.leader()
+		late := s.members[l.id%3+1]
+		s.setCut(late.id, true)
+		if err := s.propose(l, one(l.id)); err != nil {
+			t.Fatal(err)
+		}
+		s.setCut(late.id, false)
+		s.until("it applies", func() bool {
+			late.machine.mu.Lock()
+			defer late.machine.mu.Unlock()
+			return late.machine.count == 1
 		})
 	})
 }

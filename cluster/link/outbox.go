@@ -2,6 +2,7 @@ package link
 
 import (
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -75,7 +76,7 @@ func (o *outbox) add(kind byte, body [][]byte) {
 		default:
 		}
 	}
-	o.pending = appendFrame(o.pending, kind, o.overhead, body...)
+	o.pending = appendFrame(slices.Grow(o.pending, o.size(body)), kind, o.overhead, body...)
 }
 
 // take returns all that waits. done is what take returned before.
@@ -91,8 +92,9 @@ func (o *outbox) take(done []byte) []byte {
 	return taken
 }
 
-// keptBuffer is the longest buffer that is used again.
-const keptBuffer = 1 << 20
+// keptBuffer is the longest buffer that is used again: it has room for the largest
+// group of messages that is agreed on at once, with what is around it.
+const keptBuffer = 1<<20 + 256<<10
 
 func (o *outbox) close() {
 	o.mu.Lock()

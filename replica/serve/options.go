@@ -61,7 +61,8 @@ type ShardOptions struct {
 type Raft interface {
 	// Propose has data agreed on and applied. done is called once: with what Apply
 	// returned, or with an error when it will not be applied as this proposal. It is
-	// called after Propose has returned, and holds up no lock. Propose does not wait.
+	// called after Propose has returned, and holds up no lock; data is the caller's
+	// again from then on. Propose does not wait.
 	Propose(data []byte, done func(outcome any, err error))
 }
 

@@ -2,6 +2,8 @@ package serve
 
 import (
 	"fmt"
+	"slices"
+	"sync"
 
 	"qmq/channel"
 	"qmq/replica/entry"
@@ -49,7 +51,12 @@ func (v *Serving) proposeStale(e *entry.Entry, done func(stale bool, err error))
 	if e.Serves() {
 		e.Term = v.term
 	}
-	v.shard.raft.Propose(e.AppendTo(make([]byte, 0, sizeOf(e))), func(outcome any, err error) {
+	buf := entries.Get().(*[]byte)
+	*buf = e.AppendTo(slices.Grow((*buf)[:0], sizeOf(e)))
+	v.shard.raft.Propose(*buf, func(outcome any, err error) {
+		if cap(*buf) <= maxKeptEntry {
+			entries.Put(buf)
+		}
 		o, _ := outcome.(machine.Outcome)
 		if err == nil {
 			err = refusal(o.Topology)
@@ -59,6 +66,12 @@ func (v *Serving) proposeStale(e *entry.Entry, done func(stale bool, err error))
 		done(o.StaleTerm, err)
 	})
 }
+
+// entries are the memory of entries that are proposed: raft takes a copy.
+var entries = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxKeptEntry is how large memory is kept for the next entry, in bytes.
+const maxKeptEntry = 2 * maxGroup
 
 // refusal is why a topology was not changed; nil when it was, or was so already.
 func refusal(topology []machine.TopologyOutcome) error {

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -194,7 +195,7 @@ func (m *member) Propose(data []byte, done func(any, error)) {
 		m.events <- func() { done(nil, errNotLeader) }
 		return
 	}
-	s.proposals = append(s.proposals, proposal{m, data, done})
+	s.proposals = append(s.proposals, proposal{m, bytes.Clone(data), done})
 	s.agreeSoon()
 }
 
