@@ -12,7 +12,7 @@ FAULTRATE ?= 3500
 # Packages whose tests run under the race detector.
 CONCURRENT = ./admin/... ./api ./broker ./channel ./cmd/... ./config ./daemon ./diskqueue ./internal/... ./journal ./loadgen/... ./lookup ./replica ./replica/entry ./replica/machine ./server/... ./test/process ./test/semantics ./tools/... ./topic
 
-.PHONY: build run test browser check bench bench-compare bench-growth fuzz sim crash crash-replicated powercut web-vendor install-nsq-names clean
+.PHONY: build run test browser check bench bench-compare bench-growth bench-set fuzz sim crash crash-replicated powercut web-vendor install-nsq-names clean
 
 build: ## all binaries into bin/
 	$(GO) build -o bin/ ./cmd/... ./examples/...
@@ -49,6 +49,9 @@ bench-compare: build ## qd beside NSQD=path, into docs/bench-compare.md and .jso
 
 bench-growth: build ## how cost grows, into docs/performance.md and its chart
 	$(GO) run ./tools/benchdoc growth --qd=bin/qd --markdown=docs/performance.md --svg=docs/img/growth.svg
+
+bench-set: build ## three nodes that keep the same topics beside an unreplicated one; of its rows those that match ROWS
+	$(GO) run ./tools/benchdoc set --qd=bin/qd --pairs=3 $(if $(ROWS),--rows='$(ROWS)')
 
 fuzz: ## each fuzz target for FUZZTIME, whole sessions for SESSIONFUZZTIME
 	$(GO) test -fuzz FuzzCommandStream -fuzztime $(FUZZTIME) ./protocol

@@ -354,3 +354,19 @@ func TestProcessIsFoundByWhereItListens(t *testing.T) {
 		t.Errorf("elsewhere: %v", err)
 	}
 }
+
+// What works for a server, as the other members of a set do, is counted with it, and
+// what is gone is not known.
+func TestCPUTimeOfThoseWhoWorkForTheServer(t *testing.T) {
+	target, _ := startQD(t)
+	for name, test := range map[string]struct {
+		with  []int
+		known bool
+	}{"nobody": {nil, false}, "another": {[]int{os.Getppid()}, true}, "gone": {[]int{1 << 30}, false}} {
+		target.PID, target.With = os.Getpid(), test.with
+		r, err := Run(t.Context(), target, Load{Measure: Amount{Messages: 10}}, nil)
+		if err != nil || (r.TogetherCPU != nil) != test.known || test.known && *r.TogetherCPU < *r.ServerCPU {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+	}
+}
