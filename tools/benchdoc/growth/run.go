@@ -164,7 +164,7 @@ func (t *tester) take(ctx context.Context, x int) ([][]Figures, error) {
 	}
 	all := make([][]Figures, len(t.series))
 	for range t.runs {
-		if err := touchMemory(t.Dir, t.touched); err != nil {
+		if err := testbed.TouchMemory(t.Dir, t.touched); err != nil {
 			return nil, err
 		}
 		figures, err := t.trial.measure(ctx, x)
@@ -202,23 +202,4 @@ func (t *tester) end() {
 	t.daemon.Kill()
 	os.RemoveAll(t.dir)
 	t.trial = nil
-}
-
-// touchMemory makes free memory of the machine ready to be written to, by
-// keeping a file there for a moment. A virtual machine may have given it back
-// to its host, and to get it again page by page costs several times what it
-// costs a daemon to write a message: without this, a daemon would seem dear
-// wherever its files grow and cheap wherever they are reused.
-func touchMemory(dir string, bytes int) error {
-	f, err := os.CreateTemp(dir, "benchdoc-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	zeroes := make([]byte, 1<<20)
-	for ; bytes > 0 && err == nil; bytes -= len(zeroes) {
-		_, err = f.Write(zeroes)
-	}
-	return err
 }

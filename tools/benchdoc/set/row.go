@@ -73,11 +73,13 @@ type scale struct {
 	idle   time.Duration // how long idleness is watched
 	watch  time.Duration // how long after a fault
 	faults int           // of a kind
+
+	touched int // bytes of free memory that are touched before a measurement
 }
 
 var (
-	fullScale  = scale{divide: 1, cap: 6 * time.Second, warmup: 2 * time.Second, idle: 10 * time.Second, watch: 2500 * time.Millisecond, faults: 20}
-	quickScale = scale{divide: 20, cap: 2 * time.Second, warmup: time.Second, idle: 2 * time.Second, watch: 1500 * time.Millisecond, faults: 3}
+	fullScale  = scale{divide: 1, cap: 6 * time.Second, warmup: 2 * time.Second, idle: 10 * time.Second, watch: 2500 * time.Millisecond, faults: 20, touched: 2 << 30}
+	quickScale = scale{divide: 20, cap: 2 * time.Second, warmup: time.Second, idle: 2 * time.Second, watch: 1500 * time.Millisecond, faults: 3, touched: 1 << 30}
 )
 
 // count is a scaled number of messages or topics.

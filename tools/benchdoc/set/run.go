@@ -118,6 +118,9 @@ func (o *Options) pair(ctx context.Context, r row, s scale) (onSet, alone values
 		return nil, nil, err
 	}
 	defer os.RemoveAll(dir)
+	if err := testbed.TouchMemory(dir, s.touched); err != nil {
+		return nil, nil, err
+	}
 	set, err := testbed.StartSet(ctx, o.QD, dir, r.flags)
 	if err != nil {
 		return nil, nil, err
