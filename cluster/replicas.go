@@ -9,6 +9,7 @@ import (
 	"qmq/broker"
 	"qmq/channel"
 	"qmq/diskqueue"
+	"qmq/internal/names"
 	"qmq/replica/serve"
 	"qmq/state"
 	"qmq/topic"
@@ -227,9 +228,24 @@ func (s *Set) Topic(name string) (t broker.Replica, ok bool) {
 		}
 		if now.Serving {
 			t.Served, _ = r.node.Topic(name, false)
+			r.addEphemeral(&t)
 		}
 	}
 	return t, true
+}
+
+// addEphemeral adds the channels of a topic that is served here which no other member
+// knows of.
+func (r *run) addEphemeral(t *broker.Replica) {
+	if t.Served == nil {
+		return
+	}
+	for _, c := range t.Served.Channels() {
+		if names.IsEphemeral(c.Name()) {
+			t.Channels = append(t.Channels, broker.ReplicaChannel{Name: c.Name(), Paused: c.Stats().Paused, Consumers: r.relay.Consumers(t.Name, c.Name())})
+		}
+	}
+	slices.SortFunc(t.Channels, func(a, b broker.ReplicaChannel) int { return compareNames(a.Name, b.Name) })
 }
 
 func compareNames(a, b string) int {

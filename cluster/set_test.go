@@ -20,6 +20,23 @@ func TestChannelIsLookedAtThroughAnyMember(t *testing.T) {
 	}
 }
 
+// The member that leads a topic tells of its ephemeral channels, which it alone has.
+func TestEphemeralChannelsAreShownByWhoLeads(t *testing.T) {
+	g := startRig(t)
+	g.change(g.members[0], state.CreateTopic, "orders", "")
+	g.change(g.members[0], state.CreateChannel, "orders", "work")
+	g.change(g.members[0], state.CreateChannel, "orders", "tail#ephemeral")
+	g.eventually("one member shows it", func() bool {
+		shown := 0
+		for _, m := range g.members {
+			if r, _ := m.Topic("orders"); len(r.Channels) == 2 && r.Channels[0].Name == "tail#ephemeral" && r.Served != nil {
+				shown++
+			}
+		}
+		return shown == 1
+	})
+}
+
 // A member that finds out, while it runs, that its log lacks what it acknowledged comes
 // back as another one by itself.
 func TestMemberThatTurnsOutToHaveForgottenJoinsAgain(t *testing.T) {
