@@ -1,7 +1,9 @@
 package api
 
 import (
+	"bufio"
 	"context"
+	"io"
 	"net/http"
 	"strconv"
 
@@ -23,6 +25,8 @@ type Cluster interface {
 	Add(ctx context.Context, address, replaces string) error
 	// Remove has a member leave.
 	Remove(ctx context.Context, member string) error
+	// Backup writes what this member has of all shards.
+	Backup(w io.Writer) error
 	// Adopt makes a topic that stays local, and that no member has, a replicated one.
 	Adopt(ctx context.Context, topic string) error
 }
@@ -33,6 +37,9 @@ func (h *HTTP) routesOfCluster(r *httpapi.Router) {
 		return
 	}
 	r.Handle("GET", "/cluster", h.viewCluster)
+	r.Handle("GET", "/cluster/backup", func(http.ResponseWriter, *http.Request) (any, error) {
+		return &httpapi.Stream{Write: func(w *bufio.Writer) error { return notDone(h.o.Cluster.Backup(w)) }}, nil
+	})
 	r.Handle("POST", "/cluster/move", func(_ http.ResponseWriter, r *http.Request) (any, error) {
 		q, err := httpapi.Query(r)
 		if err != nil {

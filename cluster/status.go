@@ -170,7 +170,10 @@ func (s *Set) Status() Status {
 	}
 	st.Level, st.Patterns, st.Local, st.Expected = g.Level, g.Patterns, g.Local, g.Expected
 	if b := g.Begun; b != nil {
-		st.Begun = &BegunStatus{How: b.How, Time: b.Time, From: show(b.From), Member: show(b.Member), Lost: b.Lost}
+		st.Begun = &BegunStatus{How: b.How, Time: b.Time, From: show(b.From), Lost: b.Lost}
+		if b.Member != 0 { // else of a backup
+			st.Begun.Member = show(b.Member)
+		}
 		if b.How == BegunByForce {
 			st.Forced = b.Time * 1000
 		}

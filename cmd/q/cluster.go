@@ -22,6 +22,8 @@ type clusterCommand struct {
 	Add     clusterAdd     `cmd:"" help:"Let a node join that takes nobody's place."`
 	Remove  clusterRemove  `cmd:"" help:"Take a member out of its set."`
 	Replace clusterReplace `cmd:"" help:"Let a node at another address take the place of a member."`
+	Backup  clusterBackup  `cmd:"" help:"Write all that a replicated set has to a file."`
+	Restore clusterRestore `cmd:"" help:"Begin a set from a backup, on a node that does not run."`
 }
 
 // setChange is what commands have that change a replicated set.

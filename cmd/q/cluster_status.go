@@ -87,7 +87,11 @@ func (s *replicaSet) sayState(w io.Writer, st *setState) {
 	fmt.Fprintln(w)
 	s.printMembers(w)
 	if b := s.best().Begun; b != nil {
-		fmt.Fprintf(w, "\nThe set began by %s at %s, from what member %s of set %s had.\n", b.How, time.Unix(b.Time, 0).UTC().Format(time.RFC3339), b.Member, b.From)
+		whose := "a backup of set " + b.From
+		if b.Member != "" {
+			whose = fmt.Sprintf("what member %s of set %s had", b.Member, b.From)
+		}
+		fmt.Fprintf(w, "\nThe set began by %s at %s, from %s.\n", b.How, time.Unix(b.Time, 0).UTC().Format(time.RFC3339), whose)
 		if b.Lost != "" {
 			fmt.Fprintf(w, "Not all of that could be read: %s.\n", printable(b.Lost))
 		}

@@ -48,8 +48,14 @@ func startReplicas(t *testing.T, flags ...string) *replicas {
 // start runs one more member, with nothing.
 func (r *replicas) start(address string, flags ...string) {
 	r.t.Helper()
+	r.startOn(address, r.t.TempDir(), flags...)
+}
+
+// startOn runs one more member, with what a directory has.
+func (r *replicas) startOn(address, dir string, flags ...string) {
+	r.t.Helper()
 	d, err := daemon.Launch(daemon.QD, append([]string{
-		"--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--https-address=", "--broadcast-address=127.0.0.1", "--data-path=" + r.t.TempDir(),
+		"--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--https-address=", "--broadcast-address=127.0.0.1", "--data-path=" + dir,
 		"--cluster-peers=" + strings.Join(r.peers, ","), "--cluster-address=" + address, "--cluster-secret-file=" + r.secret,
 	}, flags...), io.Discard)
 	if err != nil {
@@ -176,4 +182,56 @@ func TestAMemberIsReplacedAtAnotherAddress(t *testing.T) {
 	if !slices.Equal(addresses, want) {
 		t.Errorf("%v, want %v", addresses, want)
 	}
+}
+
+// A set begins from the backup of another one: all that was published and not finished is
+// there, and numbers go on above. What is no backup, or a part of one, is refused.
+func TestASetIsRestoredFromABackup(t *testing.T) {
+	r := startReplicas(t)
+	at := "--http-addr=" + r.web[r.peers[0]]
+	must(t, "", "topics", "create", "orders", at)
+	must(t, "", "channels", "create", "orders", "work", at)
+	must(t, numbered(500), "pub", "orders", "--addr="+r.run[r.peers[0]].Addresses()["TCP"])
+	dir := t.TempDir()
+	file := filepath.Join(dir, "all.backup")
+	eventually(t, "the member that is asked has applied all", func() bool {
+		os.Remove(file)
+		told := toldJSON(t, must(t, "", r.at(1, "cluster", "backup", file, "--json")...))[0]
+		content, err := os.ReadFile(file)
+		if err != nil || told["bytes"] != float64(len(content)) || told["node"] != r.web[r.peers[1]] {
+			t.Fatalf("%v, %v", told, err)
+		}
+		return strings.Count(string(content), "message 499") == 1
+	})
+	wantRefusal(t, exitFailed, file+" is there already", r.at(1, "cluster", "backup", file)...)
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, broken := range []string{"", "no backup", string(content[:len(content)/2]), string(content[:len(content)-1]), strings.Replace(string(content), "message 250", "message 25O", 1)} {
+		wantRefusal(t, exitFailed, "this is no backup, or it is damaged", "cluster", "restore", writeFile(t, filepath.Join(dir, "broken"), broken), t.TempDir(), "--address="+r.peers[0])
+	}
+
+	for address := range r.run {
+		r.stop(address)
+	}
+	data := t.TempDir()
+	must(t, "", "cluster", "restore", file, data, "--address="+r.peers[0])
+	wantRefusal(t, exitFailed, "it has something of a replicated set already", "cluster", "restore", file, data, "--address="+r.peers[0])
+	r.startOn(r.peers[0], data)
+	at = "--http-addr=" + r.web[r.peers[0]]
+	eventually(t, "it is at work", func() bool {
+		return q(t, "another one\n", "pub", "orders", "--addr="+r.run[r.peers[0]].Addresses()["TCP"]).code == exitOK
+	})
+	lines := strings.Fields(strings.ReplaceAll(must(t, "", "sub", "orders", "work", "-n", "501", "--yes", at), " ", "_"))
+	if len(lines) != 501 || lines[0] != "message_0" || lines[499] != "message_499" || lines[500] != "another_one" {
+		t.Errorf("%d messages, %v", len(lines), lines[max(0, len(lines)-3):])
+	}
+	if text := q(t, "", r.at(0, "cluster", "status")...).out; !strings.Contains(text, "The set began by restore at ") {
+		t.Errorf("%s", text)
+	}
+	for _, address := range r.peers[1:] {
+		r.start(address)
+	}
+	eventually(t, "the others have joined", func() bool { return q(t, "", r.at(1, "cluster", "status")...).code == exitOK })
 }

@@ -173,20 +173,43 @@ type answer struct {
 	kept    string // why the credential was not shown; empty: it was, or there is none
 }
 
-func (c *Client) ask(ctx context.Context, method, url string, body []byte) (*answer, error) {
+// Copy asks for a URL and writes the answer to w as it comes, however long it is and
+// takes. It tells how much it has written. The error is a *[StatusError] when the daemon
+// refused.
+func (c *Client) Copy(ctx context.Context, url string, w io.Writer) (n int64, err error) {
+	if url == "" {
+		return 0, errAddress
+	}
+	url = c.o.Accounts.with(url)
+	resp, kept, err := c.send(ctx, http.MethodGet, c.o.Accounts.with(c.secure.of(url)), nil)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusOK {
+		return io.Copy(w, resp.Body)
+	}
+	text, err := io.ReadAll(io.LimitReader(resp.Body, shownBody))
+	if err != nil {
+		return 0, err
+	}
+	return 0, (&answer{code: resp.StatusCode, status: resp.Status, body: text, kept: kept}).decode(nil)
+}
+
+// send makes a request. Kept is why the credential was not shown.
+func (c *Client) send(ctx context.Context, method, url string, body []byte) (resp *http.Response, kept string, err error) {
 	var reader io.Reader
 	if body != nil {
 		reader = bytes.NewReader(body)
 	}
 	r, err := http.NewRequestWithContext(ctx, method, url, reader)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	r.Header.Set("Accept", "application/vnd.nsq; version=1.0")
 	if body != nil && c.o.PostsJSON {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	kept := ""
 	if header := c.o.Credential.now(); header != "" {
 		if kept = c.o.Credential.keptFrom(r.URL, c.o.TLS); kept == "" {
 			r.Header.Set("Authorization", header)
@@ -195,9 +218,15 @@ func (c *Client) ask(ctx context.Context, method, url string, body []byte) (*ans
 	if c.o.UserAgent != "" {
 		r.Header.Set("User-Agent", c.o.UserAgent)
 	}
-	resp, err := c.http.Do(r)
+	resp, err = c.http.Do(r)
+	return resp, kept, Explain(err)
+}
+
+// ask makes a request and reads the answer.
+func (c *Client) ask(ctx context.Context, method, url string, body []byte) (*answer, error) {
+	resp, kept, err := c.send(ctx, method, url, body)
 	if err != nil {
-		return nil, Explain(err)
+		return nil, err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, c.o.MaxAnswer+1))
