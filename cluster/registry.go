@@ -334,6 +334,8 @@ func (g *registry) expect(address string, instead id) refused {
 		return why
 	}
 	switch there := g.at(address); {
+	case there != nil && there.Joining && there.Replaces == instead:
+		return "" // it is asked for again
 	case there != nil && instead != 0:
 		return refused(fmt.Sprintf("member %s is at %s: an address is that of one member", show(there.ID), address))
 	case there != nil:
@@ -363,7 +365,7 @@ func (g *registry) replaceable(i id, by string) refused {
 		return "only a member that has a vote and does not leave can be replaced"
 	}
 	for _, m := range g.Members {
-		if m.Replaces == i {
+		if m.Replaces == i && m.Address != by {
 			return refused(fmt.Sprintf("it is being replaced already, by the member at %s", m.Address))
 		}
 	}

@@ -252,8 +252,9 @@ func TestWhoIsAddedInAPlaceReplacesThatMember(t *testing.T) {
 	if why := through(t, g, &entry{Expect: "f:1", Instead: 2}); why == "" {
 		t.Error("a member is replaced twice")
 	}
+	must(t, g, &entry{Expect: "e:1", Instead: 2}) // asked for again
 	must(t, g, &entry{Promoted: 9})
-	if !slices.Equal(g.ids(), []id{1, 3, 9}) {
+	if !slices.Equal(g.ids(), []id{1, 3, 9}) || len(g.Expected)+len(g.Instead) != 0 {
 		t.Error(g.ids())
 	}
 }

@@ -254,8 +254,11 @@ func (r *clusterReplace) Run(c console) error {
 		if m != nil && m.Address == r.Address {
 			return "", fmt.Errorf("who is started at %s with an empty data directory takes the place of the member there by itself", r.Address)
 		}
-		if err := set.ask(ctx, "/cluster/add", "address", r.Address, "replaces", r.Member); err != nil {
-			return "", err
+		replaced := m == nil && set.memberAt(r.Address) != nil // when it was asked for before
+		if !replaced {
+			if err := set.ask(ctx, "/cluster/add", "address", r.Address, "replaces", r.Member); err != nil {
+				return "", err
+			}
 		}
 		return set.joined(ctx, r.Address, r.Wait, r.Member)
 	})
