@@ -10,7 +10,7 @@ FAULTS ?= 200
 FAULTRATE ?= 3500
 
 # Packages whose tests run under the race detector.
-CONCURRENT = ./admin/... ./api ./broker ./channel ./cmd/... ./config ./daemon ./diskqueue ./internal/... ./journal ./loadgen/... ./lookup ./replica ./replica/entry ./replica/machine ./server/... ./test/process ./test/semantics ./tools/... ./topic
+CONCURRENT = ./admin/... ./api ./broker ./channel ./cmd/... ./cluster/... ./config ./daemon ./diskqueue ./internal/... ./journal ./loadgen/... ./lookup ./raftlog ./relay ./replica/... ./server/... ./test/process ./test/semantics ./tools/... ./topic
 
 .PHONY: build run test browser check bench bench-compare bench-growth bench-set fuzz sim crash crash-replicated powercut web-vendor install-nsq-names clean
 

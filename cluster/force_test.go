@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,10 +130,11 @@ func TestForceNewMayBeInterruptedAnywhere(t *testing.T) {
 	for stop := 1; ; stop = stop + 1 + stop/12 {
 		disk := crashfs.New(uint64(stop))
 		formerMember(t, disk.Mount())
-		left := stop
+		var left atomic.Int64 // shards are worked on side by side
+		left.Store(int64(stop))
 		disk.Fail(func(op crashfs.Op, _ string) error {
 			if op != crashfs.OpRead {
-				if left--; left == 0 {
+				if left.Add(-1) == 0 {
 					disk.Crash(crashfs.Random)
 				}
 			}
@@ -155,7 +157,7 @@ func TestForceNewMayBeInterruptedAnywhere(t *testing.T) {
 			}
 		}
 		wantRenewed(t, disk.Mount(), renewed)
-		if err == nil && left > 0 {
+		if err == nil && left.Load() > 0 {
 			break
 		}
 	}
