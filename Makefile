@@ -10,9 +10,9 @@ FAULTS ?= 200
 FAULTRATE ?= 3500
 
 # Packages whose tests run under the race detector.
-CONCURRENT = ./admin/... ./api ./broker ./channel ./cmd/... ./cluster/... ./config ./daemon ./diskqueue ./internal/... ./journal ./loadgen/... ./lookup ./raftlog ./relay ./replica/... ./server/... ./test/process ./test/semantics ./tools/... ./topic
+CONCURRENT = ./admin/... ./api ./broker ./channel ./cluster/... ./config ./daemon ./diskqueue ./internal/... ./journal ./loadgen/... ./lookup ./raftlog ./relay ./replica/... ./server/... ./test/process ./test/semantics ./tools/... ./topic
 
-.PHONY: build run test browser check bench bench-compare bench-growth bench-set fuzz sim crash crash-replicated powercut web-vendor install-nsq-names clean
+.PHONY: build run test browser check race bench bench-compare bench-growth bench-set fuzz sim crash crash-replicated powercut web-vendor install-nsq-names clean
 
 build: ## all binaries into bin/
 	$(GO) build -o bin/ ./cmd/... ./examples/...
@@ -39,6 +39,9 @@ check: browser ## everything that must hold before a change lands
 	$(GO) tool staticcheck ./...
 	$(GO) test ./...
 	$(GO) test -race $(CONCURRENT)
+
+race: browser ## everything under the race detector: takes half an hour
+	$(GO) test -race -timeout 30m ./...
 
 bench: build ## the benchmarks, of the packages and of the daemon over loopback; of its rows those that match ROWS
 	$(GO) test -run '^$$' -bench . ./channel ./diskqueue ./journal ./message ./protocol ./server/stream ./topic

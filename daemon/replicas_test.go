@@ -157,6 +157,8 @@ func TestTopicThatIsMadeLocalStaysLocal(t *testing.T) {
 	askEach(t, web[1:2], "/cluster/adopt?topic=mine", http.StatusConflict)
 	askEach(t, []string{web[0], web[2]}, "/topic/delete?topic=mine", http.StatusOK)
 	askEach(t, web[1:2], "/cluster/adopt?topic=mine", http.StatusOK)
+	// A publish through a member that has not heard of it would make a local one again.
+	process.Eventually(t, "the member knows", func() bool { return !strings.Contains(get(t, web[0], "/cluster"), `"local":["mine"]`) })
 	process.Eventually(t, "it is replicated", func() bool {
 		ask(t, "POST", web[0], "/pub?topic=mine", "a message of all")
 		return strings.Contains(get(t, web[0], "/stats?format=json&topic=mine"), `"replica"`)
