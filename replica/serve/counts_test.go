@@ -2,6 +2,7 @@ package serve
 
 import (
 	"testing"
+	"testing/synctest"
 
 	"qmq/state"
 )
@@ -14,6 +15,7 @@ func TestCountsAreThoseOfTheTopicAndNotOfWhoServesIt(t *testing.T) {
 		want := func(what string, messages uint64, channels map[string]uint64) {
 			t.Helper()
 			for range 3 { // as the one who leads has counted, and as the next one finds it
+				synctest.Wait()
 				served, err := s.members[leads].node.Topic("t", false)
 				must(t, err)
 				if st := served.Stats(); st.MessageCount != messages || st.MessageBytes != messages {
@@ -29,24 +31,28 @@ func TestCountsAreThoseOfTheTopicAndNotOfWhoServesIt(t *testing.T) {
 			}
 		}
 		m := s.members[1]
+		published := func(bodies ...string) {
+			m.published(t, bodies...)
+			synctest.Wait() // who leads may apply it later
+		}
 		s.lead(s.members[0], 0)
 		m.ask(t, Request{Op: state.CreateTopic})
-		m.published(t, "1", "2", "3")
+		published("1", "2", "3")
 		want("without a channel", 3, nil)
 		m.ask(t, Request{Op: state.EmptyTopic})
-		m.published(t, "4", "5")
+		published("4", "5")
 		m.ask(t, Request{Op: state.CreateChannel, Channel: "a"})
 		want("the first channel gets what waits", 5, map[string]uint64{"a": 2})
-		m.published(t, "6")
+		published("6")
 		m.ask(t, Request{Op: state.CreateChannel, Channel: "b"})
-		m.published(t, "7")
+		published("7")
 		want("a later one what comes", 7, map[string]uint64{"a": 4, "b": 1})
 		m.ask(t, Request{Op: state.PauseTopic})
-		m.published(t, "8", "9")
+		published("8", "9")
 		want("paused", 9, map[string]uint64{"a": 4, "b": 1})
 		m.ask(t, Request{Op: state.EmptyTopic})
 		m.ask(t, Request{Op: state.UnpauseTopic})
-		m.published(t, "0")
+		published("0")
 		want("emptied while it was paused", 10, map[string]uint64{"a": 5, "b": 2})
 	})
 }
