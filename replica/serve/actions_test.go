@@ -3,6 +3,7 @@ package serve
 import (
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"qmq/replica/machine"
@@ -15,6 +16,7 @@ func (m *member) ask(t *testing.T, r Request) {
 	if err := m.node.Do(t.Context(), r); err != nil && (err != ErrOthersKeep || r.Op != state.DeleteTopic) {
 		t.Fatal(err)
 	}
+	synctest.Wait() // others may apply it later
 }
 
 // waiting are the numbers that a channel owes, on a node where nothing is in flight.
