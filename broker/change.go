@@ -1,8 +1,6 @@
 package broker
 
 import (
-	"errors"
-
 	"qmq/state"
 	"qmq/topic"
 )
@@ -45,30 +43,5 @@ func (b *Broker) Change(c Change) error {
 // Apply makes a change to t, which is its topic. It is neither the creation nor the
 // deletion of the topic itself.
 func (c *Change) Apply(t *topic.Topic) error {
-	switch c.Op {
-	case state.EmptyTopic:
-		return t.Empty()
-	case state.PauseTopic:
-		return t.Pause()
-	case state.UnpauseTopic:
-		return t.Unpause()
-	case state.CreateChannel:
-		create := t.Channel
-		if c.Tail {
-			create = t.TailChannel
-		}
-		_, err := create(c.Channel)
-		return err
-	case state.DeleteChannel:
-		return t.DeleteChannel(c.Channel)
-	case state.EmptyChannel:
-		return t.EmptyChannel(c.Channel)
-	case state.PauseChannel:
-		return t.PauseChannel(c.Channel)
-	case state.UnpauseChannel:
-		return t.UnpauseChannel(c.Channel)
-	}
-	return errNoChange
+	return t.Do(c.Op, c.Channel, c.Tail)
 }
-
-var errNoChange = errors.New("this operation is no change of a topic or channel")

@@ -40,31 +40,12 @@ func (v *Serving) do(r Request) error {
 }
 
 // apply makes the change in a topic.
-func (r *Request) apply(t *topic.Topic) (err error) {
-	switch r.Op {
-	case state.PauseTopic:
-		return t.Pause()
-	case state.UnpauseTopic:
-		return t.Unpause()
-	case state.EmptyTopic:
-		return t.Empty()
-	case state.CreateChannel:
-		if r.Tail {
-			_, err = t.TailChannel(r.Channel)
-		} else {
-			_, err = t.Channel(r.Channel)
-		}
-		return err
-	case state.DeleteChannel:
-		return t.DeleteChannel(r.Channel)
-	case state.PauseChannel:
-		return t.PauseChannel(r.Channel)
-	case state.UnpauseChannel:
-		return t.UnpauseChannel(r.Channel)
-	case state.EmptyChannel:
-		return t.EmptyChannel(r.Channel)
+func (r *Request) apply(t *topic.Topic) error {
+	err := t.Do(r.Op, r.Channel, r.Tail)
+	if errors.Is(err, topic.ErrNoChange) {
+		return errUnknownRequest
 	}
-	return errUnknownRequest
+	return err
 }
 
 // errRefused is of a name or number that no replica takes.
