@@ -15,6 +15,7 @@ type (
 		Paused       bool             `json:"paused"`
 		Latency      Latencies        `json:"e2e_processing_latency"`
 		Replica      *ReplicaFigures  `json:"replica,omitempty"` // of a replicated topic
+		DiskBytes    int64            `json:"disk_bytes"`        // of its segments on this node
 	}
 
 	// ReplicaFigures tell what the node is for a replicated topic.

@@ -131,6 +131,7 @@ func (f *Figures) ofTopic(t *topic.Topic, channels []*channel.Channel, clients b
 		MessageBytes: s.MessageBytes,
 		Dropped:      s.Dropped,
 		Paused:       s.Paused,
+		DiskBytes:    s.DiskBytes,
 	}
 	for _, c := range channels {
 		figures.Channels = append(figures.Channels, f.ofChannel(t, c, clients))

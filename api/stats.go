@@ -27,8 +27,11 @@ type (
 		Topics    places       `json:"topics"` // of TopicFigures, null when an unknown one is asked for
 		Memory    *memoryStats `json:"memory,omitempty"`
 		Producers places       `json:"producers"` // of ClientFigures, null when there is none
-		// Damage is Q's own: nsqd has no such key.
-		Damage *damageStats `json:"damage,omitempty"`
+		// What follows is Q's own: nsqd has no such keys. The room is that of the file
+		// system that the messages are on, in bytes; left out where it is not known.
+		DiskFree *int64       `json:"disk_free_bytes,omitempty"`
+		DiskUsed *int64       `json:"disk_used_bytes,omitempty"`
+		Damage   *damageStats `json:"damage,omitempty"`
 	}
 
 	// places are where an array goes that is made while it is sent: in the JSON
@@ -47,6 +50,9 @@ func (h *HTTP) stats(_ http.ResponseWriter, r *http.Request) (any, error) {
 		Version:   version.Number,
 		Health:    healthText(h.broker.Health()),
 		StartTime: h.broker.StartTime().Unix(),
+	}
+	if s, known := h.broker.Space(); known {
+		a.DiskFree, a.DiskUsed = &s.Free, &s.Used
 	}
 	damage := h.broker.Damage()
 	a.Damage = statsOfDamage(&damage)

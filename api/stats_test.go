@@ -2,8 +2,10 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -48,7 +50,7 @@ func TestStatsKeysComeInTheirOrder(t *testing.T) {
 		}
 	}
 	check("stats", object(text), "version health start_time topics memory producers")
-	check("topic", all.Topics[0], "topic_name channels depth backend_depth message_count message_bytes paused e2e_processing_latency")
+	check("topic", all.Topics[0], "topic_name channels depth backend_depth message_count message_bytes paused e2e_processing_latency disk_bytes")
 	check("channel", topic.Channels[0], "channel_name depth backend_depth in_flight_count deferred_count message_count global_msg_count requeue_count timeout_count client_count clients paused e2e_processing_latency")
 	client := "client_id hostname version remote_address state ready_count in_flight_count message_count finish_count requeue_count connect_ts sample_rate deflate snappy user_agent topology_zone topology_region pub_counts tls tls_cipher_suite tls_version tls_negotiated_protocol tls_negotiated_protocol_is_mutual"
 	check("client", channel.Clients[0], client)
@@ -323,5 +325,63 @@ func TestStatsCountWhatAnEphemeralTopicDropped(t *testing.T) {
 	r.must("POST", "/topic/create?topic=u", "")
 	if text := r.must("GET", "/stats?format=json&topic=u", ""); strings.Contains(text, "dropped_count") {
 		t.Error(text)
+	}
+}
+
+// someVolume is a file system.
+type someVolume struct {
+	free, used int64
+	err        error
+}
+
+func (v *someVolume) Space() (vfs.Space, error) { return vfs.Space{Free: v.free, Used: v.used}, v.err }
+
+func TestStatsTellTheRoomOnTheDiskAndWhatTopicsTake(t *testing.T) {
+	v := &someVolume{free: 1000, used: 2000}
+	r := startOn(t, node.Open(t, func(o *broker.Options) { o.Volume = v }))
+	r.must("POST", "/pub?topic=t", strings.Repeat("x", 1000))
+	r.must("POST", "/pub?topic=e%23ephemeral", "x")
+	text := r.must("GET", "/stats?format=json", "")
+	if got, want := strings.Join(process.Keys(t, []byte(text)), " "), "version health start_time topics memory producers disk_free_bytes disk_used_bytes"; got != want {
+		t.Errorf("keys %s, want %s", got, want)
+	}
+	var s struct {
+		Free   int64 `json:"disk_free_bytes"`
+		Used   int64 `json:"disk_used_bytes"`
+		Topics []TopicFigures
+	}
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		t.Fatal(err)
+	}
+	if s.Free != 1000 || s.Used != 2000 {
+		t.Errorf("free %d, used %d", s.Free, s.Used)
+	}
+	if e, d := s.Topics[0].DiskBytes, s.Topics[1].DiskBytes; e != 0 || d < 1000 || d > 10_000 {
+		t.Errorf("in memory %d bytes, on disk %d", e, d)
+	}
+	v.err = errors.New("no such device")
+	if text := r.must("GET", "/stats?format=json", ""); strings.Contains(text, "disk_free_bytes") {
+		t.Errorf("room that is not known: %s", text)
+	}
+	if text := r.must("GET", "/stats", ""); strings.Contains(text, "disk") {
+		t.Errorf("nsqd's text has no disk: %s", text)
+	}
+}
+
+func TestPublishesAreRefusedWithTheReasonWhileThereIsTooLittleRoom(t *testing.T) {
+	v := &someVolume{free: 1000}
+	r := startOn(t, node.Open(t, func(o *broker.Options) { o.Volume, o.SpaceLimits = v, broker.SpaceLimits{FreeBytes: 2000} }))
+	const why = "the disk has 1000 B free, and --min-free-bytes keeps 2.0 KiB: nothing is published until there is room"
+	for _, path := range []string{"/pub?topic=t", "/mpub?topic=t"} {
+		if w := r.call("POST", path, "x"); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), why) {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+	if w := r.call("GET", "/ping", ""); w.Code != http.StatusInternalServerError || w.Body.String() != "NOK - "+why {
+		t.Errorf("ping: %d %s", w.Code, w.Body)
+	}
+	c := r.connect(wire.Pub("t", "x"), wire.MPub("t", "x", "y"), "NOP\n", wire.DPub("t", 1, "x"))
+	for _, kind := range []string{"PUB", "MPUB", "DPUB"} {
+		c.ExpectError("E_" + kind + "_FAILED " + kind + " failed " + why)
 	}
 }

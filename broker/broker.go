@@ -57,6 +57,11 @@ type Options struct {
 	NoAutoCreate        bool          // clients and directories make no topics and channels
 	LatencyWindow       time.Duration // times from publish to FIN are kept for; 0: not at all
 
+	// Volume tells how much room there is on the file system of the data directory; nil:
+	// it is not known. SpaceLimits say how much of it is to stay free.
+	Volume      Volume
+	SpaceLimits SpaceLimits
+
 	// Directory is told of topics and channels; nil: nobody is.
 	Directory Directory
 
@@ -82,6 +87,9 @@ type Broker struct {
 	disk    *diskqueue.Shared
 	memory  *diskqueue.Shared // of ephemeral topics
 	last    atomic.Uint64     // incarnation given out last
+
+	door         door
+	spaceUnknown atomic.Bool // that it could not be told how much room there is was logged
 
 	adopting      sync.Mutex // serialises Adopt
 	damage        *register
@@ -178,6 +186,7 @@ func (b *Broker) open() (err error) {
 	b.metadata.changed()
 	b.metadata.start()
 	b.damages.start()
+	b.startWatchingRoom()
 	return nil
 }
 

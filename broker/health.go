@@ -52,6 +52,9 @@ func (b *Broker) Health() error {
 	if err := b.unwritable(); err != nil {
 		return err
 	}
+	if low := b.door.lowSpace(); low != nil {
+		return low
+	}
 	if err := b.unreadable(); err != nil || b.o.Replicas == nil {
 		return err
 	}

@@ -14,6 +14,12 @@ func (b *Broker) Publisher(name string) (Publisher, error) {
 	if r := b.replicas(name); r != nil {
 		return r.Publisher(name, !b.o.NoAutoCreate)
 	}
+	if t, ok := b.Existing(name); ok {
+		return t, nil
+	}
+	if err := b.door.refusalOfNew(); err != nil {
+		return nil, err // it would make a topic for nothing
+	}
 	t, err := b.TopicForClient(name)
 	if err != nil {
 		return nil, err
@@ -21,9 +27,26 @@ func (b *Broker) Publisher(name string) (Publisher, error) {
 	return t, nil
 }
 
-// Publish stores records in a topic or, when it has just been deleted, in the new
-// topic of that name, which it returns.
+// Publish stores records that a client publishes in a topic or, when it has just been
+// deleted, in the new topic of that name, which it returns. The error is also
+// ErrDraining or a *SpaceError.
 func (b *Broker) Publish(p Publisher, records *diskqueue.Batch) (Publisher, error) {
+	if err := b.door.refusal(p); err != nil {
+		return nil, err
+	}
+	return b.store(p, records)
+}
+
+// PublishOwn is Publish for what the node publishes itself, such as dead letters: it goes
+// on while the node is drained.
+func (b *Broker) PublishOwn(p Publisher, records *diskqueue.Batch) (Publisher, error) {
+	if err := b.door.refusalOfOwn(p); err != nil {
+		return nil, err
+	}
+	return b.store(p, records)
+}
+
+func (b *Broker) store(p Publisher, records *diskqueue.Batch) (Publisher, error) {
 	err := p.Publish(records)
 	if !errors.Is(err, channel.ErrExiting) {
 		return p, err

@@ -38,6 +38,8 @@ type QD struct {
 	MaxBytesPerFile int64  // size of a segment
 	SyncEvery       int64  // records per fsync; 1: none is OK'd before it is synced
 	SyncTimeout     time.Duration
+	MinFreeBytes    int64 // that stay free on the disk; 0: no limit
+	MinFreePercent  int   // of the disk; 0: no limit
 
 	MaxMsgSize          int // bytes
 	MaxBodySize         int // bytes
@@ -161,6 +163,8 @@ func (q *QD) storageOptions() []*option {
 		bind(&q.MaxBytesPerFile, "max-bytes-per-file", whole[int64]("bytes"), 100<<20, "size of a segment file", between[int64](smallestSegment, largestSegment)),
 		bind(&q.SyncEvery, "sync-every", whole[int64]("messages"), 2500, "unfinished messages per fsync of a topic; 1: none is OK'd before it is synced", atLeast[int64](0)),
 		bind(&q.SyncTimeout, "sync-timeout", span(), 2*time.Second, "longest time between fsyncs of a topic that is written to", positive),
+		bind(&q.MinFreeBytes, "min-free-bytes", whole[int64]("bytes"), 0, "room that is to stay free on the disk: publishes are refused while there is less; 0 for no limit", atLeast[int64](0)),
+		bind(&q.MinFreePercent, "min-free-percent", whole[int]("per cent"), 0, "the same, as a part of the disk; the larger of both counts, 0 for no limit", between(0, 99)),
 		ignored("queue-scan-worker-pool-max", whole[int]("number"), 4),
 		ignored("queue-scan-selection-count", whole[int]("number"), 20),
 	}

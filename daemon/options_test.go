@@ -123,7 +123,7 @@ func TestNoOptionIsIgnoredInSilence(t *testing.T) {
 		version config strict-config log-level log-prefix
 		verbose worker-id queue-scan-worker-pool-max queue-scan-selection-count
 		node-id tcp-address http-address broadcast-address
-		data-path mem-queue-size mem-queue-bytes max-bytes-per-file sync-every sync-timeout
+		data-path mem-queue-size mem-queue-bytes max-bytes-per-file sync-every sync-timeout min-free-bytes min-free-percent
 		max-msg-size max-body-size max-rdy-count max-channel-consumers
 		msg-timeout max-msg-timeout max-req-timeout max-heartbeat-interval
 		e2e-processing-latency-percentile e2e-processing-latency-window-time
@@ -192,7 +192,7 @@ func TestOptionsReachThosePackagesThatTheyAreFor(t *testing.T) {
 		--output-buffer-timeout=16s --min-output-buffer-timeout=17s --max-output-buffer-timeout=18s --broadcast-address=b
 		--e2e-processing-latency-percentile=0.5,0.99 --e2e-processing-latency-window-time=19s
 		--snappy=false --deflate=false --max-deflate-level=3 --topology-region=r --topology-zone=z --max-connections=20
-		--max-unfinished-bytes=2000000 --auth-timeout=21s --max-topics=22 --max-channels=23 --auto-create=false --allowed-host=h
+		--max-unfinished-bytes=2000000 --auth-timeout=21s --max-topics=22 --max-channels=23 --auto-create=false --allowed-host=h --min-free-bytes=24 --min-free-percent=25
 		--enable-experiment=topology-aware-consumption`))
 	if err != nil {
 		t.Fatal(err)
@@ -203,6 +203,7 @@ func TestOptionsReachThosePackagesThatTheyAreFor(t *testing.T) {
 		FS: vfs.OS, DataPath: ".", NodeID: 1, SegmentBytes: 65536, HotBytes: 3, MemQueueSize: 4, SyncEvery: 5, SyncTimeout: 6 * time.Second, BootID: BootID(), JournalReserve: 1 << 20,
 		MaxMsgTimeout: 7 * time.Second, MaxReqTimeout: 8 * time.Second, MaxChannelConsumers: 9, LatencyWindow: 19 * time.Second, Logger: log,
 		MaxTopics: 22, MaxChannels: 23, NoAutoCreate: true,
+		Volume: vfs.Volume("."), SpaceLimits: broker.SpaceLimits{FreeBytes: 24, FreePercent: 25},
 	}); got != want {
 		t.Errorf("the broker gets\n%+v, want\n%+v", got, want)
 	}

@@ -202,6 +202,8 @@ func brokerOptions(q *config.QD, log *slog.Logger) broker.Options {
 		MaxChannels:         q.MaxChannels,
 		NoAutoCreate:        !q.AutoCreate,
 		LatencyWindow:       window,
+		Volume:              vfs.Volume(dataPath(q)),
+		SpaceLimits:         broker.SpaceLimits{FreeBytes: q.MinFreeBytes, FreePercent: q.MinFreePercent},
 		Logger:              log,
 	}
 }

@@ -13,10 +13,18 @@ type Stats struct {
 	// room for them.
 	Dropped uint64
 	Paused  bool
+	// DiskBytes is what the topic's segments take on the disk.
+	DiskBytes int64
 }
 
 // Stats returns the topic's figures of this moment.
-func (t *Topic) Stats() Stats { return t.fanout.stats(t.o.Log.HotStart()) }
+func (t *Topic) Stats() Stats {
+	s := t.fanout.stats(t.o.Log.HotStart())
+	if !t.o.Ephemeral {
+		s.DiskBytes = t.o.Log.Bytes()
+	}
+	return s
+}
 
 // BackendDepth is the part of a channel's depth that is not in memory, when its
 // figures are s.
