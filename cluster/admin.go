@@ -15,24 +15,29 @@ import (
 
 // What people do to a set, at any of its members. The errors are texts for them.
 
-// agreeTime is how long people wait for group 0: less than their tools wait for an
-// answer.
-const agreeTime = 2 * time.Second
+// patienceOfPeople is how long people wait for what they ask for: less than their tools
+// wait for an answer.
+const patienceOfPeople = 4 * time.Second
 
 // agree has group 0 agree on what somebody asks for.
 func (s *Set) agree(ctx context.Context, e *entry) error {
-	ctx, cancel := context.WithTimeout(ctx, agreeTime)
-	defer cancel()
-	err := s.propose(ctx, e)
+	err := insist(ctx, func(ctx context.Context) error { return s.propose(ctx, e) })
 	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("group 0 has not agreed within %v, and may yet: more than half of the set is not there, or is slow", agreeTime)
+		return errors.New("group 0 has not agreed in time, and may yet: more than half of the set is not there, or is slow")
 	}
 	return err
+}
+
+// forPeople bounds how long people wait.
+func forPeople(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, patienceOfPeople)
 }
 
 // Move gives the leadership of a shard to a member, named by its address or id, and has
 // it stay there, as long as that member is there, until Balance.
 func (s *Set) Move(ctx context.Context, shard uint32, to string) error {
+	ctx, cancel := forPeople(ctx)
+	defer cancel()
 	m, err := s.memberNamed(to)
 	if err != nil {
 		return err
@@ -43,12 +48,14 @@ func (s *Set) Move(ctx context.Context, shard uint32, to string) error {
 	if err := s.agree(ctx, &entry{Prefer: &prefer{Shard: shard, Member: m.ID}}); err != nil {
 		return err
 	}
-	return s.move(ctx, shard, m.ID)
+	return insist(ctx, func(ctx context.Context) error { return s.move(ctx, shard, m.ID) })
 }
 
 // Balance forgets where leaderships were moved to: they are spread over all members
 // again, one after the other, within a minute.
 func (s *Set) Balance(ctx context.Context) error {
+	ctx, cancel := forPeople(ctx)
+	defer cancel()
 	return s.agree(ctx, &entry{Prefer: &prefer{All: true}})
 }
 
@@ -57,6 +64,8 @@ func (s *Set) Balance(ctx context.Context) error {
 // replaces is not empty, it names a member by its address or id whose place the new one
 // takes once it has caught up: no vote is added before one goes.
 func (s *Set) Add(ctx context.Context, at, replaces string) error {
+	ctx, cancel := forPeople(ctx)
+	defer cancel()
 	host, port, err := net.SplitHostPort(at)
 	if err != nil || !address.ValidHost(host) || !address.ValidPort(port) {
 		return fmt.Errorf("an address is host:port, not %q", at)
@@ -75,6 +84,8 @@ func (s *Set) Add(ctx context.Context, at, replaces string) error {
 // Remove has a member, named by its address or id, lose its vote and leave. Where only
 // somebody is expected nobody is any more.
 func (s *Set) Remove(ctx context.Context, name string) error {
+	ctx, cancel := forPeople(ctx)
+	defer cancel()
 	if g := s.registry.Load(); g != nil && g.at(name) == nil && slices.Contains(g.Expected, name) {
 		return s.agree(ctx, &entry{Withdraw: name})
 	}
@@ -88,6 +99,8 @@ func (s *Set) Remove(ctx context.Context, name string) error {
 // Adopt makes a topic that matches the patterns and is local a replicated one, once no
 // member has it any more: its messages are not taken along.
 func (s *Set) Adopt(ctx context.Context, name string) error {
+	ctx, cancel := forPeople(ctx)
+	defer cancel()
 	g := s.registry.Load()
 	if g == nil || len(g.Members) == 0 {
 		return errNoSet
@@ -98,7 +111,8 @@ func (s *Set) Adopt(ctx context.Context, name string) error {
 	for _, m := range g.Members {
 		has := m.ID == s.who().Member && s.h.HasLocal(name)
 		if m.ID != s.who().Member {
-			if err := s.ask(uint64(m.ID), callLocal, name, &has); err != nil {
+			err := insist(ctx, func(context.Context) error { return s.ask(uint64(m.ID), callLocal, name, &has) })
+			if err != nil {
 				return fmt.Errorf("%s may have topic %q for itself: %w", m.Address, name, err)
 			}
 		}

@@ -115,7 +115,7 @@ func (s *Set) ask(member uint64, kind byte, question, answer any) error {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, answerTime)
 	defer cancel()
-	reply, err := s.links.Call(ctx, member, kind, body)
+	reply, err := s.call(ctx, member, kind, body)
 	if err != nil || answer == nil {
 		return err
 	}

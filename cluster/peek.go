@@ -5,11 +5,13 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"qmq/broker"
 	"qmq/channel"
 	"qmq/message"
+	"qmq/replica/serve"
 	"qmq/topic"
 )
 
@@ -34,8 +36,24 @@ type peekQuestion struct {
 // remotePeeker is a channel that another member serves.
 type remotePeeker struct {
 	r              *run
-	leader         uint64
+	shard          uint32
 	topic, channel string
+}
+
+// ask asks whoever leads the topic, this member too.
+func (p *remotePeeker) ask(ctx context.Context, question []byte) (answer []byte, err error) {
+	err = insist(ctx, func(ctx context.Context) (err error) {
+		switch leader := p.r.watch.leaderOf(p.shard); leader {
+		case 0:
+			err = fmt.Errorf("shard %d %w", p.shard, errNoShardLeader)
+		case p.r.member:
+			answer, err = p.r.peek(ctx, leader, question)
+		default:
+			answer, err = p.r.s.call(ctx, leader, callPeek, question)
+		}
+		return err
+	})
+	return answer, err
 }
 
 // peeker finds a channel that another member serves.
@@ -52,10 +70,7 @@ func (r *run) peeker(topicName, channelName string) (broker.Peeker, error) {
 	defer view.Release()
 	for _, c := range view.State.Channels {
 		if c.Name == channelName {
-			if leader := r.watch.leaderOf(n); leader != 0 && leader != r.member {
-				return &remotePeeker{r, leader, topicName, channelName}, nil
-			}
-			return nil, errors.New("no leader")
+			return &remotePeeker{r, n, topicName, channelName}, nil
 		}
 	}
 	return nil, topic.ErrNoChannel
@@ -71,7 +86,7 @@ func (p *remotePeeker) Peek(state channel.PeekState, limit int, show func(channe
 	}
 	ctx, cancel := context.WithTimeout(p.r.ctx, peekTime)
 	defer cancel()
-	answer, err := p.r.s.links.Call(ctx, p.leader, callPeek, question)
+	answer, err := p.ask(ctx, question)
 	if err != nil {
 		return 0, err
 	}
@@ -117,6 +132,9 @@ func (r *run) peek(_ context.Context, _ uint64, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	t, err := r.node.Topic(q.Topic, false)
+	if serve.NotLeader(err) {
+		return nil, errNoShardLeader
+	}
 	if err != nil {
 		return nil, err
 	}

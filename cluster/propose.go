@@ -39,7 +39,7 @@ func (s *Set) propose(ctx context.Context, e *entry) error {
 	case r.member:
 		return r.proposeHere(ctx, b)
 	}
-	answer, err := s.links.Call(ctx, leader, callPropose, b)
+	answer, err := s.call(ctx, leader, callPropose, b)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -84,6 +85,11 @@ type moving struct {
 	To    id     `json:"to"`
 }
 
+var (
+	errNoShardLeader = errors.New("has no leader: more than half of the set is not there, or an election is under way")
+	errNotFit        = errors.New("it cannot lead just now")
+)
+
 // move has whoever leads a shard give leadership to a member.
 func (s *Set) move(ctx context.Context, shard uint32, to id) error {
 	r := s.run.Load()
@@ -95,7 +101,7 @@ func (s *Set) move(ctx context.Context, shard uint32, to id) error {
 	}
 	switch leader := r.watch.leaderOf(shard); leader {
 	case 0:
-		return fmt.Errorf("shard %d has no leader", shard)
+		return fmt.Errorf("shard %d %w", shard, errNoShardLeader)
 	case uint64(to):
 		return nil
 	case r.member:
@@ -148,9 +154,9 @@ func (r *run) fit(st *replica.Status, to uint64) error {
 		d, known := r.watch.diskOf(to)
 		switch {
 		case f.Learner, !f.Active, f.Snapshot, f.Match+near < st.Last:
-			return fmt.Errorf("%s has not caught up", r.s.addressOf(to))
+			return fmt.Errorf("%s has not caught up: %w", r.s.addressOf(to), errNotFit)
 		case !known || r.now()-d.Told > time.Second || d.Oldest > watchEvery*4 || d.Waiting > 0 || d.Low:
-			return fmt.Errorf("the disk of %s is slow or full", r.s.addressOf(to))
+			return fmt.Errorf("the disk of %s is slow or full: %w", r.s.addressOf(to), errNotFit)
 		}
 		return nil
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // Patience bounds every wait; nothing that works takes as long.
-const Patience = 30 * time.Second
+const Patience = time.Minute
 
 // Command is how a program is started.
 type Command struct {

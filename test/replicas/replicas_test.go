@@ -168,9 +168,7 @@ func TestSetGrowsToFiveAndShrinksWhileItIsUsed(t *testing.T) {
 	first := s.members[0]
 	s.peers = append(s.peers, process.Address(t), process.Address(t))
 	for _, address := range s.peers[3:] {
-		if answer, err := first.ask("POST", "/cluster/add?address="+address, ""); err != nil {
-			t.Fatal(answer, err)
-		}
+		s.change(first, "/cluster/add?address="+address)
 		m := s.newMember(address, t.TempDir())
 		s.members = append(s.members, m)
 		m.Start(t)
@@ -186,9 +184,7 @@ func TestSetGrowsToFiveAndShrinksWhileItIsUsed(t *testing.T) {
 	s.members[2].Start(t)
 	s.awaitApplied(s.members[2], first, "orders")
 	for _, m := range s.members[1:3] {
-		if answer, err := first.ask("POST", "/cluster/remove?member="+m.address, ""); err != nil {
-			t.Fatal(answer, err)
-		}
+		s.change(first, "/cluster/remove?member="+m.address)
 	}
 	s.awaitVotes(first, 3)
 	s.members[1].Await(t, "this node is no member of its set any more")
@@ -208,9 +204,7 @@ func TestMemberMovesToAnotherAddress(t *testing.T) {
 	moved := s.members[1]
 	moved.Stop(t)
 	address := process.Address(t)
-	if answer, err := s.members[0].ask("POST", "/cluster/add?address="+address, ""); err != nil {
-		t.Fatal(answer, err)
-	}
+	s.change(s.members[0], "/cluster/add?address="+address)
 	s.peers[1] = address
 	s.members[1] = s.newMember(address, moved.dir)
 	s.members[1].Start(t)

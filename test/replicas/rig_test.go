@@ -82,20 +82,39 @@ func (m *member) ask(method, path, body string) (string, error) {
 	return string(answer), err
 }
 
+// insist asks a member until it does what it is asked for: where no leader is elected in
+// the few seconds that it waits itself, as on a machine that is slow, it refuses.
+func (s *set) insist(m *member, path, body string) (answer string) {
+	s.t.Helper()
+	var err error
+	for late := time.Now().Add(process.Patience); ; time.Sleep(10 * time.Millisecond) {
+		if answer, err = m.ask("POST", path, body); err == nil {
+			return answer
+		}
+		if time.Now().After(late) {
+			s.t.Fatalf("%s at %s: %v", path, m.address, err)
+		}
+	}
+}
+
 // publish publishes a message through a member.
 func (s *set) publish(m *member, topic, body string) {
 	s.t.Helper()
-	if answer, err := m.ask("POST", "/pub?topic="+topic, body); err != nil || answer != "OK" {
-		s.t.Fatalf("publish of %s through %s: %q, %v", body, m.address, answer, err)
+	if answer := s.insist(m, "/pub?topic="+topic, body); answer != "OK" {
+		s.t.Fatalf("publish of %s through %s: %q", body, m.address, answer)
 	}
+}
+
+// change has a member change the set.
+func (s *set) change(m *member, path string) {
+	s.t.Helper()
+	s.insist(m, path, "")
 }
 
 func (s *set) create(topic, channel string) {
 	s.t.Helper()
 	for _, path := range []string{"/topic/create?topic=" + topic, "/channel/create?topic=" + topic + "&channel=" + channel} {
-		if _, err := s.members[0].ask("POST", path, ""); err != nil {
-			s.t.Fatal(err)
-		}
+		s.insist(s.members[0], path, "")
 	}
 }
 

@@ -1,0 +1,77 @@
+package cluster
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"qmq/state"
+)
+
+// What people ask for waits for a leader to be elected and for the connection to it.
+func TestRequestsWaitForTheNextLeader(t *testing.T) {
+	g := startRig(t)
+	g.change(g.members[0], state.CreateTopic, "orders", "")
+	g.change(g.members[0], state.CreateChannel, "orders", "work")
+	lost := g.leader(0)
+	rest := g.others(lost)
+	lost.Stop()
+	ctx, cancel := context.WithTimeout(t.Context(), rigPatience)
+	defer cancel()
+	again := func(what string, ask func() error) {
+		if err := insist(ctx, func(context.Context) error { return ask() }); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	again("add", func() error { return rest[0].Add(ctx, "127.0.0.1:1", "") })
+	g.eventually("the other knows", func() bool { return len(rest[1].registry.Load().Expected) == 1 })
+	again("remove", func() error { return rest[1].Remove(ctx, "127.0.0.1:1") })
+	again("replace", func() error { return rest[1].Add(ctx, "127.0.0.1:1", lost.o.Address) })
+	again("move", func() error { return rest[0].Move(ctx, 3, rest[1].o.Address) })
+	again("balance", func() error { return rest[1].Balance(ctx) })
+	g.eventually("they are done", func() bool {
+		now := rest[0].registry.Load()
+		return now.Instead["127.0.0.1:1"] == lost.who().Member && len(now.Preferred) == 0
+	})
+}
+
+// A request through a member that has no connection to the leader yet waits for it.
+func TestRequestWaitsForTheConnectionToTheLeader(t *testing.T) {
+	g := startRig(t)
+	leader := g.leader(0)
+	m := g.others(leader)[0]
+	for _, address := range []string{"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"} {
+		m.links.Drop(uint64(leader.who().Member), errBeginsAgain)
+		if err := m.Add(t.Context(), address, ""); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Without a majority a request says what is missing, before those who ask give up.
+func TestRequestWithoutAMajoritySaysWhatIsMissing(t *testing.T) {
+	g := startRig(t)
+	left := g.members[0]
+	for _, m := range g.members[1:] {
+		m.Stop()
+	}
+	began := time.Now()
+	err := left.Add(t.Context(), "127.0.0.1:1", "")
+	if err == nil || !strings.Contains(err.Error(), "more than half of the set is not there") && !strings.Contains(err.Error(), "no connection to the member 127.0.0.1:") {
+		t.Errorf("it says: %v", err)
+	}
+	if took := time.Since(began); took < patienceOfPeople-insistEvery {
+		t.Errorf("it was given up after %v", took)
+	}
+}
+
+// others are the members but one.
+func (g *rig) others(but *rigMember) (list []*rigMember) {
+	for _, m := range g.members {
+		if m != but {
+			list = append(list, m)
+		}
+	}
+	return list
+}
