@@ -101,6 +101,27 @@ var broadcastHost = check[string]{
 	ok:      func(s string) bool { return s == "" || address.ValidHost(s) },
 }
 
+// views allows addresses of a node for some of those who look it up.
+var views = check[[]string]{
+	allowed: address.ViewsAllowed + fmt.Sprintf(", at most %d times", address.MaxViews),
+	ok: func(list []string) bool {
+		return len(list) <= address.MaxViews && !slices.ContainsFunc(list, isNoView)
+	},
+	text: func(list []string) string {
+		for _, text := range list {
+			if _, err := address.ParseView(text); err != nil {
+				return fmt.Sprintf("--broadcast-address-for must be %s: %s", address.ViewsAllowed, err)
+			}
+		}
+		return fmt.Sprintf("--broadcast-address-for may be given %d times, not %d", address.MaxViews, len(list))
+	},
+}
+
+func isNoView(s string) bool {
+	_, err := address.ParseView(s)
+	return err != nil
+}
+
 // directories allows TCP addresses of lookup daemons.
 var directories = check[[]string]{
 	allowed: "host:port each time, with a port of 1 to 65535",

@@ -43,6 +43,7 @@ func TestFlagsAreThoseOfNsqdAndSomeOfOurOwn(t *testing.T) {
 		"max-topics | max_topics | int | 0",
 		"max-channels | max_channels | int | 0",
 		"allowed-host | allowed_hosts | list | -",
+		"broadcast-address-for | broadcast_address_for | list | -",
 		"http-peek | http_peek | bool | false",
 		"auto-create | auto_create | bool | true",
 		"http-auth | http_auth | string | -",

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"qmq/internal/address"
 )
 
 // QD are the options of qd. They are nsqd's, with the same names, types and
@@ -31,6 +33,8 @@ type QD struct {
 	// BroadcastTCPPort and BroadcastHTTPPort are the ports under which others
 	// reach this node; 0 until [QD.Listening] fills them in.
 	BroadcastTCPPort, BroadcastHTTPPort int
+
+	BroadcastAddressesFor []string // texts of address.ParseView, see [QD.Views]
 
 	DataPath        string // an existing directory; empty: the current one
 	MemQueueSize    int    // newest messages kept in memory, per topic
@@ -151,6 +155,7 @@ func (q *QD) addressOptions(hostname string) []*option {
 		bind(&q.SocketMode, "socket-mode", text("mode"), "", "mode of unix sockets, such as 0660: who may connect; by the umask if empty", octalMode),
 		bind(&q.BroadcastAddress, "broadcast-address", text("host"), hostname, "name or address under which others reach this node; by default the host name", broadcastHost),
 		bind(&q.BroadcastTCPPort, "broadcast-tcp-port", whole[int]("port"), 0, "TCP port that others are told; 0 for the one that is listened on", between(0, largestPort)),
+		bind(&q.BroadcastAddressesFor, "broadcast-address-for", texts("FROM=HOST[:PORT[:HTTPPORT]]"), nil, "where lookup daemons are to say that this node is, to those who ask from the network FROM, or who call the daemon by the host behind @ (@127.0.0.1=node.example:5150); ports as announced if none are given; the first one that fits counts; NSQ's lookup daemons say it to nobody", views),
 		bind(&q.BroadcastHTTPPort, "broadcast-http-port", whole[int]("port"), 0, "HTTP port that others are told; 0 for the one that is listened on", between(0, largestPort)),
 	}
 }
@@ -241,6 +246,16 @@ func (q *QD) measurementOptions() []*option {
 	}
 }
 
+// Views are where lookup daemons are to say that this node is, to some.
+func (q *QD) Views() (list []address.View) {
+	for _, text := range q.BroadcastAddressesFor {
+		if v, err := address.ParseView(text); err == nil { // else it is told as a mistake
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
 // SocketPermissions is SocketMode; nil: none is given.
 func (q *QD) SocketPermissions() *fs.FileMode {
 	mode, err := parseMode(q.SocketMode)
@@ -271,6 +286,11 @@ func (q *QD) relate(r *review) {
 		r.warn("a negative --mem-queue-size is taken as 0")
 	}
 	relateBroadcast(r, &q.BroadcastAddress, q.Hostname, "consumers")
+	for _, v := range q.Views() {
+		if address.IsUnspecified(v.Host) {
+			r.warn("--broadcast-address-for=%s=%s is no address that others can connect to", v.From, v.Host)
+		}
+	}
 	if q.MsgTimeout > q.MaxMsgTimeout {
 		r.warn("--msg-timeout (%s) is above --max-msg-timeout (%s), so that no consumer may ask for as much as it gets by default",
 			showSpan(q.MsgTimeout), showSpan(q.MaxMsgTimeout))

@@ -20,7 +20,7 @@ func newAnnouncer(q *config.QD, roots *x509.CertPool, secret *secret, log *slog.
 		RequestTimeout: q.HTTPClientRequestTimeout,
 		UserAgent:      "qd/" + version.Number,
 	})
-	return lookup.NewAnnouncer(lookup.AnnouncerOptions{Client: client, RegistrationSecret: secret.now, Logger: log}), client
+	return lookup.NewAnnouncer(lookup.AnnouncerOptions{Client: client, RegistrationSecret: secret.now, Views: q.Views(), Logger: log}), client
 }
 
 // identity is how a node introduces itself, once it is known where it listens.

@@ -6,6 +6,8 @@ import (
 	"net"
 	"slices"
 	"sync"
+
+	"qmq/internal/address"
 )
 
 // AnnouncerOptions configure an announcer.
@@ -16,7 +18,10 @@ type AnnouncerOptions struct {
 	// RegistrationSecret is shown to directories, which may want one; empty, or
 	// a nil function: none. It may be called concurrently.
 	RegistrationSecret func() string
-	Logger             *slog.Logger
+	// Views are where directories are to say that the node is, to those for whom
+	// a view is: the first one counts. NSQ's directories say it to nobody.
+	Views  []address.View
+	Logger *slog.Logger
 }
 
 // Announcer tells directories which topics and channels a node has, each over
@@ -101,6 +106,19 @@ func (a *Announcer) Close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.open = false
+}
+
+// isSelf tells whether a directory means this node, wherever it says that it is.
+func (a *Announcer) isSelf(p *Producer) bool {
+	if p.isSameNode(&a.identity) {
+		return true
+	}
+	for i := range a.o.Views {
+		if seen := a.identity.through(&a.o.Views[i]); p.isSameNode(&seen) {
+			return true
+		}
+	}
+	return false
 }
 
 func (a *Announcer) current() []*peer {

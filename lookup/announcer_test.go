@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"qmq/internal/address"
 )
 
 var me = Identity{
@@ -108,7 +110,7 @@ func (s *scene) realDirectory() *TCP {
 // produced says what a topic has in a directory: its channels, and whether
 // this node is a producer.
 func produced(tcp *TCP, topic string) string {
-	answer, ok := tcp.db.lookup(topic)
+	answer, ok := tcp.db.lookup(topic, address.Asker{})
 	if !ok {
 		return "unknown"
 	}
@@ -138,7 +140,7 @@ func TestDirectoryKnowsWhatIsThere(t *testing.T) {
 		s.Start(me, []string{"d"})
 		s.want(tcp, "t", "[c] 1")
 		s.want(tcp, "bare", "[] 1")
-		if n := tcp.db.nodes(""); len(n) != 1 || n[0].Identity != me {
+		if n := tcp.db.nodes("", address.Asker{}); len(n) != 1 || n[0].Identity != me {
 			t.Errorf("it is known as %+v", n)
 		}
 		s.Register("new", 3, "")
@@ -159,7 +161,7 @@ func TestTopicMadeAgainIsSeenThoughItsOldSelfHasATombstone(t *testing.T) {
 		s.Register("t", 1, "")
 		s.Start(me, []string{"d"})
 		s.want(tcp, "t", "[] 1")
-		tcp.db.tombstone("t", "me:2")
+		tcp.db.tombstone("t", "me:2", address.Asker{})
 		s.want(tcp, "t", "[] 0")
 		s.Unregister("t", 1, "")
 		s.Register("t", 2, "")

@@ -24,11 +24,13 @@ type Identity struct {
 	TopologyRegion   string `json:"topology_region"`
 }
 
-// introduction is the body of an IDENTIFY: a node's identity and the secret that
-// it shares with the directories. Stock directories ignore the latter.
+// introduction is the body of an IDENTIFY: a node's identity, the secret that it
+// shares with the directories, and where some are to be told that it is. Stock
+// directories ignore all but the identity.
 type introduction struct {
 	Identity
-	Secret string `json:"registration_secret,omitempty"`
+	Secret string         `json:"registration_secret,omitempty"`
+	Views  []address.View `json:"broadcast_address_for,omitempty"`
 }
 
 // impossible says what of the identity cannot be that of a node that others

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"qmq/internal/address"
 )
 
 // until returns how long it takes for a topic to have what is wanted.
@@ -133,7 +135,7 @@ func TestDeletionThatReachedSomeNodesOnlyLeavesTheTopicOnTheOthers(t *testing.T)
 		other.unregister("t", "")
 		other.unregister("t", "c")
 		s.until(tcp, "t", "[c] 1", time.Minute)
-		if answer, _ := tcp.db.lookup("t"); answer.Producers[0].BroadcastAddress != me.BroadcastAddress {
+		if answer, _ := tcp.db.lookup("t", address.Asker{}); answer.Producers[0].BroadcastAddress != me.BroadcastAddress {
 			t.Errorf("it is at %v", answer.Producers)
 		}
 		other.leave()
@@ -145,7 +147,7 @@ func TestTombstoneIsNotTakenForADeletion(t *testing.T) {
 		s.Register("t", 1, "")
 		s.Start(me, []string{"d"})
 		synctest.Wait()
-		tcp.db.tombstone("t", "me:2")
+		tcp.db.tombstone("t", "me:2", address.Asker{})
 		time.Sleep(44 * time.Second)
 		s.want(tcp, "t", "[] 0")
 		time.Sleep(2 * time.Second)

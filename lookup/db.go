@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"qmq/internal/address"
 	"qmq/internal/names"
 )
 
@@ -80,12 +81,13 @@ func (d *DB) shardOf(topic string) *shard {
 	return &d.parts[maphash.String(d.seed, topic)%shards]
 }
 
-// join adds a producer, without topics.
-func (d *DB) join(remoteAddress string, id Identity) *producer {
+// join adds a producer, without topics, that some are told to find elsewhere.
+func (d *DB) join(remoteAddress string, id Identity, views ...address.View) *producer {
 	p := &producer{
 		db:       d,
 		Producer: Producer{RemoteAddress: remoteAddress, Identity: id},
-		node:     id.BroadcastAddress + ":" + strconv.Itoa(id.HTTPPort),
+		views:    views,
+		node:     nodeOf(&id),
 	}
 	p.joined = d.monotonic()
 	p.heard.Store(p.joined)
@@ -154,9 +156,13 @@ func (d *DB) deleteChannel(topic, channel string) bool {
 	return true
 }
 
+// nodeOf names a node: broadcast_address:http_port, without brackets.
+func nodeOf(id *Identity) string { return id.BroadcastAddress + ":" + strconv.Itoa(id.HTTPPort) }
+
 // tombstone hides the producers on a node (broadcast_address:http_port, with
-// brackets or without) from lookups of a topic for the tombstones' lifetime.
-func (d *DB) tombstone(topic, node string) {
+// brackets or without, as it announces itself or as who asks is told of it) from
+// lookups of a topic for the tombstones' lifetime.
+func (d *DB) tombstone(topic, node string, by address.Asker) {
 	node = withoutBrackets(node)
 	now := d.monotonic()
 	s := d.shardOf(topic)
@@ -167,7 +173,7 @@ func (d *DB) tombstone(topic, node string) {
 		return
 	}
 	for _, r := range e.registrations {
-		if r.producer.node == node {
+		if r.producer.isCalled(node, by) {
 			r.tombstonedAt.Store(now)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"qmq/internal/address"
 	"qmq/internal/names"
 )
 
@@ -212,7 +213,7 @@ func compare(t *testing.T, step int, d *DB, model *registry, topics []string) {
 	}
 	byHost := map[string][]string{}
 	for _, topic := range topics {
-		answer, ok := d.lookup(topic)
+		answer, ok := d.lookup(topic, address.Asker{})
 		if ok != (model.hosts[key{topic, ""}] != nil) {
 			t.Fatalf("step %d: topic %s is there: %v", step, topic, ok)
 		}
@@ -235,7 +236,7 @@ func compare(t *testing.T, step int, d *DB, model *registry, topics []string) {
 			t.Fatalf("step %d: %s has %v %v, want %v %v", step, topic, hosts, answer.Channels, want, model.channels(topic))
 		}
 	}
-	for _, n := range d.nodes("") {
+	for _, n := range d.nodes("", address.Asker{}) {
 		if !slices.Equal(n.Topics, byHost[n.BroadcastAddress]) || len(n.Tombstones) != len(n.Topics) {
 			t.Fatalf("step %d: %s has topics %v, want %v", step, n.BroadcastAddress, n.Topics, byHost[n.BroadcastAddress])
 		}
@@ -283,14 +284,14 @@ func TestDBHoldsTogetherUnderConcurrentChanges(t *testing.T) {
 		case 1:
 			d.deleteChannel(topic, channel)
 		case 2:
-			d.tombstone(topic, "h1:0")
+			d.tombstone(topic, "h1:0", address.Asker{})
 		default:
 			d.createTopic(topic)
 		}
 	})
 	run(11, func(_ *rand.Rand, topic, _ string) {
-		d.lookup(topic)
-		d.nodes("")
+		d.lookup(topic, address.Asker{})
+		d.nodes("", address.Asker{})
 		d.topicNames()
 		d.channelNames(topic)
 		d.debugLines(func(map[string][]debugEntry) error { return nil })
@@ -371,7 +372,7 @@ func TestLeavingADeletedTopicSparesItsSuccessor(t *testing.T) {
 	d.deleteTopic(topic)
 	stays.register(topic, "")
 	leaves.unregisterTopic(old)
-	if answer, ok := d.lookup(topic); !ok || len(answer.Producers) != 1 {
+	if answer, ok := d.lookup(topic, address.Asker{}); !ok || len(answer.Producers) != 1 {
 		t.Errorf("%v %+v", ok, answer)
 	}
 	if err := d.check(); err != nil {

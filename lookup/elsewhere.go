@@ -50,7 +50,7 @@ func (a *Announcer) Elsewhere(ctx context.Context, topic string) (channels map[s
 	if err != nil {
 		return nil, false, err
 	}
-	others := slices.DeleteFunc(known.Producers, func(p Producer) bool { return p.isSameNode(&a.identity) })
+	others := slices.DeleteFunc(known.Producers, func(p Producer) bool { return a.isSelf(&p) })
 	pauses := a.ask.pauses(ctx, others, topic)
 	channels = make(map[string]bool, len(known.Channels))
 	for _, name := range known.Channels {

@@ -2,9 +2,9 @@ package lookup
 
 import (
 	"maps"
-	"net"
 	"slices"
-	"strconv"
+
+	"qmq/internal/address"
 )
 
 // What is deleted over HTTP is remembered with the producers that had it, until
@@ -69,12 +69,13 @@ func (p *producer) hiddenNames() []name {
 	return slices.Collect(maps.Keys(p.hidden))
 }
 
-// stillOn lists the nodes that have a topic though it was deleted; s.mu is
-// locked for reading.
-func (s *shard) stillOn(topic string, now int64) (nodes []string) {
+// stillOn lists the nodes, as somebody is told of them, that have a topic though
+// it was deleted; s.mu is locked for reading.
+func (s *shard) stillOn(topic string, now int64, by address.Asker) (nodes []string) {
 	for p := range s.hidden[name{topic: topic}] {
 		if p.isHeardOf(now) {
-			nodes = append(nodes, net.JoinHostPort(p.BroadcastAddress, strconv.Itoa(p.HTTPPort)))
+			seen := p.seenBy(by)
+			nodes = append(nodes, seen.webAddress())
 		}
 	}
 	slices.Sort(nodes)

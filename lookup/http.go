@@ -8,6 +8,7 @@ import (
 	"net/http/pprof"
 	"strings"
 
+	"qmq/internal/address"
 	"qmq/internal/httpapi"
 	"qmq/internal/names"
 	"qmq/internal/version"
@@ -93,7 +94,7 @@ func (h *HTTP) lookup(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer, ok := h.db.lookup(values[0])
+	answer, ok := h.db.lookup(values[0], address.AskerOf(r))
 	switch {
 	case !ok && len(answer.StillOn) > 0:
 		return nil, &httpapi.Error{Status: http.StatusNotFound, Code: "TOPIC_NOT_FOUND", More: map[string]any{"still_on": answer.StillOn}}
@@ -104,13 +105,13 @@ func (h *HTTP) lookup(_ http.ResponseWriter, r *http.Request) (any, error) {
 }
 
 // nodes is GET /nodes. Beyond NSQ's it takes node=broadcast_address:http_port,
-// for that one alone, and channels=true, for the channels of the topics.
+// for that one alone, as it announces itself, and channels=true, for the channels of the topics.
 func (h *HTTP) nodes(_ http.ResponseWriter, r *http.Request) (any, error) {
 	q, err := httpapi.Query(r)
 	if err != nil {
 		q = nil // there is none in NSQ's
 	}
-	nodes := h.db.nodes(q.Get("node"))
+	nodes := h.db.nodes(q.Get("node"), address.AskerOf(r))
 	if q.Get("channels") == "true" {
 		h.db.addChannels(nodes)
 	}
@@ -140,7 +141,7 @@ func (h *HTTP) tombstone(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.db.tombstone(values[0], values[1])
+	h.db.tombstone(values[0], values[1], address.AskerOf(r))
 	return nil, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"qmq/internal/address"
 	"qmq/protocol"
 )
 
@@ -49,7 +50,7 @@ func TestNodeThatNobodyCouldConnectToIsRefusedAndLoggedOnce(t *testing.T) {
 		n := d.dial()
 		n.send(protocol.LookupMagic + identifyWith(fmt.Sprintf(body, host, 1, 2)))
 		n.reply(`{"broadcast_address":"here","hostname":"host","http_port":4161,"tcp_port":4160,"version":"2.0.0"}`)
-		if got := d.db.nodes("")[0].BroadcastAddress; got != strings.Trim(host, "[]") {
+		if got := d.db.nodes("", address.Asker{})[0].BroadcastAddress; got != strings.Trim(host, "[]") {
 			t.Errorf("%s is listed as %s", host, got)
 		}
 	}

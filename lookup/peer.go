@@ -161,7 +161,7 @@ func (p *peer) converse(ctx context.Context, failures int, met func()) (stage, e
 	l := newPeerConn(conn)
 	// One that has taken the connection but is slow, or stands still, is given
 	// more time each time: it answers as soon as it can.
-	web, err := l.identify(introduction{p.a.identity, valueOf(p.a.o.RegistrationSecret)}, min(ioTimeout<<min(failures, 4), maxPause))
+	web, err := l.identify(introduction{p.a.identity, valueOf(p.a.o.RegistrationSecret), p.a.o.Views}, min(ioTimeout<<min(failures, 4), maxPause))
 	if err != nil {
 		return l.stage(), err
 	}

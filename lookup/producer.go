@@ -4,13 +4,16 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"qmq/internal/address"
 )
 
 // producer is one in a DB, from the moment it has identified itself to
 // the end of its connection. heardOf may be called concurrently; the other
 // methods belong to the producer's session, and leave is the last one.
 type producer struct {
-	Producer // does not change
+	Producer                // does not change
+	views    []address.View // where others are told that it is; does not change
 	db       *DB
 	node     string       // broadcast_address:http_port
 	joined   int64        // monotonic, at its IDENTIFY

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"qmq/internal/address"
 )
 
 // What is asked of a DB is gathered under its locks and sorted outside them.
@@ -46,14 +48,14 @@ func (e *topicEntry) channelNames() []string {
 	return names
 }
 
-// lookup is the answer to where a topic is; ok is false when there is no such
-// topic.
-func (d *DB) lookup(topic string) (answer LookupAnswer, ok bool) {
+// lookup is the answer, to somebody, to where a topic is; ok is false when there
+// is no such topic.
+func (d *DB) lookup(topic string, by address.Asker) (answer LookupAnswer, ok bool) {
 	now := d.monotonic()
 	s := d.shardOf(topic)
 	s.mu.RLock()
 	e := s.topics.all[topic]
-	answer.StillOn = s.stillOn(topic, now)
+	answer.StillOn = s.stillOn(topic, now, by)
 	if e == nil {
 		s.mu.RUnlock()
 		return answer, false
@@ -71,7 +73,7 @@ func (d *DB) lookup(topic string) (answer LookupAnswer, ok bool) {
 	slices.SortFunc(listed, inOrder)
 	answer.Producers = make([]Producer, len(listed))
 	for i, p := range listed {
-		answer.Producers[i] = p.Producer
+		answer.Producers[i] = p.seenBy(by)
 	}
 	return answer, true
 }
@@ -81,10 +83,10 @@ func inOrder(a, b *producer) int {
 	return cmp.Or(a.compare(&b.Identity), strings.Compare(a.RemoteAddress, b.RemoteAddress))
 }
 
-// nodes are the producers that are heard of, with all their topics; only those
-// that announce the node (broadcast_address:http_port, with brackets or without)
-// unless it is empty.
-func (d *DB) nodes(node string) []Node {
+// nodes are the producers that are heard of, with all their topics, as somebody is
+// told of them; if node (broadcast_address:http_port, with brackets or without) is
+// not empty, only those that announce it, as they announce themselves.
+func (d *DB) nodes(node string, by address.Asker) []Node {
 	now := d.monotonic()
 	node = withoutBrackets(node)
 	listed := d.producerList()
@@ -93,6 +95,9 @@ func (d *DB) nodes(node string) []Node {
 	nodes := make([]Node, len(listed))
 	for i, p := range listed {
 		nodes[i] = p.asNode(now)
+		if node == "" {
+			nodes[i].Producer = p.seenBy(by)
+		}
 	}
 	d.markTwins(listed, nodes, now)
 	return nodes

@@ -184,6 +184,8 @@ func (s *session) identify(body []byte) *protocol.Error {
 		return protocol.LookupBadBody("missing fields")
 	case id.impossible() != "":
 		return protocol.LookupBadBody(id.impossible())
+	case impossibleViews(in.Views) != "":
+		return protocol.LookupBadBody(impossibleViews(in.Views))
 	}
 	id.BroadcastAddress = address.Bare(id.BroadcastAddress) // consumers put the brackets where they need them
 	answer, _ := json.Marshal(IdentifyAnswer{               // strings and numbers always marshal
@@ -194,7 +196,7 @@ func (s *session) identify(body []byte) *protocol.Error {
 		Version:          version.Number,
 	})
 	s.out = protocol.AppendLookupReply(s.out, answer)
-	s.producer = s.tcp.db.join(s.remote, id)
+	s.producer = s.tcp.db.join(s.remote, id, in.Views...)
 	s.parser.Identified = true
 	s.conn.SetReadDeadline(time.Time{})
 	o.Logger.Info("producer identified", slog.String("client", s.remote), slog.String("address", id.BroadcastAddress),

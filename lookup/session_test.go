@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"qmq/internal/address"
 	"qmq/protocol"
 )
 
@@ -273,14 +274,14 @@ func TestSilentProducerStaysConnectedAndIsHidden(t *testing.T) {
 			}
 		}
 		<-time.After(24 * time.Hour)
-		if answer, ok := tcp.db.lookup("t"); !ok || len(answer.Producers) != 0 || len(tcp.db.nodes("")) != 0 {
+		if answer, ok := tcp.db.lookup("t", address.Asker{}); !ok || len(answer.Producers) != 0 || len(tcp.db.nodes("", address.Asker{})) != 0 {
 			t.Errorf("%v %+v", ok, answer)
 		}
 		go io.WriteString(peer, "PING\n")
 		if _, err := protocol.ReadLookupReply(peer, 1000); err != nil {
 			t.Fatal(err)
 		}
-		if answer, _ := tcp.db.lookup("t"); len(answer.Producers) != 1 || len(tcp.db.nodes("")) != 1 {
+		if answer, _ := tcp.db.lookup("t", address.Asker{}); len(answer.Producers) != 1 || len(tcp.db.nodes("", address.Asker{})) != 1 {
 			t.Errorf("%+v", answer)
 		}
 	})
@@ -291,7 +292,7 @@ func TestPeerThatReadsNothingLosesItsRegistrations(t *testing.T) {
 		peer, tcp := pipe(t)
 		io.WriteString(peer, protocol.LookupMagic+identifyAs("a"))
 		synctest.Wait()
-		if len(tcp.db.nodes("")) != 1 {
+		if len(tcp.db.nodes("", address.Asker{})) != 1 {
 			t.Fatal("not identified")
 		}
 		<-time.After(writeTimeout + time.Second)

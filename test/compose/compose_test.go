@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/nsqio/go-nsq"
 
+	"qmq/internal/address"
 	"qmq/test/process"
 )
 
@@ -97,6 +99,7 @@ func ready(s types.ServiceConfig, started map[string]bool) bool {
 
 // defaults are the ports of programs whose commands do not name them.
 var defaults = map[string]map[string]string{
+	"qd":       {"--tcp-address": "4150", "--http-address": "4151"},
 	"qlookupd": {"--tcp-address": "4160", "--http-address": "4161"},
 	"qadmin":   {"--http-address": "4171"},
 }
@@ -111,6 +114,7 @@ func (c *cluster) start(s types.ServiceConfig) {
 	for flag, port := range defaults[s.Command[0]] {
 		args = append(args, flag+"="+c.ports[s.Name+":"+port])
 	}
+	args = append(args, "--allowed-host="+s.Name) // which asks for more on loopback
 	p := process.Start(c.t, process.Command{Binary: filepath.Join(c.bin, s.Command[0]), Args: args})
 	p.Await(c.t, "HTTP: listening on ")
 	c.running[s.Name] = p
@@ -138,8 +142,10 @@ func (c *cluster) translate(service, arg string) string {
 	switch {
 	case flag == "--data-path":
 		value = c.t.TempDir()
-	case flag == "--broadcast-address" && c.project.Services[value].Name != "":
-		value = "127.0.0.1"
+	case flag == "--broadcast-address" && c.project.Services[service].Command[0] == "qlookupd":
+		value = "127.0.0.1" // where nodes ask it
+	case flag == "--broadcast-address-for":
+		value = c.viewOf(service, value)
 	case flag == "--cluster-secret-file":
 		value = c.secretAt(service, value)
 	case flag == "--cluster-peers":
@@ -149,7 +155,7 @@ func (c *cluster) translate(service, arg string) string {
 		}
 		return flag + "=" + strings.Join(peers, ",")
 	}
-	if host, port, err := net.SplitHostPort(value); err == nil {
+	if host, port, err := net.SplitHostPort(value); err == nil && flag != "--broadcast-address-for" {
 		if host == "0.0.0.0" || host == "127.0.0.1" {
 			host = service
 		}
@@ -165,6 +171,33 @@ func (c *cluster) translate(service, arg string) string {
 	return flag + "=" + value
 }
 
+// viewOf is where somebody finds a service: with the ports of this machine that
+// stand for those that are published.
+func (c *cluster) viewOf(service, text string) string {
+	c.t.Helper()
+	v, err := address.ParseView(text)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, port := range []*int{&v.TCPPort, &v.HTTPPort} {
+		_, at, _ := net.SplitHostPort(c.ports[fmt.Sprint(service, ":", c.behind(service, *port))])
+		*port, _ = strconv.Atoi(at)
+	}
+	return fmt.Sprintf("%s=%s:%d:%d", v.From, v.Host, v.TCPPort, v.HTTPPort)
+}
+
+// behind is the port of a service that is published under a number.
+func (c *cluster) behind(service string, published int) uint32 {
+	c.t.Helper()
+	for _, p := range c.project.Services[service].Ports {
+		if p.Published == fmt.Sprint(published) {
+			return p.Target
+		}
+	}
+	c.t.Fatalf("%s publishes nothing at %d", service, published)
+	return 0
+}
+
 // secretAt is a file in the place of the secret that a service has at a path.
 func (c *cluster) secretAt(service, path string) string {
 	c.t.Helper()
@@ -178,30 +211,40 @@ func (c *cluster) secretAt(service, path string) string {
 	return file
 }
 
-// localhostNames resolves names under .localhost the way RFC 6761 asks of a
-// host, whether this machine does or not.
-func localhostNames(t *testing.T) {
+// resolving has this process resolve names as a machine does that knows these.
+func resolving(t *testing.T, names ...string) {
 	was := net.DefaultResolver
-	net.DefaultResolver = newLocalhostResolver(t)
+	net.DefaultResolver = newResolver(t, names)
 	t.Cleanup(func() { net.DefaultResolver = was })
 }
 
-func TestConsumerOnTheHostFindsEveryNode(t *testing.T) {
-	localhostNames(t)
+// TestConsumersInsideAndOnTheHostFindEveryNode: those inside know the names of the
+// services, the host knows no name at all.
+func TestConsumersInsideAndOnTheHostFindEveryNode(t *testing.T) {
 	c := startCluster(t)
-	want := make(map[string]bool)
+	outside, inside := make(map[string]bool), make(map[string]bool)
+	var names []string
+	for name := range c.project.Services {
+		names = append(names, name)
+	}
 	for _, node := range c.nodes() {
 		body := "from " + node.Name
 		c.publish(node, "orders", body)
-		want[body] = true
+		outside[body] = true
+		body = "for the inside, from " + node.Name
+		c.publish(node, "internal", body)
+		inside[body] = true
 	}
-	c.consume("orders", want)
+	resolving(t)
+	c.consume("orders", c.directories(), outside)
+	resolving(t, names...)
+	c.consume("internal", c.directoriesByName(), inside)
 	c.wantTopicOnThePage("orders")
 }
 
 func TestReplicatedSetLosesNothingWithANode(t *testing.T) {
-	localhostNames(t)
 	c := startCluster(t, "docker-compose.replicated.yml")
+	resolving(t)
 	want := make(map[string]bool)
 	nodes := c.nodes()
 	for _, node := range nodes {
@@ -212,19 +255,35 @@ func TestReplicatedSetLosesNothingWithANode(t *testing.T) {
 	c.running[nodes[0].Name].Kill()
 	c.publish(nodes[1], "orders", "afterwards")
 	want["afterwards"] = true
-	c.consume("orders", want)
+	c.consume("orders", c.directories(), want)
 }
 
-// consume consumes a topic from outside until all that is wanted has come.
-func (c *cluster) consume(topic string, want map[string]bool) {
-	t := c.t
-	t.Helper()
-	var lookups []string
+// directories are where the host asks the directories.
+func (c *cluster) directories() (addresses []string) {
 	for name := range c.project.Services {
 		if address, ok := c.ports[name+":4161"]; ok {
-			lookups = append(lookups, address)
+			addresses = append(addresses, address)
 		}
 	}
+	return addresses
+}
+
+// directoriesByName are where services ask the directories.
+func (c *cluster) directoriesByName() (addresses []string) {
+	for name := range c.project.Services {
+		if address, ok := c.ports[name+":4161"]; ok {
+			_, port, _ := net.SplitHostPort(address)
+			addresses = append(addresses, net.JoinHostPort(name, port))
+		}
+	}
+	return addresses
+}
+
+// consume consumes a topic, with the nodes that directories name, until all that
+// is wanted has come.
+func (c *cluster) consume(topic string, lookups []string, want map[string]bool) {
+	t := c.t
+	t.Helper()
 	config := nsq.NewConfig()
 	config.MaxInFlight = 10                            // of which each node gets its part
 	config.LookupdPollInterval = 50 * time.Millisecond // a node registers a moment after its first publish
@@ -278,8 +337,7 @@ func (c *cluster) nodes() (nodes []types.ServiceConfig) {
 
 func (c *cluster) publish(node types.ServiceConfig, topic, body string) {
 	c.t.Helper()
-	_, port, _ := net.SplitHostPort(option(node, "--http-address"))
-	answer, err := process.Ask(c.t.Context(), http.DefaultClient, http.MethodPost, c.ports[node.Name+":"+port], "/pub?topic="+topic, body)
+	answer, err := process.Ask(c.t.Context(), http.DefaultClient, http.MethodPost, c.ports[node.Name+":4151"], "/pub?topic="+topic, body)
 	if err != nil || string(answer) != "OK" {
 		c.t.Fatalf("%s answers %s, %v", node.Name, answer, err)
 	}
@@ -295,10 +353,9 @@ func option(s types.ServiceConfig, flag string) string {
 	return ""
 }
 
-// TestAddressesAreRightInsideAndOutside: lookup hands out the broadcast
-// address and the port that a node listens on. Inside, the name must be the
-// node's on the network; outside, it is the host's, so the port must be
-// published under the same number.
+// TestAddressesAreRightInsideAndOutside: inside, a node's broadcast address is its
+// name on the network; whoever calls the directory by a name of the host is told
+// the ports that the host publishes for the node.
 func TestAddressesAreRightInsideAndOutside(t *testing.T) {
 	c := &cluster{t: t, project: load(t)}
 	taken := make(map[string]string)
@@ -307,30 +364,42 @@ func TestAddressesAreRightInsideAndOutside(t *testing.T) {
 		t.Errorf("%d nodes, want 3", len(nodes))
 	}
 	for _, node := range nodes {
-		host := option(node, "--broadcast-address")
-		if !slices.Contains(node.Networks["default"].Aliases, host) {
+		if host := option(node, "--broadcast-address"); host != node.Name {
 			t.Errorf("%s: no container of the network is called %s", node.Name, host)
 		}
-		if !strings.HasSuffix(host, ".localhost") {
-			t.Errorf("%s: the host does not know that %s is itself", node.Name, host)
+		for _, from := range []string{"@127.0.0.1", "@localhost"} {
+			v := viewFrom(t, node, from)
+			if v.Host != "127.0.0.1" || c.behind(node.Name, v.TCPPort) != 4150 || c.behind(node.Name, v.HTTPPort) != 4151 {
+				t.Errorf("%s: whoever calls lookup %s is told %+v", node.Name, from, v)
+			}
 		}
-		for _, flag := range []string{"--tcp-address", "--http-address"} {
-			_, port, err := net.SplitHostPort(option(node, flag))
-			if err != nil {
-				t.Fatalf("%s: %v", node.Name, err)
+		for _, p := range node.Ports {
+			if other, ok := taken[p.Published]; ok {
+				t.Errorf("%s and %s both have port %s", node.Name, other, p.Published)
 			}
-			published := slices.ContainsFunc(node.Ports, func(p types.ServicePortConfig) bool {
-				return p.Published == port && fmt.Sprint(p.Target) == port
-			})
-			if !published {
-				t.Errorf("%s: port %s is not published under its own number", node.Name, port)
-			}
-			if other, ok := taken[port]; ok {
-				t.Errorf("%s and %s both have port %s", node.Name, other, port)
-			}
-			taken[port] = node.Name
+			taken[p.Published] = node.Name
 		}
 	}
+}
+
+// viewFrom is where a node is for those who ask from there.
+func viewFrom(t *testing.T, s types.ServiceConfig, from string) address.View {
+	t.Helper()
+	for _, arg := range s.Command {
+		text, ok := strings.CutPrefix(arg, "--broadcast-address-for=")
+		if !ok {
+			continue
+		}
+		v, err := address.ParseView(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.From == from {
+			return v
+		}
+	}
+	t.Fatalf("%s is nowhere for %s", s.Name, from)
+	return address.View{}
 }
 
 func TestNodesKeepTheirMessagesAndWaitForTheDirectories(t *testing.T) {

@@ -3,15 +3,16 @@ package compose
 import (
 	"context"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// newLocalhostResolver is a resolver that asks a name server of the test,
-// which knows only names under .localhost: they are 127.0.0.1.
-func newLocalhostResolver(t *testing.T) *net.Resolver {
+// newResolver is a resolver that asks a name server of the test, which knows only
+// these names: they are 127.0.0.1.
+func newResolver(t *testing.T, names []string) *net.Resolver {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -26,7 +27,7 @@ func newLocalhostResolver(t *testing.T) *net.Resolver {
 			if err != nil {
 				return
 			}
-			if answer, err := resolve(packet[:n]); err == nil {
+			if answer, err := resolve(packet[:n], names); err == nil {
 				conn.WriteTo(answer, from)
 			}
 		}
@@ -39,7 +40,7 @@ func newLocalhostResolver(t *testing.T) *net.Resolver {
 }
 
 // resolve answers one query.
-func resolve(packet []byte) ([]byte, error) {
+func resolve(packet []byte, names []string) ([]byte, error) {
 	var m dnsmessage.Message
 	if err := m.Unpack(packet); err != nil || len(m.Questions) != 1 {
 		return nil, err
@@ -47,7 +48,7 @@ func resolve(packet []byte) ([]byte, error) {
 	q := m.Questions[0]
 	m.Response, m.Authoritative, m.Additionals = true, true, nil
 	switch {
-	case !strings.HasSuffix(q.Name.String(), ".localhost."):
+	case !slices.Contains(names, strings.TrimSuffix(q.Name.String(), ".")):
 		m.RCode = dnsmessage.RCodeNameError
 	case q.Type == dnsmessage.TypeA:
 		m.Answers = []dnsmessage.Resource{{
