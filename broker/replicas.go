@@ -21,6 +21,18 @@ type Publisher interface {
 	Publish(records *diskqueue.Batch) error
 }
 
+// Starter is a Publisher whose publishes take a while, as others have a part in them,
+// and may overlap.
+type Starter interface {
+	Publisher
+	// Start is Publish but for the wait: what is started first is stored first, and
+	// the records are the caller's again when it returns. wait, to be called once,
+	// returns what Publish would. ok is false, and nothing has begun, where that
+	// cannot be told without a wait, as for a topic that is not there yet: Publish
+	// does it then.
+	Start(records *diskqueue.Batch) (wait func() error, ok bool)
+}
+
 // Consumer is a subscription to a channel. A *channel.Consumer is one, and says
 // what the methods do. Take and TakeCached must not be called concurrently with
 // one another, all others may be called at any time; none but Take waits.

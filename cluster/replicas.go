@@ -98,6 +98,16 @@ func (p publisher) Publish(b *diskqueue.Batch) error {
 	return brokerError(p.r.node.Publish(p.name, b))
 }
 
+// Start is part of broker.Starter.
+func (p publisher) Start(b *diskqueue.Batch) (wait func() error, ok bool) {
+	p.r.show(p.name)
+	fate, ok := p.r.node.Start(p.name, b)
+	if !ok {
+		return nil, false
+	}
+	return func() error { return brokerError(fate()) }, true
+}
+
 // Subscribe is part of broker.Replicas.
 func (s *Set) Subscribe(name, channelName string, create bool, o broker.SubscribeOptions) (broker.Consumer, error) {
 	r, err := s.running()

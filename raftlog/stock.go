@@ -200,6 +200,16 @@ func (l *Log) discard(path string) error {
 	return nil
 }
 
+// lengthen adds zeros to a file. Where each write is synced they are written, so that
+// a sync has nothing but the data to bring to the disk; else that would cost more than
+// all writes of the log together.
+func (l *Log) lengthen(f vfs.File, from, to int64) error {
+	if l.o.NoSync {
+		return vfs.Allocate(f, from, to)
+	}
+	return vfs.WriteZeros(f, from, to)
+}
+
 // takeSpare is a spare file, or a new one of zeros.
 func (l *Log) takeSpare(number uint64) (f vfs.File, path string, room int64, err error) {
 	for {
@@ -222,7 +232,7 @@ func (l *Log) takeSpare(number uint64) (f vfs.File, path string, room int64, err
 	if f, err = l.o.FS.Create(path); err != nil {
 		return nil, "", 0, err
 	}
-	if err = writeZeros(f, 0, l.o.SegmentBytes); err != nil {
+	if err = l.lengthen(f, 0, l.o.SegmentBytes); err != nil {
 		return nil, "", 0, errors.Join(err, f.Close(), l.discard(path))
 	}
 	return f, path, l.o.SegmentBytes, nil
@@ -309,17 +319,4 @@ func newSalt() uint32 {
 	var b [4]byte
 	rand.Read(b[:]) // never fails
 	return binary.LittleEndian.Uint32(b[:])
-}
-
-var zeros [1 << 20]byte
-
-func writeZeros(f vfs.File, from, to int64) error {
-	for from < to {
-		n, err := f.WriteAt(zeros[:min(to-from, int64(len(zeros)))], from)
-		if err != nil {
-			return err
-		}
-		from += int64(n)
-	}
-	return nil
 }

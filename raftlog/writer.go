@@ -171,7 +171,7 @@ func (l *Log) enlarge(g *segment, need int64) error {
 	if g.end+need <= g.room {
 		return nil
 	}
-	if err := writeZeros(g.f, g.room, g.end+need); err != nil {
+	if err := l.lengthen(g.f, g.room, g.end+need); err != nil {
 		_ = g.f.Truncate(g.room) // what is left of it is of no harm
 		return err
 	}

@@ -41,6 +41,9 @@ type topicBatch struct {
 	topic   namedPublisher // without a Publisher when there is none, err says why
 	records diskqueue.Batch
 	err     error
+
+	wait     func() error // of what was started; else nil
+	messages int          // of it
 }
 
 // namedPublisher is a topic, and its name, which is looked at for each message.
@@ -64,10 +67,15 @@ func (c *commandBatch) forget() {
 	for i := range c.topics {
 		b := &c.topics[i]
 		b.records.Reset()
-		b.topic, b.err = namedPublisher{}, nil
+		b.topic, b.err, b.wait = namedPublisher{}, nil, nil
 	}
 	c.replies, c.topics, c.answers = c.replies[:0], c.topics[:0], c.answers[:0]
 	c.bytes, c.ready = 0, -1
+}
+
+// empty tells whether nothing was gathered.
+func (c *commandBatch) empty() bool {
+	return len(c.replies) == 0 && c.ready < 0
 }
 
 // full tells whether it is time to act on what was gathered.

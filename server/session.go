@@ -20,8 +20,8 @@ import (
 //
 // Its reading goroutine parses and carries out commands, and may send the
 // messages that an answer makes room for; its delivering goroutine, which
-// exists only while needed, writes all others; its heartbeat
-// timer writes heartbeats. Whoever finds that the connection has failed calls
+// exists only while needed, writes all others; its answering goroutine, likewise,
+// answers publishes that others have a part in; its heartbeat timer writes heartbeats. Whoever finds that the connection has failed calls
 // shut; the reading goroutine then ends by itself.
 type session struct {
 	id     uint64
@@ -68,6 +68,7 @@ type session struct {
 	msgTimeout  time.Duration
 	ready       int64              // the last RDY count
 	lastTopic   namedPublisher     // the last one published to
+	started     *started           // publishes that are under way; nil: there was never one
 	upgrade     *protocol.Settings // agreed on and still to be carried out
 	mayTopic    grantedTopic
 }
@@ -128,21 +129,27 @@ func (s *session) run() {
 // converse reads and carries out commands until the connection ends, and says
 // why it did.
 func (s *session) converse() error {
+	err := s.carryAllOut()
+	_ = s.settle() // the connection fails for err, or has failed
+	return s.endAfter(err)
+}
+
+func (s *session) carryAllOut() error {
 	if err := s.readMagic(); err != nil {
-		return s.endAfter(err)
+		return err
 	}
 	s.startHeartbeats()
 	for {
 		if err := s.carryOut(); err != nil {
-			return s.endAfter(err)
+			return err
 		}
 		if s.upgrade != nil {
 			if err := s.changeStreams(); err != nil {
-				return s.endAfter(err)
+				return err
 			}
 		}
 		if err := s.fill(); err != nil {
-			return s.endAfter(s.readError(err))
+			return s.readError(err)
 		}
 	}
 }

@@ -76,6 +76,9 @@ func (s *session) do(c *commandBatch, cmd *protocol.Command, now int64) error {
 		if err := s.finishBatch(c); err != nil {
 			return err
 		}
+		if err := s.settle(); err != nil {
+			return err
+		}
 		return s.control(cmd)
 	}
 	if c.full() {
@@ -104,6 +107,15 @@ func (s *session) control(cmd *protocol.Command) error {
 // the publish is stored. RDY comes before the answers: a lower one holds for
 // what they free. The error is of the connection.
 func (s *session) finishBatch(c *commandBatch) error {
+	switch {
+	case c.empty():
+		return nil
+	case c.onlyStarts():
+		return s.startBatch(c)
+	}
+	if err := s.settle(); err != nil {
+		return err
+	}
 	s.publish(c)
 	standsIn := false
 	if len(c.answers) > 0 || c.ready >= 0 {

@@ -55,6 +55,25 @@ var behaviours = []struct {
 	name string
 	test func(t *testing.T, fsys vfs.FS, in in)
 }{
+	{"AllocatedBytesAreZeros", func(t *testing.T, fsys vfs.FS, in in) {
+		for name, lengthen := range map[string]func(f vfs.File, from, to int64) error{"set aside": vfs.Allocate, "written": vfs.WriteZeros} {
+			f := create(t, fsys, in(name))
+			write(t, f, "hello", 0)
+			must(t, lengthen(f, 5, 3<<20))
+			write(t, f, "world", 2<<20)
+			b := make([]byte, 3<<20)
+			if n, err := f.ReadAt(b, 0); n != len(b) || err != nil {
+				t.Fatal(n, err)
+			}
+			want := make([]byte, 3<<20)
+			copy(want, "hello")
+			copy(want[2<<20:], "world")
+			if size, err := f.Size(); size != 3<<20 || err != nil || !bytes.Equal(b, want) {
+				t.Errorf("%s: %d bytes, %v", name, size, err)
+			}
+			must(t, f.Close())
+		}
+	}},
 	{"WrittenBytesAreReadBack", func(t *testing.T, fsys vfs.FS, in in) {
 		f := create(t, fsys, in("f"))
 		write(t, f, "hello world", 0)

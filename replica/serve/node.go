@@ -97,6 +97,41 @@ func (n *Node) Publish(name string, b *diskqueue.Batch) error {
 	return err
 }
 
+// Start is Publish without the wait, for a topic that is there; see Producer.Start. ok is
+// false, and nothing has begun, where there is none. wait is called once.
+func (n *Node) Start(name string, b *diskqueue.Batch) (wait func() error, ok bool) {
+	s := n.shardOf(name)
+	incarnation, there := s.machine.Incarnation(name)
+	if !there {
+		return nil, false
+	}
+	x, err := s.producer(name, incarnation).Start(b)
+	switch {
+	case errors.Is(err, channel.ErrExiting):
+		return nil, false
+	case err != nil:
+		return func() error { return err }, true
+	}
+	return func() error {
+		err := x.Wait()
+		if errors.Is(err, channel.ErrExiting) {
+			return n.publishAgain(name, x.records)
+		}
+		return err
+	}, true
+}
+
+// publishAgain stores a batch in the topic that has the name now.
+func (n *Node) publishAgain(name string, records []byte) error {
+	b := batches.Get().(*diskqueue.Batch)
+	defer batches.Put(b)
+	defer b.Reset()
+	if err := b.ParseRecords(records); err != nil {
+		return err
+	}
+	return n.publishOnce(name, b)
+}
+
 func (n *Node) publishOnce(name string, b *diskqueue.Batch) error {
 	p, err := n.Publisher(name, true)
 	if err != nil {

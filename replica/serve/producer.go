@@ -78,33 +78,62 @@ func (p *Producer) Name() string { return p.name }
 // error is ErrNoLeader, ErrNoAnswer, channel.ErrExiting when the topic is gone, and
 // another one of its name may be there, ErrClosed, or what Node.Refuse says.
 func (p *Producer) Publish(b *diskqueue.Batch) error {
+	x, err := p.Start(b)
+	if err != nil {
+		return err
+	}
+	return x.Wait()
+}
+
+// Publication is a batch that was sent, or will be.
+type Publication struct {
+	signals *sync.Pool
+	done    chan error
+	records []byte // of the batch
+}
+
+// Wait returns what became of it, as Publish does. It is called once.
+func (x Publication) Wait() error {
+	if x.done == nil {
+		return nil // it was empty
+	}
+	defer x.signals.Put(x.done)
+	return <-x.done
+}
+
+// Start is Publish without the wait: the batch may be used again when it returns, and
+// those that are started one after the other are stored in that order. It waits only
+// while too much is under way.
+func (p *Producer) Start(b *diskqueue.Batch) (Publication, error) {
 	if b.Len() == 0 {
-		return nil
+		return Publication{}, nil
 	}
 	if why := p.shard.n.refusal.Load(); why != nil {
-		return *why
+		return Publication{}, *why
 	}
 	signals := &p.shard.n.signals
 	done := signals.Get().(chan error)
-	defer signals.Put(done)
-	if err := p.enqueue(b, done); err != nil {
-		return err
+	records, err := p.enqueue(b, done)
+	if err != nil {
+		signals.Put(done)
+		return Publication{}, err
 	}
-	return <-done
+	return Publication{signals: signals, done: done, records: records}, nil
 }
 
 // enqueue numbers the batch and sends it. done will be told its fate.
-func (p *Producer) enqueue(b *diskqueue.Batch, done chan error) error {
+func (p *Producer) enqueue(b *diskqueue.Batch, done chan error) (records []byte, err error) {
 	now := p.shard.n.now()
 	size := b.Bytes()
 	if err := p.reserve(size, now); err != nil {
-		return err
+		return nil, err
 	}
-	part := entry.Part{Topic: p.topic, Count: b.Len(), Records: b.AppendRecords(make([]byte, 0, size))} // a copy, made without the lock
+	records = b.AppendRecords(make([]byte, 0, size)) // a copy, made without the lock
+	part := entry.Part{Topic: p.topic, Count: b.Len(), Records: records}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended != nil {
-		return p.ended
+		return nil, p.ended
 	}
 	part.Origin = entry.Origin{Member: p.shard.n.o.Member, Epoch: p.shard.n.o.Epoch, Number: p.next}
 	p.next++
@@ -115,7 +144,7 @@ func (p *Producer) enqueue(b *diskqueue.Batch, done chan error) error {
 	}
 	at, _ := p.deadline(now)
 	p.shard.timer.Arm(min(at, now+int64(resendAfter)))
-	return nil
+	return records, nil
 }
 
 // reserve waits until there is room for a batch.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"qmq/channel"
+	"qmq/message"
 	"qmq/state"
 	"qmq/topic"
 )
@@ -309,6 +310,46 @@ func TestPublishIntoADeletedTopicGoesIntoTheNextOfThatName(t *testing.T) {
 			m.published(t, "new")
 			s.wantStored(t, "new")
 		}
+	})
+}
+
+// TestWhatIsStartedIsStoredInItsOrder, and in the topic that has the name when the one
+// that it was started for is deleted.
+func TestWhatIsStartedIsStoredInItsOrder(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		s.lead(s.members[0], 0)
+		m := s.members[1]
+		if _, ok := m.node.Start("t", batchOf("before it is there")); ok {
+			t.Error("it was started without a topic")
+		}
+		m.published(t, "old")
+		start := func(bodies ...string) (waits []func() error) {
+			b := batchOf("x")
+			for _, body := range bodies {
+				b.Reset()
+				b.Add(message.Meta{Timestamp: 1}, []byte(body))
+				wait, ok := m.node.Start("t", b)
+				if !ok {
+					t.Fatal("it was not started")
+				}
+				waits = append(waits, wait)
+			}
+			return waits
+		}
+		for _, wait := range start("a", "b", "c") {
+			must(t, wait())
+		}
+		s.wantStored(t, "old", "a", "b", "c")
+
+		m.setLag(true) // this node does not know that the topic goes
+		waits := start("d")
+		must(t, s.members[2].node.Do(t.Context(), Request{Op: state.DeleteTopic, Topic: "t", Everywhere: true}))
+		waits = append(waits, start("e")...)
+		m.setLag(false)
+		for _, wait := range waits {
+			must(t, wait())
+		}
+		s.wantStored(t, "d", "e")
 	})
 }
 
