@@ -49,8 +49,10 @@ type result struct {
 	Name   string `json:"name"`
 	OK     bool   `json:"ok"`
 	Status int    `json:"status"` // 0: no answer
-	Error  string `json:"error"`
-	MS     int64  `json:"ms"`
+	// Pending says that there was no answer yet when this was told; it is waited for.
+	Pending bool   `json:"pending,omitempty"`
+	Error   string `json:"error"`
+	MS      int64  `json:"ms"`
 	// Messages is how many the target held, at Seen, of those that the action takes
 	// away; absent where that is not known, or nothing is taken away.
 	Messages *int64 `json:"messages,omitempty"`
@@ -76,23 +78,28 @@ func run(ctx context.Context, errands []errand) []result {
 		doing.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			start := time.Now()
-			err := e.do(ctx)
-			r := result{Kind: e.kind, Target: e.target, Name: e.name, OK: err == nil, MS: time.Since(start).Milliseconds(), err: err}
-			if err == nil {
-				r.Status = 200
-			} else {
-				r.Error = reason(err)
-				var refused *apiclient.StatusError
-				if errors.As(err, &refused) {
-					r.Status = refused.Code
-				}
-			}
-			results[i] = r
+			results[i] = e.result(ctx)
 		})
 	}
 	doing.Wait()
 	return results
+}
+
+// result does the errand.
+func (e *errand) result(ctx context.Context) result {
+	start := time.Now()
+	err := e.do(ctx)
+	r := result{Kind: e.kind, Target: e.target, Name: e.name, OK: err == nil, MS: time.Since(start).Milliseconds(), err: err}
+	if err == nil {
+		r.Status = 200
+		return r
+	}
+	r.Error = reason(err)
+	var refused *apiclient.StatusError
+	if errors.As(err, &refused) {
+		r.Status = refused.Code
+	}
+	return r
 }
 
 // phases are the errands of an order: those at directories, and then those at
@@ -166,6 +173,12 @@ func (s *Server) carryOut(ctx context.Context, o *order, targets []cluster.Targe
 	s.collector.read(func(c *cluster.Cluster) { holds = holdsOf(c, o, targets) })
 	results := append(run(ctx, directories), run(ctx, nodes)...)
 	note(results, holds)
+	s.carriedOut(o, results)
+	return results
+}
+
+// carriedOut tells the collector and the charts what was done.
+func (s *Server) carriedOut(o *order, results []result) {
 	s.collector.read(func(c *cluster.Cluster) {
 		expectEmpty(c, o)
 		if o.Topic != "" {
@@ -175,7 +188,6 @@ func (s *Server) carryOut(ctx context.Context, o *order, targets []cluster.Targe
 		s.collector.updates++ // what was made for viewers is no longer so
 	})
 	s.collector.poke()
-	return results
 }
 
 // held is what a node held when it was last asked.
@@ -264,6 +276,8 @@ func summary(results []result) string {
 		}
 		switch {
 		case r.OK:
+		case r.Pending:
+			failed = append(failed, words.ShortName(r.Name)+" is pending")
 		case r.Status == 0:
 			failed = append(failed, words.ShortName(r.Name)+" did not answer")
 		default:

@@ -54,9 +54,10 @@ type activity struct {
 	log   *slog.Logger
 	began time.Time
 
-	mu      sync.Mutex // guards entries and last
+	mu      sync.Mutex // guards what follows
 	entries []entry
 	last    int64
+	version int64 // grows with every change
 }
 
 // add remembers and logs an entry and returns its id.
@@ -78,6 +79,7 @@ func (a *activity) add(e entry) int64 {
 	e.Change = !slices.Contains([]string{"peek", "login", "logout", "login_failed"}, e.Action)
 	a.mu.Lock()
 	a.last++
+	a.version++
 	e.ID = a.last
 	if len(a.entries) == maxEntries {
 		a.entries = slices.Delete(a.entries, 0, maxEntries/10)
@@ -93,11 +95,40 @@ func (a *activity) add(e entry) int64 {
 	return e.ID
 }
 
-// newest is the id of the newest entry.
+// newest tells whether anything was added or amended since: then it is another
+// number.
 func (a *activity) newest() int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.last
+	return a.version
+}
+
+// amend puts what became of an entry's order later into it.
+func (a *activity) amend(id int64, said string, results []result) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := range a.entries {
+		if e := &a.entries[i]; e.ID == id {
+			e.Result, e.Results, e.OK = words.Shorten(said), results, allOK(results)
+			if e.Level = ""; !e.OK {
+				e.Level = "warn"
+			}
+			a.version++
+			a.log.Info("activity, later", slog.String("action", e.Action), slog.String("topic", e.Topic), slog.String("channel", e.Channel), slog.String("result", e.Result))
+		}
+	}
+}
+
+// entry is that of an id, if it is remembered.
+func (a *activity) entry(id int64) (e entry, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, e := range a.entries {
+		if e.ID == id {
+			return e, true
+		}
+	}
+	return e, false
 }
 
 // list is a copy, the newest first.

@@ -28,9 +28,10 @@ type fakeNode struct {
 	posts   []string // what it was told
 	asked   []string // queries of /stats
 	peek    http.HandlerFunc
-	cluster object   // what it says of its set; nil: it is in none
-	paths   []string // that it was asked for
-	refuse  int      // status of changes; 0: they succeed
+	cluster object        // what it says of its set; nil: it is in none
+	paths   []string      // that it was asked for
+	refuse  int           // status of changes; 0: they succeed
+	hang    chan struct{} // changes are answered when it is closed; nil: at once
 }
 
 func startNode(t *testing.T, name string, topics ...object) *fakeNode {
@@ -69,6 +70,11 @@ func (n *fakeNode) serve(w http.ResponseWriter, r *http.Request, name string) {
 	case r.URL.Path == "/channel/peek" && n.peek != nil:
 		n.peek(w, r)
 	case r.Method == http.MethodPost:
+		if hang := n.hang; hang != nil {
+			n.mu.Unlock()
+			<-hang
+			n.mu.Lock()
+		}
 		n.posts = append(n.posts, r.URL.RequestURI())
 		if n.refuse != 0 {
 			w.WriteHeader(n.refuse)

@@ -22,6 +22,7 @@ func (s *Server) pageRoutes(r *httpapi.Router, at func(string) string) {
 	get("history", s.history)
 	get("names", s.names)
 	get("sparks", s.sparks)
+	get("outcome", s.outcome)
 	r.HandleRaw("GET", at("/api/q/peek"), s.fewPeeks(s.pageAnswers(s.peek)))
 	post("login", s.signIn)
 	post("logout", s.signOut)

@@ -69,11 +69,18 @@ func (s *Server) act(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if directories, nodes := s.phases(&o, targets); o.Only != nil && len(directories)+len(nodes) == 0 {
 		return nil, notFound(cluster.View{Kind: "node", Node: o.Only.Target})
 	}
-	results := s.carryOut(r.Context(), &o, targets)
+	var results []result
+	var rest <-chan []result
+	if o.pauses() {
+		results, rest = s.pauseAt(&o, targets)
+	} else {
+		results = s.carryOut(r.Context(), &o, targets)
+	}
 	if results == nil {
 		results = []result{}
 	}
 	id := s.remember(r, &o, results)
+	s.amendLater(id, &o, rest)
 	return map[string]any{
 		"action": o.Action, "topic": o.Topic, "channel": o.Channel, "node": o.Node, "set": o.Set, "at": time.Now().UnixMilli(),
 		"ok": allOK(results), "summary": o.said(results), "results": results, "activity": id,

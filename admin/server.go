@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"qmq/internal/budget"
@@ -33,6 +34,10 @@ type Server struct {
 
 	streams  context.Context // of all viewers; ends when the server stops
 	leaveAll context.CancelFunc
+
+	errands    context.Context // of what goes on when whoever asked for it has gone
+	endErrands context.CancelFunc
+	late       sync.WaitGroup // goroutines of such errands
 
 	directories directories
 }
@@ -66,6 +71,7 @@ func NewServer(o Options) (*Server, error) {
 	s.collector.tellAlerts = s.alertHook.tell
 	s.frames.s = s
 	s.streams, s.leaveAll = context.WithCancel(context.Background())
+	s.errands, s.endErrands = context.WithCancel(context.Background())
 	s.http = httpapi.NewServer(s.handler(), httpapi.Options{Unfinished: s.bodies, Sites: o.Sites, RefuseSite: refuseSite, Logger: o.Logger})
 	s.http.OnClose(s.leaveAll)
 	s.directories.set(s.up.bare(o.Lookupds))
@@ -82,6 +88,8 @@ func (s *Server) Serve(l net.Listener) error { return s.http.Serve(l) }
 func (s *Server) Close(ctx context.Context) error {
 	err := s.http.Close(ctx)
 	s.leaveAll()
+	s.endErrands()
+	s.late.Wait()
 	s.directories.stop()
 	s.collector.stop()
 	s.notifier.stop()

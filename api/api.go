@@ -65,6 +65,13 @@ func (h *HTTP) routes() http.Handler {
 	r.Handle("POST", "/channel/pause", h.pauseChannel)
 	r.Handle("POST", "/channel/unpause", h.unpauseChannel)
 	r.Handle("GET", "/channel/peek", h.peek)
+	r.Handle("POST", "/channel/move", h.moveMessages)
+	r.Handle("GET", "/topic/peek", h.peekTopic)
+	r.Handle("GET", "/message/body", h.messageBody)
+	r.Handle("POST", "/message/requeue", h.requeueMessage)
+	r.Handle("POST", "/message/finish", h.finishMessage)
+	r.Handle("POST", "/message/republish", h.republishMessage)
+	r.Handle("POST", "/client/close", h.closeClient)
 	h.routesOfCluster(r)
 	if h.o.Config != nil {
 		r.Config(h.o.Config, h.o.MaxMsgSize)

@@ -20,7 +20,7 @@ func roleFor(r *http.Request) httpauth.Role {
 		if r.Method == http.MethodGet {
 			return httpauth.Stats
 		}
-	case "/channel/peek":
+	case "/channel/peek", "/topic/peek", "/message/body":
 		if r.Method == http.MethodGet {
 			return httpauth.Peek
 		}

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"qmq/broker"
@@ -35,11 +34,14 @@ const (
 
 // peekedMessage is a message in the answer to /channel/peek:
 //
-//	{"messages":[…],"total":N}
+//	{"messages":[…],"total":N,"next":N,"scanned":N}
 //
-// where total is how many messages of the state there are.
+// where total is how many messages of the state there are. Next, the number at which a
+// next peek goes on, is there with an order unless all were shown; scanned, how many
+// messages were looked at, with contains.
 type peekedMessage struct {
 	ID        string `json:"id"`
+	Seq       uint64 `json:"seq"`       // its number
 	Timestamp int64  `json:"timestamp"` // of the publish, ns since 1970
 	Attempts  uint16 `json:"attempts"`  // deliveries so far
 	Size      int    `json:"size"`      // of the whole body, bytes
@@ -65,6 +67,12 @@ type peekedMessage struct {
 //	                 inflight: those that time out first;
 //	                 deferred: those that are due first
 //	limit            how many messages, 1 to 100; default 10
+//	order            oldest: by their numbers, upwards; newest: downwards
+//	from             with an order: the number at which to begin
+//	since            with oldest: publishes at this time, ns since 1970, or later
+//	contains         only messages whose body contains this text, up to 256 bytes;
+//	                 without an order: oldest. At most 20,000 messages and 64 MiB are
+//	                 looked at, for at most 2 s; next says where to go on
 //
 // A body is cut at 64 KiB, so the longest answer has 6.25 MiB of them, as
 // base64. What is finished while peek reads is left out. Messages are read while
@@ -72,13 +80,13 @@ type peekedMessage struct {
 //
 // Errors, in this order: 403 PEEK_NOT_ALLOWED; 400 INVALID_REQUEST, MISSING_ARG_TOPIC,
 // INVALID_ARG_TOPIC, MISSING_ARG_CHANNEL, INVALID_ARG_CHANNEL; 404
-// TOPIC_NOT_FOUND, CHANNEL_NOT_FOUND; 400 INVALID_STATE, INVALID_LIMIT; 503
+// TOPIC_NOT_FOUND, CHANNEL_NOT_FOUND; 400 INVALID_STATE, INVALID_LIMIT, INVALID_ORDER,
+// INVALID_FROM, INVALID_SINCE, INVALID_CONTAINS; 503
 // TOO_MANY_PEEKS; 500 INTERNAL_ERROR when a message cannot be read, but for a
 // later one, where the answer ends before its end.
 func (h *HTTP) peek(_ http.ResponseWriter, r *http.Request) (any, error) {
-	if !h.mayPeek(r) {
-		h.o.Logger.Warn("peek refused; --http-peek or --http-auth would allow it", slog.String("client", r.RemoteAddr))
-		return nil, errPeekNotAllowed
+	if err := h.mayPeek(r); err != nil {
+		return nil, err
 	}
 	topicName, name, err := channelParameters(r)
 	if err != nil {
@@ -88,8 +96,16 @@ func (h *HTTP) peek(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, notFound(err)
 	}
-	state, limit, err := peekParameters(r.URL.Query()) // which parsed before
+	q := r.URL.Query() // which parsed before
+	state, err := peekState(q)
 	if err != nil {
+		return nil, err
+	}
+	wish, err := peekParameters(q)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.sinceAsNumber(topicName, wish); err != nil {
 		return nil, err
 	}
 	return &httpapi.Stream{JSON: true, Write: func(w *bufio.Writer) error {
@@ -98,14 +114,18 @@ func (h *HTTP) peek(_ http.ResponseWriter, r *http.Request) (any, error) {
 		}
 		defer h.peeks.Leave()
 		h.o.Logger.Info("peek", slog.String("topic", topicName), slog.String("channel", name), slog.String("state", peekStates[state]), slog.String("client", r.RemoteAddr))
-		return h.writePeek(r.Context(), w, c, state, limit)
+		return h.writePeek(r.Context(), w, c, state, wish)
 	}}, nil
 }
 
 // mayPeek tells whether the caller may see messages. With credentials, the guard
 // has asked for the role.
-func (h *HTTP) mayPeek(r *http.Request) bool {
-	return h.o.Auth != nil || h.o.Peek || httpapi.Local(r)
+func (h *HTTP) mayPeek(r *http.Request) error {
+	if h.o.Auth != nil || h.o.Peek || httpapi.Local(r) {
+		return nil
+	}
+	h.o.Logger.Warn("peek refused; --http-peek or --http-auth would allow it", slog.String("client", r.RemoteAddr))
+	return errPeekNotAllowed
 }
 
 var errPeekNotAllowed = &httpapi.Error{Status: http.StatusForbidden, Code: "PEEK_NOT_ALLOWED"}
@@ -113,24 +133,27 @@ var errPeekNotAllowed = &httpapi.Error{Status: http.StatusForbidden, Code: "PEEK
 var errTooManyPeeks = &httpapi.Error{Status: http.StatusServiceUnavailable, Code: "TOO_MANY_PEEKS"}
 
 // writePeek writes the answer, message by message.
-func (h *HTTP) writePeek(ctx context.Context, w *bufio.Writer, c broker.Peeker, state channel.PeekState, limit int) (err error) {
+func (h *HTTP) writePeek(ctx context.Context, w *bufio.Writer, c broker.Messages, state channel.PeekState, wish *peekWish) error {
+	scan := scan{peekWish: wish, ctx: ctx}
 	total := 0
+	var err error
 	w.WriteString(`{"messages":`)
 	messages := func(yield func(peekedMessage) bool) {
-		total, err = c.Peek(state, limit, func(m channel.Peeked, v message.View) error {
+		total, err = scan.channel(c, state, func(m channel.Peeked, v message.View) error {
 			if !yield(h.peeked(state, m, v)) {
 				return errPeekEnds // WriteArray says why
 			}
-			return ctx.Err() // the client may have gone
+			return nil
 		})
 	}
 	if failed := httpapi.WriteArray(w, messages, "[]"); failed != nil {
 		return failed
 	}
-	if err == nil {
-		_, err = fmt.Fprintf(w, `,"total":%d}`, total)
+	if err != nil {
+		return err
 	}
-	return err
+	fmt.Fprintf(w, `,"total":%d`, total)
+	return scan.writeEnd(w)
 }
 
 var errPeekEnds = errors.New("the answer cannot be sent")
@@ -140,21 +163,6 @@ var peekStates = [...]string{
 	channel.PeekReady:    "ready",
 	channel.PeekInFlight: "inflight",
 	channel.PeekDeferred: "deferred",
-}
-
-func peekParameters(q url.Values) (state channel.PeekState, limit int, err error) {
-	state, err = peekState(q)
-	if err != nil {
-		return 0, 0, err
-	}
-	if !q.Has("limit") {
-		return state, defaultPeeked, nil
-	}
-	limit, err = strconv.Atoi(q.Get("limit"))
-	if err != nil || limit < 1 || limit > maxPeeked {
-		return 0, 0, httpapi.Bad("INVALID_LIMIT")
-	}
-	return state, limit, nil
 }
 
 func peekState(q url.Values) (channel.PeekState, error) {
@@ -171,8 +179,10 @@ func peekState(q url.Values) (channel.PeekState, error) {
 
 // peeked is what peek says of a message, valid as long as v.
 func (h *HTTP) peeked(state channel.PeekState, m channel.Peeked, v message.View) peekedMessage {
+	_, seq, _ := m.ID.Split()
 	p := peekedMessage{
 		ID:        string(m.ID[:]),
+		Seq:       seq,
 		Timestamp: v.Timestamp,
 		Attempts:  m.Attempts,
 		Size:      len(v.Body),

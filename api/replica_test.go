@@ -12,6 +12,7 @@ import (
 	"qmq/diskqueue"
 	"qmq/state"
 	"qmq/test/node"
+	"qmq/topic"
 )
 
 // shared are the replicated topics of a node: all whose names begin with r. With a
@@ -54,11 +55,18 @@ func (s *shared) Change(c broker.Change) error {
 	return s.store.Change(c)
 }
 
-func (s *shared) Channel(topic, channel string) (broker.Peeker, error) {
+func (s *shared) Channel(topic, channel string) (broker.Messages, error) {
 	if s.store == nil {
 		return nil, errNoLeader
 	}
 	return s.store.Channel(topic, channel)
+}
+
+func (s *shared) Look(name string) (*topic.Look, func(), error) {
+	if s.store == nil {
+		return nil, nil, errNoLeader
+	}
+	return s.store.Look(name)
 }
 
 func (s *shared) Names() []string { return []string{"r1", "r2"} }

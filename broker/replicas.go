@@ -58,9 +58,13 @@ type SubscribeOptions struct {
 	AnswerFailed func(channel.Answer)
 }
 
-// Peeker shows the messages of a channel. A *channel.Channel is one.
-type Peeker interface {
-	Peek(state channel.PeekState, limit int, show func(channel.Peeked, message.View) error) (total int, err error)
+// Messages are those of a channel, for people who look after it. A *channel.Channel is
+// one, and says what the methods do.
+type Messages interface {
+	Peek(o channel.PeekOptions, show func(channel.Peeked, message.View) error) (total int, err error)
+	Message(id message.ID, show func(message.View) error) error
+	Finish(id message.ID) error
+	Requeue(id message.ID) error
 }
 
 // Replicas are the replicated topics of a node. All methods may be called
@@ -81,8 +85,10 @@ type Replicas interface {
 	// Change makes a change of the topology. One with Local set says that a topic
 	// that is about to be created is not to be replicated.
 	Change(Change) error
-	// Channel finds a channel to be looked at.
-	Channel(topic, channel string) (Peeker, error)
+	// Channel finds the messages of a channel.
+	Channel(topic, channel string) (Messages, error)
+	// Look looks at the log of a topic, which may be used until release is called.
+	Look(topic string) (l *topic.Look, release func(), err error)
 	// Names are those of all replicated topics, sorted.
 	Names() []string
 	// Topic tells of the topic of that name; ok is false when there is none.
@@ -156,9 +162,22 @@ func (b *Broker) Replica(name string) (r Replica, ok bool) {
 	return b.o.Replicas.Topic(name)
 }
 
-// Channel finds a channel to be looked at. The error is ErrNoTopic,
+// Look looks at the log of a topic, which may be used until release is called. The error
+// is ErrNoTopic or why the log cannot be read.
+func (b *Broker) Look(topicName string) (l *topic.Look, release func(), err error) {
+	if r := b.replicas(topicName); r != nil {
+		return r.Look(topicName)
+	}
+	t, err := b.existing(topicName)
+	if err != nil {
+		return nil, nil, err
+	}
+	return t.Look(), func() {}, nil
+}
+
+// Channel finds the messages of a channel. The error is ErrNoTopic,
 // topic.ErrNoChannel or why the topic is not served.
-func (b *Broker) Channel(topicName, channelName string) (Peeker, error) {
+func (b *Broker) Channel(topicName, channelName string) (Messages, error) {
 	if r := b.replicas(topicName); r != nil {
 		return r.Channel(topicName, channelName)
 	}

@@ -28,18 +28,40 @@ type Peeked struct {
 	Left int64
 }
 
-// Peek shows the first messages of a state, limit at most, to show, without
-// changing anything: the waiting ones in the order in which they are going to be taken
-// (due ones, those that came back, fresh ones, though a Take mixes them), those in
-// flight that time out first, or the deferred ones that are due first. It
-// looks at little more than it shows. Total is how many there are in all.
+// PeekOrder is which messages of a state a Peek shows first.
+type PeekOrder uint8
+
+const (
+	// PeekByTurn shows what happens next: the waiting ones in the order in which they are
+	// going to be taken (due ones, those that came back, fresh ones, though a Take mixes
+	// them), those in flight that time out first, the deferred ones that are due first. It
+	// looks at little more than it shows.
+	PeekByTurn PeekOrder = iota
+	// PeekOldest and PeekNewest go by the numbers of the messages, upwards and downwards.
+	// They look at all that are not fresh.
+	PeekOldest
+	PeekNewest
+)
+
+// PeekOptions say what a Peek shows.
+type PeekOptions struct {
+	State PeekState
+	Order PeekOrder
+	// From is the number at which PeekOldest and PeekNewest begin; 0: the lowest, or the
+	// highest.
+	From  uint64
+	Limit int // how many messages at most
+}
+
+// Peek shows messages of a channel to show, without changing anything. Total is how many
+// of the state there are in all.
 //
 // show gets the bodies, without locks held; the view is valid during the call.
 // What was finished and let go meanwhile, and what cannot be read now while
 // others can, is left out. Another error in reading, or one of show, ends the
 // Peek and is returned.
-func (c *Channel) Peek(state PeekState, limit int, show func(Peeked, message.View) error) (total int, err error) {
-	list, total := c.peek(state, limit)
+func (c *Channel) Peek(o PeekOptions, show func(Peeked, message.View) error) (total int, err error) {
+	list, total := c.peek(o)
 	reader := c.o.Host.NewReader()
 	defer reader.Release()
 	var view message.View
@@ -67,17 +89,29 @@ type peeked struct {
 	seq uint64
 }
 
-func (c *Channel) peek(state PeekState, limit int) (list []peeked, total int) {
+func (c *Channel) peek(o PeekOptions) (list []peeked, total int) {
 	now := c.o.Clock.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch state {
+	switch o.State {
 	case PeekInFlight:
-		return c.core.peekInFlight(now, limit), c.core.flight.len()
+		total = c.core.flight.len()
 	case PeekDeferred:
-		return peekDue(&c.core.deferred, now, limit), c.core.deferred.Len()
+		total = c.core.deferred.Len()
+	default:
+		total = int(c.core.depth())
 	}
-	return c.core.peekReady(now, limit), int(c.core.depth())
+	switch {
+	case o.Order != PeekByTurn:
+		list = c.core.peekByNumber(now, o)
+	case o.State == PeekInFlight:
+		list = c.core.peekInFlight(now, o.Limit)
+	case o.State == PeekDeferred:
+		list = peekDue(&c.core.deferred, now, o.Limit)
+	default:
+		list = c.core.peekReady(now, o.Limit)
+	}
+	return list, total
 }
 
 // peekReady lists due messages, those that came back and then fresh ones.

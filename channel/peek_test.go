@@ -139,7 +139,7 @@ func TestPeekLeavesOutWhatGoesAwayMeanwhile(t *testing.T) {
 			return nil
 		}
 		var bodies []string
-		total, err := h.Peek(PeekReady, 10, func(m Peeked, v message.View) error {
+		total, err := h.Peek(PeekOptions{Limit: 10}, func(m Peeked, v message.View) error {
 			if _, seq, ok := m.ID.Split(); !ok || seq != v.Seq {
 				t.Errorf("%s comes with the body of %d", m.ID, v.Seq)
 			}
@@ -161,7 +161,7 @@ func TestPeekReportsThatMessagesCannotBeRead(t *testing.T) {
 		h.Advance(3, nil)
 		broken := errors.New("EIO")
 		h.log.fail(broken)
-		if _, err := h.Peek(PeekReady, 10, nil); !errors.Is(err, broken) {
+		if _, err := h.Peek(PeekOptions{Limit: 10}, nil); !errors.Is(err, broken) {
 			t.Errorf("got %v", err)
 		}
 		h.log.fail(nil)

@@ -108,7 +108,7 @@ func TestDroppingForASampleTakesNothingFromTheTimeout(t *testing.T) {
 		if k.Take(new(mailbox), MaxTake) == 0 {
 			t.Fatal("none of 1,000 messages is drawn")
 		}
-		_, err = h.Peek(PeekInFlight, 1, func(m Peeked, _ message.View) error {
+		_, err = h.Peek(PeekOptions{State: PeekInFlight, Limit: 1}, func(m Peeked, _ message.View) error {
 			if left := time.Duration(m.Left); left != 10*time.Minute-time.Second {
 				t.Errorf("times out in %v", left)
 			}

@@ -285,6 +285,7 @@ func (s *Set) handleCalls() {
 		return r.node.Answer(body), nil
 	})
 	s.answerRun(callPeek, (*run).peek)
+	s.answerRun(callMessage, (*run).actOnMessage)
 	s.answerRun(callTake, (*run).takeOffer)
 	s.answerRun(callPiece, (*run).givePiece)
 }

@@ -25,4 +25,5 @@ const (
 	callLocal                   // whether the other has a topic for itself alone
 	callMove                    // leadership of a shard is to go elsewhere
 	callStatus                  // what the other knows of its set, see status.go
+	callMessage                 // something is done to a message of a channel, see message.go
 )

@@ -17,9 +17,11 @@ import (
 
 // Messages of a channel that another member serves are looked at with a call.
 //
-//	callPeek: JSON of peekQuestion
-//	answer:   total u64, then for each message
-//	          id 16 bytes, attempts u16, consumer u64, left i64, timestamp i64, length u32, body
+//	callPeek:    JSON of peekQuestion
+//	answer:      total u64, then for each message
+//	             id 16 bytes, attempts u16, consumer u64, left i64, timestamp i64, length u32, body
+//	callMessage: JSON of messageQuestion, about one message
+//	answer:      of messageShow: timestamp i64, body; of others nothing
 const (
 	peekTime   = 5 * time.Second
 	peekHeader = 16 + 2 + 8 + 8 + 8 + 4
@@ -31,33 +33,35 @@ type peekQuestion struct {
 	Channel string            `json:"channel"`
 	State   channel.PeekState `json:"state"`
 	Limit   int               `json:"limit"`
+	Order   channel.PeekOrder `json:"order,omitempty"` // members older than this one take it for PeekByTurn
+	From    uint64            `json:"from,omitempty"`
 }
 
-// remotePeeker is a channel that another member serves.
-type remotePeeker struct {
+// remoteMessages are those of a channel that another member serves.
+type remoteMessages struct {
 	r              *run
 	shard          uint32
 	topic, channel string
 }
 
-// ask asks whoever leads the topic, this member too.
-func (p *remotePeeker) ask(ctx context.Context, question []byte) (answer []byte, err error) {
+// ask asks whoever leads the topic, this member too: then here answers.
+func (p *remoteMessages) ask(ctx context.Context, kind byte, question []byte, here func(context.Context, uint64, []byte) ([]byte, error)) (answer []byte, err error) {
 	err = insist(ctx, func(ctx context.Context) (err error) {
 		switch leader := p.r.watch.leaderOf(p.shard); leader {
 		case 0:
 			err = fmt.Errorf("shard %d %w", p.shard, errNoShardLeader)
 		case p.r.member:
-			answer, err = p.r.peek(ctx, leader, question)
+			answer, err = here(ctx, leader, question)
 		default:
-			answer, err = p.r.s.call(ctx, leader, callPeek, question)
+			answer, err = p.r.s.call(ctx, leader, kind, question)
 		}
 		return err
 	})
 	return answer, err
 }
 
-// peeker finds a channel that another member serves.
-func (r *run) peeker(topicName, channelName string) (broker.Peeker, error) {
+// messagesElsewhere finds a channel that another member serves.
+func (r *run) messagesElsewhere(topicName, channelName string) (broker.Messages, error) {
 	n := shardOf(topicName)
 	incarnation, there := r.machines[n].Incarnation(topicName)
 	if !there {
@@ -70,7 +74,7 @@ func (r *run) peeker(topicName, channelName string) (broker.Peeker, error) {
 	defer view.Release()
 	for _, c := range view.State.Channels {
 		if c.Name == channelName {
-			return &remotePeeker{r, n, topicName, channelName}, nil
+			return &remoteMessages{r, n, topicName, channelName}, nil
 		}
 	}
 	return nil, topic.ErrNoChannel
@@ -78,15 +82,15 @@ func (r *run) peeker(topicName, channelName string) (broker.Peeker, error) {
 
 var errPeek = errors.New("the answer of the leader makes no sense")
 
-// Peek is part of broker.Peeker.
-func (p *remotePeeker) Peek(state channel.PeekState, limit int, show func(channel.Peeked, message.View) error) (total int, err error) {
-	question, err := json.Marshal(peekQuestion{p.topic, p.channel, state, limit})
+// Peek is part of broker.Messages.
+func (p *remoteMessages) Peek(o channel.PeekOptions, show func(channel.Peeked, message.View) error) (total int, err error) {
+	question, err := json.Marshal(peekQuestion{p.topic, p.channel, o.State, o.Limit, o.Order, o.From})
 	if err != nil {
 		return 0, err
 	}
 	ctx, cancel := context.WithTimeout(p.r.ctx, peekTime)
 	defer cancel()
-	answer, err := p.ask(ctx, question)
+	answer, err := p.ask(ctx, callPeek, question, p.r.peek)
 	if err != nil {
 		return 0, err
 	}
@@ -100,7 +104,7 @@ func (p *remotePeeker) Peek(state channel.PeekState, limit int, show func(channe
 			return 0, err
 		}
 		if err := show(peeked, view); err != nil {
-			return 0, err
+			return total, err
 		}
 		answer = rest
 	}
@@ -143,7 +147,8 @@ func (r *run) peek(_ context.Context, _ uint64, body []byte) ([]byte, error) {
 		return nil, topic.ErrNoChannel
 	}
 	answer := make([]byte, 8)
-	total, err := c.Peek(q.State, q.Limit, func(p channel.Peeked, v message.View) error {
+	o := channel.PeekOptions{State: q.State, Order: q.Order, From: q.From, Limit: q.Limit}
+	total, err := c.Peek(o, func(p channel.Peeked, v message.View) error {
 		if len(answer)+len(v.Body) > peekBytes {
 			return nil
 		}

@@ -10,6 +10,7 @@ import (
 	"qmq/channel"
 	"qmq/diskqueue"
 	"qmq/internal/names"
+	"qmq/replica/machine"
 	"qmq/replica/serve"
 	"qmq/state"
 	"qmq/topic"
@@ -175,14 +176,14 @@ func (s *Set) keepLocal(r *run, name string) error {
 }
 
 // Channel is part of broker.Replicas.
-func (s *Set) Channel(name, channelName string) (broker.Peeker, error) {
+func (s *Set) Channel(name, channelName string) (broker.Messages, error) {
 	r, err := s.running()
 	if err != nil {
 		return nil, err
 	}
 	t, err := r.node.Topic(name, false)
 	if serve.NotLeader(err) {
-		return r.peeker(name, channelName)
+		return r.messagesElsewhere(name, channelName)
 	}
 	if err != nil {
 		return nil, brokerError(err)
@@ -192,6 +193,27 @@ func (s *Set) Channel(name, channelName string) (broker.Peeker, error) {
 		return nil, topic.ErrNoChannel
 	}
 	return c, nil
+}
+
+// Look is part of broker.Replicas: every member has the log.
+func (s *Set) Look(name string) (l *topic.Look, release func(), err error) {
+	r, err := s.running()
+	if err != nil {
+		return nil, nil, err
+	}
+	m := r.machines[shardOf(name)]
+	incarnation, there := m.Incarnation(name)
+	if !there {
+		return nil, nil, broker.ErrNoTopic
+	}
+	view, err := m.Topic(incarnation)
+	if errors.Is(err, machine.ErrNoTopic) {
+		return nil, nil, broker.ErrNoTopic
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return topic.NewLook(view.Log, r.prefix, view.State.FanOut, view.Next, view.State.Voids), view.Release, nil
 }
 
 // Names is part of broker.Replicas.

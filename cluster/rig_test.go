@@ -216,7 +216,7 @@ func (g *rig) bodies(m *rigMember, topicName, channelName string) (list []string
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	total, err := p.Peek(channel.PeekReady, 1000, func(_ channel.Peeked, v message.View) error {
+	total, err := p.Peek(channel.PeekOptions{Limit: 1000}, func(_ channel.Peeked, v message.View) error {
 		list = append(list, string(v.Body))
 		return nil
 	})

@@ -25,6 +25,7 @@ type run struct {
 	s      *Set
 	member uint64
 	began  time.Time // steady clock of the shards and the watch
+	prefix uint16    // of the ids of messages; set by serve
 
 	log      *raftlog.Log
 	short    bool // the log's end was cut: shards ask the others before they take part
@@ -156,10 +157,11 @@ func (r *run) openMachine(n uint32) (*machine.Machine, error) {
 // serve makes what serves topics, which does nothing before start.
 func (r *run) serve(i *identity) {
 	common := *r.s.h.Common
+	r.prefix = uint16(i.Number)
 	r.names = newRegistrations(r.s.h.Directory)
 	common.RegisterChannel, common.UnregisterChannel = r.names.served, r.names.unserved
 	o := serve.Options{
-		Member: r.member, Epoch: i.Epoch, Remote: remote{r}, IDPrefix: uint16(i.Number), Common: common,
+		Member: r.member, Epoch: i.Epoch, Remote: remote{r}, IDPrefix: r.prefix, Common: common,
 		Logger: r.s.o.Logger,
 	}
 	for n := uint32(1); n <= Shards; n++ {

@@ -2,9 +2,13 @@ package cluster
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
+	"qmq/channel"
+	"qmq/message"
 	"qmq/replica"
 	"qmq/state"
 )
@@ -128,5 +132,44 @@ func TestLeadershipLeavesAMemberWhoseDiskHangs(t *testing.T) {
 	g.publish(hung, "orders", "after", 1)
 	for _, m := range g.members {
 		g.awaitBodies(m, "orders", "work", "before 0", "before 1", "meanwhile 0", "meanwhile 1", "under another 0", "after 0")
+	}
+}
+
+// One message of a channel is shown, hastened and finished through any member, and what
+// was finished so stays finished, whoever leads next. The log is looked at everywhere.
+func TestMessageIsActedOnThroughAnyMember(t *testing.T) {
+	g := startRig(t)
+	g.change(g.members[0], state.CreateTopic, "orders", "")
+	g.change(g.members[1], state.CreateChannel, "orders", "work")
+	g.publish(g.members[2], "orders", "order", 3)
+	for i, m := range g.members {
+		g.awaitBodies(m, "orders", "work", []string{"order 0", "order 1", "order 2"}[i:]...)
+		c, err := m.Channel("orders", "work")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var first message.ID
+		stop := errors.New("one is enough")
+		if _, err := c.Peek(channel.PeekOptions{Order: channel.PeekOldest, Limit: 1}, func(p channel.Peeked, _ message.View) error { first = p.ID; return stop }); !errors.Is(err, stop) {
+			t.Fatal(err)
+		}
+		body := ""
+		if err := errors.Join(c.Message(first, func(v message.View) error { body = string(v.Body); return nil }), c.Requeue(first), c.Finish(first)); err != nil {
+			t.Fatal(err)
+		}
+		if want := fmt.Sprintf("order %d", i); body != want {
+			t.Errorf("got %q, want %q", body, want)
+		}
+		if err := c.Finish(first); !errors.Is(err, channel.ErrNoMessage) {
+			t.Errorf("finished twice: %v", err)
+		}
+		l, release, err := m.Look("orders")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Len() != 3 {
+			t.Errorf("the log of member %d has %d", i, l.Len())
+		}
+		release()
 	}
 }

@@ -67,6 +67,18 @@ func (t *TCP) Clients() iter.Seq[Client] {
 	}
 }
 
+// CloseClient ends the connection of the client at an address, whose unanswered messages
+// are delivered again at once. ok is false when there is none.
+func (t *TCP) CloseClient(remote string) (ok bool) {
+	for _, s := range t.all() {
+		if s.remote == remote {
+			s.shut()
+			ok = true
+		}
+	}
+	return ok
+}
+
 // describe is what is known of the client now.
 func (s *session) describe() Client {
 	s.mu.Lock()

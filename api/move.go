@@ -1,0 +1,100 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+
+	"qmq/channel"
+	"qmq/diskqueue"
+	"qmq/internal/httpapi"
+	"qmq/internal/names"
+	"qmq/message"
+)
+
+// What one request moves at most.
+const (
+	maxMoved      = 1000 // messages
+	maxMovedBytes = 8 << 20
+)
+
+// moveMessages is POST /channel/move: it publishes the oldest messages that wait in a
+// channel to another topic and then finishes them in the channel. Who wants all of them
+// moved asks again until left is 0. Deferred messages and those in flight stay.
+//
+//	topic, channel   of existing ones
+//	to               another topic, which is made if need be
+//	limit            how many messages, 1 to 1000, which is the default; a request moves 8
+//	                 MiB at most, or one message
+//	until            only messages below this number
+//
+// The answer is {"moved":N,"left":N,"next":N}: left counts what waits in the channel, next
+// is one past the number of the last message that was moved.
+//
+// A message is in both topics when the node is killed between the two steps, and consumers
+// may get messages that are just being moved: whoever wants neither pauses the channel.
+// Errors: those of /channel/peek for the names; 400 INVALID_ARG_TO, INVALID_LIMIT,
+// INVALID_UNTIL; those of /pub.
+func (h *HTTP) moveMessages(_ http.ResponseWriter, r *http.Request) (any, error) {
+	topicName, name, err := channelParameters(r)
+	if err != nil {
+		return nil, err
+	}
+	q := r.URL.Query() // which parsed before
+	to, limit, until := q.Get("to"), maxMoved, uint64(message.MaxSeq)
+	if !names.Valid(to) || to == topicName {
+		return nil, httpapi.Bad("INVALID_ARG_TO")
+	}
+	if q.Has("limit") {
+		if limit, err = strconv.Atoi(q.Get("limit")); err != nil || limit < 1 || limit > maxMoved {
+			return nil, httpapi.Bad("INVALID_LIMIT")
+		}
+	}
+	if q.Has("until") {
+		if until, err = strconv.ParseUint(q.Get("until"), 10, 64); err != nil {
+			return nil, httpapi.Bad("INVALID_UNTIL")
+		}
+	}
+	c, err := h.broker.Channel(topicName, name)
+	if err != nil {
+		return nil, notFound(err)
+	}
+	batch, ids := new(diskqueue.Batch), []message.ID(nil)
+	now := h.broker.Clock().Wall()
+	total, err := c.Peek(channel.PeekOptions{Order: channel.PeekOldest, Limit: limit}, func(m channel.Peeked, v message.View) error {
+		if seqOf(m.ID) >= until || len(ids) > 0 && batch.BodyBytes()+int64(len(v.Body)) > maxMovedBytes {
+			return errEnough
+		}
+		batch.Add(message.Meta{Timestamp: now}, append([]byte(nil), v.Body...)) // long bodies stay where they are until they are stored
+		ids = append(ids, m.ID)
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return nil, messageError(err)
+	}
+	moved := movedAnswer{Left: total}
+	if len(ids) == 0 {
+		return moved, nil
+	}
+	p, err := h.broker.Publisher(to)
+	if err == nil {
+		_, err = h.broker.Publish(p, batch)
+	}
+	if err != nil {
+		return nil, refused(err)
+	}
+	for _, id := range ids {
+		if err := c.Finish(id); err != nil && !errors.Is(err, channel.ErrNoMessage) {
+			return nil, messageError(err)
+		}
+		moved.Next = seqOf(id) + 1
+	}
+	moved.Moved, moved.Left = len(ids), total-len(ids)
+	return moved, nil
+}
+
+type movedAnswer struct {
+	Moved int    `json:"moved"`
+	Left  int    `json:"left"`
+	Next  uint64 `json:"next,omitempty"`
+}

@@ -1,0 +1,123 @@
+package cluster
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+
+	"qmq/channel"
+	"qmq/message"
+	"qmq/topic"
+)
+
+// What is done to one message of a channel that another member serves.
+const (
+	messageShow    = "show"
+	messageFinish  = "finish"
+	messageRequeue = "requeue"
+)
+
+type messageQuestion struct {
+	Topic   string `json:"topic"`
+	Channel string `json:"channel"`
+	ID      string `json:"id"`
+	Do      string `json:"do"` // one of the words above
+}
+
+// messageAnswer begins with one of these: errors do not go from member to member.
+const (
+	messageDone byte = iota
+	messageNone      // the channel does not hold it
+	messageGone      // there is no such channel
+)
+
+// Message is part of broker.Messages.
+func (p *remoteMessages) Message(id message.ID, show func(message.View) error) error {
+	answer, err := p.about(id, messageShow)
+	if err != nil {
+		return err
+	}
+	if len(answer) < 8 {
+		return errPeek
+	}
+	_, seq, _ := id.Split()
+	return show(message.View{Seq: seq, Timestamp: int64(binary.LittleEndian.Uint64(answer)), Body: answer[8:]})
+}
+
+// Finish is part of broker.Messages.
+func (p *remoteMessages) Finish(id message.ID) error {
+	_, err := p.about(id, messageFinish)
+	return err
+}
+
+// Requeue is part of broker.Messages.
+func (p *remoteMessages) Requeue(id message.ID) error {
+	_, err := p.about(id, messageRequeue)
+	return err
+}
+
+func (p *remoteMessages) about(id message.ID, do string) ([]byte, error) {
+	question, err := json.Marshal(messageQuestion{p.topic, p.channel, string(id[:]), do})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(p.r.ctx, peekTime)
+	defer cancel()
+	answer, err := p.ask(ctx, callMessage, question, p.r.actOnMessage)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(answer) == 0:
+		return nil, errPeek
+	case answer[0] == messageNone:
+		return nil, channel.ErrNoMessage
+	case answer[0] == messageGone:
+		return nil, topic.ErrNoChannel
+	}
+	return answer[1:], nil
+}
+
+// actOnMessage does for another member something to a message of a channel that this one
+// serves.
+func (r *run) actOnMessage(_ context.Context, _ uint64, body []byte) ([]byte, error) {
+	var q messageQuestion
+	if err := json.Unmarshal(body, &q); err != nil {
+		return nil, err
+	}
+	t, err := r.node.Topic(q.Topic, false)
+	if err != nil {
+		return nil, err
+	}
+	c, ok := t.ExistingChannel(q.Channel)
+	if !ok {
+		return []byte{messageGone}, nil
+	}
+	var id message.ID
+	if len(q.ID) != len(id) {
+		return []byte{messageNone}, nil
+	}
+	copy(id[:], q.ID)
+	answer := []byte{messageDone}
+	switch q.Do {
+	case messageShow:
+		err = c.Message(id, func(v message.View) error {
+			answer = binary.LittleEndian.AppendUint64(answer, uint64(v.Timestamp))
+			answer = append(answer, v.Body...)
+			return nil
+		})
+	case messageFinish:
+		err = c.Finish(id)
+	case messageRequeue:
+		err = c.Requeue(id)
+	default:
+		err = errors.New("this is not known here: the node may be older than the one that asks")
+	}
+	switch {
+	case errors.Is(err, channel.ErrNoMessage):
+		return []byte{messageNone}, nil
+	case errors.Is(err, channel.ErrExiting):
+		return []byte{messageGone}, nil
+	}
+	return answer, err
+}
