@@ -163,13 +163,13 @@ func TestMessageIsActedOnThroughAnyMember(t *testing.T) {
 		if err := c.Finish(first); !errors.Is(err, channel.ErrNoMessage) {
 			t.Errorf("finished twice: %v", err)
 		}
-		l, release, err := m.Look("orders")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if l.Len() != 3 {
-			t.Errorf("the log of member %d has %d", i, l.Len())
-		}
-		release()
+		g.eventually("its log is looked at", func() bool {
+			l, release, err := m.Look("orders")
+			if err != nil {
+				return false
+			}
+			defer release()
+			return l.Len() == 3
+		})
 	}
 }

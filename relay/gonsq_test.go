@@ -45,7 +45,15 @@ func (r replicas) Change(c broker.Change) error {
 	return c.Apply(t)
 }
 
-func (r replicas) Channel(topicName, channel string) (broker.Peeker, error) {
+func (r replicas) Look(topicName string) (*topic.Look, func(), error) {
+	t, err := r.n.set.served(topicName)
+	if err != nil {
+		return nil, nil, err
+	}
+	return t.Look(), func() {}, nil
+}
+
+func (r replicas) Channel(topicName, channel string) (broker.Messages, error) {
 	t, err := r.n.set.served(topicName)
 	if err != nil {
 		return nil, err
