@@ -72,6 +72,10 @@ func (h *HTTP) routes() http.Handler {
 	r.Handle("POST", "/message/finish", h.finishMessage)
 	r.Handle("POST", "/message/republish", h.republishMessage)
 	r.Handle("POST", "/client/close", h.closeClient)
+	r.Handle("GET", "/topic/config", h.topicConfig)
+	r.Handle("PUT", "/topic/config", h.setTopicConfig)
+	r.Handle("GET", "/channel/config", h.channelConfig)
+	r.Handle("PUT", "/channel/config", h.setChannelConfig)
 	h.routesOfCluster(r)
 	if h.o.Config != nil {
 		r.Config(h.o.Config, h.o.MaxMsgSize)

@@ -16,6 +16,7 @@ type (
 		Latency      Latencies        `json:"e2e_processing_latency"`
 		Replica      *ReplicaFigures  `json:"replica,omitempty"` // of a replicated topic
 		DiskBytes    int64            `json:"disk_bytes"`        // of its segments on this node
+		Settings     *TopicConfig     `json:"config,omitempty"`  // if it is asked for
 	}
 
 	// ReplicaFigures tell what the node is for a replicated topic.
@@ -48,6 +49,7 @@ type (
 		Clients      []ClientFigures `json:"clients"`
 		Paused       bool            `json:"paused"`
 		Latency      Latencies       `json:"e2e_processing_latency"`
+		Settings     *ChannelConfig  `json:"config,omitempty"` // if it is asked for
 	}
 
 	// ClientFigures are those of a connected client.

@@ -32,6 +32,7 @@ func NewFigures(b *broker.Broker, t *server.TCP, percentiles []float64) *Figures
 type Filter struct {
 	Topic, Channel string // empty for all
 	Clients        bool   // of the channels
+	Settings       bool   // of topics and channels
 }
 
 // Topics are the figures of the topics that pass the filter, gathered one after
@@ -101,7 +102,11 @@ func (f *Figures) ofNamed(t named, filter Filter) (figures TopicFigures, ok bool
 		}
 		channels = []*channel.Channel{c}
 	}
-	return f.ofTopic(t.local, channels, filter.Clients), true
+	figures = f.ofTopic(t.local, channels, filter.Clients)
+	if filter.Settings {
+		figures.addSettings(t.local)
+	}
+	return figures, true
 }
 
 // Producers are the connections that have published, to the filtered topic if

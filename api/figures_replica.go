@@ -25,6 +25,9 @@ func (f *Figures) ofReplica(name string, filter Filter) (figures TopicFigures, o
 		figures = TopicFigures{Name: r.Name, Paused: r.Paused, Channels: make([]ChannelFigures, 0, len(r.Channels))}
 	}
 	figures.Channels = f.ofReplicaChannels(figures.Channels, r.Channels, filter.Clients)
+	if filter.Settings {
+		f.addReplicaSettings(&figures, &r)
+	}
 	figures.Replica = &ReplicaFigures{Role: r.Role(), Shard: r.Shard, Leader: r.Leader, Term: r.Term, Applied: r.Applied, Lag: r.Lag}
 	return figures, true
 }

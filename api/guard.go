@@ -16,7 +16,7 @@ func roleFor(r *http.Request) httpauth.Role {
 		return httpauth.Nobody
 	case "/pub", "/mpub":
 		return httpauth.Publish
-	case "/info", "/stats", "/cluster":
+	case "/info", "/stats", "/cluster", "/topic/config", "/channel/config":
 		if r.Method == http.MethodGet {
 			return httpauth.Stats
 		}

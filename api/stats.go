@@ -45,7 +45,7 @@ func (h *HTTP) stats(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := Filter{Topic: q.Get("topic"), Channel: q.Get("channel"), Clients: flag(q, "include_clients")}
+	f := Filter{Topic: q.Get("topic"), Channel: q.Get("channel"), Clients: flag(q, "include_clients"), Settings: q.Has("include_config") && flag(q, "include_config")}
 	a := statsAnswer{
 		Version:   version.Number,
 		Health:    healthText(h.broker.Health()),

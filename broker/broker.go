@@ -24,6 +24,7 @@ import (
 	"qmq/internal/deadline"
 	"qmq/internal/vfs"
 	"qmq/journal"
+	"qmq/settings"
 	"qmq/state"
 	"qmq/topic"
 )
@@ -49,13 +50,15 @@ type Options struct {
 	// journal.Options.
 	JournalReserve int64
 
+	MsgTimeout          time.Duration // of consumers that ask for none
 	MaxMsgTimeout       time.Duration
 	MaxReqTimeout       time.Duration
-	MaxChannelConsumers int           // 0: no limit
-	MaxTopics           int           // that there are when another one is made; 0: no limit
-	MaxChannels         int           // of a topic, in the same way; 0: no limit
-	NoAutoCreate        bool          // clients and directories make no topics and channels
-	LatencyWindow       time.Duration // times from publish to FIN are kept for; 0: not at all
+	MaxChannelConsumers int             // 0: no limit
+	MaxTopics           int             // that there are when another one is made; 0: no limit
+	MaxChannels         int             // of a topic, in the same way; 0: no limit
+	Settings            *settings.Rules // of topics and channels by their names; nil: there are none
+	NoAutoCreate        bool            // clients and directories make no topics and channels
+	LatencyWindow       time.Duration   // times from publish to FIN are kept for; 0: not at all
 
 	// Volume tells how much room there is on the file system of the data directory; nil:
 	// it is not known. SpaceLimits say how much of it is to stay free.

@@ -7,7 +7,7 @@ import (
 
 // Change is a change of the topology that somebody asks for.
 type Change struct {
-	Op      state.Op // from CreateTopic to EmptyChannel
+	Op      state.Op // from CreateTopic to EmptyChannel, or one of settings
 	Topic   string
 	Channel string // of an operation on a channel
 	Tail    bool   // of CreateChannel: see topic.TailChannel
@@ -15,11 +15,14 @@ type Change struct {
 	// Everywhere, of DeleteTopic: a replicated topic is deleted, not only hidden on
 	// the node that was asked.
 	Everywhere bool
+	// Settings, of ConfigureTopic and ConfigureChannel, are a JSON object of what is to
+	// be set; null resets a setting.
+	Settings string
 }
 
 // Change makes a change of the topology and returns once it is kept. The error
 // is ErrNoTopic, topic.ErrNoChannel, channel.ErrExiting, a *topic.LimitError, a
-// *topic.TailError, or why it cannot be made now.
+// *topic.TailError, settings.Mistakes, or why it cannot be made now.
 func (b *Broker) Change(c Change) error {
 	if r := b.o.Replicas; r != nil && (c.Local || r.Replicated(c.Topic)) {
 		if err := r.Change(c); err != nil || !c.Local {
@@ -43,5 +46,5 @@ func (b *Broker) Change(c Change) error {
 // Apply makes a change to t, which is its topic. It is neither the creation nor the
 // deletion of the topic itself.
 func (c *Change) Apply(t *topic.Topic) error {
-	return t.Do(c.Op, c.Channel, c.Tail)
+	return t.Do(topic.Operation{Op: c.Op, Channel: c.Channel, Tail: c.Tail, Settings: c.Settings})
 }

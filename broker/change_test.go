@@ -16,23 +16,27 @@ import (
 
 // changes are all changes of the topology, of topics that standing makes.
 var changes = map[string]func(b *Broker) error{
-	"create a topic":            func(b *Broker) error { _, err := b.Topic("new"); return err },
-	"delete a topic":            func(b *Broker) error { return b.DeleteTopic("busy") },
-	"pause a topic":             func(b *Broker) error { return existing(b, "busy").Pause() },
-	"unpause a topic":           func(b *Broker) error { return existing(b, "paused").Unpause() },
-	"empty a topic":             func(b *Broker) error { return existing(b, "paused").Empty() },
-	"empty without channels":    func(b *Broker) error { return existing(b, "lone").Empty() },
-	"create the first channel":  func(b *Broker) error { _, err := existing(b, "lone").Channel("c"); return err },
-	"create another channel":    func(b *Broker) error { _, err := existing(b, "busy").Channel("c"); return err },
-	"create while paused":       func(b *Broker) error { _, err := existing(b, "paused").Channel("c"); return err },
-	"learn a channel":           func(b *Broker) error { return existing(b, "busy").Learn("c") },
-	"delete a channel":          func(b *Broker) error { return existing(b, "busy").DeleteChannel("b") },
-	"delete the last channel":   func(b *Broker) error { return existing(b, "single").DeleteChannel("a") },
-	"pause a channel":           func(b *Broker) error { return existing(b, "busy").PauseChannel("a") },
-	"unpause a channel":         func(b *Broker) error { return existing(b, "busy").UnpauseChannel("b") },
-	"empty a channel":           func(b *Broker) error { return existing(b, "busy").EmptyChannel("a") },
-	"empty the only channel":    func(b *Broker) error { return existing(b, "single").EmptyChannel("a") },
-	"empty while topic paused":  func(b *Broker) error { return existing(b, "paused").EmptyChannel("a") },
+	"create a topic":           func(b *Broker) error { _, err := b.Topic("new"); return err },
+	"delete a topic":           func(b *Broker) error { return b.DeleteTopic("busy") },
+	"pause a topic":            func(b *Broker) error { return existing(b, "busy").Pause() },
+	"unpause a topic":          func(b *Broker) error { return existing(b, "paused").Unpause() },
+	"empty a topic":            func(b *Broker) error { return existing(b, "paused").Empty() },
+	"empty without channels":   func(b *Broker) error { return existing(b, "lone").Empty() },
+	"create the first channel": func(b *Broker) error { _, err := existing(b, "lone").Channel("c"); return err },
+	"create another channel":   func(b *Broker) error { _, err := existing(b, "busy").Channel("c"); return err },
+	"create while paused":      func(b *Broker) error { _, err := existing(b, "paused").Channel("c"); return err },
+	"learn a channel":          func(b *Broker) error { return existing(b, "busy").Learn("c") },
+	"delete a channel":         func(b *Broker) error { return existing(b, "busy").DeleteChannel("b") },
+	"delete the last channel":  func(b *Broker) error { return existing(b, "single").DeleteChannel("a") },
+	"pause a channel":          func(b *Broker) error { return existing(b, "busy").PauseChannel("a") },
+	"unpause a channel":        func(b *Broker) error { return existing(b, "busy").UnpauseChannel("b") },
+	"empty a channel":          func(b *Broker) error { return existing(b, "busy").EmptyChannel("a") },
+	"empty the only channel":   func(b *Broker) error { return existing(b, "single").EmptyChannel("a") },
+	"empty while topic paused": func(b *Broker) error { return existing(b, "paused").EmptyChannel("a") },
+	"set of a topic":           func(b *Broker) error { return existing(b, "busy").Configure([]byte(`{"max_age": "1h"}`)) },
+	"set of a channel": func(b *Broker) error {
+		return existing(b, "busy").ConfigureChannel("a", []byte(`{"rate": 5}`))
+	},
 	"delete while topic paused": func(b *Broker) error { return existing(b, "paused").DeleteChannel("a") },
 }
 
@@ -98,9 +102,12 @@ func look(t *testing.T, b *Broker) string {
 	var s strings.Builder
 	for _, tp := range b.Topics() {
 		st := tp.Stats()
-		fmt.Fprintf(&s, "%s: depth %d, paused %v\n", tp.Name(), st.Depth, st.Paused)
+		set, _ := tp.Config()
+		fmt.Fprintf(&s, "%s: depth %d, paused %v, set %s\n", tp.Name(), st.Depth, st.Paused, set)
 		for _, c := range tp.Channels() {
 			paused, deferred := c.Paused(), c.Stats().Deferred
+			set, _, err := tp.ChannelConfig(c.Name())
+			must(t, err)
 			c.Unpause()
 			k := subscribe(t, c, 1000)
 			got := bodies(k.takeAll())
@@ -109,7 +116,7 @@ func look(t *testing.T, b *Broker) string {
 			if paused {
 				c.Pause()
 			}
-			fmt.Fprintf(&s, "  %s: %q, deferred %d, paused %v\n", c.Name(), got, deferred, paused)
+			fmt.Fprintf(&s, "  %s: %q, deferred %d, paused %v, set %s\n", c.Name(), got, deferred, paused, set)
 		}
 	}
 	return s.String()

@@ -106,6 +106,7 @@ type Replica struct {
 	// Channels are all channels, sorted by name.
 	Channels []ReplicaChannel
 	Paused   bool
+	Settings string // what was set of it, see state.Topic
 
 	Shard   uint32 // that it is in
 	Leader  string // the node that serves it; empty when none is known
@@ -124,8 +125,9 @@ func (r *Replica) Role() string {
 
 // ReplicaChannel is a channel of a Replica.
 type ReplicaChannel struct {
-	Name   string
-	Paused bool
+	Name     string
+	Paused   bool
+	Settings string // what was set of it, see state.Topic
 	// Consumers are those that are connected to this node, whoever serves the
 	// topic, by ID.
 	Consumers []channel.ConsumerStats

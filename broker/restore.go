@@ -235,6 +235,7 @@ func (b *Broker) commonOptions() *topic.Common {
 		Channels: &channel.Common{
 			Clock:         b.clock,
 			Deadlines:     b.deadlines,
+			MsgTimeout:    b.o.MsgTimeout,
 			MaxMsgTimeout: b.o.MaxMsgTimeout,
 			MaxReqTimeout: b.o.MaxReqTimeout,
 			MaxConsumers:  b.o.MaxChannelConsumers,
@@ -244,6 +245,7 @@ func (b *Broker) commonOptions() *topic.Common {
 		MemQueueSize:      b.o.MemQueueSize,
 		MaxChannels:       b.o.MaxChannels,
 		NoAutoCreate:      b.o.NoAutoCreate,
+		Settings:          b.o.Settings,
 		Cleaner:           b.cleaner,
 		FreeSpace:         b.freeSpace,
 		FailureChanged:    b.failureChanged,

@@ -52,7 +52,7 @@ func (b *Broker) Topic(name string) (*topic.Topic, error) {
 		s, ok := b.topics[name]
 		if limit := b.o.MaxTopics; !ok && limit > 0 && len(b.topics) >= limit {
 			b.mu.Unlock()
-			return nil, &topic.LimitError{What: "topics of this node", Max: limit, Option: "max-topics"}
+			return nil, &topic.LimitError{What: "topics of this node", Max: limit, Option: "--max-topics"}
 		}
 		if !ok {
 			name = strings.Clone(name) // it may be a part of a whole request

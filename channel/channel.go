@@ -23,6 +23,7 @@ import (
 	"qmq/internal/quantile"
 	"qmq/internal/seqset"
 	"qmq/message"
+	"qmq/settings"
 	"qmq/state"
 )
 
@@ -89,6 +90,7 @@ type Common struct {
 	Clock     *clock.Clock
 	Deadlines *deadline.Queue
 
+	MsgTimeout    time.Duration // of consumers that ask for none
 	MaxMsgTimeout time.Duration // the longest time in flight, touched or not
 	MaxReqTimeout time.Duration // the longest delay of a requeue
 	MaxConsumers  int           // 0 = no limit
@@ -119,6 +121,7 @@ type Channel struct {
 	consumers map[*Consumer]struct{} // nil until there is one
 	version   uint64                 // of the last Changes
 	marked    bool                   // the journal knows of changes that it has not asked for
+	settings  settings.EffectiveChannel
 
 	// latency is set by build and never changed: without mu one may ask whether
 	// latencies are kept (it is nil when not), but what it points to is guarded

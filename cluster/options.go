@@ -12,7 +12,10 @@ import (
 )
 
 // Level is the highest feature level that this version knows.
-const Level = 1
+const Level = 2
+
+// levelOfSettings is the lowest at which all members keep what is set of topics.
+const levelOfSettings = 2
 
 // Shards is in how many shards the topics are. It is the same for ever: it says where
 // a topic is.

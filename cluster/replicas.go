@@ -136,13 +136,21 @@ func (s *Set) Change(c broker.Change) error {
 	if c.Local {
 		return s.keepLocal(r, c.Topic)
 	}
-	if c.Op == state.CreateTopic {
+	switch c.Op {
+	case state.CreateTopic:
 		if err := r.roomFor(c.Topic); err != nil {
 			return err
+		}
+	case state.ConfigureTopic, state.ConfigureChannel:
+		if g := s.registry.Load(); g == nil || g.Level < levelOfSettings {
+			return errOlderMembers
 		}
 	}
 	return r.change(c)
 }
+
+// errOlderMembers refuses what members of an older version could not apply.
+var errOlderMembers = errors.New("settings of replicated topics need all members of the set to run a version that knows them; q cluster members shows which")
 
 // roomFor tells why there may not be a topic of a name; nil: there may, or there is one.
 func (r *run) roomFor(name string) error {
@@ -160,7 +168,7 @@ func (r *run) roomFor(name string) error {
 	if all < limit {
 		return nil
 	}
-	return &topic.LimitError{What: "replicated topics", Max: limit, Option: "max-topics"}
+	return &topic.LimitError{What: "replicated topics", Max: limit, Option: "--max-topics"}
 }
 
 // keepLocal has all members agree that a topic that matches the patterns is not
@@ -247,9 +255,9 @@ func (s *Set) Topic(name string) (t broker.Replica, ok bool) {
 	}
 	st := view.State
 	view.Release()
-	t = broker.Replica{Name: name, Shard: n, Paused: st.Paused}
+	t = broker.Replica{Name: name, Shard: n, Paused: st.Paused, Settings: st.Settings}
 	for _, c := range st.Channels {
-		t.Channels = append(t.Channels, broker.ReplicaChannel{Name: c.Name, Paused: c.Paused, Consumers: r.relay.Consumers(name, c.Name)})
+		t.Channels = append(t.Channels, broker.ReplicaChannel{Name: c.Name, Paused: c.Paused, Settings: c.Settings, Consumers: r.relay.Consumers(name, c.Name)})
 	}
 	slices.SortFunc(t.Channels, func(a, b broker.ReplicaChannel) int { return compareNames(a.Name, b.Name) })
 	if shard := r.shard(n); shard != nil {

@@ -16,15 +16,19 @@ const (
 	maxUnknown  = 20      // unknown keys that are told one by one
 )
 
+// claim takes the value of a key at the top of the file that is no option, and says
+// whether it is the daemon's.
+type claim func(key string, v any, file string, r *review) bool
+
 // loadFile applies the TOML file to all options that the command line has not
-// set. It returns a line for each key that it does not know.
-func (t table) loadFile(name string, r *review) (unknown []string) {
+// set. It returns a line for each key that neither it nor the daemon knows.
+func (t table) loadFile(name string, claims claim, r *review) (unknown []string) {
 	content, err := readAll(name)
 	if err != nil {
 		r.mistake("failed to load config file %s - %w", name, err)
 		return nil
 	}
-	return t.readTOML(name, content, r)
+	return t.readTOML(name, content, claims, r)
 }
 
 func readAll(name string) (string, error) {
@@ -43,7 +47,7 @@ func readAll(name string) (string, error) {
 	return string(content), nil
 }
 
-func (t table) readTOML(file, content string, r *review) (unknown []string) {
+func (t table) readTOML(file, content string, claims claim, r *review) (unknown []string) {
 	var values map[string]toml.Primitive
 	meta, err := toml.Decode(content, &values)
 	if err != nil {
@@ -53,15 +57,25 @@ func (t table) readTOML(file, content string, r *review) (unknown []string) {
 		return nil
 	}
 	unknownKeys := 0
+	claimed := make(map[string]bool)
 	for _, path := range meta.Keys() {
 		key := path[0]
 		undecoded, ok := values[key]
+		if claimed[key] {
+			continue
+		}
 		if !ok {
 			t.refuseDoor(path[len(path)-1], place(file, 0), r)
 			continue // a further key of a table that was dealt with
 		}
 		delete(values, key)
 		o := t.keyed(key)
+		if o == nil {
+			v, _ := locate(&meta, undecoded)
+			if claimed[key] = claims(key, v, file, r); claimed[key] {
+				continue
+			}
+		}
 		if o == nil && t.refuseDoor(path[len(path)-1], place(file, lineOf(&meta, undecoded)), r) {
 			continue
 		}

@@ -155,6 +155,7 @@ func FuzzTOML(f *testing.F) {
 		"\xef\xbb\xbflog_level = '''x'''",
 		"data_path.x = 1\ndata_path.y = 2\n",
 		"max_rdy_count = 0x\n",
+		"[topic.\"a*\"]\nmax_age = \"1h\"\nsync = 1\n[channel.x]\nrate = 0.5\n",
 	} {
 		f.Add(seed)
 	}
@@ -165,7 +166,7 @@ func FuzzTOML(f *testing.F) {
 		for _, o := range options {
 			o.reset()
 		}
-		unknown := options.readTOML("qd.toml", content, &r)
+		unknown := options.readTOML("qd.toml", content, q.claim, &r)
 		options.check(&r)
 		if len(unknown) > maxUnknown+1 {
 			t.Errorf("%d lines about unknown keys", len(unknown))

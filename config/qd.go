@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"qmq/internal/address"
+	"qmq/settings"
 )
 
 // QD are the options of qd. They are nsqd's, with the same names, types and
@@ -100,6 +101,10 @@ type QD struct {
 	StatsdMemStats         bool
 	StatsdExcludeEphemeral bool
 	StatsdUDPPacketSize    int // bytes
+
+	// Settings are those of topics and channels by their names, from the file alone; nil:
+	// there are none.
+	Settings *settings.Rules
 
 	E2ELatencyPercentiles []float64 // of (0,1], descending
 	E2ELatencyWindow      time.Duration
@@ -309,6 +314,7 @@ func (q *QD) relate(r *review) {
 	warnOfPath(r, "https-address", q.HTTPSAddress)
 	q.relateTLS(r)
 	q.relateReplicas(r)
+	q.relateSettings(r)
 	if q.DataPath != "" {
 		info, err := os.Stat(q.DataPath)
 		switch {

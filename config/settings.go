@@ -38,6 +38,8 @@ type daemon[V any] interface {
 	// with a warning.
 	relate(r *review)
 	common() *Common
+	// claim takes a table of the file that is the daemon's own.
+	claim(key string, v any, file string, r *review) bool
 }
 
 // parse is what the Parse functions do. It returns [ErrHelp] or [Mistakes].
@@ -56,7 +58,7 @@ func parse[V any, D daemon[V]](args []string, hostname string) (*Settings[V], er
 		return s, nil // before the file is touched
 	}
 	if file := d.common().ConfigFile; file != "" {
-		unknown := s.table.loadFile(file, &r)
+		unknown := s.table.loadFile(file, d.claim, &r)
 		for _, text := range unknown {
 			if d.common().StrictConfig {
 				r.mistake("failed to load config file %s - %s", file, text)

@@ -201,7 +201,7 @@ func TestOptionsReachThosePackagesThatTheyAreFor(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	if got, want := brokerOptions(&q, log), (broker.Options{
 		FS: vfs.OS, DataPath: ".", NodeID: 1, SegmentBytes: 65536, HotBytes: 3, MemQueueSize: 4, SyncEvery: 5, SyncTimeout: 6 * time.Second, BootID: BootID(), JournalReserve: 1 << 20,
-		MaxMsgTimeout: 7 * time.Second, MaxReqTimeout: 8 * time.Second, MaxChannelConsumers: 9, LatencyWindow: 19 * time.Second, Logger: log,
+		MsgTimeout: 5 * time.Second, MaxMsgTimeout: 7 * time.Second, MaxReqTimeout: 8 * time.Second, MaxChannelConsumers: 9, LatencyWindow: 19 * time.Second, Logger: log,
 		MaxTopics: 22, MaxChannels: 23, NoAutoCreate: true,
 		Volume: vfs.Volume("."), SpaceLimits: broker.SpaceLimits{FreeBytes: 24, FreePercent: 25},
 	}); got != want {

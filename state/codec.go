@@ -16,8 +16,8 @@ import (
 //
 //	[1, [[op, topic, channel, name, start, fanOut, voidFrom, voidTo, unlearnt], …]]     entries of one Commit
 //	[2, topic, channel, version, full, floor, cursor, acked bin, open bin]              changes of one channel
-//	[3, topic, name, paused, fanOut, voids bin, [[channel, name, paused, start, done], …],
-//	    start, unlearnt, givenUp bin, syncedEnd, writtenEnd]                            a topic, without its channels' state
+//	[3, topic, name, paused, fanOut, voids bin, [[channel, name, paused, start, done, settings], …],
+//	    start, unlearnt, givenUp bin, syncedEnd, writtenEnd, settings]                            a topic, without its channels' state
 //	[6, [[topic, syncedEnd, writtenEnd], …]]                                            ends of topics' logs
 //	[7, [name, …]]                                                                      acknowledged damage
 //
@@ -91,6 +91,7 @@ type topicRecord struct {
 	GivenUp     []byte
 	SyncedEnd   uint64
 	WrittenEnd  uint64
+	Settings    string
 }
 
 type channelRecord struct {
@@ -99,6 +100,7 @@ type channelRecord struct {
 	Paused      bool
 	Start       uint64
 	Done        uint64
+	Settings    string
 }
 
 type endsRecord struct {
@@ -198,14 +200,14 @@ func (e *Encoder) Topic(t *Topic) []byte {
 	for _, id := range slices.Sorted(maps.Keys(t.Channels)) {
 		c := t.Channels[id]
 		channels = append(channels, channelRecord{
-			Incarnation: c.Incarnation, Name: c.Name, Paused: c.Paused, Start: c.Start, Done: c.done,
+			Incarnation: c.Incarnation, Name: c.Name, Paused: c.Paused, Start: c.Start, Done: c.done, Settings: c.Settings,
 		})
 	}
 	e.topic = topicRecord{
 		Kind: KindTopic, Incarnation: t.Incarnation, Name: t.Name, Paused: t.Paused,
 		FanOut: t.FanOut, Voids: e.ranges, Channels: channels,
 		Start: t.Start, Unlearnt: t.Unlearnt, GivenUp: e.givenUp,
-		SyncedEnd: t.SyncedEnd, WrittenEnd: t.WrittenEnd,
+		SyncedEnd: t.SyncedEnd, WrittenEnd: t.WrittenEnd, Settings: t.Settings,
 	}
 	return e.Encode(&e.topic)
 }
@@ -309,11 +311,11 @@ func (d *Decoder) Topic(record []byte) (*Topic, error) {
 		Incarnation: r.Incarnation, Name: r.Name, Paused: r.Paused, FanOut: r.FanOut,
 		Voids: voids, Channels: make(map[uint64]*Channel, len(r.Channels)),
 		Start: r.Start, Unlearnt: r.Unlearnt, GivenUp: givenUp,
-		SyncedEnd: r.SyncedEnd, WrittenEnd: r.WrittenEnd,
+		SyncedEnd: r.SyncedEnd, WrittenEnd: r.WrittenEnd, Settings: r.Settings,
 	}
 	for _, c := range r.Channels {
 		t.Channels[c.Incarnation] = &Channel{
-			Incarnation: c.Incarnation, Name: c.Name, Paused: c.Paused, Start: c.Start, done: max(c.Start, c.Done),
+			Incarnation: c.Incarnation, Name: c.Name, Paused: c.Paused, Start: c.Start, done: max(c.Start, c.Done), Settings: c.Settings,
 		}
 	}
 	return t, nil

@@ -45,6 +45,7 @@ func TestEntriesComeBackAsTheyWere(t *testing.T) {
 		createTopic(1, "ü.#ephemeral"),
 		{Op: EmptyTopic, Topic: 1, FanOut: 1 << 53, Void: seqset.Range{From: 3, To: 1 << 53}},
 		{Op: CreateChannel, Topic: 1, Channel: ^uint64(0), Name: "c", Start: 7},
+		{Op: ConfigureChannel, Topic: 1, Channel: 2, Name: `{"rate":5}`},
 	}
 	got, err := NewDecoder().Entries(NewEncoder().Entries(want))
 	must(t, err)
@@ -160,5 +161,24 @@ func must(t interface {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestSettingsAreInTheRecordOfATopic(t *testing.T) {
+	st := New()
+	st.Apply(createTopic(1, "t"))
+	st.Apply(createChannel(1, 2, "c"))
+	st.Apply(Entry{Op: ConfigureTopic, Topic: 1, Name: "of t"})
+	st.Apply(Entry{Op: ConfigureChannel, Topic: 1, Channel: 2, Name: "of c"})
+	st.Apply(Entry{Op: ConfigureTopic, Topic: 9, Name: "of nobody"})
+	got, err := NewDecoder().Topic(NewEncoder().Topic(st.Topics[1].Clone()))
+	must(t, err)
+	if got.Settings != "of t" || got.Channels[2].Settings != "of c" {
+		t.Errorf("got %+v", got)
+	}
+	st.PutTopic(got)
+	st.Apply(Entry{Op: ConfigureTopic, Topic: 1})
+	if st.Topics[1].Settings != "" || st.Channel(1, 2).Settings != "of c" {
+		t.Errorf("after a reset: %+v", st.Topics[1])
 	}
 }

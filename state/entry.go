@@ -7,22 +7,24 @@ type Op uint8
 
 // The operations on the topology. Numbers are on disk: never reuse one.
 const (
-	CreateTopic    Op = iota + 1 // Topic, Name, FanOut: its first number, Unlearnt
-	DeleteTopic                  // Topic
-	PauseTopic                   // Topic, FanOut: where the fan-out stands
-	UnpauseTopic                 // Topic
-	EmptyTopic                   // Topic, FanOut: where the fan-out stands now, Void: what was dropped
-	CreateChannel                // Topic, Channel, Name, Start: the first number it gets
-	DeleteChannel                // Topic, Channel, FanOut: of the topic at that moment
-	PauseChannel                 // Topic, Channel
-	UnpauseChannel               // Topic, Channel
-	EmptyChannel                 // Topic, Channel, FanOut: everything below it is done
-	SetFanOut                    // Topic, FanOut: what is below was given to channels that are not journalled
-	GiveUp                       // Topic, Void: numbers that no segment will hold any more; From 0: all below To
-	LearnTopic                   // Topic: its channels are learnt
-	AckDamage                    // Name: what was found damaged and is acknowledged
-	ForgetDamage                 // Name: an acknowledgement that is not needed any more
-	VoidRange                    // Topic, Void: numbers that count no more, in the topic and in all its channels
+	CreateTopic      Op = iota + 1 // Topic, Name, FanOut: its first number, Unlearnt
+	DeleteTopic                    // Topic
+	PauseTopic                     // Topic, FanOut: where the fan-out stands
+	UnpauseTopic                   // Topic
+	EmptyTopic                     // Topic, FanOut: where the fan-out stands now, Void: what was dropped
+	CreateChannel                  // Topic, Channel, Name, Start: the first number it gets
+	DeleteChannel                  // Topic, Channel, FanOut: of the topic at that moment
+	PauseChannel                   // Topic, Channel
+	UnpauseChannel                 // Topic, Channel
+	EmptyChannel                   // Topic, Channel, FanOut: everything below it is done
+	SetFanOut                      // Topic, FanOut: what is below was given to channels that are not journalled
+	GiveUp                         // Topic, Void: numbers that no segment will hold any more; From 0: all below To
+	LearnTopic                     // Topic: its channels are learnt
+	AckDamage                      // Name: what was found damaged and is acknowledged
+	ForgetDamage                   // Name: an acknowledgement that is not needed any more
+	VoidRange                      // Topic, Void: numbers that count no more, in the topic and in all its channels
+	ConfigureTopic                 // Topic, Name: all that is set of it, see Topic.Settings
+	ConfigureChannel               // Topic, Channel, Name: all that is set of it, see Channel.Settings
 
 	opEnd
 )

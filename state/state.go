@@ -52,6 +52,9 @@ type Topic struct {
 	// Messages and Bytes count what was published to a replicated topic since it was
 	// made, and the bytes of its bodies.
 	Messages, Bytes uint64
+	// Settings are what was set of the topic, as text whose meaning is not this
+	// package's; empty: nothing was.
+	Settings string
 }
 
 // Channel is a channel as the journal knows it.
@@ -66,6 +69,8 @@ type Channel struct {
 	Open        Open
 	// Missed is how many of a replicated topic's Messages never came to the channel.
 	Missed uint64
+	// Settings are what was set of the channel, see Topic.Settings.
+	Settings string
 
 	// done says that every number below it is done, whatever changes of the
 	// channel say that were taken before it was emptied.
@@ -134,6 +139,8 @@ func (t *Topic) apply(e Entry) {
 		t.GivenUp = seqset.Insert(t.GivenUp, e.Void)
 	case LearnTopic:
 		t.Unlearnt = false
+	case ConfigureTopic:
+		t.Settings = e.Name
 	case CreateChannel:
 		t.createChannel(e)
 	case DeleteChannel:
@@ -220,6 +227,8 @@ func (c *Channel) apply(e Entry) {
 		c.Paused = false
 	case EmptyChannel:
 		c.raise(e.FanOut)
+	case ConfigureChannel:
+		c.Settings = e.Name
 	}
 }
 
@@ -263,7 +272,7 @@ func (st *State) PutTopic(t *Topic) {
 			continue
 		}
 		was := old.Channels[id]
-		was.Name, was.Paused, was.Start = c.Name, c.Paused, c.Start
+		was.Name, was.Paused, was.Start, was.Settings = c.Name, c.Paused, c.Start, c.Settings
 		was.raise(c.done)
 		t.Channels[id] = was
 	}

@@ -30,6 +30,7 @@ func NewTopology(st *State, enc *Encoder) *Topology {
 				Name:        c.Name,
 				Paused:      c.Paused,
 				Start:       c.Start,
+				Settings:    c.Settings,
 				done:        c.done,
 				kept:        slices.Clone(enc.Changes(c.Snapshot(id))),
 			}

@@ -10,10 +10,17 @@ import (
 // its channels.
 var ErrNoChange = errors.New("this operation is no change of a topic or channel")
 
-// Do makes the change of an operation, from PauseTopic to EmptyChannel; channel names
-// the one that it is about. With tail a channel is created as TailChannel does.
-func (t *Topic) Do(op state.Op, channel string, tail bool) error {
-	switch op {
+// Operation is a change of a topic that is there, or of its channels.
+type Operation struct {
+	Op       state.Op // from PauseTopic to EmptyChannel, or one of settings
+	Channel  string   // that it is about
+	Tail     bool     // of CreateChannel: as TailChannel does
+	Settings string   // of ConfigureTopic and ConfigureChannel: see Configure
+}
+
+// Do makes the change of an operation.
+func (t *Topic) Do(o Operation) error {
+	switch o.Op {
 	case state.EmptyTopic:
 		return t.Empty()
 	case state.PauseTopic:
@@ -22,19 +29,23 @@ func (t *Topic) Do(op state.Op, channel string, tail bool) error {
 		return t.Unpause()
 	case state.CreateChannel:
 		create := t.Channel
-		if tail {
+		if o.Tail {
 			create = t.TailChannel
 		}
-		_, err := create(channel)
+		_, err := create(o.Channel)
 		return err
 	case state.DeleteChannel:
-		return t.DeleteChannel(channel)
+		return t.DeleteChannel(o.Channel)
 	case state.EmptyChannel:
-		return t.EmptyChannel(channel)
+		return t.EmptyChannel(o.Channel)
 	case state.PauseChannel:
-		return t.PauseChannel(channel)
+		return t.PauseChannel(o.Channel)
 	case state.UnpauseChannel:
-		return t.UnpauseChannel(channel)
+		return t.UnpauseChannel(o.Channel)
+	case state.ConfigureTopic:
+		return t.Configure([]byte(o.Settings))
+	case state.ConfigureChannel:
+		return t.ConfigureChannel(o.Channel, []byte(o.Settings))
 	}
 	return ErrNoChange
 }

@@ -40,6 +40,9 @@ type fanout struct {
 	closed  bool // there are no new channels
 	dropped bool // what the topic holds is not wanted any more
 
+	maxChannels int    // that there are when another one is made; 0: no limit
+	limitedBy   string // the option or setting that says maxChannels
+
 	messages, bytes uint64
 	lost            uint64 // messages of an ephemeral topic that there was no room for
 }
@@ -257,6 +260,14 @@ func (f *fanout) empty(r seqset.Range) {
 	defer f.mu.Unlock()
 	f.addVoid(r)
 	f.advance(r.To, nil)
+}
+
+// limitChannels has there be so many channels at most when another one is made; 0: no
+// limit; by is the option or setting that says so.
+func (f *fanout) limitChannels(most int, by string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.maxChannels, f.limitedBy = most, by
 }
 
 // drop says that nobody wants what the topic holds.

@@ -15,11 +15,11 @@ var ErrNoAutoCreate = errors.New("there is no topic or channel of that name, and
 type LimitError struct {
 	What   string // "topics of this node" or "channels of topic t"
 	Max    int
-	Option string // that says how many
+	Option string // or setting that says how many
 }
 
 func (e *LimitError) Error() string {
-	return fmt.Sprintf("limit of %d %s reached (--%s)", e.Max, e.What, e.Option)
+	return fmt.Sprintf("limit of %d %s reached (%s)", e.Max, e.What, e.Option)
 }
 
 // ChannelForClient is Channel for a client that wants to consume it. The error

@@ -11,6 +11,7 @@ import (
 type member struct {
 	channel *channel.Channel
 	ready   bool
+	set     channelSettings // written with Topic.changing held
 }
 
 // add makes a member of a new channel that starts at the fan-out position of this
@@ -23,6 +24,7 @@ func (f *fanout) add(o channel.Options) (m *member, start uint64, err error) {
 		return nil, 0, err
 	}
 	m = &member{channel: channel.New(o, f.fanOut)}
+	f.o.configureNew(m.channel)
 	for _, v := range f.voids { // it may have what waits in the topic before it
 		m.channel.Void(v.From, v.To)
 	}
@@ -53,6 +55,7 @@ func (f *fanout) detach(o channel.Options, givingUp []seqset.Range) (c *channel.
 		start = min(f.o.Log.Start(), f.fanOut)
 	}
 	c = channel.New(o, start)
+	f.o.configureNew(c)
 	gone := append(f.o.Log.Gaps(start, f.fanOut), givingUp...)
 	for _, v := range seqset.Union(f.voids, gone) {
 		c.Void(v.From, v.To)
@@ -87,8 +90,8 @@ func (f *fanout) refuseChannel() error {
 	if f.closed {
 		return channel.ErrExiting
 	}
-	if limit := f.o.Common.MaxChannels; limit > 0 && len(f.members) >= limit {
-		return &LimitError{What: "channels of topic " + f.o.Name, Max: limit, Option: "max-channels"}
+	if limit := f.maxChannels; limit > 0 && len(f.members) >= limit {
+		return &LimitError{What: "channels of topic " + f.o.Name, Max: limit, Option: f.limitedBy}
 	}
 	return nil
 }

@@ -20,9 +20,11 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"qmq/channel"
 	"qmq/diskqueue"
+	"qmq/settings"
 	"qmq/state"
 )
 
@@ -61,8 +63,11 @@ type Common struct {
 	NewIncarnation func() uint64   // for channels
 	MemQueueSize   int             // of ephemeral channels
 
-	MaxChannels  int  // of a topic; 0: no limit
+	MaxChannels  int  // of a topic that says nothing else; 0: no limit
 	NoAutoCreate bool // ChannelForClient makes none
+
+	// Settings are what patterns say of topics and channels; nil: nothing.
+	Settings *settings.Rules
 
 	// Cleaner gives the files of what is finished back. FreeSpace is called when the
 	// disk is full, and says whether it gave anything back. Both are for logs that are
@@ -101,6 +106,9 @@ type Topic struct {
 	// publishing or delivery.
 	changing sync.Mutex
 
+	// config is what is set and in force; it is written with changing held.
+	config atomic.Pointer[configured]
+
 	pipeline   pipeline
 	fanout     fanout
 	reclaimer  reclaimer
@@ -109,13 +117,13 @@ type Topic struct {
 
 // New makes a topic without channels on an empty log.
 func New(o Options) *Topic {
-	t := compose(o)
+	t := compose(o, o.configured(settings.Topic{}))
 	t.fanout.learning = o.Held
 	return t
 }
 
 // compose puts the parts together, as those of a topic without channels.
-func compose(o Options) *Topic {
+func compose(o Options, c *configured) *Topic {
 	t := &Topic{o: o}
 	end := o.End
 	if !o.Replicated {
@@ -124,6 +132,7 @@ func compose(o Options) *Topic {
 	t.reclaimer.o, t.reclaimer.fanout, t.reclaimer.log = &t.o, &t.fanout, o.Log
 	t.fanout.o, t.fanout.reclaimer = &t.o, &t.reclaimer
 	t.fanout.end, t.fanout.fanOut, t.fanout.journalledFanOut = end, end, end
+	t.configure(c)
 	t.reclaimer.logChanged()
 	p := &t.pipeline
 	p.o, p.fanout, p.idle.L = &t.o, &t.fanout, &p.mu
@@ -153,7 +162,7 @@ func (t *Topic) ownCommitter(opened uint64) Committer {
 
 // Restore makes a topic from what the journal and the log know of it.
 func Restore(o Options, st *state.Topic) *Topic {
-	t := compose(o)
+	t := compose(o, o.restored(st.Settings))
 	f := &t.fanout // nobody else knows it yet
 	f.paused = st.Paused
 	f.voids = t.voids(st)
@@ -171,7 +180,9 @@ func Restore(o Options, st *state.Topic) *Topic {
 		if cs.Paused {
 			c.Pause()
 		}
-		f.members = append(f.members, &member{channel: c, ready: true})
+		m := &member{channel: c, ready: true}
+		m.restore(&t.o, cs.Settings)
+		f.members = append(f.members, m)
 		f.ready++
 		t.o.State.Attach(c)
 	}

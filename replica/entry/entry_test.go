@@ -49,7 +49,7 @@ func drawEntry(t *rapid.T) *Entry {
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "operations") {
 		e.Topology = append(e.Topology, state.Entry{
-			Op: state.Op(rapid.IntRange(1, int(state.VoidRange)).Draw(t, "op")), Topic: rapid.Uint64().Draw(t, "topic"),
+			Op: state.Op(rapid.IntRange(1, int(state.ConfigureChannel)).Draw(t, "op")), Topic: rapid.Uint64().Draw(t, "topic"),
 			Name: rapid.String().Draw(t, "name"), Start: rapid.Uint64Max(message.MaxSeq).Draw(t, "start"),
 			Void: seqset.Range{From: 1, To: rapid.Uint64Max(message.MaxSeq).Draw(t, "to")},
 		})
@@ -101,7 +101,7 @@ func TestEntriesComeBackAsTheyWere(t *testing.T) {
 
 func TestWhatIsNotKnownStopsTheShard(t *testing.T) {
 	e := state.NewEncoder()
-	operation := bytes.Clone(e.Entries([]state.Entry{{Op: state.VoidRange + 1, Topic: 1}}))
+	operation := bytes.Clone(e.Entries([]state.Entry{{Op: state.ConfigureChannel + 1, Topic: 1}}))
 	longer := bytes.Clone(e.Changes(state.ChannelChanges{Topic: 1}))
 	longer[0]++ // one element more
 	more := bytes.Clone(e.Entries([]state.Entry{{Op: state.PauseTopic, Topic: 1}}))

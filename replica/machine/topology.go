@@ -81,7 +81,7 @@ func notOfShards(op state.Op) bool {
 
 func ofChannel(op state.Op) bool {
 	switch op {
-	case state.DeleteChannel, state.PauseChannel, state.UnpauseChannel, state.EmptyChannel:
+	case state.DeleteChannel, state.PauseChannel, state.UnpauseChannel, state.EmptyChannel, state.ConfigureChannel:
 		return true
 	}
 	return false

@@ -5,14 +5,15 @@ import (
 	"errors"
 
 	"qmq/channel"
+	"qmq/settings"
 	"qmq/state"
 	"qmq/topic"
 )
 
 // A request to the leader is
 //
-//	| op u8 | flags u8: 1 tail, 2 everywhere | member | number | size | topic | size | channel |
-//	|       |                                | uvarint each           in bytes
+//	| op u8 | flags u8: 1 tail, 2 everywhere | member | number | size | topic | size | channel | size | settings |
+//	|       |                                | uvarint each           in bytes                   of operations on them
 //
 // and its answer
 //
@@ -33,6 +34,7 @@ const (
 	codeOther                    // texts: the error's
 	codeNoAutoCreate             //
 	codeOthersKeep               //
+	codeSettings                 // texts: what is wrong with them
 )
 
 const (
@@ -50,7 +52,11 @@ func (r *Request) encode() []byte {
 	}
 	b := []byte{byte(r.Op), flags}
 	b = binary.AppendUvarint(binary.AppendUvarint(b, r.member), r.number)
-	return appendText(appendText(b, r.Topic), r.Channel)
+	b = appendText(appendText(b, r.Topic), r.Channel)
+	if r.configures() {
+		b = appendText(b, r.Settings)
+	}
+	return b
 }
 
 func decodeRequest(b []byte) (r Request, err error) {
@@ -69,8 +75,16 @@ func decodeRequest(b []byte) (r Request, err error) {
 	if r.Topic, rest, err = takeText(rest); err != nil {
 		return r, err
 	}
-	r.Channel, _, err = takeText(rest)
+	if r.Channel, rest, err = takeText(rest); err != nil || !r.configures() {
+		return r, err
+	}
+	r.Settings, _, err = takeText(rest)
 	return r, err
+}
+
+// configures says whether the request is about settings.
+func (r *Request) configures() bool {
+	return r.Op == state.ConfigureTopic || r.Op == state.ConfigureChannel
 }
 
 func appendText(b []byte, text string) []byte {
@@ -136,7 +150,10 @@ func answerOf(err error) answer {
 	}
 	var limit *topic.LimitError
 	var tail *topic.TailError
+	var mistakes settings.Mistakes
 	switch {
+	case errors.As(err, &mistakes):
+		return answer{code: codeSettings, texts: [2]string{mistakes.Error()}}
 	case errors.As(err, &limit):
 		return answer{code: codeLimit, number: uint64(limit.Max), texts: [2]string{limit.What, limit.Option}}
 	case errors.As(err, &tail) && tail.Paused:
@@ -156,6 +173,9 @@ func (a *answer) err() error {
 		return &topic.LimitError{What: a.texts[0], Max: int(a.number), Option: a.texts[1]}
 	case codeTailPaused, codeTailWaiting:
 		return &topic.TailError{Paused: a.code == codeTailPaused, Waiting: int64(a.number)}
+	}
+	if a.code == codeSettings {
+		return settings.Mistakes{a.texts[0]}
 	}
 	if err := sentinels[a.code]; err != nil {
 		return err

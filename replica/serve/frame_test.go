@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"qmq/replica/entry"
+	"qmq/settings"
 	"qmq/state"
 	"qmq/topic"
 )
@@ -74,6 +75,7 @@ func TestBytesFromOutsideAreLookedAt(t *testing.T) {
 func TestRequestsAndAnswersTravel(t *testing.T) {
 	for _, r := range []Request{
 		{Op: state.CreateTopic, Topic: "t"}, {Op: state.CreateChannel, Topic: "t", Channel: "c", Tail: true},
+		{Op: state.ConfigureTopic, Topic: "t", Settings: `{"max_age":"1h"}`}, {Op: state.ConfigureChannel, Topic: "t", Channel: "c", Settings: "{}"},
 	} {
 		if back, err := decodeRequest(r.encode()); err != nil || back != r {
 			t.Errorf("%+v became %+v, %v", r, back, err)
@@ -82,7 +84,7 @@ func TestRequestsAndAnswersTravel(t *testing.T) {
 	for _, err := range []error{
 		nil, errNotLeader, errBusy, ErrNoTopic, topic.ErrNoChannel, topic.ErrNoAutoCreate,
 		&topic.LimitError{What: "w", Max: 3, Option: "o"}, &topic.TailError{Paused: true, Waiting: 5}, &topic.TailError{Waiting: 6},
-		errors.New("any other"),
+		settings.Mistakes{"a"}, errors.New("any other"),
 	} {
 		a := answerOf(err)
 		back, decodeErr := decodeAnswer(a.encode())

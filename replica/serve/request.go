@@ -11,7 +11,7 @@ import (
 // Request asks for a change of which topics and channels there are, or whether they
 // are paused or empty.
 type Request struct {
-	Op      state.Op // CreateTopic to EmptyChannel
+	Op      state.Op // CreateTopic to EmptyChannel, or one of settings
 	Topic   string
 	Channel string
 	// Tail says of CreateChannel that it is for somebody who only looks, see
@@ -20,6 +20,7 @@ type Request struct {
 	// Everywhere says of DeleteTopic that it is for all members, and not for this one
 	// alone.
 	Everywhere bool
+	Settings   string // of ConfigureTopic and ConfigureChannel, see topic.Topic.Configure
 
 	member, number uint64 // who asks, and which of its requests it is
 }
@@ -41,7 +42,7 @@ func (v *Serving) do(r Request) error {
 
 // apply makes the change in a topic.
 func (r *Request) apply(t *topic.Topic) error {
-	err := t.Do(r.Op, r.Channel, r.Tail)
+	err := t.Do(topic.Operation{Op: r.Op, Channel: r.Channel, Tail: r.Tail, Settings: r.Settings})
 	if errors.Is(err, topic.ErrNoChange) {
 		return errUnknownRequest
 	}
@@ -86,7 +87,7 @@ func (v *Serving) beginCreate(name string) (under chan struct{}, err error) {
 		return under, errBusy
 	}
 	if limit := v.shard.n.o.MaxTopics; limit > 0 && len(v.shard.machine.Topics())+len(v.creating) >= limit {
-		return nil, &topic.LimitError{What: "topics of this shard", Max: limit, Option: "max-topics"}
+		return nil, &topic.LimitError{What: "topics of this shard", Max: limit, Option: "--max-topics"}
 	}
 	under = make(chan struct{})
 	v.creating[name] = under

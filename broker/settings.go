@@ -1,0 +1,62 @@
+package broker
+
+import (
+	"slices"
+
+	"qmq/settings"
+	"qmq/topic"
+)
+
+// TopicConfig is what is set of a topic, and all that is in force. The error is
+// ErrNoTopic or why the topic is not served.
+func (b *Broker) TopicConfig(name string) (set, inForce settings.Topic, err error) {
+	if r := b.replicas(name); r != nil {
+		t, ok := r.Topic(name)
+		if !ok {
+			return set, inForce, ErrNoTopic
+		}
+		set, inForce = b.ReplicaConfig(&t)
+		return set, inForce, nil
+	}
+	t, err := b.existing(name)
+	if err != nil {
+		return set, inForce, err
+	}
+	set, inForce = t.Config()
+	return set, inForce, nil
+}
+
+// ChannelConfig is what is set of a channel, and all that is in force. The error is
+// ErrNoTopic, topic.ErrNoChannel or why the topic is not served.
+func (b *Broker) ChannelConfig(topicName, name string) (set, inForce settings.Channel, err error) {
+	if r := b.replicas(topicName); r != nil {
+		t, ok := r.Topic(topicName)
+		if !ok {
+			return set, inForce, ErrNoTopic
+		}
+		i := slices.IndexFunc(t.Channels, func(c ReplicaChannel) bool { return c.Name == name })
+		if i < 0 {
+			return set, inForce, topic.ErrNoChannel
+		}
+		set, inForce = b.ReplicaChannelConfig(&t, &t.Channels[i])
+		return set, inForce, nil
+	}
+	t, err := b.existing(topicName)
+	if err != nil {
+		return set, inForce, err
+	}
+	return t.ChannelConfig(name)
+}
+
+// ReplicaConfig is what is set of a replicated topic, and what is in force where this
+// node serves it.
+func (b *Broker) ReplicaConfig(r *Replica) (set, inForce settings.Topic) {
+	set, _ = settings.ParseTopic(r.Settings) // what it does not know is told where it is served
+	return set, b.common.ReplicaSettings(r.Name, set)
+}
+
+// ReplicaChannelConfig is ReplicaConfig of a channel of r.
+func (b *Broker) ReplicaChannelConfig(r *Replica, c *ReplicaChannel) (set, inForce settings.Channel) {
+	set, _ = settings.ParseChannel(c.Settings)
+	return set, b.common.ChannelSettings(r.Name, c.Name, set)
+}

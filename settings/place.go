@@ -1,0 +1,70 @@
+package settings
+
+import (
+	"fmt"
+	"time"
+)
+
+// Place is what of a topic decides which settings it can have.
+type Place struct {
+	Ephemeral  bool // its messages are in memory alone
+	Replicated bool // several nodes have it together
+	// Otherwise is what holds where nobody says anything of the topic.
+	Otherwise Topic
+}
+
+// Refuse says why settings cannot be met here, of which set is what was set of this
+// topic by its name, and inForce what is in force with it. The error is Mistakes.
+func (p *Place) Refuse(set, inForce Topic) error {
+	var m Mistakes
+	refuse := func(wrong bool, text string) {
+		if wrong {
+			m = append(m, text)
+		}
+	}
+	retains := value(set.RetentionTime) > 0 || value(set.RetentionBytes) > 0
+	if p.Ephemeral {
+		refuse(value(set.Sync) == Always, `sync must be "interval" for an #ephemeral topic, whose messages are in memory; in force is "interval"`)
+		refuse(retains, "retention_time and retention_bytes must be 0 for an #ephemeral topic, whose messages are in memory; in force is 0")
+	}
+	if p.Replicated {
+		limited := value(set.MaxBytes) > 0 || value(set.MaxMessages) > 0
+		refuse(set.Sync != nil, "sync cannot be set of a replicated topic: --replica-sync says it for the whole set")
+		refuse(retains, "retention_time and retention_bytes cannot be set of a replicated topic yet; in force is 0")
+		refuse(limited && value(inForce.Overflow) == Reject, `max_bytes and max_messages of a replicated topic need overflow = "drop-oldest": it cannot refuse publishes at them yet; in force is "reject"`)
+	}
+	return m.err()
+}
+
+// narrow is what can be in force here of what patterns and nodes say of all topics.
+func (p *Place) narrow(t Topic) Topic {
+	if p.Ephemeral {
+		t.Sync = baseTopic.Sync
+	}
+	if p.Replicated {
+		t.Sync = nil
+		if value(t.Overflow) == Reject {
+			t.MaxBytes, t.MaxMessages = baseTopic.MaxBytes, baseTopic.MaxMessages
+		}
+	}
+	if p.Ephemeral || p.Replicated {
+		t.RetentionTime, t.RetentionBytes = baseTopic.RetentionTime, baseTopic.RetentionBytes
+	}
+	return t
+}
+
+// Refuse says why settings of a channel cannot be met, of which c is what was set of it
+// by its name, and inForce what is in force with it. The node's consumers that ask for
+// no timeout were told one of timeout, and none may be longer than longest. The error is
+// Mistakes.
+func (c Channel) Refuse(inForce Channel, timeout, longest time.Duration) error {
+	var m Mistakes
+	if d := value(c.MsgTimeout); c.MsgTimeout != nil && (d < timeout || d > max(longest, timeout)) {
+		m = append(m, fmt.Sprintf("msg_timeout must be from %s (--msg-timeout, which consumers were told) to %s (--max-msg-timeout), not %s; in force is %s",
+			quote(showSpan(timeout)), quote(showSpan(max(longest, timeout))), quote(showSpan(d)), quote(showSpan(timeout))))
+	}
+	if value(inForce.MaxAttempts) > 0 && value(inForce.DeadLetterTopic) == "" {
+		m = append(m, "max_attempts needs a dead_letter_topic, where messages go after so many; in force is none")
+	}
+	return m.err()
+}

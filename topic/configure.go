@@ -1,0 +1,175 @@
+package topic
+
+import (
+	"sync/atomic"
+
+	"qmq/channel"
+	"qmq/settings"
+	"qmq/state"
+)
+
+// configured is what is set of a topic, and what is in force of it.
+type configured struct {
+	set, inForce settings.Topic
+	settings.EffectiveTopic
+}
+
+// place is what settings the topic can have.
+func (o *Options) place() settings.Place {
+	sync, channels := settings.Interval, int64(o.Common.MaxChannels)
+	if o.Sync.Every == 1 {
+		sync = settings.Always
+	}
+	return settings.Place{
+		Ephemeral: o.Ephemeral, Replicated: o.Replicated,
+		Otherwise: settings.Topic{Sync: &sync, MaxChannels: &channels},
+	}
+}
+
+// configured is what is in force with what is set.
+func (o *Options) configured(set settings.Topic) *configured {
+	inForce := o.Common.Settings.Topic(o.Name, set, o.place())
+	return &configured{set: set, inForce: inForce, EffectiveTopic: inForce.Effective()}
+}
+
+// restored is what is in force with what was set before the process began.
+func (o *Options) restored(text string) *configured {
+	set, err := settings.ParseTopic(text)
+	if err != nil {
+		o.Common.Logger.Error("settings of the topic are left out that this version does not know", "topic", o.Name, "error", err)
+	}
+	return o.configured(set)
+}
+
+// Config is what is set of the topic, and all that is in force.
+func (t *Topic) Config() (set, inForce settings.Topic) {
+	c := t.config.Load()
+	return c.set, c.inForce
+}
+
+// Configure sets what a JSON object says of the topic; null resets a setting. It is in
+// force when Configure returns, and of a topic that outlives the process kept. The
+// error is also settings.Mistakes.
+func (t *Topic) Configure(change []byte) error {
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	was := t.config.Load()
+	set, err := was.set.Change(change, was.inForce)
+	if err != nil {
+		return err
+	}
+	now, place := t.o.configured(set), t.o.place()
+	if err := place.Refuse(set, t.o.Common.Settings.Topic(t.o.Name, set, settings.Place{})); err != nil {
+		return err
+	}
+	if err := t.prepare(now); err != nil {
+		return err
+	}
+	entry := t.entry(state.ConfigureTopic)
+	entry.Name = set.String()
+	return t.change(entry, func() { t.configure(now) }, func() { t.unprepare(was) })
+}
+
+// prepare does what of settings may fail.
+func (t *Topic) prepare(now *configured) error { return nil }
+
+// unprepare undoes what prepare did.
+func (t *Topic) unprepare(was *configured) {}
+
+// configure has settings be in force. The caller holds t.changing.
+func (t *Topic) configure(now *configured) {
+	t.config.Store(now)
+	by := "--max-channels"
+	if now.MaxChannels != t.o.Common.MaxChannels {
+		by = "the topic's setting max_channels"
+	}
+	t.fanout.limitChannels(now.MaxChannels, by)
+}
+
+// ReplicaSettings is what is in force of a replicated topic of which set is set.
+func (c *Common) ReplicaSettings(name string, set settings.Topic) settings.Topic {
+	o := Options{Name: name, Replicated: true, Common: c}
+	return o.configured(set).inForce
+}
+
+// ChannelSettings is what is in force of a channel of which set is set.
+func (c *Common) ChannelSettings(topic, channel string, set settings.Channel) settings.Channel {
+	timeout := c.Channels.MsgTimeout
+	return c.Settings.Channel(topic, channel, set, settings.Channel{MsgTimeout: &timeout})
+}
+
+// channelInForce is what is in force of a channel of which set is set.
+func (o *Options) channelInForce(name string, set settings.Channel) settings.Channel {
+	return o.Common.ChannelSettings(o.Name, name, set)
+}
+
+// ChannelConfig is what is set of a channel, and all that is in force. The error is
+// ErrNoChannel.
+func (t *Topic) ChannelConfig(name string) (set, inForce settings.Channel, err error) {
+	m := t.fanout.find(name)
+	if m == nil {
+		return set, inForce, ErrNoChannel
+	}
+	set = m.setting()
+	return set, t.o.channelInForce(name, set), nil
+}
+
+// ConfigureChannel sets what a JSON object says of a channel, as Configure does of the
+// topic. The error is also ErrNoChannel or settings.Mistakes.
+func (t *Topic) ConfigureChannel(name string, change []byte) error {
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	m := t.fanout.find(name)
+	if m == nil {
+		return ErrNoChannel
+	}
+	was := m.setting()
+	set, err := was.Change(change, t.o.channelInForce(name, was))
+	if err != nil {
+		return err
+	}
+	now := t.o.channelInForce(name, set)
+	if err := t.o.refuseChannel(set, now); err != nil {
+		return err
+	}
+	entry := t.channelEntry(state.ConfigureChannel, m.channel)
+	entry.Name = set.String()
+	return t.change(entry, func() {
+		m.set.Store(&set)
+		m.channel.Configure(now.Effective())
+	}, nothing)
+}
+
+// refuseChannel says why settings of a channel cannot be met.
+func (o *Options) refuseChannel(set, now settings.Channel) error {
+	return set.Refuse(now, o.Common.Channels.MsgTimeout, o.Common.Channels.MaxMsgTimeout)
+}
+
+// configureNew has a channel that is new be as patterns say.
+func (o *Options) configureNew(c *channel.Channel) {
+	c.Configure(o.channelInForce(c.Name(), settings.Channel{}).Effective())
+}
+
+// restore has a channel be as it was set before the process began.
+func (m *member) restore(o *Options, text string) {
+	set, err := settings.ParseChannel(text)
+	if err != nil {
+		o.Common.Logger.Error("settings of the channel are left out that this version does not know",
+			"topic", o.Name, "channel", m.channel.Name(), "error", err)
+	}
+	if text != "" {
+		m.set.Store(&set)
+	}
+	m.channel.Configure(o.channelInForce(m.channel.Name(), set).Effective())
+}
+
+// channelSettings is what was set of a channel; nil: nothing.
+type channelSettings = atomic.Pointer[settings.Channel]
+
+// setting is what is set of the channel.
+func (m *member) setting() (set settings.Channel) {
+	if p := m.set.Load(); p != nil {
+		set = *p
+	}
+	return set
+}
