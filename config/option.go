@@ -16,6 +16,7 @@ type option struct {
 	idle bool // accepted, but there is nothing here that it could change
 	door bool // keeps somebody out, so that an empty value is a mistake
 	none bool // with door: an empty value is none all the same
+	mate string // with door: empty values of both in a file are none, and warned about
 
 	origin origin
 	file   string // with origin fromFile
@@ -104,6 +105,14 @@ func (o *option) guards() *option {
 // orNone takes an empty value of an option that guards for none, as NSQ does.
 func (o *option) orNone() *option {
 	o.none = true
+	return o
+}
+
+// orNoneInFileWith takes an empty value in a file of an option that guards for
+// none, with a warning, if that of the option of another name is empty there too:
+// NSQ's own example has such lines.
+func (o *option) orNoneInFileWith(mate string) *option {
+	o.mate = mate
 	return o
 }
 

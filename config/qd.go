@@ -212,8 +212,8 @@ func (q *QD) outputOptions() []*option {
 
 func (q *QD) securityOptions() []*option {
 	return []*option{
-		bind(&q.TLSCert, "tls-cert", text("file"), "", "certificate (PEM)").guards(),
-		bind(&q.TLSKey, "tls-key", text("file"), "", "key of the certificate (PEM)").guards(),
+		bind(&q.TLSCert, "tls-cert", text("file"), "", "certificate (PEM)").guards().orNoneInFileWith("tls-key"),
+		bind(&q.TLSKey, "tls-key", text("file"), "", "key of the certificate (PEM)").guards().orNoneInFileWith("tls-cert"),
 		bind(&q.TLSRootCAFile, "tls-root-ca-file", text("file"), "", "roots for certificates of clients, of the auth server and of lookup daemons (PEM)").guards(),
 		bind(&q.TLSClientAuthPolicy, "tls-client-auth-policy", text("word"), "", "require: clients need a certificate; require-verify: one that chains to a root; else none is asked for").guards().orNone(),
 		bind(&q.TLSRequired, "tls-required", tlsRequirement(), TLSNotRequired, "who must use TLS: true for all, tcp-https for all but plain HTTP").guards(),

@@ -76,12 +76,20 @@ func parse[V any, D daemon[V]](args []string, hostname string) (*Settings[V], er
 	return s, nil
 }
 
+// voided tells whether a file has an empty value of o that is taken for none.
+func (t table) voided(o *option) bool {
+	mate := t.named(o.mate)
+	return mate != nil && o.origin == fromFile && mate.origin == fromFile && o.empty() && mate.empty()
+}
+
 func (t table) check(r *review) {
 	for _, o := range t {
 		if o.broken {
 			continue
 		}
-		if o.unguarded() {
+		if t.voided(o) {
+			r.warn("--%s is empty%s and so taken for none", o.name, o.source())
+		} else if o.unguarded() {
 			r.mistake("--%s must not be empty: without the option, the door that it shuts is open%s", o.name, o.source())
 			continue
 		}

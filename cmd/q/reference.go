@@ -6,19 +6,27 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"qmq/config"
 )
 
-// referenceCommand is q reference: what docs/q.md and the man page are made by.
+// referenceCommand is q reference: what docs/q.md, the man page and
+// docs/configuration.md are made by.
 type referenceCommand struct {
-	Format string `arg:"" enum:"markdown,man" default:"markdown" optional:"" help:"markdown or man."`
+	Format string `arg:"" enum:"markdown,man,configuration" default:"markdown" optional:"" help:"markdown or man, or configuration for the options of the daemons."`
 }
 
-// Run writes the reference of all commands, from the declarations that the
-// command line is read by.
+// Run writes the reference of all commands, or of the daemons' options, from the
+// declarations by which command lines are read.
 func (r *referenceCommand) Run(c console, k *kong.Kong) error {
-	text := markdown(k.Model.Node)
-	if r.Format == "man" {
+	var text string
+	switch r.Format {
+	case "man":
 		text = manPage(k.Model.Node)
+	case "configuration":
+		text = config.Reference()
+	default:
+		text = markdown(k.Model.Node)
 	}
 	_, err := io.WriteString(c.out, text)
 	return err

@@ -9,10 +9,10 @@ import (
 
 var update = flag.Bool("update", false, "write the documents that are made of declarations")
 
-// TestReferenceIsCurrent: docs/q.md and the man page say what --help says. With
-// -update they are written.
+// TestReferenceIsCurrent: docs/q.md, the man page and docs/configuration.md say
+// what --help says. With -update they are written.
 func TestReferenceIsCurrent(t *testing.T) {
-	for format, name := range map[string]string{"markdown": "q.md", "man": "q.1"} {
+	for format, name := range map[string]string{"markdown": "q.md", "man": "q.1", "configuration": "configuration.md"} {
 		text := must(t, "", "reference", format)
 		path := filepath.Join("..", "..", "docs", name)
 		if *update {
