@@ -12,10 +12,10 @@ type option struct {
 	name string // of the flag, without dashes
 	key  string // in the TOML file and in /config; empty: only a flag
 	help string
-	live bool // may be changed while the daemon runs
-	idle bool // accepted, but there is nothing here that it could change
-	door bool // keeps somebody out, so that an empty value is a mistake
-	none bool // with door: an empty value is none all the same
+	live bool   // may be changed while the daemon runs
+	idle bool   // accepted, but there is nothing here that it could change
+	door bool   // keeps somebody out, so that an empty value is a mistake
+	none bool   // with door: an empty value is none all the same
 	mate string // with door: empty values of both in a file are none, and warned about
 
 	origin origin
