@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"crypto/tls"
 	"log/slog"
 	"net"
@@ -29,6 +30,8 @@ type Options struct {
 	Address  string       // of this member, one of Peers
 	Peers    []string     // host:port of all first members, sorted
 	Listener net.Listener // for the other members; Stop closes it
+	// Dial connects to the address of another member; nil: over TCP.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
 
 	Secrets func() [][]byte // see link.Options; nil without
 	Server  *tls.Config
@@ -40,6 +43,9 @@ type Options struct {
 	NoSync   bool
 	Patterns []string // of replicated topics of a new set; none: all
 	LogBytes int64    // for members that are behind
+
+	// Space tells how much room there is on the file system of Dir; nil: that is not known.
+	Space func() (vfs.Space, error)
 
 	BootID   string // tells this boot of the machine from others; empty: unknown
 	MaxFrame int    // longest batch and more, in bytes

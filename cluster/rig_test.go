@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -25,6 +27,50 @@ type rig struct {
 	t       *testing.T
 	peers   []string
 	members []*rigMember
+	wires   wires
+}
+
+// wires are the connections between members, some of whom are cut off from one another.
+type wires struct {
+	mu    sync.Mutex // guards what follows
+	cuts  map[[2]string]bool
+	conns map[[2]string][]net.Conn
+}
+
+// pair names two addresses, in either order.
+func pair(a, b string) [2]string { return [2]string{min(a, b), max(a, b)} }
+
+// dial connects two members, unless they are cut off.
+func (w *wires) dial(ctx context.Context, from, to string) (net.Conn, error) {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", to)
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.cuts[pair(from, to)] {
+		c.Close()
+		return nil, syscall.EHOSTUNREACH
+	}
+	w.conns[pair(from, to)] = append(w.conns[pair(from, to)], c)
+	return c, nil
+}
+
+// cut cuts two members off from one another, until the function is called.
+func (g *rig) cut(a, b *rigMember) (heal func()) {
+	of := pair(a.o.Address, b.o.Address)
+	g.wires.mu.Lock()
+	defer g.wires.mu.Unlock()
+	g.wires.cuts[of] = true
+	for _, c := range g.wires.conns[of] {
+		c.Close()
+	}
+	return func() {
+		g.wires.mu.Lock()
+		defer g.wires.mu.Unlock()
+		delete(g.wires.cuts, of)
+	}
 }
 
 type rigMember struct {
@@ -32,6 +78,7 @@ type rigMember struct {
 	broker *broker.Broker
 	dir    string
 	disk   *hangingFS
+	space  atomic.Pointer[vfs.Space] // that its disk is said to have
 }
 
 // hangingFS is a file system on which syncs hang, or fail, while it is told to.
@@ -106,7 +153,7 @@ const rigPatience = 30 * time.Second
 // startRig starts three members, which are at work when it returns.
 func startRig(t *testing.T) *rig {
 	t.Helper()
-	g := &rig{t: t}
+	g := &rig{t: t, wires: wires{cuts: make(map[[2]string]bool), conns: make(map[[2]string][]net.Conn)}}
 	var listeners []net.Listener
 	for range 3 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -118,9 +165,12 @@ func startRig(t *testing.T) *rig {
 	}
 	for i, l := range listeners {
 		m := &rigMember{dir: t.TempDir(), disk: &hangingFS{FS: vfs.OS}}
+		m.space.Store(&vfs.Space{Free: 1 << 40})
 		m.Set = New(Options{
-			FS: m.disk, Dir: m.dir, Address: g.peers[i], Peers: g.peers, Listener: l, Number: 5, Election: 300 * time.Millisecond,
-			LogBytes: 1 << 30, BootID: "boot", Version: "test",
+			FS: m.disk, Dir: m.dir, Address: g.peers[i], Peers: g.peers, Listener: l,
+			Dial:   func(ctx context.Context, to string) (net.Conn, error) { return g.wires.dial(ctx, g.peers[i], to) },
+			Number: 5, Election: 300 * time.Millisecond,
+			LogBytes: 1 << 30, Space: func() (vfs.Space, error) { return *m.space.Load(), nil }, BootID: "boot", Version: "test",
 			Logger: slog.New(slog.NewTextHandler(t.Output(), nil)).With("node", i),
 		})
 		var err error

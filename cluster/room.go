@@ -14,20 +14,26 @@ const (
 	seeToRoom   = 100 * time.Millisecond
 	tidyEvery   = time.Minute
 	refillAfter = 5 * time.Second
-	// compactEvery is how often, while there is little room, checkpoints are made that let
-	// files of the node's log go.
+	// compactEvery is how often, while there is little room, all is given up that can be.
 	compactEvery = 2 * time.Second
+	// There is little room on a disk when less than lowBytes, or less than one part in
+	// lowShare, is free beside the reserve: a file of the node's log and what is published
+	// until all members have heard of it find room in that. It has to be an eighth more
+	// until there is enough again.
+	lowBytes, lowShare = 256 << 20, 10
 )
 
-// errFull is what is told to who publishes while the disks of a majority are full.
+// errFull is what is told to who publishes while the disks of a majority are full, or
+// nearly.
 var errFull = errors.New("the disks of a majority of the set are full: nothing is published until there is room")
 
 // room sees to it that what is agreed on can be applied on a full disk, and so messages
 // be finished, which makes room: what can be given up is, and publishes are refused while
 // the disks of a majority are full.
 type room struct {
-	r   *run
-	low atomic.Bool // the reserve is given up
+	r    *run
+	full bool        // the reserve is given up; the goroutine's
+	low  atomic.Bool // that, or there is little room beside it
 }
 
 // run is a goroutine's.
@@ -44,6 +50,7 @@ func (m *room) run() {
 			full = now
 			m.refill()
 		}
+		m.judge()
 		if m.low.Load() && now-compacted >= compactEvery {
 			compacted = now
 			m.compact()
@@ -77,28 +84,57 @@ func (m *room) relieve() (full bool) {
 		if m.r.s.reserve.give() {
 			m.r.s.o.Logger.Warn("the disk is full: the reserve is given up, to apply what is agreed on")
 		}
-		m.low.Store(true)
+		m.full = true
 	}
 	return full
 }
 
 // refill makes the reserve, when nothing has waited for room for a while.
 func (m *room) refill() {
-	if m.low.Load() {
-		m.tidy()
-	}
 	err := m.r.s.reserve.keep()
-	switch low := err != nil; {
-	case low == m.low.Swap(low):
-	case low:
-		m.r.s.o.Logger.Warn("there is no room for the reserve for a full disk", slog.Any("error", err))
-	default:
+	if full := err != nil; full != m.full {
+		m.full = full
+		if full {
+			m.r.s.o.Logger.Warn("there is no room for the reserve for a full disk", slog.Any("error", err))
+		}
+	}
+}
+
+// judge decides whether there is little room.
+func (m *room) judge() {
+	was := m.low.Load()
+	low := m.full || m.little(was)
+	if m.low.Store(low); low == was {
+		return
+	}
+	if low {
+		m.r.s.o.Logger.Warn("there is little room on the disk: nothing is published to the set while that is so for a majority of its members")
+	} else {
 		m.r.s.o.Logger.Info("there is room on the disk again")
 	}
 }
 
-// compact lets all files of the node's log go that checkpoints make superfluous.
+// little tells whether there is little room beside the reserve, as far as that is known.
+func (m *room) little(was bool) bool {
+	if m.r.s.o.Space == nil {
+		return false
+	}
+	s, err := m.r.s.o.Space()
+	if err != nil {
+		return was
+	}
+	wanted := min(lowBytes, (s.Free+s.Used)/lowShare)
+	if was {
+		wanted += wanted / 8
+	}
+	return s.Free < wanted
+}
+
+// compact lets all files go that nobody needs: segments of topics, those of them that are
+// kept to be written to again, and what checkpoints make superfluous of the node's log.
 func (m *room) compact() {
+	m.tidy()
+	m.r.s.h.Disk.DropSpare()
 	for _, n := range m.r.log.Pinning().Shards {
 		if s := m.r.shard(n); s != nil {
 			if err := s.Checkpoint(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"qmq/broker"
+	"qmq/internal/vfs"
 	"qmq/internal/vfs/crashfs"
 	"qmq/state"
 )
@@ -64,4 +65,34 @@ func TestNothingIsPublishedWhileTheDisksOfAMajorityAreFull(t *testing.T) {
 		g.eventually("it takes them again", func() bool { return m.run.Load().room.refusal() == nil })
 		g.eventually("they are taken", func() bool { return g.tryPublish(m, "orders", "after", 1) == nil })
 	}
+}
+
+// Publishes are refused before the disks of a majority are full, with the reserves still
+// there, and taken again when there is some more room than that.
+func TestNothingIsPublishedWhileThereIsLittleRoomForAMajority(t *testing.T) {
+	g := startRig(t)
+	g.publish(g.members[0], "orders", "before", 1)
+	const disk = 10 << 30
+	room := func(m *rigMember, free int64) { m.space.Store(&vfs.Space{Free: free, Used: disk - free}) }
+	refusing := func(is bool) {
+		t.Helper()
+		for _, m := range g.members {
+			g.eventually("it is known to all", func() bool { return (m.run.Load().room.refusal() != nil) == is })
+			g.eventually("publishes are refused, or not", func() bool { return (g.tryPublish(m, "orders", "another", 1) != nil) == is })
+		}
+	}
+	room(g.members[0], lowBytes-1)
+	g.eventually("it says so", func() bool { return g.members[0].Status().Disk.Low })
+	refusing(false)
+	room(g.members[1], lowBytes-1)
+	refusing(true)
+	for _, m := range g.members {
+		if !m.reserve.give() {
+			t.Error("the reserve was given up before")
+		}
+	}
+	room(g.members[1], lowBytes)
+	refusing(true)
+	room(g.members[1], lowBytes+lowBytes/8)
+	refusing(false)
 }

@@ -192,7 +192,7 @@ func (s *Set) become(i identity) error {
 
 func (s *Set) linkOptions() link.Options {
 	return link.Options{
-		Address: s.o.Address, Listener: s.o.Listener, Hello: s.hello,
+		Address: s.o.Address, Listener: s.o.Listener, Dial: s.o.Dial, Hello: s.hello,
 		Secrets: s.o.Secrets, Server: s.o.Server, Client: s.o.Client,
 		Alive: max(4*s.o.Election, 500*time.Millisecond), MaxFrame: s.o.MaxFrame,
 		Up: s.linkUp, Down: s.linkDown, Logger: s.o.Logger,

@@ -157,6 +157,8 @@ func (r *run) fit(st *replica.Status, to uint64) error {
 			return fmt.Errorf("%s has not caught up: %w", r.s.addressOf(to), errNotFit)
 		case !known || r.now()-d.Told > time.Second || d.Oldest > watchEvery*4 || d.Waiting > 0 || d.Low:
 			return fmt.Errorf("the disk of %s is slow or full: %w", r.s.addressOf(to), errNotFit)
+		case r.watch.hearsLess(to):
+			return fmt.Errorf("%s has no connection to a member that this one is connected to: %w", r.s.addressOf(to), errNotFit)
 		}
 		return nil
 	}

@@ -104,7 +104,7 @@ type DiskStatus struct {
 	Save    int64 `json:"save_us"`    // the last save
 	Oldest  int64 `json:"oldest_us"`  // the oldest save that is not done
 	Waiting int64 `json:"waiting_us"` // for how long nothing can be applied
-	Low     bool  `json:"low"`        // there is no room for the reserve for a full disk
+	Low     bool  `json:"low"`        // there is little room, or none
 }
 
 // LogStatus is what keeps files of the log from going.

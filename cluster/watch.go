@@ -38,13 +38,14 @@ type watch struct {
 	calmFrom time.Duration // when a leader changed last
 	lostAt   time.Duration // since when group 0 has no leader that is known
 	disks    map[uint64]replica.Disk
+	reach    reach
 	failures [Shards + 1]error
 	cutOff   bool
 	removed  bool // this node is no member any more
 }
 
 func newWatch(r *run) *watch {
-	return &watch{r: r, changed: make(chan struct{}), disks: make(map[uint64]replica.Disk)}
+	return &watch{r: r, changed: make(chan struct{}), disks: make(map[uint64]replica.Disk), reach: newReach()}
 }
 
 // leader is told who leads a shard.
@@ -107,12 +108,14 @@ func (w *watch) run() {
 		}
 		now := w.r.now()
 		own := w.disk(now)
+		w.listen(now)
 		w.guard(now, own)
 		if now-told >= tellDisk || own.Low != low {
 			told, low = now, own.Low
 			w.tell(own)
 			w.r.reconcile()
 			w.judgeCut(now)
+			w.giveToWhoHearsMore(now)
 		}
 		if now-spread >= spreadEvery {
 			spread = now
@@ -160,7 +163,8 @@ func (w *watch) diskOf(member uint64) (d replica.Disk, ok bool) {
 
 // A frame of kindDisk is three times in nanoseconds, u64: how long the last save took,
 // for how long the oldest one that is not done has been under way, and for how long
-// nothing could be applied; and a byte that is 1 when there is little room.
+// nothing could be applied; a byte that is 1 when there is little room; and the members
+// that the sender hears, u64 each.
 const diskBytes = 3*8 + 1
 
 // tell tells the others how this node's disk is doing.
@@ -174,6 +178,9 @@ func (w *watch) tell(d replica.Disk) {
 		low = 1
 	}
 	frame = append(frame, low)
+	for _, member := range w.hears(d.Told) {
+		frame = binary.LittleEndian.AppendUint64(frame, member)
+	}
 	for _, member := range w.r.s.connected() {
 		w.r.s.links.Send(member, link.Control, kindDisk, frame)
 	}
@@ -183,13 +190,19 @@ var errDiskFrame = errors.New("a notice about a disk has another length")
 
 // told takes what another member tells.
 func (w *watch) told(from uint64, frame []byte) error {
-	if len(frame) != diskBytes {
+	if len(frame) < diskBytes || (len(frame)-diskBytes)%8 != 0 {
 		return errDiskFrame
 	}
 	span := func(at int) time.Duration { return time.Duration(binary.LittleEndian.Uint64(frame[at:])) }
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.disks[from] = replica.Disk{Told: w.r.now(), Save: span(0), Oldest: span(8), Waiting: span(16), Low: frame[24] == 1}
+	now := w.r.now()
+	w.disks[from] = replica.Disk{Told: now, Save: span(0), Oldest: span(8), Waiting: span(16), Low: frame[24] == 1}
+	var hears []uint64
+	for rest := frame[diskBytes:]; len(rest) > 0; rest = rest[8:] {
+		hears = append(hears, binary.LittleEndian.Uint64(rest))
+	}
+	w.reach.told(now, from, hears)
 	return nil
 }
 

@@ -217,6 +217,17 @@ func (l *Links) Drop(member uint64, why error) {
 // Connected tells whether a member is up.
 func (l *Links) Connected(member uint64) bool { return (*l.members.Load())[member] != nil }
 
+// Silence is for how long nothing small has come of each member that is up, by member.
+// One that is well says something every quarter of Options.Alive at least.
+func (l *Links) Silence() map[uint64]time.Duration {
+	members, now := *l.members.Load(), time.Since(l.began)
+	silence := make(map[uint64]time.Duration, len(members))
+	for member, s := range members {
+		silence[member] = now - time.Duration(s.heard.Load())
+	}
+	return silence
+}
+
 // Peers are all others, by address.
 func (l *Links) Peers() []Peer {
 	l.mu.Lock()

@@ -27,9 +27,10 @@ type session struct {
 	ended chan struct{} // closed by end
 	gone  chan struct{} // closed when its last goroutine has ended
 
-	rtt  atomic.Int64 // nanoseconds, of the last ping
-	skew atomic.Int64 // nanoseconds that the peer's clock is ahead
-	told bool         // that the clocks differ; the control reader's
+	heard atomic.Int64 // nanoseconds from links.began: when a frame of the control lane came last
+	rtt   atomic.Int64 // nanoseconds, of the last ping
+	skew  atomic.Int64 // nanoseconds that the peer's clock is ahead
+	told  bool         // that the clocks differ; the control reader's
 }
 
 func newSession(links *Links, p *peer, control, bulk *conn) *session {
@@ -48,6 +49,7 @@ func newSession(links *Links, p *peer, control, bulk *conn) *session {
 		s.lanes[kind] = &lane{conn: c, out: newOutbox(limit, c.out.overhead()), kind: Lane(kind)}
 	}
 	s.skew.Store(int64(control.skew))
+	s.hears()
 	return s
 }
 
@@ -93,11 +95,17 @@ func (s *session) readAll(l *lane) error {
 		if err != nil {
 			return reason(err, l.kind)
 		}
+		if l.kind == Control {
+			s.hears()
+		}
 		if err := s.handle(l, kind, body); err != nil {
 			return err
 		}
 	}
 }
+
+// hears notes that the peer is heard.
+func (s *session) hears() { s.heard.Store(int64(time.Since(s.links.began))) }
 
 // reason says in words why a connection was lost.
 func reason(err error, kind Lane) error {

@@ -25,6 +25,8 @@ type fault struct {
 	longest time.Duration
 	// isolated says that it takes networks and disks of the members' own.
 	isolated bool
+	// spares says that publishes go on through those too that it happens to.
+	spares bool
 }
 
 func theLeader(leader *member, _ []*member) []*member      { return []*member{leader} }
@@ -55,7 +57,7 @@ var faults = []fault{
 	{kind: "dumb leader", hit: theLeader, begin: cutFrom, longest: 8 * time.Second, isolated: true},
 	{kind: "deaf follower", hit: aFollower, begin: cutTo, longest: 8 * time.Second, isolated: true},
 	{kind: "dumb follower", hit: aFollower, begin: cutFrom, longest: 8 * time.Second, isolated: true},
-	{kind: "follower cut from leader", hit: aFollower, begin: cutFromLeader, longest: 8 * time.Second, isolated: true},
+	{kind: "follower cut from leader", hit: aFollower, begin: cutFromLeader, longest: 8 * time.Second, isolated: true, spares: true},
 	{kind: "full leader", hit: theLeader, begin: fillUp, longest: 8 * time.Second, isolated: true},
 	{kind: "full follower", hit: aFollower, begin: fillUp, longest: 8 * time.Second, isolated: true},
 	{kind: "full two", hit: bothOthers, begin: fillUp, longest: 4 * time.Second, isolated: true},
@@ -108,6 +110,9 @@ func (p *plan) next(n int) bool {
 	p.w.reset()
 	undo := f.begin(p, hit)
 	spared := p.s.others(hit...)
+	if f.spares {
+		spared = p.s.members
+	}
 	majority := len(spared) > len(p.s.members)/2
 	var channel *late
 	if n%lateEvery == 0 {
@@ -272,9 +277,10 @@ func cutFromLeader(p *plan, hit []*member) (undo func()) {
 	return p.cut(hit, []*member{p.leader}, true, true)
 }
 
-// pileBytes is how much room pileUp leaves, beside the reserve of a member.
+// pileBytes is how much room pileUp leaves, beside the reserve of a member: more than the
+// tenth of a disk that a member keeps free.
 const (
-	pileBytes = 96 << 20
+	pileBytes = 256 << 20
 	floodTime = time.Minute
 )
 
