@@ -21,18 +21,13 @@ const (
 	answerPatience = 30 * time.Second
 )
 
-// deadlineSlack is how much later than promised a deadline may be, so that it
-// need not be moved with every read and write.
-const deadlineSlack = time.Second
-
 // visit is a connection as its requests see it, one at a time: the writer of
 // the answer and the reader of the body, which move its deadlines on.
 type visit struct {
 	http.ResponseWriter // of the request under way
 	server              *Server
 	conn                net.Conn
-	answerBy            time.Time // the write deadline that is set
-	knownHost           string    // which a request named and was let in
+	knownHost           string // which a request named and was let in
 	body                pacedBody
 }
 
@@ -41,8 +36,7 @@ type pacedBody struct {
 	io.ReadCloser
 	conn  net.Conn
 	began time.Time
-	come  int64     // bytes
-	by    time.Time // the read deadline that is set
+	come  int64 // bytes
 }
 
 type visitKey struct{}
@@ -96,11 +90,7 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 
 // extend moves the deadline on, with what has come.
 func (b *pacedBody) extend() {
-	by := b.began.Add(graceTime + time.Duration(b.come/pieceBytes)*timePerPiece)
-	if b.by.Before(by) {
-		b.by = by.Add(deadlineSlack)
-		b.conn.SetReadDeadline(b.by)
-	}
+	b.conn.SetReadDeadline(b.began.Add(graceTime + time.Duration(b.come/pieceBytes)*timePerPiece))
 }
 
 // wait gives the body the time that the server was busy otherwise.
@@ -142,10 +132,8 @@ func (v *visit) FlushError() error {
 // Flush is FlushError for those who do not ask.
 func (v *visit) Flush() { _ = v.FlushError() }
 
-// extend moves the deadline of the answer on.
+// extend moves the deadline of the answer on. The HTTP server takes it away after
+// each answer.
 func (v *visit) extend() {
-	if by := time.Now().Add(answerPatience); v.answerBy.Before(by) {
-		v.answerBy = by.Add(deadlineSlack)
-		v.conn.SetWriteDeadline(v.answerBy)
-	}
+	v.conn.SetWriteDeadline(time.Now().Add(answerPatience))
 }
