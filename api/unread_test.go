@@ -54,7 +54,7 @@ func TestAnswersThatNobodyReadsHoldLittle(t *testing.T) {
 			})
 			<-w.begun
 		}
-		if each := (heapInUse() - before) / requests; each > int64(whole)/2 {
+		if each := (heapInUse() - before) / requests; each > int64(whole)*3/4 { // the list of topics is held, 40 bytes each
 			t.Errorf("%s: %d bytes are held for an answer of %d", format, each, whole)
 		}
 		close(leave)
