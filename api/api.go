@@ -45,6 +45,8 @@ func (h *HTTP) routes() http.Handler {
 	r := httpapi.NewRouter(h.o.Logger)
 	r.Explain(names.Refusals)
 	r.HandleRaw("GET", "/ping", http.HandlerFunc(h.ping))
+	r.HandleRaw("GET", "/livez", http.HandlerFunc(h.livez))
+	r.HandleRaw("GET", "/readyz", http.HandlerFunc(h.readyz))
 	r.Handle("GET", "/info", h.info)
 	r.Handle("GET", "/stats", h.stats)
 
@@ -76,6 +78,7 @@ func (h *HTTP) routes() http.Handler {
 	r.Handle("PUT", "/topic/config", h.setTopicConfig)
 	r.Handle("GET", "/channel/config", h.channelConfig)
 	r.Handle("PUT", "/channel/config", h.setChannelConfig)
+	h.routesOfDrain(r)
 	h.routesOfCluster(r)
 	if h.o.Config != nil {
 		r.Config(h.o.Config, h.o.MaxMsgSize)

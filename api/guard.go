@@ -16,7 +16,11 @@ func roleFor(r *http.Request) httpauth.Role {
 		return httpauth.Nobody
 	case "/pub", "/mpub":
 		return httpauth.Publish
-	case "/info", "/stats", "/cluster", "/topic/config", "/channel/config":
+	case "/livez", "/readyz":
+		if r.Method == http.MethodGet {
+			return httpauth.Nobody
+		}
+	case "/info", "/stats", "/cluster", "/metrics", "/drain", "/topic/config", "/channel/config":
 		if r.Method == http.MethodGet {
 			return httpauth.Stats
 		}
@@ -33,7 +37,7 @@ func roleFor(r *http.Request) httpauth.Role {
 func (h *HTTP) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case h.o.HTTPSRequired && r.TLS == nil:
+		case h.o.HTTPSRequired && r.TLS == nil && !isProbe(r):
 			h.refuseClear(w)
 		case h.o.Auth == nil || h.o.Auth.Admits(w, r, roleFor(r)):
 			next.ServeHTTP(w, r)

@@ -43,6 +43,11 @@ type Options struct {
 	// Cluster is the set of replicas that the node is in; nil: none.
 	Cluster Cluster
 
+	// Drain empties the node before it leaves; nil: there is no /drain.
+	Drain Drain
+	// Directories are those that /readyz wants the node to be registered with; nil: none.
+	Directories Directories
+
 	// Config is what /config shows and changes; nil: there is no /config.
 	Config httpapi.Config
 

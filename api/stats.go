@@ -31,6 +31,7 @@ type (
 		// system that the messages are on, in bytes; left out where it is not known.
 		DiskFree *int64       `json:"disk_free_bytes,omitempty"`
 		DiskUsed *int64       `json:"disk_used_bytes,omitempty"`
+		Draining bool         `json:"draining,omitempty"`
 		Damage   *damageStats `json:"damage,omitempty"`
 	}
 
@@ -51,6 +52,7 @@ func (h *HTTP) stats(_ http.ResponseWriter, r *http.Request) (any, error) {
 		Health:    healthText(h.broker.Health()),
 		StartTime: h.broker.StartTime().Unix(),
 	}
+	a.Draining = h.broker.Draining()
 	if s, known := h.broker.Space(); known {
 		a.DiskFree, a.DiskUsed = &s.Free, &s.Used
 	}

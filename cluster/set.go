@@ -32,6 +32,8 @@ type Set struct {
 	registry atomic.Pointer[registry]
 	run      atomic.Pointer[run] // nil while the node is in no set
 
+	draining atomic.Bool // the node is about to leave
+
 	// founding is held while this node's identity is changed.
 	founding sync.Mutex
 

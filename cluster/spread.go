@@ -52,6 +52,9 @@ func (w *watch) spread(now time.Duration) {
 	g := w.r.s.registry.Load()
 	for n := uint32(Shards); n <= Shards; n-- { // group 0 last
 		to := g.turn(n)
+		if d, _ := w.diskOf(uint64(to)); d.Draining || uint64(to) == w.r.member && w.r.s.draining.Load() {
+			continue // it is about to leave
+		}
 		if leaders[n] == 0 || to == 0 || uint64(to) == leaders[n] || uint64(to) != w.r.member && !w.r.s.links.Connected(uint64(to)) {
 			continue
 		}
@@ -153,6 +156,8 @@ func (r *run) fit(st *replica.Status, to uint64) error {
 		}
 		d, known := r.watch.diskOf(to)
 		switch {
+		case d.Draining:
+			return fmt.Errorf("%s is being drained", r.s.addressOf(to))
 		case f.Learner, !f.Active, f.Snapshot, f.Match+near < st.Last:
 			return fmt.Errorf("%s has not caught up: %w", r.s.addressOf(to), errNotFit)
 		case !known || r.now()-d.Told > time.Second || d.Oldest > watchEvery*4 || d.Waiting > 0 || d.Low:
@@ -183,6 +188,10 @@ func (r *run) giveAway(ctx context.Context, n uint32, s *replica.Shard, to id) e
 		}
 	}
 }
+
+// SetDraining says whether this node is about to leave, for which it is not given the
+// leaderships whose turn it has.
+func (s *Set) SetDraining(on bool) { s.draining.Store(on) }
 
 // Yield gives all leaderships of this node away, as far as there is somebody to take
 // them, before it stops.

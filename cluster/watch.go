@@ -99,7 +99,7 @@ func (w *watch) run() {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	var told, spread time.Duration
-	low := false
+	low, draining := false, false
 	for {
 		select {
 		case <-w.r.ctx.Done():
@@ -110,8 +110,8 @@ func (w *watch) run() {
 		own := w.disk(now)
 		w.listen(now)
 		w.guard(now, own)
-		if now-told >= tellDisk || own.Low != low {
-			told, low = now, own.Low
+		if now-told >= tellDisk || own.Low != low || own.Draining != draining {
+			told, low, draining = now, own.Low, own.Draining
 			w.tell(own)
 			w.r.reconcile()
 			w.judgeCut(now)
@@ -127,7 +127,7 @@ func (w *watch) run() {
 
 // disk is how this node's disk is doing.
 func (w *watch) disk(now time.Duration) (d replica.Disk) {
-	d.Told, d.Low = now, w.r.room.low.Load()
+	d.Told, d.Low, d.Draining = now, w.r.room.low.Load(), w.r.s.draining.Load()
 	var newest time.Duration
 	for _, s := range w.r.opened() {
 		d.Oldest = max(d.Oldest, s.OldestSave())
@@ -163,9 +163,14 @@ func (w *watch) diskOf(member uint64) (d replica.Disk, ok bool) {
 
 // A frame of kindDisk is three times in nanoseconds, u64: how long the last save took,
 // for how long the oldest one that is not done has been under way, and for how long
-// nothing could be applied; a byte that is 1 when there is little room; and the members
-// that the sender hears, u64 each.
+// nothing could be applied; a byte with the bits that follow; and the members that the
+// sender hears, u64 each.
 const diskBytes = 3*8 + 1
+
+const (
+	diskLow      = 1 << iota // there is little room
+	diskDraining             // the node is about to leave
+)
 
 // tell tells the others how this node's disk is doing.
 func (w *watch) tell(d replica.Disk) {
@@ -173,11 +178,14 @@ func (w *watch) tell(d replica.Disk) {
 	for _, span := range []time.Duration{d.Save, d.Oldest, d.Waiting} {
 		frame = binary.LittleEndian.AppendUint64(frame, uint64(span))
 	}
-	low := byte(0)
+	bits := byte(0)
 	if d.Low {
-		low = 1
+		bits |= diskLow
 	}
-	frame = append(frame, low)
+	if d.Draining {
+		bits |= diskDraining
+	}
+	frame = append(frame, bits)
 	for _, member := range w.hears(d.Told) {
 		frame = binary.LittleEndian.AppendUint64(frame, member)
 	}
@@ -197,7 +205,8 @@ func (w *watch) told(from uint64, frame []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.r.now()
-	w.disks[from] = replica.Disk{Told: now, Save: span(0), Oldest: span(8), Waiting: span(16), Low: frame[24] == 1}
+	w.disks[from] = replica.Disk{Told: now, Save: span(0), Oldest: span(8), Waiting: span(16),
+		Low: frame[24]&diskLow != 0, Draining: frame[24]&diskDraining != 0}
 	var hears []uint64
 	for rest := frame[diskBytes:]; len(rest) > 0; rest = rest[8:] {
 		hears = append(hears, binary.LittleEndian.Uint64(rest))

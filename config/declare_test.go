@@ -38,6 +38,8 @@ func TestFlagsAreThoseOfNsqdAndSomeOfOurOwn(t *testing.T) {
 		"max-connections | max_connections | int | 0",
 		"max-unfinished-bytes | max_unfinished_bytes | int | 268435456",
 		"auth-timeout | auth_timeout | duration | 30s",
+		"sigterm | sigterm | word | stop",
+		"drain-timeout | drain_timeout | duration | 10m",
 		"min-free-bytes | min_free_bytes | int | 0",
 		"min-free-percent | min_free_percent | int | 0",
 		"max-topics | max_topics | int | 0",

@@ -106,6 +106,9 @@ type QD struct {
 	// there are none.
 	Settings *settings.Rules
 
+	SigTerm      SigTerm       // what SIGTERM does
+	DrainTimeout time.Duration // how long a node that is drained waits for its consumers
+
 	E2ELatencyPercentiles []float64 // of (0,1], descending
 	E2ELatencyWindow      time.Duration
 }
@@ -139,6 +142,8 @@ func (q *QD) declare(hostname string) []section {
 		{"General", append(q.Common.options("[qd] "),
 			bind(&q.NodeID, "node-id", whole[int]("number"), nodeIDOf(hostname), "part of message ids, different for each node; by default a hash of the host name", below(nodeIDs)).keyed("id"),
 			ignored("worker-id", truth(), false).keyed(""),
+			bind(&q.SigTerm, "sigterm", oneOf(sigTerms), SigTermStop, "what SIGTERM does: stop the node, or drain it, which refuses publishes and stops when consumers have emptied it; a second one stops at once"),
+			bind(&q.DrainTimeout, "drain-timeout", span(), 10*time.Minute, "longest time that a node which is drained waits for its consumers; then it stops all the same", notNegative),
 			bind(&q.Experiments, "enable-experiment", texts("name"), nil, "turn on an experiment: "+topologyAware),
 		)},
 		{"Addresses", q.addressOptions(hostname)},

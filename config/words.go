@@ -145,3 +145,17 @@ func tlsVersion() kind[TLSVersion] {
 	}
 	return k
 }
+
+// SigTerm says what SIGTERM does to qd.
+type SigTerm int
+
+// The values of SigTerm.
+const (
+	SigTermStop  SigTerm = iota // it stops in good order, as nsqd does
+	SigTermDrain                // it is drained, and stops then
+)
+
+var sigTerms = []word[SigTerm]{
+	{"stop", SigTermStop, 0},
+	{"drain", SigTermDrain, 1},
+}

@@ -36,6 +36,25 @@ type Daemon interface {
 	Stop() error
 }
 
+// Drainer is a daemon that may be emptied before it stops.
+type Drainer interface {
+	Daemon
+	// DrainFor is told of a signal, one call at a time. True: it does not end the daemon,
+	// which is drained now.
+	DrainFor(s os.Signal) bool
+	// Drained is closed when it is to stop.
+	Drained() <-chan struct{}
+}
+
+// Drained is closed when d is to stop because it was drained; nil for a daemon that
+// never is.
+func Drained(d Daemon) <-chan struct{} {
+	if d, ok := d.(Drainer); ok {
+		return d.Drained()
+	}
+	return nil
+}
+
 // Program is a daemon before its start, with options V.
 type Program[V any] struct {
 	Name  string // of the daemon, such as qd
@@ -100,12 +119,20 @@ func (p Program[V]) start(settings *config.Settings[V], stderr io.Writer) (Daemo
 
 // supervise waits for the end of d's life and gives it a good one.
 func supervise(d Daemon, log *slog.Logger, signals <-chan os.Signal) (exit int) {
-	select {
-	case s := <-signals:
-		log.Info("stopping", slog.String("signal", s.String()))
-	case err := <-d.Failed():
-		log.Error("a listener failed", slog.Any("error", err))
-		exit = exitFailed
+	for going := true; going; {
+		select {
+		case s := <-signals:
+			if drainer, ok := d.(Drainer); ok && drainer.DrainFor(s) {
+				continue
+			}
+			log.Info("stopping", slog.String("signal", s.String()))
+		case <-Drained(d):
+			log.Info("stopping: the node was drained")
+		case err := <-d.Failed():
+			log.Error("a listener failed", slog.Any("error", err))
+			exit = exitFailed
+		}
+		going = false
 	}
 	if err := Finish(d.Stop, signals); err != nil {
 		log.Error("not stopped in good order", slog.Any("error", err))

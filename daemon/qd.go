@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"syscall"
+	"time"
 
 	"qmq/api"
 	"qmq/broker"
@@ -37,6 +40,11 @@ type qd struct {
 	statsd    *api.Statsd  // nil when it is off
 	set       *cluster.Set // nil: the node is in none
 	security  *security
+	drain     *drain
+	onTerm    config.SigTerm
+	// Of the last SIGTERM that it was drained for, when that was and until when it was
+	// to be drained; both are of DrainFor alone.
+	term, termUntil time.Time
 }
 
 // startQD opens the data directory and the listeners and serves. From then on,
@@ -92,7 +100,9 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 	if set != nil {
 		ao.Cluster = set
 	}
-	d := &qd{listeners: newListeners(log), announcer: announcer, client: client, broker: b, set: set, tcp: tcp, security: security}
+	drain := newDrain(b, set, q.DrainTimeout, log)
+	ao.Drain, ao.Directories = drain, announcer
+	d := &qd{drain: drain, onTerm: q.SigTerm, listeners: newListeners(log), announcer: announcer, client: client, broker: b, set: set, tcp: tcp, security: security}
 	d.serveAll(&l, so.TLS, ao, &q)
 	return d, nil
 }
@@ -128,6 +138,7 @@ func observe(level *slog.LevelVar, announcer *lookup.Announcer) func(key string,
 // Stop ends everything in the order that loses nothing: first those who bring
 // work, then the broker.
 func (d *qd) Stop() error {
+	d.drain.close()
 	d.announcer.Close() // nobody new is to come
 	defer d.client.Close()
 	defer d.security.close()
@@ -138,6 +149,23 @@ func (d *qd) Stop() error {
 		d.set.Yield() // while its clients are still here: others serve them at once
 	}
 	return errors.Join(d.tcp.Close(), closing(d.http), closeBroker(d.broker, d.set))
+}
+
+// Drained is part of Drainer.
+func (d *qd) Drained() <-chan struct{} { return d.drain.over }
+
+// DrainFor is part of Drainer.
+func (d *qd) DrainFor(s os.Signal) bool {
+	if s != syscall.SIGTERM || d.onTerm != config.SigTermDrain {
+		return false
+	}
+	if until, draining := d.drain.Until(); draining && until.Equal(d.termUntil) {
+		return time.Since(d.term) < SameSignal // else it was told twice
+	}
+	d.drain.Begin()
+	d.term = time.Now()
+	d.termUntil, _ = d.drain.Until()
+	return true
 }
 
 // openBroker opens the data directory, for a member of a set too.

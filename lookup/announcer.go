@@ -133,3 +133,18 @@ func (a *Announcer) Alone() bool {
 	defer a.mu.Unlock()
 	return a.alone
 }
+
+// Registered says with how many directories all that the node has is registered, of
+// how many.
+func (a *Announcer) Registered() (with, of int) {
+	peers := a.current()
+	for _, p := range peers {
+		if p.isTold() {
+			with++
+		}
+	}
+	if of = len(peers); of == 0 && !a.Alone() {
+		of = 1 // one whose name is not resolved yet
+	}
+	return with, of
+}

@@ -350,3 +350,24 @@ func TestQuestionsWaitForTheFirstContactButNotForLong(t *testing.T) {
 		ask(s, nil, 0)
 	})
 }
+
+func TestRegisteredIsWhoWasToldEverything(t *testing.T) {
+	inScene(t, func(s *scene) {
+		check := func(what string, with, of int) {
+			s.t.Helper()
+			synctest.Wait()
+			if w, o := s.Registered(); w != with || o != of {
+				s.t.Errorf("%s: %d of %d, want %d of %d", what, w, o, with, of)
+			}
+		}
+		check("no directory", 0, 0)
+		s.reaches(func(string) (net.Conn, error) { return nil, errors.New("nobody there") })
+		s.Start(me, []string{"d"})
+		check("one that is not there", 0, 1)
+		s.realDirectory()
+		<-time.After(2 * time.Second)
+		check("one that came", 1, 1)
+		s.Close()
+		check("closed", 0, 0)
+	})
+}

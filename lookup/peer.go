@@ -40,6 +40,7 @@ type peer struct {
 	mu      sync.Mutex // guards what follows; nothing waits while it is held
 	web     string     // where the directory serves HTTP, as it said last; empty: it did not
 	met     bool       // the directory has introduced itself at least once
+	told    bool       // it was told everything over the connection that there is
 	nudged  bool       // there may be something to say
 	resting net.Conn   // that is listened to while there is nothing to say
 	found   *finding   // what an audit has found; nil: it was taken
@@ -64,6 +65,19 @@ func (p *peer) directory() (web string, met bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.web, p.met
+}
+
+// isTold says whether the directory knows what is here.
+func (p *peer) isTold() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.told
+}
+
+func (p *peer) setTold(told bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.told = told
 }
 
 func (p *peer) run(ctx context.Context) {
@@ -175,6 +189,8 @@ func (p *peer) converse(ctx context.Context, failures int, met func()) (stage, e
 	if err := p.announce(l, all); err != nil {
 		return heard, err
 	}
+	p.setTold(true)
+	defer p.setTold(false)
 	p.a.o.Logger.Info("lookup directory knows what is here", slog.String("address", p.address), slog.Int("registrations", len(all)))
 	p.audit = auditing{}
 	ctx, stop := context.WithCancel(ctx)

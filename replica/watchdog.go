@@ -21,11 +21,13 @@ type Disk struct {
 	Oldest  time.Duration // how long the oldest unfinished one has taken
 	Waiting time.Duration // for how long the machine could not apply
 	Low     bool          // there is little room, if any
+	// Draining says that the member is about to leave.
+	Draining bool
 }
 
 // well tells whether leadership may be moved to the member.
 func (d Disk) well(now time.Duration) bool {
-	return now-d.Told <= fresh && d.Save <= fast && d.Oldest <= fast && d.Waiting == 0 && !d.Low
+	return now-d.Told <= fresh && d.Save <= fast && d.Oldest <= fast && d.Waiting == 0 && !d.Low && !d.Draining
 }
 
 // Watchdog decides when a leader whose disk hangs or is full gives leadership

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -123,6 +124,42 @@ func TestNodeThatWasTakenAwayIsNotCritical(t *testing.T) {
 			l := s.c.alerts.open[0]
 			same(t, "line", string(l.Level)+" "+s.localised(l.Text), test.want)
 			same(t, "node", s.c.NodesView().Nodes[0].State, l.Level)
+		})
+	}
+}
+
+// TestNodeThatLeftWhenItWasDrainedIsNoAlarm: it was told to, and nothing is lost.
+func TestNodeThatLeftWhenItWasDrainedIsNoAlarm(t *testing.T) {
+	for name, test := range map[string]struct {
+		depth, after, want string
+		state              Level
+	}{
+		"empty":            {"0", "listed=no silent=yes", "", levelOK},
+		"left with some":   {"7", "listed=no silent=yes", "warn Left when it was drained, with 7 messages that no consumer took. No answer since 10s", levelWarn},
+		"died meanwhile":   {"7", "silent=yes", "crit No answer since 10s: connection refused; it held 7 messages", LevelCrit},
+		"undrained before": {"0", "draining=no silent=yes", "crit No answer since 10s: connection refused", LevelCrit},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			s.do("node qd-1")
+			s.do("channel t/c consumers=1 depth=" + test.depth)
+			s.do("run 5s")
+			s.do("node qd-1 draining=yes")
+			s.do("run 5s")
+			same(t, "lines while it is drained", len(s.c.alerts.open), 0)
+			same(t, "the node says so", s.c.NodesView().Nodes[0].Draining, true)
+			if strings.Contains(test.after, "draining=no") {
+				s.do("node qd-1 draining=no")
+				s.do("run 1s")
+			}
+			s.do("node qd-1 " + test.after)
+			s.do("run 20s")
+			got := ""
+			for _, l := range s.c.alerts.open {
+				got = string(l.Level) + " " + s.localised(l.Text)
+			}
+			same(t, "line", strings.ReplaceAll(got, "11s", "10s"), test.want)
+			same(t, "node", s.c.NodesView().Nodes[0].State, test.state)
 		})
 	}
 }

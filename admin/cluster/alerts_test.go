@@ -33,6 +33,7 @@ type scene struct {
 // actor is a node of a scene.
 type actor struct {
 	silent  bool
+	drained bool
 	health  string
 	version string
 	damage  int64
@@ -95,7 +96,7 @@ func (s *scene) step() {
 			n.miss(s.now, "connection refused")
 			continue
 		}
-		stats := &nodeclient.Stats{Version: a.version, Health: a.health, StartTime: 1, HeapInUse: -1}
+		stats := &nodeclient.Stats{Version: a.version, Health: a.health, StartTime: 1, HeapInUse: -1, Draining: a.drained}
 		if a.damage > 0 || len(a.found) > 0 {
 			stats.Damage = &nodeclient.Damage{Messages: a.damage, Findings: a.found}
 		}
@@ -188,6 +189,8 @@ func (s *scene) do(line string) {
 			switch key {
 			case "silent":
 				a.silent = value == "yes"
+			case "draining":
+				a.drained = value == "yes"
 			case "listed":
 				a.listed = value == "yes"
 			case "twin":

@@ -34,7 +34,8 @@ type node struct {
 	infoOf     int64 // start of the process that said so
 	memoryAt   time.Time
 
-	health  string
+	health   string
+	draining bool
 	damage  *nodeclient.Damage
 	started int64 // s since 1970
 	heap    int64 // bytes; -1 unknown
@@ -123,6 +124,7 @@ func (n *node) take(b *allowance, s *nodeclient.Stats, at time.Time, emptied fun
 	n.rated = dt > 0
 	n.asks++
 	n.at, n.started, n.health, n.damage, n.version = at, s.StartTime, s.Health, s.Damage, s.Version
+	n.draining = s.Draining
 	if s.HeapInUse >= 0 {
 		n.heap = s.HeapInUse
 	}

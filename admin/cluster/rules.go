@@ -76,12 +76,17 @@ func nodeAlert(rule string, l Level, n *node) Alert {
 }
 
 // silentInput: a node gives no answer. One that no directory lists any more, and
-// that held nothing, may well have been taken away.
+// that held nothing, may well have been taken away; of one that was drained before
+// nobody is told.
 func (c *Cluster) silentInput(n *node) alertInput {
 	l := nodeAlert("silent", LevelCrit, n)
 	l.Text = noAnswer(n.silent, n.problem)
 	l.affected = float64(n.sums.held())
+	quiet := c.left(n) && n.sums.held() == 0
 	switch {
+	case c.left(n):
+		l.Level, l.Icon = levelWarn, string(levelWarn)
+		l.Text = fmt.Sprintf("Left when it was drained, with %s that no consumer took. No answer since %s", words.Count(n.sums.held(), "message"), words.Time(n.silent))
 	case c.retired(n):
 		l.Level, l.Icon = levelWarn, string(levelWarn)
 		l.Text = "Gone: no lookupd lists it any more, and it held no messages. No answer since " + words.Time(n.silent)
@@ -91,7 +96,13 @@ func (c *Cluster) silentInput(n *node) alertInput {
 	if !n.silent.IsZero() {
 		l.Value, l.Unit = Figure(c.now.Sub(n.silent).Milliseconds()), "silent"
 	}
-	return alertInput{alert: l, starts: n.missed >= missedPolls, ends: n.streak >= missedPolls, since: n.silent, past: silentPast(n.silent)}
+	return alertInput{alert: l, starts: n.missed >= missedPolls && !quiet, ends: n.streak >= missedPolls || quiet, since: n.silent, past: silentPast(n.silent)}
+}
+
+// left tells whether a node that gives no answer was drained before, and is listed no
+// more: it has left as it was meant to.
+func (c *Cluster) left(n *node) bool {
+	return n.draining && n.missed >= missedPolls && len(n.registered) == 0
 }
 
 // retired tells whether a node that gives no answer is missed by nobody.

@@ -35,6 +35,7 @@ type NodeRow struct {
 	Seen         *int64             `json:"seen"`
 	Error        string             `json:"error"`
 	Health       string             `json:"health"`
+	Draining     bool               `json:"draining"` // it refuses publishes and leaves when it is empty
 	Damage       *nodeclient.Damage `json:"damage"`
 	UpMS         *int64             `json:"up_ms"`
 	Registered   *int               `json:"registered"`
@@ -100,7 +101,7 @@ type tombstone struct {
 // stateOf is how a node runs: by what its lines say, or because it is silent.
 // Damage that it found is told beside that.
 func (c *Cluster) stateOf(n *node) Level {
-	if !c.retired(n) && (n.missed >= missedPolls || n.at.IsZero() && n.missed > 0) {
+	if !c.retired(n) && !c.left(n) && (n.missed >= missedPolls || n.at.IsZero() && n.missed > 0) {
 		return LevelCrit
 	}
 	return c.alerts.levelOf(func(l *Alert) bool { return l.Node == n.id && l.Rule != "" && l.Rule != ruleDamage })
@@ -117,7 +118,7 @@ func (c *Cluster) nodeRate(n *node, row int) Figure {
 func (c *Cluster) nodeRow(n *node, newest string) NodeRow {
 	row := NodeRow{
 		Node: n.id, Name: n.name, TCP: n.tcp, HTTP: n.address, Zone: n.zone, Region: n.region, Kind: n.kind(), Version: n.version,
-		State: c.stateOf(n), Stale: !n.fresh(c.now), Seen: millis(n.at), Error: n.problem, Health: n.health, Damage: n.damage, Lookupds: len(c.lookupds),
+		State: c.stateOf(n), Stale: !n.fresh(c.now), Seen: millis(n.at), Error: n.problem, Health: n.health, Draining: n.draining, Damage: n.damage, Lookupds: len(c.lookupds),
 		Topics: len(n.order), Channels: n.sums.channels, Clients: n.sums.consumers, Depth: n.sums.depth, BackendDepth: n.sums.backend,
 		InFlight: n.sums.inFlight, Deferred: n.sums.deferred, PubRate: c.nodeRate(n, rowPublished), DeliverRate: c.nodeRate(n, rowDelivered),
 		AnswerMS: Figure(float64(n.took) / float64(time.Millisecond)), Spark: n.history[rowDelivered].spark(c.now.Unix()),

@@ -292,8 +292,8 @@ func launch[V any](h *household, c console, p daemon.Program[V], flags []string)
 	return d.Addresses(), nil
 }
 
-// wait returns when a signal has come, or with the error of a daemon that
-// failed.
+// wait returns when a signal has come or a daemon was drained, or with the error of
+// one that failed.
 func (h household) wait(c console) error {
 	failed := make(chan error, len(h))
 	done := make(chan struct{})
@@ -303,6 +303,8 @@ func (h household) wait(c console) error {
 			select {
 			case err := <-d.Failed():
 				failed <- err
+			case <-daemon.Drained(d):
+				failed <- nil
 			case <-done:
 			}
 		}()

@@ -25,6 +25,8 @@ type nodeRow struct {
 	Clients int64    `json:"clients"`
 	Started int64    `json:"start_time"`
 	Tombs   []string `json:"tombstoned_topics,omitempty"`
+	// Draining says that it refuses publishes, and leaves when consumers have emptied it.
+	Draining bool `json:"draining,omitempty"`
 }
 
 // Run lists nodes. One that does not answer is listed with the reason, and makes
@@ -55,12 +57,20 @@ func (l *nodesList) Run(c console) error {
 			}
 			continue
 		}
-		rows = append(rows, []any{r.Node, r.TCP, r.Version, r.Health, r.Topics, r.Depth, r.Clients, since(r.Started), strings.Join(r.Tombs, ",")})
+		rows = append(rows, []any{r.Node, r.TCP, r.Version, r.state(), r.Topics, r.Depth, r.Clients, since(r.Started), strings.Join(r.Tombs, ",")})
 	}
 	if !l.JSON {
 		printTable(c.out, []string{"NODE", "TCP", "VERSION", "HEALTH", "TOPICS", "DEPTH", "CLIENTS", "UP", "TOMBSTONED"}, rows)
 	}
 	return s.failed()
+}
+
+// state is how the node is, and whether it is about to leave.
+func (r *nodeRow) state() string {
+	if r.Draining {
+		return r.Health + ", draining"
+	}
+	return r.Health
 }
 
 func rowOf(n *nodeSnapshot) nodeRow {
@@ -70,6 +80,7 @@ func rowOf(n *nodeSnapshot) nodeRow {
 		return r
 	}
 	r.Version, r.Health, r.Started, r.Topics = n.stats.Version, n.stats.Health, n.stats.StartTime, int64(len(n.stats.Topics))
+	r.Draining = n.stats.Draining
 	for _, t := range n.stats.Topics {
 		r.Depth += t.Depth
 		for _, ch := range t.Channels {

@@ -8,6 +8,10 @@ type Stats struct {
 	Topics    []Topic // sorted by name as the node sorts them; nil if it does not know the topic that was asked for
 	HeapInUse int64   // bytes; -1 when memory was not asked for
 	Damage    *Damage // nil when the node reports none
+	Draining  bool    // it refuses publishes, and leaves when its consumers have emptied it
+	// DiskFree and DiskUsed are the room on its file system in bytes; nil where it does
+	// not tell.
+	DiskFree, DiskUsed *int64
 }
 
 // Damage is what a qd found amiss on its disk and nobody acknowledged.
@@ -50,6 +54,7 @@ type Topic struct {
 	Paused       bool
 	Latency      Latency
 	Replica      Replica
+	DiskBytes    int64 // of its segments
 }
 
 // Replica is what the node is for a topic that is replicated. Only the leader tells what
@@ -186,6 +191,12 @@ func (r *reading) member(s *Stats, key []byte) {
 		})
 	case "damage":
 		s.Damage = r.damage()
+	case "draining":
+		s.Draining = r.truth()
+	case "disk_free_bytes":
+		s.DiskFree = new(r.whole())
+	case "disk_used_bytes":
+		s.DiskUsed = new(r.whole())
 	default:
 		r.skip()
 	}
@@ -214,6 +225,8 @@ func (r *reading) topic() (t Topic) {
 			t.Latency = r.latency()
 		case "replica":
 			t.Replica = r.replica()
+		case "disk_bytes":
+			t.DiskBytes = r.whole()
 		default:
 			r.skip()
 		}

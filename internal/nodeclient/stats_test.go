@@ -45,11 +45,11 @@ const example = `{"version":"1.3.0","health":"OK","start_time":1700000000,"topic
     "clients":[{"client_id":"x\"é\u00e9","hostname":"h","version":"V2","remote_address":"1.2.3.4:5","state":3,"ready_count":7,"pub_counts":[{"topic":"t","count":1}],"tls":true,"snappy":false}],
     "paused":true,"e2e_processing_latency":{"count":2,"percentiles":[{"quantile":0.99,"value":1.5e6},{"quantile":0.5,"value":12}]}},
    {"channel_name":"d#ephemeral","depth":0,"clients":null,"e2e_processing_latency":{"count":0,"percentiles":null}}],
-  "depth":11,"backend_depth":10,"message_count":18446744073709551615,"message_bytes":123456,"paused":false,"e2e_processing_latency":{"count":0,"percentiles":null}},
+  "depth":11,"backend_depth":10,"message_count":18446744073709551615,"message_bytes":123456,"paused":false,"e2e_processing_latency":{"count":0,"percentiles":null},"disk_bytes":4711},
  {"topic_name":"b","channels":[],"depth":-1}],
 "memory":{"heap_objects":1,"heap_in_use_bytes":4096},"producers":null,"damage":{"messages":3,"journal_bytes":77,"last":12,"findings":[
  {"id":"missing/1/2","number":12,"kind":"missing","topic":"t","channel":"c","from":2,"to":5,"messages":3,"path":"/d","copy":"/e","time":1700000001,"text":"gone"}],
- "older":[{"kind":"journal","findings":2,"messages":1,"bytes":77}]},"later":{"x":[1,[2,{"y":null}]],"z":true}}`
+ "older":[{"kind":"journal","findings":2,"messages":1,"bytes":77}]},"disk_free_bytes":5,"disk_used_bytes":0,"draining":true,"later":{"x":[1,[2,{"y":null}]],"z":true}}`
 
 func TestDecodeTakesWhatIsWanted(t *testing.T) {
 	var d Decoder
@@ -59,10 +59,10 @@ func TestDecodeTakesWhatIsWanted(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := &Stats{
-			Version: "1.3.0", Health: "OK", StartTime: 1700000000, HeapInUse: 4096, Damage: &Damage{3, 77, 12,
+			Version: "1.3.0", Health: "OK", StartTime: 1700000000, HeapInUse: 4096, Draining: true, DiskFree: new(int64(5)), DiskUsed: new(int64(0)), Damage: &Damage{3, 77, 12,
 				[]Finding{{"missing/1/2", "missing", "t", "c", 3, "/d", "/e", 1700000001, "gone"}}, []DamageSum{{"journal", 2, 1}}},
 			Topics: []Topic{
-				{Name: "a", Depth: 11, BackendDepth: 10, Messages: math.MaxInt64, Bytes: 123456, Channels: []Channel{
+				{Name: "a", Depth: 11, BackendDepth: 10, Messages: math.MaxInt64, Bytes: 123456, DiskBytes: 4711, Channels: []Channel{
 					{Name: "c", Depth: 3, BackendDepth: 1, InFlight: 2, Deferred: 4, Messages: 9, Requeued: 5, TimedOut: 6, ClientCount: 1, Paused: true,
 						Clients: []Consumer{{ID: `x"éé`, Hostname: "h", Version: "V2", RemoteAddress: "1.2.3.4:5", ReadyCount: 7, TLS: true}},
 						Latency: Latency{2, []Percentile{{0.99, 1.5e6}, {0.5, 12}}}},
