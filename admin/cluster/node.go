@@ -36,16 +36,16 @@ type node struct {
 
 	health   string
 	draining bool
-	damage  *nodeclient.Damage
-	started int64 // s since 1970
-	heap    int64 // bytes; -1 unknown
-	sums    sums
-	rated   bool // two answers can be compared
-	topics  map[string]*nodeTopic
-	order   []*nodeTopic // as the node lists them
-	round   uint32
-	decoder nodeclient.Decoder
-	history history
+	damage   *nodeclient.Damage
+	started  int64 // s since 1970
+	heap     int64 // bytes; -1 unknown
+	sums     sums
+	rated    bool // two answers can be compared
+	topics   map[string]*nodeTopic
+	order    []*nodeTopic // as the node lists them
+	round    uint32
+	decoder  nodeclient.Decoder
+	history  history
 
 	set   *nodeclient.Set // what it said last of the set that it is in; nil: it is in none
 	setAt time.Time       // when it was last asked for it
