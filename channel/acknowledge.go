@@ -1,6 +1,9 @@
 package channel
 
-import "qmq/internal/seqset"
+import (
+	"qmq/internal/seqset"
+	"qmq/message"
+)
 
 // held finds the message seq in flight with h; the error is ErrNotInFlight or
 // ErrNotOwner.
@@ -29,7 +32,7 @@ func (c *core) finish(h *holder, seq uint64) error {
 }
 
 // requeue gives back a message that h has in flight: returned at once, or
-// deferred by delay ns.
+// deferred by delay ns, or spent.
 func (c *core) requeue(h *holder, seq uint64, now, delay int64) error {
 	i, err := c.held(h, seq)
 	if err != nil {
@@ -38,6 +41,10 @@ func (c *core) requeue(h *holder, seq uint64, now, delay int64) error {
 	m := c.removeInFlight(i)
 	h.requeued++
 	c.requeued++
+	if c.isSpent(m) {
+		c.spend(m, message.Requeued, now)
+		return nil
+	}
 	if delay <= 0 {
 		c.returned.PushBack(m)
 		return nil

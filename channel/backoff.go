@@ -25,8 +25,12 @@ func (c *core) readAgain() {
 // readable says that nothing is known that cannot be read.
 func (c *core) readable() bool { return c.backoff == 0 && c.barred == nil }
 
-// resume ends a backoff whose time is over, and tries again what is barred.
+// resume ends a backoff whose time is over, tries again what is barred, and notes which
+// tokens have come.
 func (c *core) resume(now int64) {
+	if b := c.conf.bucket; b != nil {
+		b.fill(now)
+	}
 	if c.barred != nil { // retry takes a long stack, which each delivery would have to grow
 		c.retry(now)
 	}

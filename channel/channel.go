@@ -64,8 +64,8 @@ type Options struct {
 	Host Host
 }
 
-// Host is the topic of a channel, as the channel sees it. Its methods are called
-// with no lock of the channel held, and by several goroutines at once.
+// Host is the topic of a channel, as the channel sees it. Its methods but
+// Spent are called with no lock of the channel held, and by several goroutines at once.
 type Host interface {
 	// NewReader makes a consumer's Reader, when it first takes something, or
 	// one for a Peek.
@@ -82,6 +82,10 @@ type Host interface {
 	// of that name from being read for now, and with nil when they can be read
 	// again.
 	ReadFailed(channel string, err error)
+	// Spent is called when messages of c are to go to the dead-letter topic: the host
+	// is to have SendDeadLetters called, once, by a goroutine of its own. It must not
+	// wait. A topic's lock may be held.
+	Spent(c *Channel)
 }
 
 // Common is what the channels of a node have in common. It must not be changed
@@ -113,8 +117,8 @@ type Channel struct {
 	failing atomic.Bool
 
 	// mu guards the fields below, what they point to, and the holder of each
-	// consumer. It is held across no I/O, no wake and no call but Journal.Mark
-	// and the timer's Arm and Stop.
+	// consumer. It is held across no I/O, no wake and no call but Journal.Mark,
+	// the timer's Arm and Stop, and Host.Spent.
 	mu        sync.Mutex
 	core      *core
 	timer     *deadline.Timer        // nil until there is a deadline
@@ -136,8 +140,8 @@ func New(o Options, start uint64) *Channel {
 
 // Restore makes a channel from what the journal remembers of it; voids are the
 // topic's void ranges and delayed all delayed messages of the log below
-// fanOut, ascending, at least from the channel's floor on. The pause is the
-// caller's to restore.
+// fanOut, ascending, at least from the channel's floor on. The pause and the settings are the
+// caller's to restore: what is spent waits for a Configure.
 func Restore(o Options, st *state.Channel, fanOut uint64, voids []seqset.Range, delayed []message.Mark) *Channel {
 	core := restoreCore(o.limits(), o.Clock.Now(), st, fanOut, voids, delayed, -wallShift(o.Clock))
 	return build(o, core, st.Version)
@@ -180,6 +184,9 @@ func (c *Channel) unlock() (moved bool) {
 		c.o.Journal.Mark(c)
 	}
 	c.armTimer()
+	if c.core.conf != unconfigured && c.core.beginSending() {
+		c.o.Host.Spent(c)
+	}
 	h := c.core.wakeNext()
 	if h == nil {
 		c.mu.Unlock()

@@ -71,6 +71,9 @@ func (c *core) places() (map[uint64]string, error) {
 		}
 	}
 	c.deferred.Each(func(i dueheap.Item) { put(i.Seq, "deferred") })
+	for _, x := range c.conf.spent.waiting {
+		put(x.seq, "spent")
+	}
 	return at, err
 }
 
@@ -181,7 +184,7 @@ func (c *core) checkDeferred() error {
 }
 
 func (c *core) checkHolders() error {
-	credit, woken, idle := 0, 0, 0
+	credit, woken, idle := int32(0), int32(0), 0
 	for i, h := range c.flight.holders {
 		if h == nil {
 			continue

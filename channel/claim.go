@@ -5,6 +5,7 @@ import (
 
 	"qmq/internal/dueheap"
 	"qmq/internal/seqset"
+	"qmq/message"
 )
 
 // Claims are what the former server of a channel had granted to a consumer, and what
@@ -104,6 +105,7 @@ func (c *core) acknowledge(done []seqset.Range) {
 		c.removeInFlight(c.flight.find(seq))
 	}
 	c.returned.DeleteFunc(func(m redelivery) bool { return acked(m.seq) })
+	c.removeSpent(acked)
 	for _, heap := range [...]*dueheap.Heap{c.due, &c.deferred} {
 		if heap.Len() > 0 {
 			heap.RemoveFunc(func(i dueheap.Item) bool { return acked(i.Seq) })
@@ -123,9 +125,13 @@ func (c *core) unacknowledged(ranges []seqset.Range) (open []seqset.Range) {
 	return seqset.Union(open)
 }
 
-// putBack has w wait until m is due.
+// putBack has w wait until m is due, unless it is spent.
 func (c *core) putBack(w redelivery, m Claim, now, shift int64) {
 	w.attempts = max(w.attempts, m.Attempts, 1)
+	if c.isSpent(w) {
+		c.spend(w, message.Requeued, now)
+		return
+	}
 	if m.Due == 0 {
 		c.returned.PushBack(w)
 		c.pending.open(w.seq, w.attempts, 0)

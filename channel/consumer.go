@@ -9,6 +9,9 @@ import (
 type ConsumerOptions struct {
 	ID         uint64        // shown in Stats
 	MsgTimeout time.Duration // how long a message may be in flight
+	// DefaultTimeout says that the client did not ask for its MsgTimeout: the channel's
+	// settings may have another one.
+	DefaultTimeout bool
 	// SampleRate, 1 to 99, is how many per cent of the messages the consumer
 	// wants; the others that it would get are dropped for good. 0: all.
 	SampleRate int
@@ -56,7 +59,7 @@ func (c *Channel) Subscribe(o ConsumerOptions) (*Consumer, error) {
 	if k.wake == nil {
 		k.wake = func() {}
 	}
-	k.holder = holder{consumer: k, id: o.ID, locality: o.Locality}
+	k.holder = holder{consumer: k, id: o.ID, locality: o.Locality, defaultTimeout: o.DefaultTimeout}
 	c.core.join(&k.holder, int64(o.MsgTimeout))
 	if c.consumers == nil {
 		c.consumers = make(map[*Consumer]struct{})

@@ -13,12 +13,12 @@ import (
 // lock, starts no goroutine, wakes nobody and reads no clock; now is steady time
 // in ns. Whoever has changed it asks wakeNext whom to wake.
 //
-// Every number below fanOut is in one of seven states. Fresh ones are at or
+// Every number below fanOut is in one of eight states. Fresh ones are at or
 // above the cursor and outside skip. The others are acknowledged (or void, or
 // dropped), in flight, returned (they came back and may be delivered again),
-// deferred, due (they were deferred and may be delivered), or barred (they
-// cannot be read now); those at or above the cursor are in skip, so that the
-// cursor passes them over.
+// deferred, due (they were deferred and may be delivered), barred (they
+// cannot be read now), or spent (they go to the dead-letter topic); those at or
+// above the cursor are in skip, so that the cursor passes them over.
 type core struct {
 	acked  *seqset.Set
 	cursor uint64 // a fresh message, or fanOut
@@ -37,6 +37,8 @@ type core struct {
 	maxTimeout int64 // ns a message may be in flight, however often touched
 	maxDelay   int64 // ns a message may be deferred by a requeue
 
+	conf *configured // what the settings say; unconfigured until they say anything
+
 	// freshTurn says whether fresh messages come before all others at the next
 	// reservation, dueTurn whether due ones come before returned ones.
 	freshTurn bool
@@ -44,14 +46,15 @@ type core struct {
 	paused    bool
 	closed    bool
 	timed     bool // see inflight.timed
+	bounded   bool // the settings bound what is delivered
 
 	backingOff   bool  // nothing is given out: messages cannot be read now
 	backoffUntil int64 // steady ns
 	backoff      int64 // how long in all, ns; 0 when the last read worked
 
 	idle       idleQueue
-	woken      int // how many consumers were woken and have not come yet
-	withCredit int // how many consumers have credit
+	woken      int32 // how many consumers were woken and have not come yet
+	withCredit int32 // how many consumers have credit
 	// Of woken and withCredit, those of each locality.
 	wokenByLocality, creditByLocality [localities]int32
 
@@ -73,7 +76,7 @@ type limits struct {
 func newCore(l limits, start uint64) *core {
 	return &core{
 		acked: seqset.New(start), cursor: start, fanOut: start,
-		flight: noneInFlight, timed: l.timed, due: noneDue, dueTurn: true,
+		flight: noneInFlight, conf: unconfigured, timed: l.timed, due: noneDue, dueTurn: true,
 		limit: l.waiting, maxTimeout: l.maxTimeout, maxDelay: l.maxDelay,
 		pending: pending{on: l.journalled},
 	}
@@ -189,6 +192,7 @@ func (c *core) void(from, to uint64) {
 	c.due.RemoveRange(from, to)
 	c.deferred.RemoveRange(from, to)
 	c.unbar(from, to)
+	c.removeSpent(func(seq uint64) bool { return from <= seq && seq < to })
 	c.acked.AddRange(from, to)
 	c.pending.acked(seqset.Range{From: from, To: to})
 	c.skipOver()
@@ -246,6 +250,7 @@ func (c *core) empty() {
 	c.due = noneDue
 	c.barred = nil
 	c.deferred = dueheap.Heap{}
+	c.removeSpent(func(uint64) bool { return true })
 	c.waiting = 0
 	c.cursor = c.fanOut
 	for r, ok := c.skip.Front(); ok && r.To <= c.fanOut; r, ok = c.skip.Front() {
@@ -254,7 +259,7 @@ func (c *core) empty() {
 }
 
 // next is when the core has to be called again, at the latest: a deferred
-// message is due, one in flight times out, or a backoff ends. math.MaxInt64 means
+// message is due, one in flight times out, a backoff ends, or there are tokens again. math.MaxInt64 means
 // never.
 func (c *core) next() int64 {
 	at := int64(math.MaxInt64)
@@ -269,6 +274,9 @@ func (c *core) next() int64 {
 	}
 	for s := c.barred; s != nil; s = s.next {
 		at = min(at, s.retryAt)
+	}
+	if c.conf != unconfigured {
+		at = min(at, c.conf.next())
 	}
 	return at
 }

@@ -27,6 +27,7 @@ func (g greetings) NewReader() channel.Reader { return g }
 func (greetings) Moved(uint64)                {}
 func (greetings) Lost(uint64, uint64)         {}
 func (greetings) ReadFailed(string, error)    {}
+func (greetings) Spent(*channel.Channel)      {}
 
 // printer is a sink.
 type printer struct{}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+
+	"qmq/message"
 )
 
 // expired is a message in flight whose deadline has passed.
@@ -13,12 +15,13 @@ type expired struct {
 }
 
 // expire does what is due: deferred messages become due, and those in flight
-// that have timed out are returned, in the order of their deadlines. When there are
+// that have timed out are returned, or spent, in the order of their deadlines. When there are
 // very many, the rest, of whatever deadline, stays for the next call, for which
 // next asks at once.
 func (c *core) expire(now int64) {
 	c.resume(now)
 	c.moveDue(now)
+	c.resumeSpent(now)
 	if now >= c.flight.due {
 		c.timeOut(now)
 	}
@@ -45,6 +48,10 @@ func (c *core) timeOut(now int64) {
 		return cmp.Or(cmp.Compare(a.deadline, b.deadline), cmp.Compare(a.message.seq, b.message.seq))
 	})
 	for _, x := range late {
+		if c.isSpent(x.message) {
+			c.spend(x.message, message.TimedOut, now)
+			continue
+		}
 		c.returned.PushBack(x.message)
 	}
 	c.timedOut += uint64(len(late))

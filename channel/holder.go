@@ -6,6 +6,10 @@ type holder struct {
 	id       uint64    // as it is shown
 	index    uint32    // in inflight.holders
 	timeout  int64     // how long a message may be in flight, ns
+	// ownTimeout is what it asked for; with defaultTimeout it did not, and the channel's
+	// settings may have another one.
+	ownTimeout     int64
+	defaultTimeout bool
 
 	head, tail uint32   // its untouched messages in flight, see inflight
 	touched    []uint32 // heap of its touched ones
@@ -102,6 +106,9 @@ func (c *core) available() uint64 {
 	if c.paused || c.backingOff || c.closed {
 		return 0
 	}
+	if c.bounded {
+		return c.bound(c.ready())
+	}
 	return c.ready()
 }
 
@@ -148,10 +155,11 @@ func (c *core) park(h *holder) {
 	}
 }
 
-// join adds a consumer whose messages time out after timeout ns. It is parked,
-// without credit.
+// join adds a consumer whose messages time out after timeout ns, unless it did not say
+// and the channel's settings do. It is parked, without credit.
 func (c *core) join(h *holder, timeout int64) {
-	h.timeout, h.parked = timeout, true
+	h.ownTimeout, h.parked = timeout, true
+	c.setTimeout(h)
 	if c.flight == noneInFlight {
 		c.flight = newInflight(c.timed)
 	}

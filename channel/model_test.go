@@ -28,6 +28,7 @@ const (
 	isReturned
 	isDue
 	isDeferred
+	isSpent
 	isDone
 )
 
@@ -62,6 +63,8 @@ type model struct {
 	voids    []seqset.Range
 	delayed  []message.Mark
 	st       *state.Channel
+	settings Settings
+	sending  []spentMessage // what somebody publishes
 }
 
 // draw picks a number from low to high. Half of the runs pick evenly, which
@@ -247,6 +250,9 @@ func (m *model) share(h *modelHolder, limit int) int {
 			others++
 		}
 	}
+	if limit := m.settings.MaxInFlight; limit > 0 {
+		available = min(available, max(0, limit-len(m.flying(nil))))
+	}
 	credit := int(h.rdy) - len(m.flying(h))
 	if credit <= 0 || m.paused {
 		return 0
@@ -392,6 +398,8 @@ func (m *model) requeue() {
 	delay := sample(m, []int64{-1, 0, 1, 1e6, 1500e6, 29e9, 90e9}, "delay")
 	switch {
 	case want != nil:
+	case m.isSpent(seq):
+		m.msgs[seq].place = isSpent
 	case delay <= 0:
 		m.giveBack(seq)
 	default:
@@ -465,12 +473,16 @@ func (m *model) claimed(h *modelHolder, claims *Claims) (refused []uint64) {
 	seen := map[uint64]bool{}
 	for _, c := range claims.Requeued {
 		x := m.msgs[c.Seq]
-		if x == nil || x.place == isDone || x.place == isFlying || seen[c.Seq] {
+		if x == nil || x.place == isDone || x.place == isFlying || x.place == isSpent || seen[c.Seq] {
 			continue
 		}
 		seen[c.Seq] = true
 		m.takeOut(c.Seq)
 		x.attempts = max(x.attempts, c.Attempts)
+		if m.isSpent(c.Seq) {
+			x.place = isSpent
+			continue
+		}
 		if x.due = c.Due - modelShift; c.Due != 0 {
 			x.place = isDeferred
 			if x.due*1e6 <= m.now {
@@ -483,7 +495,7 @@ func (m *model) claimed(h *modelHolder, claims *Claims) (refused []uint64) {
 	for _, c := range claims.Held {
 		x := m.msgs[c.Seq]
 		switch {
-		case x == nil || x.place == isDone:
+		case x == nil || x.place == isDone || x.place == isSpent:
 			refused = append(refused, c.Seq)
 			continue
 		case x.place == isFlying && (x.owner == h || x.attempts >= c.Attempts):
@@ -507,6 +519,10 @@ func (m *model) tick() {
 		return cmp.Or(cmp.Compare(m.msgs[a].deadline, m.msgs[b].deadline), cmp.Compare(a, b))
 	})
 	for _, seq := range late {
+		if m.isSpent(seq) {
+			m.msgs[seq].place = isSpent
+			continue
+		}
 		m.giveBack(seq)
 	}
 	m.c.expire(m.now)
@@ -515,6 +531,46 @@ func (m *model) tick() {
 func (m *model) pause() {
 	m.paused = !m.paused
 	m.c.paused = m.paused
+}
+
+// isSpent says whether a message was delivered as often as it may be.
+func (m *model) isSpent(seq uint64) bool {
+	return m.settings.MaxAttempts > 0 && m.msgs[seq].attempts >= m.settings.MaxAttempts
+}
+
+// configure changes the settings.
+func (m *model) configure() {
+	m.settings = Settings{MaxInFlight: draw(m, 0, 30, "in flight"), MaxAttempts: uint16(draw(m, 0, 3, "attempts")), DeadLetterTopic: "letters"}
+	m.c.configure(m.settings, m.now)
+	if m.settings.MaxAttempts > 0 {
+		return
+	}
+	for i := range m.c.returned.Len() { // in the order in which they were spent
+		if seq := m.c.returned.At(i).seq; m.msgs[seq].place == isSpent {
+			m.giveBack(seq)
+		}
+	}
+}
+
+// letters begins to publish what is spent, or ends it, well or not.
+func (m *model) letters() {
+	if m.sending == nil {
+		if m.c.beginSending() {
+			m.sending = m.c.nextSpent()
+		}
+		return
+	}
+	if draw(m, 0, 2, "fails") == 0 {
+		m.c.notSent(m.now)
+	} else {
+		for _, x := range m.sending {
+			if m.msgs[x.seq].place == isSpent {
+				m.msgs[x.seq].place = isDone
+			}
+		}
+		m.c.sent(m.sending)
+	}
+	m.sending = m.c.nextSpent()
 }
 
 // journal applies the core's changes to the state as replay does.
@@ -558,7 +614,8 @@ func (m *model) restart() {
 	if err := sameCore(c, o); err != "" {
 		m.t.Fatalf("changes and snapshot differ: %s", err)
 	}
-	m.c, m.holders, m.paused = c, nil, false
+	m.c, m.holders, m.paused, m.sending = c, nil, false, nil
+	m.c.configure(m.settings, m.now)
 	m.moveDue()
 	m.returned = append(m.returned, m.flying(nil)...)
 	slices.Sort(m.returned)
@@ -571,6 +628,8 @@ func sameCore(a, b *core) string {
 	switch {
 	case a.cursor != b.cursor || a.floor() != b.floor() || a.waiting != b.waiting:
 		return "positions"
+	case !slices.EqualFunc(a.conf.spent.waiting, b.conf.spent.waiting, func(x, y spentMessage) bool { return x == y }):
+		return "spent messages"
 	case a.returned.Len() != b.returned.Len() || a.due.Len() != b.due.Len() || a.deferred.Len() != b.deferred.Len():
 		return "counts"
 	}
@@ -600,10 +659,15 @@ func (m *model) check() {
 			m.t.Fatalf("%d is %+v", seq, *x)
 		}
 	}
-	got := [...]int{c.returned.Len(), c.due.Len(), int(c.waiting), c.flight.len(), c.deferred.Len()}
-	want := [...]int{len(m.returned), m.count(isDue), m.count(isFresh), m.count(isFlying), m.count(isDeferred)}
+	got := [...]int{c.returned.Len(), c.due.Len(), int(c.waiting), c.flight.len(), c.deferred.Len(), len(c.conf.spent.waiting)}
+	want := [...]int{len(m.returned), m.count(isDue), m.count(isFresh), m.count(isFlying), m.count(isDeferred), m.count(isSpent)}
 	if got != want {
-		m.t.Fatalf("returned, due, fresh, in flight, deferred: %v, want %v", got, want)
+		m.t.Fatalf("returned, due, fresh, in flight, deferred, spent: %v, want %v", got, want)
+	}
+	for _, x := range c.conf.spent.waiting {
+		if y := m.msgs[x.seq]; x.attempts != y.attempts || x.delayed != y.delayed {
+			m.t.Fatalf("spent %+v, want %+v", x, *y)
+		}
 	}
 	for i, seq := range m.returned {
 		if got, want := *c.returned.At(i), (redelivery{seq, m.msgs[seq].attempts, m.msgs[seq].delayed}); got != want {
@@ -642,6 +706,9 @@ func newModel(t *rapid.T) *model {
 	m.fanOut = m.start
 	m.c = newCore(m.l, m.start)
 	m.st = &state.Channel{Acked: seqset.New(m.start), Cursor: m.start}
+	if draw(m, 0, 1, "settings") == 1 {
+		m.configure()
+	}
 	return m
 }
 
@@ -652,9 +719,9 @@ func TestCoreEqualsNaiveModel(t *testing.T) {
 		m := newModel(t)
 		steps := []func(){
 			m.advance, m.advance, m.subscribe, m.setReady, m.setReady, m.reserve, m.reserve, m.reserve, m.reserve,
-			m.finish, m.finish, m.finish, m.finish, m.requeue, m.requeue, m.touch, m.tick,
+			m.finish, m.finish, m.finish, m.finish, m.requeue, m.requeue, m.touch, m.tick, m.letters,
 		}
-		rare := []func(){m.void, m.empty, m.leave, m.pause, m.journal, m.restart, m.claim, m.handBack}
+		rare := []func(){m.void, m.empty, m.leave, m.pause, m.journal, m.restart, m.claim, m.handBack, m.configure}
 		for range draw(m, 1, 300, "steps") {
 			if draw(m, 0, 7, "rare") == 0 {
 				sample(m, rare, "step")()

@@ -6,6 +6,7 @@ import (
 
 	"qmq/internal/dueheap"
 	"qmq/internal/seqset"
+	"qmq/message"
 	"qmq/state"
 )
 
@@ -25,8 +26,9 @@ type pending struct {
 // openChange says what holds for an open message from now on.
 type openChange struct {
 	seq      uint64
-	due      int64 // steady ms, 0 = now
+	due      int64 // steady ms, 0 = now; of a spent one: when its last delivery ended
 	attempts uint16
+	reason   message.Reason // of a spent one, else 0
 }
 
 // acked notes that the numbers of r are done.
@@ -57,7 +59,7 @@ func (p *pending) open(seq uint64, attempts uint16, due int64) {
 		p.overflow()
 		return
 	}
-	p.opens = append(p.opens, openChange{seq, due, attempts})
+	p.opens = append(p.opens, openChange{seq: seq, due: due, attempts: attempts})
 }
 
 func (p *pending) overflow() { *p = pending{on: p.on, dirty: true, full: true} }
@@ -93,7 +95,11 @@ func (c *core) takeChanges(full bool, shift int64) draft {
 		}
 	}
 	for _, o := range p.opens {
-		if !c.acked.Contains(o.seq) {
+		switch {
+		case c.acked.Contains(o.seq):
+		case o.reason != 0:
+			ch.Open = append(ch.Open, spentAt(o.seq, o.attempts, o.reason, o.due, shift))
+		default:
 			ch.Open = append(ch.Open, openAt(o.seq, o.attempts, o.due, shift))
 		}
 	}
@@ -150,6 +156,9 @@ func (c *core) snapshot(shift int64) draft {
 		for _, m := range s.redeliveries {
 			list(m, 0)
 		}
+	}
+	for _, x := range c.conf.spent.waiting {
+		ch.Open = append(ch.Open, spentAt(x.seq, x.attempts, x.reason, x.ended, shift))
 	}
 	listDue := func(i dueheap.Item) { list(deferred(i), i.Due) }
 	c.due.Each(listDue)

@@ -58,6 +58,9 @@ func (c *core) reserve(h *holder, now int64, limit int, dst []reservation) (batc
 	}
 	h.delivered += uint64(n)
 	c.delivered[h.locality] += uint64(n)
+	if b := c.conf.bucket; b != nil {
+		b.take(n, now)
+	}
 	c.setCredit(h, h.rdy, h.inFlight+int64(n))
 	h.parked = h.credit() <= 0 // it need not look again to find nothing
 	c.pending.dirty = c.pending.on
@@ -221,4 +224,7 @@ func (c *core) amend(rest []reservation) {
 func (c *core) undelivered(h *holder, n int) {
 	h.delivered -= uint64(n)
 	c.delivered[h.locality] -= uint64(n)
+	if b := c.conf.bucket; b != nil {
+		b.giveBack(n)
+	}
 }

@@ -85,6 +85,9 @@ func (c *core) restoreOpen(now int64, opens []state.OpenMessage, delayed []messa
 		if seq >= c.cursor {
 			c.skip.Add(seqset.Range{From: seq, To: seq + 1})
 		}
+		if len(opens) > 0 && opens[0].Seq == seq && c.restoreSpent(&opens[0], m, shift) {
+			return
+		}
 		if due == 0 {
 			c.returned.PushBack(m)
 			return

@@ -77,6 +77,7 @@ type testHost struct {
 	moved      func(floor uint64)
 	lost       func(from, to uint64)
 	readFailed func(error)
+	spent      func(*Channel) // nil: nothing
 }
 
 func (h *testHost) NewReader() Reader {
@@ -89,6 +90,12 @@ func (h *testHost) NewReader() Reader {
 func (h *testHost) Moved(floor uint64)                 { h.moved(floor) }
 func (h *testHost) Lost(from, to uint64)               { h.lost(from, to) }
 func (h *testHost) ReadFailed(channel string, e error) { h.readFailed(e) }
+
+func (h *testHost) Spent(c *Channel) {
+	if h.spent != nil {
+		h.spent(c)
+	}
+}
 
 // testJournal counts the marks.
 type testJournal struct{ marks int }

@@ -20,6 +20,12 @@ type Stats struct {
 	RequeueCount uint64
 	TimeoutCount uint64
 
+	// DeadLettered messages were published to the dead-letter topic and finished, Spent
+	// ones wait for that; SpentError is why the last try failed, nil when it did not.
+	DeadLettered uint64
+	Spent        int
+	SpentError   error
+
 	Paused    bool
 	Consumers []ConsumerStats // by ID
 }
@@ -57,6 +63,9 @@ func (c *Channel) stats() Stats {
 		RegionLocal:  c.core.delivered[SameRegion],
 		RequeueCount: c.core.requeued,
 		TimeoutCount: c.core.timedOut,
+		DeadLettered: c.core.conf.deadLettered,
+		Spent:        len(c.core.conf.spent.waiting),
+		SpentError:   c.core.conf.letterError,
 		Paused:       c.core.paused,
 		Consumers:    make([]ConsumerStats, 0, len(c.consumers)),
 	}

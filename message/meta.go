@@ -9,6 +9,11 @@ import "encoding/binary"
 type Meta struct {
 	Timestamp int64 // of the publish, ns since 1970, wall clock
 	DeliverAt int64 // not to be delivered before, ms since 1970, wall clock; 0: at once
+	// DeadLetter says where a dead letter comes from; nil: it is none.
+	DeadLetter *DeadLetter
+	// OnlyFor is the name of the one channel that the message is for; empty: it is for
+	// all channels of its topic.
+	OnlyFor string
 }
 
 // Mark is what channels have to know of a message before they read it. Few
@@ -34,6 +39,12 @@ func (v *View) Mark() (mark Mark, ok bool) {
 func (m *Meta) appendAttrs(dst []byte) []byte {
 	if m.DeliverAt != 0 {
 		dst = AppendDeliverAt(dst, m.DeliverAt)
+	}
+	if m.DeadLetter != nil {
+		dst = AppendDeadLetter(dst, m.DeadLetter)
+	}
+	if m.OnlyFor != "" {
+		dst = AppendAttr(dst, AttrOnlyFor, []byte(m.OnlyFor))
 	}
 	return dst
 }

@@ -8,7 +8,9 @@ import "qmq/internal/seqset"
 type OpenMessage struct {
 	Seq      uint64
 	Attempts uint16
-	Due      int64 // ms since 1970, wall clock; 0 when it may be delivered now
+	// Due is when it may be delivered, ms since 1970, wall clock; 0: now; below 0: not
+	// any more, see Spent.
+	Due int64
 }
 
 // ChannelChanges is the state of a channel: what changed since the changes of
