@@ -84,6 +84,8 @@ type Broker struct {
 	lock      io.Closer
 	journal   *journal.Journal
 	cleaner   *topic.Cleaner
+	// deadLetters publishes what channels give up.
+	deadLetters *topic.DeadLetters
 	// freeing is held by the one who makes room on a full disk.
 	freeing sync.Mutex
 	common  *topic.Common // set by Open
@@ -175,6 +177,7 @@ func (b *Broker) open() (err error) {
 	}
 	b.disk.FillReserve()
 	b.cleaner = topic.NewCleaner(b.journal, b.o.Logger)
+	b.deadLetters = topic.NewDeadLetters(b.clock.Wall, b.publishDeadLetters, b.o.Logger)
 	b.common = b.commonOptions()
 	if err := b.restore(found); err != nil {
 		b.stop()
@@ -186,6 +189,7 @@ func (b *Broker) open() (err error) {
 		b.background.Wait()
 		return err
 	}
+	b.deadLetters.Begin()
 	b.metadata.changed()
 	b.metadata.start()
 	b.damages.start()
@@ -246,6 +250,7 @@ func (b *Broker) Close() error {
 	s := &stopping{b: b, topics: b.Topics()}
 	errs := []error{s.stopTopics()}
 	s.within("removal of what is finished", b.cleaner.Close)
+	s.within("dead letters", b.deadLetters.Close) // their channels are closed
 	// The journal's last checkpoint comes before the logs close: it asks the
 	// channels, which need no log for that.
 	errs = append(errs, b.journal.Close())

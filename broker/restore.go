@@ -248,6 +248,7 @@ func (b *Broker) commonOptions() *topic.Common {
 		Settings:          b.o.Settings,
 		Cleaner:           b.cleaner,
 		FreeSpace:         b.freeSpace,
+		DeadLetters:       b.deadLetters,
 		FailureChanged:    b.failureChanged,
 		ReadFailed:        b.readFailed,
 		Damaged:           b.lost,

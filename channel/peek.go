@@ -58,7 +58,7 @@ type PeekOptions struct {
 //
 // show gets the bodies, without locks held; the view is valid during the call.
 // What was finished and let go meanwhile, and what cannot be read now while
-// others can, is left out. Another error in reading, or one of show, ends the
+// others can, is left out, and so is what is for another channel. Another error in reading, or one of show, ends the
 // Peek and is returned.
 func (c *Channel) Peek(o PeekOptions, show func(Peeked, message.View) error) (total int, err error) {
 	list, total := c.peek(o)
@@ -74,6 +74,9 @@ func (c *Channel) Peek(o PeekOptions, show func(Peeked, message.View) error) (to
 			continue
 		case err != nil:
 			return total, err
+		}
+		if isForOther(&view, c.o.Name) {
+			continue
 		}
 		m.ID = message.MakeID(c.o.IDPrefix, m.seq)
 		if err := show(m.Peeked, view); err != nil {

@@ -155,6 +155,10 @@ func (t *taking) handOut() {
 			}
 			return
 		}
+		if len(m.Attrs) > 0 && c.passesOver(&m.View) {
+			t.done++
+			continue
+		}
 		m.ID, m.Attempts = message.MakeID(c.o.IDPrefix, r.seq), r.attempts
 		if !t.sink.Put(m) {
 			t.cut = t.n == 0
@@ -166,6 +170,22 @@ func (t *taking) handOut() {
 		t.n++
 		t.done++
 	}
+}
+
+// passesOver finishes a message that is for another channel. Mostly the channel was told
+// before it got as far, but not what was published before a restart.
+func (c *Channel) passesOver(v *message.View) bool {
+	other := isForOther(v, c.o.Name)
+	if other {
+		c.Void(v.Seq, v.Seq+1)
+	}
+	return other
+}
+
+// isForOther says whether a message is for a channel of another name.
+func isForOther(v *message.View, name string) bool {
+	only, ok := v.OnlyFor()
+	return ok && string(only) != name
 }
 
 // cannotRead notes why the message seq cannot be read. It says whether others

@@ -15,6 +15,7 @@ import (
 type Appended struct {
 	First, End uint64         // sequence numbers, End exclusive
 	Marks      []message.Mark // of those messages that have one, ascending
+	Only       []message.Only // those that are for one channel, ascending
 }
 
 // maxAppend bounds one write, so that offsets within a segment fit in 32 bits.
@@ -55,6 +56,7 @@ func (l *Log) Append(batches []*Batch) (Appended, error) {
 			m.Seq += seq
 			done.Marks = append(done.Marks, m)
 		}
+		done.Only = append(done.Only, b.Only(seq)...)
 		buf, offs = b.seal(buf, offs, seq, s.salt)
 	}
 	*scratch = offs

@@ -17,6 +17,7 @@ type Batch struct {
 	long      []longBody
 	longBytes int
 	marks     []message.Mark // Seq is the place in the batch, until it is written
+	only      []message.Only // likewise
 	bodyBytes int64
 	multi     int // index of the first record of the MPUB being added, or -1
 	inMulti   bool
@@ -71,6 +72,7 @@ func (b *Batch) Reset() {
 		b.buf, b.borrowed = nil, false
 	}
 	b.buf, b.offsets, b.long, b.marks = b.buf[:0], b.offsets[:0], b.long[:0], b.marks[:0]
+	b.only = nil
 	b.longBytes, b.bodyBytes, b.inMulti = 0, 0, false
 }
 
@@ -109,6 +111,9 @@ func (b *Batch) Truncate(n int) {
 	for len(b.marks) > 0 && b.marks[len(b.marks)-1].Seq >= uint64(n) {
 		b.marks = b.marks[:len(b.marks)-1]
 	}
+	for len(b.only) > 0 && b.only[len(b.only)-1].Seq >= uint64(n) {
+		b.only = b.only[:len(b.only)-1]
+	}
 	if n == 0 {
 		return
 	}
@@ -144,6 +149,12 @@ func (b *Batch) behind(n int) (*Batch, error) {
 			left.marks = append(left.marks, m)
 		}
 	}
+	for _, o := range b.only {
+		if o.Seq >= uint64(n) {
+			o.Seq -= uint64(n)
+			left.only = append(left.only, o)
+		}
+	}
 	return left, nil
 }
 
@@ -156,6 +167,9 @@ func (b *Batch) Add(m message.Meta, body []byte) {
 	}
 	if mark, ok := m.Mark(uint64(len(b.offsets))); ok {
 		b.marks = append(b.marks, mark)
+	}
+	if m.OnlyFor != "" {
+		b.only = append(b.only, message.Only{Seq: uint64(len(b.offsets)), Channel: m.OnlyFor})
 	}
 	b.offsets = append(b.offsets, uint32(len(b.buf)))
 	b.bodyBytes += int64(len(body))

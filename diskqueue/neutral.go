@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"qmq/message"
 )
@@ -81,6 +82,7 @@ func (b *Batch) parseOne(rest []byte, offset uint32) (size int, err error) {
 		mark.Seq = uint64(len(b.offsets))
 		b.marks = append(b.marks, mark)
 	}
+	b.addOnly(&v)
 	b.offsets = append(b.offsets, offset)
 	b.bodyBytes += int64(len(v.Body))
 	return n, nil
@@ -114,6 +116,26 @@ func (b *Batch) Marks(first uint64) []message.Mark {
 	return marks
 }
 
+// Only is those of the batch's messages that are for one channel, as Append returns
+// them when the first gets the number first.
+func (b *Batch) Only(first uint64) []message.Only {
+	if len(b.only) == 0 {
+		return nil
+	}
+	only := slices.Clone(b.only)
+	for i := range only {
+		only[i].Seq += first
+	}
+	return only
+}
+
+// addOnly notes the channel that the next message is for, if it is for one.
+func (b *Batch) addOnly(v *message.View) {
+	if channel, ok := v.OnlyFor(); ok {
+		b.only = append(b.only, message.Only{Seq: uint64(len(b.offsets)), Channel: string(channel)})
+	}
+}
+
 // AddView adds a message that is in a log, with all that its record says, as a
 // part of an MPUB as it was. The body is copied.
 func (b *Batch) AddView(v message.View) {
@@ -121,6 +143,7 @@ func (b *Batch) AddView(v message.View) {
 		mark.Seq = uint64(len(b.offsets))
 		b.marks = append(b.marks, mark)
 	}
+	b.addOnly(&v)
 	b.offsets = append(b.offsets, uint32(len(b.buf)))
 	b.bodyBytes += int64(len(v.Body))
 	b.buf = message.AppendRecord(b.buf, v.Timestamp, v.Flags, v.Attrs, v.Body)

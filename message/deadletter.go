@@ -95,6 +95,12 @@ func cutName(b []byte) (name string, rest []byte, ok bool) {
 // its topic pass it over.
 const AttrOnlyFor AttrTag = 4
 
+// Only says of a message that it is for one channel.
+type Only struct {
+	Seq     uint64
+	Channel string
+}
+
 // OnlyFor is the name of the one channel that the message is for; ok is false for one
 // that is for all.
 func (v *View) OnlyFor() (channel []byte, ok bool) {

@@ -36,6 +36,9 @@ type fanout struct {
 	catchingUp bool // the log is read for deferred messages that were committed while the position stood
 	// lateDelayed is the deferred messages that were committed while catchingUp.
 	lateDelayed []message.Mark
+	// only is the messages for one channel that were committed and not given to the
+	// channels. After a restart those that have to know read it.
+	only []message.Only
 
 	closed  bool // there are no new channels
 	dropped bool // what the topic holds is not wanted any more
@@ -60,6 +63,7 @@ func (f *fanout) commit(added diskqueue.Appended, bodyBytes uint64) error {
 	}
 	f.end = added.End
 	f.count(int(added.End-added.First), bodyBytes)
+	f.only = append(f.only, added.Only...)
 	f.reclaimer.noteThreshold() // first: a channel that gets through at once must find it
 	switch {
 	case f.catchingUp:
@@ -99,8 +103,25 @@ func (f *fanout) noConsumers() bool { return f.paused || f.ready == 0 }
 // advance moves the fan-out position. The caller holds f.mu.
 func (f *fanout) advance(to uint64, delayed []message.Mark) {
 	f.fanOut = to
+	if len(f.only) > 0 {
+		f.passOver(to)
+	}
 	for _, m := range f.members {
 		m.channel.Advance(to, delayed)
+	}
+}
+
+// passOver has the channels that messages below to are not for pass them over. The
+// caller holds f.mu.
+func (f *fanout) passOver(to uint64) {
+	for len(f.only) > 0 && f.only[0].Seq < to {
+		o := f.only[0]
+		f.only = f.only[1:]
+		for _, m := range f.members {
+			if m.channel.Name() != o.Channel {
+				m.channel.Void(o.Seq, o.Seq+1)
+			}
+		}
 	}
 }
 

@@ -21,6 +21,12 @@ func (h *channelHost) Lost(from, to uint64) { (*Topic)(h).noteLost(from, to) }
 
 func (h *channelHost) ReadFailed(channel string, err error) { (*Topic)(h).readFailed(channel, err) }
 
+func (h *channelHost) Spent(c *channel.Channel) {
+	if d := h.o.Common.DeadLetters; d != nil {
+		d.of((*Topic)(h), c)
+	}
+}
+
 // logReader reads for a channel, and tells it what an error of the log means.
 type logReader struct {
 	*diskqueue.Reader

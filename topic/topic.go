@@ -75,6 +75,9 @@ type Common struct {
 	Cleaner   *Cleaner
 	FreeSpace func() bool
 
+	// DeadLetters publishes what channels give up; nil: it stays.
+	DeadLetters *DeadLetters
+
 	// FailureChanged is called when the topic's Failure has changed: its log refuses
 	// to be written, or a Probe succeeded. Calls may overtake each other.
 	FailureChanged func(*Topic)

@@ -242,7 +242,7 @@ func (m *Machine) commitParts(p *plan, out *Outcome) {
 		*o = PartOutcome{Topic: part.Topic, Origin: part.Origin, Status: planned.status}
 		if planned.status == Applied {
 			end := planned.first + uint64(part.Count)
-			o.Added = diskqueue.Appended{First: planned.first, End: end, Marks: planned.batch.Marks(planned.first)}
+			o.Added = diskqueue.Appended{First: planned.first, End: end, Marks: planned.batch.Marks(planned.first), Only: planned.batch.Only(planned.first)}
 			o.Bytes = uint64(planned.batch.BodyBytes())
 			t := m.s.topics[part.Topic]
 			t.messages, t.bytes = t.messages+uint64(part.Count), t.bytes+o.Bytes

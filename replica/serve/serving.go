@@ -252,6 +252,7 @@ func together(parts []machine.PartOutcome, i int) (c committed, next int) {
 		} else {
 			c.added.End = p.Added.End
 			c.added.Marks = append(slices.Clip(c.added.Marks), p.Added.Marks...)
+			c.added.Only = append(slices.Clip(c.added.Only), p.Added.Only...)
 		}
 		c.bytes += p.Bytes
 	}
