@@ -170,6 +170,7 @@ func (r *run) serve(i *identity) {
 	r.node = serve.NewNode(o)
 	r.relay = relay.New(relay.Options{
 		Self: r.member, Shard: shardOf, Topics: served{r.node}, Lane: lane{r}, Clock: common.Channels.Clock,
+		MaxMsgTimeout: common.Channels.MaxMsgTimeout,
 	})
 	r.watch = newWatch(r)
 	r.room = &room{r: r}

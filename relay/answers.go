@@ -38,7 +38,7 @@ func (k *Consumer) Answer(answers []channel.Answer) {
 // caller holds k.mu.
 func (k *Consumer) keep(a *channel.Answer) {
 	clock := k.r.o.Clock
-	if a.Err = k.client.answer(a, clock.Now()+int64(k.o.MsgTimeout), clock.Wall()); a.Err == nil {
+	if a.Err = k.client.answer(a, clock.Now()+k.timeout(), clock.Wall()); a.Err == nil {
 		k.pending = append(k.pending, *a)
 	}
 }
@@ -63,7 +63,7 @@ func (k *Consumer) answerSeat(answers []channel.Answer) (failed []channel.Answer
 			continue
 		}
 		if a.Op == channel.Touch {
-			k.client.touch(a, now+int64(k.o.MsgTimeout))
+			k.client.touch(a, now+k.timeout())
 		}
 	}
 	return failed

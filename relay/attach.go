@@ -58,6 +58,9 @@ func (k *Consumer) openFrame(t target) *openFrame {
 	if k.closed {
 		f.flags |= flagGone
 	}
+	if k.o.DefaultTimeout {
+		f.flags |= flagDefaultTimeout
+	}
 	if k.known {
 		f.flags |= flagAgain
 		f.claims = k.client.claims(k.r.o.Clock.Now())

@@ -58,7 +58,7 @@ func (k *Consumer) arrived(number uint64, generation uint32, messages []byte, n 
 	b := &k.buffer
 	memory := frames.Get().(*[]byte)
 	*memory = append((*memory)[:0], messages...)
-	b.chunks = append(b.chunks, chunk{memory, *memory, k.r.o.Clock.Now() + int64(k.o.MsgTimeout)})
+	b.chunks = append(b.chunks, chunk{memory, *memory, k.r.o.Clock.Now() + k.timeout()})
 	b.messages += n
 	if generation != k.generation {
 		k.trim()
@@ -85,7 +85,7 @@ func (k *Consumer) takeBuffered(s channel.Sink, limit int) (n int) {
 				break
 			}
 			prefix, seq, _ := m.ID.Split()
-			k.client.got(prefix, seq, m.Attempts, now+int64(k.o.MsgTimeout))
+			k.client.got(prefix, seq, m.Attempts, now+k.timeout())
 			n++
 		}
 		c.b = c.b[size:]

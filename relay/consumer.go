@@ -187,12 +187,21 @@ func (n *noting) Put(m *channel.Message) bool {
 	return true
 }
 
+// timeout is how long the client may have a message, at most, in ns: of one that did not
+// say, the settings of the channel do, at the leader.
+func (k *Consumer) timeout() int64 {
+	if k.o.DefaultTimeout {
+		return int64(max(k.o.MsgTimeout, k.r.o.MaxMsgTimeout))
+	}
+	return int64(k.o.MsgTimeout)
+}
+
 // handedOut notes what the client got. The caller holds k.mu.
 func (k *Consumer) handedOut(list []handed) {
 	if len(list) == 0 {
 		return
 	}
-	until := k.r.o.Clock.Now() + int64(k.o.MsgTimeout)
+	until := k.r.o.Clock.Now() + k.timeout()
 	for i := range list {
 		prefix, seq, _ := list[i].id.Split()
 		k.client.got(prefix, seq, list[i].attempts, until)

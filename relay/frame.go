@@ -72,8 +72,9 @@ var errFrame = errors.New("relay: malformed frame")
 const (
 	flagCreate uint8 = 1 << iota // topic and channel may be made
 	flagTail
-	flagAgain // the consumer was attached to another leader before
-	flagGone  // its client has gone: nothing is wanted but that its claims are taken up
+	flagAgain          // the consumer was attached to another leader before
+	flagGone           // its client has gone: nothing is wanted but that its claims are taken up
+	flagDefaultTimeout // the client did not ask for its timeout
 )
 
 // openFrame asks for a consumer.

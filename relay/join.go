@@ -147,7 +147,7 @@ func (r *Relay) subscribe(l *leadership, j *joining) (v *served, refused []uint6
 	v = &served{r: r, leading: l, at: j.at, topic: t, channel: c, window: int64(min(f.window, window))}
 	v.left = v.consumerLeft
 	o := channel.ConsumerOptions{
-		MsgTimeout: time.Duration(f.timeout), SampleRate: int(f.sample), Locality: f.locality,
+		MsgTimeout: time.Duration(f.timeout), DefaultTimeout: f.flags&flagDefaultTimeout != 0, SampleRate: int(f.sample), Locality: f.locality,
 		Wake: v.wake, Closed: v.channelClosed,
 	}
 	if k := j.local; k != nil {

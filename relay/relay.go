@@ -19,6 +19,8 @@ type Options struct {
 	// ClaimsWithin is how long a new leader waits for what the other nodes' clients
 	// hold before it delivers; 0: 250 ms.
 	ClaimsWithin time.Duration
+	// MaxMsgTimeout is the longest message timeout that a channel can be set to.
+	MaxMsgTimeout time.Duration
 }
 
 // Topics are those that this node serves, as their leader.

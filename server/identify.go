@@ -44,7 +44,7 @@ func (s *session) identify(body []byte) error {
 	s.terms.sampleRate = settings.SampleRate
 	s.mu.Unlock()
 	s.tail = request.Tail
-	s.msgTimeout = settings.MsgTimeout
+	s.msgTimeout, s.defaultTimeout = settings.MsgTimeout, request.MsgTimeout == 0
 	s.parser.NoHeartbeats = settings.HeartbeatInterval == 0
 	if settings.TLS || settings.Snappy || settings.Deflate {
 		s.upgrade = &settings

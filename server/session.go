@@ -66,11 +66,13 @@ type session struct {
 	timeout     time.Duration // how long the client may say nothing; 0 for ever
 	tail        bool          // its SUB takes nothing away from others
 	msgTimeout  time.Duration
-	ready       int64              // the last RDY count
-	lastTopic   namedPublisher     // the last one published to
-	started     *started           // publishes that are under way; nil: there was never one
-	upgrade     *protocol.Settings // agreed on and still to be carried out
-	mayTopic    grantedTopic
+	// defaultTimeout says that the client did not ask for msgTimeout.
+	defaultTimeout bool
+	ready          int64              // the last RDY count
+	lastTopic      namedPublisher     // the last one published to
+	started        *started           // publishes that are under way; nil: there was never one
+	upgrade        *protocol.Settings // agreed on and still to be carried out
+	mayTopic       grantedTopic
 }
 
 // clientInfo is what a client says of itself in IDENTIFY.
@@ -92,7 +94,7 @@ func newSession(t *TCP, id uint64, conn net.Conn) *session {
 		since:      time.Now(),
 		client:     clientInfo{id: host, hostname: host},
 		interval:   t.o.HeartbeatInterval,
-		msgTimeout: t.o.MsgTimeout,
+		msgTimeout: t.o.MsgTimeout, defaultTimeout: true,
 	}
 	s.parser.Limits = t.o.limits()
 	s.parser.NeedsTLS = t.o.TLSRequired

@@ -49,12 +49,13 @@ func (s *session) subscribe(topicName, channelName string) error {
 func (s *session) findConsumer(topicName, channelName string) error {
 	k, left, err := s.tcp.broker.Subscribe(topicName, channelName, broker.SubscribeOptions{
 		ConsumerOptions: channel.ConsumerOptions{
-			ID:         s.id,
-			MsgTimeout: s.msgTimeout,
-			SampleRate: s.terms.sampleRate,
-			Locality:   s.locality(),
-			Wake:       s.wake,
-			Closed:     s.shut,
+			ID:             s.id,
+			MsgTimeout:     s.msgTimeout,
+			DefaultTimeout: s.defaultTimeout,
+			SampleRate:     s.terms.sampleRate,
+			Locality:       s.locality(),
+			Wake:           s.wake,
+			Closed:         s.shut,
 		},
 		Tail:         s.tail,
 		AnswerFailed: s.answerFailed,
