@@ -50,6 +50,13 @@ type (
 		Paused       bool            `json:"paused"`
 		Latency      Latencies       `json:"e2e_processing_latency"`
 		Settings     *ChannelConfig  `json:"config,omitempty"` // if it is asked for
+
+		// DeadLettered messages went to the dead-letter topic since the process began,
+		// DeadLettering ones wait for that and are not delivered; the error is why they
+		// cannot be published, if that failed last.
+		DeadLettered    uint64 `json:"dead_lettered_count,omitempty"`
+		DeadLettering   int    `json:"dead_lettering_count,omitempty"`
+		DeadLetterError string `json:"dead_letter_error,omitempty"`
 	}
 
 	// ClientFigures are those of a connected client.

@@ -161,6 +161,8 @@ func (f *Figures) ofChannel(t *topic.Topic, c *channel.Channel, clients bool) Ch
 		GlobalCount:      s.Delivered - s.ZoneLocal - s.RegionLocal,
 		RequeueCount:     s.RequeueCount,
 		TimeoutCount:     s.TimeoutCount,
+		DeadLettered:     s.DeadLettered,
+		DeadLettering:    s.Spent,
 		ClientCount:      len(s.Consumers),
 		Paused:           s.Paused,
 	}
@@ -169,6 +171,9 @@ func (f *Figures) ofChannel(t *topic.Topic, c *channel.Channel, clients bool) Ch
 	}
 	if clients {
 		figures.Clients = f.ofConsumers(s.Consumers)
+	}
+	if s.SpentError != nil {
+		figures.DeadLetterError = s.SpentError.Error()
 	}
 	return figures
 }

@@ -84,8 +84,10 @@ type Broker struct {
 	lock      io.Closer
 	journal   *journal.Journal
 	cleaner   *topic.Cleaner
-	// deadLetters publishes what channels give up.
+	// deadLetters publishes what channels give up. routing is held while it is changed
+	// where a channel's dead letters go, across the journal's write.
 	deadLetters *topic.DeadLetters
+	routing     sync.Mutex
 	// freeing is held by the one who makes room on a full disk.
 	freeing sync.Mutex
 	common  *topic.Common // set by Open

@@ -249,6 +249,7 @@ func (b *Broker) commonOptions() *topic.Common {
 		Cleaner:           b.cleaner,
 		FreeSpace:         b.freeSpace,
 		DeadLetters:       b.deadLetters,
+		RouteDeadLetters:  b.routeDeadLetters,
 		FailureChanged:    b.failureChanged,
 		ReadFailed:        b.readFailed,
 		Damaged:           b.lost,

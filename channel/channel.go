@@ -23,7 +23,6 @@ import (
 	"qmq/internal/quantile"
 	"qmq/internal/seqset"
 	"qmq/message"
-	"qmq/settings"
 	"qmq/state"
 )
 
@@ -125,7 +124,6 @@ type Channel struct {
 	consumers map[*Consumer]struct{} // nil until there is one
 	version   uint64                 // of the last Changes
 	marked    bool                   // the journal knows of changes that it has not asked for
-	settings  settings.EffectiveChannel
 
 	// latency is set by build and never changed: without mu one may ask whether
 	// latencies are kept (it is nil when not), but what it points to is guarded

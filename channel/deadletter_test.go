@@ -10,6 +10,7 @@ import (
 
 	"qmq/internal/seqset"
 	"qmq/message"
+	"qmq/settings"
 	"qmq/state"
 )
 
@@ -56,7 +57,7 @@ func inBubbleWithPost(t *testing.T, attempts uint16, f func(h *house, p *post)) 
 	inBubbleWith(t, func(_ *Options, host *testHost) {
 		host.spent = func(c *Channel) { go c.SendDeadLetters(p.send) }
 	}, func(h *house) {
-		h.Configure(Settings{MaxAttempts: attempts, DeadLetterTopic: "letters"})
+		h.Configure(settings.EffectiveChannel{MaxAttempts: attempts, DeadLetterTopic: "letters"})
 		h.Advance(11, nil)
 		f(h, p)
 	})
@@ -170,7 +171,7 @@ func TestWhatIsSpentIsSpentAfterARestartToo(t *testing.T) {
 		after := h.subscribe(20, time.Minute)
 		after.expect("4/1 5/1 6/1 7/1 8/1 9/1 10/1")
 		p.err = nil
-		h.Configure(Settings{MaxAttempts: 1, DeadLetterTopic: "others"})
+		h.Configure(settings.EffectiveChannel{MaxAttempts: 1, DeadLetterTopic: "others"})
 		synctest.Wait()
 		p.expect(t, "1/1/timeout 2/1/requeue 3/1/timeout")
 		if p.topics[0] != "others" || p.letters[1].Ended != ended || h.Floor() != 4 {
@@ -186,7 +187,7 @@ func TestWhatIsSpentIsDeliveredAgainWhenThereAreNoDeadLettersAnyMore(t *testing.
 		k.expect("1/1")
 		k.mustAnswer(Requeue, 1, 0)
 		synctest.Wait()
-		h.Configure(Settings{})
+		h.Configure(settings.EffectiveChannel{})
 		k.SetReady(2)
 		k.expect("2/1 1/2")
 		if s := h.Stats(); s.Spent != 0 || s.SpentError != nil {

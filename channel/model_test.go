@@ -9,6 +9,7 @@ import (
 	"qmq/internal/dueheap"
 	"qmq/internal/seqset"
 	"qmq/message"
+	"qmq/settings"
 	"qmq/state"
 
 	"pgregory.net/rapid"
@@ -63,7 +64,7 @@ type model struct {
 	voids    []seqset.Range
 	delayed  []message.Mark
 	st       *state.Channel
-	settings Settings
+	settings settings.EffectiveChannel
 	sending  []spentMessage // what somebody publishes
 }
 
@@ -540,7 +541,7 @@ func (m *model) isSpent(seq uint64) bool {
 
 // configure changes the settings.
 func (m *model) configure() {
-	m.settings = Settings{MaxInFlight: draw(m, 0, 30, "in flight"), MaxAttempts: uint16(draw(m, 0, 3, "attempts")), DeadLetterTopic: "letters"}
+	m.settings = settings.EffectiveChannel{MaxInFlight: draw(m, 0, 30, "in flight"), MaxAttempts: uint16(draw(m, 0, 3, "attempts")), DeadLetterTopic: "letters"}
 	m.c.configure(m.settings, m.now)
 	if m.settings.MaxAttempts > 0 {
 		return

@@ -2,30 +2,18 @@ package channel
 
 import (
 	"math"
-	"time"
+
+	"qmq/settings"
 )
 
-// Settings of a channel. They may change while it is in use; what is zero is not set.
-type Settings struct {
-	// MsgTimeout is how long a message may be in flight at consumers that did not say
-	// (ConsumerOptions.DefaultTimeout).
-	MsgTimeout time.Duration
-	// MaxInFlight is how many messages may be in flight at all consumers together. What
-	// is in flight when it is lowered stays.
-	MaxInFlight int
-	// Rate is how many messages are delivered a second, at most, but for a short burst
-	// after a pause.
-	Rate float64
-	// MaxAttempts is how often a message is delivered: one whose delivery of this number,
-	// or a later one, times out or is requeued goes to DeadLetterTopic and is finished here. Both
-	// are set, or none.
-	MaxAttempts     uint16
-	DeadLetterTopic string
-}
-
-// Configure makes the channel work by these settings from now on. What waits to be
-// dead-lettered goes to the new topic, or is delivered again where there is none.
-func (c *Channel) Configure(s Settings) {
+// Configure makes the channel work by these settings from now on. A message whose
+// delivery number MaxAttempts, or a later one, times out or is requeued goes to
+// DeadLetterTopic, if both are set, and is finished here. What waits for that goes to
+// the new topic, or is delivered again where there is none. What is in flight stays.
+func (c *Channel) Configure(s settings.EffectiveChannel) {
+	if s.MsgTimeout == c.o.MsgTimeout {
+		s.MsgTimeout = 0 // which consumers that did not say have anyway
+	}
 	now := c.o.Clock.Now()
 	c.mu.Lock()
 	c.core.configure(s, now)
@@ -70,8 +58,8 @@ func (f *configured) next() int64 {
 	return at
 }
 
-func (c *core) configure(s Settings, now int64) {
-	if c.conf == unconfigured && s == (Settings{}) {
+func (c *core) configure(s settings.EffectiveChannel, now int64) {
+	if c.conf == unconfigured && s == (settings.EffectiveChannel{}) {
 		return
 	}
 	f := c.ownConf()

@@ -3,11 +3,13 @@ package channel
 import (
 	"testing"
 	"time"
+
+	"qmq/settings"
 )
 
 func TestMessagesInFlightAreBoundedForAllConsumersTogether(t *testing.T) {
 	inBubble(t, func(h *house) {
-		h.Configure(Settings{MaxInFlight: 3})
+		h.Configure(settings.EffectiveChannel{MaxInFlight: 3})
 		h.Advance(11, nil)
 		a, b := h.subscribe(100, time.Minute), h.subscribe(100, time.Minute)
 		a.expect("1/1 2/1")
@@ -19,10 +21,10 @@ func TestMessagesInFlightAreBoundedForAllConsumersTogether(t *testing.T) {
 			t.Fatal("nobody was woken")
 		}
 		a.expect("4/1")
-		h.Configure(Settings{MaxInFlight: 1})
+		h.Configure(settings.EffectiveChannel{MaxInFlight: 1})
 		b.mustAnswer(Finish, 3, 0)
 		b.expect("")
-		h.Configure(Settings{})
+		h.Configure(settings.EffectiveChannel{})
 		b.expect("5/1 6/1 7/1")
 		a.expect("8/1 9/1")
 	})
@@ -31,7 +33,7 @@ func TestMessagesInFlightAreBoundedForAllConsumersTogether(t *testing.T) {
 func TestDeliveriesComeAtTheRate(t *testing.T) {
 	for _, rate := range []float64{0.5, 7, 100, 5000} {
 		inBubble(t, func(h *house) {
-			h.Configure(Settings{Rate: rate})
+			h.Configure(settings.EffectiveChannel{Rate: rate})
 			h.Advance(100_001, nil)
 			k := h.subscribe(100_000, time.Hour)
 			const seconds = 10
@@ -55,7 +57,7 @@ func TestDeliveriesComeAtTheRate(t *testing.T) {
 
 func TestDeliveryThatDidNotComeAboutCountsForNoRate(t *testing.T) {
 	inBubble(t, func(h *house) {
-		h.Configure(Settings{Rate: 20})
+		h.Configure(settings.EffectiveChannel{Rate: 20})
 		h.Advance(11, nil)
 		k := h.subscribe(10, time.Hour)
 		time.Sleep(time.Second)
@@ -71,7 +73,7 @@ func TestDeliveryThatDidNotComeAboutCountsForNoRate(t *testing.T) {
 
 func TestMessageTimeoutOfTheChannelIsForConsumersThatDidNotSay(t *testing.T) {
 	inBubble(t, func(h *house) {
-		h.Configure(Settings{MsgTimeout: 3 * time.Minute})
+		h.Configure(settings.EffectiveChannel{MsgTimeout: 3 * time.Minute})
 		h.Advance(11, nil)
 		said := h.subscribe(1, time.Minute)
 		silent, err := h.Subscribe(ConsumerOptions{ID: 9, MsgTimeout: time.Minute, DefaultTimeout: true})
@@ -87,7 +89,7 @@ func TestMessageTimeoutOfTheChannelIsForConsumersThatDidNotSay(t *testing.T) {
 		if n := h.Stats().InFlight; n != 2 {
 			t.Fatalf("%d in flight", n)
 		}
-		h.Configure(Settings{MsgTimeout: time.Minute + time.Second}) // what is in flight keeps its time
+		h.Configure(settings.EffectiveChannel{MsgTimeout: time.Minute + time.Second}) // what is in flight keeps its time
 		h.check()
 		k.expect("4/1 1/2")
 		k.mustAnswer(Touch, 2, 0)
@@ -96,7 +98,7 @@ func TestMessageTimeoutOfTheChannelIsForConsumersThatDidNotSay(t *testing.T) {
 		if n := h.Stats().InFlight; n != 0 {
 			t.Fatalf("%d in flight", n)
 		}
-		h.Configure(Settings{})
+		h.Configure(settings.EffectiveChannel{})
 		k.SetReady(1)
 		k.take()
 		time.Sleep(time.Minute + 100*time.Millisecond)

@@ -5,6 +5,7 @@ import (
 
 	"qmq/internal/seqset"
 	"qmq/message"
+	"qmq/settings"
 	"qmq/state"
 )
 
@@ -128,7 +129,7 @@ func (c *core) removeSpent(done func(seq uint64) bool) {
 }
 
 // configureSpent says when messages are spent, and what becomes of those that are.
-func (c *core) configureSpent(s Settings) {
+func (c *core) configureSpent(s settings.EffectiveChannel) {
 	f := c.conf
 	f.maxAttempts, f.deadLetterTopic = s.MaxAttempts, s.DeadLetterTopic
 	if f.maxAttempts == 0 || f.deadLetterTopic == "" {

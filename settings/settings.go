@@ -134,6 +134,12 @@ func value[T any](v *T) (is T) {
 	return is
 }
 
+// WithoutDeadLetters is c of a channel that has no dead letters.
+func (c Channel) WithoutDeadLetters() Channel {
+	c.MaxAttempts, c.DeadLetterTopic = baseChannel.MaxAttempts, baseChannel.DeadLetterTopic
+	return c
+}
+
 func mayBeDeadLetterTopic(name string) bool {
 	return name == "" || names.Valid(name) && !names.IsEphemeral(name)
 }

@@ -1,6 +1,7 @@
 package topic
 
 import (
+	"fmt"
 	"sync/atomic"
 
 	"qmq/channel"
@@ -95,7 +96,11 @@ func (c *Common) ReplicaSettings(name string, set settings.Topic) settings.Topic
 // ChannelSettings is what is in force of a channel of which set is set.
 func (c *Common) ChannelSettings(topic, channel string, set settings.Channel) settings.Channel {
 	timeout := c.Channels.MsgTimeout
-	return c.Settings.Channel(topic, channel, set, settings.Channel{MsgTimeout: &timeout})
+	s := c.Settings.Channel(topic, channel, set, settings.Channel{MsgTimeout: &timeout})
+	if to := s.DeadLetterTopic; to != nil && *to == topic { // a pattern that takes in the dead letters themselves
+		return s.WithoutDeadLetters()
+	}
+	return s
 }
 
 // channelInForce is what is in force of a channel of which set is set.
@@ -132,6 +137,11 @@ func (t *Topic) ConfigureChannel(name string, change []byte) error {
 	if err := t.o.refuseChannel(set, now); err != nil {
 		return err
 	}
+	done, err := t.routeDeadLetters(name, now.Effective().DeadLetterTopic)
+	if err != nil {
+		return err
+	}
+	defer done()
 	entry := t.channelEntry(state.ConfigureChannel, m.channel)
 	entry.Name = set.String()
 	return t.change(entry, func() {
@@ -140,8 +150,30 @@ func (t *Topic) ConfigureChannel(name string, change []byte) error {
 	}, nothing)
 }
 
+// routeDeadLetters prepares that a channel's dead letters go to a topic, until done is
+// called.
+func (t *Topic) routeDeadLetters(channel, to string) (done func(), err error) {
+	if to == "" || t.o.Common.RouteDeadLetters == nil {
+		return nothing, nil
+	}
+	return t.o.Common.RouteDeadLetters(t.o.Name, channel, to)
+}
+
+// DeadLetterTopics are those that the channels' dead letters go to.
+func (t *Topic) DeadLetterTopics() (list []string) {
+	for _, c := range t.Channels() {
+		if _, inForce, err := t.ChannelConfig(c.Name()); err == nil && inForce.Effective().DeadLetterTopic != "" {
+			list = append(list, inForce.Effective().DeadLetterTopic)
+		}
+	}
+	return list
+}
+
 // refuseChannel says why settings of a channel cannot be met.
 func (o *Options) refuseChannel(set, now settings.Channel) error {
+	if to := set.DeadLetterTopic; to != nil && *to == o.Name {
+		return settings.Mistakes{fmt.Sprintf("dead_letter_topic must be another topic than the channel's own, %q; in force is %q", o.Name, now.Effective().DeadLetterTopic)}
+	}
 	return set.Refuse(now, o.Common.Channels.MsgTimeout, o.Common.Channels.MaxMsgTimeout)
 }
 

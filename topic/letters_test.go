@@ -9,7 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"qmq/channel"
 	"qmq/diskqueue"
 	"qmq/internal/vfs/crashfs"
 	"qmq/message"
@@ -61,7 +60,7 @@ func TestDeadLetterSaysWhereItComesFrom(t *testing.T) {
 		l := &letterbox{}
 		b := newBench(t, crashfs.New(1), "/d", deadLetters(l))
 		c := b.channel(t, "c")
-		c.Configure(channel.Settings{MaxAttempts: 1, DeadLetterTopic: "dead"})
+		must(t, b.ConfigureChannel("c", []byte(`{"max_attempts":1,"dead_letter_topic":"dead"}`)))
 		other := b.channel(t, "other")
 		must(t, b.send("a", strings.Repeat("b", 10_000)))
 		k := subscribe(t, c)
@@ -92,20 +91,21 @@ func TestStoppedTopicKeepsItsDeadLetters(t *testing.T) {
 		b := newBench(t, crashfs.New(1), "/d", deadLetters(l))
 		b.o.Common.DeadLetters.Begin()
 		c := b.channel(t, "c")
-		c.Configure(channel.Settings{MaxAttempts: 1, DeadLetterTopic: "dead"})
+		must(t, b.ConfigureChannel("c", []byte(`{"max_attempts":1,"dead_letter_topic":"dead"}`)))
 		must(t, b.send("a"))
 		k := subscribe(t, c)
 		k.requeue(t, 0, k.takeAll()...)
 		synctest.Wait()
 		k.Close()
 		b.restart(t)
-		l.fail(nil)
+		synctest.Wait()
 		c = b.channel(t, "c")
 		k = subscribe(t, c)
 		if ds := k.takeAll(); len(ds) > 0 {
 			t.Fatalf("%q is delivered", bodies(ds))
 		}
-		c.Configure(channel.Settings{MaxAttempts: 1, DeadLetterTopic: "dead"})
+		l.fail(nil)
+		time.Sleep(time.Second)
 		synctest.Wait()
 		if got := l.String(); got != "dead: a true t/c 1 requeue" {
 			t.Fatalf("%q", got)

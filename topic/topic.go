@@ -77,6 +77,10 @@ type Common struct {
 
 	// DeadLetters publishes what channels give up; nil: it stays.
 	DeadLetters *DeadLetters
+	// RouteDeadLetters is called, with Topic.changing held, before the dead letters of a
+	// channel go to a topic, which it makes if need be. It says why they may not. Until
+	// done is called no other route is made. Nil: they may go anywhere.
+	RouteDeadLetters func(topic, channel, to string) (done func(), err error)
 
 	// FailureChanged is called when the topic's Failure has changed: its log refuses
 	// to be written, or a Probe succeeded. Calls may overtake each other.
