@@ -18,6 +18,10 @@ type AttrTag uint16
 // AttrDeliverAt holds when a deferred message is due: i64, ms since 1970.
 const AttrDeliverAt AttrTag = 1
 
+// AttrNSQID holds the id that a message had in the nsqd from which it was imported:
+// u64, the hexadecimal digits of the id as a number.
+const AttrNSQID AttrTag = 5
+
 const attrHeader = 4
 
 // AppendAttr appends one attribute. A value is at most 65,535 bytes long.
