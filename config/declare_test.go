@@ -48,6 +48,7 @@ func TestFlagsAreThoseOfNsqdAndSomeOfOurOwn(t *testing.T) {
 		"broadcast-address-for | broadcast_address_for | list | -",
 		"http-peek | http_peek | bool | false",
 		"auto-create | auto_create | bool | true",
+		"import | import | word | on",
 		"http-auth | http_auth | string | -",
 		"socket-mode | socket_mode | string | -",
 		"auth-verified-names | auth_verified_names | bool | false",

@@ -38,10 +38,11 @@ type QD struct {
 	BroadcastAddressesFor []string // texts of address.ParseView, see [QD.Views]
 
 	DataPath        string // an existing directory; empty: the current one
-	MemQueueSize    int    // newest messages kept in memory, per topic
-	MemQueueBytes   int64  // bytes of memory for the newest messages of all topics
-	MaxBytesPerFile int64  // size of a segment
-	SyncEvery       int64  // records per fsync; 1: none is OK'd before it is synced
+	Import          ImportMode
+	MemQueueSize    int   // newest messages kept in memory, per topic
+	MemQueueBytes   int64 // bytes of memory for the newest messages of all topics
+	MaxBytesPerFile int64 // size of a segment
+	SyncEvery       int64 // records per fsync; 1: none is OK'd before it is synced
 	SyncTimeout     time.Duration
 	MinFreeBytes    int64 // that stay free on the disk; 0: no limit
 	MinFreePercent  int   // of the disk; 0: no limit
@@ -173,6 +174,7 @@ func (q *QD) addressOptions(hostname string) []*option {
 func (q *QD) storageOptions() []*option {
 	return []*option{
 		bind(&q.DataPath, "data-path", text("directory"), "", "existing directory for messages and state; the current one if empty"),
+		bind(&q.Import, "import", oneOf(importModes), ImportOn, "what becomes of the data that an nsqd left in --data-path, where Q has none yet: on imports it, off leaves it alone, dry-run prints what an import would do and starts nothing"),
 		bind(&q.MemQueueSize, "mem-queue-size", whole[int]("messages"), 10000, "newest messages of each topic that are kept in memory as well as on disk"),
 		bind(&q.MemQueueBytes, "mem-queue-bytes", whole[int64]("bytes"), 256<<20, "memory for the newest messages of all topics together", atLeast[int64](0)),
 		bind(&q.MaxBytesPerFile, "max-bytes-per-file", whole[int64]("bytes"), 100<<20, "size of a segment file", between[int64](smallestSegment, largestSegment)),

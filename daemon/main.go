@@ -63,6 +63,9 @@ type Program[V any] struct {
 	Usage  func(program string) string
 	Common func(options V) config.Common
 	Start  func(settings *config.Settings[V], level *slog.LevelVar, log *slog.Logger) (Daemon, error)
+	// Instead does what the options ask for instead of a start, if they do; nil: there
+	// is no such thing.
+	Instead func(options V, stdout io.Writer, log *slog.Logger) (done bool, err error)
 }
 
 // Exec is the body of a main function: it runs the process's command line,
@@ -84,6 +87,14 @@ func Main[V any](p Program[V], args []string, stdout, stderr io.Writer, signals 
 	if p.Common(settings.Values()).ShowVersion {
 		fmt.Fprintln(stdout, version.String(p.Name))
 		return exitOK
+	}
+	if p.Instead != nil {
+		log := NewLogger(stderr, p.Common(settings.Values()).LogPrefix, p.Common(settings.Values()).LogLevel.Level())
+		if done, err := p.Instead(settings.Values(), stdout, log); err != nil {
+			return p.failStart(log, err)
+		} else if done {
+			return exitOK
+		}
 	}
 	d, log, err := p.start(settings, stderr)
 	if err != nil {

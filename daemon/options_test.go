@@ -123,7 +123,7 @@ func TestNoOptionIsIgnoredInSilence(t *testing.T) {
 		version config strict-config log-level log-prefix
 		verbose worker-id queue-scan-worker-pool-max queue-scan-selection-count
 		node-id tcp-address http-address broadcast-address broadcast-address-for
-		data-path mem-queue-size mem-queue-bytes max-bytes-per-file sync-every sync-timeout min-free-bytes min-free-percent sigterm drain-timeout
+		data-path import mem-queue-size mem-queue-bytes max-bytes-per-file sync-every sync-timeout min-free-bytes min-free-percent sigterm drain-timeout
 		max-msg-size max-body-size max-rdy-count max-channel-consumers
 		msg-timeout max-msg-timeout max-req-timeout max-heartbeat-interval
 		e2e-processing-latency-percentile e2e-processing-latency-window-time

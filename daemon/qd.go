@@ -22,11 +22,12 @@ import (
 
 // QD is the program qd.
 var QD = Program[config.QD]{
-	Name:   "qd",
-	Parse:  config.ParseQD,
-	Usage:  config.UsageQD,
-	Common: func(q config.QD) config.Common { return q.Common },
-	Start:  startQD,
+	Name:    "qd",
+	Parse:   config.ParseQD,
+	Usage:   config.UsageQD,
+	Common:  func(q config.QD) config.Common { return q.Common },
+	Start:   startQD,
+	Instead: previewImport,
 }
 
 // qd is a node at work.
@@ -53,7 +54,6 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 	q := settings.Values()
 	log.Info(fmt.Sprintf("ID: %d", q.NodeID))
 	warnOpen(q.DataPath, log)
-	warnNSQ(q.DataPath, log)
 	security, err := openSecurity(&q, log)
 	if err != nil {
 		return nil, err
@@ -63,6 +63,9 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 			security.close()
 		}
 	}()
+	if err := importNSQ(&q, log); err != nil {
+		return nil, err
+	}
 	announcer, client := newAnnouncer(&q, security.roots, security.secret, log)
 	b, set, err := openBroker(&q, security, announcer, log)
 	if err != nil {

@@ -87,8 +87,7 @@ func TestAllThatAKilledNSQDHadOnTheDiskIsServed(t *testing.T) {
 // system in turn, by the end of the process or of the machine; the next start must
 // come to what one that was not stopped comes to.
 func TestStopAtAnyOperationStartsOver(t *testing.T) {
-	files := fixture(t, "clean")
-	want := deliveredByNSQD(t, "clean")
+	files, want := fewTopics(t)
 	stops := map[string]func(*crashfs.FS){
 		"kill":             (*crashfs.FS).Kill,
 		"power":            func(d *crashfs.FS) { d.Crash(crashfs.DropAll) },
@@ -133,7 +132,7 @@ func stopAt(disk *crashfs.FS, at int, stop func(*crashfs.FS)) (stopped bool) {
 
 // TestErrorOfTheFileSystemChangesNothing fails each operation in turn.
 func TestErrorOfTheFileSystemChangesNothing(t *testing.T) {
-	files := fixture(t, "clean")
+	files, want := fewTopics(t)
 	for at := 1; ; at++ {
 		disk := newDisk(t, uint64(at), files)
 		n, failed := 0, false
@@ -154,7 +153,7 @@ func TestErrorOfTheFileSystemChangesNothing(t *testing.T) {
 			wantUnchanged(t, disk, files)
 		}
 		must(t, start(disk))
-		wantServed(t, disk, deliveredByNSQD(t, "clean"))
+		wantServed(t, disk, want)
 		if t.Failed() {
 			t.Fatalf("operation %d failed", at)
 		}

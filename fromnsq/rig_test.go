@@ -60,6 +60,21 @@ func fixture(t testing.TB, name string) map[string][]byte {
 	}
 }
 
+// fewTopics is a part of the fixture clean, with what nsqd delivered of it, for tests
+// that import it often.
+func fewTopics(t testing.TB) (files map[string][]byte, delivered map[string]held) {
+	t.Helper()
+	files, delivered = fixture(t, "clean"), deliveredByNSQD(t, "clean")
+	of := func(name string) bool {
+		return strings.HasPrefix(name, "stopped") || strings.HasPrefix(name, "Later")
+	}
+	maps.DeleteFunc(files, func(name string, _ []byte) bool { return !of(name) })
+	maps.DeleteFunc(delivered, func(at string, _ held) bool { return !of(at) })
+	files["nsqd.dat"] = []byte(`{"topics":[{"name":"stopped","paused":true,"channels":[{"name":"one","paused":false},{"name":"two","paused":true}]},` +
+		`{"name":"Later.v1","paused":false,"channels":[{"name":"work","paused":false}]}],"version":"1.3.0"}`)
+	return files, delivered
+}
+
 // newDisk is a disk with nsqd's files in the data directory.
 func newDisk(t testing.TB, seed uint64, files map[string][]byte) *crashfs.FS {
 	t.Helper()

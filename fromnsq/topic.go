@@ -1,8 +1,6 @@
 package fromnsq
 
 import (
-	"encoding/binary"
-
 	"qmq/diskqueue"
 	"qmq/internal/nsqdata"
 	"qmq/message"
@@ -39,9 +37,7 @@ func (t *topic) put(same []entry, stretches []stretch) error {
 	if err != nil {
 		return err
 	}
-	var id [8]byte
-	binary.LittleEndian.PutUint64(id[:], first.id)
-	t.attrs = message.AppendAttr(t.attrs[:0], message.AttrNSQID, id[:])
+	t.attrs = message.AppendNSQID(t.attrs[:0], first.id)
 	t.batch.AddView(message.View{Timestamp: first.timestamp, Attrs: t.attrs, Body: body})
 	seq := t.next
 	t.next++

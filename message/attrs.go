@@ -79,3 +79,20 @@ func (v *View) DeliverAt() (ms int64, ok bool) {
 	}
 	return int64(binary.LittleEndian.Uint64(value)), true
 }
+
+// NSQID is the id that the message had in the nsqd from which it was imported, as a
+// number; ok is false for any other message.
+func (v *View) NSQID() (id uint64, ok bool) {
+	value, ok := Attr(v.Attrs, AttrNSQID)
+	if !ok || len(value) != 8 {
+		return 0, false
+	}
+	return binary.LittleEndian.Uint64(value), true
+}
+
+// AppendNSQID appends the attribute of a message that had an id in nsqd.
+func AppendNSQID(dst []byte, id uint64) []byte {
+	var v [8]byte
+	binary.LittleEndian.PutUint64(v[:], id)
+	return AppendAttr(dst, AttrNSQID, v[:])
+}

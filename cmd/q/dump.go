@@ -28,7 +28,7 @@ type dumpCommand struct {
 
 // Help says what a line holds and what the exit code means, and has the examples.
 func (*dumpCommand) Help() string {
-	return `Prints each message that is in the logs of a data directory, an object a line: topic, seq (its number in the topic), time (of the publish), size, batch (of an MPUB: first, middle, last or only), attributes (deliver_at of a deferred one; others by their number, in base64), channels (those that have not finished it), and body, or body_base64 where it is no text. Messages that every channel has finished are there until their segment is given back. q pub --json-lines and q restore read these lines.
+	return `Prints each message that is in the logs of a data directory, an object a line: topic, seq (its number in the topic), time (of the publish), size, batch (of an MPUB: first, middle, last or only), attributes (deliver_at of a deferred one; nsqd_id, the id that an imported one had there; others by their number, in base64), channels (those that have not finished it), and body, or body_base64 where it is no text. Messages that every channel has finished are there until their segment is given back. q pub --json-lines and q restore read these lines.
 
 Nothing is changed. A directory that a qd has in use is refused. What is damaged is passed over and told on the standard error.
 
@@ -96,6 +96,10 @@ func attributesOf(attrs []byte) map[string]string {
 		v := message.View{Attrs: message.AppendAttr(nil, tag, value)}
 		if at, ok := v.DeliverAt(); ok {
 			list["deliver_at"] = stamp(at * int64(time.Millisecond))
+			continue
+		}
+		if id, ok := v.NSQID(); ok {
+			list["nsqd_id"] = fmt.Sprintf("%016x", id)
 			continue
 		}
 		text, _ := json.Marshal(value)
