@@ -18,6 +18,9 @@ type segment struct {
 	end    int64 // of what was written and counts; only the writer changes it
 	synced int64 // of what is known to be on the disk; the writer's
 	dirty  bool  // written without a sync since the last one; Log.mu
+	// used is up to where the file was written to before: a sync of what is written
+	// there has no other news of the file to bring to the disk. The writer's.
+	used int64
 
 	// lasts are the shards' last indexes when the segment ended, of those whose
 	// log has not restarted since. Log.mu

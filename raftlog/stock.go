@@ -170,11 +170,11 @@ func (l *Log) prepare() (*segment, error) {
 	number := st.number
 	st.number++
 	st.mu.Unlock()
-	f, spare, room, err := l.takeSpare(number)
+	f, spare, room, used, err := l.takeSpare(number)
 	if err != nil {
 		return nil, err
 	}
-	g := &segment{path: filepath.Join(l.o.Dir, segmentName(number)), f: f, room: room, end: firstRecord, synced: firstRecord}
+	g := &segment{path: filepath.Join(l.o.Dir, segmentName(number)), f: f, room: room, end: firstRecord, synced: firstRecord, used: used}
 	g.header = header{cluster: l.o.Cluster, node: l.o.Node, number: number, salt: newSalt(), size: room}
 	_, err = f.WriteAt(g.head(), 0)
 	if err == nil {
@@ -200,18 +200,8 @@ func (l *Log) discard(path string) error {
 	return nil
 }
 
-// lengthen adds zeros to a file. Where each write is synced they are written, so that
-// a sync has nothing but the data to bring to the disk; else that would cost more than
-// all writes of the log together.
-func (l *Log) lengthen(f vfs.File, from, to int64) error {
-	if l.o.NoSync {
-		return vfs.Allocate(f, from, to)
-	}
-	return vfs.WriteZeros(f, from, to)
-}
-
-// takeSpare is a spare file, or a new one of zeros.
-func (l *Log) takeSpare(number uint64) (f vfs.File, path string, room int64, err error) {
+// takeSpare is a spare file, or a new one, whose room is set aside.
+func (l *Log) takeSpare(number uint64) (f vfs.File, path string, room, used int64, err error) {
 	for {
 		path, ok := l.popSpare()
 		if !ok {
@@ -219,23 +209,23 @@ func (l *Log) takeSpare(number uint64) (f vfs.File, path string, room int64, err
 		}
 		f, err := l.o.FS.Open(path)
 		if err != nil {
-			return nil, "", 0, err // the next start finds it again
+			return nil, "", 0, 0, err // the next start finds it again
 		}
 		if room, err = f.Size(); err == nil && room >= l.o.SegmentBytes {
-			return f, path, room, nil
+			return f, path, room, room, nil
 		}
 		if err = errors.Join(err, f.Close(), l.discard(path)); err != nil {
-			return nil, "", 0, err
+			return nil, "", 0, 0, err
 		}
 	}
 	path = filepath.Join(l.o.Dir, spareName(number))
 	if f, err = l.o.FS.Create(path); err != nil {
-		return nil, "", 0, err
+		return nil, "", 0, 0, err
 	}
-	if err = l.lengthen(f, 0, l.o.SegmentBytes); err != nil {
-		return nil, "", 0, errors.Join(err, f.Close(), l.discard(path))
+	if err = vfs.Allocate(f, 0, l.o.SegmentBytes); err != nil {
+		return nil, "", 0, 0, errors.Join(err, f.Close(), l.discard(path))
 	}
-	return f, path, l.o.SegmentBytes, nil
+	return f, path, l.o.SegmentBytes, 0, nil
 }
 
 func (l *Log) popSpare() (path string, ok bool) {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"syscall"
 	"time"
+
+	"qmq/internal/vfs"
 )
 
 const (
@@ -171,7 +173,7 @@ func (l *Log) enlarge(g *segment, need int64) error {
 	if g.end+need <= g.room {
 		return nil
 	}
-	if err := l.lengthen(g.f, g.room, g.end+need); err != nil {
+	if err := vfs.Allocate(g.f, g.room, g.end+need); err != nil {
 		_ = g.f.Truncate(g.room) // what is left of it is of no harm
 		return err
 	}
@@ -275,13 +277,37 @@ func (l *Log) write(g *group) error {
 	began := time.Now()
 	_, err := g.seg.f.WriteAt(g.enc.buf, g.enc.start)
 	if err == nil && g.sync {
-		err = g.seg.f.Sync()
+		if err = g.writeAhead(); err == nil {
+			err = g.seg.f.Sync()
+		}
 	}
 	if l.o.Took != nil {
 		l.o.Took(time.Since(began))
 	}
 	if l.writer.buf = g.enc.buf[:0]; cap(g.enc.buf) > maxKeptBuffer {
 		l.writer.buf = nil
+	}
+	return err
+}
+
+// writeAhead has the syncs of small writes bring nothing but the writes to the disk, as
+// they do where the file was written to before: the first sync of a place that was
+// only set aside brings that it is used, too, which is dearer than a small write. Where
+// writes are large, to write everything twice is what would be dear.
+func (g *group) writeAhead() error {
+	const small, ahead = 16 << 10, 256 << 10
+	seg, end := g.seg, g.enc.offset()
+	if end <= seg.used {
+		return nil
+	}
+	seg.used = end
+	if end-g.enc.start > small {
+		return nil
+	}
+	to := min(end+ahead, seg.room)
+	err := vfs.WriteZeros(seg.f, end, to)
+	if err == nil {
+		seg.used = to
 	}
 	return err
 }

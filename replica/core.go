@@ -51,7 +51,8 @@ type core struct {
 	told        leadership
 	hold        hold
 	giving      giving
-	refused     uint64 // messages of peers
+	refused     uint64     // messages of peers
+	followers   []Progress // of a leader, as of the last tick
 
 	out effects
 }
@@ -132,6 +133,7 @@ func (c *core) guard(event func()) {
 func (c *core) tick() {
 	c.guard(func() {
 		c.giving.tick(c)
+		c.followers = nil
 		if !c.giving.stopped && !c.holdTick() {
 			c.node.Tick()
 		}

@@ -20,7 +20,7 @@ func (s *Shard) loop() {
 		}
 		s.core.flush()
 		s.perform(s.core.take())
-		s.status.Store(s.core.status())
+		s.tell()
 	}
 }
 

@@ -46,7 +46,9 @@ type Shard struct {
 	events queue[func(*core)]
 	work   queue[*work]
 	times  saveTimes
-	status atomic.Pointer[Status]
+
+	telling sync.Mutex // guards status, for moments
+	status  Status     // as of the last event
 
 	stalled     atomic.Pointer[stall]
 	checkpoints sync.Mutex // one checkpoint at a time; held across the machine's
@@ -94,7 +96,7 @@ func Open(o Options) (*Shard, error) {
 	}
 	s.events.init(maxQueuedBytes)
 	s.work.init(0)
-	s.status.Store(s.core.status())
+	s.tell()
 	s.running.Go(s.loop)
 	s.running.Go(s.applyLoop)
 	return s, nil

@@ -333,7 +333,7 @@ func (n *simNode) checkpoint() {
 
 // watch lets the watchdog decide, as the node's would.
 func (n *simNode) watch() {
-	st := *n.core.status()
+	st := n.core.status()
 	to, move := n.watchdog.Decide(n.w.now, n.health(), st, func(member uint64) (Disk, bool) {
 		other := n.w.ids[member]
 		if other == nil || other.core == nil {

@@ -47,8 +47,21 @@ type Progress struct {
 	Snapshot bool // gets one
 }
 
-// Status is the shard's as of the last event.
-func (s *Shard) Status() Status { return *s.status.Load() }
+// Status is the shard's as of the last event; how far the followers are, as of the
+// last tick.
+func (s *Shard) Status() Status {
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	return s.status
+}
+
+// tell keeps what Status returns.
+func (s *Shard) tell() {
+	st := s.core.status()
+	s.telling.Lock()
+	s.status = st
+	s.telling.Unlock()
+}
 
 // Stalled is for how long the machine has not been able to apply, and why; nil
 // if it can.
@@ -66,8 +79,8 @@ func (s *Shard) OldestSave() time.Duration { return s.times.oldest(s.o.Now()) }
 // LastSave is how long the save took that was done last, and when that was.
 func (s *Shard) LastSave() (took, at time.Duration) { return s.times.last() }
 
-func (c *core) status() *Status {
-	st := &Status{
+func (c *core) status() Status {
+	st := Status{
 		Role: role(c.role), Leader: c.leader, Term: c.term, Last: c.last.index, Commit: c.commit,
 		Serving: c.led != 0, Applied: c.log.applied.GetIndex(), Members: c.log.applied.GetConfState(),
 		Held: c.hold.on, Refused: c.refused,
@@ -76,17 +89,26 @@ func (c *core) status() *Status {
 		st.Failure = c.giving.err
 	}
 	if c.role == raft.StateLeader && !c.giving.stopped {
-		c.node.WithProgress(func(id uint64, typ raft.ProgressType, p tracker.Progress) {
-			if id == c.member {
-				return
-			}
-			st.Followers = append(st.Followers, Progress{
-				Member: id, Match: p.Match, Learner: typ == raft.ProgressTypeLearner,
-				Active: p.RecentActive, Snapshot: p.State == tracker.StateSnapshot,
-			})
-		})
+		if c.followers == nil {
+			c.lookAtFollowers()
+		}
+		st.Followers = c.followers
 	}
 	return st
+}
+
+// lookAtFollowers notes how far the other members are known to be.
+func (c *core) lookAtFollowers() {
+	c.followers = nil // what Status returned is not changed
+	c.node.WithProgress(func(id uint64, typ raft.ProgressType, p tracker.Progress) {
+		if id == c.member {
+			return
+		}
+		c.followers = append(c.followers, Progress{
+			Member: id, Match: p.Match, Learner: typ == raft.ProgressTypeLearner,
+			Active: p.RecentActive, Snapshot: p.State == tracker.StateSnapshot,
+		})
+	})
 }
 
 func role(s raft.StateType) Role {
