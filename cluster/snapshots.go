@@ -26,7 +26,7 @@ import (
 const (
 	endBytes   = 2 * 8
 	pieceHead  = 2 * 4
-	pieceBytes = 2 << 20
+	pieceBytes = 512 << 10 // about
 	pieceTime  = 30 * time.Second
 	// bytesPerSecond is how much of snapshots a member gives at most, so that what is
 	// published meanwhile goes through.
@@ -57,11 +57,19 @@ type offerID struct {
 
 // given is a snapshot that a member fetches.
 type given struct {
-	mu     sync.Mutex                   // guards what follows; held while a piece is made
-	next   func([]byte) ([]byte, error) // appends a frame; nil: not begun
+	mu     sync.Mutex                   // guards what follows; held while a piece is waited for
+	next   func([]byte) ([]byte, error) // appends a frame; nil: not begun; of whoever makes a piece
 	done   func()
 	number uint32 // of the next piece
 	bytes  int64
+	ahead  chan made // of capacity 1: the next piece, while it is made or waits; nil: none is
+	making sync.WaitGroup
+}
+
+// made is a piece of a snapshot.
+type made struct {
+	bytes []byte
+	err   error
 }
 
 // wait waits until none is under way; none begins any more.
@@ -89,14 +97,20 @@ func (s *snapshotOffers) begin(of offerID, offer func(*given)) bool {
 		s.mu.Lock()
 		delete(s.offers, of)
 		s.mu.Unlock()
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		if g.done != nil {
-			g.done()
-		}
-		g.next = func(dst []byte) ([]byte, error) { return dst, errStopped }
+		g.end()
 	})
 	return true
+}
+
+// end lets go of what the snapshot is made of.
+func (g *given) end() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.making.Wait()
+	if g.done != nil {
+		g.done()
+	}
+	g.next, g.ahead = func(dst []byte) ([]byte, error) { return dst, errStopped }, nil
 }
 
 // Offer is part of replica.Snapshots.
@@ -160,8 +174,34 @@ func (r *run) givePiece(ctx context.Context, from uint64, body []byte) ([]byte, 
 	return piece, r.offers.pace.wait(ctx, len(piece))
 }
 
-// piece is the next one; empty: there is none.
-func (g *given) piece() (piece []byte, err error) {
+// piece is the next one; empty: there is none. The one behind it is made meanwhile, while
+// this one is on its way.
+func (g *given) piece() ([]byte, error) {
+	if g.ahead == nil {
+		g.ahead = make(chan made, 1)
+		g.makeAhead()
+	}
+	next := <-g.ahead
+	if next.err == nil && len(next.bytes) > 0 {
+		g.makeAhead()
+	} else {
+		g.ahead <- next // there is none behind it
+	}
+	return next.bytes, next.err
+}
+
+func (g *given) makeAhead() {
+	ahead := g.ahead
+	g.making.Go(func() {
+		bytes, err := g.make()
+		ahead <- made{bytes, err}
+	})
+}
+
+// make makes the next piece. One goroutine at a time calls it.
+func (g *given) make() (piece []byte, err error) {
+	const more = 64 << 10 // for what a frame has more than that
+	piece = make([]byte, 0, pieceBytes+more)
 	for len(piece) < pieceBytes {
 		at := len(piece)
 		piece, err = g.next(append(piece, 0, 0, 0, 0))
@@ -285,30 +325,65 @@ func (o *offer) Take(ctx context.Context) (*pb.SnapshotMetadata, error) {
 	return &pb.SnapshotMetadata{Index: new(index), Term: new(term), ConfState: m.Members()}, nil
 }
 
-// fetch fetches all pieces and gives their frames to take.
+// fetch fetches all pieces and gives their frames to take: the next one is on its way
+// while one is taken.
 func (o *offer) fetch(ctx context.Context, ends []byte, take func(frame []byte) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	pieces := make(chan made)
+	var fetching sync.WaitGroup
+	defer fetching.Wait()
+	defer cancel()
+	fetching.Go(func() { o.fetchPieces(ctx, ends, pieces) })
+	for {
+		var piece made
+		select {
+		case piece = <-pieces:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if piece.err != nil || len(piece.bytes) == 0 {
+			return piece.err
+		}
+		if err := takeFrames(piece.bytes, take); err != nil {
+			return err
+		}
+	}
+}
+
+// fetchPieces fetches one piece after the other, up to an empty one or an error.
+func (o *offer) fetchPieces(ctx context.Context, ends []byte, pieces chan<- made) {
 	for number := uint32(0); ; number++ {
 		question := binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, o.n), number)
 		if number == 0 {
 			question = append(question, ends...)
 		}
 		pieceCtx, cancel := context.WithTimeout(ctx, pieceTime)
-		piece, err := o.r.s.links.Call(pieceCtx, o.from, callPiece, question)
+		bytes, err := o.r.s.links.Call(pieceCtx, o.from, callPiece, question)
 		cancel()
-		if err != nil || len(piece) == 0 {
-			return err
+		select {
+		case pieces <- made{bytes, err}:
+		case <-ctx.Done():
+			return
 		}
-		for len(piece) > 0 {
-			if len(piece) < 4 || uint64(len(piece)-4) < uint64(binary.LittleEndian.Uint32(piece)) {
-				return errPiece
-			}
-			end := 4 + int(binary.LittleEndian.Uint32(piece))
-			if err := take(piece[4:end]); err != nil {
-				return err
-			}
-			piece = piece[end:]
+		if err != nil || len(bytes) == 0 {
+			return
 		}
 	}
+}
+
+// takeFrames gives the frames of a piece to take.
+func takeFrames(piece []byte, take func(frame []byte) error) error {
+	for len(piece) > 0 {
+		if len(piece) < 4 || uint64(len(piece)-4) < uint64(binary.LittleEndian.Uint32(piece)) {
+			return errPiece
+		}
+		end := 4 + int(binary.LittleEndian.Uint32(piece))
+		if err := take(piece[4:end]); err != nil {
+			return err
+		}
+		piece = piece[end:]
+	}
+	return nil
 }
 
 func (o *offer) takeGroup0(ctx context.Context) error {

@@ -71,6 +71,13 @@ func (h *hotTail) drop() {
 // error is that of Reader.Read.
 func (r *Reader) ReadBatch(from, to uint64, bytes int) (b *Batch, first, next uint64, err error) {
 	b = new(Batch)
+	first, next, err = r.ReadInto(b, from, to, bytes)
+	return b, first, next, err
+}
+
+// ReadInto is ReadBatch into a batch, which is emptied before.
+func (r *Reader) ReadInto(b *Batch, from, to uint64, bytes int) (first, next uint64, err error) {
+	b.Reset()
 	inMulti := false
 	for first = from; from < to || inMulti; {
 		v, err := r.Read(from)
@@ -78,12 +85,12 @@ func (r *Reader) ReadBatch(from, to uint64, bytes int) (b *Batch, first, next ui
 			behind, err := r.behindGap(from, err)
 			switch {
 			case err != nil:
-				return nil, 0, 0, err
+				return 0, 0, err
 			case b.Len() > 0:
 				if inMulti {
 					b.mark(message.FlagBatchLast)
 				}
-				return b, first, min(behind, to), nil
+				return first, min(behind, to), nil
 			}
 			first, from = min(behind, to), min(behind, to)
 			continue
@@ -97,7 +104,7 @@ func (r *Reader) ReadBatch(from, to uint64, bytes int) (b *Batch, first, next ui
 			break
 		}
 	}
-	return b, first, from, nil
+	return first, from, nil
 }
 
 // mark adds flags to the last message.

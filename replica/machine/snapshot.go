@@ -4,8 +4,10 @@ import (
 	"encoding/binary"
 	"io"
 	"iter"
+	"slices"
 
 	"qmq/diskqueue"
+	"qmq/internal/crc32c"
 )
 
 // End is up to where a node has the records of a topic.
@@ -32,16 +34,23 @@ type Snapshot struct {
 	Index, Term uint64
 	Members     []byte
 
-	m       *Machine
-	f       *frozen
-	have    map[uint64]uint64
-	logs    map[uint64]*topicLog // in use until Close
-	next    func() ([]byte, bool)
-	stop    func()
-	err     error
-	frames  uint64
-	ended   bool
-	scratch []byte
+	m      *Machine
+	f      *frozen
+	have   map[uint64]uint64
+	logs   map[uint64]*topicLog // in use until Close
+	next   func() (payload, bool)
+	stop   func()
+	err    error
+	frames uint64
+	ended  bool
+	batch  diskqueue.Batch
+}
+
+// payload is that of a frame, until the next one: bytes, with the records of a batch
+// behind them.
+type payload struct {
+	bytes   []byte
+	records *diskqueue.Batch // nil: none
 }
 
 // recordsFrame is about how many bytes of records are in a frame.
@@ -73,9 +82,9 @@ func (m *Machine) Snapshot(ends []End) *Snapshot {
 // Next appends the next frame to dst; io.EOF is behind the last. Any other error
 // is of a log, and ends the snapshot.
 func (s *Snapshot) Next(dst []byte) ([]byte, error) {
-	if payload, ok := s.next(); ok {
+	if p, ok := s.next(); ok {
 		s.frames++
-		return appendFrame(dst, 0, payload), nil
+		return p.appendTo(dst), nil
 	}
 	if s.err != nil {
 		return dst, s.err
@@ -85,6 +94,21 @@ func (s *Snapshot) Next(dst []byte) ([]byte, error) {
 	}
 	s.ended = true
 	return appendFrame(dst, 0, binary.AppendUvarint([]byte{frameEnd}, s.frames)), nil
+}
+
+// appendTo appends the frame. Records are copied once.
+func (p payload) appendTo(dst []byte) []byte {
+	if p.records == nil {
+		return appendFrame(dst, 0, p.bytes)
+	}
+	size := len(p.bytes) + p.records.Bytes()
+	dst = slices.Grow(dst, frameHeader+size)
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(size))
+	at := len(dst)
+	dst = append(dst, 0, 0, 0, 0)
+	dst = p.records.AppendRecords(append(dst, p.bytes...))
+	binary.LittleEndian.PutUint32(dst[at:], crc32c.Update(0, dst[at+4:]))
+	return dst
 }
 
 // Close ends the snapshot, whole or not.
@@ -97,13 +121,13 @@ func (s *Snapshot) Close() {
 }
 
 // payloads are those of the state, and those of the records.
-func (s *Snapshot) payloads() iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
+func (s *Snapshot) payloads() iter.Seq[payload] {
+	return func(yield func(payload) bool) {
 		if s.err != nil {
 			return
 		}
-		for payload := range s.f.frames(s.m.o.Shard) {
-			if !yield(payload) {
+		for bytes := range s.f.frames(s.m.o.Shard) {
+			if !yield(payload{bytes: bytes}) {
 				return
 			}
 		}
@@ -117,7 +141,7 @@ func (s *Snapshot) payloads() iter.Seq[[]byte] {
 
 // records passes on what the receiver lacks of a topic, as far as it is there. It
 // returns false when that is enough, or at an error.
-func (s *Snapshot) records(t *topic, yield func([]byte) bool) bool {
+func (s *Snapshot) records(t *topic, yield func(payload) bool) bool {
 	var log *diskqueue.Log
 	if log, s.err = s.logs[t.st.Incarnation].open(s.m, t.next); s.err != nil {
 		return false
@@ -125,18 +149,16 @@ func (s *Snapshot) records(t *topic, yield func([]byte) bool) bool {
 	r := log.NewReader()
 	defer r.Release()
 	for from := max(s.have[t.st.Incarnation], log.Start()); from < t.next; {
-		b, first, next, err := r.ReadBatch(from, t.next, recordsFrame)
+		first, next, err := r.ReadInto(&s.batch, from, t.next, recordsFrame)
 		if err != nil {
 			s.err = err
 			return false
 		}
-		if from = next; b.Len() == 0 {
+		if from = next; s.batch.Len() == 0 {
 			continue
 		}
-		s.scratch = append(s.scratch[:0], frameRecords)
-		s.scratch = binary.AppendUvarint(s.scratch, t.st.Incarnation)
-		s.scratch = binary.AppendUvarint(s.scratch, first)
-		if s.scratch = b.AppendRecords(s.scratch); !yield(s.scratch) {
+		head := binary.AppendUvarint(binary.AppendUvarint([]byte{frameRecords}, t.st.Incarnation), first)
+		if !yield(payload{head, &s.batch}) {
 			return false
 		}
 	}
