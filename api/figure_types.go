@@ -11,7 +11,8 @@ type (
 		BackendDepth int64            `json:"backend_depth"`
 		MessageCount uint64           `json:"message_count"`
 		MessageBytes uint64           `json:"message_bytes"`
-		Dropped      uint64           `json:"dropped_count,omitempty"` // of an ephemeral topic
+		Dropped      uint64           `json:"dropped_count,omitempty"` // messages that there was no room for
+		Expired      uint64           `json:"expired_count,omitempty"` // messages that were too old
 		Paused       bool             `json:"paused"`
 		Latency      Latencies        `json:"e2e_processing_latency"`
 		Replica      *ReplicaFigures  `json:"replica,omitempty"` // of a replicated topic
@@ -45,6 +46,8 @@ type (
 
 		RequeueCount uint64          `json:"requeue_count"`
 		TimeoutCount uint64          `json:"timeout_count"`
+		DroppedCount uint64          `json:"dropped_count,omitempty"` // messages that the topic had no room for
+		ExpiredCount uint64          `json:"expired_count,omitempty"` // messages that were too old
 		ClientCount  int             `json:"client_count"`
 		Clients      []ClientFigures `json:"clients"`
 		Paused       bool            `json:"paused"`

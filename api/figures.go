@@ -135,6 +135,7 @@ func (f *Figures) ofTopic(t *topic.Topic, channels []*channel.Channel, clients b
 		MessageCount: s.MessageCount,
 		MessageBytes: s.MessageBytes,
 		Dropped:      s.Dropped,
+		Expired:      s.Expired,
 		Paused:       s.Paused,
 		DiskBytes:    s.DiskBytes,
 	}
@@ -163,6 +164,8 @@ func (f *Figures) ofChannel(t *topic.Topic, c *channel.Channel, clients bool) Ch
 		TimeoutCount:     s.TimeoutCount,
 		DeadLettered:     s.DeadLettered,
 		DeadLettering:    s.Spent,
+		DroppedCount:     s.Dropped,
+		ExpiredCount:     s.Expired,
 		ClientCount:      len(s.Consumers),
 		Paused:           s.Paused,
 	}

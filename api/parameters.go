@@ -12,17 +12,17 @@ import (
 
 // The parameters of the routes that publish.
 var (
-	pubParameters  = []string{"topic", "defer"}
-	mpubParameters = []string{"topic", "binary"}
+	pubParameters  = []string{"topic", "defer", "ttl"}
+	mpubParameters = []string{"topic", "binary", "ttl"}
 )
 
 // weighty are the parameters without which a message is stored as something
 // else than was meant: one that is nearly called so is a mistake.
-var weighty = [...]string{"defer", "binary"}
+var weighty = [...]string{"defer", "binary", "ttl"}
 
 // reserved are parameters that a publisher could expect to work and that do
 // not.
-var reserved = [...]string{"ttl", "key", "dedup_id", "priority"}
+var reserved = [...]string{"key", "dedup_id", "priority"}
 
 // refuseUnknown refuses a publish with a parameter that was meant to matter and
 // would not. Others that are unknown are ignored, as NSQ does.

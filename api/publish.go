@@ -47,9 +47,13 @@ func (h *HTTP) pub(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	ttl, err := ttlParameter(q)
+	if err != nil {
+		return nil, err
+	}
 	now := h.broker.Clock().Wall()
 	return h.publish(t, func(b *diskqueue.Batch) {
-		b.Add(message.Meta{Timestamp: now, DeliverAt: message.DueAt(now, delay)}, body)
+		b.Add(message.Meta{Timestamp: now, DeliverAt: message.DueAt(now, delay), ExpireAt: message.ExpireAt(now, delay, ttl)}, body)
 	})
 }
 
@@ -88,11 +92,16 @@ func (h *HTTP) mpub(w http.ResponseWriter, r *http.Request) (any, error) {
 			return nil, err
 		}
 	}
+	ttl, err := ttlParameter(q)
+	if err != nil {
+		return nil, err
+	}
 	now := h.broker.Clock().Wall()
+	meta := message.Meta{Timestamp: now, ExpireAt: message.ExpireAt(now, 0, ttl)}
 	return h.publish(t, func(b *diskqueue.Batch) {
 		b.Grow(add.need)
 		b.BeginMulti()
-		add.to(b, now)
+		add.to(b, meta)
 		b.EndMulti()
 	})
 }
@@ -103,11 +112,11 @@ func isBinary(q url.Values) bool {
 	return ok && v[0] != "false" && v[0] != "0"
 }
 
-// messages are those of one body: what they need, and what adds them to a batch,
-// as published now (wall clock, ns).
+// messages are those of one body: what they need, and what adds them to a batch, each
+// with the same said of it.
 type messages struct {
 	need diskqueue.Need
-	to   func(b *diskqueue.Batch, now int64)
+	to   func(b *diskqueue.Batch, m message.Meta)
 }
 
 // textMessages finds one message a line; empty lines are none. failed is why
@@ -124,10 +133,10 @@ func (h *HTTP) textMessages(body []byte, failed error) (m messages, err error) {
 			m.need.Count(line)
 		}
 	}
-	m.to = func(b *diskqueue.Batch, now int64) {
+	m.to = func(b *diskqueue.Batch, meta message.Meta) {
 		for line := range bytes.SplitSeq(body, newline) {
 			if len(line) > 0 {
-				b.Add(message.Meta{Timestamp: now}, line)
+				b.Add(meta, line)
 			}
 		}
 	}
@@ -152,9 +161,9 @@ func (h *HTTP) binaryMessages(body []byte, failed error) (m messages, err error)
 		return m, httpapi.TooBig(code)
 	}
 	m.need = needOf(parsed)
-	m.to = func(b *diskqueue.Batch, now int64) {
+	m.to = func(b *diskqueue.Batch, meta message.Meta) {
 		for body, ok := parsed.Next(); ok; body, ok = parsed.Next() {
-			b.Add(message.Meta{Timestamp: now}, body)
+			b.Add(meta, body)
 		}
 	}
 	return m, nil
@@ -178,8 +187,9 @@ func (h *HTTP) publish(t broker.Publisher, add func(*diskqueue.Batch)) (any, err
 // when there is no other than that the topic is on its way out.
 func refused(err error) error {
 	var limit *topic.LimitError
+	var full *topic.FullError
 	switch {
-	case errors.As(err, &limit):
+	case errors.As(err, &limit), errors.As(err, &full):
 		return &httpapi.Error{Status: http.StatusTooManyRequests, Code: err.Error()}
 	case errors.Is(err, topic.ErrNoAutoCreate):
 		return errNotMade
@@ -229,6 +239,22 @@ func (h *HTTP) deferParameter(q url.Values) (time.Duration, error) {
 	ms, err := strconv.ParseInt(v[0], 10, 64)
 	if err != nil || ms < 0 || ms > h.o.MaxReqTimeout.Milliseconds() {
 		return 0, httpapi.Bad("INVALID_DEFER")
+	}
+	return time.Duration(ms) * time.Millisecond, nil
+}
+
+// maxTTL is the longest time to live, ten years.
+const maxTTL = 87_600 * time.Hour
+
+// ttlParameter is the time to live that the query asks for, 0 if none.
+func ttlParameter(q url.Values) (time.Duration, error) {
+	v, ok := q["ttl"]
+	if !ok {
+		return 0, nil
+	}
+	ms, err := strconv.ParseInt(v[0], 10, 64)
+	if err != nil || ms < 1 || ms > maxTTL.Milliseconds() {
+		return 0, httpapi.Bad("INVALID_TTL")
 	}
 	return time.Duration(ms) * time.Millisecond, nil
 }

@@ -8,6 +8,7 @@ import (
 	"qmq/broker"
 	"qmq/settings"
 	"qmq/test/node"
+	"qmq/test/wire"
 )
 
 // expect calls and wants a status.
@@ -88,5 +89,48 @@ func TestPatternsHoldUntilSomethingIsSet(t *testing.T) {
 	r.expect("POST", "/channel/create?topic=t1&channel=b", "", 200)
 	if got := r.expect("GET", "/topic/config?topic=t1", "", 200); !strings.Contains(got, `"max_age":"1h"`) || !strings.Contains(got, `"set":{"max_channels":2}`) {
 		t.Errorf("in force is %s", got)
+	}
+}
+
+func TestFullTopicIsToldToWhoPublishes(t *testing.T) {
+	r := start(t)
+	r.expect("POST", "/topic/create?topic=t", "", 200)
+	r.expect("PUT", "/topic/config?topic=t", `{"max_messages": 2}`, 200)
+	r.expect("POST", "/mpub?topic=t", "1\n2", 200)
+	const why = "topic t is full: its messages that are not finished are limited to 2 messages (max_messages)"
+	if got := r.expect("POST", "/pub?topic=t", "3", http.StatusTooManyRequests); !strings.Contains(got, why) {
+		t.Errorf("refused with %s", got)
+	}
+	c := r.connect(wire.Pub("t", "3"), wire.MPub("t", "3"), wire.DPub("t", 5, "3"), wire.Pub("u", "x"))
+	c.ExpectError("E_PUB_FAILED PUB failed " + why)
+	c.ExpectError("E_MPUB_FAILED MPUB failed " + why)
+	c.ExpectError("E_DPUB_FAILED DPUB failed " + why)
+	c.Expect("OK")
+	k := r.consume("t", "c", 1)
+	k.Fin(k.Message())
+	eventually(t, func() bool { return r.call("POST", "/pub?topic=t", "3").Code == 200 })
+}
+
+func TestTimeToLiveIsOfEachMessage(t *testing.T) {
+	r := start(t)
+	r.expect("POST", "/topic/create?topic=t", "", 200)
+	r.expect("POST", "/channel/create?topic=t&channel=c", "", 200)
+	for _, bad := range []string{"", "0", "-1", "x", "1.5", "315360000001"} {
+		if got := r.expect("POST", "/pub?topic=t&ttl="+bad, "x", 400); !strings.Contains(got, "INVALID_TTL") {
+			t.Errorf("ttl=%s: %s", bad, got)
+		}
+		r.expect("POST", "/mpub?topic=t&ttl="+bad, "x", 400)
+	}
+	r.expect("POST", "/pub?topic=t&ttl=1", "short", 200)
+	r.expect("POST", "/mpub?topic=t&ttl=1", "short\nshort", 200)
+	r.expect("POST", "/pub?topic=t&ttl=1&defer=1", "short and late", 200)
+	r.expect("POST", "/pub?topic=t&ttl=315360000000", "long", 200)
+	eventually(t, func() bool { return strings.Contains(r.must("GET", "/stats?format=json", ""), `"expired_count":4`) })
+	stats := r.must("GET", "/stats?format=json", "")
+	if strings.Count(stats, `"expired_count":4`) != 2 || !strings.Contains(stats, `"channel_name":"c","depth":1`) {
+		t.Errorf("%s", stats)
+	}
+	if m := r.consume("t", "c", 1).Message(); m.Body != "long" {
+		t.Errorf("got %q", m.Body)
 	}
 }

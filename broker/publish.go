@@ -5,6 +5,7 @@ import (
 
 	"qmq/channel"
 	"qmq/diskqueue"
+	"qmq/topic"
 )
 
 // Publisher finds or makes the topic of that name for a client that publishes to it.
@@ -29,30 +30,38 @@ func (b *Broker) Publisher(name string) (Publisher, error) {
 
 // Publish stores records that a client publishes in a topic or, when it has just been
 // deleted, in the new topic of that name, which it returns. The error is also
-// ErrDraining or a *SpaceError.
+// ErrDraining, a *SpaceError or a *topic.FullError.
 func (b *Broker) Publish(p Publisher, records *diskqueue.Batch) (Publisher, error) {
 	if err := b.door.refusal(p); err != nil {
 		return nil, err
 	}
-	return b.store(p, records)
+	return b.store(p, records, Publisher.Publish)
 }
 
 // PublishOwn is Publish for what the node publishes itself, such as dead letters: it goes
-// on while the node is drained.
+// on while the node is drained, and though the topic is full.
 func (b *Broker) PublishOwn(p Publisher, records *diskqueue.Batch) (Publisher, error) {
 	if err := b.door.refusalOfOwn(p); err != nil {
 		return nil, err
 	}
-	return b.store(p, records)
+	return b.store(p, records, publishOwn)
 }
 
-func (b *Broker) store(p Publisher, records *diskqueue.Batch) (Publisher, error) {
-	err := p.Publish(records)
+func (b *Broker) store(p Publisher, records *diskqueue.Batch, publish func(Publisher, *diskqueue.Batch) error) (Publisher, error) {
+	err := publish(p, records)
 	if !errors.Is(err, channel.ErrExiting) {
 		return p, err
 	}
 	if p, err = b.Publisher(p.Name()); err != nil {
 		return nil, err
 	}
-	return p, p.Publish(records)
+	return p, publish(p, records)
+}
+
+// publishOwn has a local topic take records though it is full.
+func publishOwn(p Publisher, records *diskqueue.Batch) error {
+	if t, ok := p.(*topic.Topic); ok {
+		return t.PublishOwn(records)
+	}
+	return p.Publish(records)
 }

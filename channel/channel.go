@@ -176,6 +176,7 @@ func wallShift(c *clock.Clock) int64 {
 // journal, arms the timer and, with mu given up, wakes whom the core names. It
 // says whether a position moved.
 func (c *Channel) unlock() (moved bool) {
+	c.core.settleDoomed()
 	moved = c.publishPositions()
 	if c.core.pending.dirty && !c.marked && !c.core.closed {
 		c.marked = true

@@ -246,6 +246,10 @@ func (c *core) empty() {
 		}
 	}
 	c.flight.clear()
+	if d := c.flight.discarded; d != nil {
+		clear(d.doomed) // they are done
+		d.ended = nil
+	}
 	c.returned = ring.Ring[redelivery]{}
 	c.due = noneDue
 	c.barred = nil

@@ -30,7 +30,8 @@ type inflight struct {
 	published []*[seqtable.PageLen]int64
 	timed     bool // published is kept
 	// due is no later than the earliest deadline.
-	due int64
+	due       int64
+	discarded *discarded // nil: nothing was
 }
 
 // noneInFlight is what all channels share that no consumer ever joined: most
@@ -71,6 +72,9 @@ func (f *inflight) remove(i uint32) redelivery {
 	e := f.at(i)
 	f.unlink(i, e)
 	m := redelivery{seq: f.entries.Seq(i), attempts: e.attempts, delayed: e.delayed}
+	if f.discarded != nil {
+		f.discarded.left(m.seq)
+	}
 	f.entries.Remove(i)
 	if f.entries.Sparse() {
 		f.shrink()
@@ -209,7 +213,7 @@ func (f *inflight) clear() {
 			h.head, h.tail, h.touched = 0, 0, nil
 		}
 	}
-	*f = inflight{due: math.MaxInt64, holders: f.holders, timed: f.timed}
+	*f = inflight{due: math.MaxInt64, holders: f.holders, timed: f.timed, discarded: f.discarded}
 }
 
 // shrink frees the memory of a channel that had many more in flight.

@@ -19,6 +19,8 @@ type Stats struct {
 	RegionLocal  uint64 // of them, to others of the same region
 	RequeueCount uint64
 	TimeoutCount uint64
+	Dropped      uint64 // messages taken away because the topic had no room
+	Expired      uint64 // messages taken away because they were too old
 
 	// DeadLettered messages were published to the dead-letter topic and finished, Spent
 	// ones wait for that; SpentError is why the last try failed, nil when it did not.
@@ -66,6 +68,8 @@ func (c *Channel) stats() Stats {
 		DeadLettered: c.core.conf.deadLettered,
 		Spent:        len(c.core.conf.spent.waiting),
 		SpentError:   c.core.conf.letterError,
+		Dropped:      c.core.discardedFor(Dropped),
+		Expired:      c.core.discardedFor(Expired),
 		Paused:       c.core.paused,
 		Consumers:    make([]ConsumerStats, 0, len(c.consumers)),
 	}

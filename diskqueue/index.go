@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"slices"
 
 	"qmq/internal/crc32c"
 	"qmq/internal/vfs"
@@ -24,7 +25,9 @@ import (
 // followed by the damaged stretches (32 B each: from, to, offset, resume). The
 // counts are those of entries, delayed records and damaged stretches. The CRC
 // covers everything after itself. That of a carry segment has version 2; its
-// entries are the runs of consecutive numbers, 16 B each:
+// entries are the runs of consecutive numbers, 16 B each; where a message expires the
+// version is higher by 2, and each delayed or expiring record takes 24 B, with its time of
+// expiry (ms, 0: never) behind that of its delivery (0: at once):
 //
 //	┌────────┬───────┬────────┐
 //	│ number │ count │ offset │
@@ -34,6 +37,7 @@ const (
 	indexMagic      = "QIDX"
 	indexVersion    = 1
 	carryIndex      = 2 // version of a carry segment's
+	expiringIndex   = 2 // added to the version where a message expires
 	indexHeaderSize = 44
 	indexCRCStart   = 16
 )
@@ -42,15 +46,19 @@ var errBadIndex = errors.New("index does not match its segment")
 
 // encodeIndex draws the index of a segment whose fields do not change any more.
 func encodeIndex(s *segment, pages [][]message.Mark) []byte {
-	count := 0
+	count, expires := 0, false
 	for _, page := range pages {
 		count += len(page)
+		expires = expires || slices.ContainsFunc(page, func(m message.Mark) bool { return m.ExpireAt != 0 })
 	}
-	b := make([]byte, indexHeaderSize, indexHeaderSize+8*len(s.index)+16*(len(s.runs)+count)+32*len(s.damaged))
+	b := make([]byte, indexHeaderSize, indexHeaderSize+8*len(s.index)+16*len(s.runs)+24*count+32*len(s.damaged))
 	copy(b, indexMagic)
 	version := uint32(indexVersion)
 	if s.carried {
 		version = carryIndex
+	}
+	if expires {
+		version += expiringIndex
 	}
 	binary.LittleEndian.PutUint32(b[4:], version)
 	binary.LittleEndian.PutUint32(b[8:], s.salt)
@@ -72,6 +80,9 @@ func encodeIndex(s *segment, pages [][]message.Mark) []byte {
 		for _, m := range page {
 			b = binary.LittleEndian.AppendUint64(b, m.Seq)
 			b = binary.LittleEndian.AppendUint64(b, uint64(m.DeliverAt))
+			if expires {
+				b = binary.LittleEndian.AppendUint64(b, uint64(m.ExpireAt))
+			}
 		}
 	}
 	for _, d := range s.damaged {
@@ -102,16 +113,26 @@ func indexSize(head []byte) (size int64, ok bool) {
 		return 0, false
 	}
 	entries := 8 * int64(binary.LittleEndian.Uint32(head[32:]))
-	switch binary.LittleEndian.Uint32(head[4:]) {
-	case indexVersion:
-	case carryIndex:
-		entries *= 2
-	default:
+	version := binary.LittleEndian.Uint32(head[4:])
+	if version < indexVersion || version > carryIndex+expiringIndex {
 		return 0, false
 	}
-	delayed := int64(binary.LittleEndian.Uint32(head[36:]))
+	carried, mark := ofVersion(version)
+	if carried {
+		entries *= 2
+	}
+	marks := int64(binary.LittleEndian.Uint32(head[36:]))
 	damaged := int64(binary.LittleEndian.Uint32(head[40:]))
-	return indexHeaderSize + entries + 16*delayed + 32*damaged, true
+	return indexHeaderSize + entries + mark*marks + 32*damaged, true
+}
+
+// ofVersion says whether an index is of a carry segment, and how many bytes a mark takes
+// in it.
+func ofVersion(version uint32) (carried bool, mark int64) {
+	if version > expiringIndex {
+		return version-expiringIndex == carryIndex, 24
+	}
+	return version == carryIndex, 16
 }
 
 // decodeIndex reads the bytes of the index file of the segment at base.
@@ -127,7 +148,8 @@ func decodeIndex(b []byte, base uint64) (decodedIndex, error) {
 		marks:   make([]message.Mark, binary.LittleEndian.Uint32(b[36:])),
 		damaged: make([]damage, binary.LittleEndian.Uint32(b[40:])),
 	}
-	entries, carried := binary.LittleEndian.Uint32(b[32:]), binary.LittleEndian.Uint32(b[4:]) == carryIndex
+	entries := binary.LittleEndian.Uint32(b[32:])
+	carried, mark := ofVersion(binary.LittleEndian.Uint32(b[4:]))
 	if b = b[indexHeaderSize:]; carried {
 		d.runs = make([]run, entries)
 	} else {
@@ -146,7 +168,10 @@ func decodeIndex(b []byte, base uint64) (decodedIndex, error) {
 			Seq:       binary.LittleEndian.Uint64(b),
 			DeliverAt: int64(binary.LittleEndian.Uint64(b[8:])),
 		}
-		b = b[16:]
+		if mark == 24 {
+			d.marks[i].ExpireAt = int64(binary.LittleEndian.Uint64(b[16:]))
+		}
+		b = b[mark:]
 	}
 	for i := range d.damaged {
 		d.damaged[i] = damage{
@@ -157,7 +182,9 @@ func decodeIndex(b []byte, base uint64) (decodedIndex, error) {
 		}
 		b = b[32:]
 	}
-	if !d.fits(base) {
+	// The checksum does not cover the version: one that says that messages expire is told by them.
+	expires := slices.ContainsFunc(d.marks, func(m message.Mark) bool { return m.ExpireAt != 0 })
+	if !d.fits(base) || expires != (mark == 24) {
 		return decodedIndex{}, errBadIndex
 	}
 	return d, nil

@@ -2,6 +2,7 @@ package diskqueue
 
 import (
 	"errors"
+	"iter"
 
 	"qmq/internal/seqset"
 	"qmq/message"
@@ -17,17 +18,7 @@ func (l *Log) OwedBytes(numbers seqset.Range, owed []seqset.Range) (low, high in
 	if s == nil || s.base != numbers.From {
 		return 0, 0
 	}
-	for st := range s.stretches() {
-		n := uint64(0)
-		for len(owed) > 0 && owed[0].To <= st.numbers.From {
-			owed = owed[1:]
-		}
-		for _, o := range owed {
-			if o.From >= st.numbers.To {
-				break
-			}
-			n += o.Overlap(st.numbers).Len()
-		}
+	for st, n := range s.owedStretches(owed) {
 		switch {
 		case n == 0:
 		case n == st.numbers.Len():
@@ -64,6 +55,28 @@ type stretch struct {
 	bytes   int64
 }
 
+// owedStretches lists the stretches of a segment, each with how many of its numbers are
+// among those of owed. The log's lock is held.
+func (s *layout) owedStretches(owed []seqset.Range) iter.Seq2[stretch, uint64] {
+	return func(yield func(stretch, uint64) bool) {
+		for st := range s.stretches() {
+			n := uint64(0)
+			for len(owed) > 0 && owed[0].To <= st.numbers.From {
+				owed = owed[1:]
+			}
+			for _, o := range owed {
+				if o.From >= st.numbers.To {
+					break
+				}
+				n += o.Overlap(st.numbers).Len()
+			}
+			if !yield(st, n) {
+				return
+			}
+		}
+	}
+}
+
 // stretches lists the parts of a segment, ascending. The log's lock is held.
 func (s *layout) stretches() func(yield func(stretch) bool) {
 	return func(yield func(stretch) bool) {
@@ -90,4 +103,22 @@ func (s *layout) stretches() func(yield func(stretch) bool) {
 			}
 		}
 	}
+}
+
+// ShareOf is about how many bytes the records of owed take, which lie in the segment of
+// these numbers: where a part of a stretch is owed, it is that part of its bytes.
+func (l *Log) ShareOf(numbers seqset.Range, owed []seqset.Range) (bytes int64) {
+	if len(owed) == 0 {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.list().of(numbers.From)
+	if s == nil || s.base != numbers.From {
+		return 0
+	}
+	for st, n := range s.owedStretches(owed) {
+		bytes += int64(float64(st.bytes) * (float64(n) / float64(st.numbers.Len())))
+	}
+	return bytes
 }

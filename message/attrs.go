@@ -18,6 +18,9 @@ type AttrTag uint16
 // AttrDeliverAt holds when a deferred message is due: i64, ms since 1970.
 const AttrDeliverAt AttrTag = 1
 
+// AttrExpireAt holds until when a message is good: i64, ms since 1970.
+const AttrExpireAt AttrTag = 2
+
 // AttrNSQID holds the id that a message had in the nsqd from which it was imported:
 // u64, the hexadecimal digits of the id as a number.
 const AttrNSQID AttrTag = 5
@@ -32,10 +35,15 @@ func AppendAttr(dst []byte, tag AttrTag, value []byte) []byte {
 }
 
 // AppendDeliverAt appends the attribute of a message due at ms since 1970.
-func AppendDeliverAt(dst []byte, ms int64) []byte {
+func AppendDeliverAt(dst []byte, ms int64) []byte { return appendTime(dst, AttrDeliverAt, ms) }
+
+// AppendExpireAt appends the attribute of a message that is good until ms since 1970.
+func AppendExpireAt(dst []byte, ms int64) []byte { return appendTime(dst, AttrExpireAt, ms) }
+
+func appendTime(dst []byte, tag AttrTag, ms int64) []byte {
 	var v [8]byte
 	binary.LittleEndian.PutUint64(v[:], uint64(ms))
-	return AppendAttr(dst, AttrDeliverAt, v[:])
+	return AppendAttr(dst, tag, v[:])
 }
 
 // Attr finds the value of tag; ok is false when attrs lacks it or is malformed
@@ -69,11 +77,17 @@ func Attrs(attrs []byte) iter.Seq2[AttrTag, []byte] {
 
 // DeliverAt is when the message is due (ms since 1970); ok is false for one
 // that was not deferred.
-func (v *View) DeliverAt() (ms int64, ok bool) {
+func (v *View) DeliverAt() (ms int64, ok bool) { return v.time(AttrDeliverAt) }
+
+// ExpireAt is until when the message is good (ms since 1970); ok is false for one
+// that its publisher gave no time to live.
+func (v *View) ExpireAt() (ms int64, ok bool) { return v.time(AttrExpireAt) }
+
+func (v *View) time(tag AttrTag) (ms int64, ok bool) {
 	if len(v.Attrs) == 0 {
 		return 0, false
 	}
-	value, ok := Attr(v.Attrs, AttrDeliverAt)
+	value, ok := Attr(v.Attrs, tag)
 	if !ok || len(value) != 8 {
 		return 0, false
 	}

@@ -9,6 +9,7 @@ import "encoding/binary"
 type Meta struct {
 	Timestamp int64 // of the publish, ns since 1970, wall clock
 	DeliverAt int64 // not to be delivered before, ms since 1970, wall clock; 0: at once
+	ExpireAt  int64 // not to be delivered after, ms since 1970, wall clock; 0: at any time
 	// DeadLetter says where a dead letter comes from; nil: it is none.
 	DeadLetter *DeadLetter
 	// OnlyFor is the name of the one channel that the message is for; empty: it is for
@@ -16,29 +17,37 @@ type Meta struct {
 	OnlyFor string
 }
 
-// Mark is what channels have to know of a message before they read it. Few
+// Mark is what topics and channels have to know of a message before they read it. Few
 // messages have one.
 type Mark struct {
 	Seq       uint64
-	DeliverAt int64 // ms since 1970, wall clock
+	DeliverAt int64 // ms since 1970, wall clock; 0: at once
+	ExpireAt  int64 // ms since 1970, wall clock; 0: never
 }
 
 // Mark is the mark of the message with a sequence number that is given this
 // Meta; ok is false when it has none.
 func (m *Meta) Mark(seq uint64) (mark Mark, ok bool) {
-	return Mark{Seq: seq, DeliverAt: m.DeliverAt}, m.DeliverAt != 0
+	return Mark{Seq: seq, DeliverAt: m.DeliverAt, ExpireAt: m.ExpireAt}, m.DeliverAt|m.ExpireAt != 0
 }
 
 // Mark is the message's mark; ok is false when it has none.
 func (v *View) Mark() (mark Mark, ok bool) {
-	at, ok := v.DeliverAt()
-	return Mark{Seq: v.Seq, DeliverAt: at}, ok
+	if len(v.Attrs) == 0 {
+		return mark, false
+	}
+	at, deferred := v.DeliverAt()
+	until, expires := v.ExpireAt()
+	return Mark{Seq: v.Seq, DeliverAt: at, ExpireAt: until}, deferred || expires
 }
 
 // appendAttrs appends the attributes that say what m does.
 func (m *Meta) appendAttrs(dst []byte) []byte {
 	if m.DeliverAt != 0 {
 		dst = AppendDeliverAt(dst, m.DeliverAt)
+	}
+	if m.ExpireAt != 0 {
+		dst = AppendExpireAt(dst, m.ExpireAt)
 	}
 	if m.DeadLetter != nil {
 		dst = AppendDeadLetter(dst, m.DeadLetter)

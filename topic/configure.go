@@ -79,7 +79,17 @@ func (t *Topic) unprepare(was *configured) {}
 
 // configure has settings be in force. The caller holds t.changing.
 func (t *Topic) configure(now *configured) {
-	t.config.Store(now)
+	was := t.config.Swap(now)
+	t.limiter.configure(now)
+	switch {
+	case was == nil:
+		t.expiry.maxAge.Store(int64(now.MaxAge)) // Restore looks at what there is
+	case was.MaxAge != now.MaxAge:
+		t.expiry.configure(now.MaxAge)
+	}
+	if was != nil {
+		t.keeper.begin()
+	}
 	by := "--max-channels"
 	if now.MaxChannels != t.o.Common.MaxChannels {
 		by = "the topic's setting max_channels"

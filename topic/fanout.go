@@ -2,6 +2,7 @@ package topic
 
 import (
 	"math"
+	"slices"
 	"sync"
 
 	"qmq/channel"
@@ -46,13 +47,17 @@ type fanout struct {
 	maxChannels int    // that there are when another one is made; 0: no limit
 	limitedBy   string // the option or setting that says maxChannels
 
+	occupancy occupancy
+	discarded [2]uint64      // messages that were dropped or had expired
+	untold    []seqset.Range // waiting in the topic, void, and not journalled as such
+
 	messages, bytes uint64
 	lost            uint64 // messages of an ephemeral topic that there was no room for
 }
 
-// commit makes what was appended visible. Numbers before it that no group had are
+// commit makes what was appended visible, which is so much, of which so much was promised. Numbers before it that no group had are
 // of groups that were refused and that the log holds all the same: they are void.
-func (f *fanout) commit(added diskqueue.Appended, bodyBytes uint64) error {
+func (f *fanout) commit(added diskqueue.Appended, bodyBytes uint64, bytes int, promised load) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.dropped {
@@ -64,12 +69,13 @@ func (f *fanout) commit(added diskqueue.Appended, bodyBytes uint64) error {
 	f.end = added.End
 	f.count(int(added.End-added.First), bodyBytes)
 	f.only = append(f.only, added.Only...)
+	f.occupy(load{int64(added.End - added.First), int64(bytes)}, promised)
 	f.reclaimer.noteThreshold() // first: a channel that gets through at once must find it
 	switch {
 	case f.catchingUp:
-		f.lateDelayed = append(f.lateDelayed, added.Marks...)
+		f.lateDelayed = append(f.lateDelayed, deferredOnes(added.Marks)...)
 	case !f.fanOutHeld():
-		f.advance(added.End, added.Marks)
+		f.advance(added.End, deferredOnes(added.Marks))
 	}
 	return nil
 }
@@ -169,8 +175,18 @@ func (f *fanout) delayed(from, to uint64) []message.Mark {
 	if err != nil {
 		f.o.Common.Logger.Error("deferred messages lose their delay", "topic", f.o.Name, "error", err)
 	}
-	return delayed
+	return deferredOnes(delayed)
 }
+
+// deferredOnes are those of marks that are of deferred messages; others expire.
+func deferredOnes(marks []message.Mark) []message.Mark {
+	if !slices.ContainsFunc(marks, atOnce) {
+		return marks
+	}
+	return slices.DeleteFunc(slices.Clone(marks), atOnce)
+}
+
+func atOnce(m message.Mark) bool { return m.DeliverAt == 0 }
 
 // hold has the fan-out position stand where it is until an update that ends it,
 // and returns it.

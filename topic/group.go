@@ -15,6 +15,7 @@ type Group struct {
 	requests  []*request // whose batches they are
 	size      int        // bytes of the records
 	bodyBytes uint64
+	promised  load                            // to the limiter
 	done      func(diskqueue.Appended, error) // g.finish, bound once
 	stage     atomic.Int32
 	err       error // how it ended, once stage is finished
@@ -31,8 +32,9 @@ const (
 // finish is how the committer ends a group.
 func (g *Group) finish(added diskqueue.Appended, err error) {
 	if err == nil {
-		err = g.pipeline.fanout.commit(added, g.bodyBytes)
+		err = g.pipeline.commit(added, g)
 	} else {
+		g.pipeline.fanout.unpromise(g.promised)
 		g.pipeline.o.Log.Release(int64(g.size))
 		g.pipeline.fail(err)
 		g.pipeline.fanout.reclaimer.logChanged() // the segment may have ended

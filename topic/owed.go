@@ -41,12 +41,13 @@ type debtors struct {
 	channels []*channel.Channel
 	fanOut   uint64 // the topic owes all from here on
 	fresh    uint64 // some channel owes all from here on, or nearly
+	voids    []seqset.Range
 }
 
 func (f *fanout) debtors() debtors {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	d := debtors{fanOut: f.fanOut, fresh: f.fanOut}
+	d := debtors{fanOut: f.fanOut, fresh: f.fanOut, voids: f.voids}
 	for _, m := range f.members {
 		d.channels = append(d.channels, m.channel)
 	}
@@ -61,7 +62,7 @@ func (f *fanout) debtors() debtors {
 
 // oweAny says whether anything of r is owed.
 func (d *debtors) oweAny(r seqset.Range) bool {
-	if r.To > d.fanOut {
+	if len(d.waiting(r)) > 0 {
 		return true
 	}
 	var first [1]seqset.Range
@@ -76,14 +77,20 @@ func (d *debtors) oweAny(r seqset.Range) bool {
 	})
 }
 
+// waiting is what of r the topic owes.
+func (d *debtors) waiting(r seqset.Range) []seqset.Range {
+	if r.From = max(r.From, d.fanOut); r.From >= r.To {
+		return nil
+	}
+	return seqset.Difference([]seqset.Range{r}, d.voids)
+}
+
 // owedAtOnce bounds what a channel is asked for at a time.
 const owedAtOnce = 1024
 
 // owed lists what of r is owed.
 func (d *debtors) owed(r seqset.Range) (list []seqset.Range) {
-	if r.To > d.fanOut {
-		list = append(list, seqset.Range{From: max(r.From, d.fanOut), To: r.To})
-	}
+	list = d.waiting(r)
 	for _, c := range d.channels {
 		for at := r.From; at < r.To; {
 			list, at = c.Owed(list, at, r.To, owedAtOnce)

@@ -32,6 +32,9 @@ type pipeline struct {
 	o         *Options
 	committer Committer // called by whose turn it is to write, or to probe; nil of a replicated topic
 	fanout    *fanout
+	limiter   *limiter
+	// committed is called with what was committed, with no lock held.
+	committed func(diskqueue.Appended)
 	unused    requestList
 	// failureChanged is called, with no lock held, after failure has changed.
 	failureChanged func()
@@ -59,11 +62,39 @@ type pipeline struct {
 //
 // The publisher that finds no write under way writes everything that is
 // pending, others' batches included.
-func (t *Topic) Publish(b *diskqueue.Batch) error { return t.pipeline.publish(b) }
+//
+// The error is also a *FullError.
+func (t *Topic) Publish(b *diskqueue.Batch) error {
+	promised, err := t.limiter.admit(b)
+	if err != nil {
+		return err
+	}
+	if err = t.pipeline.publish(b, promised); err == nil {
+		t.relieve()
+	}
+	return err
+}
 
-func (p *pipeline) publish(b *diskqueue.Batch) error {
-	r, g, err := p.enqueue(b)
+// PublishOwn is Publish for what the node publishes itself: a full topic takes it too.
+func (t *Topic) PublishOwn(b *diskqueue.Batch) error {
+	err := t.pipeline.publish(b, load{})
+	if err == nil {
+		t.relieve()
+	}
+	return err
+}
+
+// relieve drops the oldest messages if there are more than there may be.
+func (t *Topic) relieve() {
+	if t.limiter.relieve() {
+		t.voided()
+	}
+}
+
+func (p *pipeline) publish(b *diskqueue.Batch, promised load) error {
+	r, g, err := p.enqueue(b, promised)
 	if r == nil {
+		p.fanout.unpromise(promised)
 		return err
 	}
 	if g == nil {
@@ -83,7 +114,7 @@ func (p *pipeline) publish(b *diskqueue.Batch) error {
 // enqueue makes a batch pending. The group, if there is one, is to be written by its
 // publisher, who waits for a signal otherwise. There is no request of a batch that
 // is refused, or that an ephemeral topic drops.
-func (p *pipeline) enqueue(b *diskqueue.Batch) (r *request, g *Group, err error) {
+func (p *pipeline) enqueue(b *diskqueue.Batch, promised load) (r *request, g *Group, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for p.pendingBytes > maxPending && p.refusal() == nil {
@@ -99,6 +130,7 @@ func (p *pipeline) enqueue(b *diskqueue.Batch) (r *request, g *Group, err error)
 		return nil, nil, nil
 	}
 	r = p.unused.take(b)
+	r.promised = promised
 	p.pending = append(p.pending, r)
 	p.pendingBytes += b.Bytes()
 	if p.writing {
@@ -189,6 +221,7 @@ func (p *pipeline) takeGroup() *Group {
 		}
 		g.size += r.batch.Bytes()
 		g.bodyBytes += uint64(r.batch.BodyBytes())
+		g.promised = g.promised.plus(r.promised)
 		g.requests = append(g.requests, r)
 		g.Batches = append(g.Batches, r.batch)
 	}
@@ -240,6 +273,15 @@ func (p *pipeline) endWrite(g *Group, own *request) (done bool, err error) {
 	return done, err
 }
 
+// commit makes a group visible that was appended.
+func (p *pipeline) commit(added diskqueue.Appended, g *Group) error {
+	err := p.fanout.commit(added, g.bodyBytes, g.size, g.promised)
+	if err == nil {
+		p.committed(added)
+	}
+	return err
+}
+
 // endFlight ends a group that was done after its Propose.
 func (p *pipeline) endFlight(g *Group) {
 	p.mu.Lock()
@@ -253,7 +295,7 @@ func (p *pipeline) endFlight(g *Group) {
 // recycle keeps a group whose publishers are answered for the next write. The
 // caller holds p.mu.
 func (p *pipeline) recycle(g *Group) {
-	g.Batches, g.size, g.bodyBytes, g.err = g.Batches[:0], 0, 0, nil
+	g.Batches, g.size, g.bodyBytes, g.promised, g.err = g.Batches[:0], 0, 0, load{}, nil
 	g.stage.Store(proposing)
 	p.spare = append(p.spare, g)
 }
@@ -262,6 +304,7 @@ func (p *pipeline) recycle(g *Group) {
 // p.mu and the turn to write.
 func (p *pipeline) refusePending() {
 	for _, r := range p.pending {
+		p.fanout.unpromise(r.promised)
 		r.err = p.failed
 		r.signal <- answered
 	}

@@ -5,6 +5,7 @@ import (
 
 	"qmq/diskqueue"
 	"qmq/internal/seqset"
+	"qmq/message"
 	"qmq/state"
 )
 
@@ -22,7 +23,14 @@ var ErrReplicated = errors.New("the topic is replicated: its log is not written 
 // numbers that were left out before it belong to no message.
 func (t *Topic) Committed(added diskqueue.Appended, bodyBytes uint64) {
 	if added.End > t.fanout.committed() {
-		_ = t.fanout.commit(added, bodyBytes) // it refuses what nobody wants any more
+		bytes := int(bodyBytes) + int(added.End-added.First)*message.HeaderSize
+		if t.fanout.commit(added, bodyBytes, bytes, load{}) != nil {
+			return // nobody wants it any more
+		}
+		t.committed(added)
+		if t.limiter.limits.Load() != nil {
+			t.keeper.begin()
+		}
 	}
 }
 

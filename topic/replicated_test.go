@@ -258,3 +258,28 @@ func TestRefusedChangeOfReplicatedTopicChangesNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestLeaderAgesAndDropsWhatAllAgreeOn: what it decides the others hear of.
+func TestLeaderAgesAndDropsWhatAllAgreeOn(t *testing.T) {
+	whileReplicated(t, func(t *testing.T, b *bench, a *agreed) {
+		if err := b.Configure([]byte(`{"max_messages": 2}`)); err == nil {
+			t.Error("a limit that refuses publishes is taken")
+		}
+		b.configure(t, `{"max_messages": 2, "overflow": "drop-oldest"}`)
+		b.commit(t, "a", "b", "c")
+		wait(time.Second)
+		if s := b.Stats(); s.Depth != 2 || s.Dropped != 1 {
+			t.Errorf("%+v", s)
+		}
+		b.configure(t, `{"max_messages": null, "max_age": "1s"}`) // they are very old
+		wait(time.Second)
+		if s := b.Stats(); s.Depth != 0 || s.Expired != 2 {
+			t.Errorf("%+v", s)
+		}
+		st := a.st.Topics[1]
+		if want := (seqset.Range{From: st.Start, To: b.o.Log.End()}); st.Settings != `{"overflow":"drop-oldest","max_age":"1s"}` ||
+			st.FanOut != want.To || !slices.Equal(st.Voids, []seqset.Range{want}) {
+			t.Errorf("set is %s, void are %v, the fan-out is at %d, want %v", st.Settings, st.Voids, st.FanOut, want)
+		}
+	})
+}

@@ -8,10 +8,11 @@ import (
 
 // request is a batch on its way and how its publisher is woken.
 type request struct {
-	batch  *diskqueue.Batch
-	err    error
-	signal chan signal // of capacity 1
-	next   *request    // in requestList
+	batch    *diskqueue.Batch
+	promised load // to the limiter
+	err      error
+	signal   chan signal // of capacity 1
+	next     *request    // in requestList
 }
 
 type signal int

@@ -9,9 +9,10 @@ type Stats struct {
 	BackendDepth int64 // of those, the ones not in memory
 	MessageCount uint64
 	MessageBytes uint64 // of bodies
-	// Dropped messages of an ephemeral topic were published when there was no
-	// room for them.
+	// Dropped messages are those that there was no room for: the oldest ones, by the
+	// topic's settings, or those of an ephemeral topic that came then.
 	Dropped uint64
+	Expired uint64 // messages that were too old
 	Paused  bool
 	// DiskBytes is what the topic's segments take on the disk.
 	DiskBytes int64
@@ -44,7 +45,8 @@ func (f *fanout) stats(hot uint64) Stats {
 		BackendDepth: f.waiting(f.fanOut, min(hot, f.end)),
 		MessageCount: f.messages,
 		MessageBytes: f.bytes,
-		Dropped:      f.lost,
+		Dropped:      f.lost + f.discarded[dropped],
+		Expired:      f.discarded[expired],
 		Paused:       f.paused,
 	}
 }

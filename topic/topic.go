@@ -119,6 +119,9 @@ type Topic struct {
 	pipeline   pipeline
 	fanout     fanout
 	reclaimer  reclaimer
+	limiter    limiter
+	expiry     expiry
+	keeper     keeper
 	background *backgroundSync // nil where no log is synced behind the publishes
 }
 
@@ -139,10 +142,14 @@ func compose(o Options, c *configured) *Topic {
 	t.reclaimer.o, t.reclaimer.fanout, t.reclaimer.log = &t.o, &t.fanout, o.Log
 	t.fanout.o, t.fanout.reclaimer = &t.o, &t.reclaimer
 	t.fanout.end, t.fanout.fanOut, t.fanout.journalledFanOut = end, end, end
+	t.limiter.o, t.limiter.fanout, t.limiter.log, t.limiter.reclaimer = &t.o, &t.fanout, o.Log, &t.reclaimer
+	t.expiry.o, t.expiry.fanout, t.expiry.log, t.expiry.reclaimer = &t.o, &t.fanout, o.Log, &t.reclaimer
+	t.keeper.t = t
 	t.configure(c)
 	t.reclaimer.logChanged()
 	p := &t.pipeline
-	p.o, p.fanout, p.idle.L = &t.o, &t.fanout, &p.mu
+	p.o, p.fanout, p.limiter, p.idle.L = &t.o, &t.fanout, &t.limiter, &p.mu
+	p.committed = t.committed
 	p.failureChanged = func() { t.o.Common.FailureChanged(t) }
 	if o.Replicated {
 		p.failed = ErrReplicated
@@ -193,6 +200,8 @@ func Restore(o Options, st *state.Topic) *Topic {
 		f.ready++
 		t.o.State.Attach(c)
 	}
+	t.expiry.again()
+	t.keeper.by(t.keep())
 	t.reclaimer.reclaim()
 	t.reclaimer.watch()
 	if f.unfinished() > 0 {
@@ -249,6 +258,10 @@ func (t *Topic) Stop() (err error) {
 		err = t.pipeline.committer.Close()
 	}
 	t.fanout.closeChannels()
+	t.keeper.stop()
+	if !t.o.Replicated { // else somebody else decides from now on
+		t.tellVoids()
+	}
 	t.reclaimer.stop()
 	return err
 }

@@ -1,0 +1,114 @@
+package topic
+
+import (
+	"qmq/channel"
+	"qmq/internal/seqset"
+	"qmq/state"
+)
+
+// Messages that a topic has no room for, or that are too old, become void in all
+// channels, but that one in flight stays there until its delivery ends. What the
+// channels know of it they tell the journal themselves; what waits in the topic alone
+// is told for it, a little later as they do.
+
+const (
+	dropped = channel.Dropped
+	expired = channel.Expired
+)
+
+// inFlight lists what is in flight in any channel.
+func (f *fanout) inFlight() (list []seqset.Range) {
+	f.mu.Lock()
+	members, all := f.members, seqset.Range{From: f.lowest(), To: f.fanOut}
+	f.mu.Unlock()
+	for _, m := range members {
+		list = m.channel.AppendInFlight(list, all)
+	}
+	return seqset.Union(list)
+}
+
+// unfinishedOf is what of a list is not finished.
+func (f *fanout) unfinishedOf(list []seqset.Range) (open []seqset.Range) {
+	d := f.debtors()
+	for _, r := range list {
+		open = append(open, partsIn(d.owed(r), r)...)
+	}
+	return open
+}
+
+// discard makes messages that were not finished void; the list is ascending and
+// disjoint.
+func (f *fanout) discard(list []seqset.Range, why channel.Why) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.dropped {
+		return
+	}
+	for _, r := range list {
+		f.discarded[why] += r.Len()
+	}
+	f.voids = seqset.Union(f.voids, list)
+	for _, m := range f.members {
+		m.channel.Discard(list, why)
+	}
+	if f.detached != nil {
+		f.detached.Discard(list, why)
+	}
+	for _, r := range list {
+		if r.From = max(r.From, f.fanOut); r.From < r.To {
+			f.untold = seqset.Insert(f.untold, r)
+		}
+	}
+	f.passVoids()
+	f.reclaimer.noteThreshold()
+}
+
+// passVoids moves the fan-out position past what is void, where it stands because
+// nobody takes the messages: their segments need not be kept. The caller holds f.mu.
+func (f *fanout) passVoids() {
+	if !f.noConsumers() || f.learning || f.catchingUp || f.asking {
+		return
+	}
+	for _, v := range f.voids {
+		if v.From <= f.fanOut && f.fanOut < v.To {
+			f.advance(min(v.To, f.end), nil)
+		}
+	}
+}
+
+// untoldVoids takes what the journal has to be told of what waits in the topic and is
+// void.
+func (f *fanout) untoldVoids() (list []seqset.Range, position uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.dropped {
+		return nil, 0
+	}
+	list, f.untold = f.untold, nil
+	return list, f.fanOut
+}
+
+func (f *fanout) tellAgain(list []seqset.Range) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.untold = seqset.Union(f.untold, list)
+}
+
+// tellVoids has it kept that messages are void that wait in the topic.
+func (t *Topic) tellVoids() {
+	list, position := t.fanout.untoldVoids()
+	if len(list) == 0 || t.o.Ephemeral {
+		return
+	}
+	entries := make([]state.Entry, 0, len(list))
+	for _, r := range list {
+		entries = append(entries, state.Entry{Op: state.VoidRange, Topic: t.o.Incarnation, Void: r})
+	}
+	entries[0].FanOut = position
+	if err := t.o.State.Commit(entries...); err != nil {
+		t.fanout.tellAgain(list)
+		t.o.Common.Logger.Warn("a restart would bring messages back that were dropped or had expired", "topic", t.o.Name, "error", err)
+		return
+	}
+	t.fanout.journalled(position)
+}
