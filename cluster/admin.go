@@ -96,8 +96,9 @@ func (s *Set) Remove(ctx context.Context, name string) error {
 	return s.agree(ctx, &entry{Leave: m.ID})
 }
 
-// Adopt makes a topic that matches the patterns and is local a replicated one, once no
-// member has it any more: its messages are not taken along.
+// Adopt makes a topic that matches the patterns and is local a replicated one. Members
+// that have it move what it holds into the replicated one, in the background; Status
+// tells of that.
 func (s *Set) Adopt(ctx context.Context, name string) error {
 	ctx, cancel := forPeople(ctx)
 	defer cancel()
@@ -105,22 +106,15 @@ func (s *Set) Adopt(ctx context.Context, name string) error {
 	if g == nil || len(g.Members) == 0 {
 		return errNoSet
 	}
-	if _, local := slices.BinarySearch(g.Local, name); !local {
+	_, adopted := slices.BinarySearch(g.Adopted, name)
+	if _, local := slices.BinarySearch(g.Local, name); !local && !adopted {
 		return fmt.Errorf("topic %q is not one that stays local", name)
 	}
-	for _, m := range g.Members {
-		has := m.ID == s.who().Member && s.h.HasLocal(name)
-		if m.ID != s.who().Member {
-			err := insist(ctx, func(context.Context) error { return s.ask(uint64(m.ID), callLocal, name, &has) })
-			if err != nil {
-				return fmt.Errorf("%s may have topic %q for itself: %w", m.Address, name, err)
-			}
-		}
-		if has {
-			return fmt.Errorf("%s has topic %q for itself: have it consumed and delete it there first", m.Address, name)
-		}
+	err := s.agree(ctx, &entry{Adopt: name})
+	if err == nil {
+		s.awaitRegistry(ctx, func(g *registry) bool { return g.replicates(name) })
 	}
-	return s.agree(ctx, &entry{Adopt: name})
+	return err
 }
 
 // memberNamed finds a member by its address or id.

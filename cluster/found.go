@@ -270,13 +270,6 @@ func (s *Set) handleCalls() {
 		}
 		return nil, s.beginSet(cluster)
 	})
-	s.answer(callLocal, func(_ context.Context, _ uint64, body []byte) (any, error) {
-		var name string
-		if err := json.Unmarshal(body, &name); err != nil {
-			return nil, err
-		}
-		return s.h.HasLocal(name), nil
-	})
 	s.answer(callJoin, s.letJoin)
 	s.answer(callPropose, s.proposeFor)
 	s.answer(callMove, s.moveFor)

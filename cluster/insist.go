@@ -50,6 +50,23 @@ func passes(err error) bool {
 	})
 }
 
+// knownWithin is how long is waited for what group 0 has agreed on to be known here: who
+// asked for it here expects to find it here.
+const knownWithin = time.Second
+
+// awaitRegistry waits until the registry is as it should be, for so long.
+func (s *Set) awaitRegistry(ctx context.Context, is func(*registry) bool) {
+	ctx, cancel := context.WithTimeout(ctx, knownWithin)
+	defer cancel()
+	for !is(s.registry.Load()) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
 // call asks a member. The error names it.
 func (s *Set) call(ctx context.Context, member uint64, kind byte, body []byte) ([]byte, error) {
 	answer, err := s.links.Call(ctx, member, kind, body)

@@ -22,7 +22,7 @@ const (
 	callTake                    // a snapshot is there to be taken, see snapshots.go
 	callPiece                   // a piece of it
 	callPeek                    // messages of a channel, see peek.go
-	callLocal                   // whether the other has a topic for itself alone
+	_                           // it was asked whether the other has a topic for itself alone
 	callMove                    // leadership of a shard is to go elsewhere
 	callStatus                  // what the other knows of its set, see status.go
 	callMessage                 // something is done to a message of a channel, see message.go

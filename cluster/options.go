@@ -61,11 +61,12 @@ type Host struct {
 	SegmentBytes int64
 	HotMessages  int // newest messages in memory, per topic that is served
 	MaxTopics    int // replicated ones; 0: no limit
-	// Local are the names of the topics that the node has for itself alone, HasLocal
-	// tells of one later.
-	Local    []string
-	HasLocal func(name string) bool
-	NodeID   int // in ids of messages of local topics
+	// Local are the names of the topics that the node has for itself alone, Topic finds
+	// one later, and Delete ends it.
+	Local  []string
+	Topic  func(name string) (t *topic.Topic, ok bool)
+	Delete func(name string) error
+	NodeID int // in ids of messages of local topics
 	// Directory is told which replicated topics and channels there are; nil: nobody is.
 	Directory Directory
 }

@@ -28,6 +28,9 @@ type registry struct {
 	Instead map[string]id `json:"instead,omitempty"`
 	// Local are topics that match the patterns and stay local, on all members.
 	Local []string `json:"local,omitempty"` // sorted
+	// Adopted are topics that were local and are replicated: a member that has one of
+	// them for itself moves what it holds into the replicated one. Sorted.
+	Adopted []string `json:"adopted,omitempty"`
 	// Preferred says, by shard, who is to lead it in place of whose turn it would be.
 	Preferred map[uint32]id `json:"preferred,omitempty"`
 	// Begun says how the set began, if that was not with nothing.
@@ -82,7 +85,8 @@ func (g *registry) clone() *registry {
 	for i, m := range g.Members {
 		c.Members[i] = new(*m)
 	}
-	c.Expected, c.Local, c.Gone = slices.Clone(g.Expected), slices.Clone(g.Local), slices.Clone(g.Gone)
+	c.Expected, c.Gone = slices.Clone(g.Expected), slices.Clone(g.Gone)
+	c.Local, c.Adopted = slices.Clone(g.Local), slices.Clone(g.Adopted)
 	c.Preferred, c.Instead = maps.Clone(g.Preferred), maps.Clone(g.Instead)
 	return &c
 }
@@ -211,16 +215,26 @@ func (g *registry) apply(e *entry) refused {
 		g.Level = max(g.Level, e.Level)
 	case len(e.Local) > 0:
 		for _, name := range e.Local {
-			if at, found := slices.BinarySearch(g.Local, name); !found {
-				g.Local = slices.Insert(g.Local, at, name)
-			}
+			g.Local, g.Adopted = with(g.Local, name), without(g.Adopted, name)
 		}
 	case e.Adopt != "":
-		g.Local = slices.DeleteFunc(g.Local, func(name string) bool { return name == e.Adopt })
+		g.Local, g.Adopted = without(g.Local, e.Adopt), with(g.Adopted, e.Adopt)
 	case e.Prefer != nil:
 		g.prefer(e.Prefer)
 	}
 	return ""
+}
+
+// with is a sorted list with a name, without one that lacks it.
+func with(list []string, name string) []string {
+	if at, found := slices.BinarySearch(list, name); !found {
+		return slices.Insert(list, at, name)
+	}
+	return list
+}
+
+func without(list []string, name string) []string {
+	return slices.DeleteFunc(list, func(other string) bool { return other == name })
 }
 
 // join takes somebody in who has no vote yet: in place of the member at the same

@@ -180,7 +180,11 @@ func (s *Set) keepLocal(r *run, name string) error {
 	if _, there := r.machines[shardOf(name)].Incarnation(name); there {
 		return errors.New("the topic is replicated already")
 	}
-	return s.propose(r.ctx, &entry{Local: []string{name}})
+	if err := s.propose(r.ctx, &entry{Local: []string{name}}); err != nil {
+		return err
+	}
+	s.awaitRegistry(r.ctx, func(g *registry) bool { return !g.replicates(name) })
+	return nil
 }
 
 // Channel is part of broker.Replicas.

@@ -190,7 +190,7 @@ func startRig(t *testing.T) *rig {
 		})
 		host := Host{
 			Disk: m.broker.Disk(), Common: m.broker.TopicCommon(), SegmentBytes: 1 << 20, HotMessages: 100, NodeID: i,
-			HasLocal: func(string) bool { return false },
+			Topic: m.broker.Existing, Delete: m.broker.DeleteTopic,
 		}
 		if err := m.Set.Start(host); err != nil {
 			t.Fatal(err)

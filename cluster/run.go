@@ -52,6 +52,7 @@ type run struct {
 	// What of group 0's business is under way from here.
 	changing                       [Shards + 1]atomic.Bool // of members, in each shard
 	noting, balancing, introducing atomic.Bool
+	moves                          moves
 	offers                         snapshotOffers
 }
 

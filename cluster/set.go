@@ -266,9 +266,7 @@ func (s *Set) handle() {
 // setRegistry takes up a new registry.
 func (s *Set) setRegistry(g *registry) {
 	before := s.registry.Swap(g)
-	if before != nil {
-		s.takeAdopted(before, g)
-	}
+	s.takeAdopted(g)
 	if len(g.Members) == 0 {
 		return // nothing is known yet
 	}
@@ -295,10 +293,14 @@ func (s *Set) peers() []string {
 }
 
 // takeAdopted notes which names are not local any more.
-func (s *Set) takeAdopted(before, now *registry) {
-	local := maps.Clone(*s.local.Load())
-	for _, name := range before.Local {
-		if !slices.Contains(now.Local, name) {
+func (s *Set) takeAdopted(g *registry) {
+	was := *s.local.Load()
+	if !slices.ContainsFunc(g.Adopted, func(name string) bool { return was[name] }) {
+		return
+	}
+	local := maps.Clone(was)
+	for _, name := range g.Adopted {
+		if local[name] {
 			delete(local, name)
 			s.o.Logger.Info("a topic is replicated from now on", slog.String("topic", name))
 		}

@@ -26,6 +26,7 @@ type Status struct {
 
 	Patterns []string       `json:"patterns,omitempty"` // of replicated topics; none: all
 	Local    []string       `json:"local,omitempty"`    // topics that stay local nevertheless
+	Moving   []MovingStatus `json:"moving,omitempty"`   // topics that this member moves into replicated ones
 	Expected []string       `json:"expected,omitempty"` // addresses that somebody may join at
 	Begun    *BegunStatus   `json:"begun,omitempty"`    // how the set began, if not with nothing
 	Forced   int64          `json:"forced,omitempty"`   // when it began by force-new, in ms since 1970
@@ -34,6 +35,13 @@ type Status struct {
 
 	Disk DiskStatus `json:"disk"` // of this node
 	Log  LogStatus  `json:"log"`
+}
+
+// MovingStatus is an adopted topic that the member has for itself.
+type MovingStatus struct {
+	Topic   string `json:"topic"`
+	Left    int64  `json:"left"`              // messages of its channels that are still to be moved; -1: not counted yet
+	Failure string `json:"failure,omitempty"` // why none was moved last
 }
 
 // BegunStatus is how a set began anew from what a former one had left.
@@ -219,6 +227,7 @@ func (s *Set) memberStatus(own id, g *registry) (list []MemberStatus) {
 // status adds what is known of the shards.
 func (r *run) status(st *Status, g *registry) {
 	d := r.watch.disk(r.now())
+	st.Moving = r.toMove(g)
 	st.Disk = DiskStatus{d.Save.Microseconds(), d.Oldest.Microseconds(), d.Waiting.Microseconds(), d.Low}
 	pinned := r.log.Pinning()
 	st.Log = LogStatus{pinned.Bytes, pinned.Shards}

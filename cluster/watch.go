@@ -120,6 +120,7 @@ func (w *watch) run() {
 		if now-spread >= spreadEvery {
 			spread = now
 			w.r.introduce()
+			w.r.moveAdopted()
 			w.spread(now)
 		}
 	}

@@ -81,7 +81,7 @@ func hostOf(b *broker.Broker, q *config.QD, directory cluster.Directory) cluster
 	h := cluster.Host{
 		Disk: b.Disk(), Common: b.TopicCommon(), SegmentBytes: q.MaxBytesPerFile, HotMessages: q.MemQueueSize,
 		MaxTopics: q.MaxTopics, Directory: directory, NodeID: q.NodeID,
-		HasLocal: func(name string) bool { _, ok := b.Existing(name); return ok },
+		Topic: b.Existing, Delete: b.DeleteTopic,
 	}
 	for _, t := range b.Topics() {
 		if !names.IsEphemeral(t.Name()) {

@@ -248,6 +248,13 @@ func (t *Topic) Refuse() {
 	t.background.close()
 }
 
+// Retire is Refuse that waits for the publishes under way. The channels go on with what
+// there is.
+func (t *Topic) Retire() {
+	t.Refuse()
+	t.pipeline.drain()
+}
+
 // Stop refuses publishes and new channels from now on, waits for those under
 // way and closes the consumers. What the channels know can still be asked for. The
 // log of a replicated topic is not touched.

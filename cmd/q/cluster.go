@@ -22,6 +22,7 @@ type clusterCommand struct {
 	Add     clusterAdd     `cmd:"" help:"Let a node join that takes nobody's place."`
 	Remove  clusterRemove  `cmd:"" help:"Take a member out of its set."`
 	Replace clusterReplace `cmd:"" help:"Let a node at another address take the place of a member."`
+	Adopt   clusterAdopt   `cmd:"" help:"Make a topic that stays local a replicated one, with its messages."`
 	Backup  clusterBackup  `cmd:"" help:"Write all that a replicated set has to a file."`
 	Restore clusterRestore `cmd:"" help:"Begin a set from a backup, on a node that does not run."`
 }
@@ -36,6 +37,7 @@ type setChange struct {
 type setTold struct {
 	Done    string  `json:"done"`
 	Shard   *uint64 `json:"shard,omitempty"`
+	Topic   string  `json:"topic,omitempty"`
 	Member  string  `json:"member,omitempty"`
 	Address string  `json:"address,omitempty"`
 }

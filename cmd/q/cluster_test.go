@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -235,4 +236,31 @@ func TestASetIsRestoredFromABackup(t *testing.T) {
 		r.start(address)
 	}
 	eventually(t, "the others have joined", func() bool { return q(t, "", r.at(1, "cluster", "status")...).code == exitOK })
+}
+
+// A topic that a member has for itself is replicated when the command ends, with what
+// it held.
+func TestATopicIsAdopted(t *testing.T) {
+	r := startReplicas(t)
+	ask := func(n int, method, path, body string) string {
+		t.Helper()
+		answer, err := process.Ask(t.Context(), http.DefaultClient, method, r.web[r.peers[n]], path, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(answer)
+	}
+	ask(0, "POST", "/topic/create?topic=mine&replicated=false", "")
+	ask(0, "POST", "/channel/create?topic=mine&channel=work", "")
+	ask(0, "POST", "/mpub?topic=mine", "one\ntwo\nthree")
+	eventually(t, "all know that it is local", func() bool {
+		return strings.Contains(ask(1, "GET", "/cluster", ""), `"local":["mine"]`) && strings.Contains(ask(2, "GET", "/cluster", ""), `"local":["mine"]`)
+	})
+	wantRefusal(t, exitFailed, `topic "other" is not one that stays local`, r.at(1, "cluster", "adopt", "other")...)
+	wantTold(t, must(t, "", r.at(1, "cluster", "adopt", "mine", "--json")...), map[string]any{"done": "adopted", "topic": "mine"})
+	eventually(t, "the replicated one has it", func() bool {
+		text := ask(2, "GET", "/channel/peek?topic=mine&channel=work", "")
+		return strings.Contains(text, "one") && strings.Contains(text, "three")
+	})
+	wantTold(t, must(t, "", r.at(0, "cluster", "adopt", "mine", "--json")...), map[string]any{"done": "adopted", "topic": "mine"})
 }
