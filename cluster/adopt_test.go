@@ -19,7 +19,9 @@ func (g *rig) local(m *rigMember, name string, channels ...string) *topic.Topic 
 	if err := m.Change(broker.Change{Op: state.CreateTopic, Topic: name, Local: true}); err != nil {
 		g.t.Fatal(err)
 	}
-	g.eventually("it is local", func() bool { return !m.Replicated(name) })
+	g.eventually("all know that it is local", func() bool {
+		return !slices.ContainsFunc(g.members, func(m *rigMember) bool { return m.Replicated(name) })
+	})
 	t, err := m.broker.Topic(name)
 	if err != nil {
 		g.t.Fatal(err)

@@ -260,7 +260,7 @@ func TestATopicIsAdopted(t *testing.T) {
 	wantTold(t, must(t, "", r.at(1, "cluster", "adopt", "mine", "--json")...), map[string]any{"done": "adopted", "topic": "mine"})
 	eventually(t, "the replicated one has it", func() bool {
 		text := ask(2, "GET", "/channel/peek?topic=mine&channel=work", "")
-		return strings.Contains(text, "one") && strings.Contains(text, "three")
+		return strings.Contains(text, `"body":"b25l"`) && strings.Contains(text, `"body":"dGhyZWU="`) // one, three
 	})
 	wantTold(t, must(t, "", r.at(0, "cluster", "adopt", "mine", "--json")...), map[string]any{"done": "adopted", "topic": "mine"})
 }
