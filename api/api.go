@@ -74,6 +74,8 @@ func (h *HTTP) routes() http.Handler {
 	r.Handle("POST", "/message/finish", h.finishMessage)
 	r.Handle("POST", "/message/republish", h.republishMessage)
 	r.Handle("POST", "/client/close", h.closeClient)
+	r.Handle("GET", "/deadletter/list", h.deadLetters)
+	r.Handle("POST", "/deadletter/putback", h.putBack)
 	r.Handle("GET", "/topic/config", h.topicConfig)
 	r.Handle("PUT", "/topic/config", h.setTopicConfig)
 	r.Handle("GET", "/channel/config", h.channelConfig)

@@ -24,7 +24,7 @@ func roleFor(r *http.Request) httpauth.Role {
 		if r.Method == http.MethodGet {
 			return httpauth.Stats
 		}
-	case "/channel/peek", "/topic/peek", "/message/body":
+	case "/channel/peek", "/topic/peek", "/message/body", "/deadletter/list":
 		if r.Method == http.MethodGet {
 			return httpauth.Peek
 		}

@@ -73,6 +73,7 @@ func TestRolesOfTheHTTPAPI(t *testing.T) {
 		{"POST", "/topic/create?topic=t", "admin"},
 		{"POST", "/topic/adopt?directory=d", "admin"},
 		{"POST", "/damage/ack", "admin"},
+		{"POST", "/deadletter/putback?topic=t&all=true", "admin"},
 		{"POST", "/channel/create?topic=t&channel=c", "admin"},
 		{"POST", "/topic/pause?topic=t", "admin"},
 		{"GET", "/debug/pprof/cmdline", "admin"},

@@ -94,11 +94,7 @@ func idParameter(q url.Values) (id message.ID, err error) {
 	if !ok {
 		return id, httpapi.Bad("MISSING_ARG_ID")
 	}
-	if len(v[0]) != len(id) {
-		return id, httpapi.Bad("INVALID_ARG_ID")
-	}
-	copy(id[:], v[0])
-	if _, _, ok := id.Split(); !ok {
+	if id, err = idOf(v[0]); err != nil {
 		return id, httpapi.Bad("INVALID_ARG_ID")
 	}
 	return id, nil

@@ -56,6 +56,8 @@ type peekedMessage struct {
 
 	Body      []byte `json:"body"` // base64
 	Truncated bool   `json:"truncated"`
+
+	DeadLetter *DeadLetterOrigin `json:"dead_letter,omitempty"` // of one that a channel gave up
 }
 
 // peek is GET /channel/peek: it shows messages of a channel and changes
@@ -189,6 +191,8 @@ func (h *HTTP) peeked(state channel.PeekState, m channel.Peeked, v message.View)
 		State:     peekStates[state],
 		Body:      v.Body[:min(len(v.Body), maxPeekedBody)],
 		Truncated: len(v.Body) > maxPeekedBody,
+
+		DeadLetter: originOf(&v),
 	}
 	left := max(0, m.Left/1e6)
 	switch state {

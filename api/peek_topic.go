@@ -31,6 +31,8 @@ type loggedMessage struct {
 	Size      int    `json:"size"`             // of the whole body, bytes
 	Body      []byte `json:"body"`             // base64
 	Truncated bool   `json:"truncated"`
+
+	DeadLetter *DeadLetterOrigin `json:"dead_letter,omitempty"` // of one that a channel gave up
 }
 
 // peekTopic is GET /topic/peek: it shows messages of a topic's log, whether channels have
@@ -181,6 +183,7 @@ func logged(l *topic.Look, v message.View) *loggedMessage {
 	id := message.MakeID(l.IDPrefix, v.Seq)
 	m.ID = string(id[:])
 	m.DueAt, _ = v.DeliverAt()
+	m.DeadLetter = originOf(&v)
 	return m
 }
 

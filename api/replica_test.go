@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -167,7 +168,7 @@ func TestLeaderTellsWhatIsInATopic(t *testing.T) {
 		r.must("POST", path, "")
 	}
 	last := s.changes[len(s.changes)-1]
-	if want := (broker.Change{Op: state.DeleteTopic, Topic: "r1", Everywhere: true}); last != want {
+	if want := (broker.Change{Op: state.DeleteTopic, Topic: "r1", Everywhere: true}); !reflect.DeepEqual(last, want) {
 		t.Errorf("%+v, want %+v", last, want)
 	}
 	for path, code := range map[string]string{
@@ -183,7 +184,7 @@ func TestTopicThatIsNotToBeReplicatedIsLocal(t *testing.T) {
 	s := &shared{store: node.Open(t)}
 	r := startShared(t, s)
 	r.must("POST", "/topic/create?topic=r9&replicated=false", "")
-	if want := (broker.Change{Op: state.CreateTopic, Topic: "r9", Local: true}); len(s.changes) != 1 || s.changes[0] != want {
+	if want := (broker.Change{Op: state.CreateTopic, Topic: "r9", Local: true}); len(s.changes) != 1 || !reflect.DeepEqual(s.changes[0], want) {
 		t.Errorf("%+v", s.changes)
 	}
 	if topics := r.broker.Topics(); len(topics) != 1 || topics[0].Name() != "r9" {

@@ -88,6 +88,7 @@ type Broker struct {
 	// where a channel's dead letters go, across the journal's write.
 	deadLetters *topic.DeadLetters
 	routing     sync.Mutex
+	puttingBack sync.Mutex // serialises PutBackOne and PutBackAll, across publishes
 	// freeing is held by the one who makes room on a full disk.
 	freeing sync.Mutex
 	common  *topic.Common // set by Open

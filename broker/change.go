@@ -1,13 +1,14 @@
 package broker
 
 import (
+	"qmq/internal/seqset"
 	"qmq/state"
 	"qmq/topic"
 )
 
 // Change is a change of the topology that somebody asks for.
 type Change struct {
-	Op      state.Op // from CreateTopic to EmptyChannel, or one of settings
+	Op      state.Op // from CreateTopic to EmptyChannel, VoidRange, or one of settings
 	Topic   string
 	Channel string // of an operation on a channel
 	Tail    bool   // of CreateChannel: see topic.TailChannel
@@ -18,6 +19,8 @@ type Change struct {
 	// Settings, of ConfigureTopic and ConfigureChannel, are a JSON object of what is to
 	// be set; null resets a setting.
 	Settings string
+	// Void, of VoidRange, are the numbers of messages that are to count no more.
+	Void []seqset.Range
 }
 
 // Change makes a change of the topology and returns once it is kept. The error
@@ -46,5 +49,5 @@ func (b *Broker) Change(c Change) error {
 // Apply makes a change to t, which is its topic. It is neither the creation nor the
 // deletion of the topic itself.
 func (c *Change) Apply(t *topic.Topic) error {
-	return t.Do(topic.Operation{Op: c.Op, Channel: c.Channel, Tail: c.Tail, Settings: c.Settings})
+	return t.Do(topic.Operation{Op: c.Op, Channel: c.Channel, Tail: c.Tail, Settings: c.Settings, Void: c.Void})
 }

@@ -225,7 +225,23 @@ func (s *Set) Look(name string) (l *topic.Look, release func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return topic.NewLook(view.Log, r.prefix, view.State.FanOut, view.Next, view.State.Voids), view.Release, nil
+	return topic.NewLook(view.Log, r.prefix, view.State.FanOut, view.Next, view.State.Voids, owedBy(view.State)), view.Release, nil
+}
+
+// owedBy says of a message whether the topic or a channel of it still owes it, as far as
+// this member has applied.
+func owedBy(t *state.Topic) func(seq uint64) bool {
+	return func(seq uint64) bool {
+		if len(t.Channels) == 0 {
+			return seq >= t.FanOut
+		}
+		for _, c := range t.Channels {
+			if c.Acked == nil || !c.Acked.Contains(seq) {
+				return true
+			}
+		}
+		return false
+	}
 }
 
 // Names is part of broker.Replicas.

@@ -3,6 +3,7 @@ package topic
 import (
 	"errors"
 
+	"qmq/internal/seqset"
 	"qmq/state"
 )
 
@@ -12,10 +13,12 @@ var ErrNoChange = errors.New("this operation is no change of a topic or channel"
 
 // Operation is a change of a topic that is there, or of its channels.
 type Operation struct {
-	Op       state.Op // from PauseTopic to EmptyChannel, or one of settings
+	Op       state.Op // from PauseTopic to EmptyChannel, VoidRange, or one of settings
 	Channel  string   // that it is about
 	Tail     bool     // of CreateChannel: as TailChannel does
 	Settings string   // of ConfigureTopic and ConfigureChannel: see Configure
+
+	Void []seqset.Range // of VoidRange: see TakeOut
 }
 
 // Do makes the change of an operation.
@@ -42,6 +45,8 @@ func (t *Topic) Do(o Operation) error {
 		return t.PauseChannel(o.Channel)
 	case state.UnpauseChannel:
 		return t.UnpauseChannel(o.Channel)
+	case state.VoidRange:
+		return t.TakeOut(o.Void)
 	case state.ConfigureTopic:
 		return t.Configure([]byte(o.Settings))
 	case state.ConfigureChannel:

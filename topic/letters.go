@@ -3,7 +3,6 @@ package topic
 import (
 	"errors"
 
-	"qmq/channel"
 	"qmq/internal/seqset"
 	"qmq/message"
 	"qmq/state"
@@ -12,76 +11,38 @@ import (
 // maxLooked is how many messages are looked at, at most, before DeadLetters returns.
 const maxLooked = 4096
 
-// DeadLetters shows the topic's dead letters to show, in order, limit at most: of the
-// messages from a number on that the topic itself or a channel still owes those that a
-// channel gave up. next is where to go on, 0 when there are no more. What cannot be read
-// now is left out. show gets the bodies, with no lock held; the view is valid during
-// the call. An error of show ends it and is returned.
-func (t *Topic) DeadLetters(from uint64, limit int, show func(message.ID, message.View) error) (next uint64, err error) {
-	reader := (*channelHost)(t).NewReader()
-	defer reader.Release()
-	end := t.fanout.committed()
-	at := max(from, t.o.Log.Start())
-	for looked := 0; at < end; {
-		owed, upTo := t.fanout.owedFrom(at, end)
-		for _, r := range owed {
-			for seq := r.From; seq < r.To; seq++ {
-				if limit == 0 || looked == maxLooked {
-					return seq, nil
-				}
-				looked++
-				shown, err := t.showLetter(reader, seq, show)
-				if err != nil {
-					return 0, err
-				}
-				if shown {
-					limit--
-				}
-			}
+var errEnough = errors.New("no more is wanted")
+
+// DeadLetters shows dead letters to show, in order, limit at most: of the messages from a
+// number on that the topic itself or a channel still owes those that a channel gave up.
+// next is where to go on, 0 when there are no more. What cannot be read now is left out.
+// The view is valid during the call. An error of show ends it and is returned.
+func (l *Look) DeadLetters(from uint64, limit int, show func(message.ID, message.View) error) (next uint64, err error) {
+	looked := 0
+	next, err = l.Each(from, func(v message.View) error {
+		if limit == 0 || looked == maxLooked {
+			return errEnough
 		}
-		at = upTo
+		looked++
+		if _, ok := v.DeadLetter(); !ok || !l.owes(v.Seq) {
+			return nil
+		}
+		limit--
+		return show(message.MakeID(l.IDPrefix, v.Seq), v)
+	})
+	switch {
+	case errors.Is(err, errEnough):
+		return next - 1, nil // Each says what is behind the one that was not wanted
+	case err != nil:
+		return 0, err
 	}
 	return 0, nil
 }
 
-// DeadLetter is the dead letter with a number, to be shown; ok is false when there is
-// none that anybody owes.
-func (t *Topic) DeadLetter(seq uint64, show func(message.ID, message.View) error) (ok bool, err error) {
-	if seq >= t.fanout.committed() || seq < t.o.Log.Start() {
-		return false, nil
-	}
-	if owed, _ := t.fanout.owedFrom(seq, seq+1); len(owed) == 0 {
-		return false, nil
-	}
-	reader := (*channelHost)(t).NewReader()
-	defer reader.Release()
-	return t.showLetter(reader, seq, show)
-}
-
-func (t *Topic) showLetter(reader channel.Reader, seq uint64, show func(message.ID, message.View) error) (shown bool, err error) {
-	var view message.View
-	if err := reader.Read(seq, &view); err != nil {
-		var lost *channel.LostError
-		var unreadable *channel.UnreadableError
-		if errors.As(err, &lost) || errors.As(err, &unreadable) {
-			return false, nil
-		}
-		return false, err
-	}
-	if _, ok := view.DeadLetter(); !ok {
-		return false, nil
-	}
-	return true, show(message.MakeID(t.o.IDPrefix, seq), view)
-}
-
 // TakeOut makes messages count no more, in the topic and in all its channels, wherever
-// they are. It returns once that is kept. The numbers ascend.
-func (t *Topic) TakeOut(seqs []uint64) error {
-	var out []seqset.Range
-	for _, seq := range seqs {
-		out = append(out, seqset.Range{From: seq, To: seq + 1})
-	}
-	out = seqset.Union(out)
+// they are. It returns once that is kept.
+func (t *Topic) TakeOut(list []seqset.Range) error {
+	out := seqset.Union(list)
 	if len(out) == 0 {
 		return nil
 	}
@@ -101,30 +62,6 @@ func (t *Topic) TakeOut(seqs []uint64) error {
 	t.reclaimer.reclaim()
 	t.o.Common.Changed()
 	return nil
-}
-
-// owedFrom is what the topic or a channel owes of the numbers from at to end, as
-// ranges, up to upTo: ask again from there.
-func (f *fanout) owedFrom(at, end uint64) (owed []seqset.Range, upTo uint64) {
-	d, voids := f.debtorsAndVoids()
-	upTo = end
-	for _, c := range d.channels {
-		var next uint64
-		owed, next = c.Owed(owed, at, end, owedAtOnce)
-		upTo = min(upTo, next)
-	}
-	if end > d.fanOut {
-		owed = append(owed, seqset.Range{From: max(at, d.fanOut), To: end})
-	}
-	owed = seqset.Difference(seqset.Union(owed), append(voids, seqset.Range{From: upTo, To: end}))
-	return owed, upTo
-}
-
-func (f *fanout) debtorsAndVoids() (debtors, []seqset.Range) {
-	d := f.debtors()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return d, seqset.Union(f.voids)
 }
 
 // without is where the fan-out position is once ranges are void: nothing of what is

@@ -21,6 +21,7 @@ type Look struct {
 
 	log  *diskqueue.Log
 	held []seqset.Range // the numbers that there may be, ascending
+	owes func(seq uint64) bool
 }
 
 // Look looks at the topic's log.
@@ -29,13 +30,15 @@ func (t *Topic) Look() *Look {
 	f.mu.Lock()
 	fanOut, end, voids := f.fanOut, f.end, slices.Clone(f.voids)
 	f.mu.Unlock()
-	return NewLook(t.o.Log, t.o.IDPrefix, fanOut, end, voids)
+	d := f.debtors()
+	return NewLook(t.o.Log, t.o.IDPrefix, fanOut, end, voids, func(seq uint64) bool { return d.oweAny(seqset.Range{From: seq, To: seq + 1}) })
 }
 
 // NewLook looks at a log of which is known how far it was given to channels, where it ends
-// and what of it is void.
-func NewLook(log *diskqueue.Log, prefix uint16, fanOut, end uint64, voids []seqset.Range) *Look {
-	l := &Look{FanOut: fanOut, End: end, IDPrefix: prefix, log: log}
+// and what of it is void. Owes says whether the topic or a channel of it still owes a
+// message.
+func NewLook(log *diskqueue.Log, prefix uint16, fanOut, end uint64, voids []seqset.Range, owes func(seq uint64) bool) *Look {
+	l := &Look{FanOut: fanOut, End: end, IDPrefix: prefix, log: log, owes: owes}
 	if start := log.Start(); start < end {
 		l.held = seqset.Difference([]seqset.Range{{From: start, To: end}}, seqset.Union(voids, log.Gaps(start, end)))
 	}

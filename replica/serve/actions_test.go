@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -153,7 +154,7 @@ func TestRequestsTravelWhole(t *testing.T) {
 	} {
 		b := r.encode()
 		got, err := decodeRequest(b)
-		if err != nil || got != r {
+		if err != nil || !reflect.DeepEqual(got, r) {
 			t.Errorf("%+v, %v, want %+v", got, err, r)
 		}
 		for n := range b {

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"qmq/channel"
+	"qmq/internal/seqset"
 	"qmq/settings"
 	"qmq/state"
 	"qmq/topic"
@@ -14,6 +15,8 @@ import (
 //
 //	| op u8 | flags u8: 1 tail, 2 everywhere | member | number | size | topic | size | channel | size | settings |
 //	|       |                                | uvarint each           in bytes                   of operations on them
+//
+// or, of VoidRange, instead of settings: | how many | from | to | … uvarint each,
 //
 // and its answer
 //
@@ -56,6 +59,12 @@ func (r *Request) encode() []byte {
 	if r.configures() {
 		b = appendText(b, r.Settings)
 	}
+	if r.Op == state.VoidRange {
+		b = binary.AppendUvarint(b, uint64(len(r.Void)))
+		for _, v := range r.Void {
+			b = binary.AppendUvarint(binary.AppendUvarint(b, v.From), v.To)
+		}
+	}
 	return b
 }
 
@@ -75,11 +84,33 @@ func decodeRequest(b []byte) (r Request, err error) {
 	if r.Topic, rest, err = takeText(rest); err != nil {
 		return r, err
 	}
-	if r.Channel, rest, err = takeText(rest); err != nil || !r.configures() {
+	if r.Channel, rest, err = takeText(rest); err != nil {
 		return r, err
 	}
-	r.Settings, _, err = takeText(rest)
+	switch {
+	case r.configures():
+		r.Settings, _, err = takeText(rest)
+	case r.Op == state.VoidRange:
+		r.Void, err = takeRanges(rest)
+	}
 	return r, err
+}
+
+// takeRanges reads a count and as many ranges.
+func takeRanges(b []byte) (list []seqset.Range, err error) {
+	next := func() (v uint64) {
+		var n int
+		if v, n = binary.Uvarint(b); n <= 0 {
+			err, b = errFrame, nil
+			return 0
+		}
+		b = b[n:]
+		return v
+	}
+	for left := next(); left > 0 && err == nil; left-- {
+		list = append(list, seqset.Range{From: next(), To: next()})
+	}
+	return list, err
 }
 
 // configures says whether the request is about settings.

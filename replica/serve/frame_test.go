@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"testing"
 
+	"qmq/internal/seqset"
 	"qmq/replica/entry"
 	"qmq/settings"
 	"qmq/state"
@@ -76,8 +77,9 @@ func TestRequestsAndAnswersTravel(t *testing.T) {
 	for _, r := range []Request{
 		{Op: state.CreateTopic, Topic: "t"}, {Op: state.CreateChannel, Topic: "t", Channel: "c", Tail: true},
 		{Op: state.ConfigureTopic, Topic: "t", Settings: `{"max_age":"1h"}`}, {Op: state.ConfigureChannel, Topic: "t", Channel: "c", Settings: "{}"},
+		{Op: state.VoidRange, Topic: "t", Void: []seqset.Range{{From: 3, To: 4}, {From: 1 << 50, To: 1<<50 + 9}}},
 	} {
-		if back, err := decodeRequest(r.encode()); err != nil || back != r {
+		if back, err := decodeRequest(r.encode()); err != nil || !reflect.DeepEqual(back, r) {
 			t.Errorf("%+v became %+v, %v", r, back, err)
 		}
 	}

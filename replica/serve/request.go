@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"qmq/internal/names"
+	"qmq/internal/seqset"
 	"qmq/state"
 	"qmq/topic"
 )
@@ -21,6 +22,8 @@ type Request struct {
 	// alone.
 	Everywhere bool
 	Settings   string // of ConfigureTopic and ConfigureChannel, see topic.Topic.Configure
+	// Void, of VoidRange, are the numbers of messages that are to count no more.
+	Void []seqset.Range
 
 	member, number uint64 // who asks, and which of its requests it is
 }
@@ -42,7 +45,7 @@ func (v *Serving) do(r Request) error {
 
 // apply makes the change in a topic.
 func (r *Request) apply(t *topic.Topic) error {
-	err := t.Do(topic.Operation{Op: r.Op, Channel: r.Channel, Tail: r.Tail, Settings: r.Settings})
+	err := t.Do(topic.Operation{Op: r.Op, Channel: r.Channel, Tail: r.Tail, Settings: r.Settings, Void: r.Void})
 	if errors.Is(err, topic.ErrNoChange) {
 		return errUnknownRequest
 	}
