@@ -31,6 +31,9 @@ import (
 //
 //	varint (seq - seq before; the first: - floor) | uvarint (attempts<<1 | has due) | [varint (due - due before; the first: - 0)]
 //
+// where a due below 0 is of a message that waits for nothing but the dead-letter topic, see
+// SpentDue.
+//
 // Elements may be added at the end of an array; readers skip those they do not
 // know, and whole records of kinds they do not know.
 

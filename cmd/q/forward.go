@@ -62,7 +62,7 @@ type forwardCommand struct {
 
 // Help has the promise and the examples.
 func (*forwardCommand) Help() string {
-	return `A message is finished when its destination has taken it: the status says so, or the node has OK'd it. What fails is given back, with a delay that grows, and is never given up. When every destination fails, fewer and fewer messages are tried until one works again.
+	return `A message is finished when its destination has taken it: the status says so, or the node has OK'd it. What fails is given back, with a delay that grows, and is never given up here; a channel with max_attempts gives it up to its dead-letter topic. When every destination fails, fewer and fewer messages are tried until one works again.
 
 ` + examples(
 		"to a web hook", `q forward orders --to-http=https://hooks.example/orders --header=Authorization='Bearer ...'`,

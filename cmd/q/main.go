@@ -31,33 +31,34 @@ const (
 
 // commands are the subcommands of q.
 type commands struct {
-	Pub        pubCommand        `cmd:"" help:"Publish messages."`
-	Sub        subCommand        `cmd:"" aliases:"tail" help:"Show messages as they come."`
-	Peek       peekCommand       `cmd:"" help:"Look at messages of a channel and change nothing."`
-	Top        topCommand        `cmd:"" help:"Watch topics, channels, nodes and clients on the terminal."`
-	Stat       statCommand       `cmd:"" help:"Print figures of topics, channels, nodes and clients."`
-	Topics     topicsCommand     `cmd:"" help:"List and change topics."`
-	Channels   channelsCommand   `cmd:"" help:"List and change channels."`
-	Nodes      nodesCommand      `cmd:"" help:"List nodes."`
-	Clients    clientsCommand    `cmd:"" help:"List who consumes."`
-	Cluster    clusterCommand    `cmd:"" help:"Look at a replicated set, and change it."`
-	Tombstone  tombstoneCommand  `cmd:"" help:"Take a topic off one node."`
-	Health     healthCommand     `cmd:"" help:"Say in one line, and by the exit code, whether all is well."`
-	Archive    archiveCommand    `cmd:"" help:"Keep messages in files."`
-	Restore    restoreCommand    `cmd:"" help:"Publish archived messages again."`
-	Forward    forwardCommand    `cmd:"" help:"Pass messages on, over HTTP or to other nodes."`
-	Dev        devCommand        `cmd:"" help:"Run all daemons in one process, to try things out."`
-	Ping       pingCommand       `cmd:"" help:"Ask daemons over HTTP whether they are well."`
-	Check      checkCommand      `cmd:"" help:"Verify the data directory of a node that does not run."`
-	Dump       dumpCommand       `cmd:"" help:"Print the messages in the data directory of a node that does not run."`
-	Bench      benchCommand      `cmd:"" help:"Put load on a daemon, check what comes back, and measure."`
-	Passwd     passwdCommand     `cmd:"" help:"Set the password of somebody who may sign in at qadmin."`
-	Completion completionCommand `cmd:"" help:"Print the script that has a shell complete the words of q."`
-	Complete   completeCommand   `cmd:"" hidden:"" passthrough:"" help:"Say what a word may become."`
-	Say        versionCommand    `cmd:"" name:"version" help:"Print the version."`
-	Reference  referenceCommand  `cmd:"" hidden:"" help:"Write the reference of all commands."`
-	Help       helpCommand       `cmd:"" help:"Explain a command."`
-	Version    kong.VersionFlag  `short:"v" help:"Print the version and exit."`
+	Pub         pubCommand         `cmd:"" help:"Publish messages."`
+	Sub         subCommand         `cmd:"" aliases:"tail" help:"Show messages as they come."`
+	Peek        peekCommand        `cmd:"" help:"Look at messages of a channel and change nothing."`
+	Top         topCommand         `cmd:"" help:"Watch topics, channels, nodes and clients on the terminal."`
+	Stat        statCommand        `cmd:"" help:"Print figures of topics, channels, nodes and clients."`
+	Topics      topicsCommand      `cmd:"" help:"List and change topics."`
+	Channels    channelsCommand    `cmd:"" help:"List and change channels."`
+	Nodes       nodesCommand       `cmd:"" help:"List nodes."`
+	Clients     clientsCommand     `cmd:"" help:"List who consumes."`
+	DeadLetters deadLettersCommand `cmd:"" help:"Show what channels gave up, and put it back."`
+	Cluster     clusterCommand     `cmd:"" help:"Look at a replicated set, and change it."`
+	Tombstone   tombstoneCommand   `cmd:"" help:"Take a topic off one node."`
+	Health      healthCommand      `cmd:"" help:"Say in one line, and by the exit code, whether all is well."`
+	Archive     archiveCommand     `cmd:"" help:"Keep messages in files."`
+	Restore     restoreCommand     `cmd:"" help:"Publish archived messages again."`
+	Forward     forwardCommand     `cmd:"" help:"Pass messages on, over HTTP or to other nodes."`
+	Dev         devCommand         `cmd:"" help:"Run all daemons in one process, to try things out."`
+	Ping        pingCommand        `cmd:"" help:"Ask daemons over HTTP whether they are well."`
+	Check       checkCommand       `cmd:"" help:"Verify the data directory of a node that does not run."`
+	Dump        dumpCommand        `cmd:"" help:"Print the messages in the data directory of a node that does not run."`
+	Bench       benchCommand       `cmd:"" help:"Put load on a daemon, check what comes back, and measure."`
+	Passwd      passwdCommand      `cmd:"" help:"Set the password of somebody who may sign in at qadmin."`
+	Completion  completionCommand  `cmd:"" help:"Print the script that has a shell complete the words of q."`
+	Complete    completeCommand    `cmd:"" hidden:"" passthrough:"" help:"Say what a word may become."`
+	Say         versionCommand     `cmd:"" name:"version" help:"Print the version."`
+	Reference   referenceCommand   `cmd:"" hidden:"" help:"Write the reference of all commands."`
+	Help        helpCommand        `cmd:"" help:"Explain a command."`
+	Version     kong.VersionFlag   `short:"v" help:"Print the version and exit."`
 
 	Context string `env:"Q_CONTEXT" placeholder:"NAME" help:"Context of the configuration file: which nodes, and how."`
 	Config  string `env:"Q_CONFIG" placeholder:"FILE" complete:"file" help:"Configuration file. Default: q/config.toml in the user's directory for such files, which is ~/.config."`

@@ -66,6 +66,9 @@ func (s *subCommand) Run(c console) error {
 	}
 	durable := s.Channel != "" && !names.IsEphemeral(s.Channel)
 	if durable {
+		if err := s.mayGiveBack(ctx, cl); err != nil {
+			return err
+		}
 		if err := c.confirm(ctx, s.Yes, s.warning(ctx, cl)); err != nil {
 			return err
 		}
@@ -110,6 +113,29 @@ func (s *subCommand) show(c console) (*shower, error) {
 		show.grep = pattern
 	}
 	return show, nil
+}
+
+// mayGiveBack refuses to give messages back where each delivery brings them nearer to the
+// dead letters, as far as that can be told.
+func (s *subCommand) mayGiveBack(ctx context.Context, cl *cluster) error {
+	if s.Ack == "fin" {
+		return nil
+	}
+	nodes, err := cl.httpNodes(ctx, s.Topic)
+	if err != nil {
+		return nil // only TCP addresses are known, which do not tell
+	}
+	for _, n := range nodes {
+		most, err := cl.nodes.MaxAttempts(ctx, n.HTTP, s.Topic, s.Channel)
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s: whether channel %s has max_attempts cannot be told: %w", n.Name, s.Channel, err)
+		case most > 0:
+			return fmt.Errorf("channel %s of topic %s has max_attempts %d, and messages that are not finished become dead letters: --ack=%s is refused; q peek %s/%s shows them and counts no attempt",
+				s.Channel, s.Topic, most, s.Ack, s.Topic, s.Channel)
+		}
+	}
+	return nil
 }
 
 // warning says what taking messages from a durable channel means.
