@@ -26,8 +26,8 @@ type RestoreOptions struct {
 // ErrNotEmpty means that a directory has something of a set already.
 var ErrNotEmpty = errors.New("it has something of a replicated set already: a backup is restored into an empty data directory")
 
-// Restore has a set of one member begin from a backup. What it leaves when it fails is
-// of no use: the directories raft and replicated have to be removed. The error wraps
+// Restore has a set of one member begin from a backup. When it fails nothing of it is
+// left; where it was ended before, the next one begins from nothing. The error wraps
 // vfs.ErrLocked where a process uses the directory.
 func Restore(o RestoreOptions, backup io.Reader) (_ *Renewed, err error) {
 	lock, err := o.FS.Lock(o.Dir)
@@ -35,20 +35,61 @@ func Restore(o RestoreOptions, backup io.Reader) (_ *Renewed, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	for _, name := range []string{"raft", "replicated"} {
-		entries, err := o.FS.ReadDir(filepath.Join(o.Dir, name))
-		if ignoreMissing(err) != nil {
-			return nil, err
-		}
-		if len(entries) > 0 {
-			return nil, ErrNotEmpty
-		}
+	if err := o.vacate(); err != nil {
+		return nil, err
 	}
 	b, err := newBackupReader(backup)
 	if err != nil {
 		return nil, err
 	}
-	return (&restoring{o: o, b: b}).run()
+	made, err := (&restoring{o: o, b: b}).run()
+	if err != nil {
+		return nil, errors.Join(err, o.clear())
+	}
+	return made, nil
+}
+
+func (o *RestoreOptions) identity() identityFile {
+	return identityFile{fs: o.FS, dir: filepath.Join(o.Dir, "raft")}
+}
+
+// vacate sees to it that the directory has nothing of a set. What a restore has left that
+// did not come to its end goes.
+func (o *RestoreOptions) vacate() error {
+	if i, err := o.identity().load(); err == nil && i != nil && i.Renewing != nil && i.Joined && i.Cluster == 0 && i.Former == nil {
+		return o.clear()
+	}
+	for _, name := range []string{"raft", "replicated"} {
+		entries, err := o.FS.ReadDir(filepath.Join(o.Dir, name))
+		if ignoreMissing(err) != nil {
+			return err
+		}
+		if len(entries) > 0 {
+			return ErrNotEmpty
+		}
+	}
+	return nil
+}
+
+// clear removes what a restore has made, last the file that says what it was.
+func (o *RestoreOptions) clear() error {
+	file := o.identity()
+	if err := o.FS.RemoveAll(filepath.Join(o.Dir, "replicated")); err != nil {
+		return err
+	}
+	entries, err := o.FS.ReadDir(file.dir)
+	if ignoreMissing(err) != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() == identityName {
+			continue
+		}
+		if err := o.FS.RemoveAll(filepath.Join(file.dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return errors.Join(o.FS.RemoveAll(file.path()), o.FS.RemoveAll(file.dir), o.FS.SyncDir(o.Dir))
 }
 
 // restoring is a restore at work.
@@ -61,7 +102,7 @@ type restoring struct {
 func (s *restoring) run() (*Renewed, error) {
 	own := &renewing{Member: newID(), Cluster: newID(), Address: s.o.Address}
 	i := &identity{Member: own.Member, Joined: true, Renewing: own}
-	if err := (identityFile{fs: s.o.FS, dir: filepath.Join(s.o.Dir, "raft")}).store(i); err != nil {
+	if err := s.o.identity().store(i); err != nil {
 		return nil, err
 	}
 	s.r = &renewal{fs: s.o.FS, dir: s.o.Dir, identity: i}

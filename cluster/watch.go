@@ -21,9 +21,39 @@ const (
 	tellDisk = 200 * time.Millisecond
 	// spreadEvery is how often it is looked whether leaders are where they should be.
 	spreadEvery = time.Second
+	// This process is starved of CPU for steadyAfter after its watch looked later than
+	// lateLook after the look before. A save that takes long says nothing of the disk then,
+	// unless it takes surelyHangs: leadership would go around among members all of which are
+	// starved.
+	lateLook    = 2 * watchEvery
+	steadyAfter = 2 * time.Second
+	surelyHangs = 2 * time.Second
 	// cutOffAfter is how long a node knows no leader until it sends its clients away.
 	cutOffAfter = 5 * time.Second
 )
+
+// pulse tells whether a goroutine that looks every watchEvery gets the CPU when it wants
+// it. It has no clock; the zero value is ready.
+type pulse struct {
+	looked, late time.Duration
+	wasLate      bool
+}
+
+// look is called at each look.
+func (p *pulse) look(now time.Duration) {
+	if p.looked > 0 && now-p.looked > lateLook {
+		p.late, p.wasLate = now, true
+	}
+	p.looked = now
+}
+
+// disk is d as far as it says something of the disk.
+func (p *pulse) disk(now time.Duration, d replica.Disk) replica.Disk {
+	if p.wasLate && now-p.late < steadyAfter && d.Oldest < surelyHangs {
+		d.Oldest = 0
+	}
+	return d
+}
 
 // watch looks after what no single shard can see: whether this node's disk hangs while
 // others' do not, whether leaders are spread, whether the members are who they should
@@ -31,6 +61,8 @@ const (
 type watch struct {
 	r    *run
 	dogs [Shards + 1]replica.Watchdog // the goroutine's
+	// pulse is the goroutine's, too.
+	pulse pulse
 
 	mu       sync.Mutex // guards what follows
 	leaders  [Shards + 1]uint64
@@ -109,7 +141,8 @@ func (w *watch) run() {
 		now := w.r.now()
 		own := w.disk(now)
 		w.listen(now)
-		w.guard(now, own)
+		w.pulse.look(now)
+		w.guard(now, w.pulse.disk(now, own))
 		if now-told >= tellDisk || own.Low != low || own.Draining != draining {
 			told, low, draining = now, own.Low, own.Draining
 			w.tell(own)

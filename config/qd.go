@@ -123,7 +123,9 @@ func ParseQD(args []string) (*Settings[QD], error) {
 
 // UsageQD is the help text of qd, called by the name of program.
 func UsageQD(program string) string {
-	return usage(program, new(QD).declare(hostname()))
+	return usage(program, new(QD).declare(hostname())) +
+		"\n" + program + " cluster force-new [flags] begins a new replicated set from what one member has, when more than\n" +
+		"half of its set is lost for good; " + program + " cluster force-new --help explains it.\n"
 }
 
 // Bounds that do not follow from another option.
