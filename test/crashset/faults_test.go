@@ -73,12 +73,13 @@ type plan struct {
 	w      *load
 	random *rand.Rand
 	kinds  []fault
-	paused map[string]pauses
-	leader *member // as the fault began: it leads most
+	paused map[string]pauses // publishes, by kind of fault
+	silent map[string]pauses // deliveries
+	leader *member           // as the fault began: it leads most
 }
 
 func newPlan(t *testing.T, s *set, l *ledger, w *load) *plan {
-	p := &plan{t: t, s: s, l: l, w: w, random: rand.New(rand.NewPCG(uint64(*seed), 0)), paused: make(map[string]pauses)}
+	p := &plan{t: t, s: s, l: l, w: w, random: rand.New(rand.NewPCG(uint64(*seed), 0)), paused: make(map[string]pauses), silent: make(map[string]pauses)}
 	for _, f := range faults {
 		if (s.net != nil || !f.isolated) && (*only == "" || slices.Contains(strings.Split(*only, ","), f.kind)) {
 			p.kinds = append(p.kinds, f)
@@ -141,8 +142,9 @@ func (p *plan) next(n int) bool {
 	if majority {
 		pause = p.w.pauseThrough(spared)
 	}
-	p.paused[f.kind] = append(p.paused[f.kind], pause)
-	p.t.Logf("%s paused for %d ms, whole after %d ms", time.Now().Format("15:04:05.000"), pause.Milliseconds(), time.Since(began).Milliseconds())
+	silence := p.w.deliveryPause()
+	p.paused[f.kind], p.silent[f.kind] = append(p.paused[f.kind], pause), append(p.silent[f.kind], silence)
+	p.t.Logf("%s publishes paused for %d ms, deliveries for %d ms, whole after %d ms", time.Now().Format("15:04:05.000"), pause.Milliseconds(), silence.Milliseconds(), time.Since(began).Milliseconds())
 	time.Sleep(time.Second) // what was in disorder at the clients is in order
 	over()
 	if channel != nil {
@@ -152,10 +154,10 @@ func (p *plan) next(n int) bool {
 	return !p.t.Failed()
 }
 
-// report tells how long publishes paused.
+// report tells how long publishes and deliveries paused.
 func (p *plan) report() {
 	for _, kind := range slices.Sorted(maps.Keys(p.paused)) {
-		p.paused[kind].report(p.t, kind)
+		p.t.Logf("%-24s %3d faults, pause of publishes %v; of deliveries %v", kind, len(p.paused[kind]), p.paused[kind], p.silent[kind])
 	}
 }
 

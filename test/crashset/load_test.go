@@ -29,6 +29,7 @@ type load struct {
 	publishing sync.WaitGroup
 	consumers  []*nsq.Consumer
 	probes     []*probe
+	deliveries []*probe // of a channel's messages to its consumer
 }
 
 // settings are those of a client that finds out soon that a member is gone.
@@ -36,7 +37,7 @@ func settings() *nsq.Config {
 	c := nsq.NewConfig()
 	c.HeartbeatInterval, c.ReadTimeout = time.Second, 8*time.Second // a publish may wait 5 s for a leader
 	c.LookupdPollInterval = 250 * time.Millisecond                  // also until it is connected to again
-	c.MaxInFlight, c.MaxBackoffDuration, c.DefaultRequeueDelay = 600, 0, 0
+	c.MaxInFlight, c.MaxBackoffDuration, c.DefaultRequeueDelay = *inFlight, 0, 0
 	return c
 }
 
@@ -146,8 +147,11 @@ func (w *load) consume(topic string, channel int) {
 	}
 	c.SetLogger(quietLog, nsq.LogLevelError)
 	random := rand.New(rand.NewPCG(uint64(*seed), uint64(len(topic)+channel)))
+	came := &probe{last: time.Now()}
+	w.deliveries = append(w.deliveries, came)
 	c.AddHandler(nsq.HandlerFunc(func(m *nsq.Message) error {
 		m.DisableAutoResponse()
+		came.ok()
 		found := w.l.deliver(topic, channel, m.Body, m.NSQDAddress)
 		if found == nil {
 			m.Finish()

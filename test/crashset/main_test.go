@@ -16,6 +16,7 @@ var (
 	faultCount = flag.Int("faults", 5, "faults, one after the other")
 	seed       = flag.Int64("seed", 1, "what the faults, their moments and the messages are made of")
 	rate       = flag.Int("rate", 3000, "messages a second, of all publishers together")
+	inFlight   = flag.Int("inflight", 600, "max_in_flight of consumers")
 	only       = flag.String("kinds", "", "kinds of faults, separated by commas; all that are possible")
 	isolated   = flag.Bool("isolated", false, "a network and a small disk for each member, in namespaces of Linux: partitions and full disks are possible")
 	keep       = flag.String("keep", "", "where logs and data directories are left")

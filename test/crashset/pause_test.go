@@ -6,13 +6,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 )
 
-// probe publishes to a topic through a member, one small message after the other.
+// probe publishes to a topic through a member, one small message after the other, or
+// notes what comes of a channel.
 type probe struct {
-	m       *member
+	m       *member    // nil: of a channel
 	mu      sync.Mutex // guards what follows
 	last    time.Time  // of the last OK
 	longest time.Duration
@@ -65,9 +65,17 @@ func (p *probe) publishes(since time.Time) bool {
 
 // reset begins to measure pauses through members.
 func (w *load) reset() {
-	for _, p := range w.probes {
+	for _, p := range slices.Concat(w.probes, w.deliveries) {
 		p.reset()
 	}
+}
+
+// deliveryPause is the longest one of deliveries of any channel.
+func (w *load) deliveryPause() (longest time.Duration) {
+	for _, p := range w.deliveries {
+		longest = max(longest, p.pause())
+	}
+	return longest
 }
 
 // pause is the longest one of publishes to any topic through some members.
@@ -103,7 +111,8 @@ func (w *load) awaitPublishing(members []*member, limit time.Duration) error {
 // pauses are those of one kind of fault.
 type pauses []time.Duration
 
-func (p pauses) report(t *testing.T, kind string) {
+// String is their median and the longest.
+func (p pauses) String() string {
 	slices.Sort(p)
-	t.Logf("%-24s %3d faults, pause of publishes p50 %5d ms, max %5d ms", kind, len(p), p[len(p)/2].Milliseconds(), p[len(p)-1].Milliseconds())
+	return fmt.Sprintf("p50 %5d ms, max %5d ms", p[len(p)/2].Milliseconds(), p[len(p)-1].Milliseconds())
 }
