@@ -3,6 +3,8 @@ KILLS ?= 20
 MESSAGES ?= 5000000
 CUTS ?= 20
 BINDIR ?= bin
+DISTDIR ?= dist
+SOAKTIME ?= 30m
 FUZZTIME ?= 1m
 SESSIONFUZZTIME ?= 10m
 SEEDS ?= 10000
@@ -12,7 +14,7 @@ FAULTRATE ?= 3500
 # Packages whose tests run under the race detector.
 CONCURRENT = ./admin/... ./api ./broker ./channel ./cluster/... ./config ./daemon ./diskqueue ./internal/... ./journal ./loadgen/... ./lookup ./raftlog ./relay ./replica/... ./server/... ./test/process ./test/semantics ./tools/... ./topic
 
-.PHONY: build run test browser check race bench bench-compare bench-growth bench-set fuzz sim crash crash-replicated powercut web-vendor install-nsq-names clean
+.PHONY: build run test browser check race bench bench-compare bench-growth bench-set fuzz sim crash crash-replicated powercut soak dist dist-verify vulncheck web-vendor install-nsq-names clean
 
 build: ## all binaries into bin/
 	$(GO) build -o bin/ ./cmd/... ./examples/...
@@ -81,11 +83,27 @@ crash-replicated: ## FAULTS real faults of a set of three under load: kills, sto
 powercut: ## the power of an ext4 image cut CUTS times under load, and a full one; nothing synced lost; needs Linux and root
 	$(GO) test -count=1 -timeout 60m -v ./test/powercut -args -cuts=$(CUTS)
 
+soak: ## three nodes for SOAKTIME under churn, restarts and drains: nothing lost, nothing grows
+	$(GO) test -count=1 -timeout 0 -v ./test/soak -args -for=$(SOAKTIME)
+
 web-vendor: ## fetch the page's libraries again from the npm registry, pinned
 	admin/web/vendor.sh
+
+dist: ## archives for all systems, with checksums and lists of what is in them (SBOM), into DISTDIR; of systems those in TARGETS
+	$(GO) run ./tools/dist --out=$(DISTDIR) $(if $(TARGETS),--targets='$(TARGETS)')
+
+dist-verify: ## the same, built twice, the second time from another place with an empty cache: the same bytes
+	$(GO) run ./tools/dist --verify --out=$(DISTDIR) $(if $(TARGETS),--targets='$(TARGETS)')
+
+vulncheck: ## known vulnerabilities that the programs reach; GOVULNDB=file:///DIR for a copy of the database
+	@if ! $(GO) tool govulncheck -version >/dev/null 2>&1; then \
+		echo "NOT CHECKED: there is no vulnerability database at $${GOVULNDB:-https://vuln.go.dev}. Where that cannot be reached, set GOVULNDB=file:///DIR to a copy of it."; \
+		$(GO) tool govulncheck -version 2>&1 | tail -n 1; exit 1; \
+	fi
+	$(GO) tool govulncheck ./...
 
 install-nsq-names: ## links in BINDIR under which its q is each of NSQ's utilities
 	for name in nsq_tail nsq_stat nsq_to_file nsq_to_http nsq_to_nsq to_nsq; do ln -sf q $(BINDIR)/$$name || exit 1; done
 
 clean: ## what was built
-	rm -rf bin
+	rm -rf bin $(DISTDIR)

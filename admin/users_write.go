@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"golang.org/x/crypto/bcrypt"
 )
@@ -136,10 +135,8 @@ func replaceFile(file string, text []byte) (err error) {
 
 // adopt gives a file the mode and the owner of another one.
 func adopt(made *os.File, from os.FileInfo) error {
-	if owner, ok := from.Sys().(*syscall.Stat_t); ok {
-		if err := made.Chown(int(owner.Uid), int(owner.Gid)); err != nil {
-			return fmt.Errorf("the owner of the file cannot be kept: %w", err)
-		}
+	if err := keepOwner(made, from); err != nil {
+		return fmt.Errorf("the owner of the file cannot be kept: %w", err)
 	}
 	return made.Chmod(from.Mode().Perm())
 }

@@ -1,10 +1,8 @@
 package daemon
 
 import (
-	"fmt"
 	"os"
 	"strings"
-	"syscall"
 )
 
 // BootID tells this boot of the machine from others. It is empty where the
@@ -20,10 +18,9 @@ func BootID() string {
 // placeID tells this boot of the machine, and the file system that a directory is on,
 // from others; empty where the system does not say.
 func placeID(dir string) string {
-	var stat syscall.Stat_t
-	boot := BootID()
-	if boot == "" || syscall.Stat(dir, &stat) != nil {
+	boot, device := BootID(), deviceOf(dir)
+	if boot == "" || device == "" {
 		return ""
 	}
-	return fmt.Sprintf("%s %x", boot, stat.Dev)
+	return boot + " " + device
 }

@@ -28,7 +28,7 @@ func listenMode(address string, mode *fs.FileMode) (net.Listener, error) {
 	if network == "unix" && mode != nil {
 		masking.Lock()
 		defer masking.Unlock()
-		defer syscall.Umask(syscall.Umask(int(fs.ModePerm &^ *mode)))
+		defer mask(*mode)()
 	}
 	l, err := net.Listen(network, address)
 	if network == "unix" && errors.Is(err, syscall.EADDRINUSE) && removeStale(address) {

@@ -43,6 +43,7 @@ type commands struct {
 	DeadLetters deadLettersCommand `cmd:"" help:"Show what channels gave up, and put it back."`
 	Cluster     clusterCommand     `cmd:"" help:"Look at a replicated set, and change it."`
 	Tombstone   tombstoneCommand   `cmd:"" help:"Take a topic off one node."`
+	Drain       drainCommand       `cmd:"" help:"Have a node be emptied by its consumers, and stop."`
 	Health      healthCommand      `cmd:"" help:"Say in one line, and by the exit code, whether all is well."`
 	Archive     archiveCommand     `cmd:"" help:"Keep messages in files."`
 	Restore     restoreCommand     `cmd:"" help:"Publish archived messages again."`

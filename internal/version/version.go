@@ -7,8 +7,16 @@ import "runtime"
 // version because clients compare it as numbers.
 const Number = "2.0.0"
 
+// commit is that of the sources, put in by the linker where a release is built
+// (-X qmq/internal/version.commit=…); empty elsewhere.
+var commit string
+
 // String is the line by which a program says what it is, such as
-// "qd v2.0.0 (built w/go1.26)".
+// "qd v2.0.0 (built w/go1.26)", with the commit in a release.
 func String(program string) string {
-	return program + " v" + Number + " (built w/" + runtime.Version() + ")"
+	built := "built w/" + runtime.Version()
+	if commit != "" {
+		built += ", commit " + commit
+	}
+	return program + " v" + Number + " (" + built + ")"
 }
