@@ -23,6 +23,7 @@ type build struct {
 	shared  *diskqueue.Shared
 	journal *journal.Journal
 	bodies  *bodies
+	closing closing
 	last    uint64            // incarnation given out last
 	built   map[string]*built // by name
 	written func(bytes int) error
@@ -53,7 +54,7 @@ func (b *build) make(ctx context.Context, p *progress) (err error) {
 	if err != nil {
 		return err
 	}
-	err = errors.Join(b.topics(topics), b.journal.Close(), b.bodies.close())
+	err = errors.Join(b.topics(topics), b.closing.wait(), b.journal.Close(), b.bodies.close())
 	if err == nil {
 		err = b.FS.SyncDir(topics)
 	}
@@ -130,15 +131,14 @@ func (b *build) begin(of *nsqdata.Topic, dir string) (*topic, error) {
 	return t, nil
 }
 
-// end syncs a topic's log, and has the journal know the topic.
+// end has a topic's log synced, and the journal know the topic. What the journal says
+// of the log counts only when all is synced.
 func (b *build) end(t *topic) error {
 	if err := t.end(); err != nil {
 		abandon(t)
 		return err
 	}
-	if err := t.log.Close(); err != nil {
-		return err
-	}
+	b.closing.add(t.log)
 	if err := b.note(t); err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
-	"slices"
 
 	"qmq/internal/crc32c"
 	"qmq/internal/nsqdata"
@@ -189,8 +188,12 @@ func (m *move) setAside(all *manifest) error {
 	if err != nil {
 		return err
 	}
+	moved := make(map[string]bool, len(there))
+	for _, e := range there {
+		moved[e.Name()] = true
+	}
 	for _, f := range all.Files {
-		if slices.ContainsFunc(there, func(e fs.DirEntry) bool { return e.Name() == f.Name }) {
+		if moved[f.Name] {
 			continue
 		}
 		if err := m.FS.Rename(m.path(f.Name), filepath.Join(aside, f.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {

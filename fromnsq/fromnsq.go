@@ -2,7 +2,8 @@
 // topic one log in which a message stands once, and for each channel what it still
 // has to get, how often it was tried, and whether it is paused. It never changes
 // one of nsqd's files, it moves them aside when all is done, and never adds to data
-// that Q has. It works in the goroutine of its caller, before there is a broker.
+// that Q has. It works before there is a broker, in the
+// goroutine of its caller, which waits for those that sync what was written.
 //
 // The new directory is built in one of its own, synced and verified:
 //
