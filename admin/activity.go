@@ -42,11 +42,14 @@ var actions = map[string]string{
 	acknowledgeDamage: "acknowledged damage",
 	moveLeader:        "moved leader", balanceLeaders: "balanced leaders", addMember: "let a member join", removeMember: "removed a member",
 	"tombstone_topic_producer": "tombstoned node", "publish": "published 1 message", "peek": "peeked at messages",
+	"requeue_message": "requeued message", "finish_message": "finished message", "republish_message": "republished message", "download": "downloaded message",
+	"publish_many": "published messages", "tail": "watched", "close_client": "closed connection", "move_backlog": "moved messages",
+	"bulk_pause": "paused many", "bulk_unpause": "unpaused many", "bulk_empty": "emptied many", "bulk_delete": "deleted many",
 	"login": "signed in", "logout": "signed out", "login_failed": "failed to sign in", "config": "changed option",
 }
 
 // harmful are the actions that lose messages.
-var harmful = []string{"delete_topic", "empty_topic", "delete_channel", "empty_channel"}
+var harmful = []string{"finish_message", "bulk_empty", "bulk_delete", "delete_topic", "empty_topic", "delete_channel", "empty_channel"}
 
 // activity is what people did, the newest last. Its methods may be called
 // concurrently.
@@ -76,7 +79,7 @@ func (a *activity) add(e entry) int64 {
 	case slices.Contains(harmful, e.Action):
 		e.Level = "harm"
 	}
-	e.Change = !slices.Contains([]string{"peek", "login", "logout", "login_failed"}, e.Action)
+	e.Change = !slices.Contains([]string{"peek", "tail", "download", "login", "logout", "login_failed"}, e.Action)
 	a.mu.Lock()
 	a.last++
 	a.version++

@@ -28,10 +28,11 @@ type fakeNode struct {
 	posts   []string // what it was told
 	asked   []string // queries of /stats
 	peek    http.HandlerFunc
-	cluster object        // what it says of its set; nil: it is in none
-	paths   []string      // that it was asked for
-	refuse  int           // status of changes; 0: they succeed
-	hang    chan struct{} // changes are answered when it is closed; nil: at once
+	own     map[string]http.HandlerFunc // by path
+	cluster object                      // what it says of its set; nil: it is in none
+	paths   []string                    // that it was asked for
+	refuse  int                         // status of changes; 0: they succeed
+	hang    chan struct{}               // changes are answered when it is closed; nil: at once
 }
 
 func startNode(t *testing.T, name string, topics ...object) *fakeNode {
@@ -67,6 +68,8 @@ func (n *fakeNode) serve(w http.ResponseWriter, r *http.Request, name string) {
 	case r.URL.Path == "/stats":
 		n.asked = append(n.asked, r.URL.RawQuery)
 		answerJSON(w, n.filtered(r))
+	case n.own[r.URL.Path] != nil:
+		n.own[r.URL.Path](w, r)
 	case r.URL.Path == "/channel/peek" && n.peek != nil:
 		n.peek(w, r)
 	case r.Method == http.MethodPost:

@@ -56,7 +56,8 @@ type Options struct {
 
 	Files fs.FS // the page, with index.html and what it needs
 
-	HistoryBytes int // memory for history; 0: 256 MiB
+	HistoryBytes int    // memory for history; 0: 256 MiB
+	HistoryDir   string // where history is kept for seven days; empty: nowhere
 	MaxViewers   int // streams at a time, of which one address has a quarter at most; 0: 100
 	Logger       *slog.Logger
 }

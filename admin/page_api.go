@@ -23,11 +23,23 @@ func (s *Server) pageRoutes(r *httpapi.Router, at func(string) string) {
 	get("names", s.names)
 	get("sparks", s.sparks)
 	get("outcome", s.outcome)
+	get("jobs", s.jobList)
+	get("job", s.jobView)
+	get("settings", s.admins(s.nodeSettings))
 	r.HandleRaw("GET", at("/api/q/peek"), s.fewPeeks(s.pageAnswers(s.peek)))
+	r.HandleRaw("GET", at("/api/q/download"), s.fewPeeks(http.HandlerFunc(s.download)))
+	r.HandleRaw("GET", at("/api/q/connections"), s.few(s.looks, "connections", s.pageAnswers(s.connections)))
+	r.HandleRaw("GET", at("/api/q/tail"), http.HandlerFunc(s.tail))
 	post("login", s.signIn)
 	post("logout", s.signOut)
 	post("act", s.admins(s.act))
 	post("publish", s.admins(s.publish))
+	post("message", s.admins(s.actOnMessage))
+	post("bulk", s.admins(s.bulk))
+	post("move", s.admins(s.move))
+	post("job_stop", s.admins(s.stopJob))
+	post("close_client", s.admins(s.closeConnection))
+	post("setting", s.admins(s.setNodeOption))
 }
 
 // viewOf reads what is to be looked at.
@@ -82,20 +94,29 @@ func (s *Server) me(_ http.ResponseWriter, r *http.Request) (any, error) {
 	return map[string]any{
 		"user": p.name, "role": p.role, "auth": s.access.kind(), "logged_in": p.in, "admins": admins, "may_act": p.role == roleAdmin,
 		"version": version.Number, "cluster": s.o.Cluster, "base": s.o.BasePath, "lookupd_mode": len(s.up.direct) == 0,
-		"upstreams": upstreams, "graphite": s.o.GraphiteURL != nil, "started": s.started.UnixMilli(),
+		"upstreams": upstreams, "history_kept": s.keeper.past != nil, "graphite": s.o.GraphiteURL != nil, "started": s.started.UnixMilli(),
 	}, nil
 }
 
 func (s *Server) history(_ http.ResponseWriter, r *http.Request) (any, error) {
 	q := r.URL.Query()
-	stretch, ok := cluster.Spans[q.Get("span")]
-	if !ok {
-		return nil, badRequest("The span must be 5m, 15m or 1h.")
-	}
 	v := cluster.View{Kind: q.Get("kind"), Topic: q.Get("topic"), Channel: q.Get("channel"), Node: q.Get("node")}
+	stretch, ok := cluster.Spans[q.Get("span")]
+	kept, isKept := keptSpans[q.Get("span")]
+	isKept = isKept && s.keeper.past != nil
+	if !ok && !isKept {
+		return nil, badRequest("The span must be 5m, 15m or 1h, with --history-dir also 6h, 24h or 7d.")
+	}
 	s.collector.catchUp(r.Context())
 	var answer *cluster.HistoryView
-	s.collector.read(func(c *cluster.Cluster) { answer = c.HistoryView(v, stretch) })
+	if isKept {
+		var err error
+		if answer, err = s.keeper.view(v, kept); err != nil {
+			return nil, err
+		}
+	} else {
+		s.collector.read(func(c *cluster.Cluster) { answer = c.HistoryView(v, stretch) })
+	}
 	if answer == nil {
 		return nil, notFound(v)
 	}

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"errors"
-	"fmt"
 	"mime"
 	"net/http"
 	"time"
@@ -115,51 +114,6 @@ func (s *Server) targetsOf(r *http.Request, o *order) (targets []cluster.Target,
 		}
 	})
 	return targets, err
-}
-
-// maxMessage is the longest test message.
-const maxMessage = 1 << 20
-
-func (s *Server) publish(_ http.ResponseWriter, r *http.Request) (any, error) {
-	var wanted struct {
-		Topic   string `json:"topic"`
-		Node    string `json:"node"`
-		Body    string `json:"body"`
-		Binary  []byte `json:"body_base64"`
-		DeferMS int64  `json:"defer_ms"`
-	}
-	if err := readPageBody(r, 8*maxMessage, &wanted); err != nil {
-		return nil, err
-	}
-	text := wanted.Binary
-	if len(text) == 0 {
-		text = []byte(wanted.Body)
-	}
-	switch {
-	case !names.Valid(wanted.Topic):
-		return nil, badRequest("%q is no valid name of a topic.", words.Shorten(wanted.Topic))
-	case len(text) == 0:
-		return nil, badRequest("The message is empty.")
-	case len(text) > maxMessage:
-		return nil, badRequest("The message is longer than 1 MiB.")
-	case wanted.DeferMS < 0 || wanted.DeferMS > maxDeferMS:
-		return nil, badRequest("The delay must be between 0 and %d ms.", int64(maxDeferMS))
-	}
-	to, err := s.nodeCalled(r, wanted.Node)
-	if err != nil {
-		return nil, err
-	}
-	start := time.Now()
-	err = s.up.nodes.Publish(r.Context(), to.Address, wanted.Topic, time.Duration(wanted.DeferMS)*time.Millisecond, text)
-	why, said := "", fmt.Sprintf("%s, %s B", words.ShortName(to.Name), words.Number(int64(len(text))))
-	if err != nil {
-		why = reason(err)
-		said = fmt.Sprintf("%s: %s", words.ShortName(to.Name), why)
-	}
-	e := s.entryOf(r, "publish")
-	e.Topic, e.Node, e.Name, e.Result, e.OK = wanted.Topic, to.ID, to.Name, said, err == nil
-	s.activity.add(e)
-	return map[string]any{"ok": err == nil, "node": to.ID, "name": to.Name, "bytes": len(text), "error": why, "ms": time.Since(start).Milliseconds()}, nil
 }
 
 // maxDeferMS is a hundred years.

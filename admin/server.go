@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"path"
@@ -29,6 +30,10 @@ type Server struct {
 	pages     *pages
 	http      *httpapi.Server
 	peeks     *httpapi.Slots
+	tails     *httpapi.Slots
+	looks     *httpapi.Slots // at connections
+	jobs      jobs
+	keeper    *keeper
 	bodies    *budget.Budget // of what is sent to it
 	started   time.Time
 
@@ -49,7 +54,7 @@ const maxBodies = 64 << 20
 // the file of users, or of the page's files.
 func NewServer(o Options) (*Server, error) {
 	o.setDefaults()
-	s := &Server{o: o, started: time.Now(), peeks: httpapi.NewSlots(peeksOnce, peekWait), bodies: budget.New(maxBodies)}
+	s := &Server{o: o, started: time.Now(), peeks: httpapi.NewSlots(peeksOnce, peekWait), tails: httpapi.NewSlots(tailsOnce, time.Second), looks: httpapi.NewSlots(peeksOnce, peekWait), bodies: budget.New(maxBodies)}
 	s.directories.init(s)
 	s.access = &access{header: o.ACLHeader, admins: o.Admins, proxies: o.TrustedProxies}
 	if o.UsersFile != "" {
@@ -65,8 +70,11 @@ func NewServer(o Options) (*Server, error) {
 	}
 	s.activity = &activity{log: o.Logger, began: s.started}
 	s.up = newUpstream(&o)
-	s.notifier, s.alertHook = startNotifier(&o), startAlertHook(&o)
 	s.collector = newCollector(s.up, nil, o.HistoryBytes, o.Logger)
+	if s.keeper, err = startKeeper(s.collector, o.HistoryDir, o.Logger); err != nil {
+		return nil, fmt.Errorf("history directory: %w", err)
+	}
+	s.notifier, s.alertHook = startNotifier(&o), startAlertHook(&o)
 	s.collector.cluster.SetPausedBy(s.activity.pausedBy)
 	s.collector.tellAlerts = s.alertHook.tell
 	s.frames.s = s
@@ -90,6 +98,7 @@ func (s *Server) Close(ctx context.Context) error {
 	s.leaveAll()
 	s.endErrands()
 	s.late.Wait()
+	s.keeper.stop()
 	s.directories.stop()
 	s.collector.stop()
 	s.notifier.stop()

@@ -60,6 +60,8 @@ type (
 		DeadLettered    uint64 `json:"dead_lettered_count,omitempty"`
 		DeadLettering   int    `json:"dead_lettering_count,omitempty"`
 		DeadLetterError string `json:"dead_letter_error,omitempty"`
+
+		ReadyCount int64 `json:"ready_count,omitempty"` // RDY of all consumers
 	}
 
 	// ClientFigures are those of a connected client.

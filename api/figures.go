@@ -167,6 +167,7 @@ func (f *Figures) ofChannel(t *topic.Topic, c *channel.Channel, clients bool) Ch
 		DroppedCount:     s.Dropped,
 		ExpiredCount:     s.Expired,
 		ClientCount:      len(s.Consumers),
+		ReadyCount:       readyOf(s.Consumers),
 		Paused:           s.Paused,
 	}
 	if len(f.percentiles) > 0 {
@@ -179,6 +180,14 @@ func (f *Figures) ofChannel(t *topic.Topic, c *channel.Channel, clients bool) Ch
 		figures.DeadLetterError = s.SpentError.Error()
 	}
 	return figures
+}
+
+// readyOf is the sum of RDY.
+func readyOf(consumers []channel.ConsumerStats) (ready int64) {
+	for i := range consumers {
+		ready += consumers[i].Ready
+	}
+	return ready
 }
 
 // ofConsumers are the figures of clients that consume.

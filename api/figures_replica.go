@@ -62,7 +62,7 @@ func (f *Figures) ofReplicaChannels(served []ChannelFigures, channels []broker.R
 		if len(served) > 0 && served[0].Name == c.Name {
 			figures, served = served[0], served[1:]
 		}
-		figures.ClientCount = len(c.Consumers)
+		figures.ClientCount, figures.ReadyCount = len(c.Consumers), readyOf(c.Consumers)
 		if clients {
 			figures.Clients = f.ofConsumers(c.Consumers)
 		}

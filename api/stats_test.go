@@ -51,7 +51,7 @@ func TestStatsKeysComeInTheirOrder(t *testing.T) {
 	}
 	check("stats", object(text), "version health start_time topics memory producers")
 	check("topic", all.Topics[0], "topic_name channels depth backend_depth message_count message_bytes paused e2e_processing_latency disk_bytes")
-	check("channel", topic.Channels[0], "channel_name depth backend_depth in_flight_count deferred_count message_count global_msg_count requeue_count timeout_count client_count clients paused e2e_processing_latency")
+	check("channel", topic.Channels[0], "channel_name depth backend_depth in_flight_count deferred_count message_count global_msg_count requeue_count timeout_count client_count clients paused e2e_processing_latency ready_count")
 	client := "client_id hostname version remote_address state ready_count in_flight_count message_count finish_count requeue_count connect_ts sample_rate deflate snappy user_agent topology_zone topology_region pub_counts tls tls_cipher_suite tls_version tls_negotiated_protocol tls_negotiated_protocol_is_mutual"
 	check("client", channel.Clients[0], client)
 	check("producer", all.Producers[0], client)

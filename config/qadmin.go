@@ -33,6 +33,7 @@ type QAdmin struct {
 	StatsdPrefix        string
 	StatsdInterval      time.Duration
 
+	HistoryDir               string // empty: history is in memory only
 	PagePeek                 bool   // everybody may look at messages
 	NotificationHTTPEndpoint string // URL; empty: none is told
 	AlertWebhook             string // URL; empty: none is told
@@ -78,6 +79,7 @@ func (q *QAdmin) declare(hostname string) []section {
 		{"Page", []*option{
 			bind(&q.HTTPAddress, "http-address", text("host:port"), "0.0.0.0:4171", "where HTTP is served", listenable),
 			bind(&q.BasePath, "base-path", text("path"), "/", "path under which everything is served"),
+			bind(&q.HistoryDir, "history-dir", text("directory"), "", "keep the history of charts there, a value a minute for 7 days, up to 1 GiB; empty for an hour in memory only"),
 			bind(&q.DevStaticDir, "dev-static-dir", text("directory"), "", "serve the page from this directory instead of the one that is built in"),
 		}},
 		{"Security", q.securityOptions()},

@@ -143,6 +143,9 @@ func (c *Cluster) addNode(n *node) {
 			t.own.add(&nt.own)
 			t.nodes++
 			t.addReplica(n, nt)
+			if nt.disk >= 0 {
+				t.disk = max(t.disk, 0) + nt.disk
+			}
 			if nt.paused {
 				t.paused++
 			}

@@ -39,6 +39,7 @@ type node struct {
 	damage   *nodeclient.Damage
 	started  int64 // s since 1970
 	heap     int64 // bytes; -1 unknown
+	disk     disk
 	sums     sums
 	rated    bool // two answers can be compared
 	topics   map[string]*nodeTopic
@@ -62,6 +63,7 @@ type nodeTopic struct {
 	messages   int64 // own counters
 	bytesTotal int64
 	paused     bool
+	disk       int64              // bytes of its segments; -1 unknown
 	replica    nodeclient.Replica // what the node is for it; no role: it is not replicated
 	rated      bool               // two answers can be compared
 	channels   map[string]*nodeChannel
@@ -128,6 +130,7 @@ func (n *node) take(b *allowance, s *nodeclient.Stats, at time.Time, emptied fun
 	if s.HeapInUse >= 0 {
 		n.heap = s.HeapInUse
 	}
+	n.disk.take(s, at)
 	n.round++
 	n.sums = sums{}
 	old := n.order
@@ -168,7 +171,7 @@ func (t *nodeTopic) take(b *allowance, now *nodeclient.Topic, at time.Time, dt f
 	}
 	t.replica, t.rated = now.Replica, dt > 0
 	t.own = topicSums(now, t, dt)
-	t.messages, t.bytesTotal, t.paused = now.Messages, now.Bytes, now.Paused
+	t.messages, t.bytesTotal, t.paused, t.disk = now.Messages, now.Bytes, now.Paused, now.DiskBytes
 	t.sums = t.own
 	t.published.add(b, at.Unix(), float32(t.own.published))
 	round := t.round

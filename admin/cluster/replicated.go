@@ -56,7 +56,7 @@ func (t *nodeTopic) follow() {
 	t.replica.Role, t.rated = roleFollower, false
 	t.own, t.sums = sums{}, sums{}
 	for _, ch := range t.order {
-		ch.sums = sums{consumers: ch.sums.consumers, channels: ch.sums.channels, paused: ch.sums.paused}
+		ch.sums = sums{consumers: ch.sums.consumers, ready: ch.sums.ready, channels: ch.sums.channels, paused: ch.sums.paused}
 		ch.latency = nodeclient.Latency{}
 		t.sums.addChannel(&ch.sums)
 	}

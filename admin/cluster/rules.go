@@ -31,6 +31,7 @@ func (c *Cluster) alertInputs() (inputs []alertInput) {
 	newest := c.newest()
 	for _, n := range c.order {
 		inputs = append(inputs, c.silentInput(n), c.unhealthyInput(n), c.damageInput(n), c.registrationInput(n, newest[n.kind()]), c.twinInput(n))
+		inputs = c.diskInputs(inputs, n)
 	}
 	for _, l := range c.lookupds {
 		inputs = append(inputs, l.silentInput(c.now), l.impossibleInput())

@@ -15,6 +15,7 @@ type sums struct {
 	requeues   int64
 	timeouts   int64
 	consumers  int64
+	ready      int64 // RDY of the consumers, of nodes that tell it
 	channels   int64
 	paused     int64 // how many of them, on how many nodes
 	withDefer  int64 // channels with deferred messages
@@ -49,6 +50,7 @@ func (s *sums) addChannelCounters(c *sums) {
 	s.requeues += c.requeues
 	s.timeouts += c.timeouts
 	s.consumers += c.consumers
+	s.ready += c.ready
 	s.channels += c.channels
 	s.paused += c.paused
 	s.withDefer += c.withDefer
@@ -69,7 +71,7 @@ func channelSums(c *nodeclient.Channel, before *sums, dt float64, emptied bool) 
 	s := sums{
 		depth: c.Depth, backend: c.BackendDepth, inFlight: c.InFlight, deferred: c.Deferred,
 		messages: c.Messages, copied: c.Messages, requeues: c.Requeued, timeouts: c.TimedOut,
-		consumers: c.ClientCount, channels: 1,
+		consumers: c.ClientCount, ready: c.Ready, channels: 1,
 	}
 	if c.Paused {
 		s.paused = 1

@@ -37,10 +37,34 @@ func (c *Cluster) TargetCalled(id string) (to Target, ok bool) {
 	return n.target(), true
 }
 
+// Quiet tells whether nobody can get messages of a channel: it is paused on all nodes that
+// have it, or has no consumers. Of a node that is silent that is not known.
+func (c *Cluster) Quiet(p Pair) bool {
+	t := c.topics[p.Topic]
+	if t == nil || t.channels[p.Channel] == nil {
+		return false
+	}
+	ch := t.channels[p.Channel]
+	return ch.silent == 0 && (ch.sums.consumers == 0 || int(ch.sums.paused) == ch.nodes)
+}
+
+// TCPOf are the addresses at which clients reach the nodes that have a topic and answer.
+func (c *Cluster) TCPOf(topic string) (addresses []string) {
+	for _, n := range c.order {
+		if n.topics[topic] != nil && n.tcp != "" && n.missed == 0 {
+			addresses = append(addresses, n.tcp)
+		}
+	}
+	return addresses
+}
+
 // Waiting is how many messages of a channel are ready, inflight or deferred, by
 // the last answers.
 func (c *Cluster) Waiting(p Pair, state string) int64 {
 	t := c.topics[p.Topic]
+	if t != nil && p.Channel == "" {
+		return t.own.depth
+	}
 	if t == nil || t.channels[p.Channel] == nil {
 		return 0
 	}

@@ -10,10 +10,11 @@ import (
 type topicTotal struct {
 	name     string
 	sums     sums
-	own      sums // without channels
-	nodes    int  // that have it and were counted
-	silent   int  // that had it and are left out
-	paused   int  // nodes on which the topic itself is paused
+	own      sums  // without channels
+	nodes    int   // that have it and were counted
+	silent   int   // that had it and are left out
+	paused   int   // nodes on which the topic itself is paused
+	disk     int64 // bytes of segments on the nodes that tell; -1: none does
 	rated    bool
 	shared   bool  // it is replicated: only its leader tells what is in it
 	leader   *node // who does; nil: nobody
@@ -41,7 +42,7 @@ type channelTotal struct {
 
 func (t *topicTotal) reset() {
 	t.sums, t.own, t.nodes, t.silent, t.paused, t.rated = sums{}, sums{}, 0, 0, 0, false
-	t.shared, t.leader = false, nil
+	t.shared, t.leader, t.disk = false, nil, -1
 	t.answered, t.answering = t.answering, 0
 	for _, ch := range t.channels {
 		ch.sums, ch.nodes, ch.silent, ch.latency = sums{}, 0, 0, ch.latency[:0]
@@ -80,7 +81,7 @@ func (t *topicTotal) unheardOf(ch *channelTotal) bool {
 }
 
 func newTopicTotal(name string) *topicTotal {
-	return &topicTotal{name: name, channels: make(map[string]*channelTotal), history: newHistory(topicRows)}
+	return &topicTotal{name: name, disk: -1, channels: make(map[string]*channelTotal), history: newHistory(topicRows)}
 }
 
 func (t *topicTotal) channel(name string) *channelTotal {

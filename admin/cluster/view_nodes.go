@@ -49,6 +49,9 @@ type NodeRow struct {
 	InFlight     int64              `json:"in_flight"`
 	Deferred     int64              `json:"deferred"`
 	HeapBytes    *int64             `json:"heap_bytes"`
+	DiskFree     *int64             `json:"disk_free_bytes"` // null where the node does not tell
+	DiskUsed     *int64             `json:"disk_used_bytes"`
+	DiskFullMS   *int64             `json:"disk_full_ms"` // until it is full at this rate; null: it does not fill
 	PubRate      Figure             `json:"pub_rate"`
 	DeliverRate  Figure             `json:"deliver_rate"`
 	AnswerMS     Figure             `json:"answer_ms"`
@@ -137,6 +140,12 @@ func (c *Cluster) nodeRow(n *node, newest string) NodeRow {
 	if n.heap >= 0 {
 		heap := n.heap
 		row.HeapBytes = &heap
+	}
+	if d := n.disk; d.known {
+		row.DiskFree, row.DiskUsed = &d.free, &d.used
+		if in := n.disk.fullIn().Milliseconds(); in > 0 && !row.Stale {
+			row.DiskFullMS = &in
+		}
 	}
 	row.Replicas = c.nodeReplicas(n)
 	row.MissingAt, _ = c.missingAt(n)
@@ -227,6 +236,7 @@ type nodeTopicRow struct {
 	Consumers    int64  `json:"consumers"`
 	PubRate      Figure `json:"pub_rate"`
 	Messages     int64  `json:"messages"`
+	DiskBytes    *int64 `json:"disk_bytes"`
 	Paused       bool   `json:"paused"`
 	Tombstoned   bool   `json:"tombstoned"`
 	Role         string `json:"role,omitempty"` // for a replicated topic
@@ -240,9 +250,17 @@ func (c *Cluster) nodeView(n *node) *nodeView {
 	for _, t := range n.order {
 		s := &t.sums
 		v.Topics = append(v.Topics, nodeTopicRow{t.name, s.depth, s.backend, s.inFlight, s.deferred, len(t.order), s.consumers,
-			rate(known, t.own.published), s.messages, t.paused, n.tombstoned[t.name], t.replica.Role, c.lagOf(n, t)})
+			rate(known, t.own.published), s.messages, bytesOf(t.disk), t.paused, n.tombstoned[t.name], t.replica.Role, c.lagOf(n, t)})
 	}
 	return v
+}
+
+// bytesOf are bytes that may be unknown, which is -1.
+func bytesOf(n int64) *int64 {
+	if n < 0 {
+		return nil
+	}
+	return &n
 }
 
 type lookupView struct {

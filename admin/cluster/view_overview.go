@@ -139,6 +139,9 @@ func (c *Cluster) totals() overviewTotals {
 		PubRate: c.history[rowPublished].recent(5), ByteRate: rate(c.rated, s.bytes), DeliverRate: c.history[rowDelivered].recent(5),
 		RequeueMin: c.history[rowRequeued].recent(60), TimeoutMin: c.history[rowTimedOut].recent(60), Topics: len(c.topics), Without: c.without(),
 	}
+	if c.tellsReady() {
+		t.Ready = &s.ready
+	}
 	perMinute := 60 * float64(c.history[rowDelivered].recent(60))
 	t.RequeueShare, t.TimeoutShare = shareOf(float64(t.RequeueMin), perMinute), shareOf(float64(t.TimeoutMin), perMinute)
 	var top *channelTotal
@@ -158,6 +161,21 @@ func (c *Cluster) totals() overviewTotals {
 		t.TimeoutTop = &topTimeout{top.pair.Topic, top.pair.Channel, shareOf(most, float64(t.TimeoutMin))}
 	}
 	return t
+}
+
+// tellsReady tells whether all nodes that are counted say what their consumers are ready
+// for. nsqd says so only of each consumer, for which it is not asked all the time.
+func (c *Cluster) tellsReady() bool {
+	counted := false
+	for _, n := range c.order {
+		if n.fresh(c.now) {
+			if n.kind() != "qd" && n.sums.consumers > 0 {
+				return false
+			}
+			counted = true
+		}
+	}
+	return counted
 }
 
 // verdict is the answer to whether anything is wrong, in words.

@@ -28,6 +28,7 @@ type TopicRow struct {
 	RequeueMin     Figure  `json:"requeue_min"`
 	TimeoutMin     Figure  `json:"timeout_min"`
 	Messages       int64   `json:"messages"`
+	DiskBytes      *int64  `json:"disk_bytes"` // on the nodes that tell; null: none does
 	Paused         bool    `json:"paused"`
 	PausedChannels int     `json:"paused_channels"`
 	NoConsumers    int     `json:"no_consumers"`
@@ -41,7 +42,7 @@ func (t *topicTotal) row(levels map[Pair]Level) TopicRow {
 	row := TopicRow{
 		Topic: t.name, Depth: s.depth, TopicDepth: s.topicDepth, BackendDepth: s.backend, InFlight: s.inFlight, Deferred: s.deferred,
 		Channels: len(t.channels), Consumers: s.consumers, Nodes: t.nodes, PubRate: t.history[rowPublished].recent(5), ByteRate: rate(t.rated, s.bytes),
-		Messages: s.messages, Paused: t.paused > 0, Level: cmp.Or(levels[Pair{t.name, ""}], levelOK),
+		Messages: s.messages, DiskBytes: bytesOf(t.disk), Paused: t.paused > 0, Level: cmp.Or(levels[Pair{t.name, ""}], levelOK),
 	}
 	row.Names, row.Silent, row.Unknown = t.channelNames(), t.silent, t.unheard()
 	row.DeliverRate, row.RequeueMin, row.TimeoutMin = t.sumOf(channelDelivered, 5), t.sumOf(channelRequeued, 60), t.sumOf(channelTimedOut, 60)
@@ -121,6 +122,7 @@ type topicFigures struct {
 	Deferred     int64    `json:"deferred"`
 	SizeMean     Figure   `json:"size_mean"`
 	Messages     int64    `json:"messages"`
+	DiskBytes    *int64   `json:"disk_bytes"`
 	Channels     int      `json:"channels"`
 	Nodes        int      `json:"nodes"`
 	Consumers    int64    `json:"consumers"`
@@ -164,6 +166,7 @@ type topicNode struct {
 	BackendDepth int64   `json:"backend_depth"`
 	PubRate      Figure  `json:"pub_rate"`
 	Messages     int64   `json:"messages"`
+	DiskBytes    *int64  `json:"disk_bytes"`
 	Paused       bool    `json:"paused"`
 	Tombstoned   bool    `json:"tombstoned"`
 	Channels     int     `json:"channels"`
@@ -179,7 +182,7 @@ func (c *Cluster) topicView(t *topicTotal) *topicView {
 	v.Attention = c.alertRows(c.alerts.about(func(l *Alert) bool { return l.Topic == t.name }))
 	v.Figures = topicFigures{
 		PubRate: t.history[rowPublished].recent(5), ByteRate: t.history[1].recent(5), TopicDepth: s.topicDepth, ChannelDepth: s.depth - s.topicDepth,
-		BackendDepth: s.backend, InFlight: s.inFlight, Deferred: s.deferred, SizeMean: t.history[4].recent(60), Messages: s.messages,
+		BackendDepth: s.backend, InFlight: s.inFlight, Deferred: s.deferred, SizeMean: t.history[4].recent(60), Messages: s.messages, DiskBytes: bytesOf(t.disk),
 		Channels: len(t.channels), Nodes: t.nodes, Consumers: s.consumers, Without: c.withoutOf(Pair{Topic: t.name}), Unknown: t.unheard(),
 	}
 	v.Sub = t.sub(len(v.Attention)) + c.silentSub(Pair{Topic: t.name})
@@ -195,7 +198,7 @@ func (c *Cluster) topicView(t *topicTotal) *topicView {
 		fresh := n.fresh(c.now)
 		v.Nodes = append(v.Nodes, topicNode{
 			Node: n.id, Name: n.name, Zone: n.zone, State: c.stateOf(n), Stale: !fresh, Seen: millis(n.at), Depth: nt.sums.depth, TopicDepth: nt.own.depth, InFlight: nt.sums.inFlight, Deferred: nt.sums.deferred, MemoryDepth: nt.sums.depth - nt.sums.backend,
-			BackendDepth: nt.sums.backend, PubRate: rate(fresh && n.rated, nt.own.published), Messages: nt.sums.messages, Paused: nt.paused,
+			BackendDepth: nt.sums.backend, PubRate: rate(fresh && n.rated, nt.own.published), Messages: nt.sums.messages, DiskBytes: bytesOf(nt.disk), Paused: nt.paused,
 			Tombstoned: n.tombstoned[t.name], Channels: len(nt.order), Spark: nt.published.spark(second), Role: nt.replica.Role, Lag: c.lagOf(n, nt),
 		})
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // mostBytes is what the whole page may weigh, uncompressed.
-const mostBytes = 250_000
+const mostBytes = 300_000
 
 // files of the page by their paths.
 func files(t *testing.T) map[string]string {

@@ -80,6 +80,19 @@ func Percent(part, whole float64) string {
 	return strconv.FormatFloat(math.Round(p), 'f', 0, 64) + "%"
 }
 
+// Bytes is a number of bytes with its unit: "612 MiB".
+func Bytes(n int64) string {
+	v, units := float64(n), []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	i := 0
+	for ; v >= 1024 && i < len(units)-1; i++ {
+		v /= 1024
+	}
+	if i == 0 || v >= 100 {
+		return strconv.FormatFloat(math.Round(v), 'f', 0, 64) + " " + units[i]
+	}
+	return strconv.FormatFloat(math.Round(v*10)/10, 'f', -1, 64) + " " + units[i]
+}
+
 // List joins names: "a, b and c".
 func List(names []string) string {
 	switch n := len(names); n {

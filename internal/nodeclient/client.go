@@ -95,12 +95,14 @@ func (c *Client) Publish(ctx context.Context, address, topic string, delay time.
 type Peeked struct {
 	ID         string `json:"id"`
 	Timestamp  int64  `json:"timestamp"` // ns since 1970
+	Seq        uint64 `json:"seq"`       // its number, of nodes that tell
 	Attempts   int    `json:"attempts"`
 	Size       int64  `json:"size"` // bytes of the whole body
 	State      string `json:"state"`
 	ClientID   string `json:"client_id"`   // of whoever has it in flight
 	DeadlineMS *int64 `json:"deadline_ms"` // left; nil when not in flight
 	DueMS      *int64 `json:"due_ms"`      // left; nil when not deferred
+	DueAt      int64  `json:"due_at"`      // of a topic's message with a delay: ms since 1970
 	Body       []byte `json:"body"`        // its beginning
 	Truncated  bool   `json:"truncated"`
 }

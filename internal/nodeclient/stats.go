@@ -54,7 +54,7 @@ type Topic struct {
 	Paused       bool
 	Latency      Latency
 	Replica      Replica
-	DiskBytes    int64 // of its segments
+	DiskBytes    int64 // of its segments; -1 where a node does not tell
 }
 
 // Replica is what the node is for a topic that is replicated. Only the leader tells what
@@ -81,6 +81,7 @@ type Channel struct {
 	RegionLocal  int64
 	Global       int64
 	ClientCount  int64
+	Ready        int64      // RDY of all consumers; 0 also where a node does not tell
 	Clients      []Consumer // nil when not asked for
 	Paused       bool
 	Latency      Latency
@@ -203,6 +204,7 @@ func (r *reading) member(s *Stats, key []byte) {
 }
 
 func (r *reading) topic() (t Topic) {
+	t.DiskBytes = -1
 	r.object(func(key []byte) {
 		switch string(key) {
 		case "topic_name":
@@ -281,6 +283,8 @@ func (r *reading) channel() (c Channel) {
 			c.Global = r.whole()
 		case "client_count":
 			c.ClientCount = r.whole()
+		case "ready_count":
+			c.Ready = r.whole()
 		case "clients":
 			consumers := []Consumer{}
 			if !r.array(func() { consumers = append(consumers, r.client()) }) {

@@ -44,7 +44,7 @@ const example = `{"version":"1.3.0","health":"OK","start_time":1700000000,"topic
    {"channel_name":"c","depth":3,"backend_depth":1,"in_flight_count":2,"deferred_count":4,"message_count":9,"requeue_count":5,"timeout_count":6,"client_count":1,
     "clients":[{"client_id":"x\"é\u00e9","hostname":"h","version":"V2","remote_address":"1.2.3.4:5","state":3,"ready_count":7,"pub_counts":[{"topic":"t","count":1}],"tls":true,"snappy":false}],
     "paused":true,"e2e_processing_latency":{"count":2,"percentiles":[{"quantile":0.99,"value":1.5e6},{"quantile":0.5,"value":12}]}},
-   {"channel_name":"d#ephemeral","depth":0,"clients":null,"e2e_processing_latency":{"count":0,"percentiles":null}}],
+   {"channel_name":"d#ephemeral","depth":0,"clients":null,"e2e_processing_latency":{"count":0,"percentiles":null},"ready_count":9}],
   "depth":11,"backend_depth":10,"message_count":18446744073709551615,"message_bytes":123456,"paused":false,"e2e_processing_latency":{"count":0,"percentiles":null},"disk_bytes":4711},
  {"topic_name":"b","channels":[],"depth":-1}],
 "memory":{"heap_objects":1,"heap_in_use_bytes":4096},"producers":null,"damage":{"messages":3,"journal_bytes":77,"last":12,"findings":[
@@ -66,9 +66,9 @@ func TestDecodeTakesWhatIsWanted(t *testing.T) {
 					{Name: "c", Depth: 3, BackendDepth: 1, InFlight: 2, Deferred: 4, Messages: 9, Requeued: 5, TimedOut: 6, ClientCount: 1, Paused: true,
 						Clients: []Consumer{{ID: `x"éé`, Hostname: "h", Version: "V2", RemoteAddress: "1.2.3.4:5", ReadyCount: 7, TLS: true}},
 						Latency: Latency{2, []Percentile{{0.99, 1.5e6}, {0.5, 12}}}},
-					{Name: "d#ephemeral"},
+					{Name: "d#ephemeral", Ready: 9},
 				}},
-				{Name: "b", Depth: -1, Channels: []Channel{}},
+				{Name: "b", DiskBytes: -1, Depth: -1, Channels: []Channel{}},
 			},
 		}
 		if !reflect.DeepEqual(got, want) {

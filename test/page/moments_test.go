@@ -133,7 +133,7 @@ func leftOut(b *tab, living, hung *daemon) {
 	b.shows(".sub", hung.port()+" since")
 	b.shows("#channels-table tr[data-row=both]", "without 1 node")
 	b.shows("#channels-table tr[data-row=alone]", "not known")
-	b.until(`document.querySelector('#channels-table tr[data-row=alone] td:nth-child(2)').innerText === '–'`)
+	b.until(`document.querySelector('#channels-table tr[data-row=alone] td[data-column=depth]').innerText === '–'`)
 	b.until(`document.querySelectorAll('#nodes-table tr.gone .stale').length > 1`)
 	b.open("topics/shared/alone", "channel")
 	b.shows(".sub", hung.port()+" since")

@@ -9,7 +9,8 @@ class Problem extends Error {
   }
 }
 
-const address = (path, params) => {
+/** Where an answer of the API is. */
+export const address = (path, params) => {
   const url = new URL('api/q/' + path, document.baseURI)
   for (const [name, value] of Object.entries(params || {})) {
     for (const v of [].concat(value)) if (v !== null && v !== undefined && v !== '') url.searchParams.append(name, v)

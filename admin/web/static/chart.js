@@ -85,10 +85,10 @@ function sentence(label, series, data, unit, value) {
 function ticks(lines, width, x) {
   const to = lines.from + (lines.n - 1) * lines.step
   const span = lines.n * lines.step
-  const every = span > 20 * 60000 ? (width < 360 ? 20 : 10) : span > 6 * 60000 ? (width < 360 ? 5 : 3) : 1
+  const every = span > 30 * 3600000 ? 1440 : span > 7 * 3600000 ? (width < 360 ? 480 : 240) : span > 90 * 60000 ? 60 : span > 20 * 60000 ? (width < 360 ? 20 : 10) : span > 6 * 60000 ? (width < 360 ? 5 : 3) : 1
   return minutes(lines.from, to, every).map(t => {
     const at = x((t - lines.from) / lines.step)
-    return at > width - 18 || at < LEFT + 12 ? null : html`<text x=${at} y=${HEIGHT - 4} text-anchor="middle">${clock(t)}</text>`
+    return at > width - 18 || at < LEFT + 12 ? null : html`<text x=${at} y=${HEIGHT - 4} text-anchor="middle">${every === 1440 ? new Date(t).toLocaleDateString(undefined, { weekday: 'short', day: 'numeric' }) : clock(t)}</text>`
   })
 }
 

@@ -9,6 +9,12 @@ const ANEW = 60000 // what was missed meanwhile comes with the next answer
 const SHORTEST = 120000
 const LATE = 15000 // a point so long after the last one closes the line: between two answers nothing is known to be missing
 
+const spans = [['5m', '5 min'], ['15m', '15 min'], ['1h', '1 h']]
+const kept = [['6h', '6 h'], ['24h', '24 h'], ['7d', '7 d']]
+
+/** The spans that there are to choose from: longer ones where history is kept on disk. */
+export const offered = me => me?.history_kept ? spans.concat(kept) : spans
+
 /**
  * The span on the charts and how to choose another, which the address then keeps. Unchosen it is an hour, or less as long as
  * qadmin has not collected that much.
@@ -18,7 +24,7 @@ export function useSpan() {
   const up = (Date.now() - (useMe()?.started ?? 0)) / 60000
   const [usual] = useState(up < 8 ? '5m' : up < 25 ? '15m' : '1h')
   const pick = span => { set(span); remember('span', span) }
-  return [['5m', '15m', '1h'].includes(chosen) ? chosen : usual, pick]
+  return [offered(useMe()).some(([s]) => s === chosen) ? chosen : usual, pick]
 }
 
 /** Lines of the span ("5m", "15m", "1h"), or null while they are fetched. `epoch` asks anew when it changes. */

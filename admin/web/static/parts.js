@@ -63,8 +63,6 @@ export const Choice = ({ label, value, options, onChange, name }) => html`<div c
   ${options.map(([key, text, n]) => html`<button type="button" data-choice=${name ? `${name}-${key}` : key} aria-pressed=${String(key === value)}
     onClick=${() => onChange(key)}>${text}${n !== undefined && html`<b>${count(n)}</b>`}</button>`)}</div>`
 
-export const spans = [['5m', '5 min'], ['15m', '15 min'], ['1h', '1 h']]
-
 /** A sentence that stands out, with a level and what can be done about it. */
 export const Note = ({ level = '', icon, role, id, children, actions }) => html`<div class="note ${level}" role=${role} id=${id}>
   <${Icon} name=${icon ?? (level === 'crit' ? 'crit' : level === 'warn' ? 'warn' : 'info')} /><div class="grow">${children}</div>${actions}</div>`

@@ -1,6 +1,8 @@
 // Tables: sorted by their heads, held while pointed at, and with any number of rows of which only those in sight exist.
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './html.js'
+import { csv as asCSV, save } from './files.js'
 import { Icon } from './icons.js'
+import { count } from './format.js'
 import { Nothing } from './parts.js'
 import { sort, visible } from './rows.js'
 import { useHeld } from './hold.js'
@@ -23,9 +25,9 @@ function useOrder(name, initial) {
  * columns: [{ key, label, number?, cls?, width?, value?: row => sortable, cell: row => content,
  *   maybe?: row => whether this row has something for a column that is left out otherwise }]
  * `question` changes when the reader filters: a table shows the answer even while it is held, from its top.
- * inSight(rows) hears which rows are drawn. rows are told apart by `rowKey(row)`. A row with `heading` is a line across.
+ * `csv` offers the rows, as they are filtered and sorted, as a file. inSight(rows) hears which rows are drawn. rows are told apart by `rowKey(row)`. A row with `heading` is a line across.
  */
-export function Table({ id, label, name = '', columns: all, rows, rowKey, rowClass, order: initial, tall, total, empty, main, fixed, inSight, question }) {
+export function Table({ id, label, name = '', columns: all, rows, rowKey, rowClass, order: initial, tall, total, empty, main, fixed, inSight, question, csv }) {
   const [order, setOrder] = useOrder(name, initial)
   const columns = all.filter(c => !c.maybe || rows.some(c.maybe))
   const frame = useRef(null)
@@ -59,7 +61,9 @@ export function Table({ id, label, name = '', columns: all, rows, rowKey, rowCla
         ${slice.last < list.length && html`<tr class="pad" aria-hidden="true" key="below"><td style=${{ height: (list.length - slice.last) * height + 'px' }}></td></tr>`}
       </tbody>
       ${total && html`<tfoot><tr>${columns.map(c => html`<td class=${css(c)}>${total(c)}</td>`)}</tr></tfoot>`}
-    </table></div>`
+    </table></div>
+    ${csv && html`<div class="table-foot"><button type="button" class="btn quiet slim" data-action="csv" data-table=${id} title="The ${count(list.length)} rows as a table for a spreadsheet"
+      onClick=${() => save(`${id.replace('-table', '')}.csv`, asCSV(columns, list.filter(r => !r.heading)), 'text/csv')}>CSV</button></div>`}`
 }
 
 const css = (c, tall) => [c.cls, c.number && 'number', c.name && 'name', tall && 'tall'].filter(Boolean).join(' ')

@@ -3,6 +3,7 @@ import { html, useMemo, useState } from '../html.js'
 import { Dialog, ask } from '../dialog.js'
 import { clock, day, host } from '../format.js'
 import { Icon } from '../icons.js'
+import { JobDialog, JobLine, useJobs } from '../jobs.js'
 import { Choice, Pair, Time } from '../parts.js'
 import { filter } from '../rows.js'
 import { asked, remember, to } from '../router.js'
@@ -16,6 +17,7 @@ export function Activity({ data, stale }) {
   const [query, setQuery] = useState(asked('q') ?? '')
   const [show, setShow] = useState(() => sets[asked('show')] ? asked('show') : 'all')
   const entries = data?.entries ?? []
+  const jobs = useJobs(entries.length)
   const rows = useMemo(() => {
     const list = filter(entries.filter(sets[show]), query, e => `${e.user} ${e.text} ${e.topic} ${e.channel} ${e.node} ${e.result}`)
     const out = []
@@ -31,12 +33,13 @@ export function Activity({ data, stale }) {
   const pick = next => { setShow(next); remember('show', next === 'all' ? '' : next) }
   return html`<div class=${stale ? 'lost-values' : ''}>
     <${Title} sub="Who did what, newest first. Kept until qadmin restarts; every line is also in its log.">Activity<//>
+    ${jobs.map(job => html`<${JobLine} key=${job.id} job=${job} open=${() => ask(JobDialog, { job })} />`)}
     <section class="card" aria-label="Activity">
       <div class="tools"><div class="search"><${Icon} name="search" size=${14} />
         <input id="filter" type="search" placeholder="Filter by person, topic or action" aria-label="Filter by person, topic or action" autocomplete="off"
         spellcheck=${false} value=${query} onInput=${type} /></div>
         <${Choice} label="Show" name="show" value=${show} options=${Object.keys(sets).map(k => [k, names[k], entries.filter(sets[k]).length])} onChange=${pick} /></div>
-      <${Table} id="activity-table" label="Activity" main fixed columns=${columns} rows=${rows} question=${show + query} rowKey=${e => e.id}
+      <${Table} id="activity-table" label="Activity" main fixed csv columns=${columns} rows=${rows} question=${show + query} rowKey=${e => e.id}
         empty=${data && (entries.length ? 'Nothing fits.' : html`<p>Nothing was done since qadmin started at <${Time} at=${data.since} />.</p>
           <p>Pausing, emptying, creating and the like leave a line here.</p>`)} />
     </section></div>`
@@ -56,13 +59,13 @@ const Result = ({ e }) => {
 }
 
 const columns = [
-  { key: 'at', label: 'Time', width: '110px', cell: e => html`<${Time} at=${e.at} text=${clock(e.at, 'seconds')} />` },
-  { key: 'user', label: 'Who', cls: 'medium', width: '150px', cell: e => html`<span class="soft">${e.user || 'somebody'}</span>` },
-  { key: 'text', label: 'Did', width: '190px', cell: e => html`<span class="inline">${!e.ok && html`<span class="phone-only warn">
+  { key: 'at', label: 'Time', width: '110px', plain: e => new Date(e.at).toISOString(), cell: e => html`<${Time} at=${e.at} text=${clock(e.at, 'seconds')} />` },
+  { key: 'user', label: 'Who', cls: 'medium', width: '150px', plain: e => e.user, cell: e => html`<span class="soft">${e.user || 'somebody'}</span>` },
+  { key: 'text', label: 'Did', width: '190px', plain: e => e.text, cell: e => html`<span class="inline">${!e.ok && html`<span class="phone-only warn">
     <${Icon} name="warn" size=${14} /></span>`}${e.text}</span><small class="phone-only">${e.user}</small>` },
-  { key: 'to', label: 'To', name: true, cell: e => html`<span class="two-lines"><${Thing} e=${e} /></span>` },
-  { key: 'result', label: 'Result', cls: 'medium', cell: e => html`<${Result} e=${e} />` },
-  { key: 'from', label: 'From', number: true, cls: 'medium', width: '160px', cell: e => html`<span class="mono faint">${e.from}</span>` },
+  { key: 'to', label: 'To', name: true, plain: e => [e.topic, e.channel, e.node].filter(Boolean).join(' '), cell: e => html`<span class="two-lines"><${Thing} e=${e} /></span>` },
+  { key: 'result', label: 'Result', cls: 'medium', plain: e => e.result, cell: e => html`<${Result} e=${e} />` },
+  { key: 'from', label: 'From', number: true, cls: 'medium', width: '160px', plain: e => e.from, cell: e => html`<span class="mono faint">${e.from}</span>` },
 ]
 
 /** The result of one line, per node and lookupd. */

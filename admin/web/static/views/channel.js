@@ -10,12 +10,14 @@ import { Spark } from '../spark.js'
 import { Table } from '../table.js'
 import { Title } from '../title.js'
 import { Role, goneClass, nodeCell, number } from './columns.js'
+import { Spans } from './charts.js'
 import { Pause } from './topic.js'
+import { Move } from './move.js'
 import { Peek } from './peek.js'
 
 export function Channel({ params, data, epoch, stale }) {
   const { topic, channel } = params
-  const [span] = useSpan()
+  const [span, pick] = useSpan()
   const lines = useHistory('channel', { topic, channel }, span, epoch, data?.point)
   const [asked, setAsked] = useState(0)
   const f = known(data)
@@ -26,7 +28,7 @@ export function Channel({ params, data, epoch, stale }) {
   const q = n => data?.latency?.find(l => l.q === n)?.ms
   return html`<div class=${stale ? 'lost-values' : ''}>
     <${Title} crumbs=${[['Topics', to.topics()], [topic, to.topic(topic)], [channel]]} sub=${sub} actions=${data && html`<${Actions} topic=${topic} channel=${channel} data=${data} />`}
-      tools=${html`<button type="button" class="btn primary" data-action="peek" onClick=${peek}>Peek at messages</button>`}>${topic}<span class="slash"> / </span>${channel}<//>
+      tools=${html`<${Spans} long span=${span} pick=${pick} /><button type="button" class="btn primary" data-action="peek" onClick=${peek}>Peek at messages</button>`}>${topic}<span class="slash"> / </span>${channel}<//>
     ${data?.verdict && html`<${Note} level=${data.verdict.level} role="status" id="verdict" actions=${html`<button type="button" class="btn"
       onClick=${() => reveal('consumers')}>Show consumers</button>`}><b><${Text} of=${data.verdict.title} /></b> <span class="soft">
       <${Text} of=${data.verdict.text} /></span><//>`}
@@ -47,13 +49,13 @@ export function Channel({ params, data, epoch, stale }) {
             { key: 'p95', name: 'p95', tone: 'ink', now: latencyText(q(0.95)) },
             { key: 'p99', name: 'p99', tone: 'late', now: latencyText(q(0.99)) }]} />`}
       <${Card} id="consumers" ruled title="Consumers" aside=${html`<span class="small faint">${consumersShown(data)}</span>`}>
-        <${Table} id="consumers-table" name="consumers" label="Consumers" tall order="-in_flight" columns=${consumerColumns(data?.point?.at)}
+        <${Table} id="consumers-table" name="consumers" label="Consumers" csv tall order="-in_flight" columns=${consumerColumns(data?.point?.at)}
           rows=${data?.clients ?? []} rowKey=${c => c.node + c.address}
           empty=${data && (data.clients === null ? 'Asking the nodes' : html`<${NoConsumers} name=${`${topic} / ${channel}`} depth=${f.depth} />`)} />
       <//>
       <${Peek} topic=${topic} channel=${channel} figures=${f} asked=${asked} nodes=${data?.nodes} />
       <${Card} id="nodes" ruled title="Nodes">
-        <${Table} id="nodes-table" name="nodes" label="Nodes" main order="name" columns=${nodeColumns} rows=${data?.nodes ?? []} rowKey=${n => n.node} rowClass=${goneClass} />
+        <${Table} id="nodes-table" name="nodes" label="Nodes" csv main order="name" columns=${nodeColumns} rows=${data?.nodes ?? []} rowKey=${n => n.node} rowClass=${goneClass} />
       <//>
     </div></div>`
 }
@@ -147,5 +149,6 @@ function Actions({ topic, channel, data }) {
   })
   return html`<button type="button" class="btn quiet harm" data-action="delete" onClick=${remove}>Delete…</button>
     <button type="button" class="btn quiet harm" data-action="empty" onClick=${empty}>Empty…</button>
+    <button type="button" class="btn quiet" data-action="move" onClick=${() => ask(Move, { topic, channel })}>Move…</button>
     <${Pause} paused=${data.paused} action="channel" request=${{ topic, channel }} />`
 }

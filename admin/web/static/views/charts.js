@@ -2,6 +2,9 @@
 import { html } from '../html.js'
 import { ChartCard } from '../chart.js'
 import { brief, perSecond, small } from '../format.js'
+import { offered } from '../history.js'
+import { useMe } from '../me.js'
+import { Choice } from '../parts.js'
 
 /** What flows, what waits, what goes wrong. `now` has pub_rate, deliver_rate and depth of the moment. */
 export const FlowCharts = ({ lines, now }) => html`
@@ -13,3 +16,9 @@ export const FlowCharts = ({ lines, now }) => html`
   <${ChartCard} id="chart-retries" cls="w3" title="Retries" label="Requeued and timed out per minute" lines=${lines} unit="/min" least=${10} value=${small} series=${[
     { key: 'requeued', name: 'Requeued', tone: 'quiet' },
     { key: 'timed_out', name: 'Timed out', tone: 'late' }]} />`
+
+/** How far back charts go. Pages of single things have it where there is more than an hour. */
+export function Spans({ span, pick, long }) {
+  const me = useMe()
+  return long && !me?.history_kept ? null : html`<${Choice} label="Time span" name="span" value=${span} options=${offered(me)} onChange=${pick} />`
+}

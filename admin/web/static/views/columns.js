@@ -1,7 +1,7 @@
 // Columns that several views share.
 import { html } from '../html.js'
-import { plural } from '../format.js'
-import { NodeDot, Num, PerMinute, Rate, Time } from '../parts.js'
+import { bytes, plural } from '../format.js'
+import { NodeDot, Num, Parts, PerMinute, Rate, Time } from '../parts.js'
 import { Spark } from '../spark.js'
 import { to } from '../router.js'
 
@@ -33,7 +33,7 @@ const late = row => row.timeout_min >= MANY_TIMEOUTS && row.level !== 'ok'
 export const timedOut = (cls, more) => number('timeout_min', 'Timed out', cls, { cell: r => html`<span class=${late(r) ? 'warn' : ''}><${PerMinute} n=${r.unknown ? null : r.timeout_min} /></span>`, ...more })
 
 /** A topic's columns; `spark(row)` is its hour. */
-export const topicColumns = spark => [
+export const topicColumns = (spark, whole) => [
   { key: 'topic', label: 'Topic', name: true, width: '25%', value: r => r.topic, cell: r => html`<a href=${to.topic(r.topic)}>${r.topic}</a>${tags(r)}` },
   number('channels', 'Channels', 'medium', { width: '8%' }),
   number('depth', 'Depth', '', { width: '9%' }),
@@ -42,8 +42,9 @@ export const topicColumns = spark => [
   perSecond('pub_rate', 'Published', '', { width: '10%' }),
   perSecond('deliver_rate', 'Delivered', 'medium', { width: '10%' }),
   timedOut('medium', { width: '9%' }),
+  whole && number('disk_bytes', 'Disk', 'roomy medium', { width: '9%', maybe: r => r.disk_bytes !== null, cell: r => html`<${Parts} of=${bytes(r.disk_bytes)} />` }),
   { key: 'spark', label: 'Published, last hour', cls: 'medium line', width: '13%', cell: r => html`<${Spark} data=${spark(r)} />` },
-]
+].filter(Boolean)
 
 /** The name of a node with its state, linked to its page. */
 export const nodeCell = (row, name, small) => html`<span class="lead"><${NodeDot} node=${row} /><span>

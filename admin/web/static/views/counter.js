@@ -3,7 +3,8 @@ import { html } from '../html.js'
 import { ChartCard } from '../chart.js'
 import { count, small } from '../format.js'
 import { useHistory, useSpan } from '../history.js'
-import { Card, Choice, Num, Rate, meaning, spans } from '../parts.js'
+import { Spans } from './charts.js'
+import { Card, Num, Rate, meaning } from '../parts.js'
 import { to } from '../router.js'
 import { Table } from '../table.js'
 import { Title } from '../title.js'
@@ -12,8 +13,7 @@ export function Counter({ data, epoch, stale }) {
   const [span, pick] = useSpan()
   const lines = useHistory('counter', {}, span, epoch, data?.point)
   return html`<div class=${stale ? 'lost-values' : ''}>
-    <${Title} sub="Messages copied into channels, over all nodes since their start." tools=${html`<${Choice} label="Time span" name="span" value=${span}
-      options=${spans} onChange=${pick} />`}>Counter<//>
+    <${Title} sub="Messages copied into channels, over all nodes since their start." tools=${html`<${Spans} span=${span} pick=${pick} />`}>Counter<//>
     <section class="card counter" aria-label="Counter"><b id="counter">${count(data?.total)}</b>
       <p class="soft">${data ? html`${small(data.rate)}<u>/s</u>${data.without.length > 0 && html` <span class="warn">${meaning(data.without)}</span>`}` : '–'}</p></section>
     <div class="grid">

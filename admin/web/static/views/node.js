@@ -1,25 +1,28 @@
 // Node: how it is, what flows through it, and its topics.
 import { html } from '../html.js'
-import { bytes, clock, count, duration, plural, small } from '../format.js'
+import { bytes, clock, count, duration, percent, plural, size, small } from '../format.js'
 import { useHistory, useSpan } from '../history.js'
 import { perform } from '../actions.js'
 import { useMe } from '../me.js'
-import { Card, Figure, Figures, NodeDot, Note, Rate, Text, Time } from '../parts.js'
+import { Card, Figure, Figures, NodeDot, Note, Parts, Rate, Text, Time } from '../parts.js'
 import { to } from '../router.js'
 import { Table } from '../table.js'
 import { Title } from '../title.js'
 import { Role, number } from './columns.js'
-import { FlowCharts } from './charts.js'
+import { FlowCharts, Spans } from './charts.js'
+import { Connections } from './connections.js'
+import { Settings } from './settings.js'
 
 export function Node({ params, data, epoch, stale }) {
-  const [span] = useSpan()
+  const [span, pick] = useSpan()
   const lines = useHistory('node', { node: params.node }, span, epoch, data?.point)
   const n = data?.node ?? {}
+  const may = useMe()?.may_act
   const name = n.name ?? params.node
   const sub = data && html`<span class="inline"><${NodeDot} node=${n} />
     <span>${n.kind} ${n.version} at ${n.tcp}${n.zone && `, ${n.zone}`}${n.region && `, ${n.region}`}${n.up_ms !== null && `, up ${duration(n.up_ms)}`}${n.replicas && html`, <a class="link" href=${to.sets()}>${n.replicas.state} of ${n.replicas.name}</a>, leads ${n.replicas.leads} of ${plural(n.replicas.shards, 'shard')}`}</span></span>`
   return html`<div class=${stale ? 'lost-values' : ''}>
-    <${Title} crumbs=${[['Nodes', to.nodes()], [name]]} sub=${sub}>${name}<//>
+    <${Title} crumbs=${[['Nodes', to.nodes()], [name]]} sub=${sub} tools=${html`<${Spans} long span=${span} pick=${pick} />`}>${name}<//>
     ${n.stale && html`<${Note} level="crit" role="status" id="verdict">
       <b>No answer since ${clock(n.seen, 'seconds')}.</b> <span class="soft">${n.error}. The numbers below are the last ones known.</span><//>`}
     ${data && !n.stale && n.health !== 'OK' && html`<${Note} level="crit" role="status" id="verdict"><b>Not healthy.</b> <span class="soft">${n.health}</span><//>`}
@@ -32,14 +35,20 @@ export function Node({ params, data, epoch, stale }) {
       <${Figure} id="delivered" label="Delivered" n=${n.deliver_rate} unit="/s" means=${data && `${count(n.channels)} channels`} />
       <${Figure} id="clients" label="Clients" n=${n.clients} means=${data && 'consumers and producers'} />
       <${Figure} id="heap" label="Heap" n=${n.heap_bytes} value=${bytes(n.heap_bytes)} means=${data && (n.answer_ms === null ? '' : `answers in ${small(n.answer_ms)} ms`)} />
+      ${data && n.disk_free_bytes !== null && html`<${Figure} id="disk" label="Disk free" n=${n.disk_free_bytes} value=${bytes(n.disk_free_bytes)} means=${ofDisk(n)} warn=${n.disk_full_ms !== null && n.disk_full_ms < SOON || freeShare(n) < LOW} flash=${false} />`}
       <${Figure} id="lookupds" label="Lookupds" n=${n.registered} value=${registered(n)} means=${data && registeredAt(n)} warn=${n.registered < n.lookupds} />
     <//>
     <div class="grid">
       <${FlowCharts} lines=${lines} now=${n} />
-      <${Card} id="topics" ruled title="Topics"><${Table} id="topics-table" label="Topics of this node" main fixed order="-depth" columns=${columns}
+      <${Card} id="topics" ruled title="Topics"><${Table} id="topics-table" label="Topics of this node" main fixed csv order="-depth" columns=${columns}
         rows=${data?.topics ?? []} rowKey=${t => t.topic} empty=${data && 'No topics on this node.'} /><//>
+      ${data && !n.stale && html`<${Connections} node=${params.node} />${may && html`<${Settings} node=${params.node} />`}`}
     </div></div>`
 }
+
+const SOON = 3600000, LOW = 0.1
+const freeShare = n => n.disk_free_bytes / Math.max(1, n.disk_free_bytes + n.disk_used_bytes)
+const ofDisk = n => n.disk_full_ms !== null && n.disk_full_ms < 24 * SOON ? `full in ${duration(n.disk_full_ms)} at this rate` : `${percent(freeShare(n))} of ${size(n.disk_free_bytes + n.disk_used_bytes)}`
 
 /** What the node found amiss on its disk, until somebody who may says that it is known. */
 function Damage({ node, damage }) {
@@ -69,4 +78,5 @@ const columns = [
   number('depth', 'Depth'), number('backend_depth', 'On disk', 'medium'), number('in_flight', 'In flight', 'medium'), number('deferred', 'Deferred', 'medium'),
   number('channels', 'Channels', 'medium'), number('consumers', 'Consumers', 'medium'),
   number('pub_rate', 'Published', '', { cell: t => html`<${Rate} n=${t.pub_rate} />` }), number('messages', 'Messages', 'medium'),
+  number('disk_bytes', 'Disk', 'roomy medium', { maybe: t => t.disk_bytes !== null, cell: t => html`<${Parts} of=${bytes(t.disk_bytes)} />` }),
 ]

@@ -1,6 +1,6 @@
 // Nodes: daemons with their sum, lookupds, tombstones.
 import { html } from '../html.js'
-import { count, duration, mebibytes, natural, plural, small } from '../format.js'
+import { bytes, count, duration, mebibytes, natural, plural, size, small } from '../format.js'
 import { Card, Dot, Num, Parts, Rate, Time, meaning } from '../parts.js'
 import { to } from '../router.js'
 import { Spark } from '../spark.js'
@@ -10,7 +10,7 @@ import { goneClass, nodeCell, number, perSecond } from './columns.js'
 
 export function Nodes({ data, bar, stale }) {
   return html`<div class=${stale ? 'lost-values' : ''}><${Title} sub=${data && sentence(data, bar)}>Nodes<//>
-    <${Card} id="daemons" ruled title="Daemons"><${Table} id="nodes-table" label="Daemons" main tall order="name" columns=${daemonColumns}
+    <${Card} id="daemons" ruled title="Daemons"><${Table} id="nodes-table" label="Daemons" main tall csv order="name" columns=${daemonColumns}
       rows=${data?.nodes ?? []} rowKey=${n => n.node} rowClass=${goneClass}
       total=${data?.nodes.length > 1 && (c => sumCell(c.key, data.total))} empty=${data && 'No node has announced itself yet.'} /><//>
     <div class="grid">
@@ -52,6 +52,8 @@ const daemonColumns = [
   number('clients', 'Clients', 'medium'),
   number('depth', 'Depth'),
   number('backend_depth', 'On disk', 'medium'),
+  number('disk_free_bytes', 'Disk free', 'medium', { maybe: n => n.disk_free_bytes !== null, cell: n => html`<span class=${n.disk_free_bytes < 0.1 * (n.disk_free_bytes + n.disk_used_bytes) || n.disk_full_ms !== null && n.disk_full_ms < 3600000 ? 'warn' : ''}
+    title=${n.disk_used_bytes === null ? undefined : `${size(n.disk_used_bytes)} used${n.disk_full_ms ? `, full in ${duration(n.disk_full_ms)} at this rate` : ''}`}><${Parts} of=${bytes(n.disk_free_bytes)} /></span>` }),
   number('heap_bytes', 'Heap', 'medium', { cell: n => html`<${Parts} of=${mebibytes(n.heap_bytes)} />` }),
   perSecond('pub_rate', 'Published', ''),
   perSecond('deliver_rate', 'Delivered', 'medium'),

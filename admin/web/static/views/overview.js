@@ -4,11 +4,11 @@ import { ask } from '../dialog.js'
 import { bytes, count, host, natural, moment, percent, plural, small } from '../format.js'
 import { useHistory, useSpan } from '../history.js'
 import { Icon } from '../icons.js'
-import { Attention, Card, Choice, Dot, Figure, Figures, Num, Rate, Text, meaning, spans } from '../parts.js'
+import { Attention, Card, Dot, Figure, Figures, Num, Rate, Text, meaning } from '../parts.js'
 import { to } from '../router.js'
 import { Table } from '../table.js'
 import { Title } from '../title.js'
-import { FlowCharts } from './charts.js'
+import { FlowCharts, Spans } from './charts.js'
 import { Start } from './start.js'
 import { Rules } from './rules.js'
 import { Stale, goneClass, nodeCell, topicColumns } from './columns.js'
@@ -24,8 +24,7 @@ export function Overview({ data, bar, epoch, stale }) {
 
   const t = data?.totals ?? {}, without = t.without
   return html`<div class="overview ${stale ? 'lost-values' : ''}">
-    <${Title} status sub=${data && html`<${Sub} verdict=${data.verdict} bar=${bar} />`} tools=${html`<${Choice} label="Time span" name="span" value=${span}
-      options=${spans} onChange=${pick} />`}>${data?.verdict.title ?? 'Overview'}<//>
+    <${Title} status sub=${data && html`<${Sub} verdict=${data.verdict} bar=${bar} />`} tools=${html`<${Spans} span=${span} pick=${pick} />`}>${data?.verdict.title ?? 'Overview'}<//>
     <${OverviewFigures} data=${data} t=${t} without=${without} />
     <div class="grid">
       <${AttentionCard} data=${data} all=${all} showAll=${showAll} />

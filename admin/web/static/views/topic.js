@@ -1,29 +1,37 @@
 // Topic: what comes in, the channels that get it, the nodes that hold it, and publishing by hand.
 import { html } from '../html.js'
 import { perform } from '../actions.js'
+import { Bulk, useChosen } from '../bulk.js'
 import { ChartCard } from '../chart.js'
 import { Confirm, Create, ask } from '../dialog.js'
-import { brief, bytes, count, host, natural, plural, small } from '../format.js'
+import { brief, bytes, count, host, natural, plural, size, small } from '../format.js'
 import { useHistory, useSpan } from '../history.js'
 import { Icon } from '../icons.js'
 import { useMe } from '../me.js'
-import { Attention, Card, Figure, Figures, Latency, Text, known, meaning } from '../parts.js'
+import { Attention, Card, Figure, Figures, Latency, Parts, Text, known, meaning } from '../parts.js'
 import { to } from '../router.js'
 import { Spark } from '../spark.js'
 import { Table } from '../table.js'
 import { Title } from '../title.js'
 import { Role, goneClass, nodeCell, number, perMinute, perSecond, silence, timedOut } from './columns.js'
+import { Connections } from './connections.js'
+import { Peek } from './peek.js'
 import { Publish } from './publish.js'
+import { Spans } from './charts.js'
+import { Tail } from './tail.js'
 
 export function Topic({ params, data, epoch, stale }) {
   const { topic } = params
-  const [span] = useSpan()
+  const [span, pick] = useSpan()
   const lines = useHistory('topic', { topic }, span, epoch, data?.point)
   const me = useMe()
   const f = known(data)
   const last = f.size_mean
+  const channels = data?.channels ?? []
+  const { column, chosen, clear } = useChosen(channels, keyOf, 'channel')
+  const columns = channelColumns(topic)
   return html`<div class=${stale ? 'lost-values' : ''}>
-    <${Title} crumbs=${[['Topics', to.topics()], [topic]]} sub=${data && html`<${Text} of=${data.sub} />${data.replicated && html`<${Replicated} of=${data.replicated} />`}`} actions=${data && html`<${Actions} topic=${topic} data=${data} />`}>${topic}<//>
+    <${Title} crumbs=${[['Topics', to.topics()], [topic]]} tools=${html`<${Spans} long span=${span} pick=${pick} />`} sub=${data && html`<${Text} of=${data.sub} />${data.replicated && html`<${Replicated} of=${data.replicated} />`}`} actions=${data && html`<${Actions} topic=${topic} data=${data} />`}>${topic}<//>
     ${data?.attention.length > 0 && html`<section class="card note-list" aria-label="Attention"><${Attention} lines=${data.attention} /></section>`}
     <${TopicFigures} f=${f} data=${data} />
     <div class="grid">
@@ -34,16 +42,23 @@ export function Topic({ params, data, epoch, stale }) {
       <${ChartCard} id="chart-size" cls="w3" title="Message size" label="Mean size of a message" lines=${lines} least=${100} unit=" B"
         series=${[{ key: 'size', name: 'mean, bytes', tone: 'quiet', now: last === undefined ? undefined : brief(last) }]} />
       <${Card} id="channels" cls=${me?.may_act ? 'w8 alone' : 'w12'} ruled title="Channels" aside=${html`<span class="small faint">each gets a copy of every message</span>`}>
-        <${Table} id="channels-table" name="channels" label="Channels" main order="channel" columns=${channelColumns(topic)} rows=${data?.channels ?? []} rowKey=${c => c.channel}
+        <${Bulk} chosen=${chosen} clear=${clear} what="channel" keyOf=${keyOf} rowsOf=${rowsOf} target=${c => ({ topic, channel: c.channel })} />
+        <${Table} id="channels-table" name="channels" label="Channels" main csv order="channel" columns=${column ? [column, ...columns] : columns} rows=${channels} rowKey=${keyOf}
           empty=${data && html`<p>No channels yet: messages wait in the topic until there is one.</p><p>A consumer that subscribes creates its channel.</p>`} />
       <//>
       ${me?.may_act && html`<${Publish} topic=${topic} nodes=${data?.nodes ?? []} channels=${data?.channels.length ?? 0} />`}
+      <${Peek} topic=${topic} figures=${f} nodes=${data?.nodes} />
+      <${Tail} topic=${topic} />
       <${Card} id="nodes" ruled title="Nodes">
-        <${Table} id="nodes-table" name="nodes" label="Nodes" order="name" columns=${nodeColumns(topic, me?.may_act)} rows=${data?.nodes ?? []}
+        <${Table} id="nodes-table" name="nodes" label="Nodes" csv order="name" columns=${nodeColumns(topic, me?.may_act)} rows=${data?.nodes ?? []}
           rowKey=${n => n.node} rowClass=${goneClass} empty=${data && 'No node has this topic: the lookupds know it, and the first message brings it to a node.'} />
       <//>
+      ${data?.nodes.length > 0 && html`<${Connections} topic=${topic} />`}
     </div></div>`
 }
+
+const keyOf = c => c.channel
+const rowsOf = data => data.channels
 
 /** Where a replicated topic is: its shard, who leads it, and how far the others are behind. */
 const Replicated = ({ of: r }) => html`. Replicated in <a class="link" href=${to.sets()}>shard ${r.shard}${r.name && ` of ${r.name}`}</a>${r.leader
@@ -60,7 +75,7 @@ function TopicFigures({ f, data }) {
       means=${means(waits(f))} warn=${left} />
     <${Figure} id="channel_depth" label="Depth of channels" n=${f.channel_depth} means=${means(f.backend_depth ? `${count(f.backend_depth)} on disk` : 'all in memory')} warn=${left} />
     <${Figure} id="in_flight" label="In flight" n=${f.in_flight} means=${means(`with ${plural(f.consumers ?? 0, 'consumer')}`)} warn=${left} />
-    <${Figure} id="size" label="Message size" n=${f.size_mean} value=${mean} means=${means('mean of the last minute')} warn=${left} />
+    <${Figure} id="size" label="Message size" n=${f.size_mean} value=${mean} means=${means(f.disk_bytes == null ? 'mean of the last minute' : `${size(f.disk_bytes)} on the disks`)} warn=${left} />
     <${Figure} id="messages" label="Messages" n=${f.messages} means=${means(data?.replicated ? 'since it was created' : f.messages < 1e7 ? 'since the nodes started' : `${count(f.messages)} since start`)} warn=${left} />
   <//>`
 }
@@ -92,9 +107,10 @@ const nodeColumns = (topic, may) => [
   { key: 'role', label: 'Role', maybe: n => n.role, value: n => n.role, cell: n => html`<${Role} row=${n} />` },
   number('depth', 'Depth'),
   number('memory_depth', 'Memory', 'medium'),
-  number('backend_depth', 'Disk', 'medium'),
+  number('backend_depth', 'On disk only', 'medium'),
   perSecond('pub_rate', 'Published', ''),
   number('messages', 'Messages', 'medium'),
+  number('disk_bytes', 'Disk', 'roomy medium', { maybe: n => n.disk_bytes !== null, cell: n => html`<${Parts} of=${bytes(n.disk_bytes)} />` }),
   { key: 'spark', label: 'Published, last hour', cls: 'medium line', cell: n => html`<${Spark} data=${n.spark} />` },
   may && { key: 'act', label: html`<span class="hidden">Actions</span>`, cls: 'medium act',
     cell: n => html`<button type="button" class="btn quiet harm" data-action="tombstone" data-node=${n.node} disabled=${n.tombstoned} onClick=${() => tombstone(topic, n)}>Tombstone…</button>` },

@@ -1,6 +1,7 @@
 // Topics: find one in a keystroke, sort by pain.
 import { html, useEffect, useMemo, useRef, useState } from '../html.js'
 import { get } from '../api.js'
+import { Bulk, useChosen } from '../bulk.js'
 import { Create, ask } from '../dialog.js'
 import { count, plural } from '../format.js'
 import { Icon } from '../icons.js'
@@ -48,6 +49,9 @@ function useSparks() {
   return [r => known.current.get(r.topic)?.data ?? null, inSight]
 }
 
+const keyOf = r => r.topic
+const rowsOf = data => data.rows
+
 export function Topics({ data, stale }) {
   const [query, setQuery] = useState(asked('q') ?? '')
   const [show, setShow] = useState(() => sets[asked('show')] ? asked('show') : 'all')
@@ -56,7 +60,9 @@ export function Topics({ data, stale }) {
   const rows = data?.rows ?? []
   const counts = useMemo(() => Object.fromEntries(Object.keys(sets).map(k => [k, rows.filter(sets[k]).length])), [data])
   const list = useMemo(() => filter(show === 'all' ? rows : rows.filter(sets[show]), query, r => r.topic + ' ' + r.names), [data, show, query])
+  const { column, chosen, clear } = useChosen(list, keyOf, 'topic')
   const sum = key => rows.reduce((n, r) => n + (r[key] ?? 0), 0)
+  const columns = topicColumns(spark, true)
   const type = e => { setQuery(e.target.value); remember('q', e.target.value.trim()) }
   const pick = next => { setShow(next); remember('show', next === 'all' ? '' : next) }
   const create = () => ask(Create, {
@@ -73,7 +79,8 @@ export function Topics({ data, stale }) {
         onInput=${type} /></div>
         <${Choice} label="Show" name="show" value=${show} options=${Object.keys(sets).map(k => [k, names[k], counts[k]])} onChange=${pick} />
         <span class="grow"></span><span class="small faint" id="shown">${data && `${count(list.length)} of ${count(rows.length)}`}</span></div>
-      <${Table} id="topics-table" label="Topics" main fixed order="-depth" columns=${topicColumns(spark)} rows=${list} question=${show + query} rowKey=${r => r.topic} inSight=${inSight}
+      <${Bulk} chosen=${chosen} clear=${clear} what="topic" keyOf=${keyOf} rowsOf=${rowsOf} target=${r => ({ topic: r.topic })} />
+      <${Table} id="topics-table" label="Topics" main fixed csv order="-depth" columns=${column ? [column, ...columns] : columns} rows=${list} question=${show + query} rowKey=${r => r.topic} inSight=${inSight}
         empty=${data && (rows.length ? html`<p>No topic fits.</p><p>
           <button type="button" class="link" onClick=${() => { setQuery(''); remember('q', ''); pick('all') }}>Show all ${count(rows.length)}</button></p>` : 'No topics yet. The first message published to one creates it.')} />
     </section></div>`
