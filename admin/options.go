@@ -58,7 +58,7 @@ type Options struct {
 
 	HistoryBytes int    // memory for history; 0: 256 MiB
 	HistoryDir   string // where history is kept for seven days; empty: nowhere
-	MaxViewers   int // streams at a time, of which one address has a quarter at most; 0: 100
+	MaxViewers   int    // streams at a time, of which one address has a quarter at most; 0: 100
 	Logger       *slog.Logger
 }
 

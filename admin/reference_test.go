@@ -222,7 +222,7 @@ func TestReferenceNamesWhatAnswersHave(t *testing.T) {
 	}
 	for route, order := range map[string]string{
 		"act": `{"action":"pause_topic","topic":"t"}`, "publish": `{"topic":"t","node":"` + node + `","body":"x"}`,
-		"message": `{"action":"finish","topic":"t","channel":"c","node":"` + node + `","id":"000000000000000a"}`,
+		"message":      `{"action":"finish","topic":"t","channel":"c","node":"` + node + `","id":"000000000000000a"}`,
 		"close_client": `{"node":"` + node + `","address":"10.0.0.1:5"}`, "setting": `{"node":"` + node + `","key":"log_level","value":"info"}`,
 		"bulk": `{"verb":"pause","targets":[{"topic":"t"}]}`, "move": `{"topic":"t","channel":"c","to":"u"}`,
 	} {

@@ -146,6 +146,7 @@ func (s *Server) handler() http.Handler {
 	for _, p := range []string{"/static/*file", "/fonts/*file"} {
 		r.HandleRaw("GET", at(p), http.HandlerFunc(s.pages.file))
 	}
+	r.HandleRaw("GET", at("/metrics"), http.HandlerFunc(s.metrics))
 	s.scriptRoutes(r, at)
 	s.pageRoutes(r, at)
 	s.graphiteRoutes(r, at)

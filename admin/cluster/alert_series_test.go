@@ -135,7 +135,7 @@ func TestNodeThatLeftWhenItWasDrainedIsNoAlarm(t *testing.T) {
 		state              Level
 	}{
 		"empty":            {"0", "listed=no silent=yes", "", levelOK},
-		"left with some":   {"7", "listed=no silent=yes", "warn Left when it was drained, with 7 messages that no consumer took. No answer since 10s", levelWarn},
+		"left with some":   {"7", "listed=no silent=yes", "warn Left when it was drained, with 7 messages that no consumer took. No answer since 10s", LevelWarn},
 		"died meanwhile":   {"7", "silent=yes", "crit No answer since 10s: connection refused; it held 7 messages", LevelCrit},
 		"undrained before": {"0", "draining=no silent=yes", "crit No answer since 10s: connection refused", LevelCrit},
 	} {

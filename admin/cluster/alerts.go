@@ -14,7 +14,7 @@ type Level string
 
 const (
 	levelOK   Level = "ok"
-	levelWarn Level = "warn"
+	LevelWarn Level = "warn"
 	LevelCrit Level = "crit"
 )
 
@@ -114,7 +114,7 @@ func worse(a, b *Alert) int {
 	)
 }
 
-func rank(l Level) int { return slices.Index([]Level{levelOK, levelWarn, LevelCrit}, l) }
+func rank(l Level) int { return slices.Index([]Level{levelOK, LevelWarn, LevelCrit}, l) }
 
 func (w *alerts) start(now time.Time, s *alertInput) {
 	l := s.alert
@@ -180,6 +180,14 @@ func (w *alerts) about(is func(*Alert) bool) (lines []*Alert) {
 		}
 	}
 	return lines
+}
+
+// OpenAlerts are copies of the lines that are open, the worst first.
+func (c *Cluster) OpenAlerts() (list []Alert) {
+	for _, l := range c.alerts.open {
+		list = append(list, *l)
+	}
+	return list
 }
 
 // maxNews are kept of lines that nobody takes.

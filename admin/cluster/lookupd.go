@@ -93,7 +93,7 @@ func (l *lookupd) state(incomplete bool) Level {
 	case l.missed >= missedPolls || l.asked == 0 && l.missed > 0:
 		return LevelCrit
 	case incomplete:
-		return levelWarn
+		return LevelWarn
 	}
 	return levelOK
 }

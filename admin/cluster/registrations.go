@@ -73,7 +73,7 @@ func (c *Cluster) hiddenInputs(inputs []alertInput) []alertInput {
 			}
 			h := topics[at.topic]
 			if h == nil {
-				h = &hidden{level: levelWarn}
+				h = &hidden{level: LevelWarn}
 				topics[at.topic] = h
 			}
 			if n.kind() != "qd" {
@@ -225,7 +225,7 @@ func (l *lookupd) usable(nodes []lookup.ClusterNode) (rest []lookup.ClusterNode)
 
 // impossibleInput: a directory lists what cannot be a node.
 func (l *lookupd) impossibleInput() alertInput {
-	at := Alert{ID: "impossible/" + l.address, Level: levelWarn, Icon: "warn", Rule: "impossible_address", Lookupd: l.address, Name: l.address, Value: unknown}
+	at := Alert{ID: "impossible/" + l.address, Level: LevelWarn, Icon: "warn", Rule: "impossible_address", Lookupd: l.address, Name: l.address, Value: unknown}
 	if len(l.impossible) > 0 {
 		at.Text = words.Shorten("Lists what cannot be a node and is not asked: " + named(slices.Clone(l.impossible)))
 	}

@@ -22,7 +22,7 @@ func (c *Cluster) damageInput(n *node) alertInput {
 		case n.damage.Messages > 0:
 			l.Value, l.Unit = Figure(n.damage.Messages), "lost"
 		case len(n.damage.Findings) > 0 && countKind(n.damage, "unopenable") == 0:
-			l.Level, l.Icon = levelWarn, string(levelWarn)
+			l.Level, l.Icon = LevelWarn, string(LevelWarn)
 		}
 	}
 	return alertInput{alert: l, starts: damaged, ends: !damaged, past: "Acknowledged: " + lowered(l.Text)}

@@ -86,10 +86,10 @@ func (c *Cluster) silentInput(n *node) alertInput {
 	quiet := c.left(n) && n.sums.held() == 0
 	switch {
 	case c.left(n):
-		l.Level, l.Icon = levelWarn, string(levelWarn)
+		l.Level, l.Icon = LevelWarn, string(LevelWarn)
 		l.Text = fmt.Sprintf("Left when it was drained, with %s that no consumer took. No answer since %s", words.Count(n.sums.held(), "message"), words.Time(n.silent))
 	case c.retired(n):
-		l.Level, l.Icon = levelWarn, string(levelWarn)
+		l.Level, l.Icon = LevelWarn, string(LevelWarn)
 		l.Text = "Gone: no lookupd lists it any more, and it held no messages. No answer since " + words.Time(n.silent)
 	case n.sums.held() > 0:
 		l.Text += fmt.Sprintf("; it held %s", words.Count(n.sums.held(), "message"))
@@ -144,7 +144,7 @@ func (c *Cluster) registrationInput(n *node, newest string) alertInput {
 	behind := version.Parse(n.version).Less(version.Parse(newest)) && n.version != ""
 	rule := "behind"
 	var says, was []string
-	l := nodeAlert("missing_at_lookupd", levelWarn, n)
+	l := nodeAlert("missing_at_lookupd", LevelWarn, n)
 	if len(missing) > 0 {
 		rule = "missing_at_lookupd"
 		says = append(says, fmt.Sprintf("registered with %d of %s", of-len(missing), words.Count(int64(of), "lookupd")))
@@ -208,7 +208,7 @@ func (c *Cluster) channelInputs(inputs []alertInput, t *topicTotal, ch *channelT
 		inputs = append(inputs, c.timeoutsInput(t, ch, starts, timeouts, deliveries))
 	}
 	if starts := ch.sums.paused > 0 && tr.paused.lasted(now, pausedFor) && tr.fills(); starts || open("paused") != nil {
-		inputs = append(inputs, c.pausedInput(channelAlert("paused", levelWarn, t, ch), ch.pair, tr, starts, ch.sums.paused == 0))
+		inputs = append(inputs, c.pausedInput(channelAlert("paused", LevelWarn, t, ch), ch.pair, tr, starts, ch.sums.paused == 0))
 	}
 	return inputs
 }
@@ -218,7 +218,7 @@ func (c *Cluster) noConsumersInput(t *topicTotal, ch *channelTotal, starts bool)
 	tr := &ch.trend
 	l := channelAlert("no_consumers", LevelCrit, t, ch)
 	if names.IsEphemeral(t.name) || names.IsEphemeral(ch.pair.Channel) {
-		l.Level, l.Icon = levelWarn, "warn"
+		l.Level, l.Icon = LevelWarn, "warn"
 	}
 	l.Text = fmt.Sprintf("No consumers%s for %s%s", ch.where(), tr.alone.length(c.now), fillText(tr))
 	return alertInput{alert: l, starts: starts, ends: ch.sums.consumers > 0 || ch.sums.depth == 0, since: tr.alone.at,
@@ -240,7 +240,7 @@ func (c *Cluster) growingInput(t *topicTotal, ch *channelTotal, starts bool, was
 	if was != nil {
 		since = was.since
 	}
-	l := channelAlert("growing", levelWarn, t, ch)
+	l := channelAlert("growing", LevelWarn, t, ch)
 	switch rate := tr.growRate(); {
 	case !tr.knows(tenMinutes):
 		l.Text = "Depth grew until other nodes answered; growth is measured anew"
@@ -256,7 +256,7 @@ func (c *Cluster) growingInput(t *topicTotal, ch *channelTotal, starts bool, was
 // timeoutsInput: many deliveries time out.
 func (c *Cluster) timeoutsInput(t *topicTotal, ch *channelTotal, starts bool, timeouts, deliveries float64) alertInput {
 	tr := &ch.trend
-	l := channelAlert("timeouts", levelWarn, t, ch)
+	l := channelAlert("timeouts", LevelWarn, t, ch)
 	over := tr.timeoutTime()
 	l.Text = fmt.Sprintf("%s of deliveries timed out in the last %s", words.Percent(timeouts, deliveries), words.Duration(over.Truncate(time.Second)))
 	l.Value, l.Unit, l.affected = Figure(timeouts/over.Minutes()), "timed out", timeouts
@@ -273,11 +273,11 @@ func (c *Cluster) topicInputs(inputs []alertInput, t *topicTotal, watched bool) 
 	if !watched && !tr.fills() {
 		return inputs
 	}
-	l := Alert{ID: "paused/" + t.name + "/", Level: levelWarn, Rule: "paused", Topic: t.name, Value: Figure(own.depth), Unit: "waiting", affected: float64(own.depth)}
+	l := Alert{ID: "paused/" + t.name + "/", Level: LevelWarn, Rule: "paused", Topic: t.name, Value: Figure(own.depth), Unit: "waiting", affected: float64(own.depth)}
 	if starts := t.paused > 0 && tr.paused.lasted(c.now, pausedFor) && tr.fills(); starts || c.alerts.known[l.ID] != nil {
 		inputs = append(inputs, c.pausedInput(l, Pair{Topic: t.name}, tr, starts, t.paused == 0))
 	}
-	l.ID, l.Icon, l.Rule = "no_channels/"+t.name, string(levelWarn), "no_channels"
+	l.ID, l.Icon, l.Rule = "no_channels/"+t.name, string(LevelWarn), "no_channels"
 	if starts := t.paused == 0 && len(t.channels) == 0 && own.depth > 0 && tr.fills(); starts || c.alerts.known[l.ID] != nil {
 		l.Text = fmt.Sprintf("No channel: %s for a first one%s", waits(own.depth), fillText(tr))
 		inputs = append(inputs, alertInput{alert: l, starts: starts, ends: len(t.channels) > 0 || own.depth == 0,

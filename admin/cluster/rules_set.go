@@ -66,7 +66,7 @@ func levelAfter(d time.Duration) Level {
 	if d >= lostAfter {
 		return LevelCrit
 	}
-	return levelWarn
+	return LevelWarn
 }
 
 // leaderlessInput: shards have no leader, so their topics stand still.
@@ -115,7 +115,7 @@ func (s *replicaSet) remedy() string {
 // copiesInput: a member is gone or does not keep up, so what is published has one copy
 // fewer.
 func (s *replicaSet) copiesInput(m *setMember, now time.Time) alertInput {
-	l := s.memberAlert("under_replicated", m, levelWarn)
+	l := s.memberAlert("under_replicated", m, LevelWarn)
 	since, past := m.behind, "Did not keep up for {d}"
 	switch late := m.late(); {
 	case !m.gone.at.IsZero():
@@ -171,7 +171,7 @@ func entries(n uint64) string {
 // barredInput: members do not let one another in, because settings differ, say. The text
 // is the members', and says what to do.
 func (s *replicaSet) barredInput(m *setMember, now time.Time) alertInput {
-	l := s.memberAlert("refused", m, levelWarn)
+	l := s.memberAlert("refused", m, LevelWarn)
 	barred := !m.barred.at.IsZero()
 	if barred {
 		l.Level = levelAfter(now.Sub(m.barred.at))
@@ -183,7 +183,7 @@ func (s *replicaSet) barredInput(m *setMember, now time.Time) alertInput {
 
 // stallInput: a member's disk takes nothing.
 func (s *replicaSet) stallInput(m *setMember, now time.Time) alertInput {
-	l := s.memberAlert("wal_stalled", m, levelWarn)
+	l := s.memberAlert("wal_stalled", m, LevelWarn)
 	if m.own == nil {
 		return alertInput{alert: l, ends: m.of > 0, past: "Its disk stood still for {d}"}
 	}
@@ -217,7 +217,7 @@ func (m *setMember) stalls() (save, wait time.Duration, why string) {
 
 // joiningInput: a member has no vote yet.
 func (s *replicaSet) joiningInput(m *setMember, now time.Time) alertInput {
-	l := s.memberAlert("joining", m, levelWarn)
+	l := s.memberAlert("joining", m, LevelWarn)
 	joins := !m.joins.at.IsZero()
 	if joins {
 		l.Text = fmt.Sprintf("Joins its set for %s", m.joins.length(now))
@@ -232,7 +232,7 @@ func (s *replicaSet) joiningInput(m *setMember, now time.Time) alertInput {
 
 // waitingInput: a node is in no set though it was started to be in one.
 func (s *replicaSet) waitingInput(m *setMember, now time.Time) alertInput {
-	l := s.memberAlert("waiting", m, levelWarn)
+	l := s.memberAlert("waiting", m, LevelWarn)
 	waits := !m.waits.at.IsZero()
 	if waits {
 		l.Level = levelAfter(now.Sub(m.waits.at))
@@ -253,7 +253,7 @@ func (s *replicaSet) waitingInput(m *setMember, now time.Time) alertInput {
 // clockInput: a member's clock differs from those of most others. Of two, the one that is
 // ahead has the line.
 func (s *replicaSet) clockInput(m *setMember) alertInput {
-	l := s.memberAlert("clock_skew", m, levelWarn)
+	l := s.memberAlert("clock_skew", m, LevelWarn)
 	size, way := m.skew, "ahead of"
 	if m.skew < 0 {
 		size, way = -m.skew, "behind"
@@ -266,7 +266,7 @@ func (s *replicaSet) clockInput(m *setMember) alertInput {
 
 // forcedInput: somebody has made the set anew out of what was left of it.
 func (s *replicaSet) forcedInput(now time.Time) alertInput {
-	l := s.alert("forced", levelWarn)
+	l := s.alert("forced", LevelWarn)
 	at := time.UnixMilli(s.about.Forced)
 	forced := s.about.Forced > 0 && now.Sub(at) < forcedFor
 	l.Text = "Made anew with force-new at " + words.Time(at) + ": what only lost members had is gone. Wipe their disks before you start them"

@@ -221,7 +221,7 @@ func TestMemberThatIsGoneIsAWarningThenCritical(t *testing.T) {
 	s.run(9)
 	s.none("under_replicated")
 	s.run(3)
-	s.wants("under_replicated", levelWarn, "No member has reached it", "connection refused", "Start it", "start it empty at the same address")
+	s.wants("under_replicated", LevelWarn, "No member has reached it", "connection refused", "Start it", "start it empty at the same address")
 	s.none("no_leader")
 	s.run(120)
 	s.wants("under_replicated", LevelCrit)
@@ -255,7 +255,7 @@ func TestMemberThatDoesNotKeepUpIsTold(t *testing.T) {
 	grow(60, true)
 	s.none("under_replicated")
 	grow(25, false)
-	s.wants("under_replicated", levelWarn, "Has not kept up in 3 shards", "one copy fewer")
+	s.wants("under_replicated", LevelWarn, "Has not kept up in 3 shards", "one copy fewer")
 	same(t, "late", s.c.setsView().Sets[0].Members[2].Late, 3)
 	grow(120, false)
 	s.wants("under_replicated", LevelCrit)
@@ -277,7 +277,7 @@ func TestDiskThatStandsStillIsToldAndWhatToDo(t *testing.T) {
 	s := startTrio(t)
 	s.nodes[0].Disk.Oldest = 2_000_000
 	s.run(1)
-	s.wants("wal_stalled", levelWarn, "A save of its log has taken 2 s already", "look at the disk")
+	s.wants("wal_stalled", LevelWarn, "A save of its log has taken 2 s already", "look at the disk")
 	s.nodes[0].Disk.Oldest, s.nodes[0].Disk.Waiting = 0, 15_000_000
 	s.shard(0, 1).Stalled, s.shard(0, 1).Failure = 15_000, "no space left on device"
 	s.run(1)
@@ -296,7 +296,7 @@ func TestMemberThatJoinsAnewHasALineOfItsOwn(t *testing.T) {
 	s.nodes[2].State = nodeclient.SetJoiningState
 	s.shard(0, 0).Followers[1].Learner, s.shard(0, 0).Followers[1].Lag = true, 1234
 	s.run(15)
-	s.wants("joining", levelWarn, "what it had promised to keep is lost", "1,234 entries to go", "Leave all members running")
+	s.wants("joining", LevelWarn, "what it had promised to keep is lost", "1,234 entries to go", "Leave all members running")
 	s.none("under_replicated")
 	m := s.c.setsView().Sets[0].Members[2]
 	same(t, "row", m.State+" "+m.Cells[0].Role, "joining learner")
@@ -315,7 +315,7 @@ func TestNodeThatWaitsForASetSaysForWhom(t *testing.T) {
 		s.nodes[k].Members[2].Connected = false
 	}
 	s.run(15)
-	s.wants("waiting", levelWarn, "waits for qd0:4153, which does not answer", "--cluster-peers")
+	s.wants("waiting", LevelWarn, "waits for qd0:4153, which does not answer", "--cluster-peers")
 	v := s.c.setsView().Sets
 	same(t, "sets", len(v), 1) // its address is that of a member
 	same(t, "rows", len(v[0].Members), 4)
@@ -326,13 +326,13 @@ func TestClockThatDiffersFromMostIsTheOneThatIsTold(t *testing.T) {
 	s.nodes[0].Members[2].Skew, s.nodes[1].Members[2].Skew = -700, -690
 	s.nodes[2].Members[0].Skew, s.nodes[2].Members[1].Skew = 700, 690
 	s.run(2)
-	s.wants("clock_skew", levelWarn, "at least 700 ms behind the others'", "NTP")
+	s.wants("clock_skew", LevelWarn, "at least 700 ms behind the others'", "NTP")
 	if n := len(s.c.alerts.open); n != 1 || s.c.alerts.open[0].Node != "qd2:4151" {
 		t.Errorf("%d lines, the first about %s", n, s.c.alerts.open[0].Node)
 	}
 	s.nodes[0].Members[2].Skew, s.nodes[1].Members[2].Skew = -300, -300
 	s.run(15)
-	s.wants("clock_skew", levelWarn) // not good enough yet
+	s.wants("clock_skew", LevelWarn) // not good enough yet
 	s.nodes[0].Members[2].Skew, s.nodes[1].Members[2].Skew = -100, -100
 	s.run(15)
 	s.none("clock_skew")
@@ -345,7 +345,7 @@ func TestMembersThatDoNotLetOneIn(t *testing.T) {
 		m.Connected, m.Refused, m.Failure = false, true, "refused: qd2:4153 has --replica-sync=kernel and qd0:4153 has always: give all members the same"
 	}
 	s.run(12)
-	s.wants("refused", levelWarn, "has --replica-sync=kernel", "give all members the same")
+	s.wants("refused", LevelWarn, "has --replica-sync=kernel", "give all members the same")
 	s.none("under_replicated") // one line is enough
 	same(t, "state", s.c.setsView().Sets[0].Members[2].State, "not let in")
 	s.run(120)
@@ -358,7 +358,7 @@ func TestForceNewIsToldForADay(t *testing.T) {
 		s.nodes[i].Forced = s.now.UnixMilli()
 	}
 	s.run(1)
-	s.wants("forced", levelWarn, "force-new", "Wipe their disks")
+	s.wants("forced", LevelWarn, "force-new", "Wipe their disks")
 	for i := range s.nodes {
 		s.nodes[i].Forced = s.now.Add(-25 * time.Hour).UnixMilli()
 	}

@@ -202,7 +202,7 @@ func (s *replicaSet) shardRow(i int, sh *setShard, now time.Time) shardRow {
 		}
 		row.Lag = max(row.Lag, m.cells[i].Lag)
 		if m.cells[i].Late {
-			row.Level = levelWarn
+			row.Level = LevelWarn
 		}
 		if m.about.Address == about.Leader && !(m.about.Joining && row.Node != "") {
 			row.Name = m.name()

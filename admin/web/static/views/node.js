@@ -20,7 +20,7 @@ export function Node({ params, data, epoch, stale }) {
   const may = useMe()?.may_act
   const name = n.name ?? params.node
   const sub = data && html`<span class="inline"><${NodeDot} node=${n} />
-    <span>${n.kind} ${n.version} at ${n.tcp}${n.zone && `, ${n.zone}`}${n.region && `, ${n.region}`}${n.up_ms !== null && `, up ${duration(n.up_ms)}`}${n.replicas && html`, <a class="link" href=${to.sets()}>${n.replicas.state} of ${n.replicas.name}</a>, leads ${n.replicas.leads} of ${plural(n.replicas.shards, 'shard')}`}</span></span>`
+    <span>${n.kind} ${n.version} at ${n.tcp}${n.zone && `, ${n.zone}`}${n.region && `, ${n.region}`}${n.up_ms !== null && `, up ${duration(n.up_ms)}`}${n.draining && ', draining'}${n.replicas && html`, <a class="link" href=${to.sets()}>${n.replicas.state} of ${n.replicas.name}</a>, leads ${n.replicas.leads} of ${plural(n.replicas.shards, 'shard')}`}</span></span>`
   return html`<div class=${stale ? 'lost-values' : ''}>
     <${Title} crumbs=${[['Nodes', to.nodes()], [name]]} sub=${sub} tools=${html`<${Spans} long span=${span} pick=${pick} />`}>${name}<//>
     ${n.stale && html`<${Note} level="crit" role="status" id="verdict">

@@ -41,7 +41,7 @@ const daemonColumns = [
   { key: 'zone', label: 'Zone', cls: 'medium', maybe: n => n.zone, value: n => n.zone, cell: n => html`<span class="soft">${n.zone}</span>` },
   { key: 'version', label: 'Version', cls: 'medium', value: n => n.version, cell: n => n.stale ? html`<span class="crit"
     title=${n.error}>not answering</span>`
-      : html`${n.kind} ${n.version}${n.behind && html` <span class="tag warn">behind ${n.behind}</span>`}${n.health !== 'OK' && html` <span class="tag crit" title=${n.health}>unhealthy</span>`}${n.damage && html` <span class="tag warn"
+      : html`${n.kind} ${n.version}${n.behind && html` <span class="tag warn">behind ${n.behind}</span>`}${n.draining && html` <span class="tag">draining</span>`}${n.health !== 'OK' && html` <span class="tag crit" title=${n.health}>unhealthy</span>`}${n.damage && html` <span class="tag warn"
     title="It found damage on its disk that nobody has acknowledged">damaged</span>`}` },
   { key: 'replicas', label: 'Set', cls: 'medium', maybe: n => n.replicas, value: n => n.replicas?.leads ?? -1, cell: n => n.replicas && html`<a class="soft" href=${to.sets()}
     title=${`${n.replicas.name}, ${n.replicas.state}`}>${inSet(n.replicas)}</a>` },
