@@ -97,7 +97,7 @@ func adminOptions(q *config.QAdmin, log *slog.Logger) (o admin.Options, err erro
 		Lookupds: q.LookupdHTTPAddresses, Nodes: q.NSQDHTTPAddresses,
 		ConnectTimeout: q.HTTPClientConnectTimeout, RequestTimeout: q.HTTPClientRequestTimeout,
 		Cluster: q.ClusterName, BasePath: q.BasePath, Hostname: q.Hostname,
-		Peek:      q.PagePeek, HistoryDir: q.HistoryDir,
+		Peek: q.PagePeek, HistoryDir: q.HistoryDir,
 		Sites:     sitesOf(&q.Common, slices.Concat([]string{q.Hostname, q.HTTPAddress}, q.LookupdHTTPAddresses, q.NSQDHTTPAddresses)...),
 		ACLHeader: q.ACLHTTPHeader, Admins: q.AdminUsers, UsersFile: q.UsersFile,
 		NotificationEndpoint: q.NotificationHTTPEndpoint,

@@ -60,24 +60,25 @@ func TestEveryViewIsAccessible(t *testing.T) {
 	b := newTab(t, r.admin.base())
 	b.open("topics", "topics")
 	b.shows("#topics-table", "orders")
-	for _, look := range []struct {
-		theme         string
-		width, height int64
-	}{{"light", 1440, 900}, {"dark", 390, 844}, {"dark", 1440, 900}, {"light", 390, 844}} {
-		b.size(look.width, look.height)
-		b.prefers("prefers-color-scheme", look.theme)
-		for _, at := range [][2]string{{"", "overview"}, {"topics", "topics"}, {"topics/orders", "topic"}, {"topics/orders/billing", "channel"}, {"nodes", "nodes"},
-			{"nodes/" + n.HTTP, "node"}, {"lookup", "lookup"}, {"counter", "counter"}, {"activity", "activity"}, {"nowhere", "notfound"}} {
-			if at[1] == "notfound" {
-				b.expect("404")
-			}
-			b.open(at[0], at[1])
-			if at[1] == "topic" || at[1] == "channel" {
-				b.click("[data-action=peek-again]")
-				b.until(`document.querySelector('#body')`)
-			}
-			b.clean(at[1]+", "+look.theme+", "+map[bool]string{true: "phone", false: "desktop"}[look.width < 700], script)
+	for _, at := range [][2]string{{"", "overview"}, {"topics", "topics"}, {"topics/orders", "topic"}, {"topics/orders/billing", "channel"}, {"nodes", "nodes"},
+		{"nodes/" + n.HTTP, "node"}, {"lookup", "lookup"}, {"counter", "counter"}, {"activity", "activity"}, {"nowhere", "notfound"}} {
+		if at[1] == "notfound" {
+			b.expect("404")
 		}
+		b.open(at[0], at[1])
+		if at[1] == "topic" || at[1] == "channel" {
+			b.click("[data-action=peek-again]")
+			b.until(`document.querySelector('#body')`)
+		}
+		for _, look := range []struct {
+			theme, screen string
+			width, height int64
+		}{{"light", "desktop", 1440, 900}, {"dark", "desktop", 1440, 900}, {"dark", "phone", 390, 844}, {"light", "phone", 390, 844}} {
+			b.size(look.width, look.height)
+			b.prefers("prefers-color-scheme", look.theme)
+			b.clean(at[1]+", "+look.theme+", "+look.screen, script)
+		}
+		b.size(1440, 900)
 	}
 }
 
