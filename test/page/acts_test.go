@@ -163,8 +163,9 @@ func connecting(b *tab, n *daemon) {
 	b.click(`#nodes-table tr[data-row="` + n.HTTP + `"] a`)
 	b.view("node")
 	b.shows("[data-figure=disk] .value", "iB")
-	b.shows("#connections-table", "consumes")
-	b.until(`document.querySelector('#log-level')?.value === 'warn' || document.querySelector('#log-level')?.value === 'info'`)
+	b.shows("#connections-table", "publishes to orders")
+	b.until(`document.querySelector('#log-level')?.value === 'info'`)
+	b.shows("[data-option=msg_timeout]", "1 min")
 	b.do("log level", evaluate(`(e => { e.value = 'debug'; e.dispatchEvent(new Event('change')) })(document.querySelector('#log-level'))`))
 	b.shows("#setting-said", "log_level is debug")
 }
