@@ -67,7 +67,7 @@ type sight struct {
 // the log holds much more than the topic owes. It returns how many bytes it
 // wrote. now says that nothing is waited for: the disk is full.
 func (r *reclaimer) carrySparse(now bool) (written int64) {
-	if r.log.Bytes() <= carrySlack || r.isStopped() {
+	if r.log.Bytes() <= carrySlack || r.isStopped() || !now && r.retention.Load() != nil {
 		return 0
 	}
 	r.mu.Lock()

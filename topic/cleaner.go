@@ -164,7 +164,7 @@ func (c *Cleaner) FreeFinished(topics []*Topic) bool {
 		}
 		list = append(list, &t.reclaimer)
 		t.reclaimer.endFinished()
-		t.reclaimer.detachFinished()
+		t.reclaimer.detachFinished(true)
 	}
 	return c.giveBack(list)
 }

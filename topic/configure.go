@@ -63,22 +63,36 @@ func (t *Topic) Configure(change []byte) error {
 	if err := place.Refuse(set, t.o.Common.Settings.Topic(t.o.Name, set, settings.Place{})); err != nil {
 		return err
 	}
-	if err := t.prepare(now); err != nil {
+	if err := t.prepare(was, now); err != nil {
 		return err
 	}
 	entry := t.entry(state.ConfigureTopic)
 	entry.Name = set.String()
-	return t.change(entry, func() { t.configure(now) }, func() { t.unprepare(was) })
+	return t.change(entry, func() { t.configure(now) }, func() { t.unprepare(was, now) })
 }
 
 // prepare does what of settings may fail.
-func (t *Topic) prepare(now *configured) error { return nil }
+func (t *Topic) prepare(was, now *configured) error {
+	if now.Sync == settings.Always && was.Sync != now.Sync {
+		return t.switchTo(now.Sync)
+	}
+	return nil
+}
 
 // unprepare undoes what prepare did.
-func (t *Topic) unprepare(was *configured) {}
+func (t *Topic) unprepare(was, now *configured) {
+	if now.Sync == settings.Always && was.Sync != now.Sync {
+		_ = t.switchTo(was.Sync) // else it goes on as safe as it was asked to be
+	}
+}
 
 // configure has settings be in force. The caller holds t.changing.
 func (t *Topic) configure(now *configured) {
+	by := "--max-channels"
+	if now.MaxChannels != t.o.Common.MaxChannels {
+		by = "the topic's setting max_channels"
+	}
+	t.fanout.limitChannels(now.MaxChannels, by)
 	was := t.config.Swap(now)
 	t.limiter.configure(now)
 	switch {
@@ -87,14 +101,21 @@ func (t *Topic) configure(now *configured) {
 	case was.MaxAge != now.MaxAge:
 		t.expiry.configure(now.MaxAge)
 	}
-	if was != nil {
-		t.keeper.begin()
+	if was == nil {
+		if now.Retains() {
+			t.reclaimer.retention.Store(&now.EffectiveTopic)
+		}
+		return
 	}
-	by := "--max-channels"
-	if now.MaxChannels != t.o.Common.MaxChannels {
-		by = "the topic's setting max_channels"
+	if now.Sync == settings.Interval && was.Sync != now.Sync {
+		if err := t.switchTo(now.Sync); err != nil {
+			t.o.Common.Logger.Warn("publishes go on to be synced before their OK", "topic", t.o.Name, "error", err)
+		}
 	}
-	t.fanout.limitChannels(now.MaxChannels, by)
+	if now.RetentionTime != was.RetentionTime || now.RetentionBytes != was.RetentionBytes {
+		t.reclaimer.retains(&now.EffectiveTopic)
+	}
+	t.keeper.begin()
 }
 
 // ReplicaSettings is what is in force of a replicated topic of which set is set.

@@ -139,8 +139,8 @@ func (b *bench) replaceCommitter() {
 	if b.committer == nil {
 		return
 	}
-	b.background.close()
-	b.background = nil
+	b.background.Load().close()
+	b.background.Store(nil)
 	b.pipeline.committer = b.committer(b.o.Log)
 }
 

@@ -71,7 +71,7 @@ func (t *Topic) learnt(c *channel.Channel, start uint64) {
 	end := t.fanout.admit(c, start)
 	t.expiry.again()
 	t.keeper.begin()
-	t.background.wrote(int64(end - start)) // nobody needed it until now
+	t.background.Load().wrote(int64(end - start)) // nobody needed it until now
 	t.o.Common.RegisterChannel(t, c.Name())
 }
 

@@ -50,6 +50,7 @@ type pipeline struct {
 	inFlight     []*Group // proposed, and not done
 	spare        []*Group
 	probing      bool
+	replacing    bool  // the committer is about to be replaced: publishers wait
 	failed       error // why publishes are refused, until a Probe; of a replicated topic for ever
 	closed       bool
 	dropped      bool // nobody waits for a group that is proposed
@@ -117,7 +118,7 @@ func (p *pipeline) publish(b *diskqueue.Batch, promised load) error {
 func (p *pipeline) enqueue(b *diskqueue.Batch, promised load) (r *request, g *Group, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for p.pendingBytes > maxPending && p.refusal() == nil {
+	for (p.pendingBytes > maxPending || p.replacing) && p.refusal() == nil {
 		p.idle.Wait()
 	}
 	if err := p.refusal(); err != nil {
@@ -290,6 +291,9 @@ func (p *pipeline) endFlight(g *Group) {
 	p.inFlight = slices.Delete(p.inFlight, i, i+1)
 	g.answer(nil, g.err)
 	p.recycle(g)
+	if p.replacing {
+		p.idle.Broadcast()
+	}
 }
 
 // recycle keeps a group whose publishers are answered for the next write. The
@@ -363,6 +367,9 @@ func (p *pipeline) probe() error {
 func (p *pipeline) beginProbe() (needed bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for p.replacing && !p.closed {
+		p.idle.Wait()
+	}
 	if p.closed {
 		return false, channel.ErrExiting
 	}

@@ -7,6 +7,7 @@ import (
 	"qmq/diskqueue"
 	"qmq/internal/deadline"
 	"qmq/internal/seqset"
+	"qmq/settings"
 	"qmq/state"
 )
 
@@ -44,6 +45,12 @@ type reclaimer struct {
 	// happens; armed, that the timer runs; due, that it has.
 	watched, armed, due atomic.Bool
 	took                atomic.Int64 // by the last look at what is owed, ns
+
+	// retention is what of finished messages is kept; nil: nothing. retireAt is when
+	// something is not kept any more, steady ns, and retireLater tells of it.
+	retention   atomic.Pointer[settings.EffectiveTopic]
+	retireAt    atomic.Int64
+	retireLater func(at int64)
 
 	// reclaiming is held by the one goroutine that gives back what lies below the
 	// floors; others leave it to that one.
@@ -99,7 +106,10 @@ func (r *reclaimer) noteThreshold() {
 		r.threshold.Store(r.log.TrimAt())
 		return
 	}
-	at, bytes := min(r.log.ReclaimAt(), r.log.TrimAt()), r.log.Bytes()
+	at, bytes := r.log.TrimAt(), r.log.Bytes()
+	if r.retention.Load() == nil {
+		at = min(at, r.log.ReclaimAt())
+	}
 	if watched := bytes >= lookBytes; watched != r.watched.Load() {
 		r.watched.Store(watched)
 	}
@@ -142,6 +152,7 @@ func (r *reclaimer) reclaimBelowFloors() (floor uint64) {
 	case r.o.Replicated: // segments go by what a majority knows, and their owner sees to it
 	case r.o.Ephemeral:
 		r.reclaimMemory(floor)
+	case r.retention.Load() != nil: // a look says what is not kept any more
 	default:
 		if gone := r.log.DetachBelow(floor); len(gone) > 0 {
 			r.detached = append(r.detached, gone...)
@@ -196,7 +207,7 @@ func (r *reclaimer) look() (looked bool) {
 	if last, ok := r.last(); ok && quiet && last.Bytes >= idleBytes {
 		r.endFinished()
 	}
-	r.detachFinished()
+	r.detachFinished(false)
 	return true
 }
 
@@ -228,12 +239,15 @@ func (r *reclaimer) endFinished() {
 }
 
 // detachFinished takes the full segments out of the log of which nobody owes
-// anything.
-func (r *reclaimer) detachFinished() {
+// anything, and with all also those that are kept.
+func (r *reclaimer) detachFinished(all bool) {
 	r.mu.Lock()
 	recalls := r.recalls
 	r.mu.Unlock()
 	finished := r.finished() // without the lock, for it may take a while
+	if !all {
+		finished = r.keepRetained(finished)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.stopped || r.recalls != recalls { // and a channel owes it again

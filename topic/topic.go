@@ -19,6 +19,7 @@ package topic
 import (
 	"errors"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -116,13 +117,16 @@ type Topic struct {
 	// config is what is set and in force; it is written with changing held.
 	config atomic.Pointer[configured]
 
-	pipeline   pipeline
-	fanout     fanout
-	reclaimer  reclaimer
-	limiter    limiter
-	expiry     expiry
-	keeper     keeper
-	background *backgroundSync // nil where no log is synced behind the publishes
+	pipeline  pipeline
+	fanout    fanout
+	reclaimer reclaimer
+	limiter   limiter
+	expiry    expiry
+	keeper    keeper
+	// background is nil where no log is synced behind the publishes. It is written with
+	// changing held and nobody at the log.
+	background atomic.Pointer[backgroundSync]
+	opened     uint64 // where the log, if it is the topic's own, went on after the start
 }
 
 // New makes a topic without channels on an empty log.
@@ -145,6 +149,8 @@ func compose(o Options, c *configured) *Topic {
 	t.limiter.o, t.limiter.fanout, t.limiter.log, t.limiter.reclaimer = &t.o, &t.fanout, o.Log, &t.reclaimer
 	t.expiry.o, t.expiry.fanout, t.expiry.log, t.expiry.reclaimer = &t.o, &t.fanout, o.Log, &t.reclaimer
 	t.keeper.t = t
+	t.reclaimer.retireAt.Store(math.MaxInt64)
+	t.reclaimer.retireLater = t.keeper.by
 	t.configure(c)
 	t.reclaimer.logChanged()
 	p := &t.pipeline
@@ -155,23 +161,9 @@ func compose(o Options, c *configured) *Topic {
 		p.failed = ErrReplicated
 		return t
 	}
-	p.committer = t.ownCommitter(end)
+	t.opened = end
+	p.committer = t.committerFor(c.Sync)
 	return t
-}
-
-// ownCommitter is that of a topic whose messages this node alone has. The log goes
-// on at opened.
-func (t *Topic) ownCommitter(opened uint64) Committer {
-	o := &t.o
-	if o.Ephemeral {
-		return newDirect(o.Log, o.Common.FreeSpace, nil)
-	}
-	s := &logSync{log: o.Log, journal: o.Sync.Journal, topic: o.Name, incarnation: o.Incarnation, opened: opened, logger: o.Common.Logger}
-	if o.Sync.Every == 1 {
-		return newSynced(o.Log, o.Common.FreeSpace, s, t.fanout.refused)
-	}
-	t.background = newBackgroundSync(o, s, &t.fanout, t.pipeline.fail)
-	return newDirect(o.Log, o.Common.FreeSpace, t.background)
 }
 
 // Restore makes a topic from what the journal and the log know of it.
@@ -205,7 +197,7 @@ func Restore(o Options, st *state.Topic) *Topic {
 	t.reclaimer.reclaim()
 	t.reclaimer.watch()
 	if f.unfinished() > 0 {
-		t.background.wrote(1) // what a killed process left; after a clean stop there is nothing to do
+		t.background.Load().wrote(1) // what a killed process left; after a clean stop there is nothing to do
 	}
 	return t
 }
@@ -245,7 +237,7 @@ func (t *Topic) Refuse() {
 	defer t.changing.Unlock()
 	t.fanout.close()
 	t.pipeline.close()
-	t.background.close()
+	t.background.Load().close()
 }
 
 // Retire is Refuse that waits for the publishes under way. The channels go on with what
