@@ -1,6 +1,7 @@
 package topic
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,8 +71,8 @@ func TestWhatIsKeptGoesFirstOnAFullDisk(t *testing.T) {
 func TestSyncIsSwitchedWhileClientsPublish(t *testing.T) {
 	for _, way := range []setting{func(*bench) {}, strict} {
 		inBench(t, func(t *testing.T, disk *crashfs.FS, b *bench) {
-			syncs := 0
-			disk.Fail(onLog(crashfs.OpSync, func() error { syncs++; return nil }))
+			var syncs atomic.Int64
+			disk.Fail(onLog(crashfs.OpSync, func() error { syncs.Add(1); return nil }))
 			done := make(chan error, 1)
 			go func() {
 				for range 50 {
@@ -85,26 +86,26 @@ func TestSyncIsSwitchedWhileClientsPublish(t *testing.T) {
 			b.configure(t, `{"sync": "always"}`)
 			must(t, <-done)
 			synctest.Wait()
-			syncs = 0
+			syncs.Store(0)
 			must(t, b.send("1", "2", "3"))
-			if syncs != 3 {
-				t.Errorf("%d syncs of 3 publishes that are to be on the disk", syncs)
+			if n := syncs.Load(); n != 3 {
+				t.Errorf("%d syncs of 3 publishes that are to be on the disk", n)
 			}
 			b.configure(t, `{"sync": "interval"}`)
-			syncs = 0
+			syncs.Store(0)
 			must(t, b.send("4", "5", "6"))
-			if syncs != 0 {
-				t.Errorf("%d syncs of publishes that need not be on the disk", syncs)
+			if n := syncs.Load(); n != 0 {
+				t.Errorf("%d syncs of publishes that need not be on the disk", n)
 			}
 			wait(3 * time.Second)
-			if syncs != 1 {
-				t.Errorf("%d syncs in the background", syncs)
+			if n := syncs.Load(); n != 1 {
+				t.Errorf("%d syncs in the background", n)
 			}
 			b.configure(t, `{"sync": "always"}`)
 			b.restart(t)
-			syncs = 0
+			syncs.Store(0)
 			must(t, b.send("7"))
-			if syncs == 0 {
+			if syncs.Load() == 0 {
 				t.Error("after a restart a publish is not on the disk")
 			}
 			disk.Fail(nil)

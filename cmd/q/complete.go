@@ -12,6 +12,7 @@ import (
 
 	"qmq/internal/names"
 	"qmq/internal/nodeclient"
+	qsettings "qmq/settings"
 )
 
 // completeCommand is q complete, which the scripts of q completion call: the first
@@ -241,10 +242,22 @@ func (w *typed) values(v *kong.Value) (list []candidate) {
 		list = append(list, candidate{":" + kind + "s", ""})
 	case "command":
 		list = append(list, w.commands()...)
+	case "topic-setting":
+		list = append(list, settingWords(qsettings.OfTopics())...)
+	case "channel-setting":
+		list = append(list, settingWords(qsettings.OfChannels())...)
 	default:
 		for _, name := range w.namesOf(kind) {
 			list = append(list, candidate{name, ""})
 		}
+	}
+	return list
+}
+
+// settingWords are settings, as far as what they are set to.
+func settingWords(all []qsettings.Setting) (list []candidate) {
+	for _, s := range all {
+		list = append(list, candidate{s.Name + "=", "must be " + s.Allowed})
 	}
 	return list
 }

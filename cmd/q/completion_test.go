@@ -33,7 +33,7 @@ func TestCompletion(t *testing.T) {
 	}{
 		{"top|", "top topics"},
 		{"no-such|", ""},
-		{"topics |", "list create pause unpause empty delete"}, // and topics, of a node that is not there
+		{"topics |", "list create pause unpause config empty delete"}, // and topics, of a node that is not there
 		{"channels d|", "delete"},
 		{"help topics p|", "pause"},
 		{"help |", "*"},

@@ -17,6 +17,7 @@ type topicsCommand struct {
 	Create  topicCreate  `cmd:"" help:"Make a topic."`
 	Pause   topicPause   `cmd:"" help:"Have messages wait in a topic: its channels get nothing more."`
 	Unpause topicUnpause `cmd:"" help:"Undo pause."`
+	Config  topicConfig  `cmd:"" help:"Show the settings of a topic, or set some."`
 	Empty   topicEmpty   `cmd:"" help:"Drop what waits in a topic. What its channels have stays."`
 	Delete  topicDelete  `cmd:"" help:"Delete a topic with its channels and all messages."`
 }
@@ -27,6 +28,7 @@ type channelsCommand struct {
 	Create  channelCreate  `cmd:"" help:"Make a channel."`
 	Pause   channelPause   `cmd:"" help:"Deliver nothing more; the channel goes on filling."`
 	Unpause channelUnpause `cmd:"" help:"Undo pause."`
+	Config  channelConfig  `cmd:"" help:"Show the settings of a channel, or set some."`
 	Empty   channelEmpty   `cmd:"" help:"Drop what waits, is in flight or is deferred in a channel."`
 	Delete  channelDelete  `cmd:"" help:"Delete a channel with its messages; its consumers are disconnected."`
 }
