@@ -1,6 +1,8 @@
 package topic
 
 import (
+	"slices"
+
 	"qmq/channel"
 	"qmq/internal/seqset"
 	"qmq/state"
@@ -47,7 +49,7 @@ func (f *fanout) discard(list []seqset.Range, why channel.Why) {
 	for _, r := range list {
 		f.discarded[why] += r.Len()
 	}
-	f.voids = seqset.Union(f.voids, list)
+	f.voids = seqset.Union(f.neededVoids(), list)
 	for _, m := range f.members {
 		m.channel.Discard(list, why)
 	}
@@ -61,6 +63,17 @@ func (f *fanout) discard(list []seqset.Range, why channel.Why) {
 	}
 	f.passVoids()
 	f.reclaimer.noteThreshold()
+}
+
+// neededVoids are the voids without those before all that the log has: nobody asks for
+// them any more. The caller holds f.mu.
+func (f *fanout) neededVoids() []seqset.Range {
+	start := min(f.o.Log.Start(), f.fanOut)
+	i := slices.IndexFunc(f.voids, func(v seqset.Range) bool { return v.To > start })
+	if i < 0 {
+		return nil
+	}
+	return f.voids[i:]
 }
 
 // passVoids moves the fan-out position past what is void, where it stands because

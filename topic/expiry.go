@@ -2,6 +2,7 @@ package topic
 
 import (
 	"math"
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -31,6 +32,9 @@ type expiry struct {
 	marked dueheap.Heap // messages with a time of their own, wall ms; those that are finished may be among them
 	prune  int          // how many marked there are when the finished ones are taken out
 }
+
+// maxDiscarded is how many ranges are made void at a time: nobody publishes meanwhile.
+const maxDiscarded = 1024
 
 // minPrune is how many messages with a time of their own are kept without a look.
 const minPrune = 1024
@@ -129,8 +133,8 @@ func (x *expiry) expire() (next int64) {
 			next = min(next, x.steady((oldest+age+1e6-1)/1e6))
 		}
 	}
-	if gone = seqset.Union(gone); len(gone) > 0 {
-		x.fanout.discard(gone, expired)
+	for part := range slices.Chunk(seqset.Union(gone), maxDiscarded) {
+		x.fanout.discard(part, expired)
 		x.reclaimer.reclaim()
 	}
 	return next
@@ -163,13 +167,13 @@ func (x *expiry) olderThan(limit int64) (old []seqset.Range, oldest int64) {
 		if part.From >= part.To {
 			continue
 		}
-		open := seqset.Difference(x.fanout.unfinishedOf([]seqset.Range{part}), x.deferred(part))
+		open := x.fanout.unfinishedOf([]seqset.Range{part})
 		n := total(open)
 		young := uint64(sort.Search(int(n), func(i int) bool {
 			at, ok := published(r, open, uint64(i), n)
 			return ok && at > limit
 		}))
-		old = append(old, first(open, young)...)
+		old = append(old, x.withoutDeferred(first(open, young))...)
 		if young < n {
 			x.from = nth(open, young)
 			at, ok := published(r, open, young, n)
@@ -183,13 +187,17 @@ func (x *expiry) olderThan(limit int64) (old []seqset.Range, oldest int64) {
 	return old, math.MaxInt64
 }
 
-// deferred lists the deferred messages of a range: their age counts from when they are
+// withoutDeferred leaves out of a list what was deferred: its age counts from when it is
 // due.
-func (x *expiry) deferred(r seqset.Range) (list []seqset.Range) {
-	for _, m := range x.fanout.delayed(r.From, r.To) {
-		list = append(list, seqset.Range{From: m.Seq, To: m.Seq + 1})
+func (x *expiry) withoutDeferred(list []seqset.Range) []seqset.Range {
+	if len(list) == 0 {
+		return nil
 	}
-	return seqset.Union(list)
+	var deferred []seqset.Range
+	for _, m := range x.fanout.delayed(list[0].From, list[len(list)-1].To) {
+		deferred = append(deferred, seqset.Range{From: m.Seq, To: m.Seq + 1})
+	}
+	return seqset.Difference(list, seqset.Union(deferred))
 }
 
 // published is when the i-th of n messages was published, or, where that cannot be read,
