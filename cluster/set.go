@@ -244,7 +244,7 @@ func (s *Set) connected() []uint64 {
 
 // handle gives what comes from other members to whom it concerns.
 func (s *Set) handle() {
-	s.links.Handle(kindRaft, s.receiveRaft)
+	s.links.HandleKept(kindRaft, s.receiveRaft)
 	frames := map[byte]func(r *run, from uint64, frame []byte) error{
 		kindParts:   func(r *run, from uint64, frame []byte) error { return r.node.ReceiveParts(from, frame) },
 		kindNotices: func(r *run, from uint64, frame []byte) error { return r.node.ReceiveNotice(from, frame) },

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"go.etcd.io/raft/v3"
@@ -29,7 +30,6 @@ func (r *run) send(shard uint32, messages []*pb.Message) {
 // encodeRaft is a frame of kindRaft in pieces, which follow one another. The data of
 // entries are pieces of their own, as they are: they are copied once, into the outbox.
 func encodeRaft(shard uint32, m *pb.Message) (pieces [][]byte, err error) {
-	const entriesField, dataField = 7, 4 // of a Message, of an Entry
 	entries := m.Entries
 	m.Entries = nil
 	const more = 64 // for what is around the data of an entry
@@ -57,6 +57,56 @@ func encodeRaft(shard uint32, m *pb.Message) (pieces [][]byte, err error) {
 	return pieces, nil
 }
 
+// entriesField is that of a Message, dataField that of an Entry.
+const entriesField, dataField = 7, 4
+
+// decodeRaft reads a message. The data of its entries are where they were in b.
+func decodeRaft(b []byte) (*pb.Message, error) {
+	m := new(pb.Message)
+	rest, err := takeFields(b, entriesField, func(content []byte) error {
+		e := new(pb.Entry)
+		rest, err := takeFields(content, dataField, func(data []byte) error {
+			e.Data = data
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		m.Entries = append(m.Entries, e)
+		return proto.UnmarshalOptions{Merge: true}.Unmarshal(rest, e)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return m, proto.UnmarshalOptions{Merge: true}.Unmarshal(rest, m)
+}
+
+// takeFields gives the contents of the fields with a number to take, and returns a copy
+// of all others.
+func takeFields(b []byte, number protowire.Number, take func(content []byte) error) (rest []byte, err error) {
+	for len(b) > 0 {
+		n, kind, tag := protowire.ConsumeTag(b)
+		if tag < 0 {
+			return nil, protowire.ParseError(tag)
+		}
+		size := protowire.ConsumeFieldValue(n, kind, b[tag:])
+		if size < 0 {
+			return nil, protowire.ParseError(size)
+		}
+		field := b[:tag+size]
+		b = b[tag+size:]
+		if n != number || kind != protowire.BytesType {
+			rest = append(rest, field...)
+			continue
+		}
+		content, _ := protowire.ConsumeBytes(field[tag:])
+		if err := take(content[:len(content):len(content)]); err != nil {
+			return nil, err
+		}
+	}
+	return rest, nil
+}
+
 // laneOf is where a message goes: what may be large must not be before what must not
 // wait.
 func laneOf(m *pb.Message) link.Lane {
@@ -77,8 +127,11 @@ func (s *Set) receiveRaft(from uint64, frame []byte) {
 		return
 	}
 	shard := r.shard(binary.LittleEndian.Uint32(frame))
-	m := new(pb.Message)
-	if shard == nil || proto.Unmarshal(frame[4:], m) != nil {
+	if len(frame) < link.KeptBytes {
+		frame = bytes.Clone(frame) // it is not ours to keep
+	}
+	m, err := decodeRaft(frame[4:])
+	if shard == nil || err != nil {
 		return
 	}
 	if m.GetFrom() != from || m.GetTo() != r.member || m.GetType() == pb.MsgSnap || raft.IsLocalMsgTarget(m.GetFrom()) {

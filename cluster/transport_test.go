@@ -37,6 +37,16 @@ func TestPiecesOfAMessageAreTheMessage(t *testing.T) {
 			if err := proto.Unmarshal(frame[4:], got); err != nil || !proto.Equal(got, was) || binary.LittleEndian.Uint32(frame) != 11 {
 				t.Errorf("%v, %v came", err, got)
 			}
+			if got, err := decodeRaft(frame[4:]); err != nil || !proto.Equal(got, was) {
+				t.Errorf("%v, %v was read", err, got)
+			}
+			for n := range frame[4:] {
+				got, err := decodeRaft(frame[4:][:n])
+				want := new(pb.Message)
+				if unread := proto.Unmarshal(frame[4:][:n], want); (err == nil) != (unread == nil) || err == nil && !proto.Equal(got, want) {
+					t.Errorf("of %d bytes: %v, %v was read, want %v, %v", n, err, got, unread, want)
+				}
+			}
 		})
 	}
 }

@@ -30,6 +30,14 @@ func (b *Batch) AppendRecords(dst []byte) []byte {
 	return append(dst, b.buf[from:]...)
 }
 
+// Records is a copy of the batch's records.
+func (b *Batch) Records() []byte {
+	if len(b.long) == 0 {
+		return append([]byte(nil), b.buf...) // unlike with make, the memory is not cleared before
+	}
+	return b.AppendRecords(make([]byte, 0, b.Bytes()))
+}
+
 // ParseRecords makes the batch that of records, whose memory it uses until Reset.
 // Whatever the bytes are, the batch can be appended if there is no error, which
 // wraps ErrRecords: records are whole and tile the bytes, and so do MPUBs the

@@ -24,7 +24,7 @@ func (l *Log) compose() *group {
 	for _, u := range w.pending {
 		size := sizeOfUpdate(u)
 		first := len(g.updates) == 0
-		if !first && (u.note != 0 || g.enc.offset()+size+recordHeader > g.seg.room || int64(len(g.enc.buf))+size > groupBytes) {
+		if !first && (u.note != 0 || g.enc.offset()+size+recordHeader > g.seg.room || int64(g.enc.bytes())+size > groupBytes) {
 			break
 		}
 		c := &composed{Update: u}
@@ -87,7 +87,7 @@ func (g *group) encode(c *composed, d *draft) {
 	for _, e := range c.Entries {
 		g.enc.entry(c.Shard, e)
 		c.places = append(c.places, place{
-			offset: uint32(g.enc.start + int64(g.enc.last)), size: uint32(entryHead + len(e.GetData())),
+			offset: uint32(g.enc.at), size: uint32(entryHead + len(e.GetData())),
 		})
 		g.sync = true
 	}

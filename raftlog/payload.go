@@ -90,7 +90,7 @@ func (e *encoder) entry(shard uint32, ent *raftpb.Entry) {
 	e.u64(ent.GetTerm())
 	e.u64(ent.GetIndex())
 	e.buf = append(e.buf, byte(ent.GetType()))
-	e.buf = append(e.buf, ent.GetData()...)
+	e.data(ent.GetData())
 	e.end()
 }
 

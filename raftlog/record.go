@@ -60,20 +60,36 @@ func padded(n int) int { return (n + 7) &^ 7 }
 // recordSize is what a payload of n bytes takes on the disk.
 func recordSize(n int) int64 { return int64(recordHeader + padded(n)) }
 
-// encoder appends the records of one write.
+// encoder appends the records of one write. Long data stays where it is.
 type encoder struct {
 	buf    []byte
 	salt   uint32
 	start  int64 // offset of buf[0]
 	synced int64
-	last   int // where the last record begins in buf
+
+	last   int     // where the last record begins in buf
+	at     int64   // its offset
+	long   []piece // data that is written between what is in buf
+	absent int     // bytes of all of it
 }
 
-func (e *encoder) offset() int64 { return e.start + int64(len(e.buf)) }
+// piece is data that comes behind so many bytes of the buffer.
+type piece struct {
+	behind int
+	data   []byte
+}
+
+// minLong is how long data is at least that is not copied together with the rest.
+const minLong = 16 << 10
+
+func (e *encoder) offset() int64 { return e.start + int64(e.bytes()) }
+
+// bytes is how many are to be written.
+func (e *encoder) bytes() int { return len(e.buf) + e.absent }
 
 // begin appends the header of a record, whose payload is appended next.
 func (e *encoder) begin(k kind, shard uint32) {
-	e.last = len(e.buf)
+	e.last, e.at = len(e.buf), e.offset()
 	e.buf = append(e.buf, make([]byte, recordHeader)...)
 	h := e.buf[e.last:]
 	binary.LittleEndian.PutUint32(h[4:], shard)
@@ -81,14 +97,35 @@ func (e *encoder) begin(k kind, shard uint32) {
 	h[12], h[13] = byte(k), flagMore
 }
 
+// data appends the last of a payload.
+func (e *encoder) data(b []byte) {
+	if len(b) < minLong {
+		e.buf = append(e.buf, b...)
+		return
+	}
+	e.long = append(e.long, piece{len(e.buf), b})
+	e.absent += len(b)
+}
+
 // end finishes the record that was begun.
 func (e *encoder) end() {
-	n := len(e.buf) - e.last - recordHeader
+	head, long := e.buf[e.last+recordHeader:], e.longOfLast()
+	n := len(head) + len(long)
+	sum := crc32c.Update(crc32c.Update(e.seed(), head), long)
 	e.buf = append(e.buf, make([]byte, padded(n)-n)...)
+	sum = crc32c.Update(sum, e.buf[len(e.buf)-(padded(n)-n):])
 	h := e.buf[e.last:]
 	binary.LittleEndian.PutUint32(h, uint32(n))
-	binary.LittleEndian.PutUint32(h[16:], crc32c.Update(e.seed(), h[recordHeader:]))
+	binary.LittleEndian.PutUint32(h[16:], sum)
 	binary.LittleEndian.PutUint32(h[20:], crc32c.Update(e.seed(), h[:20]))
+}
+
+// longOfLast is what of the last record is not in buf.
+func (e *encoder) longOfLast() []byte {
+	if n := len(e.long); n > 0 && e.long[n-1].behind > e.last {
+		return e.long[n-1].data
+	}
+	return nil
 }
 
 // endUpdate makes the last record the end of its update.
@@ -98,7 +135,17 @@ func (e *encoder) endUpdate() {
 	binary.LittleEndian.PutUint32(h[20:], crc32c.Update(e.seed(), h[:20]))
 }
 
-func (e *encoder) seed() uint32 { return seedOf(e.salt, e.start+int64(e.last)) }
+// pieces are what is to be written, in order.
+func (e *encoder) pieces() (all [][]byte) {
+	from := 0
+	for _, p := range e.long {
+		all = append(all, e.buf[from:p.behind], p.data)
+		from = p.behind
+	}
+	return append(all, e.buf[from:])
+}
+
+func (e *encoder) seed() uint32 { return seedOf(e.salt, e.at) }
 
 func seedOf(salt uint32, offset int64) uint32 { return salt ^ uint32(offset) }
 

@@ -275,7 +275,7 @@ func (l *Log) write(g *group) error {
 	}
 	g.enc.buf = append(g.enc.buf, make([]byte, recordHeader)...) // the end; there is room for it
 	began := time.Now()
-	_, err := g.seg.f.WriteAt(g.enc.buf, g.enc.start)
+	err := vfs.WriteGathered(g.seg.f, g.enc.start, g.enc.pieces())
 	if err == nil && g.sync {
 		if err = g.writeAhead(); err == nil {
 			err = g.seg.f.Sync()

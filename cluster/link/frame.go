@@ -139,6 +139,13 @@ func (f *frameReader) makeRoom(n int) {
 	}
 }
 
+// detach leaves the memory of the last frame to whoever has it.
+func (f *frameReader) detach() {
+	rest := f.buf[f.at:f.end]
+	f.buf = make([]byte, max(f.least, len(rest)))
+	f.at, f.end = 0, copy(f.buf, rest)
+}
+
 // rest gives memory back that frames since the last rest did not need.
 func (f *frameReader) rest() {
 	if f.at == f.end && len(f.buf) > f.least && f.largest < len(f.buf)/4 {

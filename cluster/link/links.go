@@ -76,6 +76,7 @@ type Links struct {
 	began time.Time // pings count from here
 
 	handlers     [256]Handler
+	kept         [256]bool // the handler keeps long bodies
 	callHandlers [256]CallHandler
 
 	members atomic.Pointer[map[uint64]*session] // who is up; replaced under mu
@@ -119,6 +120,15 @@ func setDefault[T comparable](at *T, value T) {
 		*at = value
 	}
 }
+
+// HandleKept is Handle for one that keeps bodies of KeptBytes and more: they are its for
+// good.
+func (l *Links) HandleKept(kind byte, h Handler) {
+	l.handlers[kind], l.kept[kind] = h, true
+}
+
+// KeptBytes is how long a body is that is worth memory of its own.
+const KeptBytes = 64 << 10
 
 // Handle has frames of a kind, FirstKind or above, given to h.
 func (l *Links) Handle(kind byte, h Handler) { l.handlers[kind] = h }

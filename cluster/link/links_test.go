@@ -352,3 +352,39 @@ func TestLongFramesArriveWhole(t *testing.T) {
 		}
 	})
 }
+
+// TestBodiesThatAreKeptStayAsTheyCame, whatever comes behind them.
+func TestBodiesThatAreKeptStayAsTheyCame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWires()
+		a := startNode(t, w, "a:1", nil)
+		b := newNode(t, w, "b:1", nil)
+		var kept [][]byte
+		lengths := 0
+		b.HandleKept(testKind+1, func(_ uint64, body []byte) {
+			if len(body) >= KeptBytes {
+				kept = append(kept, body)
+			}
+			lengths += len(body)
+		})
+		b.Start(testPeers)
+		defer b.Close()
+		settle(time.Second)
+		sent := 0
+		for i := range 20 {
+			for _, n := range []int{10, KeptBytes - 1, KeptBytes, KeptBytes + 1, 5 * KeptBytes} {
+				a.Push('b', Bulk, testKind+1, bytes.Repeat([]byte{byte(i)}, n))
+				sent += n
+			}
+		}
+		settle(time.Second)
+		if lengths != sent || len(kept) != 3*20 {
+			t.Fatalf("%d of %d bytes came, %d bodies were kept", lengths, sent, len(kept))
+		}
+		for i, body := range kept {
+			if want := bytes.Repeat([]byte{byte(i / 3)}, len(body)); !bytes.Equal(body, want) {
+				t.Errorf("body %d has changed", i)
+			}
+		}
+	})
+}

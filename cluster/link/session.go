@@ -125,6 +125,9 @@ func (s *session) handle(l *lane, kind byte, body []byte) error {
 	case kind >= FirstKind:
 		if h := s.links.handlers[kind]; h != nil {
 			h(s.hello.Member, body)
+			if s.links.kept[kind] && len(body) >= KeptBytes {
+				l.in.detach()
+			}
 			return nil
 		}
 		return fmt.Errorf("%w: kind %d", errKind, kind)

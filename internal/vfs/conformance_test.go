@@ -55,6 +55,28 @@ var behaviours = []struct {
 	name string
 	test func(t *testing.T, fsys vfs.FS, in in)
 }{
+	{"GatheredBytesAreWrittenInTheirOrder", func(t *testing.T, fsys vfs.FS, in in) {
+		f := create(t, fsys, in("f"))
+		write(t, f, "head", 0)
+		want := []byte("head")
+		for _, count := range []int{1, 2, 3, 5000} {
+			var pieces [][]byte
+			off := int64(len(want))
+			for i := range count {
+				pieces = append(pieces, bytes.Repeat([]byte{byte(i)}, 1+i%97))
+				want = append(want, pieces[i]...)
+			}
+			must(t, vfs.WriteGathered(f, off, pieces))
+		}
+		got := make([]byte, len(want))
+		if n, err := f.ReadAt(got, 0); n != len(got) || err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+		must(t, f.Close())
+		if err := vfs.WriteGathered(f, 0, [][]byte{{1}, {2}}); !errors.Is(err, fs.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+	}},
 	{"AllocatedBytesAreZeros", func(t *testing.T, fsys vfs.FS, in in) {
 		for name, lengthen := range map[string]func(f vfs.File, from, to int64) error{"set aside": vfs.Allocate, "written": vfs.WriteZeros} {
 			f := create(t, fsys, in(name))
@@ -397,7 +419,7 @@ func wantErr(t *testing.T, what string, err, want error) {
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

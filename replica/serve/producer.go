@@ -128,7 +128,7 @@ func (p *Producer) enqueue(b *diskqueue.Batch, done chan error) (records []byte,
 	if err := p.reserve(size, now); err != nil {
 		return nil, err
 	}
-	records = b.AppendRecords(make([]byte, 0, size)) // a copy, made without the lock
+	records = b.Records() // a copy, made without the lock
 	part := entry.Part{Topic: p.topic, Count: b.Len(), Records: records}
 	p.mu.Lock()
 	defer p.mu.Unlock()
