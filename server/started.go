@@ -21,6 +21,10 @@ type started struct {
 	failed  error           // of the connection
 }
 
+// maxStarted is how many batches of a session are under way. Where they are small, the
+// more comes together in the next.
+const maxStarted = 32
+
 // onlyStarts tells whether the batch is publishes alone, all of which can be started.
 func (c *commandBatch) onlyStarts() bool {
 	if len(c.topics) == 0 || len(c.answers) > 0 || c.ready >= 0 {
@@ -80,7 +84,7 @@ func (s *session) answerLater(c *commandBatch, bytes int) error {
 	if len(u.batches) == 1 {
 		s.tcp.wg.Go(s.answerStarted) // the reading goroutine is counted still
 	}
-	for u.bytes > maxBatchBytes {
+	for u.bytes > maxBatchBytes || len(u.batches) >= maxStarted {
 		u.changed.Wait()
 	}
 	if u.refused {

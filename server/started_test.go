@@ -183,6 +183,31 @@ func TestNoMoreIsStartedThanABatchMayHave(t *testing.T) {
 	}
 }
 
+// TestFewSmallPublishesAreStarted: what each of them is answered from takes memory.
+func TestFewSmallPublishesAreStarted(t *testing.T) {
+	r, o := startBesideOthers(t)
+	c := r.connect()
+	sent := 0
+	for range 3 * maxStarted { // by then the reader waits, and has stopped reading
+		c.Send(wire.Pub("a", "x"))
+		if sent++; sent <= maxStarted {
+			o.awaitStarted(t, sent)
+		}
+	}
+	if n := len(o.messages()); n > maxStarted {
+		t.Errorf("%d are under way", n)
+	}
+	for range sent {
+		o.fates <- nil
+	}
+	for range sent {
+		c.Expect("OK")
+	}
+	if n := len(o.messages()); n > 2*maxStarted { // those that waited have come together
+		t.Errorf("%d batches were started for %d publishes", n, sent)
+	}
+}
+
 func TestClientThatLeavesIsForgottenOnceItsPublishesAreKnown(t *testing.T) {
 	r, o := startBesideOthers(t)
 	c := r.connect(wire.Pub("a", "1"))

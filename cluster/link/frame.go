@@ -1,6 +1,7 @@
 package link
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -139,11 +140,16 @@ func (f *frameReader) makeRoom(n int) {
 	}
 }
 
-// detach leaves the memory of the last frame to whoever has it.
-func (f *frameReader) detach() {
+// keep is the body of the last frame in memory that is left to whoever has it: where it
+// was read, unless much else would stay with it.
+func (f *frameReader) keep(body []byte) []byte {
+	if len(f.buf) > 2*len(body) {
+		return bytes.Clone(body)
+	}
 	rest := f.buf[f.at:f.end]
 	f.buf = make([]byte, max(f.least, len(rest)))
 	f.at, f.end = 0, copy(f.buf, rest)
+	return body
 }
 
 // rest gives memory back that frames since the last rest did not need.

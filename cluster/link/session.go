@@ -124,10 +124,10 @@ func (s *session) handle(l *lane, kind byte, body []byte) error {
 	switch {
 	case kind >= FirstKind:
 		if h := s.links.handlers[kind]; h != nil {
-			h(s.hello.Member, body)
 			if s.links.kept[kind] && len(body) >= KeptBytes {
-				l.in.detach()
+				body = l.in.keep(body)
 			}
+			h(s.hello.Member, body)
 			return nil
 		}
 		return fmt.Errorf("%w: kind %d", errKind, kind)
