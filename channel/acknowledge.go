@@ -24,11 +24,16 @@ func (c *core) finish(h *holder, seq uint64) error {
 	if err != nil {
 		return err
 	}
+	c.finishHeld(h, seq, i)
+	return nil
+}
+
+// finishHeld acknowledges the message seq, which h has in flight at the index i.
+func (c *core) finishHeld(h *holder, seq uint64, i uint32) {
 	c.removeInFlight(i)
 	h.finished++
 	c.acked.Add(seq)
 	c.pending.acked(seqset.Range{From: seq, To: seq + 1})
-	return nil
 }
 
 // requeue gives back a message that h has in flight: returned at once, or

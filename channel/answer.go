@@ -3,6 +3,7 @@ package channel
 import (
 	"time"
 
+	"qmq/internal/histogram"
 	"qmq/message"
 )
 
@@ -31,16 +32,19 @@ func (k *Consumer) Answer(as []Answer) {
 	}
 	c := k.ch
 	now := c.o.Clock.Now()
+	ages := c.aging().done.Begin()
 	c.mu.Lock()
 	for i := range as {
-		as[i].Err = k.apply(&as[i], now)
+		as[i].Err = k.apply(&as[i], now, &ages)
 	}
 	c.unlock()
+	ages.Flush()
 	c.o.Host.Moved(c.Floor()) // also where the floor has not moved
 }
 
-// apply applies one answer. The channel's lock is held.
-func (k *Consumer) apply(a *Answer, now int64) error {
+// apply applies one answer, and adds to ages how old a finished message is. The channel's
+// lock is held.
+func (k *Consumer) apply(a *Answer, now int64, ages *histogram.Run) error {
 	c := k.ch
 	if c.core.closed {
 		return ErrExiting
@@ -57,6 +61,6 @@ func (k *Consumer) apply(a *Answer, now int64) error {
 	case Return:
 		return c.core.giveBack(&k.holder, seq)
 	default:
-		return k.finish(seq, now)
+		return k.finish(seq, now, ages)
 	}
 }

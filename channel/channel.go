@@ -125,10 +125,9 @@ type Channel struct {
 	version   uint64                 // of the last Changes
 	marked    bool                   // the journal knows of changes that it has not asked for
 
-	// latency is set by build and never changed: without mu one may ask whether
-	// latencies are kept (it is nil when not), but what it points to is guarded
-	// by mu.
-	latency *quantile.Window
+	latency *quantile.Window // nil where no percentiles are wanted
+
+	ages atomic.Pointer[ages] // nil before the first message was taken; needs no lock
 }
 
 // New makes a channel that gets the messages from start on.
@@ -162,7 +161,6 @@ func (o *Options) limits() limits {
 		maxTimeout: int64(o.MaxMsgTimeout),
 		maxDelay:   int64(o.MaxReqTimeout),
 		journalled: o.Journal != nil,
-		timed:      o.LatencyWindow > 0,
 	}
 }
 

@@ -45,7 +45,6 @@ type core struct {
 	dueTurn   bool
 	paused    bool
 	closed    bool
-	timed     bool // see inflight.timed
 	bounded   bool // the settings bound what is delivered
 
 	backingOff   bool  // nothing is given out: messages cannot be read now
@@ -70,13 +69,12 @@ type limits struct {
 	maxTimeout int64 // see core.maxTimeout
 	maxDelay   int64 // see core.maxDelay
 	journalled bool  // changes are recorded for the journal
-	timed      bool  // see inflight.timed
 }
 
 func newCore(l limits, start uint64) *core {
 	return &core{
 		acked: seqset.New(start), cursor: start, fanOut: start,
-		flight: noneInFlight, conf: unconfigured, timed: l.timed, due: noneDue, dueTurn: true,
+		flight: noneInFlight, conf: unconfigured, due: noneDue, dueTurn: true,
 		limit: l.waiting, maxTimeout: l.maxTimeout, maxDelay: l.maxDelay,
 		pending: pending{on: l.journalled},
 	}

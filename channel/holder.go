@@ -161,7 +161,7 @@ func (c *core) join(h *holder, timeout int64) {
 	h.ownTimeout, h.parked = timeout, true
 	c.setTimeout(h)
 	if c.flight == noneInFlight {
-		c.flight = newInflight(c.timed)
+		c.flight = newInflight()
 	}
 	for i, other := range c.flight.holders {
 		if other == nil {

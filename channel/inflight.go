@@ -25,10 +25,10 @@ type entry struct {
 type inflight struct {
 	entries seqtable.Table[entry]
 	holders []*holder // by index; nil where there is none
-	// published is when the messages of the entries were published, steady ns.
-	// Only a channel that keeps latencies has them, others have none.
-	published []*[seqtable.PageLen]int64
-	timed     bool // published is kept
+	// published is when the messages of the entries were published. Who hands a message
+	// out notes it without a lock: the slots are atomic, and one that is another message's
+	// by then says so.
+	published []*[seqtable.PageLen]published
 	// due is no later than the earliest deadline.
 	due       int64
 	discarded *discarded // nil: nothing was
@@ -36,35 +36,33 @@ type inflight struct {
 
 // noneInFlight is what all channels share that no consumer ever joined: most
 // channels of a node with very many are idle. It is never written to.
-var noneInFlight = newInflight(false)
+var noneInFlight = newInflight()
 
-func newInflight(timed bool) *inflight { return &inflight{due: math.MaxInt64, timed: timed} }
+func newInflight() *inflight { return &inflight{due: math.MaxInt64} }
 
 func (f *inflight) len() int { return f.entries.Len() }
 
 func (f *inflight) at(i uint32) *entry { return f.entries.At(i) }
 
-// publishedAt is when the message of the entry i was published. Only a channel
-// that keeps latencies knows.
-func (f *inflight) publishedAt(i uint32) *int64 {
+// publishedAt is where it is noted when the message of the entry i was published.
+func (f *inflight) publishedAt(i uint32) *published {
 	return &f.published[i/seqtable.PageLen][i%seqtable.PageLen]
 }
 
 // find is the index of the entry of seq, 0 when it is not in flight.
 func (f *inflight) find(seq uint64) uint32 { return f.entries.Find(seq) }
 
-// add reserves m, which is not in flight, for h until deadline.
-func (f *inflight) add(h *holder, m redelivery, now, deadline int64) {
+// add reserves m, which is not in flight, for h until deadline, and returns where its
+// publication is to be noted.
+func (f *inflight) add(h *holder, m redelivery, now, deadline int64) *published {
 	i, e := f.entries.Add(m.seq)
 	*e = entry{deadline: deadline, first: now, owner: h.index, attempts: m.attempts, delayed: m.delayed}
-	if f.timed {
-		if f.entries.Pages() > len(f.published) {
-			f.published = append(f.published, new([seqtable.PageLen]int64))
-		}
-		*f.publishedAt(i) = now // until it is read
+	if f.entries.Pages() > len(f.published) {
+		f.published = append(f.published, new([seqtable.PageLen]published))
 	}
 	f.append(h, i, e)
 	f.due = min(f.due, deadline)
+	return f.publishedAt(i)
 }
 
 // remove takes the entry i out and returns its message.
@@ -213,25 +211,21 @@ func (f *inflight) clear() {
 			h.head, h.tail, h.touched = 0, 0, nil
 		}
 	}
-	*f = inflight{due: math.MaxInt64, holders: f.holders, timed: f.timed, discarded: f.discarded}
+	*f = inflight{due: math.MaxInt64, holders: f.holders, discarded: f.discarded}
 }
 
 // shrink frees the memory of a channel that had many more in flight.
 func (f *inflight) shrink() {
 	f.entries.Shrink(f.moved)
-	if f.timed {
-		pages := f.entries.Pages()
-		f.published = append(make([]*[seqtable.PageLen]int64, 0, pages), f.published[:pages]...)
-	}
+	pages := f.entries.Pages()
+	f.published = append(make([]*[seqtable.PageLen]published, 0, pages), f.published[:pages]...)
 }
 
 // moved links an entry that has another index now.
 func (f *inflight) moved(from, to uint32) {
 	e := f.at(to)
 	h := f.holders[e.owner]
-	if f.timed {
-		*f.publishedAt(to) = *f.publishedAt(from)
-	}
+	f.publishedAt(to).at.Store(f.publishedAt(from).at.Load())
 	if e.touched {
 		h.touched[e.next] = to
 		return

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"qmq/internal/histogram"
 	"qmq/internal/quantile"
 	"qmq/internal/seqtable"
 	"qmq/message"
@@ -96,10 +97,10 @@ func TestLatencyOfAnotherConsumersMessageIsNotCounted(t *testing.T) {
 // TestPublishTimesMoveWithTheirMessages: entries are moved when a burst is over.
 func TestPublishTimesMoveWithTheirMessages(t *testing.T) {
 	const n = 4000
-	c := newCore(limits{maxTimeout: 1e15, timed: true}, 1)
+	c := newCore(limits{maxTimeout: 1e15}, 1)
 	h := c.testHolder(n)
 	c.fill(t, h, n)
-	c.flight.each(func(i uint32, seq uint64, _ *entry) { *c.flight.publishedAt(i) = int64(seq) })
+	c.flight.each(func(i uint32, seq uint64, _ *entry) { c.flight.publishedAt(i).note(seq, int64(seq)<<unitNs) })
 	for seq := uint64(1); seq <= n-200; seq++ {
 		if err := c.finish(h, seq); err != nil {
 			t.Fatal(err)
@@ -110,7 +111,7 @@ func TestPublishTimesMoveWithTheirMessages(t *testing.T) {
 	}
 	c.fill(t, h, 1000)
 	c.flight.each(func(i uint32, seq uint64, _ *entry) {
-		if at := *c.flight.publishedAt(i); seq <= n && at != int64(seq) {
+		if at, known := c.flight.publishedAt(i).of(seq); seq <= n && (!known || at != int64(seq)<<unitNs) {
 			t.Errorf("%d was published at %d", seq, at)
 		}
 	})
@@ -151,5 +152,50 @@ func TestWhatGoesAwayBeforeItIsSentIsNotDelivered(t *testing.T) {
 		if s := h.Stats(); s.Delivered != 0 || s.Consumers[0].MessageCount != 0 || s.InFlight != 0 {
 			t.Errorf("%+v", s)
 		}
+	})
+}
+
+// TestAnotherMessagesTimeIsNotTaken: who hands a message out may be late, when its place
+// is another message's.
+func TestAnotherMessagesTimeIsNotTaken(t *testing.T) {
+	var p published
+	if _, known := p.of(0); known {
+		t.Error("a time is known that nobody noted")
+	}
+	now := time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()
+	p.note(7, now)
+	if at, known := p.of(7); !known || now-at < 0 || now-at > 1<<unitNs {
+		t.Errorf("noted %d, known %v as %d", now, known, at)
+	}
+	if _, known := p.of(8); known {
+		t.Error("it is taken for the next one's")
+	}
+}
+
+func TestLatenciesAreCountedWhereNobodyWantsPercentiles(t *testing.T) {
+	at := new(int64)
+	inBubbleWith(t, func(_ *Options, host *testHost) {
+		host.newReader = func() Reader { return &datedReader{testReader: testReader{log: host.log}, at: at} }
+	}, func(h *house) {
+		*at = h.clock.Wall()
+		h.Advance(10, nil)
+		e := h.subscribe(4, time.Minute)
+		time.Sleep(3 * time.Second)
+		e.take()
+		e.mustAnswer(Requeue, 1, 0)
+		time.Sleep(6 * time.Second)
+		e.take()
+		e.mustAnswer(Finish, 1, 0)
+		check := func(what string, h *histogram.Histogram, count uint64, sum time.Duration) {
+			t.Helper()
+			var s histogram.Snapshot
+			h.AddTo(&s)
+			if s.Count != count || math.Abs(s.Sum-sum.Seconds()) > 0.001 {
+				t.Errorf("%s: %d in %v s, want %d in %v", what, s.Count, s.Sum, count, sum)
+			}
+		}
+		handedOut, done := h.Latencies()
+		check("handed out", handedOut, 5, 4*3*time.Second+9*time.Second)
+		check("done", done, 1, 9*time.Second)
 	})
 }

@@ -15,6 +15,8 @@ type reservation struct {
 	before   uint16 // attempts without this one
 	from     queue
 	due      int64 // of one from fromDue, steady ms
+	// published is where it is noted when the message was published.
+	published *published
 }
 
 // queue is where a reserved message waited.
@@ -108,8 +110,8 @@ func (c *core) reserveFresh(h *holder, now, deadline int64, n int, dst []reserva
 		end = min(end, c.cursor+uint64(n))
 		n -= int(end - c.cursor)
 		for ; c.cursor < end; c.cursor++ {
-			c.flight.add(h, redelivery{seq: c.cursor, attempts: 1}, now, deadline)
-			dst = append(dst, reservation{seq: c.cursor, attempts: 1, from: fromFresh})
+			at := c.flight.add(h, redelivery{seq: c.cursor, attempts: 1}, now, deadline)
+			dst = append(dst, reservation{seq: c.cursor, attempts: 1, from: fromFresh, published: at})
 		}
 		c.skipOver()
 	}
@@ -163,7 +165,7 @@ func (c *core) reserveRedelivery(h *holder, now, deadline int64, m redelivery, r
 		r.attempts++
 	}
 	m.attempts = r.attempts
-	c.flight.add(h, m, now, deadline)
+	r.published = c.flight.add(h, m, now, deadline)
 	c.pending.open(m.seq, m.attempts, 0)
 	return r
 }

@@ -61,9 +61,6 @@ func (k *Consumer) take(s Sink, limit int, cached bool) (n int) {
 type taking struct {
 	progress
 	reservations [MaxTake]reservation // batch is in them
-	// published is when each of batch was, wall clock ns, 0 for those that were
-	// not read. Only where latencies are kept.
-	published [MaxTake]int64
 }
 
 var takings = sync.Pool{New: func() any { return new(taking) }}
@@ -80,6 +77,9 @@ type progress struct {
 	cut     bool   // the next one is not in memory, or there is no room for any
 	err     error  // why the next one could not be read
 	message Message
+	// now is when it was reserved, steady ns, and shift what added to a steady time makes it
+	// the wall clock's of that moment.
+	now, shift int64
 	// unread is what of batch cannot be read; nil: all that was read so far
 	// could be.
 	unread *unread
@@ -116,9 +116,9 @@ func (t *taking) once(limit int) (n int, again bool) {
 func (t *taking) reserve(limit int) bool {
 	c := t.ch
 	for { // until sampling leaves something
-		now := c.o.Clock.Now()
+		t.now, t.shift = c.o.Clock.Both()
 		c.mu.Lock()
-		t.batch, t.end = c.core.reserve(&t.holder, now, limit, t.reservations[:0])
+		t.batch, t.end = c.core.reserve(&t.holder, t.now, limit, t.reservations[:0])
 		reserved := len(t.batch)
 		t.parked = t.holder.parked
 		if t.sample > 0 {
@@ -136,9 +136,8 @@ func (t *taking) reserve(limit int) bool {
 // or timed out meanwhile is handed out all the same.
 func (t *taking) handOut() {
 	c, m := t.ch, &t.message
-	if c.latency != nil {
-		clear(t.published[:len(t.batch)])
-	}
+	ages := c.aging().handedOut.Begin()
+	defer ages.Flush()
 	for t.done < len(t.batch) {
 		r := &t.batch[t.done]
 		if t.unread != nil && t.unread.leavesOut(*r) {
@@ -160,13 +159,13 @@ func (t *taking) handOut() {
 			continue
 		}
 		m.ID, m.Attempts = message.MakeID(c.o.IDPrefix, r.seq), r.attempts
+		at := min(m.Timestamp-t.shift, t.now)
+		r.published.note(r.seq, at) // before its FIN can come
 		if !t.sink.Put(m) {
 			t.cut = t.n == 0
 			return
 		}
-		if c.latency != nil {
-			t.published[t.done] = m.Timestamp
-		}
+		ages.Add(t.now - at)
 		t.n++
 		t.done++
 	}
@@ -233,9 +232,9 @@ func (c *Channel) lost(r seqset.Range) {
 }
 
 // conclude gives back what was reserved and not handed out, and notes whether
-// messages can be read and, where latencies are kept, when they were published.
+// messages can be read.
 func (t *taking) conclude() {
-	if t.done == len(t.batch) && t.n == t.done && !t.ch.failing.Load() && t.ch.latency == nil {
+	if t.done == len(t.batch) && t.n == t.done && !t.ch.failing.Load() {
 		return
 	}
 	t.concludeUnusual()
@@ -249,9 +248,6 @@ func (t *taking) concludeUnusual() {
 		t.err = nil // done meanwhile, and perhaps gone from the log
 	}
 	c.core.undelivered(&t.holder, t.done-t.n)
-	if c.latency != nil {
-		c.stamp(&t.holder, t.batch[:t.done], t.published[:t.done], now)
-	}
 	c.core.release(&t.holder, t.batch[t.done:], t.end)
 	u := t.unread
 	if u == nil {

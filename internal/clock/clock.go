@@ -22,6 +22,14 @@ func New() *Clock {
 // Now is the steady time in nanoseconds. It never goes back.
 func (c *Clock) Now() int64 { return c.wall + int64(time.Since(c.start)) }
 
+// Both is the steady time in nanoseconds, and what has to be added to it for the
+// system clock's of the same moment.
+func (c *Clock) Both() (steady, shift int64) {
+	now := time.Now()
+	steady = c.wall + int64(now.Sub(c.start))
+	return steady, now.UnixNano() - steady
+}
+
 // Wall is the system clock in nanoseconds since 1970. It may step.
 func (c *Clock) Wall() int64 { return time.Now().UnixNano() }
 
