@@ -116,7 +116,8 @@ func (t *taking) once(limit int) (n int, again bool) {
 func (t *taking) reserve(limit int) bool {
 	c := t.ch
 	for { // until sampling leaves something
-		t.now, t.shift = c.o.Clock.Both()
+		t.now = c.o.Clock.Now()
+		t.shift = c.o.Clock.Shift(t.now)
 		c.mu.Lock()
 		t.batch, t.end = c.core.reserve(&t.holder, t.now, limit, t.reservations[:0])
 		reserved := len(t.batch)

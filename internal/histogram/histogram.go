@@ -81,10 +81,11 @@ func (s *Snapshot) UpTo(exponent int) (n uint64) {
 // Run counts durations that come together, mostly alike, at less cost: it is for one
 // goroutine, and tells the histogram when another bucket comes, and at Flush.
 type Run struct {
-	h      *Histogram
-	bucket uint8
-	n      uint64
-	sum    int64
+	h           *Histogram
+	above, upTo int64 // ns that the bucket is for
+	bucket      uint8
+	n           uint64
+	sum         int64
 }
 
 // Begin makes a run for h.
@@ -93,13 +94,21 @@ func (h *Histogram) Begin() Run { return Run{h: h} }
 // Add counts a duration in ns. A negative one counts as 0.
 func (r *Run) Add(ns int64) {
 	ns = max(ns, 0)
-	b := bucketOf(ns)
-	if b != r.bucket && r.n > 0 {
-		r.Flush()
+	if ns <= r.above || ns > r.upTo {
+		r.begin(ns)
 	}
-	r.bucket = b
 	r.n++
 	r.sum += ns
+}
+
+// begin begins the bucket of a duration.
+func (r *Run) begin(ns int64) {
+	r.Flush()
+	r.bucket = bucketOf(ns)
+	r.above, r.upTo = -1, endsNs[r.bucket]
+	if r.bucket > 0 {
+		r.above = endsNs[r.bucket-1]
+	}
 }
 
 // Flush tells the histogram what was counted.
@@ -110,20 +119,29 @@ func (r *Run) Flush() {
 	}
 }
 
+// endsNs are where the buckets end, in whole ns.
+var endsNs = func() (ends [Buckets]int64) {
+	for i := range ends {
+		ends[i] = math.MaxInt64
+		if e := End(i) * 1e9; e < math.MaxInt64 {
+			ends[i] = int64(e)
+		}
+	}
+	return ends
+}()
+
 const (
 	// unit is the exponent of 2 of the seconds that durations are counted in to find
 	// their bucket, perNs how many units, times 2^64, a nanosecond is.
 	unit  = -29
 	perNs = 9903520314283042199 // 2^93 / 1e9
-	// shortestNs is the longest duration of the first bucket in ns.
-	shortestNs = 953
 	// The parts of an octave begin above these, times 2^-63: 2^(1/4), 2^(1/2), 2^(3/4).
 	quarter, half, threeQuarters = 0x9837f0518db8a96f, 0xb504f333f9de6484, 0xd744fccad69d6af4
 )
 
 // bucketOf is the bucket that a duration of ns counts in.
 func bucketOf(ns int64) uint8 {
-	if ns <= shortestNs {
+	if ns <= endsNs[0] {
 		return 0
 	}
 	units, _ := bits.Mul64(uint64(ns), perNs)
@@ -137,7 +155,14 @@ func bucketOf(ns int64) uint8 {
 	case m >= quarter:
 		part = 1
 	}
-	return uint8(min((octave+unit-Shortest)*PerOctave+part+1, Buckets-1))
+	b := min(max((octave+unit-Shortest)*PerOctave+part+1, 1), Buckets-1)
+	switch { // the units are coarse for short durations
+	case ns > endsNs[b]:
+		b++
+	case ns <= endsNs[b-1]:
+		b--
+	}
+	return uint8(b)
 }
 
 // End is where a bucket ends, in seconds; that of the last is infinite.
