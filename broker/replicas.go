@@ -3,6 +3,7 @@ package broker
 import (
 	"qmq/channel"
 	"qmq/diskqueue"
+	"qmq/internal/histogram"
 	"qmq/message"
 	"qmq/topic"
 )
@@ -144,6 +145,20 @@ func (b *Broker) replicas(name string) Replicas {
 
 // Disk is what logs in the data directory have in common.
 func (b *Broker) Disk() *diskqueue.Shared { return b.disk }
+
+// Timings are how long the node's work on the disk took, also what failed. Nobody but the
+// broker adds to them.
+type Timings struct {
+	LogWrites, LogSyncs         *histogram.Histogram // of segments
+	JournalWrites, JournalSyncs *histogram.Histogram
+}
+
+// Timings are the broker's.
+func (b *Broker) Timings() (t Timings) {
+	t.LogWrites, t.LogSyncs = b.disk.Timings()
+	t.JournalWrites, t.JournalSyncs = b.journal.Timings()
+	return t
+}
 
 // TopicCommon is what topics of this node have in common.
 func (b *Broker) TopicCommon() *topic.Common { return b.common }

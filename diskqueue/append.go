@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"qmq/internal/vfs"
 	"qmq/message"
@@ -142,7 +143,10 @@ func (l *Log) write(s *segment, buf []byte) error {
 		return err
 	}
 	defer l.shared.files.release(h)
-	if _, err := h.WriteAt(buf, s.size); err != nil {
+	began := time.Now()
+	_, err = h.WriteAt(buf, s.size)
+	l.shared.writes.Add(int64(time.Since(began)))
+	if err != nil {
 		if cutErr := h.Truncate(s.size); cutErr != nil || s.records() >= l.o.SegmentBytes/16 {
 			l.roll(s)
 		}

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"qmq/internal/histogram"
 	"qmq/internal/vfs"
 )
 
@@ -32,7 +33,11 @@ type Shared struct {
 	hot     *byteBudget
 	// syncs has room for the segments that may be synced at a time: each keeps its
 	// file, and for a while a directory, open for as long as the disk takes.
-	syncs   chan struct{}
+	syncs chan struct{}
+	// writes and synced count how long appends and syncs of segments took, also those that
+	// failed.
+	writes, synced histogram.Histogram
+
 	memory  bool // the files are in memory, and count against hot
 	logger  *slog.Logger
 	scratch sync.Pool // of *[]uint32: starts of records being written
@@ -79,6 +84,10 @@ func orDefault(v, def int64) int64 {
 	}
 	return v
 }
+
+// Timings count how long appends to segments and syncs of them took, also those that
+// failed. Nobody but the logs adds to them.
+func (s *Shared) Timings() (writes, syncs *histogram.Histogram) { return &s.writes, &s.synced }
 
 // DropSpare removes the files that wait to be used again, and says whether there
 // were any.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"qmq/message"
 )
@@ -112,7 +113,10 @@ func (l *Log) syncSegment(s *segment, size int64, end uint64) error {
 		return err // nothing is known to be lost
 	}
 	defer l.shared.files.release(h)
-	if err := h.Sync(); err != nil {
+	began := time.Now()
+	err = h.Sync()
+	l.shared.synced.Add(int64(time.Since(began)))
+	if err != nil {
 		return l.syncFailed(s, bare(err))
 	}
 	if !s.nameDurable { // only the syncer reads and writes it

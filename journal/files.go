@@ -10,7 +10,9 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"qmq/internal/histogram"
 	"qmq/internal/vfs"
 )
 
@@ -117,9 +119,28 @@ type file struct {
 	end    int64 // what is before it was written; the writer's
 	room   int64 // up to here it takes no further space on the disk
 
+	timings *timings // of the journal; nil: of a file that a former process wrote
+
 	syncing sync.Mutex  // held during a sync, and guards err
 	err     error       // of the sync that failed: none is tried after it
 	broken  atomic.Bool // err is not nil
+}
+
+// timings count how long writes and syncs of the journal's files took, also those that
+// failed.
+// Nobody counts where there are none.
+type timings struct{ writes, syncs histogram.Histogram }
+
+func (t *timings) wrote(began time.Time) {
+	if t != nil {
+		t.writes.Add(int64(time.Since(began)))
+	}
+}
+
+func (t *timings) synced(began time.Time) {
+	if t != nil {
+		t.syncs.Add(int64(time.Since(began)))
+	}
 }
 
 // createFile makes a file with a header and its first record. When it fails
@@ -130,7 +151,7 @@ func createFile(r *reserve, number uint64, suffix string, first []byte) (*file, 
 	if err != nil {
 		return nil, err
 	}
-	l := &file{fs: r.fs, name: path, number: number, f: f, salt: newSalt(), room: room}
+	l := &file{fs: r.fs, name: path, number: number, f: f, salt: newSalt(), room: room, timings: r.timings}
 	if err := l.append(appendFrame(appendHeader(nil, l.salt), l.salt, first)); err != nil {
 		return nil, errors.Join(err, l.discard(r))
 	}
@@ -144,7 +165,9 @@ func (l *file) sync() error {
 	l.syncing.Lock()
 	defer l.syncing.Unlock()
 	if l.err == nil {
+		began := time.Now()
 		l.err = l.f.Sync()
+		l.timings.synced(began)
 		l.broken.Store(l.err != nil)
 	}
 	return l.err
@@ -174,7 +197,10 @@ func (l *file) syncAndClose() error {
 // append writes b at the end. After an error the end is where it was; what is
 // beyond it has to be cut off.
 func (l *file) append(b []byte) error {
-	if _, err := l.f.WriteAt(b, l.end); err != nil {
+	began := time.Now()
+	_, err := l.f.WriteAt(b, l.end)
+	l.timings.wrote(began)
+	if err != nil {
 		return err
 	}
 	l.end += int64(len(b))

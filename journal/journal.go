@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"qmq/internal/histogram"
 	"qmq/internal/vfs"
 	"qmq/state"
 )
@@ -83,6 +84,7 @@ type Journal struct {
 	stopped chan struct{} // closed when the writer has ended
 	log     atomic.Uint64 // number of the log that is written to
 	failure error         // of Close; read after stopped is closed
+	timings timings
 
 	// mu guards what follows. It is held for moments only, never across I/O or a
 	// call of a Source, so that Mark may be called under a channel's lock.
@@ -93,6 +95,12 @@ type Journal struct {
 	closing   bool
 
 	syncer *syncer
+}
+
+// Timings count how long writes and syncs of the journal's files took, also those that
+// failed. Nobody but the journal adds to them.
+func (j *Journal) Timings() (writes, syncs *histogram.Histogram) {
+	return &j.timings.writes, &j.timings.syncs
 }
 
 // request is a Commit or, without entries, a Flush that waits.

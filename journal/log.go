@@ -215,7 +215,7 @@ func (w *writer) reopenLog(number uint64, was readLog) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &file{fs: w.j.o.FS, name: path, number: number, f: f, salt: was.salt, end: int64(was.end)}
+	l := &file{fs: w.j.o.FS, name: path, number: number, f: f, salt: was.salt, end: int64(was.end), timings: &w.j.timings}
 	if l.room, err = f.Size(); err != nil || l.room-l.end < 2*w.commitRoom() {
 		return nil, errors.Join(err, f.Close())
 	}

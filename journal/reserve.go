@@ -32,6 +32,8 @@ type reserve struct {
 	dir  string
 	size int64 // at least, of a spare file; 0: there is no reserve
 
+	timings *timings // of the files that are made; nil: nobody counts
+
 	mu     sync.Mutex // guards what follows; held for moments only
 	spares []spare
 	next   uint64 // number of the next

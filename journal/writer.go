@@ -68,6 +68,7 @@ func newWriter(j *Journal, r *replay, files listing) *writer {
 		next: files.last() + 1, base: r.base, checkpointSize: r.baseSize,
 		since: r.read, checkpointAt: time.Now().Add(j.o.CheckpointEvery), jobDone: make(chan error, 1),
 	}
+	w.reserve.timings = &j.timings
 	w.reserve.suit(r.baseSize)
 	if len(files.logs) > 0 {
 		w.lastLog = files.logs[len(files.logs)-1]
