@@ -7,6 +7,7 @@ import (
 
 	"qmq/broker"
 	"qmq/internal/httpapi"
+	"qmq/internal/metrics"
 	"qmq/internal/names"
 	"qmq/server"
 )
@@ -49,6 +50,7 @@ func (h *HTTP) routes() http.Handler {
 	r.HandleRaw("GET", "/readyz", http.HandlerFunc(h.readyz))
 	r.Handle("GET", "/info", h.info)
 	r.Handle("GET", "/stats", h.stats)
+	r.HandleRaw("GET", "/metrics", metrics.NewHandler("qd", newCollector(h).fill, h.o.Logger))
 
 	// Not logged: there may be very many of them.
 	r.HandleQuiet("POST", "/pub", h.pub)

@@ -1,5 +1,7 @@
 package api
 
+import "qmq/internal/histogram"
+
 // The figures as /stats shows them. The order of the fields is that of the JSON
 // keys, which readers of the text rely on.
 type (
@@ -62,6 +64,10 @@ type (
 		DeadLetterError string `json:"dead_letter_error,omitempty"`
 
 		ReadyCount int64 `json:"ready_count,omitempty"` // RDY of all consumers
+
+		// How long messages took until they were handed out and finished; nil before the
+		// first, and where another node serves the channel.
+		handedOut, done *histogram.Histogram
 	}
 
 	// ClientFigures are those of a connected client.

@@ -170,6 +170,7 @@ func (f *Figures) ofChannel(t *topic.Topic, c *channel.Channel, clients bool) Ch
 		ReadyCount:       readyOf(s.Consumers),
 		Paused:           s.Paused,
 	}
+	figures.handedOut, figures.done = c.Latencies()
 	if len(f.percentiles) > 0 {
 		figures.Latency = f.latencies([]*channel.Channel{c})
 	}

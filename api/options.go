@@ -43,6 +43,11 @@ type Options struct {
 	// Cluster is the set of replicas that the node is in; nil: none.
 	Cluster Cluster
 
+	// MetricsMaxTopics is how many topics have series of their own in /metrics; the others
+	// are summed. ReplicaSet tells of the set that the node is in, for /metrics; nil: of none.
+	MetricsMaxTopics int
+	ReplicaSet       func() SetFigures
+
 	// Drain empties the node before it leaves; nil: there is no /drain.
 	Drain Drain
 	// Directories are those that /readyz wants the node to be registered with; nil: none.

@@ -97,6 +97,7 @@ type Broker struct {
 	last    atomic.Uint64     // incarnation given out last
 
 	door         door
+	refused      refused
 	spaceUnknown atomic.Bool // that it could not be told how much room there is was logged
 
 	adopting      sync.Mutex // serialises Adopt

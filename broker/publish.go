@@ -13,17 +13,18 @@ import (
 // *topic.LimitError.
 func (b *Broker) Publisher(name string) (Publisher, error) {
 	if r := b.replicas(name); r != nil {
-		return r.Publisher(name, !b.o.NoAutoCreate)
+		p, err := r.Publisher(name, !b.o.NoAutoCreate)
+		return p, b.refused.note(err)
 	}
 	if t, ok := b.Existing(name); ok {
 		return t, nil
 	}
 	if err := b.door.refusalOfNew(); err != nil {
-		return nil, err // it would make a topic for nothing
+		return nil, b.refused.note(err) // it would make a topic for nothing
 	}
 	t, err := b.TopicForClient(name)
 	if err != nil {
-		return nil, err
+		return nil, b.refused.note(err)
 	}
 	return t, nil
 }
@@ -32,10 +33,11 @@ func (b *Broker) Publisher(name string) (Publisher, error) {
 // deleted, in the new topic of that name, which it returns. The error is also
 // ErrDraining, a *SpaceError or a *topic.FullError.
 func (b *Broker) Publish(p Publisher, records *diskqueue.Batch) (Publisher, error) {
-	if err := b.door.refusal(p); err != nil {
-		return nil, err
+	err := b.door.refusal(p)
+	if err == nil {
+		p, err = b.store(p, records, Publisher.Publish)
 	}
-	return b.store(p, records, Publisher.Publish)
+	return p, b.refused.note(err)
 }
 
 // PublishOwn is Publish for what the node publishes itself, such as dead letters: it goes

@@ -103,6 +103,12 @@ func (b *Broker) Space() (s vfs.Space, known bool) {
 	return s, err == nil
 }
 
+// SpaceWanted is how much of a file system with that room is to stay free; 0: nothing.
+func (b *Broker) SpaceWanted(s vfs.Space) int64 {
+	bytes, _ := b.o.SpaceLimits.wanted(s)
+	return bytes
+}
+
 // startWatchingRoom looks whether there is room, and again and again as long as the
 // broker is open. Without limits, or where the room cannot be told, it does nothing.
 func (b *Broker) startWatchingRoom() {

@@ -77,7 +77,7 @@ func (d *discarded) left(seq uint64) {
 // which most channels of a node with very many never have.
 func (c *core) discarded() *discarded {
 	if c.flight == noneInFlight {
-		c.flight = newInflight(c.timed)
+		c.flight = newInflight()
 	}
 	if c.flight.discarded == nil {
 		c.flight.discarded = &discarded{doomed: make(map[uint64]Why)}

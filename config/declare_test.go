@@ -38,6 +38,7 @@ func TestFlagsAreThoseOfNsqdAndSomeOfOurOwn(t *testing.T) {
 		"max-connections | max_connections | int | 0",
 		"max-unfinished-bytes | max_unfinished_bytes | int | 268435456",
 		"auth-timeout | auth_timeout | duration | 30s",
+		"metrics-max-topics | metrics_max_topics | int | 1000",
 		"sigterm | sigterm | word | stop",
 		"drain-timeout | drain_timeout | duration | 10m",
 		"min-free-bytes | min_free_bytes | int | 0",

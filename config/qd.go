@@ -110,6 +110,8 @@ type QD struct {
 	SigTerm      SigTerm       // what SIGTERM does
 	DrainTimeout time.Duration // how long a node that is drained waits for its consumers
 
+	MetricsMaxTopics int // with series of their own in /metrics
+
 	E2ELatencyPercentiles []float64 // of (0,1], descending
 	E2ELatencyWindow      time.Duration
 }
@@ -255,6 +257,7 @@ func (q *QD) measurementOptions() []*option {
 		bind(&q.StatsdMemStats, "statsd-mem-stats", truth(), true, "report memory and garbage collection too"),
 		bind(&q.StatsdExcludeEphemeral, "statsd-exclude-ephemeral", truth(), false, "leave out #ephemeral topics and channels"),
 		bind(&q.StatsdUDPPacketSize, "statsd-udp-packet-size", whole[int]("bytes"), 508, "longest datagram", atLeast(1)),
+		bind(&q.MetricsMaxTopics, "metrics-max-topics", whole[int]("topics"), 1000, "topics that have series of their own in /metrics, with their channels; the others are summed as other", atLeast(0)),
 		bind(&q.E2ELatencyPercentiles, "e2e-processing-latency-percentile", fractions("fraction"), nil, "percentiles of the time from publish to FIN that are kept, with commas between them", percentiles).keyed("e2e_processing_latency_percentiles"),
 		bind(&q.E2ELatencyWindow, "e2e-processing-latency-window-time", span(), 10*time.Minute, "time over which they are taken", positive),
 	}

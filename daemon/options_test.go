@@ -123,7 +123,7 @@ func TestNoOptionIsIgnoredInSilence(t *testing.T) {
 		version config strict-config log-level log-prefix
 		verbose worker-id queue-scan-worker-pool-max queue-scan-selection-count
 		node-id tcp-address http-address broadcast-address broadcast-address-for
-		data-path import mem-queue-size mem-queue-bytes max-bytes-per-file sync-every sync-timeout min-free-bytes min-free-percent sigterm drain-timeout
+		data-path import mem-queue-size mem-queue-bytes max-bytes-per-file sync-every sync-timeout min-free-bytes min-free-percent sigterm drain-timeout metrics-max-topics
 		max-msg-size max-body-size max-rdy-count max-channel-consumers
 		msg-timeout max-msg-timeout max-req-timeout max-heartbeat-interval
 		e2e-processing-latency-percentile e2e-processing-latency-window-time
@@ -220,6 +220,7 @@ func TestOptionsReachThosePackagesThatTheyAreFor(t *testing.T) {
 		t.Errorf("the server gets\n%+v, want\n%+v", got, want)
 	}
 	web := api.OptionsFor(&got)
+	web.MetricsMaxTopics = 1000
 	web.Info.BroadcastAddress, web.Info.Hostname = "b", q.Hostname
 	web.Sites = httpapi.Sites{Allowed: []string{"h"}, Names: append([]string{q.Hostname, "b", "0.0.0.0:4151", "0.0.0.0:4152"}, loopbackNames(hostsFile)...)}
 	if got := apiOptions(&q, &got); !reflect.DeepEqual(got, web) || got.Places == nil || got.Unfinished == nil {

@@ -102,6 +102,7 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 	security.guardAPI(&q, &ao)
 	if set != nil {
 		ao.Cluster = set
+		ao.ReplicaSet = func() api.SetFigures { return setFigures(set.Status()) }
 	}
 	drain := newDrain(b, set, q.DrainTimeout, log)
 	ao.Drain, ao.Directories = drain, announcer
@@ -274,6 +275,7 @@ func serverOptions(q *config.QD, log *slog.Logger) server.Options {
 func apiOptions(q *config.QD, s *server.Options) api.Options {
 	o := api.OptionsFor(s)
 	o.Peek = q.HTTPPeek
+	o.MetricsMaxTopics = q.MetricsMaxTopics
 	o.Sites = sitesOf(&q.Common, q.Hostname, q.BroadcastAddress, q.HTTPAddress, q.HTTPSAddress)
 	o.Info.BroadcastAddress = q.BroadcastAddress
 	o.Info.Hostname = q.Hostname

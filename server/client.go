@@ -80,6 +80,13 @@ func (t *TCP) CloseClient(remote string) (ok bool) {
 }
 
 // describe is what is known of the client now.
+// Sessions is how many sessions there are, and how many there have been.
+func (t *TCP) Sessions() (now int, ever uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.sessions), t.lastID
+}
+
 func (s *session) describe() Client {
 	s.mu.Lock()
 	defer s.mu.Unlock()

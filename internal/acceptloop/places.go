@@ -13,6 +13,7 @@ type Places struct {
 	most   int64
 	log    *slog.Logger
 	taken  atomic.Int64
+	turned atomic.Uint64 // away
 	logged atomic.Int64 // when the last refusal was, ns since 1970
 }
 
@@ -35,6 +36,7 @@ func (p *Places) Take(conn net.Conn) bool {
 		return true
 	}
 	p.taken.Add(-1)
+	p.turned.Add(1)
 	now, last := time.Now().UnixNano(), p.logged.Load()
 	if now-last >= int64(logEvery) && p.logged.CompareAndSwap(last, now) {
 		p.log.Warn("too many connections", slog.Int64("most", p.most), slog.Any("refused", conn.RemoteAddr()))
@@ -47,4 +49,12 @@ func (p *Places) Leave() {
 	if p != nil {
 		p.taken.Add(-1)
 	}
+}
+
+// Refused is how many connections found no place.
+func (p *Places) Refused() uint64 {
+	if p == nil {
+		return 0
+	}
+	return p.turned.Load()
 }

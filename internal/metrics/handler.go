@@ -2,9 +2,12 @@ package metrics
 
 import (
 	"bufio"
+	"io"
 	"log/slog"
 	"net/http"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,7 +25,8 @@ type Handler struct {
 	fill     func(*Page)
 	log      *slog.Logger
 
-	mu sync.Mutex // held while a page is filled, one at a time: it costs memory
+	mu    sync.Mutex      // guards what follows; held while a page is filled: one at a time costs less memory
+	sizes map[*Family]int // of the last page of text
 }
 
 // NewHandler makes the handler of a daemon, whose figures fill adds to a page; it is
@@ -40,28 +44,61 @@ func NewHandler(daemon string, fill func(*Page), log *slog.Logger) *Handler {
 	return &Handler{registry: r, fill: fill, log: log}
 }
 
-// ServeHTTP answers.
+// ServeHTTP answers. The answer is not compressed: that would cost the node more than the
+// network.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	format := expfmt.Negotiate(r.Header)
-	page := NewPage(format.FormatType() == expfmt.TypeProtoDelim)
-	h.mu.Lock()
-	h.fill(page)
-	h.mu.Unlock()
-	families := page.Gather()
+	page := NewText()
+	if format.FormatType() == expfmt.TypeProtoDelim {
+		page = NewMessages()
+	} else {
+		format = expfmt.NewFormat(expfmt.TypeTextPlain)
+	}
+	h.fillPage(page)
+	parts := page.parts()
 	own, err := h.registry.Gather()
 	if err != nil { // of what it could not gather; the rest is there
 		h.log.Warn("figures of the process are missing in /metrics", slog.Any("error", err))
 	}
-	families = append(families, own...)
-	sortFamilies(families)
+	for _, f := range own {
+		parts = append(parts, part{name: f.GetName(), family: f})
+	}
+	slices.SortFunc(parts, func(a, b part) int { return strings.Compare(a.name, b.name) })
 	w.Header().Set("Content-Type", string(format))
+	write(w, parts, format)
+}
+
+func (h *Handler) fillPage(p *Page) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if p.texts != nil {
+		p.sizes = h.sizes
+	}
+	h.fill(p)
+	if p.texts == nil {
+		return
+	}
+	h.sizes = make(map[*Family]int, len(p.texts))
+	for f, t := range p.texts {
+		h.sizes[f] = len(*t)
+	}
+}
+
+// write ends early when the reader is gone.
+func write(w io.Writer, parts []part, format expfmt.Format) {
 	const buffer = 64 << 10
 	out := bufio.NewWriterSize(w, buffer)
 	enc := expfmt.NewEncoder(out, format)
-	for _, f := range families {
-		if enc.Encode(f) != nil {
-			return // the reader is gone
+	for _, p := range parts {
+		var err error
+		if p.family != nil {
+			err = enc.Encode(p.family)
+		} else {
+			_, err = out.Write(p.text)
+		}
+		if err != nil {
+			return
 		}
 	}
-	_ = out.Flush() // the same
+	_ = out.Flush() // nobody is there to be told
 }

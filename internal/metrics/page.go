@@ -1,7 +1,6 @@
 package metrics
 
 import (
-	"slices"
 	"strings"
 
 	dto "github.com/prometheus/client_model/go"
@@ -10,23 +9,36 @@ import (
 )
 
 // Labels are the values of a family's labels, in their order. They may be shared by
-// many series.
-type Labels []*dto.LabelPair
-
-// LabelsOf pairs names of labels, which are sorted, with their values.
-func LabelsOf(pairs ...string) Labels {
-	list := make(Labels, 0, len(pairs)/2)
-	for i := 0; i+1 < len(pairs); i += 2 {
-		list = append(list, &dto.LabelPair{Name: &pairs[i], Value: &pairs[i+1]})
-	}
-	return list
+// many series. The zero value is none.
+type Labels struct {
+	pairs []*dto.LabelPair
+	text  string // as the text has them
 }
 
-// Page is the figures of one moment. It belongs to one goroutine.
+// LabelsOf pairs names of labels, which are sorted, with their values.
+func LabelsOf(pairs ...string) (l Labels) {
+	var b strings.Builder
+	for i := 0; i+1 < len(pairs); i += 2 {
+		l.pairs = append(l.pairs, &dto.LabelPair{Name: &pairs[i], Value: &pairs[i+1]})
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(pairs[i])
+		b.WriteString(`="`)
+		textEscapes.WriteString(&b, pairs[i+1]) // to memory
+		b.WriteByte('"')
+	}
+	l.text = b.String()
+	return l
+}
+
+// Page is the figures of one moment: text, or messages for a reader that takes protocol
+// buffers, and with them native histograms. It belongs to one goroutine.
 type Page struct {
-	native   bool // the reader takes native histograms
+	texts    map[*Family]*text // nil of one of messages
+	sizes    map[*Family]int   // of the texts of the last page: room is made for as much
 	families map[*Family]*dto.MetricFamily
-	// What series are made of, many at a time: there may be a hundred thousand.
+	// What messages are made of, many at a time: there may be a hundred thousand.
 	metrics  slab[dto.Metric]
 	gauges   slab[dto.Gauge]
 	counters slab[dto.Counter]
@@ -35,10 +47,11 @@ type Page struct {
 	counts   slab[uint64]
 }
 
-// NewPage is an empty page, for a reader that takes native histograms or not.
-func NewPage(native bool) *Page {
-	return &Page{native: native, families: make(map[*Family]*dto.MetricFamily)}
-}
+// NewText is an empty page of text.
+func NewText() *Page { return &Page{texts: make(map[*Family]*text), sizes: make(map[*Family]int)} }
+
+// NewMessages is an empty page of messages.
+func NewMessages() *Page { return &Page{families: make(map[*Family]*dto.MetricFamily)} }
 
 // slab makes values many at a time.
 type slab[T any] struct{ rest []T }
@@ -72,13 +85,31 @@ func (p *Page) series(f *Family, labels Labels) *dto.Metric {
 		p.families[f] = family
 	}
 	m := p.metrics.one()
-	m.Label = labels
+	m.Label = labels.pairs
 	family.Metric = append(family.Metric, m)
 	return m
 }
 
+// lines are the text of a family.
+func (p *Page) lines(f *Family) *text {
+	t := p.texts[f]
+	if t == nil {
+		room := p.sizes[f]
+		t = new(text)
+		*t = make(text, 0, room+room/16) // a little more than the last time
+		*t = t.begin(f)
+		p.texts[f] = t
+	}
+	return t
+}
+
 // Add adds a series of a counter or a gauge.
 func (p *Page) Add(f *Family, v float64, labels Labels) {
+	if p.texts != nil {
+		t := p.lines(f)
+		*t = t.line(f, "", labels, v)
+		return
+	}
 	m := p.series(f, labels)
 	if f.Kind == Counter {
 		m.Counter = p.counters.one()
@@ -100,7 +131,9 @@ func (p *Page) AddTruth(f *Family, v bool, labels Labels) {
 
 // Classic are the bounds of classic buckets, as exponents of 2 of the seconds: each is
 // the bound of a native bucket too.
-var Classic = []int{-14, -12, -10, -8, -6, -4, -2, 0, 2, 4, 6, 8, 10, 12, 14}
+var Classic = [classics]int{-14, -12, -10, -8, -6, -4, -2, 0, 2, 4, 6, 8, 10, 12, 14}
+
+const classics = 15
 
 // classicBounds are Classic in seconds.
 var classicBounds = func() (bounds []float64) {
@@ -110,23 +143,34 @@ var classicBounds = func() (bounds []float64) {
 	return bounds
 }()
 
-// AddHistogram adds a series of a histogram: with classic buckets, and native ones where
-// the reader takes them.
-func (p *Page) AddHistogram(f *Family, s *histogram.Snapshot, labels Labels) {
-	h := &dto.Histogram{SampleCount: p.count(s.Count), SampleSum: p.number(s.Sum)}
-	h.Bucket = make([]*dto.Bucket, 0, len(Classic))
+// classicCounts are how many durations each classic bound has below it.
+func classicCounts(s *histogram.Snapshot) (counts [classics]uint64) {
 	sum, next := uint64(0), 0
 	for i, exponent := range Classic {
 		for end := (exponent - histogram.Shortest) * histogram.PerOctave; next <= end; next++ {
 			sum += s.Counts[next]
 		}
+		counts[i] = sum
+	}
+	return counts
+}
+
+// AddHistogram adds a series of a histogram: with classic buckets, and native ones where
+// the reader takes them.
+func (p *Page) AddHistogram(f *Family, s *histogram.Snapshot, labels Labels) {
+	if p.texts != nil {
+		t := p.lines(f)
+		*t = t.histogram(f, s, labels)
+		return
+	}
+	h := &dto.Histogram{SampleCount: p.count(s.Count), SampleSum: p.number(s.Sum)}
+	h.Bucket = make([]*dto.Bucket, 0, classics)
+	for i, n := range classicCounts(s) {
 		b := p.buckets.one()
-		b.UpperBound, b.CumulativeCount = &classicBounds[i], p.count(sum)
+		b.UpperBound, b.CumulativeCount = &classicBounds[i], p.count(n)
 		h.Bucket = append(h.Bucket, b)
 	}
-	if p.native {
-		p.addNative(h, s)
-	}
+	p.addNative(h, s)
 	p.series(f, labels).Histogram = h
 }
 
@@ -161,16 +205,20 @@ func (p *Page) addNative(h *dto.Histogram, s *histogram.Snapshot) {
 	}
 }
 
-// Gather is the page's families by name.
-func (p *Page) Gather() []*dto.MetricFamily {
-	list := make([]*dto.MetricFamily, 0, len(p.families))
-	for _, f := range p.families {
-		list = append(list, f)
-	}
-	sortFamilies(list)
-	return list
+// part is a family as it is written.
+type part struct {
+	name   string
+	text   text              // or
+	family *dto.MetricFamily // a message
 }
 
-func sortFamilies(list []*dto.MetricFamily) {
-	slices.SortFunc(list, func(a, b *dto.MetricFamily) int { return strings.Compare(a.GetName(), b.GetName()) })
+// parts are the page's families.
+func (p *Page) parts() (list []part) {
+	for f, t := range p.texts {
+		list = append(list, part{name: f.Name, text: *t})
+	}
+	for f, m := range p.families {
+		list = append(list, part{name: f.Name, family: m})
+	}
+	return list
 }

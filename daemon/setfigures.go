@@ -1,0 +1,26 @@
+package daemon
+
+import (
+	"qmq/api"
+	"qmq/cluster"
+)
+
+// setFigures are what /metrics tells of a set.
+func setFigures(st cluster.Status) api.SetFigures {
+	const us, ms = 1e-6, 1e-3
+	f := api.SetFigures{CutOff: st.State == cluster.StateCutOff, Low: st.Disk.Low, Pinned: st.Log.Pinned, Save: float64(st.Disk.Save) * us}
+	for _, m := range st.Members {
+		f.Members = append(f.Members, api.MemberFigures{Address: m.Address, Connected: m.Connected, RTT: float64(m.RTT) * us, Skew: float64(m.Skew) * ms})
+	}
+	for _, s := range st.Shards {
+		shard := api.ShardFigures{
+			Shard: s.Shard, Leader: s.Leader != "" && s.Leader == st.Address, HasLeader: s.Leader != "",
+			Term: s.Term, Applied: s.Applied, Lag: s.Lag, Refused: s.Refused, Stalled: float64(s.Stalled) * ms,
+		}
+		for _, w := range s.Followers {
+			shard.Followers = append(shard.Followers, api.FollowerFigures{Address: w.Address, Lag: w.Lag, Active: w.Active, Snapshot: w.Snapshot})
+		}
+		f.Shards = append(f.Shards, shard)
+	}
+	return f
+}
