@@ -14,7 +14,7 @@ type Places struct {
 	log    *slog.Logger
 	taken  atomic.Int64
 	turned atomic.Uint64 // away
-	logged atomic.Int64 // when the last refusal was, ns since 1970
+	logged atomic.Int64  // when the last refusal was, ns since 1970
 }
 
 // NewPlaces makes as many places as most says; 0: no limit.

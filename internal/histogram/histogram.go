@@ -26,14 +26,24 @@ const (
 // methods may be called concurrently.
 type Histogram struct {
 	buckets atomic.Pointer[[Buckets]atomic.Uint64] // nil while there are none
-	sum     atomic.Int64                           // ns
+	sum     atomic.Uint64                          // seconds, the bits of a float64
 }
 
-// Add counts a duration in ns. A negative one counts as 0.
+// Add counts a duration in ns. A negative one counts as 0, one of more than a year as a
+// year.
 func (h *Histogram) Add(ns int64) {
-	ns = max(ns, 0)
+	ns = clamp(ns)
 	h.add(bucketOf(ns), 1, ns)
 }
+
+// year is the longest duration that is counted, in ns, and together how many of them are
+// summed up at most before the histogram is told.
+const (
+	year     = 365 * 24 * 3600 * 1e9
+	together = 256
+)
+
+func clamp(ns int64) int64 { return min(max(ns, 0), year) }
 
 func (h *Histogram) add(bucket uint8, n uint64, sum int64) {
 	b := h.buckets.Load()
@@ -44,7 +54,12 @@ func (h *Histogram) add(bucket uint8, n uint64, sum int64) {
 		}
 	}
 	b[bucket].Add(n)
-	h.sum.Add(sum)
+	for seconds := float64(sum) / 1e9; ; {
+		before := h.sum.Load()
+		if h.sum.CompareAndSwap(before, math.Float64bits(math.Float64frombits(before)+seconds)) {
+			return
+		}
+	}
 }
 
 // Snapshot is what a Histogram has counted, at about one moment.
@@ -65,7 +80,7 @@ func (h *Histogram) AddTo(s *Snapshot) bool {
 		s.Counts[i] += n
 		s.Count += n
 	}
-	s.Sum += float64(h.sum.Load()) / 1e9
+	s.Sum += math.Float64frombits(h.sum.Load())
 	return true
 }
 
@@ -91,10 +106,10 @@ type Run struct {
 // Begin makes a run for h.
 func (h *Histogram) Begin() Run { return Run{h: h} }
 
-// Add counts a duration in ns. A negative one counts as 0.
+// Add counts a duration in ns, as Histogram.Add does.
 func (r *Run) Add(ns int64) {
-	ns = max(ns, 0)
-	if ns <= r.above || ns > r.upTo {
+	ns = clamp(ns)
+	if ns <= r.above || ns > r.upTo || r.n == together {
 		r.begin(ns)
 	}
 	r.n++

@@ -47,7 +47,7 @@ func NewHandler(daemon string, fill func(*Page), log *slog.Logger) *Handler {
 // ServeHTTP answers. The answer is not compressed: that would cost the node more than the
 // network.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	format := expfmt.Negotiate(r.Header)
+	format := expfmt.NegotiateAccept(r.Header, expfmt.DefaultAcceptedFormats()...)
 	page := NewText()
 	if format.FormatType() == expfmt.TypeProtoDelim {
 		page = NewMessages()
