@@ -8,6 +8,9 @@ import (
 	"qmq/internal/nodeclient"
 )
 
+// ruleDiskFills is about what is to come: in spite of the line, the node runs.
+const ruleDiskFills = "disk_fills"
+
 // When a disk needs attention, and when it does no more.
 const (
 	diskLow     = 0.10 // of it is free
@@ -47,7 +50,7 @@ func (d *disk) share() float64 { return float64(d.free) / max(1, float64(d.free+
 // diskInputs: a disk has little room, or will have none soon. What a node is that is silent
 // nobody knows.
 func (c *Cluster) diskInputs(inputs []alertInput, n *node) []alertInput {
-	low, fills := nodeAlert("disk_low", LevelWarn, n), nodeAlert("disk_fills", LevelCrit, n)
+	low, fills := nodeAlert("disk_low", LevelWarn, n), nodeAlert(ruleDiskFills, LevelCrit, n)
 	d := &n.disk
 	if !d.known || n.missed > 0 {
 		for _, l := range []Alert{low, fills} {

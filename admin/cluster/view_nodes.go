@@ -102,12 +102,14 @@ type tombstone struct {
 }
 
 // stateOf is how a node runs: by what its lines say, or because it is silent.
-// Damage that it found is told beside that.
+// Damage that it found, and that its disk is about to be full, is told beside that.
 func (c *Cluster) stateOf(n *node) Level {
 	if !c.retired(n) && !c.left(n) && (n.missed >= missedPolls || n.at.IsZero() && n.missed > 0) {
 		return LevelCrit
 	}
-	return c.alerts.levelOf(func(l *Alert) bool { return l.Node == n.id && l.Rule != "" && l.Rule != ruleDamage })
+	return c.alerts.levelOf(func(l *Alert) bool {
+		return l.Node == n.id && l.Rule != "" && l.Rule != ruleDamage && l.Rule != ruleDiskFills
+	})
 }
 
 // nodeRate is a rate of a node, unknown while it is silent.

@@ -4,6 +4,7 @@ import { get } from '../api.js'
 import { decode, hex, isJSON, layout, start, text } from '../body.js'
 import { save } from '../files.js'
 import { UNKNOWN, clock, count, duration, host, plural, size } from '../format.js'
+import { Icon } from '../icons.js'
 import { Card, Choice, Copy, Nothing, Time } from '../parts.js'
 import { MessageActions } from './messages.js'
 
@@ -67,7 +68,7 @@ export function Peek({ topic, channel, figures, asked, nodes }) {
     <form class="tools" onSubmit=${e => { e.preventDefault(); look() }}>
       <${Choice} label="Order" name="order" value=${order} options=${channel ? orders : orders.slice(1)} onChange=${o => look({ order: o })} />
       <input id="peek-from" class="input" placeholder="From number or time" aria-label="From a number or a time" autocomplete="off" spellcheck=${false} value=${from} onInput=${e => setFrom(e.target.value)} />
-      <div class="search grow"><input id="peek-contains" type="search" placeholder="Body contains" aria-label="Only messages whose body contains" maxlength="128" autocomplete="off" spellcheck=${false} value=${contains} onInput=${e => setContains(e.target.value)} /></div>
+      <div class="search grow"><${Icon} name="search" size=${14} /><input id="peek-contains" type="search" placeholder="Body contains" aria-label="Only messages whose body contains" maxlength="128" autocomplete="off" spellcheck=${false} value=${contains} onInput=${e => setContains(e.target.value)} /></div>
       <button type="submit" class="btn" id="peek-go" disabled=${busy}>Look</button></form>
     ${problem && html`<${Nothing}><span class="crit" role="status">${problem}</span><//>`}
     ${!answer && !problem && html`<${Nothing}>${busy ? 'Reading' : nodes && nodes.length && nodes.every(n => n.peek === false) ? html`<${Unable}
