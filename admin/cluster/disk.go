@@ -35,10 +35,17 @@ func (d *disk) take(s *nodeclient.Stats, at time.Time) {
 	}
 }
 
-// fullIn is when it will be full if it goes on filling as it does; 0: it does not fill.
+// fiveMinutes is over how long a disk has to fill, in steps: a build or a merge is no trend.
+const fiveMinutes = 10
+
+// fullIn is when it will be full if it goes on filling as it does now, or as it did for five
+// minutes where that was slower; 0: it does not fill, or that is not known for so long.
 func (d *disk) fullIn() time.Duration {
-	rate := d.trend.fillRate()
-	if !d.known || rate <= 0 {
+	if !d.known || !d.trend.knows(fiveMinutes) {
+		return 0
+	}
+	rate := min(d.trend.fillRate(), float64(d.trend.since(fiveMinutes))/(fiveMinutes*depthStep).Seconds())
+	if rate <= 0 {
 		return 0
 	}
 	return time.Duration(min(float64(d.free)/rate, (1000*time.Hour).Seconds()) * float64(time.Second))

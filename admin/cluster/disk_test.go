@@ -40,12 +40,14 @@ func TestDiskNeedsAttentionBeforeItIsFull(t *testing.T) {
 	}{
 		{"half full and still", func(int) int64 { return 50 * gib }, ""},
 		{"91% full", func(int) int64 { return 91 * gib }, "disk_low: 9% of the disk is free: 9 GiB"},
-		{"20 MiB/s with 50 GiB left", func(s int) int64 { return 50*gib + int64(s)*20<<20 }, "disk_fills: The disk is full in 40 min"},
+		{"20 MiB/s with 50 GiB left", func(s int) int64 { return 50*gib + int64(s)*20<<20 }, "disk_fills: The disk is full in 37 min"},
 		{"4 MiB/s with 50 GiB left", func(s int) int64 { return 50*gib + int64(s)*4<<20 }, ""},
 		{"one large file", func(s int) int64 { return 50*gib + map[bool]int64{true: 20 * gib}[s > 100] }, ""},
+		{"a build of three minutes", func(s int) int64 { return 50*gib + int64(min(max(s-300, 0), 150))*20<<20 }, ""},
+		{"very fast", func(s int) int64 { return 50*gib + int64(max(s-300, 0))*200<<20 }, "disk_fills: The disk is full in"},
 		{"up and down", func(s int) int64 { return 50*gib + int64(s%60)*100<<20 }, ""},
 	} {
-		lines, node := filling(300, test.used)
+		lines, node := filling(460, test.used)
 		got := strings.Join(lines, "; ")
 		if test.want == "" && got != "" || !strings.HasPrefix(got, test.want) {
 			t.Errorf("%s: got %q, want %q", test.name, got, test.want)

@@ -14,7 +14,7 @@ const rules = [
   ['warn', 'Depth, dips left out, grows for 10 min although consumers are there', 'its peaks fall for 2 min'],
   ['warn', 'Timeouts above 2% of deliveries over 5 min, at least 10/min', 'under 1% for 5 min'],
   ['warn', 'Paused and filling for 10 min', 'unpaused'],
-  ['crit', 'A node’s disk is full in under 1 h at the rate of the last minutes', 'over 90 min for 1 min'],
+  ['crit', 'A node’s disk is full in under 1 h at the rate of five minutes', 'over 90 min for 1 min'],
   ['warn', 'Less than 10% of a node’s disk is free', '12% for 1 min'],
   ['warn', 'A node is missing at a lookupd, or its version is behind', 'fixed'],
 ]
