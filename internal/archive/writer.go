@@ -44,11 +44,13 @@ type Writer struct {
 	path   string   // where it is
 	final  string   // below Dir, where it goes; empty: it stays
 	opened time.Time
-	named  string // its name, with revision 0
-	rev    int    // revision
-	synced int64  // bytes of it that are on the disk
-	lines  int64  // since the last sync
-	size   int64  // bytes that were given to the file
+	named  string    // its name, with revision 0
+	rev    int       // revision
+	looked time.Time // at which time it was looked whether the name is another one then
+	moved  bool      // it is
+	synced int64     // bytes of it that are on the disk
+	lines  int64     // since the last sync
+	size   int64     // bytes that were given to the file
 	comp   compressor
 	buf    *bufio.Writer
 }
@@ -71,8 +73,11 @@ func (w *Writer) Due(now time.Time) bool {
 	if w.file == nil {
 		return false
 	}
-	name, err := w.o.path(w.topic, now, 0)
-	return err == nil && name != w.named ||
+	if !now.Equal(w.looked) { // many messages come at one time, and a name is dear
+		name, err := w.o.path(w.topic, now, 0)
+		w.looked, w.moved = now, err == nil && name != w.named
+	}
+	return w.moved ||
 		w.o.RotateSize > 0 && w.size >= w.o.RotateSize ||
 		w.o.RotateInterval > 0 && now.Sub(w.opened) >= w.o.RotateInterval
 }
@@ -123,6 +128,7 @@ func (w *Writer) open(now time.Time) error {
 			return err
 		}
 		w.named, w.opened = named, now
+		w.looked, w.moved = now, false
 		w.comp.Reset(counter{w})
 		w.buf.Reset(w.comp)
 		return nil
