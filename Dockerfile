@@ -4,7 +4,9 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /out/bin/ ./cmd/... ./examples/... && make install-nsq-names BINDIR=/out/bin && mkdir -m 0700 -p /out/data
+# What --version says: docker build --build-arg COMMIT=$(git rev-parse --short=12 HEAD).
+ARG COMMIT
+RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w -X qmq/internal/version.commit=${COMMIT}" -o /out/bin/ ./cmd/... ./examples/... && make install-nsq-names BINDIR=/out/bin && mkdir -m 0700 -p /out/data
 
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/

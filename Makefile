@@ -96,11 +96,7 @@ dist-verify: ## the same, built twice, the second time from another place with a
 	$(GO) run ./tools/dist --verify --out=$(DISTDIR) $(if $(TARGETS),--targets='$(TARGETS)')
 
 vulncheck: ## known vulnerabilities that the programs reach; GOVULNDB=file:///DIR for a copy of the database
-	@if ! $(GO) tool govulncheck -version >/dev/null 2>&1; then \
-		echo "NOT CHECKED: there is no vulnerability database at $${GOVULNDB:-https://vuln.go.dev}. Where that cannot be reached, set GOVULNDB=file:///DIR to a copy of it."; \
-		$(GO) tool govulncheck -version 2>&1 | tail -n 1; exit 1; \
-	fi
-	$(GO) tool govulncheck ./...
+	@GO=$(GO) tools/vulncheck.sh ./...
 
 install-nsq-names: ## links in BINDIR under which its q is each of NSQ's utilities
 	for name in nsq_tail nsq_stat nsq_to_file nsq_to_http nsq_to_nsq to_nsq; do ln -sf q $(BINDIR)/$$name || exit 1; done
