@@ -22,11 +22,13 @@ func (f figures) String() string {
 }
 
 // What a node at rest may take beyond what it took when it first was at rest: a
-// connection to another node more, a cache that is fuller.
+// connection to another node more, a cache that is fuller. The largest of them is
+// that of the newest entries of replicated topics, 32 MiB, which a leader fills in
+// the course of an hour here.
 const (
 	moreGoroutines  = 20
 	moreDescriptors = 24
-	moreHeap        = 24 << 20
+	moreHeap        = 48 << 20
 	moreResident    = 192 << 20
 )
 
