@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"qmq/settings"
 )
 
 // loaders read a file for each daemon; qd's data directory is one of the test.
@@ -34,7 +36,7 @@ func warningsOf[V any](s *Settings[V]) []string {
 	return s.Warnings()
 }
 
-var commentedOut = regexp.MustCompile(`(?m)^#([a-z])`)
+var commentedOut = regexp.MustCompile(`(?m)^#([a-z[])`)
 
 // TestExampleFilesLoadWithoutAWarning, also with everything on that is off in them.
 func TestExampleFilesLoadWithoutAWarning(t *testing.T) {
@@ -80,6 +82,14 @@ func TestEmptyDoorOnTheCommandLineIsAMistakeStill(t *testing.T) {
 	for _, flag := range []string{"--tls-cert=", "--tls-key="} {
 		if _, err := parse[QD]([]string{flag}, testHost); err == nil || !strings.Contains(err.Error(), "must not be empty") {
 			t.Errorf("%s: %v", flag, err)
+		}
+	}
+}
+
+func TestReferenceSaysWhatEachSettingMeans(t *testing.T) {
+	for _, s := range slices.Concat(settings.OfTopics(), settings.OfChannels()) {
+		if meanings[s.Name] == "" {
+			t.Errorf("%s has no meaning in the reference", s.Name)
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"qmq/settings"
 )
 
 // Reference is docs/configuration.md: all options of the three daemons, from the
@@ -30,7 +32,50 @@ func Reference() string {
 			}
 		}
 	}
+	b.WriteString(settingsIntroduction)
+	settingsRows(&b, "Topics", settings.OfTopics())
+	settingsRows(&b, "Channels", settings.OfChannels())
 	return b.String()
+}
+
+const settingsIntroduction = `
+## Settings of topics and channels
+In the file of qd, tables set them for names that fit a pattern; the longest literal prefix wins, and what is set at run time beats the file
+(` + "`GET` and `PUT /topic/config?topic=…`, `/channel/config?topic=…&channel=…`, JSON; `null` resets one" + `). Of a replicated topic they are the same on all members.
+` + "```toml" + `
+[topic."orders*"]
+max_bytes = "10GiB"
+overflow = "reject"
+
+[channel."orders*/billing"]
+max_attempts = 10
+dead_letter_topic = "orders-dead"
+` + "```" + `
+`
+
+// settingsRows is a table of settings.
+func settingsRows(b *strings.Builder, of string, list []settings.Setting) {
+	fmt.Fprintf(b, "\n### %s\n| key | value | |\n|---|---|---|\n", of)
+	for _, s := range list {
+		fmt.Fprintf(b, "| `%s` | %s | %s |\n", s.Name, inCell(s.Allowed), inCell(meanings[s.Name]))
+	}
+}
+
+// meanings of settings, in a line each.
+var meanings = map[string]string{
+	"max_bytes":         "bytes that some channel, or the fan-out, has not finished",
+	"max_messages":      "messages that some channel, or the fan-out, has not finished",
+	"overflow":          "what is done at these two: the publish is refused, or the oldest messages are dropped in all channels; one in flight is spared until its delivery ends",
+	"max_age":           "age at which a message expires, from its publish, or from when it was due",
+	"sync":              "when a publish is OK'd: on the disk, or in the kernel; as `--sync-every` for one topic",
+	"retention_time":    "how long messages that all channels have finished are kept, for replay",
+	"retention_bytes":   "bytes of messages that all channels have finished and that are kept, for replay",
+	"max_channels":      "channels, beyond which none is created; instead of `--max-channels`",
+	"msg_timeout":       "time that consumers have for a message which asked for no other; not below `--msg-timeout`",
+	"max_attempts":      "deliveries after which a message goes to the dead-letter topic",
+	"dead_letter_topic": "where those messages go; needed with `max_attempts`",
+	"max_in_flight":     "messages that are in flight to all consumers of the channel on a node",
+	"rate":              "deliveries per second of the channel on a node",
 }
 
 const referenceIntroduction = `# Configuration
