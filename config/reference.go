@@ -40,7 +40,7 @@ func Reference() string {
 
 const settingsIntroduction = `
 ## Settings of topics and channels
-In the file of qd, tables set them for names that fit a pattern; the longest literal prefix wins, and what is set at run time beats the file
+In the file of qd, tables set them for names that fit a pattern; the longest literal prefix wins, and what is set at run time beats the file ([settings.md](settings.md))
 (` + "`GET` and `PUT /topic/config?topic=…`, `/channel/config?topic=…&channel=…`, JSON; `null` resets one" + `). Of a replicated topic they are the same on all members.
 ` + "```toml" + `
 [topic."orders*"]
