@@ -41,7 +41,7 @@ func TestFlagsAreThoseOfNsqadminAndSomeOfOurOwn(t *testing.T) {
 	if len(want) != 26+1 { // strict-config is one of ours, which all daemons have
 		t.Fatalf("%d flags are nsqadmin's", len(want))
 	}
-	want = append(want, "alert-webhook | alert_webhook | string | -", "page-url | page_url | string | -", "qd-http-address | qd_http_addresses | list | -", "allowed-host | allowed_hosts | list | -", "page-peek | page_peek | bool | false", "cluster-name | cluster_name | string | -", "users-file | users_file | string | -",
+	want = append(want, "alert-webhook | alert_webhook | string | -", "page-url | page_url | string | -", "history-dir | history_dir | string | -", "qd-http-address | qd_http_addresses | list | -", "allowed-host | allowed_hosts | list | -", "page-peek | page_peek | bool | false", "cluster-name | cluster_name | string | -", "users-file | users_file | string | -",
 		"http-client-auth-file | http_client_auth_file | string | -",
 		"tls-cert | tls_cert | string | -", "tls-key | tls_key | string | -", "acl-trusted-proxy | acl_trusted_proxy | list | -",
 		"http-client-auth-for | http_client_auth_for | list | -", "http-client-auth-insecure | http_client_auth_insecure | bool | false")
