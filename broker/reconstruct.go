@@ -208,7 +208,7 @@ func (r *reconstruction) fromMetadata(m metadataFile) {
 			continue
 		}
 		if r.made[ts.Incarnation] {
-			ts.Paused = mt.Paused
+			ts.Paused, ts.Settings = mt.Paused, mt.Settings
 		}
 		if r.younger {
 			r.correct(ts, mt)
@@ -275,7 +275,7 @@ func (r *reconstruction) channel(ts *state.Topic, c metadataChannel) {
 	}
 	r.made[n] = true
 	ts.Channels[n] = &state.Channel{
-		Incarnation: n, Name: c.Name, Paused: c.Paused, Acked: seqset.New(0),
+		Incarnation: n, Name: c.Name, Paused: c.Paused, Settings: c.Settings, Acked: seqset.New(0),
 	}
 }
 
@@ -291,6 +291,9 @@ func (b *Broker) journalReconstructed(ts *state.Topic, start uint64) error {
 		if ts.Paused {
 			entries = append(entries, state.Entry{Op: state.PauseTopic, Topic: ts.Incarnation, FanOut: start})
 		}
+		if ts.Settings != "" {
+			entries = append(entries, state.Entry{Op: state.ConfigureTopic, Topic: ts.Incarnation, Name: ts.Settings})
+		}
 	}
 	for _, c := range ts.Channels {
 		if !b.reconstructed[c.Incarnation] {
@@ -300,6 +303,9 @@ func (b *Broker) journalReconstructed(ts *state.Topic, start uint64) error {
 		entries = append(entries, state.Entry{
 			Op: state.CreateChannel, Topic: ts.Incarnation, Channel: c.Incarnation, Name: c.Name, Start: start,
 		})
+		if c.Settings != "" {
+			entries = append(entries, state.Entry{Op: state.ConfigureChannel, Topic: ts.Incarnation, Channel: c.Incarnation, Name: c.Settings})
+		}
 		if c.Paused {
 			entries = append(entries, state.Entry{Op: state.PauseChannel, Topic: ts.Incarnation, Channel: c.Incarnation})
 		}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"strings"
 	"testing"
 
 	"qmq/state"
@@ -45,4 +46,24 @@ func TestSettingsOutliveAKillAndACheckpointAndGoWithTheIncarnation(t *testing.T)
 	getChannel(t, b, "t", "c")
 	wantConfig(t, b, "t", "", "c", "")
 	must(t, b.Close())
+}
+
+func TestSettingsThatTheJournalLostAreThoseOfTheMetadata(t *testing.T) {
+	disk := newDisk(t, 1)
+	b := open(t, disk)
+	getChannel(t, b, "t", "c")
+	configure(t, b, "t", "", `{"max_age": "1h"}`)
+	configure(t, b, "t", "c", `{"rate": 5}`)
+	must(t, publish(existing(b, "t"), "1"))
+	must(t, b.Close())
+	for _, f := range disk.Files() {
+		if strings.Contains(f.Name, "/journal/") {
+			must(t, disk.Mount().Remove(f.Name))
+		}
+	}
+	for range 2 { // the journal has them again
+		b = open(t, disk)
+		wantConfig(t, b, "t", `{"max_age":"1h"}`, "c", `{"rate":5}`)
+		must(t, b.Close())
+	}
 }

@@ -40,6 +40,7 @@ type metadataTopic struct {
 	Name        string            `json:"name"`
 	Incarnation hexNumber         `json:"incarnation"`
 	Paused      bool              `json:"paused"`
+	Settings    string            `json:"settings,omitempty"` // what was set of it, a JSON object as text
 	Channels    []metadataChannel `json:"channels"`
 }
 
@@ -47,6 +48,7 @@ type metadataChannel struct {
 	Name        string    `json:"name"`
 	Incarnation hexNumber `json:"incarnation"`
 	Paused      bool      `json:"paused"`
+	Settings    string    `json:"settings,omitempty"`
 }
 
 // hexNumber is written as in the names of directories: tools that take every
@@ -213,18 +215,20 @@ func (s *listing) describe(mt *metadataTopic) {
 	mt.Channels = mt.Channels[:0]
 	if s.unopened != nil {
 		ts := s.unopened
-		mt.Name, mt.Incarnation, mt.Paused = ts.Name, hexNumber(ts.Incarnation), ts.Paused
+		mt.Name, mt.Incarnation, mt.Paused, mt.Settings = ts.Name, hexNumber(ts.Incarnation), ts.Paused, ts.Settings
 		for _, c := range ts.Channels {
-			mt.Channels = append(mt.Channels, metadataChannel{c.Name, hexNumber(c.Incarnation), c.Paused})
+			mt.Channels = append(mt.Channels, metadataChannel{c.Name, hexNumber(c.Incarnation), c.Paused, c.Settings})
 		}
 		slices.SortFunc(mt.Channels, func(a, b metadataChannel) int { return strings.Compare(a.Name, b.Name) })
 		return
 	}
 	t := s.topic
-	mt.Name, mt.Incarnation, mt.Paused = t.Name(), hexNumber(t.Incarnation()), t.Paused()
+	set, _ := t.Config()
+	mt.Name, mt.Incarnation, mt.Paused, mt.Settings = t.Name(), hexNumber(t.Incarnation()), t.Paused(), set.String()
 	for _, c := range t.Channels() {
 		if !names.IsEphemeral(c.Name()) {
-			mt.Channels = append(mt.Channels, metadataChannel{c.Name(), hexNumber(c.Incarnation()), c.Paused()})
+			set, _, _ := t.ChannelConfig(c.Name()) // one that has just gone has none
+			mt.Channels = append(mt.Channels, metadataChannel{c.Name(), hexNumber(c.Incarnation()), c.Paused(), set.String()})
 		}
 	}
 }

@@ -52,6 +52,8 @@ type limiter struct {
 	log       *diskqueue.Log
 	reclaimer *reclaimer
 
+	later func(at int64) // has relieve called by a steady time, ns
+
 	// limits is what is in force; nil: there is no limit.
 	limits atomic.Pointer[settings.EffectiveTopic]
 
@@ -239,6 +241,10 @@ func (l *limiter) relieve() (any bool) {
 // dropOldest drops the oldest messages that are beyond the limits and not in flight. It
 // says whether it dropped any. The caller holds l.mu.
 func (l *limiter) dropOldest(limits *settings.EffectiveTopic) (any bool) {
+	if l.reclaimer.now() < l.next { // it took long a moment ago
+		l.later(l.next)
+		return false
+	}
 	open := l.countNow()
 	excess := l.fanout.excess(limits)
 	if excess == (load{}) || len(open) == 0 {

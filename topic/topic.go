@@ -148,7 +148,7 @@ func compose(o Options, c *configured) *Topic {
 	t.fanout.end, t.fanout.fanOut, t.fanout.journalledFanOut = end, end, end
 	t.limiter.o, t.limiter.fanout, t.limiter.log, t.limiter.reclaimer = &t.o, &t.fanout, o.Log, &t.reclaimer
 	t.expiry.o, t.expiry.fanout, t.expiry.log, t.expiry.reclaimer = &t.o, &t.fanout, o.Log, &t.reclaimer
-	t.keeper.t = t
+	t.keeper.t, t.limiter.later = t, t.keeper.by
 	t.reclaimer.retireAt.Store(math.MaxInt64)
 	t.reclaimer.retireLater = t.keeper.by
 	t.configure(c)
