@@ -43,7 +43,7 @@ var actions = map[string]string{
 	moveLeader:        "moved leader", balanceLeaders: "balanced leaders", addMember: "let a member join", removeMember: "removed a member",
 	"tombstone_topic_producer": "tombstoned node", "publish": "published 1 message", "peek": "peeked at messages",
 	"requeue_message": "requeued message", "finish_message": "finished message", "republish_message": "republished message", "download": "downloaded message",
-	"publish_many": "published messages", "tail": "watched", "close_client": "closed connection", "move_backlog": "moved messages",
+	"publish_many": "published messages", "tail": "watched", "close_client": "closed connection", "move_backlog": "moved messages", "put_back": "put back dead letters",
 	"bulk_pause": "paused many", "bulk_unpause": "unpaused many", "bulk_empty": "emptied many", "bulk_delete": "deleted many",
 	"login": "signed in", "logout": "signed out", "login_failed": "failed to sign in", "config": "changed option",
 }

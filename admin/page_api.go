@@ -30,6 +30,8 @@ func (s *Server) pageRoutes(r *httpapi.Router, at func(string) string) {
 	r.HandleRaw("GET", at("/api/q/download"), s.fewPeeks(http.HandlerFunc(s.download)))
 	r.HandleRaw("GET", at("/api/q/connections"), s.few(s.looks, "connections", s.pageAnswers(s.connections)))
 	r.HandleRaw("GET", at("/api/q/tail"), http.HandlerFunc(s.tail))
+	r.HandleRaw("GET", at("/api/q/deadletters"), s.fewPeeks(s.pageAnswers(s.deadLetters)))
+	post("putback", s.admins(s.putBack))
 	post("login", s.signIn)
 	post("logout", s.signOut)
 	post("act", s.admins(s.act))

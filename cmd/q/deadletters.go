@@ -200,10 +200,32 @@ func (r *reach) eachNode(c console, topic string, do func(context.Context, *clus
 		return err
 	}
 	var errs []error
-	for _, n := range nodes {
+	for _, n := range cl.holders(ctx, nodes, topic) {
 		if err := do(ctx, cl, n); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", n.Name, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// holders are the nodes that have messages of a topic of their own: of a replicated one,
+// which all its members have, the leader, or where none is known the first.
+func (c *cluster) holders(ctx context.Context, nodes []node, topic string) (list []node) {
+	var members []node
+	for _, n := range nodes {
+		stats, err := c.nodes.Stats(ctx, n.HTTP, nodeclient.Wanted{Topic: topic}, new(nodeclient.Decoder))
+		role := ""
+		if err == nil && len(stats.Topics) > 0 {
+			role = stats.Topics[0].Replica.Role
+		}
+		switch role {
+		case "":
+			list = append(list, n)
+		case "leader":
+			members = append([]node{n}, members...)
+		default:
+			members = append(members, n)
+		}
+	}
+	return append(list, members[:min(1, len(members))]...)
 }

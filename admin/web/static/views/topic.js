@@ -16,6 +16,7 @@ import { Title } from '../title.js'
 import { Role, goneClass, nodeCell, number, perMinute, perSecond, silence, timedOut } from './columns.js'
 import { Connections } from './connections.js'
 import { Peek } from './peek.js'
+import { DeadLetters } from './letters.js'
 import { Publish } from './publish.js'
 import { Spans } from './charts.js'
 import { Tail } from './tail.js'
@@ -54,6 +55,7 @@ export function Topic({ params, data, epoch, stale }) {
           rowKey=${n => n.node} rowClass=${goneClass} empty=${data && 'No node has this topic: the lookupds know it, and the first message brings it to a node.'} />
       <//>
       ${data?.nodes.length > 0 && html`<${Connections} topic=${topic} />`}
+      <${DeadLetters} topic=${topic} key=${'letters of ' + topic} />
     </div></div>`
 }
 
