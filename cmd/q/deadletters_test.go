@@ -47,6 +47,9 @@ func TestDeadLettersAreShownAndPutBack(t *testing.T) {
 	if len(lines) != 3 || !strings.Contains(lines[0], "t/c  requeue after 1 attempt at ") || !strings.HasSuffix(lines[2], `"three"`) {
 		t.Fatalf("it shows %q", lines)
 	}
+	if out := must(t, "", "stat", "t", "c", "--json", at); !strings.Contains(out, `"dead_lettered_count":3`) {
+		t.Errorf("q stat says %s", out)
+	}
 	var first letterRecord
 	if err := json.Unmarshal([]byte(must(t, "", "dead-letters", "list", "dead", at, "--json", "-n", "1")), &first); err != nil {
 		t.Fatal(err)

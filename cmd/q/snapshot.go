@@ -56,26 +56,29 @@ func (s *snapshot) failed() error {
 
 // figure is a line of q stat: what one thing is and does, on one node or on all.
 type figure struct {
-	Topic     string `json:"topic,omitempty"`
-	Channel   string `json:"channel,omitempty"`
-	Node      string `json:"node,omitempty"`
-	Client    string `json:"client,omitempty"`
-	Agent     string `json:"user_agent,omitempty"`
-	Paused    bool   `json:"paused"`
-	Nodes     int64  `json:"nodes"`
-	Depth     int64  `json:"depth"`
-	Disk      int64  `json:"backend_depth"`
-	InFlight  int64  `json:"in_flight_count"`
-	Deferred  int64  `json:"deferred_count"`
-	Messages  int64  `json:"message_count"`
-	Requeued  int64  `json:"requeue_count"`
-	TimedOut  int64  `json:"timeout_count"`
-	Channels  int64  `json:"channel_count"`
-	Clients   int64  `json:"client_count"`
-	Finished  int64  `json:"finish_count"`
-	Ready     int64  `json:"ready_count"`
-	In        rate   `json:"in_per_second"`  // messages that come
-	Out       rate   `json:"out_per_second"` // that are done with
+	Topic    string `json:"topic,omitempty"`
+	Channel  string `json:"channel,omitempty"`
+	Node     string `json:"node,omitempty"`
+	Client   string `json:"client,omitempty"`
+	Agent    string `json:"user_agent,omitempty"`
+	Paused   bool   `json:"paused"`
+	Nodes    int64  `json:"nodes"`
+	Depth    int64  `json:"depth"`
+	Disk     int64  `json:"backend_depth"`
+	InFlight int64  `json:"in_flight_count"`
+	Deferred int64  `json:"deferred_count"`
+	Messages int64  `json:"message_count"`
+	Requeued int64  `json:"requeue_count"`
+	TimedOut int64  `json:"timeout_count"`
+	// Dead messages went to the dead-letter topic, dying ones wait for that.
+	Dead      int64 `json:"dead_lettered_count,omitempty"`
+	Dying     int64 `json:"dead_lettering_count,omitempty"`
+	Channels  int64 `json:"channel_count"`
+	Clients   int64 `json:"client_count"`
+	Finished  int64 `json:"finish_count"`
+	Ready     int64 `json:"ready_count"`
+	In        rate  `json:"in_per_second"`  // messages that come
+	Out       rate  `json:"out_per_second"` // that are done with
 	connected int64
 }
 
@@ -85,7 +88,7 @@ func (f *figure) key() string {
 }
 
 // done counts the messages that are no longer of any concern.
-func (f *figure) done() int64 { return f.Messages - f.Depth - f.InFlight - f.Deferred }
+func (f *figure) done() int64 { return f.Messages - f.Depth - f.InFlight - f.Deferred - f.Dying }
 
 func (f *figure) add(g *figure) {
 	f.Paused = f.Paused || g.Paused
@@ -97,6 +100,8 @@ func (f *figure) add(g *figure) {
 	f.Messages += g.Messages
 	f.Requeued += g.Requeued
 	f.TimedOut += g.TimedOut
+	f.Dead += g.Dead
+	f.Dying += g.Dying
 	f.Channels = max(f.Channels, g.Channels)
 	f.Clients += g.Clients
 }
@@ -164,7 +169,7 @@ func topicFigure(t *nodeclient.Topic) *figure {
 func channelFigure(t *nodeclient.Topic, c *nodeclient.Channel) *figure {
 	return &figure{
 		Topic: t.Name, Channel: c.Name, Nodes: 1, Paused: c.Paused, Depth: c.Depth, Disk: c.BackendDepth, InFlight: c.InFlight,
-		Deferred: c.Deferred, Messages: c.Messages, Requeued: c.Requeued, TimedOut: c.TimedOut, Clients: c.ClientCount,
+		Deferred: c.Deferred, Messages: c.Messages, Requeued: c.Requeued, TimedOut: c.TimedOut, Clients: c.ClientCount, Dead: c.DeadLettered, Dying: c.DeadLettering,
 	}
 }
 

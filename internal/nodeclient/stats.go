@@ -85,6 +85,8 @@ type Channel struct {
 	Clients      []Consumer // nil when not asked for
 	Paused       bool
 	Latency      Latency
+	// DeadLettered messages went to the dead-letter topic, DeadLettering ones wait for that.
+	DeadLettered, DeadLettering int64
 }
 
 // Latency is the time from publish to FIN over the node's window.
@@ -275,6 +277,10 @@ func (r *reading) channel() (c Channel) {
 			c.Requeued = r.whole()
 		case "timeout_count":
 			c.TimedOut = r.whole()
+		case "dead_lettered_count":
+			c.DeadLettered = r.whole()
+		case "dead_lettering_count":
+			c.DeadLettering = r.whole()
 		case "zone_local_msg_count":
 			c.ZoneLocal = r.whole()
 		case "region_local_msg_count":

@@ -39,6 +39,7 @@ func TestPage(t *testing.T) {
 		look("KeysLeadToAllPages", func(_ *testing.T, b *tab) { keys(b) })
 		look("NamesThatMeanSomethingToBrowsersOpen", func(_ *testing.T, b *tab) { oddNames(b, a) })
 		look("HoldShowsTheFirstFrameOfANewView", func(_ *testing.T, b *tab) { holding(b) })
+		look("DeadLettersArePutBackByClicking", func(_ *testing.T, b *tab) { deadLetters(b, a) })
 		look("ChannelsAreFoundAmongTopicsAndOnPhones", func(_ *testing.T, b *tab) { finding(b) })
 	})
 	t.Run("OtherServers", func(t *testing.T) {
