@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -116,18 +117,17 @@ func TestStopAtAnyOperationStartsOver(t *testing.T) {
 }
 
 // stopAt has a start stop at one of its operations; false when it has not as many.
-func stopAt(disk *crashfs.FS, at int, stop func(*crashfs.FS)) (stopped bool) {
-	n := 0
+func stopAt(disk *crashfs.FS, at int, stop func(*crashfs.FS)) bool {
+	var n atomic.Int64 // of operations, some of which are at the same time
 	disk.Fail(func(crashfs.Op, string) error {
-		if n++; n == at {
+		if n.Add(1) == int64(at) {
 			stop(disk)
-			stopped = true
 		}
 		return nil
 	})
 	_ = start(disk) // what it says nobody hears
 	disk.Fail(nil)
-	return stopped
+	return n.Load() >= int64(at)
 }
 
 // TestErrorOfTheFileSystemChangesNothing fails each operation in turn.
@@ -135,10 +135,9 @@ func TestErrorOfTheFileSystemChangesNothing(t *testing.T) {
 	files, want := fewTopics(t)
 	for at := 1; ; at++ {
 		disk := newDisk(t, uint64(at), files)
-		n, failed := 0, false
-		disk.Fail(func(op crashfs.Op, name string) error {
-			if n++; n == at {
-				failed = true
+		var n atomic.Int64
+		disk.Fail(func(crashfs.Op, string) error {
+			if n.Add(1) == int64(at) {
 				return syscall.EIO
 			}
 			return nil
@@ -146,7 +145,7 @@ func TestErrorOfTheFileSystemChangesNothing(t *testing.T) {
 		err := start(disk)
 		disk.Fail(nil)
 		switch {
-		case !failed:
+		case n.Load() < int64(at):
 			return
 		case err == nil: // what failed was not needed, as an index of a segment
 		case strings.Contains(err.Error(), "nothing was changed"):
