@@ -5,12 +5,15 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"time"
+
+	"qmq/internal/vfs"
 )
 
 const (
 	// seeToRoom is how often it is looked whether there is room on the disk, tidyEvery how
 	// often segments of topics are given up that nobody owes anything of, and refillAfter
-	// how long after the disk was full the reserve is made again, if there is room.
+	// how long after the disk was full the reserve is made again, if there may be room; where
+	// there is known to be, that is at once.
 	seeToRoom   = 100 * time.Millisecond
 	tidyEvery   = time.Minute
 	refillAfter = 5 * time.Second
@@ -46,7 +49,7 @@ func (m *room) run() {
 		switch {
 		case m.relieve():
 			full = now
-		case full == 0 || now-full >= refillAfter:
+		case full == 0 || now-full >= refillAfter || m.full && m.enough():
 			full = now
 			m.refill()
 		}
@@ -123,11 +126,24 @@ func (m *room) little(was bool) bool {
 	if err != nil {
 		return was
 	}
-	wanted := min(lowBytes, (s.Free+s.Used)/lowShare)
+	wanted := freeOf(s)
 	if was {
 		wanted += wanted / 8
 	}
 	return s.Free < wanted
+}
+
+// freeOf is how much is to be free of a file system.
+func freeOf(s vfs.Space) int64 { return min(lowBytes, (s.Free+s.Used)/lowShare) }
+
+// enough tells whether there is known to be room for the reserve and what is to be free
+// beside it.
+func (m *room) enough() bool {
+	if m.r.s.o.Space == nil {
+		return false
+	}
+	s, err := m.r.s.o.Space()
+	return err == nil && s.Free >= reserveBytes+freeOf(s)+freeOf(s)/8
 }
 
 // compact lets all files go that nobody needs: segments of topics, those of them that are
