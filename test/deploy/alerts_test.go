@@ -61,8 +61,8 @@ func TestEveryAlertHasARunbook(t *testing.T) {
 		if !sections[r.Alert] {
 			t.Errorf("docs/runbooks.md has no section %s", r.Alert)
 		}
-		if url := r.Annotations["runbook_url"]; !strings.HasSuffix(url, "docs/runbooks.md#"+strings.ToLower(r.Alert)) {
-			t.Errorf("%s: its runbook_url is %q", r.Alert, url)
+		if url := r.Annotations["runbook"]; !strings.HasSuffix(url, "docs/runbooks.md#"+strings.ToLower(r.Alert)) {
+			t.Errorf("%s: its runbook is %q", r.Alert, url)
 		}
 	}
 }
