@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -203,16 +204,15 @@ func suspend(p *plan, hit []*member) (undo func()) {
 }
 
 func terminate(p *plan, hit []*member) (undo func()) {
-	for _, m := range hit {
-		if err := syscall.Kill(m.PID(), syscall.SIGTERM); err != nil {
-			p.t.Error(err)
-		}
+	var ends sync.WaitGroup
+	for _, m := range hit { // each is told once: the second time it would stop at once
+		ends.Go(func() {
+			if err := m.Terminate(process.Patience); err != nil {
+				p.t.Error(err)
+			}
+		})
 	}
-	for _, m := range hit {
-		if err := m.Terminate(process.Patience); err != nil {
-			p.t.Error(err)
-		}
-	}
+	ends.Wait()
 	return p.startAgain(hit)
 }
 
