@@ -269,7 +269,7 @@ func TestWhatExpiresInFlightIsSparedUntilItsDeliveryEnds(t *testing.T) {
 func TestTimeToLiveHoldsOverARestart(t *testing.T) {
 	for _, inBetween := range []time.Duration{0, time.Minute} {
 		inBench(t, func(t *testing.T, _ *crashfs.FS, b *bench) {
-			a := b.channel(t, "a")
+			b.channel(t, "a")
 			must(t, b.sendUntil("short", 5*time.Second, 0))
 			must(t, b.send("for ever"))
 			must(t, b.sendUntil("later", 5*time.Second, 4*time.Second))
@@ -277,7 +277,7 @@ func TestTimeToLiveHoldsOverARestart(t *testing.T) {
 			b.close(t)
 			wait(inBetween)
 			b.open(t)
-			a = b.channel(t, "a")
+			a := b.channel(t, "a")
 			wait(8 * time.Second)
 			want := []string{"later", "for ever", "long"}
 			if inBetween > 0 {
