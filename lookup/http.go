@@ -10,6 +10,7 @@ import (
 
 	"qmq/internal/address"
 	"qmq/internal/httpapi"
+	"qmq/internal/metrics"
 	"qmq/internal/names"
 	"qmq/internal/version"
 )
@@ -50,6 +51,7 @@ func (h *HTTP) routes(o Options) http.Handler {
 	r.Explain(names.Refusals)
 	r.HandleRaw("GET", "/ping", http.HandlerFunc(ping))
 	r.Handle("GET", "/info", info)
+	r.HandleRaw("GET", "/metrics", metrics.NewHandler("qlookupd", h.fillMetrics, o.Logger))
 	r.Handle("GET", "/topics", h.topics)
 	r.Handle("GET", "/channels", h.channels)
 	r.Handle("GET", "/lookup", h.lookup)
