@@ -21,13 +21,18 @@ const (
 	answerPatience = 30 * time.Second
 )
 
+// deadlineSlack is how much later than promised a deadline may be, so that it
+// need not be moved with every read and write.
+const deadlineSlack = time.Second
+
 // visit is a connection as its requests see it, one at a time: the writer of
 // the answer and the reader of the body, which move its deadlines on.
 type visit struct {
 	http.ResponseWriter // of the request under way
 	server              *Server
 	conn                net.Conn
-	knownHost           string // which a request named and was let in
+	answerBy            time.Time // the write deadline that is set since the request came
+	knownHost           string    // which a request named and was let in
 	body                pacedBody
 }
 
@@ -36,7 +41,8 @@ type pacedBody struct {
 	io.ReadCloser
 	conn  net.Conn
 	began time.Time
-	come  int64 // bytes
+	come  int64     // bytes
+	by    time.Time // the read deadline that is set
 }
 
 type visitKey struct{}
@@ -71,6 +77,7 @@ func (s *Server) pace(next http.Handler) http.Handler {
 			return
 		}
 		v.ResponseWriter = w
+		v.answerBy = time.Time{} // the HTTP server took it away after the last answer
 		if r.ContentLength != 0 {
 			v.body = pacedBody{ReadCloser: r.Body, conn: v.conn, began: time.Now()}
 			v.body.extend()
@@ -90,7 +97,11 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 
 // extend moves the deadline on, with what has come.
 func (b *pacedBody) extend() {
-	b.conn.SetReadDeadline(b.began.Add(graceTime + time.Duration(b.come/pieceBytes)*timePerPiece))
+	by := b.began.Add(graceTime + time.Duration(b.come/pieceBytes)*timePerPiece)
+	if b.by.Before(by) {
+		b.by = by.Add(deadlineSlack)
+		b.conn.SetReadDeadline(b.by)
+	}
 }
 
 // wait gives the body the time that the server was busy otherwise.
@@ -132,8 +143,10 @@ func (v *visit) FlushError() error {
 // Flush is FlushError for those who do not ask.
 func (v *visit) Flush() { _ = v.FlushError() }
 
-// extend moves the deadline of the answer on. The HTTP server takes it away after
-// each answer.
+// extend moves the deadline of the answer on.
 func (v *visit) extend() {
-	v.conn.SetWriteDeadline(time.Now().Add(answerPatience))
+	if by := time.Now().Add(answerPatience); v.answerBy.Before(by) {
+		v.answerBy = by.Add(deadlineSlack)
+		v.conn.SetWriteDeadline(v.answerBy)
+	}
 }

@@ -77,7 +77,7 @@ var nosniffed = []string{"nosniff"} // which nobody changes
 // Serve answers requests that come to l until Close, then returns nil. It
 // closes l. It may serve several listeners at a time.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(lazyListener{acceptloop.Patient(l, s.o.Logger)}); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(acceptloop.Patient(l, s.o.Logger)); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -180,6 +181,38 @@ func TestAnswersThatAreNotReadAreGivenUp(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A client that asks again at once, and takes no answer, holds its connection no
+// longer than one that asks for the first time.
+func TestAnswersToLaterRequestsAreGivenUpToo(t *testing.T) {
+	const requests = 4
+	routes := func(r *Router) {
+		r.Handle("GET", "/short", func(http.ResponseWriter, *http.Request) (any, error) { return "OK", nil })
+	}
+	inBubble(t, Options{}, routes, func(t *testing.T, _ *Server, dial func() net.Conn) {
+		for taken := range requests {
+			conn := dial()
+			go func() {
+				for range requests {
+					fmt.Fprint(conn, "GET /short HTTP/1.1\r\nHost: q\r\n\r\n")
+				}
+			}()
+			for in := bufio.NewReader(conn); taken > 0; taken-- {
+				resp, err := http.ReadResponse(in, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				io.ReadAll(resp.Body)
+			}
+			time.Sleep(answerPatience + 5*time.Second) // of the bubble's clock
+			synctest.Wait()
+			if n, err := conn.Read(make([]byte, 1)); err != io.EOF {
+				t.Errorf("whoever leaves some of %d answers is borne for ever: %d, %v", requests, n, err)
+			}
+			conn.Close()
+		}
+	})
 }
 
 func TestAnswersThatAreReadSlowlyGetThrough(t *testing.T) {
