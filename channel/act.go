@@ -20,9 +20,7 @@ var ErrNoMessage = errors.New("the channel does not hold this message")
 func (c *Channel) Finish(id message.ID) error {
 	return c.act(id, func(seq uint64) {
 		c.core.void(seq, seq+1)
-		if c.failing.Load() && c.core.readable() && c.timer != nil {
-			c.timer.Arm(0) // what could not be read is gone
-		}
+		c.tellReadable()
 	})
 }
 

@@ -261,13 +261,22 @@ func (c *Channel) Advance(fanOut uint64, delayed []message.Mark) {
 // Void makes the numbers in [from, to) count as acknowledged for ever. They
 // may lie beyond the fan-out position; numbers that never were messages have
 // to be void before Advance passes them, or MessageCount counts them.
-func (c *Channel) Void(from, to uint64) {
+func (c *Channel) Void(from, to uint64) { c.VoidAll([]seqset.Range{{From: from, To: to}}) }
+
+// VoidAll is Void for ranges, ascending and disjoint.
+func (c *Channel) VoidAll(list []seqset.Range) {
 	c.mu.Lock()
-	c.core.void(from, to)
-	if c.failing.Load() && c.core.readable() && c.timer != nil && !c.core.closed {
-		c.timer.Arm(0) // what could not be read is gone: expire says so, without locks
-	}
+	c.core.voidAll(list)
+	c.tellReadable()
 	c.unlock()
+}
+
+// tellReadable has the host told, by expire, without locks, if all that could not be read is
+// gone. The channel's lock is held.
+func (c *Channel) tellReadable() {
+	if c.failing.Load() && c.core.readable() && c.timer != nil && !c.core.closed {
+		c.timer.Arm(0)
+	}
 }
 
 // Empty acknowledges everything below the fan-out position and below upTo: what

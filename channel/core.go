@@ -176,45 +176,50 @@ func (c *core) skipOver() {
 
 // void makes the numbers in [from, to) count as acknowledged, also those at or
 // above fanOut.
-func (c *core) void(from, to uint64) {
-	from = max(from, c.floor())
-	if from >= to {
+func (c *core) void(from, to uint64) { c.voidAll([]seqset.Range{{From: from, To: to}}) }
+
+// voidAll is void for ranges, ascending and disjoint. What waits is gone through once,
+// however many there are of them.
+func (c *core) voidAll(list []seqset.Range) {
+	list = seqset.Union(c.aboveFloor(list))
+	if len(list) == 0 {
 		return
 	}
-	if low, high := max(from, c.cursor), min(to, c.fanOut); low < high {
-		c.waiting -= high - low - c.skip.Overlap(low, high)
+	var skip []seqset.Range
+	for _, r := range list {
+		r.From = max(r.From, c.cursor)
+		if high := min(r.To, c.fanOut); r.From < high {
+			c.waiting -= high - r.From - c.skip.Overlap(r.From, high)
+		}
+		if r.From < r.To {
+			skip = append(skip, r)
+		}
 	}
-	c.skip.Add(seqset.Range{From: max(from, c.cursor), To: to})
-	c.removeRangeInFlight(from, to)
-	removeReturned(&c.returned, seqset.Range{From: from, To: to})
-	c.due.RemoveRange(from, to)
-	c.deferred.RemoveRange(from, to)
-	c.unbar(from, to)
-	c.removeSpent(func(seq uint64) bool { return from <= seq && seq < to })
-	c.acked.AddRange(from, to)
-	c.pending.acked(seqset.Range{From: from, To: to})
+	c.skip.AddAll(skip)
+	for _, r := range c.appendInFlight(nil, list) {
+		c.removeInFlight(c.flight.find(r.From))
+	}
+	gone := func(seq uint64) bool { return seqset.Contains(list, seq) }
+	c.returned.DeleteFunc(func(m redelivery) bool { return gone(m.seq) })
+	c.due.RemoveFunc(func(i dueheap.Item) bool { return gone(i.Seq) })
+	c.deferred.RemoveFunc(func(i dueheap.Item) bool { return gone(i.Seq) })
+	c.removeSpent(gone)
+	for _, r := range list {
+		c.unbar(r.From, r.To)
+		c.acked.AddRange(r.From, r.To)
+		c.pending.acked(r)
+	}
 	c.skipOver()
 }
 
-// removeRangeInFlight takes the messages in [from, to) out of flight.
-func (c *core) removeRangeInFlight(from, to uint64) {
-	var there []uint64
-	if to-from < uint64(c.flight.len()) {
-		for seq := from; seq < to; seq++ {
-			if c.flight.find(seq) != 0 {
-				there = append(there, seq)
-			}
-		}
-	} else {
-		c.flight.each(func(_ uint32, seq uint64, _ *entry) {
-			if from <= seq && seq < to {
-				there = append(there, seq)
-			}
-		})
+// aboveFloor is a list without what lies below the floor.
+func (c *core) aboveFloor(list []seqset.Range) (above []seqset.Range) {
+	floor := c.floor()
+	for _, r := range list {
+		r.From = max(r.From, floor)
+		above = append(above, r)
 	}
-	for _, seq := range there {
-		c.removeInFlight(c.flight.find(seq))
-	}
+	return above
 }
 
 // removeInFlight takes the entry i out of flight, which gives its holder credit back.

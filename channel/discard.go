@@ -20,12 +20,10 @@ const (
 // Discard makes numbers count as acknowledged, as Void does, but that those in flight
 // do when their delivery ends without a FIN. The list is ascending and disjoint.
 func (c *Channel) Discard(list []seqset.Range, why Why) {
-	for _, r := range list {
+	for from := uint64(0); len(list) > 0; {
 		c.mu.Lock()
-		c.core.discard(r, why)
-		if c.failing.Load() && c.core.readable() && c.timer != nil && !c.core.closed {
-			c.timer.Arm(0) // as in Void
-		}
+		list, from = c.core.discard(list, from, why)
+		c.tellReadable()
 		c.unlock()
 	}
 }
@@ -34,22 +32,29 @@ func (c *Channel) Discard(list []seqset.Range, why Why) {
 func (c *Channel) AppendInFlight(dst []seqset.Range, r seqset.Range) []seqset.Range {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.core.appendInFlight(dst, r)
+	return c.core.appendInFlight(dst, []seqset.Range{r})
 }
 
-func (c *core) appendInFlight(dst []seqset.Range, r seqset.Range) []seqset.Range {
-	start := len(dst)
+// appendInFlight appends to dst which numbers of a united list are in flight, one by one,
+// ascending.
+func (c *core) appendInFlight(dst []seqset.Range, list []seqset.Range) []seqset.Range {
+	start, all := len(dst), uint64(0)
+	for _, r := range list {
+		all += r.To - min(r.From, r.To)
+	}
 	add := func(seq uint64) { dst = append(dst, seqset.Range{From: seq, To: seq + 1}) }
-	if r.From < r.To && r.Len() < uint64(c.flight.len()) {
-		for seq := r.From; seq < r.To; seq++ {
-			if c.flight.find(seq) != 0 {
-				add(seq)
+	if all < uint64(c.flight.len()) {
+		for _, r := range list {
+			for seq := r.From; seq < r.To; seq++ {
+				if c.flight.find(seq) != 0 {
+					add(seq)
+				}
 			}
 		}
 		return dst
 	}
 	c.flight.each(func(_ uint32, seq uint64, _ *entry) {
-		if r.From <= seq && seq < r.To {
+		if seqset.Contains(list, seq) {
 			add(seq)
 		}
 	})
@@ -93,28 +98,39 @@ func (c *core) discardedFor(why Why) uint64 {
 	return 0
 }
 
-// maxOpenGaps bounds what is listed at a time.
+// maxOpenGaps bounds what is discarded at a time, in ranges.
 const maxOpenGaps = 1024
 
-// discard makes numbers of r count as acknowledged, or dooms them.
-func (c *core) discard(r seqset.Range, why Why) {
-	d := c.discarded()
-	held := c.appendInFlight(nil, r)
-	for at := max(r.From, c.floor()); at < r.To; {
-		var open []seqset.Range
-		open, at = c.acked.Gaps(nil, at, r.To, maxOpenGaps)
-		for _, gone := range seqset.Difference(open, held) {
-			if to := min(gone.To, c.fanOut); gone.From < to {
-				d.n[why] += to - gone.From
-			}
-			c.void(gone.From, gone.To)
+// discard makes numbers of a list count as acknowledged, or dooms them, from one of them
+// on, and as many ranges as the lock should be held for. It returns what is left to do.
+func (c *core) discard(list []seqset.Range, from uint64, why Why) (left []seqset.Range, next uint64) {
+	var open []seqset.Range
+	next = max(from, c.floor())
+	for len(list) > 0 && len(open) < maxOpenGaps {
+		r := list[0]
+		if next = max(next, r.From); next < r.To {
+			open, next = c.acked.Gaps(open, next, r.To, maxOpenGaps-len(open))
+		}
+		if next >= r.To {
+			list = list[1:]
 		}
 	}
+	d := c.discarded()
+	open = seqset.Union(open)
+	held := c.appendInFlight(nil, open)
+	gone := seqset.Difference(open, held)
+	for _, r := range gone {
+		if to := min(r.To, c.fanOut); r.From < to {
+			d.n[why] += to - r.From
+		}
+	}
+	c.voidAll(gone)
 	for _, h := range held {
 		if _, already := d.doomed[h.From]; !already {
 			d.doomed[h.From] = why
 		}
 	}
+	return list, next
 }
 
 // settleDoomed acknowledges the doomed messages whose delivery has ended.
@@ -123,15 +139,18 @@ func (c *core) settleDoomed() {
 	if d == nil || len(d.ended) == 0 {
 		return
 	}
+	var gone []seqset.Range
 	for _, seq := range d.ended {
-		if c.flight.find(seq) != 0 {
+		why, doomed := d.doomed[seq]
+		if !doomed || c.flight.find(seq) != 0 {
 			continue // it is delivered again
 		}
 		if !c.acked.Contains(seq) {
-			d.n[d.doomed[seq]]++
-			c.void(seq, seq+1)
+			d.n[why]++
+			gone = append(gone, seqset.Range{From: seq, To: seq + 1})
 		}
 		delete(d.doomed, seq)
 	}
 	d.ended = d.ended[:0]
+	c.voidAll(gone)
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"qmq/internal/seqset"
+	"qmq/message"
 )
 
 func TestWhatIsDiscardedInFlightGoesWhenItsDeliveryEndsOtherwiseThanByFin(t *testing.T) {
@@ -34,6 +35,44 @@ func TestWhatIsDiscardedInFlightGoesWhenItsDeliveryEndsOtherwiseThanByFin(t *tes
 					t.Errorf("%+v", s)
 				}
 			})
+		})
+	}
+}
+
+func TestVeryManyScatteredMessagesAreDiscardedOnceThroughWhatWaits(t *testing.T) {
+	const messages = 400_000
+	var list []seqset.Range
+	for seq := uint64(1); seq < messages; seq += 2 {
+		list = append(list, seqset.Range{From: seq, To: seq + 1})
+	}
+	for name, put := range map[string]func(c *core, seq uint64){
+		"returned": func(c *core, seq uint64) { c.returned.PushBack(redelivery{seq: seq, attempts: 1}) },
+		"due":      func(c *core, seq uint64) { c.postpone(1, redelivery{seq: seq, attempts: 1}, 0) },
+		"deferred": func(c *core, seq uint64) { c.postpone(0, redelivery{seq: seq, attempts: 1}, int64(seq)) },
+		"spent": func(c *core, seq uint64) {
+			c.addSpent(spentMessage{redelivery: redelivery{seq: seq, attempts: 1}, reason: message.TimedOut})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCore(limits{}, 0)
+			c.advance(0, messages, nil, 0)
+			c.waiting, c.cursor = 0, messages
+			for seq := range uint64(messages) {
+				put(c, seq)
+			}
+			for from, left := uint64(0), list; len(left) > 0; {
+				left, from = c.discard(left, from, Expired)
+			}
+			if err := c.check(); err != nil {
+				t.Error(err)
+			}
+			if n := c.discardedFor(Expired); n != messages/2 {
+				t.Errorf("%d are gone", n)
+			}
+			waits := c.returned.Len() + c.due.Len() + c.deferred.Len() + len(c.conf.spent.waiting)
+			if waits != messages/2 {
+				t.Errorf("%d wait", waits)
+			}
 		})
 	}
 }

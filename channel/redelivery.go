@@ -31,11 +31,6 @@ func sortBySeq(ms []redelivery) {
 	slices.SortFunc(ms, func(a, b redelivery) int { return cmp.Compare(a.seq, b.seq) })
 }
 
-// removeReturned takes the messages in r out of q.
-func removeReturned(q *ring.Ring[redelivery], r seqset.Range) {
-	q.DeleteFunc(func(m redelivery) bool { return holds(r, m.seq) })
-}
-
 // extractReturned takes the messages in r out of q and appends them to dst.
 func extractReturned(q *ring.Ring[redelivery], r seqset.Range, dst []redelivery) []redelivery {
 	q.DeleteFunc(func(m redelivery) bool {

@@ -56,13 +56,21 @@ func (f *fanout) discard(list []seqset.Range, why channel.Why) {
 	if f.detached != nil {
 		f.detached.Discard(list, why)
 	}
-	for _, r := range list {
-		if r.From = max(r.From, f.fanOut); r.From < r.To {
-			f.untold = seqset.Insert(f.untold, r)
-		}
+	if waiting := f.stillWaiting(list); len(waiting) > 0 {
+		f.untold = seqset.Union(f.untold, waiting)
 	}
 	f.passVoids()
 	f.reclaimer.noteThreshold()
+}
+
+// stillWaiting is what of a list was not given to the channels. The caller holds f.mu.
+func (f *fanout) stillWaiting(list []seqset.Range) (waiting []seqset.Range) {
+	for _, r := range list {
+		if r.From = max(r.From, f.fanOut); r.From < r.To {
+			waiting = append(waiting, r)
+		}
+	}
+	return waiting
 }
 
 // neededVoids are the voids without those before all that the log has: nobody asks for

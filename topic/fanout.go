@@ -64,7 +64,7 @@ func (f *fanout) commit(added diskqueue.Appended, bodyBytes uint64, bytes int, p
 		return channel.ErrExiting
 	}
 	if added.First > f.end {
-		f.addVoid(seqset.Range{From: f.end, To: added.First})
+		f.addVoids([]seqset.Range{{From: f.end, To: added.First}})
 	}
 	f.end = added.End
 	f.count(int(added.End-added.First), bodyBytes)
@@ -87,7 +87,7 @@ func (f *fanout) refused(end uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if end > f.end && !f.dropped {
-		f.addVoid(seqset.Range{From: f.end, To: end})
+		f.addVoids([]seqset.Range{{From: f.end, To: end}})
 	}
 	f.reclaimer.noteThreshold()
 }
@@ -120,15 +120,20 @@ func (f *fanout) advance(to uint64, delayed []message.Mark) {
 // passOver has the channels that messages below to are not for pass them over. The
 // caller holds f.mu.
 func (f *fanout) passOver(to uint64) {
-	for len(f.only) > 0 && f.only[0].Seq < to {
-		o := f.only[0]
-		f.only = f.only[1:]
-		for _, m := range f.members {
+	n := slices.IndexFunc(f.only, func(o message.Only) bool { return o.Seq >= to })
+	if n < 0 {
+		n = len(f.only)
+	}
+	for _, m := range f.members {
+		var others []seqset.Range
+		for _, o := range f.only[:n] {
 			if m.channel.Name() != o.Channel {
-				m.channel.Void(o.Seq, o.Seq+1)
+				others = append(others, seqset.Range{From: o.Seq, To: o.Seq + 1})
 			}
 		}
+		m.channel.VoidAll(others)
 	}
+	f.only = f.only[n:]
 }
 
 // update makes a change after which the fan-out position may have to move, and
@@ -295,7 +300,7 @@ func (f *fanout) waitingRange() seqset.Range {
 func (f *fanout) empty(r seqset.Range) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.addVoid(r)
+	f.addVoids([]seqset.Range{r})
 	f.advance(r.To, nil)
 }
 

@@ -82,9 +82,7 @@ func (f *fanout) without(list []seqset.Range) uint64 {
 func (f *fanout) takeOut(list []seqset.Range, fanOut uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, r := range list {
-		f.addVoid(r)
-	}
+	f.addVoids(list)
 	f.journalledFanOut = max(f.journalledFanOut, fanOut)
 	if fanOut > f.fanOut {
 		f.advance(fanOut, nil)

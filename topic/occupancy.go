@@ -180,15 +180,10 @@ func (l *limiter) countNow() (open []seqset.Range) {
 	return open
 }
 
-// partsIn is what of a list lies in r.
+// partsIn is what of a united list lies in r.
 func partsIn(list []seqset.Range, r seqset.Range) (part []seqset.Range) {
-	for _, x := range list {
-		if x.From >= r.To {
-			break
-		}
-		if x = x.Overlap(r); x.From < x.To {
-			part = append(part, x)
-		}
+	for _, x := range seqset.Between(list, r) {
+		part = append(part, x.Overlap(r))
 	}
 	return part
 }

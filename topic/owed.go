@@ -82,7 +82,7 @@ func (d *debtors) waiting(r seqset.Range) []seqset.Range {
 	if r.From = max(r.From, d.fanOut); r.From >= r.To {
 		return nil
 	}
-	return seqset.Difference([]seqset.Range{r}, d.voids)
+	return seqset.Difference([]seqset.Range{r}, seqset.Between(d.voids, r))
 }
 
 // owedAtOnce bounds what a channel is asked for at a time.

@@ -25,18 +25,19 @@ func (f *fanout) lose(r seqset.Range) (lost uint64, ok bool) {
 		return 0, false
 	}
 	before := f.voidsWithin(0, f.end)
-	f.addVoid(r)
+	f.addVoids([]seqset.Range{r})
 	return f.voidsWithin(0, f.end) - before, true
 }
 
-// addVoid makes a range void in every channel. The caller holds f.mu.
-func (f *fanout) addVoid(r seqset.Range) {
-	f.voids = seqset.Union(f.voids, []seqset.Range{r})
+// addVoids makes ranges, ascending and disjoint, void in every channel. The caller holds
+// f.mu.
+func (f *fanout) addVoids(list []seqset.Range) {
+	f.voids = seqset.Union(f.voids, list)
 	for _, m := range f.members {
-		m.channel.Void(r.From, r.To)
+		m.channel.VoidAll(list)
 	}
 	if f.detached != nil {
-		f.detached.Void(r.From, r.To)
+		f.detached.VoidAll(list)
 	}
 }
 

@@ -1,7 +1,5 @@
 package seqset
 
-import "slices"
-
 // List holds ranges that are sorted and apart: between two of them lies a number
 // that is in neither. It is meant for ranges that mostly come at the end and go
 // at the front. The zero value is empty and ready to use.
@@ -52,13 +50,7 @@ func (l *List) search(seq uint64) int {
 	if n == 0 || all[n-1].To <= seq { // they mostly grow at the end
 		return len(l.ranges)
 	}
-	i, _ := slices.BinarySearchFunc(all, seq, func(r Range, seq uint64) int {
-		if r.To > seq {
-			return 1
-		}
-		return -1
-	})
-	return l.head + i
+	return l.head + firstAbove(all, seq)
 }
 
 // Add unites the List with a range.
@@ -68,6 +60,17 @@ func (l *List) Add(r Range) {
 		return
 	}
 	l.ranges = append(l.ranges[:l.head], Insert(l.All(), r)...)
+}
+
+// AddAll unites the List with ranges, ascending and disjoint.
+func (l *List) AddAll(list []Range) {
+	if n := len(list); n > 1 && len(l.All()) > 0 && list[0].From <= l.ranges[len(l.ranges)-1].To {
+		l.ranges, l.head = Union(l.All(), list), 0
+		return
+	}
+	for _, r := range list {
+		l.Add(r)
+	}
 }
 
 // Overlap is how many numbers of [from, to) are in the List.

@@ -45,9 +45,12 @@ func Insert(list []Range, r Range) []Range {
 func Difference(from, take []Range) (left []Range) {
 	take = Union(take)
 	for _, r := range Union(from) {
+		for len(take) > 0 && take[0].To <= r.From {
+			take = take[1:]
+		}
 		for _, t := range take {
-			if t.To <= r.From || t.From >= r.To {
-				continue
+			if t.From >= r.To {
+				break
 			}
 			if r.From < t.From {
 				left = append(left, Range{From: r.From, To: t.From})
@@ -61,6 +64,30 @@ func Difference(from, take []Range) (left []Range) {
 		}
 	}
 	return left
+}
+
+// Contains says whether a number is in a united list.
+func Contains(list []Range, seq uint64) bool {
+	i := firstAbove(list, seq)
+	return i < len(list) && list[i].From <= seq
+}
+
+// Between is the ranges of a united list that have anything of r, as they are.
+func Between(list []Range, r Range) []Range {
+	list = list[firstAbove(list, r.From):]
+	n, _ := slices.BinarySearchFunc(list, r.To, func(x Range, to uint64) int { return cmp.Compare(x.From, to) })
+	return list[:n]
+}
+
+// firstAbove is the index of the first range of a united list that ends above seq.
+func firstAbove(list []Range, seq uint64) int {
+	i, _ := slices.BinarySearchFunc(list, seq, func(x Range, seq uint64) int {
+		if x.To > seq {
+			return 1
+		}
+		return -1
+	})
+	return i
 }
 
 // Overlap is what two ranges have in common, empty if nothing.
