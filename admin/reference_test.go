@@ -28,7 +28,7 @@ const (
 var referenceTypes = []string{
 	"frame", "Bar", "silentNode", "OverviewView", "overviewTotals", "topTimeout", "overviewNode", "overviewLookupd", "TopicRow", "topicView", "topicFigures", "channelRow", "topicNode",
 	"replicated", "ChannelView", "channelFigures", "channelNode", "ConsumerRow", "latencyRow", "NodesView", "NodeRow", "nodesTotal", "nodeReplicas", "lookupdRow", "tombstone", "nodeView", "nodeTopicRow", "lookupView",
-	"counterView", "Alert", "HistoryView", "markRow", "NamesView", "entry", "result", "peekedRow", "peekNode", "tailedRow", "connectionRow", "nodeOption", "jobView", "nodeShare",
+	"counterView", "Alert", "HistoryView", "markRow", "NamesView", "entry", "result", "peekedRow", "peekNode", "tailedRow", "letterRow", "connectionRow", "nodeOption", "jobView", "nodeShare",
 	"order", "publishOrder", "messageOrder", "bulkOrder", "moveOrder",
 }
 

@@ -259,13 +259,21 @@ func batchOf(bodies ...string) *diskqueue.Batch {
 	return batch
 }
 
+// channelOf is a channel at a member, once that has applied its creation.
+func (g *rig) channelOf(m *rigMember, topicName, channelName string) (c broker.Messages) {
+	g.t.Helper()
+	g.eventually(fmt.Sprintf("channel %s of %s", channelName, topicName), func() (there bool) {
+		var err error
+		c, err = m.Channel(topicName, channelName)
+		return err == nil
+	})
+	return c
+}
+
 // bodies are those that a member shows of what waits in a channel.
 func (g *rig) bodies(m *rigMember, topicName, channelName string) (list []string) {
 	g.t.Helper()
-	p, err := m.Channel(topicName, channelName)
-	if err != nil {
-		g.t.Fatal(err)
-	}
+	p := g.channelOf(m, topicName, channelName)
 	total, err := p.Peek(channel.PeekOptions{Limit: 1000}, func(_ channel.Peeked, v message.View) error {
 		list = append(list, string(v.Body))
 		return nil

@@ -144,10 +144,7 @@ func TestMessageIsActedOnThroughAnyMember(t *testing.T) {
 	g.publish(g.members[2], "orders", "order", 3)
 	for i, m := range g.members {
 		g.awaitBodies(m, "orders", "work", []string{"order 0", "order 1", "order 2"}[i:]...)
-		c, err := m.Channel("orders", "work")
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := g.channelOf(m, "orders", "work")
 		var first message.ID
 		stop := errors.New("one is enough")
 		if _, err := c.Peek(channel.PeekOptions{Order: channel.PeekOldest, Limit: 1}, func(p channel.Peeked, _ message.View) error { first = p.ID; return stop }); !errors.Is(err, stop) {

@@ -177,11 +177,11 @@ func TestEveryFlagOfTheUtilitiesIsInTheDocument(t *testing.T) {
 	for name, u := range utilities {
 		f := &nsqFlags{flag.NewFlagSet(name, flag.ContinueOnError), name}
 		u.flags(f)
-		_, section, ok := strings.Cut(string(text), "\n## "+name+" ")
+		_, section, ok := strings.Cut(string(text), "\n### "+name+" ")
 		if !ok {
 			t.Fatalf("there is no section about %s", name)
 		}
-		section, _, _ = strings.Cut(section, "\n## ")
+		section, _, _ = strings.Cut(section, "\n##")
 		f.VisitAll(func(flag *flag.Flag) {
 			common := map[string]bool{"consumer-opt": true, "producer-opt": true, "nsqd-tcp-address": true, "lookupd-http-address": true, "max-in-flight": true}
 			if !common[flag.Name] && !strings.Contains(section, "--"+flag.Name) {

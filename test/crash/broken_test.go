@@ -25,8 +25,12 @@ type variant []patch
 // steppedClock reads a system clock that is off by the duration in the
 // environment. It is no fault: the good daemon must bear it.
 var steppedClock = variant{
-	{"internal/clock/clock.go", `import "time"`, `import (
+	{"internal/clock/clock.go", `import (
+	"sync/atomic"
+	"time"
+)`, `import (
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -51,15 +55,13 @@ var brokenBuilds = []struct {
 	{
 		name: "OK is sent before the record is written",
 		variant: variant{
-			{"diskqueue/append.go", "import (", "import (\n\t\"time\""},
-			{"diskqueue/append.go", "	if _, err := h.WriteAt(buf, s.size); err != nil {", `	late, at := append([]byte(nil), buf...), s.size
+			{"diskqueue/append.go", "	_, err = h.WriteAt(buf, s.size)", `	late, at := append([]byte(nil), buf...), s.size
 	time.AfterFunc(100*time.Millisecond, func() {
 		if h, err := l.shared.files.acquire(s); err == nil {
 			h.WriteAt(late, at)
 			l.shared.files.release(h)
 		}
-	})
-	if err := error(nil); err != nil {`},
+	})`},
 		},
 		scenario: loadScenario,
 		want:     faultLost,
