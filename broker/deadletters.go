@@ -75,8 +75,14 @@ func (b *Broker) wayOfDeadLetters(from, to string, passed []string) []string {
 	return nil
 }
 
-// deadLetterTopics are those that dead letters of a topic's channels go to.
+// deadLetterTopics are those that dead letters of a topic's channels go to, of those to
+// come too.
 func (b *Broker) deadLetterTopics(name string) (list []string) {
+	return append(b.common.Settings.DeadLetterTopics(name), b.deadLetterTopicsNow(name)...)
+}
+
+// deadLetterTopicsNow are those of the channels that there are.
+func (b *Broker) deadLetterTopicsNow(name string) (list []string) {
 	if b.replicas(name) == nil {
 		if t, ok := b.Existing(name); ok {
 			list = t.DeadLetterTopics()

@@ -106,6 +106,20 @@ func TestDeadLettersThatWouldGoRoundAreRefused(t *testing.T) {
 	must(t, b.Close())
 }
 
+func TestDeadLettersThatPatternsWouldBringBackAreRefused(t *testing.T) {
+	var rules settings.Rules
+	must(t, rules.AddChannels("a/*", map[string]any{"max_attempts": int64(3), "dead_letter_topic": "b"}))
+	b := open(t, newDisk(t, 1), func(o *Options) { o.Settings = &rules })
+	getChannel(t, b, "b", "ch")
+	getTopic(t, b, "a") // whose channels are still to come
+	err := configureChannel(b, "b", "ch", `{"max_attempts": 3, "dead_letter_topic": "a"}`)
+	var mistakes settings.Mistakes
+	if !errors.As(err, &mistakes) || !strings.Contains(err.Error(), "from b to a to b") {
+		t.Error(err)
+	}
+	must(t, b.Close())
+}
+
 func TestFullDiskKeepsDeadLettersWhereTheyAre(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := newDisk(t, 1)

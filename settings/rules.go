@@ -107,7 +107,8 @@ func matching[S any](rules []rule[S], keys []key[S], name string) (found S) {
 	return found
 }
 
-// Refuse says why what patterns say of channels cannot be met, see Channel.Refuse.
+// Refuse says why what patterns say of channels cannot be met, see Channel.Refuse, and
+// where their dead letters would go round.
 func (r *Rules) Refuse(timeout, longest time.Duration) error {
 	if r == nil {
 		return nil
@@ -120,7 +121,7 @@ func (r *Rules) Refuse(timeout, longest time.Duration) error {
 			m = append(m, fmt.Sprintf("[channel.%s] %s", quote(rule.pattern), text))
 		}
 	}
-	return m.err()
+	return append(m, r.refuseRounds()...).err()
 }
 
 // baseTopic and baseChannel are what holds where nobody says anything.

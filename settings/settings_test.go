@@ -183,3 +183,36 @@ func FuzzChange(f *testing.F) {
 		}
 	})
 }
+
+func TestPatternsByWhichDeadLettersGoRoundAreRefused(t *testing.T) {
+	type rules map[string]string
+	for name, tt := range map[string]struct {
+		to   rules
+		says string
+	}{
+		"two":                  {rules{"a/*": "b", "b/*": "a"}, " to a to b"},
+		"three":                {rules{"a/*": "b", "b/c": "c", "c/*": "a"}, "c to a to b to c"},
+		"what all have":        {rules{"*/*": "dead", "dead/*": "last"}, "last"},
+		"back out of all":      {rules{"*/*": "dead"}, ""},
+		"one after the other":  {rules{"a/*": "b", "b/*": "c"}, ""},
+		"an end":               {rules{"*/*": "dead", "dead/*": "last", "last/*": ""}, ""},
+		"the special one wins": {rules{"orders*/*": "dead", "dead*/*": "orders", "dead/*": "end"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var r Rules
+			for pattern, to := range tt.to {
+				values := map[string]any{"max_attempts": int64(1), "dead_letter_topic": to}
+				if to == "" {
+					values["max_attempts"] = int64(0)
+				}
+				if err := r.AddChannels(pattern, values); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := r.Refuse(time.Minute, time.Hour)
+			if (err == nil) != (tt.says == "") || err != nil && !strings.Contains(err.Error(), tt.says) {
+				t.Error(err)
+			}
+		})
+	}
+}
