@@ -60,7 +60,8 @@ func (b *Broker) store(p Publisher, records *diskqueue.Batch, publish func(Publi
 	return p, publish(p, records)
 }
 
-// publishOwn has a local topic take records though it is full.
+// publishOwn has a topic take records though it is full; who leads a replicated one knows
+// them by what they are.
 func publishOwn(p Publisher, records *diskqueue.Batch) error {
 	if t, ok := p.(*topic.Topic); ok {
 		return t.PublishOwn(records)

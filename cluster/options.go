@@ -13,10 +13,13 @@ import (
 )
 
 // Level is the highest feature level that this version knows.
-const Level = 2
+const Level = 3
 
 // levelOfSettings is the lowest at which all members keep what is set of topics.
 const levelOfSettings = 2
+
+// levelOfLimits is the lowest at which all members understand that a topic is full.
+const levelOfLimits = 3
 
 // Shards is in how many shards the topics are. It is the same for ever: it says where
 // a topic is.

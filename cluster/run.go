@@ -164,6 +164,10 @@ func (r *run) serve(i *identity) {
 	o := serve.Options{
 		Member: r.member, Epoch: i.Epoch, Remote: remote{r}, IDPrefix: r.prefix, Common: common,
 		Logger: r.s.o.Logger,
+		Refusable: func() bool {
+			g := r.s.registry.Load()
+			return g != nil && g.Level >= levelOfLimits
+		},
 	}
 	for n := uint32(1); n <= Shards; n++ {
 		o.Shards = append(o.Shards, serve.ShardOptions{Raft: proposer{r, n}, Machine: r.machines[n]})

@@ -28,10 +28,8 @@ func (p *Place) Refuse(set, inForce Topic) error {
 		refuse(retains, "retention_time and retention_bytes must be 0 for an #ephemeral topic, whose messages are in memory; in force is 0")
 	}
 	if p.Replicated {
-		limited := value(set.MaxBytes) > 0 || value(set.MaxMessages) > 0
 		refuse(set.Sync != nil, "sync cannot be set of a replicated topic: --replica-sync says it for the whole set")
 		refuse(retains, "retention_time and retention_bytes cannot be set of a replicated topic yet; in force is 0")
-		refuse(limited && value(inForce.Overflow) == Reject, `max_bytes and max_messages of a replicated topic need overflow = "drop-oldest": it cannot refuse publishes at them yet; in force is "reject"`)
 	}
 	return m.err()
 }
@@ -43,9 +41,6 @@ func (p *Place) narrow(t Topic) Topic {
 	}
 	if p.Replicated {
 		t.Sync = nil
-		if value(t.Overflow) == Reject {
-			t.MaxBytes, t.MaxMessages = baseTopic.MaxBytes, baseTopic.MaxMessages
-		}
 	}
 	if p.Ephemeral || p.Replicated {
 		t.RetentionTime, t.RetentionBytes = baseTopic.RetentionTime, baseTopic.RetentionBytes

@@ -14,13 +14,22 @@ import (
 // FullError is the refusal of a publish for which a topic has no room.
 type FullError struct {
 	Topic   string
-	Setting string // that says how much there may be
-	Max     int64
-	Unit    string // of Max
+	Setting string // that says how much there may be: MaxMessages or MaxBytes
+	Max     int64  // messages, or bytes
 }
 
+// The settings that limit what of a topic is not finished.
+const (
+	MaxMessages = "max_messages"
+	MaxBytes    = "max_bytes"
+)
+
 func (e *FullError) Error() string {
-	return fmt.Sprintf("topic %s is full: its messages that are not finished are limited to %d %s (%s)", e.Topic, e.Max, e.Unit, e.Setting)
+	unit := "messages"
+	if e.Setting == MaxBytes {
+		unit = "bytes"
+	}
+	return fmt.Sprintf("topic %s is full: its messages that are not finished are limited to %d %s (%s)", e.Topic, e.Max, unit, e.Setting)
 }
 
 // load is how much there is of something.
@@ -88,7 +97,11 @@ func (l *limiter) admit(b *diskqueue.Batch) (promised load, err error) {
 	if limits == nil {
 		return load{}, nil
 	}
-	add := loadOf(b)
+	return l.admitLoad(loadOf(b), limits)
+}
+
+// admitLoad is admit of so much.
+func (l *limiter) admitLoad(add load, limits *settings.EffectiveTopic) (promised load, err error) {
 	if limits.Overflow == settings.DropOldest {
 		l.fanout.promise(add, nil)
 		return add, nil
@@ -109,9 +122,9 @@ func (l *limiter) full(add load, limits *settings.EffectiveTopic) error {
 	defer l.fanout.mu.Unlock()
 	o := &l.fanout.occupancy
 	if m := limits.MaxMessages; m > 0 && o.most.plus(o.promised).plus(add).messages > m {
-		return &FullError{Topic: l.o.Name, Setting: "max_messages", Max: m, Unit: "messages"}
+		return &FullError{Topic: l.o.Name, Setting: MaxMessages, Max: m}
 	}
-	return &FullError{Topic: l.o.Name, Setting: "max_bytes", Max: limits.MaxBytes, Unit: "bytes"}
+	return &FullError{Topic: l.o.Name, Setting: MaxBytes, Max: limits.MaxBytes}
 }
 
 // over is how much of a load is beyond limits.

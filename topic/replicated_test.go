@@ -62,7 +62,7 @@ func (b *bench) serveAgain(a *agreed) {
 func (b *bench) commit(t *testing.T, bodies ...string) diskqueue.Appended {
 	t.Helper()
 	added := b.appendOnly(t, bodies...)
-	b.Committed(added, uint64(len(bodies)))
+	b.Committed(added, uint64(len(bodies)), Promise{})
 	return added
 }
 
@@ -120,8 +120,8 @@ func TestReplicatedTopicIsMadeWithWhatWasThere(t *testing.T) {
 		if got := drain(t, c); !slices.Equal(got, []string{"a"}) {
 			t.Errorf("%q", got)
 		}
-		b.Committed(was, 1)
-		b.Committed(late, 1)
+		b.Committed(was, 1, Promise{})
+		b.Committed(late, 1, Promise{})
 		wantWaiting(t, c, "b")
 	})
 }
@@ -167,7 +167,7 @@ func TestReplicatedTopicGivesNoSegmentUp(t *testing.T) {
 		for range 20 {
 			added, err := b.o.Log.Append([]*diskqueue.Batch{batchOf(1, 20<<10)})
 			must(t, err)
-			b.Committed(added, 20<<10)
+			b.Committed(added, 20<<10, Promise{})
 		}
 		segments := len(b.o.Log.Extents())
 		drain(t, c)
@@ -189,7 +189,7 @@ func TestReplicatedTopicWaitsForWhatThisNodeLost(t *testing.T) {
 	whileReplicated(t, func(t *testing.T, b *bench, _ *agreed) {
 		c := b.channel(t, "c")
 		first := b.appendOnly(t, "lost")
-		b.Committed(first, 4)
+		b.Committed(first, 4, Promise{})
 		b.o.Log.EndSegment()
 		b.commit(t, "there")
 		b.o.Log.Reclaim(first.End) // as damage may
@@ -218,7 +218,7 @@ func TestVoidsOfReplicatedTopicAreThoseAgreedOn(t *testing.T) {
 		c, _ := b.ExistingChannel("c")
 		wantWaiting(t, c, "a", "c")
 		jumped := diskqueue.Appended{First: b.o.Log.End() + 10, End: b.o.Log.End() + 11}
-		b.Committed(jumped, 1)
+		b.Committed(jumped, 1, Promise{})
 		if depth := c.Stats().Depth; depth != 3 {
 			t.Errorf("depth %d: what was left out is void", depth)
 		}
@@ -259,12 +259,30 @@ func TestRefusedChangeOfReplicatedTopicChangesNothing(t *testing.T) {
 	})
 }
 
+// TestReplicatedTopicKeepsRoomForWhatIsAdmitted until it is committed or withdrawn.
+func TestReplicatedTopicKeepsRoomForWhatIsAdmitted(t *testing.T) {
+	whileReplicated(t, func(t *testing.T, b *bench, _ *agreed) {
+		b.configure(t, `{"max_messages": 3}`)
+		b.commit(t, "a")
+		p, err := b.Admit(2, 100)
+		must(t, err)
+		_, err = b.Admit(1, 50)
+		wantFull(t, err, MaxMessages)
+		b.Withdraw(p)
+		_, err = b.Admit(3, 150)
+		wantFull(t, err, MaxMessages)
+		p, err = b.Admit(1, 50)
+		must(t, err)
+		b.Withdraw(p)
+		b.commit(t, "b", "c")
+		_, err = b.Admit(1, 50)
+		wantFull(t, err, MaxMessages)
+	})
+}
+
 // TestLeaderAgesAndDropsWhatAllAgreeOn: what it decides the others hear of.
 func TestLeaderAgesAndDropsWhatAllAgreeOn(t *testing.T) {
 	whileReplicated(t, func(t *testing.T, b *bench, a *agreed) {
-		if err := b.Configure([]byte(`{"max_messages": 2}`)); err == nil {
-			t.Error("a limit that refuses publishes is taken")
-		}
 		b.configure(t, `{"max_messages": 2, "overflow": "drop-oldest"}`)
 		b.commit(t, "a", "b", "c")
 		wait(time.Second)

@@ -194,6 +194,17 @@ func (m *Machine) Topics() map[string]uint64 {
 	return all
 }
 
+// Settings is what was set of a topic, see state.Topic.Settings; "" also where there is
+// none.
+func (m *Machine) Settings(topic uint64) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if t := m.s.topics[topic]; t != nil {
+		return t.st.Settings
+	}
+	return ""
+}
+
 // Row is the epoch of a member and the number of its last batch in it that was
 // applied to a topic; zeros without any.
 func (m *Machine) Row(topic, member uint64) (epoch, last uint64) {

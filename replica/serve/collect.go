@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"qmq/replica/entry"
+	"qmq/topic"
 )
 
 const (
@@ -33,12 +34,14 @@ const (
 	busy             // too much waits
 	notLeader        // another node leads, or none
 	noTopic          // there is no such topic, nor will there be one of this incarnation
+	full             // the topic has no room, and the parts will never be taken
 )
 
 // refused is why a part was not taken, and the number that the next one must have.
 type refused struct {
 	why    reason
 	number uint64
+	limit  limit // of full
 }
 
 // queue is where the parts of a topic wait at the leader, in the order of each member.
@@ -48,16 +51,31 @@ type queue struct {
 	v     *Serving
 	topic uint64
 
-	mu       sync.Mutex // guards what follows; no other lock is taken under it
-	parts    []entry.Part
+	// limited says that the topic had limits, and refuses what is beyond them, before
+	// it was restored here.
+	limited bool
+
+	mu       sync.Mutex // guards what follows; the topic's locks are taken under it, and the machine's
+	parts    []queued
 	bytes    int
 	inFlight bool
+	promised topic.Promise // to the entry under way
 	members  map[uint64]*expected
+}
+
+// queued is a part that waits, and the room in the topic that it was promised.
+type queued struct {
+	entry.Part
+	promised topic.Promise
 }
 
 // expected is what the next part of a member has to be; those before it are applied,
 // or on their way.
-type expected struct{ epoch, number uint64 }
+type expected struct {
+	epoch, number uint64
+	admitted      uint64 // the last of the epoch that the topic had room for: it is not asked again
+	barred        barred // what has to be empty when it comes
+}
 
 // offer takes parts of the topic of a name from one member, in order, and says from
 // where on it did not. What is on its way already, or applied, counts as taken.
@@ -66,7 +84,11 @@ func (v *Serving) offer(name string, parts []entry.Part) refused {
 	if q == nil {
 		return refused{why: why}
 	}
-	no, first := q.add(parts)
+	room, ok := v.room(name, q)
+	if !ok {
+		return refused{why: busy, number: parts[0].Origin.Number}
+	}
+	no, first := q.add(parts, room)
 	if first {
 		q.propose()
 	}
@@ -86,17 +108,17 @@ func (v *Serving) queue(name string, topic uint64) (q *queue, why reason) {
 	if there, _ := v.shard.machine.Incarnation(name); there != topic {
 		return nil, noTopic
 	}
-	q = &queue{v: v, topic: topic, members: make(map[uint64]*expected)}
+	q = &queue{v: v, topic: topic, limited: v.limits(name, topic), members: make(map[uint64]*expected)}
 	v.queues[topic] = q
 	return q, accepted
 }
 
-// add queues parts. first says that the caller has to propose.
-func (q *queue) add(parts []entry.Part) (no refused, first bool) {
+// add queues parts for which there is room. first says that the caller has to propose.
+func (q *queue) add(parts []entry.Part, room *topic.Topic) (no refused, first bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	next := q.expects(parts[0].Origin)
-	for _, p := range parts {
+	for i, p := range parts {
 		switch o := p.Origin; {
 		case o.Epoch < next.epoch || o.Epoch == next.epoch && o.Number < next.number:
 			continue
@@ -104,10 +126,15 @@ func (q *queue) add(parts []entry.Part) (no refused, first bool) {
 			return refused{why: gap, number: next.after(o.Epoch)}, q.begin()
 		case q.bytes > maxQueued:
 			return refused{why: busy, number: o.Number}, q.begin()
-		default:
-			*next = expected{o.Epoch, o.Number + 1}
+		case o.Epoch > next.epoch:
+			*next = expected{epoch: o.Epoch, number: o.Number}
 		}
-		q.parts = append(q.parts, p)
+		promised, limit := next.admit(parts[i:], room)
+		if limit != nil {
+			return refused{why: full, number: p.Origin.Number, limit: *limit}, q.begin()
+		}
+		next.number = p.Origin.Number + 1
+		q.parts = append(q.parts, queued{p, promised})
 		q.bytes += p.Size()
 	}
 	return refused{}, q.begin()
@@ -126,18 +153,37 @@ func (q *queue) expects(o entry.Origin) *expected {
 	next := q.members[o.Member]
 	if next == nil { // nothing of it is on its way: what was before this term is applied
 		epoch, number := q.v.shard.machine.Row(q.topic, o.Member)
-		next = &expected{epoch, number + 1}
+		next = &expected{epoch: epoch, number: number + 1}
 		q.members[o.Member] = next
 	}
 	return next
 }
 
 // missed is told when a part was not applied because one before it was not: what comes
-// next of the member is asked for again.
+// next of the member is asked for again. What there was room for, or not, stays so.
 func (q *queue) missed(member uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	delete(q.members, member)
+	next := q.members[member]
+	if next == nil {
+		return
+	}
+	switch epoch, number := q.v.shard.machine.Row(q.topic, member); {
+	case epoch == next.epoch:
+		next.number = number + 1
+	case epoch < next.epoch:
+		next.number = 1
+	default:
+		delete(q.members, member)
+	}
+}
+
+// landed takes what was promised to the entry that is applied now.
+func (q *queue) landed() (promised topic.Promise) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	promised, q.promised = q.promised, topic.Promise{}
+	return promised
 }
 
 // begin says that the caller has to propose. The caller holds q.mu.
@@ -161,7 +207,11 @@ func (q *queue) take() []entry.Part {
 		size += q.parts[n].Size()
 		n++
 	}
-	group := slices.Clone(q.parts[:n])
+	group := make([]entry.Part, 0, n)
+	for _, p := range q.parts[:n] {
+		group = append(group, p.Part)
+		q.promised = q.promised.Plus(p.promised)
+	}
 	q.parts = slices.Delete(q.parts, 0, n)
 	q.bytes -= size
 	return group

@@ -22,13 +22,21 @@ import (
 //	| kind | shard | term | topic | number | reason |
 //	| u8   | u32   | u64  | u64   | u64    | u8     |
 //
+// and behind it, of kind full:
+//
+//	30        38     39
+//	| through | unit | max |
+//	| u64     | u8   | i64 |
+//
 // all little-endian. All parts of a frame are of one topic and one member, in order. A
 // notice of kind ready tells that its sender leads the shard in the term and takes
 // parts; of kind refused, that it did not take the part with the number, nor those
-// behind it.
+// behind it; of kind full, that it never will take those of the numbers up to through,
+// because max messages (unit 1) or bytes (0) are the most that the topic may have.
 const (
 	partsHeader = 4 + 8 + 1
 	noticeSize  = 1 + 4 + 8 + 8 + 8 + 1
+	limitSize   = 8 + 1 + 8
 )
 
 var errFrame = errors.New("malformed frame")
@@ -96,6 +104,7 @@ type noticeKind byte
 const (
 	noticeReady noticeKind = iota + 1
 	noticeRefused
+	noticeFull // a member that does not know it hears nothing, and gives up in time
 )
 
 // notice is what the leader tells.
@@ -113,15 +122,33 @@ func (n *notice) encode() []byte {
 	for _, v := range [...]uint64{n.term, n.topic, n.number} {
 		b = binary.LittleEndian.AppendUint64(b, v)
 	}
-	return append(b, byte(n.why))
+	b = append(b, byte(n.why))
+	if n.kind != noticeFull {
+		return b
+	}
+	unit := byte(0)
+	if n.limit.messages {
+		unit = 1
+	}
+	b = append(binary.LittleEndian.AppendUint64(b, n.limit.through), unit)
+	return binary.LittleEndian.AppendUint64(b, uint64(n.limit.max))
 }
 
 func decodeNotice(b []byte) (n notice, err error) {
-	if len(b) != noticeSize {
+	size := noticeSize
+	if len(b) > 0 && noticeKind(b[0]) == noticeFull {
+		size += limitSize
+	}
+	if len(b) != size {
 		return n, errFrame
 	}
-	return notice{
+	n = notice{
 		kind: noticeKind(b[0]), shard: binary.LittleEndian.Uint32(b[1:]), term: binary.LittleEndian.Uint64(b[5:]),
 		topic: binary.LittleEndian.Uint64(b[13:]), refused: refused{number: binary.LittleEndian.Uint64(b[21:]), why: reason(b[29])},
-	}, nil
+	}
+	if n.kind == noticeFull {
+		b = b[noticeSize:]
+		n.limit = limit{through: binary.LittleEndian.Uint64(b), messages: b[8] == 1, max: int64(binary.LittleEndian.Uint64(b[9:]))}
+	}
+	return n, nil
 }

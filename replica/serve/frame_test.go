@@ -32,9 +32,13 @@ func TestPartsAndNoticesTravel(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 	}
-	n := notice{kind: noticeRefused, shard: 1, term: 2, topic: 3, refused: refused{why: busy, number: 4}}
-	if back, err := decodeNotice(n.encode()); err != nil || back != n {
-		t.Errorf("%+v %v", back, err)
+	for _, n := range []notice{
+		{kind: noticeRefused, shard: 1, term: 2, topic: 3, refused: refused{why: busy, number: 4}},
+		{kind: noticeFull, shard: 1, term: 2, topic: 3, refused: refused{why: full, number: 4, limit: limit{through: 9, messages: true, max: 1 << 40}}},
+	} {
+		if back, err := decodeNotice(n.encode()); err != nil || back != n {
+			t.Errorf("%+v %v", back, err)
+		}
 	}
 }
 
@@ -53,7 +57,7 @@ func TestBytesFromOutsideAreLookedAt(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	request := Request{Op: state.CreateChannel, Topic: "t", Channel: "c", Tail: true}
 	whole := [][]byte{
-		encodeParts(0, 1, "t", []entry.Part{partOf(5, 2, 7, "a")}), (&notice{kind: noticeReady}).encode(),
+		encodeParts(0, 1, "t", []entry.Part{partOf(5, 2, 7, "a")}), (&notice{kind: noticeReady}).encode(), (&notice{kind: noticeFull}).encode(),
 		request.encode(), (&answer{code: codeLimit, number: 300, texts: [2]string{"a", "b"}}).encode(),
 	}
 	for range 20000 {

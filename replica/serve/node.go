@@ -223,6 +223,9 @@ func (n *Node) ReceiveParts(from uint64, frame []byte) error {
 	}
 	if no.why != accepted {
 		tell := notice{kind: noticeRefused, shard: f.shard, term: f.term, topic: f.parts[0].Topic, refused: no}
+		if no.why == full {
+			tell.kind = noticeFull
+		}
 		n.o.Remote.SendNotice(from, tell.encode()) // should it be lost, all comes again soon
 	}
 	return nil
@@ -243,7 +246,7 @@ func (n *Node) ReceiveNotice(from uint64, frame []byte) error {
 		s.isNotReady(from, no.term, retryAfter)
 	}
 	if p := s.producerOf(no.topic); p != nil && s.leads(from, no.term) {
-		p.refused(no.refused)
+		p.refusedIn(no.term, no.refused)
 	}
 	return nil
 }

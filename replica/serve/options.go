@@ -48,6 +48,9 @@ type Options struct {
 	Common topic.Common
 
 	MaxTopics int // of a shard; 0: no limit
+	// Refusable says whether all nodes understand that a full topic refuses what they
+	// have sent; until then it takes it. Nil: they do.
+	Refusable func() bool
 	Logger    *slog.Logger
 }
 
@@ -78,6 +81,8 @@ type Machine interface {
 	// Topic is a topic at one applied index, to be released. The error is
 	// machine.ErrNoTopic or one of the file system.
 	Topic(incarnation uint64) (*machine.View, error)
+	// Settings is what was set of a topic, as state.Topic has it.
+	Settings(incarnation uint64) string
 	// MaxIncarnation is the highest that was ever given.
 	MaxIncarnation() uint64
 	// Row is the number that was applied last of what a member published to a topic,

@@ -48,6 +48,7 @@ type Producer struct {
 	sent     int       // of pending, those that the leader has been sent
 	sentSize int       // their bytes
 	highest  uint64    // number that was ever sent
+	sentTerm uint64    // of the last leader that was sent anything
 	stalled  bool      // the leader refused something: it is sent again later
 	news     int64     // steady ns: of the last fate, or when all was sent again
 	ended    error     // why nothing is published any more
@@ -76,7 +77,8 @@ func (p *Producer) Name() string { return p.name }
 // Publish stores the batch, all or nothing of it, and returns when it is applied on
 // this node, and so agreed on by a majority; the batch may be used again then. The
 // error is ErrNoLeader, ErrNoAnswer, channel.ErrExiting when the topic is gone, and
-// another one of its name may be there, ErrClosed, or what Node.Refuse says.
+// another one of its name may be there, ErrClosed, a *topic.FullError, or what
+// Node.Refuse says.
 func (p *Producer) Publish(b *diskqueue.Batch) error {
 	x, err := p.Start(b)
 	if err != nil {
@@ -209,7 +211,7 @@ func (p *Producer) sendTo(to target, n, size int) (ok bool) {
 	for _, next := range p.pending[p.sent : p.sent+n] {
 		parts = append(parts, next.part)
 	}
-	p.highest = max(p.highest, parts[n-1].Origin.Number)
+	p.highest, p.sentTerm = max(p.highest, parts[n-1].Origin.Number), max(p.sentTerm, to.term)
 	if to.serving == nil {
 		frame := encodeParts(p.shard.id, to.term, p.name, parts)
 		if ok = p.shard.n.o.Remote.SendParts(to.member, frame); ok {
@@ -225,6 +227,9 @@ func (p *Producer) sendTo(to target, n, size int) (ok bool) {
 		return true
 	case noTopic:
 		p.finish(channel.ErrExiting)
+		return true
+	case full:
+		p.leaveEmpty(no)
 		return true
 	default:
 		p.rewind(p.place(no.number))
@@ -261,6 +266,42 @@ func (p *Producer) resume() {
 	if p.stalled {
 		p.stalled = false
 		p.send()
+	}
+}
+
+// refusedIn is heard from the leader of a term.
+func (p *Producer) refusedIn(term uint64, no refused) {
+	if no.why != full {
+		p.refused(no)
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if term < p.sentTerm { // a later leader was sent it, and may take it
+		return
+	}
+	p.leaveEmpty(no)
+	if !p.stalled {
+		p.send()
+	}
+}
+
+// leaveEmpty tells publishers that the topic is full, and has nothing but the numbers of
+// their batches sent, and what is behind them. The caller holds p.mu.
+func (p *Producer) leaveEmpty(no refused) {
+	from := p.place(no.number)
+	for i := from; i < p.place(no.limit.through+1); i++ {
+		if x := &p.pending[i]; x.done != nil {
+			p.empty(i)
+			x.done <- no.limit.err(p.name)
+			x.done = nil
+		}
+	}
+	stalled := p.stalled
+	p.rewind(min(from, p.sent))
+	p.stalled, p.news = stalled, p.shard.n.now()
+	if p.waiting > 0 {
+		p.room.Broadcast()
 	}
 }
 

@@ -58,8 +58,9 @@ type served struct {
 
 // committed is what was appended to a topic's log.
 type committed struct {
-	added diskqueue.Appended
-	bytes uint64
+	added    diskqueue.Appended
+	bytes    uint64
+	promised topic.Promise
 }
 
 func newServing(s *Shard, term uint64, before <-chan struct{}) *Serving {
@@ -167,7 +168,7 @@ func (s *served) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.waiting {
-		s.topic.Committed(c.added, c.bytes)
+		s.topic.Committed(c.added, c.bytes, c.promised)
 	}
 	s.waiting, s.ready = nil, true
 }
@@ -180,7 +181,7 @@ func (s *served) committed(c committed) bool {
 		s.waiting = append(s.waiting, c)
 		return false
 	}
-	s.topic.Committed(c.added, c.bytes)
+	s.topic.Committed(c.added, c.bytes, c.promised)
 	return true
 }
 
@@ -208,7 +209,15 @@ func (v *Serving) applied(o *machine.Outcome) {
 	}
 	for i := 0; i < len(o.Parts); {
 		c, next := together(o.Parts, i)
-		if s := v.served(o.Parts[i].Topic); s != nil && c.added.End > c.added.First && s.committed(c) {
+		c.promised = v.landed(o.Parts[i].Topic)
+		s := v.served(o.Parts[i].Topic)
+		switch {
+		case s == nil:
+		case c.added.End == c.added.First:
+			if c.promised != (topic.Promise{}) { // which the topic gave: it is there
+				s.topic.Withdraw(c.promised)
+			}
+		case s.committed(c):
 			if _, needed := s.topic.FanOutEntry(); needed {
 				v.log.markFanOut(s.topic)
 			}
@@ -223,12 +232,24 @@ func (v *Serving) applied(o *machine.Outcome) {
 }
 
 func (v *Serving) missed(topic, member uint64) {
-	v.mu.Lock()
-	q := v.queues[topic]
-	v.mu.Unlock()
-	if q != nil {
+	if q := v.queueOf(topic); q != nil {
 		q.missed(member)
 	}
+}
+
+// landed is the room that was promised to the entry of a topic that is applied now.
+func (v *Serving) landed(id uint64) (promised topic.Promise) {
+	if q := v.queueOf(id); q != nil {
+		promised = q.landed()
+	}
+	return promised
+}
+
+// queueOf is the queue of a topic; nil: there is none.
+func (v *Serving) queueOf(topic uint64) *queue {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.queues[topic]
 }
 
 // forgetQueue lets the queue of a topic go that is deleted; what is in it will be told
