@@ -12,6 +12,8 @@ type Waiting struct {
 	Depth    int64  `json:"depth"`
 	InFlight int    `json:"in_flight_count"`
 	Deferred int    `json:"deferred_count"`
+	// DeadLettering messages wait to become dead letters, which takes no consumer.
+	DeadLettering int `json:"dead_lettering_count,omitempty"`
 	// Left is why nobody waits for it while the node is drained; empty: it is waited for.
 	Left string `json:"left,omitempty"`
 }
@@ -21,6 +23,7 @@ const (
 	leftPaused     = "paused"
 	leftNoChannel  = "no channel"
 	leftNoConsumer = "no consumer"
+	leftUnopened   = "cannot be opened"
 )
 
 // SetDraining refuses what clients publish from now on, or takes it again. What the node
@@ -34,7 +37,8 @@ func (b *Broker) Draining() bool {
 }
 
 // Waiting lists where messages of the node's own topics wait, by name: awaited is what
-// consumers are about to empty, left is what they are not. Replicated topics are others'
+// consumers are about to empty, and what is about to become dead letters, left is what is
+// neither. Replicated topics are others'
 // too, and not listed.
 func (b *Broker) Waiting() (awaited, left []Waiting) {
 	for _, t := range b.Topics() {
@@ -46,6 +50,9 @@ func (b *Broker) Waiting() (awaited, left []Waiting) {
 			}
 		}
 	}
+	for _, s := range b.unopened() {
+		left = append(left, Waiting{Topic: s.unopened.Name, Left: leftUnopened})
+	}
 	return awaited, left
 }
 
@@ -53,8 +60,11 @@ func waitingIn(t *topic.Topic) (list []Waiting) {
 	channels, s := t.Channels(), t.Stats()
 	consumers := 0
 	for _, c := range channels {
-		w, n := waitingInChannel(t, c)
+		w, n, spent := waitingInChannel(t, c)
 		consumers += n
+		if spent > 0 {
+			list = append(list, Waiting{Topic: w.Topic, Channel: w.Channel, DeadLettering: spent})
+		}
 		if w.Depth > 0 || w.InFlight > 0 || w.Deferred > 0 {
 			list = append(list, w)
 		}
@@ -74,7 +84,9 @@ func waitingIn(t *topic.Topic) (list []Waiting) {
 	return append(list, own)
 }
 
-func waitingInChannel(t *topic.Topic, c *channel.Channel) (w Waiting, consumers int) {
+// waitingInChannel is what waits for consumers of a channel, how many of them there are,
+// and how much waits to become dead letters.
+func waitingInChannel(t *topic.Topic, c *channel.Channel) (w Waiting, consumers, spent int) {
 	s := c.Stats()
 	w = Waiting{Topic: t.Name(), Channel: c.Name(), Depth: s.Depth, InFlight: s.InFlight, Deferred: s.Deferred}
 	switch {
@@ -83,5 +95,5 @@ func waitingInChannel(t *topic.Topic, c *channel.Channel) (w Waiting, consumers 
 	case len(s.Consumers) == 0:
 		w.Left = leftNoConsumer
 	}
-	return w, len(s.Consumers)
+	return w, len(s.Consumers), s.Spent
 }

@@ -3,11 +3,16 @@ package broker
 import (
 	"errors"
 	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"qmq/channel"
 	"qmq/diskqueue"
+	"qmq/internal/vfs/crashfs"
 	"qmq/message"
 )
 
@@ -73,6 +78,46 @@ func TestWhatADrainedNodeWaitsFor(t *testing.T) {
 			{Topic: "paused-channel", Channel: "c", Depth: 1, Left: "paused"},
 			{Topic: "paused-topic", Depth: 1, Left: "paused"},
 		}; !slices.Equal(left, want) {
+			t.Errorf("it leaves %+v", left)
+		}
+		must(t, b.Close())
+	})
+}
+
+func TestDrainedNodeWaitsForItsDeadLettersAndNamesWhatItCannotOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := newDisk(t, 1)
+		b := open(t, disk)
+		c := getChannel(t, b, "t", "c")
+		must(t, configureChannel(b, "t", "c", `{"max_attempts": 1, "dead_letter_topic": "dead"}`))
+		must(t, publish(getTopic(t, b, "t"), "a", "b"))
+		k := subscribe(t, c, 10)
+		var full atomic.Bool
+		full.Store(true)
+		disk.Fail(func(op crashfs.Op, path string) error {
+			if full.Load() && strings.Contains(path, "/dead-") && (op == crashfs.OpWrite || op == crashfs.OpCreate) {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		k.answer(channel.Requeue, 0, k.takeAll()...)
+		k.Close() // nobody consumes it any more
+		synctest.Wait()
+		awaited, left := b.Waiting()
+		if want := []Waiting{{Topic: "t", Channel: "c", DeadLettering: 2}}; !slices.Equal(awaited, want) || len(left) > 0 {
+			t.Errorf("it waits for %+v, and leaves %+v", awaited, left)
+		}
+		full.Store(false)
+		time.Sleep(2 * time.Minute)
+		awaited, left = b.Waiting()
+		if want := []Waiting{{Topic: "dead", Depth: 2, Left: "no channel"}}; !slices.Equal(left, want) || len(awaited) > 0 {
+			t.Errorf("then it waits for %+v, and leaves %+v", awaited, left)
+		}
+		must(t, b.Close())
+		failTopic(disk, "t")
+		b = open(t, disk)
+		_, left = b.Waiting()
+		if want := (Waiting{Topic: "t", Left: "cannot be opened"}); !slices.Contains(left, want) {
 			t.Errorf("it leaves %+v", left)
 		}
 		must(t, b.Close())

@@ -122,5 +122,8 @@ func described(w broker.Waiting) string {
 	if w.Channel != "" {
 		name += "/" + w.Channel
 	}
+	if w.DeadLettering > 0 {
+		return fmt.Sprintf("%s (%d to become dead letters)", name, w.DeadLettering)
+	}
 	return fmt.Sprintf("%s (%d waiting, %d in flight, %d deferred)", name, w.Depth, w.InFlight, w.Deferred)
 }
