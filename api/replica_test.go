@@ -1,8 +1,10 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"reflect"
 	"strings"
@@ -11,6 +13,7 @@ import (
 	"qmq/broker"
 	"qmq/channel"
 	"qmq/diskqueue"
+	"qmq/settings"
 	"qmq/state"
 	"qmq/test/node"
 	"qmq/topic"
@@ -208,3 +211,25 @@ func TestWithoutALeaderRequestsAreRefusedForNow(t *testing.T) {
 }
 
 func (*shared) Health() error { return nil }
+
+// TestWhatPatternsAskForInVainIsTold in the log of the start and to who asks.
+func TestWhatPatternsAskForInVainIsTold(t *testing.T) {
+	rules := new(settings.Rules)
+	if err := rules.AddTopics("r*", map[string]any{"sync": "always", "max_messages": int64(7)}); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	r := startOn(t, node.Open(t, func(o *broker.Options) {
+		o.Replicas, o.Settings = &shared{}, rules
+		o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	}))
+	if n := strings.Count(log.String(), "that a pattern asks for"); n != 1 {
+		t.Errorf("it is told %d times: %s", n, log.String())
+	}
+	got := r.must("GET", "/topic/config?topic=r1", "")
+	for _, want := range []string{`"unmet":["sync cannot be set of a replicated topic`, `"max_messages":7`} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}

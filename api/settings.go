@@ -19,6 +19,8 @@ const maxSettings = 64 << 10
 type TopicConfig struct {
 	Config settings.Topic `json:"config"` // all that is in force
 	Set    settings.Topic `json:"set"`    // what was set of this topic
+	// Unmet is why what patterns ask for is not in force.
+	Unmet []string `json:"unmet,omitempty"`
 }
 
 // ChannelConfig is the same of a channel.
@@ -35,6 +37,7 @@ func (h *HTTP) topicConfig(_ http.ResponseWriter, r *http.Request) (any, error) 
 	}
 	var c TopicConfig
 	c.Set, c.Config, err = h.broker.TopicConfig(name)
+	c.Unmet = h.broker.UnmetSettings(name)
 	return c, notFound(err)
 }
 

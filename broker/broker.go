@@ -183,6 +183,7 @@ func (b *Broker) open() (err error) {
 	b.cleaner = topic.NewCleaner(b.journal, b.o.Logger)
 	b.deadLetters = topic.NewDeadLetters(b.clock.Wall, b.publishDeadLetters, b.o.Logger)
 	b.common = b.commonOptions()
+	b.tellUnmet()
 	if err := b.restore(found); err != nil {
 		b.stop()
 		for _, t := range b.Topics() {

@@ -26,6 +26,26 @@ func (b *Broker) TopicConfig(name string) (set, inForce settings.Topic, err erro
 	return set, inForce, nil
 }
 
+// UnmetSettings is what patterns ask for of a topic that is replicated, and is not in
+// force for that.
+func (b *Broker) UnmetSettings(name string) []string {
+	if b.replicas(name) == nil {
+		return nil
+	}
+	return b.common.ReplicaUnmet(name)
+}
+
+// tellUnmet tells, at the start of a member of a set, what patterns ask for and replicated
+// topics do not get.
+func (b *Broker) tellUnmet() {
+	if b.o.Replicas == nil {
+		return
+	}
+	for _, text := range b.o.Settings.UnmetOf(settings.Place{Replicated: true}) {
+		b.o.Logger.Warn("replicated topics do not have a setting that a pattern asks for", "error", text)
+	}
+}
+
 // ChannelConfig is what is set of a channel, and all that is in force. The error is
 // ErrNoTopic, topic.ErrNoChannel or why the topic is not served.
 func (b *Broker) ChannelConfig(topicName, name string) (set, inForce settings.Channel, err error) {

@@ -76,6 +76,30 @@ func (r *Rules) Topic(name string, set Topic, p Place) Topic {
 	return p.narrow(merge(topicKeys, set, r.ofTopic(name), p.Otherwise, baseTopic))
 }
 
+// Unmet is what patterns ask for of a topic and cannot be had in its place, a sentence
+// each: it is not in force.
+func (r *Rules) Unmet(name string, p Place) []string {
+	asked := r.ofTopic(name)
+	var m Mistakes
+	errors.As(p.Refuse(asked, asked), &m)
+	return m
+}
+
+// UnmetOf is what each pattern asks for and topics in a place cannot have, a sentence each.
+func (r *Rules) UnmetOf(p Place) (list []string) {
+	if r == nil {
+		return nil
+	}
+	for _, rule := range r.topics {
+		var m Mistakes
+		errors.As(p.Refuse(rule.set, rule.set), &m)
+		for _, text := range m {
+			list = append(list, fmt.Sprintf("[topic.%s] %s", quote(rule.pattern), text))
+		}
+	}
+	return list
+}
+
 // Channel is all that is in force of a channel of which set is set; otherwise is what
 // holds where neither that nor a pattern tells.
 func (r *Rules) Channel(topic, channel string, set, otherwise Channel) Channel {

@@ -216,3 +216,25 @@ func TestPatternsByWhichDeadLettersGoRoundAreRefused(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatPatternsAskForInVainIsTold(t *testing.T) {
+	var r Rules
+	for pattern, values := range map[string]map[string]any{"*": {"sync": "always", "max_age": "1h"}, "orders*": {"retention_time": "1h", "max_messages": int64(5)}} {
+		if err := r.AddTopics(pattern, values); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replicated := Place{Replicated: true}
+	if got := r.Unmet("orders", replicated); len(got) != 2 || !strings.Contains(got[0], "--replica-sync") || !strings.Contains(got[1], "retention_time") {
+		t.Errorf("%q", got)
+	}
+	if got := r.UnmetOf(replicated); len(got) != 2 || !strings.HasPrefix(got[0], `[topic."orders*"] retention_time`) || !strings.HasPrefix(got[1], `[topic."*"] sync`) {
+		t.Errorf("%q", got)
+	}
+	if got, all := r.Unmet("orders", Place{}), r.UnmetOf(Place{}); len(got)+len(all) != 0 {
+		t.Errorf("%q, %q", got, all)
+	}
+	if got := (*Rules)(nil).Unmet("orders", replicated); len(got) != 0 {
+		t.Errorf("%q", got)
+	}
+}

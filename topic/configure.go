@@ -124,6 +124,11 @@ func (c *Common) ReplicaSettings(name string, set settings.Topic) settings.Topic
 	return o.configured(set).inForce
 }
 
+// ReplicaUnmet is what patterns ask for of a replicated topic and is not in force.
+func (c *Common) ReplicaUnmet(name string) []string {
+	return c.Settings.Unmet(name, settings.Place{Replicated: true})
+}
+
 // ChannelSettings is what is in force of a channel of which set is set.
 func (c *Common) ChannelSettings(topic, channel string, set settings.Channel) settings.Channel {
 	timeout := c.Channels.MsgTimeout
