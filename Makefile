@@ -11,8 +11,10 @@ SEEDS ?= 10000
 FAULTS ?= 200
 FAULTRATE ?= 3500
 
-# Packages whose tests run under the race detector.
-CONCURRENT = ./admin/... ./api ./broker ./channel ./cluster/... ./config ./daemon ./diskqueue ./internal/... ./journal ./loadgen/... ./lookup ./raftlog ./relay ./replica/... ./server/... ./test/process ./test/semantics ./tools/... ./topic
+# How many packages are tested at a time: those with real daemons mostly wait.
+AT_A_TIME = 4
+# Packages whose tests run under the race detector; make race has all of them do so.
+CONCURRENT = ./admin/... ./api ./broker ./channel ./cluster/link ./diskqueue ./internal/... ./journal ./lookup ./raftlog ./relay ./replica/machine ./replica/serve ./server/... ./topic
 
 .PHONY: build run test browser check race bench bench-compare bench-growth bench-set fuzz sim crash crash-replicated powercut soak dist dist-verify vulncheck web-vendor install-nsq-names clean
 
@@ -23,7 +25,7 @@ run: build ## all daemons on the default ports, with their data in data/
 	bin/q dev --data-path=data
 
 test: browser ## the tests, all of them
-	$(GO) test ./...
+	$(GO) test -p $(AT_A_TIME) ./...
 
 browser: ## Chromium for the tests of the page: installed, by root, where there is none
 	@for name in chromium chromium-browser google-chrome google-chrome-stable chrome; do command -v $$name >/dev/null && exit 0; done; \
@@ -39,7 +41,7 @@ check: browser ## everything that must hold before a change lands
 	$(GO) vet ./...
 	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
 	$(GO) tool staticcheck ./...
-	$(GO) test ./...
+	$(GO) test -p $(AT_A_TIME) ./...
 	$(GO) test -race $(CONCURRENT)
 
 race: browser ## everything under the race detector: takes half an hour

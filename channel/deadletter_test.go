@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,13 +17,22 @@ import (
 
 // post stands for the dead-letter topic.
 type post struct {
+	mu      sync.Mutex // guards what follows
 	topics  []string
 	letters []DeadLetter
 	tried   []time.Time
 	err     error
 }
 
+func (p *post) fail(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.err = err
+}
+
 func (p *post) send(topic string, letters []DeadLetter) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.tried = append(p.tried, time.Now())
 	if p.err != nil {
 		return p.err
@@ -126,7 +136,7 @@ func TestNothingElseMakesADeadLetter(t *testing.T) {
 
 func TestFailureToPublishKeepsTheMessageAndIsTriedFromEverySecondToEveryMinute(t *testing.T) {
 	inBubbleWithPost(t, 1, func(h *house, p *post) {
-		p.err = errors.New("disk is full")
+		p.fail(errors.New("disk is full"))
 		k := h.subscribe(1, 15*time.Minute)
 		k.expect("1/1")
 		k.mustAnswer(Requeue, 1, 0)
@@ -144,7 +154,7 @@ func TestFailureToPublishKeepsTheMessageAndIsTriedFromEverySecondToEveryMinute(t
 			t.Fatalf("tried after %s", got)
 		}
 		k.expect("2/1 3/1 4/1 5/1 6/1 7/1 8/1 9/1 10/1")
-		p.err = nil
+		p.fail(nil)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		p.expect(t, "1/1/requeue")
@@ -156,7 +166,7 @@ func TestFailureToPublishKeepsTheMessageAndIsTriedFromEverySecondToEveryMinute(t
 
 func TestWhatIsSpentIsSpentAfterARestartToo(t *testing.T) {
 	inBubbleWithPost(t, 1, func(h *house, p *post) {
-		p.err = errors.New("disk is full")
+		p.fail(errors.New("disk is full"))
 		k := h.subscribe(3, time.Second)
 		k.expect("1/1 2/1 3/1")
 		k.mustAnswer(Requeue, 2, 0)
@@ -170,7 +180,7 @@ func TestWhatIsSpentIsSpentAfterARestartToo(t *testing.T) {
 		h.Channel = Restore(h.o, st, 11, nil, nil)
 		after := h.subscribe(20, time.Minute)
 		after.expect("4/1 5/1 6/1 7/1 8/1 9/1 10/1")
-		p.err = nil
+		p.fail(nil)
 		h.Configure(settings.EffectiveChannel{MaxAttempts: 1, DeadLetterTopic: "others"})
 		synctest.Wait()
 		p.expect(t, "1/1/timeout 2/1/requeue 3/1/timeout")
@@ -182,7 +192,7 @@ func TestWhatIsSpentIsSpentAfterARestartToo(t *testing.T) {
 
 func TestWhatIsSpentIsDeliveredAgainWhenThereAreNoDeadLettersAnyMore(t *testing.T) {
 	inBubbleWithPost(t, 1, func(h *house, p *post) {
-		p.err = errors.New("disk is full")
+		p.fail(errors.New("disk is full"))
 		k := h.subscribe(1, time.Minute)
 		k.expect("1/1")
 		k.mustAnswer(Requeue, 1, 0)
@@ -200,13 +210,12 @@ func TestDeadLettersThatCannotBeReadLetTheOthersPass(t *testing.T) {
 	inBubbleWithPost(t, 1, func(h *house, p *post) {
 		k := h.subscribe(4, time.Minute)
 		k.expect("1/1 2/1 3/1 4/1")
-		h.log.bad = []seqset.Range{{From: 1, To: 3}}
-		h.log.lost = func(seq uint64) *LostError {
+		h.log.damage([]seqset.Range{{From: 1, To: 3}}, func(seq uint64) *LostError {
 			if seq == 3 {
 				return &LostError{From: 3, To: 4}
 			}
 			return nil
-		}
+		})
 		for seq := range uint64(4) {
 			k.mustAnswer(Requeue, seq+1, 0)
 		}
@@ -216,7 +225,7 @@ func TestDeadLettersThatCannotBeReadLetTheOthersPass(t *testing.T) {
 		if s := h.Stats(); s.Spent != 2 || s.SpentError == nil {
 			t.Fatalf("%+v", s)
 		}
-		h.log.bad = nil
+		h.log.damage(nil, h.log.lost)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		p.expect(t, "4/1/requeue 1/1/requeue 2/1/requeue")
@@ -248,7 +257,7 @@ func TestManyDeadLettersArePublishedInOrder(t *testing.T) {
 
 func TestEmptyAndVoidTakeSpentMessages(t *testing.T) {
 	inBubbleWithPost(t, 1, func(h *house, p *post) {
-		p.err = errors.New("disk is full")
+		p.fail(errors.New("disk is full"))
 		k := h.subscribe(4, time.Minute)
 		k.expect("1/1 2/1 3/1 4/1")
 		for seq := range uint64(4) {
@@ -263,7 +272,7 @@ func TestEmptyAndVoidTakeSpentMessages(t *testing.T) {
 		if s := h.Stats(); s.Spent != 0 || h.Floor() != 11 {
 			t.Fatalf("floor %d, %+v", h.Floor(), s)
 		}
-		p.err = nil
+		p.fail(nil)
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		p.expect(t, "")

@@ -39,6 +39,13 @@ func (l *testLog) fail(err error) {
 	l.broken = err
 }
 
+// damage says what cannot be read from now on, and what is lost.
+func (l *testLog) damage(bad []seqset.Range, lost func(seq uint64) *LostError) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bad, l.lost = bad, lost
+}
+
 func (r *testReader) Read(seq uint64, m *message.View) error {
 	l := r.log
 	if l.onRead != nil {
