@@ -40,7 +40,7 @@ func TestWhatIsDiscardedInFlightGoesWhenItsDeliveryEndsOtherwiseThanByFin(t *tes
 }
 
 func TestVeryManyScatteredMessagesAreDiscardedOnceThroughWhatWaits(t *testing.T) {
-	const messages = 400_000
+	const messages = 100_000
 	var list []seqset.Range
 	for seq := uint64(1); seq < messages; seq += 2 {
 		list = append(list, seqset.Range{From: seq, To: seq + 1})

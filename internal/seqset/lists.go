@@ -68,6 +68,9 @@ func Difference(from, take []Range) (left []Range) {
 
 // Contains says whether a number is in a united list.
 func Contains(list []Range, seq uint64) bool {
+	if n := len(list); n == 0 || seq < list[0].From || seq >= list[n-1].To {
+		return false // mostly, where a part of very many is looked for
+	}
 	i := firstAbove(list, seq)
 	return i < len(list) && list[i].From <= seq
 }
