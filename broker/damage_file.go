@@ -5,6 +5,8 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+
+	"qmq/internal/vfs"
 )
 
 // damageFile is damage.json: the findings that are not acknowledged. The journal
@@ -23,7 +25,7 @@ func (d dataDir) damage() string { return filepath.Join(d.path, "damage.json") }
 // readDamage reads what an earlier process found. A file that cannot be read is
 // as good as none: what lasts is found again.
 func (d dataDir) readDamage() (was damageFile, err error) {
-	text, err := readFile(d.fs, d.damage())
+	text, err := vfs.ReadFile(d.fs, d.damage(), maxFile)
 	if err == nil {
 		err = json.Unmarshal(text, &was)
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"qmq/internal/seqset"
+	"qmq/internal/vfs"
 	"qmq/journal"
 	"qmq/state"
 )
@@ -96,7 +97,7 @@ func (b *Broker) logRevived(st *state.State) {
 
 // readMetadata reads what an earlier process wrote to metadata.json.
 func (d dataDir) readMetadata() (m metadataFile, err error) {
-	text, err := readFile(d.fs, filepath.Join(d.path, metadataName))
+	text, err := vfs.ReadFile(d.fs, filepath.Join(d.path, metadataName), maxFile)
 	if err == nil {
 		err = json.Unmarshal(text, &m)
 	}

@@ -278,28 +278,6 @@ func replaceFile(fs vfs.FS, path string, write func(io.Writer) error) error {
 	return fs.SyncDir(filepath.Dir(path))
 }
 
-// readFile reads a file whole, unless it is longer than any that is written here.
-func readFile(fs vfs.FS, path string) ([]byte, error) {
-	f, err := fs.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() // only read
-	size, err := f.Size()
-	if err != nil {
-		return nil, err
-	}
-	if size > maxFile {
-		return nil, fmt.Errorf("%d bytes long", size)
-	}
-	text := make([]byte, size)
-	n, err := f.ReadAt(text, 0)
-	if err == io.EOF {
-		err = nil
-	}
-	return text[:n], err
-}
-
 // maxFile is far above the metadata of a million channels.
 const maxFile = 1 << 30
 

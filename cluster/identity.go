@@ -90,7 +90,7 @@ func (f identityFile) path() string { return filepath.Join(f.dir, identityName) 
 
 // load reads the identity; without a file it is nil.
 func (f identityFile) load() (*identity, error) {
-	content, err := readFile(f.fs, f.path())
+	content, err := vfs.ReadFile(f.fs, f.path(), longestFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -190,27 +190,6 @@ func checkedLine(content []byte) (line []byte, ok bool) {
 }
 
 const longestFile = 4 << 20 // of those that are read as a whole
-
-func readFile(fsys vfs.FS, path string) ([]byte, error) {
-	file, err := fsys.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	size, err := file.Size()
-	if err != nil {
-		return nil, err
-	}
-	if size > longestFile {
-		return nil, fmt.Errorf("%s has %d bytes, of %d at most", path, size, longestFile)
-	}
-	content := make([]byte, size)
-	if size == 0 {
-		return content, nil
-	}
-	_, err = file.ReadAt(content, 0)
-	return content, err
-}
 
 // replaceFile makes content that of a file: after a crash it has the old one or the
 // new one.

@@ -51,7 +51,7 @@ func TestDamagedIdentityStopsTheStartAndSaysWhatToDo(t *testing.T) {
 		if _, err := f.open(); err != nil {
 			t.Fatal(err)
 		}
-		content, err := readFile(f.fs, f.path())
+		content, err := vfs.ReadFile(f.fs, f.path(), longestFile)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"path/filepath"
@@ -36,7 +35,7 @@ func (m *move) list(files []nsqdata.File) ([]listed, error) {
 	for _, f := range files {
 		l := listed{Name: f.Name, Size: f.Size}
 		if !f.Data {
-			text, err := m.read(m.path(f.Name))
+			text, err := vfs.ReadFile(vfs.ReadOnly(m.FS), m.path(f.Name), vfs.NoLimit)
 			if err != nil {
 				return nil, err
 			}
@@ -45,25 +44,6 @@ func (m *move) list(files []nsqdata.File) ([]listed, error) {
 		all = append(all, l)
 	}
 	return all, nil
-}
-
-// read is the content of a small file.
-func (m *move) read(path string) ([]byte, error) {
-	f, err := vfs.ReadOnly(m.FS).Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() // only read
-	size, err := f.Size()
-	if err != nil {
-		return nil, err
-	}
-	text := make([]byte, size)
-	n, err := f.ReadAt(text, 0)
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	return text[:n], err
 }
 
 // commit makes what was built count: from now on the import is only to be ended.
@@ -101,7 +81,7 @@ func (m *move) commit(d *nsqdata.Directory) error {
 // begun again. Should nsqd have run once more before the first of its files was moved,
 // the import does not count.
 func (m *move) finish() error {
-	text, err := m.read(m.path(readyName, manifestName))
+	text, err := vfs.ReadFile(vfs.ReadOnly(m.FS), m.path(readyName, manifestName), vfs.NoLimit)
 	if errors.Is(err, fs.ErrNotExist) {
 		return m.discardEmpty()
 	}

@@ -240,7 +240,7 @@ func (f *source) unsynced(off int, bootNow string) bool {
 // and nothing was in it.
 func (r *replay) open(n uint64, suffix string) (*source, error) {
 	f := &source{name: fileName(n, suffix)}
-	b, err := readFile(r.fs, filepath.Join(r.dir, f.name))
+	b, err := vfs.ReadFile(r.fs, filepath.Join(r.dir, f.name), vfs.NoLimit)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", f.name, err)
 	}

@@ -17,7 +17,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -257,7 +256,7 @@ func fileNumber(name string) (int64, error) {
 // there are.
 func (r *reader) metadata() error {
 	path := filepath.Join(r.dir, MetadataName)
-	text, err := readFile(r.fs, path)
+	text, err := vfs.ReadFile(r.fs, path, vfs.NoLimit)
 	if errors.Is(err, fs.ErrNotExist) {
 		r.flaw(MetadataName, "is missing: topics and channels are those that have files")
 		return nil
@@ -326,22 +325,4 @@ func (t *Topic) channel(name string) *Channel {
 	c := &Channel{Name: name}
 	t.Channels = append(t.Channels, c)
 	return c
-}
-
-func readFile(fsys vfs.FS, path string) ([]byte, error) {
-	f, err := fsys.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() // only read
-	size, err := f.Size()
-	if err != nil {
-		return nil, err
-	}
-	text := make([]byte, size)
-	n, err := f.ReadAt(text, 0)
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	return text[:n], err
 }

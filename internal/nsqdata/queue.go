@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"qmq/internal/vfs"
 )
 
 // queueFiles are the files of a queue.
@@ -133,7 +135,7 @@ func (r *reader) positions(files *queueFiles, q *Queue) (from, to position, err 
 	if !files.metadata {
 		return all("is missing")
 	}
-	text, err := readFile(r.fs, filepath.Join(r.dir, files.name+queueInfix+metadataSuffix))
+	text, err := vfs.ReadFile(r.fs, filepath.Join(r.dir, files.name+queueInfix+metadataSuffix), vfs.NoLimit)
 	if err != nil {
 		return from, to, err
 	}
