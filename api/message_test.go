@@ -120,6 +120,25 @@ func TestChannelIsPeekedByNumbersAndSearched(t *testing.T) {
 	}
 }
 
+// left counts what the only channel of a topic has not finished, at one moment: two looks
+// might see a message twice that a consumer takes meanwhile.
+func (r *rig) left(topic string) int {
+	r.t.Helper()
+	var stats struct {
+		Topics []struct {
+			Channels []struct {
+				Depth    int `json:"depth"`
+				InFlight int `json:"in_flight_count"`
+			} `json:"channels"`
+		} `json:"topics"`
+	}
+	if err := json.Unmarshal([]byte(r.must("GET", "/stats?format=json&include_mem=false&topic="+topic, "")), &stats); err != nil {
+		r.t.Fatal(err)
+	}
+	ch := stats.Topics[0].Channels[0]
+	return ch.Depth + ch.InFlight
+}
+
 func TestOneMessageIsRequeuedFinishedAndRepublished(t *testing.T) {
 	r := start(t)
 	r.must("POST", "/topic/create?topic=t", "")
@@ -144,9 +163,8 @@ func TestOneMessageIsRequeuedFinishedAndRepublished(t *testing.T) {
 	if a := r.call("POST", "/message/finish"+on(a.ID), ""); a.Code != 404 || !strings.Contains(a.Body.String(), "MESSAGE_NOT_FOUND") {
 		t.Errorf("finished twice: %d %s", a.Code, a.Body)
 	}
-	left := r.peek("").Total + r.peek("&state=inflight").Total
-	if left != 2 {
-		t.Errorf("%d are left", left)
+	if n := r.left("t"); n != 2 {
+		t.Errorf("%d are left", n)
 	}
 	b := r.looks("&contains=b", "b").Messages[0]
 	r.must("POST", "/message/republish"+on(b.ID)+"&to=u&finish=true", "")
@@ -156,8 +174,8 @@ func TestOneMessageIsRequeuedFinishedAndRepublished(t *testing.T) {
 	if s := r.must("GET", "/stats?format=json&include_mem=false&topic=u", ""); !strings.Contains(s, `"depth":1`) {
 		t.Errorf("u has %s", s)
 	}
-	if left := r.peek("").Total + r.peek("&state=inflight").Total; left != 1 {
-		t.Errorf("%d are left", left)
+	if n := r.left("t"); n != 1 {
+		t.Errorf("%d are left", n)
 	}
 	for path, want := range map[string]int{
 		"/message/finish?topic=t&channel=ch": 400, "/message/finish" + on("x"): 400, "/message/finish" + on("0000000000000001"): 404,
