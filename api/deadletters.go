@@ -81,13 +81,9 @@ func (h *HTTP) deadLetters(_ http.ResponseWriter, r *http.Request) (any, error) 
 		return nil, err
 	}
 	return &httpapi.Stream{JSON: true, Write: func(w *bufio.Writer) error {
-		if !h.peeks.Enter(r.Context()) {
-			return errTooManyPeeks
-		}
-		defer h.peeks.Leave()
-		l, release, err := h.broker.Look(name)
+		l, release, err := h.look(r.Context(), name)
 		if err != nil {
-			return notFound(err)
+			return err
 		}
 		defer release()
 		h.o.Logger.Info("dead letters", slog.String("topic", name), slog.String("client", r.RemoteAddr))

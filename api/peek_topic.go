@@ -35,6 +35,19 @@ type loggedMessage struct {
 	DeadLetter *DeadLetterOrigin `json:"dead_letter,omitempty"` // of one that a channel gave up
 }
 
+// look looks at a topic's log as one of the few who may at a time; release ends that.
+func (h *HTTP) look(ctx context.Context, name string) (l *topic.Look, release func(), err error) {
+	if !h.peeks.Enter(ctx) {
+		return nil, nil, errTooManyPeeks
+	}
+	l, done, err := h.broker.Look(name)
+	if err != nil {
+		h.peeks.Leave()
+		return nil, nil, notFound(err)
+	}
+	return l, func() { done(); h.peeks.Leave() }, nil
+}
+
 // peekTopic is GET /topic/peek: it shows messages of a topic's log, whether channels have
 // finished them or not, as long as their segments are there. It needs no channel and
 // changes nothing. Of a replicated topic any member shows what it has applied.
@@ -61,13 +74,9 @@ func (h *HTTP) peekTopic(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	return &httpapi.Stream{JSON: true, Write: func(w *bufio.Writer) error {
-		if !h.peeks.Enter(r.Context()) {
-			return errTooManyPeeks
-		}
-		defer h.peeks.Leave()
-		l, release, err := h.broker.Look(name)
+		l, release, err := h.look(r.Context(), name)
 		if err != nil {
-			return notFound(err)
+			return err
 		}
 		defer release()
 		h.o.Logger.Info("peek", slog.String("topic", name), slog.String("client", r.RemoteAddr))
@@ -207,13 +216,9 @@ func (h *HTTP) messageBody(w http.ResponseWriter, r *http.Request) (any, error) 
 		return nil, err
 	}
 	return &httpapi.Stream{Write: func(w *bufio.Writer) error {
-		if !h.peeks.Enter(r.Context()) {
-			return errTooManyPeeks
-		}
-		defer h.peeks.Leave()
-		l, release, err := h.broker.Look(name)
+		l, release, err := h.look(r.Context(), name)
 		if err != nil {
-			return notFound(err)
+			return err
 		}
 		defer release()
 		prefix, seq, _ := id.Split()
