@@ -33,7 +33,7 @@ func publishing() []row {
 	inTurn, ahead := pub(100_000, 1, 1, 1), pub(100_000, 1, 100, 1)
 	inTurn.Ready, ahead.Ready = 1, 1
 	return []row{
-		flow("MPUB 200, no channel", mpub(1_500_000, 0)),
+		flow("MPUB 200, no channel", mpub(4_000_000, 0)),
 		flow("MPUB 200, no channel, nsqd with a memory queue of 2,000,000", mpub(1_500_000, 0)).nsqdWith("--mem-queue-size=2000000"),
 		flow("MPUB 200, 1 channel", mpub(1_500_000, 1)),
 		flow("MPUB 200, 4 channels", mpub(800_000, 4)),
