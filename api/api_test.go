@@ -341,7 +341,7 @@ func TestOverSockets(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { conn.Close() })
-		conn.SetDeadline(time.Now().Add(wire.Patience))
+		conn.SetDeadline(time.Now().Add(wire.Timeout))
 		io.WriteString(conn, request)
 		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil {

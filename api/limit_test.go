@@ -81,7 +81,7 @@ func TestLongHeadersAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(wire.Patience))
+	conn.SetDeadline(time.Now().Add(wire.Timeout))
 	go io.WriteString(conn, "GET /ping HTTP/1.1\r\nX: "+strings.Repeat("x", 1<<20))
 	answer := make([]byte, 12)
 	if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != "HTTP/1.1 431" {
@@ -102,7 +102,7 @@ func TestConnectionsOverHTTPCountToo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn.SetDeadline(time.Now().Add(wire.Patience))
+		conn.SetDeadline(time.Now().Add(wire.Timeout))
 		io.WriteString(conn, "GET /ping HTTP/1.1\r\nHost: q\r\n\r\n")
 		_, err = io.ReadFull(conn, make([]byte, 12))
 		return conn, err

@@ -124,7 +124,7 @@ func eventually(t *testing.T, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(wire.Patience)
+	deadline := time.After(wire.Timeout)
 	for !ok() {
 		select {
 		case <-tick.C:

@@ -85,7 +85,7 @@ func TestStatsdHearsOnceAnInterval(t *testing.T) {
 	}
 	defer daemon.Close()
 	s := NewStatsd(r.figures, StatsdOptions{Address: daemon.LocalAddr().String(), Prefix: "q.", Interval: 150 * time.Millisecond, PacketSize: 508})
-	daemon.SetReadDeadline(time.Now().Add(wire.Patience))
+	daemon.SetReadDeadline(time.Now().Add(wire.Timeout))
 	packet := make([]byte, 600)
 	for _, count := range []string{"1", "0"} {
 		n, _, err := daemon.ReadFrom(packet)

@@ -48,8 +48,8 @@ func existing(b *Broker, name string) *topic.Topic {
 	return t
 }
 
-// standing makes the topics that changes are about.
-func standing(t *testing.T, b *Broker) {
+// makeTopics makes the topics that changes are about.
+func makeTopics(t *testing.T, b *Broker) {
 	getChannel(t, b, "other", "a") // which no change is about
 	getChannel(t, b, "busy", "a")
 	getChannel(t, b, "busy", "b")
@@ -152,7 +152,7 @@ func eachChange(t *testing.T, test func(t *testing.T, disk *crashfs.FS, b *Broke
 			synctest.Test(t, func(t *testing.T) {
 				disk := newDisk(t, 1)
 				b := open(t, disk)
-				standing(t, b)
+				makeTopics(t, b)
 				test(t, disk, b, change)
 			})
 		})
@@ -226,7 +226,7 @@ func TestRefusedChangeKeepsWhatCameMeanwhile(t *testing.T) {
 
 		disk = newDisk(t, 1)
 		b = open(t, disk)
-		standing(t, b)
+		makeTopics(t, b)
 		work(t, b)
 		if want := look(t, b); got != want {
 			t.Errorf("after the refusal:\n%swant, as without it:\n%s", got, want)

@@ -43,19 +43,19 @@ func (k *Consumer) Claim(claims *Claims) (refused []uint64) {
 	return refused
 }
 
-// Settle is Consumer.Claim for a consumer that has gone, and holds nothing.
-func (c *Channel) Settle(claims *Claims) {
+// Reconcile is Consumer.Claim for a consumer that has gone, and holds nothing.
+func (c *Channel) Reconcile(claims *Claims) {
 	now := c.o.Clock.Now()
 	c.mu.Lock()
 	if !c.core.closed {
-		c.core.settle(claims, now, -wallShift(c.o.Clock))
+		c.core.reconcile(claims, now, -wallShift(c.o.Clock))
 	}
 	c.unlockAndTell()
 }
 
-// settle takes up what is done and what was requeued; shift is what added to a stored
+// reconcile takes up what is done and what was requeued; shift is what added to a stored
 // time (ms) makes it steady.
-func (c *core) settle(claims *Claims, now, shift int64) {
+func (c *core) reconcile(claims *Claims, now, shift int64) {
 	c.acknowledge(claims.Done)
 	waiting := c.extract(claims.Requeued)
 	for _, m := range claims.Requeued {
@@ -68,7 +68,7 @@ func (c *core) settle(claims *Claims, now, shift int64) {
 
 // claim does what Consumer.Claim says.
 func (c *core) claim(h *holder, claims *Claims, now, shift int64) (refused []uint64) {
-	c.settle(claims, now, shift)
+	c.reconcile(claims, now, shift)
 	waiting := c.extract(claims.Held)
 	for _, m := range claims.Held {
 		if !c.book(h, waiting, m, now) {

@@ -15,9 +15,9 @@ import (
 
 // What people do to a set, at any of its members. The errors are texts for them.
 
-// patienceOfPeople is how long people wait for what they ask for: less than their tools
+// requestTimeout is how long people wait for what they ask for: less than their tools
 // wait for an answer.
-const patienceOfPeople = 4 * time.Second
+const requestTimeout = 4 * time.Second
 
 // agree has group 0 agree on what somebody asks for.
 func (s *Set) agree(ctx context.Context, e *entry) error {
@@ -30,7 +30,7 @@ func (s *Set) agree(ctx context.Context, e *entry) error {
 
 // forPeople bounds how long people wait.
 func forPeople(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, patienceOfPeople)
+	return context.WithTimeout(ctx, requestTimeout)
 }
 
 // Move gives the leadership of a shard to a member, named by its address or id, and has

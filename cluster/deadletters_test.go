@@ -43,7 +43,7 @@ func (g *rig) consumeAt(m *rigMember, topicName, channelName string, n int, op c
 	k.SetReady(int64(n))
 	all := new(handful)
 	k.Take(all, n)
-	late := time.After(rigPatience)
+	late := time.After(rigTimeout)
 	for len(all.ids) < n {
 		select {
 		case <-wakes:

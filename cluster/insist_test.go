@@ -17,7 +17,7 @@ func TestRequestsWaitForTheNextLeader(t *testing.T) {
 	lost := g.leader(0)
 	rest := g.others(lost)
 	lost.Stop()
-	ctx, cancel := context.WithTimeout(t.Context(), rigPatience)
+	ctx, cancel := context.WithTimeout(t.Context(), rigTimeout)
 	defer cancel()
 	again := func(what string, ask func() error) {
 		if err := insist(ctx, func(context.Context) error { return ask() }); err != nil {
@@ -61,7 +61,7 @@ func TestRequestWithoutAMajoritySaysWhatIsMissing(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "more than half of the set is not there") && !strings.Contains(err.Error(), "no connection to the member 127.0.0.1:") {
 		t.Errorf("it says: %v", err)
 	}
-	if took := time.Since(began); took < patienceOfPeople-insistEvery {
+	if took := time.Since(began); took < requestTimeout-insistEvery {
 		t.Errorf("it was given up after %v", took)
 	}
 }

@@ -29,8 +29,8 @@ func (s *Set) Replicated(name string) bool {
 	return matches(s.o.Patterns, name)
 }
 
-// patience is how long clients wait for this node to be in its set.
-const patience = 5 * time.Second
+// leaderTimeout is how long clients wait for this node to be in its set.
+const leaderTimeout = 5 * time.Second
 
 // running is this node's part in its set, for which it waits a while; the error is for
 // clients.
@@ -38,7 +38,7 @@ func (s *Set) running() (*run, error) {
 	if r := s.run.Load(); r != nil {
 		return r, nil
 	}
-	late := time.NewTimer(patience)
+	late := time.NewTimer(leaderTimeout)
 	defer late.Stop()
 	for {
 		s.mu.Lock()

@@ -148,7 +148,7 @@ func (f *hangingFile) Sync() error {
 	return f.File.Sync()
 }
 
-const rigPatience = 30 * time.Second
+const rigTimeout = 30 * time.Second
 
 // startRig starts three members, which are at work when it returns.
 func startRig(t *testing.T) *rig {
@@ -221,7 +221,7 @@ func (g *rig) eventually(what string, condition func() bool) {
 	g.t.Helper()
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()
-	late := time.After(rigPatience)
+	late := time.After(rigTimeout)
 	for !condition() {
 		select {
 		case <-again.C:

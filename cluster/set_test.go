@@ -65,7 +65,7 @@ func TestMemberThatTurnsOutToHaveForgottenJoinsAgain(t *testing.T) {
 // balanced again.
 func TestLeadershipIsMovedAndStays(t *testing.T) {
 	g := startRig(t)
-	ctx, cancel := context.WithTimeout(context.Background(), rigPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), rigTimeout)
 	defer cancel()
 	const shard = 3
 	for _, to := range g.members {

@@ -53,7 +53,7 @@ func TestSettingsOfAReplicatedTopicAreThoseOfTheSet(t *testing.T) {
 	g.publish(g.members[0], "orders", "early", 5)
 	for _, m := range g.members {
 		shard := shardOf("orders")
-		ctx, cancel := context.WithTimeout(t.Context(), rigPatience)
+		ctx, cancel := context.WithTimeout(t.Context(), rigTimeout)
 		g.eventually("it is moved", func() bool { return m.Move(ctx, shard, m.o.Address) == nil })
 		cancel()
 		g.eventually("the oldest are dropped by whoever leads", func() bool {

@@ -21,7 +21,7 @@ func startDirectory(t *testing.T) (r *running, tcp, web string) {
 }
 
 func newClient(t *testing.T) *lookup.Client {
-	c := lookup.NewClient(lookup.ClientOptions{ConnectTimeout: patience, RequestTimeout: patience})
+	c := lookup.NewClient(lookup.ClientOptions{ConnectTimeout: testTimeout, RequestTimeout: testTimeout})
 	t.Cleanup(c.Close)
 	return c
 }
@@ -30,7 +30,7 @@ func newClient(t *testing.T) *lookup.Client {
 func until(t *testing.T, want string, ask func() string) {
 	t.Helper()
 	got := ""
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(testTimeout); time.Now().Before(deadline); {
 		if got = ask(); got == want {
 			return
 		}

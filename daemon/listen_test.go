@@ -34,7 +34,7 @@ func TestUnixSockets(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(patience))
+	conn.SetDeadline(time.Now().Add(testTimeout))
 	io.WriteString(conn, "  V2PUB t\n\x00\x00\x00\x01x")
 	answer := make([]byte, 10)
 	if _, err := io.ReadFull(conn, answer); err != nil || string(answer[8:]) != "OK" {

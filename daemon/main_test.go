@@ -19,8 +19,8 @@ import (
 	"qmq/internal/version"
 )
 
-// patience bounds every wait of the tests.
-const patience = 20 * time.Second
+// testTimeout bounds every wait of the tests.
+const testTimeout = 20 * time.Second
 
 // running is a daemon inside the test.
 type running struct {
@@ -58,7 +58,7 @@ func launch[V any](t *testing.T, p Program[V], args ...string) *running {
 // line waits for a log line and returns what follows the given text in it.
 func (r *running) line(text string) string {
 	r.t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(testTimeout)
 	for {
 		select {
 		case line, ok := <-r.lines:
@@ -95,7 +95,7 @@ func (r *running) exitCode() int {
 	select {
 	case code := <-r.exit:
 		return code
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		r.t.Fatal("it does not exit")
 		return 0
 	}
@@ -259,7 +259,7 @@ func TestSecondSignalEndsItAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(patience))
+	conn.SetDeadline(time.Now().Add(testTimeout))
 	io.WriteString(conn, "POST /pub?topic=t HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
 	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
 		t.Fatalf("%q, %v", line, err)

@@ -23,7 +23,7 @@ func TestQLookupdServesUntilToldToStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(patience))
+	conn.SetDeadline(time.Now().Add(testTimeout))
 	io.WriteString(conn, protocol.LookupMagic+"IDENTIFY\n\x00\x00\x00\x45"+
 		`{"broadcast_address":"node","tcp_port":1,"http_port":2,"version":"1"}`+"REGISTER t c\n")
 	_, tcpPort, _ := net.SplitHostPort(tcp)

@@ -125,7 +125,7 @@ func TestTLSRequirements(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn.SetDeadline(time.Now().Add(patience))
+		conn.SetDeadline(time.Now().Add(testTimeout))
 		io.WriteString(conn, "  V2PUB t\n\x00\x00\x00\x01x")
 		answer := make([]byte, 10)
 		if _, err := io.ReadFull(conn, answer); err != nil || (string(answer[8:]) == "OK") != test.clearTCP {
@@ -195,7 +195,7 @@ func TestHangupReadsFilesAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.line("INFO: reading certificates and credentials again")
-	deadline := time.After(patience)
+	deadline := time.After(testTimeout)
 	for {
 		status, _, name := fetch(t, "https://"+secure+"/info", with("second"))
 		if status == http.StatusOK && name == "new" {
@@ -207,7 +207,7 @@ func TestHangupReadsFilesAgain(t *testing.T) {
 		default:
 		}
 	}
-	conn.SetDeadline(time.Now().Add(patience))
+	conn.SetDeadline(time.Now().Add(testTimeout))
 	io.WriteString(conn, "  V2PUB t\n\x00\x00\x00\x01x")
 	answer := make([]byte, 10)
 	if _, err := io.ReadFull(conn, answer); err != nil || string(answer[8:]) != "OK" {
@@ -351,7 +351,7 @@ func TestAuthServersAreAskedAsTheOptionsSay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn.SetDeadline(time.Now().Add(patience))
+		conn.SetDeadline(time.Now().Add(testTimeout))
 		io.WriteString(conn, "  V2AUTH\n\x00\x00\x00\x01sPUB t\n\x00\x00\x00\x01xPUB t\n\x00\x00\x00\x01xSUB t c\n")
 		answers, err := io.ReadAll(conn)
 		conn.Close()

@@ -45,18 +45,18 @@ func OutOfDescriptors(err error) bool {
 
 const (
 	// descriptorPause is how long to wait before what there was no descriptor for
-	// is tried again, and descriptorPatience how long that goes on.
-	descriptorPause    = 5 * time.Millisecond
-	descriptorPatience = 2 * time.Second
+	// is tried again, and descriptorTimeout how long that goes on.
+	descriptorPause   = 5 * time.Millisecond
+	descriptorTimeout = 2 * time.Second
 )
 
 // withDescriptors does f, and does it again as long as it fails for want of
 // descriptors: somebody is about to give one back, and nothing was done that
-// could be lost. After descriptorPatience, or when the log is given up, it returns
+// could be lost. After descriptorTimeout, or when the log is given up, it returns
 // that error.
 func (l *Log) withDescriptors(f func() error) error {
 	err := f()
-	for waited := time.Duration(0); OutOfDescriptors(err) && waited < descriptorPatience && !l.abandoned.Load(); waited += descriptorPause {
+	for waited := time.Duration(0); OutOfDescriptors(err) && waited < descriptorTimeout && !l.abandoned.Load(); waited += descriptorPause {
 		time.Sleep(descriptorPause)
 		err = f()
 	}

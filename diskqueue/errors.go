@@ -15,7 +15,7 @@ func (e *DamageError) Error() string {
 
 // UnreadableError says that the records with the sequence numbers From up to,
 // not including, To cannot be read back now, because the medium fails. It may
-// pass; when it has not for Options.Patience, reading them is a *DamageError.
+// pass; when it has not for Options.ReadTimeout, reading them is a *DamageError.
 type UnreadableError struct {
 	Path     string // of the segment
 	From, To uint64

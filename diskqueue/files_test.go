@@ -16,8 +16,8 @@ import (
 	"qmq/internal/vfs/crashfs"
 )
 
-// patience is how long a test waits for what must not wait for a disk.
-const patience = 20 * time.Second
+// testTimeout is how long a test waits for what must not wait for a disk.
+const testTimeout = 20 * time.Second
 
 // wantSoon runs f, which must not wait for anything that hangs.
 func wantSoon(t *testing.T, what string, f func()) {
@@ -29,7 +29,7 @@ func wantSoon(t *testing.T, what string, f func()) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		t.Fatalf("%s waits for another log's file", what)
 	}
 }
@@ -328,7 +328,7 @@ func TestAppendWaitsForADescriptor(t *testing.T) {
 		mustAppend(t, l, single(bodyOf(0, 400)))
 		for l.shared.files.giveWay() {
 		}
-		until := time.Now().Add(descriptorPatience / 2)
+		until := time.Now().Add(descriptorTimeout / 2)
 		disk.Fail(func(op crashfs.Op, name string) error {
 			if op == crashfs.OpOpen && time.Now().Before(until) {
 				return syscall.EMFILE

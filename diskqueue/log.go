@@ -40,9 +40,9 @@ type Options struct {
 	End uint64
 
 	Expected // what the caller knows of the log
-	// Patience is how long records that the medium does not give are tried again
+	// ReadTimeout is how long records that the medium does not give are tried again
 	// before they are given up; 30 s.
-	Patience time.Duration
+	ReadTimeout time.Duration
 	// Found is called with what a read finds amiss; it must not call the log,
 	// which does not tell its Logger of it, as Open does not of Findings: the
 	// caller knows which are known already. Nil: nobody wants to know.

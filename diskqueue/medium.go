@@ -29,9 +29,9 @@ const (
 	mediumBlock = 4 << 10
 	// mediumTries is how often a block is tried.
 	mediumTries = 2
-	// mediumPatience is how long one look at a file may spend on what fails,
+	// mediumTimeout is how long one look at a file may spend on what fails,
 	// which may take seconds each; from then on it skips in larger steps.
-	mediumPatience = 10 * time.Second
+	mediumTimeout = 10 * time.Second
 )
 
 // span is bytes of a file.
@@ -56,7 +56,7 @@ func (a *around) ReadAt(b []byte, off int64) (int, error) {
 	if a.err == nil {
 		a.err = err
 	}
-	if a.spent > mediumPatience {
+	if a.spent > mediumTimeout {
 		return a.skip(b, off), nil
 	}
 	for n = 0; n < len(b); {

@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	// defaultPatience is how long what cannot be read is tried again.
-	defaultPatience = 30 * time.Second
-	// deadPatience is how many times longer it is where nothing at all can be
+	// defaultReadTimeout is how long what cannot be read is tried again.
+	defaultReadTimeout = 30 * time.Second
+	// deadReadFactor is how many times longer it is where nothing at all can be
 	// read: a device that is gone may come back as it was.
-	deadPatience = 10
+	deadReadFactor = 10
 )
 
 // failure is a stretch of a segment that the medium does not give.
@@ -28,12 +28,12 @@ type failure struct {
 // givesUp notes that the records from one on cannot be read, and says whether
 // that has gone on for too long. alive says that others next to them can.
 func (l *Log) givesUp(s *segment, from uint64, alive bool) bool {
-	patience := cmp.Or(l.o.Patience, defaultPatience)
+	timeout := cmp.Or(l.o.ReadTimeout, defaultReadTimeout)
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	// Who has not looked for long does not know whether it failed all the time.
-	s.failures = slices.DeleteFunc(s.failures, func(f failure) bool { return now.Sub(f.last) > patience })
+	s.failures = slices.DeleteFunc(s.failures, func(f failure) bool { return now.Sub(f.last) > timeout })
 	i := slices.IndexFunc(s.failures, func(f failure) bool { return f.from == from })
 	if i < 0 {
 		s.failures = append(s.failures, failure{from: from, since: now, last: now})
@@ -41,9 +41,9 @@ func (l *Log) givesUp(s *segment, from uint64, alive bool) bool {
 	}
 	s.failures[i].last = now
 	if !alive {
-		patience *= deadPatience
+		timeout *= deadReadFactor
 	}
-	return now.Sub(s.failures[i].since) >= patience
+	return now.Sub(s.failures[i].since) >= timeout
 }
 
 // setDamage changes the list of damaged stretches of a segment. The caller holds

@@ -123,7 +123,7 @@ func testBadSector(t *testing.T, at int64, sealed bool) {
 	if got := slices.Concat(lost, unread); !slices.Equal(got, want) {
 		t.Fatalf("bad sector at %d: %v cannot be read, want %v", at, got, want)
 	}
-	until := time.Now().Add(defaultPatience + 5*time.Second)
+	until := time.Now().Add(defaultReadTimeout + 5*time.Second)
 	for time.Now().Before(until) {
 		time.Sleep(5 * time.Second)
 		lost, unread = outcomes(t, l, first)
@@ -166,7 +166,7 @@ func TestWhatCanBeReadAgainInTimeIsNotLost(t *testing.T) {
 				first, path := writeLong(t, n, true)
 				l, _ := n.open(t)
 				fail.spoil(fs, path)
-				limit := defaultPatience
+				limit := defaultReadTimeout
 				if fail.name != "bad sector" {
 					limit *= 3 // a device that is gone is waited for longer
 				}

@@ -28,15 +28,15 @@ type index struct {
 	broken    []nsqdata.Broken
 }
 
-// standing says that what is in the topic's own queue stays behind what its channels
+// keepsQueueOrder says that what is in the topic's own queue stays behind what its channels
 // have: it is paused, or has none. Else nsqd was about to give it to all of them.
-func standing(t *nsqdata.Topic) bool { return t.Paused || len(t.Channels) == 0 }
+func keepsQueueOrder(t *nsqdata.Topic) bool { return t.Paused || len(t.Channels) == 0 }
 
 // group is where the entries of a stretch belong: of each topic there are two groups,
 // of which the second one stands behind where its channels' view ends.
 func (x *index) group(s *stretch) uint32 {
 	group := 2 * uint32(s.topic)
-	if s.channel == ofTopic && standing(x.nsqd.Topics[s.topic]) {
+	if s.channel == ofTopic && keepsQueueOrder(x.nsqd.Topics[s.topic]) {
 		group++
 	}
 	return group

@@ -82,13 +82,13 @@ func (b *Backlog) Close() error {
 
 // awaitBacklog returns when no more than left messages stand in any channel.
 func (r *run) awaitBacklog(ctx context.Context, left int64) error {
-	patience := time.NewTimer(r.load.Patience)
-	defer patience.Stop()
+	timeout := time.NewTimer(r.load.IdleTimeout)
+	defer timeout.Stop()
 	for r.stands() > left {
 		select {
 		case <-r.more:
-			patience.Reset(r.load.Patience)
-		case <-patience.C:
+			timeout.Reset(r.load.IdleTimeout)
+		case <-timeout.C:
 			return fmt.Errorf("loadgen: %d messages do not come", r.stands()-left)
 		case <-ctx.Done():
 			return r.ended(ctx)

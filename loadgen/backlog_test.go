@@ -37,7 +37,7 @@ func TestBacklogStandsBetweenItsMeasurements(t *testing.T) {
 
 func TestBacklogThatIsNotDeliveredIsAnError(t *testing.T) {
 	target := startFake(t, &fake{deal: func(b [][]byte) []delivery { return asSent(b[1:]...) }})
-	b, err := OpenBacklog(t.Context(), target, Load{Batch: 10, Channels: 1, Patience: 50 * time.Millisecond})
+	b, err := OpenBacklog(t.Context(), target, Load{Batch: 10, Channels: 1, IdleTimeout: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,7 +70,7 @@ func TestWhatAServerDoesWrongIsNoticed(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			target := startFake(t, &fake{deal: test.deal})
-			l := Load{Channels: 1, Body: 100, Batch: 100, Measure: Amount{Messages: 100}, Patience: 100 * time.Millisecond}
+			l := Load{Channels: 1, Body: 100, Batch: 100, Measure: Amount{Messages: 100}, IdleTimeout: 100 * time.Millisecond}
 			r, err := Run(t.Context(), target, l, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -108,7 +108,7 @@ func TestMessagesOfAnotherRunAreNotTaken(t *testing.T) {
 
 func TestVerifyNoticesWhatAPublishOnlyRunLost(t *testing.T) {
 	target := startFake(t, &fake{deal: func(b [][]byte) []delivery { return asSent(b[1:]...) }})
-	l := Load{Batch: 50, Window: 4, Verify: true, Measure: Amount{Messages: 1000}, Patience: 100 * time.Millisecond}
+	l := Load{Batch: 50, Window: 4, Verify: true, Measure: Amount{Messages: 1000}, IdleTimeout: 100 * time.Millisecond}
 	r, err := Run(t.Context(), target, l, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +150,7 @@ func TestEveryMistakeOfALoadIsTold(t *testing.T) {
 
 func TestServerThatDoesNotAnswerIsAnError(t *testing.T) {
 	target := startFake(t, &fake{answer: []byte{0}, deal: func([][]byte) []delivery { return nil }})
-	l := Load{Publishers: 2, Measure: Amount{Messages: 2}, Patience: 100 * time.Millisecond}
+	l := Load{Publishers: 2, Measure: Amount{Messages: 2}, IdleTimeout: 100 * time.Millisecond}
 	if _, err := Run(t.Context(), target, l, nil); !errors.Is(err, ErrSilent) {
 		t.Errorf("error %v", err)
 	}

@@ -17,7 +17,7 @@ type Held struct {
 }
 
 // Hold subscribes a consumer that takes the next n messages of a channel and
-// keeps them, until Close or until the server's patience ends. The server must
+// keeps them, until Close or until the server's timeout ends. The server must
 // allow a RDY count of n.
 func Hold(ctx context.Context, t Target, topic, channel string, n int) (*Held, error) {
 	c, _, err := dial(ctx, t.TCP, 0, Encoding{})

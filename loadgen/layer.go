@@ -19,9 +19,9 @@ import (
 // layerBuffer is how many bytes of an encoding are read and written at once.
 const layerBuffer = 256 << 10
 
-// rest is what the connection brings from now on, beginning with what was read
+// unparsed is what the connection brings from now on, beginning with what was read
 // already and not parsed.
-func (c *conn) rest() io.Reader {
+func (c *conn) unparsed() io.Reader {
 	read := bytes.Clone(c.in[c.r:c.w])
 	c.r, c.w = 0, 0
 	return io.MultiReader(bytes.NewReader(read), c.from)
@@ -29,7 +29,7 @@ func (c *conn) rest() io.Reader {
 
 // encrypt puts TLS on the connection.
 func (c *conn) encrypt(ctx context.Context) error {
-	below := lower{c.Conn, bufio.NewReaderSize(c.rest(), layerBuffer)}
+	below := lower{c.Conn, bufio.NewReaderSize(c.unparsed(), layerBuffer)}
 	t := tls.Client(below, &tls.Config{InsecureSkipVerify: true, DynamicRecordSizingDisabled: true})
 	c.from, c.to = t, t
 	return t.HandshakeContext(ctx)
@@ -79,7 +79,7 @@ func newDeflate(level int) codec {
 
 // compress puts a compression on the connection.
 func (c *conn) compress(by codec) (err error) {
-	l := &compressed{in: patient{from: c.rest(), conn: c.Conn}, out: bufio.NewWriterSize(c.to, layerBuffer)}
+	l := &compressed{in: patient{from: c.unparsed(), conn: c.Conn}, out: bufio.NewWriterSize(c.to, layerBuffer)}
 	l.buf = bufio.NewReaderSize(&l.in, layerBuffer)
 	c.from, c.to = l, l
 	l.unpack, l.pack, err = by(l.buf, l.out)

@@ -18,26 +18,26 @@ type Amount struct {
 // Load is a workload. Its zero values, other than those of the amounts, mean
 // the defaults that are told.
 type Load struct {
-	Topic      string        `json:"topic,omitempty"`    // must be unused, and is left unless the load is a guest; default: a fresh name, and the topic is deleted at the end
-	Topics     int           `json:"topics,omitempty"`   // that each publisher's commands go to in turn, without channels; 1
-	Publishers int           `json:"publishers"`         // connections that publish; 1
-	Channels   int           `json:"channels"`           // that consume all messages each
-	Consumers  int           `json:"consumers"`          // connections of each channel; 1
-	Ready      int           `json:"ready"`              // RDY of each consumer; 2,500
-	Body       int           `json:"body"`               // bytes of a message; 200
-	Batch      int           `json:"batch"`              // messages of a command, which is an MPUB when there are several; 1
-	Window     int           `json:"window"`             // commands unanswered at a time, per publisher; 1
-	Rate       float64       `json:"rate,omitempty"`     // msg/s of all publishers; 0: as fast as the server takes them
-	Defer      time.Duration `json:"defer_ns,omitempty"` // of each message
-	HTTP       bool          `json:"http,omitempty"`     // publish by POST over connections that stay open
-	Encoding   Encoding      `json:"encoding,omitzero"`  // of all V2 connections
-	Backlog    bool          `json:"backlog,omitempty"`  // publish all first and measure only how it is consumed
-	Verify     bool          `json:"verify,omitempty"`   // without channels: consume and check everything after the measurement
-	Warmup     Amount        `json:"warmup"`             // before the measurement; not used with a backlog
-	Measure    Amount        `json:"measure"`            // at least one limit
-	Patience   time.Duration `json:"-"`                  // how long nothing may arrive before what is missing counts as lost; 10 s
-	Guest      bool          `json:"-"`                  // the server is others' too: see [Run]
-	Force      bool          `json:"-"`                  // a guest may use a topic that exists
+	Topic       string        `json:"topic,omitempty"`    // must be unused, and is left unless the load is a guest; default: a fresh name, and the topic is deleted at the end
+	Topics      int           `json:"topics,omitempty"`   // that each publisher's commands go to in turn, without channels; 1
+	Publishers  int           `json:"publishers"`         // connections that publish; 1
+	Channels    int           `json:"channels"`           // that consume all messages each
+	Consumers   int           `json:"consumers"`          // connections of each channel; 1
+	Ready       int           `json:"ready"`              // RDY of each consumer; 2,500
+	Body        int           `json:"body"`               // bytes of a message; 200
+	Batch       int           `json:"batch"`              // messages of a command, which is an MPUB when there are several; 1
+	Window      int           `json:"window"`             // commands unanswered at a time, per publisher; 1
+	Rate        float64       `json:"rate,omitempty"`     // msg/s of all publishers; 0: as fast as the server takes them
+	Defer       time.Duration `json:"defer_ns,omitempty"` // of each message
+	HTTP        bool          `json:"http,omitempty"`     // publish by POST over connections that stay open
+	Encoding    Encoding      `json:"encoding,omitzero"`  // of all V2 connections
+	Backlog     bool          `json:"backlog,omitempty"`  // publish all first and measure only how it is consumed
+	Verify      bool          `json:"verify,omitempty"`   // without channels: consume and check everything after the measurement
+	Warmup      Amount        `json:"warmup"`             // before the measurement; not used with a backlog
+	Measure     Amount        `json:"measure"`            // at least one limit
+	IdleTimeout time.Duration `json:"-"`                  // how long nothing may arrive before what is missing counts as lost; 10 s
+	Guest       bool          `json:"-"`                  // the server is others' too: see [Run]
+	Force       bool          `json:"-"`                  // a guest may use a topic that exists
 	// Directories are the HTTP addresses of the node's directories, from which a
 	// guest deletes the topics that it made; none: those that the node tells of.
 	Directories []string     `json:"-"`
@@ -54,8 +54,8 @@ func (l Load) withDefaults() Load {
 	if l.Ready == 0 {
 		l.Ready = 2500
 	}
-	if l.Patience == 0 {
-		l.Patience = 10 * time.Second
+	if l.IdleTimeout == 0 {
+		l.IdleTimeout = 10 * time.Second
 	}
 	return l
 }

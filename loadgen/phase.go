@@ -19,7 +19,7 @@ func (r *run) phase(ctx context.Context, name string, a Amount, s *schedule) err
 }
 
 // ErrSilent is why a run failed whose publishes were not answered for as long
-// as the load's patience.
+// as the load's timeout.
 var ErrSilent = errors.New("loadgen: the server does not answer")
 
 // publishAll lets the publishers publish an amount. When ctx is done they
@@ -38,8 +38,8 @@ func (r *run) publishAll(ctx context.Context, name string, a Amount, s *schedule
 	for _, p := range r.publishers {
 		go func() { done <- p.publish(commands, stop, s) }()
 	}
-	patience := time.NewTimer(r.load.Patience)
-	defer patience.Stop()
+	timeout := time.NewTimer(r.load.IdleTimeout)
+	defer timeout.Stop()
 	acked := r.acked()
 	for waiting := len(r.publishers); waiting > 0; {
 		select {
@@ -50,14 +50,14 @@ func (r *run) publishAll(ctx context.Context, name string, a Amount, s *schedule
 			}
 		case <-report.C:
 			report.tell()
-		case <-patience.C:
+		case <-timeout.C:
 			now := r.acked()
 			if now == acked && r.unanswered() {
 				r.fail(ErrSilent)
 				r.hangUp()
 			}
 			acked = now
-			patience.Reset(r.load.Patience)
+			timeout.Reset(r.load.IdleTimeout)
 		}
 	}
 	r.answered = time.Now()
@@ -82,19 +82,19 @@ func (r *run) hangUp() {
 }
 
 // awaitDeliveries returns when all that was OK'd has come to every channel, or
-// when nothing has come for as long as the load's patience.
+// when nothing has come for as long as the load's timeout.
 func (r *run) awaitDeliveries(ctx context.Context, name string) error {
 	report := r.reporter(name)
 	defer report.Stop()
-	patience := time.NewTimer(r.load.Patience + r.load.Defer)
-	defer patience.Stop()
+	timeout := time.NewTimer(r.load.IdleTimeout + r.load.Defer)
+	defer timeout.Stop()
 	for !r.complete() {
 		select {
 		case <-r.more:
-			patience.Reset(r.load.Patience + r.load.Defer)
+			timeout.Reset(r.load.IdleTimeout + r.load.Defer)
 		case <-report.C:
 			report.tell()
-		case <-patience.C:
+		case <-timeout.C:
 			return r.ended(ctx)
 		case <-ctx.Done():
 			return r.ended(ctx)

@@ -16,9 +16,9 @@ const (
 	// firstContact is how long Elsewhere waits for directories that were not
 	// reached yet.
 	firstContact = 500 * time.Millisecond
-	// pausePatience is how long nodes have to say whether something is paused
+	// pauseTimeout is how long nodes have to say whether something is paused
 	// there.
-	pausePatience = 500 * time.Millisecond
+	pauseTimeout = 500 * time.Millisecond
 	// questionsOnce is how many nodes are asked at a time.
 	questionsOnce = 32
 )
@@ -135,7 +135,7 @@ type topicFigures struct {
 
 // pauses asks nodes, all at the same time, what of a topic is paused there.
 func (c *Client) pauses(ctx context.Context, nodes []Producer, topic string) *pauses {
-	ctx, cancel := context.WithTimeout(ctx, pausePatience)
+	ctx, cancel := context.WithTimeout(ctx, pauseTimeout)
 	defer cancel()
 	query := url.Values{"format": {"json"}, "topic": {topic}, "include_clients": {"false"}, "include_mem": {"false"}}
 	answers, errs := make([]topicFigures, len(nodes)), make([]error, len(nodes))

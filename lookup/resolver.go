@@ -17,8 +17,8 @@ import (
 const (
 	// resolveEvery is how often names are resolved again.
 	resolveEvery = time.Minute
-	// resolvePatience is how long that may take before what was known goes on.
-	resolvePatience = time.Second
+	// resolveTimeout is how long that may take before what was known goes on.
+	resolveTimeout = time.Second
 	// resolveAgain is the pause after a name could not be resolved, and how old
 	// the address of a directory that does not answer may get.
 	resolveAgain = 5 * time.Second
@@ -146,7 +146,7 @@ func (r *Resolver) resolve(ctx context.Context, host string, maxAge time.Duratio
 	if known && time.Since(was.at) < maxAge && (was.err == nil || time.Since(was.at) < resolveAgain) {
 		return was.ips, was.err
 	}
-	ctx, cancel := context.WithTimeout(ctx, resolvePatience)
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
 	ips, err := r.lookup(ctx, host)
 	if err == nil {

@@ -22,16 +22,16 @@ const (
 	// minInput is what a connection reads into, and keeps for its replies,
 	// while nothing needs more.
 	minInput = 4 << 10
-	// strangerPatience is how long a connection may take until it has identified
+	// helloTimeout is how long a connection may take until it has identified
 	// itself, whatever else it says. After that it may be silent: a node that is
 	// gone is noticed by TCP's keep-alive, and one that sends no PING is only
 	// hidden.
-	strangerPatience = time.Minute
+	helloTimeout = time.Minute
 	// writeTimeout is how long a peer may take to make room for its replies.
 	writeTimeout = 10 * time.Second
-	// lingerPatience is how long a connection stays open after a fatal error
+	// lingerTimeout is how long a connection stays open after a fatal error
 	// for the peer to read about it.
-	lingerPatience = time.Second
+	lingerTimeout = time.Second
 )
 
 // session is the connection of one producer. All of it but conn belongs to the
@@ -114,7 +114,7 @@ func (s *session) converse() error {
 
 // readMagic waits for the four bytes that say which protocol the peer speaks.
 func (s *session) readMagic() error {
-	s.expectWithin(strangerPatience)
+	s.expectWithin(helloTimeout)
 	for s.n < len(protocol.LookupMagic) {
 		if err := s.fill(); err != nil {
 			return err
@@ -269,7 +269,7 @@ func (s *session) linger() {
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	s.expectWithin(lingerPatience)
+	s.expectWithin(lingerTimeout)
 	waste := make([]byte, minInput)
 	for {
 		if _, err := s.conn.Read(waste); err != nil {

@@ -109,7 +109,7 @@ func (l *Log) resume(r *replay, found *Recovered) error {
 		} else {
 			last.lasts = lasts(r.shards)
 		}
-		if err := l.settle(r); err != nil {
+		if err := l.syncFound(r); err != nil {
 			return err
 		}
 	}
@@ -177,10 +177,10 @@ func (l *Log) keepAside(g *segment) error {
 	}
 }
 
-// settle makes sure that what was found is on the disk. A process may have ended
+// syncFound makes sure that what was found is on the disk. A process may have ended
 // between a write and its sync, and a sync that failed leaves in memory what it did
 // not save, as if it had: so what was not synced for certain is written once more.
-func (l *Log) settle(r *replay) error {
+func (l *Log) syncFound(r *replay) error {
 	if l.o.NoSync {
 		for _, g := range l.segments {
 			g.dirty = !r.Clean

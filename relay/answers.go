@@ -21,7 +21,7 @@ func (k *Consumer) Answer(answers []channel.Answer) {
 		for i := range answers {
 			k.keep(&answers[i])
 		}
-		k.speak()
+		k.queueFrames()
 	}
 	for i := range answers {
 		switch a := &answers[i]; {
@@ -58,7 +58,7 @@ func (k *Consumer) answerSeat(answers []channel.Answer) (failed []channel.Answer
 			k.keep(a)
 			continue
 		}
-		if k.client.settle(a, a.Err, now, wall); a.Err != nil {
+		if k.client.answerDone(a, a.Err, now, wall); a.Err != nil {
 			failed = append(failed, *a)
 			continue
 		}
@@ -91,7 +91,7 @@ func (k *Consumer) answered(number uint64, answers uint32, failures []failure) {
 			err = errorOf(failures[0].code, "")
 			failures = failures[1:]
 		}
-		k.client.settle(a, err, now, wall)
+		k.client.answerDone(a, err, now, wall)
 		if err != nil && a.Op != channel.Return {
 			failed = append(failed, channel.Answer{Op: a.Op, ID: a.ID, Err: err})
 		}
@@ -109,8 +109,8 @@ func (k *Consumer) answered(number uint64, answers uint32, failures []failure) {
 	})
 }
 
-// speak has the leader's node told what there is to say. The caller holds k.mu.
-func (k *Consumer) speak() {
+// queueFrames has the leader's node told what there is to say. The caller holds k.mu.
+func (k *Consumer) queueFrames() {
 	if k.number == 0 || k.member == k.r.o.Self || k.queued {
 		return
 	}

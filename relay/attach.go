@@ -32,7 +32,7 @@ func (k *Consumer) attach(t target) {
 		k.member, k.number, k.readySent = t.member, f.consumer, true
 		if !local {
 			k.open = f.appendTo(nil)
-			k.speak()
+			k.queueFrames()
 		}
 	}
 	k.mu.Unlock()
@@ -91,12 +91,12 @@ func (k *Consumer) part() (left attachment) {
 	return left
 }
 
-// detach settles what the client has answered as if its leader had agreed, drops what
+// detach takes what the client has answered as if its leader had agreed, drops what
 // it has not got yet, and returns where the consumer was. The caller holds k.mu.
 func (k *Consumer) detach() (left attachment) {
 	now, wall := k.r.o.Clock.Now(), k.r.o.Clock.Wall()
 	for i := range k.pending {
-		k.client.settle(&k.pending[i], nil, now, wall)
+		k.client.answerDone(&k.pending[i], nil, now, wall)
 	}
 	k.pending, k.sent = nil, 0
 	k.buffer.drop()
@@ -148,7 +148,7 @@ func (k *Consumer) opened(number, incarnation uint64, refused []uint64, seat *se
 		k.pending, k.sent = nil, 0
 		failed = k.answerSeat(answers)
 	} else {
-		k.speak()
+		k.queueFrames()
 	}
 	k.callUnlock(func() {
 		for _, a := range failed {

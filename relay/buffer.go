@@ -62,7 +62,7 @@ func (k *Consumer) arrived(number uint64, generation uint32, messages []byte, n 
 	b.messages += n
 	if generation != k.generation {
 		k.trim()
-		k.speak()
+		k.queueFrames()
 	}
 	if !b.parked || b.messages == 0 {
 		k.mu.Unlock()
@@ -103,13 +103,13 @@ func (k *Consumer) takeBuffered(s channel.Sink, limit int) (n int) {
 	k.client.forget(now)
 	k.stats.MessageCount += uint64(n)
 	if k.taken >= window/2 {
-		k.speak()
+		k.queueFrames()
 	}
 	return n
 }
 
 // trim gives back what is more than the client accepts: it may be long until it does.
-// The caller holds k.mu, and speaks.
+// The caller holds k.mu, and queues the frames.
 func (k *Consumer) trim() {
 	b := &k.buffer
 	if b.messages == 0 {

@@ -118,7 +118,7 @@ func (k *Consumer) SetReady(n int64) {
 		k.trim()
 	}
 	k.readySent = false
-	k.speak()
+	k.queueFrames()
 }
 
 // Take hands out messages, see channel.Consumer.

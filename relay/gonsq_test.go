@@ -21,8 +21,8 @@ import (
 	"qmq/topic"
 )
 
-// patience bounds every wait for real clients; nothing that works takes as long.
-const patience = 60 * time.Second
+// testTimeout bounds every wait for real clients; nothing that works takes as long.
+const testTimeout = 60 * time.Second
 
 // replicas are the replicated topics of a node of a set, as its broker knows them.
 type replicas struct{ n *setNode }
@@ -146,7 +146,7 @@ func (n *setNode) serve() *counting {
 
 func clientConfig() *nsq.Config {
 	config := nsq.NewConfig()
-	config.DialTimeout, config.WriteTimeout = patience, patience
+	config.DialTimeout, config.WriteTimeout = testTimeout, testTimeout
 	config.DefaultRequeueDelay, config.BackoffMultiplier = 0, 0
 	config.MaxInFlight = 20
 	return config
@@ -156,7 +156,7 @@ func clientConfig() *nsq.Config {
 // nodes while one leader after the other is killed.
 func TestStockClientsGoOnThroughChangesOfTheLeader(t *testing.T) {
 	const messages, leaders = 6000, 6
-	s := newSet(t, 3, func(o *Options) { o.ClaimsWithin = patience }) // however slow the machine
+	s := newSet(t, 3, func(o *Options) { o.ClaimsWithin = testTimeout }) // however slow the machine
 	s.lead(0)
 	received := make(chan string, 2*messages)
 	var listeners []*counting
@@ -204,7 +204,7 @@ func TestStockClientsGoOnThroughChangesOfTheLeader(t *testing.T) {
 		})
 	}
 	seen := make(map[string]int)
-	deadline := time.After(patience)
+	deadline := time.After(testTimeout)
 	for n := 1; len(seen) < messages; n++ {
 		select {
 		case body := <-received:

@@ -111,8 +111,8 @@ func (c *clientMessages) touch(a *channel.Answer, until int64) {
 	}
 }
 
-// settle notes what became of an answer.
-func (c *clientMessages) settle(a *channel.Answer, err error, now, wall int64) {
+// answerDone notes what became of an answer.
+func (c *clientMessages) answerDone(a *channel.Answer, err error, now, wall int64) {
 	i, seq := c.find(&a.ID)
 	if i == 0 || a.Op == channel.Return || a.Op == channel.Touch && err == nil {
 		return

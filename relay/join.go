@@ -140,7 +140,7 @@ func (r *Relay) subscribe(l *leadership, j *joining) (v *served, refused []uint6
 	}
 	if f.flags&flagGone != 0 {
 		if f.incarnation == identity(t, c) {
-			c.Settle(&f.claims)
+			c.Reconcile(&f.claims)
 		}
 		return nil, nil, errGone
 	}

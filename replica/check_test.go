@@ -131,9 +131,9 @@ func TestLeaderRefusesAnAcknowledgementBeyondItsLog(t *testing.T) {
 		c.tick()
 	}
 	c.step(&pb.Message{Type: pb.MsgPreVoteResp.Enum(), From: new(uint64(2)), To: new(uint64(1)), Term: new(uint64(6))})
-	settle(c)
+	syncAndDeliver(c)
 	c.step(&pb.Message{Type: pb.MsgVoteResp.Enum(), From: new(uint64(2)), To: new(uint64(1)), Term: new(c.term)})
-	settle(c)
+	syncAndDeliver(c)
 	if c.role != raft.StateLeader {
 		t.Fatalf("role %v in term %d", c.role, c.term)
 	}
@@ -143,8 +143,8 @@ func TestLeaderRefusesAnAcknowledgementBeyondItsLog(t *testing.T) {
 	}
 }
 
-// settle has all saves done.
-func settle(c *core) { settleLog(c, c.log.Log.(*simLog)) }
+// syncAndDeliver has all saves done.
+func syncAndDeliver(c *core) { settleLog(c, c.log.Log.(*simLog)) }
 
 // Whatever a peer says, the shard goes on or says that the member forgot; it
 // never panics.
@@ -157,7 +157,7 @@ func TestGarbageNeverPanics(t *testing.T) {
 				c.tick()
 			}
 			c.step(garbage(rng))
-			if settle(c); c.giving.stopped {
+			if syncAndDeliver(c); c.giving.stopped {
 				break
 			}
 		}

@@ -11,19 +11,19 @@ import (
 // have been acknowledged, entries and votes, and gone bad since. Nobody knows
 // what it was, but as long as its other copy lives, somebody else has it: so the
 // member first asks every other voter for its term and the end of its log, and
-// takes no part at all until each has told or was silent for its patience.
+// takes no part at all until each has told or was silent for its timeout.
 //
 // What it promised, it promised in no higher term than it is told of: it goes on
-// in the next one, where nobody rests on what it said before. What it
+// in the next one, where nobody relies on what it said before. What it
 // acknowledged is in a log that ends no earlier than the furthest it is told of:
 // until its own is there it stands only behind nobody, and votes only for who is
-// behind nobody. It goes on asking, and forgets who is silent for its patience.
+// behind nobody. It goes on asking, and forgets who is silent for its timeout.
 type hold struct {
-	on       bool
-	asking   bool // takes no part yet
-	patience int  // in ticks
-	now      int  // ticks since the start
-	told     map[uint64]told
+	on      bool
+	asking  bool // takes no part yet
+	timeout int  // in ticks
+	now     int  // ticks since the start
+	told    map[uint64]told
 }
 
 // told is what a voter says of itself.
@@ -45,9 +45,9 @@ func (p position) before(o position) bool {
 // none. raft never sees them.
 const rollCall = "RollCall"
 
-// newHold is none for no patience.
-func newHold(patience int) hold {
-	return hold{on: patience > 0, asking: patience > 0, patience: patience, told: make(map[uint64]told)}
+// newHold is none for no timeout.
+func newHold(timeout int) hold {
+	return hold{on: timeout > 0, asking: timeout > 0, timeout: timeout, told: make(map[uint64]told)}
 }
 
 // holdTick tells whether raft's clock stands still.
@@ -103,7 +103,7 @@ func (c *core) review() {
 	h := &c.hold
 	if h.asking {
 		for _, id := range c.voters() {
-			if _, known := h.told[id]; !known && h.now < h.patience {
+			if _, known := h.told[id]; !known && h.now < h.timeout {
 				return
 			}
 		}
@@ -134,7 +134,7 @@ func (c *core) leaveTerm() {
 // furthest is the greatest position that a voter told of lately.
 func (c *core) furthest() (p position) {
 	for _, id := range c.voters() {
-		if t, known := c.hold.told[id]; known && c.hold.now-t.at < c.hold.patience && p.before(t.end) {
+		if t, known := c.hold.told[id]; known && c.hold.now-t.at < c.hold.timeout && p.before(t.end) {
 			p = t.end
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 )
 
-const patience = 333
+const electionTicks = 333
 
 // heldCore is member 1 of three whose log was cut behind entry 6 of term 5.
 func heldCore(t *testing.T) *core {
@@ -15,7 +15,7 @@ func heldCore(t *testing.T) *core {
 	c := loneCore(t)
 	store := c.log
 	store.state = c.saved
-	held, err := newCore(coreOptions{member: 1, electionTicks: 10, heartbeatTicks: 2, holdTicks: patience, events: nobody{}, alarm: func(error) {}, logger: quiet}, store)
+	held, err := newCore(coreOptions{member: 1, electionTicks: 10, heartbeatTicks: 2, holdTicks: electionTicks, events: nobody{}, alarm: func(error) {}, logger: quiet}, store)
 	must(t, err)
 	return held
 }
@@ -32,7 +32,7 @@ func tells(t *testing.T, c *core, from, term uint64, end position) {
 // answers are the messages to a member that follow a message of it.
 func answers(t *testing.T, c *core, m *pb.Message) (list []*pb.Message) {
 	t.Helper()
-	settle(c)
+	syncAndDeliver(c)
 	must(t, c.step(m))
 	out := c.take()
 	for len(out.saves) > 0 {
@@ -102,7 +102,7 @@ func TestHeldMemberTakesNoPartBeforeAllHaveTold(t *testing.T) {
 func TestVoterThatIsSilentIsWaitedForLongEnough(t *testing.T) {
 	c := heldCore(t)
 	tells(t, c, 2, 5, atTheEnd)
-	for range patience - 1 {
+	for range electionTicks - 1 {
 		c.tick()
 	}
 	if got := answers(t, c, asksForVote(2, 6, atTheEnd)); grants(got) {
@@ -141,7 +141,7 @@ func TestHeldMemberVotesForNobodyBehindWhatIsTold(t *testing.T) {
 	for range 40 {
 		c.tick()
 		c.step(&pb.Message{Type: pb.MsgPreVoteResp.Enum(), From: new(uint64(3)), To: new(uint64(1)), Term: new(c.term + 1)})
-		settle(c)
+		syncAndDeliver(c)
 	}
 	if c.term != 6 {
 		t.Errorf("it stands in term %d", c.term)
@@ -160,7 +160,7 @@ func TestHoldEndsWhenTheLogGetsToWhatIsTold(t *testing.T) {
 	if !c.hold.on {
 		t.Error("it ends before the entry is saved")
 	}
-	settle(c)
+	syncAndDeliver(c)
 	c.tick()
 	if c.hold.on {
 		t.Error("it goes on")
@@ -171,7 +171,7 @@ func TestHoldEndsWhenTheLogGetsToWhatIsTold(t *testing.T) {
 func TestWhoIsSilentForTooLongIsForgotten(t *testing.T) {
 	c := heldCore(t)
 	tells(t, c, 2, 5, position{5, 9})
-	for range patience {
+	for range electionTicks {
 		tells(t, c, 3, 5, atTheEnd)
 		c.tick()
 	}
@@ -186,7 +186,7 @@ func TestMemberWithATornTailWaitsForWhoIsSilent(t *testing.T) {
 		torn := s.others(l)[0]
 		torn.shard.Stop()
 		s.setCut(l.id, true)
-		s.open(torn, nil, patience)
+		s.open(torn, nil, electionTicks)
 		at := time.Now()
 		s.leader(l.id)
 		if took := time.Since(at); took < 9*time.Second {
@@ -216,8 +216,8 @@ func TestOfTwoHeldMembersTheOneThatIsWholeLeads(t *testing.T) {
 		rotten.log.mu.Unlock()
 		rotten.machine.set(func(m *lockedMachine) { m.restart() })
 		s.setCut(behind.id, false)
-		s.open(rotten, nil, patience)
-		s.open(whole, nil, patience)
+		s.open(rotten, nil, electionTicks)
+		s.open(whole, nil, electionTicks)
 		at := time.Now()
 		if l := s.leader(); l != whole {
 			t.Errorf("member %d leads, not %d", l.id, whole.id)
@@ -237,7 +237,7 @@ func TestHeldMemberIsNotForgetfulForWhatItsOldLeaderBelieves(t *testing.T) {
 	tells(t, c, 2, 5, position{5, 9})
 	tells(t, c, 3, 5, position{5, 9})
 	must(t, c.step(believes))
-	if settle(c); c.commit > 6 || c.giving.stopped {
+	if syncAndDeliver(c); c.commit > 6 || c.giving.stopped {
 		t.Errorf("commit %d, stopped %v", c.commit, c.giving.err)
 	}
 }

@@ -103,10 +103,10 @@ func (c *core) proposeOne(p *proposal) error {
 	return c.node.Propose(p.data)
 }
 
-// settle decides the fate of proposals, now that an entry is applied. Terms
+// resolveProposals decides the fate of proposals, now that an entry is applied. Terms
 // never fall along the log, so one of an older term that was not applied before
 // never will be.
-func (c *core) settle(a Applied, change bool) {
+func (c *core) resolveProposals(a Applied, change bool) {
 	ps := &c.proposals
 	for len(ps.proposed) > 0 {
 		p := ps.proposed[0]

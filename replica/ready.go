@@ -195,7 +195,7 @@ func (c *core) entryApplied(a Applied, w *work) {
 	if a.Index > c.jumped && (e.GetType() != pb.EntryNormal || len(e.GetData()) > 0) {
 		c.call(func() { c.events.Applied(a) })
 	}
-	c.settle(a, e.GetType() != pb.EntryNormal)
+	c.resolveProposals(a, e.GetType() != pb.EntryNormal)
 	if e.GetType() != pb.EntryNormal && c.role == raft.StateLeader {
 		c.confirm()
 	}

@@ -326,7 +326,7 @@ func (n *simNode) checkpoint() {
 		}
 	}
 	if n.w.kernel {
-		n.log.settle()
+		n.log.syncAll()
 	}
 	n.core.checkpointed(index)
 }

@@ -29,7 +29,7 @@ type simDisk interface {
 	kill() (torn bool)
 	power(*rand.Rand) (torn bool)
 	rot(*rand.Rand) // the process ends, and what was written last has gone bad
-	settle()        // the kernel syncs by itself
+	syncAll()       // the kernel syncs by itself
 	lostWrites()    // of syncs that failed
 	state() logState
 }
@@ -132,7 +132,7 @@ func (d *simWAL) power(*rand.Rand) (torn bool) {
 	return false
 }
 
-func (d *simWAL) settle()     {}
+func (d *simWAL) syncAll()    {}
 func (d *simWAL) lostWrites() { d.fs.Kill() }
 
 // rot flips a bit near the end of what was written last: of the last write,
@@ -195,7 +195,7 @@ func (l *simLog) open() (short bool, err error) { return l.short, nil }
 func (l *simLog) tear()                         { l.short = true }
 func (l *simLog) whole()                        { l.short = false }
 func (l *simLog) state() logState               { return l.view }
-func (l *simLog) settle()                       { l.sync() }
+func (l *simLog) syncAll()                      { l.sync() }
 
 func (l *simLog) saved(u Update) {
 	l.Save(u)

@@ -270,7 +270,7 @@ func publishAndConsume(t *testing.T, r *rig, messages int, change func(*nsq.Conf
 		select {
 		case <-done:
 			ended = true
-		case <-time.After(patience):
+		case <-time.After(testTimeout):
 			mu.Lock()
 			n := len(seen)
 			mu.Unlock()

@@ -274,7 +274,7 @@ func TestNoWakeIsLost(t *testing.T) {
 			<-got // now and then let everybody come to rest
 		}
 	}
-	deadline := time.After(patience)
+	deadline := time.After(testTimeout)
 	for range messages - (messages+6)/7 {
 		select {
 		case <-got:
@@ -413,7 +413,7 @@ func TestClientThatDoesNotReadIsStillHeard(t *testing.T) {
 	c.Send("FIN " + short.ID + "\n")
 
 	var head [protocol.MessageFrameOverhead]byte
-	c.SetReadDeadline(time.Now().Add(patience))
+	c.SetReadDeadline(time.Now().Add(testTimeout))
 	if _, err := io.ReadFull(c, head[:]); err != nil {
 		t.Fatal(err)
 	}

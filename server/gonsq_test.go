@@ -22,7 +22,7 @@ import (
 // only a minute later.
 func patientConfig() *nsq.Config {
 	config := nsq.NewConfig()
-	config.DialTimeout, config.WriteTimeout = patience, patience
+	config.DialTimeout, config.WriteTimeout = testTimeout, testTimeout
 	return config
 }
 

@@ -12,8 +12,8 @@ import (
 	"qmq/test/wire"
 )
 
-// patience bounds every wait of the tests; nothing that works takes as long.
-const patience = 20 * time.Second
+// testTimeout bounds every wait of the tests; nothing that works takes as long.
+const testTimeout = 20 * time.Second
 
 // rig is a server of a fresh broker on a port of its own.
 type rig struct {

@@ -132,7 +132,7 @@ func (s *session) run() {
 // why it did.
 func (s *session) converse() error {
 	err := s.carryAllOut()
-	_ = s.settle() // the connection fails for err, or has failed
+	_ = s.awaitStarted() // the connection fails for err, or has failed
 	return s.endAfter(err)
 }
 

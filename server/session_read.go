@@ -76,7 +76,7 @@ func (s *session) do(c *commandBatch, cmd *protocol.Command, now int64) error {
 		if err := s.finishBatch(c); err != nil {
 			return err
 		}
-		if err := s.settle(); err != nil {
+		if err := s.awaitStarted(); err != nil {
 			return err
 		}
 		return s.control(cmd)
@@ -113,7 +113,7 @@ func (s *session) finishBatch(c *commandBatch) error {
 	case c.onlyStarts():
 		return s.startBatch(c)
 	}
-	if err := s.settle(); err != nil {
+	if err := s.awaitStarted(); err != nil {
 		return err
 	}
 	s.publish(c)

@@ -44,7 +44,7 @@ func FuzzConnection(f *testing.F) {
 		r.tcp.start(here)
 		go io.Copy(io.Discard, there)
 		cut = min(max(cut, 0), len(sent))
-		there.SetWriteDeadline(time.Now().Add(patience))
+		there.SetWriteDeadline(time.Now().Add(testTimeout))
 		for _, piece := range [][]byte{sent[:cut], sent[cut:]} {
 			if _, err := there.Write(piece); err != nil {
 				break // it was closed for what it said

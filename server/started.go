@@ -93,8 +93,8 @@ func (s *session) answerLater(c *commandBatch, bytes int) error {
 	return u.failed
 }
 
-// settle returns when all that was started is answered.
-func (s *session) settle() error {
+// awaitStarted returns when all that was started is answered.
+func (s *session) awaitStarted() error {
 	u := s.started
 	if u == nil {
 		return nil

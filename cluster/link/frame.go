@@ -152,8 +152,8 @@ func (f *frameReader) keep(body []byte) []byte {
 	return body
 }
 
-// rest gives memory back that frames since the last rest did not need.
-func (f *frameReader) rest() {
+// shrink gives memory back that frames since the last shrink did not need.
+func (f *frameReader) shrink() {
 	if f.at == f.end && len(f.buf) > f.least && f.largest < len(f.buf)/4 {
 		f.buf, f.at, f.end = make([]byte, max(f.least, f.largest)), 0, 0
 	}

@@ -68,7 +68,7 @@ func TestWhoDoesNotBelongIsRefusedWithAReasonOnBothSides(t *testing.T) {
 				}
 				a.Start(testPeers)
 				b.Start(testPeers)
-				settle(10 * time.Second)
+				waitFor(10 * time.Second)
 				a.Close()
 				b.Close()
 				for _, n := range []*node{a, b} {
@@ -121,7 +121,7 @@ func TestSecretIsReplacedWithoutAStop(t *testing.T) {
 			w := newWires()
 			a := startNode(t, w, "a:1", func(o *Options) { o.Secrets = secrets(test.a...) })
 			b := startNode(t, w, "b:1", func(o *Options) { o.Secrets = secrets(test.b...) })
-			settle(3 * time.Second)
+			waitFor(3 * time.Second)
 			a.Send('b', Bulk, testKind, []byte("hello"))
 			synctest.Wait()
 			wantSeen(t, b, "up a:1", "a: hello")
@@ -178,7 +178,7 @@ func TestFramesThatWereChangedOnTheWayEndTheConnection(t *testing.T) {
 				}
 				a := startNode(t, w, "a:1", edit)
 				b := startNode(t, w, "b:1", edit)
-				settle(time.Second)
+				waitFor(time.Second)
 				b.take()
 				close(flip)
 				a.Send('b', Bulk, testKind, []byte("a body that is long enough to be hit"))
@@ -216,7 +216,7 @@ func TestRecordedHandshakeIsRefused(t *testing.T) {
 		}
 		a := startNode(t, w, "a:1", edit)
 		b := startNode(t, w, "b:1", nil)
-		settle(time.Second)
+		waitFor(time.Second)
 		a.Close()
 		synctest.Wait()
 		b.take()
@@ -226,7 +226,7 @@ func TestRecordedHandshakeIsRefused(t *testing.T) {
 		}
 		go conn.Write(recorded)
 		go io.Copy(io.Discard, conn)
-		settle(5 * time.Second)
+		waitFor(5 * time.Second)
 		wantSeen(t, b)
 		if !strings.Contains(b.log.String(), "no secret in common") {
 			t.Error(b.log.String())
@@ -251,13 +251,13 @@ func TestGarbageIsRefused(t *testing.T) {
 				_, err := io.Copy(io.Discard, conn)
 				closed <- err
 			}()
-			settle(handshakeTime + time.Second)
+			waitFor(handshakeTime + time.Second)
 			if err := <-closed; err != nil && !errors.Is(err, io.ErrClosedPipe) {
 				t.Error(err)
 			}
 			wantSeen(t, b)
 			startNode(t, w, "a:1", nil)
-			settle(3 * time.Second)
+			waitFor(3 * time.Second)
 			wantSeen(t, b, "up a:1")
 		})
 	}
@@ -281,7 +281,7 @@ func TestHandshakesAreBounded(t *testing.T) {
 			t.Errorf("%d handshakes", n)
 		}
 		startNode(t, w, "a:1", nil)
-		settle(5 * time.Second)
+		waitFor(5 * time.Second)
 		wantSeen(t, b, "up a:1")
 		for _, conn := range idle {
 			conn.Close()

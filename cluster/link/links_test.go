@@ -15,7 +15,7 @@ func TestMembersConnectAndFramesArriveInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWires()
 		a, b := startNode(t, w, "a:1", nil), startNode(t, w, "b:1", nil)
-		settle(2 * time.Second)
+		waitFor(2 * time.Second)
 		wantSeen(t, a, "up b:1")
 		wantSeen(t, b, "up a:1")
 		var want []string
@@ -48,13 +48,13 @@ func TestControlPassesBulk(t *testing.T) {
 		b.Handle(testKind+1, func(uint64, []byte) { <-hold })
 		b.Start(testPeers)
 		defer b.Close()
-		settle(time.Second)
+		waitFor(time.Second)
 		b.take()
 		for range 3 {
 			a.Send('b', Bulk, testKind+1, make([]byte, 1<<20))
 		}
 		a.Send('b', Control, testKind, []byte("beat"))
-		settle(10 * time.Second) // far longer than a connection may be silent
+		waitFor(10 * time.Second) // far longer than a connection may be silent
 		wantSeen(t, b, "a: beat")
 		close(hold)
 	})
@@ -69,7 +69,7 @@ func TestQueueIsBoundedAndLongFramesPassAlone(t *testing.T) {
 		b.Handle(testKind+1, func(_ uint64, body []byte) { <-hold; sizes <- len(body) })
 		b.Start(testPeers)
 		defer b.Close()
-		settle(time.Second)
+		waitFor(time.Second)
 		send := func(n int) bool { return a.Send('b', Bulk, testKind+1, make([]byte, n)) }
 		if !send(5000) {
 			t.Fatal("a frame above the limit was refused though nothing waited")
@@ -101,7 +101,7 @@ func TestPushWaitsForRoomAndForNothingElse(t *testing.T) {
 		hold := make(chan struct{})
 		b.Handle(testKind+1, func(uint64, []byte) { <-hold })
 		b.Start(testPeers)
-		settle(time.Second)
+		waitFor(time.Second)
 		const all = 1000
 		pushed := 0
 		done := make(chan struct{})
@@ -113,7 +113,7 @@ func TestPushWaitsForRoomAndForNothingElse(t *testing.T) {
 		}()
 		synctest.Wait()
 		before := pushed
-		settle(3 * time.Second)
+		waitFor(3 * time.Second)
 		if pushed != before || !a.Send('b', Bulk, testKind+1, make([]byte, 500)) {
 			t.Errorf("pushed %d, then %d", before, pushed)
 		}
@@ -134,20 +134,20 @@ func TestSilentPeerIsNoticedWithinAliveAndComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWires()
 		a, b := startNode(t, w, "a:1", nil), startNode(t, w, "b:1", nil)
-		settle(2 * time.Second)
+		waitFor(2 * time.Second)
 		a.take()
 		b.take()
 		w.hang("b:1", true)
-		settle(1300 * time.Millisecond)
+		waitFor(1300 * time.Millisecond)
 		if got := a.take(); len(got) != 1 || !strings.HasPrefix(got[0], "down b:1: ") {
 			t.Errorf("saw %q", got)
 		}
 		if a.Connected('b') {
 			t.Error("still connected")
 		}
-		settle(10 * time.Second)
+		waitFor(10 * time.Second)
 		w.hang("b:1", false)
-		settle(4 * time.Second)
+		waitFor(4 * time.Second)
 		wantSeen(t, a, "up b:1")
 		if got := b.take(); len(got) != 2 || got[1] != "up a:1" {
 			t.Errorf("saw %q", got)
@@ -159,10 +159,10 @@ func TestStoppedPeerComesBackWithinASecondAndABit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWires()
 		a, b := startNode(t, w, "a:1", nil), startNode(t, w, "b:1", nil)
-		settle(2 * time.Second)
+		waitFor(2 * time.Second)
 		a.take()
 		b.Close()
-		settle(20 * time.Second)
+		waitFor(20 * time.Second)
 		if got := a.take(); len(got) != 1 || !strings.HasPrefix(got[0], "down b:1: it has closed") {
 			t.Errorf("saw %q", got)
 		}
@@ -170,7 +170,7 @@ func TestStoppedPeerComesBackWithinASecondAndABit(t *testing.T) {
 			t.Errorf("peers %+v", p)
 		}
 		startNode(t, w, "b:1", nil)
-		settle(1100 * time.Millisecond)
+		waitFor(1100 * time.Millisecond)
 		wantSeen(t, a, "up b:1")
 		if n := strings.Count(a.log.String(), "no connection to a member"); n < 2 || n > 3 { // of b and c
 			t.Errorf("%d lines:\n%s", n, &a.log)
@@ -186,7 +186,7 @@ func TestPeerThatIsRefusedIsToldApart(t *testing.T) {
 		b.hello.Election = time.Second
 		b.Start(testPeers)
 		t.Cleanup(b.Close)
-		settle(3 * time.Second)
+		waitFor(3 * time.Second)
 		for _, p := range append(a.Peers(), b.Peers()...) {
 			want := p.Address != "c:1" // of which there is none
 			if p.Up || p.Refused != want || want != strings.Contains(p.Failure, "--cluster-election-timeout") {
@@ -203,13 +203,13 @@ func TestNewSessionReplacesTheOneBefore(t *testing.T) {
 		w := newWires()
 		b := startNode(t, w, "b:1", func(o *Options) { o.Alive = time.Hour })
 		a := startNode(t, w, "a:1", func(o *Options) { o.Alive = time.Hour })
-		settle(time.Second)
+		waitFor(time.Second)
 		b.take()
 		w.hang("a:1", true)
 		a.Close()
 		w.hang("a:1", false)
 		a = startNode(t, w, "a:1", nil)
-		settle(time.Second)
+		waitFor(time.Second)
 		if got := b.take(); len(got) != 2 || !strings.HasPrefix(got[0], "down a:1") || got[1] != "up a:1" {
 			t.Errorf("saw %q", got)
 		}
@@ -236,7 +236,7 @@ func TestCallsAreAnsweredWithBodyOrError(t *testing.T) {
 		})
 		b.Start(testPeers)
 		defer b.Close()
-		settle(time.Second)
+		waitFor(time.Second)
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 		defer cancel()
 		if got, err := a.Call(ctx, 'b', 1, []byte("this")); string(got) != "a asked this" || err != nil {
@@ -270,7 +270,7 @@ func TestCallsEndWithTheConnection(t *testing.T) {
 			return nil, ctx.Err()
 		})
 		b.Start(testPeers)
-		settle(time.Second)
+		waitFor(time.Second)
 		result := make(chan error, 1)
 		go func() {
 			_, err := a.Call(context.Background(), 'b', 1, nil)
@@ -290,13 +290,13 @@ func TestRemovedPeerIsDisconnectedAndNewOnesAreDialled(t *testing.T) {
 		a := startNode(t, w, "a:1", nil)
 		startNode(t, w, "b:1", nil)
 		startNode(t, w, "c:1", nil)
-		settle(time.Second)
+		waitFor(time.Second)
 		a.take()
 		a.SetPeers([]string{"a:1", "c:1"})
-		settle(5 * time.Second)
+		waitFor(5 * time.Second)
 		wantSeen(t, a, "down b:1: it is no member any more")
 		a.SetPeers(testPeers)
-		settle(5 * time.Second)
+		waitFor(5 * time.Second)
 		wantSeen(t, a, "up b:1")
 	})
 }
@@ -306,7 +306,7 @@ func TestRoundTripAndClockAreMeasuredAndDifferencesTold(t *testing.T) {
 		w := newWires()
 		a := startNode(t, w, "a:1", nil)
 		startNode(t, w, "b:1", nil)
-		settle(2 * time.Second)
+		waitFor(2 * time.Second)
 		p := a.Peers()[0]
 		if !p.Up || p.Skew != 0 {
 			t.Errorf("%+v", p)
@@ -341,12 +341,12 @@ func TestLongFramesArriveWhole(t *testing.T) {
 		b.Handle(testKind+1, func(_ uint64, body []byte) { got <- bytes.Equal(body, want) })
 		b.Start(testPeers)
 		defer b.Close()
-		settle(time.Second)
+		waitFor(time.Second)
 		a.Send('b', Bulk, testKind+1, want[:1000], want[1000:])
 		if !<-got {
 			t.Error("another body came")
 		}
-		settle(5 * time.Second)
+		waitFor(5 * time.Second)
 		if n := len((*b.members.Load())['a'].lanes[Bulk].in.buf); n > 64<<10 {
 			t.Errorf("an idle lane keeps %d bytes", n)
 		}
@@ -369,7 +369,7 @@ func TestBodiesThatAreKeptStayAsTheyCame(t *testing.T) {
 		})
 		b.Start(testPeers)
 		defer b.Close()
-		settle(time.Second)
+		waitFor(time.Second)
 		sent := 0
 		for i := range 20 {
 			for _, n := range []int{10, KeptBytes - 1, KeptBytes, KeptBytes + 1, 5 * KeptBytes} {
@@ -377,7 +377,7 @@ func TestBodiesThatAreKeptStayAsTheyCame(t *testing.T) {
 				sent += n
 			}
 		}
-		settle(time.Second)
+		waitFor(time.Second)
 		if lengths != sent || len(kept) != 3*20 {
 			t.Fatalf("%d of %d bytes came, %d bodies were kept", lengths, sent, len(kept))
 		}

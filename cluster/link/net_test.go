@@ -178,8 +178,8 @@ func startNode(t *testing.T, w *wires, address string, edit func(*Options)) *nod
 	return n
 }
 
-// settle lets everything happen that happens within d of the bubble's time.
-func settle(d time.Duration) {
+// waitFor lets everything happen that happens within d of the bubble's time.
+func waitFor(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }

@@ -132,7 +132,7 @@ func (s *session) handle(l *lane, kind byte, body []byte) error {
 		}
 		return fmt.Errorf("%w: kind %d", errKind, kind)
 	case kind == kindPing && len(body) == 2*8:
-		l.in.rest()
+		l.in.shrink()
 		now := binary.LittleEndian.AppendUint64(nil, uint64(time.Now().UnixNano()))
 		l.out.put(l.out.limit, kindPong, body[:8], now)
 	case kind == kindPong && len(body) == 2*8:

@@ -41,22 +41,22 @@ type benchServer struct {
 
 // benchAmount is how much is published.
 type benchAmount struct {
-	Messages int           `help:"Messages to publish. Default: as many as the duration allows."`
-	Duration time.Duration `default:"10s" help:"How long to publish, when --messages does not end it before; 0: only --messages ends it."`
-	Body     int           `default:"200" help:"Bytes of a message, at least 16."`
-	Topic    string        `help:"Topic, which must not exist. It is deleted at the end, like the one that is made by default."`
-	Force    bool          `help:"Use --topic though it exists: publish into it, and count its other messages as foreign. Channels that are made are deleted."`
-	Patience time.Duration `default:"10s" help:"How long nothing may arrive before messages that are missing count as lost."`
+	Messages    int           `help:"Messages to publish. Default: as many as the duration allows."`
+	Duration    time.Duration `default:"10s" help:"How long to publish, when --messages does not end it before; 0: only --messages ends it."`
+	Body        int           `default:"200" help:"Bytes of a message, at least 16."`
+	Topic       string        `help:"Topic, which must not exist. It is deleted at the end, like the one that is made by default."`
+	Force       bool          `help:"Use --topic though it exists: publish into it, and count its other messages as foreign. Channels that are made are deleted."`
+	IdleTimeout time.Duration `default:"10s" aliases:"patience" help:"How long nothing may arrive before messages that are missing count as lost."`
 }
 
 func (b *benchAmount) load() loadgen.Load {
 	return loadgen.Load{
-		Topic:    b.Topic,
-		Body:     b.Body,
-		Measure:  loadgen.Amount{Duration: b.Duration, Messages: b.Messages},
-		Patience: b.Patience,
-		Guest:    true,
-		Force:    b.Force,
+		Topic:       b.Topic,
+		Body:        b.Body,
+		Measure:     loadgen.Amount{Duration: b.Duration, Messages: b.Messages},
+		IdleTimeout: b.IdleTimeout,
+		Guest:       true,
+		Force:       b.Force,
 	}
 }
 

@@ -92,8 +92,8 @@ func (s *replicaSet) ask(ctx context.Context, path string, pairs ...string) erro
 
 // await waits until something is so, as far as the members know; missing says what is
 // missing, and is empty when nothing is.
-func (s *replicaSet) await(ctx context.Context, patience time.Duration, missing func() string) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func (s *replicaSet) await(ctx context.Context, timeout time.Duration, missing func() string) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	for {
 		_ = s.look(ctx) // what was known last is good enough
@@ -104,7 +104,7 @@ func (s *replicaSet) await(ctx context.Context, patience time.Duration, missing 
 		select {
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return fmt.Errorf("not within %v: %s. It goes on; q cluster status tells how", patience, what)
+				return fmt.Errorf("not within %v: %s. It goes on; q cluster status tells how", timeout, what)
 			}
 			return fmt.Errorf("interrupted: %s. It goes on; q cluster status tells how", what)
 		case <-time.After(pollSet):
@@ -178,15 +178,15 @@ func (a *clusterAdd) Run(c console) error {
 }
 
 // joined waits for somebody at an address, if that is wanted, and says what to do.
-func (s *replicaSet) joined(ctx context.Context, address string, patience time.Duration, instead string) (string, error) {
+func (s *replicaSet) joined(ctx context.Context, address string, timeout time.Duration, instead string) (string, error) {
 	place := "as a member"
 	if instead != "" {
 		place = "in the place of " + instead
 	}
-	if patience == 0 {
+	if timeout == 0 {
 		return fmt.Sprintf("a node may join at %s, %s: start qd there with --cluster-address=%s and the --cluster-peers of the others and itself", address, place, address), nil
 	}
-	err := s.await(ctx, patience, func() string {
+	err := s.await(ctx, timeout, func() string {
 		switch m := s.memberAt(address); {
 		case m == nil:
 			return "nobody has joined at " + address

@@ -275,9 +275,9 @@ func (w *typed) commands() []candidate {
 	return commandsBelow(n)
 }
 
-// completionPatience is how long nodes are asked for names: somebody has pressed a
+// completionTimeout is how long nodes are asked for names: somebody has pressed a
 // key.
-const completionPatience = time.Second
+const completionTimeout = time.Second
 
 // harmless are names that a shell can be given as they are, wherever they come
 // from.
@@ -288,7 +288,7 @@ var harmless = regexp.MustCompile(`^[A-Za-z0-9_.:\[\]/#-]+$`)
 // answer soon.
 func (w *typed) namesOf(kind string) []string {
 	var flags commands
-	args := append([]string{"topics", "list", fmt.Sprint("--timeout=", completionPatience)}, w.reach...)
+	args := append([]string{"topics", "list", fmt.Sprint("--timeout=", completionTimeout)}, w.reach...)
 	parser := kong.Must(&flags, kongOptions(console{}, func(int) { panic(early(exitUsage)) })...)
 	if _, err := parser.Parse(args); err != nil {
 		return nil
@@ -298,7 +298,7 @@ func (w *typed) namesOf(kind string) []string {
 		return nil
 	}
 	defer cl.close()
-	ctx, cancel := context.WithTimeout(context.Background(), completionPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), completionTimeout)
 	defer cancel()
 	list, err := cl.namesOf(ctx, kind, w.topic())
 	if err != nil {

@@ -81,13 +81,13 @@ func (d *devCommand) Run(c console) (err error) {
 		return err
 	}
 	for i := range d.Nodes {
-		node, err := launch(house, c, daemon.QD, d.qdFlags(i, near(at.lookup["TCP"])))
+		node, err := launch(house, c, daemon.QD, d.qdFlags(i, dialable(at.lookup["TCP"])))
 		if err != nil {
 			return err
 		}
 		at.nodes = append(at.nodes, node)
 	}
-	if at.page, err = launch(house, c, daemon.QAdmin, d.qadminFlags(near(at.lookup["HTTP"]))); err != nil {
+	if at.page, err = launch(house, c, daemon.QAdmin, d.qadminFlags(dialable(at.lookup["HTTP"]))); err != nil {
 		return err
 	}
 	d.say(c, at)
@@ -135,8 +135,8 @@ func (d *devCommand) say(c console, at *devAddresses) {
 		self = os.Args[0] // as it is to be called from here
 	}
 	first := at.nodes[0]
-	if d.Nodes > 1 || near(first["TCP"]) != usualTCP || near(first["HTTP"]) != usualHTTP {
-		reach = " --lookupd=" + near(at.lookup["HTTP"])
+	if d.Nodes > 1 || dialable(first["TCP"]) != usualTCP || dialable(first["HTTP"]) != usualHTTP {
+		reach = " --lookupd=" + dialable(at.lookup["HTTP"])
 	}
 	fmt.Fprintf(c.out, `Q is running; Ctrl-C stops it.
   publish  %[1]s pub greetings 'hello'%[2]s
@@ -144,9 +144,9 @@ func (d *devCommand) say(c console, at *devAddresses) {
   look     http://%[3]s, or %[1]s top%[2]s
   or       curl -d 'hello' 'http://%[4]s/pub?topic=greetings'
   clients  find nodes at qlookupd, %[5]s
-`, self, reach, near(at.page["HTTP"]), near(first["HTTP"]), near(at.lookup["HTTP"]))
+`, self, reach, dialable(at.page["HTTP"]), dialable(first["HTTP"]), dialable(at.lookup["HTTP"]))
 	for i, node := range at.nodes {
-		fmt.Fprintf(c.out, "  node     qd is at %s, HTTP at %s, data in %s\n", near(node["TCP"]), near(node["HTTP"]), d.path(i))
+		fmt.Fprintf(c.out, "  node     qd is at %s, HTTP at %s, data in %s\n", dialable(node["TCP"]), dialable(node["HTTP"]), d.path(i))
 	}
 	if d.Temporary {
 		fmt.Fprintln(c.out, "  data     is removed at the end")
@@ -154,8 +154,8 @@ func (d *devCommand) say(c console, at *devAddresses) {
 	fmt.Fprintln(c.out)
 }
 
-// near is how a program on this machine reaches a listening address.
-func near(listening string) string {
+// dialable is how a program on this machine reaches a listening address.
+func dialable(listening string) string {
 	host, port, err := net.SplitHostPort(listening)
 	if err != nil {
 		return listening
@@ -219,7 +219,7 @@ func (d *devCommand) joinNodes() error {
 		return nil
 	}
 	for i := range d.Nodes {
-		at := near(d.at(memberPort + nodeStep*i))
+		at := dialable(d.at(memberPort + nodeStep*i))
 		if d.FreePorts { // all have to be known before the first one listens
 			l, err := net.Listen("tcp", at)
 			if err != nil {

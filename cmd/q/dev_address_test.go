@@ -11,7 +11,7 @@ func TestAddressesOfIPVersion6AreWrittenWithBracketsOnce(t *testing.T) {
 	for listening, want := range map[string]string{
 		"[::]:4151": "[::1]:4151", "0.0.0.0:4151": "127.0.0.1:4151", "[::1]:4151": "[::1]:4151", "10.0.0.1:4151": "10.0.0.1:4151",
 	} {
-		if got := near(listening); got != want {
+		if got := dialable(listening); got != want {
 			t.Errorf("%s is reached at %s, want %s", listening, got, want)
 		}
 	}

@@ -16,8 +16,8 @@ import (
 	"qmq/daemon"
 )
 
-// patience bounds every wait of the tests; nothing that works takes as long.
-const patience = 30 * time.Second
+// testTimeout bounds every wait of the tests; nothing that works takes as long.
+const testTimeout = 30 * time.Second
 
 // server is a qd on ports of its own.
 type server struct {
@@ -105,8 +105,8 @@ func (s *server) figures(topic string) figures {
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for start := time.Now(); !is(); time.Sleep(5 * time.Millisecond) {
-		if time.Since(start) > patience {
-			t.Fatalf("not within %v: %s", patience, what)
+		if time.Since(start) > testTimeout {
+			t.Fatalf("not within %v: %s", testTimeout, what)
 		}
 	}
 }
@@ -170,7 +170,7 @@ func (r *running) wait() int {
 	select {
 	case code := <-r.exit:
 		return code
-	case <-time.After(patience):
+	case <-time.After(testTimeout):
 		r.t.Fatalf("it goes on; %s%s", r.out, r.errors)
 		return -1
 	}

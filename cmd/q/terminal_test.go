@@ -76,8 +76,8 @@ var looks = regexp.MustCompile("\x1b\\[[0-9;]*m")
 func (p *onTerminal) shows(text string) {
 	p.t.Helper()
 	for start := time.Now(); !strings.Contains(p.out.String(), text) && !strings.Contains(looks.ReplaceAllString(p.out.String(), ""), text); time.Sleep(5 * time.Millisecond) {
-		if time.Since(start) > patience {
-			p.t.Fatalf("not within %v: the terminal shows %q: %q", patience, text, p.out)
+		if time.Since(start) > testTimeout {
+			p.t.Fatalf("not within %v: the terminal shows %q: %q", testTimeout, text, p.out)
 		}
 	}
 }

@@ -113,13 +113,13 @@ func (p *Pool) Choose(now time.Time, key []byte) int {
 		chosen = p.turn(working)
 	}
 	if d := p.all[chosen]; d.failures > 0 {
-		d.until = now.Add(d.rest()) // one try at a time
+		d.until = now.Add(d.backoff()) // one try at a time
 	}
 	return chosen
 }
 
-// rest is how long a destination is left out after its failures.
-func (d *Destination) rest() time.Duration {
+// backoff is how long a destination is left out after its failures.
+func (d *Destination) backoff() time.Duration {
 	return min(longestRest, firstRest<<min(d.failures-1, 10))
 }
 
@@ -204,7 +204,7 @@ func (p *Pool) Done(i int, now time.Time, took time.Duration, err error) {
 		}
 		d.failures++
 		d.failed = now
-		d.until = now.Add(d.rest())
+		d.until = now.Add(d.backoff())
 		return
 	}
 	d.failures, d.until = 0, time.Time{}

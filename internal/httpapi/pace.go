@@ -16,9 +16,9 @@ const (
 	graceTime    = 30 * time.Second
 	timePerPiece = time.Second
 	// pieceBytes is also how much of an answer must be taken within
-	// answerPatience, again and again: it may be as long as it likes.
-	pieceBytes     = 64 << 10
-	answerPatience = 30 * time.Second
+	// answerTimeout, again and again: it may be as long as it likes.
+	pieceBytes    = 64 << 10
+	answerTimeout = 30 * time.Second
 )
 
 // deadlineSlack is how much later than promised a deadline may be, so that it
@@ -145,7 +145,7 @@ func (v *visit) Flush() { _ = v.FlushError() }
 
 // extend moves the deadline of the answer on.
 func (v *visit) extend() {
-	if by := time.Now().Add(answerPatience); v.answerBy.Before(by) {
+	if by := time.Now().Add(answerTimeout); v.answerBy.Before(by) {
 		v.answerBy = by.Add(deadlineSlack)
 		v.conn.SetWriteDeadline(v.answerBy)
 	}

@@ -16,8 +16,8 @@ import (
 
 // Time limits of connections; those of bodies and answers are in pace.go.
 const (
-	headerPatience = 10 * time.Second
-	idlePatience   = 2 * time.Minute
+	headerTimeout  = 10 * time.Second
+	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 64 << 10
 )
 
@@ -50,8 +50,8 @@ func NewServer(h http.Handler, o Options) *Server {
 	s := &Server{o: o, closing: make(chan struct{}), conns: make(map[net.Conn]struct{})}
 	s.http = http.Server{
 		Handler:           nosniff(newSiteGuard(&o).handler(s.pace(h))),
-		ReadHeaderTimeout: headerPatience,
-		IdleTimeout:       idlePatience,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          log.New(&complaints{log: o.Logger}, "", 0),
 		ConnContext:       s.remember,

@@ -149,7 +149,7 @@ func writing(to *chan error) func(r *Router) {
 		}))
 		r.HandleRaw("GET", "/stream", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			for range 20 {
-				time.Sleep(answerPatience * 3) // of the bubble's clock: an event now and then
+				time.Sleep(answerTimeout * 3) // of the bubble's clock: an event now and then
 				io.WriteString(w, "event")
 				if err := http.NewResponseController(w).Flush(); err != nil {
 					result <- err
@@ -176,7 +176,7 @@ func TestAnswersThatAreNotReadAreGivenUp(t *testing.T) {
 			if err := <-result; !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Error(err)
 			}
-			if took := time.Since(began); took > answerPatience+5*time.Second {
+			if took := time.Since(began); took > answerTimeout+5*time.Second {
 				t.Errorf("%s: borne for %v", path, took)
 			}
 		})
@@ -205,7 +205,7 @@ func TestAnswersToLaterRequestsAreGivenUpToo(t *testing.T) {
 				}
 				io.ReadAll(resp.Body)
 			}
-			time.Sleep(answerPatience + 5*time.Second) // of the bubble's clock
+			time.Sleep(answerTimeout + 5*time.Second) // of the bubble's clock
 			synctest.Wait()
 			if n, err := conn.Read(make([]byte, 1)); err != io.EOF {
 				t.Errorf("whoever leaves some of %d answers is borne for ever: %d, %v", requests, n, err)

@@ -203,10 +203,10 @@ func (s *Subscription) attend(ctx context.Context, grace time.Duration, ended <-
 			return
 		case <-ctx.Done():
 			s.leave()
-			patience := time.NewTimer(grace)
-			defer patience.Stop()
+			timeout := time.NewTimer(grace)
+			defer timeout.Stop()
 			select {
-			case <-patience.C:
+			case <-timeout.C:
 				s.conn.net.Close()
 			case <-ended:
 			}

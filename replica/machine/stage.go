@@ -144,7 +144,7 @@ func (s *Staged) Install() error {
 	case state.index < m.s.index:
 		return fmt.Errorf("%w: it is of index %d, and %d is applied", errDiverged, state.index, m.s.index)
 	}
-	if err := s.settle(); err != nil {
+	if err := s.syncLogs(); err != nil {
 		return fmt.Errorf("shard %d: install: %w", m.o.Shard, err)
 	}
 	m.checkpointing.Lock()
@@ -170,8 +170,8 @@ func (s *Staged) Install() error {
 	return nil
 }
 
-// settle makes all logs end where the new state says, and has them survive.
-func (s *Staged) settle() error {
+// syncLogs makes all logs end where the new state says, and has them survive.
+func (s *Staged) syncLogs() error {
 	for _, t := range s.l.s.topics {
 		log, err := s.log(t)
 		if err != nil {

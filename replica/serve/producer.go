@@ -341,13 +341,13 @@ func (p *Producer) fate(o *machine.PartOutcome) {
 	default:
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.settle(p.place(o.Origin.Number+1), nil)
+		p.answer(p.place(o.Origin.Number+1), nil)
 		p.send()
 	}
 }
 
-// settle answers the first n publishers. The caller holds p.mu.
-func (p *Producer) settle(n int, err error) {
+// answer answers the first n publishers. The caller holds p.mu.
+func (p *Producer) answer(n int, err error) {
 	if n == 0 {
 		return
 	}
@@ -448,6 +448,6 @@ func (p *Producer) finish(err error) {
 		p.ended = err
 		p.shard.forget(p)
 	}
-	p.settle(len(p.pending), err)
+	p.answer(len(p.pending), err)
 	p.room.Broadcast()
 }

@@ -140,7 +140,7 @@ func (l *stateLog) ride(limit int) *load {
 	}
 	l.askPositions(r)
 	if r.empty() {
-		l.rest()
+		l.endAsking()
 		return nil
 	}
 	return r
@@ -162,8 +162,8 @@ func (l *stateLog) due(now time.Time) bool {
 	return l.collector.Due(now) || len(l.moved) > 0 && now.Sub(l.movedAt) >= changesAfter
 }
 
-// rest ends what begin began, and sees to what is left.
-func (l *stateLog) rest() {
+// endAsking ends what begin began, and sees to what is left.
+func (l *stateLog) endAsking() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.asking = false
@@ -237,7 +237,7 @@ func (l *stateLog) arrived(r *load, err error) {
 			t.FanOutKnown(r.topology[i].FanOut)
 		}
 	}
-	l.rest()
+	l.endAsking()
 }
 
 // proposeAlone makes an entry of what is due.

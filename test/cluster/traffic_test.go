@@ -158,7 +158,7 @@ func (f *traffic) endPublishing() {
 // true.
 func (f *traffic) wait(condition func() bool) bool {
 	late := false
-	timer := time.AfterFunc(process.Patience, func() {
+	timer := time.AfterFunc(process.Timeout, func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		late = true

@@ -301,7 +301,7 @@ func (c *cluster) consume(topic string, lookups []string, want map[string]bool) 
 		t.Fatal(err)
 	}
 	defer func() { consumer.Stop(); <-consumer.StopChan }()
-	deadline := time.After(process.Patience)
+	deadline := time.After(process.Timeout)
 	for len(want) > 0 {
 		select {
 		case body := <-bodies:

@@ -265,8 +265,8 @@ func (s *stream) take(n int, at time.Duration, run int) (first uint32) {
 	return first
 }
 
-// settle notes that everything below number is answered.
-func (s *stream) settle(number uint32) { s.answered.Store(number) }
+// setAnswered notes that everything below number is answered.
+func (s *stream) setAnswered(number uint32) { s.answered.Store(number) }
 
 // sighting is where and when a batch of messages came in.
 type sighting struct {

@@ -117,7 +117,7 @@ func runLoad(t testing.TB, bin string, p plan) *ledger {
 	x.step(ctx, p.kills+1)
 	endOperations()
 	x.operating.Wait()
-	x.rest(ctx)
+	x.awaitIdle(ctx)
 	x.lastKill(ctx)
 	return x.finish()
 }
@@ -326,8 +326,8 @@ func (x *load) killAndRestart(ctx context.Context, n int) {
 	x.must(x.d.start(ctx))
 }
 
-// rest lets everybody finish everything and waits until nothing is left.
-func (x *load) rest(ctx context.Context) {
+// awaitIdle lets everybody finish everything and waits until nothing is left.
+func (x *load) awaitIdle(ctx context.Context) {
 	x.must(ctx.Err())
 	x.mood.orderly.Store(true)
 	x.idle.orderly.Store(true)

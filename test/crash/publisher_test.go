@@ -60,7 +60,7 @@ func (p *publisher) publish(ctx context.Context) {
 			err = p.overTCP(ctx, r)
 		}
 		// Without a connection no answer can come any more.
-		p.s.settle(p.s.next.Load())
+		p.s.setAnswered(p.s.next.Load())
 		if err != nil {
 			p.disconnected(ctx, r, err)
 			wait(ctx, 5*time.Millisecond)
@@ -202,7 +202,7 @@ func (s *stream) mark(first, n uint32, status byte) {
 	for i := first; i < first+n; i++ {
 		s.status[i] |= status
 	}
-	s.settle(first + n)
+	s.setAnswered(first + n)
 }
 
 // disconnected judges the end of a connection that the publisher did not want.

@@ -40,7 +40,7 @@ func cutScenario(t *testing.T, bin string) *ledger {
 	x.build(ctx)
 	x.connect(ctx)
 	x.step(ctx, 1)
-	x.rest(ctx)
+	x.awaitIdle(ctx)
 	wait(ctx, sure)
 	x.hold(true)
 	x.must(x.d.died())
@@ -50,7 +50,7 @@ func cutScenario(t *testing.T, bin string) *ledger {
 	x.step(ctx, 2)
 	x.restart(ctx)
 	x.hold(false)
-	x.rest(ctx)
+	x.awaitIdle(ctx)
 	return x.finish()
 }
 
@@ -63,7 +63,7 @@ func clockScenario(t *testing.T, bin string) *ledger {
 	x.build(ctx)
 	x.connect(ctx)
 	x.step(ctx, 1)
-	x.rest(ctx)
+	x.awaitIdle(ctx)
 	wait(ctx, sure)
 	x.hold(true)
 	x.d.env = []string{clockVariable + "=-1h"}
@@ -73,7 +73,7 @@ func clockScenario(t *testing.T, bin string) *ledger {
 	x.step(ctx, 2)
 	x.restart(ctx)
 	x.hold(false)
-	x.rest(ctx)
+	x.awaitIdle(ctx)
 	return x.finish()
 }
 

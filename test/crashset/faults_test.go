@@ -207,7 +207,7 @@ func terminate(p *plan, hit []*member) (undo func()) {
 	var ends sync.WaitGroup
 	for _, m := range hit { // each is told once: the second time it would stop at once
 		ends.Go(func() {
-			if err := m.Terminate(process.Patience); err != nil {
+			if err := m.Terminate(process.Timeout); err != nil {
 				p.t.Error(err)
 			}
 		})

@@ -22,8 +22,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// patience bounds every wait; what works takes a few seconds, more on a busy machine.
-const patience = 40 * time.Second
+// testTimeout bounds every wait; what works takes a few seconds, more on a busy machine.
+const testTimeout = 40 * time.Second
 
 // browser is the one for all tests; a test has tabs of it.
 var browser context.Context
@@ -152,7 +152,7 @@ func (b *tab) expect(part string) {
 // page.
 func (b *tab) do(what string, actions ...action) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, testTimeout)
 	defer cancel()
 	if err := chromedp.Do(ctx, actions...); err != nil {
 		b.t.Fatalf("%s: %v\nThe page at %s says:\n%s", what, err, b.at(), b.said())

@@ -37,7 +37,7 @@ func (n *node) ask(method, path string, names ...string) ([]byte, error) {
 	if strings.HasPrefix(path, "/stats") {
 		q.Set("format", "json")
 	}
-	client := http.Client{Timeout: process.Patience}
+	client := http.Client{Timeout: process.Timeout}
 	return process.Ask(context.Background(), &client, method, n.HTTP, path+"?"+q.Encode(), "")
 }
 

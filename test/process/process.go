@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// Patience bounds every wait; nothing that works takes as long.
-const Patience = time.Minute
+// Timeout bounds every wait; nothing that works takes as long.
+const Timeout = time.Minute
 
 // Command is how a program is started.
 type Command struct {

@@ -52,7 +52,7 @@ func TestTerminateTellsHowItEnded(t *testing.T) {
 	} {
 		p := script(t, text)
 		p.Await(t, "up")
-		limit := Patience
+		limit := Timeout
 		if strings.HasPrefix(want, "does not") {
 			limit = time.Millisecond
 		}

@@ -29,7 +29,7 @@ func Start(t testing.TB, c Command) *Process {
 // Await is Find for a test, which ends if there is no such line.
 func (p *Process) Await(t testing.TB, text string) (after string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
 	defer cancel()
 	after, err := p.Find(ctx, text)
 	if err != nil {
@@ -41,7 +41,7 @@ func (p *Process) Await(t testing.TB, text string) (after string) {
 // Stop is Terminate for a test, which ends unless the process ends well.
 func (p *Process) Stop(t testing.TB) {
 	t.Helper()
-	if err := p.Terminate(Patience); err != nil {
+	if err := p.Terminate(Timeout); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -52,7 +52,7 @@ func Eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()
-	late := time.After(Patience)
+	late := time.After(Timeout)
 	for !condition() {
 		select {
 		case <-again.C:
@@ -68,7 +68,7 @@ func Next[T any](t testing.TB, c <-chan T) T {
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(Patience):
+	case <-time.After(Timeout):
 		t.Fatal("nothing came")
 		panic("unreachable")
 	}

@@ -76,7 +76,7 @@ func (s *set) newMember(address, dir string, args ...string) *member {
 
 // ask sends a request to a member; a status other than 200 is an error.
 func (m *member) ask(method, path, body string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), process.Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), process.Timeout)
 	defer cancel()
 	answer, err := process.Ask(ctx, http.DefaultClient, method, m.HTTP, path, body)
 	return string(answer), err
@@ -87,7 +87,7 @@ func (m *member) ask(method, path, body string) (string, error) {
 func (s *set) insist(m *member, path, body string) (answer string) {
 	s.t.Helper()
 	var err error
-	for late := time.Now().Add(process.Patience); ; time.Sleep(10 * time.Millisecond) {
+	for late := time.Now().Add(process.Timeout); ; time.Sleep(10 * time.Millisecond) {
 		if answer, err = m.ask("POST", path, body); err == nil {
 			return answer
 		}
@@ -261,7 +261,7 @@ func (c *consumption) await(bodies []string) {
 		}
 		return list
 	}
-	deadline := time.Now().Add(process.Patience)
+	deadline := time.Now().Add(process.Timeout)
 	for len(missing()) > 0 && time.Now().Before(deadline) {
 		time.Sleep(5 * time.Millisecond)
 	}

@@ -124,7 +124,7 @@ func TestRequeuedMessageKeepsItsAttemptsAndDueTimeOverARestart(t *testing.T) {
 			asked := time.Now()
 			k.Req(third, int(delay.Milliseconds()))
 			n.wantCounts("t", "ch", counts{deferred: 1})
-			n.settle()
+			n.awaitIdle()
 			e.end(n)
 			n.open()
 			n.wantCounts("t", "ch", counts{deferred: 1})
@@ -243,7 +243,7 @@ func TestAttemptsLastOverARestart(t *testing.T) {
 			again := k.Message() // fresh or twice
 			k.Send("RDY 0\n")
 			k.ExpectOpen()
-			n.settle()
+			n.awaitIdle()
 			e.end(n)
 			n.open()
 			want := map[string]uint16{"inflight": 2, "twice": 2, "fresh": 1}

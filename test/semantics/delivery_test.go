@@ -27,8 +27,8 @@ func TestMessageThatComesBackIsAvailableAtOnce(t *testing.T) {
 		requeued int
 		timedOut int
 	}{
-		"disconnect": {2 * patience, func(k *wire.Conn, m wire.Message) { k.Close() }, 0, 0},
-		"REQ 0":      {2 * patience, func(k *wire.Conn, m wire.Message) { k.Send("RDY 0\n"); k.Req(m, 0) }, 1, 0},
+		"disconnect": {2 * testTimeout, func(k *wire.Conn, m wire.Message) { k.Close() }, 0, 0},
+		"REQ 0":      {2 * testTimeout, func(k *wire.Conn, m wire.Message) { k.Send("RDY 0\n"); k.Req(m, 0) }, 1, 0},
 		"timeout":    {time.Second, func(k *wire.Conn, m wire.Message) { k.Send("RDY 0\n") }, 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -213,7 +213,7 @@ func TestTheIDIsTheSameInAllChannelsAndLives(t *testing.T) {
 }
 
 // TestNothingWaitsForTheOutputBuffer: its size and timeout are upper bounds,
-// and the longest timeout is longer than this test has patience.
+// and the longest timeout is longer than this test waits.
 func TestNothingWaitsForTheOutputBuffer(t *testing.T) {
 	n := start(t, func(o *options) { o.server.OutputBufferTimeout = 30 * time.Second })
 	for _, wish := range []string{

@@ -36,14 +36,14 @@ func TestWithoutFreeDescriptors(t *testing.T) {
 		t.Error(health)
 	}
 
-	var crowd []net.Conn
+	var idlers []net.Conn
 	for range files + 20 {
 		c, err := net.Dial("tcp", p.address)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		crowd = append(crowd, c)
+		idlers = append(idlers, c)
 	}
 	p.Await(t, "cannot accept connections")
 	exhausted := time.Now()
@@ -75,7 +75,7 @@ func TestWithoutFreeDescriptors(t *testing.T) {
 		t.Errorf("%d lines in %v about connections that are not accepted", len(lines), time.Since(exhausted))
 	}
 
-	for _, c := range crowd {
+	for _, c := range idlers {
 		c.Close()
 	}
 	waitForHealth(t, p)

@@ -127,7 +127,7 @@ func (n *node) ask(request string) *http.Response {
 		n.t.Fatal(err)
 	}
 	n.t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(testTimeout))
 	if _, err := io.WriteString(c, request); err != nil {
 		n.t.Fatal(err)
 	}

@@ -26,15 +26,15 @@ func wakes() (n uint64) {
 	return n
 }
 
-// crowd is many consumers with RDY 1 that finish whatever they get.
-type crowd struct {
+// readyOnes is many consumers with RDY 1 that finish whatever they get.
+type readyOnes struct {
 	got    chan int       // who got a message
 	counts []atomic.Int64 // by consumer
 }
 
-func (n *node) crowd(size int) *crowd {
+func (n *node) readyOnes(size int) *readyOnes {
 	n.t.Helper()
-	c := &crowd{got: make(chan int, size), counts: make([]atomic.Int64, size)}
+	c := &readyOnes{got: make(chan int, size), counts: make([]atomic.Int64, size)}
 	for i := range size {
 		k := n.consume("t", "ch", 1)
 		go func() {
@@ -55,7 +55,7 @@ func (n *node) crowd(size int) *crowd {
 }
 
 // share is the least and the most that a consumer got, and all.
-func (c *crowd) share() (least, most, sum int64) {
+func (c *readyOnes) share() (least, most, sum int64) {
 	least = c.counts[0].Load()
 	for i := range c.counts {
 		n := c.counts[i].Load()
@@ -69,7 +69,7 @@ func (c *crowd) share() (least, most, sum int64) {
 func TestAThousandConsumersShareAChannel(t *testing.T) {
 	const consumers = 1000
 	n := start(t)
-	c := n.crowd(consumers)
+	c := n.readyOnes(consumers)
 	p := n.connect()
 
 	const rounds = 2

@@ -87,7 +87,7 @@ func TestAMillionMessagesInFlight(t *testing.T) {
 // appendFin reads a message and appends the line that finishes it.
 func appendFin(c *wire.Conn, lines []byte) []byte {
 	c.T.Helper()
-	kind, data, err := c.Any(time.Now().Add(patience))
+	kind, data, err := c.Any(time.Now().Add(testTimeout))
 	if err != nil || kind != wire.Delivery {
 		c.T.Fatalf("frame %d %.30q, %v", kind, data, err)
 	}

@@ -104,7 +104,7 @@ func startDaemon(t *testing.T, dir string, files int, args ...string) *daemon {
 	defer in.Close()
 	args = append([]string{"--data-path=" + dir, "--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0"}, args...)
 	d := &daemon{Process: process.Start(t, process.Command{Binary: bin, Args: args, Stdin: in, Files: files}), t: t, steps: steps}
-	d.client = &http.Client{Transport: &http.Transport{}, Timeout: patience}
+	d.client = &http.Client{Transport: &http.Transport{}, Timeout: testTimeout}
 	d.address = d.Await(t, "TCP: listening on ")
 	d.web = "http://" + d.Await(t, "HTTP: listening on ")
 	return d

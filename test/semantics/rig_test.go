@@ -18,8 +18,8 @@ import (
 	"qmq/test/process"
 )
 
-// patience bounds every wait of the tests; nothing that works takes as long.
-const patience = 25 * time.Second
+// testTimeout bounds every wait of the tests; nothing that works takes as long.
+const testTimeout = 25 * time.Second
 
 // options are those of a node's lives.
 type options struct {
@@ -116,7 +116,7 @@ func (n *node) open() {
 	n.address, n.web = tcp.Addr().String(), "http://"+web.Addr().String()
 	n.client = &http.Client{
 		Transport:     &http.Transport{},
-		Timeout:       patience,
+		Timeout:       testTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	n.served = make(chan error, 2)
@@ -182,10 +182,10 @@ var endings = []struct {
 	{"kill", (*node).kill},
 }
 
-// settle waits until what the channels know now is in the journal, which lags
+// awaitIdle waits until what the channels know now is in the journal, which lags
 // a moment behind. It makes changes of its own and sees them written, twice:
 // the second write began after this call.
-func (n *node) settle() {
+func (n *node) awaitIdle() {
 	n.t.Helper()
 	n.connect().Publish("settle", "x")
 	k := n.consume("settle", "ch", 1)

@@ -222,7 +222,7 @@ func TestDepthsAreExactAfterARestart(t *testing.T) {
 			afterwards := counts{depth: 21 - 4 - 1, deferred: 2}
 			if e.name == "kill" {
 				k.Send("RDY 0\n")
-				n.settle() // FINs of the last 50 ms need not survive a kill
+				n.awaitIdle() // FINs of the last 50 ms need not survive a kill
 			}
 			for range 2 {
 				e.end(n)
@@ -295,7 +295,7 @@ func TestEmptiedChannelDropsWaitingInFlightAndDeferred(t *testing.T) {
 			p.Publish("t", "5") // its credit is back
 			k.Fin(k.Messages("5")...)
 			n.wantCounts("t", "ch", counts{})
-			n.settle()
+			n.awaitIdle()
 			e.end(n)
 			n.open()
 			n.wantCounts("t", "ch", counts{})

@@ -39,7 +39,7 @@ type node struct {
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
 	bin := process.Build(t, "cmd/qd", "cmd/qlookupd")
-	c := &cluster{t: t, http: &http.Client{Timeout: process.Patience}}
+	c := &cluster{t: t, http: &http.Client{Timeout: process.Timeout}}
 	t.Cleanup(c.http.CloseIdleConnections)
 	c.directory = process.NewDaemon(t, process.Command{Binary: filepath.Join(bin, "qlookupd"), Args: []string{"--broadcast-address=127.0.0.1"}})
 	c.directory.Start(t)
@@ -95,7 +95,7 @@ func (n *node) ask(method, path, body string) ([]byte, error) {
 func (n *node) must(method, path, body string) {
 	n.c.t.Helper()
 	var last error
-	deadline := time.Now().Add(process.Patience)
+	deadline := time.Now().Add(process.Timeout)
 	for time.Now().Before(deadline) {
 		if _, last = n.ask(method, path, body); last == nil {
 			return

@@ -47,8 +47,8 @@ func (f figures) growsFrom(base figures) string {
 	return ""
 }
 
-// rest waits until no node takes more than when it first was at rest in this life.
-func (c *cluster) rest() {
+// awaitIdle waits until no node takes more than when it first was at awaitIdle in this life.
+func (c *cluster) awaitIdle() {
 	c.t.Helper()
 	for _, n := range c.nodes {
 		if n.base == (figures{}) {
@@ -59,7 +59,7 @@ func (c *cluster) rest() {
 			}
 			continue
 		}
-		deadline := time.Now().Add(process.Patience)
+		deadline := time.Now().Add(process.Timeout)
 		for {
 			f, err := n.figures()
 			if err != nil {

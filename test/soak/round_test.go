@@ -137,7 +137,7 @@ func (c *cluster) publish(s shape, tp *topic, first int) {
 
 // publishBatch tries one node after the other.
 func (c *cluster) publishBatch(tp *topic, turn *int, body string) (err error) {
-	for deadline := time.Now().Add(process.Patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(process.Timeout); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		*turn++
 		if _, err = c.nodes[*turn%len(c.nodes)].ask("POST", "/mpub?topic="+tp.name, body); err == nil {
 			return nil

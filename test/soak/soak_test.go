@@ -34,11 +34,11 @@ func TestNothingIsLostAndNothingGrows(t *testing.T) {
 	began := time.Now()
 	c := startCluster(t)
 	c.round(s, -1, quiet) // everything has been used once
-	c.rest()
+	c.awaitIdle()
 	for n := 0; n < shortRounds || time.Since(began) < *duration; n++ {
 		trouble := troubles[n%len(troubles)]
 		delivered := c.round(s, n, trouble)
-		c.rest()
+		c.awaitIdle()
 		t.Logf("%8s round %d (%s): %d deliveries; %s", time.Since(began).Round(time.Second), n, trouble.name, delivered, c.told())
 	}
 	c.wantNoGrowth()

@@ -26,8 +26,8 @@ type Client struct {
 
 // Dial connects; the magic is the first thing to be flushed.
 func Dial(ctx context.Context, address string) (*Client, error) {
-	const patience = 5 * time.Second
-	d := net.Dialer{Timeout: patience}
+	const timeout = 5 * time.Second
+	d := net.Dialer{Timeout: timeout}
 	conn, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err

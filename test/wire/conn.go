@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Patience bounds every wait of a Conn; nothing that works takes as long.
-const Patience = 25 * time.Second
+// Timeout bounds every wait of a Conn; nothing that works takes as long.
+const Timeout = 25 * time.Second
 
 // Conn is one connection of a test. Its methods that may end the test belong to
 // the test's goroutine; others return errors.
@@ -74,14 +74,14 @@ func (c *Conn) Send(s string) {
 // AnyFrame reads the next frame.
 func (c *Conn) AnyFrame() (kind int, data string, err error) {
 	defer c.SetDeadline(time.Time{}) // what else is done with the connection has its own
-	k, b, err := c.Any(time.Now().Add(Patience))
+	k, b, err := c.Any(time.Now().Add(Timeout))
 	return k, string(b), err
 }
 
 // TryFrame reads the next frame that is not a heartbeat, which it answers.
 func (c *Conn) TryFrame() (kind int, data string, err error) {
 	defer c.SetDeadline(time.Time{})
-	k, b, err := c.Next(time.Now().Add(Patience))
+	k, b, err := c.Next(time.Now().Add(Timeout))
 	return k, string(b), err
 }
 

@@ -74,7 +74,7 @@ func TestExactClientLeavesWhatFollowsAFrame(t *testing.T) {
 
 func TestCommandsAreCollectedAndRefusalsAreErrors(t *testing.T) {
 	c, sent := served(t, frame(Response, "{}")+frame(Response, "OK")+frame(Error, "E_INVALID no"))
-	deadline := time.Now().Add(Patience)
+	deadline := time.Now().Add(Timeout)
 	if err := c.Subscribe(`{"a":1}`, "t", "ch", deadline); err != nil {
 		t.Fatal(err)
 	}

@@ -31,8 +31,8 @@ func removesDir(ch change) bool {
 	return ch.Node.IsDir() && len(ch.Edits) == 1 && ch.Edits[0].Node == nil
 }
 
-// settle puts a change on the platter.
-func (c *FS) settle(ch change) {
+// applyToPlatter puts a change on the platter.
+func (c *FS) applyToPlatter(ch change) {
 	for _, e := range ch.Edits {
 		if e.Node == nil {
 			delete(c.platter[e.Dir], e.Name)
@@ -48,7 +48,7 @@ func (c *FS) settle(ch change) {
 // syncDir puts the directory's changes on the platter, and with them only what
 // must come before: a rename brings the other directory's earlier changes.
 func (c *FS) syncDir(dir *node) {
-	synced := map[*node]bool{dir: true} // directories whose changes up to here must settle
+	synced := map[*node]bool{dir: true} // directories whose changes up to here must reach it
 	moves := false                      // whether movesTree changes up to here must
 	due := make([]bool, len(c.changes))
 	for i, ch := range slices.Backward(c.changes) {
@@ -65,14 +65,14 @@ func (c *FS) syncDir(dir *node) {
 		}
 		moves = moves || movesTree(ch)
 	}
-	c.settleSome(func(i int) bool { return due[i] })
+	c.applySome(func(i int) bool { return due[i] })
 }
 
 // settleDirs puts a random prefix of each directory's changes on the platter.
 func (c *FS) settleDirs() {
 	left := c.prefixes()
 	movesLost := false
-	c.settleSome(func(i int) bool {
+	c.applySome(func(i int) bool {
 		ch := c.changes[i]
 		keep := !(movesLost && movesTree(ch))
 		for _, d := range changed(ch) {
@@ -113,13 +113,13 @@ func (c *FS) prefixes() map[*node]int {
 	return count
 }
 
-// settleSome settles the changes that are due, asked in order, and keeps the
+// applySome applies the changes that are due, asked in order, and keeps the
 // others as unsynced.
-func (c *FS) settleSome(due func(i int) bool) {
+func (c *FS) applySome(due func(i int) bool) {
 	var rest []change
 	for i, ch := range c.changes {
 		if due(i) {
-			c.settle(ch)
+			c.applyToPlatter(ch)
 		} else {
 			rest = append(rest, ch)
 		}

@@ -129,11 +129,11 @@ func consuming(maxInFlight int) watcher {
 
 // disturbance is what befalls a set, and who notices.
 type disturbance struct {
-	standing
+	state
 	fault faulty
 	watch watcher
-	// patience is how many times as long as usual it is watched.
-	patience time.Duration
+	// timeout is how many times as long as usual it is watched.
+	timeout time.Duration
 }
 
 // gaps is a row in which the leader of a topic fails again and again, and somebody
@@ -149,7 +149,7 @@ func gaps(name string, what disturbance, bars ...Bar) row {
 			if err := what.fill(ctx, set, s); err != nil {
 				return nil, err
 			}
-			s.watch *= max(1, what.patience)
+			s.watch *= max(1, what.timeout)
 			v := values{}
 			for range s.faults {
 				took, err := what.once(ctx, set, topic, s)
@@ -194,5 +194,5 @@ func (what disturbance) once(ctx context.Context, set *testbed.Set, topic string
 	if err != nil {
 		return 0, err
 	}
-	return took, set.Settle(ctx)
+	return took, set.AwaitReady(ctx)
 }

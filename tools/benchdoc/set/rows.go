@@ -14,7 +14,7 @@ const (
 )
 
 var (
-	much   = standing{topics: 1000, waiting: 10_000_000, deferred: 1_000_000}
+	much   = state{topics: 1000, waiting: 10_000_000, deferred: 1_000_000}
 	within = []Bar{{Figure: gap, Value: 600}, {Figure: longestGap, Value: 1000}}
 )
 
@@ -26,11 +26,11 @@ func rows() []row {
 		flow("MPUB 200, window 16, 1 channel", consumed, Bar{Figure: allCPU, Ratio: 3.2}).with(kernel),
 		flow("MPUB 200, window 16, 1 channel, on the disk", consumed, Bar{Figure: allCPU, Ratio: 4.5}).aloneWith(synced),
 		flow("PUB one at a time, on the disk", loadgen.Load{}, Bar{Figure: p50, Ratio: 3}).aloneWith(synced),
-		gaps("publish gap, leader killed", disturbance{standing: much, fault: killed, watch: publishing}, within...),
-		gaps("publish gap, leader stopped", disturbance{standing: much, fault: stopped, watch: publishing}, within...),
+		gaps("publish gap, leader killed", disturbance{state: much, fault: killed, watch: publishing}, within...),
+		gaps("publish gap, leader stopped", disturbance{state: much, fault: stopped, watch: publishing}, within...),
 		gaps("publish gap, leadership moved", disturbance{fault: moved, watch: publishing}, Bar{Figure: gap, Value: 50}),
 		gaps("go-nsq, max_in_flight 3, leader killed", disturbance{fault: killed, watch: consuming(3)}, Bar{Figure: longestGap, Value: 1000}),
-		gaps("go-nsq, max_in_flight 1, leader killed", disturbance{fault: killed, watch: consuming(1), patience: 6}),
+		gaps("go-nsq, max_in_flight 1, leader killed", disturbance{fault: killed, watch: consuming(1), timeout: 6}),
 		idle(),
 		refill(),
 		deferred(),

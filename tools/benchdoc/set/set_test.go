@@ -26,7 +26,7 @@ func TestRowsCanBeMeasured(t *testing.T) {
 	defer set.Kill()
 	for _, r := range []row{
 		flow("a load", loadgen.Load{Batch: 10, Window: 2, Channels: 1}),
-		gaps("killed", disturbance{standing: much, fault: killed, watch: publishing}),
+		gaps("killed", disturbance{state: much, fault: killed, watch: publishing}),
 		gaps("stopped", disturbance{fault: stopped, watch: publishing}),
 		gaps("moved", disturbance{fault: moved, watch: consuming(3)}),
 		idle(), deferred(), refill(),

@@ -10,8 +10,8 @@ import (
 	"qmq/tools/benchdoc/testbed"
 )
 
-// standing is what a set has before a fault.
-type standing struct {
+// state is what a set has before a fault.
+type state struct {
 	topics   int // with a channel each
 	waiting  int // messages in the channel of one topic
 	deferred int // messages of another one
@@ -19,7 +19,7 @@ type standing struct {
 
 // fill brings it about. The topics are called as testbed calls them: the first one has
 // the waiting messages, the second one the deferred ones.
-func (st standing) fill(ctx context.Context, set *testbed.Set, s scale) error {
+func (st state) fill(ctx context.Context, set *testbed.Set, s scale) error {
 	if st.topics == 0 {
 		return nil
 	}
@@ -50,7 +50,7 @@ func put(ctx context.Context, set *testbed.Set, topic string, l loadgen.Load) er
 	if _, err := loadgen.Run(ctx, set.Members[leader].Target, l, nil); err != nil {
 		return err
 	}
-	return set.Settle(ctx)
+	return set.AwaitReady(ctx)
 }
 
 // idle watches members that have nothing to do.

@@ -9,7 +9,7 @@ import (
 // rows is the table. Bodies have 200 bytes unless the name says otherwise.
 func rows() []row {
 	var all []row
-	for _, group := range [][]row{publishing(), encoded(), overHTTP(), onDisk(), consuming(), sizes(), latencies(), standing()} {
+	for _, group := range [][]row{publishing(), encoded(), overHTTP(), onDisk(), consuming(), sizes(), latencies(), idle()} {
 		all = append(all, group...)
 	}
 	return all
@@ -26,8 +26,8 @@ func pub(messages, publishers, window, channels int) loadgen.Load {
 }
 
 func publishing() []row {
-	crowd := pub(800_000, 16, 100, 1)
-	crowd.Consumers = 16
+	sixteen := pub(800_000, 16, 100, 1)
+	sixteen.Consumers = 16
 	two := pub(800_000, 2, 500, 1)
 	two.Consumers = 2
 	inTurn, ahead := pub(100_000, 1, 1, 1), pub(100_000, 1, 100, 1)
@@ -43,7 +43,7 @@ func publishing() []row {
 		flow("PUB pipelined, 16 connections, no channel", pub(800_000, 16, 500, 0)),
 		flow("PUB pipelined, 1 channel", pub(800_000, 1, 500, 1)),
 		flow("PUB pipelined, 2 publishers, 2 consumers", two),
-		flow("PUB pipelined, 16 publishers, 16 consumers", crowd),
+		flow("PUB pipelined, 16 publishers, 16 consumers", sixteen),
 		flow("PUB pipelined, 1 consumer with RDY 1", ahead),
 		flow("PUB one at a time, 1 consumer with RDY 1", inTurn),
 		flow("PUB one at a time, 50 connections", pub(300_000, 50, 1, 0)),
@@ -133,7 +133,7 @@ func latencies() []row {
 	return all
 }
 
-func standing() []row {
+func idle() []row {
 	return []row{
 		{name: "1,000 topics with a channel, created over HTTP", measure: idleTopics(1000, 1)},
 		{name: "10,000 idle topics with a channel", measure: idleTopics(10_000, 1)},

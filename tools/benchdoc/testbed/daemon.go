@@ -27,8 +27,8 @@ type Daemon struct {
 
 // Bounds of what a daemon may take; nothing that works takes as long.
 const (
-	startPatience = 5 * time.Minute
-	stopPatience  = 5 * time.Minute
+	startTimeout = 5 * time.Minute
+	stopTimeout  = 5 * time.Minute
 )
 
 // Start runs a binary that takes nsqd's flags, with its data in dir and on free
@@ -54,7 +54,7 @@ func Start(ctx context.Context, binary, dir string, flags []string) (*Daemon, er
 
 // await returns when the daemon has said where it listens and answers there.
 func (d *Daemon) await(ctx context.Context) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	if d.TCP, err = d.process.Find(ctx, "TCP: listening on "); err != nil {
 		return err
@@ -69,7 +69,7 @@ func (d *Daemon) await(ctx context.Context) (err error) {
 // Restart ends the daemon in good order and starts it on the same data.
 func (d *Daemon) Restart(ctx context.Context) (*Daemon, error) {
 	// How it ended does not matter to what is measured, if it did.
-	if err := d.process.Terminate(stopPatience); err != nil {
+	if err := d.process.Terminate(stopTimeout); err != nil {
 		return nil, err
 	}
 	d.client.CloseIdleConnections()

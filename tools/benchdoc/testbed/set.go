@@ -50,7 +50,7 @@ func StartSet(ctx context.Context, binary, dir string, flags []string) (*Set, er
 	starting.Wait()
 	err := errors.Join(errs...)
 	if err == nil {
-		err = s.Settle(ctx)
+		err = s.AwaitReady(ctx)
 	}
 	if err != nil {
 		s.Kill()
@@ -89,7 +89,7 @@ func (s *Set) Kill() {
 
 // Await asks again until it is so, and says what for when that takes too long.
 func Await(ctx context.Context, what string, so func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for !so() {
 		select {
@@ -108,9 +108,9 @@ type shardStatus struct {
 	Lag    uint64 `json:"lag"`
 }
 
-// Settle waits until each shard is led by whose turn it is, and every member has
+// AwaitReady waits until each shard is led by whose turn it is, and every member has
 // applied all that is agreed on.
-func (s *Set) Settle(ctx context.Context) error {
+func (s *Set) AwaitReady(ctx context.Context) error {
 	return Await(ctx, "all members to have all", func() bool {
 		for _, d := range s.Members {
 			answer, err := d.Do(ctx, http.MethodGet, "/cluster")
