@@ -21,12 +21,22 @@ type TopicConfig struct {
 	Set    settings.Topic `json:"set"`    // what was set of this topic
 	// Unmet is why what patterns ask for is not in force.
 	Unmet []string `json:"unmet,omitempty"`
+	origins
+}
+
+// origins is what /stats leaves out: where settings come from, and what they may be.
+type origins struct {
+	// Patterns is which pattern says what is in force, by the names of the settings of
+	// which one does. Others that were not set are as the node has them by default.
+	Patterns map[string]string  `json:"patterns,omitempty"`
+	Settings []settings.Setting `json:"settings,omitempty"` // all that there are
 }
 
 // ChannelConfig is the same of a channel.
 type ChannelConfig struct {
 	Config settings.Channel `json:"config"`
 	Set    settings.Channel `json:"set"`
+	origins
 }
 
 // topicConfig is GET /topic/config.
@@ -38,6 +48,7 @@ func (h *HTTP) topicConfig(_ http.ResponseWriter, r *http.Request) (any, error) 
 	var c TopicConfig
 	c.Set, c.Config, err = h.broker.TopicConfig(name)
 	c.Unmet = h.broker.UnmetSettings(name)
+	c.origins = origins{h.broker.TopicPatterns(name, c.Set, c.Config), settings.OfTopics()}
 	return c, notFound(err)
 }
 
@@ -61,6 +72,7 @@ func (h *HTTP) channelConfig(_ http.ResponseWriter, r *http.Request) (any, error
 	}
 	var c ChannelConfig
 	c.Set, c.Config, err = h.broker.ChannelConfig(topicName, name)
+	c.origins = origins{h.broker.ChannelPatterns(topicName, name, c.Set, c.Config), settings.OfChannels()}
 	return c, notFound(err)
 }
 

@@ -92,6 +92,40 @@ func TestPatternsHoldUntilSomethingIsSet(t *testing.T) {
 	}
 }
 
+func TestSettingsTellWhereTheyComeFromAndWhatTheyMayBe(t *testing.T) {
+	rules := new(settings.Rules)
+	for pattern, values := range map[string]map[string]any{
+		"t*": {"max_age": "1h", "max_channels": int64(1), "overflow": "drop-oldest"}, "t1*": {"max_age": "2h"}, "e*": {"sync": "always"},
+	} {
+		if err := rules.AddTopics(pattern, values); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := rules.AddChannels("*/c*", map[string]any{"rate": 5.0}); err != nil {
+		t.Fatal(err)
+	}
+	r := startOn(t, node.Open(t, func(o *broker.Options) { o.Settings = rules }))
+	r.expect("POST", "/topic/create?topic=t1", "", 200)
+	r.expect("POST", "/topic/create?topic=e%23ephemeral", "", 200)
+	r.expect("POST", "/channel/create?topic=t1&channel=c", "", 200)
+	r.expect("PUT", "/topic/config?topic=t1", `{"max_channels": 2}`, 200)
+	topic := r.expect("GET", "/topic/config?topic=t1", "", 200)
+	for _, want := range []string{`"patterns":{"max_age":"t1*","overflow":"t*"}`, `{"name":"overflow","allowed":"\"reject\" or \"drop-oldest\""}`} {
+		if !strings.Contains(topic, want) {
+			t.Errorf("%s lacks %s", topic, want)
+		}
+	}
+	if got := r.expect("GET", "/channel/config?topic=t1&channel=c", "", 200); !strings.Contains(got, `"patterns":{"rate":"*/c*"}`) || !strings.Contains(got, `"name":"msg_timeout"`) {
+		t.Errorf("%s", got)
+	}
+	if got := r.expect("GET", "/topic/config?topic=e%23ephemeral", "", 200); strings.Contains(got, `"patterns"`) {
+		t.Errorf("a pattern that is not in force: %s", got)
+	}
+	if got := r.expect("GET", "/stats?format=json&include_config=true", "", 200); strings.Contains(got, `"allowed"`) {
+		t.Errorf("what is allowed is in /stats: %s", got)
+	}
+}
+
 func TestFullTopicIsToldToWhoPublishes(t *testing.T) {
 	r := start(t)
 	r.expect("POST", "/topic/create?topic=t", "", 200)

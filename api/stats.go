@@ -16,6 +16,7 @@ import (
 
 	"qmq/internal/httpapi"
 	"qmq/internal/version"
+	"qmq/internal/vfs"
 )
 
 // The answer to /stats, around the figures.
@@ -29,10 +30,14 @@ type (
 		Producers places       `json:"producers"` // of ClientFigures, null when there is none
 		// What follows is Q's own: nsqd has no such keys. The room is that of the file
 		// system that the messages are on, in bytes; left out where it is not known.
-		DiskFree *int64       `json:"disk_free_bytes,omitempty"`
-		DiskUsed *int64       `json:"disk_used_bytes,omitempty"`
-		Draining bool         `json:"draining,omitempty"`
-		Damage   *damageStats `json:"damage,omitempty"`
+		DiskFree *int64 `json:"disk_free_bytes,omitempty"`
+		DiskUsed *int64 `json:"disk_used_bytes,omitempty"`
+		// Of the process, with its memory: how many descriptors it has open, and how many it
+		// may have; left out where that is not known.
+		OpenFiles    int          `json:"open_files,omitempty"`
+		MaxOpenFiles int          `json:"max_open_files,omitempty"`
+		Draining     bool         `json:"draining,omitempty"`
+		Damage       *damageStats `json:"damage,omitempty"`
 	}
 
 	// places are where an array goes that is made while it is sent: in the JSON
@@ -60,6 +65,9 @@ func (h *HTTP) stats(_ http.ResponseWriter, r *http.Request) (any, error) {
 	a.Damage = statsOfDamage(&damage)
 	if flag(q, "include_mem") {
 		a.Memory = readMemory()
+		if a.OpenFiles = vfs.OpenDescriptors(); a.OpenFiles > 0 {
+			a.MaxOpenFiles = vfs.DescriptorLimit()
+		}
 	}
 	json := q.Get("format") == "json"
 	return &httpapi.Stream{JSON: json, Write: func(w *bufio.Writer) error {

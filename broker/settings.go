@@ -26,6 +26,17 @@ func (b *Broker) TopicConfig(name string) (set, inForce settings.Topic, err erro
 	return set, inForce, nil
 }
 
+// TopicPatterns is which pattern of the node's options says what is in force of a topic,
+// by the names of the settings of which one does.
+func (b *Broker) TopicPatterns(name string, set, inForce settings.Topic) map[string]string {
+	return b.o.Settings.TopicPatterns(name, set, inForce)
+}
+
+// ChannelPatterns is TopicPatterns of a channel.
+func (b *Broker) ChannelPatterns(topicName, name string, set, inForce settings.Channel) map[string]string {
+	return b.o.Settings.ChannelPatterns(topicName, name, set, inForce)
+}
+
 // UnmetSettings is what patterns ask for of a topic that is replicated, and is not in
 // force for that.
 func (b *Broker) UnmetSettings(name string) []string {

@@ -235,8 +235,8 @@ func change[S any](keys []key[S], s S, body []byte, inForce S) (S, error) {
 
 // Setting is what a user may set.
 type Setting struct {
-	Name    string
-	Allowed string // ends "must be …"
+	Name    string `json:"name"`
+	Allowed string `json:"allowed"` // ends "must be …"
 }
 
 // OfTopics are the settings of topics.

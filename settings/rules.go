@@ -131,6 +131,43 @@ func matching[S any](rules []rule[S], keys []key[S], name string) (found S) {
 	return found
 }
 
+// TopicPatterns is which pattern says what is in force of a topic, by the names of the
+// settings of which one does; set is what was set of this topic.
+func (r *Rules) TopicPatterns(name string, set, inForce Topic) map[string]string {
+	if r == nil {
+		return nil
+	}
+	return tellers(r.topics, topicKeys, name, &set, &inForce)
+}
+
+// ChannelPatterns is TopicPatterns of a channel.
+func (r *Rules) ChannelPatterns(topic, channel string, set, inForce Channel) map[string]string {
+	if r == nil {
+		return nil
+	}
+	return tellers(r.channels, channelKeys, topic+"/"+channel, &set, &inForce)
+}
+
+// tellers is which pattern says what is in force, by the names of settings. What a
+// pattern says and is not in force here is nobody's.
+func tellers[S any](rules []rule[S], keys []key[S], name string, set, inForce *S) map[string]string {
+	by := make(map[string]string)
+	for i := range keys {
+		k := &keys[i]
+		if k.isSet(set) || !k.isSet(inForce) {
+			continue
+		}
+		first := slices.IndexFunc(rules, func(r rule[S]) bool {
+			ok, _ := path.Match(r.pattern, name) // which add has tried
+			return ok && k.isSet(&r.set)
+		})
+		if first >= 0 && k.show(&rules[first].set) == k.show(inForce) {
+			by[k.name] = rules[first].pattern
+		}
+	}
+	return by
+}
+
 // Refuse says why what patterns say of channels cannot be met, see Channel.Refuse, and
 // where their dead letters would go round.
 func (r *Rules) Refuse(timeout, longest time.Duration) error {

@@ -39,6 +39,8 @@ type node struct {
 	damage   *nodeclient.Damage
 	started  int64 // s since 1970
 	heap     int64 // bytes; -1 unknown
+	files    int64 // descriptors that are open, of maxFiles; 0 unknown
+	maxFiles int64
 	disk     disk
 	sums     sums
 	rated    bool // two answers can be compared
@@ -128,7 +130,7 @@ func (n *node) take(b *allowance, s *nodeclient.Stats, at time.Time, emptied fun
 	n.at, n.started, n.health, n.damage, n.version = at, s.StartTime, s.Health, s.Damage, s.Version
 	n.draining = s.Draining
 	if s.HeapInUse >= 0 {
-		n.heap = s.HeapInUse
+		n.heap, n.files, n.maxFiles = s.HeapInUse, s.OpenFiles, s.MaxOpenFiles
 	}
 	n.disk.take(s, at)
 	n.round++

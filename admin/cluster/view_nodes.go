@@ -49,6 +49,8 @@ type NodeRow struct {
 	InFlight     int64              `json:"in_flight"`
 	Deferred     int64              `json:"deferred"`
 	HeapBytes    *int64             `json:"heap_bytes"`
+	OpenFiles    *int64             `json:"open_files"` // descriptors; null where the node does not tell
+	MaxOpenFiles *int64             `json:"max_open_files"`
 	DiskFree     *int64             `json:"disk_free_bytes"` // null where the node does not tell
 	DiskUsed     *int64             `json:"disk_used_bytes"`
 	DiskFullMS   *int64             `json:"disk_full_ms"` // until it is full at this rate; null: it does not fill
@@ -142,6 +144,10 @@ func (c *Cluster) nodeRow(n *node, newest string) NodeRow {
 	if n.heap >= 0 {
 		heap := n.heap
 		row.HeapBytes = &heap
+	}
+	if n.files > 0 && n.maxFiles > 0 {
+		open, most := n.files, n.maxFiles
+		row.OpenFiles, row.MaxOpenFiles = &open, &most
 	}
 	if d := n.disk; d.known {
 		row.DiskFree, row.DiskUsed = &d.free, &d.used

@@ -144,6 +144,7 @@ func (c *cluster) configure(ctx context.Context, o on, change []byte) (found []n
 		is, err := c.nodes.Configure(ctx, n.HTTP, o.kind, o.topic, o.channel, change)
 		switch {
 		case err == nil:
+			is.Settings = nil // which q knows
 			found = append(found, nodeConfig{n.Name, *is})
 		case !apiclient.IsStatus(err, 404):
 			errs = append(errs, fmt.Errorf("%s: %w", n.Name, whyNotSet(err)))
@@ -194,9 +195,11 @@ func (r *configuring) print(c console, found []nodeConfig, list []qsettings.Sett
 			if !ok {
 				continue // it does not apply here
 			}
-			origin := "default, or a pattern"
+			origin := "default"
 			if _, set := first.Set[s.Name]; set {
 				origin = "set"
+			} else if pattern, is := first.Patterns[s.Name]; is {
+				origin = "pattern " + pattern
 			}
 			rows = append(rows, []any{s.Name, string(value), origin})
 		}

@@ -13,6 +13,17 @@ import (
 type Config struct {
 	Config map[string]json.RawMessage `json:"config"` // what is in force
 	Set    map[string]json.RawMessage `json:"set"`    // what was set of it
+	// Patterns is which pattern of the node says what is in force, by the keys of which one
+	// does; Settings are all that there are. Nodes of older versions tell neither.
+	Patterns map[string]string `json:"patterns,omitempty"`
+	Unmet    []string          `json:"unmet,omitempty"` // why what patterns ask for is not in force
+	Settings []Setting         `json:"settings,omitempty"`
+}
+
+// Setting is one that a node knows.
+type Setting struct {
+	Name    string `json:"name"`
+	Allowed string `json:"allowed"` // what it may be
 }
 
 // String is the same for two nodes that say the same.

@@ -12,6 +12,9 @@ type Stats struct {
 	// DiskFree and DiskUsed are the room on its file system in bytes; nil where it does
 	// not tell.
 	DiskFree, DiskUsed *int64
+	// OpenFiles are the descriptors that its process has open, MaxOpenFiles those that it
+	// may have; 0 where it does not tell, or memory was not asked for.
+	OpenFiles, MaxOpenFiles int64
 }
 
 // Damage is what a qd found amiss on its disk and nobody acknowledged.
@@ -198,6 +201,10 @@ func (r *reading) member(s *Stats, key []byte) {
 		s.Draining = r.truth()
 	case "disk_free_bytes":
 		s.DiskFree = new(r.whole())
+	case "open_files":
+		s.OpenFiles = r.whole()
+	case "max_open_files":
+		s.MaxOpenFiles = r.whole()
 	case "disk_used_bytes":
 		s.DiskUsed = new(r.whole())
 	default:

@@ -49,7 +49,7 @@ const example = `{"version":"1.3.0","health":"OK","start_time":1700000000,"topic
  {"topic_name":"b","channels":[],"depth":-1}],
 "memory":{"heap_objects":1,"heap_in_use_bytes":4096},"producers":null,"damage":{"messages":3,"journal_bytes":77,"last":12,"findings":[
  {"id":"missing/1/2","number":12,"kind":"missing","topic":"t","channel":"c","from":2,"to":5,"messages":3,"path":"/d","copy":"/e","time":1700000001,"text":"gone"}],
- "older":[{"kind":"journal","findings":2,"messages":1,"bytes":77}]},"disk_free_bytes":5,"disk_used_bytes":0,"draining":true,"later":{"x":[1,[2,{"y":null}]],"z":true}}`
+ "older":[{"kind":"journal","findings":2,"messages":1,"bytes":77}]},"disk_free_bytes":5,"disk_used_bytes":0,"open_files":12,"max_open_files":1024,"draining":true,"later":{"x":[1,[2,{"y":null}]],"z":true}}`
 
 func TestDecodeTakesWhatIsWanted(t *testing.T) {
 	var d Decoder
@@ -59,7 +59,7 @@ func TestDecodeTakesWhatIsWanted(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := &Stats{
-			Version: "1.3.0", Health: "OK", StartTime: 1700000000, HeapInUse: 4096, Draining: true, DiskFree: new(int64(5)), DiskUsed: new(int64(0)), Damage: &Damage{3, 77, 12,
+			Version: "1.3.0", Health: "OK", StartTime: 1700000000, HeapInUse: 4096, Draining: true, DiskFree: new(int64(5)), DiskUsed: new(int64(0)), OpenFiles: 12, MaxOpenFiles: 1024, Damage: &Damage{3, 77, 12,
 				[]Finding{{"missing/1/2", "missing", "t", "c", 3, "/d", "/e", 1700000001, "gone"}}, []DamageSum{{"journal", 2, 1}}},
 			Topics: []Topic{
 				{Name: "a", Depth: 11, BackendDepth: 10, Messages: math.MaxInt64, Bytes: 123456, DiskBytes: 4711, Channels: []Channel{
