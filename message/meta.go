@@ -15,6 +15,13 @@ type Meta struct {
 	// OnlyFor is the name of the one channel that the message is for; empty: it is for
 	// all channels of its topic.
 	OnlyFor string
+	// Headers are the message's, as AttrHeaders draws them and CheckHeaders wants them; nil:
+	// none. Key is what it is about, at most MaxKey bytes; empty: nothing.
+	Headers, Key []byte
+	// DedupID is what doubles of it are known by; nil: it is not looked for any.
+	DedupID *DedupID
+	// Priority is 0 to MaxPriority.
+	Priority uint8
 }
 
 // Mark is what topics and channels have to know of a message before they read it. Few
@@ -54,6 +61,32 @@ func (m *Meta) appendAttrs(dst []byte) []byte {
 	}
 	if m.OnlyFor != "" {
 		dst = AppendAttr(dst, AttrOnlyFor, []byte(m.OnlyFor))
+	}
+	if m.describes() {
+		dst = m.appendDescription(dst)
+	}
+	return dst
+}
+
+// describes tells whether the publisher says what the message is about.
+func (m *Meta) describes() bool {
+	return len(m.Headers)|len(m.Key)|int(m.Priority) != 0 || m.DedupID != nil
+}
+
+// appendDescription appends the attributes that consumers are told, or that they are
+// told by.
+func (m *Meta) appendDescription(dst []byte) []byte {
+	if len(m.Headers) != 0 {
+		dst = AppendAttr(dst, AttrHeaders, m.Headers)
+	}
+	if len(m.Key) != 0 {
+		dst = AppendAttr(dst, AttrKey, m.Key)
+	}
+	if m.DedupID != nil {
+		dst = AppendAttr(dst, AttrDedupID, m.DedupID[:])
+	}
+	if m.Priority != 0 {
+		dst = AppendAttr(dst, AttrPriority, []byte{m.Priority})
 	}
 	return dst
 }
