@@ -14,8 +14,8 @@ import (
 // The journal is synced before any segment and with every tick, so that what
 // was synced can be reached after a power cut.
 
-// settled is a node whose topics and channels were there before.
-func settled(t *testing.T, disk *crashfs.FS) *Broker {
+// openSynced is a node whose topics and channels were there before.
+func openSynced(t *testing.T, disk *crashfs.FS) *Broker {
 	b := open(t, disk)
 	getChannel(t, b, "old", "c")
 	must(t, b.Close())
@@ -25,7 +25,7 @@ func settled(t *testing.T, disk *crashfs.FS) *Broker {
 func TestPowerLossLosesNoTopicOrChannelOlderThanTwoTicks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := newDisk(t, 1)
-		b := settled(t, disk)
+		b := openSynced(t, disk)
 		getChannel(t, b, "idle", "c")
 		getChannel(t, b, "new", "c")
 		must(t, publish(getTopic(t, b, "new"), "m"))
@@ -71,7 +71,7 @@ func TestPowerLossAtAnyOperationLeavesNoRecordWithoutItsTopic(t *testing.T) {
 	for at := int64(1); ; at++ {
 		synctest.Test(t, func(t *testing.T) {
 			disk := newDisk(t, uint64(at))
-			b := settled(t, disk)
+			b := openSynced(t, disk)
 			var left atomic.Int64
 			left.Store(at)
 			disk.Fail(func(crashfs.Op, string) error {
@@ -167,7 +167,7 @@ func TestPowerLossLeavesADeletedTopicWholeOrNotAtAll(t *testing.T) {
 	for at := int64(1); ; at++ {
 		synctest.Test(t, func(t *testing.T) {
 			disk := newDisk(t, uint64(at))
-			b := settled(t, disk)
+			b := openSynced(t, disk)
 			must(t, publish(getTopic(t, b, "old"), "m"))
 			time.Sleep(4 * time.Second) // it is synced
 			synctest.Wait()
@@ -213,7 +213,7 @@ func TestPowerLossAfterAKillLeavesADeletedTopicWholeOrNotAtAll(t *testing.T) {
 	for at := int64(1); ; at++ {
 		synctest.Test(t, func(t *testing.T) {
 			disk := newDisk(t, uint64(at))
-			b := settled(t, disk)
+			b := openSynced(t, disk)
 			must(t, publish(getTopic(t, b, "old"), "m"))
 			time.Sleep(4 * time.Second) // it is synced
 			synctest.Wait()

@@ -9,16 +9,16 @@ import (
 	"qmq/message"
 )
 
-func (h *house) id(seq uint64) message.ID { return message.MakeID(h.o.IDPrefix, seq) }
+func (h *fakeHost) id(seq uint64) message.ID { return message.MakeID(h.o.IDPrefix, seq) }
 
 // places says where messages are: waiting, in flight, deferred.
-func (h *house) places() string {
+func (h *fakeHost) places() string {
 	s := h.Stats()
 	return fmt.Sprint(s.Depth, s.InFlight, s.Deferred)
 }
 
 func TestMessageIsFinishedWhereverItIs(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		e := h.subscribe(3, time.Minute)
 		h.Advance(8, nil)
 		e.expect("1/1 2/1 3/1")
@@ -52,7 +52,7 @@ func TestMessageIsFinishedWhereverItIs(t *testing.T) {
 }
 
 func TestRequeuedMessageIsDeliveredAtOnce(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		e := h.subscribe(2, time.Minute)
 		h.Advance(4, nil)
 		e.expect("1/1 2/1")
@@ -83,7 +83,7 @@ func TestRequeuedMessageIsDeliveredAtOnce(t *testing.T) {
 }
 
 func TestPeekByNumberLooksAtAllThatWaits(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		e := h.subscribe(4, time.Minute)
 		h.Advance(9, nil)
 		e.expect("1/1 2/1 3/1 4/1")

@@ -71,7 +71,7 @@ func (c *core) claim(h *holder, claims *Claims, now, shift int64) (refused []uin
 	c.reconcile(claims, now, shift)
 	waiting := c.extract(claims.Held)
 	for _, m := range claims.Held {
-		if !c.book(h, waiting, m, now) {
+		if !c.claimOne(h, waiting, m, now) {
 			refused = append(refused, m.Seq)
 		}
 	}
@@ -142,9 +142,9 @@ func (c *core) putBack(w redelivery, m Claim, now, shift int64) {
 	c.pending.open(w.seq, w.attempts, due)
 }
 
-// book has m in flight at h, unless it is done or another consumer got it later. What
+// claimOne has m in flight at h, unless it is done or another consumer got it later. What
 // waited is in waiting.
-func (c *core) book(h *holder, waiting map[uint64]redelivery, m Claim, now int64) bool {
+func (c *core) claimOne(h *holder, waiting map[uint64]redelivery, m Claim, now int64) bool {
 	w, ok := waiting[m.Seq]
 	if ok {
 		delete(waiting, m.Seq)

@@ -18,7 +18,7 @@ import (
 // reports as a deadlock.
 func TestNoWakeIsLostAmongManyConsumers(t *testing.T) {
 	const messages = 20_000
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		var finished atomic.Int64
 		done := make(chan struct{})
 		finish := func(n int64) {
@@ -40,7 +40,7 @@ func TestNoWakeIsLostAmongManyConsumers(t *testing.T) {
 }
 
 // publish advances the fan-out position by messages numbers, some delayed.
-func publish(h *house, messages uint64) {
+func publish(h *fakeHost, messages uint64) {
 	r := rand.New(rand.NewPCG(99, 1))
 	for next := uint64(1); next <= messages; {
 		to := min(next+1+r.Uint64N(300), messages+1)
@@ -57,7 +57,7 @@ func publish(h *house, messages uint64) {
 }
 
 // eat consumes until done, as sessions that disconnect now and then.
-func eat(h *house, r *rand.Rand, finish func(int64), done chan struct{}) {
+func eat(h *fakeHost, r *rand.Rand, finish func(int64), done chan struct{}) {
 	for {
 		wakes := make(chan struct{}, 1)
 		k, err := h.Subscribe(ConsumerOptions{MsgTimeout: time.Second, Wake: func() {
@@ -117,7 +117,7 @@ func answerSome(k *Consumer, r *rand.Rand, ids []message.ID) (n int64) {
 	return n
 }
 
-func journalEverySecond(h *house, done chan struct{}) {
+func journalEverySecond(h *fakeHost, done chan struct{}) {
 	for {
 		select {
 		case <-done:
@@ -131,7 +131,7 @@ func journalEverySecond(h *house, done chan struct{}) {
 }
 
 func TestJournalIsMarkedOnceUntilItAsks(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		e := h.subscribe(10, time.Minute)
 		h.Advance(4, nil)
 		if h.journal.marks != 0 {
@@ -159,7 +159,7 @@ func TestJournalIsMarkedOnceUntilItAsks(t *testing.T) {
 }
 
 func TestMoreChangesThanAreListedAreWrittenInFull(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		const n = 3 * maxPending
 		e := h.subscribe(1<<40, time.Minute)
 		h.Advance(n, nil)
@@ -182,7 +182,7 @@ func TestMoreChangesThanAreListedAreWrittenInFull(t *testing.T) {
 }
 
 func TestRestartKeepsDepthAttemptsAndDueTimes(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		time.Sleep(1234567) // off the whole millisecond
 		e := h.subscribe(6, time.Minute)
 		start := h.clock.Wall() / 1e6
@@ -205,7 +205,7 @@ func TestRestartKeepsDepthAttemptsAndDueTimes(t *testing.T) {
 		if got := c.Changes(true); got.Version != before.Version+1 || len(got.Open) != len(before.Open) || got.Open[1] != before.Open[1] {
 			t.Errorf("was %+v, is %+v", before, got)
 		}
-		restarted := &house{t: t, clock: h.clock, log: h.log, Channel: c}
+		restarted := &fakeHost{t: t, clock: h.clock, log: h.log, Channel: c}
 		e = restarted.subscribe(100, time.Minute)
 		e.expect("1/3 5/2 6/2 7/2 9/2 10/2 11/1")
 		time.Sleep(550 * time.Millisecond)
@@ -228,7 +228,7 @@ func stateOf(ch state.ChannelChanges) *state.Channel {
 }
 
 func TestTakeAndAnswerAllocateNothingPerMessage(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		e := h.subscribe(1000, time.Minute)
 		taken := mailbox{ids: make([]message.ID, 0, MaxTake), messages: make([]got, 0, MaxTake)}
 		as := make([]Answer, 0, 256)

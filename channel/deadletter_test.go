@@ -62,11 +62,11 @@ func (p *post) expect(t *testing.T, want string) {
 
 // inBubbleWithPost runs f with a channel whose messages are delivered so often, with
 // ten of them.
-func inBubbleWithPost(t *testing.T, attempts uint16, f func(h *house, p *post)) {
+func inBubbleWithPost(t *testing.T, attempts uint16, f func(h *fakeHost, p *post)) {
 	p := &post{}
 	inBubbleWith(t, func(_ *Options, host *testHost) {
 		host.spent = func(c *Channel) { go c.SendDeadLetters(p.send) }
-	}, func(h *house) {
+	}, func(h *fakeHost) {
 		h.Configure(settings.EffectiveChannel{MaxAttempts: attempts, DeadLetterTopic: "letters"})
 		h.Advance(11, nil)
 		f(h, p)
@@ -74,7 +74,7 @@ func inBubbleWithPost(t *testing.T, attempts uint16, f func(h *house, p *post)) 
 }
 
 func TestMessageIsADeadLetterWhenItsLastDeliveryIsRequeued(t *testing.T) {
-	inBubbleWithPost(t, 2, func(h *house, p *post) {
+	inBubbleWithPost(t, 2, func(h *fakeHost, p *post) {
 		k := h.subscribe(1, time.Minute)
 		k.expect("1/1")
 		k.mustAnswer(Requeue, 1, 0)
@@ -98,7 +98,7 @@ func TestMessageIsADeadLetterWhenItsLastDeliveryIsRequeued(t *testing.T) {
 }
 
 func TestMessageIsADeadLetterWhenItsLastDeliveryTimesOut(t *testing.T) {
-	inBubbleWithPost(t, 1, func(h *house, p *post) {
+	inBubbleWithPost(t, 1, func(h *fakeHost, p *post) {
 		k := h.subscribe(3, time.Second)
 		k.expect("1/1 2/1 3/1")
 		k.mustAnswer(Finish, 2, 0)
@@ -115,7 +115,7 @@ func TestMessageIsADeadLetterWhenItsLastDeliveryTimesOut(t *testing.T) {
 }
 
 func TestNothingElseMakesADeadLetter(t *testing.T) {
-	inBubbleWithPost(t, 1, func(h *house, p *post) {
+	inBubbleWithPost(t, 1, func(h *fakeHost, p *post) {
 		k := h.subscribe(4, time.Minute)
 		k.expect("1/1 2/1 3/1 4/1")
 		k.mustAnswer(Return, 1, 0)
@@ -135,7 +135,7 @@ func TestNothingElseMakesADeadLetter(t *testing.T) {
 }
 
 func TestFailureToPublishKeepsTheMessageAndIsTriedFromEverySecondToEveryMinute(t *testing.T) {
-	inBubbleWithPost(t, 1, func(h *house, p *post) {
+	inBubbleWithPost(t, 1, func(h *fakeHost, p *post) {
 		p.fail(errors.New("disk is full"))
 		k := h.subscribe(1, 15*time.Minute)
 		k.expect("1/1")
@@ -165,7 +165,7 @@ func TestFailureToPublishKeepsTheMessageAndIsTriedFromEverySecondToEveryMinute(t
 }
 
 func TestWhatIsSpentIsSpentAfterARestartToo(t *testing.T) {
-	inBubbleWithPost(t, 1, func(h *house, p *post) {
+	inBubbleWithPost(t, 1, func(h *fakeHost, p *post) {
 		p.fail(errors.New("disk is full"))
 		k := h.subscribe(3, time.Second)
 		k.expect("1/1 2/1 3/1")
@@ -191,7 +191,7 @@ func TestWhatIsSpentIsSpentAfterARestartToo(t *testing.T) {
 }
 
 func TestWhatIsSpentIsDeliveredAgainWhenThereAreNoDeadLettersAnyMore(t *testing.T) {
-	inBubbleWithPost(t, 1, func(h *house, p *post) {
+	inBubbleWithPost(t, 1, func(h *fakeHost, p *post) {
 		p.fail(errors.New("disk is full"))
 		k := h.subscribe(1, time.Minute)
 		k.expect("1/1")
@@ -207,7 +207,7 @@ func TestWhatIsSpentIsDeliveredAgainWhenThereAreNoDeadLettersAnyMore(t *testing.
 }
 
 func TestDeadLettersThatCannotBeReadLetTheOthersPass(t *testing.T) {
-	inBubbleWithPost(t, 1, func(h *house, p *post) {
+	inBubbleWithPost(t, 1, func(h *fakeHost, p *post) {
 		k := h.subscribe(4, time.Minute)
 		k.expect("1/1 2/1 3/1 4/1")
 		h.log.damage([]seqset.Range{{From: 1, To: 3}}, func(seq uint64) *LostError {
@@ -236,7 +236,7 @@ func TestDeadLettersThatCannotBeReadLetTheOthersPass(t *testing.T) {
 }
 
 func TestManyDeadLettersArePublishedInOrder(t *testing.T) {
-	inBubbleWithPost(t, 1, func(h *house, p *post) {
+	inBubbleWithPost(t, 1, func(h *fakeHost, p *post) {
 		h.Advance(1001, nil)
 		k := h.subscribe(1000, time.Second)
 		for n := 0; n < 1000; {
@@ -256,7 +256,7 @@ func TestManyDeadLettersArePublishedInOrder(t *testing.T) {
 }
 
 func TestEmptyAndVoidTakeSpentMessages(t *testing.T) {
-	inBubbleWithPost(t, 1, func(h *house, p *post) {
+	inBubbleWithPost(t, 1, func(h *fakeHost, p *post) {
 		p.fail(errors.New("disk is full"))
 		k := h.subscribe(4, time.Minute)
 		k.expect("1/1 2/1 3/1 4/1")

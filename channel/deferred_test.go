@@ -38,7 +38,7 @@ func TestManyDueAtOnceAreMovedInSlices(t *testing.T) {
 			t.Fatalf("%d are deferred, want %d; to be called again at %d", c.deferred.Len(), left, c.next())
 		}
 	}
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		h.Advance(1+n, delayed(h.clock.Wall()/1e6+1000))
 		time.Sleep(1005 * time.Millisecond)
 		h.mu.Lock()

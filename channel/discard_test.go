@@ -9,14 +9,14 @@ import (
 )
 
 func TestWhatIsDiscardedInFlightGoesWhenItsDeliveryEndsOtherwiseThanByFin(t *testing.T) {
-	for name, end := range map[string]func(h *house, k *eater){
-		"requeue":  func(_ *house, k *eater) { k.mustAnswer(Requeue, 2, 0) },
-		"deferral": func(_ *house, k *eater) { k.mustAnswer(Requeue, 2, time.Hour) },
-		"timeout":  func(*house, *eater) { time.Sleep(2 * time.Minute) },
-		"leaving":  func(_ *house, k *eater) { k.Close() },
+	for name, end := range map[string]func(h *fakeHost, k *eater){
+		"requeue":  func(_ *fakeHost, k *eater) { k.mustAnswer(Requeue, 2, 0) },
+		"deferral": func(_ *fakeHost, k *eater) { k.mustAnswer(Requeue, 2, time.Hour) },
+		"timeout":  func(*fakeHost, *eater) { time.Sleep(2 * time.Minute) },
+		"leaving":  func(_ *fakeHost, k *eater) { k.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(h *house) {
+			inBubble(t, func(h *fakeHost) {
 				h.Advance(5, nil)
 				k := h.subscribe(3, time.Minute)
 				k.expect("1/1 2/1 3/1")

@@ -40,7 +40,7 @@ func TestWhatIsDueDoesNotWaitBehindWhatCameBack(t *testing.T) {
 		firstDue, dueEvery        = 4 * time.Second, 4 * time.Millisecond // 250 of 1,040 a second
 		end                       = 24 * time.Second
 	)
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		start := h.clock.Now()
 		due := map[uint64]int64{} // steady ns
 		var delayed []message.Mark

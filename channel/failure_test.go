@@ -12,7 +12,7 @@ func TestUnreadableMessagesWaitInOrderWithAttemptsUnchanged(t *testing.T) {
 	var reports []error
 	inBubbleWith(t, func(_ *Options, host *testHost) {
 		host.readFailed = func(err error) { reports = append(reports, err) }
-	}, func(h *house) {
+	}, func(h *fakeHost) {
 		e := h.subscribe(10, time.Minute)
 		broken := errors.New("EIO")
 		h.log.fail(broken)
@@ -56,7 +56,7 @@ func TestLostMessagesAreVoidAndTheOthersGoOn(t *testing.T) {
 			lost = append(lost, from, to)
 			void(from, to)
 		}
-	}, func(h *house) {
+	}, func(h *fakeHost) {
 		h.log.lost = func(seq uint64) *LostError {
 			if seq >= 3 && seq < 6 || seq == 8 {
 				return &LostError{From: max(seq/8*8, 3), To: seq/8*3 + 6}
@@ -79,7 +79,7 @@ func TestLostMessagesAreVoidAndTheOthersGoOn(t *testing.T) {
 }
 
 func TestLostMessagesAreVoidWithoutTheTopic(t *testing.T) {
-	inBubbleWith(t, func(_ *Options, host *testHost) { host.lost = func(uint64, uint64) {} }, func(h *house) {
+	inBubbleWith(t, func(_ *Options, host *testHost) { host.lost = func(uint64, uint64) {} }, func(h *fakeHost) {
 		h.log.lost = func(seq uint64) *LostError {
 			if seq < 4 {
 				return &LostError{From: 1, To: 4}

@@ -27,17 +27,17 @@ func (r *datedReader) Read(seq uint64, m *message.View) error {
 func (r *datedReader) ReadCached(seq uint64, m *message.View) bool { return r.Read(seq, m) == nil }
 
 // timed is a channel that keeps latencies, of messages published at *at.
-func timed(t *testing.T, f func(h *house, at *int64)) {
+func timed(t *testing.T, f func(h *fakeHost, at *int64)) {
 	at := new(int64)
 	inBubbleWith(t, func(o *Options, host *testHost) {
 		o.LatencyWindow = 10 * time.Minute
 		host.newReader = func() Reader { return &datedReader{testReader: testReader{log: host.log}, at: at} }
-	}, func(h *house) { f(h, at) })
+	}, func(h *fakeHost) { f(h, at) })
 }
 
 // latency wants n messages to have been counted, and the slowest to have taken
 // as long.
-func (h *house) latency(n int64, slowest time.Duration) {
+func (h *fakeHost) latency(n int64, slowest time.Duration) {
 	h.t.Helper()
 	var s quantile.Sketch
 	h.AddLatencies(&s)
@@ -48,7 +48,7 @@ func (h *house) latency(n int64, slowest time.Duration) {
 }
 
 func TestLatencyIsFromPublishToFin(t *testing.T) {
-	timed(t, func(h *house, at *int64) {
+	timed(t, func(h *fakeHost, at *int64) {
 		*at = h.clock.Wall()
 		h.Advance(10, nil)
 		e := h.subscribe(4, time.Minute)
@@ -70,7 +70,7 @@ func TestLatencyIsFromPublishToFin(t *testing.T) {
 }
 
 func TestLatencyIsNeverNegativeWhenTheWallClockGoesBack(t *testing.T) {
-	timed(t, func(h *house, at *int64) {
+	timed(t, func(h *fakeHost, at *int64) {
 		*at = h.clock.Wall() + int64(time.Hour)
 		h.Advance(2, nil)
 		e := h.subscribe(1, time.Minute)
@@ -82,7 +82,7 @@ func TestLatencyIsNeverNegativeWhenTheWallClockGoesBack(t *testing.T) {
 }
 
 func TestLatencyOfAnotherConsumersMessageIsNotCounted(t *testing.T) {
-	timed(t, func(h *house, at *int64) {
+	timed(t, func(h *fakeHost, at *int64) {
 		*at = h.clock.Wall()
 		h.Advance(2, nil)
 		e, other := h.subscribe(1, time.Minute), h.subscribe(1, time.Minute)
@@ -121,7 +121,7 @@ func TestPublishTimesMoveWithTheirMessages(t *testing.T) {
 }
 
 func TestDeliveredCountsEachDelivery(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		h.Advance(4, nil)
 		e := h.subscribe(3, time.Minute)
 		e.expect("1/1 2/1 3/1")
@@ -143,7 +143,7 @@ func TestDeliveredCountsEachDelivery(t *testing.T) {
 // TestWhatGoesAwayBeforeItIsSentIsNotDelivered: a channel may be emptied
 // between a Take's reservation and its reading.
 func TestWhatGoesAwayBeforeItIsSentIsNotDelivered(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		h.Advance(4, nil)
 		e := h.subscribe(3, time.Minute)
 		h.log.onRead = func(uint64) { h.Empty(math.MaxUint64) }
@@ -176,7 +176,7 @@ func TestLatenciesAreCountedWhereNobodyWantsPercentiles(t *testing.T) {
 	at := new(int64)
 	inBubbleWith(t, func(_ *Options, host *testHost) {
 		host.newReader = func() Reader { return &datedReader{testReader: testReader{log: host.log}, at: at} }
-	}, func(h *house) {
+	}, func(h *fakeHost) {
 		*at = h.clock.Wall()
 		h.Advance(10, nil)
 		e := h.subscribe(4, time.Minute)

@@ -9,7 +9,7 @@ import (
 )
 
 // subscribeAs adds a consumer like subscribe, of a locality and a sample rate.
-func (h *house) subscribeAs(locality Locality, sample int, rdy int64) *eater {
+func (h *fakeHost) subscribeAs(locality Locality, sample int, rdy int64) *eater {
 	h.t.Helper()
 	e := &eater{h: h, wakes: make(chan struct{}, 1)}
 	wake := func() {
@@ -28,7 +28,7 @@ func (h *house) subscribeAs(locality Locality, sample int, rdy int64) *eater {
 }
 
 func TestNearestIdleConsumerComesFirst(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		far := h.subscribeAs(Anywhere, 0, 10)
 		region := h.subscribeAs(SameRegion, 0, 10)
 		zone := h.subscribeAs(SameZone, 0, 2)
@@ -67,7 +67,7 @@ func TestNearestIdleConsumerComesFirst(t *testing.T) {
 }
 
 func TestFartherConsumerYieldsToANearerOneThatIsReady(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		zone := h.subscribeAs(SameZone, 0, 3)
 		far := h.subscribeAs(Anywhere, 0, 10)
 		h.Advance(11, nil)
@@ -83,7 +83,7 @@ func TestFartherConsumerYieldsToANearerOneThatIsReady(t *testing.T) {
 // TestConsumerThatGivesUpItsCreditHoldsNothingBack: it was woken and has not
 // come yet, perhaps because its client does not read.
 func TestConsumerThatGivesUpItsCreditHoldsNothingBack(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		zone := h.subscribeAs(SameZone, 0, 3)
 		zone.expect("")
 		far := h.subscribeAs(Anywhere, 0, 3)
@@ -109,7 +109,7 @@ func TestConsumerThatGivesUpItsCreditHoldsNothingBack(t *testing.T) {
 // TestLocalityLosesNoWake: in any order of events everything is delivered.
 func TestLocalityLosesNoWake(t *testing.T) {
 	for seed := range uint64(50) {
-		inBubble(t, func(h *house) {
+		inBubble(t, func(h *fakeHost) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			var all []*eater
 			for locality := range localities {
@@ -165,7 +165,7 @@ func TestLocalityLosesNoWake(t *testing.T) {
 // TestSampleDropsTheRestForGood: what a consumer does not want is nobody's any
 // more.
 func TestSampleDropsTheRestForGood(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		const messages, rate = 10_000, 42
 		e := h.subscribeAs(Anywhere, rate, messages)
 		h.Advance(messages+1, nil)

@@ -11,7 +11,7 @@ import (
 )
 
 func TestOwedIsAllThatIsNotAcknowledgedVoidOrDropped(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		e := h.subscribe(6, time.Minute)
 		h.Void(4, 6)
 		h.Void(30, 40) // above the fan-out position
@@ -45,7 +45,7 @@ func TestOwedIsAllThatIsNotAcknowledgedVoidOrDropped(t *testing.T) {
 }
 
 func TestEphemeralChannelDoesNotOweWhatItDropped(t *testing.T) {
-	inBubbleWith(t, func(o *Options, _ *testHost) { o.EphemeralLimit = 3; o.Journal = nil }, func(h *house) {
+	inBubbleWith(t, func(o *Options, _ *testHost) { o.EphemeralLimit = 3; o.Journal = nil }, func(h *fakeHost) {
 		h.Advance(11, nil)
 		if owed, _ := h.Owed(nil, 0, 11, 100); !slices.Equal(owed, []seqset.Range{{From: 1, To: 4}}) {
 			t.Errorf("owes %v", owed)

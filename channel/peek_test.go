@@ -130,7 +130,7 @@ func TestPeekReadyShowsWhatIsTakenNext(t *testing.T) {
 }
 
 func TestPeekLeavesOutWhatGoesAwayMeanwhile(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		h.Advance(6, nil)
 		h.log.lost = func(seq uint64) *LostError {
 			if seq == 2 || seq == 4 {
@@ -157,7 +157,7 @@ func TestPeekLeavesOutWhatGoesAwayMeanwhile(t *testing.T) {
 }
 
 func TestPeekReportsThatMessagesCannotBeRead(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		h.Advance(3, nil)
 		broken := errors.New("EIO")
 		h.log.fail(broken)

@@ -109,8 +109,8 @@ type testJournal struct{ marks int }
 
 func (j *testJournal) Mark(state.Source) { j.marks++ }
 
-// house is a channel with all it needs, in fake time.
-type house struct {
+// fakeHost is a channel with all it needs, in fake time.
+type fakeHost struct {
 	t       *testing.T
 	clock   *clock.Clock
 	log     *testLog
@@ -120,11 +120,11 @@ type house struct {
 }
 
 // inBubble runs f with a new channel that starts at 1.
-func inBubble(t *testing.T, f func(h *house)) { inBubbleWith(t, func(*Options, *testHost) {}, f) }
+func inBubble(t *testing.T, f func(h *fakeHost)) { inBubbleWith(t, func(*Options, *testHost) {}, f) }
 
-func inBubbleWith(t *testing.T, set func(o *Options, host *testHost), f func(h *house)) {
+func inBubbleWith(t *testing.T, set func(o *Options, host *testHost), f func(h *fakeHost)) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &house{t: t, clock: clock.New(), log: &testLog{}, journal: &testJournal{}}
+		h := &fakeHost{t: t, clock: clock.New(), log: &testLog{}, journal: &testJournal{}}
 		q := deadline.New(h.clock)
 		defer q.Close()
 		host := &testHost{
@@ -145,7 +145,7 @@ func inBubbleWith(t *testing.T, set func(o *Options, host *testHost), f func(h *
 	})
 }
 
-func (h *house) check() {
+func (h *fakeHost) check() {
 	h.t.Helper()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -157,12 +157,12 @@ func (h *house) check() {
 // eater is a consumer that notes its wakes.
 type eater struct {
 	*Consumer
-	h     *house
+	h     *fakeHost
 	wakes chan struct{} // holds one
 	room  int           // of its mailbox
 }
 
-func (h *house) subscribe(rdy int64, timeout time.Duration) *eater {
+func (h *fakeHost) subscribe(rdy int64, timeout time.Duration) *eater {
 	h.t.Helper()
 	e := &eater{h: h, wakes: make(chan struct{}, 1)}
 	wake := func() {

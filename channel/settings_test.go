@@ -8,7 +8,7 @@ import (
 )
 
 func TestMessagesInFlightAreBoundedForAllConsumersTogether(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		h.Configure(settings.EffectiveChannel{MaxInFlight: 3})
 		h.Advance(11, nil)
 		a, b := h.subscribe(100, time.Minute), h.subscribe(100, time.Minute)
@@ -32,7 +32,7 @@ func TestMessagesInFlightAreBoundedForAllConsumersTogether(t *testing.T) {
 
 func TestDeliveriesComeAtTheRate(t *testing.T) {
 	for _, rate := range []float64{0.5, 7, 100, 5000} {
-		inBubble(t, func(h *house) {
+		inBubble(t, func(h *fakeHost) {
 			h.Configure(settings.EffectiveChannel{Rate: rate})
 			h.Advance(100_001, nil)
 			k := h.subscribe(100_000, time.Hour)
@@ -56,7 +56,7 @@ func TestDeliveriesComeAtTheRate(t *testing.T) {
 }
 
 func TestDeliveryThatDidNotComeAboutCountsForNoRate(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		h.Configure(settings.EffectiveChannel{Rate: 20})
 		h.Advance(11, nil)
 		k := h.subscribe(10, time.Hour)
@@ -72,7 +72,7 @@ func TestDeliveryThatDidNotComeAboutCountsForNoRate(t *testing.T) {
 }
 
 func TestMessageTimeoutOfTheChannelIsForConsumersThatDidNotSay(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		h.Configure(settings.EffectiveChannel{MsgTimeout: 3 * time.Minute})
 		h.Advance(11, nil)
 		said := h.subscribe(1, time.Minute)

@@ -11,7 +11,7 @@ import (
 )
 
 func TestHundredConsumersWithRDYOneGetOneMessageEach(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		var all []*eater
 		for range 100 {
 			all = append(all, h.subscribe(1, time.Minute))
@@ -42,7 +42,7 @@ func TestHundredConsumersWithRDYOneGetOneMessageEach(t *testing.T) {
 }
 
 func TestCreditThatComesBackWakesItsConsumer(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		e := h.subscribe(1, time.Minute)
 		h.Advance(5, nil)
 		for seq := uint64(1); seq < 4; seq++ {
@@ -63,7 +63,7 @@ func TestCreditThatComesBackWakesItsConsumer(t *testing.T) {
 }
 
 func TestIdleConsumersAreWokenInTurn(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		a, b, c := h.subscribe(10, time.Minute), h.subscribe(10, time.Minute), h.subscribe(10, time.Minute)
 		for i := range uint64(9) {
 			h.Advance(i+2, nil)
@@ -78,7 +78,7 @@ func TestIdleConsumersAreWokenInTurn(t *testing.T) {
 }
 
 func TestPoisonMessageBlocksNobody(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		e := h.subscribe(1, time.Minute)
 		h.Advance(101, nil)
 		poison := 0
@@ -99,7 +99,7 @@ func TestPoisonMessageBlocksNobody(t *testing.T) {
 }
 
 func TestAbandonedChannelCloses(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		e := h.subscribe(1, time.Minute)
 		if h.CloseIfAbandoned() {
 			t.Error("closed under a consumer")
@@ -112,7 +112,7 @@ func TestAbandonedChannelCloses(t *testing.T) {
 }
 
 func TestConsumerThatClosesGivesItsMessagesBackAtOnce(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		a, b := h.subscribe(3, time.Minute), h.subscribe(3, time.Minute)
 		h.Advance(4, nil)
 		a.expect("1/1 2/1")
@@ -136,7 +136,7 @@ func TestConsumerThatClosesGivesItsMessagesBackAtOnce(t *testing.T) {
 }
 
 func TestEphemeralChannelDropsNewerMessagesAndGoesOn(t *testing.T) {
-	inBubbleWith(t, func(o *Options, _ *testHost) { o.EphemeralLimit = 100; o.Journal = nil }, func(h *house) {
+	inBubbleWith(t, func(o *Options, _ *testHost) { o.EphemeralLimit = 100; o.Journal = nil }, func(h *fakeHost) {
 		h.Advance(151, nil)
 		if s := h.Stats(); s.Depth != 100 || s.MessageCount != 150 {
 			t.Errorf("%+v", s)
@@ -151,7 +151,7 @@ func TestEphemeralChannelDropsNewerMessagesAndGoesOn(t *testing.T) {
 }
 
 func TestClosedChannelTellsItsConsumersAndRefuses(t *testing.T) {
-	inBubbleWith(t, func(o *Options, _ *testHost) { o.MaxConsumers = 2 }, func(h *house) {
+	inBubbleWith(t, func(o *Options, _ *testHost) { o.MaxConsumers = 2 }, func(h *fakeHost) {
 		closed := 0
 		k, err := h.Subscribe(ConsumerOptions{MsgTimeout: time.Minute, Closed: func() { closed++ }})
 		if err != nil {
@@ -183,7 +183,7 @@ func TestClosedChannelTellsItsConsumersAndRefuses(t *testing.T) {
 }
 
 func TestAnswerForAnIDThatCannotBeIsNotInFlight(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		e := h.subscribe(5, time.Minute)
 		h.Advance(4, nil)
 		e.expect("1/1 2/1 3/1")
@@ -208,7 +208,7 @@ func TestAnswerForAnIDThatCannotBeIsNotInFlight(t *testing.T) {
 }
 
 func TestPausedChannelDeliversNothingUntilUnpaused(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		e := h.subscribe(5, time.Minute)
 		h.Pause()
 		h.Advance(3, nil)
@@ -227,7 +227,7 @@ func TestPausedChannelDeliversNothingUntilUnpaused(t *testing.T) {
 // TestNobodyIsWokenWithTheLockHeld: a consumer that is woken may look at the
 // channel at once.
 func TestNobodyIsWokenWithTheLockHeld(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		var wakes atomic.Int32
 		k, err := h.Subscribe(ConsumerOptions{MsgTimeout: time.Minute, Wake: func() {
 			wakes.Add(1)
@@ -265,7 +265,7 @@ func TestNobodyIsWokenWithTheLockHeld(t *testing.T) {
 
 // TestCloseWaitsForAWakeUnderWay: whoever has closed a consumer is not woken.
 func TestCloseWaitsForAWakeUnderWay(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		woken, goOn, closed := make(chan struct{}), make(chan struct{}), make(chan struct{})
 		k, err := h.Subscribe(ConsumerOptions{MsgTimeout: time.Minute, Wake: func() {
 			close(woken)

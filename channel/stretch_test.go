@@ -13,9 +13,9 @@ import (
 
 // barring is a channel of a log with a bad sector, and whether it says that
 // messages cannot be read.
-func barring(t *testing.T, bad []seqset.Range, f func(h *house, failing func() bool)) {
+func barring(t *testing.T, bad []seqset.Range, f func(h *fakeHost, failing func() bool)) {
 	var last error
-	inBubbleWith(t, func(_ *Options, host *testHost) { host.readFailed = func(err error) { last = err } }, func(h *house) {
+	inBubbleWith(t, func(_ *Options, host *testHost) { host.readFailed = func(err error) { last = err } }, func(h *fakeHost) {
 		h.log.bad = bad
 		f(h, func() bool { return last != nil })
 	})
@@ -29,7 +29,7 @@ func (l *testLog) setBad(bad ...seqset.Range) {
 }
 
 func TestStretchThatCannotBeReadIsSetAsideAndAllElseGoesOn(t *testing.T) {
-	barring(t, []seqset.Range{{From: 5, To: 9}}, func(h *house, failing func() bool) {
+	barring(t, []seqset.Range{{From: 5, To: 9}}, func(h *fakeHost, failing func() bool) {
 		reads := map[uint64]int{}
 		h.log.onRead = func(seq uint64) { reads[seq]++ }
 		e := h.subscribe(100, time.Minute)
@@ -74,7 +74,7 @@ func TestStretchThatCannotBeReadIsSetAsideAndAllElseGoesOn(t *testing.T) {
 }
 
 func TestStretchThatIsLostInTheEndIsVoid(t *testing.T) {
-	barring(t, []seqset.Range{{From: 3, To: 6}}, func(h *house, failing func() bool) {
+	barring(t, []seqset.Range{{From: 3, To: 6}}, func(h *fakeHost, failing func() bool) {
 		e := h.subscribe(100, time.Minute)
 		h.Advance(6, nil)
 		e.expect("1/1 2/1")
@@ -101,7 +101,7 @@ func TestStretchThatIsLostInTheEndIsVoid(t *testing.T) {
 // TestAnotherChannelMayFindThatAStretchIsLost: with nothing left to read, the
 // channel says that all is well.
 func TestAnotherChannelMayFindThatAStretchIsLost(t *testing.T) {
-	barring(t, []seqset.Range{{From: 1, To: 6}}, func(h *house, failing func() bool) {
+	barring(t, []seqset.Range{{From: 1, To: 6}}, func(h *fakeHost, failing func() bool) {
 		e := h.subscribe(100, time.Minute)
 		h.Advance(6, nil)
 		e.expect("")
@@ -121,7 +121,7 @@ func TestAnotherChannelMayFindThatAStretchIsLost(t *testing.T) {
 // whatever could not be read for a while, and is in one place all the time.
 func TestStretchesThatComeAndGoLoseNothing(t *testing.T) {
 	const messages = 3000
-	barring(t, nil, func(h *house, failing func() bool) {
+	barring(t, nil, func(h *fakeHost, failing func() bool) {
 		r := rand.New(rand.NewPCG(1, 2))
 		a, b := h.subscribe(40, 5*time.Second), h.subscribe(7, 5*time.Second)
 		finished := 0

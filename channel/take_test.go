@@ -9,7 +9,7 @@ import (
 )
 
 func TestTakeThatUsesUpTheCreditNeedNotBeRepeated(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		e := h.subscribe(2, time.Minute)
 		h.Advance(4, nil)
 		e.expect("1/1 2/1")
@@ -45,7 +45,7 @@ func (e *eater) takeCached(want int) {
 }
 
 func TestTakeCachedEndsBeforeWhatIsNotInMemory(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		h.log.cold = func(seq uint64) bool { return seq >= 3 }
 		h.log.onRead = func(seq uint64) {
 			if seq == 3 && h.log.cold != nil {
@@ -70,7 +70,7 @@ func TestTakeCachedEndsBeforeWhatIsNotInMemory(t *testing.T) {
 }
 
 func TestTakeIsBoundedByMessagesAndItsSink(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		e := h.subscribe(2500, time.Minute)
 		h.Advance(10_000, nil)
 		if n := len(e.take()); n != MaxTake {
@@ -107,7 +107,7 @@ type refusing struct{}
 func (refusing) Put(*Message) bool { return false }
 
 func TestMessagesThatASinkRefusesStay(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		e := h.subscribe(5, time.Minute)
 		h.Advance(3, nil)
 		if n := e.Take(refusing{}, MaxTake); n != 0 || e.Parked() {
@@ -121,7 +121,7 @@ func TestMessagesThatASinkRefusesStay(t *testing.T) {
 }
 
 func TestEmptyOrFinishWhileATakeReadsDoesNoHarm(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		e := h.subscribe(100, time.Minute)
 		other := h.subscribe(0, time.Minute)
 		h.log.onRead = func(seq uint64) {
@@ -153,7 +153,7 @@ func TestMovedIsCalledAfterTakeAndAnswer(t *testing.T) {
 	var moves []uint64
 	inBubbleWith(t, func(_ *Options, host *testHost) {
 		host.moved = func(floor uint64) { moves = append(moves, floor) }
-	}, func(h *house) {
+	}, func(h *fakeHost) {
 		e := h.subscribe(5, time.Minute)
 		h.Advance(3, nil)
 		e.expect("1/1 2/1")

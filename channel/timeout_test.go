@@ -9,7 +9,7 @@ import (
 )
 
 func TestTakenMessageComesAgainAfterTheTimeoutNeverEarlier(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		e := h.subscribe(5, time.Minute)
 		h.Advance(2, nil)
 		e.expect("1/1")
@@ -32,7 +32,7 @@ func TestTakenMessageComesAgainAfterTheTimeoutNeverEarlier(t *testing.T) {
 }
 
 func TestTouchedMessageStaysInFlightUntilMaxMsgTimeout(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		e := h.subscribe(5, time.Minute)
 		h.Advance(2, nil)
 		e.expect("1/1")
@@ -53,7 +53,7 @@ func TestTouchedMessageStaysInFlightUntilMaxMsgTimeout(t *testing.T) {
 }
 
 func TestDeferredMessagesComeWhenDue(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		e := h.subscribe(5, time.Hour)
 		start := h.clock.Wall() / 1e6 // a whole ms in fake time
 		h.Advance(4, []message.Mark{{Seq: 1, DeliverAt: start + 9000}, {Seq: 2, DeliverAt: start - 5}})
@@ -84,7 +84,7 @@ func TestDeferredMessagesComeWhenDue(t *testing.T) {
 }
 
 func TestRequeueDelayIsCutToMaxReqTimeout(t *testing.T) {
-	inBubble(t, func(h *house) {
+	inBubble(t, func(h *fakeHost) {
 		e := h.subscribe(5, time.Hour)
 		h.Advance(2, nil)
 		e.expect("1/1")
@@ -98,7 +98,7 @@ func TestRequeueDelayIsCutToMaxReqTimeout(t *testing.T) {
 // many before it finds one to send.
 func TestDroppingForASampleTakesNothingFromTheTimeout(t *testing.T) {
 	slow := func(uint64) { time.Sleep(time.Second) } // after each reservation
-	inBubbleWith(t, func(_ *Options, host *testHost) { host.moved = slow }, func(h *house) {
+	inBubbleWith(t, func(_ *Options, host *testHost) { host.moved = slow }, func(h *fakeHost) {
 		h.Advance(1001, nil)
 		k, err := h.Subscribe(ConsumerOptions{MsgTimeout: 10 * time.Minute, SampleRate: 1})
 		if err != nil {

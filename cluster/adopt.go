@@ -25,8 +25,8 @@ import (
 // at any moment repeats what had just been published, and loses nothing.
 
 const (
-	// mostMoved and mostMovedBytes are how much is published at a time.
-	mostMoved, mostMovedBytes = 1000, 1 << 20
+	// maxMoved and maxMovedBytes are how much is published at a time.
+	maxMoved, maxMovedBytes = 1000, 1 << 20
 	// moveAgain is how often it is looked whether what was in flight is finished.
 	moveAgain = 100 * time.Millisecond
 	// withoutChannel is the name of the channel of a local topic that has none, which
@@ -222,8 +222,8 @@ func (m *move) channel(c *channel.Channel, such channel.PeekState) error {
 	for m.r.ctx.Err() == nil {
 		batch, ids := new(diskqueue.Batch), []message.ID(nil)
 		now := time.Now()
-		_, err := c.Peek(channel.PeekOptions{State: such, Limit: mostMoved}, func(p channel.Peeked, v message.View) error {
-			if len(ids) > 0 && batch.BodyBytes()+int64(len(v.Body)) > mostMovedBytes {
+		_, err := c.Peek(channel.PeekOptions{State: such, Limit: maxMoved}, func(p channel.Peeked, v message.View) error {
+			if len(ids) > 0 && batch.BodyBytes()+int64(len(v.Body)) > maxMovedBytes {
 				return errEnoughMoved
 			}
 			v.Attrs = attributesOf(&v, c.Name())

@@ -141,7 +141,7 @@ func (r *renewal) registry(was *registry, how begun) *registry {
 	g := &registry{Cluster: own.Cluster, Number: was.Number, Patterns: was.Patterns, Level: was.Level, Local: was.Local, Begun: &how}
 	g.Members = []*member{{ID: own.Member, Address: own.Address, Level: max(was.Level, 1)}}
 	for _, address := range was.addresses() {
-		if address != own.Address && len(g.Expected) < mostMembers-1 {
+		if address != own.Address && len(g.Expected) < maxMembers-1 {
 			g.Expected = append(g.Expected, address)
 		}
 	}

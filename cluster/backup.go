@@ -26,7 +26,7 @@ const (
 	backupHead    = 8
 	blockHead     = 12
 	endOfBackup   = 1<<32 - 1
-	longestBlock  = 1 << 30
+	maxBlock      = 1 << 30
 )
 
 var errBackup = errors.New("this is no backup, or it is damaged")
@@ -120,7 +120,7 @@ func (b *backupReader) next() (shard uint32, content []byte, err error) {
 		return 0, nil, fmt.Errorf("%w: it ends too soon", errBackup)
 	}
 	n := binary.LittleEndian.Uint32(head[4:])
-	if n > longestBlock {
+	if n > maxBlock {
 		return 0, nil, errBackup
 	}
 	// As long as what comes, not as long as what is said.

@@ -62,9 +62,9 @@ func (r *run) noCheckpoint(n uint32, err error) {
 	}
 }
 
-// again prepares for the part after one that could not go on. Its epoch is a new one:
-// numbers of batches that are under way are not given again.
-func (s *Set) again(why error) (err error) {
+// retry prepares for the part after one that could not go on. Its epoch is a new one:
+// numbers of batches that are under way are not given retry.
+func (s *Set) retry(why error) (err error) {
 	if errors.Is(why, errForgetful) {
 		err = s.forget(why.Error())
 	} else {

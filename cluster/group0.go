@@ -41,7 +41,7 @@ const group0Name = "state"
 // begins, or nothing for who joins.
 func openGroup0(fsys vfs.FS, dir string, begins *record, changed func(*registry)) (*group0, error) {
 	g := &group0{fs: fsys, dir: dir, changed: changed}
-	content, err := vfs.ReadFile(fsys, g.path(), longestFile)
+	content, err := vfs.ReadFile(fsys, g.path(), maxFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		g.s.Registry = new(registry)

@@ -90,7 +90,7 @@ func (f identityFile) path() string { return filepath.Join(f.dir, identityName) 
 
 // load reads the identity; without a file it is nil.
 func (f identityFile) load() (*identity, error) {
-	content, err := vfs.ReadFile(f.fs, f.path(), longestFile)
+	content, err := vfs.ReadFile(f.fs, f.path(), maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -189,7 +189,7 @@ func checkedLine(content []byte) (line []byte, ok bool) {
 	return line, ok && bytes.Equal(appendCheck(bytes.Clone(line)), content)
 }
 
-const longestFile = 4 << 20 // of those that are read as a whole
+const maxFile = 4 << 20 // of those that are read as a whole
 
 // replaceFile makes content that of a file: after a crash it has the old one or the
 // new one.

@@ -51,7 +51,7 @@ func TestDamagedIdentityStopsTheStartAndSaysWhatToDo(t *testing.T) {
 		if _, err := f.open(); err != nil {
 			t.Fatal(err)
 		}
-		content, err := vfs.ReadFile(f.fs, f.path(), longestFile)
+		content, err := vfs.ReadFile(f.fs, f.path(), maxFile)
 		if err != nil {
 			t.Fatal(err)
 		}

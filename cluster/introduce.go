@@ -44,8 +44,8 @@ func (r *run) news(g *registry) *entry {
 	}
 	slices.Sort(local)
 	r.s.o.Logger.Warn("topics of this node stay local, on all members, until they are adopted", slog.Any("topics", local[:min(len(local), 10)]), slog.Int("all", len(local)))
-	return &entry{Local: local[:min(len(local), mostNames)]}
+	return &entry{Local: local[:min(len(local), maxNames)]}
 }
 
-// mostNames is how many names an entry tells.
-const mostNames = 1000
+// maxNames is how many names an entry tells.
+const maxNames = 1000

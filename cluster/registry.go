@@ -53,8 +53,8 @@ type member struct {
 	Leaving bool `json:"leaving,omitempty"`
 }
 
-// mostGone is how many former members are remembered.
-const mostGone = 64
+// maxGone is how many former members are remembered.
+const maxGone = 64
 
 // newRegistry is that of a set that begins.
 func newRegistry(r *record) *registry {
@@ -324,8 +324,8 @@ func (g *registry) removed(i id) refused {
 func (g *registry) drop(i id) {
 	g.Members = slices.DeleteFunc(g.Members, func(m *member) bool { return m.ID == i })
 	g.Gone = append(g.Gone, i)
-	if len(g.Gone) > mostGone {
-		g.Gone = slices.Delete(g.Gone, 0, len(g.Gone)-mostGone)
+	if len(g.Gone) > maxGone {
+		g.Gone = slices.Delete(g.Gone, 0, len(g.Gone)-maxGone)
 	}
 	for shard, preferred := range g.Preferred {
 		if preferred == i {
@@ -339,8 +339,8 @@ func (g *registry) drop(i id) {
 	}
 }
 
-// mostMembers is how many members, present and expected, a set has.
-const mostMembers = 9
+// maxMembers is how many members, present and expected, a set has.
+const maxMembers = 9
 
 // expect lets somebody join at an address, in the place of a member or, with 0, of nobody.
 func (g *registry) expect(address string, instead id) refused {
@@ -355,8 +355,8 @@ func (g *registry) expect(address string, instead id) refused {
 	case there != nil:
 		return ""
 	case !slices.Contains(g.Expected, address):
-		if len(g.addresses()) >= mostMembers {
-			return refused(fmt.Sprintf("a set has %d members at most", mostMembers))
+		if len(g.addresses()) >= maxMembers {
+			return refused(fmt.Sprintf("a set has %d members at most", maxMembers))
 		}
 		g.Expected = append(g.Expected, address)
 	}

@@ -124,7 +124,7 @@ func (s *Set) live(r *run) {
 		if s.ctx.Err() != nil {
 			return
 		}
-		if err := s.again(why); err != nil {
+		if err := s.retry(why); err != nil {
 			s.fail(err)
 			return
 		}

@@ -389,7 +389,7 @@ func takeFrames(piece []byte, take func(frame []byte) error) error {
 func (o *offer) takeGroup0(ctx context.Context) error {
 	var line []byte
 	err := o.fetch(ctx, nil, func(frame []byte) error {
-		if line = append(line, frame...); len(line) > longestFile {
+		if line = append(line, frame...); len(line) > maxFile {
 			return errPiece
 		}
 		return nil

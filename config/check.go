@@ -57,19 +57,19 @@ var (
 	}
 )
 
-// longestDelay is a hundred years: a time on the clock and a delay added to it
+// maxDelay is a hundred years: a time on the clock and a delay added to it
 // still fit 64 bits of nanoseconds.
-const longestDelay = 876_000 * time.Hour
+const maxDelay = 876_000 * time.Hour
 
 // delay and timeout are for durations that are added to the time.
 var (
 	delay = check[time.Duration]{
 		allowed: "0 to 876000h",
-		ok:      func(d time.Duration) bool { return d >= 0 && d <= longestDelay },
+		ok:      func(d time.Duration) bool { return d >= 0 && d <= maxDelay },
 	}
 	timeout = check[time.Duration]{
 		allowed: "longer than 0, at most 876000h",
-		ok:      func(d time.Duration) bool { return d > 0 && d <= longestDelay },
+		ok:      func(d time.Duration) bool { return d > 0 && d <= maxDelay },
 	}
 )
 

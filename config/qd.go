@@ -132,13 +132,13 @@ func UsageQD(program string) string {
 
 // Bounds that do not follow from another option.
 const (
-	smallestSegment = 64 << 10
-	largestSegment  = 2 << 30       // positions within one take 32 bits
-	largestMsgSize  = 1<<30 - 1<<20 // a record of 1 GiB, with room for its header and attributes
-	largestBodySize = math.MaxInt32 // what a frame can say
-	nodeIDs         = 1 << 10       // what a message id has room for
-	largestPort     = math.MaxUint16
-	topologyAware   = "topology-aware-consumption"
+	minSegment    = 64 << 10
+	maxSegment    = 2 << 30       // positions within one take 32 bits
+	maxMsgSize    = 1<<30 - 1<<20 // a record of 1 GiB, with room for its header and attributes
+	maxBodySize   = math.MaxInt32 // what a frame can say
+	nodeIDs       = 1 << 10       // what a message id has room for
+	maxPort       = math.MaxUint16
+	topologyAware = "topology-aware-consumption"
 )
 
 func (q *QD) declare(hostname string) []section {
@@ -169,9 +169,9 @@ func (q *QD) addressOptions(hostname string) []*option {
 		bind(&q.HTTPSAddress, "https-address", text("address"), "0.0.0.0:4152", "where HTTPS is served, if there is a certificate: host:port", listensOrNot),
 		bind(&q.SocketMode, "socket-mode", text("mode"), "", "mode of unix sockets, such as 0660: who may connect; by the umask if empty", octalMode),
 		bind(&q.BroadcastAddress, "broadcast-address", text("host"), hostname, "name or address under which others reach this node; by default the host name", broadcastHost),
-		bind(&q.BroadcastTCPPort, "broadcast-tcp-port", whole[int]("port"), 0, "TCP port that others are told; 0 for the one that is listened on", between(0, largestPort)),
+		bind(&q.BroadcastTCPPort, "broadcast-tcp-port", whole[int]("port"), 0, "TCP port that others are told; 0 for the one that is listened on", between(0, maxPort)),
 		bind(&q.BroadcastAddressesFor, "broadcast-address-for", texts("FROM=HOST[:PORT[:HTTPPORT]]"), nil, "where lookup daemons are to say that this node is, to those who ask from the network FROM, or who call the daemon by the host behind @ (@127.0.0.1=node.example:5150); ports as announced if none are given; the first one that fits counts; NSQ's lookup daemons say it to nobody", views),
-		bind(&q.BroadcastHTTPPort, "broadcast-http-port", whole[int]("port"), 0, "HTTP port that others are told; 0 for the one that is listened on", between(0, largestPort)),
+		bind(&q.BroadcastHTTPPort, "broadcast-http-port", whole[int]("port"), 0, "HTTP port that others are told; 0 for the one that is listened on", between(0, maxPort)),
 	}
 }
 
@@ -181,7 +181,7 @@ func (q *QD) storageOptions() []*option {
 		bind(&q.Import, "import", oneOf(importModes), ImportOn, "what becomes of the data that an nsqd left in --data-path, where Q has none yet: on imports it, off leaves it alone, dry-run prints what an import would do and starts nothing"),
 		bind(&q.MemQueueSize, "mem-queue-size", whole[int]("messages"), 10000, "newest messages of each topic that are kept in memory as well as on disk"),
 		bind(&q.MemQueueBytes, "mem-queue-bytes", whole[int64]("bytes"), 256<<20, "memory for the newest messages of all topics together", atLeast[int64](0)),
-		bind(&q.MaxBytesPerFile, "max-bytes-per-file", whole[int64]("bytes"), 100<<20, "size of a segment file", between[int64](smallestSegment, largestSegment)),
+		bind(&q.MaxBytesPerFile, "max-bytes-per-file", whole[int64]("bytes"), 100<<20, "size of a segment file", between[int64](minSegment, maxSegment)),
 		bind(&q.SyncEvery, "sync-every", whole[int64]("messages"), 2500, "unfinished messages per fsync of a topic; 1: none is OK'd before it is synced", atLeast[int64](0)),
 		bind(&q.SyncTimeout, "sync-timeout", span(), 2*time.Second, "longest time between fsyncs of a topic that is written to", positive),
 		bind(&q.MinFreeBytes, "min-free-bytes", whole[int64]("bytes"), 0, "room that is to stay free on the disk: publishes are refused while there is less; 0 for no limit", atLeast[int64](0)),
@@ -193,8 +193,8 @@ func (q *QD) storageOptions() []*option {
 
 func (q *QD) limitOptions() []*option {
 	return []*option{
-		bind(&q.MaxMsgSize, "max-msg-size", whole[int]("bytes"), 1<<20, "longest message", between(1, largestMsgSize)),
-		bind(&q.MaxBodySize, "max-body-size", whole[int]("bytes"), 5<<20, "longest body of a command other than PUB and DPUB", between(1, largestBodySize)),
+		bind(&q.MaxMsgSize, "max-msg-size", whole[int]("bytes"), 1<<20, "longest message", between(1, maxMsgSize)),
+		bind(&q.MaxBodySize, "max-body-size", whole[int]("bytes"), 5<<20, "longest body of a command other than PUB and DPUB", between(1, maxBodySize)),
 		bind(&q.MaxRdyCount, "max-rdy-count", whole[int64]("messages"), 2500, "highest RDY count", atLeast[int64](1)),
 		bind(&q.MaxChannelConsumers, "max-channel-consumers", whole[int]("consumers"), 0, "most consumers of one channel; 0 for no limit", atLeast(0)),
 		bind(&q.MaxConnections, "max-connections", whole[int]("connections"), 0, "most connections at a time, TCP and HTTP together; 0 for no limit", atLeast(0)),

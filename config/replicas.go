@@ -47,9 +47,9 @@ const ClusterPort = "4153"
 
 // Bounds of the options of replicas.
 const (
-	shortestElection = 50 * time.Millisecond
-	longestElection  = time.Minute
-	leastClusterLog  = 256 << 20
+	minElection   = 50 * time.Millisecond
+	maxElection   = time.Minute
+	minClusterLog = 256 << 20
 )
 
 func (q *Replicas) options() []*option {
@@ -64,7 +64,7 @@ func (q *Replicas) options() []*option {
 		bind(&q.ClusterElectionTimeout, "cluster-election-timeout", span(), 300*time.Millisecond, "silence of a leader after which the others elect another one; the same on each member", electionTimeout),
 		bind(&q.ReplicaSync, "replica-sync", oneOf(replicaSyncs), SyncAlways, "when a replica has a message: always, when it is on the disk, or kernel, when it survives the process; the same on each member"),
 		bind(&q.ReplicatedTopics, "replicated-topics", commaTexts("pattern"), nil, "patterns (* and ?) of topics that are replicated; all if empty; #ephemeral ones never are; counts when the set begins", patterns),
-		bind(&q.ClusterLogBytes, "cluster-log-bytes", whole[int64]("bytes"), 1<<30, "room that the log of the set may take for members that are behind", atLeast[int64](leastClusterLog)),
+		bind(&q.ClusterLogBytes, "cluster-log-bytes", whole[int64]("bytes"), 1<<30, "room that the log of the set may take for members that are behind", atLeast[int64](minClusterLog)),
 	}
 }
 
@@ -87,8 +87,8 @@ var peerOrNone = check[string]{
 }
 
 var electionTimeout = check[time.Duration]{
-	allowed: showSpan(shortestElection) + " to " + showSpan(longestElection),
-	ok:      func(d time.Duration) bool { return shortestElection <= d && d <= longestElection },
+	allowed: showSpan(minElection) + " to " + showSpan(maxElection),
+	ok:      func(d time.Duration) bool { return minElection <= d && d <= maxElection },
 }
 
 var patterns = check[[]string]{

@@ -63,46 +63,46 @@ func (l *Log) withDescriptors(f func() error) error {
 	return err
 }
 
-// again says whether what failed with err is worth another try.
-func (g givingFS) again(err error) bool { return OutOfDescriptors(err) && g.files.giveWay() }
+// shouldRetry says whether what failed with err is worth another try.
+func (g givingFS) shouldRetry(err error) bool { return OutOfDescriptors(err) && g.files.giveWay() }
 
 func (g givingFS) Create(name string) (f vfs.File, err error) {
-	for f, err = g.FS.Create(name); g.again(err); {
+	for f, err = g.FS.Create(name); g.shouldRetry(err); {
 		f, err = g.FS.Create(name)
 	}
 	return f, err
 }
 
 func (g givingFS) Open(name string) (f vfs.File, err error) {
-	for f, err = g.FS.Open(name); g.again(err); {
+	for f, err = g.FS.Open(name); g.shouldRetry(err); {
 		f, err = g.FS.Open(name)
 	}
 	return f, err
 }
 
 func (g givingFS) ReadDir(name string) (list []fs.DirEntry, err error) {
-	for list, err = g.FS.ReadDir(name); g.again(err); {
+	for list, err = g.FS.ReadDir(name); g.shouldRetry(err); {
 		list, err = g.FS.ReadDir(name)
 	}
 	return list, err
 }
 
 func (g givingFS) SyncDir(name string) (err error) {
-	for err = g.FS.SyncDir(name); g.again(err); {
+	for err = g.FS.SyncDir(name); g.shouldRetry(err); {
 		err = g.FS.SyncDir(name)
 	}
 	return err
 }
 
 func (g givingFS) RemoveAll(name string) (err error) {
-	for err = g.FS.RemoveAll(name); g.again(err); {
+	for err = g.FS.RemoveAll(name); g.shouldRetry(err); {
 		err = g.FS.RemoveAll(name)
 	}
 	return err
 }
 
 func (g givingFS) Lock(dir string) (c io.Closer, err error) {
-	for c, err = g.FS.Lock(dir); g.again(err); {
+	for c, err = g.FS.Lock(dir); g.shouldRetry(err); {
 		c, err = g.FS.Lock(dir)
 	}
 	return c, err

@@ -58,7 +58,7 @@ func (m *move) preview(ctx context.Context, out io.Writer) error {
 	least := leastRoom(newIndex(d)) + roomMore
 	fmt.Fprintf(out, "%d topics with %d messages in nsqd's queues. What several channels have is stored once: it takes %d to %d MB on the disk beside nsqd's files.\n",
 		len(d.Topics), v.messages, least>>20+1, (least+v.bytes)>>20+1)
-	if err := m.room(least - roomMore); err != nil {
+	if err := m.checkFreeSpace(least - roomMore); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "A start with --import=on imports this, and moves nsqd's files to %s.\n", AsideName)

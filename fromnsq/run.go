@@ -53,7 +53,7 @@ func full(err error) error {
 // build makes the new directory, verifies it and has it count.
 func (m *move) build(ctx context.Context, d *nsqdata.Directory) (*build, error) {
 	x := newIndex(d)
-	if err := m.room(leastRoom(x)); err != nil {
+	if err := m.checkFreeSpace(leastRoom(x)); err != nil {
 		return nil, err
 	}
 	dir := m.path(buildingName)
@@ -64,11 +64,11 @@ func (m *move) build(ctx context.Context, d *nsqdata.Directory) (*build, error) 
 	if err := x.read(ctx, &m.Options, m.path(buildingName, "index"), p); err != nil {
 		return nil, err
 	}
-	need, err := x.room(ctx)
+	need, err := x.bytesNeeded(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.room(need); err != nil {
+	if err := m.checkFreeSpace(need); err != nil {
 		return nil, err
 	}
 	b := &build{Options: &m.Options, dir: dir, index: x}
@@ -112,8 +112,8 @@ func leastRoom(x *index) (bytes int64) {
 	return bytes
 }
 
-// room is what the messages of the index take in Q's logs.
-func (x *index) room(ctx context.Context) (bytes int64, err error) {
+// bytesNeeded is what the messages of the index take in Q's logs.
+func (x *index) bytesNeeded(ctx context.Context) (bytes int64, err error) {
 	last, topics, n := uint32(0), int64(0), 0
 	for same, err := range x.messages() {
 		if err != nil {
@@ -131,8 +131,8 @@ func (x *index) room(ctx context.Context) (bytes int64, err error) {
 	return bytes + topics*roomPerTopic, nil
 }
 
-// room is an error where the disk has less than so many bytes and some more.
-func (m *move) room(bytes int64) error {
+// checkFreeSpace is an error where the disk has less than so many bytes and some more.
+func (m *move) checkFreeSpace(bytes int64) error {
 	if m.Free == nil {
 		return nil
 	}

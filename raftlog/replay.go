@@ -51,7 +51,7 @@ func (r *replay) read() error {
 	r.number = 1
 	err := r.list()
 	if err == nil {
-		err = r.link()
+		err = r.chainFiles()
 	}
 	if err == nil {
 		err = r.replay()
@@ -124,9 +124,9 @@ func (r *replay) open(number uint64, path string) error {
 	return nil
 }
 
-// link finds which of the files make up the log: the newest that has begun, and
+// chainFiles finds which of the files make up the log: the newest that has begun, and
 // those that follow one another up to it.
-func (r *replay) link() error {
+func (r *replay) chainFiles() error {
 	numbers := slices.Sorted(maps.Keys(r.files))
 	for _, n := range slices.Backward(numbers) {
 		g := r.files[n]

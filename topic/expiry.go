@@ -47,8 +47,8 @@ func (x *expiry) configure(maxAge time.Duration) {
 	x.lookAnew()
 }
 
-// again looks at everything anew: a channel came that owes what the others had finished.
-func (x *expiry) again() {
+// reschedule looks at everything anew: a channel came that owes what the others had finished.
+func (x *expiry) reschedule() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.lookAnew()

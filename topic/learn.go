@@ -69,7 +69,7 @@ func (t *Topic) learnt(c *channel.Channel, start uint64) {
 		t.o.State.Attach(c)
 	}
 	end := t.fanout.admit(c, start)
-	t.expiry.again()
+	t.expiry.reschedule()
 	t.keeper.begin()
 	t.background.Load().wrote(int64(end - start)) // nobody needed it until now
 	t.o.Common.RegisterChannel(t, c.Name())

@@ -192,7 +192,7 @@ func Restore(o Options, st *state.Topic) *Topic {
 		f.ready++
 		t.o.State.Attach(c)
 	}
-	t.expiry.again()
+	t.expiry.reschedule()
 	t.keeper.by(t.keep())
 	t.reclaimer.reclaim()
 	t.reclaimer.watch()

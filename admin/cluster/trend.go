@@ -17,8 +17,8 @@ const (
 type trend struct {
 	depths
 
-	alone  moment // since when there is no consumer
-	paused moment
+	alone  onset // since when there is no consumer
+	paused onset
 
 	timeouts, deliveries [trendBuckets]float32
 	bucketsBegan         time.Time // of the first
@@ -27,28 +27,28 @@ type trend struct {
 	told                 time.Time // when it was last told
 }
 
-// moment is since when something is so; the zero value: it is not.
-type moment struct {
+// onset is since when something is so; the zero value: it is not.
+type onset struct {
 	at      time.Time
 	atLeast bool // it was so already when it was looked at first
 }
 
-func (m *moment) set(holds bool, now time.Time, atLeast bool) {
+func (m *onset) set(holds bool, now time.Time, atLeast bool) {
 	switch {
 	case !holds:
-		*m = moment{}
+		*m = onset{}
 	case m.at.IsZero():
-		*m = moment{now, atLeast}
+		*m = onset{now, atLeast}
 	}
 }
 
 // lasted tells whether it has been so for d.
-func (m *moment) lasted(now time.Time, d time.Duration) bool {
+func (m *onset) lasted(now time.Time, d time.Duration) bool {
 	return !m.at.IsZero() && now.Sub(m.at) >= d
 }
 
 // length says for how long it has been so.
-func (m *moment) length(now time.Time) string {
+func (m *onset) length(now time.Time) string {
 	if m.at.IsZero() {
 		return words.Duration(0)
 	}

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// mostBytes is what the whole page may weigh, uncompressed.
-const mostBytes = 300_000
+// maxBytes is what the whole page may weigh, uncompressed.
+const maxBytes = 300_000
 
 // files of the page by their paths.
 func files(t *testing.T) map[string]string {
@@ -65,8 +65,8 @@ func TestPageStaysSmall(t *testing.T) {
 	for _, text := range files(t) {
 		sum += len(text)
 	}
-	if sum > mostBytes {
-		t.Errorf("the page has %d bytes, more than %d", sum, mostBytes)
+	if sum > maxBytes {
+		t.Errorf("the page has %d bytes, more than %d", sum, maxBytes)
 	}
 }
 

@@ -34,8 +34,8 @@ const (
 	statusFailed = 1
 	statusLate   = 2 // the time that the call had is over
 
-	// mostServed is how many calls of a peer are served at a time.
-	mostServed = 256
+	// maxServed is how many calls of a peer are served at a time.
+	maxServed = 256
 )
 
 var errTooMany = errors.New("too many calls at a time")
@@ -59,7 +59,7 @@ type answer struct {
 }
 
 func (c *calls) init(s *session) {
-	c.s, c.places, c.waiting = s, make(chan struct{}, mostServed), make(map[uint64]chan<- answer)
+	c.s, c.places, c.waiting = s, make(chan struct{}, maxServed), make(map[uint64]chan<- answer)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 }
 
@@ -178,7 +178,7 @@ func (c *calls) reply(id uint64, body []byte, err error) {
 		header, body = append(header, statusLate), nil
 	default:
 		text := err.Error()
-		header, body = append(header, statusFailed), []byte(text[:min(len(text), longestRefusal)])
+		header, body = append(header, statusFailed), []byte(text[:min(len(text), maxRefusal)])
 	}
 	c.s.lanes[Bulk].out.put(math.MaxInt, kindAnswer, header, body)
 }

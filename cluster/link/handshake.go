@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// The handshake, in frames with a CRC of at most longestHello:
+// The handshake, in frames with a CRC of at most maxHello:
 //
 //	dialling side                                        other side
 //	"QLINK", kindHello: greeting              →
@@ -29,7 +29,7 @@ const preamble = "QLINK"
 // handshakeTime is how long a handshake may take.
 const handshakeTime = 2 * time.Second
 
-const longestRefusal = 1 << 10
+const maxRefusal = 1 << 10
 
 // Refusal means that one side of a connection does not want the other. Its text is
 // for people and says what to do.
@@ -57,7 +57,7 @@ type conn struct {
 }
 
 func newConn(c, raw net.Conn) *conn {
-	return &conn{Conn: c, raw: raw, in: newFrameReader(c, 8<<10, longestHello+kindBytes), out: new(sealer)}
+	return &conn{Conn: c, raw: raw, in: newFrameReader(c, 8<<10, maxHello+kindBytes), out: new(sealer)}
 }
 
 // Close ends the connection at once: TLS would say good-bye first, and wait for a
@@ -88,7 +88,7 @@ func (c *conn) expect(kind byte) ([]byte, error) {
 // refuse tells the other side why it is not wanted. Whether it hears that does not
 // matter to this one.
 func (c *conn) refuse(text string) error {
-	_ = c.write(kindRefuse, []byte(text[:min(len(text), longestRefusal)]))
+	_ = c.write(kindRefuse, []byte(text[:min(len(text), maxRefusal)]))
 	return &Refusal{Text: text}
 }
 
@@ -306,7 +306,7 @@ func toward0(d, wrong time.Duration) time.Duration {
 // quotedText shows a refusal of the other side, on one line.
 func quotedText(text []byte) string {
 	line := make([]byte, 0, len(text))
-	for _, b := range text[:min(len(text), longestRefusal)] {
+	for _, b := range text[:min(len(text), maxRefusal)] {
 		if b < ' ' || b == 0x7f {
 			b = ' '
 		}

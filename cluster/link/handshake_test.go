@@ -269,7 +269,7 @@ func TestHandshakesAreBounded(t *testing.T) {
 		w := newWires()
 		b := startNode(t, w, "b:1", nil)
 		var idle []net.Conn
-		for range 2 * mostHandshakes {
+		for range 2 * maxHandshakes {
 			conn, err := w.dialFrom("a:1")(context.Background(), "b:1")
 			if err != nil {
 				t.Fatal(err)
@@ -277,7 +277,7 @@ func TestHandshakesAreBounded(t *testing.T) {
 			idle = append(idle, conn)
 		}
 		synctest.Wait()
-		if n := len(b.places); n != mostHandshakes {
+		if n := len(b.places); n != maxHandshakes {
 			t.Errorf("%d handshakes", n)
 		}
 		startNode(t, w, "a:1", nil)

@@ -59,9 +59,9 @@ type greeting struct {
 }
 
 const (
-	nonceBytes   = 32
-	longestHello = 16 << 10
-	mostPeers    = 64
+	nonceBytes = 32
+	maxHello   = 16 << 10
+	maxPeers   = 64
 )
 
 var errGreeting = errors.New("its greeting cannot be read: this is not a member's cluster port, or that of another version of qd")
@@ -75,7 +75,7 @@ func parseGreeting(text []byte) (*greeting, error) {
 	switch {
 	case g.Version != Version:
 		return nil, fmt.Errorf("it speaks version %d of the cluster protocol and this node %d: run versions of qd that follow one another", g.Version, Version)
-	case g.Member == 0 || g.Lane >= lanes || len(g.Nonce) != nonceBytes || len(g.Peers) > mostPeers:
+	case g.Member == 0 || g.Lane >= lanes || len(g.Nonce) != nonceBytes || len(g.Peers) > maxPeers:
 		return nil, errGreeting
 	}
 	return g, nil

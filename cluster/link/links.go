@@ -92,8 +92,8 @@ type Links struct {
 	strangers reporter
 }
 
-// mostHandshakes is how many connections may be in their handshake.
-const mostHandshakes = 64
+// maxHandshakes is how many connections may be in their handshake.
+const maxHandshakes = 64
 
 // New makes links, which do nothing before Start.
 func New(o Options) *Links {
@@ -108,7 +108,7 @@ func New(o Options) *Links {
 	setDefault(&o.MaxFrame, 64<<20)
 	setDefault(&o.ControlBytes, 1<<20)
 	setDefault(&o.BulkBytes, 32<<20)
-	l := &Links{o: o, began: time.Now(), peers: make(map[string]*peer), places: make(chan struct{}, mostHandshakes)}
+	l := &Links{o: o, began: time.Now(), peers: make(map[string]*peer), places: make(chan struct{}, maxHandshakes)}
 	l.members.Store(&map[uint64]*session{})
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	return l
@@ -326,7 +326,7 @@ func (l *Links) judge(expected string) judge {
 
 func (l *Links) credentials() credentials {
 	c := credentials{secrets: l.o.Secrets(), auth: authNone}
-	c.secrets = c.secrets[:min(len(c.secrets), mostSecrets)]
+	c.secrets = c.secrets[:min(len(c.secrets), maxSecrets)]
 	switch {
 	case l.o.Server != nil:
 		c.auth = authTLS
@@ -336,6 +336,6 @@ func (l *Links) credentials() credentials {
 	return c
 }
 
-// mostSecrets is how many secrets a member has: the one in use and, while it is
+// maxSecrets is how many secrets a member has: the one in use and, while it is
 // replaced, another one.
-const mostSecrets = 2
+const maxSecrets = 2

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	firstPause   = 200 * time.Millisecond
-	longestPause = 30 * time.Second
+	firstPause = 200 * time.Millisecond
+	maxPause   = 30 * time.Second
 )
 
 // pace has fewer messages come while destinations fail: none for a time that
@@ -25,8 +25,8 @@ type pace struct {
 	ended  bool
 }
 
-// went tells how a message fared.
-func (p *pace) went(well bool) {
+// sent tells how a message fared.
+func (p *pace) sent(well bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
@@ -38,7 +38,7 @@ func (p *pace) went(well bool) {
 	case well:
 		p.pause = 0
 	default:
-		p.pause = min(longestPause, max(firstPause, 2*p.pause))
+		p.pause = min(maxPause, max(firstPause, 2*p.pause))
 		p.consumer.SetInFlight(0)
 		p.timer = time.AfterFunc(p.pause, p.try)
 	}

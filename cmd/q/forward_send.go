@@ -122,7 +122,7 @@ func (s *httpSender) one(at string, body []byte) error {
 		return err
 	}
 	defer response.Body.Close()
-	io.Copy(io.Discard, io.LimitReader(response.Body, longestAnswer)) // so that the connection can be used again
+	io.Copy(io.Discard, io.LimitReader(response.Body, maxAnswer)) // so that the connection can be used again
 	if !s.well(response.StatusCode) {
 		return fmt.Errorf("the answer is %s", response.Status)
 	}

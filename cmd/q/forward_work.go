@@ -160,7 +160,7 @@ func (w *topicForward) dispatch(to int, s *share) {
 			w.failed(m, err)
 		}
 		w.pool.Done(to, time.Now(), took, err)
-		w.pace.went(err == nil)
+		w.pace.sent(err == nil)
 		if open.Add(-1) == 0 || !w.send.batches() {
 			m.From.Flush()
 		}

@@ -51,8 +51,8 @@ func (p *passwdCommand) tell(c console, done, line string) error {
 	return err
 }
 
-// longestLine bounds what is read as a password, in bytes.
-const longestLine = 1 << 10
+// maxLine bounds what is read as a password, in bytes.
+const maxLine = 1 << 10
 
 func readPassword(c console, prompt string) (string, error) {
 	in, ok := c.in.(*os.File)
@@ -88,7 +88,7 @@ func readPassword(c console, prompt string) (string, error) {
 }
 
 func readLine(r io.Reader) (string, error) {
-	line, err := bufio.NewReader(io.LimitReader(r, longestLine)).ReadString('\n')
+	line, err := bufio.NewReader(io.LimitReader(r, maxLine)).ReadString('\n')
 	if err != nil && (err != io.EOF || line == "") {
 		return "", fmt.Errorf("no password: %w", err)
 	}

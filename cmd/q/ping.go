@@ -52,8 +52,8 @@ func (p *pingCommand) Run(c console) error {
 	return errors.Join(errs...)
 }
 
-// longestAnswer bounds what is read of an answer, in bytes.
-const longestAnswer = 4 << 10
+// maxAnswer bounds what is read of an answer, in bytes.
+const maxAnswer = 4 << 10
 
 func (p *pingCommand) ping(client *http.Client, address string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), p.Timeout)
@@ -73,7 +73,7 @@ func (p *pingCommand) ping(client *http.Client, address string) error {
 		return apiclient.Explain(err)
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, longestAnswer))
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
 		return err
 	}

@@ -42,10 +42,10 @@ type splitter struct {
 }
 
 const (
-	// longestPiece bounds what is read as one message, in bytes; nodes take less
+	// maxPiece bounds what is read as one message, in bytes; nodes take less
 	// unless they are told otherwise.
-	longestPiece = 256 << 20
-	inputBuffer  = 256 << 10
+	maxPiece    = 256 << 20
+	inputBuffer = 256 << 10
 )
 
 var errTooLong = errors.New("a message is longer than 256 MiB; is the delimiter right?")
@@ -54,9 +54,9 @@ var errTooLong = errors.New("a message is longer than 256 MiB; is the delimiter 
 func (s *splitter) next() ([]byte, error) {
 	var piece []byte
 	if len(s.delimiter) == 0 {
-		piece, err := io.ReadAll(io.LimitReader(s.r, longestPiece+1))
+		piece, err := io.ReadAll(io.LimitReader(s.r, maxPiece+1))
 		switch {
-		case err == nil && len(piece) > longestPiece:
+		case err == nil && len(piece) > maxPiece:
 			err = errTooLong
 		case err == nil && len(piece) == 0:
 			err = io.EOF
@@ -74,7 +74,7 @@ func (s *splitter) next() ([]byte, error) {
 			return piece, nil
 		case err != nil && err != bufio.ErrBufferFull:
 			return nil, err
-		case len(piece) > longestPiece:
+		case len(piece) > maxPiece:
 			return nil, errTooLong
 		}
 	}

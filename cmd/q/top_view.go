@@ -209,7 +209,7 @@ func (v *topView) title() string {
 
 // where says what the lines are and how they were chosen, or what is wrong.
 func (v *topView) where() (line string, wrong bool) {
-	if err := v.trouble(); err != nil {
+	if err := v.failure(); err != nil {
 		return printable(err.Error()), true
 	}
 	line = v.at.by + "s"
@@ -235,8 +235,8 @@ func (v *topView) where() (line string, wrong bool) {
 	return line, false
 }
 
-// trouble is what keeps figures from being whole.
-func (v *topView) trouble() error {
+// failure is what keeps figures from being whole.
+func (v *topView) failure() error {
 	if v.failed != nil || v.now == nil {
 		return v.failed
 	}

@@ -17,9 +17,9 @@ import (
 
 // How long to wait after an error, and how often to say so.
 const (
-	firstWait   = 5 * time.Millisecond
-	longestWait = time.Second
-	logEvery    = time.Second
+	firstWait = 5 * time.Millisecond
+	maxWait   = time.Second
+	logEvery  = time.Second
 )
 
 // Loop gives each connection that comes to l to start, one at a time, until
@@ -75,7 +75,7 @@ type patient struct {
 
 // Accept waits for a connection, and for descriptors if need be.
 func (p *patient) Accept() (net.Conn, error) {
-	for wait := firstWait; ; wait = min(2*wait, longestWait) {
+	for wait := firstWait; ; wait = min(2*wait, maxWait) {
 		err := p.spare()
 		if err == nil {
 			var conn net.Conn

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// longestHost is how many bytes a host has at most.
-const longestHost = 255
+// maxHost is how many bytes a host has at most.
+const maxHost = 255
 
 // HostsAllowed says in words what [ValidHost] takes.
 const HostsAllowed = "a host name (1 to 255 of A-Z a-z 0-9 . - _) or an IP address, without scheme or port"
@@ -20,7 +20,7 @@ const HostsAllowed = "a host name (1 to 255 of A-Z a-z 0-9 . - _) or an IP addre
 // of version 6 with or without brackets and zone. Nothing else can stand in an
 // address or URL without changing what the rest of it means.
 func ValidHost(host string) bool {
-	if host == "" || len(host) > longestHost {
+	if host == "" || len(host) > maxHost {
 		return false
 	}
 	if isName(host) {

@@ -16,8 +16,8 @@ var (
 	ErrCut  = errors.New("the compressed file is cut short")
 )
 
-// longestLine bounds a message that is read back, in bytes.
-const longestLine = 256 << 20
+// maxLine bounds a message that is read back, in bytes.
+const maxLine = 256 << 20
 
 // Reader reads a file back, line by line.
 type Reader struct {
@@ -89,7 +89,7 @@ func (r *Reader) Next() ([]byte, error) {
 		case err == nil:
 			return r.line[:len(r.line)-1], nil
 		case errors.Is(err, bufio.ErrBufferFull):
-			if len(r.line) > longestLine {
+			if len(r.line) > maxLine {
 				return nil, fmt.Errorf("%s: a line is longer than 256 MiB", r.file.Name())
 			}
 		case errors.Is(err, io.EOF) && len(r.line) == 0:

@@ -34,8 +34,8 @@ type permission struct {
 	channels           []*regexp.Regexp
 }
 
-// longestTTL keeps what a server says within what a duration can hold.
-const longestTTL = int64(10 * 365 * 24 * time.Hour / time.Second)
+// maxTTL keeps what a server says within what a duration can hold.
+const maxTTL = int64(10 * 365 * 24 * time.Hour / time.Second)
 
 // grant checks an answer; one that cannot be understood in full grants nothing.
 func (a *answer) grant(now time.Time) (*Grant, error) {
@@ -45,7 +45,7 @@ func (a *answer) grant(now time.Time) (*Grant, error) {
 	g := &Grant{
 		Identity:    a.Identity,
 		IdentityURL: a.IdentityURL,
-		Expires:     now.Add(time.Duration(min(a.TTL, longestTTL)) * time.Second),
+		Expires:     now.Add(time.Duration(min(a.TTL, maxTTL)) * time.Second),
 	}
 	for _, from := range a.Authorizations {
 		var p permission

@@ -35,10 +35,10 @@ const (
 var Modes = []Mode{Random, RoundRobin, Weighted, HostPool, EpsilonGreedy, Hash}
 
 const (
-	firstRest   = time.Second // of a destination that has failed
-	longestRest = time.Minute
-	epsilon     = 0.1 // share of choices that are made to learn
-	smoothing   = 0.1 // weight of the newest answer in the average
+	firstRest = time.Second // of a destination that has failed
+	maxRest   = time.Minute
+	epsilon   = 0.1 // share of choices that are made to learn
+	smoothing = 0.1 // weight of the newest answer in the average
 )
 
 // Destination is one of a pool.
@@ -120,7 +120,7 @@ func (p *Pool) Choose(now time.Time, key []byte) int {
 
 // backoff is how long a destination is left out after its failures.
 func (d *Destination) backoff() time.Duration {
-	return min(longestRest, firstRest<<min(d.failures-1, 10))
+	return min(maxRest, firstRest<<min(d.failures-1, 10))
 }
 
 func (p *Pool) turn(working func(int) bool) int {

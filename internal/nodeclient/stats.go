@@ -122,8 +122,8 @@ type Consumer struct {
 	TLSProtocolMutual                    bool
 }
 
-// mostNames is how many names a decoder remembers before it starts anew.
-const mostNames = 100_000
+// maxNames is how many names a decoder remembers before it starts anew.
+const maxNames = 100_000
 
 // Decoder reads /stats again and again, and keeps one string for each name.
 // It is not for concurrent use. Its zero value is ready.
@@ -135,7 +135,7 @@ type Decoder struct {
 // Decode reads the JSON of one /stats answer. An answer that is not that of a
 // node of ours or of NSQ's 1.x is an error.
 func (d *Decoder) Decode(body []byte) (*Stats, error) {
-	if d.names == nil || len(d.names) > mostNames {
+	if d.names == nil || len(d.names) > maxNames {
 		d.names = make(map[string]string)
 	}
 	r := reading{Decoder: d, scanner: scanner{b: body}, arena: make([]Channel, 0, d.channels)}

@@ -20,7 +20,7 @@ func spread(n int) []int64 {
 	return ns
 }
 
-func near(got, want int64) bool {
+func approximately(got, want int64) bool {
 	return math.Abs(float64(got-want)) <= max(shortest, 0.01*float64(want))
 }
 
@@ -33,7 +33,7 @@ func TestQuantilesAreRightToOnePerCent(t *testing.T) {
 	slices.Sort(ns)
 	for _, q := range []float64{0.001, 0.07, 0.5, 0.9, 0.95, 0.99, 0.999, 0.99999, 1} {
 		want := ns[int(math.Ceil(q*float64(len(ns))-1e-6))-1]
-		if got := s.Quantile(q); !near(got, want) {
+		if got := s.Quantile(q); !approximately(got, want) {
 			t.Errorf("quantile %v is %d, want about %d", q, got, want)
 		}
 	}
@@ -76,7 +76,7 @@ func TestExtremesCountAsTheNearestThatFits(t *testing.T) {
 		t.Errorf("a negative duration counts as %d", got)
 	}
 	s.Add(math.MaxInt64)
-	if got := s.Quantile(1); !near(got, longest) {
+	if got := s.Quantile(1); !approximately(got, longest) {
 		t.Errorf("an endless duration counts as %d", got)
 	}
 	if s.Count() != 2 {

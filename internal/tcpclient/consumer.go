@@ -39,7 +39,7 @@ type ConsumerOptions struct {
 const (
 	defaultGrace = 30 * time.Second
 	firstPause   = 250 * time.Millisecond // before a connection is tried again
-	longestPause = 15 * time.Second
+	maxPause     = 15 * time.Second
 )
 
 // Consumer consumes one channel from all nodes that have it.
@@ -59,13 +59,13 @@ type place struct {
 	number int
 }
 
-// mostReady is how many messages nodes usually send on one connection before they
+// maxReady is how many messages nodes usually send on one connection before they
 // are answered. Who wants more has more connections.
-const mostReady = 2500
+const maxReady = 2500
 
 // connections is how many there are to each node.
 func (o *ConsumerOptions) connections() int {
-	return max(1, (o.MaxInFlight+mostReady-1)/mostReady)
+	return max(1, (o.MaxInFlight+maxReady-1)/maxReady)
 }
 
 // NewConsumer makes a consumer; Run has it consume.
@@ -165,13 +165,13 @@ func (c *Consumer) keep(ctx context.Context, at place, failures chan<- error) {
 		c.mu.Unlock()
 	}()
 	told := false
-	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		was := time.Now()
 		err := c.once(ctx, at.node)
 		if ctx.Err() != nil {
 			return
 		}
-		if time.Since(was) > longestPause {
+		if time.Since(was) > maxPause {
 			pause = firstPause // it worked for a while
 		}
 		if told {
@@ -184,7 +184,7 @@ func (c *Consumer) keep(ctx context.Context, at place, failures chan<- error) {
 				return
 			}
 		}
-		if c.o.Refresh > 0 && pause >= longestPause {
+		if c.o.Refresh > 0 && pause >= maxPause {
 			return // the directory says whether it is to be tried again
 		}
 		select {

@@ -43,13 +43,13 @@ type Producer struct {
 	sending sync.Mutex // guards buf, and keeps commands in the order of their acks
 	buf     []byte
 
-	mu     sync.Mutex // guards what follows
-	link   *link      // nil: none
+	mu     sync.Mutex    // guards what follows
+	link   *producerConn // nil: none
 	closed bool
 }
 
-// link is one connection of a producer.
-type link struct {
+// producerConn is one connection of a producer.
+type producerConn struct {
 	conn *conn
 	// waiting are the publishes that are sent and unanswered, in their order. Only
 	// who holds sending adds to it, and none once it is closed.
@@ -162,7 +162,7 @@ func (p *Producer) send(ctx context.Context, encode func([]byte) []byte) *Ack {
 
 // connected is the connection, which is made if there is none. The caller holds
 // p.sending.
-func (p *Producer) connected(ctx context.Context) (*link, error) {
+func (p *Producer) connected(ctx context.Context) (*producerConn, error) {
 	p.mu.Lock()
 	l, closed := p.link, p.closed
 	p.mu.Unlock()
@@ -180,7 +180,7 @@ func (p *Producer) connected(ctx context.Context) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l = &link{conn: c, waiting: make(chan *Ack, window), ended: make(chan struct{})}
+	l = &producerConn{conn: c, waiting: make(chan *Ack, window), ended: make(chan struct{})}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -193,7 +193,7 @@ func (p *Producer) connected(ctx context.Context) (*link, error) {
 }
 
 // read takes the answers until the connection ends.
-func (l *link) read() {
+func (l *producerConn) read() {
 	for {
 		kind, data, err := l.conn.next()
 		if err == nil && kind == protocol.FrameMessage {
@@ -227,7 +227,7 @@ func (l *link) read() {
 
 // fail tells all that wait that there is no answer. It is called once the link
 // has ended.
-func (l *link) fail() {
+func (l *producerConn) fail() {
 	for {
 		select {
 		case ack := <-l.waiting:

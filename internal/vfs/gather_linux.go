@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mostPieces is how many the kernel takes at once.
-const mostPieces = 1024
+// maxPieces is how many the kernel takes at once.
+const maxPieces = 1024
 
 func (f osFile) writeGathered(off int64, pieces [][]byte) error {
 	conn, err := f.SyscallConn()
@@ -19,7 +19,7 @@ func (f osFile) writeGathered(off int64, pieces [][]byte) error {
 	err = conn.Control(func(fd uintptr) {
 		for len(pieces) > 0 && failed == nil {
 			var n int
-			n, failed = unix.Pwritev(int(fd), pieces[:min(len(pieces), mostPieces)], off)
+			n, failed = unix.Pwritev(int(fd), pieces[:min(len(pieces), maxPieces)], off)
 			switch {
 			case failed == unix.EINTR:
 				failed = nil

@@ -107,7 +107,7 @@ func TestWhateverHappensIsAppliedOnce(t *testing.T) {
 				all.Go(func() { f.publisher(s.members[id%3], id, own) })
 			}
 			for range 30 {
-				s.trouble(r)
+				s.injectFault(r)
 				time.Sleep(time.Duration(r.IntN(60)) * time.Millisecond)
 			}
 			s.recover(r)
@@ -124,8 +124,8 @@ func TestWhateverHappensIsAppliedOnce(t *testing.T) {
 	}
 }
 
-// trouble is one thing that happens.
-func (s *set) trouble(r *rand.Rand) {
+// injectFault is one thing that happens.
+func (s *set) injectFault(r *rand.Rand) {
 	a, b := s.members[r.IntN(3)], s.members[r.IntN(3)]
 	switch r.IntN(10) {
 	case 0, 1, 2:

@@ -43,13 +43,13 @@ type violation struct {
 	number uint32
 }
 
-// blame notes an offence that no message is known for.
-func (l *ledger) blame(f fault, format string, args ...any) {
+// report notes an offence that no message is known for.
+func (l *ledger) report(f fault, format string, args ...any) {
 	l.record(violation{fault: f}, format, args)
 }
 
-// blame notes an offence against a message in this channel.
-func (c *channelLedger) blame(f fault, s *stream, number uint32, format string, args ...any) {
+// report notes an offence against a message in this channel.
+func (c *channelLedger) report(f fault, s *stream, number uint32, format string, args ...any) {
 	c.ledger.record(violation{fault: f, c: c, s: s, number: number}, format, args)
 }
 
@@ -104,7 +104,7 @@ func (t *topicLedger) checkIDs(l *ledger) {
 	})
 	for i := 1; i < len(all); i++ {
 		if a, b := all[i-1], all[i]; a.id == b.id {
-			l.blame(faultIdentity, "topic %s: id %016x is that of stream %d number %d and of stream %d number %d",
+			l.report(faultIdentity, "topic %s: id %016x is that of stream %d number %d and of stream %d number %d",
 				t.name, a.id, a.stream.id, a.number, b.stream.id, b.number)
 		}
 	}
@@ -131,9 +131,9 @@ func (c *channelLedger) checkOwed(s *stream, appeared []bool) {
 		}
 		switch {
 		case s.status[number]&statusOK != 0:
-			c.blame(faultLost, s, number, "lost")
+			c.report(faultLost, s, number, "lost")
 		case appeared[number]:
-			c.blame(faultPartial, s, number, "in the topic, but not finished here")
+			c.report(faultPartial, s, number, "in the topic, but not finished here")
 		}
 	}
 }
@@ -157,7 +157,7 @@ func (c *channelLedger) checkBatches(s *stream) {
 			}
 		}
 		if seen != 0 && seen != int(last-first) {
-			c.blame(faultHalf, s, first, "%d of the %d messages from here on were seen", seen, last-first)
+			c.report(faultHalf, s, first, "%d of the %d messages from here on were seen", seen, last-first)
 		}
 	}
 }

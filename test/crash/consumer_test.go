@@ -103,7 +103,7 @@ func (k *consumer) consume(ctx context.Context) {
 		}
 		if err := k.connect(ctx, r); err != nil {
 			if ctx.Err() == nil && timedOut(err) && k.d.serving(r) {
-				k.l.blame(faultStuck, "consumer of %s/%s in run %d: %v", k.c.topic.name, k.c.name, r.number, err)
+				k.l.report(faultStuck, "consumer of %s/%s in run %d: %v", k.c.topic.name, k.c.name, r.number, err)
 			}
 			wait(ctx, 5*time.Millisecond)
 		}
@@ -206,7 +206,7 @@ func (k *consumer) take() error {
 	for {
 		frame, data, ok, err := k.w.Buffered()
 		if err != nil {
-			k.l.blame(faultAnswer, "consumer of %s/%s: %v", k.c.topic.name, k.c.name, err)
+			k.l.report(faultAnswer, "consumer of %s/%s: %v", k.c.topic.name, k.c.name, err)
 			return err
 		}
 		if !ok {
@@ -216,7 +216,7 @@ func (k *consumer) take() error {
 		case frame == wire.Delivery:
 			head, body, err := wire.ParseHead(data)
 			if err != nil || len(body) == 0 {
-				k.l.blame(faultAnswer, "consumer of %s/%s: message %q, %v", k.c.topic.name, k.c.name, data, err)
+				k.l.report(faultAnswer, "consumer of %s/%s: message %q, %v", k.c.topic.name, k.c.name, data, err)
 				return fmt.Errorf("message %q", data)
 			}
 			k.message(head, body)
@@ -227,7 +227,7 @@ func (k *consumer) take() error {
 		case frame == wire.Response && string(data) == "CLOSE_WAIT":
 			k.closed = true
 		default:
-			k.l.blame(faultAnswer, "consumer of %s/%s: frame type %d %q", k.c.topic.name, k.c.name, frame, data)
+			k.l.report(faultAnswer, "consumer of %s/%s: frame type %d %q", k.c.topic.name, k.c.name, frame, data)
 		}
 	}
 }

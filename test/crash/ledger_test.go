@@ -230,7 +230,7 @@ func (l *ledger) refused(where, text string) {
 	case "E_PUB_FAILED", "E_MPUB_FAILED", "E_DPUB_FAILED", "E_SUB_FAILED",
 		"E_FIN_FAILED", "E_REQ_FAILED", "E_TOUCH_FAILED", "503":
 	default:
-		l.blame(faultAnswer, "%s answered %q", where, text)
+		l.report(faultAnswer, "%s answered %q", where, text)
 	}
 }
 
@@ -285,13 +285,13 @@ func (c *channelLedger) received(sight *sighting, head wire.Head, body []byte) (
 	c.counts.deliveries++
 	m, err := parseBody(body)
 	if err != nil {
-		c.ledger.blame(faultAltered, "%s/%s at %v: %v: id %s, %d bytes, beginning %q",
+		c.ledger.report(faultAltered, "%s/%s at %v: %v: id %s, %d bytes, beginning %q",
 			c.topic.name, c.name, sight.at, err, head.ID, len(body), body[:min(len(body), 80)])
 		return key, false
 	}
 	s := c.streamOf(m)
 	if s == nil {
-		c.ledger.blame(faultUnsent, "%s/%s at %v: stream %d number %d (kind %c) was never sent to this topic, id %s",
+		c.ledger.report(faultUnsent, "%s/%s at %v: stream %d number %d (kind %c) was never sent to this topic, id %s",
 			c.topic.name, c.name, sight.at, m.stream, m.number, m.kind, head.ID)
 		return key, false
 	}
@@ -302,7 +302,7 @@ func (c *channelLedger) received(sight *sighting, head wire.Head, body []byte) (
 		c.checkDue(sight, s, m)
 	}
 	if m.number < c.dead[s.index] && sight.epoch == c.epoch && s.status[m.number]&statusOK != 0 {
-		c.blame(faultRisen, s, m.number, "came at %v in run %d", sight.at, sight.run)
+		c.report(faultRisen, s, m.number, "came at %v in run %d", sight.at, sight.run)
 	}
 	if e.seen != 0 {
 		c.checkAgain(sight, s, m, e, head.Attempts)
@@ -329,15 +329,15 @@ func (c *channelLedger) streamOf(m content) *stream {
 func (c *channelLedger) checkIdentity(s *stream, m content, head wire.Head) {
 	id, ok := parseHex(head.ID[:])
 	if !ok || id == 0 {
-		c.blame(faultIdentity, s, m.number, "its id is %q", head.ID)
+		c.report(faultIdentity, s, m.number, "its id is %q", head.ID)
 		return
 	}
 	if was, same := setOnce64(&s.ids[m.number], id); !same {
-		c.blame(faultIdentity, s, m.number, "it came with id %016x and with id %016x", was, id)
+		c.report(faultIdentity, s, m.number, "it came with id %016x and with id %016x", was, id)
 	}
 	stamp := uint32(head.Timestamp) | 1
 	if was, same := setOnce32(&s.stamps[m.number], stamp); !same {
-		c.blame(faultIdentity, s, m.number, "it came with two timestamps, %08x and %08x in the low bits", was, stamp)
+		c.report(faultIdentity, s, m.number, "it came with two timestamps, %08x and %08x in the low bits", was, stamp)
 	}
 }
 
@@ -362,7 +362,7 @@ func setOnce32(p *uint32, v uint32) (was uint32, same bool) {
 func (c *channelLedger) checkDue(sight *sighting, s *stream, m content) {
 	late := time.Duration(sight.wall - m.due)
 	if late < 0 {
-		c.blame(faultEarly, s, m.number, "came at %v in run %d, %v before it was due", sight.at, sight.run, -late)
+		c.report(faultEarly, s, m.number, "came at %v in run %d, %v before it was due", sight.at, sight.run, -late)
 	}
 	c.counts.latest = max(c.counts.latest, late)
 }
@@ -372,21 +372,21 @@ func (c *channelLedger) checkAgain(sight *sighting, s *stream, m content, e *ent
 	c.counts.again++
 	present := c.ledger.started(sight.run)
 	if attempts < 2 && !sight.stale && (e.seen > present || c.ledger.survived(e.seen, sight.run)) {
-		c.blame(faultAttempts, s, m.number, "came again at %v in run %d with attempts %d", sight.at, sight.run, attempts)
+		c.report(faultAttempts, s, m.number, "came again at %v in run %d with attempts %d", sight.at, sight.run, attempts)
 	}
 	if e.fin != 0 {
 		at := tickAt(sight.at)
 		if e.fin <= present && c.ledger.survived(e.fin, sight.run) {
-			c.blame(faultUndone, s, m.number, "came again at %v in run %d", sight.at, sight.run)
+			c.report(faultUndone, s, m.number, "came again at %v in run %d", sight.at, sight.run)
 		} else if e.fin > present && !sight.stale && at > e.fin+3*sureTicks {
-			c.blame(faultUndone, s, m.number, "came again at %v within the same run %d", sight.at, sight.run)
+			c.report(faultUndone, s, m.number, "came again at %v within the same run %d", sight.at, sight.run)
 		}
 	}
 	if r, ok := c.requeues[messageKey{m.stream, m.number}]; ok {
 		delete(c.requeues, messageKey{m.stream, m.number})
 		held := r.at > present || c.ledger.survived(r.at, sight.run)
 		if early := time.Duration(r.due - sight.wall); early > 0 && held && !sight.stale {
-			c.blame(faultEarly, s, m.number, "requeued, came at %v in run %d, %v before it was due", sight.at, sight.run, early)
+			c.report(faultEarly, s, m.number, "requeued, came at %v in run %d, %v before it was due", sight.at, sight.run, early)
 		}
 	}
 }

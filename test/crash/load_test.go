@@ -219,7 +219,7 @@ func (x *load) operate(ctx context.Context) {
 			}
 			op := x.surgery[i]
 			if err := x.recreate(op); err != nil {
-				x.l.blame(faultAnswer, "delete and re-create %s/%s: %v", op.topic, op.channel, err)
+				x.l.report(faultAnswer, "delete and re-create %s/%s: %v", op.topic, op.channel, err)
 				return
 			}
 		}
@@ -335,7 +335,7 @@ func (x *load) awaitIdle(ctx context.Context) {
 	left, err := x.d.awaitQuiet(ctx, x.drain)
 	x.must(err)
 	if left != nil {
-		x.l.blame(faultStuck, "not at rest: %v", left)
+		x.l.report(faultStuck, "not at rest: %v", left)
 	}
 }
 
@@ -347,12 +347,12 @@ func (x *load) lastKill(ctx context.Context) {
 	topics, err := x.d.stats(ctx)
 	x.must(err)
 	if left := busy(topics); len(left) > 0 {
-		x.l.blame(faultState, "at rest, killed, started again: %v", left)
+		x.l.report(faultState, "at rest, killed, started again: %v", left)
 	}
 	x.hold(false)
 	wait(ctx, sure)
 	if left, err := x.d.awaitQuiet(ctx, x.drain); err != nil || left != nil {
-		x.l.blame(faultStuck, "not at rest after the last kill: %v %v", left, err)
+		x.l.report(faultStuck, "not at rest after the last kill: %v %v", left, err)
 	}
 }
 
@@ -374,10 +374,10 @@ func (x *load) finish() *ledger {
 	x.cancel()
 	x.clients.Wait()
 	if err := x.d.terminate(); err != nil {
-		x.l.blame(faultDeath, "%v", err)
+		x.l.report(faultDeath, "%v", err)
 	}
 	for _, line := range x.d.logHas("panic:", "DATA RACE", "fatal error:") {
-		x.l.blame(faultDeath, "logged: %s", line)
+		x.l.report(faultDeath, "logged: %s", line)
 	}
 	x.l.check()
 	return x.l

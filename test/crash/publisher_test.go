@@ -211,9 +211,9 @@ func (p *publisher) disconnected(ctx context.Context, r *run, err error) {
 	switch {
 	case ctx.Err() != nil || !p.d.serving(r):
 	case timedOut(err):
-		p.l.blame(faultStuck, "publisher in run %d: %v", r.number, err)
+		p.l.report(faultStuck, "publisher in run %d: %v", r.number, err)
 	default:
-		p.l.blame(faultAnswer, "publisher in run %d: connection closed: %v", r.number, err)
+		p.l.report(faultAnswer, "publisher in run %d: connection closed: %v", r.number, err)
 	}
 }
 

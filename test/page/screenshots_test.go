@@ -22,8 +22,8 @@ import (
 
 var screenshots = flag.String("screenshots", "", "make the pictures of the page anew, in this directory")
 
-// mostPicture is how large a picture may be, in bytes.
-const mostPicture = 200 << 10
+// maxPicture is how large a picture may be, in bytes.
+const maxPicture = 200 << 10
 
 var pictures = []string{"overview", "overview-dark", "overview-phone", "topics", "topic", "channel", "nodes", "activity"}
 
@@ -41,7 +41,7 @@ func TestScreenshots(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		if _, err := png.DecodeConfig(bytes.NewReader(text)); err != nil || len(text) > mostPicture {
+		if _, err := png.DecodeConfig(bytes.NewReader(text)); err != nil || len(text) > maxPicture {
 			t.Errorf("%s: %d bytes, %v", name, len(text), err)
 		}
 	}

@@ -64,7 +64,7 @@ func (l *ledger) coming(topic string) {
 	l.topics[topic] = &topicLedger{life: life, doubt: true, channels: make(map[string]*channelLedger)}
 }
 
-func (l *ledger) came(topic string) {
+func (l *ledger) topicCreated(topic string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.topics[topic].made, l.topics[topic].doubt = time.Now(), false
@@ -76,7 +76,7 @@ func (l *ledger) going(topic string) {
 	l.topics[topic].doubt = true
 }
 
-func (l *ledger) went(topic string) {
+func (l *ledger) topicDeleted(topic string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.topics[topic].deleted, l.topics[topic].doubt = time.Now(), false

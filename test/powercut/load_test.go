@@ -117,7 +117,7 @@ func (w *load) create(topic string, channels ...string) bool {
 	if _, err := w.n.ask(http.MethodPost, "/topic/create", topic); err != nil {
 		return false
 	}
-	w.l.came(topic)
+	w.l.topicCreated(topic)
 	for _, c := range channels {
 		if !w.createChannel(topic, c) {
 			return false
@@ -139,7 +139,7 @@ func (w *load) delete(topic string) bool {
 	if _, err := w.n.ask(http.MethodPost, "/topic/delete", topic); err != nil {
 		return false
 	}
-	w.l.went(topic)
+	w.l.topicDeleted(topic)
 	return true
 }
 

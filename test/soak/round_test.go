@@ -39,7 +39,7 @@ type channel struct {
 
 // round has topics come, be published to and consumed while a node is in trouble,
 // and go, and says how many deliveries there were.
-func (c *cluster) round(s shape, number int, what trouble) (delivered int) {
+func (c *cluster) round(s shape, number int, what faults) (delivered int) {
 	c.t.Helper()
 	topics := c.makeTopics(s, number)
 	var publishing sync.WaitGroup

@@ -48,18 +48,18 @@ func TestNothingIsLostAndNothingGrows(t *testing.T) {
 	t.Logf("%s: %d messages OK'd, %d deliveries, nothing lost", time.Since(began).Round(time.Second), c.accepted.Load(), c.delivered.Load())
 }
 
-// trouble is what befalls one node in a round.
-type trouble struct {
+// faults is what befalls one node in a round.
+type faults struct {
 	name string
 	node int
 	make func(*testing.T, *node) // until the process is gone; nil: nothing
 }
 
-var quiet = trouble{name: "quiet"}
+var quiet = faults{name: "quiet"}
 
 // troubles are of all kinds. The first node is spared: what grows over the whole
 // time grows there.
-var troubles = [...]trouble{
+var troubles = [...]faults{
 	{"drained by SIGTERM", 1, func(t *testing.T, n *node) { n.Stop(t) }},
 	{"stopped", 2, func(t *testing.T, n *node) { n.Stop(t) }},
 	{"drained over HTTP", 1, func(t *testing.T, n *node) {

@@ -57,12 +57,12 @@ func TestNamesTellSeriesApart(t *testing.T) {
 
 func TestEveryPointOfTheSizesIsALoadThatDaemonsTake(t *testing.T) {
 	const (
-		mostBody    = 5 << 20 // of an MPUB, by default
-		mostMessage = 1 << 20
+		maxBody    = 5 << 20 // of an MPUB, by default
+		maxMessage = 1 << 20
 	)
 	for _, x := range sizes().xs {
 		l := sizeLoad(x)
-		if batch := l.Batch * (4 + x); l.Body != x || x > mostMessage || batch > mostBody || batch < 10_000 {
+		if batch := l.Batch * (4 + x); l.Body != x || x > maxMessage || batch > maxBody || batch < 10_000 {
 			t.Errorf("%d bytes: %+v", x, l)
 		}
 	}

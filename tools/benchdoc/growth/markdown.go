@@ -61,7 +61,7 @@ func (s *Series) write(b *strings.Builder) {
 				fmt.Fprintf(b, " %s |", c.Daemon)
 			}
 			s.writePoint(b, &p, deliveries)
-			if text := p.trouble(); text != "" {
+			if text := p.problem(); text != "" {
 				troubles = append(troubles, fmt.Sprintf("%s, %s: %s", c.Daemon, s.label(p.X), text))
 			}
 		}
@@ -91,8 +91,8 @@ func (s *Series) writePoint(b *strings.Builder, p *Point, deliveries bool) {
 	fmt.Fprintf(b, " %s | %s | %.0f |\n", short(p.ServerCPU), short(p.GeneratorCPU), p.RSS)
 }
 
-// trouble is what went wrong at a point, in words; empty when nothing did.
-func (p *Point) trouble() string {
+// problem is what went wrong at a point, in words; empty when nothing did.
+func (p *Point) problem() string {
 	switch {
 	case p.Error != "":
 		return "not measured: " + strings.ReplaceAll(p.Error, "\n", " · ")

@@ -157,7 +157,7 @@ func gaps(name string, what disturbance, bars ...Bar) row {
 					return nil, err
 				}
 				v.add(gap, took.Seconds()*1e3)
-				v.add(longestGap, took.Seconds()*1e3)
+				v.add(maxGap, took.Seconds()*1e3)
 			}
 			return v, nil
 		},

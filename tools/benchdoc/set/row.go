@@ -49,7 +49,7 @@ const (
 	p99Refill    = "publish p99 µs meanwhile"
 	lost         = "lost"
 	gap          = "gap ms"
-	longestGap   = "longest gap ms"
+	maxGap       = "longest gap ms"
 	idleCPU      = "idle CPU %"
 	rss          = "RSS MiB"
 	leaderRSS    = "RSS of the leader, more MiB"
@@ -58,12 +58,12 @@ const (
 )
 
 // order is that of the figures of a row.
-var order = []string{rate, allCPU, leaderCPU, generatorCPU, refillRate, p50, p99, p99Refill, gap, longestGap, idleCPU, rss, leaderRSS, followerRSS, lost}
+var order = []string{rate, allCPU, leaderCPU, generatorCPU, refillRate, p50, p99, p99Refill, gap, maxGap, idleCPU, rss, leaderRSS, followerRSS, lost}
 
 func moreIsBetter(figure string) bool { return strings.HasSuffix(figure, "/s") }
 
 // worst tells whether the worst of the runs counts, not the median.
-func worst(figure string) bool { return figure == lost || figure == longestGap }
+func worst(figure string) bool { return figure == lost || figure == maxGap }
 
 // scale is how much of a row is done.
 type scale struct {

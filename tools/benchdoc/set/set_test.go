@@ -85,7 +85,7 @@ func TestBarsAreJudged(t *testing.T) {
 		{"more than alone", rss, []float64{50}, []float64{30}, Bar{Above: 20}, true},
 		{"much more than alone", rss, []float64{51}, []float64{30}, Bar{Above: 20}, false},
 		{"value", gap, []float64{500, 600, 9000}, nil, Bar{Value: 600}, true},
-		{"the worst counts", longestGap, []float64{500, 600, 9000}, nil, Bar{Value: 1000}, false},
+		{"the worst counts", maxGap, []float64{500, 600, 9000}, nil, Bar{Value: 1000}, false},
 		{"a rate at the bar", refillRate, []float64{180}, nil, Bar{Value: 180}, true},
 		{"a rate below", refillRate, []float64{179}, nil, Bar{Value: 180}, false},
 		{"a rate above", refillRate, []float64{181}, nil, Bar{Value: 180}, true},

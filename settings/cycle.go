@@ -37,7 +37,7 @@ func (r *Rules) refuseRounds() (m Mistakes) {
 		if to == "" || slices.Contains(told, to) {
 			continue
 		}
-		if way := r.round(to, to, nil); way != nil {
+		if way := r.findCycle(to, to, nil); way != nil {
 			told = append(told, way...)
 			m = append(m, fmt.Sprintf("[channel.%s] dead_letter_topic must not lead back to where it began: dead letters would go from %s; for channels that shall have none set max_attempts = 0 and dead_letter_topic = \"\"",
 				quote(r.channels[i].pattern), strings.Join(way, " to ")))
@@ -46,9 +46,9 @@ func (r *Rules) refuseRounds() (m Mistakes) {
 	return m
 }
 
-// round is over which topics dead letters come from one to another, both included, after
+// findCycle is over which topics dead letters come from one to another, both included, after
 // passed; nil when they do not.
-func (r *Rules) round(from, to string, passed []string) []string {
+func (r *Rules) findCycle(from, to string, passed []string) []string {
 	passed = append(slices.Clip(passed), from)
 	for _, next := range r.DeadLetterTopics(from) {
 		if next == to {
@@ -57,7 +57,7 @@ func (r *Rules) round(from, to string, passed []string) []string {
 		if slices.Contains(passed, next) {
 			continue
 		}
-		if way := r.round(next, to, passed); way != nil {
+		if way := r.findCycle(next, to, passed); way != nil {
 			return way
 		}
 	}
