@@ -72,7 +72,7 @@ func levelAfter(d time.Duration) Level {
 // leaderlessInput: shards have no leader, so their topics stand still.
 func (s *replicaSet) leaderlessInput(now time.Time) alertInput {
 	l := s.alert("no_leader", LevelCrit)
-	var longest *sample
+	var longest *onset
 	var shards []string
 	topics := 0
 	for _, sh := range s.shards {

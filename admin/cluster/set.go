@@ -37,7 +37,7 @@ type setMember struct {
 	behind  time.Time       // since when it has not had what was committed then, in some shard; zero: it keeps up
 	cells   []setCell       // by shard
 
-	gone, joins, waits, barred sample
+	gone, joins, waits, barred onset
 	reach                      []reached // by shard
 }
 
@@ -64,7 +64,7 @@ type reached struct {
 type setShard struct {
 	about  nodeclient.SetShard // by who knows the highest term
 	topics int
-	alone  sample // without a leader
+	alone  onset // without a leader
 }
 
 // updateSets puts the sets together from the last answers.
