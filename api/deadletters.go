@@ -46,12 +46,13 @@ func originOf(v *message.View) *DeadLetterOrigin {
 //
 // where next is the id to go on with, left out when there are no more.
 type deadLetter struct {
-	ID        string            `json:"id"`
-	Timestamp int64             `json:"timestamp"` // when it became a dead letter, ns since 1970
-	Size      int               `json:"size"`      // of the whole body, bytes
-	Origin    *DeadLetterOrigin `json:"dead_letter"`
-	Body      []byte            `json:"body"` // base64
-	Truncated bool              `json:"truncated"`
+	ID        string                `json:"id"`
+	Timestamp int64                 `json:"timestamp"` // when it became a dead letter, ns since 1970
+	Size      int                   `json:"size"`      // of the whole body, bytes
+	Origin    *DeadLetterOrigin     `json:"dead_letter"`
+	Body      []byte                `json:"body"` // base64
+	Truncated bool                  `json:"truncated"`
+	Headers   []message.ShownHeader `json:"headers,omitempty"` // also key and priority
 }
 
 // deadLetters is GET /deadletter/list: it shows the dead letters of a topic that the
@@ -111,7 +112,7 @@ func (h *HTTP) deadLetters(_ http.ResponseWriter, r *http.Request) (any, error) 
 func letterShown(id message.ID, v *message.View) deadLetter {
 	return deadLetter{
 		ID: id.String(), Timestamp: v.Timestamp, Size: len(v.Body), Origin: originOf(v),
-		Body: v.Body[:min(len(v.Body), maxPeekedBody)], Truncated: len(v.Body) > maxPeekedBody,
+		Body: v.Body[:min(len(v.Body), maxPeekedBody)], Truncated: len(v.Body) > maxPeekedBody, Headers: v.ShownDescription(),
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"qmq/broker"
 	"qmq/channel"
-	"qmq/diskqueue"
 	"qmq/internal/httpapi"
 	"qmq/internal/names"
 	"qmq/message"
@@ -62,7 +61,11 @@ func (h *HTTP) republishMessage(_ http.ResponseWriter, r *http.Request) (any, er
 		if err != nil {
 			return refused(err)
 		}
-		published, err = h.publish(t, func(b *diskqueue.Batch) { b.Add(message.Meta{Timestamp: now}, v.Body) })
+		published, err = h.publish(t, func(b *stampedBatch) {
+			m := v.Description()
+			m.Timestamp = now
+			b.Add(m, v.Body)
+		})
 		return err
 	})
 	if err == nil && q.Get("finish") == "true" {

@@ -1,12 +1,12 @@
 package api
 
 import (
+	"bytes"
 	"errors"
 	"net/http"
 	"strconv"
 
 	"qmq/channel"
-	"qmq/diskqueue"
 	"qmq/internal/httpapi"
 	"qmq/internal/names"
 	"qmq/message"
@@ -59,38 +59,57 @@ func (h *HTTP) moveMessages(_ http.ResponseWriter, r *http.Request) (any, error)
 	if err != nil {
 		return nil, notFound(err)
 	}
-	batch, ids := new(diskqueue.Batch), []message.ID(nil)
-	now := h.broker.Clock().Wall()
+	var list []movedMessage
+	size := 0
 	total, err := c.Peek(channel.PeekOptions{Order: channel.PeekOldest, Limit: limit}, func(m channel.Peeked, v message.View) error {
-		if seqOf(m.ID) >= until || len(ids) > 0 && batch.BodyBytes()+int64(len(v.Body)) > maxMovedBytes {
+		if size += len(v.Body); seqOf(m.ID) >= until || len(list) > 0 && size > maxMovedBytes {
 			return errEnough
 		}
-		batch.Add(message.Meta{Timestamp: now}, append([]byte(nil), v.Body...)) // long bodies stay where they are until they are stored
-		ids = append(ids, m.ID)
+		list = append(list, movedMessage{m.ID, v.Description(), bytes.Clone(v.Body)})
 		return nil
 	})
 	if err != nil && !errors.Is(err, errEnough) {
 		return nil, messageError(err)
 	}
 	moved := movedAnswer{Left: total}
-	if len(ids) == 0 {
+	if len(list) == 0 {
 		return moved, nil
 	}
-	p, err := h.broker.Publisher(to)
-	if err == nil {
-		_, err = h.broker.Publish(p, batch)
+	if err := h.publishMoved(to, list); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return nil, refused(err)
-	}
-	for _, id := range ids {
-		if err := c.Finish(id); err != nil && !errors.Is(err, channel.ErrNoMessage) {
+	for i := range list {
+		if err := c.Finish(list[i].id); err != nil && !errors.Is(err, channel.ErrNoMessage) {
 			return nil, messageError(err)
 		}
-		moved.Next = seqOf(id) + 1
+		moved.Next = seqOf(list[i].id) + 1
 	}
-	moved.Moved, moved.Left = len(ids), total-len(ids)
+	moved.Moved, moved.Left = len(list), total-len(list)
 	return moved, nil
+}
+
+// movedMessage is a message that is moved, in memory of its own.
+type movedMessage struct {
+	id   message.ID
+	meta message.Meta // see message.View.Description
+	body []byte
+}
+
+// publishMoved publishes messages to the topic that they go to.
+func (h *HTTP) publishMoved(to string, list []movedMessage) error {
+	p, err := h.broker.Publisher(to)
+	if err != nil {
+		return refused(err)
+	}
+	now := h.broker.Clock().Wall()
+	_, err = h.publish(p, func(b *stampedBatch) {
+		for i := range list {
+			m := list[i].meta
+			m.Timestamp = now
+			b.Add(m, list[i].body)
+		}
+	})
+	return err
 }
 
 type movedAnswer struct {

@@ -12,17 +12,13 @@ import (
 
 // The parameters of the routes that publish.
 var (
-	pubParameters  = []string{"topic", "defer", "ttl"}
-	mpubParameters = []string{"topic", "binary", "ttl"}
+	pubParameters  = []string{"topic", "defer", "ttl", "key", "priority", "dedup_id"}
+	mpubParameters = []string{"topic", "binary", "ttl", "key", "priority"}
 )
 
 // weighty are the parameters without which a message is stored as something
 // else than was meant: one that is nearly called so is a mistake.
-var weighty = [...]string{"defer", "binary", "ttl"}
-
-// reserved are parameters that a publisher could expect to work and that do
-// not.
-var reserved = [...]string{"key", "dedup_id", "priority"}
+var weighty = [...]string{"defer", "binary", "ttl", "key", "priority", "dedup_id"}
 
 // refuseUnknown refuses a publish with a parameter that was meant to matter and
 // would not. Others that are unknown are ignored, as NSQ does.
@@ -38,13 +34,10 @@ func (h *HTTP) refuseUnknown(r *http.Request, q url.Values, known []string) erro
 	return nil
 }
 
-// misleads tells whether a parameter is reserved, or one edit away from one
-// that has weight.
+// misleads tells whether a parameter is one edit away from one that has weight, or is what
+// one message can have and several cannot.
 func misleads(name string) bool {
-	if slices.Contains(reserved[:], name) {
-		return true
-	}
-	return slices.ContainsFunc(weighty[:], func(w string) bool { return oneEdit(name, w) })
+	return name == "dedup_id" || slices.ContainsFunc(weighty[:], func(w string) bool { return oneEdit(name, w) })
 }
 
 // oneEdit tells whether a differs from b by one byte that was inserted, left

@@ -13,10 +13,12 @@ func TestPublishWithAMistypedParameterIsRefused(t *testing.T) {
 	refused := []string{
 		"efer", "dfer", "defe", "deferr", "xdefer", "de_fer", "Defer", "defar", "defre", "edfer", "dfeer",
 		"inary", "bnary", "binar", "binaryy", "binnary", "Binary", "binari", "bianry", "ibnary",
-		"ttls", "tt", "tttl", "tl", "key", "dedup_id", "priority",
+		"ttls", "tt", "tttl", "tl", "keys", "ke", "Key", "priorty", "prioritiy", "dedupid", "dedup-id",
 	}
 	for _, name := range refused {
-		for path, known := range map[string]string{"/pub": `["topic","defer","ttl"]`, "/mpub": `["topic","binary","ttl"]`} {
+		for path, known := range map[string]string{
+			"/pub": `["topic","defer","ttl","key","priority","dedup_id"]`, "/mpub": `["topic","binary","ttl","key","priority"]`,
+		} {
 			w := r.call("POST", path+"?topic=t&"+name+"=1", "x")
 			if want := `{"known":` + known + `,"message":"UNKNOWN_PARAMETER"}`; w.Code != 400 || w.Body.String() != want {
 				t.Errorf("%s %s: %d %s, want %s", path, name, w.Code, w.Body, want)
@@ -30,7 +32,7 @@ func TestPublishWithAMistypedParameterIsRefused(t *testing.T) {
 		t.Error("a refused publish has made its topic")
 	}
 	ignored := []string{
-		"", "dr", "deferral", "differ", "DEFER", "defer_ms", "derfe", "deffrr", "bin", "binaries", "TTL", "keys", "dedup", "prio", "x", "channel",
+		"", "dr", "deferral", "differ", "DEFER", "defer_ms", "derfe", "deffrr", "bin", "binaries", "TTL", "keyed", "dedup", "prio", "x", "channel",
 	}
 	for _, name := range ignored {
 		r.must("POST", "/pub?topic=t&"+name+"=1", "x")

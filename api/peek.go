@@ -57,7 +57,8 @@ type peekedMessage struct {
 	Body      []byte `json:"body"` // base64
 	Truncated bool   `json:"truncated"`
 
-	DeadLetter *DeadLetterOrigin `json:"dead_letter,omitempty"` // of one that a channel gave up
+	Headers    []message.ShownHeader `json:"headers,omitempty"`     // also key and priority
+	DeadLetter *DeadLetterOrigin     `json:"dead_letter,omitempty"` // of one that a channel gave up
 }
 
 // peek is GET /channel/peek: it shows messages of a channel and changes
@@ -192,7 +193,7 @@ func (h *HTTP) peeked(state channel.PeekState, m channel.Peeked, v message.View)
 		Body:      v.Body[:min(len(v.Body), maxPeekedBody)],
 		Truncated: len(v.Body) > maxPeekedBody,
 
-		DeadLetter: originOf(&v),
+		Headers: v.ShownDescription(), DeadLetter: originOf(&v),
 	}
 	left := max(0, m.Left/1e6)
 	switch state {

@@ -32,7 +32,8 @@ type loggedMessage struct {
 	Body      []byte `json:"body"`             // base64
 	Truncated bool   `json:"truncated"`
 
-	DeadLetter *DeadLetterOrigin `json:"dead_letter,omitempty"` // of one that a channel gave up
+	Headers    []message.ShownHeader `json:"headers,omitempty"`     // also key and priority
+	DeadLetter *DeadLetterOrigin     `json:"dead_letter,omitempty"` // of one that a channel gave up
 }
 
 // look looks at a topic's log as one of the few who may at a time; release ends that.
@@ -192,7 +193,7 @@ func logged(l *topic.Look, v message.View) *loggedMessage {
 	id := message.MakeID(l.IDPrefix, v.Seq)
 	m.ID = string(id[:])
 	m.DueAt, _ = v.DeliverAt()
-	m.DeadLetter = originOf(&v)
+	m.Headers, m.DeadLetter = v.ShownDescription(), originOf(&v)
 	return m
 }
 

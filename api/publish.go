@@ -21,6 +21,18 @@ import (
 	"qmq/topic"
 )
 
+// stampedBatch is a batch whose messages get what their bodies say of them.
+type stampedBatch struct {
+	*diskqueue.Batch
+	stamp *topic.Stamp
+}
+
+// Add adds a message.
+func (b *stampedBatch) Add(m message.Meta, body []byte) {
+	b.stamp.Apply(&m, body)
+	b.Batch.Add(m, body)
+}
+
 // batches are for publishes over HTTP, which come one by one.
 var batches = sync.Pool{New: func() any { return new(diskqueue.Batch) }}
 
@@ -39,6 +51,10 @@ func (h *HTTP) pub(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	meta, err := describe(r.Header, q)
+	if err != nil {
+		return nil, err
+	}
 	t, err := h.publishTopic(r, q, pubParameters)
 	if err != nil {
 		return nil, err
@@ -52,9 +68,8 @@ func (h *HTTP) pub(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	now := h.broker.Clock().Wall()
-	return h.publish(t, func(b *diskqueue.Batch) {
-		b.Add(message.Meta{Timestamp: now, DeliverAt: message.DueAt(now, delay), ExpireAt: message.ExpireAt(now, delay, ttl)}, body)
-	})
+	meta.Timestamp, meta.DeliverAt, meta.ExpireAt = now, message.DueAt(now, delay), message.ExpireAt(now, delay, ttl)
+	return h.publish(t, func(b *stampedBatch) { b.Add(meta, body) })
 }
 
 // mpub is POST /mpub: the body is many messages, one a line or, with binary,
@@ -64,6 +79,10 @@ func (h *HTTP) mpub(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, httpapi.TooBig("BODY_TOO_BIG")
 	}
 	q, err := httpapi.Query(r)
+	if err != nil {
+		return nil, err
+	}
+	meta, err := describeAll(r.Header, q)
 	if err != nil {
 		return nil, err
 	}
@@ -96,9 +115,9 @@ func (h *HTTP) mpub(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := h.broker.Clock().Wall()
-	meta := message.Meta{Timestamp: now, ExpireAt: message.ExpireAt(now, 0, ttl)}
-	return h.publish(t, func(b *diskqueue.Batch) {
+	meta.Timestamp = h.broker.Clock().Wall()
+	meta.ExpireAt = message.ExpireAt(meta.Timestamp, 0, ttl)
+	return h.publish(t, func(b *stampedBatch) {
 		b.Grow(add.need)
 		b.BeginMulti()
 		add.to(b, meta)
@@ -116,7 +135,7 @@ func isBinary(q url.Values) bool {
 // with the same said of it.
 type messages struct {
 	need diskqueue.Need
-	to   func(b *diskqueue.Batch, m message.Meta)
+	to   func(b *stampedBatch, m message.Meta)
 }
 
 // textMessages finds one message a line; empty lines are none. failed is why
@@ -133,7 +152,7 @@ func (h *HTTP) textMessages(body []byte, failed error) (m messages, err error) {
 			m.need.Count(line)
 		}
 	}
-	m.to = func(b *diskqueue.Batch, meta message.Meta) {
+	m.to = func(b *stampedBatch, meta message.Meta) {
 		for line := range bytes.SplitSeq(body, newline) {
 			if len(line) > 0 {
 				b.Add(meta, line)
@@ -161,7 +180,7 @@ func (h *HTTP) binaryMessages(body []byte, failed error) (m messages, err error)
 		return m, httpapi.TooBig(code)
 	}
 	m.need = needOf(parsed)
-	m.to = func(b *diskqueue.Batch, meta message.Meta) {
+	m.to = func(b *stampedBatch, meta message.Meta) {
 		for body, ok := parsed.Next(); ok; body, ok = parsed.Next() {
 			b.Add(meta, body)
 		}
@@ -170,13 +189,13 @@ func (h *HTTP) binaryMessages(body []byte, failed error) (m messages, err error)
 }
 
 // publish stores what add puts into a batch.
-func (h *HTTP) publish(t broker.Publisher, add func(*diskqueue.Batch)) (any, error) {
+func (h *HTTP) publish(t broker.Publisher, add func(*stampedBatch)) (any, error) {
 	b := batches.Get().(*diskqueue.Batch)
 	defer func() {
 		b.Reset()
 		batches.Put(b)
 	}()
-	add(b)
+	add(&stampedBatch{b, t.Stamp()})
 	if _, err := h.broker.Publish(t, b); err != nil {
 		return nil, refused(err)
 	}

@@ -42,6 +42,7 @@ func (s *shared) Publisher(name string, create bool) (broker.Publisher, error) {
 type leaderless string
 
 func (l leaderless) Name() string                   { return string(l) }
+func (l leaderless) Stamp() *topic.Stamp            { return nil }
 func (l leaderless) Publish(*diskqueue.Batch) error { return errNoLeader }
 
 func (s *shared) Subscribe(topic, channel string, _ bool, o broker.SubscribeOptions) (broker.Consumer, error) {

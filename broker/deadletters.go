@@ -9,17 +9,18 @@ import (
 	"qmq/channel"
 	"qmq/diskqueue"
 	"qmq/settings"
+	"qmq/topic"
 )
 
 // publishDeadLetters stores dead letters in the topic of a name, which is made if need
 // be. It is no client's publish: neither --auto-create nor a drain holds it up.
-func (b *Broker) publishDeadLetters(name string, letters *diskqueue.Batch) error {
+func (b *Broker) publishDeadLetters(name string, letters func(*topic.Stamp) *diskqueue.Batch) error {
 	for again := false; ; again = true {
 		p, err := b.ownPublisher(name)
 		if err != nil {
 			return err
 		}
-		_, err = b.PublishOwn(p, letters)
+		_, err = b.PublishOwn(p, letters(p.Stamp()))
 		if again || !errors.Is(err, channel.ErrExiting) { // else it was deleted: into the next one of that name
 			return err
 		}

@@ -117,11 +117,12 @@ type letter struct {
 	seq  uint64
 	from message.DeadLetter
 	body []byte
+	meta message.Meta // see message.View.Description
 }
 
 func letterOf(v message.View) letter {
 	d, _ := v.DeadLetter()
-	return letter{seq: v.Seq, from: d, body: slices.Clone(v.Body)}
+	return letter{seq: v.Seq, from: d, body: slices.Clone(v.Body), meta: v.Description()}
 }
 
 // putBack publishes letters where they came from, and takes out those that are. The
@@ -153,15 +154,19 @@ func (b *Broker) putBack(topicName string, list []letter, p *PutBack) error {
 }
 
 func (b *Broker) publishBack(origin string, letters []letter) error {
-	var records diskqueue.Batch
-	now := b.clock.Wall()
-	for _, l := range letters {
-		records.Add(message.Meta{Timestamp: now, OnlyFor: l.from.Channel}, l.body)
-	}
 	pub, err := b.ownPublisher(origin)
-	if err == nil {
-		_, err = b.PublishOwn(pub, &records)
+	if err != nil {
+		return err
 	}
+	var records diskqueue.Batch
+	now, stamp := b.clock.Wall(), pub.Stamp()
+	for _, l := range letters {
+		m := l.meta
+		m.Timestamp, m.OnlyFor = now, l.from.Channel
+		stamp.Apply(&m, l.body)
+		records.Add(m, l.body)
+	}
+	_, err = b.PublishOwn(pub, &records)
 	return err
 }
 

@@ -16,6 +16,9 @@ import (
 type Publisher interface {
 	// Name is the topic's name.
 	Name() string
+	// Stamp is what is to be said of the messages of a batch that is about to be made,
+	// each before it is added; nil: nothing. It does not wait.
+	Stamp() *topic.Stamp
 	// Publish stores the records, all or none, and returns when they are as safe
 	// as is promised. They are the caller's again. channel.ErrExiting means that
 	// the topic is gone: another of its name may be there.

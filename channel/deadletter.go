@@ -16,6 +16,7 @@ const maxLetterBytes = 1 << 20
 type DeadLetter struct {
 	message.DeadLetter // but for the topic's name
 	Body               []byte
+	Description        message.Meta // see message.View.Description
 }
 
 // SendDeadLetters has what is spent published with send, and finishes it then. It
@@ -76,7 +77,7 @@ func (c *Channel) readSpent(list []spentMessage) (r spentRead) {
 		}
 		size += len(view.Body)
 		r.read = append(r.read, x)
-		r.letters = append(r.letters, DeadLetter{Body: bytes.Clone(view.Body), DeadLetter: message.DeadLetter{
+		r.letters = append(r.letters, DeadLetter{Body: bytes.Clone(view.Body), Description: view.Description(), DeadLetter: message.DeadLetter{
 			Channel: c.o.Name, ID: message.MakeID(c.o.IDPrefix, x.seq), Published: view.Timestamp,
 			Attempts: x.attempts, Reason: x.reason, Ended: x.ended + wallShift(c.o.Clock),
 		}})

@@ -38,11 +38,13 @@ func (p *remoteMessages) Message(id message.ID, show func(message.View) error) e
 	if err != nil {
 		return err
 	}
-	if len(answer) < 8 {
+	const head = 8 + 2
+	if len(answer) < head || len(answer) < head+int(binary.LittleEndian.Uint16(answer[8:])) {
 		return errPeek
 	}
 	_, seq, _ := id.Split()
-	return show(message.View{Seq: seq, Timestamp: int64(binary.LittleEndian.Uint64(answer)), Body: answer[8:]})
+	body := head + int(binary.LittleEndian.Uint16(answer[8:]))
+	return show(message.View{Seq: seq, Timestamp: int64(binary.LittleEndian.Uint64(answer)), Attrs: answer[head:body:body], Body: answer[body:]})
 }
 
 // Finish is part of broker.Messages.
@@ -103,7 +105,8 @@ func (r *run) actOnMessage(_ context.Context, _ uint64, body []byte) ([]byte, er
 	case messageShow:
 		err = c.Message(id, func(v message.View) error {
 			answer = binary.LittleEndian.AppendUint64(answer, uint64(v.Timestamp))
-			answer = append(answer, v.Body...)
+			answer = binary.LittleEndian.AppendUint16(answer, uint16(len(v.Attrs)))
+			answer = append(append(answer, v.Attrs...), v.Body...)
 			return nil
 		})
 	case messageFinish:

@@ -19,12 +19,12 @@ import (
 //
 //	callPeek:    JSON of peekQuestion
 //	answer:      total u64, then for each message
-//	             id 16 bytes, attempts u16, consumer u64, left i64, timestamp i64, length u32, body
+//	             id 16 bytes, attempts u16, consumer u64, left i64, timestamp i64, attrLen u16, length u32, attrs, body
 //	callMessage: JSON of messageQuestion, about one message
-//	answer:      of messageShow: timestamp i64, body; of others nothing
+//	answer:      of messageShow: timestamp i64, attrLen u16, attrs, body; of others nothing
 const (
 	peekTime   = 5 * time.Second
-	peekHeader = 16 + 2 + 8 + 8 + 8 + 4
+	peekHeader = 16 + 2 + 8 + 8 + 8 + 2 + 4
 	peekBytes  = 16 << 20 // of an answer: what is beyond is left out
 )
 
@@ -121,12 +121,12 @@ func parsePeeked(b []byte) (p channel.Peeked, v message.View, rest []byte, err e
 	p.Consumer = number.Uint64(b[at+2:])
 	p.Left = int64(number.Uint64(b[at+10:]))
 	v.Timestamp = int64(number.Uint64(b[at+18:]))
-	length := uint64(number.Uint32(b[at+26:]))
-	if b = b[peekHeader:]; uint64(len(b)) < length {
+	attrs, length := uint64(number.Uint16(b[at+26:])), uint64(number.Uint32(b[at+28:]))
+	if b = b[peekHeader:]; uint64(len(b)) < attrs+length {
 		return p, v, nil, errPeek
 	}
-	v.Body = b[:length]
-	return p, v, b[length:], nil
+	v.Attrs, v.Body = b[:attrs:attrs], b[attrs:attrs+length]
+	return p, v, b[attrs+length:], nil
 }
 
 // peek shows another member messages of a channel that this one serves.
@@ -149,7 +149,7 @@ func (r *run) peek(_ context.Context, _ uint64, body []byte) ([]byte, error) {
 	answer := make([]byte, 8)
 	o := channel.PeekOptions{State: q.State, Order: q.Order, From: q.From, Limit: q.Limit}
 	total, err := c.Peek(o, func(p channel.Peeked, v message.View) error {
-		if len(answer)+len(v.Body) > peekBytes {
+		if len(answer)+len(v.Attrs)+len(v.Body) > peekBytes {
 			return nil
 		}
 		answer = append(answer, p.ID[:]...)
@@ -157,8 +157,9 @@ func (r *run) peek(_ context.Context, _ uint64, body []byte) ([]byte, error) {
 		for _, n := range []uint64{p.Consumer, uint64(p.Left), uint64(v.Timestamp)} {
 			answer = binary.LittleEndian.AppendUint64(answer, n)
 		}
+		answer = binary.LittleEndian.AppendUint16(answer, uint16(len(v.Attrs)))
 		answer = binary.LittleEndian.AppendUint32(answer, uint32(len(v.Body)))
-		answer = append(answer, v.Body...)
+		answer = append(append(answer, v.Attrs...), v.Body...)
 		return nil
 	})
 	binary.LittleEndian.PutUint64(answer, uint64(total))

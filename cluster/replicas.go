@@ -93,6 +93,9 @@ type publisher struct {
 // Name is part of broker.Publisher.
 func (p publisher) Name() string { return p.name }
 
+// Stamp is part of broker.Publisher.
+func (p publisher) Stamp() *topic.Stamp { return p.r.node.Stamp(p.name) }
+
 // Publish is part of broker.Publisher. What is published shows the topic.
 func (p publisher) Publish(b *diskqueue.Batch) error {
 	p.r.show(p.name)

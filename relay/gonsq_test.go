@@ -100,6 +100,7 @@ type publisher struct {
 
 func (p publisher) Name() string { return p.name }
 
+func (p publisher) Stamp() *topic.Stamp { return nil }
 func (p publisher) Publish(b *diskqueue.Batch) error {
 	p.s.publishing.RLock()
 	defer p.s.publishing.RUnlock()

@@ -8,6 +8,7 @@ import (
 	"qmq/diskqueue"
 	"qmq/message"
 	"qmq/protocol"
+	"qmq/topic"
 )
 
 // Bounds of what a session gathers before it acts.
@@ -39,6 +40,7 @@ type reply struct {
 // topicBatch is what one commandBatch publishes to one topic.
 type topicBatch struct {
 	topic   namedPublisher // without a Publisher when there is none, err says why
+	stamp   *topic.Stamp   // of the topic when the batch was begun
 	records diskqueue.Batch
 	err     error
 
@@ -67,7 +69,7 @@ func (c *commandBatch) forget() {
 	for i := range c.topics {
 		b := &c.topics[i]
 		b.records.Reset()
-		b.topic, b.err, b.wait = namedPublisher{}, nil, nil
+		b.topic, b.stamp, b.err, b.wait = namedPublisher{}, nil, nil, nil
 	}
 	c.replies, c.topics, c.answers = c.replies[:0], c.topics[:0], c.answers[:0]
 	c.bytes, c.ready = 0, -1
@@ -93,23 +95,31 @@ func (c *commandBatch) addAnswer(cmd *protocol.Command, op channel.AnswerOp) {
 // now is the wall clock in ns.
 func (c *commandBatch) addPublish(cmd *protocol.Command, index int, now int64) {
 	c.replies = append(c.replies, reply{kind: cmd.Kind, index: int32(index)})
-	records := &c.topics[index].records
-	before := records.Bytes()
+	b := &c.topics[index]
+	before := b.records.Bytes()
 	if cmd.Kind == protocol.Mpub {
-		addMulti(records, cmd.Messages, now)
+		b.addMulti(cmd.Messages, now)
 	} else {
-		records.Add(message.Meta{Timestamp: now, DeliverAt: message.DueAt(now, cmd.Delay)}, cmd.Body)
+		b.add(message.Meta{Timestamp: now, DeliverAt: message.DueAt(now, cmd.Delay)}, cmd.Body)
 	}
-	c.bytes += records.Bytes() - before
+	c.bytes += b.records.Bytes() - before
+}
+
+// add adds a message with what its body says of it.
+func (b *topicBatch) add(m message.Meta, body []byte) {
+	if b.stamp != nil {
+		b.stamp.Apply(&m, body)
+	}
+	b.records.Add(m, body)
 }
 
 // addMulti adds the messages of one MPUB, all or nothing.
-func addMulti(records *diskqueue.Batch, messages protocol.Messages, now int64) {
-	records.BeginMulti()
+func (b *topicBatch) addMulti(messages protocol.Messages, now int64) {
+	b.records.BeginMulti()
 	for body, ok := messages.Next(); ok; body, ok = messages.Next() {
-		records.Add(message.Meta{Timestamp: now}, body)
+		b.add(message.Meta{Timestamp: now}, body)
 	}
-	records.EndMulti()
+	b.records.EndMulti()
 }
 
 // batchOf finds the batch of a topic that was published to already.
@@ -132,7 +142,9 @@ func (c *commandBatch) addBatch(t namedPublisher, err error) (index int) {
 	}
 	index = len(c.topics) - 1
 	b := &c.topics[index]
-	b.topic, b.err = t, err
+	if b.topic, b.err = t, err; t.Publisher != nil {
+		b.stamp = t.Stamp()
+	}
 	return index
 }
 

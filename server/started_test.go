@@ -53,6 +53,7 @@ type starter struct {
 
 func (s starter) Name() string { return s.name }
 
+func (s starter) Stamp() *topic.Stamp            { return nil }
 func (s starter) Publish(*diskqueue.Batch) error { return s.o.publish }
 
 func (s starter) Start(b *diskqueue.Batch) (wait func() error, ok bool) {

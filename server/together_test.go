@@ -10,6 +10,7 @@ import (
 	"qmq/broker"
 	"qmq/diskqueue"
 	"qmq/protocol"
+	"qmq/topic"
 )
 
 // slow is a topic that nobody serves.
@@ -18,6 +19,8 @@ type slow string
 var errNoLeader = errors.New("no leader")
 
 func (s slow) Name() string { return string(s) }
+
+func (s slow) Stamp() *topic.Stamp { return nil }
 
 func (s slow) Publish(*diskqueue.Batch) error {
 	time.Sleep(5 * time.Second)

@@ -22,6 +22,7 @@ type Topic struct {
 	RetentionTime  *time.Duration // how long what is finished is kept; 0: whatever its age
 	RetentionBytes *int64         // of what is finished and kept; 0: however much
 	MaxChannels    *int64         // that there are when another one is made; 0: no limit
+	KeyFrom        *From          // where a message has its key that is given none; empty: nowhere
 }
 
 // Channel is settings of a channel. What is nil is not set.
@@ -71,6 +72,7 @@ var topicKeys = []key[Topic]{
 	bind("retention_time", func(t *Topic) **time.Duration { return &t.RetentionTime }, span),
 	bind("retention_bytes", func(t *Topic) **int64 { return &t.RetentionBytes }, size),
 	bind("max_channels", func(t *Topic) **int64 { return &t.MaxChannels }, count(maxSmall)),
+	bind("key_from", func(t *Topic) **From { return &t.KeyFrom }, place),
 }
 
 // channelKeys are the settings of a channel, in the order in which they are shown.
@@ -91,6 +93,7 @@ type EffectiveTopic struct {
 	RetentionTime         time.Duration
 	RetentionBytes        int64
 	MaxChannels           int
+	KeyFrom               From
 }
 
 // Limited says whether there is a limit of what is not finished.
@@ -114,7 +117,7 @@ func (t Topic) Effective() EffectiveTopic {
 		MaxBytes: value(t.MaxBytes), MaxMessages: value(t.MaxMessages), Overflow: value(t.Overflow),
 		MaxAge: value(t.MaxAge), Sync: value(t.Sync),
 		RetentionTime: value(t.RetentionTime), RetentionBytes: value(t.RetentionBytes),
-		MaxChannels: int(value(t.MaxChannels)),
+		MaxChannels: int(value(t.MaxChannels)), KeyFrom: value(t.KeyFrom),
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 type configured struct {
 	set, inForce settings.Topic
 	settings.EffectiveTopic
+	stamp *Stamp
 }
 
 // place is what settings the topic can have.
@@ -30,7 +31,9 @@ func (o *Options) place() settings.Place {
 // configured is what is in force with what is set.
 func (o *Options) configured(set settings.Topic) *configured {
 	inForce := o.Common.Settings.Topic(o.Name, set, o.place())
-	return &configured{set: set, inForce: inForce, EffectiveTopic: inForce.Effective()}
+	c := &configured{set: set, inForce: inForce, EffectiveTopic: inForce.Effective()}
+	c.stamp = newStamp(&c.EffectiveTopic)
+	return c
 }
 
 // restored is what is in force with what was set before the process began.

@@ -6,7 +6,6 @@ import (
 
 	"qmq/channel"
 	"qmq/diskqueue"
-	"qmq/message"
 )
 
 // DeadLetters publishes what the channels of a node give up to the topics that their
@@ -15,7 +14,7 @@ import (
 // concurrently.
 type DeadLetters struct {
 	wall    func() int64 // ns since 1970
-	publish func(topic string, letters *diskqueue.Batch) error
+	publish PublishLetters
 	logger  *slog.Logger
 
 	mu      sync.Mutex // guards what follows; no other lock is taken under it
@@ -25,9 +24,12 @@ type DeadLetters struct {
 	working sync.WaitGroup // it grows with mu held, while closed is false
 }
 
-// NewDeadLetters returns one that publishes with publish, which may wait, and makes the
-// topic if need be. wall is the wall clock.
-func NewDeadLetters(wall func() int64, publish func(topic string, letters *diskqueue.Batch) error, logger *slog.Logger) *DeadLetters {
+// PublishLetters publishes dead letters to a topic, which is made if need be. letters
+// makes them, with the topic's Stamp. It may wait.
+type PublishLetters func(topic string, letters func(*Stamp) *diskqueue.Batch) error
+
+// NewDeadLetters returns one that publishes with publish. wall is the wall clock.
+func NewDeadLetters(wall func() int64, publish PublishLetters, logger *slog.Logger) *DeadLetters {
 	return &DeadLetters{wall: wall, publish: publish, logger: logger}
 }
 
@@ -71,13 +73,18 @@ func (d *DeadLetters) of(t *Topic, c *channel.Channel) {
 
 // send publishes letters of a topic.
 func (d *DeadLetters) send(origin, to string, letters []channel.DeadLetter) error {
-	var records diskqueue.Batch
 	now := d.wall()
-	for i := range letters {
-		letters[i].Topic = origin
-		records.Add(message.Meta{Timestamp: now, DeadLetter: &letters[i].DeadLetter}, letters[i].Body)
-	}
-	err := d.publish(to, &records)
+	err := d.publish(to, func(stamp *Stamp) *diskqueue.Batch {
+		records := new(diskqueue.Batch)
+		for i := range letters {
+			letters[i].Topic = origin
+			m := letters[i].Description
+			m.Timestamp, m.DeadLetter = now, &letters[i].DeadLetter
+			stamp.Apply(&m, letters[i].Body)
+			records.Add(m, letters[i].Body)
+		}
+		return records
+	})
 	if err != nil {
 		d.logger.Warn("dead letters cannot be published now and are kept", "topic", origin, "channel", letters[0].Channel,
 			"dead_letter_topic", to, "error", err)

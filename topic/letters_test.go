@@ -22,13 +22,13 @@ type letterbox struct {
 	letters []string // as topic, body and where it comes from
 }
 
-func (l *letterbox) publish(to string, records *diskqueue.Batch) error {
+func (l *letterbox) publish(to string, letters func(*Stamp) *diskqueue.Batch) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {
 		return l.err
 	}
-	for raw := records.AppendRecords(nil); len(raw) > 0; {
+	for raw := letters(nil).AppendRecords(nil); len(raw) > 0; {
 		n, _ := message.Size(raw)
 		v := message.Decode(raw)
 		d, ok := v.DeadLetter()

@@ -35,6 +35,7 @@ type Producer struct {
 	shard *Shard
 	name  string
 	topic uint64 // incarnation
+	stamp stampCache
 
 	// mu guards what follows: the batches whose fate is not known. Under it they are
 	// sent, so that they arrive in their order; it is taken before the locks of shards

@@ -1,0 +1,105 @@
+package api
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"qmq/internal/httpapi"
+	"qmq/message"
+)
+
+// What a publisher says of a message is in parameters of the query or in fields of the
+// request:
+//
+//	?key=        X-Q-Key        what it is about, 1 to 255 bytes
+//	?priority=   X-Q-Priority   0 to 9
+//	?dedup_id=   X-Q-Dedup-Id   what doubles of it are known by; of one message
+//	             X-Q-Header-N   the header n, which may come again
+//	             traceparent, tracestate
+//
+// The names of fields have no case: the keys of headers that come so are in lower case.
+// Headers are in the order of their keys.
+const (
+	fieldPrefix  = "X-Q-"
+	headerPrefix = "X-Q-Header-"
+)
+
+// descriptions are the parameters and fields that become one header.
+var descriptions = [...]struct{ header, parameter, field string }{
+	{message.HeaderKey, "key", "X-Q-Key"},
+	{message.HeaderPriority, "priority", "X-Q-Priority"},
+	{message.HeaderDedupID, "dedup_id", "X-Q-Dedup-Id"},
+	{message.HeaderTraceparent, "", "Traceparent"},
+	{message.HeaderTracestate, "", "Tracestate"},
+}
+
+// knownFields are the fields of a publish that begin with X-Q-.
+var knownFields = []string{"X-Q-Key", "X-Q-Priority", "X-Q-Dedup-Id", "X-Q-Header-*"}
+
+// describe is what a publish says of its message, or of each of its messages. The time is
+// not in it.
+func describe(fields http.Header, q url.Values) (m message.Meta, err error) {
+	var encoded []byte
+	add := func(header string, values []string) {
+		for _, v := range values {
+			if err == nil && len(v) > message.MaxHeaderBytes {
+				err = invalidHeader(message.CheckHeaders(make([]byte, message.MaxHeaderBytes+1)))
+			} else if err == nil {
+				encoded = message.AppendHeader(encoded, header, v)
+			}
+		}
+	}
+	for _, d := range descriptions {
+		if d.parameter != "" {
+			add(d.header, q[d.parameter])
+		}
+		add(d.header, fields[d.field])
+	}
+	names, failed := headerFields(fields)
+	if failed != nil {
+		return m, failed
+	}
+	for _, name := range names {
+		add(strings.ToLower(name[len(headerPrefix):]), fields[name])
+	}
+	if err == nil {
+		err = invalidHeader(m.Describe(encoded))
+	}
+	return m, err
+}
+
+// headerFields are the fields of a request that are headers of messages, sorted. One that
+// is called nearly so is a mistake.
+func headerFields(fields http.Header) (names []string, err error) {
+	for name := range fields {
+		switch {
+		case !strings.HasPrefix(name, fieldPrefix):
+		case strings.HasPrefix(name, headerPrefix) && len(name) > len(headerPrefix):
+			names = append(names, name)
+		case !slices.Contains(knownFields, name):
+			return nil, &httpapi.Error{Status: http.StatusBadRequest, Code: "UNKNOWN_HEADER", More: map[string]any{"known": knownFields}}
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// describeAll is describe for several messages at once, of which none can have an id of
+// its own.
+func describeAll(fields http.Header, q url.Values) (message.Meta, error) {
+	m, err := describe(fields, q)
+	if err == nil && m.DedupID != nil {
+		err = httpapi.Bad("INVALID_HEADER: dedup-id is that of one message, and cannot be given to all of several")
+	}
+	return m, err
+}
+
+// invalidHeader is 400 with what is allowed.
+func invalidHeader(err error) error {
+	if err == nil {
+		return nil
+	}
+	return httpapi.Bad("INVALID_HEADER: " + err.Error())
+}
