@@ -216,7 +216,7 @@ func (*shared) Health() error { return nil }
 // TestWhatPatternsAskForInVainIsTold in the log of the start and to who asks.
 func TestWhatPatternsAskForInVainIsTold(t *testing.T) {
 	rules := new(settings.Rules)
-	if err := rules.AddTopics("r*", map[string]any{"sync": "always", "max_messages": int64(7)}); err != nil {
+	if err := rules.AddTopics("r*", map[string]any{"sync": "interval", "max_messages": int64(7)}); err != nil {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
@@ -228,7 +228,7 @@ func TestWhatPatternsAskForInVainIsTold(t *testing.T) {
 		t.Errorf("it is told %d times: %s", n, log.String())
 	}
 	got := r.must("GET", "/topic/config?topic=r1", "")
-	for _, want := range []string{`"unmet":["sync cannot be set of a replicated topic`, `"max_messages":7`} {
+	for _, want := range []string{`"unmet":["sync of a replicated topic is what --replica-sync says`, `"max_messages":7`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%s, want %s", got, want)
 		}

@@ -69,8 +69,9 @@ type Options struct {
 	Directory Directory
 
 	// Replicas are the topics that are kept together with other nodes; nil: there
-	// are none.
-	Replicas Replicas
+	// are none. ReplicaSync is when a publish to them is OK'd; empty: settings.Always.
+	Replicas    Replicas
+	ReplicaSync settings.Sync
 
 	Logger *slog.Logger
 }

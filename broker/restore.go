@@ -246,6 +246,7 @@ func (b *Broker) commonOptions() *topic.Common {
 		MaxChannels:       b.o.MaxChannels,
 		NoAutoCreate:      b.o.NoAutoCreate,
 		Settings:          b.o.Settings,
+		ReplicaSync:       b.o.ReplicaSync,
 		Cleaner:           b.cleaner,
 		FreeSpace:         b.freeSpace,
 		DeadLetters:       b.deadLetters,

@@ -109,6 +109,9 @@ func (b *Broker) SpaceWanted(s vfs.Space) int64 {
 	return bytes
 }
 
+// SpaceShort says that less room is free than is to stay free.
+func (b *Broker) SpaceShort() bool { return b.door.lowSpace() != nil }
+
 // startWatchingRoom looks whether there is room, and again and again as long as the
 // broker is open. Without limits, or where the room cannot be told, it does nothing.
 func (b *Broker) startWatchingRoom() {

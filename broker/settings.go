@@ -52,7 +52,7 @@ func (b *Broker) tellUnmet() {
 	if b.o.Replicas == nil {
 		return
 	}
-	for _, text := range b.o.Settings.UnmetOf(settings.Place{Replicated: true}) {
+	for _, text := range b.common.ReplicasUnmet() {
 		b.o.Logger.Warn("replicated topics do not have a setting that a pattern asks for", "error", text)
 	}
 }

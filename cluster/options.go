@@ -13,13 +13,16 @@ import (
 )
 
 // Level is the highest feature level that this version knows.
-const Level = 3
+const Level = 4
 
 // levelOfSettings is the lowest at which all members keep what is set of topics.
 const levelOfSettings = 2
 
 // levelOfLimits is the lowest at which all members understand that a topic is full.
 const levelOfLimits = 3
+
+// levelOfRetention is the lowest at which all members keep what is to be retained.
+const levelOfRetention = 4
 
 // Shards is in how many shards the topics are. It is the same for ever: it says where
 // a topic is.
@@ -70,6 +73,9 @@ type Host struct {
 	Topic  func(name string) (t *topic.Topic, ok bool)
 	Delete func(name string) error
 	NodeID int // in ids of messages of local topics
+	// SpaceShort says that less of the disk is free than the node is to keep; nil: it
+	// keeps nothing.
+	SpaceShort func() bool
 	// Directory is told which replicated topics and channels there are; nil: nobody is.
 	Directory Directory
 }

@@ -19,6 +19,8 @@ const (
 	refillAfter = 5 * time.Second
 	// compactEvery is how often, while there is little room, all is given up that can be.
 	compactEvery = 2 * time.Second
+	// scarceFor is how long what a member told of little room counts.
+	scarceFor = 10 * time.Second
 	// There is little room on a disk when less than lowBytes, or less than one part in
 	// lowShare, is free beside the reserve: a file of the node's log and what is published
 	// until all members have heard of it find room in that. It has to be an eighth more
@@ -37,6 +39,27 @@ type room struct {
 	r    *run
 	full bool        // the reserve is given up; the goroutine's
 	low  atomic.Bool // that, or there is little room beside it
+}
+
+// scarce says that there is little room on this node's disk, for the set or for what the
+// node keeps free for itself: what is only retained is given up.
+func (m *room) scarce() bool {
+	return m.low.Load() || m.r.s.h.SpaceShort != nil && m.r.s.h.SpaceShort()
+}
+
+// anyScarce says that scarce is so of a member.
+func (m *room) anyScarce() bool {
+	g := m.r.s.registry.Load()
+	if g == nil || m.scarce() {
+		return g != nil
+	}
+	for _, member := range g.Members {
+		disk, ok := m.r.watch.diskOf(uint64(member.ID))
+		if ok && (disk.Scarce || disk.Low) && m.r.now()-disk.Told < scarceFor {
+			return true
+		}
+	}
+	return false
 }
 
 // run is a goroutine's.

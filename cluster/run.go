@@ -168,6 +168,11 @@ func (r *run) serve(i *identity) {
 			g := r.s.registry.Load()
 			return g != nil && g.Level >= levelOfLimits
 		},
+		Retainable: func() bool {
+			g := r.s.registry.Load()
+			return g != nil && g.Level >= levelOfRetention
+		},
+		Scarce: func() bool { return r.room.anyScarce() },
 	}
 	for n := uint32(1); n <= Shards; n++ {
 		o.Shards = append(o.Shards, serve.ShardOptions{Raft: proposer{r, n}, Machine: r.machines[n]})

@@ -39,7 +39,7 @@ func TestSettingsOfAReplicatedTopicAreThoseOfTheSet(t *testing.T) {
 		t.Fatal(err)
 	}
 	var mistakes settings.Mistakes
-	for text, want := range map[string]string{`{"sync": "always"}`: "--replica-sync", `{"max_age": 1}`: "max_age must be", `{"retention_time": "1h"}`: "in force is 0"} {
+	for text, want := range map[string]string{`{"sync": "interval"}`: "--replica-sync", `{"max_age": 1}`: "max_age must be"} {
 		if err := g.configure(g.members[1], "orders", "", text); !errors.As(err, &mistakes) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}

@@ -162,6 +162,7 @@ func (w *watch) run() {
 // disk is how this node's disk is doing.
 func (w *watch) disk(now time.Duration) (d replica.Disk) {
 	d.Told, d.Low, d.Draining = now, w.r.room.low.Load(), w.r.s.draining.Load()
+	d.Scarce = w.r.room.scarce()
 	var newest time.Duration
 	for _, s := range w.r.opened() {
 		d.Oldest = max(d.Oldest, s.OldestSave())
@@ -204,6 +205,7 @@ const diskBytes = 3*8 + 1
 const (
 	diskLow      = 1 << iota // there is little room
 	diskDraining             // the node is about to leave
+	diskScarce               // what is only retained has to give way
 )
 
 // tell tells the others how this node's disk is doing.
@@ -218,6 +220,9 @@ func (w *watch) tell(d replica.Disk) {
 	}
 	if d.Draining {
 		bits |= diskDraining
+	}
+	if d.Scarce {
+		bits |= diskScarce
 	}
 	frame = append(frame, bits)
 	for _, member := range w.hears(d.Told) {
@@ -240,7 +245,7 @@ func (w *watch) told(from uint64, frame []byte) error {
 	defer w.mu.Unlock()
 	now := w.r.now()
 	w.disks[from] = replica.Disk{Told: now, Save: span(0), Oldest: span(8), Waiting: span(16),
-		Low: frame[24]&diskLow != 0, Draining: frame[24]&diskDraining != 0}
+		Low: frame[24]&diskLow != 0, Draining: frame[24]&diskDraining != 0, Scarce: frame[24]&diskScarce != 0}
 	var hears []uint64
 	for rest := frame[diskBytes:]; len(rest) > 0; rest = rest[8:] {
 		hears = append(hears, binary.LittleEndian.Uint64(rest))

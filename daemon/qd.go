@@ -230,6 +230,7 @@ func brokerOptions(q *config.QD, log *slog.Logger) broker.Options {
 		MsgTimeout:          q.MsgTimeout,
 		MaxMsgTimeout:       q.MaxMsgTimeout,
 		Settings:            q.Settings,
+		ReplicaSync:         replicaSync(q),
 		MaxReqTimeout:       q.MaxReqTimeout,
 		MaxChannelConsumers: q.MaxChannelConsumers,
 		MaxTopics:           q.MaxTopics,

@@ -17,6 +17,7 @@ import (
 	"qmq/internal/names"
 	"qmq/internal/version"
 	"qmq/internal/vfs"
+	"qmq/settings"
 )
 
 // openSet is the node's membership in a set of replicas, which listens for the other
@@ -51,6 +52,14 @@ func openSet(q *config.QD, s *security, log *slog.Logger) (*cluster.Set, error) 
 	return cluster.New(o), nil
 }
 
+// replicaSync is when a publish to a replicated topic is OK'd.
+func replicaSync(q *config.QD) settings.Sync {
+	if q.ReplicaSync == config.SyncKernel {
+		return settings.Interval
+	}
+	return settings.Always
+}
+
 // longestFrame is how long the longest batch of a publish is, and more.
 func longestFrame(q *config.QD) int {
 	const least, around = 64 << 20, 16 << 20
@@ -81,7 +90,7 @@ func hostOf(b *broker.Broker, q *config.QD, directory cluster.Directory) cluster
 	h := cluster.Host{
 		Disk: b.Disk(), Common: b.TopicCommon(), SegmentBytes: q.MaxBytesPerFile, HotMessages: q.MemQueueSize,
 		MaxTopics: q.MaxTopics, Directory: directory, NodeID: q.NodeID,
-		Topic: b.Existing, Delete: b.DeleteTopic,
+		Topic: b.Existing, Delete: b.DeleteTopic, SpaceShort: b.SpaceShort,
 	}
 	for _, t := range b.Topics() {
 		if !names.IsEphemeral(t.Name()) {

@@ -21,6 +21,7 @@ type Disk struct {
 	Oldest  time.Duration // how long the oldest unfinished one has taken
 	Waiting time.Duration // for how long the machine could not apply
 	Low     bool          // there is little room, if any
+	Scarce  bool          // there is so little that what is only retained gives way
 	// Draining says that the member is about to leave.
 	Draining bool
 }

@@ -9,7 +9,8 @@ import (
 type Place struct {
 	Ephemeral  bool // its messages are in memory alone
 	Replicated bool // several nodes have it together
-	// Otherwise is what holds where nobody says anything of the topic.
+	// Otherwise is what holds where nobody says anything of the topic. Its Sync is that of
+	// all replicated topics.
 	Otherwise Topic
 }
 
@@ -28,8 +29,9 @@ func (p *Place) Refuse(set, inForce Topic) error {
 		refuse(retains, "retention_time and retention_bytes must be 0 for an #ephemeral topic, whose messages are in memory; in force is 0")
 	}
 	if p.Replicated {
-		refuse(set.Sync != nil, "sync cannot be set of a replicated topic: --replica-sync says it for the whole set")
-		refuse(retains, "retention_time and retention_bytes cannot be set of a replicated topic yet; in force is 0")
+		all := value(p.Otherwise.Sync)
+		refuse(set.Sync != nil && *set.Sync != all, fmt.Sprintf("sync of a replicated topic is what --replica-sync says for the whole set, whose topics share the log "+
+			"that a member acknowledges; in force is %q", all))
 	}
 	return m.err()
 }
@@ -40,9 +42,9 @@ func (p *Place) narrow(t Topic) Topic {
 		t.Sync = baseTopic.Sync
 	}
 	if p.Replicated {
-		t.Sync = nil
+		t.Sync = p.Otherwise.Sync
 	}
-	if p.Ephemeral || p.Replicated {
+	if p.Ephemeral {
 		t.RetentionTime, t.RetentionBytes = baseTopic.RetentionTime, baseTopic.RetentionBytes
 	}
 	return t

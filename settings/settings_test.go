@@ -100,7 +100,9 @@ func TestLongestLiteralPrefixWins(t *testing.T) {
 }
 
 func TestPlacesRefuseWhatTheyCannotMeet(t *testing.T) {
-	ephemeral, replicated := &Place{Ephemeral: true}, &Place{Replicated: true}
+	always, interval := Always, Interval
+	ephemeral, replicated := &Place{Ephemeral: true}, &Place{Replicated: true, Otherwise: Topic{Sync: &always}}
+	kernel := &Place{Replicated: true, Otherwise: Topic{Sync: &interval}}
 	for _, tt := range []struct {
 		place *Place
 		body  string
@@ -110,8 +112,11 @@ func TestPlacesRefuseWhatTheyCannotMeet(t *testing.T) {
 		{ephemeral, `{"sync": "always"}`, `sync must be "interval" for an #ephemeral topic`},
 		{ephemeral, `{"sync": "interval", "max_age": "1h"}`, ""},
 		{ephemeral, `{"retention_bytes": 1}`, "retention_bytes must be 0"},
-		{replicated, `{"sync": "always"}`, "--replica-sync"},
-		{replicated, `{"retention_time": "1h"}`, "cannot be set of a replicated topic yet"},
+		{replicated, `{"sync": "always"}`, ""},
+		{replicated, `{"sync": "interval"}`, `in force is "always"`},
+		{kernel, `{"sync": "always"}`, `--replica-sync says for the whole set, whose topics share the log that a member acknowledges; in force is "interval"`},
+		{kernel, `{"sync": "interval"}`, ""},
+		{replicated, `{"retention_time": "1h", "retention_bytes": 1}`, ""},
 		{replicated, `{"max_messages": 1}`, ""},
 		{replicated, `{"max_messages": 1, "overflow": "drop-oldest", "max_age": "1h"}`, ""},
 	} {
@@ -222,16 +227,20 @@ func TestPatternsByWhichDeadLettersGoRoundAreRefused(t *testing.T) {
 
 func TestWhatPatternsAskForInVainIsTold(t *testing.T) {
 	var r Rules
-	for pattern, values := range map[string]map[string]any{"*": {"sync": "always", "max_age": "1h"}, "orders*": {"retention_time": "1h", "max_messages": int64(5)}} {
+	for pattern, values := range map[string]map[string]any{"*": {"sync": "always", "max_age": "1h"}, "orders*": {"retention_time": "1h", "sync": "always"}} {
 		if err := r.AddTopics(pattern, values); err != nil {
 			t.Fatal(err)
 		}
 	}
-	replicated := Place{Replicated: true}
-	if got := r.Unmet("orders", replicated); len(got) != 2 || !strings.Contains(got[0], "--replica-sync") || !strings.Contains(got[1], "retention_time") {
+	interval, always := Interval, Always
+	replicated := Place{Replicated: true, Otherwise: Topic{Sync: &interval}}
+	if got := r.Unmet("orders", replicated); len(got) != 1 || !strings.Contains(got[0], "--replica-sync") {
 		t.Errorf("%q", got)
 	}
-	if got := r.UnmetOf(replicated); len(got) != 2 || !strings.HasPrefix(got[0], `[topic."orders*"] retention_time`) || !strings.HasPrefix(got[1], `[topic."*"] sync`) {
+	if got := r.UnmetOf(replicated); len(got) != 2 || !strings.HasPrefix(got[0], `[topic."orders*"] sync`) || !strings.HasPrefix(got[1], `[topic."*"] sync`) {
+		t.Errorf("%q", got)
+	}
+	if got := r.Unmet("orders", Place{Replicated: true, Otherwise: Topic{Sync: &always}}); len(got) != 0 {
 		t.Errorf("%q", got)
 	}
 	if got, all := r.Unmet("orders", Place{}), r.UnmetOf(Place{}); len(got)+len(all) != 0 {

@@ -95,6 +95,15 @@ func (t *Topic) Floor() uint64 {
 	return floor
 }
 
+// Kept is the lowest number that replicas of the topic keep: that somebody may need, or
+// that is retained.
+func (t *Topic) Kept() uint64 {
+	if t.Retained != 0 {
+		return min(t.Retained, t.Floor())
+	}
+	return t.Floor()
+}
+
 // Floor is the lowest number that is not done.
 func (c *Channel) Floor() uint64 {
 	if c.Acked == nil {

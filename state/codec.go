@@ -17,7 +17,7 @@ import (
 //	[1, [[op, topic, channel, name, start, fanOut, voidFrom, voidTo, unlearnt], …]]     entries of one Commit
 //	[2, topic, channel, version, full, floor, cursor, acked bin, open bin]              changes of one channel
 //	[3, topic, name, paused, fanOut, voids bin, [[channel, name, paused, start, done, settings], …],
-//	    start, unlearnt, givenUp bin, syncedEnd, writtenEnd, settings]                            a topic, without its channels' state
+//	    start, unlearnt, givenUp bin, syncedEnd, writtenEnd, settings, retained]                  a topic, without its channels' state
 //	[6, [[topic, syncedEnd, writtenEnd], …]]                                            ends of topics' logs
 //	[7, [name, …]]                                                                      acknowledged damage
 //
@@ -95,6 +95,7 @@ type topicRecord struct {
 	SyncedEnd   uint64
 	WrittenEnd  uint64
 	Settings    string
+	Retained    uint64
 }
 
 type channelRecord struct {
@@ -210,7 +211,7 @@ func (e *Encoder) Topic(t *Topic) []byte {
 		Kind: KindTopic, Incarnation: t.Incarnation, Name: t.Name, Paused: t.Paused,
 		FanOut: t.FanOut, Voids: e.ranges, Channels: channels,
 		Start: t.Start, Unlearnt: t.Unlearnt, GivenUp: e.givenUp,
-		SyncedEnd: t.SyncedEnd, WrittenEnd: t.WrittenEnd, Settings: t.Settings,
+		SyncedEnd: t.SyncedEnd, WrittenEnd: t.WrittenEnd, Settings: t.Settings, Retained: t.Retained,
 	}
 	return e.Encode(&e.topic)
 }
@@ -314,7 +315,7 @@ func (d *Decoder) Topic(record []byte) (*Topic, error) {
 		Incarnation: r.Incarnation, Name: r.Name, Paused: r.Paused, FanOut: r.FanOut,
 		Voids: voids, Channels: make(map[uint64]*Channel, len(r.Channels)),
 		Start: r.Start, Unlearnt: r.Unlearnt, GivenUp: givenUp,
-		SyncedEnd: r.SyncedEnd, WrittenEnd: r.WrittenEnd, Settings: r.Settings,
+		SyncedEnd: r.SyncedEnd, WrittenEnd: r.WrittenEnd, Settings: r.Settings, Retained: r.Retained,
 	}
 	for _, c := range r.Channels {
 		t.Channels[c.Incarnation] = &Channel{

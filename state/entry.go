@@ -25,6 +25,7 @@ const (
 	VoidRange                      // Topic, Void: numbers that count no more, in the topic and in all its channels
 	ConfigureTopic                 // Topic, Name: all that is set of it, see Topic.Settings
 	ConfigureChannel               // Topic, Channel, Name: all that is set of it, see Channel.Settings
+	RetainFrom                     // Topic, Start: where what is kept begins though all have finished it; 0: nothing is kept
 
 	opEnd
 )

@@ -52,6 +52,9 @@ type Topic struct {
 	// Messages and Bytes count what was published to a replicated topic since it was
 	// made, and the bytes of its bodies.
 	Messages, Bytes uint64
+	// Retained is the first number of a replicated topic that replicas keep though
+	// everybody has finished it; 0: they keep nothing that is finished.
+	Retained uint64
 	// Settings are what was set of the topic, as text whose meaning is not this
 	// package's; empty: nothing was.
 	Settings string
@@ -141,6 +144,8 @@ func (t *Topic) apply(e Entry) {
 		t.Unlearnt = false
 	case ConfigureTopic:
 		t.Settings = e.Name
+	case RetainFrom:
+		t.Retained = e.Start
 	case CreateChannel:
 		t.createChannel(e)
 	case DeleteChannel:
@@ -313,6 +318,9 @@ func (t *Topic) PruneVoids() {
 	}
 	for _, c := range t.Channels {
 		floor = min(floor, c.done)
+	}
+	if t.Retained != 0 {
+		floor = min(floor, t.Retained)
 	}
 	t.Voids = slices.DeleteFunc(t.Voids, func(v seqset.Range) bool { return v.To <= floor })
 }

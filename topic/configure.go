@@ -1,6 +1,7 @@
 package topic
 
 import (
+	"cmp"
 	"fmt"
 	"sync/atomic"
 
@@ -19,7 +20,10 @@ type configured struct {
 // place is what settings the topic can have.
 func (o *Options) place() settings.Place {
 	sync, channels := settings.Interval, int64(o.Common.MaxChannels)
-	if o.Sync.Every == 1 {
+	switch {
+	case o.Replicated:
+		sync = cmp.Or(o.Common.ReplicaSync, settings.Always)
+	case o.Sync.Every == 1:
 		sync = settings.Always
 	}
 	return settings.Place{
@@ -129,7 +133,15 @@ func (c *Common) ReplicaSettings(name string, set settings.Topic) settings.Topic
 
 // ReplicaUnmet is what patterns ask for of a replicated topic and is not in force.
 func (c *Common) ReplicaUnmet(name string) []string {
-	return c.Settings.Unmet(name, settings.Place{Replicated: true})
+	return c.Settings.Unmet(name, c.replicaPlace(name))
+}
+
+// ReplicasUnmet is what each pattern asks for and replicated topics do not have.
+func (c *Common) ReplicasUnmet() []string { return c.Settings.UnmetOf(c.replicaPlace("")) }
+
+func (c *Common) replicaPlace(name string) settings.Place {
+	o := Options{Name: name, Replicated: true, Common: c}
+	return o.place()
 }
 
 // ChannelSettings is what is in force of a channel of which set is set.

@@ -69,6 +69,8 @@ type Common struct {
 
 	// Settings are what patterns say of topics and channels; nil: nothing.
 	Settings *settings.Rules
+	// ReplicaSync is when a publish to a replicated topic is OK'd; empty: Always.
+	ReplicaSync settings.Sync
 
 	// Cleaner gives the files of what is finished back. FreeSpace is called when the
 	// disk is full, and says whether it gave anything back. Both are for logs that are

@@ -124,7 +124,7 @@ func encoded(m *Machine) []byte {
 	return b
 }
 
-// contents is what the log of a topic holds of what is owed of it.
+// contents is what the log of a topic holds of what is owed of it, and retained.
 func contents(t tester, m *Machine, topic uint64) map[uint64]string {
 	t.Helper()
 	v, err := m.Topic(topic)
@@ -133,7 +133,11 @@ func contents(t tester, m *Machine, topic uint64) map[uint64]string {
 	r := v.Log.NewReader()
 	defer r.Release()
 	all := make(map[uint64]string)
-	for _, owed := range seqset.Difference(v.State.Owed(nil, seqset.Range{To: v.Next}, maxOwed), v.State.Voids) {
+	kept := v.State.Owed(nil, seqset.Range{To: v.Next}, maxOwed)
+	if from := v.State.Retained; from != 0 {
+		kept = seqset.Union(kept, []seqset.Range{{From: from, To: max(from, v.Next)}})
+	}
+	for _, owed := range seqset.Difference(kept, v.State.Voids) {
 		for seq := max(owed.From, v.State.Start); seq < owed.To; seq++ {
 			view, err := r.Read(seq)
 			if err != nil {

@@ -138,6 +138,7 @@ func (h *history) operation(t *topic) state.Entry {
 	ops := []state.Op{
 		state.CreateChannel, state.CreateChannel, state.CreateChannel, state.PauseTopic, state.UnpauseTopic, state.UnpauseTopic,
 		state.EmptyTopic, state.DeleteChannel, state.PauseChannel, state.UnpauseChannel, state.EmptyChannel, state.VoidRange, state.DeleteTopic, state.SetFanOut,
+		state.RetainFrom, state.RetainFrom,
 	}
 	switch e.Op = ops[h.rng.IntN(len(ops))]; e.Op {
 	case state.CreateChannel:
@@ -147,6 +148,8 @@ func (h *history) operation(t *topic) state.Entry {
 		e.Void = seqset.Range{From: from, To: from + uint64(h.rng.IntN(20))}
 	case state.SetFanOut:
 		e.FanOut = t.fanOut()
+	case state.RetainFrom:
+		e.Start = uint64(min(1, h.rng.IntN(4))) * (max(1, t.st.Kept()) + uint64(h.rng.IntN(20)))
 	}
 	return e
 }

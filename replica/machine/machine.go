@@ -205,6 +205,17 @@ func (m *Machine) Settings(topic uint64) string {
 	return ""
 }
 
+// Named is the name of a topic, and its Settings.
+func (m *Machine) Named(topic uint64) (name, settings string, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.s.topics[topic]
+	if t == nil {
+		return "", "", false
+	}
+	return t.st.Name, t.st.Settings, true
+}
+
 // Row is the epoch of a member and the number of its last batch in it that was
 // applied to a topic; zeros without any.
 func (m *Machine) Row(topic, member uint64) (epoch, last uint64) {

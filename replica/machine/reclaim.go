@@ -13,7 +13,8 @@ import (
 // Each replica gives segments up for itself, by what is applied alone: what a
 // leader knows and no entry says may still be asked of the next one. Nobody is
 // told: a log that is opened again lacks what the floors of then did not cover
-// only until the entries that moved them are applied again.
+// only until the entries that moved them are applied again. What is retained stays on
+// all of them, see retain.go.
 
 // reclaimOf gives up what lies below the floors of topics. The applying goroutine
 // calls it.
@@ -27,9 +28,9 @@ func (m *Machine) reclaimOf(touched []*topic) {
 		if log == nil {
 			continue
 		}
-		if floor := t.st.Floor(); log.ReclaimAt() <= floor {
+		if kept := t.st.Kept(); log.ReclaimAt() <= kept {
 			m.reclaiming.Lock()
-			m.remove(log, log.DetachBelow(floor))
+			m.remove(log, log.DetachBelow(kept))
 			m.reclaiming.Unlock()
 		}
 	}
@@ -46,8 +47,8 @@ func (m *Machine) remove(log *diskqueue.Log, list []diskqueue.Detached) {
 // ended when everything in the log is finished.
 const idleBytes = 1 << 20
 
-// Reclaim gives up segments of which nobody owes anything, wherever they lie, also
-// the last ones where all is finished. A checkpoint does it too; whoever needs
+// Reclaim gives up segments of which nobody owes anything and that are not retained,
+// wherever they lie, also the last ones where all is finished. A checkpoint does it too; whoever needs
 // room calls it before.
 func (m *Machine) Reclaim() {
 	m.mu.Lock()
@@ -77,7 +78,7 @@ func (m *Machine) reclaimTopic(incarnation uint64) {
 	var finished []seqset.Range
 	extents := log.Extents()
 	for i, e := range extents {
-		if m.owes(incarnation, e.Numbers) {
+		if m.keeps(incarnation, e.Numbers) {
 			continue
 		}
 		if last := i == len(extents)-1; last && !e.Full && e.Bytes >= idleBytes {
@@ -88,13 +89,17 @@ func (m *Machine) reclaimTopic(incarnation uint64) {
 	m.remove(log, log.Detach(finished))
 }
 
-// owes says whether a topic that is there owes any of the messages of r, or may.
-func (m *Machine) owes(incarnation uint64, r seqset.Range) bool {
+// keeps says whether any of the messages of r is retained, or is owed by a topic that
+// is there, or may be.
+func (m *Machine) keeps(incarnation uint64, r seqset.Range) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	t := m.s.topics[incarnation]
-	return t == nil || r.To > t.next || len(t.st.Owed(nil, r, 1)) > 0
+	return t == nil || t.st.Retained != 0 && r.To > t.st.Retained || t.owes(r)
 }
+
+// owes says whether the topic owes any of the messages of r, or may.
+func (t *topic) owes(r seqset.Range) bool { return r.To > t.next || len(t.st.Owed(nil, r, 1)) > 0 }
 
 // tellMissing tells what is missing, once. The caller holds m.checkpointing.
 func (m *Machine) tellMissing() {

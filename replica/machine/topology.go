@@ -13,6 +13,7 @@ import (
 //	CreateChannel  Channel 0: the next incarnation; Start 0: where the fan-out is
 //	PauseTopic, DeleteChannel (of the last one), EmptyChannel    FanOut 0: where the fan-out is
 //	EmptyTopic     no Void: all that waits in the topic
+//	RetainFrom     Start: raised to where replicas have kept everything so far
 
 // changeTopology makes an entry's change.
 func (s *shard) changeTopology(e state.Entry) TopologyOutcome {
@@ -27,6 +28,8 @@ func (s *shard) changeTopology(e state.Entry) TopologyOutcome {
 		return TopologyOutcome{e, Gone}
 	case e.Op == state.CreateChannel:
 		return s.createChannel(t, e)
+	case e.Op == state.RetainFrom:
+		return s.retain(t, e)
 	case e.Op == state.DeleteTopic:
 		delete(s.topics, e.Topic)
 		delete(s.names, t.st.Name)
@@ -109,7 +112,8 @@ func (s *shard) createTopic(e state.Entry) TopologyOutcome {
 
 // createChannel makes a channel that gets what its entry says, but nothing that
 // replicas may have given up already: what everybody has finished below the lowest
-// floor, and above it what all channels have, which is void from now on.
+// floor and is not retained, and above it what all channels have, which is void from
+// now on.
 func (s *shard) createChannel(t *topic, e state.Entry) TopologyOutcome {
 	for id, c := range t.st.Channels {
 		if c.Name == e.Name {
@@ -126,13 +130,11 @@ func (s *shard) createChannel(t *topic, e state.Entry) TopologyOutcome {
 	if e.Start == 0 {
 		e.Start = t.fanOut()
 	}
-	e.Start = min(max(e.Start, t.st.Floor()), t.next)
-	done := t.doneFrom(e.Start)
+	e.Start = min(max(e.Start, t.st.Kept()), t.next)
+	gone := t.gone(e.Start)
 	s.apply(t, e)
 	t.st.Channels[e.Channel].Materialise()
-	for _, r := range done {
-		s.apply(t, state.Entry{Op: state.VoidRange, Topic: e.Topic, Void: r})
-	}
+	s.void(t, gone)
 	t.st.Channels[e.Channel].Missed = t.messages - t.count(seqset.Range{From: e.Start, To: t.next})
 	return TopologyOutcome{e, Done}
 }
@@ -146,12 +148,24 @@ func (t *topic) fanOut() uint64 {
 	return t.next
 }
 
-// doneFrom is what every channel has finished from a number on.
-func (t *topic) doneFrom(start uint64) []seqset.Range {
-	if len(t.st.Channels) == 0 || start >= t.fanOut() {
+// void makes numbers void that replicas may have given up.
+func (s *shard) void(t *topic, list []seqset.Range) {
+	for _, r := range list {
+		s.apply(t, state.Entry{Op: state.VoidRange, Topic: t.st.Incarnation, Void: r})
+	}
+}
+
+// gone is what replicas may have given up from a number on: every channel has finished
+// it, and it is not retained.
+func (t *topic) gone(start uint64) []seqset.Range {
+	end := t.fanOut()
+	if t.st.Retained != 0 {
+		end = min(end, t.st.Retained)
+	}
+	if len(t.st.Channels) == 0 || start >= end {
 		return nil
 	}
-	all := seqset.Range{From: start, To: t.fanOut()}
+	all := seqset.Range{From: start, To: end}
 	return seqset.Difference([]seqset.Range{all}, t.st.Owed(nil, all, maxOwed))
 }
 

@@ -51,7 +51,13 @@ type Options struct {
 	// Refusable says whether all nodes understand that a full topic refuses what they
 	// have sent; until then it takes it. Nil: they do.
 	Refusable func() bool
-	Logger    *slog.Logger
+	// Retainable says whether all nodes keep what is to be retained; until then nothing
+	// is. Nil: they do.
+	Retainable func() bool
+	// Scarce says that a node has little room on its disk, for which all nodes give up
+	// what is only retained. Nil: none ever has.
+	Scarce func() bool
+	Logger *slog.Logger
 }
 
 // ShardOptions is what a shard is made of.
@@ -83,6 +89,8 @@ type Machine interface {
 	Topic(incarnation uint64) (*machine.View, error)
 	// Settings is what was set of a topic, as state.Topic has it.
 	Settings(incarnation uint64) string
+	// Named is the name of a topic, and its Settings.
+	Named(incarnation uint64) (name, settings string, ok bool)
 	// MaxIncarnation is the highest that was ever given.
 	MaxIncarnation() uint64
 	// Row is the number that was applied last of what a member published to a topic,
@@ -90,6 +98,11 @@ type Machine interface {
 	Row(topic, member uint64) (epoch, number uint64)
 	// Asked is through whom the same action was asked for lately.
 	Asked(*entry.Action) (asked machine.Asked, ok bool)
+	// Retained are the topics of which something is kept though it is finished;
+	// RetainFrom and Unretained say from where on it is to be, as machine.Machine does.
+	Retained() (topics []uint64)
+	RetainFrom(topic uint64, keep machine.Retention, now int64) (from uint64, change bool, err error)
+	Unretained(topic uint64) (from uint64, change bool)
 	// SetServed says whether a topic is served here, so that the newest of what is
 	// appended to its log stays in memory.
 	SetServed(topic uint64, served bool)

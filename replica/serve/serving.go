@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"qmq/diskqueue"
+	"qmq/internal/deadline"
 	"qmq/replica/machine"
 	"qmq/state"
 	"qmq/topic"
@@ -21,6 +22,9 @@ type Serving struct {
 	log   *stateLog
 	// common is what its topics have in common.
 	common *topic.Common
+	// retention calls retain, which holds retaining: one look at a time.
+	retention *deadline.Timer
+	retaining sync.Mutex
 	// before is the Serving of an earlier term, which ends first.
 	before <-chan struct{}
 
@@ -35,7 +39,8 @@ type Serving struct {
 	topics   map[uint64]*served // by incarnation
 	queues   map[uint64]*queue  // likewise
 	creating map[string]chan struct{}
-	last     uint64 // incarnation that was given last
+	last     uint64          // incarnation that was given last
+	unjudged map[uint64]bool // topics of which it was not looked yet what is to be retained
 	timers   map[*time.Timer]struct{}
 
 	working sync.WaitGroup // goroutines; they begin with mu held, while over is false
@@ -71,6 +76,7 @@ func newServing(s *Shard, term uint64, before <-chan struct{}) *Serving {
 		last: s.machine.MaxIncarnation(),
 	}
 	v.log = newStateLog(v)
+	v.beginRetention()
 	common := s.n.o.Common
 	register := common.RegisterChannel
 	common.NewIncarnation = v.newIncarnation
@@ -225,8 +231,14 @@ func (v *Serving) applied(o *machine.Outcome) {
 		i = next
 	}
 	for _, t := range o.Topology {
-		if t.Entry.Op == state.DeleteTopic && t.Result == machine.Done {
+		if t.Result != machine.Done {
+			continue
+		}
+		switch t.Entry.Op {
+		case state.DeleteTopic:
 			v.forgetQueue(t.Entry.Topic)
+		case state.CreateTopic, state.ConfigureTopic:
+			v.judgeRetention(t.Entry.Topic)
 		}
 	}
 }
@@ -329,6 +341,7 @@ func (v *Serving) end() {
 	}
 	v.queues = nil
 	v.mu.Unlock()
+	v.retention.Stop()
 	v.log.end() // whoever holds up a topic's end by waiting goes on
 	go v.stop()
 }
