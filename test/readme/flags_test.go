@@ -32,7 +32,7 @@ func TestFlagsInTheDocumentsExist(t *testing.T) {
 	for _, others := range []string{"build", "rm", "no-deps", "data-binary", "cert", "key", "name", "flag"} { // of docker, curl and the imagination
 		known[others] = true
 	}
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", "docs/performance.md", "docs/security.md", "docs/operations.md", "docs/http-auth.md", "docs/compatibility.md"} {
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "docs/performance.md", "docs/security.md", "docs/operations.md", "docs/http-auth.md", "docs/compatibility.md", "docs/features.md"} {
 		text, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(name)))
 		if err != nil {
 			t.Fatal(err)
