@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,6 +22,8 @@ type order struct {
 	Channel string `json:"channel"`
 	Node    string `json:"node"`
 	Until   int64  `json:"until"` // of acknowledge_damage: number of the newest finding that was seen
+	// Settings is what is set of a topic or channel, by key; null resets one.
+	Settings map[string]json.RawMessage `json:"settings"`
 	// Of changes of a set of replicas:
 	Set    string  `json:"set"`    // its id
 	Shard  *uint32 `json:"shard"`  // whose leadership is moved
@@ -121,6 +124,8 @@ func (s *Server) phases(o *order, targets []cluster.Target) (directories, nodes 
 				return s.up.nodes.AcknowledgeDamage(ctx, to.Address, o.Until)
 			case o.ofSet():
 				return s.changeSet(ctx, o, to)
+			case o.configures():
+				return s.configure(ctx, o, to)
 			}
 			return s.up.nodes.Change(ctx, to.Address, kind, verb, o.Topic, o.Channel)
 		}})
@@ -247,7 +252,11 @@ func told(c *cluster.Cluster, o *order, results []result) {
 // mark is what charts of the topic show of it.
 func (o *order) mark(now time.Time) cluster.Mark {
 	text := actions[o.Action]
-	if verb, kind := o.verb(); kind == "channel" {
+	if verb, kind := o.verb(); o.Action == configureChannel {
+		text = "settings of channel " + o.Channel + " changed"
+	} else if o.Action == configureTopic {
+		text = "settings changed"
+	} else if kind == "channel" {
 		text = "channel " + o.Channel + " " + strings.TrimSuffix(actions[o.Action], " channel")
 	} else if kind == "topic" {
 		text = "topic " + strings.TrimSuffix(actions[verb+"_topic"], " topic")

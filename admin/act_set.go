@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"qmq/admin/cluster"
 	"qmq/admin/words"
@@ -87,24 +88,24 @@ func (s *Server) changeSet(ctx context.Context, o *order, at cluster.Target) err
 	}
 }
 
-// setRefusal is why a set does not do what it was asked for, in its words.
-type setRefusal struct {
+// refusal is why a node does not do what it was asked for, in words for people.
+type refusal struct {
 	text string
 	err  error
 }
 
-func (r *setRefusal) Error() string { return r.text }
+func (r *refusal) Error() string { return r.text }
 
-func (r *setRefusal) Unwrap() error { return r.err }
+func (r *refusal) Unwrap() error { return r.err }
 
-// explained is the refusal of a member as it words it, which says what to do.
+// explained is the refusal of a node as it words it, which says what to do.
 func explained(err error) error {
 	var refused *apiclient.StatusError
 	var body struct {
 		Message string `json:"message"`
 	}
 	if errors.As(err, &refused) && json.Unmarshal(refused.Body, &body) == nil && body.Message != "" {
-		return &setRefusal{words.Shorten(body.Message), err}
+		return &refusal{words.Shorten(strings.TrimPrefix(body.Message, "INVALID_CONFIG: ")), err}
 	}
 	return err
 }
@@ -114,6 +115,8 @@ func explained(err error) error {
 func (o *order) said(results []result) string {
 	about := ""
 	switch {
+	case o.configures():
+		return o.wanted() + ": " + summary(results)
 	case !o.ofSet():
 		return summary(results)
 	case o.Action == moveLeader:

@@ -26,6 +26,7 @@ func (s *Server) pageRoutes(r *httpapi.Router, at func(string) string) {
 	get("jobs", s.jobList)
 	get("job", s.jobView)
 	get("settings", s.admins(s.nodeSettings))
+	get("config", s.topicSettings)
 	r.HandleRaw("GET", at("/api/q/peek"), s.fewPeeks(s.pageAnswers(s.peek)))
 	r.HandleRaw("GET", at("/api/q/download"), s.fewPeeks(http.HandlerFunc(s.download)))
 	r.HandleRaw("GET", at("/api/q/connections"), s.few(s.looks, "connections", s.pageAnswers(s.connections)))

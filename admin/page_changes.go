@@ -50,7 +50,7 @@ func (o *order) valid(hasLookupds bool) error {
 	case o.Action == "tombstone_topic_producer" && !hasLookupds, verb == "create" && kind == "topic" && !hasLookupds:
 		return badRequest("This needs a lookupd; qadmin was given nodes. A topic is created by its first message.")
 	}
-	return nil
+	return o.validSettings()
 }
 
 func (s *Server) act(_ http.ResponseWriter, r *http.Request) (any, error) {
@@ -93,6 +93,11 @@ func (s *Server) targetsOf(r *http.Request, o *order) (targets []cluster.Target,
 		switch {
 		case o.ofSet():
 			targets, err = setTargets(c, o)
+		case o.configures():
+			if targets = c.Doors(o.pair()); len(targets) == 0 {
+				_, kind := o.verb()
+				err = notFound(cluster.View{Kind: kind, Topic: o.Topic, Channel: o.Channel})
+			}
 		case o.Action == "create_topic":
 		case o.Action == "create_channel":
 			targets = c.Having(cluster.Pair{Topic: o.Topic})

@@ -28,7 +28,7 @@ const (
 var referenceTypes = []string{
 	"frame", "Bar", "silentNode", "OverviewView", "overviewTotals", "topTimeout", "overviewNode", "overviewLookupd", "TopicRow", "topicView", "topicFigures", "channelRow", "topicNode",
 	"replicated", "ChannelView", "channelFigures", "channelNode", "ConsumerRow", "latencyRow", "NodesView", "NodeRow", "nodesTotal", "nodeReplicas", "lookupdRow", "tombstone", "nodeView", "nodeTopicRow", "lookupView",
-	"counterView", "Alert", "HistoryView", "markRow", "NamesView", "entry", "result", "peekedRow", "peekNode", "tailedRow", "letterRow", "connectionRow", "nodeOption", "jobView", "nodeShare",
+	"counterView", "Alert", "HistoryView", "markRow", "NamesView", "entry", "result", "peekedRow", "peekNode", "tailedRow", "letterRow", "connectionRow", "nodeOption", "settingRow", "settingValue", "settingNode", "jobView", "nodeShare",
 	"order", "publishOrder", "messageOrder", "bulkOrder", "moveOrder",
 }
 
@@ -103,6 +103,9 @@ func kindOfField(e ast.Expr, all map[string]*ast.StructType) string {
 	case *ast.StructType:
 		return "object"
 	case *ast.SelectorExpr:
+		if e.Sel.Name == "RawMessage" {
+			return "any"
+		}
 		if all[e.Sel.Name] != nil {
 			return kindOfField(e.Sel, all)
 		}
@@ -212,7 +215,7 @@ func TestReferenceNamesWhatAnswersHave(t *testing.T) {
 		}
 	}
 	for route, query := range map[string]string{
-		"me": "", "history": "?kind=cluster&span=5m", "names": "", "sparks": "?topic=t", "outcome": "?activity=1", "jobs": "", "settings": "?node=" + node,
+		"me": "", "history": "?kind=cluster&span=5m", "names": "", "sparks": "?topic=t", "outcome": "?activity=1", "jobs": "", "settings": "?node=" + node, "config": "?topic=t",
 		"peek": "?topic=t", "connections": "?topic=t",
 	} {
 		if route == "outcome" {

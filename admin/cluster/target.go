@@ -28,6 +28,37 @@ func (c *Cluster) Having(p Pair) (targets []Target) {
 	return targets
 }
 
+// Doors lists the nodes at which settings of a channel, or of a topic if there is no
+// channel, are changed: all that have it for themselves, and one of those that have it
+// together, which is the leader, or another that answers.
+func (c *Cluster) Doors(p Pair) (targets []Target) {
+	var door *node
+	for _, n := range c.order {
+		switch {
+		case !c.has(n.id, p):
+		case n.topics[p.Topic].replica.Role == "":
+			targets = append(targets, n.target())
+		case door == nil || n.isDoor(p.Topic) > door.isDoor(p.Topic):
+			door = n
+		}
+	}
+	if door != nil {
+		targets = append(targets, door.target())
+	}
+	return targets
+}
+
+// isDoor is how well a member of a set serves to change one of its topics.
+func (n *node) isDoor(topic string) (points int) {
+	if n.missed == 0 {
+		points += 2
+	}
+	if n.topics[topic].replica.Role == roleLeader {
+		points++
+	}
+	return points
+}
+
 // TargetCalled finds a node by its id.
 func (c *Cluster) TargetCalled(id string) (to Target, ok bool) {
 	n := c.node(id)

@@ -20,6 +20,8 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"qmq/test/process"
 )
 
 // testTimeout bounds every wait; what works takes a few seconds, more on a busy machine.
@@ -28,13 +30,31 @@ const testTimeout = 40 * time.Second
 // browser is the one for all tests; a test has tabs of it.
 var browser context.Context
 
+// binaries is where the daemons are built, once for all tests.
+var binaries string
+
 func TestMain(m *testing.M) {
 	flag.Parse()
 	// Tests wait for daemons and frames most of the time.
 	if err := flag.Set("test.parallel", "4"); err != nil {
 		panic(err) // there is such a flag
 	}
-	os.Exit(withBrowser(m.Run))
+	os.Exit(withBinaries(func() int { return withBrowser(m.Run) }))
+}
+
+// withBinaries builds the daemons for f: linking them takes longer than a test.
+func withBinaries(f func() int) (exit int) {
+	dir, err := os.MkdirTemp("", "page")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		err = process.Compile(dir, nil, "cmd/qd", "cmd/qlookupd", "cmd/qadmin")
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	binaries = dir
+	return f()
 }
 
 // withBrowser runs f while there is a browser. Without Chromium the tests fail.

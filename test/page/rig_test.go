@@ -19,7 +19,6 @@ import (
 // rig are daemons at work: a directory, two nodes, and qadmin on top.
 type rig struct {
 	t      *testing.T
-	bin    string
 	lookup *daemon
 	nodes  []*daemon
 	admin  *daemon
@@ -33,7 +32,7 @@ func (d *daemon) base() string { return "http://" + d.HTTP + "/" }
 
 func startRig(t *testing.T, nodes ...string) *rig {
 	t.Helper()
-	r := &rig{t: t, bin: process.Build(t, "cmd/qd", "cmd/qlookupd", "cmd/qadmin")}
+	r := &rig{t: t}
 	r.lookup = r.daemon("qlookupd")
 	r.lookup.Start(t)
 	for i, extra := range nodes {
@@ -50,14 +49,14 @@ func startRig(t *testing.T, nodes ...string) *rig {
 // daemon has addresses of its own.
 func (r *rig) daemon(program string, args ...string) *daemon {
 	r.t.Helper()
-	return &daemon{process.NewDaemon(r.t, process.Command{Binary: filepath.Join(r.bin, program), Args: append([]string{"--broadcast-address=127.0.0.1"}, args...)})}
+	return &daemon{process.NewDaemon(r.t, process.Command{Binary: filepath.Join(binaries, program), Args: append([]string{"--broadcast-address=127.0.0.1"}, args...)})}
 }
 
 // startAdmin starts one more qadmin.
 func (r *rig) startAdmin(args ...string) *daemon {
 	r.t.Helper()
 	address := process.Address(r.t)
-	command := process.Command{Binary: filepath.Join(r.bin, "qadmin"), Args: append([]string{"--http-address=" + address}, args...)}
+	command := process.Command{Binary: filepath.Join(binaries, "qadmin"), Args: append([]string{"--http-address=" + address}, args...)}
 	d := &daemon{&process.Daemon{Command: command, HTTP: address}}
 	d.Start(r.t)
 	return d

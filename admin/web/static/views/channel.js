@@ -10,6 +10,7 @@ import { Spark } from '../spark.js'
 import { Table } from '../table.js'
 import { Title } from '../title.js'
 import { Role, goneClass, nodeCell, number } from './columns.js'
+import { Config } from './config.js'
 import { Spans } from './charts.js'
 import { Pause } from './topic.js'
 import { Move } from './move.js'
@@ -57,6 +58,7 @@ export function Channel({ params, data, epoch, stale }) {
       <${Card} id="nodes" ruled title="Nodes">
         <${Table} id="nodes-table" name="nodes" label="Nodes" csv main order="name" columns=${nodeColumns} rows=${data?.nodes ?? []} rowKey=${n => n.node} rowClass=${goneClass} />
       <//>
+      ${data?.nodes.length > 0 && html`<${Config} topic=${topic} channel=${channel} />`}
     </div></div>`
 }
 

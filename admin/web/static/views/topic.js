@@ -14,6 +14,7 @@ import { Spark } from '../spark.js'
 import { Table } from '../table.js'
 import { Title } from '../title.js'
 import { Role, goneClass, nodeCell, number, perMinute, perSecond, silence, timedOut } from './columns.js'
+import { Config } from './config.js'
 import { Connections } from './connections.js'
 import { Peek } from './peek.js'
 import { DeadLetters } from './letters.js'
@@ -54,7 +55,7 @@ export function Topic({ params, data, epoch, stale }) {
         <${Table} id="nodes-table" name="nodes" label="Nodes" csv order="name" columns=${nodeColumns(topic, me?.may_act)} rows=${data?.nodes ?? []}
           rowKey=${n => n.node} rowClass=${goneClass} empty=${data && 'No node has this topic: the lookupds know it, and the first message brings it to a node.'} />
       <//>
-      ${data?.nodes.length > 0 && html`<${Connections} topic=${topic} />`}
+      ${data?.nodes.length > 0 && html`<${Config} topic=${topic} /><${Connections} topic=${topic} />`}
       <${DeadLetters} topic=${topic} key=${'letters of ' + topic} />
     </div></div>`
 }
