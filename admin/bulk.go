@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 
+	"qmq/admin/cluster"
 	"qmq/admin/words"
 )
 
@@ -43,6 +44,26 @@ func (o *bulkOrder) orders(hasLookupds bool) (list []*order, err error) {
 		list = append(list, one)
 	}
 	return list, nil
+}
+
+// bulkSilent is POST silent: which silent nodes have what is chosen, and how much of it by
+// their last answers. It changes nothing.
+func (s *Server) bulkSilent(_ http.ResponseWriter, r *http.Request) (any, error) {
+	var o bulkOrder
+	if err := readPageBody(r, 1<<20, &o); err != nil {
+		return nil, err
+	}
+	list, err := o.orders(len(s.up.direct) == 0)
+	if err != nil {
+		return nil, err
+	}
+	pairs := make([]cluster.Pair, len(list))
+	for i, one := range list {
+		pairs[i] = one.pair()
+	}
+	var nodes []cluster.SilentShare
+	s.collector.read(func(c *cluster.Cluster) { nodes = c.SilentShares(pairs, o.Verb != "empty") })
+	return map[string]any{"nodes": nodes}, nil
 }
 
 // bulk starts to do it, and answers with the job.

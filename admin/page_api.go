@@ -39,6 +39,7 @@ func (s *Server) pageRoutes(r *httpapi.Router, at func(string) string) {
 	post("publish", s.admins(s.publish))
 	post("message", s.admins(s.actOnMessage))
 	post("bulk", s.admins(s.bulk))
+	post("silent", s.admins(s.bulkSilent))
 	post("move", s.admins(s.move))
 	post("job_stop", s.admins(s.stopJob))
 	post("close_client", s.admins(s.closeConnection))

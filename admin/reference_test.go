@@ -29,7 +29,7 @@ var referenceTypes = []string{
 	"frame", "Bar", "silentNode", "OverviewView", "overviewTotals", "topTimeout", "overviewNode", "overviewLookupd", "TopicRow", "topicView", "topicFigures", "channelRow", "topicNode",
 	"replicated", "ChannelView", "channelFigures", "channelNode", "ConsumerRow", "latencyRow", "NodesView", "NodeRow", "nodesTotal", "nodeReplicas", "lookupdRow", "tombstone", "nodeView", "nodeTopicRow", "lookupView",
 	"counterView", "Alert", "HistoryView", "markRow", "NamesView", "entry", "result", "peekedRow", "peekNode", "tailedRow", "letterRow", "connectionRow", "nodeOption", "settingRow", "settingValue", "settingNode", "jobView", "nodeShare",
-	"order", "publishOrder", "messageOrder", "bulkOrder", "moveOrder",
+	"order", "publishOrder", "messageOrder", "bulkOrder", "SilentShare", "moveOrder",
 }
 
 // structs of the packages by their names.
@@ -227,7 +227,8 @@ func TestReferenceNamesWhatAnswersHave(t *testing.T) {
 		"act": `{"action":"pause_topic","topic":"t"}`, "publish": `{"topic":"t","node":"` + node + `","body":"x"}`,
 		"message":      `{"action":"finish","topic":"t","channel":"c","node":"` + node + `","id":"000000000000000a"}`,
 		"close_client": `{"node":"` + node + `","address":"10.0.0.1:5"}`, "setting": `{"node":"` + node + `","key":"log_level","value":"info"}`,
-		"bulk": `{"verb":"pause","targets":[{"topic":"t"}]}`, "move": `{"topic":"t","channel":"c","to":"u"}`,
+		"silent": `{"verb":"pause","targets":[{"topic":"t"}]}`,
+		"bulk":   `{"verb":"pause","targets":[{"topic":"t"}]}`, "move": `{"topic":"t","channel":"c","to":"u"}`,
 	} {
 		answer := postJSON(t, base+"/api/q/"+route, order)
 		keys("POST "+route, answer.body)

@@ -103,6 +103,36 @@ func (c *Cluster) Waiting(p Pair, state string) int64 {
 	return map[string]int64{"ready": s.depth, "inflight": s.inFlight, "deferred": s.deferred}[state]
 }
 
+// SilentShare is what a silent node has of topics or channels, by its last answer.
+type SilentShare struct {
+	Node     string `json:"node"`
+	Name     string `json:"name"`
+	Seen     *int64 `json:"seen"` // when that was; null: it never answered
+	Targets  int    `json:"targets"`
+	Messages int64  `json:"messages"` // that would go
+}
+
+// SilentShares are what silent nodes have of topics or channels; all is as Holds has it.
+func (c *Cluster) SilentShares(pairs []Pair, all bool) []SilentShare {
+	list := []SilentShare{}
+	for _, n := range c.order {
+		if n.fresh(c.now) {
+			continue
+		}
+		s := SilentShare{Node: n.id, Name: n.name, Seen: millis(n.at)}
+		for _, p := range pairs {
+			if c.has(n.id, p) {
+				held, _ := c.Holds(n.id, p, all)
+				s.Targets, s.Messages = s.Targets+1, s.Messages+held
+			}
+		}
+		if s.Targets > 0 {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
 // Holds is how many messages a node has, by its last answer, that an action takes
 // away: what waits in a topic, or all of a channel, or, with all, of a topic and
 // its channels. Seen is when that was; zero: nothing is known.

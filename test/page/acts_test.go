@@ -142,9 +142,31 @@ func many(b *tab, n *daemon) {
 	b.click("#job-close")
 	b.shows("tr[data-row=many-a] [data-column=depth]", "0")
 	b.shows("tr[data-row=many-c] [data-column=depth]", "2")
+	choose := func(verb string, topics ...string) {
+		for _, topic := range topics {
+			b.click("[data-choose=" + topic + "]")
+		}
+		b.click("[data-bulk=" + verb + "]")
+	}
+	choose("pause", "many-b", "many-c")
+	b.gone("#bulk-name") // it can be undone
+	b.click("#bulk-go")
+	b.shows("#job", "2 of 2")
+	b.click("#job-close")
+	b.shows("tr[data-row=many-b]", "paused")
+	b.shows("tr[data-row=many-c]", "paused")
+	choose("delete", "many-b", "many-c")
+	b.shows("#bulk .loss", "2 topics")
+	b.write("#bulk-name", "delete 2")
+	b.click("#bulk-go")
+	b.shows("#job", "2 of 2")
+	b.click("#job-close")
+	b.until(`document.querySelectorAll('#topics-table tbody tr').length === 1`)
 	b.open("activity", "activity")
 	b.shows("#activity-table", "emptied many")
 	b.shows("#activity-table", "2 topics, 4 messages")
+	b.shows("#activity-table", "paused many")
+	b.shows("#activity-table", "deleted many")
 }
 
 // connecting looks at who publishes and who consumes, and closes one of them.
@@ -202,7 +224,7 @@ func filtering(b *tab) {
 // TestPageActs shares its daemons among all that people do on the page.
 func TestPageActs(t *testing.T) {
 	t.Parallel()
-	r := startRig(t, "", "")
+	r := startRig(t, "--max-msg-size=6000000", "")
 	a, b := r.nodes[0], r.nodes[1]
 	a.post(t, "/topic/create?topic=orders", "")
 	a.post(t, "/channel/create?topic=orders&channel=billing", "")
@@ -215,6 +237,9 @@ func TestPageActs(t *testing.T) {
 	}{
 		{"messages", func(tab *tab) { searching(tab, a) }},
 		{"many messages", publishingMany},
+		{"messages from a time on", func(tab *tab) { peekingSince(tab, a) }},
+		{"a body of 5 MB", func(tab *tab) { hugeBody(tab, a) }},
+		{"settings", func(tab *tab) { settings(tab, a, b) }},
 		{"tail", func(tab *tab) { tailing(tab, r) }},
 		{"many topics", func(tab *tab) { many(tab, a) }},
 		{"connections", func(tab *tab) { connecting(tab, a) }},

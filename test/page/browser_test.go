@@ -36,7 +36,7 @@ var binaries string
 func TestMain(m *testing.M) {
 	flag.Parse()
 	// Tests wait for daemons and frames most of the time.
-	if err := flag.Set("test.parallel", "4"); err != nil {
+	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err) // there is such a flag
 	}
 	os.Exit(withBinaries(func() int { return withBrowser(m.Run) }))
@@ -279,6 +279,8 @@ func value[T any](b *tab, expression string) T {
 
 // action is one that gives nothing.
 type action = chromedp.Action[chromedp.Void]
+
+func navigate(address string) action { return chromedp.Navigate(address) }
 
 func evaluate(expression string) action { return chromedp.Evaluate[chromedp.Void](expression) }
 

@@ -3,6 +3,7 @@ package page
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -60,12 +61,13 @@ func signingIn(t *testing.T, r *rig) {
 		b.click("#login-go")
 	}
 	b.open("topics/orders", "login")
+	b.cleanAnywhere("sign-in", axe(t))
 	enter("jon", "wrong")
 	b.shows("#login-problem", "Wrong name or password.")
 	enter("jon", "secret of jon")
 	b.view("topic")
 	b.shows("#channels-table", "billing")
-	if n := value[int](b, `document.querySelectorAll('[data-action=pause], [data-action=empty], [data-action=delete], #publish').length`); n != 0 {
+	if n := value[int](b, `document.querySelectorAll('[data-action=pause], [data-action=empty], [data-action=delete], [data-action=change-setting], #publish').length`); n != 0 {
 		t.Errorf("a viewer sees %d actions", n)
 	}
 	refusal := value[string](b, `fetch('api/q/act', {method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify({action: 'pause_topic', topic: 'orders'})})
@@ -94,7 +96,8 @@ var hostileTexts = []string{
 	"\u202eevil\u202c \u05e9\u05dc\u05d5\u05dd", `javascript:window.hacked=1`, `{t:0}{{7*7}}${window.hacked=1}`,
 }
 
-func hostile(t *testing.T, r *rig, b *tab) {
+func hostile(b *tab, r *rig) {
+	t := b.t
 	a := r.nodes[0]
 	a.post(t, "/topic/create?topic=hostile", "")
 	a.post(t, "/channel/create?topic=hostile&channel=c", "")
@@ -187,7 +190,13 @@ func withoutPeek(t *testing.T, r *rig) {
 
 // startStock is a node as NSQ's are: it cannot show messages, and its topics may
 // have any names.
-func startStock(t *testing.T, topics ...string) (address string) {
+func startStock(t testing.TB, topics ...string) (address string) {
+	t.Helper()
+	return startFake(t, "1.3.0", nil, topics...)
+}
+
+// startFake is a node of a version, with these topics and more to tell.
+func startFake(t testing.TB, version string, more map[string]any, topics ...string) (address string) {
 	t.Helper()
 	var list []any
 	for _, name := range topics {
@@ -200,11 +209,13 @@ func startStock(t *testing.T, topics ...string) (address string) {
 		var answer any
 		switch q.URL.Path {
 		case "/stats":
-			answer = map[string]any{"version": "1.3.0", "health": "OK", "start_time": 1_700_000_000, "topics": list}
+			stats := map[string]any{"version": version, "health": "OK", "start_time": 1_700_000_000, "topics": list}
+			maps.Copy(stats, more)
+			answer = stats
 		case "/info":
 			_, port, _ := strings.Cut(q.Host, ":")
 			number, _ := strconv.Atoi(port)
-			answer = map[string]any{"version": "1.3.0", "broadcast_address": "127.0.0.1", "hostname": topics[0], "tcp_port": 1, "http_port": number, "start_time": 1_700_000_000}
+			answer = map[string]any{"version": version, "broadcast_address": "127.0.0.1", "hostname": topics[0], "tcp_port": 1, "http_port": number, "start_time": 1_700_000_000}
 		default:
 			w.WriteHeader(http.StatusNotFound)
 			answer = map[string]string{"message": "NOT_FOUND"}

@@ -140,6 +140,16 @@ func leftOut(b *tab, living, hung *daemon) {
 	b.until(`document.querySelector('[data-figure=depth] .value').innerText === '–'`)
 	b.open("topics", "topics")
 	b.shows("#topics-table tr[data-row=shared]", "without 1 node")
+	b.click("[data-choose=shared]")
+	b.click("[data-bulk=delete]")
+	b.shows("#bulk-silent", hung.port()+" since ")
+	b.shows("#bulk-silent", "last known 7")
+	b.press("\x1b")
+	b.gone("#bulk")
+	b.open("topics/shared", "topic")
+	b.shows("#config-left", hung.port()+": gives no answer")
+	b.click("[data-setting=max_age]")
+	b.shows("#change-silent", hung.port()+" gives no answer since ")
 }
 
 // freeze stops a daemon where it is, or lets it go on.
@@ -150,6 +160,7 @@ func freeze(t testing.TB, d *daemon, how syscall.Signal) {
 }
 
 func TestStartIsThereUntilAMessageWasRead(t *testing.T) {
+	t.Parallel()
 	r := startRig(t, "")
 	b := newTab(t, r.admin.base())
 	b.open("", "overview")

@@ -32,6 +32,7 @@ const aDozen = 12
 
 // TestSets looks at a set of replicas from its first message to the loss of a member.
 func TestSets(t *testing.T) {
+	t.Parallel()
 	r := startSet(t)
 	r.nodes[0].post(t, "/topic/create?topic=orders", "")
 	r.nodes[0].post(t, "/channel/create?topic=orders&channel=billing", "")
@@ -41,6 +42,8 @@ func TestSets(t *testing.T) {
 	t.Run("ReplicatedTopicIsCountedOnce", func(t *testing.T) { countedOnce(b.of(t)) })
 	t.Run("LeadersAreMovedAndBalanced", func(t *testing.T) { leadersMove(b.of(t)) })
 	t.Run("MembersAreAddedAndRemovedWithCare", func(t *testing.T) { membersChange(b.of(t)) })
+	t.Run("SettingsAreChangedOnceForAll", func(t *testing.T) { setSettings(b.of(t), r) })
+	t.Run("ItIsAccessible", func(t *testing.T) { b.of(t).cleanAnywhere("sets", axe(t)) })
 	t.Run("PhonesAndDark", func(t *testing.T) { setElsewhere(b.of(t)) })
 	t.Run("MemberThatDiesIsNamed", func(t *testing.T) { memberDies(b.of(t), r.nodes[2]) })
 }

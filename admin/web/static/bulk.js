@@ -1,7 +1,7 @@
 // Acting on many topics or channels at a time: choosing rows, counting what goes, one typed confirmation, a job.
-import { html, useMemo, useState } from './html.js'
+import { html, useEffect, useMemo, useState } from './html.js'
 import { post } from './api.js'
-import { Dialog, ask } from './dialog.js'
+import { Dialog, LastKnown, ask } from './dialog.js'
 import { count, plural } from './format.js'
 import { JobDialog } from './jobs.js'
 import { useLive } from './live.js'
@@ -36,7 +36,8 @@ const names = { pause: 'Pause', unpause: 'Unpause', empty: 'Empty', delete: 'Del
 const LISTED = 8
 
 function BulkConfirm({ verb, keys, what, keyOf, rowsOf, target, clear, close }) {
-  const { frame } = useLive()
+  const { frame, bar } = useLive()
+  const [silent, setSilent] = useState([])
   const [value, set] = useState('')
   const [problem, setProblem] = useState('')
   const [busy, setBusy] = useState(false)
@@ -45,8 +46,11 @@ function BulkConfirm({ verb, keys, what, keyOf, rowsOf, target, clear, close }) 
   const loses = verb === 'empty' || verb === 'delete'
   const typed = `${verb} ${rows.length}`
   const fits = !loses || value.trim().toLowerCase() === typed
-  const silent = rows.filter(r => r.silent > 0).length
   const waiting = verb === 'empty' && what === 'topic' ? 'topic_depth' : 'depth'
+  useEffect(() => {
+    if (!bar?.silent.length || !rows.length) setSilent([])
+    else post('silent', { verb, targets: rows.map(target) }).then(a => setSilent(a.nodes)).catch(() => {}) // what it would do is told without them
+  }, [JSON.stringify(bar?.silent), rows.length])
   const run = async () => {
     if (!fits || busy || rows.length === 0) return
     setBusy(true)
@@ -61,7 +65,8 @@ function BulkConfirm({ verb, keys, what, keyOf, rowsOf, target, clear, close }) 
     <div class="loss"><span>${names[verb]}</span><b>${plural(rows.length, what)}</b>
       ${loses && html`<span>Waiting</span><b id="bulk-waiting">${count(sum(waiting))}</b>`}
       ${loses && waiting === 'depth' && html`<span>In flight</span><b>${count(sum('in_flight'))}</b><span>Deferred</span><b>${count(sum('deferred'))}</b>`}</div>
-    ${silent > 0 && html`<p class="warn small">${plural(silent, what)} also ${silent === 1 ? 'is' : 'are'} on nodes that do not answer: what is there is not counted.</p>`}
+    ${silent.length > 0 && html`<div class="silent-nodes warn small" id="bulk-silent">${silent.map(n => html`<p>${LastKnown(n, n.messages)}</p>`)}
+      <p>They are told as well, and may not answer.</p></div>`}
     ${loses ? html`<label class="field"><span>Type <code class="typed">${typed}</code> to go on</span>
       <input id="bulk-name" data-first autocomplete="off" autocapitalize="off" spellcheck=${false} value=${value} onInput=${e => set(e.target.value)} /></label>` : null}
     ${problem && html`<p class="problem" role="status">${problem}</p>`}

@@ -78,7 +78,7 @@ export function Confirm({ title, text, losses, lost, typed, hint, verb, request,
 }
 
 /** A node that is silent, and what it held when it answered last. */
-const LastKnown = (n, held) => html`without ${host(n.name)} since <time title=${utc(n.seen)}>${clock(n.seen, 'seconds')}</time>, last known ${count(held)}`
+export const LastKnown = (n, held) => html`without ${host(n.name)} since <time title=${utc(n.seen)}>${clock(n.seen, 'seconds')}</time>, last known ${count(held)}`
 
 const NAME = /^[.a-zA-Z0-9_-]+(#ephemeral)?$/
 const nameProblem = name => name.length > 64 ? 'at most 64 characters.' : NAME.test(name) ? '' : 'only letters, digits, “.”, “_” and “-”; “#ephemeral” may end it.'
