@@ -18,6 +18,7 @@ import (
 	"qmq/broker"
 	"qmq/channel"
 	"qmq/diskqueue"
+	"qmq/internal/histogram"
 	"qmq/internal/metrics"
 	"qmq/message"
 	"qmq/server"
@@ -223,9 +224,11 @@ func TestFamiliesFollowTheConventions(t *testing.T) {
 
 func TestMetricsOfASet(t *testing.T) {
 	r := start(t, func(o *options) {
+		saves := new(histogram.Histogram)
+		saves.Add(2e9)
 		o.ReplicaSet = func() SetFigures {
-			return SetFigures{CutOff: true, Members: []MemberFigures{{Address: "a:1", Connected: true, RTT: 0.5}},
-				Shards: []ShardFigures{{Shard: 3, HasLeader: true, Term: 7, Lag: 9, Followers: []FollowerFigures{{Address: "b:1", Lag: 11}}}}}
+			return SetFigures{CutOff: true, Saves: saves, Sent: map[string]uint64{"log": 5, "publishes": 6}, Members: []MemberFigures{{Address: "a:1", Connected: true, RTT: 0.5}},
+				Shards: []ShardFigures{{Shard: 3, HasLeader: true, Term: 7, Lag: 9, Elections: 2, Repeated: 4, Followers: []FollowerFigures{{Address: "b:1", Lag: 11, Given: 13}}}}}
 		}
 	})
 	s := r.scrape()
@@ -233,6 +236,10 @@ func TestMetricsOfASet(t *testing.T) {
 	s.want(t, "0.5", "qd_set_member_round_trip_seconds", "member=a:1")
 	s.want(t, "7", "qd_set_shard_term", "shard=3")
 	s.want(t, "11", "qd_set_follower_lag_entries", "member=b:1", "shard=3")
+	s.want(t, "13", "qd_set_follower_snapshot_bytes", "member=b:1", "shard=3")
+	s.want(t, "2", "qd_set_shard_elections_total", "shard=3")
+	s.want(t, "4", "qd_set_shard_repeated_batches_total", "shard=3")
+	s.want(t, "6", "qd_set_sent_bytes_total", "kind=publishes")
 }
 
 func TestMetricsNeedTheRoleStats(t *testing.T) {

@@ -15,7 +15,11 @@ type shardEvents struct {
 	n     uint32
 	serve *serve.Shard // nil: group 0, of which nothing is served
 	led   bool
+	// leader is who was heard of last to lead.
+	leader uint64
 }
+
+func (e *shardEvents) counts() *shardCounts { return &e.r.s.counts.shards[e.n] }
 
 func newShardEvents(r *run, n uint32) *shardEvents {
 	e := &shardEvents{r: r, n: n}
@@ -33,6 +37,10 @@ func (e *shardEvents) Leader(member, term uint64) {
 	} else {
 		e.r.s.o.Logger.Info("a shard has a leader", append(attributes, slog.String("leader", e.r.s.addressOf(member)))...)
 	}
+	if member != 0 && member != e.leader {
+		e.leader = member
+		e.counts().changes.Add(1)
+	}
 	e.r.watch.leader(e.n, member)
 	if e.serve != nil {
 		e.serve.Leader(member, term)
@@ -44,6 +52,7 @@ func (e *shardEvents) Leader(member, term uint64) {
 // it.
 func (e *shardEvents) Led(term uint64) {
 	e.led = true
+	e.counts().elections.Add(1)
 	if e.serve != nil {
 		e.serve.Led(term)
 		e.r.relay.Led(e.n, term, e.r.s.connected())
@@ -66,13 +75,19 @@ func (e *shardEvents) Applied(a replica.Applied) {
 		return
 	}
 	e.serve.Applied(a.Outcome)
-	if o, ok := a.Outcome.(machine.Outcome); ok && len(o.Topology) > 0 {
+	o, ok := a.Outcome.(machine.Outcome)
+	if !ok {
+		return
+	}
+	e.counts().applied(&o)
+	if len(o.Topology) > 0 {
 		e.r.names.applied(e.n, o.Topology)
 	}
 }
 
 // Installed is part of replica.Events.
 func (e *shardEvents) Installed(index, term uint64) {
+	e.counts().snapshots.Add(1)
 	e.r.s.o.Logger.Info("a shard's state was brought by its leader", slog.Uint64("shard", uint64(e.n)), slog.Uint64("index", index))
 	if e.serve != nil {
 		e.serve.Installed(index, term)

@@ -33,7 +33,9 @@ type remote struct{ r *run }
 
 // SendParts is part of serve.Remote.
 func (m remote) SendParts(to uint64, frame []byte) bool {
-	return m.r.s.links.Send(to, link.Bulk, kindParts, frame)
+	queued := m.r.s.links.Send(to, link.Bulk, kindParts, frame)
+	m.r.s.counts.count(sentPublishes, queued, frame)
+	return queued
 }
 
 // SendNotice is part of serve.Remote.
@@ -67,5 +69,7 @@ type lane struct{ r *run }
 
 // Send is part of relay.Lane.
 func (l lane) Send(to uint64, frame []byte) bool {
-	return l.r.s.links.Push(to, link.Bulk, kindRelay, frame)
+	queued := l.r.s.links.Push(to, link.Bulk, kindRelay, frame)
+	l.r.s.counts.count(sentDeliveries, queued, frame)
+	return queued
 }

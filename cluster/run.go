@@ -113,7 +113,8 @@ func eachShard(do func(n uint32) error) error {
 func (r *run) openLog(i *identity) error {
 	log, recovered, err := raftlog.Open(raftlog.Options{
 		FS: r.s.h.Disk.FS(), Dir: filepath.Join(r.s.file.dir, walName), Cluster: uint64(i.Cluster), Node: r.member,
-		Boot: r.s.o.BootID, NoSync: r.s.o.NoSync, Retain: r.s.o.LogBytes, Found: r.found, Logger: r.s.o.Logger,
+		Boot: r.s.o.BootID, NoSync: r.s.o.NoSync, Retain: r.s.o.LogBytes, Found: r.found,
+		Took: func(d time.Duration) { r.s.counts.saves.Add(int64(d)) }, Logger: r.s.o.Logger,
 	})
 	if err != nil {
 		return err

@@ -33,6 +33,7 @@ type Set struct {
 	run      atomic.Pointer[run] // nil while the node is in no set
 
 	draining atomic.Bool // the node is about to leave
+	counts   counts
 
 	// founding is held while this node's identity is changed.
 	founding sync.Mutex

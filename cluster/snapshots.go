@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -61,7 +62,7 @@ type given struct {
 	next   func([]byte) ([]byte, error) // appends a frame; nil: not begun; of whoever makes a piece
 	done   func()
 	number uint32 // of the next piece
-	bytes  int64
+	bytes  atomic.Int64
 	ahead  chan made // of capacity 1: the next piece, while it is made or waits; nil: none is
 	making sync.WaitGroup
 }
@@ -102,6 +103,17 @@ func (s *snapshotOffers) begin(of offerID, offer func(*given)) bool {
 	return true
 }
 
+// given is how many bytes of each snapshot that is under way were given.
+func (s *snapshotOffers) given() map[offerID]int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make(map[offerID]int64, len(s.offers))
+	for of, g := range s.offers {
+		all[of] = g.bytes.Load()
+	}
+	return all
+}
+
 // end lets go of what the snapshot is made of.
 func (g *given) end() {
 	g.mu.Lock()
@@ -120,10 +132,7 @@ func (o offerer) Offer(m *pb.Message) {
 		began := time.Now()
 		_, err := o.r.s.links.Call(o.r.ctx, to, callTake, binary.LittleEndian.AppendUint32(nil, o.n))
 		o.sent(to, err)
-		g.mu.Lock()
-		bytes := g.bytes
-		g.mu.Unlock()
-		attributes := []any{slog.Uint64("shard", uint64(o.n)), slog.String("to", o.r.s.addressOf(to)), slog.Int64("bytes", bytes), slog.Duration("took", time.Since(began).Round(time.Millisecond))}
+		attributes := []any{slog.Uint64("shard", uint64(o.n)), slog.String("to", o.r.s.addressOf(to)), slog.Int64("bytes", g.bytes.Load()), slog.Duration("took", time.Since(began).Round(time.Millisecond))}
 		if err != nil {
 			o.r.s.o.Logger.Warn("a member has not taken a snapshot", append(attributes, slog.Any("error", err))...)
 			return
@@ -170,7 +179,8 @@ func (r *run) givePiece(ctx context.Context, from uint64, body []byte) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
-	g.bytes += int64(len(piece))
+	g.bytes.Add(int64(len(piece)))
+	r.s.counts.count(sentSnapshots, true, piece)
 	return piece, r.offers.pace.wait(ctx, len(piece))
 }
 

@@ -19,7 +19,9 @@ import (
 func (r *run) send(shard uint32, messages []*pb.Message) {
 	for _, m := range messages {
 		frame, err := encodeRaft(shard, m)
-		if err != nil || !r.s.links.Send(m.GetTo(), laneOf(m), kindRaft, frame...) {
+		queued := err == nil && r.s.links.Send(m.GetTo(), laneOf(m), kindRaft, frame...)
+		r.s.counts.count(sentLog, queued, frame...)
+		if !queued {
 			if s := r.shard(shard); s != nil && raftCares(m) {
 				s.Unreachable(m.GetTo())
 			}

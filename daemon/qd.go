@@ -102,7 +102,7 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 	security.guardAPI(&q, &ao)
 	if set != nil {
 		ao.Cluster = set
-		ao.ReplicaSet = func() api.SetFigures { return setFigures(set.Status()) }
+		ao.ReplicaSet = func() api.SetFigures { return setFigures(set.Status(), set.Counts()) }
 	}
 	drain := newDrain(b, set, q.DrainTimeout, log)
 	ao.Drain, ao.Directories = drain, announcer
