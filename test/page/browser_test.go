@@ -25,7 +25,7 @@ import (
 )
 
 // testTimeout bounds every wait; what works takes a few seconds, more on a busy machine.
-const testTimeout = 40 * time.Second
+const testTimeout = 60 * time.Second
 
 // browser is the one for all tests; a test has tabs of it.
 var browser context.Context
@@ -224,10 +224,14 @@ func (b *tab) view(name string) {
 	b.until(fmt.Sprintf(`document.querySelector('main[data-view="%s"][aria-busy="false"] h1')`, name))
 }
 
+// lookEvery is how often a page is looked at that is waited for. At every frame, which
+// is what the browser does by itself, it would draw all the time.
+const lookEvery = 50 * time.Millisecond
+
 // until waits for a condition in the page.
 func (b *tab) until(condition string) {
 	b.t.Helper()
-	b.do("until "+condition, chromedp.Poll[chromedp.Void](condition))
+	b.do("until "+condition, chromedp.Poll[chromedp.Void](condition, chromedp.WithPollingInterval(lookEvery), chromedp.WithPollingTimeout(testTimeout)))
 }
 
 // shows waits until an element contains a text.

@@ -2,6 +2,7 @@ package page
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,7 +25,12 @@ func startSet(t *testing.T) *rig {
 	for _, address := range peers {
 		nodes = append(nodes, fmt.Sprintf("--https-address= --cluster-peers=%s --cluster-address=%s --cluster-secret-file=%s", strings.Join(peers, ","), address, secret))
 	}
-	return startRig(t, nodes...)
+	r := startRig(t, nodes...)
+	process.Eventually(t, "the set is there", func() bool {
+		_, err := process.Ask(t.Context(), http.DefaultClient, http.MethodPost, r.nodes[0].HTTP, "/topic/create?topic=orders", "")
+		return err == nil
+	})
+	return r
 }
 
 // aDozen is how many messages there are: more than a first try has.
@@ -34,7 +40,6 @@ const aDozen = 12
 func TestSets(t *testing.T) {
 	t.Parallel()
 	r := startSet(t)
-	r.nodes[0].post(t, "/topic/create?topic=orders", "")
 	r.nodes[0].post(t, "/channel/create?topic=orders&channel=billing", "")
 	r.nodes[1].post(t, "/mpub?topic=orders", strings.Repeat("a message\n", aDozen))
 	b := newTab(t, r.admin.base())
