@@ -14,6 +14,8 @@ type Waiting struct {
 	Deferred int    `json:"deferred_count"`
 	// DeadLettering messages wait to become dead letters, which takes no consumer.
 	DeadLettering int `json:"dead_lettering_count,omitempty"`
+	// Retained messages are finished, and kept for a setting of the topic.
+	Retained uint64 `json:"retained_count,omitempty"`
 	// Left is why nobody waits for it while the node is drained; empty: it is waited for.
 	Left string `json:"left,omitempty"`
 }
@@ -24,6 +26,7 @@ const (
 	leftNoChannel  = "no channel"
 	leftNoConsumer = "no consumer"
 	leftUnopened   = "cannot be opened"
+	leftRetained   = "only retained"
 )
 
 // SetDraining refuses what clients publish from now on, or takes it again. What the node
@@ -58,6 +61,9 @@ func (b *Broker) Waiting() (awaited, left []Waiting) {
 
 func waitingIn(t *topic.Topic) (list []Waiting) {
 	channels, s := t.Channels(), t.Stats()
+	if n := t.Retained(); n > 0 {
+		list = append(list, Waiting{Topic: t.Name(), Retained: n, Left: leftRetained})
+	}
 	consumers := 0
 	for _, c := range channels {
 		w, n, spent := waitingInChannel(t, c)

@@ -84,6 +84,25 @@ func TestWhatADrainedNodeWaitsFor(t *testing.T) {
 	})
 }
 
+func TestDrainedNodeNamesWhatItOnlyRetains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := open(t, newDisk(t, 1))
+		c := getChannel(t, b, "t", "c")
+		configure(t, b, "t", "", `{"retention_time": "1h"}`)
+		must(t, publish(getTopic(t, b, "t"), "a", "b", "c"))
+		k := subscribe(t, c, 10)
+		k.answer(channel.Finish, 0, k.takeAll()[:2]...)
+		awaited, left := b.Waiting()
+		if want := []Waiting{{Topic: "t", Retained: 2, Left: "only retained"}}; !slices.Equal(left, want) {
+			t.Errorf("it leaves %+v", left)
+		}
+		if want := []Waiting{{Topic: "t", Channel: "c", InFlight: 1}}; !slices.Equal(awaited, want) {
+			t.Errorf("it waits for %+v", awaited)
+		}
+		must(t, b.Close())
+	})
+}
+
 func TestDrainedNodeWaitsForItsDeadLettersAndNamesWhatItCannotOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := newDisk(t, 1)

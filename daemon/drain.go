@@ -138,7 +138,7 @@ func (d *drain) finish(ctx context.Context, text string, kept []broker.Waiting) 
 			why = "not finished in time"
 		}
 		d.log.Info("stays on this node", slog.String("topic", w.Topic), slog.String("channel", w.Channel), slog.String("why", why),
-			slog.Int64("depth", w.Depth), slog.Int("in_flight", w.InFlight), slog.Int("deferred", w.Deferred), slog.Int("dead_lettering", w.DeadLettering))
+			slog.Int64("depth", w.Depth), slog.Int("in_flight", w.InFlight), slog.Int("deferred", w.Deferred), slog.Int("dead_lettering", w.DeadLettering), slog.Uint64("retained", w.Retained))
 	}
 	close(d.over)
 }

@@ -72,6 +72,21 @@ func (r *reclaimer) keepRetained(finished []seqset.Range) []seqset.Range {
 	return going
 }
 
+// Retained is how many messages are kept though everybody has finished them, those before
+// the first that somebody has not.
+func (t *Topic) Retained() (messages uint64) {
+	if t.reclaimer.retention.Load() == nil {
+		return 0
+	}
+	floor := t.fanout.needed()
+	for _, e := range t.o.Log.Extents() {
+		if to := min(e.Numbers.To, floor); e.Numbers.From < to {
+			messages += to - e.Numbers.From
+		}
+	}
+	return messages
+}
+
 // published is when the last message of a segment was, wall ns; where that cannot be read,
 // it was just now.
 func (r *reclaimer) published(reader *diskqueue.Reader, numbers seqset.Range) int64 {

@@ -125,5 +125,8 @@ func described(w broker.Waiting) string {
 	if w.DeadLettering > 0 {
 		return fmt.Sprintf("%s (%d to become dead letters)", name, w.DeadLettering)
 	}
+	if w.Retained > 0 {
+		return fmt.Sprintf("%s (%d finished)", name, w.Retained)
+	}
 	return fmt.Sprintf("%s (%d waiting, %d in flight, %d deferred)", name, w.Depth, w.InFlight, w.Deferred)
 }

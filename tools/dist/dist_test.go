@@ -134,6 +134,28 @@ func TestForeignDirectoryIsLeftAlone(t *testing.T) {
 	}
 }
 
+// TestFailedBuildLeavesTheReleaseThatWasThere, and nothing else.
+func TestFailedBuildLeavesTheReleaseThatWasThere(t *testing.T) {
+	r := small(t)
+	if err := os.MkdirAll(r.out, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(r.out, sums), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.targets = append(r.targets, target{runtime.GOOS, runtime.GOARCH, []string{"tools/dist/testdata/none"}})
+	if err := r.build(t.Context()); err == nil {
+		t.Error("it is built")
+	}
+	entries, err := os.ReadDir(filepath.Dir(r.out))
+	if err != nil || len(entries) != 1 {
+		t.Errorf("beside it there are %v, %v", entries, err)
+	}
+	if text, err := os.ReadFile(filepath.Join(r.out, sums)); err != nil || string(text) != "x" {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
 func TestTargetsThatThereAreNot(t *testing.T) {
 	if _, err := chosen("linux/amd64,plan9/amd64"); err == nil || !strings.Contains(err.Error(), `no target "plan9/amd64"`) {
 		t.Errorf("got %v", err)

@@ -91,18 +91,34 @@ var besideDaemons = []string{
 // sums is the file of checksums, as sha256sum writes and checks it.
 const sums = "SHA256SUMS"
 
-// build makes the directory of the release; of one that is there everything is made
-// anew. A directory with other things in it is left alone.
+// build makes the directory of the release, in the place of one that is there: that stays
+// until all is made. A directory with other things in it is left alone.
 func (r *release) build(ctx context.Context) error {
 	if entries, err := os.ReadDir(r.out); err == nil && len(entries) > 0 {
 		if _, err := os.Stat(filepath.Join(r.out, sums)); err != nil {
 			return fmt.Errorf("%s is no release, and not empty", r.out)
 		}
-		if err := os.RemoveAll(r.out); err != nil {
-			return err
-		}
 	}
-	if err := os.MkdirAll(r.out, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(r.out), 0o755); err != nil {
+		return err
+	}
+	made, err := os.MkdirTemp(filepath.Dir(r.out), ".dist-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(made) // in case of an error
+	if err := r.buildIn(ctx, made); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(r.out); err != nil {
+		return err
+	}
+	return os.Rename(made, r.out)
+}
+
+// buildIn makes the files of the release.
+func (r *release) buildIn(ctx context.Context, dir string) error {
+	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
 	}
 	var list bytes.Buffer
@@ -114,12 +130,12 @@ func (r *release) build(ctx context.Context) error {
 		for _, name := range slices.Sorted(maps.Keys(files)) {
 			sum := sha256.Sum256(files[name])
 			fmt.Fprintf(&list, "%s  %s\n", hex.EncodeToString(sum[:]), name)
-			if err := os.WriteFile(filepath.Join(r.out, name), files[name], 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, name), files[name], 0o644); err != nil {
 				return err
 			}
 		}
 	}
-	return os.WriteFile(filepath.Join(r.out, sums), list.Bytes(), 0o644)
+	return os.WriteFile(filepath.Join(dir, sums), list.Bytes(), 0o644)
 }
 
 // buildTarget makes the files of one system: its archive, and the list of what is in
