@@ -38,17 +38,15 @@ var descriptions = [...]struct{ header, parameter, field string }{
 // knownFields are the fields of a publish that begin with X-Q-.
 var knownFields = []string{"X-Q-Key", "X-Q-Priority", "X-Q-Dedup-Id", "X-Q-Header-*"}
 
-// describe is what a publish says of its message, or of each of its messages. The time is
-// not in it.
-func describe(fields http.Header, q url.Values) (m message.Meta, err error) {
-	var encoded []byte
+// described is what a publish says of its message, or of each of its messages, as encoded
+// headers.
+func described(fields http.Header, q url.Values) (encoded []byte, err error) {
 	add := func(header string, values []string) {
 		for _, v := range values {
-			if err == nil && len(v) > message.MaxHeaderBytes {
-				err = invalidHeader(message.CheckHeaders(make([]byte, message.MaxHeaderBytes+1)))
-			} else if err == nil {
-				encoded = message.AppendHeader(encoded, header, v)
+			if len(v) > message.MaxHeaderBytes {
+				v = v[:message.MaxHeaderBytes] // which is too long still
 			}
+			encoded = message.AppendHeader(encoded, header, v)
 		}
 	}
 	for _, d := range descriptions {
@@ -57,13 +55,16 @@ func describe(fields http.Header, q url.Values) (m message.Meta, err error) {
 		}
 		add(d.header, fields[d.field])
 	}
-	names, failed := headerFields(fields)
-	if failed != nil {
-		return m, failed
-	}
+	names, err := headerFields(fields)
 	for _, name := range names {
 		add(strings.ToLower(name[len(headerPrefix):]), fields[name])
 	}
+	return encoded, err
+}
+
+// describe is what a publish says of its message.
+func describe(fields http.Header, q url.Values) (m message.Meta, err error) {
+	encoded, err := described(fields, q)
 	if err == nil {
 		err = invalidHeader(m.Describe(encoded))
 	}
@@ -86,14 +87,17 @@ func headerFields(fields http.Header) (names []string, err error) {
 	return names, nil
 }
 
-// describeAll is describe for several messages at once, of which none can have an id of
-// its own.
-func describeAll(fields http.Header, q url.Values) (message.Meta, error) {
-	m, err := describe(fields, q)
+// describeAll is what a publish says of each of several messages, of which none can have an
+// id of its own so.
+func describeAll(fields http.Header, q url.Values) (m message.Meta, encoded []byte, err error) {
+	if encoded, err = described(fields, q); err != nil {
+		return m, nil, err
+	}
+	err = invalidHeader(m.Describe(encoded))
 	if err == nil && m.DedupID != nil {
 		err = httpapi.Bad("INVALID_HEADER: dedup-id is that of one message, and cannot be given to all of several")
 	}
-	return m, err
+	return m, encoded, err
 }
 
 // invalidHeader is 400 with what is allowed.

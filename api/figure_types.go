@@ -85,6 +85,7 @@ type (
 		ConnectTime     int64      `json:"connect_ts"`
 		SampleRate      int32      `json:"sample_rate"`
 		Deflate         bool       `json:"deflate"`
+		Headers         bool       `json:"headers,omitempty"` // negotiated
 		Snappy          bool       `json:"snappy"`
 		UserAgent       string     `json:"user_agent"`
 		Authed          bool       `json:"authed,omitempty"`

@@ -241,6 +241,7 @@ func ofClient(c *server.Client) ClientFigures {
 		ConnectTime:    c.Since.Unix(),
 		SampleRate:     int32(c.SampleRate),
 		Deflate:        c.Deflate,
+		Headers:        c.Headers,
 		Snappy:         c.Snappy,
 		UserAgent:      c.UserAgent,
 		TopologyZone:   c.Zone,

@@ -3,8 +3,10 @@ package api
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -82,7 +84,7 @@ func (h *HTTP) mpub(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	meta, err := describeAll(r.Header, q)
+	meta, common, err := describeAll(r.Header, q)
 	if err != nil {
 		return nil, err
 	}
@@ -91,8 +93,10 @@ func (h *HTTP) mpub(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	code, fill := "BODY_TOO_BIG", h.textMessages
-	if isBinary(q) {
-		code, fill = "BAD_BODY", h.binaryMessages
+	if kind, ok := binaryKind(q); ok {
+		code, fill = "BAD_BODY", func(body []byte, failed error) (messages, error) {
+			return h.binaryMessages(kind, common, body, failed)
+		}
 	}
 	body, err := httpapi.ReadBody(r, h.o.MaxBodySize, code)
 	defer body.Release()
@@ -125,10 +129,16 @@ func (h *HTTP) mpub(w http.ResponseWriter, r *http.Request) (any, error) {
 	})
 }
 
-// isBinary reads the binary parameter: anything but a plain no means yes.
-func isBinary(q url.Values) bool {
-	v, ok := q["binary"]
-	return ok && v[0] != "false" && v[0] != "0"
+// binaryKind reads the binary parameter: with headers, the body is laid out as that of an
+// HMPUB, with anything else but a plain no as that of an MPUB.
+func binaryKind(q url.Values) (kind protocol.Kind, ok bool) {
+	switch v, is := q["binary"]; {
+	case !is || v[0] == "false" || v[0] == "0":
+		return 0, false
+	case v[0] == "headers":
+		return protocol.Hmpub, true
+	}
+	return protocol.Mpub, true
 }
 
 // messages are those of one body: what they need, and what adds them to a batch, each
@@ -164,20 +174,24 @@ func (h *HTTP) textMessages(body []byte, failed error) (m messages, err error) {
 
 var newline = []byte{'\n'}
 
-// binaryMessages finds messages in the layout of the MPUB command, from the
+// binaryMessages finds messages in the layout of the MPUB or HMPUB command, from the
 // count on. What may be missing of the body, for which failed is the reason, must
-// lie behind the last message.
-func (h *HTTP) binaryMessages(body []byte, failed error) (m messages, err error) {
+// lie behind the last message. common are the headers of all of them, encoded; those of
+// an HMPUB come behind each one's own.
+func (h *HTTP) binaryMessages(kind protocol.Kind, common, body []byte, failed error) (m messages, err error) {
 	if failed != nil && len(body) == 0 {
 		return m, httpapi.TooBig("BAD_BODY")
 	}
-	parsed, _, fault := protocol.ParseBatch(body, h.o.limits())
+	parsed, _, fault := protocol.ParseBatch(kind, body, h.o.limits())
 	if fault != nil {
 		code := "BAD_BODY"
 		if fault.Code == protocol.CodeBadMessage {
 			code = "BAD_MESSAGE"
 		}
 		return m, httpapi.TooBig(code)
+	}
+	if kind == protocol.Hmpub {
+		return describedMessages(parsed, common)
 	}
 	m.need = needOf(parsed)
 	m.to = func(b *stampedBatch, meta message.Meta) {
@@ -186,6 +200,39 @@ func (h *HTTP) binaryMessages(body []byte, failed error) (m messages, err error)
 		}
 	}
 	return m, nil
+}
+
+// describedMessages are those of an HMPUB. What they say is read twice, rather than kept for
+// all of them.
+func describedMessages(parsed protocol.Messages, common []byte) (m messages, err error) {
+	each := func(do func(said *message.Meta, headers, body []byte)) error {
+		left := parsed
+		for n := 0; ; n++ {
+			headers, body, ok := left.NextDescribed()
+			if !ok {
+				return nil
+			}
+			if len(common) > 0 {
+				headers = slices.Concat(headers, common)
+			}
+			var said message.Meta
+			if err := said.Describe(headers); err != nil {
+				return invalidHeader(fmt.Errorf("message %d: %w", n, err))
+			}
+			do(&said, headers, body)
+		}
+	}
+	err = each(func(_ *message.Meta, headers, body []byte) {
+		m.need.Count(body)
+		m.need.CountHeaders(headers)
+	})
+	m.to = func(b *stampedBatch, meta message.Meta) {
+		_ = each(func(said *message.Meta, _, body []byte) { // which went well before
+			said.Timestamp, said.ExpireAt = meta.Timestamp, meta.ExpireAt
+			b.Add(*said, body)
+		})
+	}
+	return m, err
 }
 
 // publish stores what add puts into a batch.

@@ -55,6 +55,9 @@ type SubscribeOptions struct {
 	channel.ConsumerOptions
 	// Tail is for one who only looks at what comes, see topic.TailChannel.
 	Tail bool
+	// Headers asks for the attributes of messages, which channel.Message has otherwise only
+	// where the channel is served by this node.
+	Headers bool
 	// AnswerFailed is called with each answer that turns out to have failed after
 	// Consumer.Answer has returned without an error for it, which happens where
 	// the channel is served by another node. It must not block, nor call the

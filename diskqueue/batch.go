@@ -51,6 +51,9 @@ func (n *Need) Count(body []byte) {
 	}
 }
 
+// CountHeaders counts the headers of a message that is counted.
+func (n *Need) CountHeaders(encoded []byte) { n.bytes += len(encoded) }
+
 // Messages is how many were counted.
 func (n *Need) Messages() int { return n.messages }
 

@@ -116,7 +116,7 @@ func TestBinaryBatchOverHTTP(t *testing.T) {
 		{"body too big", batchOf(strings.Repeat("a", 100), strings.Repeat("b", 89)), "E_BAD_BODY MPUB body too big 201 > 200"},
 	}
 	for _, tt := range tests {
-		m, count, err := ParseBatch([]byte(tt.body), limits)
+		m, count, err := ParseBatch(Mpub, []byte(tt.body), limits)
 		switch {
 		case tt.want == "":
 			if err != nil || count != 2 || strings.Join(bodies(m), "") != "ab" {

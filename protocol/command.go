@@ -16,6 +16,8 @@ const (
 	Pub
 	Mpub
 	Dpub
+	Hpub
+	Hmpub
 	Rdy
 	Fin
 	Req
@@ -25,7 +27,7 @@ const (
 )
 
 var kindNames = [...]string{
-	Identify: "IDENTIFY", Auth: "AUTH", Sub: "SUB", Pub: "PUB", Mpub: "MPUB", Dpub: "DPUB",
+	Identify: "IDENTIFY", Auth: "AUTH", Sub: "SUB", Pub: "PUB", Mpub: "MPUB", Dpub: "DPUB", Hpub: "HPUB", Hmpub: "HMPUB",
 	Rdy: "RDY", Fin: "FIN", Req: "REQ", Touch: "TOUCH", Cls: "CLS", Nop: "NOP",
 }
 
@@ -54,6 +56,10 @@ func kindOf(name []byte) Kind {
 		return Touch
 	case "DPUB":
 		return Dpub
+	case "HPUB":
+		return Hpub
+	case "HMPUB":
+		return Hmpub
 	case "NOP":
 		return Nop
 	case "SUB":
@@ -71,7 +77,7 @@ func kindOf(name []byte) Kind {
 // allowedIn tells whether the command may come in state s.
 func (k Kind) allowedIn(s State) bool {
 	switch k {
-	case Pub, Mpub, Dpub, Nop:
+	case Pub, Mpub, Dpub, Hpub, Hmpub, Nop:
 		return true
 	case Identify, Auth, Sub:
 		return s == StateInit
@@ -87,11 +93,12 @@ func (k Kind) allowedIn(s State) bool {
 // from. Fields that the command does not have are zero.
 type Command struct {
 	Kind     Kind
-	Topic    []byte        // Sub, Pub, Mpub, Dpub: a valid name
+	Topic    []byte        // Sub, Pub, Mpub, Dpub, Hpub, Hmpub: a valid name
 	Channel  []byte        // Sub: a valid name
 	ID       message.ID    // Fin, Req, Touch: any 16 bytes
-	Body     []byte        // Identify, Auth, Pub, Dpub: not empty
-	Count    int64         // Rdy: the new count; Mpub: the number of messages
-	Delay    time.Duration // Dpub, Req: 0 to Limits.MaxReqTimeout
-	Messages Messages      // Mpub: the bodies
+	Body     []byte        // Identify, Auth, Pub, Dpub, Hpub: not empty
+	Headers  []byte        // Hpub: encoded, see message.AttrHeaders; they are not checked
+	Count    int64         // Rdy: the new count; Mpub, Hmpub: the number of messages
+	Delay    time.Duration // Dpub, Hpub, Req: 0 to Limits.MaxReqTimeout
+	Messages Messages      // Mpub, Hmpub: the bodies
 }

@@ -25,6 +25,8 @@ const (
 	CodePubFailed      Code = "E_PUB_FAILED"
 	CodeMpubFailed     Code = "E_MPUB_FAILED"
 	CodeDpubFailed     Code = "E_DPUB_FAILED"
+	CodeHpubFailed     Code = "E_HPUB_FAILED"
+	CodeHmpubFailed    Code = "E_HMPUB_FAILED"
 	CodeFinFailed      Code = "E_FIN_FAILED"
 	CodeReqFailed      Code = "E_REQ_FAILED"
 	CodeTouchFailed    Code = "E_TOUCH_FAILED"
@@ -104,8 +106,8 @@ func TooManyConsumers(topic, channel string, limit int) *Error {
 	return SubFailed(fmt.Sprintf("consumers for %s:%s exceeds limit of %d", topic, channel, limit))
 }
 
-// PublishFailed answers a Pub, Mpub or Dpub that was understood but could not
-// be stored. It closes nothing: publishes pipelined behind it are answered each
+// PublishFailed answers a command that publishes and was understood, but could not
+// be stored, or whose headers cannot be. It closes nothing: publishes pipelined behind it are answered each
 // on its own.
 func PublishFailed(kind Kind, reason string) *Error {
 	code := CodePubFailed
@@ -114,6 +116,10 @@ func PublishFailed(kind Kind, reason string) *Error {
 		code = CodeMpubFailed
 	case Dpub:
 		code = CodeDpubFailed
+	case Hpub:
+		code = CodeHpubFailed
+	case Hmpub:
+		code = CodeHmpubFailed
 	}
 	return &Error{Code: code, Text: kind.String() + " failed " + reason}
 }

@@ -22,10 +22,22 @@ type FrameType int32
 //	┌──────────────────┬──────────────┬───────┬──────┐
 //	│ timestamp i64 ns │ attempts u16 │ id 16 │ body │
 //	└──────────────────┴──────────────┴───────┴──────┘
+//
+// That of a message with headers, for a client that negotiated them, has these before its
+// body, as message.AttrHeaders draws them:
+//
+//	 0                  8              10      26         28
+//	┌──────────────────┬──────────────┬───────┬──────────┬─────────┬──────┐
+//	│ timestamp i64 ns │ attempts u16 │ id 16 │ size u16 │ headers │ body │
+//	└──────────────────┴──────────────┴───────┴──────────┴─────────┴──────┘
+//
+// Key and priority of the message come first among them, so there may be two more than are
+// published.
 const (
 	FrameResponse FrameType = 0
 	FrameError    FrameType = 1
 	FrameMessage  FrameType = 2
+	FrameHeaders  FrameType = 3 // a message with headers
 )
 
 const (
@@ -74,6 +86,27 @@ func AppendMessage(dst []byte, timestamp int64, attempts uint16, id message.ID, 
 	copy(h[18:], id[:])
 	dst = append(dst, h[:]...)
 	return append(dst, body...)
+}
+
+// AppendDescribed appends the frame of a message with its headers, key and priority, or,
+// if it has none of them, as AppendMessage does. v is the message.
+func AppendDescribed(dst []byte, v *message.View, attempts uint16, id message.ID) []byte {
+	start := len(dst)
+	var h [MessageFrameOverhead + headersLen]byte
+	binary.BigEndian.PutUint32(h[4:], uint32(FrameHeaders))
+	binary.BigEndian.PutUint64(h[8:], uint64(v.Timestamp))
+	binary.BigEndian.PutUint16(h[16:], attempts)
+	copy(h[18:], id[:])
+	dst = append(dst, h[:]...)
+	dst = v.AppendDescription(dst)
+	headers := len(dst) - start - len(h)
+	if headers == 0 {
+		return AppendMessage(dst[:start], v.Timestamp, attempts, id, v.Body)
+	}
+	dst = append(dst, v.Body...)
+	binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-sizeLen))
+	binary.BigEndian.PutUint16(dst[start+MessageFrameOverhead:], uint16(headers))
+	return dst
 }
 
 func appendHeader(dst []byte, t FrameType, n int) []byte {

@@ -15,7 +15,7 @@ import (
 // each chunk it parses all it can. It reports the commands and how the stream
 // ended.
 func feed(t *testing.T, stream []byte, chunk func() int) []string {
-	p := Parser{Limits: testLimits}
+	p := Parser{Limits: testLimits, Headers: true}
 	var events []string
 	start, end := 0, 0
 	for {
@@ -27,7 +27,7 @@ func feed(t *testing.T, stream []byte, chunk func() int) []string {
 				return append(events, "error "+err.Error())
 			}
 			if n == 0 {
-				limit := MaxLine + sizeLen + int(testLimits.MaxBodySize)
+				limit := MaxLine + int(testLimits.MaxCommand())
 				if need <= len(buf) || need > limit {
 					t.Fatalf("need %d with %d bytes", need, len(buf))
 				}
@@ -37,8 +37,8 @@ func feed(t *testing.T, stream []byte, chunk func() int) []string {
 				t.Fatalf("n=%d need=%d with %d bytes", n, need, len(buf))
 			}
 			checkCommand(t, &cmd)
-			events = append(events, fmt.Sprintf("%s %q %q %q %q %d %d %q", cmd.Kind, cmd.Topic, cmd.Channel,
-				cmd.ID[:], cmd.Body, cmd.Count, cmd.Delay, bodies(cmd.Messages)))
+			events = append(events, fmt.Sprintf("%s %q %q %q %q %q %d %d %q", cmd.Kind, cmd.Topic, cmd.Channel,
+				cmd.ID[:], cmd.Body, cmd.Headers, cmd.Count, cmd.Delay, described(cmd.Messages)))
 			follow(&p, cmd.Kind)
 			start += n
 		}
@@ -59,7 +59,7 @@ func checkCommand(t *testing.T, cmd *Command) {
 		t.Fatalf("out of range: %+v", cmd)
 	}
 	switch cmd.Kind {
-	case Pub, Dpub:
+	case Pub, Dpub, Hpub:
 		if len(cmd.Body) == 0 || int64(len(cmd.Body)) > testLimits.MaxMsgSize {
 			t.Fatalf("body of %d bytes", len(cmd.Body))
 		}
@@ -70,6 +70,16 @@ func checkCommand(t *testing.T, cmd *Command) {
 		}
 		if n := int64(len(strings.Join(all, ""))) + sizeLen*(cmd.Count+1); n > testLimits.MaxBodySize {
 			t.Fatalf("MPUB of %d bytes", n)
+		}
+	case Hmpub:
+		m, n := cmd.Messages, int64(0)
+		for _, body, ok := m.NextDescribed(); ok; _, body, ok = m.NextDescribed() {
+			if n++; len(body) == 0 || int64(len(body)) > testLimits.MaxMsgSize {
+				t.Fatalf("body of %d bytes", len(body))
+			}
+		}
+		if n != cmd.Count || n == 0 {
+			t.Fatalf("%d messages of %d", n, cmd.Count)
 		}
 	case Rdy:
 		if cmd.Count > testLimits.MaxRdyCount {
@@ -88,6 +98,9 @@ func FuzzCommandStream(f *testing.F) {
 	f.Add([]byte("MPUB t\n"+be32(5)+batchOf("a", "", "c")), []byte{1})
 	f.Add([]byte("MPUB t\n"+be32(1000)+batchOf("a", "b")+"NOP\n\r\n"), []byte{5})
 	f.Add([]byte("MPUB t\n"+be32(9)+be32(190)+sized(strings.Repeat("x", 80))), []byte{11})
+	f.Add([]byte("HPUB t\n"+sized(headed("\x01a\x00\x01b", "body"))+"HPUB t 5\n"+sized(headed("", "body"))), []byte{1})
+	f.Add([]byte("HMPUB t\n"+mpub(headed("\x01a\x00\x01b", "one"), headed("", "two"))+"NOP\n"), []byte{1, 9})
+	f.Add([]byte("HMPUB t\n"+mpub(headed("\x01a", "one"), "\x00")), []byte{1, 9})
 	f.Add([]byte("SUB t c\nRDY 99999999999999999999\nFIN x\n"), []byte{4})
 	f.Add([]byte("DPUB t 18446744073709551615\n"), []byte{255})
 	f.Fuzz(func(t *testing.T, stream, chunks []byte) {
@@ -149,7 +162,7 @@ func FuzzMpub(f *testing.F) {
 	f.Add([]byte(be32(1) + be32(0x7fffffff)))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		want, failure := naiveBatch(body, testLimits)
-		m, count, err := ParseBatch(body, testLimits)
+		m, count, err := ParseBatch(Mpub, body, testLimits)
 		got := bodies(m)
 		if err != nil {
 			if err.Error() != failure || !err.Fatal {

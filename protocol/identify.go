@@ -25,6 +25,8 @@ type IdentifyRequest struct {
 	// Tail refuses a SUB that would take messages away from others: see
 	// topic.TailChannel.
 	Tail bool `json:"tail"`
+	// Headers asks for HPUB and HMPUB, and for headers with messages that have any.
+	Headers bool `json:"headers"`
 }
 
 // ParseIdentify decodes the body of IDENTIFY. Unknown keys are ignored and null
@@ -197,6 +199,8 @@ type IdentifyResponse struct {
 	TopologyZone        string `json:"topology_zone"`   // the server's
 	// Tail is there, and true, for a client that asked for it.
 	Tail bool `json:"tail,omitempty"`
+	// Headers likewise.
+	Headers bool `json:"headers,omitempty"`
 }
 
 // Response fills in what was negotiated under l. The caller adds what is the

@@ -16,8 +16,9 @@ type Parser struct {
 	State        State
 	NoHeartbeats bool // the client switched them off, so it may not SUB
 	NeedsTLS     bool // it must use TLS and does not yet: it may only IDENTIFY
+	Headers      bool // the client negotiated them, so it may HPUB and HMPUB
 
-	// batch is how far the MPUB at the front of the buffer was checked when
+	// batch is how far the MPUB or HMPUB at the front of the buffer was checked when
 	// Parse last called it incomplete, so that no message is checked again for
 	// every packet that arrives. Its zero value is "not at all".
 	batch batchCheck
@@ -34,13 +35,13 @@ type Parser struct {
 //
 // Otherwise the command is incomplete. need > len(buf) is how long a buffer it
 // takes to hold the command, as far as sizes were announced; it is at most
-// MaxLine + 4 + max(MaxMsgSize, MaxBodySize). A buffer should grow towards it,
+// MaxLine + Limits.MaxCommand(). A buffer should grow towards it,
 // not to it at once, since announcing costs a client nothing. Parse is to be
 // called again whenever bytes have been added behind those of buf, before need
 // is reached too: an MPUB may announce more than it contains, and an error may
 // show earlier.
 //
-// Without a command, cmd.Kind is 0, but for an MPUB: then it and cmd.Topic tell
+// Without a command, cmd.Kind is 0, but for an MPUB or HMPUB: then it and cmd.Topic tell
 // where it would publish to, as soon as its line is good, so that whoever may
 // not is refused before the body comes, and whatever is wrong with it.
 func (p *Parser) Parse(buf []byte, cmd *Command) (n, need int, err *Error) {
@@ -58,7 +59,7 @@ func (p *Parser) Parse(buf []byte, cmd *Command) (n, need int, err *Error) {
 	if p.NeedsTLS && kind != Identify {
 		return 0, 0, errTLSRequired(name)
 	}
-	if kind == 0 {
+	if kind == 0 || (kind == Hpub || kind == Hmpub) && !p.Headers {
 		return 0, 0, fatalf(CodeInvalid, "invalid command %s", name)
 	}
 	if !kind.allowedIn(p.State) {
@@ -67,8 +68,10 @@ func (p *Parser) Parse(buf []byte, cmd *Command) (n, need int, err *Error) {
 	switch kind {
 	case Pub, Dpub:
 		return p.parsePub(kind, args, buf, start, cmd)
-	case Mpub:
-		return p.parseMpub(args, buf, start, cmd)
+	case Mpub, Hmpub:
+		return p.parseMpub(kind, args, buf, start, cmd)
+	case Hpub:
+		return p.parseHpub(args, buf, start, cmd)
 	case Identify, Auth:
 		return p.parseBody(kind, args, buf, start, cmd)
 	case Sub:
@@ -104,14 +107,14 @@ func (p *Parser) Truncated(buf []byte) *Error {
 	name, _ := args.next()
 	kind, noSize := kindOf(name), len(buf)-start < sizeLen
 	switch {
-	case kind == Pub || kind == Dpub:
+	case kind == Pub || kind == Dpub || kind == Hpub:
 		if noSize {
 			return fatalf(CodeBadMessage, "%s failed to read message body size", kind)
 		}
 		return fatalf(CodeBadMessage, "%s failed to read message body", kind)
 	case noSize:
 		return fatalf(CodeBadBody, "%s failed to read body size", kind)
-	case kind == Mpub:
+	case kind == Mpub || kind == Hmpub:
 		return p.batch.truncated(buf[start+sizeLen:])
 	}
 	return fatalf(CodeBadBody, "%s failed to read body", kind)
@@ -131,7 +134,7 @@ func (p *Parser) parsePub(kind Kind, args params, buf []byte, start int, cmd *Co
 	}
 	var delay time.Duration
 	if kind == Dpub {
-		if delay, err = p.parseDefer(token); err != nil {
+		if delay, err = p.parseDefer(Dpub, token); err != nil {
 			return 0, 0, err
 		}
 	}
@@ -154,36 +157,37 @@ func (p *Parser) parsePub(kind Kind, args params, buf []byte, start int, cmd *Co
 	return end, 0, nil
 }
 
-// parseDefer reads the delay of a DPUB, which must be within the limit.
-func (p *Parser) parseDefer(token []byte) (time.Duration, *Error) {
+// parseDefer reads the delay of a DPUB or HPUB, which must be within the limit.
+func (p *Parser) parseDefer(kind Kind, token []byte) (time.Duration, *Error) {
 	ms, ok := parseNumber(token)
 	if !ok {
-		return 0, errBadDelay(Dpub, token)
+		return 0, errBadDelay(kind, token)
 	}
 	if limit := p.Limits.maxDelayMs(); ms > limit {
-		return 0, fatalf(CodeInvalid, "DPUB timeout %d out of range 0-%d", ms, limit)
+		return 0, fatalf(CodeInvalid, "%s timeout %d out of range 0-%d", kind, ms, limit)
 	}
 	return time.Duration(ms) * time.Millisecond, nil
 }
 
-// parseMpub reads an MPUB. The announced length is checked against its range
+// parseMpub reads an MPUB or HMPUB. The announced length is checked against its range
 // but is not what ends the command: clients may get it wrong, so the batch's
 // own sizes do.
-func (p *Parser) parseMpub(args params, buf []byte, start int, cmd *Command) (n, need int, err *Error) {
+func (p *Parser) parseMpub(kind Kind, args params, buf []byte, start int, cmd *Command) (n, need int, err *Error) {
 	topic, ok := args.next()
 	if !ok {
-		return 0, 0, errTooFewParameters(Mpub)
+		return 0, 0, errTooFewParameters(kind)
 	}
 	if !names.Valid(topic) {
-		return 0, 0, errBadTopic(Mpub, topic)
+		return 0, 0, errBadTopic(kind, topic)
 	}
-	cmd.Kind, cmd.Topic = Mpub, topic
-	size, body, err := bodySize(Mpub, p.Limits.MaxBodySize, buf, start)
+	cmd.Kind, cmd.Topic = kind, topic
+	size, body, err := bodySize(kind, p.Limits.MaxBodySize, buf, start)
 	if err != nil || size == 0 {
 		return 0, body, err
 	}
 	c := p.batch
 	p.batch = batchCheck{}
+	c.kind = kind
 	least, err := c.advance(buf[body:], &p.Limits, p.Limits.MaxBodySize)
 	if err != nil {
 		return 0, 0, err
@@ -197,7 +201,7 @@ func (p *Parser) parseMpub(args params, buf []byte, start int, cmd *Command) (n,
 		}
 		return 0, body + least, nil
 	}
-	*cmd = Command{Kind: Mpub, Topic: topic, Count: c.count, Messages: c.messages(buf[body:])}
+	*cmd = Command{Kind: kind, Topic: topic, Count: c.count, Messages: c.messages(buf[body:])}
 	return body + c.end, 0, nil
 }
 

@@ -5,7 +5,11 @@
 // concurrent use; everything else is.
 package protocol
 
-import "time"
+import (
+	"time"
+
+	"qmq/message"
+)
 
 // Magic is what a client sends first to speak this protocol.
 const Magic = "  V2"
@@ -41,6 +45,18 @@ type Limits struct {
 // MaxMessages is the largest number of messages in one MPUB: as many of one
 // byte as fit into a body.
 func (l *Limits) MaxMessages() int64 { return (l.MaxBodySize - sizeLen) / (sizeLen + 1) }
+
+// maxMessage is the size of the longest message in a command: with its headers, where it
+// has any.
+func (l *Limits) maxMessage(kind Kind) int64 {
+	if kind == Hpub || kind == Hmpub {
+		return l.MaxMsgSize + headersLen + message.MaxHeaderBytes
+	}
+	return l.MaxMsgSize
+}
+
+// MaxCommand is how long at most a command is behind its line.
+func (l *Limits) MaxCommand() int64 { return sizeLen + max(l.MaxBodySize, l.maxMessage(Hpub)) }
 
 // maxDelayMs is the longest delay in the unit of the command line.
 func (l *Limits) maxDelayMs() uint64 {

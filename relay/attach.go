@@ -61,6 +61,9 @@ func (k *Consumer) openFrame(t target) *openFrame {
 	if k.o.DefaultTimeout {
 		f.flags |= flagDefaultTimeout
 	}
+	if k.o.Headers {
+		f.flags |= flagAttributes
+	}
 	if k.known {
 		f.flags |= flagAgain
 		f.claims = k.client.claims(k.r.o.Clock.Now())

@@ -38,7 +38,10 @@ import (
 //	results  │ kind │ consumer │ answers u32 │ n × index u32, code u8 │
 //	closed   │ kind │ consumer │ code u8 │ text │
 //
-//	message  id u64 │ timestamp i64 (ns) │ attempts u16 │ len u32, body
+//	message  id u64 │ timestamp i64 (ns) │ attempts u16 │ len u32 │ body
+//
+// The highest bit of a message's len says that its attributes come between: len u16 │
+// attributes. They come only where the open frame asks for them.
 type kind uint8
 
 const (
@@ -59,6 +62,7 @@ const (
 	headSize          = 9 // kind, consumer
 	messagesHeadSize  = headSize + 4
 	messageHeadSize   = 22
+	attributed        = 1 << 31 // of a message's len
 	rangeSize         = 16
 	requeuedClaimSize = 18
 	heldClaimSize     = 10
@@ -75,6 +79,7 @@ const (
 	flagAgain          // the consumer was attached to another leader before
 	flagGone           // its client has gone: nothing is wanted but that its claims are taken up
 	flagDefaultTimeout // the client did not ask for its timeout
+	flagAttributes     // messages are wanted with their attributes
 )
 
 // openFrame asks for a consumer.
@@ -217,24 +222,35 @@ func appendMessagesHead(dst []byte, consumer uint64, generation uint32) []byte {
 	return binary.LittleEndian.AppendUint32(appendHead(dst, kindMessages, consumer), generation)
 }
 
-func appendMessage(dst []byte, m *channel.Message) []byte {
+// appendMessage appends a message, with its attributes if they are wanted.
+func appendMessage(dst []byte, m *channel.Message, attributes bool) []byte {
 	le := binary.LittleEndian
 	dst = le.AppendUint64(dst, number(m.ID))
 	dst = le.AppendUint64(dst, uint64(m.Timestamp))
 	dst = le.AppendUint16(dst, m.Attempts)
-	dst = le.AppendUint32(dst, uint32(len(m.Body)))
+	if !attributes || len(m.Attrs) == 0 {
+		dst = le.AppendUint32(dst, uint32(len(m.Body)))
+		return append(dst, m.Body...)
+	}
+	dst = le.AppendUint32(dst, uint32(len(m.Body))|attributed)
+	dst = append(le.AppendUint16(dst, uint16(len(m.Attrs))), m.Attrs...)
 	return append(dst, m.Body...)
 }
 
 // firstMessage fills m with the message at the front of b, which countMessages has
-// looked at, and returns what it takes. The body is in b.
+// looked at, and returns what it takes. Attributes and body are in b.
 func firstMessage(b []byte, m *channel.Message) (size int) {
 	le := binary.LittleEndian
 	m.ID = idOf(le.Uint64(b))
 	m.Timestamp = int64(le.Uint64(b[8:]))
 	m.Attempts = le.Uint16(b[16:])
-	size = messageHeadSize + int(le.Uint32(b[18:]))
-	m.Body = b[messageHeadSize:size]
+	at, length := messageHeadSize, le.Uint32(b[18:])
+	if m.Attrs = nil; length&attributed != 0 {
+		at += 2 + int(le.Uint16(b[at:]))
+		m.Attrs = b[messageHeadSize+2 : at : at]
+	}
+	size = at + int(length&^attributed)
+	m.Body = b[at:size]
 	return size
 }
 
@@ -244,11 +260,19 @@ func countMessages(b []byte) (n int, err error) {
 		if len(b) < messageHeadSize {
 			return 0, errFrame
 		}
-		size := uint64(binary.LittleEndian.Uint32(b[18:]))
-		if size > uint64(len(b)-messageHeadSize) {
+		length := binary.LittleEndian.Uint32(b[18:])
+		b = b[messageHeadSize:]
+		if length&attributed != 0 {
+			if len(b) < 2 || len(b)-2 < int(binary.LittleEndian.Uint16(b)) {
+				return 0, errFrame
+			}
+			b = b[2+int(binary.LittleEndian.Uint16(b)):]
+		}
+		size := uint64(length &^ attributed)
+		if size > uint64(len(b)) {
 			return 0, errFrame
 		}
-		b = b[messageHeadSize+size:]
+		b = b[size:]
 	}
 	return n, nil
 }

@@ -57,12 +57,18 @@ func TestFramesComeOutAsTheyWentIn(t *testing.T) {
 
 		m := channel.Message{ID: message.MakeID(3, rapid.Uint64Max(message.MaxSeq).Draw(t, "seq")), Attempts: rapid.Uint16().Draw(t, "attempts")}
 		m.Timestamp, m.Body = rapid.Int64().Draw(t, "timestamp"), rapid.SliceOf(rapid.Byte()).Draw(t, "body")
-		b = appendMessage(appendMessage(nil, &m), &m)
+		m.Attrs = rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "attributes")
+		attributes := rapid.Bool().Draw(t, "with attributes")
+		b = appendMessage(appendMessage(nil, &m, attributes), &m, attributes)
 		if n, err := countMessages(b); n != 2 || err != nil {
 			t.Fatalf("%d messages, %v", n, err)
 		}
-		var read channel.Message
-		if size := firstMessage(b, &read); 2*size != len(b) || !bytes.Equal(read.Body, m.Body) || read.ID != m.ID || read.Attempts != m.Attempts || read.Timestamp != m.Timestamp {
+		read := channel.Message{View: message.View{Attrs: []byte("of the one before")}}
+		size := firstMessage(b, &read)
+		if !attributes && read.Attrs != nil || attributes && !bytes.Equal(read.Attrs, m.Attrs) {
+			t.Fatalf("%q of %q", read.Attrs, m.Attrs)
+		}
+		if 2*size != len(b) || !bytes.Equal(read.Body, m.Body) || read.ID != m.ID || read.Attempts != m.Attempts || read.Timestamp != m.Timestamp {
 			t.Fatalf("%+v, want %+v", read, m)
 		}
 	})
@@ -74,11 +80,11 @@ func FuzzReceive(f *testing.F) {
 	open.claims.Done = []seqset.Range{{From: 1, To: 5}}
 	open.claims.Held = []channel.Claim{{Seq: 9, Attempts: 1}}
 	answer := channel.Answer{ID: message.MakeID(1, 5)}
-	m := channel.Message{ID: answer.ID}
+	m := channel.Message{ID: answer.ID, View: message.View{Attrs: message.AppendDeliverAt(nil, 1)}}
 	for _, frame := range [][]byte{
 		open.appendTo(nil), appendReady(nil, 1, 1, 5), appendAnswer(appendHead(nil, kindAnswers, 1), &answer), appendTaken(nil, 1, 10),
 		appendHead(nil, kindClose, 1), appendClaimed(nil, 7, 1), appendOpened(nil, 1, 2, []uint64{9}),
-		appendMessage(appendMessagesHead(nil, 1, 0), &m), appendResults(nil, 1, 1, []failure{{0, codeNotOwner}}), appendClosed(nil, 1, channel.ErrExiting), {},
+		appendMessage(appendMessagesHead(nil, 1, 0), &m, false), appendMessage(appendMessagesHead(nil, 1, 0), &m, true), appendResults(nil, 1, 1, []failure{{0, codeNotOwner}}), appendClosed(nil, 1, channel.ErrExiting), {},
 	} {
 		f.Add(frame, frame)
 	}

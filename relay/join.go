@@ -144,7 +144,7 @@ func (r *Relay) subscribe(l *leadership, j *joining) (v *served, refused []uint6
 		}
 		return nil, nil, errGone
 	}
-	v = &served{r: r, leading: l, at: j.at, topic: t, channel: c, window: int64(min(f.window, window))}
+	v = &served{r: r, leading: l, at: j.at, topic: t, channel: c, window: int64(min(f.window, window)), attributes: f.flags&flagAttributes != 0}
 	v.left = v.consumerLeft
 	o := channel.ConsumerOptions{
 		MsgTimeout: time.Duration(f.timeout), DefaultTimeout: f.flags&flagDefaultTimeout != 0, SampleRate: int(f.sample), Locality: f.locality,

@@ -10,6 +10,7 @@ import (
 
 	"qmq/broker"
 	"qmq/channel"
+	"qmq/message"
 )
 
 func TestClientOfAnyNodeConsumes(t *testing.T) {
@@ -30,6 +31,36 @@ func TestClientOfAnyNodeConsumes(t *testing.T) {
 				t.Fatalf("%+v", st)
 			}
 			c.k.Close()
+			synctest.Wait()
+		}
+	})
+}
+
+// TestHeadersComeThroughAnyNode to those who want them: from the node that serves the
+// channel they come to all, who leave them out.
+func TestHeadersComeThroughAnyNode(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *set) {
+		m := message.Meta{Key: []byte("k"), Headers: message.AppendHeader(nil, "a", "1")}
+		said := string(message.AppendHeader(message.AppendHeader(nil, "key", "k"), "a", "1"))
+		for i, n := range s.nodes {
+			headed := n.subscribe("headed", 5, func(o *broker.SubscribeOptions) { o.Headers = true })
+			plain := n.subscribe("plain", 5)
+			s.publishWith(m, testTopic, "with")
+			s.publish(testTopic, "without")
+			want(t, "with headers", headed.received(), "with without")
+			want(t, "without headers", plain.received(), "with without")
+			if len(headed.said) != 1 || headed.said["with"] != said {
+				t.Errorf("node %d: %q, want %q", i, headed.said, said)
+			}
+			if n != s.nodes[s.leader] && len(plain.said) != 0 {
+				t.Errorf("node %d: %q were sent to who did not want them", i, plain.said)
+			}
+			for _, c := range []*client{headed, plain} {
+				if err := c.finish("with", "without"); err != nil {
+					t.Fatal(err)
+				}
+				c.k.Close()
+			}
 			synctest.Wait()
 		}
 	})

@@ -124,9 +124,16 @@ func (s *set) lead(index int) {
 // publish stores messages, each its own, in a topic.
 func (s *set) publish(name string, bodies ...string) {
 	s.t.Helper()
+	s.publishWith(message.Meta{}, name, bodies...)
+}
+
+// publishWith is publish of messages of which more is said.
+func (s *set) publishWith(m message.Meta, name string, bodies ...string) {
+	s.t.Helper()
 	var b diskqueue.Batch
 	for _, body := range bodies {
-		b.Add(message.Meta{Timestamp: s.clock.Wall()}, []byte(body))
+		m.Timestamp = s.clock.Wall()
+		b.Add(m, []byte(body))
 	}
 	t, err := s.store.Topic(name)
 	if err == nil {
@@ -273,7 +280,8 @@ type client struct {
 	mu    sync.Mutex // guards what follows
 	got   []string   // bodies, with attempts behind them when it was not the first
 	ids   map[string]message.ID
-	stuck bool // it takes nothing
+	said  map[string]string // what came with a body as headers, as AppendDescription has it
+	stuck bool              // it takes nothing
 }
 
 const (
@@ -293,7 +301,7 @@ func (n *setNode) subscribe(channelName string, ready int64, change ...func(*bro
 func (n *setNode) trySubscribe(channelName string, ready int64, change ...func(*broker.SubscribeOptions)) (*client, error) {
 	c := &client{
 		t: n.set.t, wakes: make(chan struct{}, 1), closed: make(chan struct{}), failed: make(chan channel.Answer, 100),
-		ids: make(map[string]message.ID),
+		ids: make(map[string]message.ID), said: make(map[string]string),
 	}
 	o := broker.SubscribeOptions{
 		ConsumerOptions: channel.ConsumerOptions{ID: 42, MsgTimeout: time.Minute, Wake: c.wake, Closed: func() { close(c.closed) }},
@@ -353,6 +361,9 @@ func (c *client) Put(m *channel.Message) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ids[string(m.Body)] = m.ID
+	if said := m.AppendDescription(nil); said != nil {
+		c.said[string(m.Body)] = string(said)
+	}
 	text := string(m.Body)
 	if m.Attempts > 1 {
 		text = fmt.Sprintf("%s/%d", text, m.Attempts)

@@ -66,6 +66,7 @@ type served struct {
 	topic       *topic.Topic
 	channel     *channel.Channel
 	incarnation uint64 // see identity
+	attributes  bool   // are wanted
 
 	delivery wake.State
 	// seat.mu guards what follows.
@@ -117,7 +118,7 @@ func (v *served) deliver() {
 // and whether there may be more at all.
 func (v *served) deliverSome(memory *[]byte) (sent, ok bool) {
 	v.mu.Lock()
-	b := batch{b: appendMessagesHead((*memory)[:0], v.at.consumer, v.generation), room: int(min(v.window, maxFrame))}
+	b := batch{b: appendMessagesHead((*memory)[:0], v.at.consumer, v.generation), room: int(min(v.window, maxFrame)), attributes: v.attributes}
 	mayTake := v.welcomed && !v.closed && v.window > 0
 	v.mu.Unlock()
 	n := 0
@@ -167,14 +168,16 @@ func (v *served) spend(bytes int64) (frames [][]byte) {
 type batch struct {
 	b    []byte
 	room int // bytes; beside the first message
+
+	attributes bool // are wanted
 }
 
 // Put appends a message.
 func (b *batch) Put(m *channel.Message) bool {
-	if used := len(b.b) - messagesHeadSize; used > 0 && used+messageHeadSize+len(m.Body) > b.room {
+	if used := len(b.b) - messagesHeadSize; used > 0 && used+messageHeadSize+len(m.Attrs)+len(m.Body) > b.room {
 		return false
 	}
-	b.b = appendMessage(b.b, m)
+	b.b = appendMessage(b.b, m, b.attributes)
 	return true
 }
 

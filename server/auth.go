@@ -86,12 +86,12 @@ func (s *session) granted(kind protocol.Kind) (*auth.Grant, *protocol.Error) {
 }
 
 // refusePublish tells, on a server with auth servers, why the client may not
-// publish what it is about to: an MPUB before its body comes, whatever is wrong
-// with that, a PUB or DPUB once all of it has come. No other place asks.
+// publish what it is about to: an MPUB or HMPUB before its body comes, whatever is wrong
+// with that, a PUB, DPUB or HPUB once all of it has come. No other place asks.
 func (s *session) refusePublish(cmd *protocol.Command, complete bool) *protocol.Error {
 	switch cmd.Kind {
-	case protocol.Mpub:
-	case protocol.Pub, protocol.Dpub:
+	case protocol.Mpub, protocol.Hmpub:
+	case protocol.Pub, protocol.Dpub, protocol.Hpub:
 		if !complete {
 			return nil
 		}

@@ -24,6 +24,7 @@ type Client struct {
 	TLS             *TLS      // nil without
 	Identity        *Identity // nil unless it is known to the auth server
 	Snappy, Deflate bool
+	Headers         bool
 
 	// Published is what it has published, by topic, in the order of their names.
 	Published []Published
@@ -103,6 +104,7 @@ func (s *session) describe() Client {
 		TLS:           s.terms.tls,
 		Snappy:        s.terms.snappy,
 		Deflate:       s.terms.deflate,
+		Headers:       s.terms.headers,
 	}
 	if a := s.terms.auth; a != nil {
 		c.Identity = &Identity{Name: a.grant.Identity, URL: a.grant.IdentityURL}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"sync"
 
 	"qmq/broker"
@@ -25,8 +26,9 @@ type commandBatch struct {
 	replies []reply
 	topics  []topicBatch
 	answers []channel.Answer
-	bytes   int   // of records
-	ready   int64 // the last RDY; -1 when there was none
+	refused []error // of publishes whose headers cannot be
+	bytes   int     // of records
+	ready   int64   // the last RDY; -1 when there was none
 	out     []byte
 }
 
@@ -34,7 +36,7 @@ type commandBatch struct {
 // well.
 type reply struct {
 	kind  protocol.Kind
-	index int32 // in topics for Pub, Mpub and Dpub, else in answers
+	index int32 // in topics for what publishes, or less than 0: -1 less the place in refused; else in answers
 }
 
 // topicBatch is what one commandBatch publishes to one topic.
@@ -71,7 +73,7 @@ func (c *commandBatch) forget() {
 		b.records.Reset()
 		b.topic, b.stamp, b.err, b.wait = namedPublisher{}, nil, nil, nil
 	}
-	c.replies, c.topics, c.answers = c.replies[:0], c.topics[:0], c.answers[:0]
+	c.replies, c.topics, c.answers, c.refused = c.replies[:0], c.topics[:0], c.answers[:0], nil
 	c.bytes, c.ready = 0, -1
 }
 
@@ -91,18 +93,28 @@ func (c *commandBatch) addAnswer(cmd *protocol.Command, op channel.AnswerOp) {
 	c.answers = append(c.answers, channel.Answer{Op: op, ID: cmd.ID, Delay: cmd.Delay})
 }
 
-// addPublish gathers a Pub, Mpub or Dpub for the batch with the given index.
+// addPublish gathers what a command publishes for the batch with the given index.
 // now is the wall clock in ns.
 func (c *commandBatch) addPublish(cmd *protocol.Command, index int, now int64) {
-	c.replies = append(c.replies, reply{kind: cmd.Kind, index: int32(index)})
 	b := &c.topics[index]
 	before := b.records.Bytes()
-	if cmd.Kind == protocol.Mpub {
+	var err error
+	switch cmd.Kind {
+	case protocol.Mpub:
 		b.addMulti(cmd.Messages, now)
-	} else {
+	case protocol.Hpub:
+		err = b.addDescribed(message.Meta{Timestamp: now, DeliverAt: message.DueAt(now, cmd.Delay)}, cmd.Headers, cmd.Body)
+	case protocol.Hmpub:
+		err = b.addMultiDescribed(cmd.Messages, now)
+	default:
 		b.add(message.Meta{Timestamp: now, DeliverAt: message.DueAt(now, cmd.Delay)}, cmd.Body)
 	}
 	c.bytes += b.records.Bytes() - before
+	if err != nil {
+		c.refused = append(c.refused, err)
+		index = -len(c.refused)
+	}
+	c.replies = append(c.replies, reply{kind: cmd.Kind, index: int32(index)})
 }
 
 // add adds a message with what its body says of it.
@@ -120,6 +132,32 @@ func (b *topicBatch) addMulti(messages protocol.Messages, now int64) {
 		b.add(message.Meta{Timestamp: now}, body)
 	}
 	b.records.EndMulti()
+}
+
+// addDescribed adds a message with headers, or says why they cannot be.
+func (b *topicBatch) addDescribed(m message.Meta, headers, body []byte) error {
+	if len(headers) > 0 {
+		if err := m.Describe(headers); err != nil {
+			return err
+		}
+	}
+	b.add(m, body)
+	return nil
+}
+
+// addMultiDescribed adds the messages of one HMPUB, all or nothing.
+func (b *topicBatch) addMultiDescribed(messages protocol.Messages, now int64) error {
+	before := b.records.Len()
+	b.records.BeginMulti()
+	defer b.records.EndMulti()
+	for headers, body, ok := messages.NextDescribed(); ok; headers, body, ok = messages.NextDescribed() {
+		if err := b.addDescribed(message.Meta{Timestamp: now}, headers, body); err != nil {
+			err = fmt.Errorf("message %d: %w", b.records.Len()-before, err)
+			b.records.Truncate(before)
+			return err
+		}
+	}
+	return nil
 }
 
 // batchOf finds the batch of a topic that was published to already.
@@ -152,8 +190,8 @@ func (c *commandBatch) addBatch(t namedPublisher, err error) (index int) {
 func (c *commandBatch) appendReplies() {
 	for _, p := range c.replies {
 		switch p.kind {
-		case protocol.Pub, protocol.Mpub, protocol.Dpub:
-			if err := c.topics[p.index].err; err != nil {
+		case protocol.Pub, protocol.Mpub, protocol.Dpub, protocol.Hpub, protocol.Hmpub:
+			if err := c.errorOf(p); err != nil {
 				c.out = protocol.AppendError(c.out, protocol.PublishFailed(p.kind, publishReason(err)))
 			} else {
 				c.out = append(c.out, protocol.OKFrame...)
@@ -165,4 +203,12 @@ func (c *commandBatch) appendReplies() {
 		}
 	}
 	c.replies = c.replies[:0]
+}
+
+// errorOf is why what a command publishes was not stored; nil: it was.
+func (c *commandBatch) errorOf(p reply) error {
+	if p.index < 0 {
+		return c.refused[-1-p.index]
+	}
+	return c.topics[p.index].err
 }

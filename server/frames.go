@@ -16,6 +16,8 @@ type frames struct {
 	b      []byte         // the frames
 	// average is the average size of the last frames, in bytes; 0 at first.
 	average int
+	// headers says that the client negotiated them.
+	headers bool
 }
 
 // begin has the next Take write into a buffer. The Take ends when that many
@@ -35,8 +37,12 @@ func (f *frames) limit() int {
 
 // Put appends a message's frame.
 func (f *frames) Put(m *channel.Message) bool {
-	if len(f.b) > 0 && len(f.b)+protocol.MessageFrameOverhead+len(m.Body) > maxFrameBytes {
+	if len(f.b) > 0 && len(f.b)+protocol.MessageFrameOverhead+len(m.Attrs)+len(m.Body) > maxFrameBytes {
 		return false
+	}
+	if f.headers && len(m.Attrs) > 0 {
+		f.b = protocol.AppendDescribed(f.b, &m.View, m.Attempts, m.ID)
+		return true
 	}
 	f.b = protocol.AppendMessage(f.b, m.Timestamp, m.Attempts, m.ID, m.Body)
 	return true

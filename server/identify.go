@@ -26,7 +26,7 @@ func (s *session) identify(body []byte) error {
 	}
 	frame := []byte(protocol.OKFrame)
 	if request.FeatureNegotiation {
-		data, err := s.identifyAnswer(settings, limits, request.Tail)
+		data, err := s.identifyAnswer(settings, limits, request)
 		if err != nil {
 			return protocol.IdentifyFailed(err.Error())
 		}
@@ -41,9 +41,9 @@ func (s *session) identify(body []byte) error {
 		zone:      clip(request.TopologyZone),
 		region:    clip(request.TopologyRegion),
 	}
-	s.terms.sampleRate = settings.SampleRate
+	s.terms.sampleRate, s.terms.headers = settings.SampleRate, request.Headers
 	s.mu.Unlock()
-	s.tail = request.Tail
+	s.tail, s.parser.Headers = request.Tail, request.Headers
 	s.msgTimeout, s.defaultTimeout = settings.MsgTimeout, request.MsgTimeout == 0
 	s.parser.NoHeartbeats = settings.HeartbeatInterval == 0
 	if settings.TLS || settings.Snappy || settings.Deflate {
@@ -65,9 +65,9 @@ func clip(text string) string {
 }
 
 // identifyAnswer is the JSON for a client that negotiates features.
-func (s *session) identifyAnswer(settings protocol.Settings, limits protocol.IdentifyLimits, tail bool) ([]byte, error) {
+func (s *session) identifyAnswer(settings protocol.Settings, limits protocol.IdentifyLimits, request *protocol.IdentifyRequest) ([]byte, error) {
 	answer := settings.Response(limits)
-	answer.Tail = tail
+	answer.Tail, answer.Headers = request.Tail, request.Headers
 	answer.MaxRdyCount = s.tcp.o.MaxRdyCount
 	answer.Version = version.Number
 	answer.AuthRequired = s.tcp.o.Auth != nil

@@ -13,11 +13,11 @@ import (
 	"qmq/topic"
 )
 
-// gatherPublish puts a Pub, Mpub or Dpub into the batch of its topic.
+// gatherPublish puts what a command publishes into the batch of its topic.
 // Its error ends the connection.
 func (s *session) gatherPublish(c *commandBatch, cmd *protocol.Command, now int64) error {
 	var need diskqueue.Need
-	if cmd.Kind == protocol.Mpub && cmd.Count > minMany {
+	if cmd.Count > minMany {
 		if need = needOf(cmd.Messages); need.Memory() > budget.FreeBatch {
 			if err := s.conn.In.Reserve(need.Memory()); err != nil {
 				return err
@@ -39,8 +39,9 @@ const minMany = 1024
 
 // needOf is what the messages of an MPUB take in a batch.
 func needOf(messages protocol.Messages) (n diskqueue.Need) {
-	for body, ok := messages.Next(); ok; body, ok = messages.Next() {
+	for headers, body, ok := messages.NextDescribed(); ok; headers, body, ok = messages.NextDescribed() {
 		n.Count(body)
+		n.CountHeaders(headers)
 	}
 	return n
 }

@@ -100,7 +100,7 @@ func newSession(t *TCP, id uint64, conn net.Conn) *session {
 	s.parser.NeedsTLS = t.o.TLSRequired
 	s.timeout = 2 * s.interval
 	s.conn.Init(conn, stream.Options{
-		MaxCommand: protocol.MaxLine + 4 + max(t.o.MaxBodySize, t.o.MaxMsgSize),
+		MaxCommand: protocol.MaxLine + int(s.parser.Limits.MaxCommand()),
 		Unfinished: t.o.Unfinished,
 		Stop:       t.stop,
 	})

@@ -59,7 +59,7 @@ func (s *session) carryOut() error {
 // do gathers the command or carries it out. Its error ends the connection.
 func (s *session) do(c *commandBatch, cmd *protocol.Command, now int64) error {
 	switch cmd.Kind {
-	case protocol.Pub, protocol.Dpub, protocol.Mpub:
+	case protocol.Pub, protocol.Dpub, protocol.Mpub, protocol.Hpub, protocol.Hmpub:
 		if err := s.gatherPublish(c, cmd, now); err != nil {
 			return err
 		}

@@ -11,7 +11,8 @@ import (
 type terms struct {
 	tls             *TLS // nil without; it does not change
 	snappy, deflate bool
-	sampleRate      int // per cent; 0 for all
+	sampleRate      int  // per cent; 0 for all
+	headers         bool // with messages that have any
 	auth            *authTerms
 }
 

@@ -32,6 +32,7 @@ func (s *session) subscribe(topicName, channelName string) error {
 	if err != nil {
 		return s.subscribeError(err, topicName, channelName)
 	}
+	s.frames.headers = s.terms.headers // nobody takes before there is a consumer
 	s.consumer.Store(&s.joined)
 	s.mu.Lock()
 	closed := s.closed
@@ -58,6 +59,7 @@ func (s *session) findConsumer(topicName, channelName string) error {
 			Closed:         s.shut,
 		},
 		Tail:         s.tail,
+		Headers:      s.terms.headers,
 		AnswerFailed: s.answerFailed,
 	})
 	if err != nil {

@@ -18,6 +18,7 @@ const (
 	Response = 0
 	Error    = 1
 	Delivery = 2
+	Headed   = 3 // a delivery with headers
 )
 
 // Heartbeat is the response that a client answers with NOP.
@@ -48,4 +49,24 @@ func MPub(topic string, bodies ...string) string {
 		b.WriteString(Sized(body))
 	}
 	return "MPUB " + topic + "\n" + Sized(b.String())
+}
+
+// HPub is an HPUB; headers are keys and values in turn.
+func HPub(topic, body string, headers ...string) string {
+	return "HPUB " + topic + "\n" + Sized(Headers(headers...)+body)
+}
+
+// HMPub is an HMPUB of messages that begin with Headers.
+func HMPub(topic string, messages ...string) string {
+	return "HM" + strings.TrimPrefix(MPub(topic, messages...), "M")
+}
+
+// Headers are keys and values in turn, as they stand before a body.
+func Headers(list ...string) string {
+	var b []byte
+	for i := 0; i < len(list); i += 2 {
+		b = append(append(b, byte(len(list[i]))), list[i]...)
+		b = append(binary.BigEndian.AppendUint16(b, uint16(len(list[i+1]))), list[i+1]...)
+	}
+	return string(binary.BigEndian.AppendUint16(nil, uint16(len(b)))) + string(b)
 }

@@ -151,6 +151,17 @@ func (c *Conn) Message() Message {
 	return m
 }
 
+// Headed reads a message frame with headers.
+func (c *Conn) Headed() HeadedMessage {
+	c.T.Helper()
+	kind, data := c.Frame()
+	m, err := ParseHeaded(data)
+	if kind != Headed || err != nil {
+		c.T.Fatalf("got frame %d %q, want a message with headers: %v", kind, data, err)
+	}
+	return m
+}
+
 // Messages reads messages with these bodies, in this order.
 func (c *Conn) Messages(bodies ...string) []Message {
 	c.T.Helper()

@@ -21,6 +21,12 @@ type Message struct {
 	ID, Body  string
 }
 
+// HeadedMessage is a message frame with headers taken apart.
+type HeadedMessage struct {
+	Message
+	Headers []string // keys and values in turn
+}
+
 // Head is what precedes a message's body, without memory of its own.
 type Head struct {
 	Timestamp int64 // ns
@@ -43,4 +49,28 @@ func ParseHead(data []byte) (h Head, body []byte, err error) {
 func ParseMessage(data string) (Message, error) {
 	h, body, err := ParseHead([]byte(data))
 	return Message{Timestamp: h.Timestamp, Attempts: h.Attempts, ID: string(h.ID[:]), Body: string(body)}, err
+}
+
+// ParseHeaded takes the data of a frame with headers apart.
+func ParseHeaded(data string) (m HeadedMessage, err error) {
+	m.Message, err = ParseMessage(data)
+	if err != nil || len(m.Body) < 2 {
+		return m, fmt.Errorf("no headers in %q: %w", data, err)
+	}
+	n := 2 + int(binary.BigEndian.Uint16([]byte(m.Body)))
+	if len(m.Body) < n {
+		return m, fmt.Errorf("headers are cut short in %q", data)
+	}
+	left := m.Body[2:n]
+	m.Body = m.Body[n:]
+	for left != "" {
+		key := 1 + int(left[0])
+		if len(left) < key+2 || len(left) < key+2+int(binary.BigEndian.Uint16([]byte(left[key:]))) {
+			return m, fmt.Errorf("a header is cut short in %q", data)
+		}
+		end := key + 2 + int(binary.BigEndian.Uint16([]byte(left[key:])))
+		m.Headers = append(m.Headers, left[1:key], left[key+2:end])
+		left = left[end:]
+	}
+	return m, nil
 }
