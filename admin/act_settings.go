@@ -6,12 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 
 	"qmq/admin/cluster"
-	"qmq/internal/apiclient"
 )
 
 // The actions that set and reset settings of topics and channels. Each node that has one
@@ -40,10 +38,20 @@ func (s *Server) configure(ctx context.Context, o *order, at cluster.Target) err
 	}
 	_, kind := o.verb()
 	_, err = s.up.nodes.Configure(ctx, at.Address, kind, o.Topic, o.Channel, change)
-	if apiclient.IsStatus(err, http.StatusNotFound) && at.Kind != "qd" {
-		return &refusal{noSettings(at, kind), err}
-	}
 	return explained(err)
+}
+
+// settingsTargets are the nodes at which settings are changed.
+func settingsTargets(c *cluster.Cluster, o *order) ([]cluster.Target, error) {
+	targets := c.Doors(o.pair())
+	if len(targets) > 0 {
+		return targets, nil
+	}
+	_, kind := o.verb()
+	if having := c.Having(o.pair()); len(having) > 0 {
+		return nil, badRequest("%s.", noSettings(having[0], kind))
+	}
+	return nil, notFound(cluster.View{Kind: kind, Topic: o.Topic, Channel: o.Channel})
 }
 
 // noSettings is what is said of a node that knows no settings of topics and channels.

@@ -94,10 +94,7 @@ func (s *Server) targetsOf(r *http.Request, o *order) (targets []cluster.Target,
 		case o.ofSet():
 			targets, err = setTargets(c, o)
 		case o.configures():
-			if targets = c.Doors(o.pair()); len(targets) == 0 {
-				_, kind := o.verb()
-				err = notFound(cluster.View{Kind: kind, Topic: o.Topic, Channel: o.Channel})
-			}
+			targets, err = settingsTargets(c, o)
 		case o.Action == "create_topic":
 		case o.Action == "create_channel":
 			targets = c.Having(cluster.Pair{Topic: o.Topic})

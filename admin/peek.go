@@ -36,21 +36,22 @@ var (
 
 // peekedRow is a message as the page gets it.
 type peekedRow struct {
-	ID          string `json:"id"`
-	Seq         string `json:"seq"` // its number; too large for a number of JavaScript
-	Timestamp   int64  `json:"timestamp"`
-	TimestampNS string `json:"timestamp_ns"`
-	Attempts    int    `json:"attempts"`
-	Size        int64  `json:"size"`
-	State       string `json:"state"` // of a topic's message that no channel has yet: waiting
-	Client      string `json:"client"`
-	DeadlineMS  *int64 `json:"deadline_ms"`
-	DueMS       *int64 `json:"due_ms"`
-	DueAt       int64  `json:"due_at,omitempty"`
-	Body        []byte `json:"body"`
-	Truncated   bool   `json:"truncated"`
-	Node        string `json:"node"`
-	Name        string `json:"name"`
+	ID          string              `json:"id"`
+	Seq         string              `json:"seq"` // its number; too large for a number of JavaScript
+	Timestamp   int64               `json:"timestamp"`
+	TimestampNS string              `json:"timestamp_ns"`
+	Attempts    int                 `json:"attempts"`
+	Size        int64               `json:"size"`
+	State       string              `json:"state"` // of a topic's message that no channel has yet: waiting
+	Client      string              `json:"client"`
+	DeadlineMS  *int64              `json:"deadline_ms"`
+	DueMS       *int64              `json:"due_ms"`
+	DueAt       int64               `json:"due_at,omitempty"`
+	Body        []byte              `json:"body"`
+	Truncated   bool                `json:"truncated"`
+	Node        string              `json:"node"`
+	Name        string              `json:"name"`
+	Headers     []nodeclient.Header `json:"headers,omitempty"` // key and value, or value_base64; also the message's key and priority
 	seq         uint64
 	ns          int64
 }
@@ -318,7 +319,7 @@ func newPeekedRow(m *nodeclient.Peeked, at cluster.Target) peekedRow {
 	row := peekedRow{
 		ID: m.ID, Timestamp: m.Timestamp / 1e6, TimestampNS: strconv.FormatInt(m.Timestamp, 10), Attempts: m.Attempts, Size: m.Size, State: m.State,
 		Client: m.ClientID, DeadlineMS: m.DeadlineMS, DueMS: m.DueMS, DueAt: m.DueAt, Body: m.Body, Truncated: m.Truncated, Node: at.ID, Name: at.Name,
-		seq: m.Seq, ns: m.Timestamp,
+		Headers: m.Headers, seq: m.Seq, ns: m.Timestamp,
 	}
 	row.Seq = strconv.FormatUint(row.seq, 10)
 	if len(row.Body) > maxPeekedBody {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"qmq/admin/cluster"
-	"qmq/internal/apiclient"
 	"qmq/internal/nodeclient"
 )
 
@@ -69,15 +68,19 @@ func (s *Server) topicSettings(_ http.ResponseWriter, r *http.Request) (any, err
 }
 
 // askSettings asks nodes for settings, all at once. One that gave no answer to the last
-// question is not asked. An answer that did not come is nil.
+// question is not asked, nor is nsqd. An answer that did not come is nil.
 func (s *Server) askSettings(ctx context.Context, kind string, p cluster.Pair, targets []cluster.Target) ([]*nodeclient.Config, []settingNode) {
 	answers, nodes := make([]*nodeclient.Config, len(targets)), make([]settingNode, len(targets))
 	var errands []errand
 	var asked []int
 	for i, to := range targets {
 		nodes[i] = settingNode{Node: to.ID, Name: to.Name}
-		if to.Missed {
+		switch {
+		case to.Missed:
 			nodes[i].Error = "gives no answer"
+			continue
+		case to.Kind == "nsqd":
+			nodes[i].Error = noSettings(to, kind)
 			continue
 		}
 		asked = append(asked, i)
@@ -87,11 +90,8 @@ func (s *Server) askSettings(ctx context.Context, kind string, p cluster.Pair, t
 		}})
 	}
 	for i, result := range run(ctx, errands) {
-		n, to := &nodes[asked[i]], targets[asked[i]]
-		n.OK = result.OK
-		if n.Error = clientProblem(to, result.err); apiclient.IsStatus(result.err, http.StatusNotFound) && to.Kind != "qd" {
-			n.Error = noSettings(to, kind)
-		}
+		n := &nodes[asked[i]]
+		n.OK, n.Error = result.OK, clientProblem(targets[asked[i]], result.err)
 	}
 	return answers, nodes
 }

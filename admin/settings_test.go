@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -88,23 +89,28 @@ func TestSettingsTellWhereTheyComeFromAndWhichNodesDiffer(t *testing.T) {
 
 func TestSettingsAreChangedOnAllNodesAndEachSaysHow(t *testing.T) {
 	a, b := startSettingsNode(t, "a", "", `"1h"`, nil), startSettingsNode(t, "b", "", `"1h"`, nil)
-	stock := startNode(t, "d", aTopic("t", 1, aChannel("c", 7, 9)))
+	stock := startNode(t, "d", aTopic("t", 1, aChannel("c", 7, 9)), aTopic("old", 1))
 	_, url := startServer(t, Options{Nodes: []string{a.address(), b.address(), stock.address()}})
 	get(t, url+"/api/q/overview")
 	answer := postJSON(t, url+"/api/q/act", `{"action":"configure_channel","topic":"t","channel":"c","settings":{"max_age":"2h","max_bytes":null}}`).decoded(t)
-	same(t, "summary", at(t, answer, "summary"), `max_age = "2h", max_bytes reset: 2 of 3 nodes; d refused (404)`)
-	same(t, "nsqd", at(t, answer, "results", 2, "error"), "nsqd 1.3.0 has no settings of channels")
+	same(t, "summary", at(t, answer, "summary"), `max_age = "2h", max_bytes reset: 2 of 2 nodes`)
 	if a.changed() != 1 || b.changed() != 1 || string(a.set["max_age"]) != `"2h"` {
 		t.Errorf("a was changed %d times, b %d times", a.changed(), b.changed())
 	}
 	answer = postJSON(t, url+"/api/q/act", `{"action":"configure_topic","topic":"t","settings":{"max_age":"soon"},"only":{"kind":"node","target":"`+at(t, answer, "results", 0, "target").(string)+`"}}`).decoded(t)
 	same(t, "results", len(at(t, answer, "results").([]any)), 1)
 	same(t, "refusal", at(t, answer, "results", 0, "error"), `max_age must be a duration, not "soon"; in force is "1h"`)
+	stock.set(func(n *fakeNode) {
+		if slices.Contains(n.paths, "/topic/config") || slices.Contains(n.paths, "/channel/config") {
+			t.Error("nsqd was asked for settings")
+		}
+	})
 	entries := at(t, get(t, url+"/api/q/activity").decoded(t), "data", "entries").([]any)
 	same(t, "activity", fmt.Sprint(at(t, entries[1], "text"), " ", at(t, entries[1], "channel"), ": ", at(t, entries[1], "result")),
-		`changed settings c: max_age = "2h", max_bytes reset: 2 of 3 nodes; d refused (404)`)
+		`changed settings c: max_age = "2h", max_bytes reset: 2 of 2 nodes`)
 	for order, why := range map[string]string{
 		`{"action":"configure_topic","topic":"t"}`:                                       "What is to be set is missing.",
+		`{"action":"configure_topic","topic":"old","settings":{"max_age":"1h"}}`:         "nsqd 1.3.0 has no settings of topics.",
 		`{"action":"configure_topic","topic":"t","settings":{}}`:                         "What is to be set is missing.",
 		`{"action":"configure_channel","topic":"t","settings":{"rate":1}}`:               `"" is no valid name of a channel: up to 64 letters, digits, dots, dashes and underscores.`,
 		`{"action":"configure_channel","topic":"t","channel":"u","settings":{"rate":1}}`: "No node has the channel t / u.",

@@ -30,12 +30,13 @@ func (c *Cluster) Having(p Pair) (targets []Target) {
 
 // Doors lists the nodes at which settings of a channel, or of a topic if there is no
 // channel, are changed: all that have it for themselves, and one of those that have it
-// together, which is the leader, or another that answers.
+// together, which is the leader, or another that answers. Those that are no qd have no
+// settings.
 func (c *Cluster) Doors(p Pair) (targets []Target) {
 	var door *node
 	for _, n := range c.order {
 		switch {
-		case !c.has(n.id, p):
+		case !c.has(n.id, p) || n.kind() == "nsqd":
 		case n.topics[p.Topic].replica.Role == "":
 			targets = append(targets, n.target())
 		case door == nil || n.isDoor(p.Topic) > door.isDoor(p.Topic):

@@ -105,6 +105,15 @@ type Peeked struct {
 	DueAt      int64  `json:"due_at"`      // of a topic's message with a delay: ms since 1970
 	Body       []byte `json:"body"`        // its beginning
 	Truncated  bool   `json:"truncated"`
+
+	Headers []Header `json:"headers"` // also its key and priority
+}
+
+// Header is one of a message. A value that is no UTF-8 is in base64 instead.
+type Header struct {
+	Key    string `json:"key"`
+	Value  string `json:"value"`
+	Base64 []byte `json:"value_base64,omitempty"`
 }
 
 // Peek looks at messages of a channel in one state: ready, inflight or

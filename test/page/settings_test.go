@@ -114,7 +114,6 @@ func patterns(t *testing.T, r *rig) {
 func setSettings(b *tab, r *rig) {
 	b.open("topics/orders", "topic")
 	b.shows("#config-table tr[data-row=max_age] [data-column=from]", "default")
-	b.gone("#config-table tr[data-row=sync]") // the whole set has one
 	b.click("[data-setting=max_age]")
 	b.shows("#change", "on 1 node")
 	b.write("#change-value", "36h")

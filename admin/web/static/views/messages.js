@@ -34,7 +34,7 @@ export function MessageActions({ topic, channel, message: m, done }) {
       if (m.size > MOST_EDITED) throw new Error(`It has ${size(m.size)}; up to 1 MiB can be edited.`)
       const body = text(await whole(topic, m), false)
       if (body === null) throw new Error('Its body is no text; download it instead.')
-      ask(Again, { topic, node: m.node, body })
+      ask(Again, { topic, node: m.node, body, headers: m.headers })
     } catch (e) { say({ bad: true, text: e.message }) }
   }
   return html`<div class="tools acts"><a class="btn slim" data-action="download" href=${address('download', { topic, node: m.node, id: m.id }).href} download="">Download</a>
@@ -59,5 +59,5 @@ function Republish({ topic, channel, act, close }) {
     <div class="foot"><span class="grow"></span><button type="button" class="btn" onClick=${close}>Cancel</button><button type="submit" class="btn primary" id="republish-go">Republish</button></div><//>`
 }
 
-const Again = ({ topic, node, body, close }) => html`<${Dialog} id="again" wide title=${`Publish to ${topic}`} text="The message that it was stays as it is." close=${close} plain>
+const Again = ({ topic, node, body, headers, close }) => html`<${Dialog} id="again" wide title=${`Publish to ${topic}`} text=${`The message that it was stays as it is.${headers ? ' Its headers do not go along.' : ''}`} close=${close} plain>
   <${PublishForm} topic=${topic} nodes=${[{ node, name: node }]} body=${body} hint="Reaches all channels" done=${close} /><//>`

@@ -36,7 +36,7 @@ export function Node({ params, data, epoch, stale }) {
       <${Figure} id="clients" label="Clients" n=${n.clients} means=${data && 'consumers and producers'} />
       <${Figure} id="heap" label="Heap" n=${n.heap_bytes} value=${bytes(n.heap_bytes)} means=${data && (n.answer_ms === null ? '' : `answers in ${small(n.answer_ms)} ms`)} />
       ${data && n.disk_free_bytes !== null && html`<${Figure} id="disk" label="Disk free" n=${n.disk_free_bytes} value=${bytes(n.disk_free_bytes)} means=${ofDisk(n)} warn=${n.disk_full_ms !== null && n.disk_full_ms < SOON || freeShare(n) < LOW} flash=${false} />`}
-      ${data && n.open_files !== null && html`<${Figure} id="files" label="Descriptors" n=${n.open_files} means=${`of ${count(n.max_open_files)} it may open`} warn=${n.open_files > 0.8 * n.max_open_files} flash=${false} />`}
+      ${data && n.open_files !== null && html`<${Figure} id="files" label="Descriptors" n=${n.open_files} means=${`of ${count(n.max_open_files)}`} warn=${n.open_files > 0.8 * n.max_open_files} flash=${false} />`}
       <${Figure} id="lookupds" label="Lookupds" n=${n.registered} value=${registered(n)} means=${data && registeredAt(n)} warn=${n.registered < n.lookupds} />
     <//>
     <div class="grid">

@@ -8,7 +8,7 @@ import { Icon } from '../icons.js'
 import { Card, Choice, Copy, Nothing, Time } from '../parts.js'
 import { MessageActions } from './messages.js'
 
-const LIMIT = 20
+const LIMIT = 20, HEADER_SHOWN = 300
 const states = [['ready', 'Waiting', 'depth'], ['inflight', 'In flight', 'in_flight'], ['deferred', 'Deferred', 'deferred']]
 const words = { ready: 'waiting', inflight: 'in flight', deferred: 'deferred' }
 const orders = [['turn', 'Next'], ['oldest', 'Oldest'], ['newest', 'Newest']]
@@ -83,7 +83,7 @@ export function Peek({ topic, channel, figures, asked, nodes }) {
 /** A message as a line of JSON: text as text, anything else in base64. */
 function line(m) {
   const body = text(m.data, m.truncated)
-  return JSON.stringify({ id: m.id, timestamp_ns: m.timestamp_ns, attempts: m.attempts, size: m.size, node: m.name, truncated: m.truncated || undefined, ...(body === null ? { body_base64: m.body } : { body }) }) + '\n'
+  return JSON.stringify({ id: m.id, timestamp_ns: m.timestamp_ns, attempts: m.attempts, size: m.size, node: m.name, truncated: m.truncated || undefined, headers: m.headers, ...(body === null ? { body_base64: m.body } : { body }) }) + '\n'
 }
 
 const unable = n => `${n.kind} ${n.version} on ${host(n.name)} cannot show messages`
@@ -139,6 +139,7 @@ function Reading({ topic, channel, message: m, at }) {
   return html`<div class="reading"><div class="tools"><span class="mono grow cut" id="message-id">${m.id}</span>
       <${Choice} label="Show as" name="as" value=${as} options=${options} onChange=${show} /><${Copy} quiet text=${decoded ?? hex(m.data).map(l => l.join('  ')).join('\n')} /></div>
     <div class="facts">${facts.map(([name, value]) => html`<span>${name}<b>${value ?? UNKNOWN}</b></span>`)}</div>
+    ${m.headers && html`<div class="facts" id="message-headers">${m.headers.map(h => html`<span>${h.key}<b class="mono">${(h.value_base64 ?? h.value).slice(0, HEADER_SHOWN)}</b></span>`)}</div>`}
     <${MessageActions} topic=${topic} channel=${channel} message=${m} />
     <${Body} as=${as} data=${m.data} decoded=${decoded} />
     ${m.truncated && html`<div class="facts"><span class="warn">Cut at ${size(m.data.length)} of ${plural(m.size, 'byte')}</span></div>`}</div>`
