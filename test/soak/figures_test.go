@@ -23,8 +23,8 @@ func (f figures) String() string {
 
 // What a node at rest may take beyond what it took when it first was at rest: a
 // connection to another node more, a cache that is fuller. The largest of them is
-// that of the newest entries of replicated topics, 32 MiB, which a leader fills in
-// the course of an hour here.
+// that of the newest entries of replicated topics, 32 MiB, which is full after a few
+// minutes here.
 const (
 	moreGoroutines  = 20
 	moreDescriptors = 24

@@ -15,8 +15,11 @@ import (
 	"qmq/test/process"
 )
 
-// batch is how many messages are published together.
+// batch is how many messages are published together. With padding, which follows their
+// numbers, caches of the newest messages are full within minutes.
 const batch = 10
+
+var padding = " " + strings.Repeat("x", 1000)
 
 // topic is one of a round.
 type topic struct {
@@ -122,7 +125,7 @@ func (c *cluster) publish(s shape, tp *topic, first int) {
 		numbers, lines := make([]int, batch), make([]string, batch)
 		for i := range numbers {
 			numbers[i] = b*batch + i
-			lines[i] = strconv.Itoa(numbers[i])
+			lines[i] = strconv.Itoa(numbers[i]) + padding
 		}
 		if err := c.publishBatch(tp, &first, strings.Join(lines, "\n")); err != nil {
 			c.t.Errorf("no node takes a batch for %s: %v", tp.name, err)
@@ -168,7 +171,8 @@ func (c *cluster) consume(ch *channel) {
 }
 
 func (ch *channel) handle(m *nsq.Message) error {
-	number, err := strconv.Atoi(string(m.Body))
+	text, _, _ := strings.Cut(string(m.Body), " ")
+	number, err := strconv.Atoi(text)
 	if err != nil {
 		return err
 	}
@@ -185,9 +189,16 @@ func (c *cluster) churn(ch *channel) {
 	goes := ch.consumers[0]
 	ch.consumers = ch.consumers[1:]
 	ch.mu.Unlock()
-	goes.Stop()
-	<-goes.StopChan
+	stop(goes)
 	c.consume(ch)
+}
+
+// stop ends a consumer. It asks for no more messages first: one that came over a connection
+// that is being made meanwhile would be more than go-nsq bears.
+func stop(consumer *nsq.Consumer) {
+	consumer.ChangeMaxInFlight(0)
+	consumer.Stop()
+	<-consumer.StopChan
 }
 
 // missing counts what was OK'd and has not come.
@@ -207,12 +218,11 @@ func (ch *channel) end() int {
 	ch.mu.Lock()
 	consumers := ch.consumers
 	ch.mu.Unlock()
+	var stopping sync.WaitGroup
 	for _, consumer := range consumers {
-		consumer.Stop()
+		stopping.Go(func() { stop(consumer) })
 	}
-	for _, consumer := range consumers {
-		<-consumer.StopChan
-	}
+	stopping.Wait()
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	return ch.delivered
