@@ -30,7 +30,7 @@ const (
 )
 
 var (
-	peekStates = []string{"ready", "inflight", "deferred"}
+	peekStates = []string{"ready", "inflight", "deferred", "spent"}
 	peekOrders = []string{"turn", "oldest", "newest"}
 )
 

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 
+	"qmq/broker"
 	"qmq/channel"
 	"qmq/internal/httpapi"
 	"qmq/internal/names"
@@ -19,8 +21,10 @@ const (
 )
 
 // moveMessages is POST /channel/move: it publishes the oldest messages that wait in a
-// channel to another topic and then finishes them in the channel. Who wants all of them
-// moved asks again until left is 0. Deferred messages and those in flight stay.
+// channel to another topic and then finishes them in the channel; when there are none of
+// them left, those that wait to become dead letters. Who wants all of them moved asks
+// again until left is 0. Deferred messages and those in flight stay. A message keeps its
+// headers, key and priority, when it expires, and, if it is a dead letter, where it came from.
 //
 //	topic, channel   of existing ones
 //	to               another topic, which is made if need be
@@ -59,16 +63,8 @@ func (h *HTTP) moveMessages(_ http.ResponseWriter, r *http.Request) (any, error)
 	if err != nil {
 		return nil, notFound(err)
 	}
-	var list []movedMessage
-	size := 0
-	total, err := c.Peek(channel.PeekOptions{Order: channel.PeekOldest, Limit: limit}, func(m channel.Peeked, v message.View) error {
-		if size += len(v.Body); seqOf(m.ID) >= until || len(list) > 0 && size > maxMovedBytes {
-			return errEnough
-		}
-		list = append(list, movedMessage{m.ID, v.Description(), bytes.Clone(v.Body)})
-		return nil
-	})
-	if err != nil && !errors.Is(err, errEnough) {
+	list, total, err := takeToMove(c, limit, until)
+	if err != nil {
 		return nil, messageError(err)
 	}
 	moved := movedAnswer{Left: total}
@@ -82,17 +78,49 @@ func (h *HTTP) moveMessages(_ http.ResponseWriter, r *http.Request) (any, error)
 		if err := c.Finish(list[i].id); err != nil && !errors.Is(err, channel.ErrNoMessage) {
 			return nil, messageError(err)
 		}
-		moved.Next = seqOf(list[i].id) + 1
+		moved.Next = max(moved.Next, seqOf(list[i].id)+1)
 	}
 	moved.Moved, moved.Left = len(list), total-len(list)
 	return moved, nil
 }
 
+// takeToMove lists the messages that are moved next, as many as one request does, and
+// says how many there are in all.
+func takeToMove(c broker.Messages, limit int, until uint64) (list []movedMessage, total int, err error) {
+	size := 0
+	for _, state := range []channel.PeekState{channel.PeekReady, channel.PeekSpent} {
+		n, err := c.Peek(channel.PeekOptions{State: state, Order: channel.PeekOldest, Limit: limit}, func(m channel.Peeked, v message.View) error {
+			switch size += len(v.Body); {
+			case slices.ContainsFunc(list, func(x movedMessage) bool { return x.id == m.ID }): // it was spent meanwhile
+				return nil
+			case len(list) == limit, seqOf(m.ID) >= until, len(list) > 0 && size > maxMovedBytes:
+				return errEnough
+			}
+			list = append(list, movedMessage{m.ID, moving(&v), bytes.Clone(v.Body)})
+			return nil
+		})
+		if total += n; err != nil && !errors.Is(err, errEnough) {
+			return nil, 0, err
+		}
+	}
+	return list, total, nil
+}
+
 // movedMessage is a message that is moved, in memory of its own.
 type movedMessage struct {
 	id   message.ID
-	meta message.Meta // see message.View.Description
+	meta message.Meta
 	body []byte
+}
+
+// moving is what of a message goes with it.
+func moving(v *message.View) message.Meta {
+	m := v.Description()
+	m.ExpireAt, _ = v.ExpireAt()
+	if d, is := v.DeadLetter(); is {
+		m.DeadLetter = &d
+	}
+	return m
 }
 
 // publishMoved publishes messages to the topic that they go to.

@@ -68,7 +68,8 @@ type peekedMessage struct {
 //	state            ready (default): waiting, those that came back first, then
 //	                 fresh ones in the order of the log;
 //	                 inflight: those that time out first;
-//	                 deferred: those that are due first
+//	                 deferred: those that are due first;
+//	                 spent: those that wait to become dead letters
 //	limit            how many messages, 1 to 100; default 10
 //	order            oldest: by their numbers, upwards; newest: downwards
 //	from             with an order: the number at which to begin
@@ -166,6 +167,7 @@ var peekStates = [...]string{
 	channel.PeekReady:    "ready",
 	channel.PeekInFlight: "inflight",
 	channel.PeekDeferred: "deferred",
+	channel.PeekSpent:    "spent",
 }
 
 func peekState(q url.Values) (channel.PeekState, error) {

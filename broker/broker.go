@@ -195,6 +195,7 @@ func (b *Broker) open() (err error) {
 		b.background.Wait()
 		return err
 	}
+	b.tellRounds()
 	b.deadLetters.Begin()
 	b.metadata.changed()
 	b.metadata.start()

@@ -1,8 +1,10 @@
 package broker
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -118,6 +120,47 @@ func TestDeadLettersThatPatternsWouldBringBackAreRefused(t *testing.T) {
 		t.Error(err)
 	}
 	must(t, b.Close())
+}
+
+// TestPatternThatClosesARoundLaterIsNotFollowed: what was set at run time goes on, and what
+// the pattern has given up stays where it is, which is told, until a setting opens the round.
+func TestPatternThatClosesARoundLaterIsNotFollowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := newDisk(t, 1)
+		b := open(t, disk)
+		for _, name := range []string{"a", "b"} {
+			getChannel(t, b, name, "ch")
+		}
+		must(t, configureChannel(b, "a", "ch", `{"max_attempts": 1, "dead_letter_topic": "b"}`))
+		must(t, b.Close())
+
+		var rules settings.Rules
+		must(t, rules.AddChannels("b/*", map[string]any{"max_attempts": int64(1), "dead_letter_topic": "a"}))
+		var log bytes.Buffer
+		b = open(t, disk, func(o *Options) {
+			o.Settings, o.Logger = &rules, slog.New(slog.NewTextHandler(&log, nil))
+		})
+		if n := strings.Count(log.String(), "keeps what it gives up"); n != 1 || !strings.Contains(log.String(), "from b to a to b") {
+			t.Errorf("%d are told of: %s", n, log.String())
+		}
+		must(t, publish(getTopic(t, b, "a"), "x"))
+		ofA, ofB := getChannel(t, b, "a", "ch"), getChannel(t, b, "b", "ch")
+		for _, c := range []*channel.Channel{ofA, ofB} {
+			k := subscribe(t, c, 10)
+			k.answer(channel.Requeue, 0, k.takeAll()...)
+			k.Close()
+			time.Sleep(time.Minute)
+		}
+		if s := ofB.Stats(); ofA.Stats().Spent != 0 || s.Spent != 1 || s.SpentError == nil || !strings.Contains(s.SpentError.Error(), "from b to a to b") {
+			t.Errorf("b keeps %d: %v", s.Spent, s.SpentError)
+		}
+		must(t, configureChannel(b, "b", "ch", `{"dead_letter_topic": "c"}`))
+		synctest.Wait()
+		if got := lettersOf(t, b, "c"); !slices.Equal(got, []string{"x of b/ch after 1: requeue"}) {
+			t.Errorf("then %q", got)
+		}
+		must(t, b.Close())
+	})
 }
 
 func TestFullDiskKeepsDeadLettersWhereTheyAre(t *testing.T) {

@@ -278,3 +278,47 @@ func TestEmptyAndVoidTakeSpentMessages(t *testing.T) {
 		p.expect(t, "")
 	})
 }
+
+// TestWhatIsSpentIsShown until it is published, in the order in which it will be.
+func TestWhatIsSpentIsShown(t *testing.T) {
+	inBubbleWithPost(t, 1, func(h *fakeHost, p *post) {
+		p.fail(errors.New("full"))
+		k := h.subscribe(3, time.Minute)
+		k.expect("1/1 2/1 3/1")
+		for _, seq := range []uint64{3, 1} {
+			k.mustAnswer(Requeue, seq, 0)
+		}
+		synctest.Wait()
+		peek := func(order PeekOrder, limit int) (shown string) {
+			total, err := h.Peek(PeekOptions{State: PeekSpent, Order: order, Limit: limit}, func(m Peeked, v message.View) error {
+				shown += fmt.Sprintf("%d/%d ", v.Seq, m.Attempts)
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return fmt.Sprintf("%sof %d", shown, total)
+		}
+		for _, tt := range []struct {
+			order PeekOrder
+			limit int
+			want  string
+		}{{PeekByTurn, 10, "3/1 1/1 of 2"}, {PeekByTurn, 1, "3/1 of 2"}, {PeekOldest, 10, "1/1 3/1 of 2"}, {PeekNewest, 1, "3/1 of 2"}} {
+			if got := peek(tt.order, tt.limit); got != tt.want {
+				t.Errorf("order %d: %s, want %s", tt.order, got, tt.want)
+			}
+		}
+		if err := h.Finish(message.MakeID(5, 3)); err != nil {
+			t.Error(err)
+		}
+		if got := peek(PeekByTurn, 10); got != "1/1 of 1" {
+			t.Errorf("then %s", got)
+		}
+		p.fail(nil)
+		time.Sleep(10 * time.Second)
+		if got := peek(PeekByTurn, 10); got != "of 0" {
+			t.Errorf("at last %s", got)
+		}
+		p.expect(t, "1/1/requeue")
+	})
+}

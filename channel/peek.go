@@ -15,6 +15,7 @@ const (
 	PeekReady    PeekState = iota // may be taken now
 	PeekInFlight                  // given to a consumer, not answered
 	PeekDeferred                  // due later
+	PeekSpent                     // delivered as often as may be, and not a dead letter yet
 )
 
 // Peeked is a message as it was at the moment of a Peek.
@@ -35,7 +36,7 @@ const (
 	// PeekByTurn shows what happens next: the waiting ones in the order in which they are
 	// going to be taken (due ones, those that came back, fresh ones, though a Take mixes
 	// them), those in flight that time out first, the deferred ones that are due first. It
-	// looks at little more than it shows.
+	// looks at little more than it shows. Of spent ones those that are published next come first.
 	PeekByTurn PeekOrder = iota
 	// PeekOldest and PeekNewest go by the numbers of the messages, upwards and downwards.
 	// They look at all that are not fresh.
@@ -101,6 +102,8 @@ func (c *Channel) peek(o PeekOptions) (list []peeked, total int) {
 		total = c.core.flight.len()
 	case PeekDeferred:
 		total = c.core.deferred.Len()
+	case PeekSpent:
+		total = len(c.core.conf.spent.waiting)
 	default:
 		total = int(c.core.depth())
 	}
@@ -111,11 +114,17 @@ func (c *Channel) peek(o PeekOptions) (list []peeked, total int) {
 		list = c.core.peekInFlight(now, o.Limit)
 	case o.State == PeekDeferred:
 		list = peekDue(&c.core.deferred, now, o.Limit)
+	case o.State == PeekSpent:
+		for _, x := range c.core.conf.spent.waiting[:min(o.Limit, total)] {
+			list = append(list, x.peeked())
+		}
 	default:
 		list = c.core.peekReady(now, o.Limit)
 	}
 	return list, total
 }
+
+func (x *spentMessage) peeked() peeked { return peeked{Peeked{Attempts: x.attempts}, x.seq} }
 
 // peekReady lists due messages, those that came back and then fresh ones.
 func (c *core) peekReady(now int64, limit int) (list []peeked) {

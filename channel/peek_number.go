@@ -20,6 +20,10 @@ func (c *core) peekByNumber(now int64, o PeekOptions) []peeked {
 		})
 	case PeekDeferred:
 		c.deferred.Each(due(func(i dueheap.Item) int64 { return i.Due*1e6 - now }))
+	case PeekSpent:
+		for i := range c.conf.spent.waiting {
+			n.offer(c.conf.spent.waiting[i].peeked())
+		}
 	default:
 		c.due.Each(due(func(dueheap.Item) int64 { return 0 }))
 		for i := range c.returned.Len() {

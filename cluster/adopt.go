@@ -206,13 +206,13 @@ func (m *move) channels() (left int64, err error) {
 		if names.IsEphemeral(c.Name()) {
 			continue
 		}
-		for _, such := range []channel.PeekState{channel.PeekReady, channel.PeekDeferred} {
+		for _, such := range []channel.PeekState{channel.PeekReady, channel.PeekDeferred, channel.PeekSpent} {
 			if err = m.channel(c, such); err != nil {
 				return -1, err
 			}
 		}
 		st := c.Stats()
-		left += st.Depth + int64(st.InFlight+st.Deferred)
+		left += st.Depth + int64(st.InFlight+st.Deferred+st.Spent)
 	}
 	return left, nil
 }

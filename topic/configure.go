@@ -210,16 +210,6 @@ func (t *Topic) routeDeadLetters(channel, to string) (done func(), err error) {
 	return t.o.Common.RouteDeadLetters(t.o.Name, channel, to)
 }
 
-// DeadLetterTopics are those that the channels' dead letters go to.
-func (t *Topic) DeadLetterTopics() (list []string) {
-	for _, c := range t.Channels() {
-		if _, inForce, err := t.ChannelConfig(c.Name()); err == nil && inForce.Effective().DeadLetterTopic != "" {
-			list = append(list, inForce.Effective().DeadLetterTopic)
-		}
-	}
-	return list
-}
-
 // refuseChannel says why settings of a channel cannot be met.
 func (o *Options) refuseChannel(set, now settings.Channel) error {
 	if to := set.DeadLetterTopic; to != nil && *to == o.Name {

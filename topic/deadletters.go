@@ -24,9 +24,9 @@ type DeadLetters struct {
 	working sync.WaitGroup // it grows with mu held, while closed is false
 }
 
-// PublishLetters publishes dead letters to a topic, which is made if need be. letters
-// makes them, with the topic's Stamp. It may wait.
-type PublishLetters func(topic string, letters func(*Stamp) *diskqueue.Batch) error
+// PublishLetters publishes dead letters of a topic's channel to another topic, which is
+// made if need be. letters makes them, with that one's Stamp. It may wait.
+type PublishLetters func(topic, channel, to string, letters func(*Stamp) *diskqueue.Batch) error
 
 // NewDeadLetters returns one that publishes with publish. wall is the wall clock.
 func NewDeadLetters(wall func() int64, publish PublishLetters, logger *slog.Logger) *DeadLetters {
@@ -74,7 +74,7 @@ func (d *DeadLetters) of(t *Topic, c *channel.Channel) {
 // send publishes letters of a topic.
 func (d *DeadLetters) send(origin, to string, letters []channel.DeadLetter) error {
 	now := d.wall()
-	err := d.publish(to, func(stamp *Stamp) *diskqueue.Batch {
+	err := d.publish(origin, letters[0].Channel, to, func(stamp *Stamp) *diskqueue.Batch {
 		records := new(diskqueue.Batch)
 		for i := range letters {
 			letters[i].Topic = origin

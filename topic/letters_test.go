@@ -22,7 +22,7 @@ type letterbox struct {
 	letters []string // as topic, body and where it comes from
 }
 
-func (l *letterbox) publish(to string, letters func(*Stamp) *diskqueue.Batch) error {
+func (l *letterbox) publish(_, _, to string, letters func(*Stamp) *diskqueue.Batch) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {

@@ -15,7 +15,7 @@ type peekCommand struct {
 	Channel string `arg:"" optional:"" help:"The channel, where the first argument is the topic alone."`
 
 	printing
-	State string `enum:"ready,inflight,deferred" default:"ready" help:"Which messages: ready (those that are delivered next), inflight, deferred."`
+	State string `enum:"ready,inflight,deferred,spent" default:"ready" help:"Which messages: ready (those that are delivered next), inflight, deferred, spent (those that wait to become dead letters)."`
 	Limit int    `short:"n" default:"10" help:"How many, of each node; 100 at most."`
 
 	reach
