@@ -23,6 +23,9 @@ type Directory interface {
 	// They must not wait.
 	Register(topic string, incarnation uint64, channel string)
 	Unregister(topic string, incarnation uint64, channel string)
+	// TakingChanged says that [Broker.Taking] may say something else. It is called with
+	// locks held: it must not wait, nor call the broker.
+	TakingChanged()
 	// Alone says that there is nobody who could know other channels.
 	Alone() bool
 	// Elsewhere says which channels a topic has anywhere and whether each is

@@ -40,6 +40,8 @@ func (d *directory) Register(topic string, _ uint64, channel string) { d.note("+
 
 func (d *directory) Unregister(topic string, _ uint64, channel string) { d.note("-", topic, channel) }
 
+func (d *directory) TakingChanged() {}
+
 func (d *directory) Alone() bool { return d.alone }
 
 func (d *directory) Elsewhere(ctx context.Context, topic string) (map[string]bool, bool, error) {

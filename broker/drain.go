@@ -31,7 +31,10 @@ const (
 
 // SetDraining refuses what clients publish from now on, or takes it again. What the node
 // publishes itself, and all else, goes on.
-func (b *Broker) SetDraining(on bool) { b.door.change(func(r *refusal) { r.draining = on }) }
+func (b *Broker) SetDraining(on bool) {
+	b.door.change(func(r *refusal) { r.draining = on })
+	b.TakingChanged()
+}
 
 // Draining says whether clients' publishes are refused since SetDraining.
 func (b *Broker) Draining() bool {

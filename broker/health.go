@@ -82,6 +82,7 @@ func (b *Broker) journalHealth(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.journals = err
+	b.TakingChanged()
 }
 
 // failureChanged is called when a topic's log refused to be written, or can be
@@ -89,6 +90,7 @@ func (b *Broker) journalHealth(err error) {
 func (b *Broker) failureChanged(t *topic.Topic) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	defer b.TakingChanged()
 	err := t.Failure() // under the lock, so that what is known here is never older than what is written here
 	if err == nil {
 		if _, was := b.refusing[t]; was {

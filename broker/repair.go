@@ -110,6 +110,7 @@ type nobody struct{}
 
 func (nobody) Register(string, uint64, string)   {}
 func (nobody) Unregister(string, uint64, string) {}
+func (nobody) TakingChanged()                    {}
 func (nobody) Alone() bool                       { return false }
 func (nobody) Elsewhere(context.Context, string) (map[string]bool, bool, error) {
 	return nil, false, errors.New("nobody is asked")

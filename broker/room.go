@@ -161,6 +161,9 @@ func (b *Broker) lookForRoom() (again time.Duration) {
 func (b *Broker) noteRoom(s vfs.Space, low *SpaceError) {
 	before := b.door.lowSpace()
 	b.door.setLowSpace(low)
+	if (low == nil) != (before == nil) {
+		b.TakingChanged()
+	}
 	switch {
 	case low != nil && before == nil:
 		b.o.Logger.Warn("publishes are refused", slog.Any("error", low))

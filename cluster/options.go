@@ -76,6 +76,9 @@ type Host struct {
 	// SpaceShort says that less of the disk is free than the node is to keep; nil: it
 	// keeps nothing.
 	SpaceShort func() bool
+	// HealthChanged is called when Set.Health may say something else; it must not wait;
+	// nil: nobody is told.
+	HealthChanged func()
 	// Directory is told which replicated topics and channels there are; nil: nobody is.
 	Directory Directory
 }

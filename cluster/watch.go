@@ -124,6 +124,14 @@ func (w *watch) failed(n uint32, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.failures[n] = err
+	w.healthChanged()
+}
+
+// healthChanged tells the node that health may say something else.
+func (w *watch) healthChanged() {
+	if f := w.r.s.h.HealthChanged; f != nil {
+		f()
+	}
 }
 
 // run is the watch's goroutine.
@@ -267,6 +275,9 @@ func (w *watch) judgeCut(now time.Duration) {
 	changed := cut != w.cutOff
 	w.cutOff = cut
 	w.mu.Unlock()
+	if changed {
+		w.healthChanged()
+	}
 	if changed && cut {
 		w.r.s.o.Logger.Error("this node is cut off from its set: it sends the clients of replicated topics away", slog.Duration("for", cutOffAfter))
 		w.r.relay.SendAway()
@@ -283,6 +294,7 @@ func (w *watch) wasRemoved() {
 	w.removed = true
 	w.mu.Unlock()
 	if !before {
+		w.healthChanged()
 		w.r.s.o.Logger.Error(errRemoved.Error())
 	}
 }

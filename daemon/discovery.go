@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"log/slog"
 
+	"qmq/broker"
 	"qmq/config"
 	"qmq/internal/version"
 	"qmq/lookup"
@@ -33,5 +34,14 @@ func identity(q *config.QD) lookup.Identity {
 		Version:          version.Number,
 		TopologyZone:     q.TopologyZone,
 		TopologyRegion:   q.TopologyRegion,
+	}
+}
+
+// takingOf is which publishes a node takes, as directories are told.
+func takingOf(b *broker.Broker) func() lookup.Taking {
+	takes := [...]lookup.Takes{broker.TakesAll: lookup.TakesAll, broker.TakesSome: lookup.TakesSome, broker.TakesNone: lookup.TakesNone}
+	return func() lookup.Taking {
+		t, why := b.Taking()
+		return lookup.Taking{Takes: takes[t], Why: why}
 	}
 }

@@ -85,6 +85,7 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 	settings.Adjust(func(q *config.QD) { q.Listening(ports.TCP, ports.HTTP) })
 	settings.Observe(observe(level, announcer))
 	q = settings.Values()
+	announcer.Tell(takingOf(b))
 	announcer.Start(identity(&q), q.LookupdTCPAddresses) // before there can be a new topic, which asks it
 	if set != nil {
 		if err := set.Start(hostOf(b, &q, announcer)); err != nil {

@@ -89,7 +89,7 @@ func listenForMembers(address string) (net.Listener, error) {
 func hostOf(b *broker.Broker, q *config.QD, directory cluster.Directory) cluster.Host {
 	h := cluster.Host{
 		Disk: b.Disk(), Common: b.TopicCommon(), SegmentBytes: q.MaxBytesPerFile, HotMessages: q.MemQueueSize,
-		MaxTopics: q.MaxTopics, Directory: directory, NodeID: q.NodeID,
+		MaxTopics: q.MaxTopics, Directory: directory, NodeID: q.NodeID, HealthChanged: b.TakingChanged,
 		Topic: b.Existing, Delete: b.DeleteTopic, SpaceShort: b.SpaceShort,
 	}
 	for _, t := range b.Topics() {

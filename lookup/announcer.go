@@ -34,6 +34,7 @@ type Announcer struct {
 	registrations *registrations
 	names         Resolver
 	ask           asker
+	taking        func() Taking // nil: nothing is said of it; set before Start
 	dial          func(ctx context.Context, address string) (net.Conn, error)
 
 	changing sync.Mutex // held while peers come and go; taken before mu

@@ -31,6 +31,7 @@ type introduction struct {
 	Identity
 	Secret string         `json:"registration_secret,omitempty"`
 	Views  []address.View `json:"broadcast_address_for,omitempty"`
+	Taking *Taking        `json:"publishes,omitempty"` // nil: it does not say
 }
 
 // impossible says what of the identity cannot be that of a node that others
@@ -106,6 +107,9 @@ type LookupAnswer struct {
 	// not unregistered it since and are heard of: broadcast_address:http_port.
 	// They register again if they go on having it. NSQ's directories do not know.
 	StillOn []string `json:"still_on,omitempty"`
+	// Index is another one when other producers are listed. NSQ's directories have
+	// none, and ours give it to those who ask for it or want to wait.
+	Index string `json:"index,omitempty"`
 }
 
 // NodesAnswer is that of GET /nodes: the producers that are heard of.

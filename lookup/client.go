@@ -28,22 +28,33 @@ type ClientOptions struct {
 // need not agree. Its error is nil or a *[PartialError], with which comes what
 // the others answered. All methods may be called concurrently.
 type Client struct {
-	api *apiclient.Client
+	api     *apiclient.Client
+	waiting *apiclient.Client // for requests that take long on purpose
 }
+
+// maxFollowed is how many requests may wait at one directory at a time.
+const maxFollowed = 1000
 
 // maxAnswer is the longest answer of a directory in bytes.
 const maxAnswer = 64 << 20
 
 // NewClient makes a client. It connects when it is asked something.
 func NewClient(o ClientOptions) *Client {
-	return &Client{api: apiclient.New(apiclient.Options{
+	options := apiclient.Options{
 		ConnectTimeout: o.ConnectTimeout, RequestTimeout: o.RequestTimeout,
 		TLS: o.TLS, UserAgent: o.UserAgent, Accounts: o.Accounts, MaxAnswer: maxAnswer,
-	})}
+	}
+	c := &Client{api: apiclient.New(options)}
+	options.RequestTimeout, options.MaxConnections = 0, maxFollowed
+	c.waiting = apiclient.New(options)
+	return c
 }
 
 // Close ends the connections that are kept.
-func (c *Client) Close() { c.api.Close() }
+func (c *Client) Close() {
+	c.api.Close()
+	c.waiting.Close()
+}
 
 // AddressError is why one directory gave no answer.
 type AddressError struct {

@@ -32,6 +32,8 @@ type DB struct {
 	seed  maphash.Seed
 	parts [shards]shard
 
+	waiters waiters
+
 	mu        sync.RWMutex // guards producers and announced
 	producers index[*producer, struct{}]
 	announced index[string, []*producer] // by address
@@ -95,6 +97,7 @@ func (d *DB) join(remoteAddress string, id Identity, views ...address.View) *pro
 	d.producers.put(p, struct{}{})
 	d.announce(p)
 	d.mu.Unlock()
+	d.waiters.wakeWriters()
 	return p
 }
 
@@ -104,6 +107,7 @@ func (d *DB) createTopic(topic string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.topic(topic).revived = false
+	d.waiters.wake(topic)
 }
 
 // createChannel adds a channel without producers, and its topic, if they are
@@ -134,6 +138,7 @@ func (d *DB) deleteTopic(topic string) {
 	}
 	e.registrations = nil
 	s.topics.remove(topic)
+	d.waiters.wake(topic)
 }
 
 // deleteChannel removes a channel and all registrations of it; false means
@@ -177,6 +182,7 @@ func (d *DB) tombstone(topic, node string, by address.Asker) {
 			r.tombstonedAt.Store(now)
 		}
 	}
+	d.waiters.wake(topic)
 }
 
 // topic finds or makes a topic; s.mu is locked for writing.

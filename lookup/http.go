@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"strings"
+	"sync"
 
 	"qmq/internal/address"
 	"qmq/internal/httpapi"
@@ -24,14 +25,16 @@ const (
 // HTTP answers what there is in a DB, and lets people change it. Its methods
 // may be called concurrently.
 type HTTP struct {
-	db     *DB
-	server *httpapi.Server
+	db      *DB
+	server  *httpapi.Server
+	closing chan struct{} // closed when Close begins
 }
 
 // NewHTTP makes the HTTP API of db.
 func NewHTTP(db *DB, o Options) *HTTP {
-	h := &HTTP{db: db}
+	h := &HTTP{db: db, closing: make(chan struct{})}
 	h.server = httpapi.NewServer(h.routes(o), httpapi.Options{Sites: o.Sites, Logger: o.Logger})
+	h.server.OnClose(sync.OnceFunc(func() { close(h.closing) }))
 	return h
 }
 
@@ -39,8 +42,8 @@ func NewHTTP(db *DB, o Options) *HTTP {
 // closes l.
 func (h *HTTP) Serve(l net.Listener) error { return h.server.Serve(l) }
 
-// Close stops accepting and waits for the requests under way until ctx is
-// done; then it cuts them off.
+// Close stops accepting, answers those that wait for a change, and waits for the
+// requests under way until ctx is done; then it cuts them off.
 func (h *HTTP) Close(ctx context.Context) error { return h.server.Close(ctx) }
 
 // ServeHTTP answers one request.
@@ -89,21 +92,6 @@ func (h *HTTP) channels(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	return ChannelsAnswer{Channels: h.db.channelNames(values[0])}, nil
-}
-
-func (h *HTTP) lookup(_ http.ResponseWriter, r *http.Request) (any, error) {
-	values, err := given(r, "topic")
-	if err != nil {
-		return nil, err
-	}
-	answer, ok := h.db.lookup(values[0], address.AskerOf(r))
-	switch {
-	case !ok && len(answer.StillOn) > 0:
-		return nil, &httpapi.Error{Status: http.StatusNotFound, Code: "TOPIC_NOT_FOUND", More: map[string]any{"still_on": answer.StillOn}}
-	case !ok:
-		return nil, &httpapi.Error{Status: http.StatusNotFound, Code: "TOPIC_NOT_FOUND"}
-	}
-	return answer, nil
 }
 
 // nodes is GET /nodes. Beyond NSQ's it takes node=broadcast_address:http_port,

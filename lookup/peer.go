@@ -36,6 +36,7 @@ type peer struct {
 
 	reported string   // the failure that was logged last; the goroutine's
 	audit    auditing // the goroutine's
+	taking   Taking   // as the directory was told last; the goroutine's
 
 	mu      sync.Mutex // guards what follows; nothing waits while it is held
 	web     string     // where the directory serves HTTP, as it said last; empty: it did not
@@ -175,7 +176,8 @@ func (p *peer) converse(ctx context.Context, failures int, met func()) (stage, e
 	l := newPeerConn(conn)
 	// One that has taken the connection but is slow, or stands still, is given
 	// more time each time: it answers as soon as it can.
-	web, err := l.identify(introduction{p.a.identity, valueOf(p.a.o.RegistrationSecret), p.a.o.Views}, min(ioTimeout<<min(failures, 4), maxPause))
+	p.taking = p.a.takingNow()
+	web, err := l.identify(p.a.introduce(p.taking), min(ioTimeout<<min(failures, 4), maxPause))
 	if err != nil {
 		return l.stage(), err
 	}
@@ -197,6 +199,15 @@ func (p *peer) converse(ctx context.Context, failures int, met func()) (stage, e
 	defer p.audit.running.Wait()
 	defer stop()
 	return told, p.follow(ctx, l, f)
+}
+
+// introduce is how the node introduces itself.
+func (a *Announcer) introduce(t Taking) introduction {
+	in := introduction{Identity: a.identity, Secret: valueOf(a.o.RegistrationSecret), Views: a.o.Views}
+	if t.Takes != "" {
+		in.Taking = &t
+	}
+	return in
 }
 
 // announce tells the directory of changes, part by part.
@@ -226,12 +237,12 @@ func (p *peer) follow(ctx context.Context, l *peerConn, f *follower) error {
 		if err := p.announce(l, changes); err != nil {
 			return err
 		}
-		now := time.Now()
-		if !now.Before(nextPing) {
-			if err := l.ping(); err != nil {
+		now, taking := time.Now(), p.a.takingNow()
+		if taking.Takes != p.taking.Takes || !now.Before(nextPing) {
+			if err := l.ping(taking); err != nil {
 				return err
 			}
-			nextPing = now.Add(pingInterval)
+			p.taking, nextPing = taking, now.Add(pingInterval)
 			p.startAudit(ctx, l.conn)
 		} else if p.audit.isDue(now) {
 			p.startAudit(ctx, l.conn)

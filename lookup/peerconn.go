@@ -90,9 +90,9 @@ func (c change) append(dst []byte) []byte {
 	return protocol.AppendLookupCommand(dst, &cmd)
 }
 
-// ping tells the directory that this node lives.
-func (l *peerConn) ping() error {
-	err := l.write(protocol.AppendLookupCommand(nil, &protocol.LookupCommand{Kind: protocol.LookupPing}))
+// ping tells the directory that this node lives, and which publishes it takes.
+func (l *peerConn) ping(t Taking) error {
+	err := l.write(protocol.AppendLookupCommand(nil, &protocol.LookupCommand{Kind: protocol.LookupPing, Rest: t.line()}))
 	if err == nil {
 		err = l.expectOK()
 	}

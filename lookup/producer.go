@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"qmq/internal/address"
 )
@@ -15,10 +16,11 @@ type producer struct {
 	Producer                // does not change
 	views    []address.View // where others are told that it is; does not change
 	db       *DB
-	node     string       // broadcast_address:http_port
-	joined   int64        // monotonic, at its IDENTIFY
-	heard    atomic.Int64 // monotonic, at that or its last PING
-	twinTold bool         // it was said that another announces its address; guarded by db.mu
+	node     string                 // broadcast_address:http_port
+	joined   int64                  // monotonic, at its IDENTIFY
+	heard    atomic.Int64           // monotonic, at that or its last PING
+	taking   atomic.Pointer[Taking] // as it said last; nil: it does not say
+	twinTold bool                   // it was said that another announces its address; guarded by db.mu
 
 	mu     sync.Mutex // guards what follows
 	topics index[*topicEntry, *registration]
@@ -35,7 +37,31 @@ type registration struct {
 }
 
 // heardOf keeps the producer listed.
-func (p *producer) heardOf() { p.heard.Store(p.db.monotonic()) }
+func (p *producer) heardOf() {
+	now := p.db.monotonic()
+	hidden, late := !p.isHeardOf(now), p.isLate(now)
+	p.heard.Store(now)
+	switch {
+	case hidden:
+		p.db.waiters.wakeAll()
+	case late:
+		p.db.waiters.wakeWriters()
+	}
+}
+
+// says notes what followed a PING. What is not understood changes nothing.
+func (p *producer) says(rest string) {
+	if t, ok := parseTaking(rest); ok {
+		p.take(t)
+	}
+}
+
+// take notes which publishes the producer takes.
+func (p *producer) take(t Taking) {
+	if before := p.taking.Swap(&t); before == nil || before.Takes != t.Takes {
+		p.db.waiters.wakeWriters()
+	}
+}
 
 // register adds the producer to a topic and, unless it is empty, to a channel
 // of it. What is registered already stays as it is, with its tombstone.
@@ -53,6 +79,7 @@ func (p *producer) register(topic, channel string) {
 		p.mu.Lock()
 		p.topics.put(e, r)
 		p.mu.Unlock()
+		p.db.waiters.wake(topic)
 	}
 	if channel == "" {
 		return
@@ -84,6 +111,7 @@ func (p *producer) unregister(topic, channel string) {
 	if channel == "" {
 		p.unregisterTopic(e)
 		e.dropRevived()
+		p.db.waiters.wake(topic)
 		return
 	}
 	c := e.channels.all[channel]
@@ -114,7 +142,9 @@ func (p *producer) leave() {
 		e.shard.mu.Lock()
 		p.unregisterTopic(e)
 		e.shard.mu.Unlock()
+		p.db.waiters.wake(e.name)
 	}
+	p.db.waiters.wakeWriters()
 	p.mu.Lock()
 	p.left = true
 	p.mu.Unlock()
@@ -179,3 +209,10 @@ func (r *registration) isTombstoned(d *DB, now int64) bool {
 func (p *producer) isHeardOf(now int64) bool {
 	return now-p.heard.Load() <= int64(p.db.o.InactiveTimeout)
 }
+
+// lateAfter is after how long without a sign of life a producer counts as less
+// healthy than others: it should have given two.
+const lateAfter = 2*pingInterval + 10*time.Second
+
+// isLate tells whether the producer misses signs of life that it should have given.
+func (p *producer) isLate(now int64) bool { return now-p.heard.Load() > int64(lateAfter) }

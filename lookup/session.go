@@ -163,6 +163,7 @@ func (s *session) obey(cmd *protocol.LookupCommand) *protocol.Error {
 	case protocol.LookupPing:
 		if s.producer != nil {
 			s.producer.heardOf()
+			s.producer.says(string(cmd.Rest))
 			s.warnOfTwin()
 		}
 	}
@@ -197,6 +198,9 @@ func (s *session) identify(body []byte) *protocol.Error {
 	})
 	s.out = protocol.AppendLookupReply(s.out, answer)
 	s.producer = s.tcp.db.join(s.remote, id, in.Views...)
+	if in.Taking != nil && in.Taking.isValid() {
+		s.producer.take(*in.Taking)
+	}
 	s.parser.Identified = true
 	s.conn.SetReadDeadline(time.Time{})
 	o.Logger.Info("producer identified", slog.String("client", s.remote), slog.String("address", id.BroadcastAddress),

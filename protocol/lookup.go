@@ -53,6 +53,9 @@ type LookupCommand struct {
 	Topic   []byte // of Register and Unregister
 	Channel []byte // of the same; empty: the topic itself
 	Body    []byte // of Identify: JSON
+	// Rest is what follows a Ping in its line: which publishes the node takes, see
+	// lookup.Taking. NSQ's nodes say nothing there, and its directories ignore it.
+	Rest []byte
 }
 
 // LookupParser reads the commands of one producer. Its user sets the fields.
@@ -81,6 +84,9 @@ func (p *LookupParser) Parse(buf []byte, cmd *LookupCommand) (n, need int, err *
 	switch string(name) {
 	case "PING":
 		*cmd = LookupCommand{Kind: LookupPing}
+		if args.left {
+			cmd.Rest = args.rest
+		}
 		return start, 0, nil
 	case "REGISTER":
 		err = p.parseNames(LookupRegister, args, cmd)
@@ -171,6 +177,10 @@ func AppendLookupCommand(dst []byte, cmd *LookupCommand) []byte {
 		dst = append(append(dst, ' '), cmd.Topic...)
 		if len(cmd.Channel) > 0 {
 			dst = append(append(dst, ' '), cmd.Channel...)
+		}
+	case LookupPing:
+		if len(cmd.Rest) > 0 {
+			dst = append(append(dst, ' '), cmd.Rest...)
 		}
 	case LookupIdentify:
 		return AppendLookupReply(append(dst, '\n'), cmd.Body) // sized the same way

@@ -318,7 +318,7 @@ func (a *archiving) topic(ctx context.Context, t *topicArchive) error {
 		Logger:   a.log,
 	}
 	if len(a.cluster.lookupds) > 0 {
-		o.Refresh = min(a.refresh, time.Minute)
+		o.Refresh, o.Follow = min(a.refresh, time.Minute), a.cluster.follow(t.topic)
 	}
 	ticking := make(chan struct{})
 	go func() {

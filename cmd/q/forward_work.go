@@ -87,7 +87,7 @@ func (f *forwarding) topic(ctx context.Context, topic string) error {
 		Logger: f.log,
 	}
 	if len(f.cluster.lookupds) > 0 {
-		o.Refresh = f.refresh
+		o.Refresh, o.Follow = f.refresh, f.cluster.follow(topic)
 	}
 	w.pace.consumer = tcpclient.NewConsumer(o)
 	w.pace.full = f.inFlight

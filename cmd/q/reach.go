@@ -294,3 +294,10 @@ func nodeOf(i lookup.Identity) node {
 	http := address.Join(i.BroadcastAddress, i.HTTPPort)
 	return node{Name: http, TCP: address.Join(i.BroadcastAddress, i.TCPPort), HTTP: http}
 }
+
+// follow tells a consumer when the directories may list other nodes for a topic.
+func (c *cluster) follow(topic string) func(ctx context.Context, changed func()) {
+	return func(ctx context.Context, changed func()) {
+		c.lookup.Follow(ctx, c.lookupds, topic, false, changed)
+	}
+}

@@ -83,7 +83,7 @@ func (w *watch) consumer(topic string, tail bool, done func()) *tcpclient.Consum
 	}
 	o.Tail, o.SampleRate = tail, w.sampleRate
 	if len(w.cluster.lookupds) > 0 {
-		o.Refresh = w.refresh
+		o.Refresh, o.Follow = w.refresh, w.cluster.follow(topic)
 	}
 	if w.options != nil {
 		w.options(&o.Options)

@@ -23,6 +23,10 @@ type ConsumerOptions struct {
 	// nodes as they are.
 	Nodes   func(context.Context) ([]string, error)
 	Refresh time.Duration
+	// Follow, if it is not nil, calls changed whenever Nodes may answer something
+	// else, until its context is done. It goes with Refresh, for directories that
+	// cannot be followed.
+	Follow func(ctx context.Context, changed func())
 
 	// Handle gets what one read brought, from one goroutine for each node. It, or
 	// somebody later, answers each message.
@@ -50,7 +54,8 @@ type Consumer struct {
 	live      []*Subscription
 	inFlight  int // that may be unanswered at a time
 	following map[place]bool
-	connected bool // some node has taken a subscription
+	connected bool          // some node has taken a subscription
+	again     chan struct{} // closed, and another one made, when a lost node is to be tried at once
 }
 
 // place is one of several connections to a node.
@@ -73,7 +78,7 @@ func NewConsumer(o ConsumerOptions) *Consumer {
 	if o.Grace == 0 {
 		o.Grace = defaultGrace
 	}
-	return &Consumer{o: o, inFlight: o.MaxInFlight, following: make(map[place]bool)}
+	return &Consumer{o: o, inFlight: o.MaxInFlight, following: make(map[place]bool), again: make(chan struct{})}
 }
 
 // Run consumes until ctx is done; then no more messages are asked for, what is
@@ -98,6 +103,10 @@ func (c *Consumer) Run(ctx context.Context) error {
 			c.o.Stopping()
 		})
 	}
+	changed := make(chan struct{}, 1)
+	if c.o.Follow != nil {
+		running.Go(func() { c.o.Follow(ctx, func() { notify(changed) }) })
+	}
 	pending := c.follow(ctx, &running, failures, nodes)
 	var refresh <-chan time.Time
 	if c.o.Refresh > 0 {
@@ -116,14 +125,47 @@ func (c *Consumer) Run(ctx context.Context) error {
 			}
 			c.o.Logger.Warn("no connection", "topic", c.o.Topic, "error", err)
 		case <-refresh:
-			nodes, err := c.o.Nodes(ctx)
-			if err != nil {
-				c.o.Logger.Warn("nodes are not known", "topic", c.o.Topic, "error", err)
-				continue
-			}
-			pending += c.follow(ctx, &running, failures, nodes)
+			pending += c.lookAgain(ctx, &running, failures)
+		case <-changed:
+			pending += c.lookAgain(ctx, &running, failures)
+			c.tryAgain()
 		}
 	}
+}
+
+// lookAgain asks for the nodes and consumes from those that are new. It says how
+// many these are.
+func (c *Consumer) lookAgain(ctx context.Context, running *sync.WaitGroup, failures chan<- error) int {
+	nodes, err := c.o.Nodes(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			c.o.Logger.Warn("nodes are not known", "topic", c.o.Topic, "error", err)
+		}
+		return 0
+	}
+	return c.follow(ctx, running, failures, nodes)
+}
+
+// notify wakes who waits for a channel with room for one.
+func notify(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// tryAgain has lost nodes tried at once: one may be back.
+func (c *Consumer) tryAgain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.again)
+	c.again = make(chan struct{})
+}
+
+func (c *Consumer) asked() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.again
 }
 
 func (c *Consumer) everConnected() bool {
@@ -166,7 +208,7 @@ func (c *Consumer) keep(ctx context.Context, at place, failures chan<- error) {
 	}()
 	told := false
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
-		was := time.Now()
+		was, asked := time.Now(), c.asked()
 		err := c.once(ctx, at.node)
 		if ctx.Err() != nil {
 			return
@@ -189,6 +231,8 @@ func (c *Consumer) keep(ctx context.Context, at place, failures chan<- error) {
 		}
 		select {
 		case <-time.After(pause):
+		case <-asked:
+			pause = firstPause / 2
 		case <-ctx.Done():
 			return
 		}
