@@ -9,6 +9,7 @@ import (
 	"qmq/internal/httpapi"
 	"qmq/internal/metrics"
 	"qmq/internal/names"
+	"qmq/lease"
 	"qmq/server"
 )
 
@@ -20,15 +21,26 @@ type HTTP struct {
 	o        Options
 	server   *httpapi.Server
 	peeks    *httpapi.Slots // one for each peek under way
+	leases   *lease.Leases
 }
 
-// NewHTTP makes the API of the node that the figures are of. It serves once Serve
-// is called.
+// NewHTTP makes the API of the node that the figures are of, which are to be asked
+// afterwards only. It serves once Serve is called.
 func NewHTTP(f *Figures, o Options) *HTTP {
 	h := &HTTP{broker: f.broker, sessions: f.sessions, figures: f, o: o, peeks: httpapi.NewSlots(maxPeeks, peekWait)}
+	h.leases = lease.New(h.broker, lease.Options{MaxPolls: o.MaxPolls, MaxMessages: o.MaxLeases, MaxAnswers: maxAnswers, Others: o.Others})
+	f.leases = h.leases // nobody has asked f yet
 	h.server = httpapi.NewServer(h.guard(h.routes()), httpapi.Options{Places: o.Places, Unfinished: o.Unfinished, Sites: o.Sites, Logger: o.Logger})
+	h.server.OnClose(h.leases.Close)
 	return h
 }
+
+// Quiesce ends the waits of those who consume: nothing is given out any more. What they
+// answer counts until Close.
+func (h *HTTP) Quiesce() { h.leases.Close() }
+
+// Leases are those of the clients that consume over HTTP.
+func (h *HTTP) Leases() *lease.Leases { return h.leases }
 
 // Serve answers requests that come to l until Close, then returns nil. It
 // closes l. It may serve several listeners at a time.
@@ -55,6 +67,10 @@ func (h *HTTP) routes() http.Handler {
 	// Not logged: there may be very many of them.
 	r.HandleQuiet("POST", "/pub", h.pub)
 	r.HandleQuiet("POST", "/mpub", h.mpub)
+	r.HandleQuiet("POST", "/sub", h.sub)
+	r.HandleQuiet("POST", "/fin", h.fin)
+	r.HandleQuiet("POST", "/req", h.req)
+	r.HandleQuiet("POST", "/touch", h.touch)
 
 	r.Handle("POST", "/topic/create", h.createTopic)
 	r.Handle("POST", "/topic/delete", h.deleteTopic)

@@ -26,8 +26,10 @@ const (
 	headerPrefix = "X-Q-Header-"
 )
 
-// descriptions are the parameters and fields that become one header.
-var descriptions = [...]struct{ header, parameter, field string }{
+// description is a header that has a parameter or a field of its own, or both.
+type description struct{ header, parameter, field string }
+
+var descriptions = [...]description{
 	{message.HeaderKey, "key", "X-Q-Key"},
 	{message.HeaderPriority, "priority", "X-Q-Priority"},
 	{message.HeaderDedupID, "dedup_id", "X-Q-Dedup-Id"},

@@ -8,6 +8,8 @@ import (
 	"qmq/broker"
 	"qmq/channel"
 	"qmq/internal/quantile"
+	"qmq/lease"
+	"qmq/protocol"
 	"qmq/server"
 	"qmq/topic"
 )
@@ -18,6 +20,7 @@ import (
 type Figures struct {
 	broker      *broker.Broker
 	sessions    *server.TCP
+	leases      *lease.Leases // nil: there are none
 	percentiles []float64
 }
 
@@ -195,8 +198,8 @@ func readyOf(consumers []channel.ConsumerStats) (ready int64) {
 func (f *Figures) ofConsumers(consumers []channel.ConsumerStats) []ClientFigures {
 	figures := make([]ClientFigures, 0, len(consumers))
 	for i := range consumers {
-		if c, ok := f.sessions.Client(consumers[i].ID); ok { // else it has just left
-			figures = append(figures, ofConsumer(&c, &consumers[i]))
+		if c, ok := f.client(consumers[i].ID); ok { // else it has just left
+			figures = append(figures, withConsumer(c, &consumers[i]))
 		}
 	}
 	return figures
@@ -219,9 +222,32 @@ func (f *Figures) latencies(channels []*channel.Channel) (l Latencies) {
 	return l
 }
 
-// ofConsumer are the figures of a client that consumes.
-func ofConsumer(c *server.Client, k *channel.ConsumerStats) ClientFigures {
-	figures := ofClient(c)
+// client are the figures of the client of a consumer, over TCP or HTTP.
+func (f *Figures) client(consumer uint64) (figures ClientFigures, ok bool) {
+	if c, ok := f.leases.Client(consumer); ok {
+		return ofLease(&c), true
+	}
+	c, ok := f.sessions.Client(consumer)
+	if !ok {
+		return figures, false
+	}
+	return ofClient(&c), true
+}
+
+// ofLease are the figures of a request that consumes over HTTP.
+func ofLease(c *lease.Client) ClientFigures {
+	figures := ClientFigures{
+		ClientID: c.Host, Hostname: c.Host, Version: "HTTP", RemoteAddress: c.RemoteAddress, UserAgent: c.UserAgent,
+		State: int32(protocol.StateClosing), ConnectTime: c.Since.Unix(), TLS: c.Secure,
+	}
+	if c.Polling {
+		figures.State = int32(protocol.StateSubscribed)
+	}
+	return figures
+}
+
+// withConsumer adds what a client has consumed.
+func withConsumer(figures ClientFigures, k *channel.ConsumerStats) ClientFigures {
 	figures.ReadyCount = k.Ready
 	figures.InFlightCount = int64(k.InFlight)
 	figures.MessageCount = k.MessageCount

@@ -16,6 +16,8 @@ func roleFor(r *http.Request) httpauth.Role {
 		return httpauth.Nobody
 	case "/pub", "/mpub":
 		return httpauth.Publish
+	case "/sub", "/fin", "/req", "/touch":
+		return httpauth.Consume
 	case "/livez", "/readyz":
 		if r.Method == http.MethodGet {
 			return httpauth.Nobody

@@ -56,7 +56,8 @@ func TestRolesOfTheHTTPAPI(t *testing.T) {
 		"  admin   basic boss "+string(hash),
 		"",
 		"publish bearer "+digestOf("p"),
-		"read,publish bearer "+digestOf("rp"))
+		"read,publish bearer "+digestOf("rp"),
+		"consume bearer "+digestOf("c"))
 	r := start(t, with)
 	r.as("boss:pa:ss", "POST", "/topic/create?topic=t")
 	requests := []struct {
@@ -69,6 +70,10 @@ func TestRolesOfTheHTTPAPI(t *testing.T) {
 		{"GET", "/stats?format=json", "read"},
 		{"POST", "/pub?topic=t", "publish"},
 		{"POST", "/mpub?topic=t", "publish"},
+		{"POST", "/sub?topic=t&channel=c", "consume"},
+		{"POST", "/fin?topic=t&channel=c&id=0000000000000000", "consume"},
+		{"POST", "/req?topic=t&channel=c&id=0000000000000000", "consume"},
+		{"POST", "/touch?topic=t&channel=c&id=0000000000000000", "consume"},
 		{"POST", "/stats", "admin"},
 		{"POST", "/topic/create?topic=t", "admin"},
 		{"POST", "/topic/adopt?directory=d", "admin"},
@@ -95,7 +100,8 @@ func TestRolesOfTheHTTPAPI(t *testing.T) {
 		"reader:r":     "read",
 		"Bearer p":     "publish",
 		"bearer rp":    "read publish",
-		"boss:pa:ss":   "read publish admin",
+		"Bearer c":     "consume",
+		"boss:pa:ss":   "read publish consume admin",
 	} {
 		for _, q := range requests {
 			a, err := httpauth.Open(file, slog.New(slog.DiscardHandler)) // how often one may try is another matter

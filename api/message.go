@@ -115,8 +115,9 @@ func messageError(err error) error {
 	return notFound(err)
 }
 
-// closeClient is POST /client/close?remote_address=: it ends a client's connection, whose
-// messages in flight are delivered again at once. Clients of NSQ connect again. The address
+// closeClient is POST /client/close?remote_address=: it ends a client's connection, or the
+// leases of a request over HTTP that came from there. Its messages in flight are delivered
+// again at once. Clients of NSQ connect again. The address
 // is the one that /stats shows. Errors: 400 MISSING_ARG_REMOTE_ADDRESS; 404
 // CLIENT_NOT_FOUND.
 func (h *HTTP) closeClient(_ http.ResponseWriter, r *http.Request) (any, error) {
@@ -128,7 +129,8 @@ func (h *HTTP) closeClient(_ http.ResponseWriter, r *http.Request) (any, error) 
 	if address == "" {
 		return nil, httpapi.Bad("MISSING_ARG_REMOTE_ADDRESS")
 	}
-	if !h.sessions.CloseClient(address) {
+	session, leases := h.sessions.CloseClient(address), h.leases.CloseClient(address)
+	if !session && !leases {
 		return nil, &httpapi.Error{Status: http.StatusNotFound, Code: "CLIENT_NOT_FOUND"}
 	}
 	return nil, nil

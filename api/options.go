@@ -9,6 +9,7 @@ import (
 	"qmq/internal/budget"
 	"qmq/internal/httpapi"
 	"qmq/internal/httpauth"
+	"qmq/lease"
 	"qmq/protocol"
 	"qmq/server"
 )
@@ -19,8 +20,16 @@ type Options struct {
 	MaxMsgSize int
 	// MaxBodySize is the longest body of /mpub in bytes.
 	MaxBodySize int
-	// MaxReqTimeout is the longest delay of /pub?defer=.
+	// MaxReqTimeout is the longest delay of /pub?defer= and /req?defer=.
 	MaxReqTimeout time.Duration
+	// MsgTimeout is how long a client of /sub has for a message unless it, or the
+	// channel's settings, say otherwise; MaxMsgTimeout is the most that it may say.
+	MsgTimeout, MaxMsgTimeout time.Duration
+	// MaxRdyCount is how many messages a request of /sub may ask for.
+	MaxRdyCount int64
+	// MaxPolls is how many requests of /sub there may be at a time, MaxLeases how many
+	// messages may be leased by them.
+	MaxPolls, MaxLeases int
 
 	// HTTPSRequired makes the API refuse requests without TLS.
 	HTTPSRequired bool
@@ -29,6 +38,9 @@ type Options struct {
 	// Peek lets everybody peek. Without it and Auth, only who is on this machine
 	// may: what messages say is for those who may consume them.
 	Peek bool
+	// ConsumeRefused, if not empty, is why nobody may consume over HTTP: sessions are
+	// guarded, and the API is not.
+	ConsumeRefused string
 	// Sites say which web pages may use the API.
 	Sites httpapi.Sites
 
@@ -39,6 +51,10 @@ type Options struct {
 
 	Ports Ports
 	Info  Info
+
+	// Others are the other members of the set, which may have leased a message; nil: there
+	// are none.
+	Others lease.Others
 
 	// Cluster is the set of replicas that the node is in; nil: none.
 	Cluster Cluster
@@ -83,6 +99,12 @@ type Info struct {
 	TopologyZone, TopologyRegion string
 }
 
+// The limits of those who consume over HTTP, unless they are told otherwise.
+const (
+	DefaultMaxPolls  = 1000
+	DefaultMaxLeases = 100_000
+)
+
 // OptionsFor are the options of an API beside sessions that have the options s: its
 // limits are theirs, and what they share is shared.
 func OptionsFor(s *server.Options) Options {
@@ -90,6 +112,11 @@ func OptionsFor(s *server.Options) Options {
 		MaxMsgSize:    s.MaxMsgSize,
 		MaxBodySize:   s.MaxBodySize,
 		MaxReqTimeout: s.MaxReqTimeout,
+		MsgTimeout:    s.MsgTimeout,
+		MaxMsgTimeout: s.MaxMsgTimeout,
+		MaxRdyCount:   s.MaxRdyCount,
+		MaxPolls:      DefaultMaxPolls,
+		MaxLeases:     DefaultMaxLeases,
 		Places:        s.Places,
 		Unfinished:    s.Unfinished,
 		Info: Info{

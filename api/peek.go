@@ -203,8 +203,8 @@ func (h *HTTP) peeked(state channel.PeekState, m channel.Peeked, v message.View)
 		p.DueMs = &left
 	case channel.PeekInFlight:
 		p.DeadlineMs = &left
-		if c, ok := h.sessions.Client(m.Consumer); ok { // else it has just left
-			p.ClientID, p.Address = c.ID, c.RemoteAddress
+		if c, ok := h.figures.client(m.Consumer); ok { // else it has just left
+			p.ClientID, p.Address = c.ClientID, c.RemoteAddress
 		}
 	}
 	return p

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"context"
+
 	"qmq/channel"
 	"qmq/diskqueue"
 	"qmq/internal/histogram"
@@ -48,6 +50,15 @@ type Consumer interface {
 	Answer(answers []channel.Answer)
 	Stats() channel.ConsumerStats
 	Close()
+}
+
+// Confirmer is a Consumer whose channel may be served by another node.
+type Confirmer interface {
+	// Confirm waits until it is known of all answers that were given before what became of
+	// them: SubscribeOptions.AnswerFailed has been called with those that failed. What
+	// nobody could apply because another node serves the channel now, that one is told of,
+	// and it counts as done. The error is that of ctx.
+	Confirm(ctx context.Context) error
 }
 
 // SubscribeOptions are those of one who consumes.

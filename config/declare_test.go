@@ -43,6 +43,8 @@ func TestFlagsAreThoseOfNsqdAndSomeOfOurOwn(t *testing.T) {
 		"drain-timeout | drain_timeout | duration | 10m",
 		"min-free-bytes | min_free_bytes | int | 0",
 		"min-free-percent | min_free_percent | int | 0",
+		"max-http-leases | max_http_leases | int | 100000",
+		"max-http-polls | max_http_polls | int | 1000",
 		"max-topics | max_topics | int | 0",
 		"max-channels | max_channels | int | 0",
 		"allowed-host | allowed_hosts | list | -",

@@ -52,6 +52,8 @@ type QD struct {
 	MaxRdyCount         int64
 	MaxChannelConsumers int // 0: no limit
 	MaxConnections      int // 0: no limit
+	MaxHTTPPolls        int // 0: nobody consumes over HTTP
+	MaxHTTPLeases       int
 	MaxUnfinishedBytes  int64
 	MaxTopics           int  // 0: no limit
 	MaxChannels         int  // of a topic; 0: no limit
@@ -198,6 +200,8 @@ func (q *QD) limitOptions() []*option {
 		bind(&q.MaxRdyCount, "max-rdy-count", whole[int64]("messages"), 2500, "highest RDY count", atLeast[int64](1)),
 		bind(&q.MaxChannelConsumers, "max-channel-consumers", whole[int]("consumers"), 0, "most consumers of one channel; 0 for no limit", atLeast(0)),
 		bind(&q.MaxConnections, "max-connections", whole[int]("connections"), 0, "most connections at a time, TCP and HTTP together; 0 for no limit", atLeast(0)),
+		bind(&q.MaxHTTPPolls, "max-http-polls", whole[int]("requests"), 1000, "most requests of POST /sub at a time, which consume over HTTP; 0: nobody may", atLeast(0)),
+		bind(&q.MaxHTTPLeases, "max-http-leases", whole[int]("messages"), 100000, "most messages at a time that are in flight at clients that consume over HTTP", atLeast(1)),
 		bind(&q.MaxTopics, "max-topics", whole[int]("topics"), 0, "topics, beyond which none is created; 0 for no limit", atLeast(0)),
 		bind(&q.MaxChannels, "max-channels", whole[int]("channels"), 0, "channels of a topic, beyond which none is created; 0 for no limit", atLeast(0)),
 		bind(&q.AutoCreate, "auto-create", truth(), true, "create topics and channels when clients publish or subscribe to them, or lookup daemons know them; else only over HTTP"),
@@ -230,7 +234,7 @@ func (q *QD) securityOptions() []*option {
 		bind(&q.TLSRequired, "tls-required", tlsRequirement(), TLSNotRequired, "who must use TLS: true for all, tcp-https for all but plain HTTP").guards(),
 		bind(&q.TLSMinVersion, "tls-min-version", tlsVersion(), safestTLS, "oldest version that is spoken"),
 		bind(&q.HTTPPeek, "http-peek", truth(), false, "let everybody who reaches the HTTP API look at messages (/channel/peek); else only those on this machine may, and with --http-auth those with the role"),
-		bind(&q.HTTPAuth, "http-auth", text("file"), "", "credentials for the HTTP API, one on each line: roles (read, stats, peek, publish, admin), bearer and a digest, or basic, a user and a digest (sha256: and hex; bcrypt for users); the API is open if empty").guards(),
+		bind(&q.HTTPAuth, "http-auth", text("file"), "", "credentials for the HTTP API, one on each line: roles (read, stats, peek, publish, consume, admin), bearer and a digest, or basic, a user and a digest (sha256: and hex; bcrypt for users); the API is open if empty").guards(),
 		bind(&q.AuthHTTPAddresses, "auth-http-address", texts("address"), nil, "auth server", noneEmpty).keyed("auth_http_addresses").guards(),
 		bind(&q.AuthHTTPRequestMethod, "auth-http-request-method", text("word"), "get", "how the auth server is asked", requestMethods),
 		bind(&q.AuthVerifiedNames, "auth-verified-names", truth(), false, "tell the auth server the common name of a client's certificate only if its chain was verified"),

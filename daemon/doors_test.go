@@ -20,6 +20,8 @@ func TestDoorsThatAreOpenAreTold(t *testing.T) {
 		warns bool
 	}{
 		{"all", config.QD{HTTPAddress: ":1"}, `doors="publishing and consuming over TCP; publishing, figures and changes over HTTP"`, false},
+		{"all, consuming over HTTP too", config.QD{HTTPAddress: ":1", MaxHTTPPolls: 1}, `doors="publishing and consuming over TCP; publishing, figures and changes over HTTP; consuming over HTTP"`, false},
+		{"auth server and requests that consume", config.QD{HTTPAddress: ":1", MaxHTTPPolls: 1, AuthHTTPAddresses: []string{"a:1"}}, `doors="publishing, figures and changes over HTTP"`, true},
 		{"auth server", config.QD{HTTPAddress: ":1", AuthHTTPAddresses: []string{"a:1"}}, `doors="publishing, figures and changes over HTTP"`, true},
 		{"certificates, plain HTTP", config.QD{HTTPAddress: ":1", HTTPSAddress: ":2", TLSCert: "c", TLSClientAuthPolicy: "require-verify", TLSRequired: config.TLSRequiredExceptHTTP},
 			`doors="publishing, figures and changes over HTTP"`, true},

@@ -131,7 +131,7 @@ func TestNoOptionIsIgnoredInSilence(t *testing.T) {
 		max-output-buffer-size output-buffer-timeout min-output-buffer-timeout max-output-buffer-timeout
 		tls-cert tls-key tls-root-ca-file tls-client-auth-policy tls-required tls-min-version https-address
 		auth-http-address auth-http-request-method auth-verified-names socket-mode http-auth max-connections
-		max-unfinished-bytes auth-timeout max-topics max-channels auto-create allowed-host http-peek
+		max-unfinished-bytes auth-timeout max-http-polls max-http-leases max-topics max-channels auto-create allowed-host http-peek
 		deflate max-deflate-level snappy topology-region topology-zone enable-experiment
 		cluster-peers cluster-address cluster-secret-file cluster-tls-cert cluster-tls-key cluster-tls-ca cluster-number
 		cluster-election-timeout replica-sync replicated-topics cluster-log-bytes
@@ -192,7 +192,7 @@ func TestOptionsReachThosePackagesThatTheyAreFor(t *testing.T) {
 		--output-buffer-timeout=16s --min-output-buffer-timeout=17s --max-output-buffer-timeout=18s --broadcast-address=b
 		--e2e-processing-latency-percentile=0.5,0.99 --e2e-processing-latency-window-time=19s
 		--snappy=false --deflate=false --max-deflate-level=3 --topology-region=r --topology-zone=z --max-connections=20
-		--max-unfinished-bytes=2000000 --auth-timeout=21s --max-topics=22 --max-channels=23 --auto-create=false --allowed-host=h --min-free-bytes=24 --min-free-percent=25
+		--max-unfinished-bytes=2000000 --auth-timeout=21s --max-topics=22 --max-http-polls=26 --max-http-leases=27 --max-channels=23 --auto-create=false --allowed-host=h --min-free-bytes=24 --min-free-percent=25
 		--enable-experiment=topology-aware-consumption`))
 	if err != nil {
 		t.Fatal(err)
@@ -220,7 +220,7 @@ func TestOptionsReachThosePackagesThatTheyAreFor(t *testing.T) {
 		t.Errorf("the server gets\n%+v, want\n%+v", got, want)
 	}
 	web := api.OptionsFor(&got)
-	web.MetricsMaxTopics = 1000
+	web.MetricsMaxTopics, web.MaxPolls, web.MaxLeases = 1000, 26, 27
 	web.Info.BroadcastAddress, web.Info.Hostname = "b", q.Hostname
 	web.Sites = httpapi.Sites{Allowed: []string{"h"}, Names: append([]string{q.Hostname, "b", "0.0.0.0:4151", "0.0.0.0:4152"}, loopbackNames(hostsFile)...)}
 	if got := apiOptions(&q, &got); !reflect.DeepEqual(got, web) || got.Places == nil || got.Unfinished == nil {

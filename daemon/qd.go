@@ -153,6 +153,7 @@ func (d *qd) Stop() error {
 	if d.set != nil {
 		d.set.Yield() // while its clients are still here: others serve them at once
 	}
+	d.http.Quiesce() // as sessions, it gives out nothing any more
 	return errors.Join(d.tcp.Close(), closing(d.http), closeBroker(d.broker, d.set))
 }
 
@@ -278,6 +279,7 @@ func apiOptions(q *config.QD, s *server.Options) api.Options {
 	o := api.OptionsFor(s)
 	o.Peek = q.HTTPPeek
 	o.MetricsMaxTopics = q.MetricsMaxTopics
+	o.MaxPolls, o.MaxLeases = q.MaxHTTPPolls, q.MaxHTTPLeases
 	o.Sites = sitesOf(&q.Common, q.Hostname, q.BroadcastAddress, q.HTTPAddress, q.HTTPSAddress)
 	o.Info.BroadcastAddress = q.BroadcastAddress
 	o.Info.Hostname = q.Hostname

@@ -91,6 +91,9 @@ func (s *security) guardSessions(q *config.QD, o *server.Options) {
 func (s *security) guardAPI(q *config.QD, o *api.Options) {
 	o.HTTPSRequired = q.TLSRequired == config.TLSRequiredAlways
 	o.Auth = s.httpAuth
+	if sessionsGuarded(q) && s.httpAuth == nil {
+		o.ConsumeRefused = "clients over TCP are asked who they are (--auth-http-address, --tls-client-auth-policy), and those over HTTP are not: --http-auth says who may consume"
+	}
 }
 
 // openTLS reads the certificate of a daemon that serves HTTP alone; nil without

@@ -13,7 +13,10 @@ const MaxSeq = 1<<54 - 1
 // ID is a message's id as clients see it: 16 lowercase hexadecimal characters
 // of node id (10 bits) and sequence number (54 bits). It is text because
 // clients put it, unescaped, on a command line.
-type ID [16]byte
+type ID [IDSize]byte
+
+// IDSize is how many bytes an id has.
+const IDSize = 16
 
 // MakeID builds the id of the message with sequence number seq on node.
 func MakeID(node uint16, seq uint64) ID {

@@ -99,14 +99,17 @@ func (k *Consumer) answered(number uint64, answers uint32, failures []failure) {
 	k.pending = k.pending[:copy(k.pending, k.pending[n:])]
 	k.sent -= n
 	if len(failed) == 0 {
+		k.confirm(n)
 		k.mu.Unlock()
 		return
 	}
+	k.telling += n
 	k.callUnlock(func() {
 		for _, a := range failed {
 			k.failed(a)
 		}
 	})
+	k.told(n)
 }
 
 // queueFrames has the leader's node told what there is to say. The caller holds k.mu.

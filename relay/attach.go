@@ -101,6 +101,7 @@ func (k *Consumer) detach() (left attachment) {
 	for i := range k.pending {
 		k.client.answerDone(&k.pending[i], nil, now, wall)
 	}
+	k.confirm(len(k.pending))
 	k.pending, k.sent = nil, 0
 	k.buffer.drop()
 	left = k.attachment
@@ -144,11 +145,14 @@ func (k *Consumer) opened(number, incarnation uint64, refused []uint64, seat *se
 	k.incarnation, k.joined, k.known, k.astray = incarnation, true, true, time.Time{}
 	k.end(nil)
 	var failed []channel.Answer
+	waited := 0
 	if seat != nil {
 		k.seat = seat
 		k.seat.setReady(k.ready)
 		answers := k.pending
 		k.pending, k.sent = nil, 0
+		waited = len(answers)
+		k.telling += waited
 		failed = k.answerSeat(answers)
 	} else {
 		k.queueFrames()
@@ -159,6 +163,7 @@ func (k *Consumer) opened(number, incarnation uint64, refused []uint64, seat *se
 		}
 		k.o.Wake() // where it was parked at its former leader, nobody else would call it
 	})
+	k.told(waited)
 }
 
 // refused notes that the leader does not take the consumer, or serves it no longer.

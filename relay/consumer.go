@@ -45,13 +45,15 @@ type Consumer struct {
 	lost   bool      // o.Closed was called
 	astray time.Time // since when leaders say that they are none; zero: the last one took it
 	attachment
-	ready      int64
-	generation uint32 // grows whenever ready gets lower
-	client     clientMessages
-	pending    []channel.Answer // that no leader has answered, in order
-	sent       int              // of pending, those that were sent
-	buffer     buffer
-	stats      channel.ConsumerStats
+	ready        int64
+	generation   uint32 // grows whenever ready gets lower
+	client       clientMessages
+	pending      []channel.Answer // that no leader has answered, in order
+	sent         int              // of pending, those that were sent
+	telling      int              // answers of which o.AnswerFailed is about to be told
+	confirmation confirmation
+	buffer       buffer
+	stats        channel.ConsumerStats
 }
 
 // attachment is where a consumer is attached. The zero value is nowhere.

@@ -12,9 +12,14 @@ import (
 )
 
 // Handler answers a request: an object is sent as JSON, a string or bytes as
-// text, a *Stream bit by bit, and nil as nothing. An error that is no [Error] is a fault of ours and
+// text, a *Stream bit by bit, nil as nothing, and with Answered it has answered itself. An error that is no [Error] is a fault of ours and
 // is answered 500 INTERNAL_ERROR.
 type Handler func(w http.ResponseWriter, r *http.Request) (any, error)
+
+type answered struct{}
+
+// Answered is what a Handler returns that has written the answer.
+var Answered any = answered{}
 
 // Error is the refusal of a request. Its code is the message of the answer.
 type Error struct {
@@ -70,6 +75,7 @@ func respond(w http.ResponseWriter, data any) (status int) {
 	switch data := data.(type) {
 	case nil:
 		w.WriteHeader(http.StatusOK)
+	case answered:
 	case string:
 		head["Content-Type"] = plainText
 		io.WriteString(w, data)

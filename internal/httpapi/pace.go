@@ -66,6 +66,15 @@ func BodyOf(r *http.Request) io.ReadCloser {
 	return r.Body
 }
 
+// Wait lets a request take as long as it likes from now on: its body has come, and what
+// ends it is the connection's end.
+func Wait(r *http.Request) {
+	if v := visitOf(r); v != nil && v.body.conn != nil {
+		v.body.by = time.Time{}
+		v.conn.SetReadDeadline(time.Time{})
+	}
+}
+
 // pace sets the deadlines of each request, also of those that nobody reads the
 // body of: the HTTP server reads some of it before it answers. (It tells by the
 // type of r.Body how much, which is why BodyOf is apart.)

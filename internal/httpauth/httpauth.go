@@ -30,14 +30,15 @@ const (
 	Peek                     // messages; nothing is changed
 	Publish                  // messages are stored
 	Admin                    // everything, the others too
+	Consume                  // messages are taken out of channels, and finished
 
 	Nobody Role = 0
 
 	readRoles = Stats | Peek
-	allRoles  = readRoles | Publish | Admin
+	allRoles  = readRoles | Publish | Consume | Admin
 )
 
-var roleNames = map[string]Role{"read": readRoles, "stats": Stats, "peek": Peek, "publish": Publish, "admin": allRoles}
+var roleNames = map[string]Role{"read": readRoles, "stats": Stats, "peek": Peek, "publish": Publish, "consume": Consume, "admin": allRoles}
 
 // Credentials say who may use the API. What is changed in their file holds for
 // later requests. The methods may be called concurrently.
