@@ -24,6 +24,7 @@ type order struct {
 	Until   int64  `json:"until"` // of acknowledge_damage: number of the newest finding that was seen
 	// Settings is what is set of a topic or channel, by key; null resets one.
 	Settings map[string]json.RawMessage `json:"settings"`
+	From     string                     `json:"from"` // of create_channel and rewind_channel: first, last, a time (RFC 3339) or the number of a message
 	// Of changes of a set of replicas:
 	Set    string  `json:"set"`    // its id
 	Shard  *uint32 `json:"shard"`  // whose leadership is moved
@@ -113,7 +114,7 @@ func (s *Server) phases(o *order, targets []cluster.Target) (directories, nodes 
 		verb, kind = "delete", "topic"
 	}
 	for _, address := range s.lookupds() {
-		if do := s.atDirectory(o, address); do != nil {
+		if do := s.atDirectory(o, address); do != nil && !o.replays() {
 			directories = append(directories, errand{"lookupd", address, address, do})
 		}
 	}
@@ -124,6 +125,8 @@ func (s *Server) phases(o *order, targets []cluster.Target) (directories, nodes 
 				return s.up.nodes.AcknowledgeDamage(ctx, to.Address, o.Until)
 			case o.ofSet():
 				return s.changeSet(ctx, o, to)
+			case o.replays():
+				return s.replay(ctx, o, to)
 			case o.configures():
 				return s.configure(ctx, o, to)
 			}

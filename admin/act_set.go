@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -103,9 +104,10 @@ func explained(err error) error {
 	var refused *apiclient.StatusError
 	var body struct {
 		Message string `json:"message"`
+		Why     string `json:"why"` // the sentence, where the message is a code
 	}
 	if errors.As(err, &refused) && json.Unmarshal(refused.Body, &body) == nil && body.Message != "" {
-		return &refusal{words.Shorten(strings.TrimPrefix(body.Message, "INVALID_CONFIG: ")), err}
+		return &refusal{words.Shorten(strings.TrimPrefix(cmp.Or(body.Why, body.Message), "INVALID_CONFIG: ")), err}
 	}
 	return err
 }
@@ -115,6 +117,8 @@ func explained(err error) error {
 func (o *order) said(results []result) string {
 	about := ""
 	switch {
+	case o.replays():
+		return "from " + o.From + ": " + summary(results)
 	case o.configures():
 		return o.wanted() + ": " + summary(results)
 	case !o.ofSet():

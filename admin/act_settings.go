@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -41,23 +40,8 @@ func (s *Server) configure(ctx context.Context, o *order, at cluster.Target) err
 	return explained(err)
 }
 
-// settingsTargets are the nodes at which settings are changed.
-func settingsTargets(c *cluster.Cluster, o *order) ([]cluster.Target, error) {
-	targets := c.Doors(o.pair())
-	if len(targets) > 0 {
-		return targets, nil
-	}
-	_, kind := o.verb()
-	if having := c.Having(o.pair()); len(having) > 0 {
-		return nil, badRequest("%s.", noSettings(having[0], kind))
-	}
-	return nil, notFound(cluster.View{Kind: kind, Topic: o.Topic, Channel: o.Channel})
-}
-
-// noSettings is what is said of a node that knows no settings of topics and channels.
-func noSettings(at cluster.Target, kind string) string {
-	return fmt.Sprintf("%s %s has no settings of %ss", at.Kind, at.Version, kind)
-}
+// noSettings is what nsqd cannot.
+func noSettings(kind string) string { return "has no settings of " + kind + "s" }
 
 // wanted is what is to be set, in few words.
 func (o *order) wanted() string {

@@ -39,7 +39,7 @@ type entry struct {
 var actions = map[string]string{
 	"create_topic": "created topic", "delete_topic": "deleted topic", "empty_topic": "emptied topic", "pause_topic": "paused topic", "unpause_topic": "unpaused topic",
 	"create_channel": "created channel", "delete_channel": "deleted channel", "empty_channel": "emptied channel", "pause_channel": "paused channel", "unpause_channel": "unpaused channel",
-	acknowledgeDamage: "acknowledged damage", configureTopic: "changed settings", configureChannel: "changed settings",
+	acknowledgeDamage: "acknowledged damage", rewindChannel: "rewound channel", configureTopic: "changed settings", configureChannel: "changed settings",
 	moveLeader: "moved leader", balanceLeaders: "balanced leaders", addMember: "let a member join", removeMember: "removed a member",
 	"tombstone_topic_producer": "tombstoned node", "publish": "published 1 message", "peek": "peeked at messages",
 	"requeue_message": "requeued message", "finish_message": "finished message", "republish_message": "republished message", "download": "downloaded message",

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"errors"
 	"mime"
 	"net/http"
@@ -50,7 +51,7 @@ func (o *order) valid(hasLookupds bool) error {
 	case o.Action == "tombstone_topic_producer" && !hasLookupds, verb == "create" && kind == "topic" && !hasLookupds:
 		return badRequest("This needs a lookupd; qadmin was given nodes. A topic is created by its first message.")
 	}
-	return o.validSettings()
+	return cmp.Or(o.validSettings(), o.validPlace())
 }
 
 func (s *Server) act(_ http.ResponseWriter, r *http.Request) (any, error) {
@@ -93,8 +94,8 @@ func (s *Server) targetsOf(r *http.Request, o *order) (targets []cluster.Target,
 		switch {
 		case o.ofSet():
 			targets, err = setTargets(c, o)
-		case o.configures():
-			targets, err = settingsTargets(c, o)
+		case o.configures(), o.replays():
+			targets, err = doorsOf(c, o)
 		case o.Action == "create_topic":
 		case o.Action == "create_channel":
 			targets = c.Having(cluster.Pair{Topic: o.Topic})

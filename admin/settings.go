@@ -80,7 +80,7 @@ func (s *Server) askSettings(ctx context.Context, kind string, p cluster.Pair, t
 			nodes[i].Error = "gives no answer"
 			continue
 		case to.Kind == "nsqd":
-			nodes[i].Error = noSettings(to, kind)
+			nodes[i].Error = nsqdUnable(to, noSettings(kind))
 			continue
 		}
 		asked = append(asked, i)

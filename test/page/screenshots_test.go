@@ -25,7 +25,7 @@ var screenshots = flag.String("screenshots", "", "make the pictures of the page 
 // maxPicture is how large a picture may be, in bytes.
 const maxPicture = 200 << 10
 
-var pictures = []string{"overview", "overview-dark", "overview-phone", "topics", "topic", "channel", "nodes", "activity"}
+var pictures = []string{"overview", "overview-dark", "overview-phone", "topics", "topic", "channel", "nodes", "activity", "settings"}
 
 // TestScreenshots holds that the pictures are there and small; with
 // -screenshots it makes them, of a busy afternoon in a few minutes.
@@ -61,6 +61,10 @@ func take(t *testing.T, directory string) {
 	b.prefers("prefers-color-scheme", "light")
 	b.open("", "overview") // while somebody looks, history has seconds
 	play(t, r)
+	for _, n := range r.nodes {
+		n.configure(t, "/topic/config?topic=orders", `{"max_age": "72h", "max_bytes": "10GiB", "overflow": "drop-oldest"}`)
+	}
+	r.nodes[0].configure(t, "/topic/config?topic=orders", `{"retention_time": "24h"}`)
 	b.shows("#busiest-table", "invoices")
 	b.do("pause", evaluate(`fetch('api/q/act', {method: 'POST', headers: {'Content-Type': 'application/json'}, body: '{"action": "pause_channel", "topic": "parcel.tracking", "channel": "eta"}'})`))
 	begin := time.NewTimer(filmTime)
@@ -100,6 +104,9 @@ func take(t *testing.T, directory string) {
 	b.open("topics/orders", "topic")
 	b.until(line)
 	shoot("topic")
+	b.shows("#config-table", "set here")
+	b.do("settings", evaluate(`document.querySelector('#config').scrollIntoView({ block: 'start' })`))
+	shoot("settings")
 	b.open("nodes", "nodes")
 	b.shows("#nodes-table [data-column=registered]", "1 of 1")
 	shoot("nodes")

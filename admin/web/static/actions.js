@@ -12,7 +12,7 @@ const done = {
   create_topic: 'Created', delete_topic: 'Deleted', create_channel: 'Created', delete_channel: 'Deleted',
   pause_topic: 'Paused', unpause_topic: 'Unpaused', empty_topic: 'Emptied',
   pause_channel: 'Paused', unpause_channel: 'Unpaused', empty_channel: 'Emptied', tombstone_topic_producer: 'Tombstoned', acknowledge_damage: 'Acknowledged',
-  configure_topic: 'Settings of', configure_channel: 'Settings of',
+  rewind_channel: 'Rewound', configure_topic: 'Settings of', configure_channel: 'Settings of',
   move_leader: 'Moved', balance_leaders: 'Balancing', add_member: 'Expecting', remove_member: 'Removing',
 }
 const what = r => r.topic ? r.topic + (r.channel ? ' / ' + r.channel : '') : 'the damage'

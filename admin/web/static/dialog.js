@@ -2,6 +2,7 @@
 import { html, useEffect, useRef, useState } from './html.js'
 import { Failures, report, send } from './actions.js'
 import { clock, count, host, utc } from './format.js'
+import { PLACES, position } from './places.js'
 import { go } from './router.js'
 import { useLive } from './live.js'
 
@@ -43,11 +44,12 @@ export function Dialog({ title, text, close, wide, children, id, onSubmit }) {
 
 /**
  * Asks before messages or more are lost. `losses(data)` are [label, number] of the present frame; `typed` is the name to type;
- * `then` is where to go when all is done; `lost(node)` is what a node holds of it: of silent ones, what they said last.
+ * `places` asks for a place in the log, too; `then` is where to go when all is done; `lost(node)` is what a node holds of it: of silent ones, what they said last.
  */
-export function Confirm({ title, text, losses, lost, typed, hint, verb, request, then, close }) {
+export function Confirm({ title, text, losses, lost, places, typed, hint, verb, request, then, close }) {
   const { frame } = useLive()
   const [value, set] = useState('')
+  const [from, setFrom] = useState('first')
   const [busy, setBusy] = useState(false)
   const [account, setAccount] = useState(null)
   const fits = value.trim() === typed
@@ -62,12 +64,12 @@ export function Confirm({ title, text, losses, lost, typed, hint, verb, request,
   }
   const rows = frame ? losses(frame.data) : []
   const silent = lost ? (frame?.data.nodes ?? []).filter(n => n.stale) : []
-  return html`<${Dialog} id="confirm" title=${title} text=${text} close=${close} onSubmit=${() => fits && !busy && !account?.results && run(request)}>
+  return html`<${Dialog} id="confirm" title=${title} text=${text} close=${close} onSubmit=${() => fits && !busy && !account?.results && run(places ? { ...request, from: position(from) } : request)}>
     ${rows.length > 0 && html`<div class="loss">${rows.map(([label, n]) => html`<span>${label}</span><b>${count(n)}</b>`)}</div>`}
     ${silent.length > 0 && html`<div class="silent-nodes warn small" id="confirm-silent">${silent.map(n => html`<p>${LastKnown(n, lost(n))}</p>`)}
       <p>They are told as well, and may not answer.</p></div>`}
     ${account?.results ? html`<div role="status"><p><b>Half done.</b> ${account.text}</p><${Failures} account=${account} again=${run} /></div>`
-      : html`<label class="field"><span>Type <code class="typed">${typed}</code> to go on</span>
+      : html`${places && html`<${Place} id="confirm-from" label="From" value=${from} set=${setFrom} />`}<label class="field"><span>Type <code class="typed">${typed}</code> to go on</span>
         <input id="confirm-name" data-first autocomplete="off" autocapitalize="off" spellcheck=${false} aria-describedby="confirm-hint" value=${value}
           onInput=${e => set(e.target.value)} /></label>`}
     ${account?.problem && html`<p class="problem" role="status">${account.problem}</p>`}
@@ -77,6 +79,9 @@ export function Confirm({ title, text, losses, lost, typed, hint, verb, request,
   <//>`
 }
 
+// Where in the log.
+const Place = ({ id, label, value, set }) => html`<label class="field" title=${PLACES}><span>${label}</span><input id=${id} placeholder=${PLACES} autocomplete="off" spellcheck=${false} value=${value} onInput=${e => set(e.target.value)} /></label>`
+
 /** A node that is silent, and what it held when it answered last. */
 export const LastKnown = (n, held) => html`without ${host(n.name)} since <time title=${utc(n.seen)}>${clock(n.seen, 'seconds')}</time>, last known ${count(held)}`
 
@@ -84,8 +89,8 @@ const NAME = /^[.a-zA-Z0-9_-]+(#ephemeral)?$/
 const nameProblem = name => name.length > 64 ? 'at most 64 characters.' : NAME.test(name) ? '' : 'only letters, digits, “.”, “_” and “-”; “#ephemeral” may end it.'
 
 /** Asks for a name (or two) and creates a topic or a channel. */
-export function Create({ title, text, topic, channel, request, then, close }) {
-  const [names, set] = useState({ topic: topic ?? '', channel: '' })
+export function Create({ title, text, topic, channel, places, request, then, close }) {
+  const [names, set] = useState({ topic: topic ?? '', channel: '', from: '' })
   const [problem, setProblem] = useState('')
   const [account, setAccount] = useState(null)
   const [busy, setBusy] = useState(false)
@@ -100,7 +105,7 @@ export function Create({ title, text, topic, channel, request, then, close }) {
     report(went)
   }
   const submit = () => {
-    const given = { topic: names.topic.trim(), channel: names.channel.trim() }
+    const given = { topic: names.topic.trim(), channel: names.channel.trim(), from: position(names.from) }
     for (const [key, label] of fields) {
       if (key === 'channel' && channel === 'optional' && given.channel === '') continue
       const bad = nameProblem(given[key])
@@ -113,6 +118,7 @@ export function Create({ title, text, topic, channel, request, then, close }) {
     ${fields.map(([key, label], i) => html`<label class="field"><span>${label}</span>
       <input id="create-${key}" data-first=${i === 0 ? '' : undefined} autocomplete="off" autocapitalize="off" spellcheck=${false} value=${names[key]}
       onInput=${e => set({ ...names, [key]: e.target.value })} /></label>`)}
+    ${places && html`<${Place} id="create-from" label="From (may be left out)" value=${names.from} set=${from => set({ ...names, from })} />`}
     ${account?.results && html`<div role="status"><p><b>Half done.</b> ${account.text}</p><${Failures} account=${account} again=${run} /></div>`}
     <div class="foot"><span class="problem grow" role="status">${problem || account?.problem}</span>
       <button type="button" class="btn" onClick=${close}>Cancel</button><button type="submit" class="btn primary" id="create-go" disabled=${busy}>Create</button></div>

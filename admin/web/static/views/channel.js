@@ -144,6 +144,11 @@ function Actions({ topic, channel, data }) {
     text: `The channel and its messages are removed from ${nodes} and cannot be brought back. Other channels of the topic keep their copies. A consumer that still subscribes creates it again, empty.`,
     request: { action: 'delete_channel', topic, channel },
   })
+  const rewind = () => ask(Confirm, {
+    title: `Rewind ${topic} / ${channel}?`, typed: name, verb: 'Rewind channel', hint: 'Consumers stay connected.', losses, lost, places: true,
+    text: 'It delivers everything from there on again that the log still has, finished or not. What lies before and is not finished it does not deliver any more.',
+    request: { action: 'rewind_channel', topic, channel },
+  })
   const empty = () => ask(Confirm, {
     title: `Empty ${topic} / ${channel}?`, typed: name, verb: 'Empty channel', hint: 'Consumers stay connected.', losses, lost,
     text: `These messages are removed from ${nodes} and cannot be brought back. Other channels of the topic keep their copies.`,
@@ -151,6 +156,7 @@ function Actions({ topic, channel, data }) {
   })
   return html`<button type="button" class="btn quiet harm" data-action="delete" onClick=${remove}>Delete…</button>
     <button type="button" class="btn quiet harm" data-action="empty" onClick=${empty}>Empty…</button>
+    <button type="button" class="btn quiet" data-action="rewind" onClick=${rewind}>Rewind…</button>
     <button type="button" class="btn quiet" data-action="move" onClick=${() => ask(Move, { topic, channel })}>Move…</button>
     <${Pause} paused=${data.paused} action="channel" request=${{ topic, channel }} />`
 }

@@ -6,22 +6,13 @@ import { save } from '../files.js'
 import { UNKNOWN, clock, count, duration, host, plural, size } from '../format.js'
 import { Icon } from '../icons.js'
 import { Card, Choice, Copy, Nothing, Time } from '../parts.js'
+import { placeOf } from '../places.js'
 import { MessageActions } from './messages.js'
 
 const LIMIT = 20, HEADER_SHOWN = 300
 const states = [['ready', 'Waiting', 'depth'], ['inflight', 'In flight', 'in_flight'], ['deferred', 'Deferred', 'deferred']]
 const words = { ready: 'waiting', inflight: 'in flight', deferred: 'deferred' }
 const orders = [['turn', 'Next'], ['oldest', 'Oldest'], ['newest', 'Newest']]
-
-// What a reader writes into "From": a number of a message, a time of day, or a moment.
-function placeOf(written) {
-  const t = written.trim()
-  if (t === '') return {}
-  if (/^\d{10,}$/.test(t)) return { from: t }
-  const day = /^(\d\d?):(\d\d)(?::(\d\d))?$/.exec(t)
-  const at = day ? new Date().setHours(day[1], day[2], day[3] ?? 0, 0) : Date.parse(t)
-  return Number.isFinite(at) && at > 0 ? { since_ms: at } : null
-}
 
 export function Peek({ topic, channel, figures, asked, nodes }) {
   const [state, setState] = useState(null)

@@ -146,8 +146,8 @@ function Actions({ topic, data }) {
     losses: d => [['Waiting in the topic', d.figures?.topic_depth]], lost: n => n.topic_depth, request: { action: 'empty_topic', topic },
   })
   const create = () => ask(Create, {
-    title: 'Create channel', text: `It gets a copy of every message published to ${topic} from now on.`, topic, channel: true,
-    then: n => to.channel(topic, n.channel), request: n => ({ action: 'create_channel', topic, channel: n.channel }),
+    title: 'Create channel', text: `It gets a copy of every message published to ${topic} from now on, or from a place in the log on.`, topic, channel: true, places: true,
+    then: n => to.channel(topic, n.channel), request: n => ({ action: 'create_channel', topic, channel: n.channel, from: n.from }),
   })
   return html`<button type="button" class="btn quiet harm" data-action="delete" onClick=${remove}>Delete…</button>
     <button type="button" class="btn quiet harm" data-action="empty" onClick=${empty}>Empty…</button>
