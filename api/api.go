@@ -82,6 +82,7 @@ func (h *HTTP) routes() http.Handler {
 	r.Handle("POST", "/channel/create", h.createChannel)
 	r.Handle("POST", "/channel/delete", h.deleteChannel)
 	r.Handle("POST", "/channel/empty", h.emptyChannel)
+	r.Handle("POST", "/channel/rewind", h.rewindChannel)
 	r.Handle("POST", "/channel/pause", h.pauseChannel)
 	r.Handle("POST", "/channel/unpause", h.unpauseChannel)
 	r.Handle("GET", "/channel/peek", h.peek)

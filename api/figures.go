@@ -172,6 +172,9 @@ func (f *Figures) ofChannel(t *topic.Topic, c *channel.Channel, clients bool) Ch
 		ClientCount:      len(s.Consumers),
 		ReadyCount:       readyOf(s.Consumers),
 		Paused:           s.Paused,
+		Until:            s.Until,
+		Done:             s.Done,
+		RewoundAt:        s.Rewound,
 	}
 	figures.handedOut, figures.done = c.Latencies()
 	if len(f.percentiles) > 0 {

@@ -188,6 +188,9 @@ func writeChannel(w *bufio.Writer, c *ChannelFigures) {
 	fmt.Fprintf(w, "%s[%-25s] depth: %-5d be-depth: %-5d inflt: %-4d def: %-4d re-q: %-5d timeout: %-5d msgs: %-8d e2e%%: %s\n",
 		mark, c.Name, c.Depth, c.BackendDepth, c.InFlightCount, c.DeferredCount,
 		c.RequeueCount, c.TimeoutCount, c.MessageCount, c.Latency)
+	if c.Until > 0 {
+		fmt.Fprintf(w, "        ends at message %d, done: %t\n", c.Until, c.Done)
+	}
 	for i := range c.Clients {
 		k := &c.Clients[i]
 		fmt.Fprintf(w, "        [%s %-21s] state: %d inflt: %-4d rdy: %-4d fin: %-8d re-q: %-8d msgs: %-8d connected: %s\n",

@@ -89,7 +89,11 @@ func (h *HTTP) createChannel(_ http.ResponseWriter, r *http.Request) (any, error
 	if err != nil {
 		return nil, err
 	}
-	tail := r.URL.Query().Get("tail") == "true" // which parsed before
+	q := r.URL.Query() // which parsed before
+	if q.Has("from") || q.Has("until") || q.Has("then") {
+		return h.createFrom(q)
+	}
+	tail := q.Get("tail") == "true"
 	err = h.broker.Change(broker.Change{Op: state.CreateChannel, Topic: topicName, Channel: name, Tail: tail})
 	var takes *topic.TailError
 	if errors.As(err, &takes) {

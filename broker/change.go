@@ -21,11 +21,17 @@ type Change struct {
 	Settings string
 	// Void, of VoidRange, are the numbers of messages that are to count no more.
 	Void []seqset.Range
+	// From, Until, Leaves and Replay, of CreateChannel and RewindChannel, are those of a
+	// topic.Operation.
+	From, Until string
+	Leaves      bool
+	Replay      *topic.Replay
 }
 
 // Change makes a change of the topology and returns once it is kept. The error
 // is ErrNoTopic, topic.ErrNoChannel, channel.ErrExiting, a *topic.LimitError, a
-// *topic.TailError, settings.Mistakes, or why it cannot be made now.
+// *topic.TailError, a *topic.PositionError, topic.ErrChannelExists, topic.ErrEphemeral,
+// settings.Mistakes, or why it cannot be made now.
 func (b *Broker) Change(c Change) error {
 	if r := b.o.Replicas; r != nil && (c.Local || r.Replicated(c.Topic)) {
 		if err := r.Change(c); err != nil || !c.Local {
@@ -49,5 +55,8 @@ func (b *Broker) Change(c Change) error {
 // Apply makes a change to t, which is its topic. It is neither the creation nor the
 // deletion of the topic itself.
 func (c *Change) Apply(t *topic.Topic) error {
-	return t.Do(topic.Operation{Op: c.Op, Channel: c.Channel, Tail: c.Tail, Settings: c.Settings, Void: c.Void})
+	return t.Do(topic.Operation{
+		Op: c.Op, Channel: c.Channel, Tail: c.Tail, Settings: c.Settings, Void: c.Void,
+		From: c.From, Until: c.Until, Leaves: c.Leaves, Replay: c.Replay,
+	})
 }

@@ -135,12 +135,22 @@ func New(o Options, start uint64) *Channel {
 	return build(o, newCore(o.limits(), start), 0)
 }
 
+// NewBounded is New of a channel that gets the messages below until alone; 0: all.
+func NewBounded(o Options, start, until uint64) *Channel {
+	core := newCore(o.limits(), start)
+	core.endAt(until)
+	return build(o, core, 0)
+}
+
 // Restore makes a channel from what the journal remembers of it; voids are the
 // topic's void ranges and delayed all delayed messages of the log below
 // fanOut, ascending, at least from the channel's floor on. The pause and the settings are the
 // caller's to restore: what is spent waits for a Configure.
 func Restore(o Options, st *state.Channel, fanOut uint64, voids []seqset.Range, delayed []message.Mark) *Channel {
 	core := restoreCore(o.limits(), o.Clock.Now(), st, fanOut, voids, delayed, -wallShift(o.Clock))
+	if st.Rewound > 0 {
+		core.ownConf().rewound = st.Rewound
+	}
 	return build(o, core, st.Version)
 }
 

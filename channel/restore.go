@@ -17,6 +17,7 @@ func restoreCore(l limits, now int64, st *state.Channel, fanOut uint64, voids []
 	c.fanOut = fanOut
 	c.cursor = min(st.Cursor, fanOut)
 	c.acked = cutSet(st.Acked, fanOut)
+	c.endAt(st.Until)
 	for _, v := range voids {
 		c.acked.AddRange(v.From, v.To)
 	}

@@ -20,14 +20,17 @@ func (c *Channel) Configure(s settings.EffectiveChannel) {
 	c.unlock()
 }
 
-// configured is what a channel does because of its settings, and what has become of
-// it. What is zero was not set.
+// configured is what a channel does because of its settings, or is bounded or was rewound,
+// and what has become of it: few are, and an idle channel is small. What is zero was not set.
 type configured struct {
 	maxInFlight     int
 	bucket          *bucket
 	msgTimeout      int64  // ns, of consumers that did not say
 	maxAttempts     uint16 // none without a deadLetterTopic
 	deadLetterTopic string
+
+	until   uint64 // the first number that does not come; 0: all do
+	rewound uint64 // see Channel.Rewound
 
 	spent        spent
 	deadLettered uint64 // messages, since the start of the process

@@ -28,6 +28,13 @@ type Stats struct {
 	Spent        int
 	SpentError   error
 
+	// Until is the first number that a bounded channel does not get, 0 for all others; Done
+	// says that everything below is finished. Rewound is when the channel was rewound last,
+	// ms since 1970; 0: never.
+	Until   uint64
+	Done    bool
+	Rewound uint64
+
 	Paused    bool
 	Consumers []ConsumerStats // by ID
 }
@@ -70,6 +77,9 @@ func (c *Channel) stats() Stats {
 		SpentError:   c.core.conf.letterError,
 		Dropped:      c.core.discardedFor(Dropped),
 		Expired:      c.core.discardedFor(Expired),
+		Until:        c.core.conf.until,
+		Done:         c.core.isDone(),
+		Rewound:      min(c.core.conf.rewound, uint64(c.o.Clock.Wall()/1e6)),
 		Paused:       c.core.paused,
 		Consumers:    make([]ConsumerStats, 0, len(c.consumers)),
 	}

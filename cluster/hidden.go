@@ -23,7 +23,10 @@ func (r *run) change(c broker.Change) error {
 	}
 	n := shardOf(c.Topic)
 	incarnation, _ := r.machines[n].Incarnation(c.Topic)
-	err := r.node.Do(r.ctx, serve.Request{Op: c.Op, Topic: c.Topic, Channel: c.Channel, Tail: c.Tail, Everywhere: c.Everywhere, Settings: c.Settings, Void: c.Void})
+	err := r.node.Do(r.ctx, serve.Request{
+		Op: c.Op, Topic: c.Topic, Channel: c.Channel, Tail: c.Tail, Everywhere: c.Everywhere, Settings: c.Settings, Void: c.Void,
+		From: c.From, Until: c.Until, Leaves: c.Leaves, Replay: c.Replay,
+	})
 	if errors.Is(err, serve.ErrOthersKeep) {
 		r.hide(topicID{n, incarnation}, c.Topic)
 		return nil

@@ -21,7 +21,8 @@ const levelOfSettings = 2
 // levelOfLimits is the lowest at which all members understand that a topic is full.
 const levelOfLimits = 3
 
-// levelOfRetention is the lowest at which all members keep what is to be retained.
+// levelOfRetention is the lowest at which all members keep what is to be retained,
+// and know of channels that are rewound or begin with it.
 const levelOfRetention = 4
 
 // Shards is in how many shards the topics are. It is the same for ever: it says where

@@ -149,8 +149,14 @@ func (s *Set) Change(c broker.Change) error {
 			return errOlderMembers
 		}
 	}
+	if g := s.registry.Load(); c.From+c.Until != "" && (g == nil || g.Level < levelOfRetention) {
+		return errNoReplay
+	}
 	return r.change(c)
 }
+
+// errNoReplay refuses what members of an older version could not apply.
+var errNoReplay = errors.New("replay of replicated topics needs all members of the set to run a version that knows it; q cluster members shows which")
 
 // errOlderMembers refuses what members of an older version could not apply.
 var errOlderMembers = errors.New("settings of replicated topics need all members of the set to run a version that knows them; q cluster members shows which")

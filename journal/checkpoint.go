@@ -178,9 +178,7 @@ func (w *writer) addSource(c *checkpoint, source state.Source) {
 	w.j.mu.Lock()
 	attached := w.j.collector.Spoke(source)
 	w.j.mu.Unlock()
-	if record := w.topology.Snapshot(ch, attached); record != nil {
-		c.add(record)
-	}
+	w.topology.Snapshot(ch, attached, c.add)
 }
 
 func (c *checkpoint) writePiece() error {

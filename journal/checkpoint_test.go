@@ -298,18 +298,20 @@ func TestChangesBeforeTheCreationIsCommittedAreAskedAgain(t *testing.T) {
 	wantChannel(t, reopen(t, fsys, j), s)
 }
 
+// TestVoidsBehindAllChannelsArePruned that were given up: no rewind leads to them.
 func TestVoidsBehindAllChannelsArePruned(t *testing.T) {
 	fsys := crashfs.New(1)
 	j, _ := openJournal(t, fsys)
 	s := withChannel(t, j)
-	for _, v := range []seqset.Range{{From: 50, To: 60}, {From: 98, To: 102}, {From: 130, To: 140}} {
+	for _, v := range []seqset.Range{{From: 40, To: 45}, {From: 50, To: 60}, {From: 98, To: 102}, {From: 130, To: 140}} {
 		must(t, j.Commit(state.Entry{Op: state.EmptyTopic, Topic: 1, Void: v}))
 	}
+	must(t, j.Commit(state.Entry{Op: state.GiveUp, Topic: 1, Void: seqset.Range{To: 55}}))
 	s.ack(100)
 	must(t, j.Close())
 	j, st := openJournal(t, fsys)
 	defer j.Close()
-	if got, want := st.State.Topics[1].Voids, []seqset.Range{{From: 98, To: 102}, {From: 130, To: 140}}; !slices.Equal(got, want) {
+	if got, want := st.State.Topics[1].Voids, []seqset.Range{{From: 55, To: 60}, {From: 98, To: 102}, {From: 130, To: 140}}; !slices.Equal(got, want) {
 		t.Errorf("voids %v, want %v", got, want)
 	}
 }

@@ -30,7 +30,7 @@ func (t *Topic) CloneApart() *Topic {
 func (c *Channel) Clone() *Channel {
 	n := *c
 	n.Open = c.Open.Clone()
-	n.kept = slices.Clone(c.kept)
+	n.kept, n.Never = slices.Clone(c.kept), slices.Clone(c.Never)
 	if c.Acked != nil {
 		n.Acked = c.Acked.Clone()
 	}

@@ -16,13 +16,13 @@ import (
 //
 //	[1, [[op, topic, channel, name, start, fanOut, voidFrom, voidTo, unlearnt], …]]     entries of one Commit
 //	[2, topic, channel, version, full, floor, cursor, acked bin, open bin]              changes of one channel
-//	[3, topic, name, paused, fanOut, voids bin, [[channel, name, paused, start, done, settings], …],
+//	[3, topic, name, paused, fanOut, voids bin, [[channel, name, paused, start, done, settings, never bin, rewound, until, leaves], …],
 //	    start, unlearnt, givenUp bin, syncedEnd, writtenEnd, settings, retained]                  a topic, without its channels' state
 //	[6, [[topic, syncedEnd, writtenEnd], …]]                                            ends of topics' logs
 //	[7, [name, …]]                                                                      acknowledged damage
 //
 // Kinds 4, 5 and 8 tell of the files that records are kept in: they are those of
-// the package that keeps them. The ranges in acked, voids and givenUp, ascending
+// the package that keeps them. The ranges in acked, voids, givenUp and never, ascending
 // or not, are pairs of
 //
 //	varint (from - end of the range before; the first: - floor) | uvarint (length)
@@ -105,6 +105,10 @@ type channelRecord struct {
 	Start       uint64
 	Done        uint64
 	Settings    string
+	Never       []byte
+	Rewound     uint64
+	Until       uint64
+	Leaves      bool
 }
 
 type endsRecord struct {
@@ -205,6 +209,7 @@ func (e *Encoder) Topic(t *Topic) []byte {
 		c := t.Channels[id]
 		channels = append(channels, channelRecord{
 			Incarnation: c.Incarnation, Name: c.Name, Paused: c.Paused, Start: c.Start, Done: c.done, Settings: c.Settings,
+			Never: appendRanges(nil, 0, c.Never), Rewound: c.Rewound, Until: c.Until, Leaves: c.Leaves,
 		})
 	}
 	e.topic = topicRecord{
@@ -318,8 +323,13 @@ func (d *Decoder) Topic(record []byte) (*Topic, error) {
 		SyncedEnd: r.SyncedEnd, WrittenEnd: r.WrittenEnd, Settings: r.Settings, Retained: r.Retained,
 	}
 	for _, c := range r.Channels {
+		never, err := parseRanges(nil, 0, c.Never)
+		if err != nil {
+			return nil, err
+		}
 		t.Channels[c.Incarnation] = &Channel{
 			Incarnation: c.Incarnation, Name: c.Name, Paused: c.Paused, Start: c.Start, done: max(c.Start, c.Done), Settings: c.Settings,
+			Never: never, Rewound: c.Rewound, Until: c.Until, Leaves: c.Leaves,
 		}
 	}
 	return t, nil

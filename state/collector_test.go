@@ -267,9 +267,7 @@ func (m *machine) checkpoint() {
 	}
 	for _, s := range m.c.Sources() {
 		ch := s.Snapshot()
-		if record := m.topology.Snapshot(ch, m.c.Spoke(s)); record != nil {
-			put(record)
-		}
+		m.topology.Snapshot(ch, m.c.Spoke(s), put)
 	}
 	m.topology.Kept(put)
 	m.topology.End()

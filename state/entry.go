@@ -12,7 +12,7 @@ const (
 	PauseTopic                     // Topic, FanOut: where the fan-out stands
 	UnpauseTopic                   // Topic
 	EmptyTopic                     // Topic, FanOut: where the fan-out stands now, Void: what was dropped
-	CreateChannel                  // Topic, Channel, Name, Start: the first number it gets
+	CreateChannel                  // Topic, Channel, Name, Start: the first number it gets; Void.From: the first that it never gets (0: all come), Unlearnt: it goes when it has had all
 	DeleteChannel                  // Topic, Channel, FanOut: of the topic at that moment
 	PauseChannel                   // Topic, Channel
 	UnpauseChannel                 // Topic, Channel
@@ -26,6 +26,8 @@ const (
 	ConfigureTopic                 // Topic, Name: all that is set of it, see Topic.Settings
 	ConfigureChannel               // Topic, Channel, Name: all that is set of it, see Channel.Settings
 	RetainFrom                     // Topic, Start: where what is kept begins though all have finished it; 0: nothing is kept
+	RewindChannel                  // Topic, Channel, Start, Void.From: version, Name: what is kept below, see RewindOf
+	NeverAgain                     // Topic, Channel, Name: numbers that the channel does not get even after a rewind, see NeverOf
 
 	opEnd
 )
@@ -46,6 +48,6 @@ type Entry struct {
 	FanOut  uint64
 	Void    seqset.Range
 	// Unlearnt says of a new topic that it may have channels elsewhere that it
-	// has to learn.
+	// has to learn; of a new channel see CreateChannel.
 	Unlearnt bool
 }

@@ -74,13 +74,25 @@ type Channel struct {
 	Missed uint64
 	// Settings are what was set of the channel, see Topic.Settings.
 	Settings string
+	// Never are numbers that the channel does not get even after a rewind, sorted and
+	// disjoint: it was emptied of them. Those far below its floor may be forgotten.
+	Never []seqset.Range
+	// Rewound is when it was rewound last, see RewindOf; 0: never.
+	Rewound uint64
+	// Until is the first number that a bounded channel never gets; 0: it gets all.
+	// Leaves says that it goes when it has had all below.
+	Until  uint64
+	Leaves bool
 
 	// done says that every number below it is done, whatever changes of the
 	// channel say that were taken before it was emptied.
 	done uint64
-	// kept is the channel's whole state as a record, while no source speaks for
+	// kept is the channel's whole state as records, while no source speaks for
 	// it. Only a Topology has it.
-	kept []byte
+	kept [][]byte
+	// rewinding is the last rewind until a checkpoint begins behind it. Only a Topology
+	// has it.
+	rewinding *rewinding
 }
 
 // New is a State of nothing.
@@ -152,7 +164,7 @@ func (t *Topic) apply(e Entry) {
 		delete(t.Channels, e.Channel)
 	default:
 		if c := t.Channels[e.Channel]; c != nil {
-			c.apply(e)
+			t.applyTo(c, e)
 		}
 	}
 }
@@ -205,6 +217,8 @@ func (t *Topic) createChannel(e Entry) {
 		Incarnation: e.Channel,
 		Name:        e.Name,
 		Start:       e.Start,
+		Until:       e.Void.From,
+		Leaves:      e.Unlearnt,
 		done:        e.Start,
 	}
 }
@@ -224,7 +238,7 @@ func (t *Topic) void(r seqset.Range) {
 	}
 }
 
-func (c *Channel) apply(e Entry) {
+func (t *Topic) applyTo(c *Channel, e Entry) {
 	switch e.Op {
 	case PauseChannel:
 		c.Paused = true
@@ -234,6 +248,10 @@ func (c *Channel) apply(e Entry) {
 		c.raise(e.FanOut)
 	case ConfigureChannel:
 		c.Settings = e.Name
+	case RewindChannel:
+		t.rewind(c, e)
+	case NeverAgain:
+		c.neverAgain(e.ranges())
 	}
 }
 
@@ -277,7 +295,11 @@ func (st *State) PutTopic(t *Topic) {
 			continue
 		}
 		was := old.Channels[id]
+		if was.Rewound < c.Rewound {
+			continue // what is known is of before the rewind
+		}
 		was.Name, was.Paused, was.Start, was.Settings = c.Name, c.Paused, c.Start, c.Settings
+		was.Never, was.Rewound, was.Until, was.Leaves = c.Never, c.Rewound, c.Until, c.Leaves
 		was.raise(c.done)
 		t.Channels[id] = was
 	}
@@ -290,7 +312,10 @@ func (c *Channel) Materialise() {
 		return
 	}
 	c.Acked = seqset.New(c.done)
-	c.Cursor = max(c.Cursor, c.done)
+	for _, r := range Beyond(c.Until) {
+		c.Acked.AddRange(r.From, r.To)
+	}
+	c.Cursor = max(c.Cursor, c.Acked.Floor())
 }
 
 // raise takes every number below floor as done.
@@ -306,10 +331,12 @@ func (c *Channel) raise(floor uint64) {
 }
 
 // PruneVoids drops the voids that every channel has behind it, and the fan-out
-// position where it stands: a channel that comes later starts there. Without a
-// channel nobody can tell how far the first one will look back.
-func (t *Topic) PruneVoids() {
-	if len(t.Voids) == 0 || len(t.Channels) == 0 {
+// position where it stands, and that no rewind can reach: those of numbers that were given
+// up, and below reach. A channel that comes later starts above them. Without a channel
+// nobody can tell how far the first one will look back. Where very many are behind all
+// channels the highest stay.
+func (t *Topic) PruneVoids(reach uint64) {
+	if len(t.Channels) == 0 {
 		return
 	}
 	floor := ^uint64(0)
@@ -319,10 +346,14 @@ func (t *Topic) PruneVoids() {
 	for _, c := range t.Channels {
 		floor = min(floor, c.done)
 	}
-	if t.Retained != 0 {
-		floor = min(floor, t.Retained)
+	n := slices.IndexFunc(t.Voids, func(v seqset.Range) bool { return v.To > floor })
+	if n < 0 {
+		n = len(t.Voids)
 	}
-	t.Voids = slices.DeleteFunc(t.Voids, func(v seqset.Range) bool { return v.To <= floor })
+	if n > 0 {
+		gone := seqset.Union(t.GivenUp, []seqset.Range{{To: reach}})
+		t.Voids = append(highest(seqset.Difference(t.Voids[:n], gone)), t.Voids[n:]...)
+	}
 }
 
 // Finish ends a replay. It gives channels of which no changes were read what a

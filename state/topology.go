@@ -3,6 +3,8 @@ package state
 import (
 	"maps"
 	"slices"
+
+	"qmq/internal/seqset"
 )
 
 // Topology is what checkpoints are made of while the state of most channels is
@@ -31,8 +33,12 @@ func NewTopology(st *State, enc *Encoder) *Topology {
 				Paused:      c.Paused,
 				Start:       c.Start,
 				Settings:    c.Settings,
+				Never:       slices.Clone(c.Never),
+				Rewound:     c.Rewound,
+				Until:       c.Until,
+				Leaves:      c.Leaves,
 				done:        c.done,
-				kept:        slices.Clone(enc.Changes(c.Snapshot(id))),
+				kept:        [][]byte{slices.Clone(enc.Changes(c.Snapshot(id)))},
 			}
 		}
 		own.Topics[id] = &copied
@@ -41,7 +47,31 @@ func NewTopology(st *State, enc *Encoder) *Topology {
 }
 
 // Apply makes an entry's change.
-func (t *Topology) Apply(e Entry) { t.st.Apply(e) }
+func (t *Topology) Apply(e Entry) {
+	if c := t.st.Channel(e.Topic, e.Channel); c != nil && e.Op == RewindChannel {
+		c.begin(e)
+		c.rewinding = &rewinding{entry: e}
+		return
+	}
+	t.st.Apply(e)
+}
+
+// rewinding is a rewind of a channel whose state is where it is used. That of a moment ago
+// may still be on its way, and the topics of a checkpoint may have been told before: the
+// state that a checkpoint gets has the rewind with it, on the right side.
+type rewinding struct {
+	entry Entry
+	told  bool // the channel has told of its state since
+}
+
+// passed says whether changes are of after the rewind, if there is one.
+func (r *rewinding) passed(ch *ChannelChanges) bool {
+	if r == nil {
+		return true
+	}
+	r.told = r.told || ch.Version >= r.entry.Void.From
+	return ch.Version >= r.entry.Void.From
+}
 
 // NoteEnds notes how far topics' logs are known to reach.
 func (t *Topology) NoteEnds(ends []TopicEnd) { t.st.NoteEnds(ends) }
@@ -51,10 +81,10 @@ func (t *Topology) MaxIncarnation() uint64 { return t.st.MaxIncarnation }
 
 // Changes is the record of what a source answered; nil when there is no such
 // channel: it was deleted, or its creation is still to come, and then all of its
-// state has to follow.
+// state has to follow; or when it does not know that it was rewound.
 func (t *Topology) Changes(ch ChannelChanges) []byte {
 	c := t.st.Channel(ch.Topic, ch.Channel)
-	if c == nil {
+	if c == nil || !c.rewinding.passed(&ch) {
 		return nil
 	}
 	c.done = max(c.done, ch.Floor)
@@ -68,7 +98,13 @@ func (t *Topology) Begin(put func(record []byte)) (topics, channels uint64) {
 		put(t.enc.Acknowledged(names))
 	}
 	for _, topic := range t.st.Topics {
-		topic.PruneVoids()
+		topic.PruneVoids(0)
+		for _, c := range topic.Channels {
+			c.Never = seqset.Difference(c.Never, topic.GivenUp)
+			if c.rewinding != nil && c.rewinding.told {
+				c.rewinding = nil
+			}
+		}
 		put(t.enc.Topic(topic))
 		topics++
 		channels += uint64(len(topic.Channels))
@@ -76,29 +112,34 @@ func (t *Topology) Begin(put func(record []byte)) (topics, channels uint64) {
 	return topics, channels
 }
 
-// Snapshot is the record of all that a source said of its channel; nil when
+// Snapshot passes on the records of all that a source said of its channel; none when
 // there is no such channel. When the source is to be let go the state is kept,
-// for Kept of this checkpoint and later ones, and there is no record either.
-func (t *Topology) Snapshot(ch ChannelChanges, attached bool) []byte {
+// for Kept of this checkpoint and later ones, and nothing is passed on.
+func (t *Topology) Snapshot(ch ChannelChanges, attached bool, put func(record []byte)) {
 	c := t.st.Channel(ch.Topic, ch.Channel)
 	if c == nil {
-		return nil
-	}
-	record := t.enc.Changes(ch)
-	if !attached {
-		c.kept = slices.Clone(record)
-		return nil
+		return
 	}
 	c.kept = nil
-	return record
+	if !attached {
+		put = func(record []byte) { c.kept = append(c.kept, slices.Clone(record)) }
+	}
+	r, passed := c.rewinding, c.rewinding.passed(&ch)
+	if r != nil && passed {
+		put(t.enc.Entries([]Entry{r.entry}))
+	}
+	put(t.enc.Changes(ch))
+	if !passed {
+		put(t.enc.Entries([]Entry{r.entry}))
+	}
 }
 
 // Kept passes on the states of channels that no source speaks for.
 func (t *Topology) Kept(put func(record []byte)) {
 	for _, topic := range t.st.Topics {
 		for _, c := range topic.Channels {
-			if c.kept != nil {
-				put(c.kept)
+			for _, record := range c.kept {
+				put(record)
 			}
 		}
 	}

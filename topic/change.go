@@ -14,8 +14,13 @@ import (
 // An entry without an Op is about something that does not outlive the process:
 // the journal is not asked.
 func Change(commit func(...state.Entry) error, e state.Entry, apply, undo func()) error {
+	return changeAll(commit, e, nil, apply, undo)
+}
+
+// changeAll is Change of an entry with others that are kept together with it.
+func changeAll(commit func(...state.Entry) error, e state.Entry, more []state.Entry, apply, undo func()) error {
 	if e.Op != 0 {
-		if err := commit(e); err != nil {
+		if err := commit(append([]state.Entry{e}, more...)...); err != nil {
 			undo()
 			return err
 		}
@@ -26,7 +31,12 @@ func Change(commit func(...state.Entry) error, e state.Entry, apply, undo func()
 
 // change makes a change of this topic. The caller holds t.changing.
 func (t *Topic) change(e state.Entry, apply, undo func()) error {
-	err := Change(t.o.State.Commit, e, func() {
+	return t.changeWith(e, nil, apply, undo)
+}
+
+// changeWith is change of an entry with others that are kept together with it.
+func (t *Topic) changeWith(e state.Entry, more []state.Entry, apply, undo func()) error {
+	err := changeAll(t.o.State.Commit, e, more, func() {
 		if e.Op != 0 {
 			t.fanout.journalled(e.FanOut)
 		}

@@ -6,6 +6,7 @@ import (
 
 	"qmq/channel"
 	"qmq/internal/names"
+	"qmq/internal/seqset"
 	"qmq/state"
 )
 
@@ -163,6 +164,7 @@ func (t *Topic) journalFanOut() {
 // ends with its last one.
 func (t *Topic) ConsumerLeft(c *channel.Channel) {
 	if !names.IsEphemeral(c.Name()) {
+		t.leftByLast(c)
 		return
 	}
 	t.changing.Lock()
@@ -202,17 +204,28 @@ func (t *Topic) changeChannel(name string, op state.Op, apply func(*channel.Chan
 func (t *Topic) EmptyChannel(name string) error {
 	t.changing.Lock()
 	defer t.changing.Unlock()
-	c, ok := t.ExistingChannel(name)
-	if !ok {
+	m := t.fanout.find(name)
+	if m == nil {
 		return ErrNoChannel
 	}
+	c, upTo := m.channel, t.fanout.position()
 	entry := t.channelEntry(state.EmptyChannel, c)
-	upTo := t.fanout.position()
 	entry.FanOut = upTo
-	return t.change(entry, func() {
+	emptied := c.AppendOwed(nil, upTo)
+	return t.changeWith(entry, t.neverEntries(entry, emptied), func() {
+		m.never = slices.DeleteFunc(seqset.Union(m.never, emptied), func(r seqset.Range) bool { return r.To <= t.o.Log.Start() })
 		c.Empty(upTo)
 		t.reclaimer.reclaim()
 	}, nothing)
+}
+
+// neverEntries are what is told with the entry that empties a channel of numbers: a rewind
+// does not bring them back. Those who have a replicated topic find them by themselves.
+func (t *Topic) neverEntries(e state.Entry, emptied []seqset.Range) []state.Entry {
+	if e.Op == 0 || t.o.Replicated || len(emptied) == 0 {
+		return nil
+	}
+	return []state.Entry{state.NeverOf(e.Topic, e.Channel, emptied)}
 }
 
 // Pause makes the fan-out position stand still: publishes are accepted and

@@ -9,9 +9,8 @@ import (
 )
 
 // Messages that a topic has no room for, or that are too old, become void in all
-// channels, but that one in flight stays there until its delivery ends. What the
-// channels know of it they tell the journal themselves; what waits in the topic alone
-// is told for it, a little later as they do.
+// channels, but that one in flight stays there until its delivery ends. The journal is
+// told a little later: no channel gets them again after a restart, nor after a rewind.
 
 const (
 	dropped = channel.Dropped
@@ -56,21 +55,9 @@ func (f *fanout) discard(list []seqset.Range, why channel.Why) {
 	if f.detached != nil {
 		f.detached.Discard(list, why)
 	}
-	if waiting := f.stillWaiting(list); len(waiting) > 0 {
-		f.untold = seqset.Union(f.untold, waiting)
-	}
+	f.untold = seqset.Union(f.untold, list)
 	f.passVoids()
 	f.reclaimer.noteThreshold()
-}
-
-// stillWaiting is what of a list was not given to the channels. The caller holds f.mu.
-func (f *fanout) stillWaiting(list []seqset.Range) (waiting []seqset.Range) {
-	for _, r := range list {
-		if r.From = max(r.From, f.fanOut); r.From < r.To {
-			waiting = append(waiting, r)
-		}
-	}
-	return waiting
 }
 
 // neededVoids are the voids without those before all that the log has: nobody asks for
@@ -97,8 +84,7 @@ func (f *fanout) passVoids() {
 	}
 }
 
-// untoldVoids takes what the journal has to be told of what waits in the topic and is
-// void.
+// untoldVoids takes what the journal has to be told of what was dropped or has expired.
 func (f *fanout) untoldVoids() (list []seqset.Range, position uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -115,10 +101,15 @@ func (f *fanout) tellAgain(list []seqset.Range) {
 	f.untold = seqset.Union(f.untold, list)
 }
 
-// tellVoids has it kept that messages are void that wait in the topic.
+// tellVoids has it kept that messages are void that were dropped or had expired.
 func (t *Topic) tellVoids() {
 	list, position := t.fanout.untoldVoids()
 	if len(list) == 0 || t.o.Ephemeral {
+		return
+	}
+	spared := seqset.Difference(list, seqset.Difference(list, t.fanout.inFlight()))
+	t.fanout.tellAgain(spared) // some may be finished yet
+	if list = seqset.Difference(list, spared); len(list) == 0 {
 		return
 	}
 	entries := make([]state.Entry, 0, len(list))

@@ -19,6 +19,13 @@ type Operation struct {
 	Settings string   // of ConfigureTopic and ConfigureChannel: see Configure
 
 	Void []seqset.Range // of VoidRange: see TakeOut
+
+	// From and Until, of CreateChannel and RewindChannel, are positions as ParsePosition
+	// reads them, see Start; empty: none. What came of it is written to Replay, if it is not
+	// nil.
+	From, Until string
+	Leaves      bool
+	Replay      *Replay
 }
 
 // Do makes the change of an operation.
@@ -30,7 +37,12 @@ func (t *Topic) Do(o Operation) error {
 		return t.Pause()
 	case state.UnpauseTopic:
 		return t.Unpause()
+	case state.RewindChannel:
+		return o.rewind(t)
 	case state.CreateChannel:
+		if o.From != "" || o.Until != "" {
+			return o.createFrom(t)
+		}
 		create := t.Channel
 		if o.Tail {
 			create = t.TailChannel
@@ -53,4 +65,38 @@ func (t *Topic) Do(o Operation) error {
 		return t.ConfigureChannel(o.Channel, []byte(o.Settings))
 	}
 	return ErrNoChange
+}
+
+// createFrom makes a channel that begins, or ends, where the operation says.
+func (o *Operation) createFrom(t *Topic) (err error) {
+	s := Start{From: Whole, Leaves: o.Leaves}
+	if o.From != "" {
+		if s.From, err = ParsePosition(o.From); err != nil {
+			return err
+		}
+	}
+	if o.Until != "" {
+		if s.Until, err = ParsePosition(o.Until); err != nil {
+			return err
+		}
+	}
+	r, err := t.CreateFrom(o.Channel, s)
+	o.tell(r, err)
+	return err
+}
+
+func (o *Operation) rewind(t *Topic) error {
+	to, err := ParsePosition(o.From)
+	if err != nil {
+		return err
+	}
+	r, err := t.Rewind(o.Channel, to)
+	o.tell(r, err)
+	return err
+}
+
+func (o *Operation) tell(r Replay, err error) {
+	if err == nil && o.Replay != nil {
+		*o.Replay = r
+	}
 }

@@ -49,7 +49,7 @@ type fanout struct {
 
 	occupancy occupancy
 	discarded [2]uint64      // messages that were dropped or had expired
-	untold    []seqset.Range // waiting in the topic, void, and not journalled as such
+	untold    []seqset.Range // dropped or expired, and not journalled as such
 
 	messages, bytes uint64
 	lost            uint64 // messages of an ephemeral topic that there was no room for

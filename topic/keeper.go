@@ -102,7 +102,7 @@ func (k *keeper) stop() {
 // keep makes void what is to be, and says when to look again, steady ns.
 func (t *Topic) keep() (next int64) {
 	t.limiter.relieve()
-	next = min(t.expiry.expire(), t.reclaimer.retire())
+	next = min(t.expiry.expire(), t.reclaimer.retire(), t.endDone())
 	t.tellVoids()
 	return next
 }

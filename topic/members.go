@@ -2,6 +2,7 @@ package topic
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"qmq/channel"
 	"qmq/internal/seqset"
@@ -12,6 +13,10 @@ type member struct {
 	channel *channel.Channel
 	ready   bool
 	set     channelSettings // written with Topic.changing held
+	// never is what the channel was emptied of; guarded by Topic.changing.
+	never []seqset.Range
+	// leaves says of a bounded channel that it goes when it has had everything.
+	leaves atomic.Bool
 }
 
 // add makes a member of a new channel that starts at the fan-out position of this

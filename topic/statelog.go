@@ -1,6 +1,9 @@
 package topic
 
-import "qmq/state"
+import (
+	"qmq/internal/seqset"
+	"qmq/state"
+)
 
 // StateLog keeps what a topic and its channels have to remember beside the log
 // of messages. All methods may be called concurrently.
@@ -17,6 +20,14 @@ type StateLog interface {
 	// Mark says that a source has changes, for which it is asked soon. It
 	// neither waits nor calls the source.
 	Mark(state.Source)
+}
+
+// Agreed is a StateLog of entries that others have a say in when they are applied.
+type Agreed interface {
+	// CommitStart is StateLog.Commit of an entry that creates or rewinds a channel. It
+	// returns the entry as it was applied, with where the channel begins, and what of the
+	// log it does not get.
+	CommitStart(state.Entry) (applied state.Entry, gone []seqset.Range, err error)
 }
 
 // Journal is what a log of messages on the node's own disk needs that the topic

@@ -188,7 +188,8 @@ func Restore(o Options, st *state.Topic) *Topic {
 		if cs.Paused {
 			c.Pause()
 		}
-		m := &member{channel: c, ready: true}
+		m := &member{channel: c, ready: true, never: cs.Never}
+		m.leaves.Store(cs.Leaves)
 		m.restore(&t.o, cs.Settings)
 		f.members = append(f.members, m)
 		f.ready++

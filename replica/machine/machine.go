@@ -16,6 +16,7 @@ import (
 	"sync"
 
 	"qmq/diskqueue"
+	"qmq/internal/seqset"
 	"qmq/internal/vfs"
 	"qmq/replica/entry"
 	"qmq/state"
@@ -309,4 +310,7 @@ type TopologyOutcome struct {
 	// Entry is the entry as it was applied: with what it left to be filled in.
 	Entry  state.Entry
 	Result Result
+	// Gone is what a channel that was made or rewound does not get, as replicas may have
+	// given it up.
+	Gone []seqset.Range
 }

@@ -137,5 +137,5 @@ func (s *shard) retain(t *topic, e state.Entry) TopologyOutcome {
 	}
 	s.apply(t, e)
 	s.void(t, gone)
-	return TopologyOutcome{e, Done}
+	return TopologyOutcome{Entry: e, Result: Done}
 }

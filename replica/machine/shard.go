@@ -151,7 +151,7 @@ func (s *shard) jump(j entry.Jump) {
 		to := max(j.Number, t.next+1)
 		s.own(t).Voids = addVoid(t.st.Voids, t.next, to)
 		t.next = to
-		t.st.PruneVoids()
+		t.st.PruneVoids(t.st.Kept())
 		s.top = max(s.top, to)
 	}
 	s.top = max(s.top, j.Number)

@@ -13,6 +13,7 @@ import (
 //	CreateChannel  Channel 0: the next incarnation; Start 0: where the fan-out is
 //	PauseTopic, DeleteChannel (of the last one), EmptyChannel    FanOut 0: where the fan-out is
 //	EmptyTopic     no Void: all that waits in the topic
+//	RewindChannel  Start: raised to what replicas have kept
 //	RetainFrom     Start: raised to where replicas have kept everything so far
 
 // changeTopology makes an entry's change.
@@ -23,24 +24,29 @@ func (s *shard) changeTopology(e state.Entry) TopologyOutcome {
 	t := s.topics[e.Topic]
 	switch {
 	case notOfShards(e.Op):
-		return TopologyOutcome{e, Refused}
+		return TopologyOutcome{Entry: e, Result: Refused}
 	case t == nil, ofChannel(e.Op) && t.st.Channels[e.Channel] == nil:
-		return TopologyOutcome{e, Gone}
+		return TopologyOutcome{Entry: e, Result: Gone}
 	case e.Op == state.CreateChannel:
 		return s.createChannel(t, e)
 	case e.Op == state.RetainFrom:
 		return s.retain(t, e)
+	case e.Op == state.RewindChannel:
+		return s.rewind(t, e)
 	case e.Op == state.DeleteTopic:
 		delete(s.topics, e.Topic)
 		delete(s.names, t.st.Name)
 	default:
 		t.fillIn(&e)
 	}
-	if e.Op == state.EmptyTopic {
+	switch e.Op {
+	case state.EmptyTopic:
 		s.miss(t, t.count(e.Void))
+	case state.EmptyChannel:
+		s.never(t, e)
 	}
 	s.apply(t, e)
-	return TopologyOutcome{e, Done}
+	return TopologyOutcome{Entry: e, Result: Done}
 }
 
 // count is how many messages a range has.
@@ -73,7 +79,7 @@ func (s *shard) apply(t *topic, e state.Entry) {
 	clear(s.st.DeletedChannels)
 	switch e.Op {
 	case state.EmptyTopic, state.VoidRange, state.DeleteChannel, state.CreateChannel:
-		st.PruneVoids()
+		st.PruneVoids(st.Kept())
 	}
 }
 
@@ -84,7 +90,8 @@ func notOfShards(op state.Op) bool {
 
 func ofChannel(op state.Op) bool {
 	switch op {
-	case state.DeleteChannel, state.PauseChannel, state.UnpauseChannel, state.EmptyChannel, state.ConfigureChannel:
+	case state.DeleteChannel, state.PauseChannel, state.UnpauseChannel, state.EmptyChannel, state.ConfigureChannel,
+		state.RewindChannel, state.NeverAgain:
 		return true
 	}
 	return false
@@ -95,19 +102,19 @@ func keepable(name string) bool { return names.Valid(name) && !names.IsEphemeral
 func (s *shard) createTopic(e state.Entry) TopologyOutcome {
 	if id, taken := s.names[e.Name]; taken {
 		e.Topic = id
-		return TopologyOutcome{e, Exists}
+		return TopologyOutcome{Entry: e, Result: Exists}
 	}
 	if e.Topic == 0 {
 		e.Topic = s.st.MaxIncarnation + 1
 	}
 	if !keepable(e.Name) || s.topics[e.Topic] != nil {
-		return TopologyOutcome{e, Refused}
+		return TopologyOutcome{Entry: e, Result: Refused}
 	}
 	e.FanOut = max(e.FanOut, s.top, 1)
 	s.top = max(s.top, e.FanOut)
 	s.st.Apply(e)
 	s.add(&topic{st: s.st.Topics[e.Topic], next: e.FanOut})
-	return TopologyOutcome{e, Done}
+	return TopologyOutcome{Entry: e, Result: Done}
 }
 
 // createChannel makes a channel that gets what its entry says, but nothing that
@@ -118,14 +125,14 @@ func (s *shard) createChannel(t *topic, e state.Entry) TopologyOutcome {
 	for id, c := range t.st.Channels {
 		if c.Name == e.Name {
 			e.Channel = id
-			return TopologyOutcome{e, Exists}
+			return TopologyOutcome{Entry: e, Result: Exists}
 		}
 	}
 	if e.Channel == 0 {
 		e.Channel = s.st.MaxIncarnation + 1
 	}
 	if !keepable(e.Name) || t.st.Channels[e.Channel] != nil {
-		return TopologyOutcome{e, Refused}
+		return TopologyOutcome{Entry: e, Result: Refused}
 	}
 	if e.Start == 0 {
 		e.Start = t.fanOut()
@@ -136,7 +143,26 @@ func (s *shard) createChannel(t *topic, e state.Entry) TopologyOutcome {
 	t.st.Channels[e.Channel].Materialise()
 	s.void(t, gone)
 	t.st.Channels[e.Channel].Missed = t.messages - t.count(seqset.Range{From: e.Start, To: t.next})
-	return TopologyOutcome{e, Done}
+	return TopologyOutcome{Entry: e, Result: Done, Gone: gone}
+}
+
+// rewind has a channel begin anew with what its entry says, but with nothing that replicas
+// may have given up already, as a new channel does.
+func (s *shard) rewind(t *topic, e state.Entry) TopologyOutcome {
+	e.Start = min(max(e.Start, t.st.Kept()), t.fanOut())
+	gone := t.gone(e.Start)
+	s.apply(t, e)
+	s.void(t, gone)
+	return TopologyOutcome{Entry: e, Result: Done, Gone: gone}
+}
+
+// never notes of what a channel is emptied: it does not come back with a rewind.
+func (s *shard) never(t *topic, e state.Entry) {
+	c := t.st.Channels[e.Channel]
+	c.Materialise()
+	if owed, _ := c.Acked.Gaps(nil, c.Floor(), e.FanOut, maxOwed); len(owed) > 0 {
+		s.apply(t, state.NeverOf(e.Topic, e.Channel, owed))
+	}
 }
 
 // fanOut is where the fan-out position is: it follows the end where there are

@@ -66,6 +66,7 @@ func (s *Shard) ask(ctx context.Context, r Request) error {
 	if err != nil {
 		return err
 	}
+	a.replay(r.Replay)
 	if a.code == codeDone {
 		s.awaitApplied(ctx, a.number)
 	}

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 
 	"qmq/channel"
@@ -13,10 +14,11 @@ import (
 
 // A request to the leader is
 //
-//	| op u8 | flags u8: 1 tail, 2 everywhere | member | number | size | topic | size | channel | size | settings |
-//	|       |                                | uvarint each           in bytes                   of operations on them
+//	| op u8 | flags u8: 1 tail, 2 everywhere,  | member | number | size | topic | size | channel | size | settings |
+//	|       |   4 positions, 8 leaves at its end | uvarint each           in bytes                   of operations on them
 //
-// or, of VoidRange, instead of settings: | how many | from | to | … uvarint each,
+// or, of VoidRange, instead of settings: | how many | from | to | … uvarint each, or, with
+// positions: | size | from | size | until |,
 //
 // and its answer
 //
@@ -26,7 +28,7 @@ import (
 type code byte
 
 const (
-	codeDone         code = iota // numbers: index up to which it is applied
+	codeDone         code = iota // numbers: index up to which it is applied; texts: the topic.Replay of positions, as JSON
 	codeNotLeader                // ask another one
 	codeBusy                     // ask again
 	codeNoTopic                  //
@@ -38,11 +40,16 @@ const (
 	codeNoAutoCreate             //
 	codeOthersKeep               //
 	codeSettings                 // texts: what is wrong with them
+	codeExists                   // the channel is there
+	codeEphemeral                // nothing is kept that could be delivered again
+	codePosition                 // texts: why it is none
 )
 
 const (
 	flagTail = 1 << iota
 	flagEverywhere
+	flagPositions
+	flagLeaves
 )
 
 func (r *Request) encode() []byte {
@@ -53,11 +60,20 @@ func (r *Request) encode() []byte {
 	if r.Everywhere {
 		flags |= flagEverywhere
 	}
+	if r.positions() {
+		flags |= flagPositions
+	}
+	if r.Leaves {
+		flags |= flagLeaves
+	}
 	b := []byte{byte(r.Op), flags}
 	b = binary.AppendUvarint(binary.AppendUvarint(b, r.member), r.number)
 	b = appendText(appendText(b, r.Topic), r.Channel)
 	if r.configures() {
 		b = appendText(b, r.Settings)
+	}
+	if r.positions() {
+		b = appendText(appendText(b, r.From), r.Until)
 	}
 	if r.Op == state.VoidRange {
 		b = binary.AppendUvarint(b, uint64(len(r.Void)))
@@ -73,6 +89,8 @@ func decodeRequest(b []byte) (r Request, err error) {
 		return r, errFrame
 	}
 	r.Op, r.Tail, r.Everywhere = state.Op(b[0]), b[1]&flagTail != 0, b[1]&flagEverywhere != 0
+	positions := b[1]&flagPositions != 0
+	r.Leaves = b[1]&flagLeaves != 0
 	rest := b[2:]
 	for _, into := range []*uint64{&r.member, &r.number} {
 		v, n := binary.Uvarint(rest)
@@ -88,6 +106,11 @@ func decodeRequest(b []byte) (r Request, err error) {
 		return r, err
 	}
 	switch {
+	case positions:
+		r.Replay = new(topic.Replay)
+		if r.From, rest, err = takeText(rest); err == nil {
+			r.Until, _, err = takeText(rest)
+		}
 	case r.configures():
 		r.Settings, _, err = takeText(rest)
 	case r.Op == state.VoidRange:
@@ -112,6 +135,9 @@ func takeRanges(b []byte) (list []seqset.Range, err error) {
 	}
 	return list, err
 }
+
+// positions says whether the request names positions of a log.
+func (r *Request) positions() bool { return r.From != "" || r.Until != "" }
 
 // configures says whether the request is about settings.
 func (r *Request) configures() bool {
@@ -164,6 +190,7 @@ func decodeAnswer(b []byte) (a answer, err error) {
 var sentinels = map[code]error{
 	codeNotLeader: errNotLeader, codeBusy: errBusy, codeNoTopic: ErrNoTopic,
 	codeNoChannel: topic.ErrNoChannel, codeNoAutoCreate: topic.ErrNoAutoCreate, codeOthersKeep: ErrOthersKeep,
+	codeExists: topic.ErrChannelExists, codeEphemeral: topic.ErrEphemeral,
 }
 
 // answerOf is what is told of how a request ended.
@@ -182,7 +209,10 @@ func answerOf(err error) answer {
 	var limit *topic.LimitError
 	var tail *topic.TailError
 	var mistakes settings.Mistakes
+	var position *topic.PositionError
 	switch {
+	case errors.As(err, &position):
+		return answer{code: codePosition, texts: [2]string{position.Text}}
 	case errors.As(err, &mistakes):
 		return answer{code: codeSettings, texts: [2]string{mistakes.Error()}}
 	case errors.As(err, &limit):
@@ -202,6 +232,8 @@ func (a *answer) err() error {
 		return nil
 	case codeLimit:
 		return &topic.LimitError{What: a.texts[0], Max: int(a.number), Option: a.texts[1]}
+	case codePosition:
+		return &topic.PositionError{Text: a.texts[0]}
 	case codeTailPaused, codeTailWaiting:
 		return &topic.TailError{Paused: a.code == codeTailPaused, Waiting: int64(a.number)}
 	}
@@ -212,4 +244,19 @@ func (a *answer) err() error {
 		return err
 	}
 	return errors.New(a.texts[0])
+}
+
+// tell adds how a channel goes on that was created or rewound; nil: nothing.
+func (a *answer) tell(r *topic.Replay) {
+	if r != nil {
+		text, _ := json.Marshal(r) // it always marshals
+		a.texts[0] = string(text)
+	}
+}
+
+// replay reads what tell added, if it is wanted and there.
+func (a *answer) replay(into *topic.Replay) {
+	if a.code == codeDone && into != nil {
+		_ = json.Unmarshal([]byte(a.texts[0]), into) // an older node says nothing of it
+	}
 }

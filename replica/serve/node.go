@@ -260,6 +260,7 @@ func (n *Node) Answer(request []byte) []byte {
 	a := answerOf(err)
 	if err == nil {
 		a.number, _ = n.shardOf(r.Topic).machine.Applied()
+		a.tell(r.Replay)
 	}
 	return a.encode()
 }

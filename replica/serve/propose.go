@@ -37,8 +37,8 @@ func (v *Serving) proposeLoad(e *entry.Entry, r *load, done func(error)) {
 
 // proposeEntry proposes an entry all of which counts, or nothing.
 func (v *Serving) proposeEntry(e *entry.Entry, done func(error)) {
-	v.proposeStale(e, func(stale bool, err error) {
-		if err == nil && stale {
+	v.proposeOutcome(e, func(o *machine.Outcome, err error) {
+		if err == nil && o.StaleTerm {
 			err = errNotLeader
 		}
 		done(err)
@@ -48,6 +48,11 @@ func (v *Serving) proposeEntry(e *entry.Entry, done func(error)) {
 // proposeStale proposes an entry; stale says of one that was applied that its changes
 // and topology did not count.
 func (v *Serving) proposeStale(e *entry.Entry, done func(stale bool, err error)) {
+	v.proposeOutcome(e, func(o *machine.Outcome, err error) { done(o.StaleTerm, err) })
+}
+
+// proposeOutcome is proposeStale that says what became of it.
+func (v *Serving) proposeOutcome(e *entry.Entry, done func(*machine.Outcome, error)) {
 	if e.Serves() {
 		e.Term = v.term
 	}
@@ -63,7 +68,7 @@ func (v *Serving) proposeStale(e *entry.Entry, done func(stale bool, err error))
 		} else { // whatever it was, the leader has to be asked again, or another one
 			err = fmt.Errorf("%w: %w", errNotLeader, err)
 		}
-		done(o.StaleTerm, err)
+		done(&o, err)
 	})
 }
 

@@ -24,6 +24,11 @@ type Request struct {
 	Settings   string // of ConfigureTopic and ConfigureChannel, see topic.Topic.Configure
 	// Void, of VoidRange, are the numbers of messages that are to count no more.
 	Void []seqset.Range
+	// From, Until, Leaves and Replay, of CreateChannel and RewindChannel, are those of a
+	// topic.Operation.
+	From, Until string
+	Leaves      bool
+	Replay      *topic.Replay
 
 	member, number uint64 // who asks, and which of its requests it is
 }
@@ -45,7 +50,10 @@ func (v *Serving) do(r Request) error {
 
 // apply makes the change in a topic.
 func (r *Request) apply(t *topic.Topic) error {
-	err := t.Do(topic.Operation{Op: r.Op, Channel: r.Channel, Tail: r.Tail, Settings: r.Settings, Void: r.Void})
+	err := t.Do(topic.Operation{
+		Op: r.Op, Channel: r.Channel, Tail: r.Tail, Settings: r.Settings, Void: r.Void,
+		From: r.From, Until: r.Until, Leaves: r.Leaves, Replay: r.Replay,
+	})
 	if errors.Is(err, topic.ErrNoChange) {
 		return errUnknownRequest
 	}

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"qmq/internal/deadline"
+	"qmq/internal/seqset"
 	"qmq/replica/entry"
+	"qmq/replica/machine"
 	"qmq/state"
 	"qmq/topic"
 )
@@ -74,6 +76,31 @@ func (l *stateLog) commit(e *entry.Entry) error {
 		return err
 	case <-l.ended:
 		return errNotLeader
+	}
+}
+
+// CommitStart is part of topic.Agreed.
+func (l *stateLog) CommitStart(e state.Entry) (applied state.Entry, gone []seqset.Range, err error) {
+	type outcome struct {
+		machine.TopologyOutcome
+		err error
+	}
+	done := make(chan outcome, 1)
+	l.v.proposeOutcome(&entry.Entry{Topology: []state.Entry{e}}, func(o *machine.Outcome, err error) {
+		switch {
+		case err == nil && o.StaleTerm:
+			err = errNotLeader
+		case err == nil:
+			done <- outcome{o.Topology[0], nil}
+			return
+		}
+		done <- outcome{err: err}
+	})
+	select {
+	case o := <-done:
+		return o.Entry, o.Gone, o.err
+	case <-l.ended:
+		return e, nil, errNotLeader
 	}
 }
 

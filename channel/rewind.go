@@ -1,0 +1,180 @@
+package channel
+
+import (
+	"qmq/internal/dueheap"
+	"qmq/internal/seqset"
+	"qmq/message"
+	"qmq/state"
+)
+
+// Rewinding is a rewind that is about to be committed.
+type Rewinding struct {
+	// Start is the number from which on the channel gets everything again.
+	Start uint64
+	// Kept is what was given out below Start and is not done. It stays.
+	Kept []seqset.Range
+	// Version is above that of any Changes before Rewind is called, unless there are more
+	// than versionGap until then. It is also the wall clock's time, ms, or somewhat above it.
+	Version uint64
+}
+
+// versionGap is how many Changes may come between a PrepareRewind and its Rewind: they
+// are 20 ms apart, at least.
+const versionGap = 1 << 16
+
+// PrepareRewind says what a rewind of this moment keeps. It changes nothing.
+func (c *Channel) PrepareRewind(start uint64) Rewinding {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := Rewinding{Start: min(start, c.core.fanOut)}
+	r.Kept = c.core.keptBelow(r.Start)
+	r.Version = max(c.version+versionGap, uint64(c.o.Clock.Wall()/1e6))
+	return r
+}
+
+// Rewind has the channel begin anew at the number of a Rewinding that is committed: it
+// gets all from there on again, as if for the first time, but what is void. Deliveries
+// under way end. What was given out before that number and is not done stays, with its
+// attempts, and is delivered when it is due; what was not given out before it is
+// passed over. Voids, united, are all numbers that do not come, and delayed the delayed
+// messages of the log from there on, ascending. The consumers stay. The topic's lock is held.
+func (c *Channel) Rewind(r Rewinding, voids []seqset.Range, delayed []message.Mark) {
+	now, shift := c.o.Clock.Now(), wallShift(c.o.Clock)
+	c.mu.Lock()
+	c.core.rewind(now, min(r.Start, c.core.fanOut), voids, delayed, -shift)
+	c.version = max(c.version, r.Version)
+	c.core.ownConf().rewound = r.Version
+	c.tellReadable()
+	c.unlock()
+}
+
+// keptBelow is what a rewind to start leaves as it is: what was given out or deferred
+// below, and is not done.
+func (c *core) keptBelow(start uint64) (kept []seqset.Range) {
+	kept, _ = c.acked.Gaps(nil, c.acked.Floor(), min(start, c.cursor), maxGaps)
+	c.deferred.Each(func(i dueheap.Item) {
+		if c.cursor <= i.Seq && i.Seq < start {
+			kept = append(kept, seqset.Range{From: i.Seq, To: i.Seq + 1})
+		}
+	})
+	for _, m := range c.waitingOld() {
+		if c.cursor <= m.seq && m.seq < start {
+			kept = append(kept, seqset.Range{From: m.seq, To: m.seq + 1})
+		}
+	}
+	return seqset.Union(kept)
+}
+
+// maxGaps is more ranges than there can be.
+const maxGaps = int(^uint(0) >> 1)
+
+// waitingOld is what waits for delivery and was given out before, or was deferred.
+func (c *core) waitingOld() (list []redelivery) {
+	for i := range c.returned.Len() {
+		list = append(list, *c.returned.At(i))
+	}
+	c.due.Each(func(i dueheap.Item) { list = append(list, deferred(i)) })
+	for s := c.barred; s != nil; s = s.next {
+		list = append(list, s.redeliveries...)
+	}
+	return list
+}
+
+// rewind does what Channel.Rewind says; shift is what added to a stored time (ms) makes it
+// steady.
+func (c *core) rewind(now int64, start uint64, voids []seqset.Range, delayed []message.Mark, shift int64) {
+	done := seqset.Difference([]seqset.Range{{To: start}}, c.keptBelow(start))
+	c.acked = seqset.New(0)
+	for _, r := range seqset.Union(done, voids, c.beyond()) {
+		c.acked.AddRange(r.From, r.To)
+	}
+	c.endDeliveries(start)
+	gone := func(seq uint64) bool { return seq >= start || c.acked.Contains(seq) }
+	c.returned.DeleteFunc(func(m redelivery) bool { return gone(m.seq) })
+	c.due.RemoveFunc(func(i dueheap.Item) bool { return gone(i.Seq) })
+	c.deferred.RemoveFunc(func(i dueheap.Item) bool { return gone(i.Seq) })
+	c.removeSpent(gone)
+	c.beginAt(now, start, delayed, shift)
+	c.readAgain()
+	if c.pending.on {
+		c.pending.overflow()
+	}
+}
+
+// beginAt has all that is not done from a number on be fresh, or deferred.
+func (c *core) beginAt(now int64, start uint64, delayed []message.Mark, shift int64) {
+	c.cursor, c.skip = start, seqset.List{}
+	var skip []seqset.Range
+	for r := range c.acked.Ranges() {
+		if r.From = max(r.From, start); r.From < r.To {
+			skip = append(skip, r)
+		}
+	}
+	if floor := c.acked.Floor(); floor > start {
+		skip = append(skip, seqset.Range{From: start, To: floor})
+	}
+	c.skip.AddAll(seqset.Union(skip))
+	for _, d := range delayed {
+		if start <= d.Seq && d.Seq < c.fanOut && !c.acked.Contains(d.Seq) {
+			c.skip.Add(seqset.Range{From: d.Seq, To: d.Seq + 1})
+			c.postpone(now, redelivery{seq: d.Seq, delayed: true}, d.DeliverAt+shift)
+		}
+	}
+	c.waiting = c.fanOut - start - c.skip.Overlap(start, c.fanOut)
+	c.skipOver()
+}
+
+// endDeliveries takes everything out of flight, and what cannot be read out of its
+// stretches: what lies below start is returned.
+func (c *core) endDeliveries(start uint64) {
+	var ended []redelivery
+	var flying []uint64
+	c.flight.each(func(_ uint32, seq uint64, _ *entry) { flying = append(flying, seq) })
+	for _, seq := range flying {
+		ended = append(ended, c.removeInFlight(c.flight.find(seq)))
+	}
+	for s := c.barred; s != nil; s = s.next {
+		ended = append(ended, s.redeliveries...)
+		for _, r := range s.fresh {
+			for seq := r.From; seq < min(r.To, start); seq++ {
+				ended = append(ended, redelivery{seq: seq})
+			}
+		}
+	}
+	c.barred = nil
+	sortBySeq(ended)
+	for _, m := range ended {
+		if m.seq < start {
+			c.returned.PushBack(m)
+		}
+	}
+}
+
+// A bounded channel has everything from a number on done from the beginning: it is done
+// when what lies below is.
+
+// endAt makes the channel bounded, if until is above 0.
+func (c *core) endAt(until uint64) {
+	if until == 0 {
+		return
+	}
+	c.ownConf().until = until
+	for _, r := range c.beyond() {
+		c.acked.AddRange(r.From, r.To)
+		c.skip.Add(r)
+	}
+	c.skipOver()
+}
+
+// beyond is what a bounded channel does not get.
+func (c *core) beyond() []seqset.Range { return state.Beyond(c.conf.until) }
+
+// isDone says of a bounded channel that it has had everything.
+func (c *core) isDone() bool { return c.conf.until > 0 && c.acked.Floor() >= c.conf.until }
+
+// Done says of a bounded channel that everything below its end is finished.
+func (c *Channel) Done() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.core.isDone()
+}

@@ -1,0 +1,372 @@
+package topic
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"qmq/channel"
+	"qmq/diskqueue"
+	"qmq/internal/vfs/crashfs"
+	"qmq/message"
+)
+
+// seqOf is the number of a delivered message.
+func seqOf(d delivery) uint64 {
+	_, seq, _ := d.id.Split()
+	return seq
+}
+
+func (b *bench) rewind(t testing.TB, name, to string) Replay {
+	t.Helper()
+	p, err := ParsePosition(to)
+	must(t, err)
+	r, err := b.Rewind(name, p)
+	must(t, err)
+	return r
+}
+
+func (b *bench) createFrom(t testing.TB, name, from, until string) Replay {
+	t.Helper()
+	o := Operation{Channel: name, From: from, Until: until, Replay: new(Replay)}
+	must(t, o.createFrom(b.Topic))
+	return *o.Replay
+}
+
+func at(n uint64) string { return strconv.FormatUint(n, 10) }
+
+func TestRewoundChannelDeliversAgainToWhoIsConnected(t *testing.T) {
+	inBench(t, func(t *testing.T, disk *crashfs.FS, b *bench) {
+		c := b.channel(t, "c")
+		must(t, b.send(numbered("m", 10)...))
+		k := subscribe(t, c)
+		ds := k.takeAll()
+		k.finish(t, ds[:7]...)
+		k.requeue(t, 0, ds[7])
+		r := b.rewind(t, "c", at(seqOf(ds[4])))
+		if r.From != seqOf(ds[4]) || r.Messages != 6 || r.Oldest || r.Retained || r.Timestamp == 0 {
+			t.Errorf("answered %+v", r)
+		}
+		late := []channel.Answer{{Op: channel.Finish, ID: ds[8].id}}
+		if k.Answer(late); !errors.Is(late[0].Err, channel.ErrNotInFlight) {
+			t.Errorf("a late FIN is answered with %v", late[0].Err)
+		}
+		if k.closed.Load() {
+			t.Error("the consumer is closed")
+		}
+		var attempts []uint16
+		var again deliveries
+		k.Take(attemptsSink{&again, &attempts}, 100)
+		if got, want := bodies(again), numbered("m", 10)[4:]; !slices.Equal(got, want) {
+			t.Errorf("delivered %q, want %q", got, want)
+		}
+		if slices.Max(attempts) != 1 {
+			t.Errorf("attempts %v", attempts)
+		}
+		must(t, b.send("new"))
+		k.finish(t, again...)
+		if got := bodies(k.takeAll()); !slices.Equal(got, []string{"new"}) {
+			t.Errorf("then %q", got)
+		}
+		k.Close()
+		for range 2 {
+			b.restart(t)
+			wantWaiting(t, b.channel(t, "c"), "new")
+		}
+	})
+}
+
+// attemptsSink notes the attempts too.
+type attemptsSink struct {
+	*deliveries
+	attempts *[]uint16
+}
+
+func (s attemptsSink) Put(m *channel.Message) bool {
+	*s.attempts = append(*s.attempts, m.Attempts)
+	return s.deliveries.Put(m)
+}
+
+func TestWhatIsNotDoneBeforeTheTargetStays(t *testing.T) {
+	inBench(t, func(t *testing.T, disk *crashfs.FS, b *bench) {
+		c := b.channel(t, "c")
+		must(t, b.send(numbered("m", 8)...))
+		must(t, b.sendLater("later", time.Hour))
+		must(t, b.send(numbered("n", 4)...))
+		k := subscribe(t, c)
+		ds := k.takeAll()
+		k.requeue(t, time.Minute, ds[0])
+		k.finish(t, ds[1:5]...)
+		b.rewind(t, "c", at(seqOf(ds[9]))) // behind "later", over what is in flight
+		if got, want := bodies(k.takeAll()), []string{"m5", "m6", "m7", "n0", "n1", "n2", "n3"}; !equalSets(got, want) {
+			t.Errorf("delivered %q, want %q", got, want)
+		}
+		k.Close()
+		b.restart(t)
+		c = b.channel(t, "c")
+		wait(time.Minute + time.Second)
+		if got := drain(t, c); !slices.Contains(got, "m0") || slices.Contains(got, "later") {
+			t.Errorf("after a minute %q", got)
+		}
+		wait(time.Hour)
+		if got := drain(t, c); !slices.Equal(got, []string{"later"}) {
+			t.Errorf("after an hour %q", got)
+		}
+	})
+}
+
+func equalSets(a, b []string) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+}
+
+func TestEmptiedAndExpiredStayVoidAfterARewind(t *testing.T) {
+	inBench(t, func(t *testing.T, disk *crashfs.FS, b *bench) {
+		b.configure(t, `{"retention_time": "100h"}`)
+		c := b.channel(t, "c")
+		other := b.channel(t, "other")
+		must(t, b.send(numbered("m", 6)...))
+		k := subscribe(t, c)
+		ds := k.takeAll()
+		k.finish(t, ds[0], ds[2])
+		must(t, b.EmptyChannel("c")) // of 1, 3, 4, 5
+		k.Close()
+		var short batchOfOne
+		must(t, b.Publish(short.expiring(b, "short", time.Minute)))
+		must(t, b.send("last"))
+		drain(t, c)
+		wait(time.Hour)
+		want := []string{"m0", "m2", "last"}
+		for i := range 3 {
+			if i == 2 {
+				b.cutCheckpoint(t)
+			}
+			b.rewind(t, "c", "first")
+			if got := drain(t, b.channel(t, "c")); !slices.Equal(got, want) {
+				t.Errorf("%d: delivered %q, want %q", i, got, want)
+			}
+			b.restart(t)
+		}
+		if got := drain(t, b.channel(t, "other")); !slices.Equal(got, []string{"m0", "m1", "m2", "m3", "m4", "m5", "last"}) {
+			t.Errorf("the other channel has %q", got)
+		}
+		_ = other
+	})
+}
+
+// cutCheckpoint has the journal begin with a checkpoint alone.
+func (b *bench) cutCheckpoint(t testing.TB) { b.restart(t); b.restart(t) }
+
+func TestReplayNeedsWhatIsRetained(t *testing.T) {
+	inBench(t, func(t *testing.T, disk *crashfs.FS, b *bench) {
+		b.configure(t, `{"retention_time": "1h"}`)
+		c := b.channel(t, "c")
+		for range 20 {
+			must(t, b.send(string(make([]byte, 20<<10))))
+		}
+		drain(t, c)
+		wait(10 * time.Second)
+		if r := b.rewind(t, "c", "first"); r.Messages != 20 || !r.Retained || !r.Oldest {
+			t.Errorf("answered %+v", r)
+		}
+		if n := len(drain(t, c)); n != 20 {
+			t.Errorf("%d are delivered again", n)
+		}
+		b.configure(t, `{"retention_time": "0s"}`)
+		wait(10 * time.Second)
+		r := b.rewind(t, "c", "first")
+		if r.Messages == 0 || r.Messages >= 20 || r.Retained || !r.Oldest {
+			t.Errorf("answered %+v", r)
+		}
+		if n := len(drain(t, c)); int64(n) != r.Messages {
+			t.Errorf("%d are delivered again, %d were said", n, r.Messages)
+		}
+		if len(b.told()) > 3 || b.lost > 0 {
+			t.Errorf("%d are lost", b.lost)
+		}
+	}, smallSegments)
+}
+
+func TestChannelBeginsWhereItIsAskedTo(t *testing.T) {
+	inBench(t, func(t *testing.T, disk *crashfs.FS, b *bench) {
+		b.configure(t, `{"retention_time": "1h"}`)
+		c := b.channel(t, "c")
+		must(t, b.send(numbered("m", 3)...))
+		wait(time.Minute)
+		noon := time.Unix(0, b.clock().Wall()).UTC().Format(time.RFC3339Nano)
+		must(t, b.send(numbered("n", 3)...))
+		must(t, b.sendLater("later", time.Hour))
+		drain(t, c)
+		wait(time.Minute)
+		all := []string{"m0", "m1", "m2", "n0", "n1", "n2"}
+		b.createFrom(t, "whole", "first", "")
+		b.createFrom(t, "noon", noon, "")
+		if r := b.createFrom(t, "end", "last", ""); r.Messages != 0 || r.Oldest {
+			t.Errorf("answered %+v", r)
+		}
+		b.createFrom(t, "e#ephemeral", noon, "")
+		for range 2 {
+			wantWaiting(t, b.channel(t, "whole"), all...)
+			wantWaiting(t, b.channel(t, "noon"), all[3:]...)
+			wantWaiting(t, b.channel(t, "end"))
+			if c, ok := b.ExistingChannel("e#ephemeral"); ok {
+				wantWaiting(t, c, all[3:]...)
+			}
+			b.restart(t)
+		}
+		for _, bad := range []string{"", "now", "-1", "99999999999999999999", "2999-01-01T00:00:00Z", "2001-02-30T00:00:00Z"} {
+			if _, err := ParsePosition(bad); err == nil {
+				t.Errorf("%q is a position", bad)
+			}
+		}
+		var position *PositionError
+		for _, bad := range []string{at(b.o.Log.End() + 1), time.Now().Add(100 * time.Hour).Format(time.RFC3339)} {
+			o := Operation{Channel: "x", From: bad}
+			if err := o.createFrom(b.Topic); !errors.As(err, &position) || !position.Of(bad) {
+				t.Errorf("%s: %v", bad, err)
+			}
+		}
+		o := Operation{Channel: "c", From: "first"}
+		if err := o.createFrom(b.Topic); !errors.Is(err, ErrChannelExists) {
+			t.Errorf("an existing one: %v", err)
+		}
+		wait(time.Hour)
+		if got := drain(t, b.channel(t, "noon")); !equalSets(got, append(slices.Clone(all[3:]), "later")) {
+			t.Errorf("after an hour %q", got)
+		}
+	})
+}
+
+func TestBoundedChannelIsDoneAtItsEnd(t *testing.T) {
+	inBench(t, func(t *testing.T, disk *crashfs.FS, b *bench) {
+		b.configure(t, `{"retention_time": "1h"}`)
+		must(t, b.send(numbered("m", 6)...))
+		drain(t, b.channel(t, "c"))
+		start := b.o.Log.Start()
+		r := b.createFrom(t, "part", at(start+1), at(start+4))
+		if r.Until != start+4 || r.Messages != 3 {
+			t.Errorf("answered %+v", r)
+		}
+		b.createFrom(t, "whole", "first", "last")
+		must(t, b.send("new"))
+		for range 2 {
+			c := b.channel(t, "part")
+			if s := c.Stats(); s.Done || s.Until != start+4 || s.Depth != 3 {
+				t.Errorf("%+v", s)
+			}
+			wantWaiting(t, c, "m1", "m2", "m3")
+			wantWaiting(t, b.channel(t, "whole"), numbered("m", 6)...)
+			b.restart(t)
+		}
+		if got := drain(t, b.channel(t, "part")); !slices.Equal(got, []string{"m1", "m2", "m3"}) {
+			t.Errorf("got %q", got)
+		}
+		for range 2 {
+			must(t, b.send("newer"))
+			c := b.channel(t, "part")
+			if s := c.Stats(); !s.Done || s.Depth != 0 {
+				t.Errorf("%+v", s)
+			}
+			wantWaiting(t, c)
+			b.restart(t)
+		}
+		b.rewind(t, "part", at(start+3))
+		wantWaiting(t, b.channel(t, "part"), "m3")
+		p, _ := ParsePosition("last")
+		var position *PositionError
+		if _, err := b.Rewind("part", p); !errors.As(err, &position) {
+			t.Errorf("rewound behind its end: %v", err)
+		}
+	})
+}
+
+func TestBoundedChannelLeavesWhenItIsToAndHasNoConsumers(t *testing.T) {
+	inBench(t, func(t *testing.T, disk *crashfs.FS, b *bench) {
+		must(t, b.send(numbered("m", 3)...))
+		b.channel(t, "c")
+		o := Operation{Channel: "part", Until: "last", Leaves: true}
+		must(t, o.createFrom(b.Topic))
+		b.restart(t)
+		c, ok := b.ExistingChannel("part")
+		if !ok {
+			t.Fatal("it left before its end")
+		}
+		k := subscribe(t, c)
+		k.finish(t, k.takeAll()...)
+		wait(time.Minute)
+		if _, ok := b.ExistingChannel("part"); !ok || k.closed.Load() {
+			t.Error("it left with a consumer")
+		}
+		k.Close()
+		b.ConsumerLeft(c)
+		wait(time.Second)
+		if _, ok := b.ExistingChannel("part"); ok {
+			t.Error("it stays")
+		}
+	})
+}
+
+func TestRewindOfWhatIsNotKeptIsRefused(t *testing.T) {
+	inBench(t, func(t *testing.T, disk *crashfs.FS, b *bench) {
+		b.channel(t, "e#ephemeral")
+		if _, err := b.Rewind("e#ephemeral", Whole); !errors.Is(err, ErrEphemeral) {
+			t.Error(err)
+		}
+		if _, err := b.Rewind("none", Whole); !errors.Is(err, ErrNoChannel) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestRewindThatTheJournalRefusesChangesNothing(t *testing.T) {
+	inBench(t, func(t *testing.T, disk *crashfs.FS, b *bench) {
+		c := b.channel(t, "c")
+		must(t, b.send(numbered("m", 4)...))
+		k := subscribe(t, c)
+		ds := k.takeAll()
+		k.finish(t, ds[:2]...)
+		must(t, b.journal.Flush())
+		disk.Fail(onJournal(crashfs.OpWrite, func() error { return errIO }))
+		if _, err := b.Rewind("c", Whole); err == nil {
+			t.Error("it is taken though it is not kept")
+		}
+		disk.Fail(nil)
+		k.finish(t, ds[2])
+		must(t, b.send("new"))
+		if got := bodies(k.takeAll()); !slices.Equal(got, []string{"new"}) {
+			t.Errorf("then %q", got)
+		}
+		k.Close()
+	})
+}
+
+func TestPausedStaysPausedOverARewind(t *testing.T) {
+	inBench(t, func(t *testing.T, disk *crashfs.FS, b *bench) {
+		c := b.channel(t, "c")
+		must(t, b.send("1"))
+		drain(t, c)
+		must(t, b.PauseChannel("c"))
+		b.rewind(t, "c", "first")
+		for range 2 {
+			c = b.channel(t, "c")
+			if !c.Paused() {
+				t.Error("it is not paused")
+			}
+			wantWaiting(t, c)
+			b.restart(t)
+		}
+		must(t, b.UnpauseChannel("c"))
+		wantWaiting(t, b.channel(t, "c"), "1")
+	})
+}
+
+// batchOfOne is a batch with one message.
+type batchOfOne struct{ diskqueue.Batch }
+
+func (o *batchOfOne) expiring(b *bench, body string, age time.Duration) *diskqueue.Batch {
+	o.Reset()
+	now := b.clock().Wall()
+	o.Add(message.Meta{Timestamp: now, ExpireAt: now/1e6 + age.Milliseconds()}, []byte(body))
+	return &o.Batch
+}
