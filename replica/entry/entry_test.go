@@ -101,7 +101,7 @@ func TestEntriesComeBackAsTheyWere(t *testing.T) {
 
 func TestWhatIsNotKnownStopsTheShard(t *testing.T) {
 	e := state.NewEncoder()
-	operation := bytes.Clone(e.Entries([]state.Entry{{Op: state.ConfigureChannel + 1, Topic: 1}}))
+	operation := bytes.Clone(e.Entries([]state.Entry{{Op: 200, Topic: 1}}))
 	longer := bytes.Clone(e.Changes(state.ChannelChanges{Topic: 1}))
 	longer[0]++ // one element more
 	more := bytes.Clone(e.Entries([]state.Entry{{Op: state.PauseTopic, Topic: 1}}))
