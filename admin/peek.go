@@ -15,6 +15,7 @@ import (
 	"qmq/internal/apiclient"
 	"qmq/internal/httpapi"
 	"qmq/internal/nodeclient"
+	"qmq/message"
 )
 
 // Limits of one look at messages.
@@ -51,7 +52,7 @@ type peekedRow struct {
 	Truncated   bool                `json:"truncated"`
 	Node        string              `json:"node"`
 	Name        string              `json:"name"`
-	Headers     []nodeclient.Header `json:"headers,omitempty"` // key and value, or value_base64; also the message's key and priority
+	Headers     []message.ShownHeader `json:"headers,omitempty"` // key and value, or value_base64; also the message's key and priority
 	seq         uint64
 	ns          int64
 }

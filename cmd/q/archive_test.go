@@ -45,11 +45,11 @@ func wantRestored(t *testing.T, dir string, want []string) {
 	}
 	lines := must(t, "", "sub", "t", "c", "--yes", "--format=json", fmt.Sprint("--count=", s.figures("t").MessageCount), "--addr="+s.tcp)
 	for _, line := range strings.Split(strings.TrimSpace(lines), "\n") {
-		body, _, err := parseRecord([]byte(line))
+		m, err := parseRecord([]byte(line))
 		if err != nil {
 			t.Fatal(err)
 		}
-		got[string(body)]++
+		got[string(m.body)]++
 	}
 	for _, body := range want {
 		if got[body] != 1 {

@@ -75,7 +75,7 @@ func (p *peekCommand) Run(c console) error {
 func peekedRecord(m *nodeclient.Peeked, topic, channel, node string) *record {
 	r := &record{
 		Topic: topic, Channel: channel, ID: m.ID, Time: stamp(m.Timestamp), Attempts: m.Attempts,
-		Node: node, Size: m.Size, State: m.State, Truncated: m.Truncated,
+		Node: node, Size: m.Size, State: m.State, Truncated: m.Truncated, Headers: m.Headers,
 	}
 	r.setBody(m.Body)
 	return r

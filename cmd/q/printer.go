@@ -11,16 +11,19 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+
+	"qmq/message"
 )
 
 // printing says how messages are printed.
 type printing struct {
 	Format string   `enum:"raw,json,pretty,hex" default:"raw" help:"How messages are printed: raw (the body and a newline), json (an object a line, which q pub --json-lines reads), pretty (JSON bodies set out, with what is known of the message), hex."`
-	Print  []string `placeholder:"WHAT" help:"With raw: what to print before each body, separated by tabs: topic, id, time, attempts, size, node."`
+	Print  []string `placeholder:"WHAT" help:"With raw: what to print before each body, separated by tabs: topic, id, time, attempts, size, node, key, headers (as KEY=VALUE, separated by blanks)."`
 }
 
 // printWords are the words that --print knows.
-var printWords = []string{"topic", "id", "time", "attempts", "size", "node"}
+var printWords = []string{"topic", "id", "time", "attempts", "size", "node", "key", "headers"}
 
 func (p *printing) check() error {
 	for _, word := range p.Print {
@@ -85,8 +88,44 @@ func field(r *record, word string) string {
 		return strconv.Itoa(r.Attempts)
 	case "size":
 		return strconv.FormatInt(r.Size, 10)
+	case "key":
+		return r.key()
+	case "headers":
+		return r.headers()
 	}
 	return r.Node
+}
+
+// key is the message's key; empty: it has none.
+func (r *record) key() string {
+	for i := range r.Headers {
+		if r.Headers[i].Key == message.HeaderKey {
+			return headerText(&r.Headers[i])
+		}
+	}
+	return ""
+}
+
+// headers are the message's, in a line.
+func (r *record) headers() string {
+	var list []string
+	for i := range r.Headers {
+		list = append(list, r.Headers[i].Key+"="+headerText(&r.Headers[i]))
+	}
+	return strings.Join(list, " ")
+}
+
+// headerText is the value of a header as people read it: quoted where it would not be
+// one word.
+func headerText(h *message.ShownHeader) string {
+	text := h.Value
+	if len(h.Base64) > 0 {
+		text = string(h.Base64)
+	}
+	if strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c == '"' || !unicode.IsPrint(c) }) {
+		return strconv.Quote(text)
+	}
+	return text
 }
 
 // head is the line before a body that is set out.
@@ -103,6 +142,9 @@ func (p *printer) head(r *record) {
 		p.w.WriteString("  (its beginning)")
 	}
 	p.w.WriteByte('\n')
+	if len(r.Headers) > 0 {
+		fmt.Fprintf(p.w, "%s%s%s\n", dim, r.headers(), plain)
+	}
 }
 
 // indented sets JSON out; anything else stays as it is.

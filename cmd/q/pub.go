@@ -15,6 +15,7 @@ import (
 
 	"qmq/internal/names"
 	"qmq/internal/tcpclient"
+	"qmq/message"
 )
 
 // pubCommand is q pub.
@@ -29,12 +30,18 @@ type pubCommand struct {
 	Count     int           `placeholder:"N" help:"Publish BODY so many times, or no more than so many messages of the input."`
 	Rate      float64       `placeholder:"N" help:"Messages a second at most."`
 	Defer     time.Duration `placeholder:"DURATION" help:"Deliver each message after this time."`
+	Header    []string      `placeholder:"KEY=VALUE" sep:"none" help:"Header of each message; may be given several times."`
+	Key       string        `placeholder:"KEY" help:"What each message is about: channels may keep those of one key in their order."`
+	Priority  int           `placeholder:"N" help:"0 to 9: channels may deliver what is higher first."`
+	DedupID   string        `name:"dedup-id" placeholder:"ID" help:"What doubles of the one message are known by."`
 	Batch     int           `default:"1000" help:"Messages of one command at most. What has come is not kept waiting for more."`
 	To        string        `enum:"round-robin,all" default:"round-robin" help:"Where there are several nodes: round-robin (each message goes to one of them, to another one if it fails) or all (each message goes to every node)."`
 	JSON      bool          `name:"json" help:"Say in JSON what was OK'd."`
 	Quiet     bool          `short:"q" help:"Do not say what was OK'd on a terminal."`
 
 	reach
+
+	described []byte // what the flags say of each message, as encoded headers
 }
 
 // argument is an argument as it was given, byte by byte: kong makes text of
@@ -57,6 +64,7 @@ func (*pubCommand) Help() string {
 		"one message", `q pub greetings 'hello'`,
 		"each line of a file", `q pub greetings -f lines.txt`,
 		"what a program prints, as it comes", `journalctl -f -o cat | q pub logs`,
+		"with a key and headers", `q pub orders '{"id": 17}' --key=u-1 --header=content-type=application/json`,
 		"delivered in a minute", `q pub greetings 'later' --defer=1m`,
 		"100 a second, to the nodes that the directory knows", `q pub orders -f orders.json --rate=100 --lookupd=127.0.0.1:4161`,
 		"copy a topic", `q sub orders copy --yes --format=json | q pub orders2 --json-lines`,
@@ -83,6 +91,9 @@ func (p *pubCommand) Run(c console) error {
 	}
 	if p.Defer < 0 || p.Rate < 0 || p.Count < 0 {
 		return errors.New("--defer, --rate and --count cannot be negative")
+	}
+	if err := p.describe(); err != nil {
+		return err
 	}
 	ctx, stop := c.untilSignal()
 	defer stop()
@@ -121,6 +132,39 @@ func (p *pubCommand) Run(c console) error {
 		return &interrupted{out.told()}
 	}
 	return nil
+}
+
+// describe makes headers of what the flags say.
+func (p *pubCommand) describe() error {
+	add := func(key, value string) error {
+		if !message.IsHeaderKey(key) || len(value) > message.MaxHeaderBytes {
+			return fmt.Errorf("--header: a key is 1 to %d letters, digits and !#$%%&'*+-.^_`|~, a value at most %d bytes: %.64q", message.MaxHeaderKey, message.MaxHeaderBytes, key)
+		}
+		p.described = message.AppendHeader(p.described, key, value)
+		return nil
+	}
+	if p.Key != "" {
+		p.Header = append([]string{message.HeaderKey + "=" + p.Key}, p.Header...)
+	}
+	if p.Priority != 0 {
+		p.Header = append(p.Header, fmt.Sprintf("%s=%d", message.HeaderPriority, p.Priority))
+	}
+	if p.DedupID != "" {
+		if !p.Whole && !p.Body.given || p.Count > 1 {
+			return errors.New("--dedup-id is that of one message: of BODY, or with --whole of the input")
+		}
+		p.Header = append(p.Header, message.HeaderDedupID+"="+p.DedupID)
+	}
+	for _, h := range p.Header {
+		key, value, ok := strings.Cut(h, "=")
+		if !ok {
+			return fmt.Errorf("--header=%s: KEY=VALUE is wanted", h)
+		}
+		if err := add(key, value); err != nil {
+			return err
+		}
+	}
+	return new(message.Meta).Describe(p.described)
 }
 
 // nodes are those that are published to: those that have the topic, or else all.

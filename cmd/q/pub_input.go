@@ -7,16 +7,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"qmq/internal/tcpclient"
+	"qmq/message"
 )
 
 // outgoing is a message that is to be published.
 type outgoing struct {
-	body  []byte
-	delay time.Duration
+	headers []byte // encoded, see message.AttrHeaders; nil: none
+	body    []byte
+	delay   time.Duration
 }
 
 // batch are messages that are published together. Its first one came from that
@@ -139,12 +142,15 @@ func (p *pubCommand) batches(ctx context.Context, s pieces, to chan<- batch) err
 
 // message is what a piece of the input says.
 func (p *pubCommand) message(text []byte) (m outgoing, err error) {
-	m = outgoing{body: text, delay: p.Defer}
-	if p.JSONLines {
-		var delay time.Duration
-		if m.body, delay, err = parseRecord(text); delay > 0 {
-			m.delay = delay
-		}
+	if !p.JSONLines {
+		return outgoing{headers: p.described, body: text, delay: p.Defer}, nil
+	}
+	if m, err = parseRecord(text); m.delay == 0 {
+		m.delay = p.Defer
+	}
+	if len(p.described) > 0 && err == nil {
+		m.headers = slices.Concat(p.described, m.headers)
+		err = new(message.Meta).Describe(m.headers)
 	}
 	return m, err
 }

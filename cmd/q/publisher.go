@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -145,6 +146,9 @@ func (p *publisher) send(b batch) error {
 func (p *publisher) begin(b batch, to int) (acks []*tcpclient.Ack) {
 	ctx := context.Background() // what is begun is not given up
 	var bodies [][]byte
+	if b.headed() {
+		return p.beginHeaded(ctx, b, to)
+	}
 	for _, m := range b.messages {
 		if m.delay > 0 {
 			acks = append(acks, p.producers[to].Defer(ctx, p.topic, m.delay, m.body))
@@ -154,6 +158,28 @@ func (p *publisher) begin(b batch, to int) (acks []*tcpclient.Ack) {
 	}
 	if len(bodies) > 0 {
 		acks = append(acks, p.producers[to].Publish(ctx, p.topic, bodies...))
+	}
+	return acks
+}
+
+// headed tells whether a message of the batch has headers.
+func (b *batch) headed() bool {
+	return slices.ContainsFunc(b.messages, func(m outgoing) bool { return len(m.headers) > 0 })
+}
+
+// beginHeaded is begin for messages with headers.
+func (p *publisher) beginHeaded(ctx context.Context, b batch, to int) (acks []*tcpclient.Ack) {
+	var together []tcpclient.Outgoing
+	for _, m := range b.messages {
+		one := tcpclient.Outgoing{Headers: m.headers, Body: m.body}
+		if m.delay > 0 {
+			acks = append(acks, p.producers[to].PublishHeaded(ctx, p.topic, m.delay, one))
+			continue
+		}
+		together = append(together, one)
+	}
+	if len(together) > 0 {
+		acks = append(acks, p.producers[to].PublishHeaded(ctx, p.topic, 0, together...))
 	}
 	return acks
 }
@@ -209,7 +235,7 @@ func isForever(err error) bool {
 		return false
 	}
 	switch refused.Code {
-	case protocol.CodePubFailed, protocol.CodeMpubFailed, protocol.CodeDpubFailed:
+	case protocol.CodePubFailed, protocol.CodeMpubFailed, protocol.CodeDpubFailed, protocol.CodeHpubFailed, protocol.CodeHmpubFailed:
 		return false
 	}
 	return true

@@ -11,22 +11,25 @@ import (
 	"unicode/utf8"
 
 	"qmq/internal/tcpclient"
+	"qmq/message"
 )
 
 // record is a message as a line of JSON: what q sub and q dump print and what q
 // pub --json-lines reads.
 type record struct {
-	Topic    string  `json:"topic,omitempty"`
-	Channel  string  `json:"channel,omitempty"`
-	ID       string  `json:"id,omitempty"`
-	Time     string  `json:"time,omitempty"` // RFC 3339, of the publish
-	Attempts int     `json:"attempts,omitempty"`
-	Node     string  `json:"node,omitempty"`
-	Size     int64   `json:"size,omitempty"`
-	State    string  `json:"state,omitempty"` // of a peeked message
-	Defer    string  `json:"defer,omitempty"` // a duration: how long to hold it back
-	Body     *string `json:"body,omitempty"`
-	Base64   []byte  `json:"body_base64,omitempty"` // of what is no UTF-8
+	Topic    string `json:"topic,omitempty"`
+	Channel  string `json:"channel,omitempty"`
+	ID       string `json:"id,omitempty"`
+	Time     string `json:"time,omitempty"` // RFC 3339, of the publish
+	Attempts int    `json:"attempts,omitempty"`
+	Node     string `json:"node,omitempty"`
+	Size     int64  `json:"size,omitempty"`
+	State    string `json:"state,omitempty"` // of a peeked message
+	Defer    string `json:"defer,omitempty"` // a duration: how long to hold it back
+	// Headers are the message's, its key and priority among them.
+	Headers []message.ShownHeader `json:"headers,omitempty"`
+	Body    *string               `json:"body,omitempty"`
+	Base64  []byte                `json:"body_base64,omitempty"` // of what is no UTF-8
 	// Truncated says that the body is only its beginning.
 	Truncated bool `json:"truncated,omitempty"`
 }
@@ -55,6 +58,7 @@ func (r *record) appendTo(dst []byte) []byte {
 	dst = appendNumber(dst, "size", r.Size)
 	dst = appendText(dst, "state", r.State)
 	dst = appendText(dst, "defer", r.Defer)
+	dst = appendHeaders(dst, r.Headers)
 	switch {
 	case r.Body != nil:
 		dst = appendQuoted(append(dst, `"body":`...), *r.Body)
@@ -68,6 +72,14 @@ func (r *record) appendTo(dst []byte) []byte {
 		dst = append(dst, `"truncated":true,`...)
 	}
 	return append(bytes.TrimSuffix(dst, []byte(",")), '}')
+}
+
+func appendHeaders(dst []byte, list []message.ShownHeader) []byte {
+	if len(list) == 0 {
+		return dst
+	}
+	text, _ := json.Marshal(list) // which is never refused
+	return append(append(append(dst, `"headers":`...), text...), ',')
 }
 
 func appendText(dst []byte, key, value string) []byte {
@@ -118,7 +130,7 @@ func appendQuoted(dst []byte, text string) []byte {
 func recordOf(m *tcpclient.Message, topic, channel string) *record {
 	r := &record{
 		Topic: topic, Channel: channel, ID: string(m.ID[:]), Time: stamp(m.Timestamp),
-		Attempts: int(m.Attempts), Node: m.From.Address(), Size: int64(len(m.Body)),
+		Attempts: int(m.Attempts), Node: m.From.Address(), Size: int64(len(m.Body)), Headers: message.ShownHeaders(m.Headers),
 	}
 	r.setBody(m.Body)
 	return r
@@ -128,28 +140,34 @@ func recordOf(m *tcpclient.Message, topic, channel string) *record {
 func stamp(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339Nano) }
 
 // parseRecord reads a line of --json-lines.
-func parseRecord(line []byte) (body []byte, delay time.Duration, err error) {
+func parseRecord(line []byte) (m outgoing, err error) {
 	var r record
 	if err := json.Unmarshal(line, &r); err != nil {
-		return nil, 0, fmt.Errorf("not an object like {\"body\":\"text\"}: %w", err)
+		return m, fmt.Errorf("not an object like {\"body\":\"text\"}: %w", err)
 	}
 	switch {
 	case r.Truncated:
-		return nil, 0, errors.New("it has only the beginning of its body")
+		return m, errors.New("it has only the beginning of its body")
 	case r.Body != nil && r.Base64 != nil:
-		return nil, 0, errors.New("it has both body and body_base64")
+		return m, errors.New("it has both body and body_base64")
 	case r.Body != nil:
-		body = []byte(*r.Body)
+		m.body = []byte(*r.Body)
 	default:
-		body = r.Base64
+		m.body = r.Base64
 	}
-	if len(body) == 0 {
-		return nil, 0, errors.New("it has no body: empty messages cannot be published")
+	if len(m.body) == 0 {
+		return m, errors.New("it has no body: empty messages cannot be published")
 	}
 	if r.Defer != "" {
-		if delay, err = time.ParseDuration(r.Defer); err != nil || delay < 0 {
-			return nil, 0, fmt.Errorf("defer is %q and must be a duration such as 5s", r.Defer)
+		if m.delay, err = time.ParseDuration(r.Defer); err != nil || m.delay < 0 {
+			return m, fmt.Errorf("defer is %q and must be a duration such as 5s", r.Defer)
 		}
 	}
-	return body, delay, nil
+	for i := range r.Headers {
+		if len(r.Headers[i].Key) > message.MaxHeaderKey || len(r.Headers[i].Value)+len(r.Headers[i].Base64) > message.MaxHeaderBytes {
+			return m, message.ErrHeaders
+		}
+		m.headers = r.Headers[i].Append(m.headers)
+	}
+	return m, new(message.Meta).Describe(m.headers)
 }

@@ -249,39 +249,40 @@ func (w *restoring) read(in *archiveLines) (list []topicBatch, end error) {
 			in.taken(line)
 			continue
 		}
-		topic, body, err := w.message(in, line)
+		topic, m, err := w.message(in, line)
 		if err != nil {
 			return list, fmt.Errorf("line %d: %w", in.lines+1, err)
 		}
 		in.taken(line)
 		i, ok := at[topic]
-		if !ok || list[i].bytes+len(body) > tcpclient.MaxBatch {
+		if !ok || list[i].bytes+len(m.body) > tcpclient.MaxBatch {
 			i = len(list)
 			at[topic] = i
 			list = append(list, topicBatch{topic, batch{from: in.lines}})
 		}
-		list[i].messages = append(list[i].messages, outgoing{body: body})
-		list[i].bytes += len(body)
-		bytes += len(body)
+		list[i].messages = append(list[i].messages, m)
+		list[i].bytes += len(m.body)
+		bytes += len(m.body)
 	}
 	return list, nil
 }
 
 // message is what a line says and where it goes.
-func (w *restoring) message(in *archiveLines, line []byte) (topic string, body []byte, err error) {
+func (w *restoring) message(in *archiveLines, line []byte) (topic string, m outgoing, err error) {
 	topic = w.r.Topic
 	if !in.records {
-		return topic, append([]byte(nil), line...), nil
+		return topic, outgoing{body: append([]byte(nil), line...)}, nil
 	}
 	if topic == "" {
 		var r struct{ Topic string }
 		if err := json.Unmarshal(line, &r); err == nil && r.Topic == "" {
-			return "", nil, errors.New("it names no topic; --topic does")
+			return "", m, errors.New("it names no topic; --topic does")
 		}
 		topic = r.Topic
 	}
-	body, _, err = parseRecord(line)
-	return topic, body, err
+	m, err = parseRecord(line)
+	m.delay = 0 // it was over when the message was archived
+	return topic, m, err
 }
 
 // publish publishes a batch and waits for the answer.

@@ -45,7 +45,7 @@ func (a *archiveLines) next() ([]byte, error) {
 	if !a.records || !torn && !errors.Is(err, archive.ErrCut) {
 		return line, err
 	}
-	if _, _, notWhole := parseRecord(a.Rest()); notWhole != nil {
+	if _, notWhole := parseRecord(a.Rest()); notWhole != nil {
 		return nil, err
 	}
 	if a.end = err; torn {

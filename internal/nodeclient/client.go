@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"qmq/internal/apiclient"
+	"qmq/message"
 )
 
 // Client asks nodes. An address is host:port or a URL without path. Errors of
@@ -119,14 +120,7 @@ type Peeked struct {
 	Body       []byte `json:"body"`        // its beginning
 	Truncated  bool   `json:"truncated"`
 
-	Headers []Header `json:"headers"` // also its key and priority
-}
-
-// Header is one of a message. A value that is no UTF-8 is in base64 instead.
-type Header struct {
-	Key    string `json:"key"`
-	Value  string `json:"value"`
-	Base64 []byte `json:"value_base64,omitempty"`
+	Headers []message.ShownHeader `json:"headers"` // also key and priority
 }
 
 // Peek looks at messages of a channel in one state: ready, inflight or

@@ -65,5 +65,6 @@ func (o *Options) identify() protocol.IdentifyRequest {
 		SampleRate: int32(o.SampleRate),
 		MsgTimeout: int(o.MsgTimeout.Milliseconds()),
 		Tail:       o.Tail,
+		Headers:    true,
 	}
 }

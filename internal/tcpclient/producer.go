@@ -109,6 +109,52 @@ func (p *Producer) Defer(ctx context.Context, topic string, delay time.Duration,
 	})
 }
 
+// ErrNoHeaders means that the node takes messages without headers alone. Nothing was sent.
+var ErrNoHeaders = errors.New("the node knows no headers of messages (it is no qd, or an older one)")
+
+// Outgoing is a message that is to be published.
+type Outgoing struct {
+	Headers []byte // encoded, see message.AttrHeaders; nil: none
+	Body    []byte
+}
+
+// PublishHeaded is Publish of messages with headers, after a delay if there is one. Several
+// with a delay are not possible. The error is also ErrNoHeaders.
+func (p *Producer) PublishHeaded(ctx context.Context, topic string, delay time.Duration, messages ...Outgoing) *Ack {
+	return p.sendIf(ctx, func(agreed *protocol.IdentifyResponse) error {
+		if !agreed.Headers {
+			return fmt.Errorf("%s: %w", p.address, ErrNoHeaders)
+		}
+		return nil
+	}, func(dst []byte) []byte { return appendHeaded(dst, topic, delay, messages) })
+}
+
+func appendHeaded(dst []byte, topic string, delay time.Duration, messages []Outgoing) []byte {
+	if len(messages) > 1 {
+		dst = append(append(append(dst, "HMPUB "...), topic...), '\n')
+		at := len(dst)
+		dst = append(dst, 0, 0, 0, 0)
+		dst = binary.BigEndian.AppendUint32(dst, uint32(len(messages)))
+		for i := range messages {
+			dst = messages[i].appendTo(dst)
+		}
+		binary.BigEndian.PutUint32(dst[at:], uint32(len(dst)-at-4))
+		return dst
+	}
+	dst = append(append(dst, "HPUB "...), topic...)
+	if delay > 0 {
+		dst = strconv.AppendInt(append(dst, ' '), delay.Milliseconds(), 10)
+	}
+	return messages[0].appendTo(append(dst, '\n'))
+}
+
+// appendTo appends the message behind its size.
+func (m *Outgoing) appendTo(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint32(dst, uint32(2+len(m.Headers)+len(m.Body)))
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(m.Headers)))
+	return append(append(dst, m.Headers...), m.Body...)
+}
+
 func appendPublish(dst []byte, topic string, bodies [][]byte) []byte {
 	if len(bodies) == 1 {
 		return command(dst, "PUB "+topic+"\n", bodies[0])
@@ -131,9 +177,17 @@ func appendPublish(dst []byte, topic string, bodies [][]byte) []byte {
 const keptBuffer = 4 << 20
 
 func (p *Producer) send(ctx context.Context, encode func([]byte) []byte) *Ack {
+	return p.sendIf(ctx, func(*protocol.IdentifyResponse) error { return nil }, encode)
+}
+
+// sendIf sends a command, unless may says of what is agreed on why it cannot be.
+func (p *Producer) sendIf(ctx context.Context, may func(*protocol.IdentifyResponse) error, encode func([]byte) []byte) *Ack {
 	p.sending.Lock()
 	defer p.sending.Unlock()
 	l, err := p.connected(ctx)
+	if err == nil {
+		err = may(&l.conn.agreed)
+	}
 	if err != nil {
 		return failed(err)
 	}

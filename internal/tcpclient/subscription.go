@@ -22,6 +22,7 @@ type Message struct {
 	ID        ID
 	Timestamp int64 // of the publish, ns since 1970
 	Attempts  uint16
+	Headers   []byte // encoded, see message.AttrHeaders: also key and priority; nil: none
 	Body      []byte
 	From      *Subscription // whom it is to be answered to
 }
@@ -248,11 +249,12 @@ func (s *Subscription) read(handle func([]Message)) error {
 		if err != nil {
 			return err
 		}
-		if ok && kind == protocol.FrameMessage {
-			if len(data) < 26 {
-				return fmt.Errorf("the node sends a message of %d bytes", len(data))
+		if ok && (kind == protocol.FrameMessage || kind == protocol.FrameHeaders) {
+			m, err := s.message(kind, data)
+			if err != nil {
+				return err
 			}
-			batch = append(batch, s.message(data))
+			batch = append(batch, m)
 			continue
 		}
 		if len(batch) > 0 {
@@ -280,7 +282,11 @@ func (s *Subscription) read(handle func([]Message)) error {
 
 const closeWait = "CLOSE_WAIT"
 
-func (s *Subscription) message(data []byte) Message {
+// message takes a message frame apart.
+func (s *Subscription) message(kind protocol.FrameType, data []byte) (Message, error) {
+	if len(data) < 26 {
+		return Message{}, fmt.Errorf("the node sends a message of %d bytes", len(data))
+	}
 	m := Message{
 		Timestamp: int64(binary.BigEndian.Uint64(data)),
 		Attempts:  binary.BigEndian.Uint16(data[8:]),
@@ -288,7 +294,14 @@ func (s *Subscription) message(data []byte) Message {
 		From:      s,
 	}
 	copy(m.ID[:], data[10:26])
-	return m
+	if kind == protocol.FrameHeaders {
+		if len(m.Body) < 2 || len(m.Body)-2 < int(binary.BigEndian.Uint16(m.Body)) {
+			return m, errors.New("the node sends a message with headers that are cut short")
+		}
+		at := 2 + int(binary.BigEndian.Uint16(m.Body))
+		m.Headers, m.Body = m.Body[2:at:at], m.Body[at:]
+	}
+	return m, nil
 }
 
 // refused takes a node's error: one about a single message leaves the connection
