@@ -37,21 +37,21 @@ var (
 
 // peekedRow is a message as the page gets it.
 type peekedRow struct {
-	ID          string              `json:"id"`
-	Seq         string              `json:"seq"` // its number; too large for a number of JavaScript
-	Timestamp   int64               `json:"timestamp"`
-	TimestampNS string              `json:"timestamp_ns"`
-	Attempts    int                 `json:"attempts"`
-	Size        int64               `json:"size"`
-	State       string              `json:"state"` // of a topic's message that no channel has yet: waiting
-	Client      string              `json:"client"`
-	DeadlineMS  *int64              `json:"deadline_ms"`
-	DueMS       *int64              `json:"due_ms"`
-	DueAt       int64               `json:"due_at,omitempty"`
-	Body        []byte              `json:"body"`
-	Truncated   bool                `json:"truncated"`
-	Node        string              `json:"node"`
-	Name        string              `json:"name"`
+	ID          string                `json:"id"`
+	Seq         string                `json:"seq"` // its number; too large for a number of JavaScript
+	Timestamp   int64                 `json:"timestamp"`
+	TimestampNS string                `json:"timestamp_ns"`
+	Attempts    int                   `json:"attempts"`
+	Size        int64                 `json:"size"`
+	State       string                `json:"state"` // of a topic's message that no channel has yet: waiting
+	Client      string                `json:"client"`
+	DeadlineMS  *int64                `json:"deadline_ms"`
+	DueMS       *int64                `json:"due_ms"`
+	DueAt       int64                 `json:"due_at,omitempty"`
+	Body        []byte                `json:"body"`
+	Truncated   bool                  `json:"truncated"`
+	Node        string                `json:"node"`
+	Name        string                `json:"name"`
 	Headers     []message.ShownHeader `json:"headers,omitempty"` // key and value, or value_base64; also the message's key and priority
 	seq         uint64
 	ns          int64
