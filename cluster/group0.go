@@ -22,6 +22,9 @@ type group0 struct {
 	dir string
 	// changed is called after a registry was replaced, on the goroutine that applies.
 	changed func(*registry)
+	// balance is called when somebody asks for leaders to be spread; nil: nobody does that
+	// here.
+	balance func()
 
 	mu sync.Mutex // guards what follows; nothing waits while it is held
 	s  group0State
@@ -123,6 +126,9 @@ func (g *group0) Apply(index, term uint64, data []byte) (outcome any, err error)
 		s.Registry = next
 	}
 	g.set(s)
+	if why == "" && e.Prefer != nil && e.Prefer.All && g.balance != nil {
+		g.balance()
+	}
 	return why, nil
 }
 

@@ -184,6 +184,7 @@ func (r *run) serve(i *identity) {
 		MaxMsgTimeout: common.Channels.MaxMsgTimeout,
 	})
 	r.watch = newWatch(r)
+	r.group0.balance = r.watch.spreadSoon
 	r.room = &room{r: r}
 }
 

@@ -79,6 +79,14 @@ func TestLeadershipIsMovedAndStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.eventually("nobody is preferred", func() bool { return len(g.members[2].registry.Load().Preferred) == 0 })
+	g.eventually("all lead whose turn it is", func() bool {
+		for n := range uint32(Shards + 1) {
+			if g.members[2].run.Load().watch.leaderOf(n) != uint64(g.members[2].registry.Load().turn(n)) {
+				return false
+			}
+		}
+		return true
+	})
 	for _, wrong := range []string{"", "nobody:1", "0000000000000001"} {
 		if err := g.members[0].Move(ctx, shard, wrong); err == nil {
 			t.Errorf("moved to %q", wrong)

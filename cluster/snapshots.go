@@ -29,6 +29,9 @@ const (
 	pieceHead  = 2 * 4
 	pieceBytes = 512 << 10 // about
 	pieceTime  = 30 * time.Second
+	// offerAgain is how long after an offer that was not taken there is no other to the
+	// same member.
+	offerAgain = 500 * time.Millisecond
 	// bytesPerSecond is how much of snapshots a member gives at most, so that what is
 	// published meanwhile goes through.
 	bytesPerSecond = 200 << 20
@@ -43,10 +46,11 @@ type offerer struct {
 
 // snapshotOffers are those that are under way from this member.
 type snapshotOffers struct {
-	mu      sync.Mutex // guards closed and offers
+	mu      sync.Mutex // guards closed, offers and refused
 	closed  bool
 	offers  map[offerID]*given
-	running sync.WaitGroup // grows under mu while closed is false
+	refused map[offerID]string // why the last one was not taken
+	running sync.WaitGroup     // grows under mu while closed is false
 	pace    pace
 }
 
@@ -81,26 +85,39 @@ func (s *snapshotOffers) wait() {
 	s.running.Wait()
 }
 
-// begin notes an offer; false: there is one, or it is over.
-func (s *snapshotOffers) begin(of offerID, offer func(*given)) bool {
+// begin notes an offer, which ends with ended; false: there is one, or it is over.
+func (s *snapshotOffers) begin(of offerID, offer func(*given), ended func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || s.offers[of] != nil {
 		return false
 	}
 	if s.offers == nil {
-		s.offers = make(map[offerID]*given)
+		s.offers, s.refused = make(map[offerID]*given), make(map[offerID]string)
 	}
 	g := new(given)
 	s.offers[of] = g
 	s.running.Go(func() {
 		offer(g)
+		g.end()
+		ended()
 		s.mu.Lock()
 		delete(s.offers, of)
 		s.mu.Unlock()
-		g.end()
 	})
 	return true
+}
+
+// refusedAnew notes how an offer ended, and says whether it did so otherwise than the one
+// before: why is empty for one that was taken.
+func (s *snapshotOffers) refusedAnew(of offerID, why string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.refused[of]
+	if s.refused[of] = why; why == "" {
+		delete(s.refused, of)
+	}
+	return before != why
 }
 
 // given is how many bytes of each snapshot that is under way were given.
@@ -127,20 +144,38 @@ func (g *given) end() {
 
 // Offer is part of replica.Snapshots.
 func (o offerer) Offer(m *pb.Message) {
-	to := m.GetTo()
-	began := o.r.offers.begin(offerID{o.n, to}, func(g *given) {
+	to, of := m.GetTo(), offerID{o.n, m.GetTo()}
+	var err error
+	began := o.r.offers.begin(of, func(g *given) {
 		began := time.Now()
-		_, err := o.r.s.links.Call(o.r.ctx, to, callTake, binary.LittleEndian.AppendUint32(nil, o.n))
-		o.sent(to, err)
+		_, err = o.r.s.links.Call(o.r.ctx, to, callTake, binary.LittleEndian.AppendUint32(nil, o.n))
 		attributes := []any{slog.Uint64("shard", uint64(o.n)), slog.String("to", o.r.s.addressOf(to)), slog.Int64("bytes", g.bytes.Load()), slog.Duration("took", time.Since(began).Round(time.Millisecond))}
-		if err != nil {
-			o.r.s.o.Logger.Warn("a member has not taken a snapshot", append(attributes, slog.Any("error", err))...)
+		if err == nil {
+			o.r.offers.refusedAnew(of, "")
+			o.r.s.o.Logger.Info("a member has taken a snapshot", attributes...)
 			return
 		}
-		o.r.s.o.Logger.Info("a member has taken a snapshot", attributes...)
+		level := slog.LevelDebug
+		if o.r.offers.refusedAnew(of, err.Error()) {
+			level = slog.LevelWarn
+		}
+		o.r.s.o.Logger.Log(o.r.ctx, level, "a member has not taken a snapshot", append(attributes, slog.Any("error", err))...)
+	}, func() {
+		if err != nil {
+			o.r.pause(offerAgain)
+		}
+		o.sent(to, err)
 	})
 	if !began {
 		o.sent(to, errStopped)
+	}
+}
+
+// pause waits, or until the run ends.
+func (r *run) pause(d time.Duration) {
+	select {
+	case <-r.ctx.Done():
+	case <-time.After(d):
 	}
 }
 

@@ -61,7 +61,7 @@ func (w *watch) spread(now time.Duration) {
 		if w.r.balancing.CompareAndSwap(false, true) {
 			w.r.work(func() {
 				defer w.r.balancing.Store(false)
-				err := w.r.s.move(w.r.ctx, n, to)
+				err := w.moveTo(n, leaders[n], to)
 				if err != nil && w.r.ctx.Err() == nil {
 					w.r.s.o.Logger.Debug("a leadership was not moved", slog.Uint64("shard", uint64(n)), slog.Any("error", err))
 				}
@@ -72,14 +72,38 @@ func (w *watch) spread(now time.Duration) {
 	}
 }
 
+// moveTo moves a leadership, and waits until this node has heard of it too: the change
+// that it made itself is none after which it has to wait until all is calm.
+func (w *watch) moveTo(shard uint32, from uint64, to id) error {
+	ctx, cancel := context.WithTimeout(w.r.ctx, moveTime)
+	defer cancel()
+	err := insist(ctx, func(ctx context.Context) error { return w.r.s.move(ctx, shard, to) })
+	if err != nil {
+		return err
+	}
+	return w.awaitOther(ctx, shard, from)
+}
+
 // moved has the next move follow soon after one that went well, and later otherwise.
 func (w *watch) moved(well bool) {
+	if well {
+		w.spreadSoon()
+		return
+	}
 	now := w.r.now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.calmFrom = now; well {
-		w.calmFrom -= calm
-	}
+	w.calmFrom = now
+}
+
+// spreadSoon has leaders spread without waiting until all is calm: a move went well, or
+// somebody asks for it.
+func (w *watch) spreadSoon() {
+	now := w.r.now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calmFrom = now - calm
+	w.soon.Store(true)
 }
 
 // moving asks for a leadership to be moved.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"qmq/cluster/link"
@@ -63,6 +64,8 @@ type watch struct {
 	dogs [Shards + 1]replica.Watchdog // the goroutine's
 	// pulse is the goroutine's, too.
 	pulse pulse
+	// soon has leaders spread at its next look.
+	soon atomic.Bool
 
 	mu       sync.Mutex // guards what follows
 	leaders  [Shards + 1]uint64
@@ -162,6 +165,8 @@ func (w *watch) run() {
 			spread = now
 			w.r.introduce()
 			w.r.moveAdopted()
+			w.spread(now)
+		} else if w.soon.Swap(false) {
 			w.spread(now)
 		}
 	}

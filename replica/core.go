@@ -53,6 +53,9 @@ type core struct {
 	giving      giving
 	refused     uint64     // messages of peers
 	followers   []Progress // of a leader, as of the last tick
+	// heard is for how many ticks a member counts as heard of though raft has just
+	// begun to listen anew, of a leader.
+	heard map[uint64]int
 
 	out effects
 }
@@ -134,6 +137,7 @@ func (c *core) tick() {
 	c.guard(func() {
 		c.giving.tick(c)
 		c.followers = nil
+		c.noteHeard()
 		if !c.giving.stopped && !c.holdTick() {
 			c.node.Tick()
 		}

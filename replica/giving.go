@@ -89,7 +89,7 @@ func (c *core) best(pass func(member uint64) bool) (to uint64) {
 	var match uint64
 	voters := c.node.Status().Config.Voters.IDs()
 	c.node.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) {
-		if _, votes := voters[id]; !votes || id == c.member || !p.RecentActive {
+		if _, votes := voters[id]; !votes || id == c.member || !c.hears(id, &p) {
 			return
 		}
 		if pass != nil && !pass(id) {

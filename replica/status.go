@@ -43,7 +43,7 @@ type Progress struct {
 	Member   uint64
 	Match    uint64 // newest entry that is known to be in its log
 	Learner  bool
-	Active   bool // heard of within the last election timeout
+	Active   bool // heard of within about the last election timeout
 	Snapshot bool // gets one
 }
 
@@ -106,10 +106,32 @@ func (c *core) lookAtFollowers() {
 		}
 		c.followers = append(c.followers, Progress{
 			Member: id, Match: p.Match, Learner: typ == raft.ProgressTypeLearner,
-			Active: p.RecentActive, Snapshot: p.State == tracker.StateSnapshot,
+			Active: c.hears(id, &p), Snapshot: p.State == tracker.StateSnapshot,
 		})
 	})
 }
+
+// noteHeard notes, before each tick, who was heard of: with the tick at the end of each
+// election timeout a leader of raft forgets that, and for a moment nobody was.
+func (c *core) noteHeard() {
+	if c.role != raft.StateLeader || c.giving.stopped {
+		c.heard = nil
+		return
+	}
+	if c.heard == nil {
+		c.heard = make(map[uint64]int)
+	}
+	c.node.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) {
+		if p.RecentActive {
+			c.heard[id] = c.electionTicks / 2
+		} else {
+			c.heard[id]--
+		}
+	})
+}
+
+// hears says whether a member was heard of lately.
+func (c *core) hears(id uint64, p *tracker.Progress) bool { return p.RecentActive || c.heard[id] > 0 }
 
 func role(s raft.StateType) Role {
 	switch s {

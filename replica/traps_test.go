@@ -383,3 +383,37 @@ func TestStopSettlesAllProposals(t *testing.T) {
 		}
 	})
 }
+
+// raft forgets at the end of each election timeout whom it has heard of: a member that
+// answers all the time counts as heard of all the time, and one that is cut off soon does not.
+func TestFollowerThatAnswersIsAlwaysActive(t *testing.T) {
+	inSet(t, 3, func(t *testing.T, s *set) {
+		l := s.leader()
+		active := func(id uint64) bool {
+			for _, f := range l.shard.Status().Followers {
+				if f.Member == id {
+					return f.Active
+				}
+			}
+			return false
+		}
+		others := s.others(l)
+		s.until("both are active", func() bool { return active(others[0].id) && active(others[1].id) })
+		for range 300 {
+			time.Sleep(10 * time.Millisecond)
+			synctest.Wait()
+			if !active(others[0].id) || !active(others[1].id) {
+				t.Fatal("one that answers is not active")
+			}
+		}
+		s.setCut(others[0].id, true)
+		cut := time.Now()
+		s.until("one that is cut off is not active", func() bool { return !active(others[0].id) })
+		if took := time.Since(cut); took > 600*time.Millisecond {
+			t.Errorf("it was active for %v", took)
+		}
+		if !active(others[1].id) {
+			t.Error("the other is not active")
+		}
+	})
+}
