@@ -32,8 +32,16 @@ func (c *core) finish(h *holder, seq uint64) error {
 func (c *core) finishHeld(h *holder, seq uint64, i uint32) {
 	c.removeInFlight(i)
 	h.finished++
+	c.done(seq)
+}
+
+// done acknowledges a message that was taken out of where it was.
+func (c *core) done(seq uint64) {
 	c.acked.Add(seq)
 	c.pending.acked(seqset.Range{From: seq, To: seq + 1})
+	if a := c.conf.ahead; a != nil {
+		a.finished(seq)
+	}
 }
 
 // requeue gives back a message that h has in flight: returned at once, or
@@ -51,7 +59,7 @@ func (c *core) requeue(h *holder, seq uint64, now, delay int64) error {
 		return nil
 	}
 	if delay <= 0 {
-		c.returned.PushBack(m)
+		c.comeBack(m)
 		return nil
 	}
 	due := (now + min(delay, c.maxDelay) + 1e6 - 1) / 1e6
@@ -70,7 +78,7 @@ func (c *core) giveBack(h *holder, seq uint64) error {
 	m := c.removeInFlight(i)
 	m.attempts--
 	c.undelivered(h, 1)
-	c.returned.PushFront(m)
+	c.comeBackFirst(m)
 	c.pending.open(m.seq, m.attempts, 0)
 	return nil
 }

@@ -83,11 +83,14 @@ func (c *core) holds(seq uint64) bool { return seq < c.fanOut && !c.acked.Contai
 func (c *core) hasten(seq uint64) {
 	if i := c.flight.find(seq); i != 0 {
 		c.requeued++
-		c.returned.PushBack(c.removeInFlight(i))
+		c.comeBack(c.removeInFlight(i))
+		return
+	}
+	if c.resumeStopped(seq) {
 		return
 	}
 	for _, m := range extractDue(&c.deferred, seqset.Range{From: seq, To: seq + 1}, nil) {
-		c.returned.PushBack(m)
+		c.comeBack(m)
 		c.pending.open(m.seq, m.attempts, 0)
 	}
 }

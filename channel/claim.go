@@ -106,6 +106,9 @@ func (c *core) acknowledge(done []seqset.Range) {
 	}
 	c.returned.DeleteFunc(func(m redelivery) bool { return acked(m.seq) })
 	c.removeSpent(acked)
+	if a := c.conf.ahead; a != nil {
+		a.forget(acked)
+	}
 	for _, heap := range [...]*dueheap.Heap{c.due, &c.deferred} {
 		if heap.Len() > 0 {
 			heap.RemoveFunc(func(i dueheap.Item) bool { return acked(i.Seq) })
@@ -133,7 +136,7 @@ func (c *core) putBack(w redelivery, m Claim, now, shift int64) {
 		return
 	}
 	if m.Due == 0 {
-		c.returned.PushBack(w)
+		c.comeBack(w)
 		c.pending.open(w.seq, w.attempts, 0)
 		return
 	}
@@ -161,6 +164,7 @@ func (c *core) claimOne(h *holder, waiting map[uint64]redelivery, m Claim, now i
 	}
 	w.attempts = max(w.attempts, m.Attempts, 1)
 	c.flight.add(h, w, now, now+h.timeout)
+	c.underWay(w.seq)
 	c.setCredit(h, h.rdy, h.inFlight+1)
 	c.pending.open(w.seq, w.attempts, 0)
 	return true
@@ -190,6 +194,9 @@ func (c *core) extract(claims []Claim) (found map[uint64]redelivery) {
 	}
 	if len(wanted) > 0 {
 		c.returned.DeleteFunc(take)
+	}
+	if a := c.conf.ahead; a != nil {
+		a.order.remove(func(m redelivery, w wait) bool { return w != asFresh && take(m) })
 	}
 	for _, heap := range [...]*dueheap.Heap{c.due, &c.deferred} {
 		if len(wanted) > 0 && heap.Len() > 0 {

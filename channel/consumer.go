@@ -42,6 +42,7 @@ type Consumer struct {
 	// Of the goroutine that takes.
 	reader Reader
 	parked bool // see Parked
+	fit    int  // how many messages to reserve at most where they come in an order; 0: any number
 }
 
 // Subscribe adds a consumer. It gets nothing until SetReady. The error is

@@ -85,7 +85,7 @@ func (c *core) floor() uint64 { return min(c.acked.Floor(), c.cursor) }
 
 // depth is what a new consumer could get now, and what would be if it could be
 // read.
-func (c *core) depth() uint64 { return c.ready() + c.barredLen() }
+func (c *core) depth() uint64 { return c.ready() + c.barredLen() + c.knownOld() }
 
 // ready is how many messages may be reserved.
 func (c *core) ready() uint64 { return c.waiting + uint64(c.due.Len()+c.returned.Len()) }
@@ -131,6 +131,9 @@ func (c *core) postpone(now int64, m redelivery, due int64) {
 		c.makeDue(m.dueAt(due))
 		return
 	}
+	if m.attempts > 0 {
+		c.underWay(m.seq)
+	}
 	c.deferred.Push(m.dueAt(due))
 }
 
@@ -140,6 +143,11 @@ var noneDue = new(dueheap.Heap)
 
 // makeDue has a message wait to be delivered.
 func (c *core) makeDue(i dueheap.Item) {
+	if c.conf.ahead != nil && i.Attempts > 0 { // it was delivered: others wait for it
+		c.comeBack(deferred(i))
+		c.pending.open(i.Seq, i.Attempts, 0)
+		return
+	}
 	if c.due == noneDue {
 		c.due = new(dueheap.Heap)
 	}
@@ -209,6 +217,9 @@ func (c *core) voidAll(list []seqset.Range) {
 		c.acked.AddRange(r.From, r.To)
 		c.pending.acked(r)
 	}
+	if c.conf.ahead != nil && list[0].From < c.fanOut {
+		c.conf.ahead.forget(gone)
+	}
 	c.skipOver()
 }
 
@@ -260,6 +271,7 @@ func (c *core) empty() {
 	c.removeSpent(func(uint64) bool { return true })
 	c.waiting = 0
 	c.cursor = c.fanOut
+	c.forgetOrder()
 	for r, ok := c.skip.Front(); ok && r.To <= c.fanOut; r, ok = c.skip.Front() {
 		c.skip.PopFront()
 	}

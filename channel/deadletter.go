@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 
-	"qmq/internal/seqset"
 	"qmq/message"
 )
 
@@ -67,7 +66,7 @@ func (c *Channel) readSpent(list []spentMessage) (r spentRead) {
 		var gone *LostError
 		switch {
 		case errors.As(err, &gone):
-			c.lost(seqset.Range{From: min(gone.From, x.seq), To: max(gone.To, x.seq+1)})
+			c.lost(rangeOf(gone, x.seq))
 			continue
 		case err != nil:
 			r.unread, r.err = append(r.unread, x), err

@@ -52,7 +52,7 @@ func (c *core) timeOut(now int64) {
 			c.spend(x.message, message.TimedOut, now)
 			continue
 		}
-		c.returned.PushBack(x.message)
+		c.comeBack(x.message)
 	}
 	c.timedOut += uint64(len(late))
 	c.flight.due = c.flight.earliestDue()

@@ -188,7 +188,7 @@ func (c *core) leave(h *holder) {
 	}
 	sortBySeq(left)
 	for _, m := range left {
-		c.returned.PushBack(m)
+		c.comeBack(m)
 	}
 	c.setCredit(h, 0, 0)
 	c.flight.holders[h.index] = nil

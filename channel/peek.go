@@ -136,6 +136,11 @@ func (c *core) peekReady(now int64, limit int) (list []peeked) {
 		m := c.returned.At(i)
 		list = append(list, peeked{Peeked{Attempts: m.attempts}, m.seq})
 	}
+	c.eachKnownOld(func(m redelivery) {
+		if len(list) < limit {
+			list = append(list, peeked{Peeked{Attempts: m.attempts}, m.seq})
+		}
+	})
 	ranges := c.skip.All()
 	for seq := c.cursor; seq < c.fanOut && len(list) < limit; seq++ {
 		if len(ranges) > 0 && ranges[0].From <= seq { // ranges do not touch each other

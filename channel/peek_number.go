@@ -30,6 +30,7 @@ func (c *core) peekByNumber(now int64, o PeekOptions) []peeked {
 			m := c.returned.At(i)
 			n.offer(peeked{Peeked{Attempts: m.attempts}, m.seq})
 		}
+		c.eachKnownOld(func(m redelivery) { n.offer(peeked{Peeked{Attempts: m.attempts}, m.seq}) })
 		c.offerFresh(&n)
 	}
 	return n.sorted()

@@ -152,6 +152,15 @@ func (c *core) snapshot(shift int64) draft {
 			list(m, 0)
 		}
 	}
+	if a := c.conf.ahead; a != nil {
+		a.order.eachOld(func(m redelivery, w wait) {
+			if m.delayed && w == asReturned {
+				ch.Open = append(ch.Open, openAt(m.seq, m.attempts, 0, shift))
+			} else {
+				list(m, 0)
+			}
+		})
+	}
 	for s := c.barred; s != nil; s = s.next {
 		for _, m := range s.redeliveries {
 			list(m, 0)

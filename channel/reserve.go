@@ -47,6 +47,29 @@ func (c *core) reserve(h *holder, now int64, limit int, dst []reservation) (batc
 		return dst, c.cursor
 	}
 	deadline := now + h.timeout
+	if c.conf.ahead == nil {
+		dst = c.reserveAny(h, now, deadline, n, dst)
+	} else {
+		before := len(dst)
+		dst = c.reserveKnown(h, now, deadline, n, dst)
+		if n = len(dst) - before; n == 0 {
+			c.park(h)
+			return dst, c.cursor
+		}
+	}
+	h.delivered += uint64(n)
+	c.delivered[h.locality] += uint64(n)
+	if b := c.conf.bucket; b != nil {
+		b.take(n, now)
+	}
+	c.setCredit(h, h.rdy, h.inFlight+int64(n))
+	h.parked = h.credit() <= 0 // it need not look again to find nothing
+	c.pending.dirty = c.pending.on
+	return dst, c.cursor
+}
+
+// reserveAny reserves n messages: fresh ones and all others by turns.
+func (c *core) reserveAny(h *holder, now, deadline int64, n int, dst []reservation) []reservation {
 	fresh, old := c.split(n)
 	if c.freshTurn {
 		dst = c.reserveFresh(h, now, deadline, fresh, dst)
@@ -58,15 +81,7 @@ func (c *core) reserve(h *holder, now int64, limit int, dst []reservation) (batc
 	if n&1 == 1 {
 		c.freshTurn = !c.freshTurn
 	}
-	h.delivered += uint64(n)
-	c.delivered[h.locality] += uint64(n)
-	if b := c.conf.bucket; b != nil {
-		b.take(n, now)
-	}
-	c.setCredit(h, h.rdy, h.inFlight+int64(n))
-	h.parked = h.credit() <= 0 // it need not look again to find nothing
-	c.pending.dirty = c.pending.on
-	return dst, c.cursor
+	return dst
 }
 
 // share is how many messages h may reserve: what it has credit for, and no more
@@ -175,6 +190,10 @@ func (c *core) reserveRedelivery(h *holder, now, deadline int64, m redelivery, r
 // cursor has not moved on since, else they are the first to be returned; due
 // ones are due as before.
 func (c *core) release(h *holder, rest []reservation, end uint64) {
+	if c.conf.ahead != nil {
+		c.giveUp(h, rest)
+		return
+	}
 	c.amend(rest)
 	rewind := c.cursor == end
 	for i := len(rest) - 1; i >= 0; i-- {

@@ -1,7 +1,5 @@
 package channel
 
-import "qmq/internal/seqset"
-
 // drawn says whether a message is among the rate per cent that a consumer
 // wants. It says the same when it is asked again, for a message that was given
 // back because it did not fit, and differs between channels.
@@ -30,8 +28,7 @@ func (c *core) sample(h *holder, batch []reservation, keep func(seq uint64) bool
 			continue
 		}
 		c.removeInFlight(c.flight.find(r.seq))
-		c.acked.Add(r.seq)
-		c.pending.acked(seqset.Range{From: r.seq, To: r.seq + 1})
+		c.done(r.seq)
 	}
 	c.undelivered(h, len(batch)-len(kept))
 	return kept

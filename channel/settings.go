@@ -28,6 +28,8 @@ type configured struct {
 	msgTimeout      int64  // ns, of consumers that did not say
 	maxAttempts     uint16 // none without a deadLetterTopic
 	deadLetterTopic string
+	stops           bool       // after maxAttempts
+	ahead           *lookahead // nil where messages are delivered in any order
 
 	until   uint64 // the first number that does not come; 0: all do
 	rewound uint64 // see Channel.Rewound
@@ -68,7 +70,8 @@ func (c *core) configure(s settings.EffectiveChannel, now int64) {
 	f := c.ownConf()
 	f.maxInFlight = max(0, s.MaxInFlight)
 	f.bucket = newBucket(s.Rate, f.bucket, now)
-	c.bounded = f.maxInFlight > 0 || f.bucket != nil
+	c.configureOrder(s)
+	c.bounded = f.maxInFlight > 0 || f.bucket != nil || f.ahead != nil
 	f.msgTimeout = int64(s.MsgTimeout)
 	for _, h := range c.flight.holders {
 		if h != nil {
@@ -101,6 +104,9 @@ func (f *inflight) unsort(h *holder) {
 
 // bound is how many of n messages may be delivered now.
 func (c *core) bound(n uint64) uint64 {
+	if a := c.conf.ahead; a != nil {
+		n = a.available(c)
+	}
 	if limit := c.conf.maxInFlight; limit > 0 {
 		n = min(n, uint64(max(0, limit-c.flight.len())))
 	}

@@ -3,7 +3,6 @@ package channel
 import (
 	"slices"
 
-	"qmq/internal/seqset"
 	"qmq/message"
 	"qmq/settings"
 	"qmq/state"
@@ -42,6 +41,7 @@ func (c *core) isSpent(m redelivery) bool {
 // spend keeps a message, which waits nowhere, for the dead-letter topic.
 func (c *core) spend(m redelivery, reason message.Reason, now int64) {
 	x := spentMessage{m, reason, now / 1e6}
+	c.underWay(m.seq)
 	c.addSpent(x)
 	c.pending.spent(x)
 }
@@ -55,7 +55,7 @@ func (c *core) addSpent(x spentMessage) {
 // beginSending says, once, that somebody has to publish what is spent.
 func (c *core) beginSending() bool {
 	s := &c.conf.spent
-	if !s.due || s.sending || c.closed || c.conf.deadLetterTopic == "" {
+	if !s.due || s.sending || c.closed || c.conf.deadLetterTopic == "" || c.conf.stops {
 		return false
 	}
 	s.sending, s.due = true, false
@@ -67,7 +67,7 @@ func (c *core) beginSending() bool {
 func (c *core) nextSpent() []spentMessage {
 	s := &c.conf.spent
 	s.due = false
-	if c.closed || c.conf.deadLetterTopic == "" || s.retryAt != 0 || len(s.waiting) == 0 {
+	if c.closed || c.conf.deadLetterTopic == "" || c.conf.stops || s.retryAt != 0 || len(s.waiting) == 0 {
 		s.sending = false
 		return nil
 	}
@@ -78,8 +78,7 @@ func (c *core) nextSpent() []spentMessage {
 func (c *core) sent(list []spentMessage) {
 	s := &c.conf.spent
 	for _, x := range s.take(list) {
-		c.acked.Add(x.seq)
-		c.pending.acked(seqset.Range{From: x.seq, To: x.seq + 1})
+		c.done(x.seq)
 		c.conf.deadLettered++
 	}
 	s.backoff, s.retryAt = 0, 0
@@ -132,7 +131,7 @@ func (c *core) removeSpent(done func(seq uint64) bool) {
 func (c *core) configureSpent(s settings.EffectiveChannel) {
 	f := c.conf
 	f.maxAttempts, f.deadLetterTopic = s.MaxAttempts, s.DeadLetterTopic
-	if f.maxAttempts == 0 || f.deadLetterTopic == "" {
+	if f.maxAttempts == 0 || f.deadLetterTopic == "" && !f.stops {
 		f.maxAttempts, f.deadLetterTopic = 0, ""
 	}
 	waiting := f.spent.waiting
@@ -142,9 +141,23 @@ func (c *core) configureSpent(s settings.EffectiveChannel) {
 	}
 	f.spent.waiting, f.letterError = nil, nil
 	for _, x := range waiting {
-		c.returned.PushBack(x.redelivery)
+		c.comeBack(x.redelivery)
 		c.pending.open(x.seq, x.attempts, 0)
 	}
+}
+
+// resumeStopped has a message be delivered once more after which its successors stopped.
+func (c *core) resumeStopped(seq uint64) (was bool) {
+	s := &c.conf.spent
+	i := slices.IndexFunc(s.waiting, func(x spentMessage) bool { return x.seq == seq })
+	if !c.conf.stops || i < 0 {
+		return false
+	}
+	m := s.waiting[i].redelivery
+	s.waiting = slices.Delete(s.waiting, i, i+1)
+	c.comeBack(m)
+	c.pending.open(m.seq, m.attempts, 0)
+	return true
 }
 
 // spent notes that a message is spent.

@@ -12,6 +12,7 @@ type Stats struct {
 	Cursor   uint64
 	InFlight int
 	Deferred int
+	Held     int // messages that wait for others of their keys, of those that were looked at
 
 	MessageCount uint64 // messages that came into the channel
 	Delivered    uint64 // messages given to consumers, each time anew
@@ -26,6 +27,7 @@ type Stats struct {
 	// ones wait for that; SpentError is why the last try failed, nil when it did not.
 	DeadLettered uint64
 	Spent        int
+	Stopped      int // spent messages that stay, and hold back what comes after them
 	SpentError   error
 
 	// Until is the first number that a bounded channel does not get, 0 for all others; Done
@@ -67,6 +69,7 @@ func (c *Channel) stats() Stats {
 		Cursor:       c.core.cursor,
 		InFlight:     c.core.flight.len(),
 		Deferred:     c.core.deferred.Len(),
+		Held:         c.core.heldBack(),
 		MessageCount: c.core.messages,
 		ZoneLocal:    c.core.delivered[SameZone],
 		RegionLocal:  c.core.delivered[SameRegion],
@@ -82,6 +85,9 @@ func (c *Channel) stats() Stats {
 		Rewound:      min(c.core.conf.rewound, uint64(c.o.Clock.Wall()/1e6)),
 		Paused:       c.core.paused,
 		Consumers:    make([]ConsumerStats, 0, len(c.consumers)),
+	}
+	if c.core.conf.stops {
+		s.Spent, s.Stopped = 0, s.Spent
 	}
 	for _, n := range c.core.delivered {
 		s.Delivered += n

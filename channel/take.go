@@ -80,6 +80,8 @@ type progress struct {
 	// now is when it was reserved, steady ns, and shift what added to a steady time makes it
 	// the wall clock's of that moment.
 	now, shift int64
+	// arranged says that messages come in an order: none is passed over because it cannot be read.
+	arranged bool
 	// unread is what of batch cannot be read; nil: all that was read so far
 	// could be.
 	unread *unread
@@ -119,8 +121,14 @@ func (t *taking) reserve(limit int) bool {
 		t.now = c.o.Clock.Now()
 		t.shift = c.o.Clock.Shift(t.now)
 		c.mu.Lock()
+		if c.core.conf.ahead != nil {
+			limit = t.arrange(limit)
+		}
 		t.batch, t.end = c.core.reserve(&t.holder, t.now, limit, t.reservations[:0])
 		reserved := len(t.batch)
+		if t.cut && reserved == 0 {
+			c.core.unpark(&t.holder)
+		}
 		t.parked = t.holder.parked
 		if t.sample > 0 {
 			t.batch = c.core.sample(&t.holder, t.batch, func(seq uint64) bool { return c.drawn(seq, t.sample) })
@@ -200,14 +208,23 @@ func (t *taking) cannotRead(seq uint64, err error) bool {
 	if t.unread == nil {
 		t.unread = new(unread)
 	}
+	if gone == nil && t.arranged {
+		t.err = err
+		return false
+	}
 	if gone != nil {
-		t.unread.lost = seqset.Range{From: min(gone.From, seq), To: max(gone.To, seq+1)}
+		t.unread.lost = rangeOf(gone, seq)
 		t.ch.lost(t.unread.lost)
 		return true
 	}
 	t.unread.stretches = append(t.unread.stretches, seqset.Range{From: min(later.From, seq), To: max(later.To, seq+1)})
 	t.unread.err = err
 	return true
+}
+
+// rangeOf is what is lost, the message seq included, of which that was said.
+func rangeOf(gone *LostError, seq uint64) seqset.Range {
+	return seqset.Range{From: min(gone.From, seq), To: max(gone.To, seq+1)}
 }
 
 // leavesOut says whether r is known not to be readable; what may be readable
@@ -235,6 +252,9 @@ func (c *Channel) lost(r seqset.Range) {
 // conclude gives back what was reserved and not handed out, and notes whether
 // messages can be read.
 func (t *taking) conclude() {
+	if t.arranged {
+		t.adapt()
+	}
 	if t.done == len(t.batch) && t.n == t.done && !t.ch.failing.Load() {
 		return
 	}

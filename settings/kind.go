@@ -128,6 +128,16 @@ var rate = kind[float64]{
 	show: func(r float64) string { return strconv.FormatFloat(r, 'f', -1, 64) },
 }
 
+// yesOrNo is true or false.
+var yesOrNo = kind[bool]{
+	allowed: "true or false",
+	read: func(v any) (is, ok bool) {
+		is, ok = v.(bool)
+		return is, ok
+	},
+	show: strconv.FormatBool,
+}
+
 // word is one of some words.
 func word[T ~string](words ...T) kind[T] {
 	var list []string

@@ -60,7 +60,14 @@ func (c Channel) Refuse(inForce Channel, timeout, longest time.Duration) error {
 		m = append(m, fmt.Sprintf("msg_timeout must be from %s (--msg-timeout, which consumers were told) to %s (--max-msg-timeout), not %s; in force is %s",
 			quote(showSpan(timeout)), quote(showSpan(max(longest, timeout))), quote(showSpan(d)), quote(showSpan(timeout))))
 	}
-	if value(inForce.MaxAttempts) > 0 && value(inForce.DeadLetterTopic) == "" {
+	ordered, stops := value(inForce.Ordered) == OrderedKey || value(inForce.Ordered) == OrderedChannel, value(inForce.AfterAttempts) == Stop
+	if ordered && value(inForce.Prioritised) {
+		m = append(m, `prioritised must be false where ordered is "key" or "channel": what is urgent would overtake`)
+	}
+	if stops && (!ordered || value(inForce.MaxAttempts) == 0) {
+		m = append(m, `after_max_attempts may be "stop" only where ordered is "key" or "channel", and max_attempts is not 0`)
+	}
+	if value(inForce.MaxAttempts) > 0 && value(inForce.DeadLetterTopic) == "" && !stops {
 		m = append(m, "max_attempts needs a dead_letter_topic, where messages go after so many; in force is none")
 	}
 	return m.err()

@@ -193,6 +193,7 @@ var (
 	}
 	baseChannel = Channel{
 		MsgTimeout: to(time.Duration(0)), MaxAttempts: to(int64(0)), DeadLetterTopic: to(""), MaxInFlight: to(int64(0)), Rate: to(0.0),
+		Ordered: to(Unordered), AfterAttempts: to(ToDeadLetters), Prioritised: to(false),
 	}
 )
 

@@ -32,6 +32,9 @@ type Channel struct {
 	DeadLetterTopic *string        // where dead letters go; empty: there are none
 	MaxInFlight     *int64         // messages, of all consumers together; 0: no limit
 	Rate            *float64       // deliveries per second; 0: any
+	Ordered         *Ordered       // what is delivered one message after the other
+	AfterAttempts   *AfterAttempts // what becomes of a message after MaxAttempts
+	Prioritised     *bool          // what is urgent comes before what is not
 }
 
 // Overflow is what is done about a message for which a topic has no room.
@@ -50,6 +53,27 @@ type Sync string
 const (
 	Always   Sync = "always"   // when it is on the disk
 	Interval Sync = "interval" // when it is in the kernel; the disk follows
+)
+
+// Ordered is of what there is one message in flight at a time, in the order in which they
+// were published.
+type Ordered string
+
+// What may be ordered.
+const (
+	Unordered      Ordered = "none"
+	OrderedKey     Ordered = "key"     // the messages of each key; those without are not
+	OrderedChannel Ordered = "channel" // all messages of the channel
+)
+
+// AfterAttempts is what becomes of a message that was delivered max_attempts times in
+// vain.
+type AfterAttempts string
+
+// The two fates of such a message.
+const (
+	ToDeadLetters AfterAttempts = "dead-letter" // it goes to the dead-letter topic
+	Stop          AfterAttempts = "stop"        // it stays, and those that are to come after it wait
 )
 
 const (
@@ -82,6 +106,9 @@ var channelKeys = []key[Channel]{
 	bind("dead_letter_topic", func(c *Channel) **string { return &c.DeadLetterTopic }, topicName),
 	bind("max_in_flight", func(c *Channel) **int64 { return &c.MaxInFlight }, count(maxSmall)),
 	bind("rate", func(c *Channel) **float64 { return &c.Rate }, rate),
+	bind("ordered", func(c *Channel) **Ordered { return &c.Ordered }, word(Unordered, OrderedKey, OrderedChannel)),
+	bind("after_max_attempts", func(c *Channel) **AfterAttempts { return &c.AfterAttempts }, word(ToDeadLetters, Stop)),
+	bind("prioritised", func(c *Channel) **bool { return &c.Prioritised }, yesOrNo),
 }
 
 // EffectiveTopic is what is in force of a topic.
@@ -109,6 +136,9 @@ type EffectiveChannel struct {
 	DeadLetterTopic string
 	MaxInFlight     int
 	Rate            float64
+	Ordered         Ordered // empty where it is Unordered
+	Stops           bool    // after MaxAttempts; only of what is ordered
+	Prioritised     bool
 }
 
 // Effective is what a Topic says of which everything is set.
@@ -123,10 +153,15 @@ func (t Topic) Effective() EffectiveTopic {
 
 // Effective is what a Channel says of which everything is set.
 func (c Channel) Effective() EffectiveChannel {
-	return EffectiveChannel{
+	e := EffectiveChannel{
 		MsgTimeout: value(c.MsgTimeout), MaxAttempts: uint16(value(c.MaxAttempts)), DeadLetterTopic: value(c.DeadLetterTopic),
-		MaxInFlight: int(value(c.MaxInFlight)), Rate: value(c.Rate),
+		MaxInFlight: int(value(c.MaxInFlight)), Rate: value(c.Rate), Prioritised: value(c.Prioritised),
 	}
+	if ordered := value(c.Ordered); ordered != Unordered {
+		e.Ordered, e.Stops = ordered, ordered != "" && value(c.AfterAttempts) == Stop
+		e.Prioritised = e.Prioritised && ordered == ""
+	}
+	return e
 }
 
 // value is what a setting is; one that is not set is what its type begins with.
