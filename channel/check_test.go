@@ -10,7 +10,7 @@ import (
 
 // check returns the first thing that is wrong with the core, or nil.
 func (c *core) check() error {
-	for _, f := range []func() error{c.checkPositions, c.checkStates, c.flight.check, c.checkDeferred, c.checkHolders} {
+	for _, f := range []func() error{c.checkPositions, c.checkStates, c.flight.check, c.checkDeferred, c.checkHolders, c.checkOrder} {
 		if err := f(); err != nil {
 			return err
 		}
@@ -73,6 +73,9 @@ func (c *core) places() (map[uint64]string, error) {
 	c.deferred.Each(func(i dueheap.Item) { put(i.Seq, "deferred") })
 	for _, x := range c.conf.spent.waiting {
 		put(x.seq, "spent")
+	}
+	if a := c.conf.ahead; a != nil {
+		a.order.eachOld(func(m redelivery, w wait) { put(m.seq, [...]string{"returned", "due"}[w]) })
 	}
 	return at, err
 }

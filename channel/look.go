@@ -132,7 +132,9 @@ func (c *core) note(l *look) {
 			}
 		case i < l.due:
 			if c.due.Len() > 0 && c.due.Next().Seq == seq {
-				a.order.add(deferred(c.due.Pop()), asDue, trait)
+				m := deferred(c.due.Pop())
+				a.order.add(m, asDue, trait)
+				c.pending.open(m.seq, m.attempts, 0)
 			}
 		case seq >= a.seen:
 			if a.seen = seq + 1; c.fresh(seq) {

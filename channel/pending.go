@@ -145,22 +145,17 @@ func (c *core) snapshot(shift int64) draft {
 	c.flight.each(func(_ uint32, seq uint64, e *entry) {
 		list(redelivery{seq, e.attempts, e.delayed}, 0)
 	})
-	for i := range c.returned.Len() {
-		if m := *c.returned.At(i); m.delayed { // also one that never reached a client waits no more
+	listReturned := func(m redelivery) {
+		if m.delayed { // also one that never reached a client waits no more
 			ch.Open = append(ch.Open, openAt(m.seq, m.attempts, 0, shift))
 		} else {
 			list(m, 0)
 		}
 	}
-	if a := c.conf.ahead; a != nil {
-		a.order.eachOld(func(m redelivery, w wait) {
-			if m.delayed && w == asReturned {
-				ch.Open = append(ch.Open, openAt(m.seq, m.attempts, 0, shift))
-			} else {
-				list(m, 0)
-			}
-		})
+	for i := range c.returned.Len() {
+		listReturned(*c.returned.At(i))
 	}
+	c.eachKnownOld(listReturned)
 	for s := c.barred; s != nil; s = s.next {
 		for _, m := range s.redeliveries {
 			list(m, 0)
