@@ -85,6 +85,7 @@ func (c *core) acknowledge(done []seqset.Range) {
 	if len(open) == 0 {
 		return
 	}
+	c.skipTaken()
 	for _, r := range open {
 		if low := max(r.From, c.cursor); low < r.To {
 			c.waiting -= r.To - low - c.skip.Overlap(low, r.To)
@@ -174,6 +175,7 @@ func (c *core) claimOne(h *holder, waiting map[uint64]redelivery, m Claim, now i
 func (c *core) extract(claims []Claim) (found map[uint64]redelivery) {
 	wanted := make(map[uint64]struct{}, len(claims))
 	found = make(map[uint64]redelivery, len(claims))
+	c.skipTaken()
 	for _, m := range claims {
 		if c.fresh(m.Seq) {
 			c.skip.Add(seqset.Range{From: m.Seq, To: m.Seq + 1})

@@ -168,6 +168,14 @@ func (c *core) moveDue(now int64) {
 
 // skipOver moves the cursor to the next fresh message or to fanOut.
 func (c *core) skipOver() {
+	c.passSkip()
+	for a := c.conf.ahead; a != nil && a.passTaken(c); {
+		c.passSkip()
+	}
+}
+
+// passSkip moves the cursor over what is in skip.
+func (c *core) passSkip() {
 	for {
 		r, ok := c.skip.Front()
 		if !ok || r.From > c.cursor {
@@ -193,6 +201,7 @@ func (c *core) voidAll(list []seqset.Range) {
 	if len(list) == 0 {
 		return
 	}
+	c.skipTaken()
 	var skip []seqset.Range
 	for _, r := range list {
 		r.From = max(r.From, c.cursor)

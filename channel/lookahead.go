@@ -21,6 +21,9 @@ type lookahead struct {
 	order order
 	// seen is up to where fresh messages are in order.
 	seen uint64
+	// taken are the numbers that were taken out of order and are not in core.skip yet, and all
+	// below the cursor.
+	taken *seqset.Set
 	// unknown are messages under way whose key nobody has read yet: they were given out before a
 	// restart, by another node, or before the messages had an order. Nothing is delivered until it is
 	// known which keys they hold back.
@@ -112,6 +115,7 @@ func (c *core) configureOrder(s settings.EffectiveChannel) {
 // endOrder has messages be delivered in any order.
 func (c *core) endOrder() {
 	var left []redelivery
+	c.skipTaken()
 	c.conf.ahead.order.eachOld(func(m redelivery, _ wait) { left = append(left, m) })
 	c.conf.ahead = nil
 	sortBySeq(left)
@@ -163,7 +167,7 @@ func (c *core) beginOrder(kind settings.Ordered) {
 // reset forgets all that is known.
 func (a *lookahead) reset(c *core) {
 	a.resets++
-	a.seen = c.cursor
+	a.seen, a.taken = c.cursor, seqset.New(c.cursor)
 	clear(a.unknown)
 	if a.kind == "" {
 		a.order = new(priorityOrder)
@@ -287,6 +291,9 @@ func (c *core) heldBack() int {
 func (c *core) nextFresh(seq uint64) uint64 {
 	seq = max(seq, c.cursor)
 	all := c.skip.All()
+	if n := len(all); n == 0 || all[n-1].To <= seq {
+		all = nil // mostly
+	}
 	i, _ := slices.BinarySearchFunc(all, seq, func(r seqset.Range, seq uint64) int {
 		if r.To <= seq {
 			return -1
@@ -296,7 +303,45 @@ func (c *core) nextFresh(seq uint64) uint64 {
 	if i < len(all) && all[i].From <= seq {
 		seq = all[i].To
 	}
+	if a := c.conf.ahead; a != nil && seq < a.taken.Max() {
+		var room [1]seqset.Range
+		gaps, next := a.taken.Gaps(room[:0], seq, c.fanOut, 1)
+		if len(gaps) > 0 {
+			next = gaps[0].From
+		}
+		if next != seq {
+			return c.nextFresh(next)
+		}
+	}
 	return min(seq, c.fanOut)
+}
+
+// passTaken moves the cursor over what was taken out of order, and says whether there was
+// any there.
+func (a *lookahead) passTaken(c *core) bool {
+	a.taken.AddRange(0, c.cursor)
+	if a.taken.Floor() <= c.cursor {
+		return false
+	}
+	c.cursor = a.taken.Floor()
+	return true
+}
+
+// skipTaken has the cursor skip what was taken out of order. Till then that is in a set of its
+// own, for what is taken here and there of very many.
+func (c *core) skipTaken() {
+	a := c.conf.ahead
+	if a == nil || a.taken.Max() <= c.cursor {
+		return
+	}
+	var list []seqset.Range
+	for r := range a.taken.Ranges() {
+		if r.From = max(r.From, c.cursor); r.From < r.To {
+			list = append(list, r)
+		}
+	}
+	c.skip.AddAll(list)
+	a.taken = seqset.New(c.cursor)
 }
 
 // reserveKnown reserves n messages that were looked at, or fewer.
@@ -316,11 +361,7 @@ func (c *core) reserveKnown(h *holder, now, deadline int64, n int, dst []reserva
 			continue
 		}
 		c.waiting--
-		if m.seq == c.cursor {
-			c.cursor++
-		} else {
-			c.skip.Add(seqset.Range{From: m.seq, To: m.seq + 1})
-		}
+		a.taken.Add(m.seq)
 		at := c.flight.add(h, redelivery{seq: m.seq, attempts: 1}, now, deadline)
 		dst = append(dst, reservation{seq: m.seq, attempts: 1, from: fromReturned, published: at})
 	}

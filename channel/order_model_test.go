@@ -122,10 +122,8 @@ func (m *orderModel) waiting() waiting {
 			add(w.underWay, seq)
 		}
 	}
-	for _, r := range m.c.skip.Gaps(m.c.cursor, m.c.fanOut) {
-		for seq := r.From; seq < r.To; seq++ {
-			add(w.fresh, seq)
-		}
+	for seq := m.c.nextFresh(0); seq < m.fanOut; seq = m.c.nextFresh(seq + 1) {
+		add(w.fresh, seq)
 	}
 	return w
 }

@@ -107,6 +107,7 @@ func (c *Channel) peek(o PeekOptions) (list []peeked, total int) {
 	default:
 		total = int(c.core.depth())
 	}
+	c.core.skipTaken()
 	switch {
 	case o.Order != PeekByTurn:
 		list = c.core.peekByNumber(now, o)

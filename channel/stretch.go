@@ -80,6 +80,7 @@ func (c *core) stretchOf(r seqset.Range) *stretch {
 
 // barFresh detaches the fresh messages of s.
 func (c *core) barFresh(s *stretch) {
+	c.skipTaken()
 	gaps := c.skip.Gaps(max(s.From, c.cursor), min(s.To, c.fanOut))
 	for _, gap := range gaps {
 		c.skip.Add(gap)
