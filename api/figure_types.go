@@ -59,8 +59,12 @@ type (
 		// DeadLettered messages went to the dead-letter topic since the process began,
 		// DeadLettering ones wait for that and are not delivered; the error is why they
 		// cannot be published, if that failed last.
-		DeadLettered    uint64 `json:"dead_lettered_count,omitempty"`
-		DeadLettering   int    `json:"dead_lettering_count,omitempty"`
+		DeadLettered  uint64 `json:"dead_lettered_count,omitempty"`
+		DeadLettering int    `json:"dead_lettering_count,omitempty"`
+		// HeldBack messages, of the depth, wait for others of their keys, of those that were looked
+		// at; Stopped ones are given up, and hold back what comes after them.
+		HeldBack        int    `json:"held_back_count,omitempty"`
+		Stopped         int    `json:"stopped_count,omitempty"`
 		DeadLetterError string `json:"dead_letter_error,omitempty"`
 
 		ReadyCount int64 `json:"ready_count,omitempty"` // RDY of all consumers

@@ -167,6 +167,8 @@ func (f *Figures) ofChannel(t *topic.Topic, c *channel.Channel, clients bool) Ch
 		TimeoutCount:     s.TimeoutCount,
 		DeadLettered:     s.DeadLettered,
 		DeadLettering:    s.Spent,
+		HeldBack:         s.Held,
+		Stopped:          s.Stopped,
 		DroppedCount:     s.Dropped,
 		ExpiredCount:     s.Expired,
 		ClientCount:      len(s.Consumers),

@@ -63,19 +63,22 @@ func settingsRows(b *strings.Builder, of string, list []settings.Setting) {
 
 // meanings of settings, in a line each.
 var meanings = map[string]string{
-	"max_bytes":         "bytes that some channel, or the fan-out, has not finished",
-	"max_messages":      "messages that some channel, or the fan-out, has not finished",
-	"overflow":          "what is done at these two: the publish is refused, or the oldest messages are dropped in all channels; one in flight is spared until its delivery ends",
-	"max_age":           "age at which a message expires, from its publish, or from when it was due",
-	"sync":              "when a publish is OK'd: on the disk, or in the kernel; as `--sync-every` for one topic",
-	"retention_time":    "how long messages that all channels have finished are kept, for replay",
-	"retention_bytes":   "bytes of messages that all channels have finished and that are kept, for replay",
-	"max_channels":      "channels, beyond which none is created; instead of `--max-channels`",
-	"msg_timeout":       "time that consumers have for a message which asked for no other; not below `--msg-timeout`",
-	"max_attempts":      "deliveries after which a message goes to the dead-letter topic",
-	"dead_letter_topic": "where those messages go; needed with `max_attempts`",
-	"max_in_flight":     "messages that are in flight to all consumers of the channel on a node",
-	"rate":              "deliveries per second of the channel on a node",
+	"max_bytes":          "bytes that some channel, or the fan-out, has not finished",
+	"max_messages":       "messages that some channel, or the fan-out, has not finished",
+	"overflow":           "what is done at these two: the publish is refused, or the oldest messages are dropped in all channels; one in flight is spared until its delivery ends",
+	"max_age":            "age at which a message expires, from its publish, or from when it was due",
+	"sync":               "when a publish is OK'd: on the disk, or in the kernel; as `--sync-every` for one topic",
+	"retention_time":     "how long messages that all channels have finished are kept, for replay",
+	"retention_bytes":    "bytes of messages that all channels have finished and that are kept, for replay",
+	"max_channels":       "channels, beyond which none is created; instead of `--max-channels`",
+	"msg_timeout":        "time that consumers have for a message which asked for no other; not below `--msg-timeout`",
+	"max_attempts":       "deliveries after which a message goes to the dead-letter topic",
+	"dead_letter_topic":  "where those messages go; needed with `max_attempts`",
+	"max_in_flight":      "messages that are in flight to all consumers of the channel on a node",
+	"rate":               "deliveries per second of the channel on a node",
+	"ordered":            "whether the messages of each key, or all of the channel, are delivered one after the other, in the order of their publishes; not with `prioritised`",
+	"after_max_attempts": "what becomes of a message after `max_attempts` where messages are `ordered`: it goes to the dead-letter topic, or it stays and what comes after it waits",
+	"prioritised":        "whether messages of a higher priority are delivered before others that wait",
 }
 
 const referenceIntroduction = `# Configuration
