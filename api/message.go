@@ -61,7 +61,7 @@ func (h *HTTP) republishMessage(_ http.ResponseWriter, r *http.Request) (any, er
 		if err != nil {
 			return refused(err)
 		}
-		published, err = h.publish(t, func(b *stampedBatch) {
+		published, err = h.publish(t, false, func(b *stampedBatch) {
 			m := v.Description()
 			m.Timestamp = now
 			b.Add(m, v.Body)

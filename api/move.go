@@ -130,7 +130,7 @@ func (h *HTTP) publishMoved(to string, list []movedMessage) error {
 		return refused(err)
 	}
 	now := h.broker.Clock().Wall()
-	_, err = h.publish(p, func(b *stampedBatch) {
+	_, err = h.publish(p, false, func(b *stampedBatch) {
 		for i := range list {
 			m := list[i].meta
 			m.Timestamp = now

@@ -12,8 +12,8 @@ import (
 
 // The parameters of the routes that publish.
 var (
-	pubParameters  = []string{"topic", "defer", "ttl", "key", "priority", "dedup_id"}
-	mpubParameters = []string{"topic", "binary", "ttl", "key", "priority"}
+	pubParameters  = []string{"topic", "defer", "ttl", "key", "priority", "dedup_id", "ids"}
+	mpubParameters = []string{"topic", "binary", "ttl", "key", "priority", "ids"}
 )
 
 // weighty are the parameters without which a message is stored as something

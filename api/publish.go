@@ -71,7 +71,7 @@ func (h *HTTP) pub(w http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	now := h.broker.Clock().Wall()
 	meta.Timestamp, meta.DeliverAt, meta.ExpireAt = now, message.DueAt(now, delay), message.ExpireAt(now, delay, ttl)
-	return h.publish(t, func(b *stampedBatch) { b.Add(meta, body) })
+	return h.publish(t, asksIDs(q), func(b *stampedBatch) { b.Add(meta, body) })
 }
 
 // mpub is POST /mpub: the body is many messages, one a line or, with binary,
@@ -108,6 +108,9 @@ func (h *HTTP) mpub(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	if add.need.Messages() == 0 {
+		if asksIDs(q) {
+			return PublishedIDs{IDs: []string{}}, nil
+		}
 		return "OK", nil
 	}
 	if add.need.Memory() > budget.FreeBatch {
@@ -121,7 +124,7 @@ func (h *HTTP) mpub(w http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	meta.Timestamp = h.broker.Clock().Wall()
 	meta.ExpireAt = message.ExpireAt(meta.Timestamp, 0, ttl)
-	return h.publish(t, func(b *stampedBatch) {
+	return h.publish(t, asksIDs(q), func(b *stampedBatch) {
 		b.Grow(add.need)
 		b.BeginMulti()
 		add.to(b, meta)
@@ -235,16 +238,47 @@ func describedMessages(parsed protocol.Messages, common []byte) (m messages, err
 	return m, err
 }
 
-// publish stores what add puts into a batch.
-func (h *HTTP) publish(t broker.Publisher, add func(*stampedBatch)) (any, error) {
+// PublishedIDs is the answer to a publish with ids=true: the ids of the messages, in their
+// order, as consumers see them. They are null where the node cannot tell, which happens on
+// a member of a set that got them with a snapshot. Messages that an ephemeral topic had no
+// room for have none: they are the last ones.
+type PublishedIDs struct {
+	IDs []string `json:"ids"`
+}
+
+// asksIDs reads the ids parameter.
+func asksIDs(q url.Values) bool { return q.Has("ids") && flag(q, "ids") }
+
+// idsOfBatch are those of a batch that was stored.
+func idsOfBatch(p broker.Publisher, b *diskqueue.Batch) (a PublishedIDs) {
+	n, ok := p.(broker.Numbered)
+	if !ok || b.First() == 0 && b.Len() > 0 {
+		return a
+	}
+	a.IDs = make([]string, 0, b.Len())
+	for i := range uint64(b.Len()) {
+		a.IDs = append(a.IDs, message.MakeID(n.IDPrefix(), b.First()+i).String())
+	}
+	return a
+}
+
+// publish stores what add puts into a batch, and tells the ids if it is asked to.
+func (h *HTTP) publish(t broker.Publisher, ids bool, add func(*stampedBatch)) (any, error) {
 	b := batches.Get().(*diskqueue.Batch)
 	defer func() {
 		b.Reset()
 		batches.Put(b)
 	}()
+	if ids {
+		b.AskFirst()
+	}
 	add(&stampedBatch{b, t.Stamp()})
-	if _, err := h.broker.Publish(t, b); err != nil {
+	t, err := h.broker.Publish(t, b)
+	switch {
+	case err != nil:
 		return nil, refused(err)
+	case ids:
+		return idsOfBatch(t, b), nil
 	}
 	return "OK", nil
 }

@@ -27,6 +27,15 @@ type Publisher interface {
 	Publish(records *diskqueue.Batch) error
 }
 
+// Numbered is a Publisher whose messages' ids can be told. A *topic.Topic is one. When its
+// Publish has returned nil, Batch.First of a batch that was asked for it is the number of its
+// first message; 0: it is not known.
+type Numbered interface {
+	Publisher
+	// IDPrefix is what the ids of all messages begin with.
+	IDPrefix() uint16
+}
+
 // Starter is a Publisher whose publishes take a while, as others have a part in them,
 // and may overlap.
 type Starter interface {

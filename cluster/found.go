@@ -279,6 +279,7 @@ func (s *Set) handleCalls() {
 	})
 	s.answerRun(callPeek, (*run).peek)
 	s.answerRun(callMessage, (*run).actOnMessage)
+	s.links.HandleCall(callLease, s.answerLeases)
 	s.answerRun(callTake, (*run).takeOffer)
 	s.answerRun(callPiece, (*run).givePiece)
 }

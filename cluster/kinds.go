@@ -26,4 +26,5 @@ const (
 	callMove                    // leadership of a shard is to go elsewhere
 	callStatus                  // what the other knows of its set, see status.go
 	callMessage                 // something is done to a message of a channel, see message.go
+	callLease                   // messages are answered that the other may have leased, see leases.go
 )

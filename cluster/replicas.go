@@ -96,6 +96,9 @@ func (p publisher) Name() string { return p.name }
 // Stamp is part of broker.Publisher.
 func (p publisher) Stamp() *topic.Stamp { return p.r.node.Stamp(p.name) }
 
+// IDPrefix is part of broker.Numbered.
+func (p publisher) IDPrefix() uint16 { return p.r.prefix }
+
 // Publish is part of broker.Publisher. What is published shows the topic.
 func (p publisher) Publish(b *diskqueue.Batch) error {
 	p.r.show(p.name)

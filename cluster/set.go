@@ -33,7 +33,9 @@ type Set struct {
 	run      atomic.Pointer[run] // nil while the node is in no set
 
 	draining atomic.Bool // the node is about to leave
-	counts   counts
+
+	leased atomic.Pointer[Leased] // nil: nobody consumes over HTTP yet
+	counts counts
 
 	// founding is held while this node's identity is changed.
 	founding sync.Mutex

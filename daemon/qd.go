@@ -102,7 +102,7 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 	ao.Ports, ao.Config = ports, settings
 	security.guardAPI(&q, &ao)
 	if set != nil {
-		ao.Cluster = set
+		ao.Cluster, ao.Others = set, set
 		ao.ReplicaSet = func() api.SetFigures { return setFigures(set.Status(), set.Counts()) }
 	}
 	drain := newDrain(b, set, q.DrainTimeout, log)
@@ -117,6 +117,9 @@ func (d *qd) serveAll(l *sockets, secured *tls.Config, o api.Options, q *config.
 	figures := api.NewFigures(d.broker, d.tcp, q.E2ELatencyPercentiles)
 	d.serve("TCP", l.tcp, d.tcp.Serve)
 	d.http = api.NewHTTP(figures, o)
+	if d.set != nil {
+		d.set.SetLeased(d.http.Leases().Answered)
+	}
 	if l.http != nil {
 		d.serve("HTTP", l.http, d.http.Serve)
 	}

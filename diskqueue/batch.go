@@ -21,7 +21,9 @@ type Batch struct {
 	bodyBytes int64
 	multi     int // index of the first record of the MPUB being added, or -1
 	inMulti   bool
-	borrowed  bool // buf is the memory of ParseRecords' caller
+	borrowed  bool   // buf is the memory of ParseRecords' caller
+	first     uint64 // see First
+	asked     bool   // see AskFirst
 }
 
 // longBody is a body that stays where the publisher has it until it is written:
@@ -77,7 +79,21 @@ func (b *Batch) Reset() {
 	b.buf, b.offsets, b.long, b.marks = b.buf[:0], b.offsets[:0], b.long[:0], b.marks[:0]
 	b.only = nil
 	b.longBytes, b.bodyBytes, b.inMulti = 0, 0, false
+	b.first, b.asked = 0, false
 }
+
+// First is the number that the first message got when the batch was written; the others
+// follow it. 0: it was not written, or by others who have not told.
+func (b *Batch) First() uint64 { return b.first }
+
+// SetFirst says that others have written the batch, from that number on.
+func (b *Batch) SetFirst(seq uint64) { b.first = seq }
+
+// AskFirst says that First is going to be asked: others who write the batch are to tell.
+func (b *Batch) AskFirst() { b.asked = true }
+
+// FirstAsked says that AskFirst was called.
+func (b *Batch) FirstAsked() bool { return b.asked }
 
 // Grow makes room for messages at once: while a batch grows by itself, it takes
 // several times the memory that it needs.
@@ -205,6 +221,7 @@ func (b *Batch) EndMulti() {
 // checksums of a segment with this salt, and to offs where each of them starts
 // in dst.
 func (b *Batch) seal(dst []byte, offs []uint32, seq uint64, salt uint32) ([]byte, []uint32) {
+	b.first = seq
 	if len(b.long) > 0 {
 		return b.sealLong(dst, offs, seq, salt)
 	}

@@ -29,7 +29,7 @@ type Answers struct {
 // waits until that has applied them, or ctx is done.
 func (l *Leases) Answer(ctx context.Context, a *Answers) {
 	l.AnswerHere(ctx, a)
-	if l.o.Others != nil {
+	if l.o.Others != nil && l.o.Others.Replicated(a.Topic) {
 		l.answerElsewhere(ctx, a)
 	}
 }

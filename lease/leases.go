@@ -41,6 +41,8 @@ type Options struct {
 
 // Others are the other members of a set, whom a lease may be of.
 type Others interface {
+	// Replicated says whether others have the topic of that name too.
+	Replicated(topic string) bool
 	// AskAll puts a question to the Answered of all others, and returns what they
 	// say; complete is false where one of them could not be asked.
 	AskAll(ctx context.Context, question []byte) (answers [][]byte, complete bool)

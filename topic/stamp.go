@@ -42,6 +42,9 @@ func (s *Stamp) Apply(m *message.Meta, body []byte) {
 // the topic.
 func (t *Topic) Stamp() *Stamp { return t.config.Load().stamp }
 
+// IDPrefix is what the ids of the topic's messages begin with.
+func (t *Topic) IDPrefix() uint16 { return t.o.IDPrefix }
+
 // ReplicaStamp is the Stamp of a replicated topic of which set is set.
 func (c *Common) ReplicaStamp(name string, set settings.Topic) *Stamp {
 	o := Options{Name: name, Replicated: true, Common: c}

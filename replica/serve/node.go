@@ -26,6 +26,7 @@ type Node struct {
 	shards    []*Shard
 	ending    sync.WaitGroup  // Servings that end
 	stopping  context.Context // done when Close begins
+	asking    atomic.Int32    // publishes under way that want to know their numbers
 	signals   sync.Pool       // chan error of capacity 1: those on which no publisher waits
 	stop      context.CancelFunc
 	refusal   atomic.Pointer[error] // why nothing may be published; nil: it may

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"qmq/channel"
@@ -61,6 +62,7 @@ type pending struct {
 	size  int
 	since int64      // steady ns: when its publisher came
 	done  chan error // of capacity 1; nil once it is given up
+	first *uint64    // where its first message's number is to be noted; nil: nowhere
 }
 
 func newProducer(s *Shard, name string, topic uint64) *Producer {
@@ -85,14 +87,20 @@ func (p *Producer) Publish(b *diskqueue.Batch) error {
 	if err != nil {
 		return err
 	}
-	return x.Wait()
+	err = x.Wait()
+	if x.first != nil {
+		b.SetFirst(*x.first)
+	}
+	return err
 }
 
 // Publication is a batch that was sent, or will be.
 type Publication struct {
 	signals *sync.Pool
 	done    chan error
-	records []byte // of the batch
+	records []byte  // of the batch
+	first   *uint64 // nil: it is not asked for
+	asking  *atomic.Int32
 }
 
 // Wait returns what became of it, as Publish does. It is called once.
@@ -101,6 +109,9 @@ func (x Publication) Wait() error {
 		return nil // it was empty
 	}
 	defer x.signals.Put(x.done)
+	if x.first != nil {
+		defer x.asking.Add(-1)
+	}
 	return <-x.done
 }
 
@@ -115,17 +126,24 @@ func (p *Producer) Start(b *diskqueue.Batch) (Publication, error) {
 		return Publication{}, *why
 	}
 	signals := &p.shard.n.signals
-	done := signals.Get().(chan error)
-	records, err := p.enqueue(b, done)
-	if err != nil {
-		signals.Put(done)
+	x := Publication{signals: signals, done: signals.Get().(chan error)}
+	if b.FirstAsked() {
+		x.first, x.asking = new(uint64), &p.shard.n.asking
+		x.asking.Add(1)
+	}
+	var err error
+	if x.records, err = p.enqueue(b, &x); err != nil {
+		signals.Put(x.done)
+		if x.first != nil {
+			x.asking.Add(-1)
+		}
 		return Publication{}, err
 	}
-	return Publication{signals: signals, done: done, records: records}, nil
+	return x, nil
 }
 
-// enqueue numbers the batch and sends it. done will be told its fate.
-func (p *Producer) enqueue(b *diskqueue.Batch, done chan error) (records []byte, err error) {
+// enqueue numbers the batch and sends it. x will be told its fate.
+func (p *Producer) enqueue(b *diskqueue.Batch, x *Publication) (records []byte, err error) {
 	now := p.shard.n.now()
 	size := b.Bytes()
 	if err := p.reserve(size, now); err != nil {
@@ -140,7 +158,7 @@ func (p *Producer) enqueue(b *diskqueue.Batch, done chan error) (records []byte,
 	}
 	part.Origin = entry.Origin{Member: p.shard.n.o.Member, Epoch: p.shard.n.o.Epoch, Number: p.next}
 	p.next++
-	p.pending = append(p.pending, pending{part: part, size: size, since: now, done: done})
+	p.pending = append(p.pending, pending{part: part, size: size, since: now, done: x.done, first: x.first})
 	p.send()
 	if len(p.pending) == 1 {
 		p.news = now
@@ -365,6 +383,15 @@ func (p *Producer) answer(n int, err error) {
 	p.sent, p.news = max(0, p.sent-n), p.shard.n.now()
 	if p.waiting > 0 {
 		p.room.Broadcast()
+	}
+}
+
+// numbered notes which number the first message of a batch got that was applied.
+func (p *Producer) numbered(o *machine.PartOutcome) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if at := p.place(o.Origin.Number); at < len(p.pending) && p.pending[at].part.Origin == o.Origin && p.pending[at].first != nil {
+		*p.pending[at].first = o.Added.First
 	}
 }
 

@@ -143,6 +143,9 @@ func (s *Shard) Applied(outcome any) {
 	if serving := s.servingNow(); serving != nil {
 		serving.applied(&o)
 	}
+	if s.n.asking.Load() > 0 {
+		s.tellNumbers(o.Parts)
+	}
 	for i := range o.Parts {
 		if i+1 == len(o.Parts) || !covers(&o.Parts[i+1], &o.Parts[i]) {
 			s.fate(&o.Parts[i])
@@ -151,6 +154,19 @@ func (s *Shard) Applied(outcome any) {
 	for _, t := range o.Topology {
 		if p := s.producerOf(t.Entry.Topic); p != nil && t.Entry.Op == state.DeleteTopic && t.Result == machine.Done {
 			p.end(channel.ErrExiting)
+		}
+	}
+}
+
+// tellNumbers tells publishers of this node which numbers their messages got.
+func (s *Shard) tellNumbers(parts []machine.PartOutcome) {
+	for i := range parts {
+		o := &parts[i]
+		if o.Origin.Member != s.n.o.Member || o.Origin.Epoch != s.n.o.Epoch || o.Status != machine.Applied {
+			continue
+		}
+		if p := s.producerOf(o.Topic); p != nil {
+			p.numbered(o)
 		}
 	}
 }

@@ -1,0 +1,132 @@
+package cluster
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"qmq/broker"
+	"qmq/channel"
+	"qmq/diskqueue"
+	"qmq/lease"
+	"qmq/message"
+	"qmq/state"
+)
+
+// leases are those of each member.
+func (g *rig) leases() map[*rigMember]*lease.Leases {
+	all := make(map[*rigMember]*lease.Leases)
+	for _, m := range g.members {
+		l := lease.New(m.broker, lease.Options{MaxPolls: 10, MaxMessages: 100, MaxAnswers: 10, Others: m.Set})
+		m.SetLeased(l.Answered)
+		all[m] = l
+	}
+	return all
+}
+
+// leased has a client lease n messages of orders/work at a member.
+func (g *rig) leased(l *lease.Leases, n int) (ids []message.ID) {
+	g.t.Helper()
+	late := time.Now().Add(rigTimeout)
+	for len(ids) < n {
+		h, err := l.Begin(lease.Poll{Topic: "orders", Channel: "work", Max: n - len(ids), Lease: time.Minute})
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		got := new(handful)
+		_, err = h.Take(g.t.Context(), got, time.Second)
+		h.End()
+		if ids = append(ids, got.ids...); err != nil || time.Now().After(late) {
+			g.t.Fatalf("%d of %d messages, %v", len(ids), n, err)
+		}
+	}
+	return ids
+}
+
+// say answers a message, until it is known what became of that.
+func (g *rig) say(l *lease.Leases, op channel.AnswerOp, id message.ID) (err error) {
+	g.t.Helper()
+	a := lease.Answers{Topic: "orders", Channel: "work", List: []channel.Answer{{Op: op, ID: id}}}
+	l.Answer(g.t.Context(), &a)
+	return a.List[0].Err
+}
+
+func TestLeasesAreAnsweredAtAnyMemberAndOutliveTheLeader(t *testing.T) {
+	g := startRig(t)
+	g.change(g.members[0], state.CreateTopic, "orders", "")
+	g.change(g.members[0], state.CreateChannel, "orders", "work")
+	leases := g.leases()
+	leader := g.leader(shardOf("orders"))
+	var others []*rigMember
+	for _, m := range g.members {
+		if m != leader {
+			others = append(others, m)
+		}
+	}
+	a, b := leases[others[0]], leases[others[1]]
+	g.publish(others[0], "orders", "m", 5)
+	ids := g.leased(a, 4)
+	if err := g.say(b, channel.Finish, ids[0]); err != nil {
+		t.Error("another member:", err)
+	}
+	if err := g.say(b, channel.Finish, ids[0]); !errors.Is(err, channel.ErrNotInFlight) {
+		t.Error("again:", err)
+	}
+	g.cut(leader, others[0])
+	g.cut(leader, others[1])
+	if err := g.say(b, channel.Finish, ids[1]); err != nil {
+		t.Error("another member, without the leader:", err)
+	}
+	if err := g.say(a, channel.Finish, ids[2]); err != nil {
+		t.Error("without the leader:", err)
+	}
+	if err := g.say(b, channel.Requeue, ids[3]); err != nil {
+		t.Error("requeued without the leader:", err)
+	}
+	if err := g.say(b, channel.Finish, message.MakeID(5, 1)); !errors.Is(err, lease.ErrSilent) {
+		t.Error("what the silent member may have leased:", err)
+	}
+	rest := g.leased(b, 2)
+	if rest[0] != ids[3] && rest[1] != ids[3] {
+		t.Errorf("the requeued %s is not among %s", ids[3], rest)
+	}
+	h, err := b.Begin(lease.Poll{Topic: "orders", Channel: "work", Max: 10, Lease: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.End()
+	if n, err := h.Take(t.Context(), new(handful), time.Second); n != 0 || err != nil {
+		t.Error("messages that were finished come again:", n, err)
+	}
+	for _, id := range rest {
+		if err := g.say(a, channel.Finish, id); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestPublishersOfReplicatedTopicsLearnTheIDsThatConsumersSee(t *testing.T) {
+	g := startRig(t)
+	g.change(g.members[0], state.CreateTopic, "orders", "")
+	g.change(g.members[0], state.CreateChannel, "orders", "work")
+	leases := g.leases()
+	for _, m := range g.members { // the leader and the others
+		p, err := m.broker.Publisher("orders")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := new(diskqueue.Batch)
+		b.AskFirst()
+		b.Add(message.Meta{Timestamp: 1}, []byte("a"))
+		b.Add(message.Meta{Timestamp: 2}, []byte("b"))
+		stored, err := m.broker.Publish(p, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		prefix := stored.(broker.Numbered).IDPrefix()
+		ids := g.leased(leases[m], 2)
+		if ids[0] != message.MakeID(prefix, b.First()) || ids[1] != message.MakeID(prefix, b.First()+1) {
+			t.Errorf("published %s, consumed %s", message.MakeID(prefix, b.First()), ids)
+		}
+	}
+}
