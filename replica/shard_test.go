@@ -122,6 +122,7 @@ type lockedMachine struct {
 	mu sync.Mutex
 	simMachine
 	panics bool
+	stalls error // why nothing can be applied
 }
 
 func (m *lockedMachine) Apply(index, term uint64, data []byte) (any, error) {
@@ -129,6 +130,9 @@ func (m *lockedMachine) Apply(index, term uint64, data []byte) (any, error) {
 	defer m.mu.Unlock()
 	if m.panics {
 		panic("as told")
+	}
+	if m.stalls != nil {
+		return nil, m.stalls
 	}
 	return m.simMachine.Apply(index, term, data)
 }

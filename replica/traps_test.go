@@ -3,7 +3,9 @@ package replica
 import (
 	"errors"
 	"slices"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -210,6 +212,58 @@ func TestMemberBehindTheLogGetsASnapshot(t *testing.T) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if !slices.ContainsFunc(f.told, func(e string) bool { return e[:min(9, len(e))] == "installed" }) {
+			t.Errorf("no snapshot was installed: %v", f.told)
+		}
+	})
+}
+
+// A member that cannot apply, as on a full disk, and is behind the log by then, takes the
+// snapshot once it can, whoever leads at last, and nothing is left out or applied twice.
+func TestStalledMemberTakesASnapshotWhenItCan(t *testing.T) {
+	inSet(t, 3, func(t *testing.T, s *set) {
+		l := s.leader()
+		f := s.others(l)[0]
+		f.machine.set(func(m *lockedMachine) { m.stalls = syscall.ENOSPC })
+		sent := 0
+		publish := func(n int) {
+			for range n {
+				if err := s.propose(l, one(l.id)); err != nil {
+					t.Fatal(err)
+				}
+				sent++
+			}
+		}
+		publish(3)
+		s.until("it is stalled", func() bool { _, err := f.shard.Stalled(); return err != nil })
+		s.setCut(f.id, true)
+		publish(30)
+		for _, m := range s.members {
+			if m != f {
+				if err := m.shard.Checkpoint(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		s.setCut(f.id, false)
+		time.Sleep(5 * time.Second) // it is offered what it cannot take
+		old := l
+		old.shard.TransferLeadership(0)
+		l = s.leader(old.id, f.id)
+		publish(5)
+		time.Sleep(5 * time.Second)
+		if n := f.count(); n != 0 {
+			t.Errorf("it has applied %d while it could not", n)
+		}
+		if st := f.shard.Status(); st.Failure != nil {
+			t.Fatal(st.Failure)
+		}
+		f.machine.set(func(m *lockedMachine) { m.stalls = nil })
+		s.until("it catches up", func() bool { return f.count() == uint64(sent) })
+		publish(1)
+		s.until("it goes on", func() bool { return f.count() == uint64(sent) })
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if !slices.ContainsFunc(f.told, func(e string) bool { return strings.HasPrefix(e, "installed") }) {
 			t.Errorf("no snapshot was installed: %v", f.told)
 		}
 	})
