@@ -106,7 +106,7 @@ func (p *peer) examine(ctx context.Context, conn net.Conn, suspects map[change]u
 	if err != nil {
 		return &finding{err: err}
 	}
-	answer, err := p.a.ask.nodesAt(ctx, web, withoutBrackets(p.a.identity.webAddress()))
+	answer, err := p.a.ask.nodesAt(ctx, web, withoutBrackets(p.a.identity.WebAddress()))
 	if err != nil {
 		return &finding{err: err}
 	}

@@ -68,8 +68,8 @@ func (c *Client) Lookup(ctx context.Context, addresses []string, topic string) (
 // different sides.
 func (id *Identity) address() string { return address.Join(id.BroadcastAddress, id.TCPPort) }
 
-// webAddress is where the node is asked.
-func (id *Identity) webAddress() string { return address.Join(id.BroadcastAddress, id.HTTPPort) }
+// WebAddress is where the node is asked over HTTP: host:port.
+func (id *Identity) WebAddress() string { return address.Join(id.BroadcastAddress, id.HTTPPort) }
 
 // isSameNode tells whether others reach both under the same addresses.
 func (id *Identity) isSameNode(other *Identity) bool {

@@ -145,7 +145,7 @@ func (c *Client) pauses(ctx context.Context, nodes []Producer, topic string) *pa
 		asking.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			errs[i] = c.api.Get(ctx, apiclient.URL(nodes[i].webAddress(), "/stats", query), &answers[i])
+			errs[i] = c.api.Get(ctx, apiclient.URL(nodes[i].WebAddress(), "/stats", query), &answers[i])
 		})
 	}
 	asking.Wait()

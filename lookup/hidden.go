@@ -75,7 +75,7 @@ func (s *shard) stillOn(topic string, now int64, by address.Asker) (nodes []stri
 	for p := range s.hidden[name{topic: topic}] {
 		if p.isHeardOf(now) {
 			seen := p.seenBy(by)
-			nodes = append(nodes, seen.webAddress())
+			nodes = append(nodes, seen.WebAddress())
 		}
 	}
 	slices.Sort(nodes)

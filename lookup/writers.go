@@ -96,7 +96,7 @@ func (a *WritersAnswer) add(p *producer, hasTopic bool, now int64, by address.As
 		w.Takes, w.Why = t.Takes, t.Why
 	}
 	if w.Takes == TakesNone {
-		a.Refusing = append(a.Refusing, RefusingNode{w.webAddress(), w.Why})
+		a.Refusing = append(a.Refusing, RefusingNode{w.WebAddress(), w.Why})
 		return
 	}
 	if w.Takes == TakesSome || p.isLate(now) {

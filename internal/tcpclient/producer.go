@@ -40,7 +40,9 @@ type Producer struct {
 	address string
 	o       Options
 
-	sending sync.Mutex // guards buf, and keeps commands in the order of their acks
+	// sending has room for the one who sends: who holds it may use buf, and adds
+	// commands in the order of their acks.
+	sending chan struct{}
 	buf     []byte
 
 	mu     sync.Mutex    // guards what follows
@@ -72,6 +74,17 @@ func (a *Ack) Wait() error {
 	return a.err
 }
 
+// WaitUntil is Wait until ctx is done: then the answer is not waited for, and the
+// error is an *UnansweredError.
+func (a *Ack) WaitUntil(ctx context.Context) error {
+	select {
+	case <-a.done:
+		return a.err
+	case <-ctx.Done():
+		return &UnansweredError{ctx.Err()}
+	}
+}
+
 func failed(err error) *Ack {
 	a := &Ack{done: make(chan struct{}), err: err}
 	close(a.done)
@@ -80,7 +93,7 @@ func failed(err error) *Ack {
 
 // NewProducer makes a producer for the node with that TCP address.
 func NewProducer(address string, o Options) *Producer {
-	return &Producer{address: address, o: o}
+	return &Producer{address: address, o: o, sending: make(chan struct{}, 1)}
 }
 
 // Address is the node's, as it was given.
@@ -89,11 +102,25 @@ func (p *Producer) Address() string { return p.address }
 // Connect connects now, so that a node that cannot be reached is known before
 // anything is published.
 func (p *Producer) Connect(ctx context.Context) error {
-	p.sending.Lock()
-	defer p.sending.Unlock()
+	if err := p.acquire(ctx); err != nil {
+		return err
+	}
+	defer p.release()
 	_, err := p.connected(ctx)
 	return err
 }
+
+// acquire waits until nobody else sends.
+func (p *Producer) acquire(ctx context.Context) error {
+	select {
+	case p.sending <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *Producer) release() { <-p.sending }
 
 // Publish sends the bodies in one command, all or none of which are stored, and
 // returns without waiting for the answer unless many are unanswered. Empty
@@ -182,8 +209,10 @@ func (p *Producer) send(ctx context.Context, encode func([]byte) []byte) *Ack {
 
 // sendIf sends a command, unless may says of what is agreed on why it cannot be.
 func (p *Producer) sendIf(ctx context.Context, may func(*protocol.IdentifyResponse) error, encode func([]byte) []byte) *Ack {
-	p.sending.Lock()
-	defer p.sending.Unlock()
+	if err := p.acquire(ctx); err != nil {
+		return failed(err)
+	}
+	defer p.release()
 	l, err := p.connected(ctx)
 	if err == nil {
 		err = may(&l.conn.agreed)

@@ -1,0 +1,84 @@
+package client
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"qmq/internal/names"
+)
+
+// ReplyChannel is the channel that those who reply share unless they say another one:
+// each request goes to one of them.
+const ReplyChannel = "reply"
+
+// replyAgain is how long a request waits whose reply could not be published.
+const replyAgain = 250 * time.Millisecond
+
+// Reply replies to the requests that come to a topic until ctx is done, see
+// [Client.Consume]; the channel is ReplyChannel if none is given. The handler's message
+// is published to the topic that the request names, by the node that it came from or
+// else by another one; an error of the handler becomes a reply that says so. The
+// request is finished then.
+//
+// Messages that name no topic to reply to, or one that would not go away by itself
+// (only ephemeral ones are replied to), and requests that nobody waits for any more by
+// this machine's clock, are finished without being handled.
+func (c *Client) Reply(ctx context.Context, o Consumption, handler func(context.Context, *Delivery) (Message, error)) error {
+	if o.Channel == "" {
+		o.Channel = ReplyChannel
+	}
+	return c.Consume(ctx, o, func(ctx context.Context, d *Delivery) error { return c.reply(ctx, d, handler) })
+}
+
+// reply carries out one request.
+func (c *Client) reply(ctx context.Context, d *Delivery, handler func(context.Context, *Delivery) (Message, error)) error {
+	to := d.Headers.Get(headerReplyTo)
+	until, dated := replyBy(d)
+	if !names.Valid(to) || !names.IsEphemeral(to) || dated && time.Now().After(until) {
+		c.o.Logger.Warn("not replied to", "topic", d.Topic, "id", d.ID, "reply_to", to, "until", until)
+		return nil
+	}
+	m, err := handler(ctx, d)
+	if err != nil {
+		m = Message{Body: []byte(errorText(err)), Headers: Headers{{headerReplyError, errorText(err)}}}
+	}
+	if len(m.Body) == 0 {
+		m.Body = []byte("\n") // there is no empty message
+		m.Headers = append(append(Headers{}, m.Headers...), Header{headerReplyEmpty, "true"})
+	}
+	m.Headers = append(append(Headers{}, m.Headers...), Header{headerCorrelation, d.Headers.Get(headerCorrelation)})
+	p, err := newPack(to, []Message{m})
+	if err != nil { // what the handler made cannot be sent
+		p, err = newPack(to, []Message{{Body: []byte(errorText(err)), Headers: Headers{{headerReplyError, errorText(err)}, {headerCorrelation, d.Headers.Get(headerCorrelation)}}}})
+		if err != nil {
+			return nil // nor can its correlation id
+		}
+	}
+	limit := context.WithoutCancel(ctx) // what was begun is replied to
+	if dated {
+		var cancel context.CancelFunc
+		limit, cancel = context.WithDeadline(limit, until)
+		defer cancel()
+	}
+	if err := c.publish(limit, p, d.Node); err != nil {
+		return After(replyAgain, err)
+	}
+	return nil
+}
+
+// replyBy is until when somebody waits for a reply.
+func replyBy(d *Delivery) (until time.Time, dated bool) {
+	ms, err := strconv.ParseInt(d.Headers.Get(headerReplyBy), 10, 64)
+	return time.UnixMilli(ms), err == nil
+}
+
+// errorText is an error as it fits a header.
+func errorText(err error) string {
+	const most = 1 << 10
+	text := err.Error()
+	if text == "" {
+		text = "error"
+	}
+	return text[:min(len(text), most)]
+}
