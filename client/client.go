@@ -90,14 +90,6 @@ func (c *Client) until(ctx context.Context) (context.Context, context.CancelFunc
 	}
 }
 
-// why is why ctx is done: Close, or what ctx says.
-func (c *Client) why(ctx context.Context) error {
-	if c.ctx.Err() != nil {
-		return ErrClosed
-	}
-	return context.Cause(ctx)
-}
-
 // tcp are the options of connections.
 func (c *Client) tcp() tcpclient.Options {
 	name := c.o.Name

@@ -50,11 +50,11 @@ const (
 func (o *Options) check() error {
 	switch {
 	case len(o.Nodes) > 0 && len(o.Directories) > 0:
-		return errors.New("Nodes and Directories exclude each other: either directories name the nodes or you do")
+		return errors.New("options Nodes and Directories exclude each other: either directories name the nodes or you do")
 	case len(o.Nodes)+len(o.Directories) == 0:
 		return errors.New("neither Nodes nor Directories are given: one of them says where to connect")
 	case o.Patience < 0 || o.Dial < 0:
-		return errors.New("Patience and Dial cannot be negative")
+		return errors.New("options Patience and Dial cannot be negative")
 	}
 	for _, at := range o.Nodes {
 		if _, port, err := net.SplitHostPort(at); err != nil || !address.ValidPort(port) {

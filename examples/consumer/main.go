@@ -1,17 +1,20 @@
 // Command consumer prints the messages of a topic, one per line, with a stock
-// NSQ client.
+// NSQ client that a directory tells of new nodes at once.
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"log"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/nsqio/go-nsq"
+
+	"qmq/client"
 )
 
 func main() {
@@ -29,8 +32,7 @@ func main() {
 // finished when the handler returns nil; on an error it would come again.
 func consume(lookup, topic, channel string) error {
 	config := nsq.NewConfig()
-	config.MaxInFlight = 100                     // how many messages may be on their way at once
-	config.LookupdPollInterval = 5 * time.Second // how soon a new node is noticed
+	config.MaxInFlight = 100 // how many messages may be on their way at once
 	consumer, err := nsq.NewConsumer(topic, channel, config)
 	if err != nil {
 		return err
@@ -39,13 +41,17 @@ func consume(lookup, topic, channel string) error {
 		_, err := fmt.Printf("%s\n", m.Body)
 		return err
 	}))
-	if err := consumer.ConnectToNSQLookupd(lookup); err != nil {
+	nodes, err := client.Open(client.Options{Directories: []string{lookup}, Logger: slog.Default()})
+	if err != nil {
 		return err
 	}
+	defer nodes.Close()
 
-	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
-	<-stop
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := nodes.Feed(ctx, consumer, topic); err != nil {
+		return err
+	}
 	consumer.Stop()
 	<-consumer.StopChan
 	return nil
