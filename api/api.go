@@ -92,6 +92,7 @@ func (h *HTTP) routes() http.Handler {
 	r.Handle("POST", "/message/requeue", h.requeueMessage)
 	r.Handle("POST", "/message/finish", h.finishMessage)
 	r.Handle("POST", "/message/republish", h.republishMessage)
+	r.Handle("POST", "/message/cancel", h.cancelMessage)
 	r.Handle("POST", "/client/close", h.closeClient)
 	r.Handle("GET", "/deadletter/list", h.deadLetters)
 	r.Handle("POST", "/deadletter/putback", h.putBack)

@@ -92,6 +92,7 @@ type Messages interface {
 	Message(id message.ID, show func(message.View) error) error
 	Finish(id message.ID) error
 	Requeue(id message.ID) error
+	Cancel(id message.ID) error
 }
 
 // Replicas are the replicated topics of a node. All methods may be called

@@ -16,6 +16,7 @@ const (
 	messageShow    = "show"
 	messageFinish  = "finish"
 	messageRequeue = "requeue"
+	messageCancel  = "cancel"
 )
 
 type messageQuestion struct {
@@ -30,6 +31,7 @@ const (
 	messageDone byte = iota
 	messageNone      // the channel does not hold it
 	messageGone      // there is no such channel
+	messageHad       // a consumer has it, or had
 )
 
 // Message is part of broker.Messages.
@@ -59,6 +61,12 @@ func (p *remoteMessages) Requeue(id message.ID) error {
 	return err
 }
 
+// Cancel is part of broker.Messages.
+func (p *remoteMessages) Cancel(id message.ID) error {
+	_, err := p.about(id, messageCancel)
+	return err
+}
+
 func (p *remoteMessages) about(id message.ID, do string) ([]byte, error) {
 	question, err := json.Marshal(messageQuestion{p.topic, p.channel, string(id[:]), do})
 	if err != nil {
@@ -76,6 +84,8 @@ func (p *remoteMessages) about(id message.ID, do string) ([]byte, error) {
 		return nil, channel.ErrNoMessage
 	case answer[0] == messageGone:
 		return nil, topic.ErrNoChannel
+	case answer[0] == messageHad:
+		return nil, channel.ErrDelivered
 	}
 	return answer[1:], nil
 }
@@ -113,12 +123,16 @@ func (r *run) actOnMessage(_ context.Context, _ uint64, body []byte) ([]byte, er
 		err = c.Finish(id)
 	case messageRequeue:
 		err = c.Requeue(id)
+	case messageCancel:
+		err = c.Cancel(id)
 	default:
 		err = errors.New("this is not known here: the node may be older than the one that asks")
 	}
 	switch {
 	case errors.Is(err, channel.ErrNoMessage):
 		return []byte{messageNone}, nil
+	case errors.Is(err, channel.ErrDelivered):
+		return []byte{messageHad}, nil
 	case errors.Is(err, channel.ErrExiting):
 		return []byte{messageGone}, nil
 	}
