@@ -28,6 +28,13 @@ var (
 	publishesRefused = &metrics.Family{Name: "qd_publishes_refused_total", Kind: metrics.Counter, Labels: []string{"reason"},
 		Help: "Publishes that were refused, an MPUB counting once: `draining`, `space` (too little room), `limit` (of topics), `full` (the topic's settings), `exiting`, `storage` (a disk that is full or fails, a set without majority)"}
 
+	httpPolls   = &metrics.Family{Name: "qd_http_polls", Kind: metrics.Gauge, Help: "Requests of `POST /sub` under way, of `--max-http-polls`"}
+	httpLeased  = &metrics.Family{Name: "qd_http_leased_messages", Kind: metrics.Gauge, Help: "Messages in flight at clients that consume over HTTP, of `--max-http-leases`"}
+	httpPolled  = &metrics.Family{Name: "qd_http_polls_total", Kind: metrics.Counter, Help: "Requests of `POST /sub`"}
+	httpRefused = &metrics.Family{Name: "qd_http_polls_refused_total", Kind: metrics.Counter, Help: "Those that a limit refused"}
+	httpLeases  = &metrics.Family{Name: "qd_http_leases_total", Kind: metrics.Counter, Labels: []string{"end"},
+		Help: "Messages that were given to such clients, by what became of it: `answered` (finished, requeued), `expired`, `returned` (the client had gone before they were sent)"}
+
 	logWrites     = &metrics.Family{Name: "qd_log_write_seconds", Kind: metrics.Histogram, Help: "Appends to segments of topics: one `write(2)` for all that publish at a time"}
 	logSyncs      = &metrics.Family{Name: "qd_log_sync_seconds", Kind: metrics.Histogram, Help: "Syncs of segments of topics"}
 	journalWrites = &metrics.Family{Name: "qd_journal_write_seconds", Kind: metrics.Histogram, Help: "Writes to the journal"}
@@ -43,7 +50,8 @@ var (
 // nodeFamilies are the above, in the order of the documentation.
 var nodeFamilies = []*metrics.Family{
 	nodeHealthy, nodeReady, nodeDraining, nodeStart, nodeTopics, nodeChannels, diskFree, diskUsed, diskKept,
-	sessionsNow, sessionsEver, sessionsRefused, publishesRefused, logWrites, logSyncs, journalWrites, journalSyncs,
+	sessionsNow, sessionsEver, sessionsRefused, publishesRefused,
+	httpPolls, httpPolled, httpRefused, httpLeased, httpLeases, logWrites, logSyncs, journalWrites, journalSyncs,
 	damageFindings, damageMessages, directoriesOf, directoriesWith,
 }
 
@@ -92,6 +100,7 @@ func (c *collector) fill(p *metrics.Page) {
 	for _, kind := range broker.Refusals() {
 		p.Add(publishesRefused, float64(b.Refused(kind)), metrics.LabelsOf("reason", kind.String()))
 	}
+	c.fillLeases(p)
 	c.fillTimings(p)
 	damage := b.Damage()
 	findings := uint64(len(damage.Findings))
@@ -108,6 +117,20 @@ func (c *collector) fill(p *metrics.Page) {
 	c.fillTopics(p)
 	if h.o.ReplicaSet != nil {
 		fillSet(p, h.o.ReplicaSet())
+	}
+}
+
+func (c *collector) fillLeases(p *metrics.Page) {
+	n := c.http.leases.Counts()
+	p.Add(httpPolls, float64(n.Polls), none)
+	p.Add(httpPolled, float64(n.Polled), none)
+	p.Add(httpRefused, float64(n.Refused), none)
+	p.Add(httpLeased, float64(n.Messages), none)
+	for _, end := range []struct {
+		how   string
+		count uint64
+	}{{"answered", n.Answered}, {"expired", n.Expired}, {"returned", n.Returned}} {
+		p.Add(httpLeases, float64(end.count), metrics.LabelsOf("end", end.how))
 	}
 }
 

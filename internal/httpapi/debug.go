@@ -18,18 +18,18 @@ import (
 
 // Debug adds the profiles of the Go runtime.
 func (r *Router) Debug() {
-	routes := r.routes
-	routes.HandlerFunc("GET", "/debug/pprof/", pprof.Index)
-	routes.GET("/debug/pprof/cmdline", commandLine)
-	routes.HandlerFunc("GET", "/debug/pprof/symbol", pprof.Symbol)
-	routes.HandlerFunc("POST", "/debug/pprof/symbol", pprof.Symbol)
-	routes.HandlerFunc("GET", "/debug/pprof/profile", pprof.Profile)
-	routes.HandlerFunc("GET", "/debug/pprof/trace", pprof.Trace)
+	get := func(path string, h http.HandlerFunc) { r.HandleRaw("GET", path, h) }
+	get("/debug/pprof/", pprof.Index)
+	r.add("GET", "/debug/pprof/cmdline", commandLine)
+	get("/debug/pprof/symbol", pprof.Symbol)
+	r.HandleRaw("POST", "/debug/pprof/symbol", http.HandlerFunc(pprof.Symbol))
+	get("/debug/pprof/profile", pprof.Profile)
+	get("/debug/pprof/trace", pprof.Trace)
 	for _, profile := range []string{"heap", "allocs", "goroutine", "block", "mutex", "threadcreate"} {
-		routes.Handler("GET", "/debug/pprof/"+profile, pprof.Handler(profile))
+		r.HandleRaw("GET", "/debug/pprof/"+profile, pprof.Handler(profile))
 	}
-	routes.PUT("/debug/setblockrate", setBlockRate)
-	routes.POST("/debug/freememory", freeMemory)
+	r.add("PUT", "/debug/setblockrate", setBlockRate)
+	r.add("POST", "/debug/freememory", freeMemory)
 }
 
 // commandLine shows the arguments of the process as pprof does, with NULs between

@@ -17,6 +17,7 @@ import (
 // routes are added before the first request.
 type Router struct {
 	routes  *httprouter.Router
+	table   []Route
 	log     *slog.Logger
 	allowed map[string]string // what Explain was given; nil: nothing
 	quiet   atomic.Int64      // when a quiet route last explained a refusal, in s since 1970
@@ -30,6 +31,18 @@ func NewRouter(log *slog.Logger) *Router {
 	r.routes.MethodNotAllowed = refuse(http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED")
 	r.routes.PanicHandler = r.crashed
 	return r
+}
+
+// Route is a method and a path that there is an answer for.
+type Route struct{ Method, Path string }
+
+// Routes are all routes, in the order in which they were added.
+func (r *Router) Routes() []Route { return r.table }
+
+// add adds a route.
+func (r *Router) add(method, path string, h httprouter.Handle) {
+	r.table = append(r.table, Route{method, path})
+	r.routes.Handle(method, path, h)
 }
 
 // Missing has requests to unknown paths that satisfy a condition answered by h,
@@ -51,7 +64,7 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, q *http.Request) { r.routes.Se
 // Handle adds a route whose requests are logged with their status and how long
 // they took: those that only ask, which dashboards do all day, at debug level.
 func (r *Router) Handle(method, path string, f Handler) {
-	r.routes.Handle(method, path, func(w http.ResponseWriter, q *http.Request, p httprouter.Params) {
+	r.add(method, path, func(w http.ResponseWriter, q *http.Request, p httprouter.Params) {
 		start := time.Now()
 		status, err := answer(w, withParams(q, p), f)
 		_, why := r.why(err)
@@ -98,7 +111,7 @@ func (r *Router) explainQuietly(q *http.Request, status int, err error) {
 // HandleQuiet adds a route that may have very many requests: they are not
 // logged, but for refusals that [Router.Explain] knows, one a second.
 func (r *Router) HandleQuiet(method, path string, f Handler) {
-	r.routes.Handle(method, path, func(w http.ResponseWriter, q *http.Request, p httprouter.Params) {
+	r.add(method, path, func(w http.ResponseWriter, q *http.Request, p httprouter.Params) {
 		if status, err := answer(w, withParams(q, p), f); err != nil {
 			r.explainQuietly(q, status, err)
 		}
@@ -106,7 +119,10 @@ func (r *Router) HandleQuiet(method, path string, f Handler) {
 }
 
 // HandleRaw adds a route without the envelope.
-func (r *Router) HandleRaw(method, path string, h http.Handler) { r.routes.Handler(method, path, h) }
+func (r *Router) HandleRaw(method, path string, h http.Handler) {
+	r.table = append(r.table, Route{method, path})
+	r.routes.Handler(method, path, h)
+}
 
 // withParams lets Param find the named parts of the path.
 func withParams(q *http.Request, p httprouter.Params) *http.Request {
