@@ -35,6 +35,7 @@ func (c *core) wasDelivered(seq uint64) (delivered bool) {
 	if c.flight.find(seq) != 0 {
 		return true
 	}
+	c.skipTaken()
 	if c.fresh(seq) {
 		return false
 	}
@@ -51,6 +52,7 @@ func (c *core) wasDelivered(seq uint64) (delivered bool) {
 	for _, x := range c.conf.spent.waiting {
 		look(x.redelivery)
 	}
+	c.eachKnownOld(func(m redelivery) { look(m) })
 	c.extractBarred(look)
 	return delivered
 }
