@@ -130,3 +130,23 @@ func TestPublishersOfReplicatedTopicsLearnTheIDsThatConsumersSee(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatAMemberTakesBackOfARequestIsNoAttempt(t *testing.T) {
+	g := startRig(t)
+	g.change(g.members[0], state.CreateTopic, "orders", "")
+	g.change(g.members[0], state.CreateChannel, "orders", "work")
+	leases := g.leases()
+	g.publish(g.members[0], "orders", "m", 2)
+	for _, m := range g.members {
+		h, err := leases[m].Begin(lease.Poll{Topic: "orders", Channel: "work", Max: 2, Lease: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := new(handful)
+		if n, err := h.Take(t.Context(), got, rigTimeout); n == 0 || err != nil || got.attempts[0] != 1 {
+			t.Errorf("%d messages, attempts %v, %v", n, got.attempts, err)
+		}
+		h.Return()
+		h.End()
+	}
+}

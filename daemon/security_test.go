@@ -24,8 +24,10 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"qmq/api"
 	"qmq/config"
 	"qmq/internal/certs"
+	"qmq/internal/httpauth"
 	"qmq/lookup"
 )
 
@@ -364,5 +366,29 @@ func TestAuthServersAreAskedAsTheOptionsSay(t *testing.T) {
 			t.Errorf("%s asks with %s", option, got)
 		}
 		r.stop()
+	}
+}
+
+func TestNobodyConsumesOverHTTPWhereSessionsAloneAreGuarded(t *testing.T) {
+	for name, test := range map[string]struct {
+		q       config.QD
+		guarded bool // the API is
+		refused bool
+	}{
+		"open":                {config.QD{}, false, false},
+		"auth server":         {config.QD{AuthHTTPAddresses: []string{"a:1"}}, false, true},
+		"certificates":        {config.QD{TLSClientAuthPolicy: "require-verify"}, false, true},
+		"certificates if any": {config.QD{TLSClientAuthPolicy: "request"}, false, false},
+		"both":                {config.QD{AuthHTTPAddresses: []string{"a:1"}}, true, false},
+	} {
+		var s security
+		if test.guarded {
+			s.httpAuth = new(httpauth.Credentials)
+		}
+		var o api.Options
+		s.guardAPI(&test.q, &o)
+		if (o.ConsumeRefused != "") != test.refused {
+			t.Errorf("%s: %q", name, o.ConsumeRefused)
+		}
 	}
 }

@@ -114,13 +114,13 @@ func (c *clientMessages) touch(a *channel.Answer, until int64) {
 // answerDone notes what became of an answer.
 func (c *clientMessages) answerDone(a *channel.Answer, err error, now, wall int64) {
 	i, seq := c.find(&a.ID)
-	if i == 0 || a.Op == channel.Return || a.Op == channel.Touch && err == nil {
+	if i == 0 || a.Op == channel.Touch && err == nil {
 		return
 	}
 	m := *c.held.At(i)
 	c.held.Remove(i)
 	switch {
-	case err != nil:
+	case err != nil, a.Op == channel.Return:
 	case a.Op == channel.Finish:
 		c.finished(seq, now)
 	default:
