@@ -23,6 +23,7 @@ import (
 	"qmq/internal/httpapi"
 	"qmq/internal/vfs"
 	"qmq/server"
+	qsettings "qmq/settings"
 )
 
 // get returns the answer to a GET of qd's HTTP API.
@@ -203,7 +204,7 @@ func TestOptionsReachThosePackagesThatTheyAreFor(t *testing.T) {
 		FS: vfs.OS, DataPath: ".", NodeID: 1, SegmentBytes: 65536, HotBytes: 3, MemQueueSize: 4, SyncEvery: 5, SyncTimeout: 6 * time.Second, BootID: BootID(), JournalReserve: 1 << 20,
 		MsgTimeout: 5 * time.Second, MaxMsgTimeout: 7 * time.Second, MaxReqTimeout: 8 * time.Second, MaxChannelConsumers: 9, LatencyWindow: 19 * time.Second, Logger: log,
 		MaxTopics: 22, MaxChannels: 23, NoAutoCreate: true,
-		Volume: vfs.Volume("."), SpaceLimits: broker.SpaceLimits{FreeBytes: 24, FreePercent: 25},
+		Volume: vfs.Volume("."), SpaceLimits: broker.SpaceLimits{FreeBytes: 24, FreePercent: 25}, ReplicaSync: qsettings.Always,
 	}); got != want {
 		t.Errorf("the broker gets\n%+v, want\n%+v", got, want)
 	}
