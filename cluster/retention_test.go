@@ -58,5 +58,7 @@ func TestAllMembersRetainUntilOneHasLittleRoom(t *testing.T) {
 		g.eventually("nothing is kept where one has little room", func() bool { return g.kept(m, "orders") == 0 })
 	}
 	g.members[1].space.Store(&vfs.Space{Free: 1 << 40})
-	g.eventually("there is room again", func() bool { return !g.members[0].run.Load().room.anyScarce() && !g.members[2].run.Load().room.anyScarce() })
+	g.eventually("there is room again", func() bool {
+		return !g.members[0].run.Load().room.anyScarce() && !g.members[2].run.Load().room.anyScarce()
+	})
 }

@@ -78,13 +78,21 @@ func TestWhatWasGivenUpBeforeIsNotRetained(t *testing.T) {
 	if e := o.Topology[0].Entry; e.Start != 12 {
 		t.Errorf("retained from %d on", e.Start)
 	}
+	void := []seqset.Range{rangeOf(20, 50)}
 	v, err := m.Topic(1)
 	must(t, err)
 	defer v.Release()
-	if !slices.Equal(v.State.Voids, []seqset.Range{rangeOf(20, 50)}) {
+	if !slices.Equal(v.State.Voids, void) {
 		t.Errorf("voids %v", v.State.Voids)
 	}
 	contents(t, m, 1)
+	// Who serves the topic learns that with the first channel that begins before it.
+	feed(t, m, changes(state.ChannelChanges{Topic: 1, Channel: 2, Version: 2, Floor: 101, Cursor: 101}))
+	for _, e := range []state.Entry{{Op: state.RewindChannel, Topic: 1, Channel: 2, Start: 1}, {Op: state.CreateChannel, Topic: 1, Name: "late", Start: 1}} {
+		if o := feed(t, m, topology(e)).Topology[0]; o.Entry.Start != 12 || !slices.Equal(o.Gone, void) {
+			t.Errorf("operation %d begins at %d, without %v", e.Op, o.Entry.Start, o.Gone)
+		}
+	}
 }
 
 func TestWhatIsRetainedOutlivesAStopAndComesWithASnapshot(t *testing.T) {

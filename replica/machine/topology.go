@@ -143,7 +143,7 @@ func (s *shard) createChannel(t *topic, e state.Entry) TopologyOutcome {
 	t.st.Channels[e.Channel].Materialise()
 	s.void(t, gone)
 	t.st.Channels[e.Channel].Missed = t.messages - t.count(seqset.Range{From: e.Start, To: t.next})
-	return TopologyOutcome{Entry: e, Result: Done, Gone: gone}
+	return TopologyOutcome{Entry: e, Result: Done, Gone: t.voidsFrom(e.Start)}
 }
 
 // rewind has a channel begin anew with what its entry says, but with nothing that replicas
@@ -153,7 +153,7 @@ func (s *shard) rewind(t *topic, e state.Entry) TopologyOutcome {
 	gone := t.gone(e.Start)
 	s.apply(t, e)
 	s.void(t, gone)
-	return TopologyOutcome{Entry: e, Result: Done, Gone: gone}
+	return TopologyOutcome{Entry: e, Result: Done, Gone: t.voidsFrom(e.Start)}
 }
 
 // never notes of what a channel is emptied: it does not come back with a rewind.
@@ -179,6 +179,12 @@ func (s *shard) void(t *topic, list []seqset.Range) {
 	for _, r := range list {
 		s.apply(t, state.Entry{Op: state.VoidRange, Topic: t.st.Incarnation, Void: r})
 	}
+}
+
+// voidsFrom is what is void from a number on: what is so for what replicas may have given
+// up, whoever serves the topic need not know yet.
+func (t *topic) voidsFrom(start uint64) []seqset.Range {
+	return seqset.Difference(t.st.Voids, []seqset.Range{{To: start}})
 }
 
 // gone is what replicas may have given up from a number on: every channel has finished
