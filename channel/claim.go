@@ -26,12 +26,13 @@ type Claim struct {
 // Claim takes up what is said in claims: what is done is acknowledged, what was
 // requeued waits until it is due, and what is held is in flight at the consumer, with
 // its full time. A message that is acknowledged, or was given out since, stays as
-// it is: refused are those that the consumer holds in vain.
+// it is: refused are those that the consumer holds in vain. Of a channel that was rewound
+// less than 20 s ago nothing counts: it may be of before.
 func (k *Consumer) Claim(claims *Claims) (refused []uint64) {
 	c := k.ch
 	now := c.o.Clock.Now()
 	c.mu.Lock()
-	if c.core.closed || k.holder.gone {
+	if c.core.closed || k.holder.gone || c.justRewound() {
 		c.mu.Unlock()
 		for _, m := range claims.Held {
 			refused = append(refused, m.Seq)
@@ -47,7 +48,7 @@ func (k *Consumer) Claim(claims *Claims) (refused []uint64) {
 func (c *Channel) Reconcile(claims *Claims) {
 	now := c.o.Clock.Now()
 	c.mu.Lock()
-	if !c.core.closed {
+	if !c.core.closed && !c.justRewound() {
 		c.core.reconcile(claims, now, -wallShift(c.o.Clock))
 	}
 	c.unlockAndTell()

@@ -722,7 +722,7 @@ func TestCoreEqualsNaiveModel(t *testing.T) {
 			m.advance, m.advance, m.subscribe, m.setReady, m.setReady, m.reserve, m.reserve, m.reserve, m.reserve,
 			m.finish, m.finish, m.finish, m.finish, m.requeue, m.requeue, m.touch, m.tick, m.letters,
 		}
-		rare := []func(){m.void, m.empty, m.leave, m.pause, m.journal, m.restart, m.claim, m.handBack, m.configure}
+		rare := []func(){m.void, m.empty, m.leave, m.pause, m.journal, m.restart, m.claim, m.handBack, m.configure, m.rewind, m.rewind}
 		for range draw(m, 1, 300, "steps") {
 			if draw(m, 0, 7, "rare") == 0 {
 				sample(m, rare, "step")()

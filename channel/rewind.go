@@ -1,6 +1,8 @@
 package channel
 
 import (
+	"time"
+
 	"qmq/internal/dueheap"
 	"qmq/internal/seqset"
 	"qmq/message"
@@ -48,19 +50,29 @@ func (c *Channel) Rewind(r Rewinding, voids []seqset.Range, delayed []message.Ma
 	c.unlock()
 }
 
+// claimable is for how long what a consumer was granted is claimed of a new server: what was
+// granted before a rewind does not count after it.
+const claimable = 20 * time.Second
+
+// justRewound says that claims may be of before a rewind. The channel's lock is held.
+func (c *Channel) justRewound() bool {
+	at := c.core.conf.rewound
+	return at > 0 && c.o.Clock.Wall()/1e6 < int64(at)+claimable.Milliseconds()
+}
+
 // keptBelow is what a rewind to start leaves as it is: what was given out or deferred
 // below, and is not done.
 func (c *core) keptBelow(start uint64) (kept []seqset.Range) {
 	kept, _ = c.acked.Gaps(nil, c.acked.Floor(), min(start, c.cursor), maxGaps)
-	c.deferred.Each(func(i dueheap.Item) {
-		if c.cursor <= i.Seq && i.Seq < start {
-			kept = append(kept, seqset.Range{From: i.Seq, To: i.Seq + 1})
+	ahead := func(seq uint64) { // delayed ones get out before the cursor reaches them
+		if c.cursor <= seq && seq < start {
+			kept = append(kept, seqset.Range{From: seq, To: seq + 1})
 		}
-	})
+	}
+	c.flight.each(func(_ uint32, seq uint64, _ *entry) { ahead(seq) })
+	c.deferred.Each(func(i dueheap.Item) { ahead(i.Seq) })
 	for _, m := range c.waitingOld() {
-		if c.cursor <= m.seq && m.seq < start {
-			kept = append(kept, seqset.Range{From: m.seq, To: m.seq + 1})
-		}
+		ahead(m.seq)
 	}
 	return seqset.Union(kept)
 }
@@ -68,7 +80,8 @@ func (c *core) keptBelow(start uint64) (kept []seqset.Range) {
 // maxGaps is more ranges than there can be.
 const maxGaps = int(^uint(0) >> 1)
 
-// waitingOld is what waits for delivery and was given out before, or was deferred.
+// waitingOld is what waits for delivery, or for the dead-letter topic, and was given out
+// before or was deferred.
 func (c *core) waitingOld() (list []redelivery) {
 	for i := range c.returned.Len() {
 		list = append(list, *c.returned.At(i))
@@ -76,6 +89,9 @@ func (c *core) waitingOld() (list []redelivery) {
 	c.due.Each(func(i dueheap.Item) { list = append(list, deferred(i)) })
 	for s := c.barred; s != nil; s = s.next {
 		list = append(list, s.redeliveries...)
+	}
+	for _, x := range c.conf.spent.waiting {
+		list = append(list, x.redelivery)
 	}
 	return list
 }

@@ -19,6 +19,15 @@ type countingSource struct {
 	version        uint64
 	given, told    uint64 // numbers; told: before the last Changes
 	asked          []bool // the arguments of Changes
+	rewinding      *Entry // that it does not know of yet
+	anew           bool   // it tells all next time
+}
+
+// rewound has the source know that it was rewound.
+func (s *countingSource) rewound() {
+	if e := s.rewinding; e != nil {
+		s.version, s.given, s.anew, s.rewinding = e.Void.From, e.Start, true, nil
+	}
 }
 
 func (s *countingSource) since(from uint64) (ch ChannelChanges) {
@@ -36,7 +45,8 @@ func (s *countingSource) since(from uint64) (ch ChannelChanges) {
 func (s *countingSource) Changes(full bool) ChannelChanges {
 	s.version++
 	from := s.told
-	if full {
+	if full = full || s.anew; full {
+		s.anew = false
 		from = 0
 	}
 	s.told = s.given
@@ -204,6 +214,34 @@ func (m *machine) create() {
 func (m *machine) give() {
 	s := m.pick()
 	s.given += rapid.Uint64Range(1, 5).Draw(m.t, "messages")
+	m.mark(s)
+}
+
+// rewind has a channel begin anew: the log and the topology know it before the source does.
+func (m *machine) rewind() {
+	s := m.pick()
+	s.rewound()
+	start := rapid.Uint64Range(0, s.given).Draw(m.t, "start")
+	var kept []seqset.Range
+	for n := uint64(0); n < start; n += 3 {
+		kept = append(kept, seqset.Range{From: n, To: n + 1})
+	}
+	e := RewindOf(aTopic, s.channel, start, s.version+100, kept)
+	m.commit(e)
+	s.rewinding = &e
+}
+
+// learn has a source know of its rewind.
+func (m *machine) learn() {
+	s := m.pick()
+	if s.rewinding == nil {
+		return
+	}
+	s.rewound()
+	m.mark(s)
+}
+
+func (m *machine) mark(s *countingSource) {
 	m.c.Mark(s, m.now)
 	if _, ok := m.marked[s]; !ok {
 		m.marked[s] = m.now
@@ -282,6 +320,9 @@ func (m *machine) compare(should func(*countingSource) bool) {
 		if !should(s) {
 			continue
 		}
+		if s.rewinding != nil {
+			continue // it is behind
+		}
 		c := m.log.Channel(aTopic, id)
 		if c == nil {
 			m.t.Fatalf("channel %d is not in the log", id)
@@ -310,6 +351,8 @@ func TestWhatIsMarkedIsInTheLogInTheEnd(t *testing.T) {
 		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"create":    func(*rapid.T) { m.create() },
+			"rewind":    func(*rapid.T) { m.rewind() },
+			"learn":     func(*rapid.T) { m.learn() },
 			"give":      func(*rapid.T) { m.give() },
 			"give more": func(*rapid.T) { m.give() },
 			"elapse": func(*rapid.T) {
@@ -332,6 +375,12 @@ func TestWhatIsMarkedIsInTheLogInTheEnd(t *testing.T) {
 				}
 			},
 		})
+		for _, s := range m.sources {
+			if s.rewinding != nil {
+				s.rewound()
+				m.mark(s)
+			}
+		}
 		m.c.DueNow()
 		m.write(len(m.sources), true)
 		m.compare(func(*countingSource) bool { return true })

@@ -138,7 +138,7 @@ func (h *history) operation(t *topic) state.Entry {
 	ops := []state.Op{
 		state.CreateChannel, state.CreateChannel, state.CreateChannel, state.PauseTopic, state.UnpauseTopic, state.UnpauseTopic,
 		state.EmptyTopic, state.DeleteChannel, state.PauseChannel, state.UnpauseChannel, state.EmptyChannel, state.VoidRange, state.DeleteTopic, state.SetFanOut,
-		state.RetainFrom, state.RetainFrom,
+		state.RetainFrom, state.RetainFrom, state.RewindChannel, state.RewindChannel,
 	}
 	switch e.Op = ops[h.rng.IntN(len(ops))]; e.Op {
 	case state.CreateChannel:
@@ -148,6 +148,14 @@ func (h *history) operation(t *topic) state.Entry {
 		e.Void = seqset.Range{From: from, To: from + uint64(h.rng.IntN(20))}
 	case state.SetFanOut:
 		e.FanOut = t.fanOut()
+	case state.RewindChannel:
+		if e.Channel == 0 {
+			return e
+		}
+		c := t.st.Channels[e.Channel]
+		start := t.st.Kept() + uint64(h.rng.IntN(int(t.next-min(t.next, t.st.Kept()))+1))
+		kept, _ := c.Acked.Gaps(nil, c.Floor(), start, maxOwed)
+		return state.RewindOf(e.Topic, e.Channel, start, c.Version+uint64(h.rng.IntN(3)), kept)
 	case state.RetainFrom:
 		e.Start = uint64(min(1, h.rng.IntN(4))) * (max(1, t.st.Kept()) + uint64(h.rng.IntN(20)))
 	}
