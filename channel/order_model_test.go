@@ -420,7 +420,7 @@ func TestWhatIsOrderedComesInOrderWhateverHappens(t *testing.T) {
 		m.l = limits{maxTimeout: modelMaxTimeout, maxDelay: modelMaxDelay, journalled: true}
 		m.c = newCore(m.l, 1)
 		m.configure()
-		rare := []func(){m.empty, m.restart, m.configure, m.journal}
+		rare := []func(){m.empty, m.restart, m.configure, m.journal, m.rewind}
 		for range steps {
 			switch n := m.draw(0, 40, "what"); {
 			case n == 0:

@@ -74,6 +74,7 @@ func (c *core) keptBelow(start uint64) (kept []seqset.Range) {
 	for _, m := range c.waitingOld() {
 		ahead(m.seq)
 	}
+	c.eachKnownOld(func(m redelivery) { ahead(m.seq) })
 	return seqset.Union(kept)
 }
 
@@ -99,6 +100,10 @@ func (c *core) waitingOld() (list []redelivery) {
 // rewind does what Channel.Rewind says; shift is what added to a stored time (ms) makes it
 // steady.
 func (c *core) rewind(now int64, start uint64, voids []seqset.Range, delayed []message.Mark, shift int64) {
+	order := c.conf.ahead
+	if order != nil {
+		c.endOrder()
+	}
 	done := seqset.Difference([]seqset.Range{{To: start}}, c.keptBelow(start))
 	c.acked = seqset.New(0)
 	for _, r := range seqset.Union(done, voids, c.beyond()) {
@@ -111,6 +116,9 @@ func (c *core) rewind(now int64, start uint64, voids []seqset.Range, delayed []m
 	c.deferred.RemoveFunc(func(i dueheap.Item) bool { return gone(i.Seq) })
 	c.removeSpent(gone)
 	c.beginAt(now, start, delayed, shift)
+	if order != nil {
+		c.beginOrder(order.kind)
+	}
 	c.readAgain()
 	if c.pending.on {
 		c.pending.overflow()

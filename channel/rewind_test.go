@@ -64,3 +64,15 @@ func TestRewindOfAnIdleChannelBeginsAnew(t *testing.T) {
 		}
 	})
 }
+
+// rewind has the ordered channel begin anew somewhere.
+func (m *orderModel) rewind() {
+	start := uint64(m.draw(1, int(m.fanOut), "to"))
+	m.c.rewind(m.now, start, seqset.Union(m.voids), m.delayed, -modelShift)
+	for seq := start; seq < m.fanOut; seq++ {
+		if m.c.acked.Contains(seq) && !seqset.Contains(seqset.Union(m.voids), seq) {
+			m.t.Fatalf("%d does not come again", seq)
+		}
+	}
+	m.unlock()
+}
