@@ -62,6 +62,8 @@ type figure struct {
 	Client   string `json:"client,omitempty"`
 	Agent    string `json:"user_agent,omitempty"`
 	Paused   bool   `json:"paused"`
+	Bounded  bool   `json:"bounded,omitempty"` // of a channel: it ends somewhere
+	Done     bool   `json:"done,omitempty"`    // and has had everything before, everywhere
 	Nodes    int64  `json:"nodes"`
 	Depth    int64  `json:"depth"`
 	Disk     int64  `json:"backend_depth"`
@@ -92,6 +94,8 @@ func (f *figure) done() int64 { return f.Messages - f.Depth - f.InFlight - f.Def
 
 func (f *figure) add(g *figure) {
 	f.Paused = f.Paused || g.Paused
+	f.Done = f.Done && g.Done
+	f.Bounded = f.Bounded || g.Bounded
 	f.Nodes += g.Nodes
 	f.Depth += g.Depth
 	f.Disk += g.Disk
@@ -168,7 +172,7 @@ func topicFigure(t *nodeclient.Topic) *figure {
 
 func channelFigure(t *nodeclient.Topic, c *nodeclient.Channel) *figure {
 	return &figure{
-		Topic: t.Name, Channel: c.Name, Nodes: 1, Paused: c.Paused, Depth: c.Depth, Disk: c.BackendDepth, InFlight: c.InFlight,
+		Topic: t.Name, Channel: c.Name, Nodes: 1, Paused: c.Paused, Bounded: c.Until > 0, Done: c.Done, Depth: c.Depth, Disk: c.BackendDepth, InFlight: c.InFlight,
 		Deferred: c.Deferred, Messages: c.Messages, Requeued: c.Requeued, TimedOut: c.TimedOut, Clients: c.ClientCount, Dead: c.DeadLettered, Dying: c.DeadLettering,
 	}
 }

@@ -132,8 +132,13 @@ func printFigures(w io.Writer, by string, figures []*figure, rates bool) {
 }
 
 func state(f *figure) string {
-	if f.Paused {
+	switch {
+	case f.Paused:
 		return "paused"
+	case f.Done:
+		return "done"
+	case f.Bounded:
+		return "bounded"
 	}
 	return "running"
 }

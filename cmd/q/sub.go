@@ -19,12 +19,14 @@ import (
 // subCommand is q sub, or q tail.
 type subCommand struct {
 	Topic   string `arg:"" complete:"topic" help:"Topic to show."`
-	Channel string `arg:"" optional:"" complete:"channel" help:"Channel to take messages from. Default: one of its own, which gets what is published from now on and goes with the command."`
+	Channel string `arg:"" optional:"" complete:"channel" help:"Channel to take messages from. Default: one of its own, which gets what is published from now on and goes with the command. With --from or --until it is made, and stays."`
 
 	printing
 	Count  int     `short:"n" placeholder:"N" help:"Stop after so many messages."`
 	Grep   string  `placeholder:"REGEX" help:"Show only messages whose body matches."`
 	Sample float64 `placeholder:"PERCENT" help:"Show only about so many in a hundred."`
+
+	between
 
 	Ack         string        `enum:"fin,req,none" default:"fin" help:"What becomes of messages: fin (they are finished once they are printed), req (they are given back at the end), none (nothing is said: they are delivered again after their timeout)."`
 	Yes         bool          `short:"y" help:"Do not ask before messages of a durable channel are taken."`
@@ -44,6 +46,8 @@ func (*subCommand) Help() string {
 		"ten messages, with their ids and times", `q sub greetings -n 10 --print=time,id`,
 		"errors, as JSON", `q sub logs --grep='"level":"error"' --format=json`,
 		"take messages from a durable channel, as a consumer would", `q sub orders billing --yes`,
+		"everything that is still there, and what comes", `q sub orders --from=first`,
+		"one hour of yesterday, to its end", `q sub orders --from=2026-11-27T12:00:00Z --until=2026-11-27T13:00:00Z`,
 		"look at messages of a durable channel and give them back", `q sub orders billing --ack=req -n 5`,
 	)
 }
@@ -64,7 +68,7 @@ func (s *subCommand) Run(c console) error {
 	if err != nil {
 		return err
 	}
-	durable := s.Channel != "" && !names.IsEphemeral(s.Channel)
+	durable := !s.given() && s.Channel != "" && !names.IsEphemeral(s.Channel)
 	if durable {
 		if err := s.mayGiveBack(ctx, cl); err != nil {
 			return err
@@ -77,10 +81,21 @@ func (s *subCommand) Run(c console) error {
 	if channel == "" {
 		channel = ownChannel()
 	}
+	if s.given() {
+		if err := cl.createBetween(ctx, s.Topic, channel, s.between); err != nil {
+			return err
+		}
+	}
+	if s.Until != "" {
+		more, done := context.WithCancel(ctx)
+		defer done()
+		go cl.untilDone(more, s.Topic, channel, done)
+		ctx = more
+	}
 	w := watch{
 		cluster: cl, agent: userAgent(), topics: []string{s.Topic}, channel: channel,
 		inFlight: s.MaxInFlight, refresh: s.Refresh, ack: s.Ack,
-		tail: s.Channel == "" && !s.TakeBacklog, show: show, log: logTo(c.err),
+		tail: s.Channel == "" && !s.TakeBacklog && !s.given(), show: show, log: logTo(c.err),
 	}
 	if s.Channel == "" && s.Sample >= 1 && s.Sample == float64(int(s.Sample)) {
 		w.sampleRate, show.sample = int(s.Sample), 0 // the node sends no more than that

@@ -28,6 +28,7 @@ type channelsCommand struct {
 	Create  channelCreate  `cmd:"" help:"Make a channel."`
 	Pause   channelPause   `cmd:"" help:"Deliver nothing more; the channel goes on filling."`
 	Unpause channelUnpause `cmd:"" help:"Undo pause."`
+	Rewind  channelRewind  `cmd:"" help:"Deliver everything again from a place in the log on."`
 	Config  channelConfig  `cmd:"" help:"Show the settings of a channel, or set some."`
 	Empty   channelEmpty   `cmd:"" help:"Drop what waits, is in flight or is deferred in a channel."`
 	Delete  channelDelete  `cmd:"" help:"Delete a channel with its messages; its consumers are disconnected."`
@@ -188,7 +189,7 @@ func (c *changed) where() string {
 	return plural(int64(len(c.Nodes)), "node")
 }
 
-var past = map[string]string{"create": "created", "pause": "paused", "unpause": "unpaused", "empty": "emptied", "delete": "deleted"}
+var past = map[string]string{"create": "created", "pause": "paused", "unpause": "unpaused", "empty": "emptied", "delete": "deleted", "rewind": "rewound"}
 
 // everywhere makes a change on all nodes that have the topic. A node that does
 // not have it any more is content; if none has it, it is not there.
@@ -239,6 +240,8 @@ func (t *topicCreate) Run(c console) error {
 type channelCreate struct {
 	Topic   string `arg:"" complete:"topic" help:"Topic of the channel."`
 	Channel string `arg:"" help:"Its name."`
+	between
+	Leaves bool `help:"With --until: delete it once it has had everything and has no consumers."`
 	change
 }
 
@@ -246,6 +249,11 @@ type channelCreate struct {
 // have the topic.
 func (t *channelCreate) Run(c console) error {
 	o := channelChange("create", t.Topic, t.Channel)
+	if t.given() {
+		return t.replay(c, o, func(ctx context.Context, cl *cluster, address string) (nodeclient.Replay, error) {
+			return cl.nodes.CreateBetween(ctx, address, t.Topic, t.Channel, t.From, t.Until, t.Leaves)
+		})
+	}
 	return t.act(c, o, func(ctx context.Context, cl *cluster) ([]string, error) {
 		nodes, err := cl.httpNodes(ctx, o.topic)
 		if err != nil {

@@ -90,6 +90,10 @@ type Channel struct {
 	Latency      Latency
 	// DeadLettered messages went to the dead-letter topic, DeadLettering ones wait for that.
 	DeadLettered, DeadLettering int64
+	// Until is the number at which a bounded channel ends, Done says that it has had
+	// everything before; RewoundAt is when it was rewound last, ms since 1970, 0: never.
+	Until, RewoundAt int64
+	Done             bool
 }
 
 // Latency is the time from publish to FIN over the node's window.
@@ -288,6 +292,12 @@ func (r *reading) channel() (c Channel) {
 			c.DeadLettered = r.whole()
 		case "dead_lettering_count":
 			c.DeadLettering = r.whole()
+		case "until":
+			c.Until = r.whole()
+		case "done":
+			c.Done = r.truth()
+		case "rewound_at":
+			c.RewoundAt = r.whole()
 		case "zone_local_msg_count":
 			c.ZoneLocal = r.whole()
 		case "region_local_msg_count":

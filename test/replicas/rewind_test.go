@@ -13,9 +13,7 @@ import (
 func TestLeaderIsKilledDuringARewind(t *testing.T) {
 	s := startSet(t)
 	s.create("orders", "work")
-	if _, err := s.members[0].ask("PUT", "/topic/config?topic=orders", `{"retention_time": "1h"}`); err != nil {
-		t.Fatal(err)
-	}
+	s.retain()
 	leader := s.leader("orders")
 	rest := s.others(leader)
 	c := s.consume("orders", "work", rest...)
@@ -39,6 +37,20 @@ func TestLeaderIsKilledDuringARewind(t *testing.T) {
 		all = append(all, body)
 	}
 	c.await(all)
+}
+
+// retain has what is finished of the topic be kept, once all members know that they can.
+func (s *set) retain() {
+	s.t.Helper()
+	for late := time.Now().Add(process.Timeout); ; time.Sleep(50 * time.Millisecond) {
+		_, err := s.members[0].ask("PUT", "/topic/config?topic=orders", `{"retention_time": "1h"}`)
+		if err == nil {
+			return
+		}
+		if time.Now().After(late) {
+			s.t.Fatal(err)
+		}
+	}
 }
 
 // awaitRetained waits until what is finished of the topic is retained: then a rewind brings
