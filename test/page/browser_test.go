@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -211,10 +212,28 @@ func (b *tab) prefers(feature, value string) {
 	})
 }
 
-// open loads the page at a path below the base and waits for the view.
+// open shows a path below the base and waits for the view. A tab that has the page, with
+// another view, goes there as by a link: to load it again costs much more.
 func (b *tab) open(path, view string) {
 	b.t.Helper()
-	b.do("open "+path, chromedp.Navigate(b.base+path))
+	gone := value[bool](b, fmt.Sprintf(`(async (view, path) => {
+		const now = document.querySelector('main[data-view]')?.dataset.view
+		if (!now || now === view || now === 'login' || now === 'notfound' || view === 'notfound') return false
+		const router = await import(new URL('static/router.js', document.baseURI))
+		router.go(path)
+		return true
+	})(%q, %q)`, view, cmp.Or(path, "./")))
+	if !gone {
+		b.load(path, view)
+		return
+	}
+	b.view(view)
+}
+
+// load loads the page at a path below the base and waits for the view.
+func (b *tab) load(path, view string) {
+	b.t.Helper()
+	b.do("load "+path, chromedp.Navigate(b.base+path))
 	b.view(view)
 }
 

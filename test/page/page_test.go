@@ -33,7 +33,6 @@ func TestPage(t *testing.T) {
 	look("HoldShowsTheFirstFrameOfANewView", holding)
 	look("DeadLettersArePutBackByClicking", func(b *tab) { deadLetters(b, a) })
 	look("ChannelsAreFoundAmongTopicsAndOnPhones", finding)
-	look("FirstPaintIsFast", firstPaint)
 	for name, f := range map[string]func(*testing.T, *rig){
 		"OtherBasePath": otherBase, "SigningInAndWhatAViewerMay": signingIn, "NodeWithoutPeekSaysSo": withoutPeek,
 		"ServerThatDiesLeavesTheNumbersReadable": serverDies, "ChartsSpanWhatIsKnown": young, "DamageIsShownUntilItIsAcknowledged": damaged,
@@ -70,7 +69,7 @@ func TestNodesThatFail(t *testing.T) {
 }
 
 func everyView(b *tab, r *rig) {
-	b.open("", "overview")
+	b.load("", "overview")
 	b.t.Logf("%d requests, %d bytes over the wire", value[int](b, `performance.getEntriesByType('resource').length`), value[int](b, `performance.getEntriesByType('resource').reduce((n, e) => n + e.transferSize, 0)`))
 	b.until(figure("published", "n > 5 && n < 160"))
 	b.until(figure("topics", "n >= 2"))
@@ -79,21 +78,21 @@ func everyView(b *tab, r *rig) {
 	b.shows("#busiest-table", "orders")
 	b.shows("#live", "Live, 2 nodes")
 	b.gone(".nav a[data-page=sets]") // there is no set of replicas
-	b.open("topics", "topics")
+	b.load("topics", "topics")
 	b.shows("#topics-table tr[data-row=orders]", "no consumers")
 	b.shows("#topics-table tr[data-row=lonely] [data-column=depth]", "1")
 	b.until(`/^(\d+) of \1$/.test(document.querySelector('#shown').innerText)`)
-	b.open("topics/orders", "topic")
+	b.load("topics/orders", "topic")
 	b.shows("#channels-table tr[data-row=billing] [data-column=consumers]", "2")
 	b.until(figure("size", "n > 90 && n < 130"))
 	b.until(`document.querySelectorAll('#nodes-table tbody tr').length === 2`)
 	b.until(`document.querySelector('#chart-published path.trace')`)
-	b.open("topics/orders/billing", "channel")
+	b.load("topics/orders/billing", "channel")
 	b.shows("#consumers-table", "billing-1")
 	b.shows("#consumers-table", "ledger/4.2")
 	b.until(figure("finished", "n > 5 && n < 160"))
 	b.until(`document.querySelectorAll('#nodes-table tbody tr').length === 2`)
-	b.open("nodes", "nodes")
+	b.load("nodes", "nodes")
 	b.shows("#nodes-table", "qd 2.")
 	b.shows("#nodes-table [data-column=registered]", "1 of 1")
 	b.shows("#lookupds-table", r.lookup.HTTP)
@@ -101,11 +100,11 @@ func everyView(b *tab, r *rig) {
 	b.view("node")
 	b.shows("#topics-table", "orders")
 	b.until(figure("published", "n > 2 && n < 90"))
-	b.open("lookup", "lookup")
+	b.load("lookup", "lookup")
 	b.shows("#lookupds-table", "2 of 2")
-	b.open("counter", "counter")
+	b.load("counter", "counter")
 	b.until(`Number(document.querySelector('#counter').innerText.replace(/\D/g, '')) > 10`)
-	b.open("activity", "activity")
+	b.load("activity", "activity")
 	b.shows("main", "Activity")
 }
 
