@@ -189,7 +189,8 @@ func (s *Server) carryOut(ctx context.Context, o *order, targets []cluster.Targe
 func (s *Server) carriedOut(o *order, results []result) {
 	s.collector.read(func(c *cluster.Cluster) {
 		expectEmpty(c, o)
-		if o.Topic != "" {
+		done := slices.ContainsFunc(results, func(r result) bool { return r.OK || r.Pending })
+		if o.Topic != "" && done { // what all have refused has not happened
 			c.Mark(o.mark(time.Now()))
 		}
 		told(c, o, results)

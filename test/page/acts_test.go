@@ -240,6 +240,7 @@ func TestPageActs(t *testing.T) {
 		{"messages from a time on", func(tab *tab) { peekingSince(tab, a) }},
 		{"a body of 5 MB", func(tab *tab) { hugeBody(tab, a) }},
 		{"settings", func(tab *tab) { settings(tab, a, b) }},
+		{"replay", func(tab *tab) { replaying(tab, a) }},
 		{"tail", func(tab *tab) { tailing(tab, r) }},
 		{"many topics", func(tab *tab) { many(tab, a) }},
 		{"connections", func(tab *tab) { connecting(tab, a) }},
