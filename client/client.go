@@ -44,8 +44,8 @@ func Open(o Options) (*Client, error) {
 		}
 		c.o.Directories[i] = accounts.Take(at)
 	}
-	c.lookup = lookup.NewClient(lookup.ClientOptions{ConnectTimeout: o.Dial, RequestTimeout: o.Dial, TLS: o.TLS, UserAgent: userAgent, Accounts: &accounts})
-	c.api = apiclient.New(apiclient.Options{ConnectTimeout: o.Dial, RequestTimeout: o.Dial, TLS: o.TLS, UserAgent: userAgent})
+	c.lookup = lookup.NewClient(lookup.ClientOptions{ConnectTimeout: o.Dial, RequestTimeout: o.Dial, TLS: o.HTTPTLS, UserAgent: userAgent, Accounts: &accounts})
+	c.api = apiclient.New(apiclient.Options{ConnectTimeout: o.Dial, RequestTimeout: o.Dial, TLS: o.HTTPTLS, UserAgent: userAgent})
 	c.nodes = nodeclient.New(c.api)
 	return c, nil
 }
@@ -97,7 +97,7 @@ func (c *Client) tcp() tcpclient.Options {
 		name, _ = os.Hostname()
 	}
 	return tcpclient.Options{
-		UserAgent: userAgent, ClientID: name, Hostname: name, TLS: c.o.TLS, Snappy: c.o.Snappy,
+		UserAgent: userAgent, ClientID: name, Hostname: name, TLS: c.o.TLS, Snappy: c.o.Snappy, Deflate: c.o.Deflate,
 		Secret: c.o.Secret, DialTimeout: c.o.Dial, WriteTimeout: c.o.Dial,
 	}
 }

@@ -24,12 +24,15 @@ type Options struct {
 	// there, whether there is anybody who replies. Directories know these themselves.
 	HTTP []string
 
-	TLS    *tls.Config   // of connections to nodes; nil: in clear. For directories with https too.
-	Secret string        // for nodes that want one (AUTH)
-	Snappy bool          // compress
-	Name   string        // what nodes call this client; empty: the host's name
-	Dial   time.Duration // how long a connection may take with its handshakes; 0: 5 s
-	Logger *slog.Logger  // of lost connections and the like; nil: nowhere
+	TLS *tls.Config // of connections to nodes; nil: in clear
+	// HTTPTLS is for directories, and the HTTP of nodes, that want https; nil: as TLS.
+	HTTPTLS *tls.Config
+	Secret  string        // for nodes that want one (AUTH)
+	Snappy  bool          // compress
+	Deflate int           // compress so, at a level of 1 to 9, without Snappy; 0: do not
+	Name    string        // what nodes call this client; empty: the host's name
+	Dial    time.Duration // how long a connection may take with its handshakes; 0: 5 s
+	Logger  *slog.Logger  // of lost connections and the like; nil: nowhere
 
 	// Patience is how long a publish is tried; 0: 10 s. A context may end it earlier.
 	Patience time.Duration
@@ -53,6 +56,8 @@ func (o *Options) check() error {
 		return errors.New("options Nodes and Directories exclude each other: either directories name the nodes or you do")
 	case len(o.Nodes)+len(o.Directories) == 0:
 		return errors.New("neither Nodes nor Directories are given: one of them says where to connect")
+	case o.Deflate < 0 || o.Deflate > 9 || o.Deflate > 0 && o.Snappy:
+		return errors.New("option Deflate is a level of 1 to 9, and goes without Snappy")
 	case o.Patience < 0 || o.Dial < 0:
 		return errors.New("options Patience and Dial cannot be negative")
 	}
@@ -65,6 +70,9 @@ func (o *Options) check() error {
 }
 
 func (o *Options) defaults() {
+	if o.HTTPTLS == nil {
+		o.HTTPTLS = o.TLS
+	}
 	if o.Patience == 0 {
 		o.Patience = defaultPatience
 	}

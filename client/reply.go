@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -11,6 +12,9 @@ import (
 // ReplyChannel is the channel that those who reply share unless they say another one:
 // each request goes to one of them.
 const ReplyChannel = "reply"
+
+// ErrNotHandled, from a handler of Reply, leaves the request to another one.
+var ErrNotHandled = errors.New("not handled")
 
 // replyAgain is how long a request waits whose reply could not be published.
 const replyAgain = 250 * time.Millisecond
@@ -40,6 +44,9 @@ func (c *Client) reply(ctx context.Context, d *Delivery, handler func(context.Co
 		return nil
 	}
 	m, err := handler(ctx, d)
+	if errors.Is(err, ErrNotHandled) {
+		return After(0, err)
+	}
 	if err != nil {
 		m = Message{Body: []byte(errorText(err)), Headers: Headers{{headerReplyError, errorText(err)}}}
 	}

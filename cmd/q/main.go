@@ -33,6 +33,8 @@ const (
 type commands struct {
 	Pub         pubCommand         `cmd:"" help:"Publish messages."`
 	Sub         subCommand         `cmd:"" aliases:"tail" help:"Show messages as they come."`
+	Request     requestCommand     `cmd:"" help:"Publish a request and print the reply to it."`
+	Reply       replyCommand       `cmd:"" help:"Reply to requests."`
 	Peek        peekCommand        `cmd:"" help:"Look at messages of a channel and change nothing."`
 	Top         topCommand         `cmd:"" help:"Watch topics, channels, nodes and clients on the terminal."`
 	Stat        statCommand        `cmd:"" help:"Print figures of topics, channels, nodes and clients."`
