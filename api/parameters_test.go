@@ -17,7 +17,7 @@ func TestPublishWithAMistypedParameterIsRefused(t *testing.T) {
 	}
 	for _, name := range refused {
 		for path, known := range map[string]string{
-			"/pub": `["topic","defer","ttl","key","priority","dedup_id"]`, "/mpub": `["topic","binary","ttl","key","priority"]`,
+			"/pub": `["topic","defer","ttl","key","priority","dedup_id","ids"]`, "/mpub": `["topic","binary","ttl","key","priority","ids"]`,
 		} {
 			w := r.call("POST", path+"?topic=t&"+name+"=1", "x")
 			if want := `{"known":` + known + `,"message":"UNKNOWN_PARAMETER"}`; w.Code != 400 || w.Body.String() != want {

@@ -70,6 +70,7 @@ var meanings = map[string]string{
 	"sync":               "when a publish is OK'd: on the disk, or in the kernel; as `--sync-every` for one topic",
 	"retention_time":     "how long messages that all channels have finished are kept, for replay",
 	"retention_bytes":    "bytes of messages that all channels have finished and that are kept, for replay",
+	"key_from":           "where the body of a message says its key, if the publisher does not: a JSON pointer",
 	"max_channels":       "channels, beyond which none is created; instead of `--max-channels`",
 	"msg_timeout":        "time that consumers have for a message which asked for no other; not below `--msg-timeout`",
 	"max_attempts":       "deliveries after which a message goes to the dead-letter topic",
