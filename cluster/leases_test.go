@@ -150,3 +150,38 @@ func TestWhatAMemberTakesBackOfARequestIsNoAttempt(t *testing.T) {
 		h.End()
 	}
 }
+
+// keys keeps the keys of messages.
+type keys []string
+
+func (k *keys) Put(m *channel.Message) bool {
+	*k = append(*k, string(m.Key()))
+	return true
+}
+
+func TestLeasedMessagesHaveTheirKeysAtAnyMember(t *testing.T) {
+	g := startRig(t)
+	g.change(g.members[0], state.CreateTopic, "orders", "")
+	g.change(g.members[0], state.CreateChannel, "orders", "work")
+	leases := g.leases()
+	for _, m := range g.members {
+		p, err := m.broker.Publisher("orders")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := new(diskqueue.Batch)
+		b.Add(message.Meta{Timestamp: 1, Key: []byte("user 1")}, []byte("a"))
+		if _, err := m.broker.Publish(p, b); err != nil {
+			t.Fatal(err)
+		}
+		h, err := leases[m].Begin(lease.Poll{Topic: "orders", Channel: "work", Max: 1, Lease: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got keys
+		if _, err := h.Take(t.Context(), &got, rigTimeout); err != nil || len(got) != 1 || got[0] != "user 1" {
+			t.Errorf("keys %q, %v", got, err)
+		}
+		h.End()
+	}
+}

@@ -55,6 +55,7 @@ func (h *Holder) subscribe() (err error) {
 			Closed: func() { h.goneOnce.Do(func() { close(h.gone) }) },
 		},
 		AnswerFailed: h.answerFailed,
+		Headers:      true,
 	})
 	if err == nil {
 		h.consumer.SetReady(int64(h.poll.Max))
