@@ -57,9 +57,6 @@ func (h *Holder) subscribe() (err error) {
 		AnswerFailed: h.answerFailed,
 		Headers:      true,
 	})
-	if err == nil {
-		h.consumer.SetReady(int64(h.poll.Max))
-	}
 	return err
 }
 
@@ -78,6 +75,8 @@ func (h *Holder) Take(ctx context.Context, s channel.Sink, wait time.Duration) (
 	late := time.NewTimer(wait)
 	defer late.Stop()
 	h.Sent()
+	h.consumer.SetReady(int64(h.poll.Max))
+	defer h.consumer.SetReady(0) // it does not come while it sends: what comes then is for others
 	for {
 		room, err := h.room(ctx, late.C)
 		if !room {
@@ -174,7 +173,6 @@ func (h *Holder) takeNow(s channel.Sink) (n int, err error) {
 // Return gives back what the last Take gave: the client has gone before it got any of it.
 // The messages are available at once, and this does not count as an attempt.
 func (h *Holder) Return() {
-	h.consumer.SetReady(0)
 	answers := make([]channel.Answer, 0, len(h.last))
 	for i := len(h.last) - 1; i >= 0; i-- { // the last one that is returned is the first to be taken
 		answers = append(answers, channel.Answer{Op: channel.Return, ID: h.last[i]})
@@ -193,7 +191,6 @@ func (h *Holder) Return() {
 // End says that the request is over. What it was given stays leased.
 func (h *Holder) End() {
 	h.Sent()
-	h.consumer.SetReady(0)
 	l := h.all
 	l.mu.Lock()
 	l.polls--

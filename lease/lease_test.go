@@ -355,3 +355,23 @@ func TestPausedChannelGivesNothing(t *testing.T) {
 		}
 	})
 }
+
+func TestRequestThatSendsKeepsNothingFromOthers(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *Leases, b *broker.Broker) {
+		sends := begin(t, l, 10, time.Minute)
+		defer sends.End()
+		publish(t, b, "t", "a")
+		if n, err := sends.Take(t.Context(), new(mailbox), 0); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		other := begin(t, l, 3, time.Minute)
+		defer other.End()
+		for range 3 { // whoever's turn it were
+			time.AfterFunc(time.Second, func() { publish(t, b, "t", "b") })
+			m, began := new(mailbox), time.Now()
+			if n, err := other.Take(t.Context(), m, time.Minute); n != 1 || err != nil || time.Since(began) > 2*time.Second {
+				t.Error(n, err, time.Since(began))
+			}
+		}
+	})
+}
