@@ -40,6 +40,9 @@ var (
 	journalWrites = &metrics.Family{Name: "qd_journal_write_seconds", Kind: metrics.Histogram, Help: "Writes to the journal"}
 	journalSyncs  = &metrics.Family{Name: "qd_journal_sync_seconds", Kind: metrics.Histogram, Help: "Syncs of the journal"}
 
+	spansSent    = &metrics.Family{Name: "qd_spans_sent_total", Kind: metrics.Counter, Help: "Spans that the collector took (`--otlp-endpoint`)"}
+	spansDropped = &metrics.Family{Name: "qd_spans_dropped_total", Kind: metrics.Counter, Help: "Spans that it did not take, or that were too many to wait for it"}
+
 	damageFindings = &metrics.Family{Name: "qd_damage_findings", Kind: metrics.Gauge, Help: "What was found amiss on the disk and nobody acknowledged"}
 	damageMessages = &metrics.Family{Name: "qd_damage_messages", Kind: metrics.Gauge, Help: "Messages that are lost by that"}
 
@@ -52,7 +55,7 @@ var nodeFamilies = []*metrics.Family{
 	nodeHealthy, nodeReady, nodeDraining, nodeStart, nodeTopics, nodeChannels, diskFree, diskUsed, diskKept,
 	sessionsNow, sessionsEver, sessionsRefused, publishesRefused,
 	httpPolls, httpPolled, httpRefused, httpLeased, httpLeases, logWrites, logSyncs, journalWrites, journalSyncs,
-	damageFindings, damageMessages, directoriesOf, directoriesWith,
+	damageFindings, damageMessages, directoriesOf, directoriesWith, spansSent, spansDropped,
 }
 
 // MetricFamilies are all families of /metrics, for the documentation: of the node, of topics
@@ -113,6 +116,11 @@ func (c *collector) fill(p *metrics.Page) {
 		with, of := h.o.Directories.Registered()
 		p.Add(directoriesWith, float64(with), none)
 		p.Add(directoriesOf, float64(of), none)
+	}
+	if h.o.Tracer != nil {
+		sent, dropped := h.o.Tracer.Counts()
+		p.Add(spansSent, float64(sent), none)
+		p.Add(spansDropped, float64(dropped), none)
 	}
 	c.fillTopics(p)
 	if h.o.ReplicaSet != nil {

@@ -9,6 +9,7 @@ import (
 	"qmq/internal/budget"
 	"qmq/internal/httpapi"
 	"qmq/internal/httpauth"
+	"qmq/internal/tracing"
 	"qmq/lease"
 	"qmq/protocol"
 	"qmq/server"
@@ -63,6 +64,9 @@ type Options struct {
 	// are summed. ReplicaSet tells of the set that the node is in, for /metrics; nil: of none.
 	MetricsMaxTopics int
 	ReplicaSet       func() SetFigures
+
+	// Tracer is told what becomes of publishes that are traced; nil: of none.
+	Tracer *tracing.Tracer
 
 	// Drain empties the node before it leaves; nil: there is no /drain.
 	Drain Drain
@@ -119,6 +123,7 @@ func OptionsFor(s *server.Options) Options {
 		MaxLeases:     DefaultMaxLeases,
 		Places:        s.Places,
 		Unfinished:    s.Unfinished,
+		Tracer:        s.Tracer,
 		Info: Info{
 			MaxHeartbeatInterval:   s.MaxHeartbeatInterval,
 			MaxOutputBufferSize:    s.MaxOutputBufferSize,

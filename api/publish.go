@@ -23,18 +23,6 @@ import (
 	"qmq/topic"
 )
 
-// stampedBatch is a batch whose messages get what their bodies say of them.
-type stampedBatch struct {
-	*diskqueue.Batch
-	stamp *topic.Stamp
-}
-
-// Add adds a message.
-func (b *stampedBatch) Add(m message.Meta, body []byte) {
-	b.stamp.Apply(&m, body)
-	b.Batch.Add(m, body)
-}
-
 // batches are for publishes over HTTP, which come one by one.
 var batches = sync.Pool{New: func() any { return new(diskqueue.Batch) }}
 
@@ -272,8 +260,11 @@ func (h *HTTP) publish(t broker.Publisher, ids bool, add func(*stampedBatch)) (a
 	if ids {
 		b.AskFirst()
 	}
-	add(&stampedBatch{b, t.Stamp()})
+	stamped := stampedBatch{Batch: b, stamp: t.Stamp(), tracer: h.o.Tracer}
+	add(&stamped)
+	name := t.Name()
 	t, err := h.broker.Publish(t, b)
+	stamped.stored(name, err)
 	switch {
 	case err != nil:
 		return nil, refused(err)

@@ -56,6 +56,7 @@ func TestFlagsAreThoseOfNsqdAndSomeOfOurOwn(t *testing.T) {
 		"socket-mode | socket_mode | string | -",
 		"auth-verified-names | auth_verified_names | bool | false",
 		"registration-secret-file | registration_secret_file | string | -",
+		"otlp-endpoint | otlp_endpoint | string | -",
 		"cluster-peers | cluster_peers | list | -",
 		"cluster-address | cluster_address | string | -",
 		"cluster-secret-file | cluster_secret_file | string | -",

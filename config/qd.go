@@ -98,6 +98,7 @@ type QD struct {
 	TopologyZone           string
 	Experiments            []string
 
+	OTLPEndpoint           string // URL of a collector; empty: nothing is traced
 	StatsdAddress          string // empty: off
 	StatsdPrefix           string // %s stands for the node until [QD.Listening] replaces it
 	StatsdInterval         time.Duration
@@ -255,6 +256,7 @@ func (q *QD) lookupOptions() []*option {
 
 func (q *QD) measurementOptions() []*option {
 	return []*option{
+		bind(&q.OTLPEndpoint, "otlp-endpoint", text("URL"), "", "OpenTelemetry collector that is sent spans of messages whose traceparent says that they are recorded, over OTLP with HTTP, such as http://127.0.0.1:4318", webAddress),
 		bind(&q.StatsdAddress, "statsd-address", text("host:port"), "", "statsd daemon (UDP)", hostPort),
 		bind(&q.StatsdPrefix, "statsd-prefix", text("text"), "nsq.%s", "start of statsd keys; %s stands for this node"),
 		bind(&q.StatsdInterval, "statsd-interval", span(), time.Minute, "time between two reports", positive),

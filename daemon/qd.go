@@ -15,6 +15,7 @@ import (
 	"qmq/config"
 	"qmq/internal/acceptloop"
 	"qmq/internal/budget"
+	"qmq/internal/tracing"
 	"qmq/internal/vfs"
 	"qmq/lookup"
 	"qmq/server"
@@ -41,6 +42,7 @@ type qd struct {
 	statsd    *api.Statsd  // nil when it is off
 	set       *cluster.Set // nil: the node is in none
 	security  *security
+	tracer    *tracing.Tracer // nil: nothing is traced
 	drain     *drain
 	onTerm    config.SigTerm
 	// Of the last SIGTERM that it was drained for, when that was and until when it was
@@ -94,8 +96,14 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 		}
 	}
 
+	tracer, err := openTracer(&q, log)
+	if err != nil {
+		l.close()
+		return nil, err
+	}
 	tellDoors(&q, log)
 	so := serverOptions(&q, log)
+	so.Tracer = tracer
 	security.guardSessions(&q, &so)
 	tcp := server.NewTCP(b, so)
 	ao := apiOptions(&q, &so)
@@ -107,7 +115,7 @@ func startQD(settings *config.Settings[config.QD], level *slog.LevelVar, log *sl
 	}
 	drain := newDrain(b, set, q.DrainTimeout, log)
 	ao.Drain, ao.Directories = drain, announcer
-	d := &qd{drain: drain, onTerm: q.SigTerm, listeners: newListeners(log), announcer: announcer, client: client, broker: b, set: set, tcp: tcp, security: security}
+	d := &qd{drain: drain, onTerm: q.SigTerm, listeners: newListeners(log), announcer: announcer, client: client, broker: b, set: set, tcp: tcp, security: security, tracer: tracer}
 	d.serveAll(&l, so.TLS, ao, &q)
 	return d, nil
 }
@@ -157,7 +165,7 @@ func (d *qd) Stop() error {
 		d.set.Yield() // while its clients are still here: others serve them at once
 	}
 	d.http.Quiesce() // as sessions, it gives out nothing any more
-	return errors.Join(d.tcp.Close(), closing(d.http), closeBroker(d.broker, d.set))
+	return errors.Join(d.tcp.Close(), closing(d.http), closeTracer(d.tracer), closeBroker(d.broker, d.set))
 }
 
 // Drained is part of Drainer.

@@ -7,6 +7,7 @@ import (
 	"qmq/broker"
 	"qmq/channel"
 	"qmq/diskqueue"
+	"qmq/internal/tracing"
 	"qmq/message"
 	"qmq/protocol"
 	"qmq/topic"
@@ -48,6 +49,8 @@ type topicBatch struct {
 
 	wait     func() error // of what was started; else nil
 	messages int          // of it
+
+	traced []tracing.Span // of messages that are traced, see traces.stored
 }
 
 // namedPublisher is a topic, and its name, which is looked at for each message.
@@ -71,7 +74,7 @@ func (c *commandBatch) forget() {
 	for i := range c.topics {
 		b := &c.topics[i]
 		b.records.Reset()
-		b.topic, b.stamp, b.err, b.wait = namedPublisher{}, nil, nil, nil
+		b.topic, b.stamp, b.err, b.wait, b.traced = namedPublisher{}, nil, nil, nil, nil
 	}
 	c.replies, c.topics, c.answers, c.refused = c.replies[:0], c.topics[:0], c.answers[:0], nil
 	c.bytes, c.ready = 0, -1
@@ -94,8 +97,8 @@ func (c *commandBatch) addAnswer(cmd *protocol.Command, op channel.AnswerOp) {
 }
 
 // addPublish gathers what a command publishes for the batch with the given index.
-// now is the wall clock in ns.
-func (c *commandBatch) addPublish(cmd *protocol.Command, index int, now int64) {
+// now is the wall clock in ns. refused says that its headers cannot be.
+func (c *commandBatch) addPublish(cmd *protocol.Command, index int, now int64) (refused bool) {
 	b := &c.topics[index]
 	before := b.records.Bytes()
 	var err error
@@ -115,6 +118,7 @@ func (c *commandBatch) addPublish(cmd *protocol.Command, index int, now int64) {
 		index = -len(c.refused)
 	}
 	c.replies = append(c.replies, reply{kind: cmd.Kind, index: int32(index)})
+	return err != nil
 }
 
 // add adds a message with what its body says of it.

@@ -70,6 +70,7 @@ func (s *session) tryDelivery() (more bool, err error) {
 		var all bool
 		all, err = s.conn.Out.TryWrite(out)
 		more = more || !all
+		s.traces.delivered(err)
 	}
 	return more, err
 }
@@ -125,5 +126,7 @@ func (s *session) deliverSome(buffer *stream.Buffer) (n int, more bool, err erro
 	if messages == 0 {
 		return 0, false, nil
 	}
-	return len(out), !(*consumer).Parked(), s.conn.Out.Write(out)
+	more, err = !(*consumer).Parked(), s.conn.Out.Write(out)
+	s.traces.delivered(err)
+	return len(out), more, err
 }

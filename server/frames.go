@@ -18,6 +18,9 @@ type frames struct {
 	average int
 	// headers says that the client negotiated them.
 	headers bool
+	traces  *traces // nil: nothing is traced
+	// topic and channel are those that messages are taken of.
+	topic, channel string
 }
 
 // begin has the next Take write into a buffer. The Take ends when that many
@@ -39,6 +42,9 @@ func (f *frames) limit() int {
 func (f *frames) Put(m *channel.Message) bool {
 	if len(f.b) > 0 && len(f.b)+protocol.MessageFrameOverhead+len(m.Attrs)+len(m.Body) > maxFrameBytes {
 		return false
+	}
+	if f.traces != nil && len(m.Attrs) > 0 {
+		f.traces.take(m, f.topic, f.channel)
 	}
 	if f.headers && len(m.Attrs) > 0 {
 		f.b = protocol.AppendDescribed(f.b, &m.View, m.Attempts, m.ID)

@@ -24,22 +24,22 @@ func (r *rig) negotiated() *wire.Conn {
 func TestHeadersComeToThoseWhoNegotiatedThem(t *testing.T) {
 	r := start(t)
 	plain := r.consume("t", "plain", 10)
-	headed := r.negotiated()
+	headed, p := r.negotiated(), r.negotiated()
 	headed.Consume("t", "headed", 10)
-	headed.Send(wire.HPub("t", "one", "A", "1", "a", "2", "key", "k", "priority", "3"))
-	headed.Expect("OK")
+	p.Send(wire.HPub("t", "one", "A", "1", "a", "2", "key", "k", "priority", "3"))
+	p.Expect("OK")
 	plain.Messages("one")
 	m := headed.Headed()
 	if want := []string{"key", "k", "priority", "3", "A", "1", "a", "2"}; m.Body != "one" || !slices.Equal(m.Headers, want) {
 		t.Fatalf("%q with %q, want %q", m.Body, m.Headers, want)
 	}
 	headed.Fin(m.Message)
-	headed.Send(wire.Pub("t", "two") + wire.HPub("t", "three"))
-	headed.Expect("OK", "OK")
+	p.Send(wire.Pub("t", "two") + wire.HPub("t", "three"))
+	p.Expect("OK", "OK")
 	headed.Messages("two", "three") // as they have none
 	plain.Messages("two", "three")
-	headed.Send(wire.HMPub("t", wire.Headers("n", "4")+"four", wire.Headers()+"five", wire.Headers("n", "6")+"six"))
-	headed.Expect("OK")
+	p.Send(wire.HMPub("t", wire.Headers("n", "4")+"four", wire.Headers()+"five", wire.Headers("n", "6")+"six"))
+	p.Expect("OK")
 	if m := headed.Headed(); m.Body != "four" || !slices.Equal(m.Headers, []string{"n", "4"}) {
 		t.Fatalf("%q with %q", m.Body, m.Headers)
 	}
@@ -57,10 +57,10 @@ func TestHeadersComeToThoseWhoNegotiatedThem(t *testing.T) {
 
 func TestDelayOfAMessageWithHeaders(t *testing.T) {
 	r := start(t)
-	c := r.negotiated()
+	c, p := r.negotiated(), r.negotiated()
 	c.Consume("t", "ch", 10)
-	c.Send("HPUB t 20\n" + wire.Sized(wire.Headers("a", "1")+"late"))
-	c.Expect("OK")
+	p.Send("HPUB t 20\n" + wire.Sized(wire.Headers("a", "1")+"late"))
+	p.Expect("OK")
 	if m := c.Headed(); m.Body != "late" {
 		t.Fatalf("%q", m.Body)
 	}
@@ -96,15 +96,15 @@ func TestHeadersThatCannotBeAreRefusedAndTheConnectionStays(t *testing.T) {
 
 func TestTheLargestMessageHasTheLargestHeaders(t *testing.T) {
 	r := start(t, func(o *Options) { o.MaxMsgSize, o.MaxBodySize = 2000, 3000 })
-	c := r.negotiated()
+	c, p := r.negotiated(), r.negotiated()
 	c.Consume("t", "ch", 1)
 	value, body := strings.Repeat("v", 16<<10-4), strings.Repeat("b", 2000)
-	c.Send(wire.HPub("t", body, "k", value))
-	c.Expect("OK")
+	p.Send(wire.HPub("t", body, "k", value))
+	p.Expect("OK")
 	if m := c.Headed(); m.Body != body || !slices.Equal(m.Headers, []string{"k", value}) {
 		t.Fatalf("%d bytes with %d headers", len(m.Body), len(m.Headers))
 	}
-	c.Send(wire.HPub("t", body+"x", "k", value))
-	c.ExpectError("E_BAD_MESSAGE HPUB message too big " + fmt.Sprint(2001+2+16<<10) + " > " + fmt.Sprint(2000+2+16<<10))
-	c.ExpectEnd()
+	p.Send(wire.HPub("t", body+"x", "k", value))
+	p.ExpectError("E_BAD_MESSAGE HPUB message too big " + fmt.Sprint(2001+2+16<<10) + " > " + fmt.Sprint(2000+2+16<<10))
+	p.ExpectEnd()
 }

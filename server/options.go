@@ -8,6 +8,7 @@ import (
 	"qmq/internal/acceptloop"
 	"qmq/internal/auth"
 	"qmq/internal/budget"
+	"qmq/internal/tracing"
 	"qmq/protocol"
 )
 
@@ -57,6 +58,8 @@ type Options struct {
 	// AuthTimeout is how long a client may take, from its connection on, to be
 	// known to the auth server; it counts only with Auth.
 	AuthTimeout time.Duration
+	// Tracer is told what becomes of messages that are traced; nil: nobody is.
+	Tracer *tracing.Tracer
 	// Unfinished is the memory of all commands that have not come in full, and of
 	// batches that are being stored. Where it is used up, the largest are not
 	// read on until there is room. What a connection holds below 64 KiB while it

@@ -29,7 +29,9 @@ func (s *session) gatherPublish(c *commandBatch, cmd *protocol.Command, now int6
 		index = c.addBatch(s.topicFor(cmd.Topic))
 	}
 	c.topics[index].records.Grow(need)
-	c.addPublish(cmd, index, now)
+	if refused := c.addPublish(cmd, index, now); s.traces != nil && !refused {
+		c.topics[index].published(cmd, s.remote)
+	}
 	return nil
 }
 
@@ -70,6 +72,9 @@ func (s *session) publish(c *commandBatch) {
 		}
 	}
 	for i := range c.topics {
+		if s.traces != nil {
+			s.traces.stored(&c.topics[i])
+		}
 		switch b := &c.topics[i]; {
 		case b.topic.Publisher == nil:
 		case b.err != nil:

@@ -43,6 +43,7 @@ type session struct {
 	delivering   sync.Mutex
 	frames       frames
 	deliverySize atomic.Int32 // how large the last delivery's buffer was
+	traces       *traces      // nil: nothing is traced
 
 	state    atomic.Int32 // a protocol.State, written by the reading goroutine
 	stopping atomic.Bool  // the server is closing
@@ -96,6 +97,7 @@ func newSession(t *TCP, id uint64, conn net.Conn) *session {
 		interval:   t.o.HeartbeatInterval,
 		msgTimeout: t.o.MsgTimeout, defaultTimeout: true,
 	}
+	s.traces = newTraces(t.o.Tracer, remote)
 	s.parser.Limits = t.o.limits()
 	s.parser.NeedsTLS = t.o.TLSRequired
 	s.timeout = 2 * s.interval
@@ -205,7 +207,10 @@ func (s *session) shut() {
 // leave gives the consumer's messages back.
 func (s *session) leave() {
 	if k := s.consumer.Load(); k != nil {
-		s.leaveOnce.Do((*k).Close)
+		s.leaveOnce.Do(func() {
+			(*k).Close()
+			s.traces.over()
+		})
 	}
 }
 

@@ -126,6 +126,7 @@ func (s *session) finishBatch(c *commandBatch) error {
 		}
 		standsIn = len(c.answers) > 0 && s.ready <= maxFewReady && s.conn.Out.CanTry() && s.delivery.StandIn()
 		k.Answer(c.answers)
+		s.traces.answered(c.answers)
 	}
 	c.appendReplies()
 	c.forget() // a client that does not read must not hold it

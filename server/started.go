@@ -142,6 +142,9 @@ func (s *session) awaitFates(c *commandBatch) (stored bool) {
 		if b.wait != nil {
 			b.err = b.wait()
 		}
+		if s.traces != nil {
+			s.traces.stored(b)
+		}
 		if b.err != nil {
 			stored = false
 			continue

@@ -32,7 +32,8 @@ func (s *session) subscribe(topicName, channelName string) error {
 	if err != nil {
 		return s.subscribeError(err, topicName, channelName)
 	}
-	s.frames.headers = s.terms.headers // nobody takes before there is a consumer
+	s.frames.headers, s.frames.traces = s.terms.headers, s.traces // nobody takes before there is a consumer
+	s.frames.topic, s.frames.channel = topicName, channelName
 	s.consumer.Store(&s.joined)
 	s.mu.Lock()
 	closed := s.closed
@@ -59,7 +60,7 @@ func (s *session) findConsumer(topicName, channelName string) error {
 			Closed:         s.shut,
 		},
 		Tail:         s.tail,
-		Headers:      s.terms.headers,
+		Headers:      s.terms.headers || s.traces != nil,
 		AnswerFailed: s.answerFailed,
 	})
 	if err != nil {
