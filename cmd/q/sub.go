@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"qmq/internal/names"
@@ -88,8 +89,10 @@ func (s *subCommand) Run(c console) error {
 	}
 	if s.Until != "" {
 		more, done := context.WithCancel(ctx)
+		var asking sync.WaitGroup
+		asking.Go(func() { cl.untilDone(more, s.Topic, channel, done) })
+		defer asking.Wait()
 		defer done()
-		go cl.untilDone(more, s.Topic, channel, done)
 		ctx = more
 	}
 	w := watch{
