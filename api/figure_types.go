@@ -70,10 +70,12 @@ type (
 		ReadyCount int64 `json:"ready_count,omitempty"` // RDY of all consumers
 
 		// Until is the number at which a bounded channel ends, Done says that it has had
-		// everything before. RewoundAt is when the channel was rewound last, ms since 1970.
-		Until     uint64 `json:"until,omitempty"`
-		Done      bool   `json:"done,omitempty"`
-		RewoundAt uint64 `json:"rewound_at,omitempty"`
+		// everything before. RewoundAt is when the channel was rewound last, ms since 1970,
+		// RewindCount how often since the process began.
+		Until       uint64 `json:"until,omitempty"`
+		Done        bool   `json:"done,omitempty"`
+		RewoundAt   uint64 `json:"rewound_at,omitempty"`
+		RewindCount uint64 `json:"rewind_count,omitempty"`
 
 		// How long messages took until they were handed out and finished; nil before the
 		// first, and where another node serves the channel.

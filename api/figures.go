@@ -177,6 +177,7 @@ func (f *Figures) ofChannel(t *topic.Topic, c *channel.Channel, clients bool) Ch
 		Until:            s.Until,
 		Done:             s.Done,
 		RewoundAt:        s.Rewound,
+		RewindCount:      s.Rewinds,
 	}
 	figures.handedOut, figures.done = c.Latencies()
 	if len(f.percentiles) > 0 {

@@ -86,6 +86,10 @@ var channelFamilies = []of[ChannelFigures]{
 		value: func(c *ChannelFigures) float64 { return float64(c.ClientCount) }},
 	{Family: &metrics.Family{Name: "qd_channel_paused", Kind: metrics.Gauge, Labels: channelLabels, Help: "1 while the channel is paused"},
 		value: func(c *ChannelFigures) float64 { return truth(c.Paused) }},
+	{Family: &metrics.Family{Name: "qd_channel_done", Kind: metrics.Gauge, Labels: channelLabels, Help: "1 when a bounded channel has had everything"},
+		value: func(c *ChannelFigures) float64 { return truth(c.Done) }},
+	{Family: &metrics.Family{Name: "qd_channel_rewinds_total", Kind: metrics.Counter, Labels: channelLabels, Help: "How often the channel was rewound"},
+		value: func(c *ChannelFigures) float64 { return float64(c.RewindCount) }},
 }
 
 // The histograms of each channel.

@@ -45,7 +45,9 @@ func (c *Channel) Rewind(r Rewinding, voids []seqset.Range, delayed []message.Ma
 	c.mu.Lock()
 	c.core.rewind(now, min(r.Start, c.core.fanOut), voids, delayed, -shift)
 	c.version = max(c.version, r.Version)
-	c.core.ownConf().rewound = r.Version
+	conf := c.core.ownConf()
+	conf.rewound = r.Version
+	conf.rewinds++
 	c.tellReadable()
 	c.unlock()
 }

@@ -32,7 +32,8 @@ type configured struct {
 	ahead           *lookahead // nil where messages are delivered in any order
 
 	until   uint64 // the first number that does not come; 0: all do
-	rewound uint64 // see Channel.Rewound
+	rewound uint64 // when it was rewound last, see Rewinding.Version
+	rewinds uint64 // since the process began
 
 	spent        spent
 	deadLettered uint64 // messages, since the start of the process

@@ -36,6 +36,7 @@ type Stats struct {
 	Until   uint64
 	Done    bool
 	Rewound uint64
+	Rewinds uint64 // since the process began
 
 	Paused    bool
 	Consumers []ConsumerStats // by ID
@@ -82,6 +83,7 @@ func (c *Channel) stats() Stats {
 		Expired:      c.core.discardedFor(Expired),
 		Until:        c.core.conf.until,
 		Done:         c.core.isDone(),
+		Rewinds:      c.core.conf.rewinds,
 		Rewound:      min(c.core.conf.rewound, uint64(c.o.Clock.Wall()/1e6)),
 		Paused:       c.core.paused,
 		Consumers:    make([]ConsumerStats, 0, len(c.consumers)),

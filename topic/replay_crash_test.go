@@ -75,6 +75,9 @@ func TestRewindIsWholeOrNotAtAll(t *testing.T) {
 		disk.Fail(nil)
 		b.close(t)
 	})
+	if all < 40 {
+		t.Fatalf("%d operations", all)
+	}
 	for name, end := range map[string]func(*crashfs.FS){
 		"killed": (*crashfs.FS).Kill, "power, nothing kept": func(c *crashfs.FS) { c.Crash(crashfs.DropAll) }, "power, some kept": func(c *crashfs.FS) { c.Crash(crashfs.Random) },
 	} {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -369,4 +371,69 @@ func (o *batchOfOne) expiring(b *bench, body string, age time.Duration) *diskque
 	now := b.clock().Wall()
 	o.Add(message.Meta{Timestamp: now, ExpireAt: now/1e6 + age.Milliseconds()}, []byte(body))
 	return &o.Batch
+}
+
+// TestRewindAgainstReclamation: whatever a rewind has answered with comes, while segments go
+// and messages are published and finished.
+func TestRewindAgainstReclamation(t *testing.T) {
+	inBench(t, func(t *testing.T, disk *crashfs.FS, b *bench) {
+		c := b.channel(t, "c")
+		var mu sync.Mutex // guards got and stop
+		got, stop := map[uint64]bool{}, false
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			k := subscribe(t, c)
+			defer k.Close()
+			for {
+				var ds deliveries
+				n := k.Take(&ds, 7)
+				mu.Lock()
+				for _, d := range ds {
+					got[seqOf(d)] = true
+				}
+				over := stop && n == 0
+				mu.Unlock()
+				as := make([]channel.Answer, len(ds))
+				for i, d := range ds {
+					as[i] = channel.Answer{Op: channel.Finish, ID: d.id}
+				}
+				k.Answer(as) // late ones are refused
+				if over {
+					return
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}()
+		published := make(chan error, 1)
+		go func() {
+			var err error
+			for i := 0; i < 300 && err == nil; i++ {
+				err = b.send(string(make([]byte, 4<<10)))
+				time.Sleep(time.Millisecond)
+			}
+			published <- err
+		}()
+		var last Replay
+		for range 20 {
+			time.Sleep(17 * time.Millisecond)
+			mu.Lock()
+			clear(got)
+			mu.Unlock()
+			last = b.rewind(t, "c", "first")
+		}
+		must(t, <-published)
+		mu.Lock()
+		stop = true
+		mu.Unlock()
+		<-ended
+		if b.lost > 0 || slices.ContainsFunc(b.told(), func(e string) bool { return strings.HasPrefix(e, "read") }) {
+			t.Errorf("%d are lost", b.lost)
+		}
+		for seq := last.From; seq < b.fanout.committed(); seq++ {
+			if !got[seq] {
+				t.Fatalf("%d of %+v does not come", seq, last)
+			}
+		}
+	}, smallSegments)
 }
