@@ -163,7 +163,7 @@ func (b *Broker) publishBack(origin string, letters []letter) error {
 	for _, l := range letters {
 		m := l.meta
 		m.Timestamp, m.OnlyFor = now, l.from.Channel
-		stamp.Apply(&m, l.body)
+		stamp.ApplyAgain(&m, l.body)
 		records.Add(m, l.body)
 	}
 	_, err = b.PublishOwn(pub, &records)

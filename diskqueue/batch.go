@@ -18,6 +18,7 @@ type Batch struct {
 	longBytes int
 	marks     []message.Mark // Seq is the place in the batch, until it is written
 	only      []message.Only // likewise
+	ids       []Identified   // ascending by index
 	bodyBytes int64
 	multi     int // index of the first record of the MPUB being added, or -1
 	inMulti   bool
@@ -77,7 +78,7 @@ func (b *Batch) Reset() {
 		b.buf, b.borrowed = nil, false
 	}
 	b.buf, b.offsets, b.long, b.marks = b.buf[:0], b.offsets[:0], b.long[:0], b.marks[:0]
-	b.only = nil
+	b.only, b.ids = nil, b.ids[:0]
 	b.longBytes, b.bodyBytes, b.inMulti = 0, 0, false
 	b.first, b.asked = 0, false
 }
@@ -127,6 +128,9 @@ func (b *Batch) Truncate(n int) {
 	}
 	b.buf = b.buf[:b.offsets[n]]
 	b.offsets = b.offsets[:n]
+	for len(b.ids) > 0 && b.ids[len(b.ids)-1].Index >= n {
+		b.ids = b.ids[:len(b.ids)-1]
+	}
 	for len(b.marks) > 0 && b.marks[len(b.marks)-1].Seq >= uint64(n) {
 		b.marks = b.marks[:len(b.marks)-1]
 	}
@@ -189,6 +193,9 @@ func (b *Batch) Add(m message.Meta, body []byte) {
 	}
 	if m.OnlyFor != "" {
 		b.only = append(b.only, message.Only{Seq: uint64(len(b.offsets)), Channel: m.OnlyFor})
+	}
+	if m.DedupID != nil {
+		b.addID(m.Dedup())
 	}
 	b.offsets = append(b.offsets, uint32(len(b.buf)))
 	b.bodyBytes += int64(len(body))

@@ -91,6 +91,9 @@ func (b *Batch) parseOne(rest []byte, offset uint32) (size int, err error) {
 		b.marks = append(b.marks, mark)
 	}
 	b.addOnly(&v)
+	if len(v.Attrs) > 0 {
+		b.addID(v.Dedup())
+	}
 	b.offsets = append(b.offsets, offset)
 	b.bodyBytes += int64(len(v.Body))
 	return n, nil

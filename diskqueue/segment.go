@@ -54,7 +54,8 @@ type layout struct {
 // segment is one file of a log. Its fields are guarded by Log.mu, but where they
 // say otherwise.
 type segment struct {
-	layout // base, start and carried never change
+	layout        // base, start and carried never change
+	created int64 // wall ns; 0: not known; never changes
 
 	// fixed is the layout of a segment that nothing is appended to; nil while
 	// something is. What it points to never changes: Log.mu is held to put another
@@ -101,8 +102,9 @@ func (s *segment) fix() {
 // newSegment is a segment without records.
 func newSegment(h *segmentHeader, path string) *segment {
 	s := &segment{
-		layout: layout{base: h.base, start: h.start(), end: h.base, size: h.start()},
-		salt:   h.salt, prevEnd: h.prevEnd, prevKnown: h.prevKnown, recycled: h.recycled, path: path,
+		layout:  layout{base: h.base, start: h.start(), end: h.base, size: h.start()},
+		created: h.created,
+		salt:    h.salt, prevEnd: h.prevEnd, prevKnown: h.prevKnown, recycled: h.recycled, path: path,
 	}
 	if h.version == carryVersion {
 		s.carried, s.end, s.count = true, h.end, h.count

@@ -20,6 +20,8 @@ type Meta struct {
 	Headers, Key []byte
 	// DedupID is what doubles of it are known by; nil: it is not looked for any.
 	DedupID *DedupID
+	// DedupBounds are within what it is; zero: it does not count.
+	DedupBounds DedupBounds
 	// Priority is 0 to MaxPriority.
 	Priority uint8
 }
@@ -84,6 +86,9 @@ func (m *Meta) appendDescription(dst []byte) []byte {
 	}
 	if m.DedupID != nil {
 		dst = AppendAttr(dst, AttrDedupID, m.DedupID[:])
+		if m.DedupBounds != (DedupBounds{}) {
+			dst = m.DedupBounds.appendAttr(dst)
+		}
 	}
 	if m.Priority != 0 {
 		dst = AppendAttr(dst, AttrPriority, []byte{m.Priority})

@@ -7,8 +7,11 @@ import (
 )
 
 // From is where in a message's body something is said of it: "json:" and a pointer of
-// RFC 6901, such as "json:/user/id". Empty is nowhere.
+// RFC 6901, such as "json:/user/id", or all of it, which is "body". Empty is nowhere.
 type From string
+
+// Body is all of a message's body.
+const Body From = "body"
 
 // inJSON is what such a From begins with.
 const inJSON = "json:"
@@ -35,4 +38,16 @@ var place = kind[From]{
 		return from, ok && (from == "" || from.Pointer() != nil)
 	},
 	show: func(f From) string { return quote(string(f)) },
+}
+
+// bodyOrPlace is also all of the body.
+var bodyOrPlace = kind[From]{
+	allowed: `"body", ` + place.allowed,
+	read: func(v any) (From, bool) {
+		if text, _ := v.(string); From(text) == Body {
+			return Body, true
+		}
+		return place.read(v)
+	},
+	show: place.show,
 }

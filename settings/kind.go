@@ -27,6 +27,11 @@ var timeout = durations(`a duration from "1ms" to "87600h" such as "30s"`, func(
 	return d >= time.Millisecond && d <= maxTime
 })
 
+// window is durations within which something is known.
+var window = durations(`"0s" (none), or a duration from "1ms" to "168h" such as "2m"`, func(d time.Duration) bool {
+	return d == 0 || d >= time.Millisecond && d <= maxWindow && d%time.Millisecond == 0
+})
+
 func durations(allowed string, ok func(time.Duration) bool) kind[time.Duration] {
 	return kind[time.Duration]{
 		allowed: allowed,
@@ -94,6 +99,16 @@ func count(most int64) kind[int64] {
 		read:    func(v any) (int64, bool) { return whole(v, most) },
 		show:    func(n int64) string { return strconv.FormatInt(n, 10) },
 	}
+}
+
+// ids is numbers of ids that are known.
+var ids = kind[int64]{
+	allowed: fmt.Sprintf("a whole number from 1 to %d", maxIDs),
+	read: func(v any) (int64, bool) {
+		n, ok := whole(v, maxIDs)
+		return n, ok && n > 0
+	},
+	show: func(n int64) string { return strconv.FormatInt(n, 10) },
 }
 
 // whole reads a whole number of 0 to most.

@@ -9,6 +9,8 @@ import (
 type Place struct {
 	Ephemeral  bool // its messages are in memory alone
 	Replicated bool // several nodes have it together
+	// MaxIDs is for how many ids of a topic there is memory; 0: for as many as there may be.
+	MaxIDs int64
 	// Otherwise is what holds where nobody says anything of the topic. Its Sync is that of
 	// all replicated topics.
 	Otherwise Topic
@@ -28,6 +30,9 @@ func (p *Place) Refuse(set, inForce Topic) error {
 		refuse(value(set.Sync) == Always, `sync must be "interval" for an #ephemeral topic, whose messages are in memory; in force is "interval"`)
 		refuse(retains, "retention_time and retention_bytes must be 0 for an #ephemeral topic, whose messages are in memory; in force is 0")
 	}
+	ids := value(set.DedupMaxIDs)
+	refuse(p.MaxIDs > 0 && ids > p.MaxIDs, fmt.Sprintf("dedup_max_ids must be at most %d here, not %d: an id takes up to 40 bytes, and those of a topic may take an eighth of the node's memory; in force is %d",
+		p.MaxIDs, ids, min(value(inForce.DedupMaxIDs), p.MaxIDs)))
 	if p.Replicated {
 		all := value(p.Otherwise.Sync)
 		refuse(set.Sync != nil && *set.Sync != all, fmt.Sprintf("sync of a replicated topic is what --replica-sync says for the whole set, whose topics share the log "+
@@ -43,6 +48,9 @@ func (p *Place) narrow(t Topic) Topic {
 	}
 	if p.Replicated {
 		t.Sync = p.Otherwise.Sync
+	}
+	if p.MaxIDs > 0 && value(t.DedupMaxIDs) > p.MaxIDs {
+		t.DedupMaxIDs = &p.MaxIDs
 	}
 	if p.Ephemeral {
 		t.RetentionTime, t.RetentionBytes = baseTopic.RetentionTime, baseTopic.RetentionBytes

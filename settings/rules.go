@@ -190,6 +190,7 @@ var (
 	baseTopic = Topic{
 		MaxBytes: to(int64(0)), MaxMessages: to(int64(0)), Overflow: to(Reject), MaxAge: to(time.Duration(0)), Sync: to(Interval),
 		RetentionTime: to(time.Duration(0)), RetentionBytes: to(int64(0)), MaxChannels: to(int64(0)), KeyFrom: to(From("")),
+		DedupFrom: to(From("")), DedupWindow: to(time.Duration(0)), DedupMaxIDs: to(int64(defaultIDs)),
 	}
 	baseChannel = Channel{
 		MsgTimeout: to(time.Duration(0)), MaxAttempts: to(int64(0)), DeadLetterTopic: to(""), MaxInFlight: to(int64(0)), Rate: to(0.0),

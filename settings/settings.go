@@ -23,6 +23,9 @@ type Topic struct {
 	RetentionBytes *int64         // of what is finished and kept; 0: however much
 	MaxChannels    *int64         // that there are when another one is made; 0: no limit
 	KeyFrom        *From          // where a message has its key that is given none; empty: nowhere
+	DedupFrom      *From          // likewise the id that doubles of it are known by; empty: nowhere
+	DedupWindow    *time.Duration // within which doubles are known; 0: they are not
+	DedupMaxIDs    *int64         // how many ids are known at most
 }
 
 // Channel is settings of a channel. What is nil is not set.
@@ -82,6 +85,12 @@ const (
 	maxCount = 1 << 53
 	maxSmall = math.MaxInt32
 	maxRate  = 1e9
+	// maxWindow is how long ids are known at most.
+	maxWindow = 7 * 24 * time.Hour
+	// maxIDs is what a table of ids can hold, see internal/dedup.
+	maxIDs = 1<<26 - 2
+	// defaultIDs is how many ids are known where nobody says anything.
+	defaultIDs = 1_000_000
 	// maxAttempts is what a channel can count.
 	maxAttempts = math.MaxUint16
 )
@@ -97,6 +106,9 @@ var topicKeys = []key[Topic]{
 	bind("retention_bytes", func(t *Topic) **int64 { return &t.RetentionBytes }, size),
 	bind("max_channels", func(t *Topic) **int64 { return &t.MaxChannels }, count(maxSmall)),
 	bind("key_from", func(t *Topic) **From { return &t.KeyFrom }, place),
+	bind("dedup_from", func(t *Topic) **From { return &t.DedupFrom }, bodyOrPlace),
+	bind("dedup_window", func(t *Topic) **time.Duration { return &t.DedupWindow }, window),
+	bind("dedup_max_ids", func(t *Topic) **int64 { return &t.DedupMaxIDs }, ids),
 }
 
 // channelKeys are the settings of a channel, in the order in which they are shown.
@@ -120,7 +132,9 @@ type EffectiveTopic struct {
 	RetentionTime         time.Duration
 	RetentionBytes        int64
 	MaxChannels           int
-	KeyFrom               From
+	KeyFrom, DedupFrom    From
+	DedupWindow           time.Duration
+	DedupMaxIDs           int
 }
 
 // Limited says whether there is a limit of what is not finished.
@@ -148,6 +162,7 @@ func (t Topic) Effective() EffectiveTopic {
 		MaxAge: value(t.MaxAge), Sync: value(t.Sync),
 		RetentionTime: value(t.RetentionTime), RetentionBytes: value(t.RetentionBytes),
 		MaxChannels: int(value(t.MaxChannels)), KeyFrom: value(t.KeyFrom),
+		DedupFrom: value(t.DedupFrom), DedupWindow: value(t.DedupWindow), DedupMaxIDs: int(value(t.DedupMaxIDs)),
 	}
 }
 

@@ -197,18 +197,38 @@ func (b *backgroundSync) start() {
 // run syncs the log until there is nothing that must be synced now.
 func (b *backgroundSync) run() {
 	for more := true; more; {
-		records := b.takeUnsynced()
-		err := b.logSync.sync()
-		switch {
-		case err == nil:
-			records = 0
-		case diskqueue.OutOfDescriptors(err): // which says nothing of the disk
-			b.logSync.logger.Warn("messages are synced later", "topic", b.logSync.topic, "error", err)
-		default:
-			b.failed(err)
-		}
-		more = b.synced(records, err)
+		more, _ = b.syncOnce()
 	}
+}
+
+// syncOnce syncs what is written, and says whether run has to go on.
+func (b *backgroundSync) syncOnce() (more bool, err error) {
+	records := b.takeUnsynced()
+	err = b.logSync.sync()
+	switch {
+	case err == nil:
+		records = 0
+	case diskqueue.OutOfDescriptors(err): // which says nothing of the disk
+		b.logSync.logger.Warn("messages are synced later", "topic", b.logSync.topic, "error", err)
+	default:
+		b.failed(err)
+	}
+	return b.synced(records, err), err
+}
+
+// syncNow syncs what is written, and returns when that is done.
+func (b *backgroundSync) syncNow() error {
+	b.mu.Lock()
+	for b.syncing {
+		b.idle.Wait()
+	}
+	b.syncing = true
+	b.mu.Unlock()
+	more, err := b.syncOnce()
+	if more {
+		go b.run()
+	}
+	return err
 }
 
 func (b *backgroundSync) takeUnsynced() (records int64) {

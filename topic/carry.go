@@ -294,6 +294,9 @@ func (r *reclaimer) giveUp(gaps []seqset.Range, recalls int) error {
 	}
 	r.givingUp = gaps
 	r.mu.Unlock()
+	if err := r.keepIDs(); err != nil {
+		return err
+	}
 	if r.o.Ephemeral || len(gaps) > maxGiveUp {
 		return nil
 	}

@@ -117,6 +117,11 @@ func (c *Cleaner) giveBack(list []*reclaimer) (any bool) {
 	var entries []state.Entry
 	for _, r := range list {
 		if d := r.takeDetached(); len(d.list) > 0 {
+			if err := r.keepIDs(); err != nil {
+				c.logger.Warn("finished segments stay for now: the ids in them cannot be kept", "topic", r.o.Name, "error", err)
+				d.later()
+				continue
+			}
 			going = append(going, d)
 			entries = d.entries(entries)
 		}

@@ -27,7 +27,7 @@ func (o *Options) place() settings.Place {
 		sync = settings.Always
 	}
 	return settings.Place{
-		Ephemeral: o.Ephemeral, Replicated: o.Replicated,
+		Ephemeral: o.Ephemeral, Replicated: o.Replicated, MaxIDs: o.Common.MaxIDs,
 		Otherwise: settings.Topic{Sync: &sync, MaxChannels: &channels},
 	}
 }
@@ -100,6 +100,9 @@ func (t *Topic) configure(now *configured) {
 		by = "the topic's setting max_channels"
 	}
 	t.fanout.limitChannels(now.MaxChannels, by)
+	if t.config.Load() != nil {
+		t.know(now)
+	}
 	was := t.config.Swap(now)
 	t.limiter.configure(now)
 	switch {

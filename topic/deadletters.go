@@ -80,7 +80,7 @@ func (d *DeadLetters) send(origin, to string, letters []channel.DeadLetter) erro
 			letters[i].Topic = origin
 			m := letters[i].Description
 			m.Timestamp, m.DeadLetter = now, &letters[i].DeadLetter
-			stamp.Apply(&m, letters[i].Body)
+			stamp.ApplyAgain(&m, letters[i].Body)
 			records.Add(m, letters[i].Body)
 		}
 		return records

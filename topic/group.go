@@ -16,6 +16,7 @@ type Group struct {
 	size      int        // bytes of the records
 	bodyBytes uint64
 	promised  load                            // to the limiter
+	claims    []*claim                        // of those requests that have one
 	done      func(diskqueue.Appended, error) // g.finish, bound once
 	stage     atomic.Int32
 	err       error // how it ended, once stage is finished

@@ -66,11 +66,21 @@ type pipeline struct {
 //
 // The error is also a *FullError.
 func (t *Topic) Publish(b *diskqueue.Batch) error {
+	if len(b.Identified()) > 0 {
+		if d := t.doubles.Load(); d != nil {
+			return t.publishOnce(d, b)
+		}
+	}
+	return t.publish(b, nil)
+}
+
+// publish is Publish of what is no double; c holds the ids, if there are any.
+func (t *Topic) publish(b *diskqueue.Batch, c *claim) error {
 	promised, err := t.limiter.admit(b)
 	if err != nil {
 		return err
 	}
-	if err = t.pipeline.publish(b, promised); err == nil {
+	if err = t.pipeline.publish(b, promised, c); err == nil {
 		t.relieve()
 	}
 	return err
@@ -78,7 +88,7 @@ func (t *Topic) Publish(b *diskqueue.Batch) error {
 
 // PublishOwn is Publish for what the node publishes itself: a full topic takes it too.
 func (t *Topic) PublishOwn(b *diskqueue.Batch) error {
-	err := t.pipeline.publish(b, load{})
+	err := t.pipeline.publish(b, load{}, nil)
 	if err == nil {
 		t.relieve()
 	}
@@ -92,8 +102,8 @@ func (t *Topic) relieve() {
 	}
 }
 
-func (p *pipeline) publish(b *diskqueue.Batch, promised load) error {
-	r, g, err := p.enqueue(b, promised)
+func (p *pipeline) publish(b *diskqueue.Batch, promised load, c *claim) error {
+	r, g, err := p.enqueue(b, promised, c)
 	if r == nil {
 		p.fanout.unpromise(promised)
 		return err
@@ -115,7 +125,7 @@ func (p *pipeline) publish(b *diskqueue.Batch, promised load) error {
 // enqueue makes a batch pending. The group, if there is one, is to be written by its
 // publisher, who waits for a signal otherwise. There is no request of a batch that
 // is refused, or that an ephemeral topic drops.
-func (p *pipeline) enqueue(b *diskqueue.Batch, promised load) (r *request, g *Group, err error) {
+func (p *pipeline) enqueue(b *diskqueue.Batch, promised load, c *claim) (r *request, g *Group, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for (p.pendingBytes > maxPending || p.replacing) && p.refusal() == nil {
@@ -131,7 +141,7 @@ func (p *pipeline) enqueue(b *diskqueue.Batch, promised load) (r *request, g *Gr
 		return nil, nil, nil
 	}
 	r = p.unused.take(b)
-	r.promised = promised
+	r.promised, r.claim = promised, c
 	p.pending = append(p.pending, r)
 	p.pendingBytes += b.Bytes()
 	if p.writing {
@@ -225,6 +235,9 @@ func (p *pipeline) takeGroup() *Group {
 		g.promised = g.promised.plus(r.promised)
 		g.requests = append(g.requests, r)
 		g.Batches = append(g.Batches, r.batch)
+		if r.claim != nil {
+			g.claims = append(g.claims, r.claim)
+		}
 	}
 	rest := copy(p.pending, p.pending[len(g.requests):])
 	clear(p.pending[rest:])
@@ -276,6 +289,9 @@ func (p *pipeline) endWrite(g *Group, own *request) (done bool, err error) {
 
 // commit makes a group visible that was appended.
 func (p *pipeline) commit(added diskqueue.Appended, g *Group) error {
+	for _, c := range g.claims { // first: what is given out may be finished and given back at once
+		c.stored(added.End)
+	}
 	err := p.fanout.commit(added, g.bodyBytes, g.size, g.promised)
 	if err == nil {
 		p.committed(added)
@@ -300,6 +316,7 @@ func (p *pipeline) endFlight(g *Group) {
 // caller holds p.mu.
 func (p *pipeline) recycle(g *Group) {
 	g.Batches, g.size, g.bodyBytes, g.promised, g.err = g.Batches[:0], 0, 0, load{}, nil
+	g.claims = nil
 	g.stage.Store(proposing)
 	p.spare = append(p.spare, g)
 }

@@ -52,6 +52,10 @@ type reclaimer struct {
 	retireAt    atomic.Int64
 	retireLater func(at int64)
 
+	// keepIDs has the ids survive that are in what is about to be given back. The cleaner
+	// calls it.
+	keepIDs func() error
+
 	// reclaiming is held by the one goroutine that gives back what lies below the
 	// floors; others leave it to that one.
 	reclaiming sync.Mutex

@@ -9,7 +9,8 @@ import (
 // request is a batch on its way and how its publisher is woken.
 type request struct {
 	batch    *diskqueue.Batch
-	promised load // to the limiter
+	promised load   // to the limiter
+	claim    *claim // of the ids in the batch; nil: none counts
 	err      error
 	signal   chan signal // of capacity 1
 	next     *request    // in requestList
@@ -45,7 +46,7 @@ func (l *requestList) take(b *diskqueue.Batch) *request {
 // pipeline.mu.
 func (l *requestList) put(r *request) error {
 	err := r.err
-	r.batch, r.err, r.next = nil, nil, l.first
+	r.batch, r.claim, r.err, r.next = nil, nil, nil, l.first
 	l.first = r
 	return err
 }
@@ -53,7 +54,7 @@ func (l *requestList) put(r *request) error {
 // putBack is put for a publisher that waited.
 func (l *requestList) putBack(r *request) error {
 	err := r.err
-	r.batch, r.err = nil, nil
+	r.batch, r.claim, r.err = nil, nil, nil
 	for {
 		r.next = l.returned.Load()
 		if l.returned.CompareAndSwap(r.next, r) {

@@ -10,32 +10,74 @@ import (
 // asked for once a batch, and nil where there is nothing to say, which is usual. It is
 // never changed and may be used concurrently.
 type Stamp struct {
-	key *jsonpointer.Pointer // where the key is; nil: nowhere
+	key    *jsonpointer.Pointer // where the key is; nil: nowhere
+	id     *jsonpointer.Pointer // where the id is that doubles are known by; nil: nowhere
+	bodyID bool                 // all of the body is that id
+	bounds message.DedupBounds  // zero: doubles are not known
 }
 
 // newStamp is what settings ask for.
 func newStamp(e *settings.EffectiveTopic) *Stamp {
 	s := Stamp{key: e.KeyFrom.Pointer()}
+	if e.DedupWindow > 0 {
+		s.id, s.bodyID = e.DedupFrom.Pointer(), e.DedupFrom == settings.Body
+		s.bounds = message.DedupBounds{Window: e.DedupWindow, Most: uint32(e.DedupMaxIDs)}
+	}
 	if s == (Stamp{}) {
 		return nil
 	}
 	return &s
 }
 
+// WithoutDedup is the stamp where doubles are not known.
+func (s *Stamp) WithoutDedup() *Stamp {
+	if s == nil || s.key == nil {
+		return nil
+	}
+	return &Stamp{key: s.key}
+}
+
 // Apply completes what a publisher says of a message with what the body does. What the
-// publisher says counts. The body must stay as it is as long as m is used. It is applied
-// to all that is published, also to what is put back or moved, and to dead letters.
+// publisher says counts. The body must stay as it is as long as m is used.
 func (s *Stamp) Apply(m *message.Meta, body []byte) {
 	if s == nil {
 		return
 	}
-	if s.key != nil && len(m.Key) == 0 {
+	s.ApplyAgain(m, body)
+	if s.bounds == (message.DedupBounds{}) {
+		return
+	}
+	if m.DedupID == nil {
+		m.DedupID = s.idOf(body)
+	}
+	if m.DedupID != nil {
+		m.DedupBounds = s.bounds
+	}
+}
+
+// ApplyAgain is Apply for a message that was published before, as a dead letter is or one
+// that is put back: its id does not count again.
+func (s *Stamp) ApplyAgain(m *message.Meta, body []byte) {
+	if s != nil && s.key != nil && len(m.Key) == 0 {
 		if key, ok := s.key.Scalar(body); ok {
 			// Of long keys that begin alike all have the same one: more is kept in order than
 			// was asked for, and never less.
 			m.Key = key[:min(len(key), message.MaxKey)]
 		}
 	}
+}
+
+// idOf is the id that a body says; nil: none.
+func (s *Stamp) idOf(body []byte) *message.DedupID {
+	text, ok := body, s.bodyID
+	if s.id != nil {
+		text, ok = s.id.Scalar(body)
+	}
+	if !ok {
+		return nil
+	}
+	id := message.MakeDedupID(text)
+	return &id
 }
 
 // Stamp is what is to be said of the messages of a batch that is about to be made for

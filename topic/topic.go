@@ -64,8 +64,9 @@ type Common struct {
 	NewIncarnation func() uint64   // for channels
 	MemQueueSize   int             // of ephemeral channels
 
-	MaxChannels  int  // of a topic that says nothing else; 0: no limit
-	NoAutoCreate bool // ChannelForClient makes none
+	MaxChannels  int   // of a topic that says nothing else; 0: no limit
+	MaxIDs       int64 // by which doubles of a topic are known, at most; 0: as many as there may be
+	NoAutoCreate bool  // ChannelForClient makes none
 
 	// Settings are what patterns say of topics and channels; nil: nothing.
 	Settings *settings.Rules
@@ -128,7 +129,10 @@ type Topic struct {
 	// background is nil where no log is synced behind the publishes. It is written with
 	// changing held and nobody at the log.
 	background atomic.Pointer[backgroundSync]
-	opened     uint64 // where the log, if it is the topic's own, went on after the start
+	// doubles is nil where they are not known, and of a replicated topic. It is written with
+	// changing held.
+	doubles atomic.Pointer[doubles]
+	opened  uint64 // where the log, if it is the topic's own, went on after the start
 }
 
 // New makes a topic without channels on an empty log.
@@ -153,6 +157,7 @@ func compose(o Options, c *configured) *Topic {
 	t.keeper.t, t.limiter.later = t, t.keeper.by
 	t.reclaimer.retireAt.Store(math.MaxInt64)
 	t.reclaimer.retireLater = t.keeper.by
+	t.reclaimer.keepIDs = t.keepIDs
 	t.configure(c)
 	t.reclaimer.logChanged()
 	p := &t.pipeline
@@ -165,6 +170,7 @@ func compose(o Options, c *configured) *Topic {
 	}
 	t.opened = end
 	p.committer = t.committerFor(c.Sync)
+	t.know(c)
 	return t
 }
 

@@ -249,7 +249,7 @@ func (t *Table) Span(from uint64) Span {
 	return Span{chunks: append([]*chunk(nil), t.chunks[skip:]...), from: from, to: t.end, base: t.base() + skip*chunkLen}
 }
 
-// First and End are the places of the oldest entry, and of the next to come.
+// First is the place of the oldest entry.
 func (t *Table) First() uint64 { return t.first }
 
 // End is the place of the next entry.
@@ -260,6 +260,9 @@ func (s Span) Len() int { return int(s.to - s.from) }
 
 // End is one past the last place.
 func (s Span) End() uint64 { return s.to }
+
+// Place is that of the i-th entry.
+func (s Span) Place(i int) uint64 { return s.from + uint64(i) }
 
 // At is the i-th entry.
 func (s Span) At(i int) Entry {

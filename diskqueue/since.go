@@ -1,0 +1,19 @@
+package diskqueue
+
+import "qmq/internal/vfs"
+
+// FirstSince is a number from which on all lie that were appended at a time, wall ns, or
+// later, by the node's clock; some of those before may, too.
+func (l *Log) FirstSince(wall int64) uint64 {
+	first := l.Start()
+	for _, s := range l.list() { // what was appended before the last of these is older
+		if s.created != 0 && s.created <= wall {
+			first = s.base
+		}
+	}
+	return first
+}
+
+// Dir is where the log's files are. Others may put files of their own beside them, whose
+// names do not end as those of a log.
+func (l *Log) Dir() (vfs.FS, string) { return l.shared.fs, l.o.Dir }
