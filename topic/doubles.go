@@ -1,7 +1,6 @@
 package topic
 
 import (
-	"errors"
 	"math"
 	"sync"
 	"time"
@@ -176,25 +175,14 @@ func (t *Topic) newDoubles(s *configured) *doubles {
 }
 
 // read has the ids of the messages in [from, to) count.
-func (d *doubles) read(log *diskqueue.Log, from, to uint64) (failed error) {
+func (d *doubles) read(log *diskqueue.Log, from, to uint64) error {
 	r := log.NewReader()
 	defer r.Release()
-	for seq := max(from, log.Start()); seq < to; seq++ {
-		v, err := r.Read(seq)
-		var damaged *diskqueue.DamageError
-		switch {
-		case err == nil:
-			if id, ok := v.Dedup(); ok {
-				d.table.Add(id.ID, id.At, d.bounds)
-			}
-		case errors.As(err, &damaged):
-			seq, failed = max(seq, damaged.To-1), err
-		case errors.Is(err, diskqueue.ErrNotFound):
-		default:
-			failed = err
+	return r.Scan(max(from, log.Start()), to, func(v message.View) {
+		if id, ok := v.Dedup(); ok {
+			d.table.Add(id.ID, id.At, d.bounds)
 		}
-	}
-	return failed
+	})
 }
 
 // keepIDs has all ids that count now survive what is about to be given back of the log.
