@@ -56,6 +56,7 @@ type Options struct {
 	MaxChannelConsumers int             // 0: no limit
 	MaxTopics           int             // that there are when another one is made; 0: no limit
 	MaxChannels         int             // of a topic, in the same way; 0: no limit
+	MaxIDs              int64           // by which doubles of a topic are known, at most; 0: as many as there may be
 	Settings            *settings.Rules // of topics and channels by their names; nil: there are none
 	NoAutoCreate        bool            // clients and directories make no topics and channels
 	LatencyWindow       time.Duration   // times from publish to FIN are kept for; 0: not at all

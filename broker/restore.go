@@ -244,6 +244,7 @@ func (b *Broker) commonOptions() *topic.Common {
 		NewIncarnation:    b.newIncarnation,
 		MemQueueSize:      b.o.MemQueueSize,
 		MaxChannels:       b.o.MaxChannels,
+		MaxIDs:            b.o.MaxIDs,
 		NoAutoCreate:      b.o.NoAutoCreate,
 		Settings:          b.o.Settings,
 		ReplicaSync:       b.o.ReplicaSync,

@@ -248,6 +248,7 @@ func brokerOptions(q *config.QD, log *slog.Logger) broker.Options {
 		MaxChannelConsumers: q.MaxChannelConsumers,
 		MaxTopics:           q.MaxTopics,
 		MaxChannels:         q.MaxChannels,
+		MaxIDs:              maxIDs(),
 		NoAutoCreate:        !q.AutoCreate,
 		LatencyWindow:       window,
 		Volume:              vfs.Volume(dataPath(q)),

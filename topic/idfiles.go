@@ -19,7 +19,7 @@ import (
 // <end:016x>-<salt:08x>.ids, as long as they count. A file begins with a header, and goes on
 // with blocks, little-endian:
 //
-//	0        4             8          12                24
+//	0        4             8          12                20        24
 //	| "QIDS" | version u32 | salt u32 | incarnation u64 | crc u32 |
 //
 //	0         4         8          16        24
