@@ -13,7 +13,7 @@ import (
 )
 
 // Level is the highest feature level that this version knows.
-const Level = 4
+const Level = 5
 
 // levelOfSettings is the lowest at which all members keep what is set of topics.
 const levelOfSettings = 2
@@ -24,6 +24,9 @@ const levelOfLimits = 3
 // levelOfRetention is the lowest at which all members keep what is to be retained,
 // and know of channels that are rewound or begin with it.
 const levelOfRetention = 4
+
+// levelOfDedup is the lowest at which all members leave doubles out.
+const levelOfDedup = 5
 
 // Shards is in how many shards the topics are. It is the same for ever: it says where
 // a topic is.

@@ -173,6 +173,10 @@ func (r *run) serve(i *identity) {
 			g := r.s.registry.Load()
 			return g != nil && g.Level >= levelOfRetention
 		},
+		Deduplicable: func() bool {
+			g := r.s.registry.Load()
+			return g != nil && g.Level >= levelOfDedup
+		},
 		Scarce: func() bool { return r.room.anyScarce() },
 	}
 	for n := uint32(1); n <= Shards; n++ {

@@ -1,7 +1,6 @@
 package topic
 
 import (
-	"math"
 	"sync"
 	"time"
 
@@ -215,20 +214,26 @@ func (d *doubles) unkept(now int64) (s dedup.Span, end, first uint64) {
 
 // DedupStats is what is known of doubles; ok is false where they are not.
 func (t *Topic) DedupStats() (s DedupStats, ok bool) {
-	d := t.doubles.Load()
-	if d == nil {
+	c := t.config.Load()
+	switch d := t.doubles.Load(); {
+	case c.DedupWindow == 0:
+		return s, false
+	case d != nil:
+		s = d.stats(t.o.Common.Channels.Clock.Wall())
+	case t.o.Doubles != nil:
+		s = t.o.Doubles()
+	default:
 		return s, false
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.table.Expire(t.o.Common.Channels.Clock.Wall(), d.bounds.Window)
-	return dedupStats(d.table, d.bounds, d.found), true
+	s.Max, s.Window = c.DedupMaxIDs, c.DedupWindow
+	return s, true
 }
 
-func dedupStats(table *dedup.Table, b dedup.Bounds, found uint64) DedupStats {
-	oldest, _ := table.Oldest()
-	return DedupStats{
-		Found: found, IDs: table.Len(), Max: min(b.Max, math.MaxInt), Window: b.Window,
-		Oldest: oldest, Evicted: table.Evicted(), Bytes: table.Bytes(),
-	}
+// stats is what is known at a time.
+func (d *doubles) stats(now int64) DedupStats {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.table.Expire(now, d.bounds.Window)
+	oldest, _ := d.table.Oldest()
+	return DedupStats{Found: d.found, IDs: d.table.Len(), Oldest: oldest, Evicted: d.table.Evicted(), Bytes: d.table.Bytes()}
 }

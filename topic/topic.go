@@ -52,6 +52,9 @@ type Options struct {
 	// the state of the moment at which its log ended at End.
 	Replicated bool
 	End        uint64
+	// Doubles is what is known of the doubles of a replicated topic, but for how many and how
+	// long; nil: nothing.
+	Doubles func() DedupStats
 
 	Common *Common
 }

@@ -96,12 +96,15 @@ type plan struct {
 	rows    []plannedRow
 	changes []state.ChannelChanges
 	touched []*topic // whose floors may have moved
+	ids     []plannedID
+	known   map[idOfTopic]bool // those of ids
 }
 
 type plannedPart struct {
 	status Status
 	first  uint64           // number of its first record, if it is applied
-	batch  *diskqueue.Batch // likewise
+	batch  *diskqueue.Batch // likewise, without its doubles
+	double int              // how many these are
 }
 
 // topicWrite is what a topic's log gets.
@@ -155,8 +158,9 @@ func (m *Machine) planPart(p *plan, i int) error {
 		return err
 	}
 	w := p.writeOf(t)
+	planned.double = p.dropDoubles(t, planned.batch)
 	planned.first = w.next
-	w.next += uint64(part.Count)
+	w.next += uint64(planned.batch.Len())
 	if w.next > message.MaxSeq {
 		return fmt.Errorf("topic %q has no numbers left", t.st.Name)
 	}
@@ -241,13 +245,15 @@ func (m *Machine) commitParts(p *plan, out *Outcome) {
 		o := &out.Parts[i]
 		*o = PartOutcome{Topic: part.Topic, Origin: part.Origin, Status: planned.status}
 		if planned.status == Applied {
-			end := planned.first + uint64(part.Count)
+			end := planned.first + uint64(planned.batch.Len())
 			o.Added = diskqueue.Appended{First: planned.first, End: end, Marks: planned.batch.Marks(planned.first), Only: planned.batch.Only(planned.first)}
 			o.Bytes = uint64(planned.batch.BodyBytes())
 			t := m.s.topics[part.Topic]
-			t.messages, t.bytes = t.messages+uint64(part.Count), t.bytes+o.Bytes
+			t.messages, t.bytes = t.messages+uint64(planned.batch.Len()), t.bytes+o.Bytes
+			t.doubles += uint64(planned.double)
 		}
 	}
+	p.commitIDs()
 	for i := range p.rows {
 		p.rows[i].t.setRow(p.rows[i].Row)
 	}
@@ -292,6 +298,7 @@ func (m *Machine) commitTopology(p *plan, e state.Entry) TopologyOutcome {
 		m.doomed = append(m.doomed, m.logs[id])
 		delete(m.logs, id)
 	default:
+		m.s.topics[id].forgetIDs(o.Entry)
 		p.touch(m.s.topics[id], m.s.index)
 	}
 	return o

@@ -29,6 +29,7 @@ import (
 //	4 records  topic, first, records as in diskqueue/neutral.go (the rest)              in snapshots alone
 //	5 end      how many frames are before it                                            the last frame
 //	6 asked    how many, as many of replica/entry's actions: one, and through whom      behind the first frame
+//	7 ids      entries as internal/dedup draws them, oldest first: by which doubles of the last topic are known
 //
 // Topics and channels are in the order of their incarnations.
 const (
@@ -38,6 +39,7 @@ const (
 	frameRecords
 	frameEnd
 	frameAsked
+	frameIDs
 )
 
 const (
@@ -137,7 +139,7 @@ func (w *frameWriter) topic(t *topic) bool {
 			return false
 		}
 	}
-	return true
+	return w.ids(t.span)
 }
 
 var errStopped = errors.New("nobody wants more")
@@ -175,6 +177,8 @@ func (l *loader) take(payload []byte) error {
 		return l.takeChannel(r.b)
 	case frameAsked:
 		return l.takeAsked(r.b)
+	case frameIDs:
+		return l.takeIDs(r.b)
 	case frameEnd:
 		if n := r.next(); r.failed || len(r.b) > 0 || n != l.frames-1 {
 			return fmt.Errorf("%w: frames are missing", errFrame)

@@ -3,6 +3,7 @@ package machine
 import (
 	"slices"
 
+	"qmq/internal/dedup"
 	"qmq/replica/entry"
 	"qmq/state"
 )
@@ -40,6 +41,10 @@ type topic struct {
 	stShared, rowsShared bool
 	channelsShared       map[uint64]bool
 	touched              uint64 // index of the last entry that may have moved its floor
+
+	ids     *dedup.Table // by which doubles are known; nil: none is
+	span    dedup.Span   // in place of ids where the topic is frozen
+	doubles uint64       // since the process began
 }
 
 // Row is up to where a member's batches for a topic are applied.
@@ -174,6 +179,10 @@ func (s *shard) freeze() *frozen {
 	for _, t := range s.topics {
 		t.stShared, t.rowsShared = true, true
 		f.topics = append(f.topics, *t)
+		if t.ids != nil {
+			last := &f.topics[len(f.topics)-1]
+			last.ids, last.span = nil, t.ids.Span(0)
+		}
 	}
 	return f
 }

@@ -54,6 +54,9 @@ type Options struct {
 	// Retainable says whether all nodes keep what is to be retained; until then nothing
 	// is. Nil: they do.
 	Retainable func() bool
+	// Deduplicable says whether all nodes leave doubles out; until then they are stored.
+	// Nil: they do.
+	Deduplicable func() bool
 	// Scarce says that a node has little room on its disk, for which all nodes give up
 	// what is only retained. Nil: none ever has.
 	Scarce func() bool
@@ -103,6 +106,8 @@ type Machine interface {
 	Retained() (topics []uint64)
 	RetainFrom(topic uint64, keep machine.Retention, now int64) (from uint64, change bool, err error)
 	Unretained(topic uint64) (from uint64, change bool)
+	// Doubles is what is known of a topic's doubles.
+	Doubles(topic uint64) machine.Doubles
 	// SetServed says whether a topic is served here, so that the newest of what is
 	// appended to its log stays in memory.
 	SetServed(topic uint64, served bool)

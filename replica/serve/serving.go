@@ -155,9 +155,14 @@ func (v *Serving) restore(s *served) {
 	s.topic = topic.Restore(topic.Options{
 		Name: s.name, Incarnation: s.incarnation, IDPrefix: v.shard.n.o.IDPrefix,
 		Log: s.view.Log, End: s.view.Next, Replicated: true, State: v.log, Common: v.common,
+		Doubles: func() topic.DedupStats { return dedupStats(m.Doubles(s.incarnation)) },
 	}, s.view.State)
 	s.view.State = nil // it is the topic's
 	s.begin()
+}
+
+func dedupStats(d machine.Doubles) topic.DedupStats {
+	return topic.DedupStats{Found: d.Found, IDs: d.IDs, Oldest: d.Oldest, Evicted: d.Evicted, Bytes: d.Bytes}
 }
 
 // stop ends a topic that nobody restores any more.
