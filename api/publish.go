@@ -228,8 +228,8 @@ func describedMessages(parsed protocol.Messages, common []byte) (m messages, err
 
 // PublishedIDs is the answer to a publish with ids=true: the ids of the messages, in their
 // order, as consumers see them. They are null where the node cannot tell, which happens on
-// a member of a set that got them with a snapshot. Messages that an ephemeral topic had no
-// room for have none: they are the last ones.
+// a member of a set that got them with a snapshot. That of a double is empty.
+// Messages that an ephemeral topic had no room for have none: they are the last ones.
 type PublishedIDs struct {
 	IDs []string `json:"ids"`
 }
@@ -243,9 +243,15 @@ func idsOfBatch(p broker.Publisher, b *diskqueue.Batch) (a PublishedIDs) {
 	if !ok || b.First() == 0 && b.Len() > 0 {
 		return a
 	}
-	a.IDs = make([]string, 0, b.Len())
-	for i := range uint64(b.Len()) {
-		a.IDs = append(a.IDs, message.MakeID(n.IDPrefix(), b.First()+i).String())
+	all, doubles, seq := b.Len()+len(b.Doubles()), b.Doubles(), b.First()
+	a.IDs = make([]string, 0, all)
+	for i := range all {
+		if len(doubles) > 0 && doubles[0] == i {
+			a.IDs, doubles = append(a.IDs, ""), doubles[1:]
+			continue
+		}
+		a.IDs = append(a.IDs, message.MakeID(n.IDPrefix(), seq).String())
+		seq++
 	}
 	return a
 }

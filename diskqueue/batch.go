@@ -25,6 +25,7 @@ type Batch struct {
 	borrowed  bool   // buf is the memory of ParseRecords' caller
 	first     uint64 // see First
 	asked     bool   // see AskFirst
+	doubles   []int  // see Doubles
 }
 
 // longBody is a body that stays where the publisher has it until it is written:
@@ -80,7 +81,7 @@ func (b *Batch) Reset() {
 	b.buf, b.offsets, b.long, b.marks = b.buf[:0], b.offsets[:0], b.long[:0], b.marks[:0]
 	b.only, b.ids = nil, b.ids[:0]
 	b.longBytes, b.bodyBytes, b.inMulti = 0, 0, false
-	b.first, b.asked = 0, false
+	b.first, b.asked, b.doubles = 0, false, nil
 }
 
 // First is the number that the first message got when the batch was written; the others

@@ -19,13 +19,17 @@ func (b *Batch) addID(d message.Dedup, counts bool) {
 	}
 }
 
-// Drop drops the messages with these indexes, ascending. What is left of an MPUB is an MPUB.
-// The memory that the batch was parsed from stays as it is.
+// Doubles are the indexes, ascending, of the messages that Drop dropped.
+func (b *Batch) Doubles() []int { return b.doubles }
+
+// Drop drops the messages with these indexes, ascending, for they are doubles. It is called
+// once for a batch. What is left of an MPUB is an MPUB. The memory that the batch was parsed
+// from stays as it is.
 func (b *Batch) Drop(indexes []int) {
 	if len(indexes) == 0 {
 		return
 	}
-	left := Batch{offsets: make([]uint32, 0, len(b.offsets)-len(indexes)), inMulti: b.inMulti, multi: b.multi}
+	left := Batch{offsets: make([]uint32, 0, len(b.offsets)-len(indexes)), first: b.first, asked: b.asked, doubles: indexes}
 	d := dropping{from: b, to: &left}
 	for i := range b.offsets {
 		gone := len(indexes) > 0 && indexes[0] == i

@@ -361,7 +361,7 @@ func TestDoublesAreStoredOnceWhateverHappens(t *testing.T) {
 			lossy := power && b.o.Sync.Every != 1
 			b.knowsDoubles(t, "")
 			b.channel(t, "c")
-			must(t, b.pub("begin")) // with which the settings survive the power, too
+			must(t, b.pub("begin"))                      // with which the settings survive the power, too
 			came := make(map[string]map[message.ID]bool) // a message may come again, under its id
 			sent := 0
 			body := func(n int) string { return fmt.Sprint(n, " ", strings.Repeat("x", n*7919%30000)) }

@@ -104,7 +104,7 @@ type plannedPart struct {
 	status Status
 	first  uint64           // number of its first record, if it is applied
 	batch  *diskqueue.Batch // likewise, without its doubles
-	double int              // how many these are
+	double []int            // which these are
 }
 
 // topicWrite is what a topic's log gets.
@@ -250,7 +250,8 @@ func (m *Machine) commitParts(p *plan, out *Outcome) {
 			o.Bytes = uint64(planned.batch.BodyBytes())
 			t := m.s.topics[part.Topic]
 			t.messages, t.bytes = t.messages+uint64(planned.batch.Len()), t.bytes+o.Bytes
-			t.doubles += uint64(planned.double)
+			o.Doubles = planned.double
+			t.doubles += uint64(len(o.Doubles))
 		}
 	}
 	p.commitIDs()

@@ -35,8 +35,7 @@ type idOfTopic struct {
 
 // dropDoubles leaves out of a part's batch what is there already, or is before it in the
 // entry.
-func (p *plan) dropDoubles(t *topic, b *diskqueue.Batch) (dropped int) {
-	var drop []int
+func (p *plan) dropDoubles(t *topic, b *diskqueue.Batch) (drop []int) {
 	for _, id := range b.Identified() {
 		key := idOfTopic{t.st.Incarnation, id.ID}
 		if p.known[key] || t.ids != nil && t.ids.Seen(id.ID, id.At, id.Bounds.Window) {
@@ -50,7 +49,7 @@ func (p *plan) dropDoubles(t *topic, b *diskqueue.Batch) (dropped int) {
 		p.ids = append(p.ids, plannedID{t, id.Dedup})
 	}
 	b.Drop(drop)
-	return len(drop)
+	return drop
 }
 
 // commitIDs has the ids of what is applied count.

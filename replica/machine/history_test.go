@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"qmq/internal/seqset"
 	"qmq/internal/vfs/crashfs"
@@ -96,6 +97,11 @@ func (h *history) publish(e *entry.Entry, t *topic) {
 	}
 	for i := range h.rng.IntN(4) {
 		m := message.Meta{Timestamp: 5, DeliverAt: int64(h.rng.IntN(2) * h.rng.IntN(100))}
+		if h.rng.IntN(2) == 0 {
+			id := message.MakeDedupID([]byte{byte(h.rng.IntN(12))})
+			m.Timestamp, m.DedupID = 5+int64(len(h.entries))*1e6, &id
+			m.DedupBounds = message.DedupBounds{Window: time.Duration(1+h.rng.IntN(50)) * time.Millisecond, Most: uint32(1 + h.rng.IntN(12))}
+		}
 		body := make([]byte, h.rng.IntN(3)*h.rng.IntN(400))
 		p.Batch.Add(m, fmt.Appendf(body, "%d.%d of %d for %d", number, i, member, at[0]))
 	}

@@ -292,6 +292,8 @@ type PartOutcome struct {
 	Status Status
 	Added  diskqueue.Appended // of one that was applied
 	Bytes  uint64             // the sizes of its bodies
+	// Doubles are the indexes of its messages that were left out.
+	Doubles []int
 }
 
 // Result is what became of an entry of the topology.

@@ -62,7 +62,14 @@ type pending struct {
 	size  int
 	since int64      // steady ns: when its publisher came
 	done  chan error // of capacity 1; nil once it is given up
-	first *uint64    // where its first message's number is to be noted; nil: nowhere
+	told  *told      // what is to be noted; nil: nothing
+}
+
+// told is which number the first message of a batch got, and which messages got none, for
+// they are doubles.
+type told struct {
+	first   uint64
+	doubles []int
 }
 
 func newProducer(s *Shard, name string, topic uint64) *Producer {
@@ -88,8 +95,9 @@ func (p *Producer) Publish(b *diskqueue.Batch) error {
 		return err
 	}
 	err = x.Wait()
-	if x.first != nil {
-		b.SetFirst(*x.first)
+	if x.told != nil {
+		b.Drop(x.told.doubles)
+		b.SetFirst(x.told.first)
 	}
 	return err
 }
@@ -98,8 +106,8 @@ func (p *Producer) Publish(b *diskqueue.Batch) error {
 type Publication struct {
 	signals *sync.Pool
 	done    chan error
-	records []byte  // of the batch
-	first   *uint64 // nil: it is not asked for
+	records []byte // of the batch
+	told    *told  // nil: it is not asked for
 	asking  *atomic.Int32
 }
 
@@ -109,7 +117,7 @@ func (x Publication) Wait() error {
 		return nil // it was empty
 	}
 	defer x.signals.Put(x.done)
-	if x.first != nil {
+	if x.told != nil {
 		defer x.asking.Add(-1)
 	}
 	return <-x.done
@@ -128,13 +136,13 @@ func (p *Producer) Start(b *diskqueue.Batch) (Publication, error) {
 	signals := &p.shard.n.signals
 	x := Publication{signals: signals, done: signals.Get().(chan error)}
 	if b.FirstAsked() {
-		x.first, x.asking = new(uint64), &p.shard.n.asking
+		x.told, x.asking = new(told), &p.shard.n.asking
 		x.asking.Add(1)
 	}
 	var err error
 	if x.records, err = p.enqueue(b, &x); err != nil {
 		signals.Put(x.done)
-		if x.first != nil {
+		if x.told != nil {
 			x.asking.Add(-1)
 		}
 		return Publication{}, err
@@ -158,7 +166,7 @@ func (p *Producer) enqueue(b *diskqueue.Batch, x *Publication) (records []byte, 
 	}
 	part.Origin = entry.Origin{Member: p.shard.n.o.Member, Epoch: p.shard.n.o.Epoch, Number: p.next}
 	p.next++
-	p.pending = append(p.pending, pending{part: part, size: size, since: now, done: x.done, first: x.first})
+	p.pending = append(p.pending, pending{part: part, size: size, since: now, done: x.done, told: x.told})
 	p.send()
 	if len(p.pending) == 1 {
 		p.news = now
@@ -386,12 +394,12 @@ func (p *Producer) answer(n int, err error) {
 	}
 }
 
-// numbered notes which number the first message of a batch got that was applied.
+// numbered notes which numbers the messages of a batch got that was applied.
 func (p *Producer) numbered(o *machine.PartOutcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if at := p.place(o.Origin.Number); at < len(p.pending) && p.pending[at].part.Origin == o.Origin && p.pending[at].first != nil {
-		*p.pending[at].first = o.Added.First
+	if at := p.place(o.Origin.Number); at < len(p.pending) && p.pending[at].part.Origin == o.Origin && p.pending[at].told != nil {
+		*p.pending[at].told = told{o.Added.First, o.Doubles}
 	}
 }
 
