@@ -19,7 +19,19 @@ type (
 		Latency      Latencies        `json:"e2e_processing_latency"`
 		Replica      *ReplicaFigures  `json:"replica,omitempty"` // of a replicated topic
 		DiskBytes    int64            `json:"disk_bytes"`        // of its segments on this node
+		Dedup        *DedupFigures    `json:"dedup,omitempty"`   // where doubles are known; of a replicated topic at its leader
 		Settings     *TopicConfig     `json:"config,omitempty"`  // if it is asked for
+	}
+
+	// DedupFigures tell what is known of doubles. The counters start with the process.
+	DedupFigures struct {
+		Doubles uint64 `json:"double_count"`  // messages that were OK'd and not stored
+		IDs     int    `json:"ids"`           // that are known
+		MaxIDs  int    `json:"max_ids"`       // that may be
+		Evicted uint64 `json:"evicted_count"` // ids that went before their time: there were max_ids
+		Window  int64  `json:"window_ms"`     // how long an id is known
+		Oldest  int64  `json:"oldest_ms"`     // when the oldest came, ms since 1970; 0: none is known
+		Bytes   int64  `json:"bytes"`         // of memory
 	}
 
 	// ReplicaFigures tell what the node is for a replicated topic.

@@ -142,6 +142,12 @@ func (f *Figures) ofTopic(t *topic.Topic, channels []*channel.Channel, clients b
 		Paused:       s.Paused,
 		DiskBytes:    s.DiskBytes,
 	}
+	if d, ok := t.DedupStats(); ok {
+		figures.Dedup = &DedupFigures{
+			Doubles: d.Found, IDs: d.IDs, MaxIDs: d.Max, Evicted: d.Evicted,
+			Window: d.Window.Milliseconds(), Oldest: d.Oldest / 1e6, Bytes: d.Bytes,
+		}
+	}
 	for _, c := range channels {
 		figures.Channels = append(figures.Channels, f.ofChannel(t, c, clients))
 	}
