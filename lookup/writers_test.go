@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -232,8 +233,9 @@ func TestWaitersAreBoundedAndEndWithTheDirectory(t *testing.T) {
 func TestDirectoryIsToldWhatANodeTakes(t *testing.T) {
 	inScene(t, func(s *scene) {
 		tcp := s.realDirectory()
-		taking := Taking{TakesNone, "a\ndisk is  full"}
-		s.Tell(func() Taking { return taking })
+		var taking atomic.Value
+		taking.Store(Taking{TakesNone, "a\ndisk is  full"})
+		s.Tell(func() Taking { return taking.Load().(Taking) })
 		s.Start(me, []string{"d"})
 		want := func(want string) {
 			t.Helper()
@@ -243,10 +245,10 @@ func TestDirectoryIsToldWhatANodeTakes(t *testing.T) {
 			}
 		}
 		want("not me:2 (a disk is full)") // from its first moment
-		taking = Taking{Takes: TakesAll}
+		taking.Store(Taking{Takes: TakesAll})
 		s.TakingChanged()
 		want("me:1all")
-		taking = Taking{TakesSome, strings.Repeat("é", 200)}
+		taking.Store(Taking{TakesSome, strings.Repeat("é", 200)})
 		time.Sleep(pingInterval) // nobody said that it changed
 		want("me:3some")
 	})
