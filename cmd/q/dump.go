@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,21 +45,22 @@ Exit codes: 0, all that was asked for is printed; 1, something of it is damaged 
 
 // dumped is a line of q dump.
 type dumped struct {
-	Topic      string            `json:"topic"`
-	Seq        uint64            `json:"seq"`
-	Time       string            `json:"time"`
-	Size       int               `json:"size"`
-	Batch      string            `json:"batch,omitempty"`
-	Attributes map[string]string `json:"attributes,omitempty"`
-	Channels   []string          `json:"channels,omitempty"`
-	Body       *string           `json:"body,omitempty"`
-	Base64     []byte            `json:"body_base64,omitempty"`
+	Topic      string                `json:"topic"`
+	Seq        uint64                `json:"seq"`
+	Time       string                `json:"time"`
+	Size       int                   `json:"size"`
+	Batch      string                `json:"batch,omitempty"`
+	Headers    []message.ShownHeader `json:"headers,omitempty"` // also key and priority
+	Attributes map[string]string     `json:"attributes,omitempty"`
+	Channels   []string              `json:"channels,omitempty"`
+	Body       *string               `json:"body,omitempty"`
+	Base64     []byte                `json:"body_base64,omitempty"`
 }
 
 func dumpedOf(d *broker.Dumped) dumped {
 	line := dumped{
 		Topic: d.Topic, Seq: d.Seq, Time: stamp(d.Timestamp), Size: len(d.Body),
-		Batch: partOfBatch(d.Flags), Attributes: attributesOf(d.Attrs), Channels: d.Channels,
+		Batch: partOfBatch(d.Flags), Headers: d.ShownDescription(), Attributes: attributesOf(d.Attrs), Channels: d.Channels,
 	}
 	if utf8.Valid(d.Body) {
 		text := string(d.Body)
@@ -101,6 +103,13 @@ func attributesOf(attrs []byte) map[string]string {
 		if id, ok := v.NSQID(); ok {
 			list["nsqd_id"] = fmt.Sprintf("%016x", id)
 			continue
+		}
+		if id, ok := v.DedupID(); ok {
+			list["dedup_id"] = hex.EncodeToString(id[:])
+			continue
+		}
+		if tag == message.AttrHeaders || tag == message.AttrKey || tag == message.AttrPriority {
+			continue // they are among the headers
 		}
 		text, _ := json.Marshal(value)
 		list[fmt.Sprint(tag)] = string(text[1 : len(text)-1])
