@@ -265,6 +265,8 @@ func (m *machine) write(most int, works bool) {
 		if record := m.topology.Changes(s.Changes(full)); record != nil {
 			records = append(records, slices.Clone(record))
 			told = append(told, s)
+		} else {
+			m.refused[cs] = false // it was rewound, and tells all once it knows
 		}
 	}
 	for _, s := range told {
