@@ -121,7 +121,7 @@ func TestDirectoryWithSegmentsOfAnotherTopicIsRefusedWithItsID(t *testing.T) {
 		id = other.Incarnation()
 		var batch diskqueue.Batch
 		batch.Reset()
-		batch.Add(message.Meta{Timestamp: 1}, []byte("x"))
+		batch.Add(&message.Meta{Timestamp: 1}, []byte("x"))
 		if err := other.Publish(&batch); err != nil {
 			t.Fatal(err)
 		}

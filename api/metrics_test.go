@@ -306,7 +306,7 @@ func manyTopics(b *testing.B) *broker.Broker {
 		}
 		var records diskqueue.Batch
 		for age := time.Microsecond; age < time.Hour; age *= 2 {
-			records.Add(message.Meta{Timestamp: now - int64(age)}, []byte("x"))
+			records.Add(&message.Meta{Timestamp: now - int64(age)}, []byte("x"))
 		}
 		if err := t.Publish(&records); err != nil {
 			b.Fatal(err)

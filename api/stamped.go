@@ -21,7 +21,7 @@ type stampedBatch struct {
 // Add adds a message.
 func (b *stampedBatch) Add(m message.Meta, body []byte) {
 	b.stamp.Apply(&m, body)
-	b.Batch.Add(m, body)
+	b.Batch.Add(&m, body)
 	if b.tracer == nil {
 		return
 	}

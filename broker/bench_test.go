@@ -29,7 +29,7 @@ func BenchmarkOpen1000Topics(b *testing.B) {
 		c := getChannel(b, br, fmt.Sprintf("topic%d", i), "c")
 		batch.Reset()
 		for range 1000 {
-			batch.Add(message.Meta{Timestamp: 1}, make([]byte, 100))
+			batch.Add(&message.Meta{Timestamp: 1}, make([]byte, 100))
 		}
 		must(b, getTopic(b, br, fmt.Sprintf("topic%d", i)).Publish(&batch))
 		if d := c.Stats().Depth; d != 1000 {

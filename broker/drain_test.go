@@ -35,7 +35,7 @@ func TestDrainedNodeRefusesClientsAndTakesItsOwn(t *testing.T) {
 		p, err := b.Publisher("t")
 		must(t, err)
 		var records diskqueue.Batch
-		records.Add(message.Meta{Timestamp: 1}, []byte("own"))
+		records.Add(&message.Meta{Timestamp: 1}, []byte("own"))
 		_, err = b.PublishOwn(p, &records)
 		must(t, err)
 		wantDrained(t, c, "x", "own")

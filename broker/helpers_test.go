@@ -85,7 +85,7 @@ func publish(tp *topic.Topic, bodies ...string) error {
 	for _, body := range bodies {
 		var b diskqueue.Batch
 		b.Reset()
-		b.Add(message.Meta{Timestamp: time.Now().UnixNano()}, []byte(body))
+		b.Add(&message.Meta{Timestamp: time.Now().UnixNano()}, []byte(body))
 		if err := tp.Publish(&b); err != nil {
 			return err
 		}
@@ -98,7 +98,7 @@ func publishDeferred(tp *topic.Topic, body string, delay time.Duration) error {
 	var b diskqueue.Batch
 	b.Reset()
 	now := time.Now()
-	b.Add(message.Meta{Timestamp: now.UnixNano(), DeliverAt: now.Add(delay).UnixMilli()}, []byte(body))
+	b.Add(&message.Meta{Timestamp: now.UnixNano(), DeliverAt: now.Add(delay).UnixMilli()}, []byte(body))
 	return tp.Publish(&b)
 }
 

@@ -213,7 +213,7 @@ func (w *world) publisher(name string, rng *rand.Rand) {
 				b.BeginMulti()
 				for m := range 1 + rng.IntN(5) {
 					multi = append(multi, body(100*k+m))
-					b.Add(message.Meta{Timestamp: now.UnixNano()}, []byte(multi[m]))
+					b.Add(&message.Meta{Timestamp: now.UnixNano()}, []byte(multi[m]))
 				}
 				b.EndMulti()
 				w.l.about(multi, true)
@@ -221,11 +221,11 @@ func (w *world) publisher(name string, rng *rand.Rand) {
 			case 1:
 				all = append(all, body(100*k))
 				w.l.about(all[len(all)-1:], false)
-				b.Add(message.Meta{Timestamp: now.UnixNano(), DeliverAt: now.UnixMilli() + int64(rng.IntN(100))}, []byte(all[len(all)-1]))
+				b.Add(&message.Meta{Timestamp: now.UnixNano(), DeliverAt: now.UnixMilli() + int64(rng.IntN(100))}, []byte(all[len(all)-1]))
 			default:
 				all = append(all, body(100*k))
 				w.l.about(all[len(all)-1:], false)
-				b.Add(message.Meta{Timestamp: now.UnixNano()}, []byte(all[len(all)-1]))
+				b.Add(&message.Meta{Timestamp: now.UnixNano()}, []byte(all[len(all)-1]))
 			}
 		}
 		to := w.l.existing()

@@ -164,7 +164,7 @@ func (b *Broker) publishBack(origin string, letters []letter) error {
 		m := l.meta
 		m.Timestamp, m.OnlyFor = now, l.from.Channel
 		stamp.ApplyAgain(&m, l.body)
-		records.Add(m, l.body)
+		records.Add(&m, l.body)
 	}
 	_, err = b.PublishOwn(pub, &records)
 	return err

@@ -34,7 +34,7 @@ func publishAs(b *Broker, name string) error {
 		return err
 	}
 	var records diskqueue.Batch
-	records.Add(message.Meta{Timestamp: 1}, []byte("x"))
+	records.Add(&message.Meta{Timestamp: 1}, []byte("x"))
 	_, err = b.Publish(p, &records)
 	return err
 }

@@ -117,9 +117,9 @@ func TestEveryChannelGetsWhatIsOKdAfterItsCreation(t *testing.T) {
 					var batch diskqueue.Batch
 					batch.Reset()
 					if now := time.Now(); i%7 == 0 {
-						batch.Add(message.Meta{Timestamp: now.UnixNano(), DeliverAt: now.UnixMilli() + 2}, []byte(body))
+						batch.Add(&message.Meta{Timestamp: now.UnixNano(), DeliverAt: now.UnixMilli() + 2}, []byte(body))
 					} else {
-						batch.Add(message.Meta{Timestamp: now.UnixNano()}, []byte(body))
+						batch.Add(&message.Meta{Timestamp: now.UnixNano()}, []byte(body))
 					}
 					if err := tp.Publish(&batch); err != nil {
 						t.Error(err)

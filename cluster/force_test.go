@@ -59,7 +59,7 @@ func formerMember(t *testing.T, disk vfs.FS) {
 	log, _, err := raftlog.Open(raftlog.Options{FS: disk, Dir: "/data/raft/wal", Cluster: uint64(r.Cluster), Node: 2, SegmentBytes: 1 << 20, Manual: true})
 	check(err)
 	batch := new(diskqueue.Batch)
-	batch.Add(message.Meta{}, []byte("a message"))
+	batch.Add(&message.Meta{}, []byte("a message"))
 	create := shardentry.Entry{Topology: []state.Entry{{Op: state.CreateTopic, Topic: theTopic, Name: "orders"}}}
 	publish := shardentry.Entry{Parts: []shardentry.Part{{Topic: theTopic, Origin: shardentry.Origin{Member: 3, Epoch: 1, Number: 1}, Count: 1, Batch: batch}}}
 	log.Save(&raftlog.Update{Shard: theShard, Snapshot: &pb.SnapshotMetadata{Index: new(uint64(1)), Term: new(uint64(1)), ConfState: members}, Entries: []*pb.Entry{

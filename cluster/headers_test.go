@@ -29,7 +29,7 @@ func TestHeadersAndKeysOfAReplicatedTopicAreThoseOfTheSet(t *testing.T) {
 		said := message.Meta{Headers: message.AppendHeader(nil, "from", fmt.Sprint(i))}
 		p.Stamp().Apply(&said, body)
 		var b diskqueue.Batch
-		b.Add(said, body)
+		b.Add(&said, body)
 		if err := p.Publish(&b); err != nil {
 			t.Fatal(err)
 		}

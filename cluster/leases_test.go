@@ -117,8 +117,8 @@ func TestPublishersOfReplicatedTopicsLearnTheIDsThatConsumersSee(t *testing.T) {
 		}
 		b := new(diskqueue.Batch)
 		b.AskFirst()
-		b.Add(message.Meta{Timestamp: 1}, []byte("a"))
-		b.Add(message.Meta{Timestamp: 2}, []byte("b"))
+		b.Add(&message.Meta{Timestamp: 1}, []byte("a"))
+		b.Add(&message.Meta{Timestamp: 2}, []byte("b"))
 		stored, err := m.broker.Publish(p, b)
 		if err != nil {
 			t.Fatal(err)
@@ -170,7 +170,7 @@ func TestLeasedMessagesHaveTheirKeysAtAnyMember(t *testing.T) {
 			t.Fatal(err)
 		}
 		b := new(diskqueue.Batch)
-		b.Add(message.Meta{Timestamp: 1, Key: []byte("user 1")}, []byte("a"))
+		b.Add(&message.Meta{Timestamp: 1, Key: []byte("user 1")}, []byte("a"))
 		if _, err := m.broker.Publish(p, b); err != nil {
 			t.Fatal(err)
 		}

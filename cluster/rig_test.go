@@ -254,7 +254,7 @@ func (g *rig) tryPublish(m *rigMember, topicName, name string, n int) error {
 func batchOf(bodies ...string) *diskqueue.Batch {
 	batch := new(diskqueue.Batch)
 	for _, body := range bodies {
-		batch.Add(message.Meta{Timestamp: time.Now().UnixNano()}, []byte(body))
+		batch.Add(&message.Meta{Timestamp: time.Now().UnixNano()}, []byte(body))
 	}
 	return batch
 }

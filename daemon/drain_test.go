@@ -54,7 +54,7 @@ func (d *drained) publish() {
 		d.t.Fatal(err)
 	}
 	var records diskqueue.Batch
-	records.Add(message.Meta{Timestamp: 1}, []byte("x"))
+	records.Add(&message.Meta{Timestamp: 1}, []byte("x"))
 	if _, err := d.broker.Publish(p, &records); err != nil {
 		d.t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ func numbered(first uint64, count int) (list []entry) {
 					size = minLong + made
 				}
 				body := bodyOf(made, size)
-				b.Add(message.Meta{Timestamp: testTime, DeliverAt: int64(made % 3)}, body)
+				b.Add(&message.Meta{Timestamp: testTime, DeliverAt: int64(made % 3)}, body)
 				e.bodies = append(e.bodies, string(body))
 				made++
 			}
@@ -107,7 +107,7 @@ func TestAppendAtAddsWhatIsNotThereYet(t *testing.T) {
 	single := func(from, to int) *Batch {
 		b := new(Batch)
 		for i := from; i < to; i++ {
-			b.Add(message.Meta{Timestamp: testTime, DeliverAt: int64(i % 2)}, bodyOf(i, 50+i%2*minLong))
+			b.Add(&message.Meta{Timestamp: testTime, DeliverAt: int64(i % 2)}, bodyOf(i, 50+i%2*minLong))
 		}
 		return b
 	}
@@ -115,7 +115,7 @@ func TestAppendAtAddsWhatIsNotThereYet(t *testing.T) {
 		b := new(Batch)
 		b.BeginMulti()
 		for i := from; i < to; i++ {
-			b.Add(message.Meta{Timestamp: testTime}, bodyOf(i, 50))
+			b.Add(&message.Meta{Timestamp: testTime}, bodyOf(i, 50))
 		}
 		b.EndMulti()
 		return b

@@ -182,9 +182,9 @@ func (b *Batch) behind(n int) (*Batch, error) {
 	return left, nil
 }
 
-// Add adds a message. The body must stay as it is until the batch is written or
+// Add adds a message; m is not kept. The body must stay as it is until the batch is written or
 // reset.
-func (b *Batch) Add(m message.Meta, body []byte) {
+func (b *Batch) Add(m *message.Meta, body []byte) {
 	var flags message.Flags
 	if b.inMulti {
 		flags = message.FlagBatch
@@ -201,10 +201,10 @@ func (b *Batch) Add(m message.Meta, body []byte) {
 	b.offsets = append(b.offsets, uint32(len(b.buf)))
 	b.bodyBytes += int64(len(body))
 	if len(body) < minLong {
-		b.buf = message.AppendNew(b.buf, &m, flags, body)
+		b.buf = message.AppendNew(b.buf, m, flags, body)
 		return
 	}
-	b.buf = message.AppendNewHead(b.buf, &m, flags, len(body))
+	b.buf = message.AppendNewHead(b.buf, m, flags, len(body))
 	b.long = append(b.long, longBody{index: len(b.offsets) - 1, body: body})
 	b.longBytes += len(body)
 }

@@ -26,7 +26,7 @@ func TestTinyMessagesTakeLittleInABatch(t *testing.T) {
 		room := &b.buf[:1][0]
 		b.BeginMulti()
 		for range count {
-			b.Add(message.Meta{Timestamp: math.MaxInt64}, body)
+			b.Add(&message.Meta{Timestamp: math.MaxInt64}, body)
 		}
 		b.EndMulti()
 		if room != &b.buf[0] {

@@ -26,7 +26,7 @@ func benchLog(b *testing.B, hot int) *Log {
 func benchBatch(size int) []*Batch {
 	batch := new(Batch)
 	for i := range size {
-		batch.Add(message.Meta{Timestamp: testTime}, bodyOf(i, benchBody))
+		batch.Add(&message.Meta{Timestamp: testTime}, bodyOf(i, benchBody))
 	}
 	return []*Batch{batch}
 }
@@ -101,7 +101,7 @@ func BenchmarkBatchAdd(b *testing.B) {
 		if batch.Len() == 200 {
 			batch.Reset()
 		}
-		batch.Add(message.Meta{Timestamp: testTime}, body)
+		batch.Add(&message.Meta{Timestamp: testTime}, body)
 	}
 }
 

@@ -303,13 +303,13 @@ func testDamageFoundByAnotherReader(t *testing.T) {
 
 func TestBatchCountsWhatIsInIt(t *testing.T) {
 	var b Batch
-	b.Add(message.Meta{Timestamp: testTime}, []byte("abc"))
+	b.Add(&message.Meta{Timestamp: testTime}, []byte("abc"))
 	b.BeginMulti()
 	b.EndMulti() // empty
 	b.BeginMulti()
-	b.Add(message.Meta{Timestamp: testTime}, []byte("de"))
+	b.Add(&message.Meta{Timestamp: testTime}, []byte("de"))
 	b.EndMulti()
-	b.Add(message.Meta{Timestamp: testTime, DeliverAt: 5}, []byte("f"))
+	b.Add(&message.Meta{Timestamp: testTime, DeliverAt: 5}, []byte("f"))
 	if b.Len() != 3 || b.BodyBytes() != 6 || b.Bytes() != 3*message.HeaderSize+6+12 {
 		t.Errorf("%d messages, %d bytes, %d of bodies", b.Len(), b.Bytes(), b.BodyBytes())
 	}

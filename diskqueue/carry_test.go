@@ -44,10 +44,10 @@ func newCarriedOf(t tester, fs *crashfs.FS, segmentBytes int64, body int) *carri
 		for k := range 3 {
 			seq, body := c.log.End()+uint64(k), bodyOf(3*i+k, body+i)
 			if c.all[seq] = string(body); k == 1 {
-				b.Add(message.Meta{Timestamp: testTime, DeliverAt: int64(1000 + i)}, body)
+				b.Add(&message.Meta{Timestamp: testTime, DeliverAt: int64(1000 + i)}, body)
 				c.due[seq] = int64(1000 + i)
 			} else {
-				b.Add(message.Meta{Timestamp: testTime}, body)
+				b.Add(&message.Meta{Timestamp: testTime}, body)
 			}
 		}
 		if i%3 == 0 {

@@ -45,10 +45,10 @@ func (h *history) append(t tester, l *Log, n int, many bool) error {
 		}
 		h.attempted[seq] = string(body)
 		if h.count%5 == 0 {
-			b.Add(message.Meta{Timestamp: testTime, DeliverAt: int64(h.count)}, body)
+			b.Add(&message.Meta{Timestamp: testTime, DeliverAt: int64(h.count)}, body)
 			h.deferred[seq] = int64(h.count)
 		} else {
-			b.Add(message.Meta{Timestamp: testTime}, body)
+			b.Add(&message.Meta{Timestamp: testTime}, body)
 		}
 		h.count++
 	}

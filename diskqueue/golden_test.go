@@ -17,12 +17,12 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func TestBytesOnDiskAreAsTheyWere(t *testing.T) {
 	const salt = 0x5a17
 	b := new(Batch)
-	b.Add(message.Meta{Timestamp: testTime}, []byte("alone"))
-	b.Add(message.Meta{Timestamp: testTime + 1, DeliverAt: 1_700_000_060_000}, []byte("deferred"))
+	b.Add(&message.Meta{Timestamp: testTime}, []byte("alone"))
+	b.Add(&message.Meta{Timestamp: testTime + 1, DeliverAt: 1_700_000_060_000}, []byte("deferred"))
 	b.BeginMulti()
-	b.Add(message.Meta{Timestamp: testTime + 2}, []byte("first"))
-	b.Add(message.Meta{Timestamp: testTime + 2}, nil)
-	b.Add(message.Meta{Timestamp: testTime + 2}, []byte("last"))
+	b.Add(&message.Meta{Timestamp: testTime + 2}, []byte("first"))
+	b.Add(&message.Meta{Timestamp: testTime + 2}, nil)
+	b.Add(&message.Meta{Timestamp: testTime + 2}, []byte("last"))
 	b.EndMulti()
 	records, _ := b.seal(nil, nil, 1000, salt)
 

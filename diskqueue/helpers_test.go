@@ -85,7 +85,7 @@ func bodyOf(i, n int) []byte {
 func single(bodies ...[]byte) *Batch {
 	b := new(Batch)
 	for _, body := range bodies {
-		b.Add(message.Meta{Timestamp: testTime}, body)
+		b.Add(&message.Meta{Timestamp: testTime}, body)
 	}
 	return b
 }
@@ -94,7 +94,7 @@ func multi(bodies ...[]byte) *Batch {
 	b := new(Batch)
 	b.BeginMulti()
 	for _, body := range bodies {
-		b.Add(message.Meta{Timestamp: testTime}, body)
+		b.Add(&message.Meta{Timestamp: testTime}, body)
 	}
 	b.EndMulti()
 	return b

@@ -27,7 +27,7 @@ func TestAppendedMessagesAreReadBackOverSegments(t *testing.T) {
 				for k := range size%3 + 1 {
 					b := new(Batch)
 					for range k + 1 {
-						b.Add(message.Meta{Timestamp: testTime}, bodyOf(i, 17*size))
+						b.Add(&message.Meta{Timestamp: testTime}, bodyOf(i, 17*size))
 						i++
 					}
 					list = append(list, b)
@@ -131,7 +131,7 @@ func TestDelayedMessagesAreListedByAppendAndByRange(t *testing.T) {
 	for i := range 200 {
 		b := single(bodyOf(i, 100))
 		if i%3 == 0 {
-			b.Add(message.Meta{Timestamp: testTime, DeliverAt: int64(5000 - i)}, bodyOf(i, 50))
+			b.Add(&message.Meta{Timestamp: testTime, DeliverAt: int64(5000 - i)}, bodyOf(i, 50))
 		}
 		done := mustAppend(t, l, b)
 		if i%3 == 0 {
@@ -238,7 +238,7 @@ func runEverybody(t *testing.T, l *Log) {
 		for i := 0; i < count; {
 			b := new(Batch)
 			for range i%7 + 1 {
-				b.Add(message.Meta{Timestamp: testTime}, bodyOf(i, i%500))
+				b.Add(&message.Meta{Timestamp: testTime}, bodyOf(i, i%500))
 				i++
 			}
 			done, err := l.Append([]*Batch{b})
@@ -372,9 +372,9 @@ func TestLongBodiesAreStoredAsShortOnesAre(t *testing.T) {
 		var attrs []byte
 		if deliverAt > 0 {
 			attrs = message.AppendDeliverAt(nil, deliverAt)
-			b.Add(message.Meta{Timestamp: testTime, DeliverAt: deliverAt}, body)
+			b.Add(&message.Meta{Timestamp: testTime, DeliverAt: deliverAt}, body)
 		} else {
-			b.Add(message.Meta{Timestamp: testTime}, body)
+			b.Add(&message.Meta{Timestamp: testTime}, body)
 		}
 		start := len(want)
 		want = message.AppendRecord(want, testTime, flags, attrs, body)
@@ -407,11 +407,11 @@ func TestTruncatedBatchHoldsItsFirstMessages(t *testing.T) {
 		b := new(Batch)
 		b.Reset()
 		add := []func(){
-			func() { b.Add(message.Meta{Timestamp: 1}, []byte("plain")) },
-			func() { b.Add(message.Meta{Timestamp: 2, DeliverAt: 9}, []byte("deferred")) },
-			func() { b.BeginMulti(); b.Add(message.Meta{Timestamp: 3}, []byte("first")) },
-			func() { b.Add(message.Meta{Timestamp: 3}, bodyOf(1, minLong)) },
-			func() { b.Add(message.Meta{Timestamp: 3}, []byte("last")) },
+			func() { b.Add(&message.Meta{Timestamp: 1}, []byte("plain")) },
+			func() { b.Add(&message.Meta{Timestamp: 2, DeliverAt: 9}, []byte("deferred")) },
+			func() { b.BeginMulti(); b.Add(&message.Meta{Timestamp: 3}, []byte("first")) },
+			func() { b.Add(&message.Meta{Timestamp: 3}, bodyOf(1, minLong)) },
+			func() { b.Add(&message.Meta{Timestamp: 3}, []byte("last")) },
 		}
 		for _, f := range add[:messages] {
 			f()

@@ -404,7 +404,7 @@ func writeFirstVersion(t *testing.T, fs *crashfs.FS, base uint64, count int) uin
 	h := segmentHeader{version: 1, incarnation: 1, base: base, salt: 99}
 	b := new(Batch)
 	for i := range count {
-		b.Add(message.Meta{Timestamp: testTime}, bodyOf(i, damageBody))
+		b.Add(&message.Meta{Timestamp: testTime}, bodyOf(i, damageBody))
 	}
 	records, _ := b.seal(nil, nil, base, h.salt)
 	if err := fs.WriteFile(segmentPath(testDir, base), append(h.head(), records...)); err != nil {

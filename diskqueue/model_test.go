@@ -109,7 +109,7 @@ func (m *model) batches(t *rapid.T) (list []*Batch, bodies []string) {
 		for range rapid.IntRange(1, 4).Draw(t, "messages") {
 			body := bodyOf(m.count, rapid.SampledFrom([]int{0, 10, 100, 1000, 20000}).Draw(t, "size"))
 			m.count++
-			b.Add(message.Meta{Timestamp: testTime}, body)
+			b.Add(&message.Meta{Timestamp: testTime}, body)
 			bodies = append(bodies, string(body))
 		}
 		if many {

@@ -23,7 +23,7 @@ func drawRecords(t *rapid.T) *Batch {
 		}
 		for range rapid.IntRange(1, 3).Draw(t, "messages") {
 			m := message.Meta{Timestamp: rapid.Int64().Draw(t, "time"), DeliverAt: rapid.Int64Range(0, 2).Draw(t, "due")}
-			b.Add(m, bytes.Repeat([]byte{'x'}, rapid.SampledFrom([]int{0, 9, minLong - 1, minLong, 3 * minLong}).Draw(t, "size")))
+			b.Add(&m, bytes.Repeat([]byte{'x'}, rapid.SampledFrom([]int{0, 9, minLong - 1, minLong, 3 * minLong}).Draw(t, "size")))
 		}
 		if multi {
 			b.EndMulti()
@@ -49,7 +49,7 @@ func TestRecordsOfABatchTravelAsTheyAre(t *testing.T) {
 		}
 		kept := bytes.Clone(records)
 		got.Reset()
-		got.Add(message.Meta{}, []byte("body of somebody else"))
+		got.Add(&message.Meta{}, []byte("body of somebody else"))
 		if !bytes.Equal(records, kept) {
 			t.Fatal("a batch that was reset writes into memory that is not its own")
 		}

@@ -108,7 +108,7 @@ func TestRangesOfRecordsAreReadAndAppendedElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	late := single([]byte("f"))
-	late.Add(message.Meta{Timestamp: 1, DeliverAt: 9}, bodyOf(1, 2*minLong))
+	late.Add(&message.Meta{Timestamp: 1, DeliverAt: 9}, bodyOf(1, 2*minLong))
 	add(late)
 	for _, bytes := range []int{1, 100, 1 << 20} {
 		to, _ := replicatedNode(newCrash(2), 6).open(t)

@@ -38,7 +38,7 @@ func publish(t *testing.T, b *broker.Broker, topicName string, bodies ...string)
 	}
 	records := new(diskqueue.Batch)
 	for _, body := range bodies {
-		records.Add(message.Meta{Timestamp: b.Clock().Wall()}, []byte(body))
+		records.Add(&message.Meta{Timestamp: b.Clock().Wall()}, []byte(body))
 	}
 	if _, err := b.Publish(p, records); err != nil {
 		t.Fatal(err)

@@ -59,7 +59,7 @@ func benchmarkConsume(b *testing.B, subscribe func(s *set, o broker.SubscribeOpt
 	for n := 0; n < b.N; n += 1000 {
 		batch.Reset()
 		for range min(1000, b.N-n) {
-			batch.Add(message.Meta{Timestamp: 1}, body)
+			batch.Add(&message.Meta{Timestamp: 1}, body)
 		}
 		if err := tp.Publish(&batch); err != nil {
 			b.Fatal(err)

@@ -133,7 +133,7 @@ func (s *set) publishWith(m message.Meta, name string, bodies ...string) {
 	var b diskqueue.Batch
 	for _, body := range bodies {
 		m.Timestamp = s.clock.Wall()
-		b.Add(m, []byte(body))
+		b.Add(&m, []byte(body))
 	}
 	t, err := s.store.Topic(name)
 	if err == nil {

@@ -77,7 +77,7 @@ func (t *simTopics) Apply(index, term uint64, data []byte) (any, error) {
 	e := entry.Entry{Topology: []state.Entry{{Op: state.CreateTopic, Name: "t", Topic: simTopic}}}
 	for _, p := range decodeSimEntry(data).parts {
 		b := new(diskqueue.Batch)
-		b.Add(message.Meta{Timestamp: 7}, simEntry{parts: []origin{p}}.encode())
+		b.Add(&message.Meta{Timestamp: 7}, simEntry{parts: []origin{p}}.encode())
 		e.Parts = append(e.Parts, entry.Part{Topic: simTopic, Origin: entry.Origin{Member: p.member, Epoch: p.epoch, Number: p.number}, Batch: b})
 	}
 	done, err := t.Machine.Apply(index, term, e.AppendTo(nil))

@@ -106,11 +106,11 @@ func (c *commandBatch) addPublish(cmd *protocol.Command, index int, now int64) (
 	case protocol.Mpub:
 		b.addMulti(cmd.Messages, now)
 	case protocol.Hpub:
-		err = b.addDescribed(message.Meta{Timestamp: now, DeliverAt: message.DueAt(now, cmd.Delay)}, cmd.Headers, cmd.Body)
+		err = b.addDescribed(&message.Meta{Timestamp: now, DeliverAt: message.DueAt(now, cmd.Delay)}, cmd.Headers, cmd.Body)
 	case protocol.Hmpub:
 		err = b.addMultiDescribed(cmd.Messages, now)
 	default:
-		b.add(message.Meta{Timestamp: now, DeliverAt: message.DueAt(now, cmd.Delay)}, cmd.Body)
+		b.add(&message.Meta{Timestamp: now, DeliverAt: message.DueAt(now, cmd.Delay)}, cmd.Body)
 	}
 	c.bytes += b.records.Bytes() - before
 	if err != nil {
@@ -122,9 +122,11 @@ func (c *commandBatch) addPublish(cmd *protocol.Command, index int, now int64) (
 }
 
 // add adds a message with what its body says of it.
-func (b *topicBatch) add(m message.Meta, body []byte) {
+func (b *topicBatch) add(m *message.Meta, body []byte) {
 	if b.stamp != nil {
-		b.stamp.Apply(&m, body)
+		stamped := *m // the next message may be told of by the same m
+		b.stamp.Apply(&stamped, body)
+		m = &stamped
 	}
 	b.records.Add(m, body)
 }
@@ -132,14 +134,15 @@ func (b *topicBatch) add(m message.Meta, body []byte) {
 // addMulti adds the messages of one MPUB, all or nothing.
 func (b *topicBatch) addMulti(messages protocol.Messages, now int64) {
 	b.records.BeginMulti()
+	m := message.Meta{Timestamp: now}
 	for body, ok := messages.Next(); ok; body, ok = messages.Next() {
-		b.add(message.Meta{Timestamp: now}, body)
+		b.add(&m, body)
 	}
 	b.records.EndMulti()
 }
 
 // addDescribed adds a message with headers, or says why they cannot be.
-func (b *topicBatch) addDescribed(m message.Meta, headers, body []byte) error {
+func (b *topicBatch) addDescribed(m *message.Meta, headers, body []byte) error {
 	if len(headers) > 0 {
 		if err := m.Describe(headers); err != nil {
 			return err
@@ -155,7 +158,7 @@ func (b *topicBatch) addMultiDescribed(messages protocol.Messages, now int64) er
 	b.records.BeginMulti()
 	defer b.records.EndMulti()
 	for headers, body, ok := messages.NextDescribed(); ok; headers, body, ok = messages.NextDescribed() {
-		if err := b.addDescribed(message.Meta{Timestamp: now}, headers, body); err != nil {
+		if err := b.addDescribed(&message.Meta{Timestamp: now}, headers, body); err != nil {
 			err = fmt.Errorf("message %d: %w", b.records.Len()-before, err)
 			b.records.Truncate(before)
 			return err

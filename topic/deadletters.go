@@ -81,7 +81,7 @@ func (d *DeadLetters) send(origin, to string, letters []channel.DeadLetter) erro
 			m := letters[i].Description
 			m.Timestamp, m.DeadLetter = now, &letters[i].DeadLetter
 			stamp.ApplyAgain(&m, letters[i].Body)
-			records.Add(m, letters[i].Body)
+			records.Add(&m, letters[i].Body)
 		}
 		return records
 	})

@@ -35,7 +35,7 @@ func (b *bench) batchFor(multi bool, bodies ...string) *diskqueue.Batch {
 	for _, body := range bodies {
 		m := message.Meta{Timestamp: b.clock().Wall()}
 		stamp.Apply(&m, []byte(body))
-		batch.Add(m, []byte(body))
+		batch.Add(&m, []byte(body))
 	}
 	return batch
 }

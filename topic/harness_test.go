@@ -233,7 +233,7 @@ func batchOf(n, size int) *diskqueue.Batch {
 	var b diskqueue.Batch
 	b.Reset()
 	for range n {
-		b.Add(message.Meta{Timestamp: 1}, make([]byte, size))
+		b.Add(&message.Meta{Timestamp: 1}, make([]byte, size))
 	}
 	return &b
 }
@@ -243,7 +243,7 @@ func (b *bench) send(bodies ...string) error {
 	for _, body := range bodies {
 		var batch diskqueue.Batch
 		batch.Reset()
-		batch.Add(message.Meta{Timestamp: b.clock().Wall()}, []byte(body))
+		batch.Add(&message.Meta{Timestamp: b.clock().Wall()}, []byte(body))
 		if err := b.Publish(&batch); err != nil {
 			return err
 		}
@@ -256,7 +256,7 @@ func (b *bench) sendLater(body string, delay time.Duration) error {
 	var batch diskqueue.Batch
 	batch.Reset()
 	now := b.clock().Wall()
-	batch.Add(message.Meta{Timestamp: now, DeliverAt: now/1e6 + delay.Milliseconds()}, []byte(body))
+	batch.Add(&message.Meta{Timestamp: now, DeliverAt: now/1e6 + delay.Milliseconds()}, []byte(body))
 	return b.Publish(&batch)
 }
 

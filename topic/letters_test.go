@@ -120,7 +120,7 @@ func TestStoppedTopicKeepsItsDeadLetters(t *testing.T) {
 // sendOnly publishes a message for one channel.
 func (b *bench) sendOnly(body, channel string) error {
 	var batch diskqueue.Batch
-	batch.Add(message.Meta{Timestamp: 1, OnlyFor: channel}, []byte(body))
+	batch.Add(&message.Meta{Timestamp: 1, OnlyFor: channel}, []byte(body))
 	return b.Publish(&batch)
 }
 
@@ -171,7 +171,7 @@ func TestMessageForOneChannelThatWaitedInThePausedTopicIsInNoOther(t *testing.T)
 func (b *bench) sendLetters(bodies ...string) error {
 	var batch diskqueue.Batch
 	for _, body := range bodies {
-		batch.Add(message.Meta{Timestamp: 1, DeadLetter: &message.DeadLetter{Topic: "o", Channel: "c"}}, []byte(body))
+		batch.Add(&message.Meta{Timestamp: 1, DeadLetter: &message.DeadLetter{Topic: "o", Channel: "c"}}, []byte(body))
 	}
 	return b.Publish(&batch)
 }

@@ -219,7 +219,7 @@ func (b *bench) sendUntil(body string, ttl, delay time.Duration) error {
 	now := b.clock().Wall()
 	m := message.Meta{Timestamp: now, DeliverAt: message.DueAt(now, delay)}
 	m.ExpireAt = now/1e6 + (delay + ttl).Milliseconds()
-	batch.Add(m, []byte(body))
+	batch.Add(&m, []byte(body))
 	return b.Publish(&batch)
 }
 

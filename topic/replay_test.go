@@ -369,7 +369,7 @@ type batchOfOne struct{ diskqueue.Batch }
 func (o *batchOfOne) expiring(b *bench, body string, age time.Duration) *diskqueue.Batch {
 	o.Reset()
 	now := b.clock().Wall()
-	o.Add(message.Meta{Timestamp: now, ExpireAt: now/1e6 + age.Milliseconds()}, []byte(body))
+	o.Add(&message.Meta{Timestamp: now, ExpireAt: now/1e6 + age.Milliseconds()}, []byte(body))
 	return &o.Batch
 }
 

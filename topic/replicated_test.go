@@ -71,7 +71,7 @@ func (b *bench) appendOnly(t *testing.T, bodies ...string) diskqueue.Appended {
 	var batch diskqueue.Batch
 	batch.Reset()
 	for _, body := range bodies {
-		batch.Add(message.Meta{Timestamp: 1}, []byte(body))
+		batch.Add(&message.Meta{Timestamp: 1}, []byte(body))
 	}
 	added, err := b.o.Log.Append([]*diskqueue.Batch{&batch})
 	must(t, err)

@@ -25,7 +25,7 @@ func drawBatch(t *rapid.T) *diskqueue.Batch {
 		}
 		for range rapid.IntRange(1, 3).Draw(t, "messages") {
 			m := message.Meta{Timestamp: rapid.Int64().Draw(t, "time"), DeliverAt: rapid.Int64Range(0, 9).Draw(t, "due")}
-			b.Add(m, bytes.Repeat([]byte{'x'}, rapid.SampledFrom([]int{0, 3, 200, 5000}).Draw(t, "size")))
+			b.Add(&m, bytes.Repeat([]byte{'x'}, rapid.SampledFrom([]int{0, 3, 200, 5000}).Draw(t, "size")))
 		}
 		if multi {
 			b.EndMulti()
@@ -150,7 +150,7 @@ func TestMalformedEntriesAreRefused(t *testing.T) {
 
 func TestPartOfAnotherCountIsMalformed(t *testing.T) {
 	b := new(diskqueue.Batch)
-	b.Add(message.Meta{Timestamp: 1}, []byte("body"))
+	b.Add(&message.Meta{Timestamp: 1}, []byte("body"))
 	p := Part{Topic: 1, Origin: Origin{1, 1, 1}, Count: 2, Records: b.AppendRecords(nil)}
 	got, err := DecodePart(p.AppendTo(nil))
 	if err != nil {
@@ -166,8 +166,8 @@ func TestPartOfAnotherCountIsMalformed(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	b := new(diskqueue.Batch)
 	b.BeginMulti()
-	b.Add(message.Meta{Timestamp: 1, DeliverAt: 5}, []byte("one"))
-	b.Add(message.Meta{Timestamp: 1}, make([]byte, 5000))
+	b.Add(&message.Meta{Timestamp: 1, DeliverAt: 5}, []byte("one"))
+	b.Add(&message.Meta{Timestamp: 1}, make([]byte, 5000))
 	b.EndMulti()
 	e := Entry{
 		Term: 3, Parts: []Part{{Topic: 1, Origin: Origin{7, 1, 1}, Batch: b}}, Jump: Jump{9, 9}, Level: 2,

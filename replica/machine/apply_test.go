@@ -43,7 +43,7 @@ func TestOutcomeTellsNumbersMarksAndBytes(t *testing.T) {
 	m := open(t, newDisk(1))
 	feed(t, m, topology(createTopic("t")))
 	b := batchOf("a", "bc")
-	b.Add(message.Meta{Timestamp: 1, DeliverAt: 99}, []byte("later"))
+	b.Add(&message.Meta{Timestamp: 1, DeliverAt: 99}, []byte("later"))
 	e := &entry.Entry{Parts: []entry.Part{part(1, 5, 1, 1, "first"), {Topic: 1, Origin: entry.Origin{Member: 6, Epoch: 1, Number: 1}, Batch: b}}}
 	o := feed(t, m, e)
 	if p := o.Parts[1]; p.Added.First != 2 || p.Added.End != 5 || p.Bytes != 8 || len(p.Added.Marks) != 1 || p.Added.Marks[0] != (message.Mark{Seq: 4, DeliverAt: 99}) {
@@ -182,7 +182,7 @@ func TestFullDiskAppliesNothingOfAnEntryUntilThereIsRoom(t *testing.T) {
 	m := open(t, disk)
 	feed(t, m, topology(createTopic("t"), createTopic("u")), publish(1, 7, 1, "a"), publish(2, 7, 1, "b"))
 	later := batchOf("c")
-	later.Add(message.Meta{Timestamp: 1, DeliverAt: 50}, []byte("d"))
+	later.Add(&message.Meta{Timestamp: 1, DeliverAt: 50}, []byte("d"))
 	e := &entry.Entry{
 		Parts: []entry.Part{
 			{Topic: 1, Origin: entry.Origin{Member: 7, Epoch: 1, Number: 2}, Batch: later},

@@ -42,7 +42,7 @@ func BenchmarkApplyMPUB(b *testing.B) {
 	batch := new(diskqueue.Batch)
 	batch.BeginMulti()
 	for range 200 {
-		batch.Add(message.Meta{Timestamp: 1}, make([]byte, 200))
+		batch.Add(&message.Meta{Timestamp: 1}, make([]byte, 200))
 	}
 	batch.EndMulti()
 	var data []byte
@@ -94,7 +94,7 @@ func deferAgain(b *testing.B, m *Machine, count uint64) {
 	applyNext(b, m, topology(createTopic("t"), createChannel(1, "c")).AppendTo(nil))
 	batch := new(diskqueue.Batch)
 	for range 1000 {
-		batch.Add(message.Meta{Timestamp: 1}, []byte("body"))
+		batch.Add(&message.Meta{Timestamp: 1}, []byte("body"))
 	}
 	for n := range count / 1000 {
 		e := &entry.Entry{Parts: []entry.Part{{Topic: 1, Origin: entry.Origin{Member: 1, Epoch: 1, Number: n + 1}, Batch: batch}}}
@@ -149,7 +149,7 @@ func BenchmarkSnapshot(b *testing.B) {
 	applyNext(b, from, topology(createTopic("t"), createChannel(1, "c")).AppendTo(nil))
 	batch, size := new(diskqueue.Batch), int64(0)
 	for range 1000 {
-		batch.Add(message.Meta{Timestamp: 1}, make([]byte, 200))
+		batch.Add(&message.Meta{Timestamp: 1}, make([]byte, 200))
 	}
 	for n := range uint64(1000) {
 		applyNext(b, from, (&entry.Entry{Parts: []entry.Part{{Topic: 1, Origin: entry.Origin{Member: 1, Epoch: 1, Number: n + 1}, Batch: batch}}}).AppendTo(nil))

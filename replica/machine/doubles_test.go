@@ -18,7 +18,7 @@ func identified(at int64, bounds message.DedupBounds, bodies ...string) *diskque
 	b := new(diskqueue.Batch)
 	for _, body := range bodies {
 		id := message.MakeDedupID([]byte(body))
-		b.Add(message.Meta{Timestamp: at * 1e6, DedupID: &id, DedupBounds: bounds}, []byte(body))
+		b.Add(&message.Meta{Timestamp: at * 1e6, DedupID: &id, DedupBounds: bounds}, []byte(body))
 	}
 	return b
 }

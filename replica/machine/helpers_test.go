@@ -90,7 +90,7 @@ func createChannel(topic uint64, name string) state.Entry {
 func batchOf(bodies ...string) *diskqueue.Batch {
 	b := new(diskqueue.Batch)
 	for _, body := range bodies {
-		b.Add(message.Meta{Timestamp: 7}, []byte(body))
+		b.Add(&message.Meta{Timestamp: 7}, []byte(body))
 	}
 	return b
 }

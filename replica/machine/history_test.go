@@ -103,7 +103,7 @@ func (h *history) publish(e *entry.Entry, t *topic) {
 			m.DedupBounds = message.DedupBounds{Window: time.Duration(1+h.rng.IntN(50)) * time.Millisecond, Most: uint32(1 + h.rng.IntN(12))}
 		}
 		body := make([]byte, h.rng.IntN(3)*h.rng.IntN(400))
-		p.Batch.Add(m, fmt.Appendf(body, "%d.%d of %d for %d", number, i, member, at[0]))
+		p.Batch.Add(&m, fmt.Appendf(body, "%d.%d of %d for %d", number, i, member, at[0]))
 	}
 	e.Parts = append(e.Parts, p)
 }

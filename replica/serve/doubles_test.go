@@ -16,7 +16,7 @@ func (m *member) publishedOnce(t testing.TB, bodies ...string) {
 	for _, body := range bodies {
 		x := message.Meta{Timestamp: m.clock.Wall()}
 		stamp.Apply(&x, []byte(body))
-		b.Add(x, []byte(body))
+		b.Add(&x, []byte(body))
 	}
 	must(t, m.node.Publish("t", b))
 }

@@ -30,7 +30,7 @@ func batchOf(bodies ...string) *diskqueue.Batch {
 		defer b.EndMulti()
 	}
 	for _, body := range bodies {
-		b.Add(message.Meta{Timestamp: 1}, []byte(body))
+		b.Add(&message.Meta{Timestamp: 1}, []byte(body))
 	}
 	return &b
 }

@@ -327,7 +327,7 @@ func TestWhatIsStartedIsStoredInItsOrder(t *testing.T) {
 			b := batchOf("x")
 			for _, body := range bodies {
 				b.Reset()
-				b.Add(message.Meta{Timestamp: 1}, []byte(body))
+				b.Add(&message.Meta{Timestamp: 1}, []byte(body))
 				wait, ok := m.node.Start("t", b)
 				if !ok {
 					t.Fatal("it was not started")

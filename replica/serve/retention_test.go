@@ -18,7 +18,7 @@ func (s *set) consumed(t *testing.T, leader *member, n int) {
 	k := leader.subscribe(t, "c")
 	for range n {
 		b := new(diskqueue.Batch)
-		b.Add(message.Meta{Timestamp: leader.clock.Wall()}, make([]byte, 1100<<10))
+		b.Add(&message.Meta{Timestamp: leader.clock.Wall()}, make([]byte, 1100<<10))
 		must(t, leader.node.Publish("t", b))
 	}
 	k.finish(k.takeAll()...)

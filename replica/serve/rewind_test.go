@@ -35,7 +35,7 @@ func (m *member) publishedNow(t *testing.T, bodies ...string) {
 	t.Helper()
 	for _, body := range bodies {
 		b := new(diskqueue.Batch)
-		b.Add(message.Meta{Timestamp: m.clock.Wall()}, []byte(body))
+		b.Add(&message.Meta{Timestamp: m.clock.Wall()}, []byte(body))
 		must(t, m.node.Publish("t", b))
 	}
 	synctest.Wait()

@@ -106,7 +106,7 @@ func TestDelaysSurviveTheLeader(t *testing.T) {
 		var later diskqueue.Batch
 		later.Reset()
 		due := s.members[1].clock.Wall()/1e6 + 10_000
-		later.Add(message.Meta{Timestamp: 1, DeliverAt: due}, []byte("later"))
+		later.Add(&message.Meta{Timestamp: 1, DeliverAt: due}, []byte("later"))
 		must(t, s.members[1].node.Publish("t", &later))
 		synctest.Wait()
 		ds := k.takeAll()
