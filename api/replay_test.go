@@ -18,6 +18,7 @@ func TestChannelIsRewoundUnderAConnectedConsumer(t *testing.T) {
 	c := r.consume("t", "c", 10)
 	sent := c.Messages("1", "2", "3")
 	c.Fin(sent[0])
+	eventually(t, func() bool { return r.channelStats("t", "c").InFlight == 2 })
 	var replay topic.Replay
 	if err := json.Unmarshal([]byte(r.must("POST", "/channel/rewind?topic=t&channel=c&to=first", "")), &replay); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -37,7 +38,8 @@ type Process struct {
 	err   error         // of its exit; read it after ended
 }
 
-// Start runs the program. Kill or Terminate ends it.
+// Start runs the program. Kill or Terminate ends it; on Linux so does the end of this
+// process, however that comes.
 func (c Command) Start() (*Process, error) {
 	binary, args := c.Binary, c.Args
 	if c.Files > 0 {
@@ -51,15 +53,28 @@ func (c Command) Start() (*Process, error) {
 	}
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 	p.cmd.Env = append(os.Environ(), c.Env...)
-	if err := p.cmd.Start(); err != nil {
+	endWithParent(p.cmd)
+	started := make(chan error)
+	go p.run(started)
+	if err := <-started; err != nil {
 		return nil, err
 	}
-	go func() {
-		p.err = p.cmd.Wait() // which returns when the log is whole
-		p.log.end()
-		close(p.ended)
-	}()
 	return p, nil
+}
+
+// run starts the process and waits for its end. It keeps a thread for that: Linux takes the
+// end of the thread that has started a process for the end of its parent.
+func (p *Process) run(started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	err := p.cmd.Start()
+	started <- err
+	if err != nil {
+		return
+	}
+	p.err = p.cmd.Wait() // which returns when the log is whole
+	p.log.end()
+	close(p.ended)
 }
 
 // PID is the number of the process.
