@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -62,7 +63,13 @@ func TestTopicIsPeekedWithoutAChannelFromEachPlace(t *testing.T) {
 		t.Errorf("next is %d", page.Next)
 	}
 	r.looks(fmt.Sprintf("&since=%d", middle.UnixNano()), "d e")
+	for _, zone := range []*time.Location{time.UTC, time.FixedZone("east", 2*3600)} { // a + that is escaped, and one that is not
+		at := middle.In(zone).Format(time.RFC3339Nano)
+		r.looks("&since="+at, "d e")
+		r.looks("&since="+url.QueryEscape(at), "d e")
+	}
 	r.looks(fmt.Sprintf("&since=%d", time.Now().Add(time.Hour).UnixNano()), "")
+	r.looks("&since=2199-01-01T00:00:00Z", "")
 	if found := r.looks("&contains=d", "d"); found.Scanned != 5 || found.Next != 0 {
 		t.Errorf("got %+v", found)
 	}
@@ -86,6 +93,12 @@ func TestTopicIsPeekedWithoutAChannelFromEachPlace(t *testing.T) {
 	} {
 		if status := r.call("GET", "/topic/peek?"+query, "").Code; status != want {
 			t.Errorf("%s: %d, want %d", query, status, want)
+		}
+	}
+	for _, query := range []string{"since=0", "since=-5", "since=yesterday", "since=", "since=1969-12-31T23:59:59Z", "since=2026-01-01T00:00:00Z&order=newest"} {
+		w := r.call("GET", "/topic/peek?topic=t&"+query, "")
+		if w.Code != 400 || !strings.Contains(w.Body.String(), "INVALID_SINCE") || !strings.Contains(w.Body.String(), "RFC 3339") {
+			t.Errorf("%s: %d %s", query, w.Code, w.Body)
 		}
 	}
 }

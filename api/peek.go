@@ -73,7 +73,7 @@ type peekedMessage struct {
 //	limit            how many messages, 1 to 100; default 10
 //	order            oldest: by their numbers, upwards; newest: downwards
 //	from             with an order: the number at which to begin
-//	since            with oldest: publishes at this time, ns since 1970, or later
+//	since            with oldest: publishes at this time (RFC 3339, or ns since 1970) or later
 //	contains         only messages whose body contains this text, up to 256 bytes;
 //	                 without an order: oldest. At most 20,000 messages and 64 MiB are
 //	                 looked at, for at most 2 s; next says where to go on

@@ -14,6 +14,7 @@ import (
 	"qmq/channel"
 	"qmq/internal/httpapi"
 	"qmq/message"
+	"qmq/topic"
 )
 
 // What a peek that searches bodies looks at, at most.
@@ -57,8 +58,9 @@ func peekParameters(q url.Values) (*peekWish, error) {
 		}
 	}
 	if q.Has("since") {
-		if w.since, err = strconv.ParseInt(q.Get("since"), 10, 64); err != nil || w.since < 1 || w.order == channel.PeekNewest || w.from != 0 {
-			return nil, httpapi.Bad("INVALID_SINCE")
+		var ok bool
+		if w.since, ok = parseSince(q.Get("since")); !ok || w.order == channel.PeekNewest || w.from != 0 {
+			return nil, allowed("INVALID_SINCE", "a time (RFC 3339) or ns since 1970, without from and without order=newest")
 		}
 	}
 	if len(w.contains) > maxContains {
@@ -68,6 +70,14 @@ func peekParameters(q url.Values) (*peekWish, error) {
 		w.order = channel.PeekOldest
 	}
 	return w, nil
+}
+
+// parseSince reads a time, as RFC 3339 has it or in ns since 1970.
+func parseSince(text string) (ns int64, ok bool) {
+	if ns, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return ns, ns > 0
+	}
+	return topic.ParseTime(text)
 }
 
 // sinceAsNumber makes the time at which a peek is to begin the number of a message.

@@ -49,12 +49,21 @@ func ParsePosition(text string) (Position, error) {
 		p.seq = n
 		return p, nil
 	}
-	at, err := time.Parse(time.RFC3339Nano, strings.Replace(text, " ", "+", 1)) // a + that was not escaped
-	if err != nil || at.Year() < 1970 || at.Year() > 2200 {
+	var ok bool
+	if p.time, ok = ParseTime(text); !ok {
 		return p, p.refused("is none of them")
 	}
-	p.time = max(1, at.UnixNano())
 	return p, nil
+}
+
+// ParseTime reads a time as RFC 3339 has it, of the years 1970 to 2200, as ns since 1970, 1 at
+// least. A + in it may have become a space, as it does in a query that does not escape it.
+func ParseTime(text string) (ns int64, ok bool) {
+	at, err := time.Parse(time.RFC3339Nano, strings.Replace(text, " ", "+", 1))
+	if err != nil || at.Year() < 1970 || at.Year() > 2200 {
+		return 0, false
+	}
+	return max(1, at.UnixNano()), true
 }
 
 func (p Position) refused(why string) error {
