@@ -237,7 +237,16 @@ func (s *Set) Look(name string) (l *topic.Look, release func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return topic.NewLook(view.Log, r.prefix, view.State.FanOut, view.Next, view.State.Voids, owedBy(view.State)), view.Release, nil
+	return topic.NewLook(view.Log, r.prefix, fanOutOf(view), view.Next, view.State.Voids, owedBy(view.State)), view.Release, nil
+}
+
+// fanOutOf is where the fan-out position of a topic is: it follows the end where there are
+// channels, unless the topic is paused. What the state says of it is older.
+func fanOutOf(v *machine.View) uint64 {
+	if v.State.Paused || len(v.State.Channels) == 0 {
+		return min(v.State.FanOut, v.Next)
+	}
+	return v.Next
 }
 
 // owedBy says of a message whether the topic or a channel of it still owes it, as far as

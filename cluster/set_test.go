@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"qmq/broker"
 	"qmq/channel"
+	"qmq/diskqueue"
 	"qmq/message"
 	"qmq/replica"
 	"qmq/state"
@@ -177,4 +179,70 @@ func TestMessageIsActedOnThroughAnyMember(t *testing.T) {
 			return l.Len() == 3
 		})
 	}
+}
+
+// A deferred message is cancelled through any member, as long as no consumer got it, and
+// which messages wait in the topic itself is known to all of them.
+func TestMessageIsCancelledThroughAnyMember(t *testing.T) {
+	g := startRig(t)
+	g.change(g.members[0], state.CreateTopic, "orders", "")
+	waits := func(want bool) {
+		t.Helper()
+		for _, m := range g.members {
+			g.eventually(fmt.Sprintf("whether messages wait in the topic: %t", want), func() bool {
+				l, release, err := m.Look("orders")
+				if err != nil {
+					return false
+				}
+				defer release()
+				return (l.FanOut < l.End) == want
+			})
+		}
+	}
+	g.publish(g.members[0], "orders", "early", 2)
+	waits(true)
+	g.change(g.members[1], state.CreateChannel, "orders", "work")
+	waits(false)
+	g.publish(g.members[2], "orders", "order", 1)
+	waits(false)
+	ids := g.consumeAt(g.members[0], "orders", "work", 3, channel.Requeue).ids
+	for _, m := range g.members {
+		if err := g.channelOf(m, "orders", "work").Cancel(ids[0]); !errors.Is(err, channel.ErrDelivered) {
+			t.Error("what a consumer had:", err)
+		}
+		id := g.deferred(m, "orders")
+		g.eventually("whoever leads has given it to the channel", func() bool {
+			return g.channelOf(m, "orders", "work").Message(id, func(message.View) error { return nil }) == nil
+		})
+		for n, by := range g.members {
+			want := error(nil)
+			if n > 0 {
+				want = channel.ErrNoMessage
+			}
+			if err := g.channelOf(by, "orders", "work").Cancel(id); !errors.Is(err, want) {
+				t.Error(err)
+			}
+		}
+	}
+	g.change(g.members[0], state.PauseTopic, "orders", "")
+	g.publish(g.members[1], "orders", "paused", 1)
+	waits(true)
+}
+
+// deferred publishes a message for in ten minutes.
+func (g *rig) deferred(m *rigMember, name string) message.ID {
+	g.t.Helper()
+	p, err := m.broker.Publisher(name)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	b := new(diskqueue.Batch)
+	b.AskFirst()
+	now := m.broker.Clock().Wall()
+	b.Add(&message.Meta{Timestamp: now, DeliverAt: now/1e6 + 600_000}, []byte("later"))
+	stored, err := m.broker.Publish(p, b)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return message.MakeID(stored.(broker.Numbered).IDPrefix(), b.First())
 }
