@@ -124,7 +124,7 @@ func TestNoOptionIsIgnoredInSilence(t *testing.T) {
 		version config strict-config log-level log-prefix
 		verbose worker-id queue-scan-worker-pool-max queue-scan-selection-count
 		node-id tcp-address http-address broadcast-address broadcast-address-for
-		data-path import mem-queue-size mem-queue-bytes max-bytes-per-file sync-every sync-timeout min-free-bytes min-free-percent sigterm drain-timeout metrics-max-topics
+		data-path import mem-queue-size mem-queue-bytes max-bytes-per-file sync-every sync-timeout min-free-bytes min-free-percent sigterm drain-timeout metrics-max-topics otlp-endpoint
 		max-msg-size max-body-size max-rdy-count max-channel-consumers
 		msg-timeout max-msg-timeout max-req-timeout max-heartbeat-interval
 		e2e-processing-latency-percentile e2e-processing-latency-window-time
@@ -203,7 +203,7 @@ func TestOptionsReachThosePackagesThatTheyAreFor(t *testing.T) {
 	if got, want := brokerOptions(&q, log), (broker.Options{
 		FS: vfs.OS, DataPath: ".", NodeID: 1, SegmentBytes: 65536, HotBytes: 3, MemQueueSize: 4, SyncEvery: 5, SyncTimeout: 6 * time.Second, BootID: BootID(), JournalReserve: 1 << 20,
 		MsgTimeout: 5 * time.Second, MaxMsgTimeout: 7 * time.Second, MaxReqTimeout: 8 * time.Second, MaxChannelConsumers: 9, LatencyWindow: 19 * time.Second, Logger: log,
-		MaxTopics: 22, MaxChannels: 23, NoAutoCreate: true,
+		MaxTopics: 22, MaxChannels: 23, MaxIDs: maxIDs(), NoAutoCreate: true,
 		Volume: vfs.Volume("."), SpaceLimits: broker.SpaceLimits{FreeBytes: 24, FreePercent: 25}, ReplicaSync: qsettings.Always,
 	}); got != want {
 		t.Errorf("the broker gets\n%+v, want\n%+v", got, want)

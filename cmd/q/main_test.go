@@ -43,7 +43,7 @@ func TestExitCodes(t *testing.T) {
 		{"version", exitOK, version.String("q") + "\n", ""},
 		{"help", exitOK, "Usage: q <command>", ""},
 		{"help bench pub", exitOK, "Usage: q bench pub [flags]", ""},
-		{"", exitUsage, "", `q: expected one of "pub", "sub", "peek", `},
+		{"", exitUsage, "", `q: expected one of "pub", "sub", "request", "reply", "peek", `},
 		{"bench", exitUsage, "", `q: expected one of "pub", "sub", "pubsub", "latency"` + "\n"},
 		{"dev --no-such-flag", exitUsage, "", "q: unknown flag --no-such-flag\nUsage: q dev [flags]; q dev --help explains it\n"},
 		{"dev --data-pth=x", exitUsage, "", "q: unknown flag --data-pth, did you mean \"--data-path\"?\nUsage: q dev"},
