@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -22,8 +23,8 @@ const replyAgain = 250 * time.Millisecond
 // Reply replies to the requests that come to a topic until ctx is done, see
 // [Client.Consume]; the channel is ReplyChannel if none is given. The handler's message
 // is published to the topic that the request names, by the node that it came from or
-// else by another one; an error of the handler becomes a reply that says so. The
-// request is finished then.
+// else by another one; an error of the handler becomes a reply that says so, and so does
+// the refusal of a reply, as of one that is too big. The request is finished then.
 //
 // Messages that name no topic to reply to, or one that would not go away by itself
 // (only ephemeral ones are replied to), and requests that nobody waits for any more by
@@ -48,19 +49,11 @@ func (c *Client) reply(ctx context.Context, d *Delivery, handler func(context.Co
 		return After(0, err)
 	}
 	if err != nil {
-		m = Message{Body: []byte(errorText(err)), Headers: Headers{{headerReplyError, errorText(err)}}}
+		m = errorReply(err)
 	}
 	if len(m.Body) == 0 {
 		m.Body = []byte("\n") // there is no empty message
 		m.Headers = append(append(Headers{}, m.Headers...), Header{headerReplyEmpty, "true"})
-	}
-	m.Headers = append(append(Headers{}, m.Headers...), Header{headerCorrelation, d.Headers.Get(headerCorrelation)})
-	p, err := newPack(to, []Message{m})
-	if err != nil { // what the handler made cannot be sent
-		p, err = newPack(to, []Message{{Body: []byte(errorText(err)), Headers: Headers{{headerReplyError, errorText(err)}, {headerCorrelation, d.Headers.Get(headerCorrelation)}}}})
-		if err != nil {
-			return nil // nor can its correlation id
-		}
 	}
 	limit := context.WithoutCancel(ctx) // what was begun is replied to
 	if dated {
@@ -68,10 +61,41 @@ func (c *Client) reply(ctx context.Context, d *Delivery, handler func(context.Co
 		limit, cancel = context.WithDeadline(limit, until)
 		defer cancel()
 	}
-	if err := c.publish(limit, p, d.Node); err != nil {
+	if err = c.sendReply(limit, to, m, d); isRefusal(err) { // it is too big, for instance
+		err = c.sendReply(limit, to, errorReply(err), d)
+	}
+	if errors.Is(err, errNoReply) {
+		return nil // what the request wants cannot be in any reply
+	}
+	if err != nil {
 		return After(replyAgain, err)
 	}
 	return nil
+}
+
+// errorReply is the reply where there is no better one.
+func errorReply(err error) Message {
+	text := errorText(err)
+	return Message{Body: []byte(text), Headers: Headers{{headerReplyError, text}}}
+}
+
+// errNoReply is of a reply that no node would be sent.
+var errNoReply = errors.New("it cannot be a message")
+
+// sendReply publishes the reply to a request.
+func (c *Client) sendReply(ctx context.Context, to string, m Message, d *Delivery) error {
+	m.Headers = append(append(Headers{}, m.Headers...), Header{headerCorrelation, d.Headers.Get(headerCorrelation)})
+	p, err := newPack(to, []Message{m})
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNoReply, err)
+	}
+	return c.publish(ctx, p, d.Node)
+}
+
+// isRefusal tells whether a reply would be refused however often it is sent.
+func isRefusal(err error) bool {
+	var refused *RefusedError
+	return errors.As(err, &refused) || errors.Is(err, errNoReply)
 }
 
 // replyBy is until when somebody waits for a reply.
