@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"qmq/test/wire"
 	"qmq/topic"
 )
 
@@ -49,12 +50,42 @@ func TestChannelThatBeginsAndEndsIsShown(t *testing.T) {
 	}
 	c := r.consume("t", "d", 10)
 	c.Fin(c.Messages("1", "2", "3")...)
-	deadline := time.Now().Add(30 * time.Second)
-	for !strings.Contains(r.must("GET", "/stats?format=json&topic=t&channel=d", ""), `"done":true`) {
+	r.eventually("/stats?format=json&topic=t&channel=d", `"done":true`)
+}
+
+// TestBoundedChannelLeavesWithItsConsumers, whether they finish what is left or somebody else
+// does before or after they have gone.
+func TestBoundedChannelLeavesWithItsConsumers(t *testing.T) {
+	r := start(t)
+	r.must("POST", "/topic/create?topic=t", "")
+	r.must("POST", "/channel/create?topic=t&channel=c", "")
+	r.must("POST", "/mpub?topic=t", "1\n2\n3")
+	const empty = "/channel/empty?topic=t&channel=d"
+	for name, end := range map[string]func(c *wire.Conn, sent []wire.Message){
+		"who finish all": func(c *wire.Conn, sent []wire.Message) {
+			c.Fin(sent...)
+			r.eventually("/stats?format=json&topic=t&channel=d", `"done":true`)
+			c.Close()
+		},
+		"emptied while there is one": func(c *wire.Conn, _ []wire.Message) { r.must("POST", empty, ""); c.Close() },
+		"emptied after it has gone":  func(c *wire.Conn, _ []wire.Message) { c.Close(); r.must("POST", empty, "") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r.must("POST", "/channel/create?topic=t&channel=d&until=last&then=delete", "")
+			c := r.consume("t", "d", 10)
+			end(c, c.Messages("1", "2", "3"))
+			r.eventually("/stats?format=json&topic=t&channel=d", `"topics":[]`)
+		})
+	}
+}
+
+// eventually waits until an answer has some text.
+func (r *rig) eventually(target, want string) {
+	r.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(r.must("GET", target, ""), want); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("it is not done")
+			r.t.Fatalf("%s has no %s: %s", target, want, r.must("GET", target, ""))
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -66,16 +97,18 @@ func TestPositionsAreRefusedWithWhatIsAllowed(t *testing.T) {
 	r.must("POST", "/pub?topic=t", "1")
 	const create, rewind = "/channel/create?topic=t&channel=d&", "/channel/rewind?topic=t&channel=c&"
 	for target, want := range map[string]string{
-		create + "from=":                               `400 INVALID_FROM`,
-		create + "from=yesterday":                      `400 INVALID_FROM`,
-		create + "from=2999-01-01T00:00:00Z":           `400 INVALID_FROM`,
-		create + "from=99999999999999999":              `400 INVALID_FROM`,
-		create + "from=9999999999999999":               `400 INVALID_FROM`,
-		create + "until=2999-01-01T00:00:00Z":          `400 INVALID_UNTIL`,
-		create + "from=last&until=first":               `400 INVALID_UNTIL`,
-		create + "from=first&then=delete":              `400 INVALID_THEN`,
-		"/channel/create?topic=t&channel=c&from=first": `409 CHANNEL_EXISTS`,
-		"/channel/create?topic=u&channel=c&from=first": `404 TOPIC_NOT_FOUND`,
+		create + "from=":                                                `400 INVALID_FROM`,
+		create + "from=yesterday":                                       `400 INVALID_FROM`,
+		create + "from=2999-01-01T00:00:00Z":                            `400 INVALID_FROM`,
+		create + "from=99999999999999999":                               `400 INVALID_FROM`,
+		create + "from=9999999999999999":                                `400 INVALID_FROM`,
+		create + "until=2999-01-01T00:00:00Z":                           `400 INVALID_UNTIL`,
+		create + "from=last&until=first":                                `400 INVALID_UNTIL`,
+		create + "from=3&until=2":                                       `400 INVALID_UNTIL`,
+		create + "from=2001-02-03T04:05:06Z&until=2001-02-03T04:05:05Z": `400 INVALID_UNTIL`,
+		create + "from=first&then=delete":                               `400 INVALID_THEN`,
+		"/channel/create?topic=t&channel=c&from=first":                  `409 CHANNEL_EXISTS`,
+		"/channel/create?topic=u&channel=c&from=first":                  `404 TOPIC_NOT_FOUND`,
 		rewind:                                                   `400 MISSING_ARG_TO`,
 		rewind + "to=soon":                                       `400 INVALID_TO`,
 		rewind + "to=2999-01-01T00:00:00Z":                       `400 INVALID_TO`,

@@ -4,7 +4,6 @@ import (
 	"errors"
 
 	"qmq/channel"
-	"qmq/internal/names"
 	"qmq/topic"
 )
 
@@ -31,7 +30,7 @@ func (b *Broker) Subscribe(topicName, channelName string, o SubscribeOptions) (k
 	if err != nil {
 		return nil, nil, err
 	}
-	if names.IsEphemeral(channelName) {
+	if c.MayEnd() {
 		left = func() { t.ConsumerLeft(c) }
 	}
 	return local, left, nil

@@ -85,6 +85,9 @@ type Host interface {
 	// is to have SendDeadLetters called, once, by a goroutine of its own. It must not
 	// wait. A topic's lock may be held.
 	Spent(c *Channel)
+	// Done is called when the channel, a bounded one, has had everything, and again when it
+	// has after a rewind. It must not wait. A topic's lock may be held.
+	Done()
 }
 
 // Common is what the channels of a node have in common. It must not be changed
@@ -117,7 +120,7 @@ type Channel struct {
 
 	// mu guards the fields below, what they point to, and the holder of each
 	// consumer. It is held across no I/O, no wake and no call but Journal.Mark,
-	// the timer's Arm and Stop, and Host.Spent.
+	// the timer's Arm and Stop, and Host.Spent and Done.
 	mu        sync.Mutex
 	core      *core
 	timer     *deadline.Timer        // nil until there is a deadline
@@ -191,8 +194,8 @@ func (c *Channel) unlock() (moved bool) {
 		c.o.Journal.Mark(c)
 	}
 	c.armTimer()
-	if c.core.conf != unconfigured && c.core.beginSending() {
-		c.o.Host.Spent(c)
+	if c.core.conf != unconfigured {
+		c.tellHost()
 	}
 	h := c.core.wakeNext()
 	if h == nil {
@@ -205,6 +208,16 @@ func (c *Channel) unlock() (moved bool) {
 	k.wake()
 	k.wakes.Done()
 	return moved
+}
+
+// tellHost tells the host what it is to do.
+func (c *Channel) tellHost() {
+	if c.core.beginSending() {
+		c.o.Host.Spent(c)
+	}
+	if c.core.becomesDone() {
+		c.o.Host.Done()
+	}
 }
 
 // unlockAndTell is unlock where the host does not look for itself.

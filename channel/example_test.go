@@ -28,6 +28,7 @@ func (greetings) Moved(uint64)                {}
 func (greetings) Lost(uint64, uint64)         {}
 func (greetings) ReadFailed(string, error)    {}
 func (greetings) Spent(*channel.Channel)      {}
+func (greetings) Done()                       {}
 
 // printer is a sink.
 type printer struct{}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"qmq/internal/dueheap"
+	"qmq/internal/names"
 	"qmq/internal/seqset"
 	"qmq/message"
 	"qmq/state"
@@ -197,6 +198,21 @@ func (c *core) beyond() []seqset.Range { return state.Beyond(c.conf.until) }
 
 // isDone says of a bounded channel that it has had everything.
 func (c *core) isDone() bool { return c.conf.until > 0 && c.acked.Floor() >= c.conf.until }
+
+// becomesDone says it of a channel that had not when it was asked last.
+func (c *core) becomesDone() bool {
+	was := c.conf.done
+	c.conf.done = c.isDone()
+	return c.conf.done && !was
+}
+
+// MayEnd says whether the channel may be over when its last consumer has gone: it is
+// ephemeral, or bounded.
+func (c *Channel) MayEnd() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return names.IsEphemeral(c.o.Name) || c.core.conf.until > 0
+}
 
 // Done says of a bounded channel that everything below its end is finished.
 func (c *Channel) Done() bool {

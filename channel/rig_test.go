@@ -98,6 +98,8 @@ func (h *testHost) Moved(floor uint64)                 { h.moved(floor) }
 func (h *testHost) Lost(from, to uint64)               { h.lost(from, to) }
 func (h *testHost) ReadFailed(channel string, e error) { h.readFailed(e) }
 
+func (h *testHost) Done() {}
+
 func (h *testHost) Spent(c *Channel) {
 	if h.spent != nil {
 		h.spent(c)

@@ -32,6 +32,7 @@ type configured struct {
 	ahead           *lookahead // nil where messages are delivered in any order
 
 	until   uint64 // the first number that does not come; 0: all do
+	done    bool   // the host knows that it has had everything
 	rewound uint64 // when it was rewound last, see Rewinding.Version
 	rewinds uint64 // since the process began
 

@@ -27,6 +27,7 @@ func (h constantHost) NewReader() Reader      { return h.constantReader }
 func (constantHost) Moved(uint64)             {}
 func (constantHost) Lost(uint64, uint64)      {}
 func (constantHost) Spent(*Channel)           {}
+func (constantHost) Done()                    {}
 func (constantHost) ReadFailed(string, error) {}
 
 // finisher takes messages, to finish them.

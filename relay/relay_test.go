@@ -11,6 +11,7 @@ import (
 	"qmq/broker"
 	"qmq/channel"
 	"qmq/message"
+	"qmq/topic"
 )
 
 func TestClientOfAnyNodeConsumes(t *testing.T) {
@@ -304,6 +305,31 @@ func TestEphemeralChannelIsMadeAgain(t *testing.T) {
 		synctest.Wait()
 		tp, _ := s.store.Existing(testTopic)
 		if _, ok := tp.ExistingChannel("e#ephemeral"); ok {
+			t.Fatal("the channel outlives its last consumer")
+		}
+	})
+}
+
+func TestBoundedChannelLeavesWithItsLastConsumer(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *set) {
+		s.publish(testTopic, "a", "b")
+		tp, _ := s.store.Existing(testTopic)
+		end, err := topic.ParsePosition("last")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = tp.CreateFrom("part", topic.Start{From: topic.Whole, Until: end, Leaves: true}); err != nil {
+			t.Fatal(err)
+		}
+		c := s.nodes[1].subscribe("part", 5)
+		want(t, "got", c.received(), "a b")
+		if err := c.finish("a", "b"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		c.k.Close()
+		time.Sleep(time.Second)
+		if _, ok := tp.ExistingChannel("part"); ok {
 			t.Fatal("the channel outlives its last consumer")
 		}
 	})

@@ -4,7 +4,6 @@ import (
 	"sync"
 
 	"qmq/channel"
-	"qmq/internal/names"
 	"qmq/internal/wake"
 	"qmq/topic"
 )
@@ -242,9 +241,9 @@ func (v *served) channelGone() bool {
 // close gives back what the client had.
 func (v *served) close() { v.leave() }
 
-// consumerLeft ends an ephemeral channel with its last consumer.
+// consumerLeft ends a channel with its last consumer, if that is how it ends.
 func (v *served) consumerLeft() {
-	if names.IsEphemeral(v.channel.Name()) {
+	if v.channel.MayEnd() {
 		v.r.start(func() { v.topic.ConsumerLeft(v.channel) })
 	}
 }

@@ -27,6 +27,9 @@ func (h *channelHost) Spent(c *channel.Channel) {
 	}
 }
 
+// Done has a channel that was to go when it has had everything go, if it has no consumers.
+func (h *channelHost) Done() { (*Topic)(h).keeper.begin() }
+
 // logReader reads for a channel, and tells it what an error of the log means.
 type logReader struct {
 	*diskqueue.Reader

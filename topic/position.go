@@ -70,6 +70,18 @@ func (p Position) refused(why string) error {
 	return &PositionError{fmt.Sprintf("%q %s: allowed is %s", p.text, why, Positions)}
 }
 
+// before says of two times, or of two numbers, that p is the lower one: where both lie
+// before the oldest message, numberOf does not tell.
+func (p Position) before(q Position) bool {
+	switch {
+	case p.last || q.last || (p.time > 0) != (q.time > 0):
+		return false
+	case p.time > 0:
+		return p.time < q.time
+	}
+	return p.seq < q.seq
+}
+
 // numberOf is the number that a position stands for: that of the first message from there
 // on, or one past the last one. oldest says that older messages may have been there, which
 // are not any more. The error is a *PositionError or of the file system.

@@ -56,6 +56,9 @@ func (t *Topic) CreateFrom(name string, s Start) (r Replay, err error) {
 	if _, ok := t.ExistingChannel(name); ok {
 		return r, ErrChannelExists
 	}
+	if s.Until != (Position{}) && s.Until.before(s.From) {
+		return r, s.Until.refused("lies before the beginning")
+	}
 	from, oldest, err := t.numberOf(s.From)
 	if err != nil {
 		return r, err

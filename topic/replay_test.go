@@ -309,6 +309,40 @@ func TestBoundedChannelLeavesWhenItIsToAndHasNoConsumers(t *testing.T) {
 	})
 }
 
+// TestBoundedChannelWithoutConsumersLeavesHoweverItEnds: what ends it need not be a consumer's
+// answer.
+func TestBoundedChannelWithoutConsumersLeavesHoweverItEnds(t *testing.T) {
+	for name, end := range map[string]func(t *testing.T, b *bench, c *channel.Channel){
+		"emptied": func(t *testing.T, b *bench, c *channel.Channel) { must(t, b.EmptyChannel("part")) },
+		"rewound to its end": func(t *testing.T, b *bench, c *channel.Channel) {
+			b.rewind(t, "part", at(c.Stats().Until))
+		},
+		"finished by who was gone": func(t *testing.T, b *bench, c *channel.Channel) {
+			k := subscribe(t, c)
+			ds := k.takeAll()
+			k.Close()
+			b.ConsumerLeft(c)
+			for _, d := range ds {
+				must(t, c.Finish(d.id))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBench(t, func(t *testing.T, disk *crashfs.FS, b *bench) {
+				must(t, b.send(numbered("m", 3)...))
+				b.channel(t, "c")
+				o := Operation{Channel: "part", Until: "last", Leaves: true}
+				must(t, o.createFrom(b.Topic))
+				end(t, b, b.channel(t, "part"))
+				wait(time.Second)
+				if _, ok := b.ExistingChannel("part"); ok {
+					t.Error("it stays")
+				}
+			})
+		})
+	}
+}
+
 func TestRewindOfWhatIsNotKeptIsRefused(t *testing.T) {
 	inBench(t, func(t *testing.T, disk *crashfs.FS, b *bench) {
 		b.channel(t, "e#ephemeral")
