@@ -63,10 +63,7 @@ func choose(paused bool, pause, unpause state.Op) state.Op {
 // reached is one past the highest number that a channel of the topic was given.
 func reached(ts *state.Topic) (end uint64) {
 	for _, c := range ts.Channels {
-		end = max(end, c.Start, c.Cursor, c.Acked.Max())
-		for o := range c.Open.All() {
-			end = max(end, o.Seq+1)
-		}
+		end = max(end, c.Reached())
 	}
 	return end
 }

@@ -138,10 +138,7 @@ func highest(ts *state.Topic) uint64 {
 		top = max(top, v.To)
 	}
 	for _, c := range ts.Channels {
-		top = max(top, c.Start, c.Cursor, c.Acked.Max())
-		for o := range c.Open.All() {
-			top = max(top, o.Seq)
-		}
+		top = max(top, c.Reached())
 	}
 	return top
 }

@@ -86,6 +86,19 @@ func within(list []seqset.Range, r seqset.Range) (found []seqset.Range) {
 	return found
 }
 
+// Reached is one past the highest number that the channel was given, as far as it is
+// known. That a bounded channel has everything from its end on done says nothing of it.
+func (c *Channel) Reached() (end uint64) {
+	end = max(c.Cursor, c.Acked.Max())
+	if c.Until > 0 {
+		end = min(end, c.Until)
+	}
+	for o := range c.Open.All() {
+		end = max(end, o.Seq+1)
+	}
+	return max(end, c.Start)
+}
+
 // lastNumber is the largest number that a message may have.
 const lastNumber = 1<<54 - 1
 
