@@ -57,8 +57,8 @@ func newRest() *rest { return new(rest) }
 func (r *rest) add(t *TopicFigures) {
 	r.any = true
 	for i := range topicFamilies {
-		if f := &topicFamilies[i]; !f.replicated || t.Replica != nil {
-			r.sums.topics[i] += f.value(t)
+		if v, ok := topicFamilies[i].of(t); ok {
+			r.sums.topics[i] += v
 		}
 	}
 	for i := range t.Channels {

@@ -13,8 +13,8 @@ const otherTopics = "other"
 type of[T any] struct {
 	*metrics.Family
 	value func(*T) float64
-	// replicated says that only a replicated topic has it.
-	replicated bool
+	// has says who has it; nil: all.
+	has func(*T) bool
 }
 
 func truth(v bool) float64 {
@@ -23,6 +23,17 @@ func truth(v bool) float64 {
 	}
 	return 0
 }
+
+// of is the value, and whether it is there.
+func (f *of[T]) of(figures *T) (v float64, ok bool) {
+	if f.has != nil && !f.has(figures) {
+		return 0, false
+	}
+	return f.value(figures), true
+}
+
+func replicated(t *TopicFigures) bool   { return t.Replica != nil }
+func knowsDoubles(t *TopicFigures) bool { return t.Dedup != nil }
 
 var topicLabel, channelLabels = []string{"topic"}, []string{"channel", "topic"}
 
@@ -44,9 +55,15 @@ var topicFamilies = []of[TopicFigures]{
 		value: func(t *TopicFigures) float64 { return float64(t.DiskBytes) }},
 	{Family: &metrics.Family{Name: "qd_topic_paused", Kind: metrics.Gauge, Labels: topicLabel, Help: "1 while the topic is paused"},
 		value: func(t *TopicFigures) float64 { return truth(t.Paused) }},
-	{Family: &metrics.Family{Name: "qd_topic_leader", Kind: metrics.Gauge, Labels: topicLabel, Help: "Of a replicated topic: 1 at the node that leads it, 0 at others"}, replicated: true,
+	{Family: &metrics.Family{Name: "qd_topic_doubles_total", Kind: metrics.Counter, Labels: topicLabel, Help: "Where doubles are known: messages that were OK'd and not stored, for their ids had come within `dedup_window`; of a replicated topic at its leader"}, has: knowsDoubles,
+		value: func(t *TopicFigures) float64 { return float64(t.Dedup.Doubles) }},
+	{Family: &metrics.Family{Name: "qd_topic_known_ids", Kind: metrics.Gauge, Labels: topicLabel, Help: "Where doubles are known: ids that are known, up to `dedup_max_ids`"}, has: knowsDoubles,
+		value: func(t *TopicFigures) float64 { return float64(t.Dedup.IDs) }},
+	{Family: &metrics.Family{Name: "qd_topic_evicted_ids_total", Kind: metrics.Counter, Labels: topicLabel, Help: "Where doubles are known: ids that went before their time, for there were `dedup_max_ids`"}, has: knowsDoubles,
+		value: func(t *TopicFigures) float64 { return float64(t.Dedup.Evicted) }},
+	{Family: &metrics.Family{Name: "qd_topic_leader", Kind: metrics.Gauge, Labels: topicLabel, Help: "Of a replicated topic: 1 at the node that leads it, 0 at others"}, has: replicated,
 		value: func(t *TopicFigures) float64 { return truth(t.Replica.Role == "leader") }},
-	{Family: &metrics.Family{Name: "qd_topic_lag_entries", Kind: metrics.Gauge, Labels: topicLabel, Help: "Of a replicated topic: entries that this node knows to be agreed on and has not applied"}, replicated: true,
+	{Family: &metrics.Family{Name: "qd_topic_lag_entries", Kind: metrics.Gauge, Labels: topicLabel, Help: "Of a replicated topic: entries that this node knows to be agreed on and has not applied"}, has: replicated,
 		value: func(t *TopicFigures) float64 { return float64(t.Replica.Lag) }},
 }
 
@@ -127,8 +144,8 @@ func (c *collector) fillTopics(p *metrics.Page) {
 func addTopic(p *metrics.Page, t *TopicFigures) {
 	labels := metrics.LabelsOf("topic", t.Name)
 	for i := range topicFamilies {
-		if f := &topicFamilies[i]; !f.replicated || t.Replica != nil {
-			p.Add(f.Family, f.value(t), labels)
+		if v, ok := topicFamilies[i].of(t); ok {
+			p.Add(topicFamilies[i].Family, v, labels)
 		}
 	}
 	for i := range t.Channels {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"qmq/internal/vfs/crashfs"
+	"qmq/state"
 )
 
 // The journal is synced before any segment and with every tick, so that what
@@ -63,6 +64,59 @@ func TestPowerLossLosesNoTopicOrChannelOlderThanTwoTicks(t *testing.T) {
 			}
 		}
 	})
+}
+
+// configureTopic sets settings of a topic as the API does.
+func configureTopic(b *Broker, name, body string) error {
+	return b.Change(Change{Op: state.ConfigureTopic, Topic: name, Settings: body})
+}
+
+// wantSet wants settings of topic t and its channel c to be set.
+func wantSet(t *testing.T, b *Broker, topic, channel string) {
+	t.Helper()
+	set, _, err := b.TopicConfig("t")
+	must(t, err)
+	chosen, _, err := b.ChannelConfig("t", "c")
+	must(t, err)
+	if set.String() != topic || chosen.String() != channel {
+		t.Errorf("set is %s and %s, want %s and %s", set, chosen, topic, channel)
+	}
+}
+
+// TestPowerLossForgetsNoSettings that are older than two ticks, or that were set where each
+// publish is synced, or before something that was: what is kept was published as they say.
+func TestPowerLossForgetsNoSettings(t *testing.T) {
+	ticks := func(*Broker) { time.Sleep(4 * time.Second) }
+	publishes := func(b *Broker) { must(t, publish(getTopic(t, b, "t"), "m")) }
+	const channel = `{"ordered":"key"}`
+	for _, tt := range []struct {
+		name, settings string
+		every          int64
+		then           func(*Broker)
+	}{
+		{"idle", `{"dedup_window":"2m"}`, 2500, ticks},
+		{"idle", `{"max_age":"1h","retention_time":"24h"}`, 2500, ticks},
+		{"all is synced", `{"dedup_window":"2m"}`, 1, func(*Broker) {}},
+		{"the topic is synced", `{"sync":"always","dedup_window":"2m"}`, 2500, publishes},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				disk := newDisk(t, 1)
+				options := func(o *Options) { o.SyncEvery = tt.every }
+				b := open(t, disk, options)
+				getChannel(t, b, "t", "c")
+				ticks(b)
+				must(t, configureTopic(b, "t", tt.settings))
+				must(t, configureChannel(b, "t", "c", channel))
+				tt.then(b)
+				disk.Crash(crashfs.DropAll)
+				_ = b.Close() // its disk is gone
+				b = open(t, disk, options)
+				wantSet(t, b, tt.settings, channel)
+				must(t, b.Close())
+			})
+		})
+	}
 }
 
 // At no operation of the disk may a record be synced whose topic or channel is

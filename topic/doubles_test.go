@@ -166,8 +166,8 @@ func fill(prefix string, n int) (list []string) {
 	return list
 }
 
-// TestIDsOutliveTheirSegments, however the process ends: what was finished, emptied or too
-// old counts as what waits does.
+// TestIDsOutliveTheirSegments, however the process ends: what was finished, emptied, too old
+// or became a dead letter counts as what waits does.
 func TestIDsOutliveTheirSegments(t *testing.T) {
 	ends := map[string]func(disk *crashfs.FS){
 		"killed":        (*crashfs.FS).Kill,
@@ -177,12 +177,29 @@ func TestIDsOutliveTheirSegments(t *testing.T) {
 	ways := map[string]func(t *testing.T, b *bench){
 		"finished": func(t *testing.T, b *bench) { drain(t, b.channel(t, "c")) },
 		"emptied":  func(t *testing.T, b *bench) { must(t, b.EmptyChannel("c")) },
+		"too old": func(t *testing.T, b *bench) {
+			b.configure(t, `{"max_age": "10s"}`)
+			wait(20 * time.Second)
+			if n := b.Stats().Expired; n != 21 {
+				t.Errorf("%d messages expired", n)
+			}
+			b.configure(t, `{"max_age": "0s"}`)
+		},
+		"dead letters": func(t *testing.T, b *bench) {
+			must(t, b.ConfigureChannel("c", []byte(`{"max_attempts": 1, "dead_letter_topic": "dead"}`)))
+			k := subscribe(t, b.channel(t, "c"))
+			k.requeue(t, 0, k.takeAll()...)
+			k.Close()
+		},
 	}
 	for end, stop := range ends {
 		for way, go_ := range ways {
 			for _, sync := range []setting{func(*bench) {}, strict} {
 				t.Run(end+" "+way, func(t *testing.T) {
+					l := &letterbox{}
 					inMortalBench(t, func(t *testing.T, disk *crashfs.FS, b *bench) {
+						b.o.Common.DeadLetters.Begin()
+						defer b.o.Common.DeadLetters.Close()
 						b.configure(t, `{"dedup_window": "2m", "dedup_from": "body"}`)
 						b.channel(t, "c")
 						bodies := fill("m", 20)
@@ -190,6 +207,9 @@ func TestIDsOutliveTheirSegments(t *testing.T) {
 						must(t, b.pub("small"))
 						go_(t, b)
 						wait(5 * time.Second)
+						if n := len(l.letters); way == "dead letters" && n != 21 {
+							t.Errorf("%d dead letters", n)
+						}
 						if n := segments(disk); n > 100<<10 {
 							t.Fatalf("%d bytes are left", n)
 						}
@@ -217,7 +237,7 @@ func TestIDsOutliveTheirSegments(t *testing.T) {
 						if n := filesOfIDs(disk); n != 1 {
 							t.Errorf("%d files of ids", n)
 						}
-					}, sync, smallSegments)
+					}, sync, smallSegments, deadLetters(l))
 				})
 			}
 		}
