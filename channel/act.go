@@ -57,6 +57,21 @@ func (c *Channel) heldSeq(id message.ID) (seq uint64, err error) {
 	return seq, nil
 }
 
+// InFlight tells of each message whether a consumer has it. The error is ErrExiting.
+func (c *Channel) InFlight(ids []message.ID) ([]bool, error) {
+	flying := make([]bool, len(ids))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, id := range ids {
+		seq, err := c.heldSeq(id)
+		if errors.Is(err, ErrExiting) {
+			return nil, err
+		}
+		flying[i] = err == nil && c.core.flight.find(seq) != 0
+	}
+	return flying, nil
+}
+
 // Message shows a message that the channel holds. The error is ErrNoMessage, ErrExiting,
 // that of the read, or one of show, which is called without locks; the view is valid
 // during the call.

@@ -115,3 +115,18 @@ func TestPeekByNumberLooksAtAllThatWaits(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatIsInFlightIsTold(t *testing.T) {
+	inBubble(t, func(h *fakeHost) {
+		e := h.subscribe(3, time.Minute)
+		h.Advance(6, nil)
+		e.expect("1/1 2/1 3/1")
+		e.SetReady(0)
+		e.Answer([]Answer{{Op: Finish, ID: h.id(1)}, {Op: Requeue, ID: h.id(2), Delay: time.Minute}})
+		other := message.MakeID(h.o.IDPrefix+1, 3)
+		ids := []message.ID{h.id(1), h.id(2), h.id(3), h.id(4), h.id(9), other, {}}
+		if got, err := h.InFlight(ids); err != nil || fmt.Sprint(got) != "[false false true false false false false]" {
+			t.Error(got, err)
+		}
+	})
+}

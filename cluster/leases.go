@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"qmq/message"
 )
 
 // A message that a client has leased over HTTP may be answered at any member: one that
@@ -49,6 +51,33 @@ func (s *Set) AskAll(ctx context.Context, question []byte) (answers [][]byte, co
 	}
 	waiting.Wait()
 	return answers, complete
+}
+
+// InFlight is part of lease.Others.
+func (s *Set) InFlight(ctx context.Context, topicName, channelName string, ids []message.ID) ([]bool, error) {
+	r, err := s.running()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, leaseTime)
+	defer cancel()
+	q := messageQuestion{Topic: topicName, Channel: channelName, Do: messageFlight}
+	for i := range ids {
+		q.IDs = append(q.IDs, string(ids[i][:]))
+	}
+	p := &remoteMessages{r, shardOf(topicName), topicName, channelName}
+	answer, err := p.askAbout(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if len(answer) != len(ids) {
+		return nil, errPeek
+	}
+	flying := make([]bool, len(ids))
+	for i, code := range answer {
+		flying[i] = code != 0
+	}
+	return flying, nil
 }
 
 var errNoLeases = errors.New("nobody consumes over HTTP here yet")

@@ -83,8 +83,8 @@ func TestLeasesAreAnsweredAtAnyMemberAndOutliveTheLeader(t *testing.T) {
 	if err := g.say(b, channel.Requeue, ids[3]); err != nil {
 		t.Error("requeued without the leader:", err)
 	}
-	if err := g.say(b, channel.Finish, message.MakeID(5, 1)); !errors.Is(err, lease.ErrSilent) {
-		t.Error("what the silent member may have leased:", err)
+	if err := g.say(b, channel.Finish, message.MakeID(5, 1)); !errors.Is(err, channel.ErrNotInFlight) {
+		t.Error("what nobody has, with a silent member:", err)
 	}
 	rest := g.leased(b, 2)
 	if rest[0] != ids[3] && rest[1] != ids[3] {
@@ -183,5 +183,29 @@ func TestLeasedMessagesHaveTheirKeysAtAnyMember(t *testing.T) {
 			t.Errorf("keys %q, %v", got, err)
 		}
 		h.End()
+	}
+}
+
+// A member that cannot be asked keeps in doubt what it may have leased, and nothing else.
+func TestSilentMemberKeepsOnlyItsLeasesInDoubt(t *testing.T) {
+	g := startRig(t)
+	g.change(g.members[0], state.CreateTopic, "orders", "")
+	g.change(g.members[0], state.CreateChannel, "orders", "work")
+	leases := g.leases()
+	leader := g.leader(shardOf("orders"))
+	others := g.others(leader)
+	g.publish(leader, "orders", "m", 2)
+	held := g.leased(leases[others[0]], 1)[0]
+	g.cut(others[0], others[1])
+	if err := g.say(leases[others[1]], channel.Finish, held); !errors.Is(err, lease.ErrSilent) {
+		t.Error("what the silent member has leased:", err)
+	}
+	if err := g.say(leases[others[0]], channel.Finish, held); err != nil {
+		t.Error("at the member itself:", err)
+	}
+	for _, id := range []message.ID{held, message.MakeID(5, 1)} {
+		g.eventually("it is nobody's", func() bool {
+			return errors.Is(g.say(leases[others[1]], channel.Finish, id), channel.ErrNotInFlight)
+		})
 	}
 }

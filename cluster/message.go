@@ -11,8 +11,10 @@ import (
 	"qmq/topic"
 )
 
-// What is done to one message of a channel that another member serves.
+// What is done to one message of a channel that another member serves; messageFlight is
+// about several, and asks which of them a consumer has.
 const (
+	messageFlight  = "in flight"
 	messageShow    = "show"
 	messageFinish  = "finish"
 	messageRequeue = "requeue"
@@ -24,6 +26,8 @@ type messageQuestion struct {
 	Channel string `json:"channel"`
 	ID      string `json:"id"`
 	Do      string `json:"do"` // one of the words above
+	// IDs are those that messageFlight is about.
+	IDs []string `json:"ids,omitempty"`
 }
 
 // messageAnswer begins with one of these: errors do not go from member to member.
@@ -68,12 +72,16 @@ func (p *remoteMessages) Cancel(id message.ID) error {
 }
 
 func (p *remoteMessages) about(id message.ID, do string) ([]byte, error) {
-	question, err := json.Marshal(messageQuestion{p.topic, p.channel, string(id[:]), do})
+	ctx, cancel := context.WithTimeout(p.r.ctx, peekTime)
+	defer cancel()
+	return p.askAbout(ctx, messageQuestion{Topic: p.topic, Channel: p.channel, ID: string(id[:]), Do: do})
+}
+
+func (p *remoteMessages) askAbout(ctx context.Context, q messageQuestion) ([]byte, error) {
+	question, err := json.Marshal(q)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(p.r.ctx, peekTime)
-	defer cancel()
 	answer, err := p.ask(ctx, callMessage, question, p.r.actOnMessage)
 	switch {
 	case err != nil:
@@ -104,6 +112,9 @@ func (r *run) actOnMessage(_ context.Context, _ uint64, body []byte) ([]byte, er
 	c, ok := t.ExistingChannel(q.Channel)
 	if !ok {
 		return []byte{messageGone}, nil
+	}
+	if q.Do == messageFlight {
+		return q.inFlight(c)
 	}
 	var id message.ID
 	if len(q.ID) != len(id) {
@@ -137,4 +148,25 @@ func (r *run) actOnMessage(_ context.Context, _ uint64, body []byte) ([]byte, er
 		return []byte{messageGone}, nil
 	}
 	return answer, err
+}
+
+// inFlight is the answer to a question which messages consumers have.
+func (q *messageQuestion) inFlight(c *channel.Channel) ([]byte, error) {
+	ids := make([]message.ID, len(q.IDs))
+	for i, text := range q.IDs {
+		copy(ids[i][:], text)
+	}
+	flying, err := c.InFlight(ids)
+	if err != nil {
+		return []byte{messageGone}, nil
+	}
+	answer := []byte{messageDone}
+	for _, is := range flying {
+		code := byte(0)
+		if is {
+			code = 1
+		}
+		answer = append(answer, code)
+	}
+	return answer, nil
 }

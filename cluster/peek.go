@@ -21,7 +21,8 @@ import (
 //	answer:      total u64, then for each message
 //	             id 16 bytes, attempts u16, consumer u64, left i64, timestamp i64, attrLen u16, length u32, attrs, body
 //	callMessage: JSON of messageQuestion, about one message
-//	answer:      of messageShow: timestamp i64, attrLen u16, attrs, body; of others nothing
+//	answer:      code u8, and of messageShow: timestamp i64, attrLen u16, attrs, body; of messageFlight,
+//	             about several: for each u8, 1 when a consumer has it; of others nothing
 const (
 	peekTime   = 5 * time.Second
 	peekHeader = 16 + 2 + 8 + 8 + 8 + 2 + 4

@@ -57,6 +57,31 @@ func (l *Leases) answerElsewhere(ctx context.Context, a *Answers) {
 	for n, i := range unknown {
 		a.List[i].Err = merged(answers, n, len(unknown), complete)
 	}
+	l.settleSilent(ctx, a)
+}
+
+// settleSilent has the one who serves the channel say what a silent member has not: what
+// no consumer has is nobody's lease. A member that is down keeps no id in doubt.
+func (l *Leases) settleSilent(ctx context.Context, a *Answers) {
+	var ids []message.ID
+	var at []int
+	for i := range a.List {
+		if errors.Is(a.List[i].Err, ErrSilent) {
+			ids, at = append(ids, a.List[i].ID), append(at, i)
+		}
+	}
+	if len(ids) == 0 {
+		return
+	}
+	flying, err := l.o.Others.InFlight(ctx, a.Topic, a.Channel, ids)
+	if err != nil {
+		return
+	}
+	for n, i := range at {
+		if !flying[n] {
+			a.List[i].Err = channel.ErrNotInFlight
+		}
+	}
 }
 
 // merged is what became of the nth of some answers, as the others say.

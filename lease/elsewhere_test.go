@@ -18,6 +18,19 @@ type members struct {
 	answers  [][]byte
 	complete bool
 	asked    [][]byte
+	flying   []message.ID // what consumers have, as the one who serves the channel says
+	headless bool         // nobody serves it
+}
+
+func (m *members) InFlight(_ context.Context, topic, name string, ids []message.ID) ([]bool, error) {
+	if topic != "t" || name != "c" || m.headless {
+		return nil, errors.New("no leader")
+	}
+	flying := make([]bool, len(ids))
+	for i, id := range ids {
+		flying[i] = slices.Contains(m.flying, id)
+	}
+	return flying, nil
 }
 
 func (m *members) Replicated(topic string) bool { return topic == "t" }
@@ -36,12 +49,14 @@ func TestWhatOthersSayCounts(t *testing.T) {
 		"one has it":               {members{answers: [][]byte{{codeNotInFlight}, {codeDone}}, complete: true}, nil},
 		"one has it, one is mute":  {members{answers: [][]byte{{codeDone}}}, nil},
 		"nobody has it":            {members{answers: [][]byte{{codeNotInFlight}, {codeNotInFlight}}, complete: true}, channel.ErrNotInFlight},
-		"nobody knows":             {members{answers: [][]byte{{codeNotInFlight}}}, ErrSilent},
+		"one that is mute has it":  {members{answers: [][]byte{{codeNotInFlight}}, flying: []message.ID{id}}, ErrSilent},
+		"no consumer has it":       {members{answers: [][]byte{{codeNotInFlight}}}, channel.ErrNotInFlight},
+		"nobody knows":             {members{answers: [][]byte{{codeNotInFlight}}, headless: true}, ErrSilent},
 		"its owner is another one": {members{answers: [][]byte{{codeNotOwner}, {codeNotInFlight}}, complete: true}, channel.ErrNotOwner},
 		"the channel ends":         {members{answers: [][]byte{{codeExiting}}, complete: true}, channel.ErrExiting},
 		"it is not confirmed":      {members{answers: [][]byte{{codeUnconfirmed}}, complete: true}, errUnconfirmed},
 		"of a later version":       {members{answers: [][]byte{{99}}, complete: true}, errUnconfirmed},
-		"nonsense":                 {members{answers: [][]byte{{}, {codeDone, codeDone}}, complete: true}, ErrSilent},
+		"nonsense":                 {members{answers: [][]byte{{}, {codeDone, codeDone}}, complete: true, headless: true}, ErrSilent},
 	} {
 		inBubbleWith(t, Options{MaxPolls: 1, MaxMessages: 1, MaxAnswers: 1, Others: &test.others}, func(t *testing.T, l *Leases, b *broker.Broker) {
 			if errs := say(l, channel.Finish, 0, id); !errors.Is(errs[0], test.want) || (errs[0] == nil) != (test.want == nil) {

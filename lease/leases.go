@@ -46,6 +46,9 @@ type Others interface {
 	// AskAll puts a question to the Answered of all others, and returns what they
 	// say; complete is false where one of them could not be asked.
 	AskAll(ctx context.Context, question []byte) (answers [][]byte, complete bool)
+	// InFlight asks whoever serves a channel which of the messages some consumer has,
+	// of whatever member.
+	InFlight(ctx context.Context, topic, channel string, ids []message.ID) ([]bool, error)
 }
 
 // Leases are those of a node. All methods may be called concurrently.
