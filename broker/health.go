@@ -156,5 +156,7 @@ func (b *Broker) freeSpace() bool {
 	b.disk.FreeReserve() // for the journal, which is told before anything goes, and for what is carried
 	defer b.disk.FillReserve()
 	topics, spare := b.Topics(), b.disk.DropSpare()
-	return b.cleaner.FreeFinished(topics) || spare || b.cleaner.CarryNow(topics)
+	any := b.cleaner.FreeFinished(topics) || spare || b.cleaner.CarryNow(topics)
+	b.disk.DropSpare() // files of what went would wait to be used again
+	return any
 }

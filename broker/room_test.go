@@ -148,6 +148,30 @@ func TestWhatIsFinishedGoesBeforeAPublishIsRefused(t *testing.T) {
 	})
 }
 
+// TestWhatIsKeptGoesBeforeAPublishIsRefused: the files of what was kept for replay do not take
+// up its room any longer.
+func TestWhatIsKeptGoesBeforeAPublishIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := newDisk(t, 1)
+		v := diskVolume{disk.Used, 40 << 20}
+		b := open(t, disk, func(o *Options) {
+			o.Volume, o.SpaceLimits, o.SegmentBytes = v, SpaceLimits{FreeBytes: 8 << 20}, 1<<20
+		})
+		c := getChannel(t, b, "t", "c")
+		configure(t, b, "t", "", `{"retention_bytes": "1GiB"}`)
+		k := subscribe(t, c, 1000)
+		body := strings.Repeat("x", 256<<10)
+		for range 500 { // several times what there is room for
+			must(t, publishAs(b, "t"))
+			must(t, publish(getTopic(t, b, "t"), body))
+			k.finish(t, k.takeAll()...)
+			<-time.After(100 * time.Millisecond)
+		}
+		k.Close()
+		must(t, b.Close())
+	})
+}
+
 // diskVolume is a disk of a size that a file system for tests is on.
 type diskVolume struct {
 	used func() int64

@@ -181,7 +181,9 @@ func (b *bench) freeSpace() bool {
 	b.shared.FreeReserve()
 	defer b.shared.FillReserve()
 	topics, spare := []*Topic{b.Topic}, b.shared.DropSpare()
-	return b.cleaner().FreeFinished(topics) || spare || b.cleaner().CarryNow(topics)
+	any := b.cleaner().FreeFinished(topics) || spare || b.cleaner().CarryNow(topics)
+	b.shared.DropSpare()
+	return any
 }
 
 func (b *bench) failureChanged(t *Topic) {
