@@ -372,3 +372,23 @@ func TestConsumersOverHTTPAndTCPShareAChannel(t *testing.T) {
 		break
 	}
 }
+
+func TestSettingsOfAChannelBoundWhatIsConsumedOverHTTP(t *testing.T) {
+	r := start(t)
+	r.must("POST", "/topic/create?topic=t", "")
+	r.must("POST", "/channel/create?topic=t&channel=c", "")
+	r.must("PUT", "/channel/config?topic=t&channel=c", `{"max_in_flight":3}`)
+	r.must("POST", "/mpub?topic=t", "a\nb\nc\nd\ne")
+	first := r.sub("topic=t&channel=c&max=2")
+	second := r.sub("topic=t&channel=c&max=5")
+	if len(first.Messages) != 2 || len(second.Messages) != 1 {
+		t.Fatalf("%+v, %+v", first, second)
+	}
+	if a := r.sub("topic=t&channel=c&max=5&wait=50"); len(a.Messages) != 0 {
+		t.Errorf("beside three: %+v", a)
+	}
+	r.must("POST", "/fin?topic=t&channel=c&id="+first.Messages[0].ID, "")
+	if a := r.sub("topic=t&channel=c&max=5&wait=60000"); len(a.Messages) != 1 || a.Messages[0].Body != "d" {
+		t.Errorf("one is finished: %+v", a)
+	}
+}
