@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -61,7 +62,7 @@ type forwardCommand struct {
 
 // Help has the promise and the examples.
 func (*forwardCommand) Help() string {
-	return `A message is finished when its destination has taken it: the status says so, or the node has OK'd it. What fails is given back, with a delay that grows, and is never given up here; a channel with max_attempts gives it up to its dead-letter topic. When every destination fails, fewer and fewer messages are tried until one works again.
+	return `A message is finished when its destination has taken it: the status says so, or the node has OK'd it. What fails is given back, with a delay that grows, and is never given up here; a channel with max_attempts gives it up to its dead-letter topic. Nodes get headers too, with key, priority and dedup id; a node that takes none, as nsqd, and web hooks get bodies alone, which is said once. When every destination fails, fewer and fewer messages are tried until one works again.
 
 ` + examples(
 		"to a web hook", `q forward orders --to-http=https://hooks.example/orders --header=Authorization='Bearer ...'`,
@@ -88,7 +89,7 @@ func (f *forwardCommand) Run(c console) error {
 	}
 	log := slog.New(slog.NewTextHandler(progress, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	f2.cluster, f2.tcp, f2.log = cl, cl.tcp(userAgent()), log
-	f2.send = f.sender(cl)
+	f2.send = f.sender(cl, log)
 	defer f2.send.close()
 	start := time.Now()
 	err = f2.watched(c, progress)
@@ -226,9 +227,9 @@ func (f *forwardCommand) statuses() (map[string]bool, error) {
 func isDigits(text string) bool { return strings.Trim(text, "0123456789") == "" }
 
 // sender makes what sends messages.
-func (f *forwardCommand) sender(cl *cluster) sender {
+func (f *forwardCommand) sender(cl *cluster, log *slog.Logger) sender {
 	if len(f.ToQD) > 0 {
-		s := new(nodeSender)
+		s := &nodeSender{log: log, plain: make([]sync.Once, len(f.ToQD))}
 		for _, at := range f.ToQD {
 			o := cl.tcp(userAgent())
 			if f.toNodes != nil {
@@ -246,6 +247,6 @@ func (f *forwardCommand) sender(cl *cluster) sender {
 	}
 	return newHTTPSender(f.ToHTTP, httpSending{
 		method: f.Method, headers: headers, contentType: f.ContentType, finish: finish, tls: cl.tls,
-		connect: f.ConnectTimeout, request: f.RequestTimeout, concurrency: f.Concurrency,
+		connect: f.ConnectTimeout, request: f.RequestTimeout, concurrency: f.Concurrency, log: log,
 	})
 }

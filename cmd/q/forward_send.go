@@ -6,11 +6,14 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"qmq/internal/tcpclient"
@@ -18,20 +21,47 @@ import (
 )
 
 // nodeSender publishes to nodes, many messages with one command.
-type nodeSender struct{ producers []*tcpclient.Producer }
+type nodeSender struct {
+	producers []*tcpclient.Producer
+	log       *slog.Logger
+	plain     []sync.Once // by producer: it is told once that its node takes no headers
+}
 
 func (s *nodeSender) batches() bool { return true }
 
-func (s *nodeSender) send(to int, topic string, bodies [][]byte, done func(int, time.Duration, error)) {
+func (s *nodeSender) send(to int, topic string, messages []tcpclient.Outgoing, done func(int, time.Duration, error)) {
 	start := time.Now()
-	ack := s.producers[to].Publish(context.Background(), topic, bodies...)
+	ack, err := s.publish(to, topic, messages)
 	go func() {
-		err := ack.Wait()
+		if err == nil {
+			err = ack.Wait()
+		}
 		took := time.Since(start)
-		for i := range bodies {
+		for i := range messages {
 			done(i, took, err)
 		}
 	}()
+}
+
+// publish sends messages with their headers, or without where the node takes none. The error
+// means that nothing was sent.
+func (s *nodeSender) publish(to int, topic string, messages []tcpclient.Outgoing) (*tcpclient.Ack, error) {
+	ctx, p := context.Background(), s.producers[to]
+	if slices.ContainsFunc(messages, func(m tcpclient.Outgoing) bool { return len(m.Headers) > 0 }) {
+		takes, err := p.TakesHeaders(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if takes {
+			return p.PublishHeaded(ctx, topic, 0, messages...), nil
+		}
+		s.plain[to].Do(func() { s.log.Warn("messages go without their headers: the node takes none", "node", p.Address()) })
+	}
+	bodies := make([][]byte, len(messages))
+	for i := range messages {
+		bodies[i] = messages[i].Body
+	}
+	return p.Publish(ctx, topic, bodies...), nil
 }
 
 func (s *nodeSender) close() {
@@ -49,6 +79,7 @@ type httpSending struct {
 	tls              *tls.Config
 	connect, request time.Duration
 	concurrency      int
+	log              *slog.Logger
 }
 
 // httpSender makes a request for each message, so many at a time.
@@ -57,6 +88,7 @@ type httpSender struct {
 	urls   []string
 	client http.Client
 	slots  chan struct{}
+	plain  sync.Once // it is told once that headers are left out
 }
 
 func newHTTPSender(urls []string, o httpSending) *httpSender {
@@ -75,12 +107,15 @@ func (s *httpSender) close() { s.client.CloseIdleConnections() }
 
 func (s *httpSender) batches() bool { return false }
 
-func (s *httpSender) send(to int, _ string, bodies [][]byte, done func(int, time.Duration, error)) {
-	for i, body := range bodies {
+func (s *httpSender) send(to int, _ string, messages []tcpclient.Outgoing, done func(int, time.Duration, error)) {
+	for i, m := range messages {
+		if len(m.Headers) > 0 {
+			s.plain.Do(func() { s.o.log.Warn("messages go without their headers: requests have those of --header alone") })
+		}
 		s.slots <- struct{}{}
 		go func() {
 			start := time.Now()
-			err := s.one(s.urls[to], body)
+			err := s.one(s.urls[to], m.Body)
 			<-s.slots
 			done(i, time.Since(start), err)
 		}()

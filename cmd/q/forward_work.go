@@ -14,9 +14,10 @@ import (
 // sender sends messages to destinations, by their number, and tells how that
 // went. Its methods may be called concurrently.
 type sender interface {
-	// send sends bodies to a topic, where there are topics; done is called once for
-	// each body, with how long it took, and nil when the destination has it.
-	send(to int, topic string, bodies [][]byte, done func(i int, took time.Duration, err error))
+	// send sends messages to a topic, where there are topics; done is called once for
+	// each of them, with how long it took, and nil when the destination has it. Headers go
+	// with them where the destination takes headers.
+	send(to int, topic string, messages []tcpclient.Outgoing, done func(i int, took time.Duration, err error))
 	// batches tells whether many messages are best sent to one destination
 	// together.
 	batches() bool
@@ -105,7 +106,7 @@ type topicForward struct {
 // share is what of some messages goes to one destination.
 type share struct {
 	messages []tcpclient.Message
-	bodies   [][]byte
+	outgoing []tcpclient.Outgoing
 	bytes    int
 }
 
@@ -128,8 +129,8 @@ func (w *topicForward) take(messages []tcpclient.Message) {
 				together = to
 			}
 		}
-		s := shares[to]
-		if s != nil && s.bytes+len(body) > tcpclient.MaxBatch {
+		s, size := shares[to], len(m.Headers)+len(body)
+		if s != nil && s.bytes+size > tcpclient.MaxBatch {
 			w.dispatch(to, s)
 			s = nil
 		}
@@ -137,7 +138,7 @@ func (w *topicForward) take(messages []tcpclient.Message) {
 			s = new(share)
 			shares[to] = s
 		}
-		s.messages, s.bodies, s.bytes = append(s.messages, m), append(s.bodies, body), s.bytes+len(body)
+		s.messages, s.outgoing, s.bytes = append(s.messages, m), append(s.outgoing, tcpclient.Outgoing{Headers: m.Headers, Body: body}), s.bytes+size
 	}
 	for to, s := range shares {
 		w.dispatch(to, s)
@@ -149,8 +150,8 @@ func (w *topicForward) take(messages []tcpclient.Message) {
 // that went.
 func (w *topicForward) dispatch(to int, s *share) {
 	var open atomic.Int64
-	open.Store(int64(len(s.bodies)))
-	w.send.send(to, w.to, s.bodies, func(i int, took time.Duration, err error) {
+	open.Store(int64(len(s.outgoing)))
+	w.send.send(to, w.to, s.outgoing, func(i int, took time.Duration, err error) {
 		m := &s.messages[i]
 		if err == nil {
 			w.done.messages.Add(1)

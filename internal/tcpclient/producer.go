@@ -145,6 +145,19 @@ type Outgoing struct {
 	Body    []byte
 }
 
+// TakesHeaders tells whether the node takes messages with headers. It connects if need be.
+func (p *Producer) TakesHeaders(ctx context.Context) (bool, error) {
+	if err := p.acquire(ctx); err != nil {
+		return false, err
+	}
+	defer p.release()
+	l, err := p.connected(ctx)
+	if err != nil {
+		return false, err
+	}
+	return l.conn.agreed.Headers, nil
+}
+
 // PublishHeaded is Publish of messages with headers, after a delay if there is one. Several
 // with a delay are not possible. The error is also ErrNoHeaders.
 func (p *Producer) PublishHeaded(ctx context.Context, topic string, delay time.Duration, messages ...Outgoing) *Ack {
