@@ -10,6 +10,9 @@ type sums struct {
 	backend    int64 // the part of depth that is on disk only
 	inFlight   int64
 	deferred   int64
+	heldBack   int64 // the part of depth that waits for others of its keys
+	stopped    int64 // given up in their place, and hold back what comes after them
+	doubles    int64 // of a topic and above: publishes that were not stored
 	messages   int64 // published, of a topic and above; copied in, of a channel
 	copied     int64 // copied into channels
 	requeues   int64
@@ -31,6 +34,7 @@ func (s *sums) add(o *sums) {
 	s.inFlight += o.inFlight
 	s.deferred += o.deferred
 	s.messages += o.messages
+	s.doubles += o.doubles
 	s.addChannelCounters(o)
 	s.published += o.published
 	s.bytes += o.bytes
@@ -46,6 +50,8 @@ func (s *sums) addChannel(c *sums) {
 }
 
 func (s *sums) addChannelCounters(c *sums) {
+	s.heldBack += c.heldBack
+	s.stopped += c.stopped
 	s.copied += c.copied
 	s.requeues += c.requeues
 	s.timeouts += c.timeouts
@@ -71,7 +77,7 @@ func channelSums(c *nodeclient.Channel, before *sums, dt float64, emptied bool) 
 	s := sums{
 		depth: c.Depth, backend: c.BackendDepth, inFlight: c.InFlight, deferred: c.Deferred,
 		messages: c.Messages, copied: c.Messages, requeues: c.Requeued, timeouts: c.TimedOut,
-		consumers: c.ClientCount, ready: c.Ready, channels: 1,
+		consumers: c.ClientCount, ready: c.Ready, channels: 1, heldBack: c.HeldBack, stopped: c.Stopped,
 	}
 	if c.Paused {
 		s.paused = 1
@@ -95,7 +101,7 @@ func channelSums(c *nodeclient.Channel, before *sums, dt float64, emptied bool) 
 
 // topicSums are those of a topic on one node, without its channels.
 func topicSums(t *nodeclient.Topic, before *nodeTopic, dt float64) (own sums) {
-	own = sums{depth: t.Depth, topicDepth: t.Depth, backend: t.BackendDepth, messages: t.Messages}
+	own = sums{depth: t.Depth, topicDepth: t.Depth, backend: t.BackendDepth, messages: t.Messages, doubles: t.Doubles}
 	if dt <= 0 || t.Messages < before.messages || t.Bytes < before.bytesTotal {
 		return own
 	}

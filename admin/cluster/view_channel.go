@@ -39,6 +39,8 @@ type channelFigures struct {
 	InFlight     int64    `json:"in_flight"`
 	Ready        *int64   `json:"ready"`
 	Deferred     int64    `json:"deferred"`
+	HeldBack     int64    `json:"held_back"` // of the depth, wait for others of their keys
+	Stopped      int64    `json:"stopped"`   // given up in their place, and hold back what comes after them
 	InRate       Figure   `json:"in_rate"`
 	Messages     int64    `json:"messages"`
 	DeliverRate  Figure   `json:"deliver_rate"`
@@ -88,7 +90,7 @@ func (c *Cluster) channelView(t *topicTotal, ch *channelTotal, k Consumers) *Cha
 	mine := func(l *Alert) bool { return l.Topic == t.name && l.Channel == ch.pair.Channel }
 	v.Attention = c.alertRows(c.alerts.about(mine))
 	v.Figures = channelFigures{
-		Depth: s.depth, BackendDepth: s.backend, GrowRate: ch.grows(), InFlight: s.inFlight, Deferred: s.deferred, InRate: h[channelIn].recent(5),
+		Depth: s.depth, BackendDepth: s.backend, GrowRate: ch.grows(), InFlight: s.inFlight, Deferred: s.deferred, HeldBack: s.heldBack, Stopped: s.stopped, InRate: h[channelIn].recent(5),
 		Messages: s.messages, DeliverRate: h[channelDelivered].recent(5), FinishRate: h[channelFinished].recent(5), RequeueMin: h[channelRequeued].recent(60),
 		Requeues: s.requeues, TimeoutMin: h[channelTimedOut].recent(60), Timeouts: s.timeouts, Consumers: s.consumers, Nodes: ch.nodes, Without: c.withoutOf(ch.pair), Unknown: t.unheardOf(ch),
 	}

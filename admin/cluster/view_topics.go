@@ -122,6 +122,7 @@ type topicFigures struct {
 	Deferred     int64    `json:"deferred"`
 	SizeMean     Figure   `json:"size_mean"`
 	Messages     int64    `json:"messages"`
+	Doubles      int64    `json:"doubles"` // publishes since the nodes started that were OK'd and not stored
 	DiskBytes    *int64   `json:"disk_bytes"`
 	Channels     int      `json:"channels"`
 	Nodes        int      `json:"nodes"`
@@ -182,7 +183,7 @@ func (c *Cluster) topicView(t *topicTotal) *topicView {
 	v.Attention = c.alertRows(c.alerts.about(func(l *Alert) bool { return l.Topic == t.name }))
 	v.Figures = topicFigures{
 		PubRate: t.history[rowPublished].recent(5), ByteRate: t.history[1].recent(5), TopicDepth: s.topicDepth, ChannelDepth: s.depth - s.topicDepth,
-		BackendDepth: s.backend, InFlight: s.inFlight, Deferred: s.deferred, SizeMean: t.history[4].recent(60), Messages: s.messages, DiskBytes: bytesOf(t.disk),
+		BackendDepth: s.backend, InFlight: s.inFlight, Deferred: s.deferred, SizeMean: t.history[4].recent(60), Messages: s.messages, Doubles: s.doubles, DiskBytes: bytesOf(t.disk),
 		Channels: len(t.channels), Nodes: t.nodes, Consumers: s.consumers, Without: c.withoutOf(Pair{Topic: t.name}), Unknown: t.unheard(),
 	}
 	v.Sub = t.sub(len(v.Attention)) + c.silentSub(Pair{Topic: t.name})

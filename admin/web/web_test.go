@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// maxBytes is what the whole page may weigh, uncompressed.
+// maxBytes is what the whole page may weigh, uncompressed, without what no browser asks
+// for: the licences of what is not ours, and where that is from.
 const maxBytes = 300_000
 
 // files of the page by their paths.
@@ -60,10 +61,30 @@ func TestEveryStylesheetIsLinked(t *testing.T) {
 	}
 }
 
+func browsersAskFor(path string) bool {
+	return !strings.HasPrefix(path, "vendor/") || strings.HasSuffix(path, ".js")
+}
+
+// TestLicencesOfLibrariesComeWithThem: who distributes the program distributes them.
+func TestLicencesOfLibrariesComeWithThem(t *testing.T) {
+	page := files(t)
+	for library, words := range map[string]string{"htm": "Apache License", "preact": "The MIT License"} {
+		licence := "vendor/" + library + ".LICENSE"
+		if !strings.Contains(page[licence], words) || !strings.Contains(page["vendor/VERSION"], library+".LICENSE") {
+			t.Errorf("%s: its licence is %.80q", library, page[licence])
+		}
+		if strings.Contains(page["index.html"], licence) || strings.Contains(page["vendor/"+library+".js"], words) {
+			t.Errorf("%s: browsers load its licence", library)
+		}
+	}
+}
+
 func TestPageStaysSmall(t *testing.T) {
 	sum := 0
-	for _, text := range files(t) {
-		sum += len(text)
+	for path, text := range files(t) {
+		if browsersAskFor(path) {
+			sum += len(text)
+		}
 	}
 	if sum > maxBytes {
 		t.Errorf("the page has %d bytes, more than %d", sum, maxBytes)
@@ -76,7 +97,7 @@ func TestNothingRefersToAnotherHost(t *testing.T) {
 	address := regexp.MustCompile(`(?:https?:)?//[\w.-]+\.\w+[^\s'"` + "`" + `)]*`)
 	comment := regexp.MustCompile(`(?m)(^|\s)//\s.*$`)
 	for path, text := range files(t) {
-		if strings.HasPrefix(path, "vendor/") && !strings.HasSuffix(path, ".js") {
+		if !browsersAskFor(path) {
 			continue // licences, and where the code is from
 		}
 		for _, found := range address.FindAllString(comment.ReplaceAllString(text, ""), -1) {

@@ -58,6 +58,7 @@ type Topic struct {
 	Latency      Latency
 	Replica      Replica
 	DiskBytes    int64 // of its segments; -1 where a node does not tell
+	Doubles      int64 // publishes since the node's start that were OK'd and not stored
 }
 
 // Replica is what the node is for a topic that is replicated. Only the leader tells what
@@ -90,6 +91,9 @@ type Channel struct {
 	Latency      Latency
 	// DeadLettered messages went to the dead-letter topic, DeadLettering ones wait for that.
 	DeadLettered, DeadLettering int64
+	// HeldBack messages, of the depth, wait for others of their keys; Stopped ones are given
+	// up, and hold back what comes after them.
+	HeldBack, Stopped int64
 	// Until is the number at which a bounded channel ends, Done says that it has had
 	// everything before; RewoundAt is when it was rewound last, ms since 1970, 0: never.
 	Until, RewoundAt int64
@@ -242,6 +246,14 @@ func (r *reading) topic() (t Topic) {
 			t.Replica = r.replica()
 		case "disk_bytes":
 			t.DiskBytes = r.whole()
+		case "dedup":
+			r.object(func(key []byte) {
+				if string(key) == "double_count" {
+					t.Doubles = r.whole()
+				} else {
+					r.skip()
+				}
+			})
 		default:
 			r.skip()
 		}
@@ -292,6 +304,10 @@ func (r *reading) channel() (c Channel) {
 			c.DeadLettered = r.whole()
 		case "dead_lettering_count":
 			c.DeadLettering = r.whole()
+		case "held_back_count":
+			c.HeldBack = r.whole()
+		case "stopped_count":
+			c.Stopped = r.whole()
 		case "until":
 			c.Until = r.whole()
 		case "done":

@@ -44,8 +44,8 @@ const example = `{"version":"1.3.0","health":"OK","start_time":1700000000,"topic
    {"channel_name":"c","depth":3,"backend_depth":1,"in_flight_count":2,"deferred_count":4,"message_count":9,"requeue_count":5,"timeout_count":6,"client_count":1,
     "clients":[{"client_id":"x\"é\u00e9","hostname":"h","version":"V2","remote_address":"1.2.3.4:5","state":3,"ready_count":7,"pub_counts":[{"topic":"t","count":1}],"tls":true,"snappy":false}],
     "paused":true,"e2e_processing_latency":{"count":2,"percentiles":[{"quantile":0.99,"value":1.5e6},{"quantile":0.5,"value":12}]}},
-   {"channel_name":"d#ephemeral","depth":0,"clients":null,"e2e_processing_latency":{"count":0,"percentiles":null},"ready_count":9}],
-  "depth":11,"backend_depth":10,"message_count":18446744073709551615,"message_bytes":123456,"paused":false,"e2e_processing_latency":{"count":0,"percentiles":null},"disk_bytes":4711},
+   {"channel_name":"d#ephemeral","depth":0,"clients":null,"e2e_processing_latency":{"count":0,"percentiles":null},"ready_count":9,"held_back_count":21,"stopped_count":22}],
+  "dedup":{"double_count":23,"ids":1,"window_ms":5},"depth":11,"backend_depth":10,"message_count":18446744073709551615,"message_bytes":123456,"paused":false,"e2e_processing_latency":{"count":0,"percentiles":null},"disk_bytes":4711},
  {"topic_name":"b","channels":[],"depth":-1}],
 "memory":{"heap_objects":1,"heap_in_use_bytes":4096},"producers":null,"damage":{"messages":3,"journal_bytes":77,"last":12,"findings":[
  {"id":"missing/1/2","number":12,"kind":"missing","topic":"t","channel":"c","from":2,"to":5,"messages":3,"path":"/d","copy":"/e","time":1700000001,"text":"gone"}],
@@ -62,11 +62,11 @@ func TestDecodeTakesWhatIsWanted(t *testing.T) {
 			Version: "1.3.0", Health: "OK", StartTime: 1700000000, HeapInUse: 4096, Draining: true, DiskFree: new(int64(5)), DiskUsed: new(int64(0)), OpenFiles: 12, MaxOpenFiles: 1024, Damage: &Damage{3, 77, 12,
 				[]Finding{{"missing/1/2", "missing", "t", "c", 3, "/d", "/e", 1700000001, "gone"}}, []DamageSum{{"journal", 2, 1}}},
 			Topics: []Topic{
-				{Name: "a", Depth: 11, BackendDepth: 10, Messages: math.MaxInt64, Bytes: 123456, DiskBytes: 4711, Channels: []Channel{
+				{Name: "a", Depth: 11, BackendDepth: 10, Messages: math.MaxInt64, Bytes: 123456, DiskBytes: 4711, Doubles: 23, Channels: []Channel{
 					{Name: "c", Depth: 3, BackendDepth: 1, InFlight: 2, Deferred: 4, Messages: 9, Requeued: 5, TimedOut: 6, ClientCount: 1, Paused: true,
 						Clients: []Consumer{{ID: `x"éé`, Hostname: "h", Version: "V2", RemoteAddress: "1.2.3.4:5", ReadyCount: 7, TLS: true}},
 						Latency: Latency{2, []Percentile{{0.99, 1.5e6}, {0.5, 12}}}},
-					{Name: "d#ephemeral", Ready: 9},
+					{Name: "d#ephemeral", Ready: 9, HeldBack: 21, Stopped: 22},
 				}},
 				{Name: "b", DiskBytes: -1, Depth: -1, Channels: []Channel{}},
 			},

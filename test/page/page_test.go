@@ -32,6 +32,7 @@ func TestPage(t *testing.T) {
 	look("NamesThatMeanSomethingToBrowsersOpen", func(b *tab) { oddNames(b, a) })
 	look("HoldShowsTheFirstFrameOfANewView", holding)
 	look("DeadLettersArePutBackByClicking", func(b *tab) { deadLetters(b, a) })
+	look("WhatIsHeldBackAndWhatWasDoubleIsSaid", func(b *tab) { inOrder(b, a) })
 	look("ChannelsAreFoundAmongTopicsAndOnPhones", finding)
 	for name, f := range map[string]func(*testing.T, *rig){
 		"OtherBasePath": otherBase, "SigningInAndWhatAViewerMay": signingIn, "NodeWithoutPeekSaysSo": withoutPeek,

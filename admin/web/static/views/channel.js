@@ -70,6 +70,8 @@ const NoConsumers = ({ name, depth }) => html`<p>No consumers${depth > 0 ? `, an
 const Silent = ({ nodes }) => nodes.filter(n => n.stale).map(n => html`<span class="warn" key=${n.node}>, without ${host(n.name)}${n.seen && html` since <${Time} at=${n.seen} />`}</span>`)
 
 function trendOf(f) {
+  if (f.stopped) return `${count(f.stopped)} stopped, ${count(f.held_back)} held back`
+  if (f.held_back) return `${count(f.held_back)} held back to keep order`
   if (f.grow_rate > 0.5) return `grows by ${small(f.grow_rate)}/s`
   if (f.grow_rate < -0.5) return `shrinks by ${small(-f.grow_rate)}/s`
   if (f.backend_depth) return `${count(f.backend_depth)} on disk`
@@ -83,7 +85,7 @@ function ChannelFigures({ f, data }) {
   const lagging = f.finish_share !== null && f.finish_share < 0.9 && grows > 0.5
   const troubled = data?.verdict != null
   return html`<${Figures}>
-    <${Figure} id="depth" label="Depth" n=${f.depth} means=${means(trendOf(f))} warn=${left || troubled && grows > 0.5} />
+    <${Figure} id="depth" label="Depth" n=${f.depth} means=${means(trendOf(f))} warn=${left || f.stopped > 0 || troubled && grows > 0.5} />
     <${Figure} id="in_flight" label="In flight" n=${f.in_flight}
       means=${means(f.ready === null || f.ready === undefined ? 'taken, not finished yet' : `of ${count(f.ready)} ready (RDY)`)} warn=${left} />
     <${Figure} id="deferred" label="Deferred" n=${f.deferred} means=${means(f.deferred ? 'wait for their time' : 'none')} warn=${left} />

@@ -79,7 +79,7 @@ function TopicFigures({ f, data }) {
     <${Figure} id="channel_depth" label="Depth of channels" n=${f.channel_depth} means=${means(f.backend_depth ? `${count(f.backend_depth)} on disk` : 'all in memory')} warn=${left} />
     <${Figure} id="in_flight" label="In flight" n=${f.in_flight} means=${means(`with ${plural(f.consumers ?? 0, 'consumer')}`)} warn=${left} />
     <${Figure} id="size" label="Message size" n=${f.size_mean} value=${mean} means=${means(f.disk_bytes == null ? 'mean of the last minute' : `${size(f.disk_bytes)} on the disks`)} warn=${left} />
-    <${Figure} id="messages" label="Messages" n=${f.messages} means=${means(data?.replicated ? 'since it was created' : f.messages < 1e7 ? 'since the nodes started' : `${count(f.messages)} since start`)} warn=${left} />
+    <${Figure} id="messages" label="Messages" n=${f.messages} means=${means(f.doubles ? `${plural(f.doubles, 'double')} left out` : data?.replicated ? 'since it was created' : f.messages < 1e7 ? 'since the nodes started' : `${count(f.messages)} since start`)} warn=${left} />
   <//>`
 }
 
