@@ -266,7 +266,7 @@ func (h *HTTP) publish(t broker.Publisher, ids bool, add func(*stampedBatch)) (a
 	if ids {
 		b.AskFirst()
 	}
-	stamped := stampedBatch{Batch: b, stamp: t.Stamp(), tracer: h.o.Tracer}
+	stamped := stampedBatch{Batch: b, stamp: t.Stamp().Begin(b), tracer: h.o.Tracer}
 	add(&stamped)
 	name := t.Name()
 	t, err := h.broker.Publish(t, b)

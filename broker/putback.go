@@ -159,7 +159,7 @@ func (b *Broker) publishBack(origin string, letters []letter) error {
 		return err
 	}
 	var records diskqueue.Batch
-	now, stamp := b.clock.Wall(), pub.Stamp()
+	now, stamp := b.clock.Wall(), pub.Stamp().Begin(&records)
 	for _, l := range letters {
 		m := l.meta
 		m.Timestamp, m.OnlyFor = now, l.from.Channel

@@ -24,11 +24,10 @@ func TestHeadersAndKeysOfAReplicatedTopicAreThoseOfTheSet(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g.eventually("the member knows where keys are", func() bool { return p.Stamp() != nil })
 		body := fmt.Appendf(nil, `{"user": "u-%d"}`, i)
 		said := message.Meta{Headers: message.AppendHeader(nil, "from", fmt.Sprint(i))}
-		p.Stamp().Apply(&said, body)
 		var b diskqueue.Batch
+		p.Stamp().Begin(&b).Apply(&said, body)
 		b.Add(&said, body)
 		if err := p.Publish(&b); err != nil {
 			t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 )
 
 // Level is the highest feature level that this version knows.
-const Level = 5
+const Level = 6
 
 // levelOfSettings is the lowest at which all members keep what is set of topics.
 const levelOfSettings = 2
@@ -27,6 +27,10 @@ const levelOfRetention = 4
 
 // levelOfDedup is the lowest at which all members leave doubles out.
 const levelOfDedup = 5
+
+// levelOfStamps is the lowest at which all members say by which settings what they publish
+// was stamped.
+const levelOfStamps = 6
 
 // Shards is in how many shards the topics are. It is the same for ever: it says where
 // a topic is.

@@ -177,6 +177,10 @@ func (r *run) serve(i *identity) {
 			g := r.s.registry.Load()
 			return g != nil && g.Level >= levelOfDedup
 		},
+		Stampable: func() bool {
+			g := r.s.registry.Load()
+			return g != nil && g.Level >= levelOfStamps
+		},
 		Scarce: func() bool { return r.room.anyScarce() },
 	}
 	for n := uint32(1); n <= Shards; n++ {

@@ -26,6 +26,7 @@ type Batch struct {
 	first     uint64 // see First
 	asked     bool   // see AskFirst
 	doubles   []int  // see Doubles
+	stamped   Stamped
 }
 
 // longBody is a body that stays where the publisher has it until it is written:
@@ -82,6 +83,7 @@ func (b *Batch) Reset() {
 	b.only, b.ids = nil, b.ids[:0]
 	b.longBytes, b.bodyBytes, b.inMulti = 0, 0, false
 	b.first, b.asked, b.doubles = 0, false, nil
+	b.stamped.By, b.stamped.Found = 0, b.stamped.Found[:0]
 }
 
 // First is the number that the first message got when the batch was written; the others
@@ -129,6 +131,7 @@ func (b *Batch) Truncate(n int) {
 	}
 	b.buf = b.buf[:b.offsets[n]]
 	b.offsets = b.offsets[:n]
+	b.stamped.truncate(n)
 	for len(b.ids) > 0 && b.ids[len(b.ids)-1].Index >= n {
 		b.ids = b.ids[:len(b.ids)-1]
 	}
@@ -197,6 +200,9 @@ func (b *Batch) Add(m *message.Meta, body []byte) {
 	}
 	if m.DedupID != nil {
 		b.addID(m.Dedup())
+	}
+	if m.Found != 0 && b.stamped.By != 0 {
+		b.stamped.Found = append(b.stamped.Found, FoundIn{len(b.offsets), m.Found})
 	}
 	b.offsets = append(b.offsets, uint32(len(b.buf)))
 	b.bodyBytes += int64(len(body))

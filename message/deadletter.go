@@ -101,6 +101,16 @@ type Only struct {
 	Channel string
 }
 
+// Again says that the message was published before: that it is a dead letter, or put back.
+func (v *View) Again() bool {
+	if len(v.Attrs) == 0 {
+		return false
+	}
+	_, letter := Attr(v.Attrs, AttrDeadLetter)
+	_, only := Attr(v.Attrs, AttrOnlyFor)
+	return letter || only
+}
+
 // OnlyFor is the name of the one channel that the message is for; ok is false for one
 // that is for all.
 func (v *View) OnlyFor() (channel []byte, ok bool) {

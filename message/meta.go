@@ -24,7 +24,18 @@ type Meta struct {
 	DedupBounds DedupBounds
 	// Priority is 0 to MaxPriority.
 	Priority uint8
+	// Found is what of this was found in the body, as no publisher said it.
+	Found Found
 }
+
+// Found are parts of a Meta. It is not kept with the message.
+type Found uint8
+
+// What may be found in a body.
+const (
+	FoundKey Found = 1 << iota
+	FoundDedupID
+)
 
 // Mark is what topics and channels have to know of a message before they read it. Few
 // messages have one.
@@ -94,6 +105,19 @@ func (m *Meta) appendDescription(dst []byte) []byte {
 		dst = AppendAttr(dst, AttrPriority, []byte{m.Priority})
 	}
 	return dst
+}
+
+// AppendAgain appends the record of v, which is in no log yet, with the key and what doubles
+// are known by as m has them, in the place of its own.
+func (v *View) AppendAgain(dst []byte, m *Meta) []byte {
+	attrs := make([]byte, 0, len(v.Attrs)+attrHeader+len(m.Key))
+	for tag, value := range Attrs(v.Attrs) {
+		if tag != AttrKey && tag != AttrDedupID && tag != AttrDedupBounds {
+			attrs = AppendAttr(attrs, tag, value)
+		}
+	}
+	said := Meta{Key: m.Key, DedupID: m.DedupID, DedupBounds: m.DedupBounds}
+	return AppendRecord(dst, v.Timestamp, v.Flags, said.appendDescription(attrs), v.Body)
 }
 
 // AppendNew appends the record of a message that is new, as AppendRecord does

@@ -188,7 +188,7 @@ func (c *commandBatch) addBatch(t namedPublisher, err error) (index int) {
 	index = len(c.topics) - 1
 	b := &c.topics[index]
 	if b.topic, b.err = t, err; t.Publisher != nil {
-		b.stamp = t.Stamp()
+		b.stamp = t.Stamp().Begin(&b.records)
 	}
 	return index
 }

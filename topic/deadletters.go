@@ -76,6 +76,7 @@ func (d *DeadLetters) send(origin, to string, letters []channel.DeadLetter) erro
 	now := d.wall()
 	err := d.publish(origin, letters[0].Channel, to, func(stamp *Stamp) *diskqueue.Batch {
 		records := new(diskqueue.Batch)
+		stamp = stamp.Begin(records)
 		for i := range letters {
 			letters[i].Topic = origin
 			m := letters[i].Description

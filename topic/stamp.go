@@ -1,6 +1,7 @@
 package topic
 
 import (
+	"qmq/diskqueue"
 	"qmq/internal/jsonpointer"
 	"qmq/message"
 	"qmq/settings"
@@ -14,6 +15,7 @@ type Stamp struct {
 	id     *jsonpointer.Pointer // where the id is that doubles are known by; nil: nowhere
 	bodyID bool                 // all of the body is that id
 	bounds message.DedupBounds  // zero: doubles are not known
+	by     uint64               // names the settings of a replicated topic; 0: none need to be known
 }
 
 // newStamp is what settings ask for.
@@ -31,11 +33,27 @@ func newStamp(e *settings.EffectiveTopic) *Stamp {
 
 // WithoutDedup is the stamp where doubles are not known.
 func (s *Stamp) WithoutDedup() *Stamp {
-	if s == nil || s.key == nil {
+	if s == nil {
 		return nil
 	}
-	return &Stamp{key: s.key}
+	return &Stamp{key: s.key, by: s.by}
 }
+
+// Begin notes in an empty batch that its messages are stamped by s, and returns what is to
+// be applied to each of them: nil where there is nothing to say.
+func (s *Stamp) Begin(b *diskqueue.Batch) *Stamp {
+	if s == nil {
+		return nil
+	}
+	b.SetStamped(s.by)
+	if s.key == nil && s.bounds == (message.DedupBounds{}) {
+		return nil
+	}
+	return s
+}
+
+// By names the settings of the replicated topic that s is of.
+func (s *Stamp) By() uint64 { return s.by }
 
 // Apply completes what a publisher says of a message with what the body does. What the
 // publisher says counts. The body must stay as it is as long as m is used.
@@ -48,7 +66,9 @@ func (s *Stamp) Apply(m *message.Meta, body []byte) {
 		return
 	}
 	if m.DedupID == nil {
-		m.DedupID = s.idOf(body)
+		if m.DedupID = s.idOf(body); m.DedupID != nil {
+			m.Found |= message.FoundDedupID
+		}
 	}
 	if m.DedupID != nil {
 		m.DedupBounds = s.bounds
@@ -63,6 +83,7 @@ func (s *Stamp) ApplyAgain(m *message.Meta, body []byte) {
 			// Of long keys that begin alike all have the same one: more is kept in order than
 			// was asked for, and never less.
 			m.Key = key[:min(len(key), message.MaxKey)]
+			m.Found |= message.FoundKey
 		}
 	}
 }
@@ -87,8 +108,14 @@ func (t *Topic) Stamp() *Stamp { return t.config.Load().stamp }
 // IDPrefix is what the ids of the topic's messages begin with.
 func (t *Topic) IDPrefix() uint16 { return t.o.IDPrefix }
 
-// ReplicaStamp is the Stamp of a replicated topic of which set is set.
-func (c *Common) ReplicaStamp(name string, set settings.Topic) *Stamp {
+// ReplicaStamp is the Stamp of a replicated topic of which set is set, which by names; it is
+// never nil.
+func (c *Common) ReplicaStamp(name string, set settings.Topic, by uint64) *Stamp {
 	o := Options{Name: name, Replicated: true, Common: c}
-	return o.configured(set).stamp
+	var s Stamp
+	if there := o.configured(set).stamp; there != nil {
+		s = *there
+	}
+	s.by = by
+	return &s
 }

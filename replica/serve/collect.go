@@ -35,6 +35,7 @@ const (
 	notLeader        // another node leads, or none
 	noTopic          // there is no such topic, nor will there be one of this incarnation
 	full             // the topic has no room, and the parts will never be taken
+	outdated         // the parts were stamped by other settings than the topic has
 )
 
 // refused is why a part was not taken, and the number that the next one must have.
@@ -42,6 +43,8 @@ type refused struct {
 	why    reason
 	number uint64
 	limit  limit // of full
+	// applied is, of outdated, the position in the shard by which the settings are applied.
+	applied uint64
 }
 
 // queue is where the parts of a topic wait at the leader, in the order of each member.
@@ -77,9 +80,9 @@ type expected struct {
 	barred        barred // what has to be empty when it comes
 }
 
-// offer takes parts of the topic of a name from one member, in order, and says from
-// where on it did not. What is on its way already, or applied, counts as taken.
-func (v *Serving) offer(name string, parts []entry.Part) refused {
+// offer takes parts of the topic of a name from one member, in order, that were stamped by
+// settings, and says from where on it did not. What is on its way already, or applied, counts as taken.
+func (v *Serving) offer(name string, by uint64, parts []entry.Part) refused {
 	q, why := v.queue(name, parts[0].Topic)
 	if q == nil {
 		return refused{why: why}
@@ -88,7 +91,9 @@ func (v *Serving) offer(name string, parts []entry.Part) refused {
 	if !ok {
 		return refused{why: busy, number: parts[0].Origin.Number}
 	}
-	no, first := q.add(parts, room)
+	applied, old := v.outdated(q.topic, by)
+	no, first := q.add(parts, room, old)
+	no.applied = applied
 	if first {
 		q.propose()
 	}
@@ -113,8 +118,9 @@ func (v *Serving) queue(name string, topic uint64) (q *queue, why reason) {
 	return q, accepted
 }
 
-// add queues parts for which there is room. first says that the caller has to propose.
-func (q *queue) add(parts []entry.Part, room *topic.Topic) (no refused, first bool) {
+// add queues parts for which there is room, and if they are old only those that are empty.
+// first says that the caller has to propose.
+func (q *queue) add(parts []entry.Part, room *topic.Topic, old bool) (no refused, first bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	next := q.expects(parts[0].Origin)
@@ -126,6 +132,8 @@ func (q *queue) add(parts []entry.Part, room *topic.Topic) (no refused, first bo
 			return refused{why: gap, number: next.after(o.Epoch)}, q.begin()
 		case q.bytes > maxQueued:
 			return refused{why: busy, number: o.Number}, q.begin()
+		case old && p.Count > 0:
+			return refused{why: outdated, number: o.Number}, q.begin()
 		case o.Epoch > next.epoch:
 			*next = expected{epoch: o.Epoch, number: o.Number}
 		}

@@ -12,7 +12,8 @@ import (
 // publishedOnce publishes bodies that are their own ids, all in one batch.
 func (m *member) publishedOnce(t testing.TB, bodies ...string) {
 	t.Helper()
-	b, stamp := new(diskqueue.Batch), m.node.Stamp("t")
+	b := new(diskqueue.Batch)
+	stamp := m.node.Stamp("t").Begin(b)
 	for _, body := range bodies {
 		x := message.Meta{Timestamp: m.clock.Wall()}
 		stamp.Apply(&x, []byte(body))

@@ -16,7 +16,8 @@ import (
 //	| shard | term | name size u8 | name of the topic | entry with the parts, see package entry |
 //	| u32   | u64  |
 //
-// and this is what the leader has to say of them, or of itself:
+// with the highest bit of shard set, where all parts were stamped by the same settings, and
+// behind the name which (u64, see nameOf); and this is what the leader has to say of them, or of itself:
 //
 //	0      1       5      13      21       29
 //	| kind | shard | term | topic | number | reason |
@@ -28,27 +29,40 @@ import (
 //	| through | unit | max |
 //	| u64     | u8   | i64 |
 //
+// and behind it, of kind outdated, how far its sender has applied the shard (u64),
 // all little-endian. All parts of a frame are of one topic and one member, in order. A
 // notice of kind ready tells that its sender leads the shard in the term and takes
 // parts; of kind refused, that it did not take the part with the number, nor those
 // behind it; of kind full, that it never will take those of the numbers up to through,
-// because max messages (unit 1) or bytes (0) are the most that the topic may have.
+// because max messages (unit 1) or bytes (0) are the most that the topic may have; of kind
+// outdated, that it takes those from the number on when they are stamped by the settings
+// that the topic has by the position that it tells.
 const (
 	partsHeader = 4 + 8 + 1
 	noticeSize  = 1 + 4 + 8 + 8 + 8 + 1
 	limitSize   = 8 + 1 + 8
+	appliedSize = 8
+	stampSize   = 8
+	// withStamp is set in the shard of a frame that says by which settings.
+	withStamp = 1 << 31
 )
 
 var errFrame = errors.New("malformed frame")
 
-// encodeParts is a frame of parts.
-func encodeParts(shard uint32, term uint64, name string, parts []entry.Part) []byte {
+// encodeParts is a frame of parts that were stamped by settings; 0: that is not said.
+func encodeParts(shard uint32, term uint64, name string, by uint64, parts []entry.Part) []byte {
 	e := entry.Entry{Parts: parts}
-	frame := make([]byte, 0, partsHeader+len(name)+sizeOf(&e))
+	frame := make([]byte, 0, partsHeader+len(name)+stampSize+sizeOf(&e))
+	if by != 0 {
+		shard |= withStamp
+	}
 	frame = binary.LittleEndian.AppendUint32(frame, shard)
 	frame = binary.LittleEndian.AppendUint64(frame, term)
 	frame = append(frame, byte(len(name)))
 	frame = append(frame, name...)
+	if by != 0 {
+		frame = binary.LittleEndian.AppendUint64(frame, by)
+	}
 	return e.AppendTo(frame)
 }
 
@@ -57,6 +71,7 @@ type partsFrame struct {
 	shard uint32
 	term  uint64
 	name  string
+	by    uint64 // settings by which the parts were stamped; 0: that is not said
 	parts []entry.Part
 }
 
@@ -67,7 +82,14 @@ func decodeParts(b []byte) (f partsFrame, err error) {
 	f.shard, f.term = binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint64(b[4:])
 	name := b[partsHeader:][:b[12]]
 	f.name = string(name)
-	e, err := entry.Decode(b[partsHeader+len(name):])
+	b = b[partsHeader+len(name):]
+	if f.shard&withStamp != 0 {
+		if len(b) < stampSize {
+			return f, errFrame
+		}
+		f.shard, f.by, b = f.shard&^withStamp, binary.LittleEndian.Uint64(b), b[stampSize:]
+	}
+	e, err := entry.Decode(b)
 	if err != nil {
 		return f, err
 	}
@@ -104,7 +126,8 @@ type noticeKind byte
 const (
 	noticeReady noticeKind = iota + 1
 	noticeRefused
-	noticeFull // a member that does not know it hears nothing, and gives up in time
+	noticeFull     // a member that does not know it hears nothing, and gives up in time
+	noticeOutdated // to members alone that said by which settings
 )
 
 // notice is what the leader tells.
@@ -123,7 +146,11 @@ func (n *notice) encode() []byte {
 		b = binary.LittleEndian.AppendUint64(b, v)
 	}
 	b = append(b, byte(n.why))
-	if n.kind != noticeFull {
+	switch n.kind {
+	case noticeFull:
+	case noticeOutdated:
+		return binary.LittleEndian.AppendUint64(b, n.applied)
+	default:
 		return b
 	}
 	unit := byte(0)
@@ -136,8 +163,13 @@ func (n *notice) encode() []byte {
 
 func decodeNotice(b []byte) (n notice, err error) {
 	size := noticeSize
-	if len(b) > 0 && noticeKind(b[0]) == noticeFull {
-		size += limitSize
+	if len(b) > 0 {
+		switch noticeKind(b[0]) {
+		case noticeFull:
+			size += limitSize
+		case noticeOutdated:
+			size += appliedSize
+		}
 	}
 	if len(b) != size {
 		return n, errFrame
@@ -146,8 +178,10 @@ func decodeNotice(b []byte) (n notice, err error) {
 		kind: noticeKind(b[0]), shard: binary.LittleEndian.Uint32(b[1:]), term: binary.LittleEndian.Uint64(b[5:]),
 		topic: binary.LittleEndian.Uint64(b[13:]), refused: refused{number: binary.LittleEndian.Uint64(b[21:]), why: reason(b[29])},
 	}
-	if n.kind == noticeFull {
-		b = b[noticeSize:]
+	switch b = b[noticeSize:]; n.kind {
+	case noticeOutdated:
+		n.applied = binary.LittleEndian.Uint64(b)
+	case noticeFull:
 		n.limit = limit{through: binary.LittleEndian.Uint64(b), messages: b[8] == 1, max: int64(binary.LittleEndian.Uint64(b[9:]))}
 	}
 	return n, nil

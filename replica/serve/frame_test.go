@@ -22,19 +22,22 @@ func partOf(topic, member, number uint64, bodies ...string) entry.Part {
 
 func TestPartsAndNoticesTravel(t *testing.T) {
 	parts := []entry.Part{partOf(5, 2, 7, "a", "b"), {Topic: 5, Origin: entry.Origin{Member: 2, Epoch: 3, Number: 8}}}
-	f, err := decodeParts(encodeParts(4, 9, "name", parts))
-	must(t, err)
-	if f.shard != 4 || f.term != 9 || f.name != "name" || len(f.parts) != 2 {
-		t.Errorf("%+v", f)
-	}
-	for i, p := range f.parts {
-		if p.Topic != 5 || p.Origin != parts[i].Origin || p.Count != parts[i].Count || string(p.Records) != string(parts[i].Records) {
-			t.Errorf("%+v", p)
+	for _, by := range []uint64{0, nameOf(""), nameOf(`{"key_from":"json:/user"}`)} {
+		f, err := decodeParts(encodeParts(4, 9, "name", by, parts))
+		must(t, err)
+		if f.shard != 4 || f.term != 9 || f.name != "name" || f.by != by || len(f.parts) != 2 {
+			t.Errorf("%+v", f)
+		}
+		for i, p := range f.parts {
+			if p.Topic != 5 || p.Origin != parts[i].Origin || p.Count != parts[i].Count || string(p.Records) != string(parts[i].Records) {
+				t.Errorf("%+v", p)
+			}
 		}
 	}
 	for _, n := range []notice{
 		{kind: noticeRefused, shard: 1, term: 2, topic: 3, refused: refused{why: busy, number: 4}},
 		{kind: noticeFull, shard: 1, term: 2, topic: 3, refused: refused{why: full, number: 4, limit: limit{through: 9, messages: true, max: 1 << 40}}},
+		{kind: noticeOutdated, shard: 1, term: 2, topic: 3, refused: refused{why: outdated, number: 4, applied: 1 << 41}},
 	} {
 		if back, err := decodeNotice(n.encode()); err != nil || back != n {
 			t.Errorf("%+v %v", back, err)
@@ -50,14 +53,15 @@ func TestBytesFromOutsideAreLookedAt(t *testing.T) {
 		"two members": {partOf(5, 2, 7, "a"), partOf(5, 3, 7, "a")},
 		"no part":     nil,
 	} {
-		if _, err := decodeParts(encodeParts(0, 0, "t", parts)); err == nil {
+		if _, err := decodeParts(encodeParts(0, 0, "t", 7, parts)); err == nil {
 			t.Errorf("%s make a frame", name)
 		}
 	}
 	r := rand.New(rand.NewPCG(1, 1))
 	request := Request{Op: state.CreateChannel, Topic: "t", Channel: "c", Tail: true}
 	whole := [][]byte{
-		encodeParts(0, 1, "t", []entry.Part{partOf(5, 2, 7, "a")}), (&notice{kind: noticeReady}).encode(), (&notice{kind: noticeFull}).encode(),
+		encodeParts(0, 1, "t", 7, []entry.Part{partOf(5, 2, 7, "a")}), (&notice{kind: noticeReady}).encode(), (&notice{kind: noticeFull}).encode(),
+		encodeParts(0, 1, "t", 0, []entry.Part{partOf(5, 2, 7, "a")}), (&notice{kind: noticeOutdated}).encode(),
 		request.encode(), (&answer{code: codeLimit, number: 300, texts: [2]string{"a", "b"}}).encode(),
 	}
 	for range 20000 {

@@ -116,20 +116,21 @@ func (n *Node) Start(name string, b *diskqueue.Batch) (wait func() error, ok boo
 	return func() error {
 		err := x.Wait()
 		if errors.Is(err, channel.ErrExiting) {
-			return n.publishAgain(name, x.records)
+			return n.publishAgain(name, x.records, x.stamped)
 		}
 		return err
 	}, true
 }
 
 // publishAgain stores a batch in the topic that has the name now.
-func (n *Node) publishAgain(name string, records []byte) error {
+func (n *Node) publishAgain(name string, records []byte, stamped diskqueue.Stamped) error {
 	b := batches.Get().(*diskqueue.Batch)
 	defer batches.Put(b)
 	defer b.Reset()
 	if err := b.ParseRecords(records); err != nil {
 		return err
 	}
+	b.Restamped(stamped)
 	return n.publishOnce(name, b)
 }
 
@@ -220,12 +221,15 @@ func (n *Node) ReceiveParts(from uint64, frame []byte) error {
 	s := n.shards[f.shard]
 	no := refused{why: notLeader}
 	if serving := s.servingNow(); serving != nil && serving.term == f.term {
-		no = serving.offer(f.name, f.parts)
+		no = serving.offer(f.name, f.by, f.parts)
 	}
 	if no.why != accepted {
 		tell := notice{kind: noticeRefused, shard: f.shard, term: f.term, topic: f.parts[0].Topic, refused: no}
-		if no.why == full {
+		switch no.why {
+		case full:
 			tell.kind = noticeFull
+		case outdated:
+			tell.kind = noticeOutdated
 		}
 		n.o.Remote.SendNotice(from, tell.encode()) // should it be lost, all comes again soon
 	}

@@ -57,6 +57,9 @@ type Options struct {
 	// Deduplicable says whether all nodes leave doubles out; until then they are stored.
 	// Nil: they do.
 	Deduplicable func() bool
+	// Stampable says whether all nodes know that a part says by which settings it was
+	// stamped; until then it does not say so to other nodes. Nil: they do.
+	Stampable func() bool
 	// Scarce says that a node has little room on its disk, for which all nodes give up
 	// what is only retained. Nil: none ever has.
 	Scarce func() bool

@@ -52,6 +52,8 @@ type Producer struct {
 	highest  uint64    // number that was ever sent
 	sentTerm uint64    // of the last leader that was sent anything
 	stalled  bool      // the leader refused something: it is sent again later
+	old      bool      // pending was stamped by settings that the leader has no more
+	applied  uint64    // how far this node has to apply the shard to have the leader's
 	news     int64     // steady ns: of the last fate, or when all was sent again
 	ended    error     // why nothing is published any more
 }
@@ -63,6 +65,8 @@ type pending struct {
 	since int64      // steady ns: when its publisher came
 	done  chan error // of capacity 1; nil once it is given up
 	told  *told      // what is to be noted; nil: nothing
+
+	stamped diskqueue.Stamped
 }
 
 // told is which number the first message of a batch got, and which messages got none, for
@@ -107,7 +111,8 @@ type Publication struct {
 	signals *sync.Pool
 	done    chan error
 	records []byte // of the batch
-	told    *told  // nil: it is not asked for
+	stamped diskqueue.Stamped
+	told    *told // nil: it is not asked for
 	asking  *atomic.Int32
 }
 
@@ -158,6 +163,7 @@ func (p *Producer) enqueue(b *diskqueue.Batch, x *Publication) (records []byte, 
 		return nil, err
 	}
 	records = b.Records() // a copy, made without the lock
+	x.stamped = stampedOf(b)
 	part := entry.Part{Topic: p.topic, Count: b.Len(), Records: records}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -166,7 +172,7 @@ func (p *Producer) enqueue(b *diskqueue.Batch, x *Publication) (records []byte, 
 	}
 	part.Origin = entry.Origin{Member: p.shard.n.o.Member, Epoch: p.shard.n.o.Epoch, Number: p.next}
 	p.next++
-	p.pending = append(p.pending, pending{part: part, size: size, since: now, done: x.done, told: x.told})
+	p.pending = append(p.pending, pending{part: part, size: size, since: now, done: x.done, told: x.told, stamped: x.stamped})
 	p.send()
 	if len(p.pending) == 1 {
 		p.news = now
@@ -208,6 +214,10 @@ func (p *Producer) deadline(since int64) (at int64, late error) {
 // holds p.mu.
 func (p *Producer) send() {
 	for p.sent < len(p.pending) {
+		if p.old && !p.restamp() {
+			p.stall()
+			return
+		}
 		n, size := p.frame()
 		if n == 0 {
 			return
@@ -223,6 +233,9 @@ func (p *Producer) send() {
 // frame is how many batches go next, and how large they are.
 func (p *Producer) frame() (n, size int) {
 	for _, next := range p.pending[p.sent:] {
+		if n > 0 && next.stamped.By != p.pending[p.sent].stamped.By { // a frame says it once
+			break
+		}
 		if size > 0 && size+next.size > maxFrame || p.sentSize+size > 0 && p.sentSize+size+next.size > window {
 			break
 		}
@@ -239,8 +252,12 @@ func (p *Producer) sendTo(to target, n, size int) (ok bool) {
 		parts = append(parts, next.part)
 	}
 	p.highest, p.sentTerm = max(p.highest, parts[n-1].Origin.Number), max(p.sentTerm, to.term)
+	by := p.pending[p.sent].stamped.By
 	if to.serving == nil {
-		frame := encodeParts(p.shard.id, to.term, p.name, parts)
+		if stampable := p.shard.n.o.Stampable; stampable != nil && !stampable() {
+			by = 0
+		}
+		frame := encodeParts(p.shard.id, to.term, p.name, by, parts)
 		if ok = p.shard.n.o.Remote.SendParts(to.member, frame); ok {
 			p.sent, p.sentSize = p.sent+n, p.sentSize+size
 		} else {
@@ -248,7 +265,7 @@ func (p *Producer) sendTo(to target, n, size int) (ok bool) {
 		}
 		return ok
 	}
-	switch no := to.serving.offer(p.name, parts); no.why {
+	switch no := to.serving.offer(p.name, by, parts); no.why {
 	case accepted:
 		p.sent, p.sentSize = p.sent+n, p.sentSize+size
 		return true
@@ -257,6 +274,9 @@ func (p *Producer) sendTo(to target, n, size int) (ok bool) {
 		return true
 	case full:
 		p.leaveEmpty(no)
+		return true
+	case outdated:
+		p.outdated(no)
 		return true
 	default:
 		p.rewind(p.place(no.number))
@@ -341,6 +361,11 @@ func (p *Producer) refused(no refused) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if no.why == outdated {
+		p.outdated(no)
+		p.send()
+		return
+	}
 	if n := p.place(no.number); n < p.sent {
 		p.rewind(n)
 	}

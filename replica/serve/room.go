@@ -121,8 +121,7 @@ func own(records []byte) bool {
 			return false
 		}
 		v := message.Decode(records[:n])
-		_, letter := message.Attr(v.Attrs, message.AttrDeadLetter)
-		if _, only := message.Attr(v.Attrs, message.AttrOnlyFor); !letter && !only {
+		if !v.Again() {
 			return false
 		}
 		records = records[n:]

@@ -100,17 +100,17 @@ func TestWhatWasRefusedIsNotTakenWhenItComesAgain(t *testing.T) {
 				t.Errorf("refused: %+v, want %d to %d", no, number, through)
 			}
 		}
-		wantRefused(serving.offer("t", parts), 1, 3)
+		wantRefused(serving.offer("t", 0, parts), 1, 3)
 		s.members[0].configure(t, `{"max_messages": null}`)
-		wantRefused(serving.offer("t", parts), 1, 3)
+		wantRefused(serving.offer("t", 0, parts), 1, 3)
 		serving.missed(id, 2)
-		wantRefused(serving.offer("t", parts), 1, 3)
+		wantRefused(serving.offer("t", 0, parts), 1, 3)
 		empty := []entry.Part{{Topic: id, Origin: parts[0].Origin}, parts[1], parts[2]}
-		wantRefused(serving.offer("t", empty), 2, 3)
+		wantRefused(serving.offer("t", 0, empty), 2, 3)
 		for i := range 3 {
 			empty[i] = entry.Part{Topic: id, Origin: parts[i].Origin}
 		}
-		if no := serving.offer("t", append(empty, partOf(id, 2, 4, "d"))); no.why != accepted {
+		if no := serving.offer("t", 0, append(empty, partOf(id, 2, 4, "d"))); no.why != accepted {
 			t.Errorf("refused: %+v", no)
 		}
 		s.wantStored(t, "0", "d")

@@ -76,7 +76,6 @@ func newServing(s *Shard, term uint64, before <-chan struct{}) *Serving {
 		last: s.machine.MaxIncarnation(),
 	}
 	v.log = newStateLog(v)
-	v.beginRetention()
 	common := s.n.o.Common
 	register := common.RegisterChannel
 	common.NewIncarnation = v.newIncarnation
@@ -85,6 +84,7 @@ func newServing(s *Shard, term uint64, before <-chan struct{}) *Serving {
 		register(t, channel)
 	}
 	v.common = &common
+	v.beginRetention() // which may look at common at once
 	return v
 }
 

@@ -16,8 +16,23 @@ import (
 // TestOrderHoldsWhenLeadersAreKilled: consumers of all members keep what they have when the
 // leader dies, and nothing of the same key is given to others before they are done.
 func TestOrderHoldsWhenLeadersAreKilled(t *testing.T) {
+	orderHolds(t, func(key string) string { return "&key=" + key })
+}
+
+// TestOrderOfKeysInBodiesHoldsWhenLeadersAreKilled: who has just started again knows where
+// they are before what comes through it is stored.
+func TestOrderOfKeysInBodiesHoldsWhenLeadersAreKilled(t *testing.T) {
+	orderHolds(t, nil)
+}
+
+// orderHolds has keys said with each publish, or taken from bodies where said is nil.
+func orderHolds(t *testing.T, said func(key string) string) {
 	s := startSet(t, "--msg-timeout=20s")
 	s.create("orders", "work")
+	if said == nil {
+		s.insistPut("/topic/config?topic=orders", `{"key_from": "json:/k"}`)
+		said = func(string) string { return "" }
+	}
 	s.insistPut("/channel/config?topic=orders&channel=work", `{"ordered": "key"}`)
 	l := order.New()
 	var orderly atomic.Bool
@@ -29,7 +44,7 @@ func TestOrderHoldsWhenLeadersAreKilled(t *testing.T) {
 		publishers.Go(func() {
 			for publishing.Err() == nil {
 				key, lines, ok := p.Batch(1 + p.Random.IntN(20))
-				if _, err := m.ask("POST", "/mpub?topic=orders&key="+key, lines); err == nil {
+				if _, err := m.ask("POST", "/mpub?topic=orders"+said(key), lines); err == nil {
 					ok()
 				}
 				pause(publishing, 10*time.Millisecond)
