@@ -309,6 +309,37 @@ func TestWhatCannotBeReadIsNotOvertaken(t *testing.T) {
 	})
 }
 
+// TestOrderIsSetWhileWhatCannotBeReadIsTaken: what was reserved without an order, and then
+// turned out not to be readable, holds back no key for ever.
+func TestOrderIsSetWhileWhatCannotBeReadIsTaken(t *testing.T) {
+	inOrder(t, &keyedLog{key: byThree}, settings.EffectiveChannel{}, func(h *fakeHost) {
+		h.log.setBad(seqset.Range{From: 2, To: 4})
+		h.log.onRead = func(seq uint64) {
+			if seq == 2 {
+				h.Configure(byKey)
+			}
+		}
+		h.Advance(10, nil)
+		a := h.subscribe(100, time.Minute)
+		left := map[uint64]bool{1: true, 2: true, 3: true, 4: true, 5: true, 6: true, 7: true, 8: true, 9: true}
+		for range 30 {
+			for seqs := a.takeSeqs(); len(seqs) > 0; seqs = a.takeSeqs() {
+				for _, seq := range seqs {
+					a.mustAnswer(Finish, seq, 0)
+					delete(left, seq)
+				}
+			}
+			h.log.setBad()
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		if s := h.Stats(); len(left) > 0 || s.Depth != 0 {
+			t.Errorf("%v did not come: %+v", left, s)
+		}
+		h.check()
+	})
+}
+
 func TestTheUrgentComeFirstAndNoneStarves(t *testing.T) {
 	urgent := func(seq uint64) byte {
 		if seq > 500 {

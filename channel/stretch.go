@@ -43,6 +43,10 @@ func (c *core) barredLen() (n uint64) {
 // bar detaches the messages in r, which cannot be read now. Those that are
 // reserved for h and that could not be delivered are among detached.
 func (c *core) bar(h *holder, detached []reservation, r seqset.Range, now int64) {
+	if c.conf.ahead != nil {
+		c.giveBackUnread(h, detached, r)
+		return
+	}
 	s := c.stretchOf(r)
 	if s.readable || s.backoff == 0 {
 		s.readable, s.backoff, s.retryAt = false, minBackoff, now+minBackoff
@@ -63,6 +67,26 @@ func (c *core) bar(h *holder, detached []reservation, r seqset.Range, now int64)
 	s.redeliveries = extractReturned(&c.returned, r, s.redeliveries)
 	s.redeliveries = extractDue(c.due, r, s.redeliveries)
 	c.barFresh(s)
+	c.pending.dirty = c.pending.on
+}
+
+// giveBackUnread has those of detached that are in r wait as if they had not been given
+// out. Messages are to come in an order since they were reserved, in which what
+// cannot be read is waited for and nothing is barred.
+func (c *core) giveBackUnread(h *holder, detached []reservation, r seqset.Range) {
+	for _, b := range slices.Backward(detached) {
+		if !holds(r, b.seq) {
+			continue
+		}
+		e := c.flight.find(b.seq)
+		if e == 0 || c.flight.at(e).owner != h.index || h.gone {
+			continue // timed out, emptied or void meanwhile
+		}
+		m := c.removeInFlight(e)
+		m.attempts = b.before
+		c.comeBackFirst(m)
+		c.pending.open(m.seq, m.attempts, b.due)
+	}
 	c.pending.dirty = c.pending.on
 }
 
