@@ -83,9 +83,11 @@ type Broker struct {
 	start     time.Time
 	clock     *clock.Clock
 	deadlines *deadline.Queue
-	lock      io.Closer
-	journal   *journal.Journal
-	cleaner   *topic.Cleaner
+	// unclaimedTimer is when it is looked for ephemeral topics without a channel again.
+	unclaimedTimer *deadline.Timer
+	lock           io.Closer
+	journal        *journal.Journal
+	cleaner        *topic.Cleaner
 	// deadLetters publishes what channels give up. routing is held while it is changed
 	// where a channel's dead letters go, across the journal's write.
 	deadLetters *topic.DeadLetters
@@ -123,8 +125,12 @@ type Broker struct {
 	unread   map[reading]error      // channels whose messages cannot be read
 	journals error                  // why the journal cannot be written
 	probing  bool
-	// background is the removal of directories and of abandoned topics, and
-	// the prober. It grows under mu and only while closed is false, or while
+	watching bool // unclaimedTimer is armed
+	// unclaimed are the ephemeral topics without a channel, as of the last look, with how many
+	// messages they had got.
+	unclaimed map[*topic.Topic]uint64
+	// background is the removal of directories and of abandoned topics, the look for those
+	// that nobody consumes, and the prober. It grows under mu and only while closed is false, or while
 	// a listing is going that Close waits for.
 	background sync.WaitGroup
 	ctx        context.Context // done when Close begins
@@ -151,6 +157,7 @@ func Open(o Options) (*Broker, error) {
 	b.damage = newRegister(b.clock.Wall, b.damages.changed)
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	b.deadlines = deadline.New(b.clock)
+	b.unclaimedTimer = b.deadlines.NewTimer(b.unclaimedDue)
 	if err := b.open(); err != nil {
 		b.stop()
 		b.deadlines.Close()

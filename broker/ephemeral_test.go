@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"qmq/channel"
 )
@@ -81,6 +82,48 @@ func TestAbandonedEphemeralTopicStaysIfAChannelComes(t *testing.T) {
 			t.Error("another topic")
 		}
 		must(t, publish(tp, "1"))
+		must(t, b.Close())
+	})
+}
+
+func TestEphemeralTopicThatNobodyConsumesEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := open(t, newDisk(t, 1))
+		late, used, busy := getTopic(t, b, "late#ephemeral"), getTopic(t, b, "used#ephemeral"), getTopic(t, b, "busy#ephemeral")
+		getTopic(t, b, "durable")
+		getChannel(t, b, "used#ephemeral", "c")
+		there := func(want ...string) {
+			t.Helper()
+			synctest.Wait()
+			var got []string
+			for _, tp := range b.Topics() {
+				got = append(got, tp.Name())
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("there are %q, want %q", got, want)
+			}
+		}
+		for range 3 {
+			must(t, publish(busy, "m"))
+			time.Sleep(unclaimedAfter / 2)
+			must(t, publish(used, "m"))
+		}
+		must(t, publish(busy, "m"))
+		must(t, publish(late, "reply to nobody")) // which the next look sees
+		time.Sleep(unclaimedAfter - time.Second)
+		there("busy#ephemeral", "durable", "late#ephemeral", "used#ephemeral")
+		must(t, publish(busy, "m"))
+		time.Sleep(unclaimedAfter)
+		there("busy#ephemeral", "durable", "used#ephemeral")
+		if err := publish(late, "later"); err != channel.ErrExiting {
+			t.Error(err)
+		}
+		time.Sleep(2 * unclaimedAfter)
+		there("durable", "used#ephemeral")
+		must(t, publish(getTopic(t, b, "late#ephemeral"), "anew"))
+		time.Sleep(2*unclaimedAfter + time.Second)
+		there("durable", "used#ephemeral")
+		must(t, publish(used, "m"))
 		must(t, b.Close())
 	})
 }

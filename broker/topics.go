@@ -88,6 +88,9 @@ func (b *Broker) create(name string, s *listing) (*topic.Topic, error) {
 		b.mu.Unlock()
 	}
 	s.made.Done()
+	if err == nil && t.Ephemeral() {
+		b.watchUnclaimed()
+	}
 	return t, err
 }
 
