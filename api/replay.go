@@ -43,7 +43,7 @@ func (h *HTTP) createFrom(q url.Values) (any, error) {
 	var position *topic.PositionError
 	switch {
 	case errors.Is(err, topic.ErrChannelExists):
-		return nil, &httpapi.Error{Status: http.StatusConflict, Code: "CHANNEL_EXISTS", Why: err.Error()}
+		return nil, &httpapi.Error{Status: http.StatusConflict, Code: "CHANNEL_EXISTS", More: map[string]any{"why": "the channel is there already: /channel/rewind has it begin anew"}}
 	case errors.As(err, &position) && c.Until != "" && position.Of(c.Until) && !position.Of(c.From):
 		return nil, invalidPosition("until", err)
 	case errors.As(err, &position):

@@ -29,6 +29,7 @@ func TestWhatCannotBeIsRefusedWithWhatIsAllowed(t *testing.T) {
 		{client.Options{}, "neither Nodes nor Directories"},
 		{client.Options{Nodes: []string{"a:1"}, Directories: []string{"b:2"}}, "exclude each other"},
 		{client.Options{Nodes: []string{"a"}}, "host:port"},
+		{client.Options{Directories: []string{"b:2", "a"}}, `directory "a": it must be host:port`},
 		{client.Options{Nodes: []string{"a:1"}, Patience: -1}, "negative"},
 	} {
 		if _, err := client.Open(test.o); err == nil || !strings.Contains(err.Error(), test.want) {

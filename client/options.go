@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"qmq/internal/address"
+	"qmq/internal/apiclient"
 	"qmq/internal/version"
 )
 
@@ -60,6 +61,11 @@ func (o *Options) check() error {
 		return errors.New("option Deflate is a level of 1 to 9, and goes without Snappy")
 	case o.Patience < 0 || o.Dial < 0:
 		return errors.New("options Patience and Dial cannot be negative")
+	}
+	for _, at := range o.Directories {
+		if apiclient.URL(at, "/", nil) == "" {
+			return fmt.Errorf("directory %q: it must be host:port, such as 127.0.0.1:4161, or a URL", at)
+		}
 	}
 	for _, at := range o.Nodes {
 		if _, port, err := net.SplitHostPort(at); err != nil || !address.ValidPort(port) {

@@ -95,11 +95,7 @@ func (s *replicaSet) copyBackup(ctx context.Context, f *os.File) (from string, s
 		if err == nil {
 			return n.Name, size, nil
 		}
-		var refused *apiclient.StatusError
-		if errors.As(err, &refused) {
-			err = refusalOf(refused)
-		}
-		errs = append(errs, fmt.Errorf("%s: %w", n.Name, err))
+		errs = append(errs, fmt.Errorf("%s: %w", n.Name, refusalOf(err)))
 		if size > 0 || ctx.Err() != nil {
 			break // in the middle of it: whoever asks may try again
 		}

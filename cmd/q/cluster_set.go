@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -114,23 +113,10 @@ func (c *cluster) viewsOf(ctx context.Context, n node) (views []memberView, err 
 	if apiclient.IsStatus(err, 404) {
 		err = errors.New("it is no member of a replicated set: qd becomes one with --cluster-peers")
 	}
-	var refused *apiclient.StatusError
-	if errors.As(err, &refused) {
-		err = refusalOf(refused)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", n.Name, err)
+		return nil, fmt.Errorf("%s: %w", n.Name, refusalOf(err))
 	}
 	return views, nil
-}
-
-// refusalOf is the text of a refusal, where there is one.
-func refusalOf(refused *apiclient.StatusError) error {
-	var answer struct{ Message string }
-	if json.Unmarshal(refused.Body, &answer) == nil && answer.Message != "" {
-		return errors.New(answer.Message)
-	}
-	return refused
 }
 
 // take takes in what a member tells, itself first, in the place of older news.

@@ -62,6 +62,9 @@ func (s *settings) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (an
 	}
 	values, ok := s.Contexts[name]
 	if !ok {
+		if len(s.Contexts) == 0 {
+			return nil, fmt.Errorf("there is no context %q: %s is not there, or has none", name, s.path)
+		}
 		known := strings.Join(slices.Sorted(maps.Keys(s.Contexts)), ", ")
 		return nil, fmt.Errorf("%s has no context %q; it has: %s", s.path, name, known)
 	}

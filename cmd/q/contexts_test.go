@@ -48,5 +48,6 @@ func TestSettingsComeFromFlagThenEnvironmentThenContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	os.Unsetenv("Q_CONTEXT")
+	wantRefusal(t, exitUsage, `there is no context "three": `+file+" is not there, or has none", "pub", "t", "x", "--context=three")
 	must(t, "", "pub", "t", "x", "--addr="+a.tcp) // without a file
 }

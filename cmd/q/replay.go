@@ -61,7 +61,7 @@ func (r *change) replay(c console, o on, do func(ctx context.Context, cl *cluste
 				done = append(done, n.Name)
 				lines = append(lines, n.Name+": "+told(replay))
 			case !apiclient.IsStatus(err, 404):
-				errs = append(errs, fmt.Errorf("%s: %w", n.Name, err))
+				errs = append(errs, fmt.Errorf("%s: %w", n.Name, refusalOf(err)))
 			}
 		}
 		if len(done) == 0 && len(errs) == 0 {
@@ -125,7 +125,7 @@ func (c *cluster) createBetween(ctx context.Context, topic, channel string, b be
 	for _, n := range nodes {
 		_, err := c.nodes.CreateBetween(ctx, n.HTTP, topic, channel, b.From, b.Until, false)
 		if err != nil && !apiclient.IsStatus(err, 404) {
-			return fmt.Errorf("%s: %w", n.Name, err)
+			return fmt.Errorf("%s: %w", n.Name, refusalOf(err))
 		}
 		made = made || err == nil
 	}

@@ -109,7 +109,7 @@ func (s *subCommand) Run(c console) error {
 func (s *subCommand) check() error {
 	switch {
 	case !names.Valid(s.Topic):
-		return fmt.Errorf("topic %q: %s", s.Topic, names.Rule)
+		return noTopic(s.Topic)
 	case s.Channel != "" && !names.Valid(s.Channel):
 		return fmt.Errorf("channel %q: %s", s.Channel, names.Rule)
 	case s.Sample < 0 || s.Sample > 100:

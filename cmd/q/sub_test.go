@@ -197,4 +197,5 @@ func TestPeekChangesNothing(t *testing.T) {
 	wantRefusal(t, exitFailed, "there is no topic none", "peek", "none/c", at)
 	wantRefusal(t, exitFailed, "topic t has no channel none", "peek", "t/none", at)
 	wantRefusal(t, exitFailed, `"t" names no channel`, "peek", "t", at)
+	wantRefusal(t, exitFailed, `topic "t/c": topic and channel are two words here: t c`, "sub", "t/c", at)
 }

@@ -141,7 +141,7 @@ func (o on) String() string {
 
 func (o on) check() error {
 	if !names.Valid(o.topic) {
-		return fmt.Errorf("topic %q: %s", o.topic, names.Rule)
+		return noTopic(o.topic)
 	}
 	if o.kind == "channel" && !names.Valid(o.channel) {
 		return fmt.Errorf("channel %q: %s", o.channel, names.Rule)
@@ -209,7 +209,7 @@ func (c *cluster) onNodes(ctx context.Context, nodes []node, o on) (done []strin
 		case err == nil:
 			done = append(done, n.Name)
 		case !apiclient.IsStatus(err, 404):
-			errs = append(errs, fmt.Errorf("%s: %w", n.Name, err))
+			errs = append(errs, fmt.Errorf("%s: %w", n.Name, refusalOf(err)))
 		}
 	}
 	if len(done) == 0 && len(errs) == 0 {
@@ -415,8 +415,11 @@ func (c *cluster) goes(ctx context.Context, nodes []node, o on) (string, error) 
 			}
 		}
 	}
-	if !found && len(c.lookupds) == 0 {
+	switch {
+	case !found && (len(c.lookupds) == 0 || o.verb != "delete"):
 		return "", fmt.Errorf("there is no %s", o)
+	case !found:
+		return fmt.Sprintf("%s %s at the directories: no node has it", o.verb, o), nil
 	}
 	var parts []string
 	if o.channel == "" {
