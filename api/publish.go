@@ -351,7 +351,7 @@ func ttlParameter(q url.Values) (time.Duration, error) {
 	}
 	ms, err := strconv.ParseInt(v[0], 10, 64)
 	if err != nil || ms < 1 || ms > maxTTL.Milliseconds() {
-		return 0, httpapi.Bad("INVALID_TTL")
+		return 0, allowed("INVALID_TTL", fmt.Sprintf("1 to %d ms", maxTTL.Milliseconds()))
 	}
 	return time.Duration(ms) * time.Millisecond, nil
 }
