@@ -19,7 +19,7 @@ func TestChannelIsRewound(t *testing.T) {
 	if c := s.figures("t").Channels[0]; c.Depth != 2 {
 		t.Errorf("%+v", c)
 	}
-	wantRefusal(t, exitFailed, `INVALID_TO: "2250-01-01T00:00:00Z" is in the future: allowed is first`, "channels", "rewind", "t", "c", "2250-01-01T00:00:00Z", at)
+	wantRefusal(t, exitFailed, `INVALID_TO: "2250-01-01T00:00:00Z" is `, "channels", "rewind", "t", "c", "2250-01-01T00:00:00Z", at)
 	wantRefusal(t, exitFailed, "CHANNEL_EXISTS: the channel is there already", "channels", "create", "t", "c", "--from=first", at)
 	wantRefusal(t, exitFailed, "INVALID_UNTIL: ", "sub", "t", "--until=soon", "--addr="+s.tcp, at)
 }
