@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -306,6 +307,14 @@ func (l *producerConn) read() {
 		select {
 		case ack := <-l.waiting:
 			ack.err = answer
+			if endsConnection(answer) { // what is sent by whoever is told goes over another one
+				l.err = answer
+				l.conn.net.Close()
+				close(l.ended)
+				close(ack.done)
+				l.fail()
+				return
+			}
 			close(ack.done)
 			continue
 		default:
@@ -319,6 +328,13 @@ func (l *producerConn) read() {
 	l.conn.net.Close()
 	close(l.ended)
 	l.fail()
+}
+
+// endsConnection tells whether a node closes the connection after an answer to a publish:
+// after all refusals but those by which a command failed and the next may not.
+func endsConnection(answer error) bool {
+	var refused *RefusedError
+	return errors.As(answer, &refused) && !strings.HasSuffix(string(refused.Code), "_FAILED")
 }
 
 // fail tells all that wait that there is no answer. It is called once the link
