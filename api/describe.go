@@ -43,6 +43,9 @@ var knownFields = []string{"X-Q-Key", "X-Q-Priority", "X-Q-Dedup-Id", "X-Q-Heade
 // described is what a publish says of its message, or of each of its messages, as encoded
 // headers.
 func described(fields http.Header, q url.Values) (encoded []byte, err error) {
+	if !describes(fields, q) { // as most do
+		return nil, nil
+	}
 	add := func(header string, values []string) {
 		for _, v := range values {
 			if len(v) > message.MaxHeaderBytes {
@@ -62,6 +65,19 @@ func described(fields http.Header, q url.Values) (encoded []byte, err error) {
 		add(strings.ToLower(name[len(headerPrefix):]), fields[name])
 	}
 	return encoded, err
+}
+
+// describes tells whether a publish says anything of its message.
+func describes(fields http.Header, q url.Values) bool {
+	if len(q) > 1 { // than the topic
+		return true
+	}
+	for name := range fields {
+		if strings.HasPrefix(name, fieldPrefix) || strings.HasPrefix(name, "Trace") {
+			return true
+		}
+	}
+	return false
 }
 
 // describe is what a publish says of its message.
