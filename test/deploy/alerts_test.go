@@ -63,7 +63,7 @@ func TestPrometheusReadsItsRules(t *testing.T) {
 	}
 	names := make(map[string]bool)
 	for _, r := range list {
-		if severity := r.Labels["severity"]; !model.LabelName(r.Alert).IsValid() || names[r.Alert] || severity != "warning" && severity != "critical" {
+		if severity := r.Labels["severity"]; !model.LegacyValidation.IsValidLabelName(r.Alert) || names[r.Alert] || severity != "warning" && severity != "critical" {
 			t.Errorf("%q: severity %q, or the name is another's", r.Alert, severity)
 		}
 		names[r.Alert] = true
