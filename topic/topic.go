@@ -200,8 +200,10 @@ func Restore(o Options, st *state.Topic) *Topic {
 		m := &member{channel: c, ready: true, never: cs.Never}
 		m.leaves.Store(cs.Leaves)
 		m.restore(&t.o, cs.Settings)
+		f.mu.Lock() // a channel that is done has the keeper look already
 		f.members = append(f.members, m)
 		f.ready++
+		f.mu.Unlock()
 		t.o.State.Attach(c)
 	}
 	t.expiry.reschedule()

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,16 +62,16 @@ func TestAllKeepWhatTheLeaderRetains(t *testing.T) {
 
 func TestNothingIsRetainedBeforeAllMembersKnowHow(t *testing.T) {
 	withSet(t, 3, func(t *testing.T, s *set) {
-		known := false
+		var known atomic.Bool
 		for _, m := range s.members {
-			m.node.o.Retainable = func() bool { return known }
+			m.node.o.Retainable = func() bool { return known.Load() }
 		}
 		s.lead(s.members[0], 0)
 		s.members[0].ask(t, Request{Op: state.CreateTopic})
 		s.members[0].configure(t, `{"retention_bytes": 1000000000}`)
 		s.consumed(t, s.members[0], 4)
 		s.wantKept(t, 0)
-		known = true
+		known.Store(true)
 		<-time.After(retainEvery)
 		s.consumed(t, s.members[0], 4)
 		s.wantKept(t, 4)
@@ -81,19 +82,19 @@ func TestNothingIsRetainedBeforeAllMembersKnowHow(t *testing.T) {
 // when there is room.
 func TestWhatIsRetainedGivesWayWhereRoomIsScarce(t *testing.T) {
 	withSet(t, 3, func(t *testing.T, s *set) {
-		scarce := false
+		var scarce atomic.Bool
 		for _, m := range s.members {
-			m.node.o.Scarce = func() bool { return scarce }
+			m.node.o.Scarce = func() bool { return scarce.Load() }
 		}
 		s.lead(s.members[0], 0)
 		s.members[0].ask(t, Request{Op: state.CreateTopic})
 		s.members[0].configure(t, `{"retention_time": "24h"}`)
 		s.consumed(t, s.members[0], 4)
 		s.wantKept(t, 4)
-		scarce = true
+		scarce.Store(true)
 		<-time.After(retainEvery)
 		s.wantKept(t, 0)
-		scarce = false
+		scarce.Store(false)
 		<-time.After(retainEvery)
 		s.consumed(t, s.members[0], 4)
 		s.wantKept(t, 4)
