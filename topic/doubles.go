@@ -93,15 +93,25 @@ func (d *doubles) tryTake(b *diskqueue.Batch) (c, other *claim) {
 	return c, nil
 }
 
-// stored has the ids count: their messages are stored, below end.
-func (c *claim) stored(end uint64) {
-	c.d.mu.Lock()
-	defer c.d.mu.Unlock()
-	c.end(true)
-	c.d.end = max(c.d.end, end)
+// storeClaims has the ids of a group count, whose messages are stored below end. Only when
+// all of them do are those below end known: a file of ids may be written meanwhile.
+func storeClaims(claims []*claim, end uint64) {
+	for _, c := range claims {
+		c.settle(true)
+	}
+	for _, c := range claims {
+		c.d.reach(end)
+	}
 }
 
-// settle ends a claim that stored has not ended.
+// reach notes that the ids of all stored messages below end are in the table.
+func (d *doubles) reach(end uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.end = max(d.end, end)
+}
+
+// settle ends a claim, unless it has ended; the ids count if their messages are stored.
 func (c *claim) settle(count bool) {
 	c.d.mu.Lock()
 	defer c.d.mu.Unlock()

@@ -289,9 +289,7 @@ func (p *pipeline) endWrite(g *Group, own *request) (done bool, err error) {
 
 // commit makes a group visible that was appended.
 func (p *pipeline) commit(added diskqueue.Appended, g *Group) error {
-	for _, c := range g.claims { // first: what is given out may be finished and given back at once
-		c.stored(added.End)
-	}
+	storeClaims(g.claims, added.End) // first: what is given out may be finished and given back at once
 	err := p.fanout.commit(added, g.bodyBytes, g.size, g.promised)
 	if err == nil {
 		p.committed(added)
