@@ -13,6 +13,8 @@ FAULTRATE ?= 3500
 
 # How many packages are tested at a time: those with real daemons mostly wait.
 AT_A_TIME = 4
+# How long the tests of one package may take: the machine may have other work.
+TIMEOUT = 30m
 # Packages whose tests run under the race detector; make race has all of them do so.
 CONCURRENT = ./admin/... ./api ./broker ./channel ./cluster/link ./diskqueue ./internal/... ./journal ./lookup ./raftlog ./relay ./replica/machine ./replica/serve ./server/... ./topic
 
@@ -25,7 +27,7 @@ run: build ## all daemons on the default ports, with their data in data/
 	bin/q dev --data-path=data
 
 test: browser ## the tests, all of them
-	$(GO) test -p $(AT_A_TIME) ./...
+	$(GO) test -p $(AT_A_TIME) -timeout $(TIMEOUT) ./...
 
 browser: ## Chromium for the tests of the page: installed, by root, where there is none
 	@for name in chromium chromium-browser google-chrome google-chrome-stable chrome; do command -v $$name >/dev/null && exit 0; done; \
@@ -41,11 +43,11 @@ check: browser ## everything that must hold before a change lands
 	$(GO) vet ./...
 	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
 	$(GO) tool staticcheck ./...
-	$(GO) test -p $(AT_A_TIME) ./...
-	$(GO) test -race $(CONCURRENT)
+	$(GO) test -p $(AT_A_TIME) -timeout $(TIMEOUT) ./...
+	$(GO) test -race -timeout $(TIMEOUT) $(CONCURRENT)
 
 race: browser ## everything under the race detector: takes half an hour
-	$(GO) test -race -timeout 30m ./...
+	$(GO) test -race -timeout $(TIMEOUT) ./...
 
 bench: build ## the benchmarks, of the packages and of the daemon over loopback; of its rows those that match ROWS
 	$(GO) test -run '^$$' -bench . ./channel ./diskqueue ./journal ./message ./protocol ./server/stream ./topic
@@ -74,7 +76,7 @@ fuzz: ## each fuzz target for FUZZTIME, whole sessions for SESSIONFUZZTIME
 	$(GO) test -fuzz FuzzTOML -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./config
 
 sim: ## sets of replicas in virtual time with every fault, SEEDS of them
-	$(GO) test -count=1 -timeout 60m -v -run 'TestSimulation(OfWholeNodes)?$$' ./replica -args -seeds=$(SEEDS)
+	$(GO) test -count=1 -timeout 60m -v -run 'TestSimulation(OfWholeNodes|OfServedTopics)?$$' ./replica -args -seeds=$(SEEDS)
 
 crash: ## kill -9 at KILLS random moments, MESSAGES messages, nothing lost
 	$(GO) test -count=1 -timeout 30m -v ./test/crash -args -kills=$(KILLS) -messages=$(MESSAGES)

@@ -56,7 +56,9 @@ type result struct {
 	// Pending says that there was no answer yet when this was told; it is waited for.
 	Pending bool   `json:"pending,omitempty"`
 	Error   string `json:"error"`
-	MS      int64  `json:"ms"`
+	// Note says more of what was done, as that somebody else had asked for it before.
+	Note string `json:"note,omitempty"`
+	MS   int64  `json:"ms"`
 	// Messages is how many the target held, at Seen, of those that the action takes
 	// away; absent where that is not known, or nothing is taken away.
 	Messages *int64 `json:"messages,omitempty"`
@@ -68,6 +70,7 @@ type result struct {
 type errand struct {
 	kind, target, name string
 	do                 func(context.Context) error
+	note               *string // that of the result, once it is done; nil: there is none
 }
 
 // errandsOnce bounds how many are done at a time.
@@ -96,6 +99,9 @@ func (e *errand) result(ctx context.Context) result {
 	r := result{Kind: e.kind, Target: e.target, Name: e.name, OK: err == nil, MS: time.Since(start).Milliseconds(), err: err}
 	if err == nil {
 		r.Status = 200
+		if e.note != nil {
+			r.Note = *e.note
+		}
 		return r
 	}
 	r.Error = reason(err)
@@ -115,23 +121,25 @@ func (s *Server) phases(o *order, targets []cluster.Target) (directories, nodes 
 	}
 	for _, address := range s.lookupds() {
 		if do := s.atDirectory(o, address); do != nil && !o.replays() {
-			directories = append(directories, errand{"lookupd", address, address, do})
+			directories = append(directories, errand{"lookupd", address, address, do, nil})
 		}
 	}
 	for _, to := range targets {
+		if o.replays() {
+			nodes = append(nodes, s.replay(o, to))
+			continue
+		}
 		nodes = append(nodes, errand{"node", to.ID, to.Name, func(ctx context.Context) error {
 			switch {
 			case o.Action == acknowledgeDamage:
 				return s.up.nodes.AcknowledgeDamage(ctx, to.Address, o.Until)
 			case o.ofSet():
 				return s.changeSet(ctx, o, to)
-			case o.replays():
-				return s.replay(ctx, o, to)
 			case o.configures():
 				return s.configure(ctx, o, to)
 			}
 			return s.up.nodes.Change(ctx, to.Address, kind, verb, o.Topic, o.Channel)
-		}})
+		}, nil})
 	}
 	if o.Only != nil {
 		others := func(e errand) bool { return e.kind != o.Only.Kind || e.target != o.Only.Target }
@@ -279,7 +287,7 @@ func summary(results []result) string {
 		kind = "node"
 	}
 	var ok, all int64
-	var failed []string
+	var notes, failed []string
 	for _, r := range results {
 		if r.Kind == kind {
 			all++
@@ -288,6 +296,8 @@ func summary(results []result) string {
 			}
 		}
 		switch {
+		case r.OK && r.Note != "":
+			notes = append(notes, words.ShortName(r.Name)+": "+r.Note)
 		case r.OK:
 		case r.Pending:
 			failed = append(failed, words.ShortName(r.Name)+" is pending")
@@ -298,6 +308,9 @@ func summary(results []result) string {
 		}
 	}
 	text := fmt.Sprintf("%d of %s", ok, words.Count(all, kind)) + gone(results)
+	if len(notes) > 0 {
+		text += " (" + words.List(notes) + ")"
+	}
 	if len(failed) > 0 {
 		text += "; " + words.List(failed)
 	}

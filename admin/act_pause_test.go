@@ -11,7 +11,7 @@ import (
 
 func TestPausingDoesNotWaitForANodeThatHangs(t *testing.T) {
 	a, b := startNode(t, "a", aTopic("t", 1)), startNode(t, "b", aTopic("t", 1))
-	_, base := startServer(t, Options{Nodes: []string{a.address(), b.address()}, RequestTimeout: 30 * time.Second, ConnectTimeout: time.Second})
+	_, base := startServer(t, Options{Nodes: []string{a.address(), b.address()}, RequestTimeout: time.Minute, ConnectTimeout: time.Minute})
 	get(t, base+"/api/q/overview")
 	hang := make(chan struct{})
 	b.set(func(n *fakeNode) { n.hang = hang })

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"qmq/admin/cluster"
+	"qmq/internal/nodeclient"
 )
 
 // rewindChannel is the action that has a channel deliver again what is in the log.
@@ -23,12 +24,21 @@ func (o *order) validPlace() error {
 	return nil
 }
 
-// replay has a node rewind a channel, or make one that begins in the past.
-func (s *Server) replay(ctx context.Context, o *order, at cluster.Target) error {
-	if o.Action == rewindChannel {
-		return explained(s.up.nodes.RewindChannel(ctx, at.Address, o.Topic, o.Channel, o.From))
-	}
-	return explained(s.up.nodes.CreateChannelFrom(ctx, at.Address, o.Topic, o.Channel, o.From))
+// replay is the errand of having a node rewind a channel, or make one that begins in the past.
+func (s *Server) replay(o *order, at cluster.Target) errand {
+	note := new(string)
+	return errand{"node", at.ID, at.Name, func(ctx context.Context) (err error) {
+		var r nodeclient.Replay
+		if o.Action == rewindChannel {
+			r, err = s.up.nodes.Rewind(ctx, at.Address, o.Topic, o.Channel, o.From)
+		} else {
+			r, err = s.up.nodes.CreateBetween(ctx, at.Address, o.Topic, o.Channel, o.From, "", false)
+		}
+		if r.Joined {
+			*note = "done a moment ago through another member"
+		}
+		return explained(err)
+	}, note}
 }
 
 // doorsOf are the nodes at which something is done that nsqd cannot.

@@ -3,11 +3,8 @@ package admin
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"qmq/admin/cluster"
 	"qmq/admin/words"
@@ -101,13 +98,8 @@ func (r *refusal) Unwrap() error { return r.err }
 
 // explained is the refusal of a node as it words it, which says what to do.
 func explained(err error) error {
-	var refused *apiclient.StatusError
-	var body struct {
-		Message string `json:"message"`
-		Why     string `json:"why"` // the sentence, where the message is a code
-	}
-	if errors.As(err, &refused) && json.Unmarshal(refused.Body, &body) == nil && body.Message != "" {
-		return &refusal{words.Shorten(strings.TrimPrefix(cmp.Or(body.Why, body.Message), "INVALID_CONFIG: ")), err}
+	if code, why, ok := apiclient.Refusal(err); ok {
+		return &refusal{words.Shorten(cmp.Or(why, code)), err}
 	}
 	return err
 }

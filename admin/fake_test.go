@@ -24,6 +24,7 @@ type fakeNode struct {
 	*httptest.Server
 	mu      sync.Mutex
 	stats   object
+	joins   bool     // rewinds were done before through another member
 	down    bool     // it answers 500 to everything
 	posts   []string // what it was told
 	asked   []string // queries of /stats
@@ -253,7 +254,7 @@ func startServer(t *testing.T, o Options) (*Server, string) {
 		o.Files = testPage
 	}
 	if o.RequestTimeout == 0 {
-		o.ConnectTimeout, o.RequestTimeout = 2*time.Second, 2*time.Second
+		o.ConnectTimeout, o.RequestTimeout = time.Minute, time.Minute // nothing that works takes as long
 	}
 	s, err := NewServer(o)
 	if err != nil {

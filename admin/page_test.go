@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"qmq/admin/cluster"
 )
 
 // event is one of a stream.
@@ -62,7 +64,7 @@ func follow(t *testing.T, url string, head ...string) (<-chan event, *http.Respo
 // until returns the first event that satisfies a condition.
 func until(t *testing.T, events <-chan event, is func(event) bool) event {
 	t.Helper()
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(time.Minute)
 	for {
 		select {
 		case e, ok := <-events:
@@ -186,13 +188,16 @@ func TestViewerThatReadsNothingHoldsNobodyUp(t *testing.T) {
 
 func TestViewsOfAMixedClusterWithASilentNode(t *testing.T) {
 	a := startNode(t, "a.example", aTopic("t", 100, aChannel("c", 7, 90)))
+	began := time.Now()
 	_, base := startServer(t, Options{Nodes: []string{a.address(), "127.0.0.1:1"}, Cluster: "test"})
 	o := get(t, base+"/api/q/overview").decoded(t)
 	same(t, "cluster", at(t, o, "bar", "cluster"), "test")
 	same(t, "silent", at(t, o, "bar", "silent", 0, "error"), "connection refused on port 1")
 	same(t, "without", at(t, o, "data", "totals", "without"), "[127.0.0.1:1]")
 	same(t, "depth", at(t, o, "data", "totals", "depth"), 7)
-	same(t, "rate that is not known yet", at(t, o, "data", "totals", "pub_rate"), nil)
+	if time.Since(began) < cluster.LiveInterval { // no node was asked twice
+		same(t, "rate that is not known yet", at(t, o, "data", "totals", "pub_rate"), nil)
+	}
 	same(t, "RDY", at(t, o, "data", "totals", "ready"), nil)
 	n := get(t, base+"/api/q/nodes").decoded(t)
 	same(t, "silent node", at(t, n, "data", "nodes", 0, "stale"), true)

@@ -97,20 +97,14 @@ func peekWishOf(q url.Values) (w peekWish, err error) {
 			return w, badRequest("The number of a message must be a whole number.")
 		}
 	}
-	if text := q.Get("since_ms"); text != "" {
-		ms, err := strconv.ParseInt(text, 10, 44)
-		if err != nil || ms < 1 {
-			return w, badRequest("The time must be ms since 1970.")
-		}
-		w.Since = ms * 1e6
-	}
+	w.Since = q.Get("since") // which nodes judge
 	if len(w.Contains) > maxContains {
 		return w, badRequest("At most %d bytes can be searched for.", maxContains)
 	}
-	if w.Order == "turn" && (w.From != 0 || w.Since != 0 || w.Contains != "" || w.Channel == "") {
+	if w.Order == "turn" && (w.From != 0 || w.Since != "" || w.Contains != "" || w.Channel == "") {
 		w.Order = "oldest"
 	}
-	if w.Since != 0 && (w.Order == "newest" || w.From != 0) {
+	if w.Since != "" && (w.Order == "newest" || w.From != 0) {
 		return w, badRequest("A time goes with the oldest first, and with no number.")
 	}
 	for _, text := range q["at"] {
@@ -287,7 +281,7 @@ func (s *Server) peekAt(r *http.Request, to cluster.Target, w *peekWish) (rows [
 	n = peekNode{Node: to.ID, Name: to.Name, Kind: to.Kind, Version: to.Version, Available: true}
 	look := w.Look
 	if w.at != nil {
-		look.From, look.Since = w.at[to.ID], 0
+		look.From, look.Since = w.at[to.ID], ""
 	}
 	if look.Order == "turn" {
 		look.Order = ""
@@ -302,7 +296,7 @@ func (s *Server) peekAt(r *http.Request, to cluster.Target, w *peekWish) (rows [
 		n.Error = "shows no messages to qadmin: it needs --http-peek, or --http-auth and a credential here"
 		return nil, n
 	case err != nil:
-		n.Error = reason(err)
+		n.Error = reason(explained(err))
 		return nil, n
 	}
 	n.OK, n.Count, n.Scanned, n.next = true, len(looked.Messages), looked.Scanned, looked.Next

@@ -19,9 +19,12 @@ func startReplayNode(t *testing.T, name, role string) *fakeNode {
 		n.own = map[string]http.HandlerFunc{"/channel/rewind": func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Query().Get("to") == "later" {
 				w.WriteHeader(400)
-				answerJSON(w, object{"message": "INVALID_TO", "allowed": "first", "why": `"later" is none of them: allowed is first`})
+				answerJSON(w, object{"message": "INVALID_TO", "allowed": "first", "why": `"later" is no place in the log`})
 				return
 			}
+			n.posts = append(n.posts, r.URL.RequestURI())
+			answerJSON(w, object{"messages": 3, "joined": n.joins})
+		}, "/channel/create": func(w http.ResponseWriter, r *http.Request) {
 			n.posts = append(n.posts, r.URL.RequestURI())
 			answerJSON(w, object{"messages": 3})
 		}}
@@ -43,7 +46,7 @@ func TestChannelsAreRewoundAndMadeFromAPlaceInTheLog(t *testing.T) {
 	same(t, "told", []any{a.told(), b.told(), stock.told()}, "[[/channel/rewind?channel=c&to=first&topic=t] [/channel/rewind?channel=c&to=first&topic=t] []]")
 	same(t, "made", at(t, act(`{"action":"create_channel","topic":"t","channel":"new","from":"2026-03-12T14:05:00Z"}`), "summary"), "from 2026-03-12T14:05:00Z: 2 of 2 nodes")
 	same(t, "told", []any{a.told(), stock.told(), directory.told()}, "[[/channel/create?channel=new&from=2026-03-12T14%3A05%3A00Z&topic=t] [] []]")
-	same(t, "refused", at(t, act(`{"action":"rewind_channel","topic":"t","channel":"c","from":"later"}`), "results", 0, "error"), `"later" is none of them: allowed is first`)
+	same(t, "refused", at(t, act(`{"action":"rewind_channel","topic":"t","channel":"c","from":"later"}`), "results", 0, "error"), `"later" is no place in the log: allowed is first`)
 	for order, why := range map[string]string{
 		`{"action":"rewind_channel","topic":"t","channel":"c"}`:                  "Where it is rewound to is missing.",
 		`{"action":"rewind_channel","topic":"old","channel":"c","from":"first"}`: "nsqd 1.3.0 cannot go back in a log.",
@@ -60,4 +63,7 @@ func TestChannelOfAReplicatedTopicIsRewoundOnce(t *testing.T) {
 	answer := postJSON(t, url+"/api/q/act", `{"action":"rewind_channel","topic":"t","channel":"c","from":"last"}`).decoded(t)
 	same(t, "summary", at(t, answer, "summary"), "from last: 1 of 1 node")
 	same(t, "told", []int{len(a.told()), len(b.told())}, []int{1, 0})
+	a.set(func(n *fakeNode) { n.joins = true })
+	answer = postJSON(t, url+"/api/q/act", `{"action":"rewind_channel","topic":"t","channel":"c","from":"last"}`).decoded(t)
+	same(t, "after somebody else", at(t, answer, "summary"), "from last: 1 of 1 node (a: done a moment ago through another member)")
 }

@@ -61,7 +61,7 @@ func (c *collector) refresh() time.Duration {
 }
 
 func testCollector(addresses []string, history int) *collector {
-	up := newUpstream(&Options{Nodes: addresses, ConnectTimeout: 5 * time.Second, RequestTimeout: 30 * time.Second})
+	up := newUpstream(&Options{Nodes: addresses, ConnectTimeout: time.Minute, RequestTimeout: time.Minute})
 	return newCollector(up, nil, history, nil)
 }
 

@@ -231,7 +231,11 @@ func TestSigningIn(t *testing.T) {
 	session, _, _ := strings.Cut(cookie, ";")
 	same(t, "with a session", send(t, "GET", base+"/api/topics", "", "Cookie", session).status, 200)
 	same(t, "admin", postJSON(t, base+"/api/q/act", `{"action":"pause_topic","topic":"t"}`, "Cookie", session).status, 200)
-	changed := session[:len(session)-2] + "AA"
+	last, other := len(session)-2, "A" // the last but one: of the last not all bits count
+	if session[last] == 'A' {
+		other = "B"
+	}
+	changed := session[:last] + other + session[last+1:]
 	same(t, "with another signature", send(t, "GET", base+"/api/topics", "", "Cookie", changed).status, 401)
 	same(t, "a header does not help", send(t, "GET", base+"/api/topics", "", "X-Forwarded-User", "maria").status, 401)
 

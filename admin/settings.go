@@ -87,7 +87,7 @@ func (s *Server) askSettings(ctx context.Context, kind string, p cluster.Pair, t
 		errands = append(errands, errand{"node", to.ID, to.Name, func(ctx context.Context) (err error) {
 			answers[i], err = s.up.nodes.Configure(ctx, to.Address, kind, p.Topic, p.Channel, nil)
 			return err
-		}})
+		}, nil})
 	}
 	for i, result := range run(ctx, errands) {
 		n := &nodes[asked[i]]

@@ -34,7 +34,7 @@ func startSettingsNode(t *testing.T, name, role string, inForce string, patterns
 			json.NewDecoder(r.Body).Decode(&change)
 			if string(change["max_age"]) == `"soon"` {
 				w.WriteHeader(400)
-				answerJSON(w, object{"message": `INVALID_CONFIG: max_age must be a duration, not "soon"; in force is "1h"`})
+				answerJSON(w, object{"message": "INVALID_CONFIG", "why": `max_age must be a duration, not "soon"; in force is "1h"`})
 				return
 			}
 			n.changes++

@@ -28,7 +28,7 @@ func TestManyNodesThatHangKeepNobodyFromBeingAsked(t *testing.T) {
 	for i := range 3 * questionsOnce {
 		nodes = append(nodes, strings.Replace(hang.URL, "//", fmt.Sprintf("//n%d@", i), 1)) // one by many names
 	}
-	s, _ := startServer(t, Options{Nodes: nodes, ConnectTimeout: time.Second, RequestTimeout: time.Minute})
+	s, _ := startServer(t, Options{Nodes: nodes, ConnectTimeout: time.Minute, RequestTimeout: time.Minute})
 	leave, _ := s.collector.enter("x", 9)
 	defer leave()
 	s.collector.updatesUntil(t, func(c *cluster.Cluster) bool {
@@ -51,7 +51,7 @@ func TestDirectoryWithManyInactiveTopicsIsNotSilent(t *testing.T) {
 		}
 		inner.ServeHTTP(w, r)
 	})
-	up := newUpstream(&Options{ConnectTimeout: time.Second, RequestTimeout: time.Minute})
+	up := newUpstream(&Options{ConnectTimeout: time.Minute, RequestTimeout: time.Minute})
 	c := newCollector(up, []string{d.address()}, 1<<20, nil)
 	defer c.stopQuestions()
 	defer close(release)

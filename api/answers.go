@@ -59,7 +59,7 @@ func (h *HTTP) touch(_ http.ResponseWriter, r *http.Request) (any, error) {
 }
 
 func (h *HTTP) req(_ http.ResponseWriter, r *http.Request) (any, error) {
-	q, err := httpapi.Query(r)
+	q, err := query(r)
 	if err != nil {
 		return nil, err
 	}
@@ -115,9 +115,10 @@ func idsOf(parameters []string, body []byte, say channel.Answer) (list []channel
 		id, err := idOf(text)
 		switch {
 		case err != nil:
-			return httpapi.Bad(fmt.Sprintf("INVALID_ARG_ID: %.64q is no id of a message, which is 16 hexadecimal characters", text))
+			return &httpapi.Error{Status: http.StatusBadRequest, Code: "INVALID_ARG_ID", Why: fmt.Sprintf("%.64q is no id of a message", text),
+				More: map[string]any{"allowed": idRule}}
 		case len(list) == maxIDs:
-			return httpapi.Bad(fmt.Sprintf("TOO_MANY_IDS: at most %d", maxIDs))
+			return httpapi.Allowed("TOO_MANY_IDS", fmt.Sprintf("at most %d", maxIDs))
 		case !seen[id]:
 			seen[id] = true
 			say.ID = id
@@ -138,7 +139,7 @@ func idsOf(parameters []string, body []byte, say channel.Answer) (list []channel
 		}
 	}
 	if len(list) == 0 {
-		return nil, httpapi.Bad("MISSING_ARG_ID")
+		return nil, httpapi.Allowed("MISSING_ARG_ID", idRule+", as a parameter or a line of the body")
 	}
 	return list, nil
 }
@@ -151,7 +152,7 @@ func receiptParameter(q url.Values) (uint64, error) {
 	}
 	n, err := strconv.ParseUint(v[0], 16, 64)
 	if err != nil || len(v[0]) != 16 || n == 0 {
-		return 0, httpapi.Bad("INVALID_RECEIPT: it is the 16 hexadecimal characters of the answer to /sub")
+		return 0, httpapi.Allowed("INVALID_RECEIPT", "the 16 hexadecimal characters of the answer to /sub")
 	}
 	return n, nil
 }

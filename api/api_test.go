@@ -149,6 +149,9 @@ func TestHTTPTable(t *testing.T) {
 		if test.status != 200 {
 			want, kind = fmt.Sprintf(`{"message":%q}`, test.want), "application/json; charset=utf-8"
 		}
+		if test.want == "INVALID_DEFER" {
+			want = `{"allowed":"0 to 3600000 ms","message":"INVALID_DEFER"}`
+		}
 		if want == "" {
 			kind = ""
 		}
@@ -414,7 +417,7 @@ func TestTailChannelIsRefusedWhereABacklogWaits(t *testing.T) {
 	r := start(t)
 	r.must("POST", "/pub?topic=t", "x")
 	const target = "/channel/create?topic=t&channel=look%23ephemeral&tail=true"
-	if w := r.call("POST", target, ""); w.Code != 409 || w.Body.String() != `{"message":"TAIL_REFUSED"}` {
+	if w := r.call("POST", target, ""); w.Code != 409 || !strings.HasPrefix(w.Body.String(), `{"message":"TAIL_REFUSED","why":"`) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	r.must("POST", "/channel/create?topic=t&channel=first", "")

@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -11,7 +12,8 @@ import (
 )
 
 // Cluster is the set of replicas that the node is a member of. Changes may be asked for
-// at any member; errors are texts for people.
+// at any member; errors are texts for people, and have a method Again that says true where
+// the same may be asked for again.
 type Cluster interface {
 	// View is what the member knows of its set, for JSON, and Views a list of that of
 	// this member and of all that answer it.
@@ -36,51 +38,53 @@ func (h *HTTP) routesOfCluster(r *httpapi.Router) {
 	if h.o.Cluster == nil {
 		return
 	}
-	r.Handle("GET", "/cluster", h.viewCluster)
-	r.Handle("GET", "/cluster/backup", func(http.ResponseWriter, *http.Request) (any, error) {
+	r.Handle("GET", "/cluster", httpapi.Knows(h.viewCluster, "members"))
+	r.Handle("GET", "/cluster/backup", httpapi.Knows(func(http.ResponseWriter, *http.Request) (any, error) {
 		return &httpapi.Stream{Write: func(w *bufio.Writer) error { return notDone(h.o.Cluster.Backup(w)) }}, nil
-	})
-	r.Handle("POST", "/cluster/move", func(_ http.ResponseWriter, r *http.Request) (any, error) {
-		q, err := httpapi.Query(r)
+	}))
+	r.Handle("POST", "/cluster/move", httpapi.Knows(func(_ http.ResponseWriter, r *http.Request) (any, error) {
+		q, err := query(r)
 		if err != nil {
 			return nil, err
 		}
 		shard, err := strconv.ParseUint(q.Get("shard"), 10, 32)
 		if err != nil {
-			return nil, &httpapi.Error{Status: http.StatusBadRequest, Code: "INVALID_ARG_SHARD", Why: "it is the number of a shard, as GET /cluster lists them"}
+			return nil, httpapi.Allowed("INVALID_ARG_SHARD", "the number of a shard, as GET /cluster lists them")
+		}
+		if q.Get("to") == "" {
+			return nil, httpapi.Allowed("MISSING_ARG_TO", "address or id of a member, as GET /cluster lists them")
 		}
 		return nil, notDone(h.o.Cluster.Move(r.Context(), uint32(shard), q.Get("to")))
-	})
-	r.Handle("POST", "/cluster/balance", func(_ http.ResponseWriter, r *http.Request) (any, error) {
+	}, "shard", "to"))
+	r.Handle("POST", "/cluster/balance", httpapi.Knows(func(_ http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, notDone(h.o.Cluster.Balance(r.Context()))
-	})
-	r.Handle("POST", "/cluster/add", func(_ http.ResponseWriter, r *http.Request) (any, error) {
-		q, err := httpapi.Query(r)
+	}))
+	r.Handle("POST", "/cluster/add", httpapi.Knows(func(_ http.ResponseWriter, r *http.Request) (any, error) {
+		q, err := query(r)
 		if err != nil {
 			return nil, err
 		}
 		return nil, notDone(h.o.Cluster.Add(r.Context(), q.Get("address"), q.Get("replaces")))
-	})
-	r.Handle("POST", "/cluster/adopt", func(_ http.ResponseWriter, r *http.Request) (any, error) {
-		return h.changeCluster(r, "topic", h.o.Cluster.Adopt)
-	})
-	r.Handle("POST", "/cluster/remove", func(_ http.ResponseWriter, r *http.Request) (any, error) {
-		return h.changeCluster(r, "member", h.o.Cluster.Remove)
-	})
+	}, "address", "replaces"))
+	r.Handle("POST", "/cluster/adopt", changesCluster("topic", h.o.Cluster.Adopt))
+	r.Handle("POST", "/cluster/remove", changesCluster("member", h.o.Cluster.Remove))
 }
 
-func (h *HTTP) changeCluster(r *http.Request, parameter string, change func(context.Context, string) error) (any, error) {
-	q, err := httpapi.Query(r)
-	if err != nil {
-		return nil, err
-	}
-	return nil, notDone(change(r.Context(), q.Get(parameter)))
+// changesCluster is a route that makes a change that takes one parameter.
+func changesCluster(parameter string, change func(context.Context, string) error) httpapi.Handler {
+	return httpapi.Knows(func(_ http.ResponseWriter, r *http.Request) (any, error) {
+		q, err := query(r)
+		if err != nil {
+			return nil, err
+		}
+		return nil, notDone(change(r.Context(), q.Get(parameter)))
+	}, parameter)
 }
 
 // viewCluster is what this member knows of its set or, with members=all, a list of what
 // all know that answer.
 func (h *HTTP) viewCluster(_ http.ResponseWriter, r *http.Request) (any, error) {
-	q, err := httpapi.Query(r)
+	q, err := query(r)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +94,7 @@ func (h *HTTP) viewCluster(_ http.ResponseWriter, r *http.Request) (any, error) 
 	case "all":
 		return h.o.Cluster.Views(), nil
 	}
-	return nil, &httpapi.Error{Status: http.StatusBadRequest, Code: "INVALID_ARG_MEMBERS", Why: "it is all, or left out"}
+	return nil, httpapi.Allowed("INVALID_ARG_MEMBERS", "all, or nothing")
 }
 
 // notDone is the answer for a change of the set that was refused.
@@ -98,5 +102,8 @@ func notDone(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &httpapi.Error{Status: http.StatusConflict, Code: err.Error()}
+	if again := interface{ Again() bool }(nil); errors.As(err, &again) && again.Again() {
+		return &httpapi.Error{Status: http.StatusServiceUnavailable, Code: "UNAVAILABLE", Why: err.Error(), Retry: 1}
+	}
+	return httpapi.Because(http.StatusConflict, "REFUSED", err.Error())
 }

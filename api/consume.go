@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,7 +35,8 @@ var subParameters = []string{"topic", "channel", "max", "wait", "lease"}
 //
 // The answer is JSON, see subAnswer, or by Accept multipart/mixed, see multipartMessages, or
 // text/event-stream, see streamMessages. It has what there is when the first message is, about
-// 1 MiB at most, and no message when wait has passed. A message is in flight until it is
+// 1 MiB at most, and no message when wait has passed and, on a set, the topic's leader says
+// that it has none. A message is in flight until it is
 // answered by /fin, /req or /touch, on whatever connection, or its lease is over; it counts
 // as an attempt.
 //
@@ -46,14 +46,15 @@ var subParameters = []string{"topic", "channel", "max", "wait", "lease"}
 //
 // Errors: 403 CONSUME_NOT_ALLOWED; 400 INVALID_REQUEST, UNKNOWN_PARAMETER, MISSING_ARG_TOPIC,
 // INVALID_ARG_TOPIC, MISSING_ARG_CHANNEL, INVALID_ARG_CHANNEL, INVALID_MAX, INVALID_WAIT,
-// INVALID_LEASE; 406 NOT_ACCEPTABLE; 404 TOPIC_NOT_FOUND with --auto-create=false; 429 with the
-// limit that is reached; 503 EXITING when the channel or the node ends, or why it cannot
-// be done now.
+// INVALID_LEASE; 406 NOT_ACCEPTABLE; 404 TOPIC_NOT_FOUND with --auto-create=false; 429
+// LIMIT_REACHED with the limit; 503 EXITING when the channel or the node ends, BUSY when nobody
+// could look whether there is a message, as too many clients do not read theirs, or UNAVAILABLE
+// with why it cannot be done now.
 func (h *HTTP) sub(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err := h.mayConsume(r, subParameters); err != nil {
 		return nil, err
 	}
-	body, err := httpapi.ReadBody(r, 0, "BODY_NOT_EMPTY: parameters are those of the query")
+	body, err := httpapi.ReadBody(r, 0, "BODY_NOT_EMPTY") // the parameters are those of the query
 	body.Release()
 	if err != nil {
 		return nil, err
@@ -64,7 +65,10 @@ func (h *HTTP) sub(w http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	answer := answerFor(r.Header)
 	if answer == nil {
-		return nil, &httpapi.Error{Status: http.StatusNotAcceptable, Code: "NOT_ACCEPTABLE", More: map[string]any{"known": acceptable}}
+		return nil, &httpapi.Error{Status: http.StatusNotAcceptable, Code: "NOT_ACCEPTABLE", More: map[string]any{"known": acceptable()}}
+	}
+	if h.o.Auth != nil {
+		p.Still = func() error { return h.o.Auth.Holds(r, roleFor(r)) }
 	}
 	holder, err := h.leases.Begin(p)
 	if err != nil {
@@ -81,16 +85,11 @@ func (h *HTTP) mayConsume(r *http.Request, known []string) error {
 	if h.o.ConsumeRefused != "" {
 		return &httpapi.Error{Status: http.StatusForbidden, Code: "CONSUME_NOT_ALLOWED", Why: h.o.ConsumeRefused}
 	}
-	q, err := httpapi.Query(r)
+	q, err := query(r)
 	if err != nil {
 		return err
 	}
-	for name := range q {
-		if !slices.Contains(known, name) {
-			return &httpapi.Error{Status: http.StatusBadRequest, Code: "UNKNOWN_PARAMETER", More: map[string]any{"known": known}}
-		}
-	}
-	return nil
+	return httpapi.RefuseUnknown(r, q, known)
 }
 
 // pollParameters are what a request of /sub asks for.
@@ -99,7 +98,7 @@ func (h *HTTP) pollParameters(r *http.Request) (p lease.Poll, wait time.Duration
 		return p, 0, err
 	}
 	q := r.URL.Query() // which parsed before
-	most, err := within(q, "max", 1, h.o.MaxRdyCount, 1)
+	most, err := within(q, "max", 1, h.o.MaxRdyCount, 1, "")
 	if err != nil {
 		return p, 0, err
 	}
@@ -126,31 +125,38 @@ func (h *HTTP) leaseOf(topicName, channelName string) time.Duration {
 	return h.o.MsgTimeout
 }
 
-// within is a whole number of the query.
-func within(q url.Values, name string, least, most, otherwise int64) (int64, error) {
+// within is a whole number of the query, of a unit that begins with a space, or of none.
+func within(q url.Values, name string, least, most, otherwise int64, unit string) (int64, error) {
 	v, ok := q[name]
 	if !ok {
 		return otherwise, nil
 	}
 	n, err := strconv.ParseInt(v[0], 10, 64)
 	if err != nil || n < least || n > most {
-		return 0, httpapi.Bad(fmt.Sprintf("INVALID_%s: %s must be %d to %d", strings.ToUpper(name), name, least, most))
+		return 0, httpapi.Allowed("INVALID_"+strings.ToUpper(name), fmt.Sprintf("%d to %d%s", least, most, unit))
 	}
 	return n, nil
 }
 
 // spanWithin is a number of ms of the query.
 func spanWithin(q url.Values, name string, least, most, otherwise time.Duration) (time.Duration, error) {
-	ms, err := within(q, name, least.Milliseconds(), most.Milliseconds(), otherwise.Milliseconds())
+	ms, err := within(q, name, least.Milliseconds(), most.Milliseconds(), otherwise.Milliseconds(), " ms")
 	return time.Duration(ms) * time.Millisecond, err
 }
 
 // consumeError is the answer where messages cannot be had.
 func consumeError(err error) error {
 	var limit *lease.LimitError
+	var refusal *httpapi.Error
 	switch {
-	case errors.As(err, &limit), errors.Is(err, channel.ErrTooManyConsumers):
-		return &httpapi.Error{Status: http.StatusTooManyRequests, Code: err.Error()}
+	case errors.As(err, &refusal):
+		return refusal
+	case errors.As(err, &limit):
+		return &httpapi.Error{Status: http.StatusTooManyRequests, Code: limitReached, Why: err.Error(), Retry: 1}
+	case errors.Is(err, channel.ErrTooManyConsumers):
+		return httpapi.Because(http.StatusTooManyRequests, limitReached, err.Error())
+	case errors.Is(err, lease.ErrNoRoom):
+		return &httpapi.Error{Status: http.StatusServiceUnavailable, Code: "BUSY", Why: err.Error(), Retry: 1}
 	case errors.Is(err, lease.ErrClosing):
 		return httpapi.ErrClosing
 	case errors.Is(err, context.Canceled):

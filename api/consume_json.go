@@ -23,28 +23,6 @@ import (
 // answering answers a request of /sub in one of its ways.
 type answering func(k *lease.Holder, wait time.Duration, w http.ResponseWriter, r *http.Request) (any, error)
 
-// acceptable are the types of answers of /sub.
-var acceptable = []string{"application/json", "multipart/mixed", "text/event-stream"}
-
-// answerFor is how a client wants its messages; nil: as nobody here can give them.
-func answerFor(fields http.Header) answering {
-	accept := fields.Values("Accept")
-	if len(accept) == 0 {
-		return jsonMessages
-	}
-	for wanted := range strings.SplitSeq(strings.Join(accept, ","), ",") {
-		switch kind, _, _ := strings.Cut(wanted, ";"); strings.ToLower(strings.TrimSpace(kind)) {
-		case "text/event-stream":
-			return streamMessages
-		case "multipart/mixed", "multipart/*":
-			return multipartMessages
-		case "application/json", "application/*", "*/*", "":
-			return jsonMessages
-		}
-	}
-	return nil
-}
-
 // answerBytes is about how many bytes an answer of /sub has, unless one message has more.
 const answerBytes = 1 << 20
 
@@ -111,7 +89,7 @@ func (s *jsonSink) Put(m *channel.Message) bool {
 func jsonMessages(k *lease.Holder, wait time.Duration, w http.ResponseWriter, r *http.Request) (any, error) {
 	s := newJSONSink()
 	s.WriteString(`{"messages":[`)
-	n, err := k.Take(r.Context(), s, wait)
+	n, err := k.TakeOrNone(r.Context(), s, wait)
 	if err != nil {
 		return nil, consumeError(err)
 	}
@@ -189,7 +167,7 @@ func fieldValue(value []byte) string {
 // X-Q-Lease-Ms are the answer's own. Without messages it is 204.
 func multipartMessages(k *lease.Holder, wait time.Duration, w http.ResponseWriter, r *http.Request) (any, error) {
 	s := &multipartSink{boundary: fmt.Sprintf("q-%016x-%016x", k.Receipt(), time.Now().UnixNano())}
-	n, err := k.Take(r.Context(), s, wait)
+	n, err := k.TakeOrNone(r.Context(), s, wait)
 	if err != nil {
 		return nil, consumeError(err)
 	}

@@ -42,7 +42,8 @@ func (s *eventSink) Put(m *channel.Message) bool {
 //
 //	lease     {"receipt":"…","lease_ms":N}, the first
 //	message   LeasedMessage, with its id
-//	end       {"message":"why"}, the last
+//	end       {"message":"CODE","why":"…"}, the last, as a refusal; NO_MESSAGE after wait,
+//	          and BUSY where nobody could look for a message then
 //
 // and comments every 15 s where there is none. No more than max messages are leased at a
 // time: others come as some are answered, on other connections. What is leased when the
@@ -65,8 +66,11 @@ func streamMessages(k *lease.Holder, wait time.Duration, w http.ResponseWriter, 
 		switch {
 		case errors.Is(err, context.Canceled):
 			return httpapi.Answered, nil
+		case errors.Is(err, lease.ErrNoRoom) && (wait == 0 || quiet+next < wait): // it says that it is alive, which needs none
+			quiet += next
+			events.WriteString(":\n\n")
 		case err != nil:
-			s.end(consumeError(err).Error())
+			s.end(consumeError(err))
 			return httpapi.Answered, nil
 		case n == 0:
 			quiet += next
@@ -76,7 +80,7 @@ func streamMessages(k *lease.Holder, wait time.Duration, w http.ResponseWriter, 
 		}
 		s.send(events.Bytes(), n)
 	}
-	s.end("there was no message for as long as was to be waited")
+	s.end(errNoMessage)
 	return httpapi.Answered, nil
 }
 
@@ -102,7 +106,10 @@ func (s *stream) send(events []byte, n int) {
 	s.holder.Sent()
 }
 
-func (s *stream) end(why string) {
-	text, _ := json.Marshal(map[string]string{"message": why})
-	s.send([]byte(fmt.Sprintf("event: end\ndata: %s\n\n", text)), 0)
+// errNoMessage ends a stream that was to end when there is no message for a while.
+var errNoMessage = &httpapi.Error{Code: "NO_MESSAGE", Why: "there was no message for as long as was to be waited"}
+
+// end says why the stream ends.
+func (s *stream) end(why error) {
+	s.send([]byte(fmt.Sprintf("event: end\ndata: %s\n\n", httpapi.Text(why))), 0)
 }

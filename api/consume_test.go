@@ -121,20 +121,24 @@ func TestRefusalsOfThoseWhoConsumeOverHTTPSayWhatIsAllowed(t *testing.T) {
 		"/sub?channel=c":                                                 "MISSING_ARG_TOPIC",
 		"/sub?topic=t":                                                   "MISSING_ARG_CHANNEL",
 		"/sub?topic=$&channel=c":                                         "INVALID_ARG_TOPIC",
-		"/sub?topic=t&channel=c&max=0":                                   "INVALID_MAX: max must be 1 to 2500",
-		"/sub?topic=t&channel=c&max=x":                                   "INVALID_MAX: max must be 1 to 2500",
-		"/sub?topic=t&channel=c&wait=300001":                             "INVALID_WAIT: wait must be 0 to 300000",
-		"/sub?topic=t&channel=c&lease=0":                                 "INVALID_LEASE: lease must be 1 to 900000",
+		"/sub?topic=t&channel=c&max=0":                                   "INVALID_MAX 1 to 2500",
+		"/sub?topic=t&channel=c&max=x":                                   "INVALID_MAX 1 to 2500",
+		"/sub?topic=t&channel=c&wait=300001":                             "INVALID_WAIT 0 to 300000 ms",
+		"/sub?topic=t&channel=c&lease=0":                                 "INVALID_LEASE 1 to 900000 ms",
 		"/sub?topic=t&channel=c&timeout=1":                               "UNKNOWN_PARAMETER",
 		"/fin?topic=t&channel=c":                                         "MISSING_ARG_ID",
-		"/fin?topic=t&channel=c&id=zz":                                   `INVALID_ARG_ID: \"zz\" is no id of a message, which is 16 hexadecimal characters`,
+		"/fin?topic=t&channel=c&id=zz":                                   "INVALID_ARG_ID 16 hexadecimal characters",
 		"/fin?topic=t&channel=c&id=1&defer=1":                            "UNKNOWN_PARAMETER",
-		"/fin?topic=t&channel=c&receipt=1&id=" + strings.Repeat("0", 16): "INVALID_RECEIPT: it is the 16 hexadecimal characters of the answer to /sub",
-		"/req?topic=t&channel=c&defer=-1&id=1":                           "INVALID_DEFER: defer must be 0 to 3600000",
+		"/fin?topic=t&channel=c&receipt=1&id=" + strings.Repeat("0", 16): "INVALID_RECEIPT the 16 hexadecimal characters of the answer to /sub",
+		"/req?topic=t&channel=c&defer=-1&id=1":                           "INVALID_DEFER 0 to 3600000 ms",
 	} {
 		w := r.call("POST", target, "")
-		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), `"message":"`+want+`"`) {
-			t.Errorf("%s: %d %s", target, w.Code, w.Body)
+		wantBody := `"message":"` + want + `"`
+		if code, allowed, ok := strings.Cut(want, " "); ok {
+			wantBody = `{"allowed":"` + allowed + `","message":"` + code + `"`
+		}
+		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), wantBody) {
+			t.Errorf("%s: %d %s, want %s", target, w.Code, w.Body, wantBody)
 		}
 	}
 	if w := r.call("POST", "/sub?topic=t&channel=c", "topic=t"); w.Code != http.StatusRequestEntityTooLarge {
@@ -153,7 +157,7 @@ func TestRefusalsOfThoseWhoConsumeOverHTTPSayWhatIsAllowed(t *testing.T) {
 func TestConsumingIsRefusedWhereSessionsAloneAreGuarded(t *testing.T) {
 	r := start(t, func(o *options) { o.ConsumeRefused = "guarded" })
 	for _, target := range []string{"/sub?topic=t&channel=c", "/fin?topic=t&channel=c&id=0", "/req", "/touch"} {
-		if w := r.call("POST", target, ""); w.Code != http.StatusForbidden || w.Body.String() != `{"message":"CONSUME_NOT_ALLOWED"}` {
+		if w := r.call("POST", target, ""); w.Code != http.StatusForbidden || w.Body.String() != `{"message":"CONSUME_NOT_ALLOWED","why":"guarded"}` {
 			t.Errorf("%s: %d %s", target, w.Code, w.Body)
 		}
 	}

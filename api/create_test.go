@@ -20,7 +20,7 @@ func TestLimitsOfTopicsAndChannelsAreToldOverHTTP(t *testing.T) {
 	for target, want := range map[string]string{
 		"/topic/create?topic=u": topics, "/pub?topic=u": topics, "/mpub?topic=u": topics, "/channel/create?topic=t&channel=d": channels,
 	} {
-		if w := r.call("POST", target, "x"); w.Code != 429 || w.Body.String() != `{"message":"`+want+`"}` {
+		if w := r.call("POST", target, "x"); w.Code != 429 || w.Body.String() != `{"message":"LIMIT_REACHED","why":"`+want+`"}` {
 			t.Errorf("%s: %d %s", target, w.Code, w.Body)
 		}
 	}
@@ -35,7 +35,7 @@ func TestWithoutAutoCreateOnlyHTTPCreates(t *testing.T) {
 	c.ExpectError("E_PUB_FAILED PUB failed " + why)
 	r.connect("SUB t c\n").ExpectError("E_SUB_FAILED SUB failed " + why)
 	for _, target := range []string{"/pub?topic=t", "/mpub?topic=t"} {
-		if w := r.call("POST", target, "x"); w.Code != 404 || w.Body.String() != `{"message":"TOPIC_NOT_FOUND"}` {
+		if w := r.call("POST", target, "x"); w.Code != 404 || !strings.HasPrefix(w.Body.String(), `{"message":"TOPIC_NOT_FOUND","why":"with --auto-create=false `) {
 			t.Errorf("%s: %d %s", target, w.Code, w.Body)
 		}
 	}

@@ -60,7 +60,7 @@ func where(f *broker.Finding) string {
 // acknowledgeDamage is POST /damage/ack: what was found, up to the number until
 // if there is one, is taken out of /stats. The answer says what that was.
 func (h *HTTP) acknowledgeDamage(_ http.ResponseWriter, r *http.Request) (any, error) {
-	q, err := httpapi.Query(r)
+	q, err := query(r)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func numberParameter(q url.Values, key string, missing uint64, code string) (uin
 	}
 	n, err := strconv.ParseUint(v[0], 10, 64)
 	if err != nil {
-		return 0, httpapi.Bad(code)
+		return 0, httpapi.Allowed(code, "a whole number")
 	}
 	return n, nil
 }
@@ -96,17 +96,17 @@ func numberParameter(q url.Values, key string, missing uint64, code string) (uin
 // adoptTopic is POST /topic/adopt: a directory that is kept because its topic is
 // unknown is served again, under its own name or the one that is given.
 func (h *HTTP) adoptTopic(_ http.ResponseWriter, r *http.Request) (any, error) {
-	q, err := httpapi.Query(r)
+	q, err := query(r)
 	if err != nil {
 		return nil, err
 	}
 	directory := q.Get("directory")
 	if directory == "" {
-		return nil, httpapi.Bad("MISSING_ARG_DIRECTORY")
+		return nil, httpapi.Allowed("MISSING_ARG_DIRECTORY", "a directory that /stats lists as unknown")
 	}
 	name := q.Get("topic")
 	if name != "" && (!names.Valid(name) || names.IsEphemeral(name)) {
-		return nil, httpapi.Bad("INVALID_TOPIC")
+		return nil, httpapi.Allowed("INVALID_TOPIC", names.Rule+"; here it may not")
 	}
 	t, err := h.broker.Adopt(directory, name)
 	var foreign *broker.ForeignError
@@ -116,7 +116,7 @@ func (h *HTTP) adoptTopic(_ http.ResponseWriter, r *http.Request) (any, error) {
 	case errors.Is(err, broker.ErrTopicExists):
 		return nil, &httpapi.Error{Status: http.StatusConflict, Code: "TOPIC_EXISTS"}
 	case errors.As(err, &foreign):
-		return nil, &httpapi.Error{Status: http.StatusConflict, Code: foreign.Error()}
+		return nil, httpapi.Because(http.StatusConflict, "FOREIGN_SEGMENTS", foreign.Error())
 	case err != nil:
 		return nil, refused(err)
 	}

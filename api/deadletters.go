@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -69,7 +70,7 @@ func (h *HTTP) deadLetters(_ http.ResponseWriter, r *http.Request) (any, error) 
 	if err := h.mayPeek(r); err != nil {
 		return nil, err
 	}
-	q, err := httpapi.Query(r)
+	q, err := query(r)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +121,7 @@ func letterParameters(q url.Values) (from uint64, limit int, err error) {
 	limit = defaultPeeked
 	if q.Has("limit") {
 		if limit, err = strconv.Atoi(q.Get("limit")); err != nil || limit < 1 || limit > maxPeeked {
-			return 0, 0, httpapi.Bad("INVALID_LIMIT")
+			return 0, 0, httpapi.Allowed("INVALID_LIMIT", fmt.Sprintf("1 to %d", maxPeeked))
 		}
 	}
 	if !q.Has("from") {
@@ -128,7 +129,7 @@ func letterParameters(q url.Values) (from uint64, limit int, err error) {
 	}
 	id, err := idOf(q.Get("from"))
 	if err != nil {
-		return 0, 0, httpapi.Bad("INVALID_FROM")
+		return 0, 0, httpapi.Allowed("INVALID_FROM", "the id of a message: "+idRule)
 	}
 	_, from, _ = id.Split()
 	return from, limit, nil
@@ -152,7 +153,7 @@ type putBackAnswer struct {
 // 400 MISSING_ARG_ID; 404 TOPIC_NOT_FOUND, MESSAGE_NOT_FOUND; 409 NOT_PUT_BACK, with the
 // reason, when the one that was asked for stays.
 func (h *HTTP) putBack(_ http.ResponseWriter, r *http.Request) (any, error) {
-	q, err := httpapi.Query(r)
+	q, err := query(r)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +161,11 @@ func (h *HTTP) putBack(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if q.Get("all") == "true" {
+	all, err := whether(q, "all", false)
+	if err != nil {
+		return nil, err
+	}
+	if all {
 		p, err := h.broker.PutBackAll(name)
 		return putBackAnswer{p.Done, p.Left}, notFound(err)
 	}
@@ -185,7 +190,7 @@ func notPutBack(p *broker.PutBack) error {
 	return nil
 }
 
-var errNoID = errors.New("16 hexadecimal characters are wanted")
+var errNoID = errors.New(idRule + " are wanted")
 
 func idOf(text string) (id message.ID, err error) {
 	if len(text) != len(id) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -48,9 +49,6 @@ func described(fields http.Header, q url.Values) (encoded []byte, err error) {
 	}
 	add := func(header string, values []string) {
 		for _, v := range values {
-			if len(v) > message.MaxHeaderBytes {
-				v = v[:message.MaxHeaderBytes] // which is too long still
-			}
 			encoded = message.AppendHeader(encoded, header, v)
 		}
 	}
@@ -98,7 +96,8 @@ func headerFields(fields http.Header) (names []string, err error) {
 		case strings.HasPrefix(name, headerPrefix) && len(name) > len(headerPrefix):
 			names = append(names, name)
 		case !slices.Contains(knownFields, name):
-			return nil, &httpapi.Error{Status: http.StatusBadRequest, Code: "UNKNOWN_HEADER", More: map[string]any{"known": knownFields}}
+			return nil, &httpapi.Error{Status: http.StatusBadRequest, Code: "UNKNOWN_HEADER",
+				Why: fmt.Sprintf("there is no field %.64q of a publish", name), More: map[string]any{"known": knownFields}}
 		}
 	}
 	slices.Sort(names)
@@ -113,15 +112,15 @@ func describeAll(fields http.Header, q url.Values) (m message.Meta, encoded []by
 	}
 	err = invalidHeader(m.Describe(encoded))
 	if err == nil && m.DedupID != nil {
-		err = httpapi.Bad("INVALID_HEADER: dedup-id is that of one message, and cannot be given to all of several")
+		err = httpapi.Because(http.StatusBadRequest, "INVALID_HEADER", "dedup-id is that of one message, and cannot be given to all of several")
 	}
 	return m, encoded, err
 }
 
-// invalidHeader is 400 with what is allowed.
+// invalidHeader is 400 with what is wrong.
 func invalidHeader(err error) error {
 	if err == nil {
 		return nil
 	}
-	return httpapi.Bad("INVALID_HEADER: " + err.Error())
+	return httpapi.Because(http.StatusBadRequest, "INVALID_HEADER", strings.TrimPrefix(err.Error(), message.ErrHeaders.Error()+": "))
 }

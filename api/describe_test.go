@@ -87,18 +87,19 @@ func TestWhatAPublishCannotSayIsRefusedWithWhatIsAllowed(t *testing.T) {
 		fields []string
 		want   string
 	}{
-		{"/pub?topic=t&key=", nil, "INVALID_HEADER: headers cannot be as they are: key must be 1 to 255 bytes long, not 0"},
+		{"/pub?topic=t&key=", nil, `{"message":"INVALID_HEADER","why":"key must be 1 to 255 bytes long, not 0"}`},
 		{"/pub?topic=t&key=a", []string{"X-Q-Key", "a"}, "key is there twice"},
 		{"/pub?topic=t&priority=10", nil, "priority must be 0 to 9"},
 		{"/mpub?topic=t&priority=x", nil, "priority must be 0 to 9"},
 		{"/pub?topic=t&dedup_id=", nil, "dedup-id must not be empty"},
 		{"/mpub?topic=t", []string{"X-Q-Dedup-Id", "a"}, "dedup-id is that of one message"},
 		{"/mpub?topic=t&dedup_id=a", nil, "dedup-id is that of one message"},
-		{"/pub?topic=t", []string{"X-Q-Prio", "1"}, `{"known":["X-Q-Key","X-Q-Priority","X-Q-Dedup-Id","X-Q-Header-*"],"message":"UNKNOWN_HEADER"}`},
+		{"/pub?topic=t", []string{"X-Q-Prio", "1"}, `{"known":["X-Q-Key","X-Q-Priority","X-Q-Dedup-Id","X-Q-Header-*"],"message":"UNKNOWN_HEADER","why":"there is no field \"X-Q-Prio\" of a publish"}`},
 		{"/pub?topic=t", []string{"X-Q-Header-", "1"}, "UNKNOWN_HEADER"},
 		{"/pub?topic=t", []string{"X-Q-Header-A", strings.Repeat("x", 16<<10)}, "more than 16384 bytes"},
 		{"/pub?topic=t", []string{"X-Q-Header-A", strings.Repeat("x", 70_000)}, "more than 16384 bytes"},
 		{"/pub?topic=t", slices.Repeat([]string{"X-Q-Header-A", "x"}, 65), "more than 64"},
+		{"/pub?topic=t", []string{"X-Q-Header-K!!" + strings.Repeat("a", 254), strings.Repeat("v", 8225)}, "a key must be 1 to 255"},
 	} {
 		if w := r.send(c.path, "x", c.fields...); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), c.want) {
 			t.Errorf("%s %.80q: %d %s, want %s", c.path, c.fields, w.Code, w.Body, c.want)

@@ -48,7 +48,7 @@ func TestStatsAndMetricsTellOfDoubles(t *testing.T) {
 			t.Errorf("%s is %d, want %d", name, d[name], want)
 		}
 	}
-	if d["oldest_ms"] < before || d["oldest_ms"] > time.Now().UnixMilli() || d["bytes"] == 0 || len(d) != 7 {
+	if d["oldest_ms"] < before || d["oldest_ms"] > time.Now().UnixMilli() || d["bytes"] == 0 || len(d) != 8 {
 		t.Errorf("%v", d)
 	}
 	s := r.scrape()
@@ -57,8 +57,10 @@ func TestStatsAndMetricsTellOfDoubles(t *testing.T) {
 		s.want(t, "2", "qd_topic_known_ids", topic)
 		s.want(t, "1", "qd_topic_evicted_ids_total", topic)
 	}
+	s.want(t, fmt.Sprint(d["bytes"]+r.dedup("u")["bytes"]), "qd_known_ids_bytes")
 	r.expect("PUT", "/topic/config?topic=t", `{"dedup_window": "0s"}`, 200)
 	s = r.scrape()
+	s.want(t, fmt.Sprint(r.dedup("u")["bytes"]), "qd_known_ids_bytes")
 	s.want(t, "none", "qd_topic_doubles_total", "topic=t")
 	s.want(t, "3", "qd_topic_doubles_total", "topic=other")
 }
@@ -72,9 +74,9 @@ func TestMoreIDsThanThereIsMemoryForAreRefused(t *testing.T) {
 		{`{"dedup_max_ids": 10, "dedup_window": "169h"}`, `dedup_window must be "0s" (none), or a duration from "1ms" to "168h" such as "2m", not "169h"; in force is "0s"`},
 		{`{"dedup_from": "json:id"}`, `dedup_from must be "body", "json:" and a JSON pointer (RFC 6901) of at most 1024 bytes such as "json:/user/id", or "" (none), not "json:id"; in force is ""`},
 	} {
-		var refusal struct{ Message string }
-		if err := json.Unmarshal([]byte(r.expect("PUT", "/topic/config?topic=t", tt.settings, 400)), &refusal); err != nil || refusal.Message != "INVALID_CONFIG: "+tt.want {
-			t.Errorf("%s: %q, want %q", tt.settings, refusal.Message, tt.want)
+		var refusal struct{ Message, Why string }
+		if err := json.Unmarshal([]byte(r.expect("PUT", "/topic/config?topic=t", tt.settings, 400)), &refusal); err != nil || refusal.Message != "INVALID_CONFIG" || refusal.Why != tt.want {
+			t.Errorf("%s: %q, want %q", tt.settings, refusal, tt.want)
 		}
 	}
 	r.expect("PUT", "/topic/config?topic=t", `{"dedup_max_ids": 1000, "dedup_window": "1ms"}`, 200)

@@ -34,17 +34,17 @@ func (h *HTTP) routesOfDrain(r *httpapi.Router) {
 	if h.o.Drain == nil {
 		return
 	}
-	r.Handle("GET", "/drain", func(http.ResponseWriter, *http.Request) (any, error) { return h.drained(), nil })
-	r.Handle("POST", "/drain", func(http.ResponseWriter, *http.Request) (any, error) {
+	r.Handle("GET", "/drain", httpapi.Knows(func(http.ResponseWriter, *http.Request) (any, error) { return h.drained(), nil }))
+	r.Handle("POST", "/drain", httpapi.Knows(func(http.ResponseWriter, *http.Request) (any, error) {
 		h.o.Drain.Begin()
 		return h.drained(), nil
-	})
-	r.Handle("POST", "/undrain", func(http.ResponseWriter, *http.Request) (any, error) {
+	}))
+	r.Handle("POST", "/undrain", httpapi.Knows(func(http.ResponseWriter, *http.Request) (any, error) {
 		if !h.o.Drain.End() {
 			return nil, refused(errStopping)
 		}
 		return h.drained(), nil
-	})
+	}))
 }
 
 var errStopping = errors.New("the node is drained and about to stop")

@@ -21,6 +21,8 @@ type (
 		DiskBytes    int64            `json:"disk_bytes"`        // of its segments on this node
 		Dedup        *DedupFigures    `json:"dedup,omitempty"`   // where doubles are known; of a replicated topic at its leader
 		Settings     *TopicConfig     `json:"config,omitempty"`  // if it is asked for
+
+		idBytes int64 // of memory on this node, of the ids by which doubles are known
 	}
 
 	// DedupFigures tell what is known of doubles. The counters start with the process.
@@ -32,6 +34,9 @@ type (
 		Window  int64  `json:"window_ms"`     // how long an id is known
 		Oldest  int64  `json:"oldest_ms"`     // when the oldest came, ms since 1970; 0: none is known
 		Bytes   int64  `json:"bytes"`         // of memory
+		// Unwritten is how often finished segments stayed on the disk, for the ids in them could
+		// not be written down.
+		Unwritten uint64 `json:"unwritten_count"`
 	}
 
 	// ReplicaFigures tell what the node is for a replicated topic.
@@ -82,10 +87,13 @@ type (
 		ReadyCount int64 `json:"ready_count,omitempty"` // RDY of all consumers
 
 		// Until is the number at which a bounded channel ends, Done says that it has had
-		// everything before. RewoundAt is when the channel was rewound last, ms since 1970,
+		// everything before; Then is "delete" where it goes once it has, and has no consumers.
+		// A follower of a replicated topic tells of these three and RewoundAt what it has
+		// applied. RewoundAt is when the channel was rewound last, ms since 1970,
 		// RewindCount how often since the process began.
 		Until       uint64 `json:"until,omitempty"`
 		Done        bool   `json:"done,omitempty"`
+		Then        string `json:"then,omitempty"`
 		RewoundAt   uint64 `json:"rewound_at,omitempty"`
 		RewindCount uint64 `json:"rewind_count,omitempty"`
 

@@ -143,9 +143,10 @@ func (f *Figures) ofTopic(t *topic.Topic, channels []*channel.Channel, clients b
 		DiskBytes:    s.DiskBytes,
 	}
 	if d, ok := t.DedupStats(); ok {
+		figures.idBytes = d.Bytes
 		figures.Dedup = &DedupFigures{
 			Doubles: d.Found, IDs: d.IDs, MaxIDs: d.Max, Evicted: d.Evicted,
-			Window: d.Window.Milliseconds(), Oldest: d.Oldest / 1e6, Bytes: d.Bytes,
+			Window: d.Window.Milliseconds(), Oldest: d.Oldest / 1e6, Bytes: d.Bytes, Unwritten: d.Unwritten,
 		}
 	}
 	for _, c := range channels {
@@ -182,6 +183,7 @@ func (f *Figures) ofChannel(t *topic.Topic, c *channel.Channel, clients bool) Ch
 		Paused:           s.Paused,
 		Until:            s.Until,
 		Done:             s.Done,
+		Then:             thenOf(t.Leaves(c.Name())),
 		RewoundAt:        s.Rewound,
 		RewindCount:      s.Rewinds,
 	}
@@ -196,6 +198,14 @@ func (f *Figures) ofChannel(t *topic.Topic, c *channel.Channel, clients bool) Ch
 		figures.DeadLetterError = s.SpentError.Error()
 	}
 	return figures
+}
+
+// thenOf is what becomes of a bounded channel that has had everything, where it does not stay.
+func thenOf(leaves bool) string {
+	if leaves {
+		return "delete"
+	}
+	return ""
 }
 
 // readyOf is the sum of RDY.

@@ -24,6 +24,7 @@ func (f *Figures) ofReplica(name string, filter Filter) (figures TopicFigures, o
 	} else {
 		figures = TopicFigures{Name: r.Name, Paused: r.Paused, Channels: make([]ChannelFigures, 0, len(r.Channels))}
 	}
+	figures.idBytes = r.IDBytes
 	figures.Channels = f.ofReplicaChannels(figures.Channels, r.Channels, filter.Clients)
 	if filter.Settings {
 		f.addReplicaSettings(&figures, &r)
@@ -56,9 +57,10 @@ func served(r *broker.Replica) (channels []*channel.Channel) {
 // and has each tell of the clients of this node.
 func (f *Figures) ofReplicaChannels(served []ChannelFigures, channels []broker.ReplicaChannel, clients bool) []ChannelFigures {
 	list := make([]ChannelFigures, 0, len(channels))
+	now := uint64(f.broker.Clock().Wall() / 1e6)
 	for i := range channels {
 		c := &channels[i]
-		figures := ChannelFigures{Name: c.Name, Paused: c.Paused}
+		figures := ChannelFigures{Name: c.Name, Paused: c.Paused, Until: c.Until, Done: c.Done, Then: thenOf(c.Leaves), RewoundAt: min(c.Rewound, now)}
 		if len(served) > 0 && served[0].Name == c.Name {
 			figures, served = served[0], served[1:]
 		}

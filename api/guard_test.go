@@ -1,7 +1,9 @@
 package api
 
 import (
+	"bufio"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -154,6 +156,69 @@ func TestPagesOfOtherSitesMayNotUseABrowsersPassword(t *testing.T) {
 		r.http.ServeHTTP(w, q)
 		if w.Code != test.status {
 			t.Errorf("%+v: %d", test, w.Code)
+		}
+	}
+}
+
+// A credential that is taken out of its file has nothing given out any more, also to requests
+// that came before.
+func TestWhoLosesTheCredentialWhileWaitingGetsNothing(t *testing.T) {
+	boss := "admin bearer " + digestOf("boss")
+	file, with := withCredentials(t, "consume bearer "+digestOf("gone"), boss)
+	r := start(t, with)
+	address := r.listen()
+	as := func(token, path, accept, body string) (*http.Response, error) {
+		q, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+address+path, strings.NewReader(body))
+		if err != nil {
+			return nil, err
+		}
+		q.Header.Set("Authorization", "Bearer "+token)
+		q.Header.Set("Accept", accept)
+		return http.DefaultClient.Do(q)
+	}
+	streamed, err := as("gone", "/sub?topic=t&channel=c&lease=60000", "text/event-stream", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer streamed.Body.Close()
+	stream := bufio.NewReader(streamed.Body)
+	event(t, stream) // the lease
+	refused := make(chan string, 1)
+	go func() {
+		answer, err := as("gone", "/sub?topic=t&channel=d&wait=60000&lease=60000", "*/*", "")
+		if err != nil {
+			refused <- err.Error()
+			return
+		}
+		answer.Body.Close()
+		refused <- answer.Status
+	}()
+	eventually(t, func() bool { return r.http.leases.Counts().Polls == 2 })
+	if err := os.WriteFile(file, []byte(boss), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.http.o.Auth.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := as("boss", "/pub?topic=t", "*/*", "x"); err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatal(answer, err)
+	}
+	if status := <-refused; status != "401 Unauthorized" {
+		t.Error(status)
+	}
+	if name, data := event(t, stream); name != "end" || data != `{"message":"UNAUTHORIZED"}` {
+		t.Error(name, data)
+	}
+	for _, channel := range []string{"c", "d"} {
+		var got subAnswer
+		answer, err := as("boss", "/sub?topic=t&channel="+channel, "*/*", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = json.NewDecoder(answer.Body).Decode(&got)
+		answer.Body.Close()
+		if err != nil || len(got.Messages) != 1 || got.Messages[0].Attempts != 1 {
+			t.Errorf("%s: %+v, %v", channel, got, err)
 		}
 	}
 }

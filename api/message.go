@@ -23,7 +23,7 @@ import (
 //	id               16 hexadecimal characters, as peek shows it
 //
 // A replicated topic's message is where its leader is; any member may be asked. Errors:
-// those of /channel/peek for the names; 400 MISSING_ARG_ID, INVALID_ARG_ID, INVALID_ARG_TO;
+// those of /channel/peek for the names; 400 MISSING_ARG_ID, INVALID_ARG_ID, INVALID_ARG_TO, INVALID_ARG_FINISH;
 // 404 MESSAGE_NOT_FOUND when the channel does not hold it; of a republish those of /pub.
 
 var errMessageNotFound = &httpapi.Error{Status: http.StatusNotFound, Code: "MESSAGE_NOT_FOUND"}
@@ -52,7 +52,11 @@ func (h *HTTP) republishMessage(_ http.ResponseWriter, r *http.Request) (any, er
 	q := r.URL.Query() // which parsed before
 	to := q.Get("to")
 	if !names.Valid(to) {
-		return nil, httpapi.Bad("INVALID_ARG_TO")
+		return nil, httpapi.Allowed("INVALID_ARG_TO", "a topic: "+names.Rule)
+	}
+	finish, err := whether(q, "finish", false)
+	if err != nil {
+		return nil, err
 	}
 	now := h.broker.Clock().Wall()
 	var published any
@@ -68,7 +72,7 @@ func (h *HTTP) republishMessage(_ http.ResponseWriter, r *http.Request) (any, er
 		})
 		return err
 	})
-	if err == nil && q.Get("finish") == "true" {
+	if err == nil && finish {
 		err = c.Finish(id)
 		if errors.Is(err, channel.ErrNoMessage) {
 			err = nil // somebody else has finished it meanwhile
@@ -92,13 +96,19 @@ func (h *HTTP) messageParameters(r *http.Request) (c broker.Messages, id message
 	return c, id, nil
 }
 
+// idRule is what ids of messages are.
+const idRule = "16 hexadecimal characters"
+
 func idParameter(q url.Values) (id message.ID, err error) {
 	v, ok := q["id"]
 	if !ok {
-		return id, httpapi.Bad("MISSING_ARG_ID")
+		return id, httpapi.Allowed("MISSING_ARG_ID", idRule)
+	}
+	if len(v) > 1 {
+		return id, httpapi.Allowed("INVALID_ARG_ID", "one id")
 	}
 	if id, err = idOf(v[0]); err != nil {
-		return id, httpapi.Bad("INVALID_ARG_ID")
+		return id, httpapi.Allowed("INVALID_ARG_ID", idRule)
 	}
 	return id, nil
 }
@@ -121,13 +131,13 @@ func messageError(err error) error {
 // is the one that /stats shows. Errors: 400 MISSING_ARG_REMOTE_ADDRESS; 404
 // CLIENT_NOT_FOUND.
 func (h *HTTP) closeClient(_ http.ResponseWriter, r *http.Request) (any, error) {
-	q, err := httpapi.Query(r)
+	q, err := query(r)
 	if err != nil {
 		return nil, err
 	}
 	address := q.Get("remote_address")
 	if address == "" {
-		return nil, httpapi.Bad("MISSING_ARG_REMOTE_ADDRESS")
+		return nil, httpapi.Allowed("MISSING_ARG_REMOTE_ADDRESS", "the remote_address of a client, as /stats shows it")
 	}
 	session, leases := h.sessions.CloseClient(address), h.leases.CloseClient(address)
 	if !session && !leases {

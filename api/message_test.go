@@ -69,7 +69,9 @@ func TestTopicIsPeekedWithoutAChannelFromEachPlace(t *testing.T) {
 		r.looks("&since="+url.QueryEscape(at), "d e")
 	}
 	r.looks(fmt.Sprintf("&since=%d", time.Now().Add(time.Hour).UnixNano()), "")
-	r.looks("&since=2199-01-01T00:00:00Z", "")
+	for _, late := range []string{"2199-01-01T00:00:00Z", "2262-04-12T00:00:00Z", "9999-12-31T23:59:59Z", "9223372036854775807"} {
+		r.looks("&since="+late, "")
+	}
 	if found := r.looks("&contains=d", "d"); found.Scanned != 5 || found.Next != 0 {
 		t.Errorf("got %+v", found)
 	}
@@ -95,7 +97,7 @@ func TestTopicIsPeekedWithoutAChannelFromEachPlace(t *testing.T) {
 			t.Errorf("%s: %d, want %d", query, status, want)
 		}
 	}
-	for _, query := range []string{"since=0", "since=-5", "since=yesterday", "since=", "since=1969-12-31T23:59:59Z", "since=2026-01-01T00:00:00Z&order=newest"} {
+	for _, query := range []string{"since=0", "since=-5", "since=yesterday", "since=", "since=1h", "since=-1d", "since=9223372036854775808", "since=2026-01-01T00:00:00Z&order=newest"} {
 		w := r.call("GET", "/topic/peek?topic=t&"+query, "")
 		if w.Code != 400 || !strings.Contains(w.Body.String(), "INVALID_SINCE") || !strings.Contains(w.Body.String(), "RFC 3339") {
 			t.Errorf("%s: %d %s", query, w.Code, w.Body)

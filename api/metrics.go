@@ -17,6 +17,7 @@ var (
 	nodeStart    = &metrics.Family{Name: "qd_start_time_seconds", Kind: metrics.Gauge, Help: "When the node began, in seconds since 1970"}
 	nodeTopics   = &metrics.Family{Name: "qd_topics", Kind: metrics.Gauge, Help: "Topics"}
 	nodeChannels = &metrics.Family{Name: "qd_channels", Kind: metrics.Gauge, Help: "Channels of all topics"}
+	nodeIDs      = &metrics.Family{Name: "qd_known_ids_bytes", Kind: metrics.Gauge, Help: "Memory that the ids take by which doubles are known, of all topics together; those of replicated topics are on each member"}
 
 	diskFree = &metrics.Family{Name: "qd_disk_free_bytes", Kind: metrics.Gauge, Help: "Room on the file system of the data directory that may still be used"}
 	diskUsed = &metrics.Family{Name: "qd_disk_used_bytes", Kind: metrics.Gauge, Help: "What is in use of it, by whomever"}
@@ -52,7 +53,7 @@ var (
 
 // nodeFamilies are the above, in the order of the documentation.
 var nodeFamilies = []*metrics.Family{
-	nodeHealthy, nodeReady, nodeDraining, nodeStart, nodeTopics, nodeChannels, diskFree, diskUsed, diskKept,
+	nodeHealthy, nodeReady, nodeDraining, nodeStart, nodeTopics, nodeChannels, nodeIDs, diskFree, diskUsed, diskKept,
 	sessionsNow, sessionsEver, sessionsRefused, publishesRefused,
 	httpPolls, httpPolled, httpRefused, httpLeased, httpLeases, logWrites, logSyncs, journalWrites, journalSyncs,
 	damageFindings, damageMessages, directoriesOf, directoriesWith, spansSent, spansDropped,

@@ -16,8 +16,14 @@ type SetFigures struct {
 	Save        float64              // seconds that the last save took
 	Saves       *histogram.Histogram // of the node's log
 	Sent        map[string]uint64    // bytes for other members, by what they are
-	Members     []MemberFigures
-	Shards      []ShardFigures
+	// Bytes of replicated topics' logs that were read for damage, messages that were found
+	// damaged so, and when all were read last, s since 1970; 0: never. How many messages that
+	// were lost here other members gave, and how many they did not when they were asked last.
+	Scrubbed, ScrubLost  uint64
+	ScrubEnded           int64
+	Mended, Unobtainable uint64
+	Members              []MemberFigures
+	Shards               []ShardFigures
 }
 
 // MemberFigures are those of a member of a set.
@@ -79,12 +85,19 @@ var (
 	setActive    = setFamily("follower_active", metrics.Gauge, followerLabels, "At the leader: 1 while the member answers")
 	setSnapshot  = setFamily("follower_snapshot", metrics.Gauge, followerLabels, "At the leader: 1 while the member is sent all there is")
 	setGiven     = setFamily("follower_snapshot_bytes", metrics.Gauge, followerLabels, "At the leader: bytes that the member has been sent so, by now; 0: it is sent nothing")
+
+	setScrubbed     = setFamily("scrubbed_bytes_total", metrics.Counter, nil, "Bytes of the logs of replicated topics that were read to find what the disk has lost (`--cluster-scrub-rate`)")
+	setScrubLost    = setFamily("scrub_damaged_messages_total", metrics.Counter, nil, "Messages that were found to be damaged so; they are fetched from other members")
+	setScrubEnded   = setFamily("scrub_last_end_seconds", metrics.Gauge, nil, "When all of them were read last, s since 1970; 0: not since the start")
+	setMended       = setFamily("mended_messages_total", metrics.Counter, nil, "Messages that the disk had lost, and that other members gave")
+	setUnobtainable = setFamily("unobtainable_messages", metrics.Gauge, nil, "Messages that the disk has lost, and that no other member gave when they were asked last: they wait")
 )
 
 // setFamilies are the above, in the order of the documentation.
 var setFamilies = []*metrics.Family{
 	setCutOff, setLow, setPinned, setSave, setSaves, setSent, setConnected, setRTT, setSkew, setLeader, setHasLeader, setTerm, setElections, setChanges,
 	setApplied, setLag, setStalled, setRefused, setRepeated, setTaken, setBehind, setActive, setSnapshot, setGiven,
+	setScrubbed, setScrubLost, setScrubEnded, setMended, setUnobtainable,
 }
 
 func fillSet(p *metrics.Page, s SetFigures) {
@@ -98,6 +111,11 @@ func fillSet(p *metrics.Page, s SetFigures) {
 	for _, kind := range slices.Sorted(maps.Keys(s.Sent)) {
 		p.Add(setSent, float64(s.Sent[kind]), metrics.LabelsOf("kind", kind))
 	}
+	p.Add(setScrubbed, float64(s.Scrubbed), none)
+	p.Add(setScrubLost, float64(s.ScrubLost), none)
+	p.Add(setScrubEnded, float64(s.ScrubEnded), none)
+	p.Add(setMended, float64(s.Mended), none)
+	p.Add(setUnobtainable, float64(s.Unobtainable), none)
 	for i := range s.Members {
 		m := &s.Members[i]
 		labels := metrics.LabelsOf("member", m.Address)

@@ -227,7 +227,7 @@ func TestMetricsOfASet(t *testing.T) {
 		saves := new(histogram.Histogram)
 		saves.Add(2e9)
 		o.ReplicaSet = func() SetFigures {
-			return SetFigures{CutOff: true, Saves: saves, Sent: map[string]uint64{"log": 5, "publishes": 6}, Members: []MemberFigures{{Address: "a:1", Connected: true, RTT: 0.5}},
+			return SetFigures{CutOff: true, Saves: saves, Sent: map[string]uint64{"log": 5, "publishes": 6}, Scrubbed: 14, ScrubLost: 15, Mended: 16, Unobtainable: 17, Members: []MemberFigures{{Address: "a:1", Connected: true, RTT: 0.5}},
 				Shards: []ShardFigures{{Shard: 3, HasLeader: true, Term: 7, Lag: 9, Elections: 2, Repeated: 4, Followers: []FollowerFigures{{Address: "b:1", Lag: 11, Given: 13}}}}}
 		}
 	})
@@ -240,6 +240,10 @@ func TestMetricsOfASet(t *testing.T) {
 	s.want(t, "2", "qd_set_shard_elections_total", "shard=3")
 	s.want(t, "4", "qd_set_shard_repeated_batches_total", "shard=3")
 	s.want(t, "6", "qd_set_sent_bytes_total", "kind=publishes")
+	s.want(t, "14", "qd_set_scrubbed_bytes_total")
+	s.want(t, "15", "qd_set_scrub_damaged_messages_total")
+	s.want(t, "16", "qd_set_mended_messages_total")
+	s.want(t, "17", "qd_set_unobtainable_messages")
 }
 
 func TestMetricsNeedTheRoleStats(t *testing.T) {

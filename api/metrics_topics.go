@@ -61,6 +61,8 @@ var topicFamilies = []of[TopicFigures]{
 		value: func(t *TopicFigures) float64 { return float64(t.Dedup.IDs) }},
 	{Family: &metrics.Family{Name: "qd_topic_evicted_ids_total", Kind: metrics.Counter, Labels: topicLabel, Help: "Where doubles are known: ids that went before their time, for there were `dedup_max_ids`"}, has: knowsDoubles,
 		value: func(t *TopicFigures) float64 { return float64(t.Dedup.Evicted) }},
+	{Family: &metrics.Family{Name: "qd_topic_unwritten_ids_total", Kind: metrics.Counter, Labels: topicLabel, Help: "Where doubles are known: how often finished segments stayed on the disk, for the ids in them could not be written down; it is tried again each second"}, has: knowsDoubles,
+		value: func(t *TopicFigures) float64 { return float64(t.Dedup.Unwritten) }},
 	{Family: &metrics.Family{Name: "qd_topic_leader", Kind: metrics.Gauge, Labels: topicLabel, Help: "Of a replicated topic: 1 at the node that leads it, 0 at others"}, has: replicated,
 		value: func(t *TopicFigures) float64 { return truth(t.Replica.Role == "leader") }},
 	{Family: &metrics.Family{Name: "qd_topic_lag_entries", Kind: metrics.Gauge, Labels: topicLabel, Help: "Of a replicated topic: entries that this node knows to be agreed on and has not applied"}, has: replicated,
@@ -123,13 +125,14 @@ func (c *collector) fillTopics(p *metrics.Page) {
 	list := c.figures.all()
 	c.topics.choose(list)
 	rest := newRest()
-	channels := 0
+	channels, ids := 0, int64(0)
 	for _, t := range list {
 		figures, ok := c.figures.ofNamed(t, Filter{})
 		if !ok {
 			continue
 		}
 		channels += len(figures.Channels)
+		ids += figures.idBytes
 		if c.topics.own[t.name] {
 			addTopic(p, &figures)
 		} else {
@@ -138,6 +141,7 @@ func (c *collector) fillTopics(p *metrics.Page) {
 	}
 	p.Add(nodeTopics, float64(len(list)), none)
 	p.Add(nodeChannels, float64(channels), none)
+	p.Add(nodeIDs, float64(ids), none)
 	c.topics.addRest(p, rest)
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -47,16 +48,16 @@ func (h *HTTP) moveMessages(_ http.ResponseWriter, r *http.Request) (any, error)
 	q := r.URL.Query() // which parsed before
 	to, limit, until := q.Get("to"), maxMoved, uint64(message.MaxSeq)
 	if !names.Valid(to) || to == topicName {
-		return nil, httpapi.Bad("INVALID_ARG_TO")
+		return nil, httpapi.Allowed("INVALID_ARG_TO", "another topic: "+names.Rule)
 	}
 	if q.Has("limit") {
 		if limit, err = strconv.Atoi(q.Get("limit")); err != nil || limit < 1 || limit > maxMoved {
-			return nil, httpapi.Bad("INVALID_LIMIT")
+			return nil, httpapi.Allowed("INVALID_LIMIT", fmt.Sprintf("1 to %d", maxMoved))
 		}
 	}
 	if q.Has("until") {
 		if until, err = strconv.ParseUint(q.Get("until"), 10, 64); err != nil {
-			return nil, httpapi.Bad("INVALID_UNTIL")
+			return nil, httpapi.Allowed("INVALID_UNTIL", "the number of a message")
 		}
 	}
 	c, err := h.broker.Channel(topicName, name)

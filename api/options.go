@@ -31,6 +31,9 @@ type Options struct {
 	// MaxPolls is how many requests of /sub there may be at a time, MaxLeases how many
 	// messages may be leased by them.
 	MaxPolls, MaxLeases int
+	// MaxKept is how many consumers of replicated topics wait for a further request of
+	// their client at a time; 0: none does.
+	MaxKept int
 
 	// HTTPSRequired makes the API refuse requests without TLS.
 	HTTPSRequired bool
@@ -109,9 +112,17 @@ const (
 	DefaultMaxLeases = 100_000
 )
 
+// maxKept is the MaxKept of nodes without --max-channel-consumers: where there is that
+// limit, who waits for nothing takes nobody's place.
+const maxKept = 256
+
 // OptionsFor are the options of an API beside sessions that have the options s: its
 // limits are theirs, and what they share is shared.
 func OptionsFor(s *server.Options) Options {
+	kept := maxKept
+	if s.MaxChannelConsumers > 0 {
+		kept = 0
+	}
 	return Options{
 		MaxMsgSize:    s.MaxMsgSize,
 		MaxBodySize:   s.MaxBodySize,
@@ -121,6 +132,7 @@ func OptionsFor(s *server.Options) Options {
 		MaxRdyCount:   s.MaxRdyCount,
 		MaxPolls:      DefaultMaxPolls,
 		MaxLeases:     DefaultMaxLeases,
+		MaxKept:       kept,
 		Places:        s.Places,
 		Unfinished:    s.Unfinished,
 		Tracer:        s.Tracer,

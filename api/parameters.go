@@ -1,7 +1,6 @@
 package api
 
 import (
-	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -10,53 +9,59 @@ import (
 	"qmq/internal/httpapi"
 )
 
-// The parameters of the routes that publish.
+// ofNSQ are the parameters that NSQ knows. Of one that comes again the first counts, as it
+// does there; id may be a list, and is looked at where it must not. Of any other that is read
+// here it would be a guess which one was meant.
+var ofNSQ = []string{"topic", "channel", "defer", "binary", "format", "include_clients", "include_mem", "id"}
+
+// beyondNSQ are all others that are read here.
+var beyondNSQ = []string{
+	"address", "all", "contains", "dedup_id", "directory", "everywhere", "finish", "from", "ids", "include_config", "key", "lease",
+	"limit", "max", "members", "order", "priority", "receipt", "remote_address", "replaces", "replicated", "shard", "since", "state", "tail",
+	"then", "to", "ttl", "until", "wait",
+}
+
+// query are the parameters of a request, none of which is ambiguous.
+func query(r *http.Request) (url.Values, error) {
+	q, err := httpapi.Query(r)
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range q {
+		if len(values) > 1 && slices.Contains(beyondNSQ, name) {
+			return nil, &httpapi.Error{Status: http.StatusBadRequest, Code: "REPEATED_PARAMETER", More: map[string]any{"parameter": name, "allowed": "one value"}}
+		}
+	}
+	return q, nil
+}
+
+// whether reads a parameter beyond NSQ's that says yes or no; otherwise is what counts where it
+// is not given. Any other word would be taken for one of the two, and mostly for the wrong one.
+func whether(q url.Values, name string, otherwise bool) (bool, error) {
+	switch v, is := q[name]; {
+	case !is:
+		return otherwise, nil
+	case v[0] == "true" || v[0] == "1":
+		return true, nil
+	case v[0] == "false" || v[0] == "0":
+		return false, nil
+	}
+	return false, httpapi.Allowed("INVALID_ARG_"+strings.ToUpper(name), "true or false")
+}
+
+// The parameters of the routes that publish, and those that only the other one has.
 var (
-	pubParameters  = []string{"topic", "defer", "ttl", "key", "priority", "dedup_id", "ids"}
-	mpubParameters = []string{"topic", "binary", "ttl", "key", "priority", "ids"}
+	pubParameters  = publishParameters{[]string{"topic", "defer", "ttl", "key", "priority", "dedup_id", "ids"}, []string{"binary"}}
+	mpubParameters = publishParameters{[]string{"topic", "binary", "ttl", "key", "priority", "ids"}, []string{"defer", "dedup_id"}}
 )
 
-// weighty are the parameters without which a message is stored as something
-// else than was meant: one that is nearly called so is a mistake.
-var weighty = [...]string{"defer", "binary", "ttl", "key", "priority", "dedup_id"}
+type publishParameters struct{ known, elsewhere []string }
 
-// refuseUnknown refuses a publish with a parameter that was meant to matter and
-// would not. Others that are unknown are ignored, as NSQ does.
-func (h *HTTP) refuseUnknown(r *http.Request, q url.Values, known []string) error {
-	for name := range q {
-		if slices.Contains(known, name) || !misleads(name) {
-			continue
-		}
-		h.o.Logger.Warn("publish with an unknown parameter", slog.String("parameter", name), slog.Any("known", known),
-			slog.String("path", r.URL.Path), slog.String("client", r.RemoteAddr))
-		return &httpapi.Error{Status: http.StatusBadRequest, Code: "UNKNOWN_PARAMETER", More: map[string]any{"known": known}}
+// refuseMistyped refuses a publish with a parameter that was meant to matter and would not.
+// Others that are unknown are ignored, as NSQ does.
+func (p *publishParameters) refuseMistyped(r *http.Request, q url.Values) error {
+	if len(q) == 1 { // it is the topic
+		return nil
 	}
-	return nil
-}
-
-// misleads tells whether a parameter is one edit away from one that has weight, or is what
-// one message can have and several cannot.
-func misleads(name string) bool {
-	return name == "dedup_id" || slices.ContainsFunc(weighty[:], func(w string) bool { return oneEdit(name, w) })
-}
-
-// oneEdit tells whether a differs from b by one byte that was inserted, left
-// out or changed, or by two neighbours that changed places.
-func oneEdit(a, b string) bool {
-	if len(a) > len(b) {
-		a, b = b, a
-	}
-	same := 0
-	for same < len(a) && a[same] == b[same] {
-		same++
-	}
-	a, b = a[same:], b[same:]
-	switch len(b) - len(a) {
-	case 0:
-		swapped := len(a) >= 2 && a[0] == b[1] && a[1] == b[0] && a[2:] == b[2:]
-		return len(a) > 0 && (a[1:] == b[1:] || swapped)
-	case 1:
-		return strings.HasSuffix(b, a)
-	}
-	return false
+	return httpapi.RefuseMistyped(r, q, p.known, p.elsewhere)
 }

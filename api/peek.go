@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"qmq/broker"
@@ -73,7 +74,8 @@ type peekedMessage struct {
 //	limit            how many messages, 1 to 100; default 10
 //	order            oldest: by their numbers, upwards; newest: downwards
 //	from             with an order: the number at which to begin
-//	since            with oldest: publishes at this time (RFC 3339, or ns since 1970) or later
+//	since            with oldest: publishes at this time (RFC 3339, how long ago: -1h30m, or
+//	                 ns since 1970) or later
 //	contains         only messages whose body contains this text, up to 256 bytes;
 //	                 without an order: oldest. At most 20,000 messages and 64 MiB are
 //	                 looked at, for at most 2 s; next says where to go on
@@ -105,7 +107,7 @@ func (h *HTTP) peek(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	wish, err := peekParameters(q)
+	wish, err := peekParameters(q, h.broker.Clock().Wall())
 	if err != nil {
 		return nil, err
 	}
@@ -132,9 +134,11 @@ func (h *HTTP) mayPeek(r *http.Request) error {
 	return errPeekNotAllowed
 }
 
-var errPeekNotAllowed = &httpapi.Error{Status: http.StatusForbidden, Code: "PEEK_NOT_ALLOWED"}
+var errPeekNotAllowed = &httpapi.Error{Status: http.StatusForbidden, Code: "PEEK_NOT_ALLOWED",
+	Why: "messages are shown on the node's own machine; with --http-peek to everybody, with --http-auth to who has the role"}
 
-var errTooManyPeeks = &httpapi.Error{Status: http.StatusServiceUnavailable, Code: "TOO_MANY_PEEKS"}
+var errTooManyPeeks = &httpapi.Error{Status: http.StatusServiceUnavailable, Code: "TOO_MANY_PEEKS",
+	Why: fmt.Sprintf("%d look at messages at a time, and another one waits for %s", maxPeeks, peekWait), Retry: 1}
 
 // writePeek writes the answer, message by message.
 func (h *HTTP) writePeek(ctx context.Context, w *bufio.Writer, c broker.Messages, state channel.PeekState, wish *peekWish) error {
@@ -179,7 +183,7 @@ func peekState(q url.Values) (channel.PeekState, error) {
 			return channel.PeekState(state), nil
 		}
 	}
-	return 0, httpapi.Bad("INVALID_STATE")
+	return 0, httpapi.Allowed("INVALID_STATE", strings.Join(peekStates[:], ", "))
 }
 
 // peeked is what peek says of a message, valid as long as v.

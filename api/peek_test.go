@@ -136,7 +136,7 @@ func TestPeekRefusals(t *testing.T) {
 		{"topic=t&channel=ch&limit=", 400, "INVALID_LIMIT"},
 	} {
 		w := r.call("GET", "/channel/peek?"+test.query, "")
-		if want := fmt.Sprintf(`{"message":"%s"}`, test.code); w.Code != test.status || w.Body.String() != want {
+		if want := fmt.Sprintf(`"message":"%s"}`, test.code); w.Code != test.status || !strings.HasSuffix(w.Body.String(), want) {
 			t.Errorf("%s: %d %s", test.query, w.Code, w.Body)
 		}
 	}

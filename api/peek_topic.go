@@ -62,7 +62,7 @@ func (h *HTTP) peekTopic(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err := h.mayPeek(r); err != nil {
 		return nil, err
 	}
-	q, err := httpapi.Query(r)
+	q, err := query(r)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (h *HTTP) peekTopic(_ http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	wish, err := peekParameters(q)
+	wish, err := peekParameters(q, h.broker.Clock().Wall())
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +204,7 @@ func (h *HTTP) messageBody(w http.ResponseWriter, r *http.Request) (any, error) 
 	if err := h.mayPeek(r); err != nil {
 		return nil, err
 	}
-	q, err := httpapi.Query(r)
+	q, err := query(r)
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ func (h *HTTP) pub(w http.ResponseWriter, r *http.Request) (any, error) {
 	if len(body) == 0 {
 		return nil, httpapi.Bad("MSG_EMPTY")
 	}
-	q, err := httpapi.Query(r)
+	q, err := query(r)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (h *HTTP) pub(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := h.publishTopic(r, q, pubParameters)
+	t, err := h.publishTopic(r, q, &pubParameters)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (h *HTTP) mpub(w http.ResponseWriter, r *http.Request) (any, error) {
 	if r.ContentLength > int64(h.o.MaxBodySize) {
 		return nil, httpapi.TooBig("BODY_TOO_BIG")
 	}
-	q, err := httpapi.Query(r)
+	q, err := query(r)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (h *HTTP) mpub(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := h.publishTopic(r, q, mpubParameters)
+	t, err := h.publishTopic(r, q, &mpubParameters)
 	if err != nil {
 		return nil, err
 	}
@@ -280,32 +280,34 @@ func (h *HTTP) publish(t broker.Publisher, ids bool, add func(*stampedBatch)) (a
 	return "OK", nil
 }
 
-// refused is 503 with the reason why the node cannot do it now, or with EXITING
-// when there is no other than that the topic is on its way out.
+// refused is 503 UNAVAILABLE with the reason why the node cannot do it now, or EXITING when
+// there is no other than that the topic is on its way out; 429 where a limit refuses it.
 func refused(err error) error {
 	var limit *topic.LimitError
 	var full *topic.FullError
 	switch {
 	case errors.As(err, &limit), errors.As(err, &full):
-		return &httpapi.Error{Status: http.StatusTooManyRequests, Code: err.Error()}
+		return httpapi.Because(http.StatusTooManyRequests, limitReached, err.Error())
 	case errors.Is(err, topic.ErrNoAutoCreate):
 		return errNotMade
 	}
-	code := "EXITING"
-	if !errors.Is(err, channel.ErrExiting) {
-		code = redact.Paths(err)
+	if errors.Is(err, channel.ErrExiting) {
+		return httpapi.ErrClosing
 	}
-	return &httpapi.Error{Status: http.StatusServiceUnavailable, Code: code}
+	return httpapi.Because(http.StatusServiceUnavailable, "UNAVAILABLE", redact.Paths(err))
 }
+
+// limitReached is the code of what a limit refuses; the sentence beside it names the limit.
+const limitReached = "LIMIT_REACHED"
 
 // publishTopic gets or creates the topic that the query of a route with these
 // parameters names.
-func (h *HTTP) publishTopic(r *http.Request, q url.Values, known []string) (broker.Publisher, error) {
+func (h *HTTP) publishTopic(r *http.Request, q url.Values, known *publishParameters) (broker.Publisher, error) {
 	name, err := topicParameter(q)
 	if err != nil {
 		return nil, err
 	}
-	if err := h.refuseUnknown(r, q, known); err != nil {
+	if err := known.refuseMistyped(r, q); err != nil {
 		return nil, err
 	}
 	t, err := h.broker.Publisher(name)
@@ -335,7 +337,7 @@ func (h *HTTP) deferParameter(q url.Values) (time.Duration, error) {
 	}
 	ms, err := strconv.ParseInt(v[0], 10, 64)
 	if err != nil || ms < 0 || ms > h.o.MaxReqTimeout.Milliseconds() {
-		return 0, httpapi.Bad("INVALID_DEFER")
+		return 0, httpapi.Allowed("INVALID_DEFER", fmt.Sprintf("0 to %d ms", h.o.MaxReqTimeout.Milliseconds()))
 	}
 	return time.Duration(ms) * time.Millisecond, nil
 }
@@ -351,7 +353,7 @@ func ttlParameter(q url.Values) (time.Duration, error) {
 	}
 	ms, err := strconv.ParseInt(v[0], 10, 64)
 	if err != nil || ms < 1 || ms > maxTTL.Milliseconds() {
-		return 0, allowed("INVALID_TTL", fmt.Sprintf("1 to %d ms", maxTTL.Milliseconds()))
+		return 0, httpapi.Allowed("INVALID_TTL", fmt.Sprintf("1 to %d ms", maxTTL.Milliseconds()))
 	}
 	return time.Duration(ms) * time.Millisecond, nil
 }

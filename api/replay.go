@@ -16,7 +16,8 @@ import (
 // in the log, and maybe ends. It answers with a topic.Replay.
 //
 //	topic, channel
-//	from    first (default with until), last, a time (RFC 3339) or the number of a message
+//	from    first (default with until), last, a time (RFC 3339, or how long ago: -1h30m) or
+//	        the number of a message
 //	until   likewise: the channel is bounded, and gets what lies before alone
 //	then    what becomes of a bounded channel that has had everything: keep (default), or
 //	        delete, once it has no consumers
@@ -29,7 +30,7 @@ func (h *HTTP) createFrom(q url.Values) (any, error) {
 		From: q.Get("from"), Until: q.Get("until"), Replay: new(topic.Replay),
 	}
 	for name, text := range map[string]string{"from": c.From, "until": c.Until} {
-		if _, err := topic.ParsePosition(text); q.Has(name) && err != nil {
+		if _, err := topic.ParsePosition(text, h.broker.Clock().Wall()); q.Has(name) && err != nil {
 			return nil, invalidPosition(name, err)
 		}
 	}
@@ -37,13 +38,13 @@ func (h *HTTP) createFrom(q url.Values) (any, error) {
 	case then == "delete" && c.Until != "":
 		c.Leaves = true
 	case then != "" && then != "keep":
-		return nil, allowed("INVALID_THEN", "keep, or delete where there is until")
+		return nil, httpapi.Allowed("INVALID_THEN", "keep, or delete where there is until")
 	}
 	err := h.broker.Change(c)
 	var position *topic.PositionError
 	switch {
 	case errors.Is(err, topic.ErrChannelExists):
-		return nil, &httpapi.Error{Status: http.StatusConflict, Code: "CHANNEL_EXISTS", More: map[string]any{"why": "the channel is there already: /channel/rewind has it begin anew"}}
+		return nil, &httpapi.Error{Status: http.StatusConflict, Code: "CHANNEL_EXISTS", Why: "the channel is there already: /channel/rewind has it begin anew"}
 	case errors.As(err, &position) && c.Until != "" && position.Of(c.Until) && !position.Of(c.From):
 		return nil, invalidPosition("until", err)
 	case errors.As(err, &position):
@@ -59,7 +60,8 @@ func (h *HTTP) createFrom(q url.Values) (any, error) {
 // on again, while its consumers stay connected. It answers with a topic.Replay.
 //
 //	topic, channel   of an existing one that is not ephemeral
-//	to               first, last, a time (RFC 3339) or the number of a message
+//	to               first, last, a time (RFC 3339, or how long ago: -1h30m) or the number of
+//	                 a message
 //
 // Errors: those of the names; 400 MISSING_ARG_TO, INVALID_TO with what is allowed,
 // EPHEMERAL_CHANNEL; 404 TOPIC_NOT_FOUND, CHANNEL_NOT_FOUND.
@@ -70,10 +72,10 @@ func (h *HTTP) rewindChannel(_ http.ResponseWriter, r *http.Request) (any, error
 	}
 	q := r.URL.Query() // which parsed before
 	if !q.Has("to") {
-		return nil, allowed("MISSING_ARG_TO", topic.Positions)
+		return nil, httpapi.Allowed("MISSING_ARG_TO", topic.Positions)
 	}
 	to := q.Get("to")
-	if _, err := topic.ParsePosition(to); err != nil {
+	if _, err := topic.ParsePosition(to, h.broker.Clock().Wall()); err != nil {
 		return nil, invalidPosition("to", err)
 	}
 	c := broker.Change{Op: state.RewindChannel, Topic: topicName, Channel: name, From: to, Replay: new(topic.Replay)}
@@ -81,7 +83,7 @@ func (h *HTTP) rewindChannel(_ http.ResponseWriter, r *http.Request) (any, error
 	var position *topic.PositionError
 	switch {
 	case errors.Is(err, topic.ErrEphemeral):
-		return nil, &httpapi.Error{Status: http.StatusBadRequest, Code: "EPHEMERAL_CHANNEL", More: map[string]any{"why": err.Error()}}
+		return nil, &httpapi.Error{Status: http.StatusBadRequest, Code: "EPHEMERAL_CHANNEL", Why: err.Error()}
 	case errors.As(err, &position):
 		return nil, invalidPosition("to", err)
 	}
@@ -95,10 +97,5 @@ func (h *HTTP) rewindChannel(_ http.ResponseWriter, r *http.Request) (any, error
 var positionCodes = map[string]string{"from": "INVALID_FROM", "until": "INVALID_UNTIL", "to": "INVALID_TO"}
 
 func invalidPosition(parameter string, err error) error {
-	return &httpapi.Error{Status: http.StatusBadRequest, Code: positionCodes[parameter], More: map[string]any{"allowed": topic.Positions, "why": err.Error()}}
-}
-
-// allowed is the refusal of a parameter, with what it may be.
-func allowed(code, what string) error {
-	return &httpapi.Error{Status: http.StatusBadRequest, Code: code, More: map[string]any{"allowed": what}}
+	return &httpapi.Error{Status: http.StatusBadRequest, Code: positionCodes[parameter], Why: err.Error(), More: map[string]any{"allowed": topic.Positions}}
 }

@@ -43,9 +43,13 @@ func TestChannelThatBeginsAndEndsIsShown(t *testing.T) {
 	r.must("POST", "/channel/create?topic=t&channel=c", "")
 	r.must("POST", "/mpub?topic=t", "1\n2\n3")
 	r.must("POST", "/channel/create?topic=t&channel=d&from=first&until=last", "")
+	r.must("POST", "/channel/create?topic=t&channel=leaves&until=last&then=delete", "")
+	if got := r.must("GET", "/stats?format=json&topic=t&channel=leaves", ""); !strings.Contains(got, `"then":"delete"`) {
+		t.Errorf("/stats has %s", got)
+	}
 	r.must("POST", "/pub?topic=t", "4")
 	got := r.must("GET", "/stats?format=json&topic=t&channel=d", "")
-	if !strings.Contains(got, `"depth":3`) || !strings.Contains(got, `"until":`) || strings.Contains(got, `"done":true`) {
+	if !strings.Contains(got, `"depth":3`) || !strings.Contains(got, `"until":`) || strings.Contains(got, `"then"`) || strings.Contains(got, `"done":true`) {
 		t.Errorf("/stats has %s", got)
 	}
 	c := r.consume("t", "d", 10)

@@ -13,6 +13,7 @@ import (
 	"qmq/broker"
 	"qmq/channel"
 	"qmq/diskqueue"
+	"qmq/message"
 	"qmq/settings"
 	"qmq/state"
 	"qmq/test/node"
@@ -67,6 +68,13 @@ func (s *shared) Channel(topic, channel string) (broker.Messages, error) {
 	return s.store.Channel(topic, channel)
 }
 
+func (s *shared) Cancel(topicName string, id message.ID) (topic.Cancellation, error) {
+	if s.store == nil {
+		return topic.Cancellation{}, errNoLeader
+	}
+	return s.store.Cancel(topicName, id)
+}
+
 func (s *shared) Look(name string) (*topic.Look, func(), error) {
 	if s.store == nil {
 		return nil, nil, errNoLeader
@@ -81,8 +89,10 @@ func (s *shared) Topic(name string) (broker.Replica, bool) {
 		return broker.Replica{}, false
 	}
 	r := broker.Replica{
-		Name: name, Shard: 5, Leader: "qd1", Term: 3, Applied: 40, Lag: 2,
-		Channels: []broker.ReplicaChannel{{Name: "a", Paused: true}, {Name: "b", Consumers: s.consumers}},
+		Name: name, Shard: 5, Leader: "qd1", Term: 3, Applied: 40, Lag: 2, IDBytes: 30,
+		Channels: []broker.ReplicaChannel{
+			{Name: "a", Paused: true, Until: 7, Done: true, Leaves: true, Rewound: 1000}, {Name: "b", Consumers: s.consumers},
+		},
 	}
 	if s.store != nil {
 		r.Served, _ = s.store.Existing(name)
@@ -129,7 +139,7 @@ func TestFollowerListsNamesAndItsOwnClients(t *testing.T) {
 	if *f.Replica != (ReplicaFigures{Role: "follower", Shard: 5, Leader: "qd1", Term: 3, Applied: 40, Lag: 2}) || f.Depth != 0 || len(f.Channels) != 2 {
 		t.Fatalf("%+v", f)
 	}
-	if a := f.Channels[0]; !a.Paused || a.ClientCount != 0 || a.Clients == nil {
+	if a := f.Channels[0]; !a.Paused || a.ClientCount != 0 || a.Clients == nil || a.Until != 7 || !a.Done || a.Then != "delete" || a.RewoundAt != 1000 {
 		t.Errorf("%+v", a)
 	}
 	b := f.Channels[1]
@@ -142,6 +152,7 @@ func TestFollowerListsNamesAndItsOwnClients(t *testing.T) {
 	if text := r.must("GET", "/stats?topic=r1", ""); !strings.Contains(text, "replica: follower leader: qd1 term: 3 applied: 40 lag: 2") {
 		t.Error(text)
 	}
+	r.scrape().want(t, "60", "qd_known_ids_bytes") // those of which the node is a follower count
 	if local := r.must("GET", "/stats?format=json&topic=q", ""); strings.Contains(local, "replica") {
 		t.Error(local)
 	}

@@ -1,10 +1,12 @@
 package api
 
 import (
+	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -88,8 +90,15 @@ func (r *rig) call(method, target, body string) *httptest.ResponseRecorder {
 	q := httptest.NewRequest(method, target, strings.NewReader(body))
 	q.RemoteAddr = "127.0.0.1:1234"
 	r.http.ServeHTTP(w, q)
+	var refusal struct{ Message string }
+	if json.Unmarshal(w.Body.Bytes(), &refusal) == nil && w.Code >= 400 && !isCode.MatchString(refusal.Message) {
+		r.t.Errorf("%s %s: message %q is no code", method, target, refusal.Message)
+	}
 	return w
 }
+
+// isCode is what the message of every refusal is: for programs.
+var isCode = regexp.MustCompile(`^[A-Z][A-Z0-9_]*$`)
 
 // must calls and wants success.
 func (r *rig) must(method, target, body string) string {

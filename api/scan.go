@@ -35,12 +35,13 @@ type peekWish struct {
 	contains []byte
 }
 
-func peekParameters(q url.Values) (*peekWish, error) {
+// peekParameters reads them; now is in ns since 1970.
+func peekParameters(q url.Values, now int64) (*peekWish, error) {
 	w := &peekWish{limit: defaultPeeked, contains: []byte(q.Get("contains"))}
 	var err error
 	if q.Has("limit") {
 		if w.limit, err = strconv.Atoi(q.Get("limit")); err != nil || w.limit < 1 || w.limit > maxPeeked {
-			return nil, httpapi.Bad("INVALID_LIMIT")
+			return nil, httpapi.Allowed("INVALID_LIMIT", fmt.Sprintf("1 to %d", maxPeeked))
 		}
 	}
 	switch q.Get("order") {
@@ -50,21 +51,21 @@ func peekParameters(q url.Values) (*peekWish, error) {
 		w.order = channel.PeekNewest
 	case "":
 	default:
-		return nil, httpapi.Bad("INVALID_ORDER")
+		return nil, httpapi.Allowed("INVALID_ORDER", "oldest or newest")
 	}
 	if q.Has("from") {
 		if w.from, err = strconv.ParseUint(q.Get("from"), 10, 64); err != nil || w.from > message.MaxSeq {
-			return nil, httpapi.Bad("INVALID_FROM")
+			return nil, httpapi.Allowed("INVALID_FROM", "the number of a message; for a time there is since")
 		}
 	}
 	if q.Has("since") {
 		var ok bool
-		if w.since, ok = parseSince(q.Get("since")); !ok || w.order == channel.PeekNewest || w.from != 0 {
-			return nil, allowed("INVALID_SINCE", "a time (RFC 3339) or ns since 1970, without from and without order=newest")
+		if w.since, ok = parseSince(q.Get("since"), now); !ok || w.order == channel.PeekNewest || w.from != 0 {
+			return nil, httpapi.Allowed("INVALID_SINCE", "a time (RFC 3339), one before now such as -1h30m, or ns since 1970; without from and without order=newest")
 		}
 	}
 	if len(w.contains) > maxContains {
-		return nil, httpapi.Bad("INVALID_CONTAINS")
+		return nil, httpapi.Allowed("INVALID_CONTAINS", fmt.Sprintf("up to %d bytes", maxContains))
 	}
 	if w.order == channel.PeekByTurn && (w.from != 0 || w.since != 0 || len(w.contains) > 0) {
 		w.order = channel.PeekOldest
@@ -72,12 +73,12 @@ func peekParameters(q url.Values) (*peekWish, error) {
 	return w, nil
 }
 
-// parseSince reads a time, as RFC 3339 has it or in ns since 1970.
-func parseSince(text string) (ns int64, ok bool) {
-	if ns, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return ns, ns > 0
+// parseSince reads a time, as topic.ParseTime does or in ns since 1970.
+func parseSince(text string, now int64) (ns int64, ok bool) {
+	if ns, err := strconv.ParseUint(text, 10, 63); err == nil {
+		return int64(ns), ns > 0
 	}
-	return topic.ParseTime(text)
+	return topic.ParseTime(text, now)
 }
 
 // sinceAsNumber makes the time at which a peek is to begin the number of a message.

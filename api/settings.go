@@ -99,7 +99,7 @@ func (h *HTTP) configure(r *http.Request, c broker.Change) error {
 	err = h.broker.Change(c)
 	var mistakes settings.Mistakes
 	if errors.As(err, &mistakes) {
-		return httpapi.Bad("INVALID_CONFIG: " + mistakes.Error())
+		return httpapi.Because(http.StatusBadRequest, "INVALID_CONFIG", mistakes.Error())
 	}
 	return notFound(err)
 }

@@ -56,7 +56,7 @@ func TestRefusedSettingsChangeNothing(t *testing.T) {
 		path, body, want string
 		status           int
 	}{
-		{"/topic/config?topic=t", `{"max_age": "1h", "nope": 1}`, `INVALID_CONFIG: there is no setting \"nope\"`, 400},
+		{"/topic/config?topic=t", `{"max_age": "1h", "nope": 1}`, `{"message":"INVALID_CONFIG","why":"there is no setting \"nope\"`, 400},
 		{"/topic/config?topic=t", `{"max_age": "1h", "max_bytes": "1XB"}`, `in force is 0`, 400},
 		{"/topic/config?topic=e%23ephemeral", `{"sync": "always"}`, "for an #ephemeral topic", 400},
 		{"/topic/config?topic=u", `{}`, "TOPIC_NOT_FOUND", 404},

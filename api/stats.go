@@ -47,7 +47,7 @@ type (
 
 // stats is GET /stats: figures of everything, as JSON or as text.
 func (h *HTTP) stats(_ http.ResponseWriter, r *http.Request) (any, error) {
-	q, err := httpapi.Query(r)
+	q, err := query(r)
 	if err != nil {
 		return nil, err
 	}

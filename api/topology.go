@@ -19,7 +19,7 @@ var (
 )
 
 func (h *HTTP) createTopic(_ http.ResponseWriter, r *http.Request) (any, error) {
-	q, err := httpapi.Query(r)
+	q, err := query(r)
 	if err != nil {
 		return nil, err
 	}
@@ -27,7 +27,11 @@ func (h *HTTP) createTopic(_ http.ResponseWriter, r *http.Request) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	change := broker.Change{Op: state.CreateTopic, Topic: name, Local: q.Get("replicated") == "false"}
+	replicated, err := whether(q, "replicated", true)
+	if err != nil {
+		return nil, err
+	}
+	change := broker.Change{Op: state.CreateTopic, Topic: name, Local: !replicated}
 	if err := h.broker.Change(change); err != nil {
 		return nil, refused(err)
 	}
@@ -39,7 +43,10 @@ func (h *HTTP) deleteTopic(_ http.ResponseWriter, r *http.Request) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	everywhere := r.URL.Query().Get("everywhere") == "true" // which parsed before
+	everywhere, err := whether(r.URL.Query(), "everywhere", false) // which parsed before
+	if err != nil {
+		return nil, err
+	}
 	return nil, notFound(h.broker.Change(broker.Change{Op: state.DeleteTopic, Topic: name, Everywhere: everywhere}))
 }
 
@@ -73,7 +80,7 @@ func (h *HTTP) changeTopic(r *http.Request, op state.Op) (any, error) {
 
 // anyTopic is the topic parameter of a route that does not check the name.
 func anyTopic(r *http.Request) (string, error) {
-	q, err := httpapi.Query(r)
+	q, err := query(r)
 	if err != nil {
 		return "", err
 	}
@@ -93,7 +100,10 @@ func (h *HTTP) createChannel(_ http.ResponseWriter, r *http.Request) (any, error
 	if q.Has("from") || q.Has("until") || q.Has("then") {
 		return h.createFrom(q)
 	}
-	tail := q.Get("tail") == "true"
+	tail, err := whether(q, "tail", false)
+	if err != nil {
+		return nil, err
+	}
 	err = h.broker.Change(broker.Change{Op: state.CreateChannel, Topic: topicName, Channel: name, Tail: tail})
 	var takes *topic.TailError
 	if errors.As(err, &takes) {
@@ -129,7 +139,7 @@ func (h *HTTP) changeChannel(r *http.Request, op state.Op) (any, error) {
 
 // channelParameters are the names of a topic and a channel.
 func channelParameters(r *http.Request) (topicName, name string, err error) {
-	q, err := httpapi.Query(r)
+	q, err := query(r)
 	if err != nil {
 		return "", "", err
 	}

@@ -85,7 +85,7 @@ func TestTwoPeeksAtATime(t *testing.T) {
 		synctest.Wait()
 		began := time.Now()
 		answer, _ := io.ReadAll(ask())
-		if took := time.Since(began); took != peekWait || !strings.HasSuffix(string(answer), `{"message":"TOO_MANY_PEEKS"}`) {
+		if took := time.Since(began); took != peekWait || !strings.HasSuffix(string(answer), `{"message":"TOO_MANY_PEEKS","why":"2 look at messages at a time, and another one waits for 5s"}`) {
 			t.Errorf("a third is answered %.200q after %v", answer, took)
 		}
 		third := ask()

@@ -121,6 +121,7 @@ type Broker struct {
 	closed   bool
 	topics   map[string]*listing
 	skipped  []state.Entry          // what the journal has to be told of logs that were opened
+	partly   bool                   // some of them could not be read whole
 	refusing map[*topic.Topic]error // logs that cannot be written
 	unread   map[reading]error      // channels whose messages cannot be read
 	journals error                  // why the journal cannot be written

@@ -332,7 +332,7 @@ func TestNothingOwedIsLostWhereverANodeDiesThatCarries(t *testing.T) {
 func dieCarrying(t *testing.T, seed uint64, end func(*crashfs.FS)) {
 	rng := rand.New(rand.NewPCG(seed, 7))
 	disk := newDisk(t, seed)
-	small := func(o *Options) { o.SegmentBytes, o.MemQueueSize, o.SyncEvery = 8<<10, 100, 50 }
+	small := func(o *Options) { o.SegmentBytes, o.MemQueueSize, o.SyncEvery = 2<<10, 100, 50 }
 	b := open(t, disk, small)
 	var want []string
 	for life := range 3 {
@@ -342,7 +342,7 @@ func dieCarrying(t *testing.T, seed uint64, end func(*crashfs.FS)) {
 			body := fmt.Sprint("deferred ", life, " ", i)
 			must(t, publishDeferred(tp, body, time.Hour))
 			want = append(want, body)
-			must(t, publish(tp, numbered(strings.Repeat("x", 1000), rng.IntN(40))...))
+			must(t, publish(tp, numbered(strings.Repeat("x", 250), rng.IntN(40))...))
 			consumeAll(t, k)
 		}
 		k.Close()

@@ -24,12 +24,17 @@ type CheckOptions struct {
 	DataPath string
 	// BootID tells this boot of the machine from others; empty: unknown.
 	BootID string
+	// Set looks at what the directory has of a replicated set, and changes nothing; nil:
+	// nobody does.
+	Set func(fsys vfs.FS, dataPath string) (Checked, error)
 }
 
 // Checked is what Check found in a data directory.
 type Checked struct {
-	Topics   []CheckedTopic   `json:"topics"`   // by name
+	Topics   []CheckedTopic   `json:"topics"`   // by name, the replicated ones last, by shard
 	Findings []CheckedFinding `json:"findings"` // those of the node first, then by topic
+	// Entries are those of a set's log that a start applies again; Topics are without them.
+	Entries uint64 `json:"entries,omitempty"`
 }
 
 // Amiss is how many findings there are that nobody acknowledged.
@@ -45,6 +50,7 @@ func (c *Checked) Amiss() (n int) {
 // CheckedTopic is a topic with what is in its log.
 type CheckedTopic struct {
 	Name     string   `json:"name"`
+	Shard    uint32   `json:"shard,omitempty"` // of a replicated topic
 	Channels []string `json:"channels"`
 	Segments int      `json:"segments"`
 	Messages uint64   `json:"messages"` // in its segments, owed or not
@@ -59,12 +65,15 @@ type CheckedFinding struct {
 	Kind    DamageKind `json:"kind"`
 	Topic   string     `json:"topic,omitempty"`
 	Channel string     `json:"channel,omitempty"`
+	Shard   uint32     `json:"shard,omitempty"` // of a replicated set
 	// From and To (exclusive) are sequence numbers.
-	From     uint64 `json:"from,omitempty"`
-	To       uint64 `json:"to,omitempty"`
-	Messages uint64 `json:"messages,omitempty"` // that are lost
-	Bytes    int64  `json:"bytes,omitempty"`    // of the journal
-	Path     string `json:"path,omitempty"`     // of the file or directory
+	From uint64 `json:"from,omitempty"`
+	To   uint64 `json:"to,omitempty"`
+	// Messages are those that are lost; of a replicated topic they are lost here, and the
+	// other members have them.
+	Messages uint64 `json:"messages,omitempty"`
+	Bytes    int64  `json:"bytes,omitempty"` // of the journal
+	Path     string `json:"path,omitempty"`  // of the file or directory
 	Text     string `json:"text"`
 	// Acknowledged says that a node found it, and somebody acknowledged it there.
 	Acknowledged bool `json:"acknowledged,omitempty"`
@@ -73,9 +82,9 @@ type CheckedFinding struct {
 }
 
 // Check looks at a data directory at rest, and changes nothing. It reads the
-// journal, metadata.json, every record of every topic's log, and the raft log of a
-// member of a replicated set, and holds them to what they promise, each by itself and all together. While it looks, no
-// process can take the directory into use. The error wraps vfs.ErrLocked when
+// journal, metadata.json and every record of every topic's log, has CheckOptions.Set look
+// at what is of a replicated set, and holds them to what they promise, each by itself and
+// all together. While it looks, no process can take the directory into use. The error wraps vfs.ErrLocked when
 // one has it, and is else ErrNoData or what kept Check from looking.
 func Check(o CheckOptions) (*Checked, error) {
 	lock, err := o.FS.Lock(o.DataPath)
@@ -83,7 +92,9 @@ func Check(o CheckOptions) (*Checked, error) {
 		return nil, err
 	}
 	c := &checkup{dataDir: dataDir{vfs.ReadOnly(o.FS), o.DataPath}, boot: o.BootID, out: &Checked{Topics: []CheckedTopic{}, Findings: []CheckedFinding{}}}
-	err = c.run()
+	if err = c.run(); err == nil && o.Set != nil {
+		err = c.checkSet(o.Set)
+	}
 	if err = errors.Join(err, lock.Close()); err != nil {
 		return nil, err
 	}
@@ -106,9 +117,6 @@ func (c *checkup) run() error {
 		return err
 	}
 	c.checkDirectories()
-	if err := c.checkRaftLog(); err != nil {
-		return err
-	}
 	byName := func(a, b *state.Topic) int { return strings.Compare(a.Name, b.Name) }
 	for _, ts := range slices.SortedFunc(maps.Values(c.found.State.Topics), byName) {
 		if err := c.checkTopic(ts); err != nil {
@@ -116,6 +124,14 @@ func (c *checkup) run() error {
 		}
 	}
 	return nil
+}
+
+// checkSet adds what is of a replicated set, behind what is of this node alone.
+func (c *checkup) checkSet(look func(vfs.FS, string) (Checked, error)) error {
+	of, err := look(c.fs, c.path)
+	c.out.Topics, c.out.Findings = append(c.out.Topics, of.Topics...), append(c.out.Findings, of.Findings...)
+	c.out.Entries = of.Entries
+	return err
 }
 
 // survey reads what tells which topics there are, and reports what is amiss with
@@ -131,7 +147,7 @@ func (c *checkup) survey() (err error) {
 		return err
 	}
 	if c.found.Empty && len(c.dirs) == 0 {
-		return fmt.Errorf("%s: %w", c.path, ErrNoData)
+		return c.noData()
 	}
 	for _, ts := range deletedByDirectory(c.found.State, c.dirs) {
 		c.found.State.Apply(state.Entry{Op: state.DeleteTopic, Topic: ts.Incarnation})
@@ -140,6 +156,25 @@ func (c *checkup) survey() (err error) {
 	c.checkJournal()
 	c.reconstruct(&evidence{dirs: c.dirs, metadata: metadata, missing: missing, knows: c.known(), boot: c.boot})
 	return nil
+}
+
+// noData is ErrNoData, and says what there is of a node all the same.
+func (c *checkup) noData() error {
+	entries, err := c.fs.ReadDir(c.path)
+	if err != nil && !isNotExist(err) {
+		return err
+	}
+	var there []string
+	for _, e := range entries {
+		if slices.Contains([]string{"raft", "replicated", metadataName, filepath.Base(c.damage())}, e.Name()) {
+			there = append(there, e.Name())
+		}
+	}
+	if len(there) == 0 {
+		return fmt.Errorf("%s: %w", c.path, ErrNoData)
+	}
+	return fmt.Errorf("%s: %w; there is what else a node has: %s. Its journal is missing, unless q cluster restore has just made the directory: a start goes on with a new journal and no topics of its own",
+		c.path, ErrNoData, strings.Join(there, ", "))
 }
 
 func (c *checkup) report(f CheckedFinding) { c.out.Findings = append(c.out.Findings, f) }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,13 +30,13 @@ func check(t testing.TB, disk *crashfs.FS, boot string) *Checked {
 	return checked
 }
 
-// bytesOf is each file of a disk with what is in it.
+// bytesOf is each file of a disk with a checksum of what is in it.
 func bytesOf(t testing.TB, disk *crashfs.FS) (files []string) {
 	t.Helper()
 	for _, f := range disk.Files() {
 		text, err := disk.ReadFile(f.Name)
 		must(t, err)
-		files = append(files, f.Name+"\n"+string(text))
+		files = append(files, fmt.Sprintf("%s %d %x", f.Name, len(text), sha256.Sum256(text)))
 	}
 	return files
 }
@@ -226,6 +227,11 @@ func TestCheckRefusesADirectoryThatIsInUseOrNone(t *testing.T) {
 	o := testOptions(fs)
 	if _, err := Check(CheckOptions{FS: fs, DataPath: dataPath}); !errors.Is(err, ErrNoData) {
 		t.Errorf("of an empty directory: %v", err)
+	}
+	// What else there is of a node tells that only the journal is missing.
+	must(t, fs.MkdirAll(dataPath+"/raft/wal"))
+	if _, err := Check(CheckOptions{FS: fs, DataPath: dataPath}); !errors.Is(err, ErrNoData) || !strings.Contains(err.Error(), "has: raft. Its journal is missing") {
+		t.Errorf("of a member whose journal is gone: %v", err)
 	}
 	b, err := Open(o)
 	must(t, err)

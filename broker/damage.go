@@ -42,9 +42,12 @@ const (
 	DamagedMetadata DamageKind = "metadata"
 	// DamagedJournal: a part of the journal cannot be read or is missing.
 	DamagedJournal DamageKind = "journal"
-	// DamagedRaftLog: votes and entries of a member of a replicated set are damaged
-	// or missing. Only Check finds it: a node joins its set anew.
-	DamagedRaftLog DamageKind = "raft_log"
+	// DamagedRaftLog, DamagedCheckpoint and DamagedMember: of a member of a replicated set
+	// votes and entries, a shard's checkpoint, or who it is and who the others are, is
+	// damaged or missing. Only Check finds them.
+	DamagedRaftLog    DamageKind = "raft_log"
+	DamagedCheckpoint DamageKind = "checkpoint"
+	DamagedMember     DamageKind = "member"
 )
 
 // lasting says of a kind that it is found again at each start, for as long as

@@ -163,6 +163,47 @@ func TestPatternThatClosesARoundLaterIsNotFollowed(t *testing.T) {
 	})
 }
 
+// TestOnlyAChangeOfTheRouteOfDeadLettersIsJudgedByIt: where a pattern closes a round, all else
+// of a channel in it can be changed, and so can what opens it; nothing that closes it again.
+func TestOnlyAChangeOfTheRouteOfDeadLettersIsJudgedByIt(t *testing.T) {
+	disk := newDisk(t, 1)
+	b := open(t, disk)
+	for _, name := range []string{"a", "b"} {
+		getChannel(t, b, name, "ch")
+	}
+	must(t, configureChannel(b, "a", "ch", `{"max_attempts": 1, "dead_letter_topic": "b"}`))
+	must(t, b.Close())
+	var rules settings.Rules
+	must(t, rules.AddChannels("b/*", map[string]any{"max_attempts": int64(1), "dead_letter_topic": "a"}))
+	b = open(t, disk, func(o *Options) { o.Settings = &rules })
+	for _, step := range []struct {
+		topic, change, refused string
+		to                     string // where those of the channel go then
+	}{
+		{"b", `{"max_in_flight": 5}`, "", "a"},
+		{"b", `{"max_attempts": 7}`, "", "a"},
+		{"a", `{"max_attempts": 7}`, "", "b"},
+		{"b", `{"dead_letter_topic": "a"}`, "from b to a to b", "a"},
+		{"a", `{"dead_letter_topic": "b"}`, "from a to b to a", "b"},
+		{"b", `{"dead_letter_topic": "c"}`, "", "c"},
+		{"b", `{"dead_letter_topic": null}`, "from b to a to b", "c"},
+		{"a", `{"dead_letter_topic": "d"}`, "", "d"},
+		{"b", `{"dead_letter_topic": "a"}`, "", "a"},
+		{"a", `{"dead_letter_topic": "b"}`, "from a to b to a", "d"},
+	} {
+		err := configureChannel(b, step.topic, "ch", step.change)
+		if (err == nil) != (step.refused == "") || err != nil && !strings.Contains(err.Error(), step.refused) {
+			t.Errorf("%s %s: %v", step.topic, step.change, err)
+		}
+		_, inForce, err := b.ChannelConfig(step.topic, "ch")
+		must(t, err)
+		if to := inForce.Effective().DeadLetterTopic; to != step.to {
+			t.Errorf("after %s %s: to %q", step.topic, step.change, to)
+		}
+	}
+	must(t, b.Close())
+}
+
 func TestFullDiskKeepsDeadLettersWhereTheyAre(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := newDisk(t, 1)

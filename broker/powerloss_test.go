@@ -42,7 +42,8 @@ type ledger struct {
 type channelLedger struct {
 	owed     map[string]bool // bodies OK'd since it exists
 	finished map[string]bool // FIN was answered well
-	durable  map[string]bool // and the journal was written since
+	waiting  []string        // of those: no flush of this life began since
+	durable  map[string]bool // of those: the journal was written since
 }
 
 func newLedger(unsynced bool) *ledger {
@@ -109,15 +110,17 @@ func (l *ledger) delivered(t *testing.T, d delivery) {
 func (l *ledger) finish(channel string, body string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.channels[channel].finished[body] = true
+	c := l.channels[channel]
+	c.finished[body] = true
+	c.waiting = append(c.waiting, body)
 }
 
 // flush has the journal written, and notes what must stay finished then.
 func (l *ledger) flush(b *Broker) {
 	l.mu.Lock()
-	before := make(map[string][]string)
-	for name, c := range l.channels {
-		before[name] = slices.Collect(maps.Keys(c.finished))
+	before := make(map[*channelLedger][]string)
+	for _, c := range l.channels {
+		before[c], c.waiting = c.waiting, nil
 	}
 	l.mu.Unlock()
 	if b.journal.Flush() != nil || l.unsynced {
@@ -130,9 +133,9 @@ func (l *ledger) flush(b *Broker) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for name, bodies := range before {
+	for c, bodies := range before {
 		for _, body := range bodies {
-			l.channels[name].durable[body] = true
+			c.durable[body] = true
 		}
 	}
 }
@@ -156,6 +159,12 @@ func (l *ledger) check(t *testing.T, name string, held []delivery, forgive bool)
 			t.Errorf("channel %s: finished and journalled, and came again: %.30q", name, d.body)
 		}
 		delete(c.finished, d.body) // forgotten, as it may be: now it has to be finished anew
+	}
+	c.waiting = c.waiting[:0]
+	for body := range c.finished {
+		if !c.durable[body] {
+			c.waiting = append(c.waiting, body)
+		}
 	}
 	for body := range c.owed {
 		switch {
@@ -360,7 +369,14 @@ func (e ending) lives(t *testing.T, seed uint64) {
 	names := []string{"a", "b", "c", "d"}
 	crashed := false
 	for life := range 4 {
-		wantSound(t, disk, fmt.Sprint(boot))
+		for range rng.IntN(3) { // a first start that is ended may leave nothing at all
+			if e.endedStart(disk, rng, adjust) {
+				boot++
+			}
+		}
+		if life > 0 { // a first start that did not come to its end may leave nothing at all
+			wantSound(t, disk, fmt.Sprint(boot))
+		}
 		b := open(t, disk, adjust)
 		wantNoDamage(t, b)
 		verify(t, b, l, crashed && e.unsynced)
@@ -401,6 +417,36 @@ func (e ending) lives(t *testing.T, seed uint64) {
 	verify(t, b, l, crashed && e.unsynced)
 	must(t, b.Close())
 	wantSound(t, disk, fmt.Sprint(boot))
+}
+
+// endedStart is a start that does not come to its end. It says whether that of the
+// machine kept it from it, and not that of the process.
+func (e ending) endedStart(disk *crashfs.FS, rng *rand.Rand, adjust func(*Options)) (rebooted bool) {
+	end := disk.Kill
+	if rebooted = e.rebooted && rng.IntN(3) == 0; rebooted {
+		end = func() { e.end(disk) }
+	}
+	var left atomic.Int64
+	left.Store(1 + rng.Int64N(150))
+	disk.Fail(func(crashfs.Op, string) error {
+		if left.Add(-1) == 0 {
+			end()
+		}
+		return nil
+	})
+	o := testOptions(disk.Mount())
+	adjust(&o)
+	b, err := Open(o)
+	disk.Fail(nil)
+	synctest.Wait() // who was asked before may still end it
+	if left.Load() > 0 {
+		end()
+	}
+	if err == nil {
+		_ = b.Close() // of a broker whose disk is gone
+	}
+	<-time.After(time.Second)
+	return rebooted
 }
 
 // wantNoDamage checks that a loss of power is taken for no damage.

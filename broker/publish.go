@@ -34,10 +34,21 @@ func (b *Broker) Publisher(name string) (Publisher, error) {
 // ErrDraining, a *SpaceError or a *topic.FullError.
 func (b *Broker) Publish(p Publisher, records *diskqueue.Batch) (Publisher, error) {
 	err := b.door.refusal(p)
-	if err == nil {
+	switch {
+	case err == nil:
 		p, err = b.store(p, records, Publisher.Publish)
+	case repeats(p, records, err):
+		return p, nil
 	}
 	return p, b.refused.note(err)
+}
+
+// repeats says of a publish that is refused, for there is too little room, that it needs none:
+// all of it is stored.
+func repeats(p Publisher, records *diskqueue.Batch, refused error) bool {
+	t, local := p.(*topic.Topic)
+	var space *SpaceError
+	return local && errors.As(refused, &space) && t.Repeats(records)
 }
 
 // PublishOwn is Publish for what the node publishes itself, such as dead letters: it goes

@@ -63,7 +63,7 @@ func Repair(o RepairOptions) (*Repaired, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := o.FS.ReadDir(filepath.Join(o.DataPath, raftLogDir)); !isNotExist(err) {
+	if _, err := o.FS.ReadDir(filepath.Join(o.DataPath, "raft", "wal")); !isNotExist(err) {
 		return nil, errors.Join(ErrMember, err)
 	}
 	r := &Repaired{Found: found}

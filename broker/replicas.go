@@ -70,6 +70,17 @@ type Confirmer interface {
 	Confirm(ctx context.Context) error
 }
 
+// Settler is a Consumer whose channel may be served by another node, which may be gone.
+type Settler interface {
+	// Settle returns a channel that is closed when whoever serves the consumer's channel has
+	// heard which RDY count it has, and all that was there for it has come. Of a consumer
+	// that is closed it never is. Of calls the last one counts.
+	Settle() <-chan struct{}
+	// Settled tells, after a Take, whether that was still so when it began: what had come is
+	// lost to a consumer that goes to whoever serves the channel next.
+	Settled() bool
+}
+
 // SubscribeOptions are those of one who consumes.
 type SubscribeOptions struct {
 	channel.ConsumerOptions
@@ -92,7 +103,6 @@ type Messages interface {
 	Message(id message.ID, show func(message.View) error) error
 	Finish(id message.ID) error
 	Requeue(id message.ID) error
-	Cancel(id message.ID) error
 }
 
 // Replicas are the replicated topics of a node. All methods may be called
@@ -115,6 +125,9 @@ type Replicas interface {
 	Change(Change) error
 	// Channel finds the messages of a channel.
 	Channel(topic, channel string) (Messages, error)
+	// Cancel has the one who serves a topic do what topic.Topic.Cancel says: what was OK'd
+	// at any node is known to it.
+	Cancel(topic string, id message.ID) (topic.Cancellation, error)
 	// Look looks at the log of a topic, which may be used until release is called.
 	Look(topic string) (l *topic.Look, release func(), err error)
 	// Names are those of all replicated topics, sorted.
@@ -135,6 +148,7 @@ type Replica struct {
 	Channels []ReplicaChannel
 	Paused   bool
 	Settings string // what was set of it, see state.Topic
+	IDBytes  int64  // of memory on this node, of the ids by which doubles of it are known
 
 	Shard   uint32 // that it is in
 	Leader  string // the node that serves it; empty when none is known
@@ -156,6 +170,10 @@ type ReplicaChannel struct {
 	Name     string
 	Paused   bool
 	Settings string // what was set of it, see state.Topic
+	// Until, Leaves and Rewound are those of a state.Channel; Done says of a bounded channel
+	// that it has had everything, as far as this node has applied.
+	Until, Rewound uint64
+	Leaves, Done   bool
 	// Consumers are those that are connected to this node, whoever serves the
 	// topic, by ID.
 	Consumers []channel.ConsumerStats
@@ -217,6 +235,19 @@ func (b *Broker) Look(topicName string) (l *topic.Look, release func(), err erro
 		return nil, nil, err
 	}
 	return t.Look(), func() {}, nil
+}
+
+// Cancel cancels a message, see topic.Topic.Cancel. The error is ErrNoTopic,
+// channel.ErrNoMessage, or why it is not known whether it is cancelled.
+func (b *Broker) Cancel(topicName string, id message.ID) (topic.Cancellation, error) {
+	if r := b.replicas(topicName); r != nil {
+		return r.Cancel(topicName, id)
+	}
+	t, err := b.existing(topicName)
+	if err != nil {
+		return topic.Cancellation{}, err
+	}
+	return t.Cancel(id)
 }
 
 // Channel finds the messages of a channel. The error is ErrNoTopic,

@@ -6,7 +6,6 @@ import (
 
 	"qmq/channel"
 	"qmq/diskqueue"
-	"qmq/internal/seqset"
 	"qmq/journal"
 	"qmq/state"
 	"qmq/topic"
@@ -46,12 +45,14 @@ func (b *Broker) restore(found *journal.Found) error {
 			return err
 		}
 	}
-	b.journalSkipped()
+	unsettled := b.settle()
 	if err := b.sweep(st, dirs); err != nil {
 		return err
 	}
 	b.forgetAcknowledgements(st)
-	b.reopenLater()
+	if unsettled != nil {
+		b.background.Go(b.settleLater)
+	}
 	return nil
 }
 
@@ -191,29 +192,61 @@ func (b *Broker) openLog(o topic.Options, k known) (*diskqueue.Log, error) {
 		Logger:       b.o.Logger,
 	})
 	b.reportRecovery(o.Name, o.Incarnation, &rec)
-	if len(rec.Skipped) > 0 {
-		b.noteSkipped(o.Incarnation, rec.Skipped)
-	}
+	b.noteSkipped(o.Incarnation, &rec)
 	return log, err
 }
 
-func (b *Broker) noteSkipped(incarnation uint64, skipped []seqset.Range) {
+func (b *Broker) noteSkipped(incarnation uint64, rec *diskqueue.Recovery) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, r := range skipped {
+	b.partly = b.partly || rec.Unread
+	for _, r := range rec.Skipped {
 		b.skipped = append(b.skipped, state.Entry{Op: state.GiveUp, Topic: incarnation, Void: r})
 	}
 }
 
 // journalSkipped has the journal know which numbers the logs just opened hold no
-// record of, and never will: later starts are not to miss them.
-func (b *Broker) journalSkipped() {
+// record of, and never will: later starts are not to miss them. What the journal
+// does not take is noted with what comes next.
+func (b *Broker) journalSkipped() error {
+	return b.journalSkippedBy(b.journal.Commit)
+}
+
+func (b *Broker) journalSkippedBy(commit func(...state.Entry) error) error {
+	entries := b.takeSkipped()
+	err := commit(entries...)
+	if err != nil {
+		b.mu.Lock()
+		b.skipped = append(entries, b.skipped...)
+		b.mu.Unlock()
+		b.o.Logger.Warn("numbers that this start skips may be called damage by a later one, as long as the journal does not take them", "error", err)
+	}
+	return err
+}
+
+func (b *Broker) takeSkipped() (entries []state.Entry) {
 	b.mu.Lock()
-	entries := b.skipped
-	b.skipped = nil
+	defer b.mu.Unlock()
+	entries, b.skipped = b.skipped, nil
+	return entries
+}
+
+// settle is journalSkipped, and has the journal know that all is noted that a loss
+// of power can have taken, once every log could be read: later starts in this boot
+// of the machine call damage what is missing then, see journal.Settle. After an
+// error there is more to do.
+func (b *Broker) settle() error {
+	b.mu.Lock()
+	partly := b.partly
 	b.mu.Unlock()
-	if err := b.journal.Commit(entries...); err != nil {
-		b.o.Logger.Warn("numbers that this start skips may be called damage by a later one", "error", err)
+	switch {
+	case len(b.unopened()) > 0:
+		return errors.Join(errUnopened, b.journalSkipped())
+	case partly:
+		b.o.Logger.Warn("not all logs could be read: until a start reads them, what is missing counts as damage only where it was synced")
+		return b.journalSkipped()
+	default:
+		return b.journalSkippedBy(b.journal.Settle)
 	}
 }
 

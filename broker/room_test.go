@@ -196,3 +196,41 @@ func TestPauseBetweenLooksIsShorterThanTheRoomLasts(t *testing.T) {
 		}
 	}
 }
+
+// TestDoublesNeedNoRoom: what is stored is OK'd again though nothing may be published.
+func TestDoublesNeedNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &volume{size: 1000 << 20}
+		v.free.Store(200 << 20)
+		b := open(t, newDisk(t, 1), func(o *Options) { o.Volume, o.SpaceLimits = v, SpaceLimits{FreeBytes: 100 << 20} })
+		c := getChannel(t, b, "t", "c")
+		must(t, getTopic(t, b, "t").Configure([]byte(`{"dedup_window": "1h", "dedup_from": "body"}`)))
+		once := func(bodies ...string) error {
+			p, err := b.Publisher("t")
+			must(t, err)
+			var records diskqueue.Batch
+			stamp := p.Stamp().Begin(&records)
+			for _, body := range bodies {
+				m := message.Meta{Timestamp: 1}
+				stamp.Apply(&m, []byte(body))
+				records.Add(&m, []byte(body))
+			}
+			_, err = b.Publish(p, &records)
+			return err
+		}
+		must(t, once("a", "b"))
+		v.free.Store(50 << 20)
+		<-time.After(2 * time.Second)
+		must(t, once("b", "a", "a"))
+		var low *SpaceError
+		if err := once("a", "c"); !errors.As(err, &low) {
+			t.Errorf("publish of what is new: %v", err)
+		}
+		b.SetDraining(true)
+		if err := once("a"); !errors.Is(err, ErrDraining) {
+			t.Errorf("publish to a node that is drained: %v", err)
+		}
+		wantDrained(t, c, "a", "b")
+		must(t, b.Close())
+	})
+}

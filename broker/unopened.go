@@ -21,6 +21,8 @@ const (
 	maxReopenPause = time.Minute
 )
 
+var errUnopened = errors.New("a topic's log is not open yet")
+
 // UnopenableError says why a topic is not served.
 type UnopenableError struct {
 	Topic string
@@ -61,13 +63,6 @@ func (b *Broker) Unopenable(name string) error {
 	return nil
 }
 
-// reopenLater starts the goroutine that opens topics again, if there is need.
-func (b *Broker) reopenLater() {
-	if len(b.unopened()) > 0 {
-		b.background.Go(b.reopen)
-	}
-}
-
 func (b *Broker) unopened() (list []*listing) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -79,22 +74,22 @@ func (b *Broker) unopened() (list []*listing) {
 	return list
 }
 
-// reopen opens topics until none is left that cannot be opened.
-func (b *Broker) reopen() {
+// settleLater opens topics until none is left that cannot be opened, and the journal
+// has taken what they, and those that the start could open, were found to lack.
+func (b *Broker) settleLater() {
 	for pause := minReopenPause; ; pause = min(2*pause, maxReopenPause) {
 		select {
 		case <-b.ctx.Done():
 			return
 		case <-time.After(pause):
 		}
-		list := b.unopened()
-		if len(list) == 0 {
-			return
-		}
-		for _, s := range list {
+		for _, s := range b.unopened() {
 			if err := b.reopenTopic(s); err != nil {
 				b.o.Logger.Debug("topic cannot be opened yet", "topic", s.unopened.Name, "error", err)
 			}
+		}
+		if b.settle() == nil {
+			return
 		}
 	}
 }
@@ -107,7 +102,7 @@ func (b *Broker) reopenTopic(s *listing) error {
 		if err != nil {
 			return err
 		}
-		b.journalSkipped()
+		_ = b.journalSkipped() // what is not taken stays for settle
 		b.mu.Lock()
 		b.topics[ts.Name] = &listing{topic: t, incarnation: ts.Incarnation}
 		b.announce(t)

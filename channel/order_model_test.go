@@ -152,13 +152,25 @@ func (w *waiting) take(k, seq uint64) string {
 	return "it does not wait"
 }
 
-// reserve looks ahead, with something else in between perhaps, and takes.
+// reserve has a consumer take, and again while it gets nothing and is woken for what there is:
+// what was looked at may be done by then. In vain it comes only where all is held back.
 func (m *orderModel) reserve() {
 	i := m.pick()
 	if i < 0 {
 		return
 	}
-	h, limit := m.holders[i], m.draw(1, 20, "limit")
+	h, limit, none := m.holders[i], m.draw(1, 20, "limit"), true
+	for times := 0; none && times < 20 && (times == 0 || m.c.available() > 0); times++ {
+		none = m.take(h, limit)
+	}
+	if none {
+		m.stuck(m.waiting())
+	}
+}
+
+// take looks ahead, with something else in between perhaps, and takes; none says that there
+// was nothing for a consumer that wanted something.
+func (m *orderModel) take(h *holder, limit int) (none bool) {
 	for times := 0; m.c.conf.ahead != nil && m.look == nil && !h.gone; times++ {
 		l := new(look)
 		planned := m.c.plan(h, m.now, limit, times, l)
@@ -173,7 +185,7 @@ func (m *orderModel) reserve() {
 		m.endLook()
 	}
 	if h.gone {
-		return
+		return false
 	}
 	m.c.moveDue(m.now)
 	w := m.waiting()
@@ -185,7 +197,7 @@ func (m *orderModel) reserve() {
 		}
 	}
 	if len(batch) == 0 && h.credit() > 0 && m.look == nil {
-		m.stuck(w)
+		return true
 	}
 	if n := len(batch); n > 0 && m.draw(0, 3, "short") == 0 {
 		if m.draw(0, 3, "meanwhile") == 0 {
@@ -193,6 +205,7 @@ func (m *orderModel) reserve() {
 		}
 		m.c.release(h, batch[m.draw(0, n-1, "encoded"):], end)
 	}
+	return false
 }
 
 // endLook ends a look.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nsqio/go-nsq"
+
 	"qmq/client"
 )
 
@@ -57,6 +59,109 @@ func ExampleClient_Publish_errors() {
 		fmt.Println("it may be stored at", unanswered.Node)
 	}
 	// Output: nothing is stored: it may be published again
+}
+
+// With directories nodes come and go without the program being told: here the first node
+// comes after the publish has begun.
+func ExampleOpen() {
+	directory, err := launchDirectory()
+	if err != nil {
+		panic(err)
+	}
+	defer directory.Stop()
+	c, err := client.Open(client.Options{
+		Directories: []string{directory.Addresses()["HTTP"]},
+		Name:        "shop",
+		Patience:    time.Minute, // how long a publish is tried
+	})
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+
+	published := make(chan error)
+	go func() {
+		published <- c.Publish(context.Background(), "orders", client.Message{Body: []byte("17 shirts")})
+	}()
+	_, _, end := exampleNode("--lookupd-tcp-address=" + directory.Addresses()["TCP"])
+	defer end()
+	fmt.Println(<-published)
+	// Output: <nil>
+}
+
+// A handler that fails has its message again, after a time that it may say.
+func ExampleClient_Consume() {
+	node, _, end := exampleNode()
+	defer end()
+	c, err := client.Open(client.Options{Nodes: []string{node}})
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for _, order := range []string{"17 shirts", "3 hats"} {
+		if err := c.Publish(ctx, "orders", client.Message{Body: []byte(order)}); err != nil {
+			panic(err)
+		}
+	}
+	done := 0
+	err = c.Consume(ctx, client.Consumption{Topic: "orders", Channel: "shipping", MaxInFlight: 100}, func(_ context.Context, d *client.Delivery) error {
+		if string(d.Body) == "17 shirts" && d.Attempts == 1 {
+			return client.After(10*time.Millisecond, errors.New("no shirts yet"))
+		}
+		fmt.Printf("%s, attempt %d\n", d.Body, d.Attempts)
+		if done++; done == 2 {
+			cancel() // in a program, a signal would
+		}
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// 3 hats, attempt 1
+	// 17 shirts, attempt 2
+	// <nil>
+}
+
+// A consumer of go-nsq is connected to nodes as soon as a directory lists them.
+func ExampleClient_Feed() {
+	directory, err := launchDirectory()
+	if err != nil {
+		panic(err)
+	}
+	defer directory.Stop()
+	_, _, end := exampleNode("--lookupd-tcp-address=" + directory.Addresses()["TCP"])
+	defer end()
+	c, err := client.Open(client.Options{Directories: []string{directory.Addresses()["HTTP"]}, Patience: time.Minute})
+	if err != nil {
+		panic(err)
+	}
+	defer c.Close()
+
+	consumer, err := nsq.NewConsumer("orders", "shipping", nsq.NewConfig())
+	if err != nil {
+		panic(err)
+	}
+	consumer.SetLoggerLevel(nsq.LogLevelMax)
+	got := make(chan string)
+	consumer.AddHandler(nsq.HandlerFunc(func(m *nsq.Message) error { got <- string(m.Body); return nil }))
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	fed := make(chan error)
+	go func() { fed <- c.Feed(ctx, consumer, "orders") }()
+
+	if err := c.Publish(ctx, "orders", client.Message{Body: []byte("17 shirts")}); err != nil {
+		panic(err)
+	}
+	fmt.Println(<-got)
+	cancel()
+	fmt.Println(<-fed)
+	consumer.Stop()
+	<-consumer.StopChan
+	// Output:
+	// 17 shirts
+	// <nil>
 }
 
 func ExampleBatcher() {

@@ -28,7 +28,7 @@ func TestNothingOKdIsLostWhenANodeIsKilled(t *testing.T) {
 		n.Start(t)
 		nodes = append(nodes, n)
 	}
-	c := open(t, client.Options{Directories: []string{directory.HTTP}})
+	c := open(t, client.Options{Directories: []string{directory.HTTP}, Patience: testTimeout})
 	p := &publishing{c: c, t: t, ok: make(map[string]bool)}
 	for i := range 4 {
 		p.running.Go(func() { p.run(i) })

@@ -105,9 +105,13 @@ func TestLostAnswerIsRetriedWhereThatIsSafe(t *testing.T) {
 func TestLostAnswerIsNotForgottenWhenItIsGivenUp(t *testing.T) {
 	for _, o := range []client.Options{{}, {Replicated: true}, {Duplicates: true}} {
 		a := startForgetful(t, 1<<30)
-		o.Nodes, o.Patience = []string{a.address, "127.0.0.1:1"}, 300*time.Millisecond
-		c := open(t, o)
-		err := c.Publish(limited(t), "t", client.Message{Body: []byte("x"), DedupID: "1"})
+		o.Nodes = []string{a.address, "127.0.0.1:1"}
+		var err error
+		for o.Patience = 200 * time.Millisecond; a.publishes.Load() == 0 && o.Patience < testTimeout; o.Patience *= 3 {
+			c := open(t, o)
+			err = c.Publish(limited(t), "t", client.Message{Body: []byte("x"), DedupID: "1"})
+			c.Close()
+		}
 		var lost *client.UnansweredError
 		if !errors.As(err, &lost) {
 			t.Errorf("%+v: %v", o, err)

@@ -65,6 +65,25 @@ func open(t *testing.T, o client.Options) *client.Client {
 	return c
 }
 
+// publishInVain publishes to those who will not take it, with more and more patience until
+// the error is as wanted: how much a busy machine needs to get as far as they refuse it is
+// not known beforehand.
+func publishInVain(t *testing.T, o client.Options, topic string, wanted func(error) bool) {
+	t.Helper()
+	for o.Patience = 200 * time.Millisecond; ; o.Patience *= 3 {
+		c := open(t, o)
+		err := c.Publish(limited(t), topic, body("x"))
+		c.Close()
+		switch {
+		case wanted(err):
+			return
+		case err == nil || 3*o.Patience > testTimeout:
+			t.Errorf("patience of %v: %v", o.Patience, err)
+			return
+		}
+	}
+}
+
 func limited(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	t.Cleanup(cancel)
@@ -72,12 +91,12 @@ func limited(t *testing.T) context.Context {
 }
 
 // exampleNode is a node for an example, until end is called.
-func exampleNode() (tcp, http string, end func()) {
+func exampleNode(flags ...string) (tcp, http string, end func()) {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
 		panic(err)
 	}
-	d, err := launchNode(dir)
+	d, err := launchNode(dir, flags...)
 	if err != nil {
 		panic(err)
 	}

@@ -23,9 +23,30 @@ const requestTimeout = 4 * time.Second
 func (s *Set) agree(ctx context.Context, e *entry) error {
 	err := insist(ctx, func(ctx context.Context) error { return s.propose(ctx, e) })
 	if errors.Is(err, context.DeadlineExceeded) {
-		return errors.New("group 0 has not agreed in time, and may yet: more than half of the set is not there, or is slow")
+		return errNotAgreed
 	}
 	return err
+}
+
+var (
+	errNotAgreed = errors.New("group 0 has not agreed in time, and may yet: more than half of the set is not there, or is slow")
+	errDown      = errors.New("is down: no member hears it")
+)
+
+// againError is why something was refused that may be asked for again: what stands in its
+// way may be over in a moment, as an election.
+type againError struct{ error }
+
+func (e againError) Unwrap() error { return e.error }
+
+// Again is part of api.Cluster.
+func (againError) Again() bool { return true }
+
+// tellAgain makes an error an againError where it is one.
+func tellAgain(err *error) {
+	if *err != nil && (passes(*err) || tells(*err, errNotAgreed) || errors.Is(*err, errDown) || errors.Is(*err, context.DeadlineExceeded)) {
+		*err = againError{*err}
+	}
 }
 
 // forPeople bounds how long people wait.
@@ -35,15 +56,19 @@ func forPeople(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // Move gives the leadership of a shard to a member, named by its address or id, and has
 // it stay there, as long as that member is there, until Balance.
-func (s *Set) Move(ctx context.Context, shard uint32, to string) error {
+func (s *Set) Move(ctx context.Context, shard uint32, to string) (err error) {
+	defer tellAgain(&err)
 	ctx, cancel := forPeople(ctx)
 	defer cancel()
-	m, err := s.memberNamed(to)
+	m, err := s.memberNamed(ctx, to)
 	if err != nil {
 		return err
 	}
 	if shard > Shards {
 		return fmt.Errorf("there is no shard %d: there are 0 to %d", shard, Shards)
+	}
+	if !s.isHeard(ctx, m.ID) {
+		return fmt.Errorf("%s %w", m.Address, errDown)
 	}
 	if err := s.agree(ctx, &entry{Prefer: &prefer{Shard: shard, Member: m.ID}}); err != nil {
 		return err
@@ -51,9 +76,29 @@ func (s *Set) Move(ctx context.Context, shard uint32, to string) error {
 	return insist(ctx, func(ctx context.Context) error { return s.move(ctx, shard, m.ID) })
 }
 
+// isHeard tells whether any member hears another one, here or as the others tell. It waits
+// for longer than it takes to miss one. Who hears nobody itself cannot tell.
+func (s *Set) isHeard(ctx context.Context, member id) bool {
+	for deadline := time.Now().Add(2 * lostAfter); ; {
+		r, up := s.run.Load(), s.connected()
+		if member == s.who().Member || len(up) == 0 || slices.Contains(up, uint64(member)) || r != nil && r.watch.isHeard(r.now(), uint64(member)) {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(insistEvery):
+		}
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+}
+
 // Balance forgets where leaderships were moved to: they are spread over all members
 // again, one after the other, within a minute.
-func (s *Set) Balance(ctx context.Context) error {
+func (s *Set) Balance(ctx context.Context) (err error) {
+	defer tellAgain(&err)
 	ctx, cancel := forPeople(ctx)
 	defer cancel()
 	return s.agree(ctx, &entry{Prefer: &prefer{All: true}})
@@ -63,7 +108,8 @@ func (s *Set) Balance(ctx context.Context) error {
 // with it as its --cluster-address, and with a list that has it and the members. If
 // replaces is not empty, it names a member by its address or id whose place the new one
 // takes once it has caught up: no vote is added before one goes.
-func (s *Set) Add(ctx context.Context, at, replaces string) error {
+func (s *Set) Add(ctx context.Context, at, replaces string) (err error) {
+	defer tellAgain(&err)
 	ctx, cancel := forPeople(ctx)
 	defer cancel()
 	host, port, err := net.SplitHostPort(at)
@@ -72,7 +118,7 @@ func (s *Set) Add(ctx context.Context, at, replaces string) error {
 	}
 	e := &entry{Expect: at}
 	if replaces != "" {
-		m, err := s.memberNamed(replaces)
+		m, err := s.memberNamed(ctx, replaces)
 		if err != nil {
 			return err
 		}
@@ -83,14 +129,19 @@ func (s *Set) Add(ctx context.Context, at, replaces string) error {
 
 // Remove has a member, named by its address or id, lose its vote and leave. Where only
 // somebody is expected nobody is any more.
-func (s *Set) Remove(ctx context.Context, name string) error {
+func (s *Set) Remove(ctx context.Context, name string) (err error) {
+	defer tellAgain(&err)
 	ctx, cancel := forPeople(ctx)
 	defer cancel()
-	if g := s.registry.Load(); g != nil && g.at(name) == nil && slices.Contains(g.Expected, name) {
+	isExpected := func(g *registry) bool { return g != nil && g.at(name) == nil && slices.Contains(g.Expected, name) }
+	if isExpected(s.registry.Load()) {
 		return s.agree(ctx, &entry{Withdraw: name})
 	}
-	m, err := s.memberNamed(name)
-	if err != nil {
+	m, err := s.memberNamed(ctx, name)
+	switch {
+	case err != nil && isExpected(s.registry.Load()): // since it has caught up
+		return s.agree(ctx, &entry{Withdraw: name})
+	case err != nil:
 		return err
 	}
 	return s.agree(ctx, &entry{Leave: m.ID})
@@ -99,18 +150,22 @@ func (s *Set) Remove(ctx context.Context, name string) error {
 // Adopt makes a topic that matches the patterns and is local a replicated one. Members
 // that have it move what it holds into the replicated one, in the background; Status
 // tells of that.
-func (s *Set) Adopt(ctx context.Context, name string) error {
+func (s *Set) Adopt(ctx context.Context, name string) (err error) {
+	defer tellAgain(&err)
 	ctx, cancel := forPeople(ctx)
 	defer cancel()
-	g := s.registry.Load()
-	if g == nil || len(g.Members) == 0 {
+	if g := s.registry.Load(); g == nil || len(g.Members) == 0 {
 		return errNoSet
 	}
-	_, adopted := slices.BinarySearch(g.Adopted, name)
-	if _, local := slices.BinarySearch(g.Local, name); !local && !adopted {
-		return fmt.Errorf("topic %q is not one that stays local", name)
+	if !s.registry.Load().mayAdopt(name) {
+		if err := s.catchUp(ctx, 0); err != nil {
+			return err
+		}
+		if !s.registry.Load().mayAdopt(name) {
+			return fmt.Errorf("topic %q is not one that stays local", name)
+		}
 	}
-	err := s.agree(ctx, &entry{Adopt: name})
+	err = s.agree(ctx, &entry{Adopt: name})
 	if err == nil {
 		s.awaitRegistry(ctx, func(g *registry) bool { return g.replicates(name) })
 	}
@@ -118,18 +173,37 @@ func (s *Set) Adopt(ctx context.Context, name string) error {
 }
 
 // memberNamed finds a member by its address or id.
-func (s *Set) memberNamed(name string) (*member, error) {
+func (s *Set) memberNamed(ctx context.Context, name string) (*member, error) {
 	g := s.registry.Load()
 	if g == nil || len(g.Members) == 0 {
 		return nil, errNoSet
 	}
-	if i, err := link.ParseID(name); err == nil {
-		if m := g.member(id(i)); m != nil {
-			return m, nil
-		}
+	if m := g.named(name); m != nil {
+		return m, nil
 	}
-	if m := g.at(name); m != nil {
+	if err := s.catchUp(ctx, 0); err != nil {
+		return nil, err
+	}
+	g = s.registry.Load()
+	if m := g.named(name); m != nil {
 		return m, nil
 	}
 	return nil, fmt.Errorf("there is no member %q; there are %s", name, strings.Join(g.addresses(), ", "))
+}
+
+// named is the member with an address or id; nil: there is none.
+func (g *registry) named(name string) *member {
+	if i, err := link.ParseID(name); err == nil {
+		if m := g.member(id(i)); m != nil {
+			return m
+		}
+	}
+	return g.at(name)
+}
+
+// mayAdopt tells whether a name stays local, or is adopted already.
+func (g *registry) mayAdopt(name string) bool {
+	_, local := slices.BinarySearch(g.Local, name)
+	_, adopted := slices.BinarySearch(g.Adopted, name)
+	return local || adopted
 }

@@ -3,7 +3,6 @@ package cluster
 import (
 	"errors"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -155,6 +154,9 @@ func (m *move) prepare() error {
 	}
 	if set, _ := m.t.Config(); set.String() != "" {
 		requests = append(requests, serve.Request{Op: state.ConfigureTopic, Settings: set.String()})
+		if set.DedupWindow != nil && *set.DedupWindow > 0 {
+			m.r.s.o.Logger.Warn("doubles of what was published before a topic was adopted are not known to the replicated one", slog.String("topic", name))
+		}
 	}
 	var channels []*channel.Channel
 	for _, c := range m.t.Channels() {
@@ -254,9 +256,14 @@ func (m *move) channel(c *channel.Channel, such channel.PeekState) error {
 var errEnoughMoved = errors.New("enough for one publish")
 
 // attributesOf are those that a message has in the replicated topic, for a channel alone
-// unless it came to none.
-func attributesOf(v *message.View, channelName string) []byte {
-	attributes := slices.Clone(v.Attrs)
+// unless it came to none. Its id does not count there: the message comes once for each
+// channel, and once more after a stop, and none of these is a double.
+func attributesOf(v *message.View, channelName string) (attributes []byte) {
+	for tag, value := range message.Attrs(v.Attrs) {
+		if tag != message.AttrDedupBounds {
+			attributes = message.AppendAttr(attributes, tag, value)
+		}
+	}
 	if _, such := v.OnlyFor(); such || channelName == withoutChannel {
 		return attributes
 	}

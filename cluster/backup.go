@@ -32,7 +32,8 @@ const (
 var errBackup = errors.New("this is no backup, or it is damaged")
 
 // Backup writes what this member has of all shards to w, while the set is at work.
-func (s *Set) Backup(w io.Writer) error {
+func (s *Set) Backup(w io.Writer) (err error) {
+	defer tellAgain(&err)
 	r := s.run.Load()
 	if r == nil {
 		return errNoSet

@@ -38,6 +38,10 @@ type Counts struct {
 	Sent   map[string]uint64
 	Shards []ShardCounts // by number
 	Giving []Giving      // snapshots that other members fetch now
+	Scrub  ScrubStatus
+	// Mended is how many messages that were lost here were fetched from other members, Unobtainable
+	// how many none of them gave when they were asked last.
+	Mended, Unobtainable uint64
 }
 
 // ShardCounts are those of a shard.
@@ -68,6 +72,7 @@ func (s *Set) Counts() Counts {
 		c.Shards = append(c.Shards, ShardCounts{uint32(n), of.elections.Load(), of.changes.Load(), of.repeated.Load(), of.snapshots.Load()})
 	}
 	if r := s.run.Load(); r != nil {
+		c.Scrub, c.Mended, c.Unobtainable = r.scrub.status(), r.mender.mended.Load(), r.mender.waits.Load()
 		for of, bytes := range r.offers.given() {
 			c.Giving = append(c.Giving, Giving{of.shard, s.addressOf(of.member), bytes})
 		}

@@ -19,23 +19,18 @@ func TestWhatASetDoesIsCounted(t *testing.T) {
 	g.eventually("it is moved", func() bool { return leader.Move(ctx, shard, leader.o.Address) == nil })
 	before := leader.Counts()
 	const size = 10 << 10
-	g.publish(other, "orders", string(make([]byte, size)), 1)
-	g.eventually("the leader counts what it sent to both others", func() bool { // the OK waits for one of them
-		return leader.Counts().Sent["log"] >= before.Sent["log"]+2*size
+	g.eventually("what is published is counted by who forwards it and by the leader, who sends it to both others", func() bool {
+		g.publish(other, "orders", string(make([]byte, size)), 1) // at once if another one led for a moment
+		return leader.Counts().Sent["log"] >= before.Sent["log"]+2*size && other.Counts().Sent["publishes"] >= size
 	})
 	var saves histogram.Snapshot
 	if after := leader.Counts(); !after.Saves.AddTo(&saves) {
 		t.Errorf("the leader has counted %d saves", saves.Count)
-	}
-	if sent := other.Counts().Sent; sent["publishes"] < size {
-		t.Errorf("who has forwarded has sent %v", sent)
 	}
 	g.eventually("it is moved on", func() bool { return leader.Move(ctx, shard, other.o.Address) == nil })
 	g.eventually("the other leads", func() bool {
 		of := other.Counts().Shards[shard]
 		return of.Elections > 0 && of.Changes > 0
 	})
-	if leader.Counts().Shards[shard].Elections == 0 {
-		t.Error("the first has never led")
-	}
+	g.eventually("the first has led", func() bool { return leader.Counts().Shards[shard].Elections > 0 })
 }

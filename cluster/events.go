@@ -102,12 +102,16 @@ func (e *shardEvents) end() {
 	}
 }
 
-// addressOf shows a member by its address, as far as it is known.
+// addressOf shows a member by its address, as far as it is known: who has just joined knows
+// only whom it is connected to.
 func (s *Set) addressOf(member uint64) string {
 	if g := s.registry.Load(); g != nil {
 		if m := g.member(id(member)); m != nil {
 			return m.Address
 		}
+	}
+	if address, met := s.met.Load(member); met {
+		return address.(string)
 	}
 	return show(id(member))
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"qmq/raftlog"
 	"qmq/replica"
@@ -54,9 +55,16 @@ func (r *run) alarm(n uint32, err error) {
 	}
 }
 
+// uncheckpointedEvery is how often it is told that a shard has no checkpoint, which on a full
+// disk is tried every two seconds.
+const uncheckpointedEvery = time.Minute
+
 // noCheckpoint is told of a shard that could not make one.
 func (r *run) noCheckpoint(n uint32, err error) {
-	r.s.o.Logger.Warn("no checkpoint of a shard", slog.Uint64("shard", uint64(n)), slog.Any("error", err))
+	told := &r.uncheckpointed[n]
+	if was, now := told.Load(), int64(r.now()); (was == 0 || now-was >= int64(uncheckpointedEvery)) && told.CompareAndSwap(was, now) {
+		r.s.o.Logger.Warn("no checkpoint of a shard", slog.Uint64("shard", uint64(n)), slog.Any("error", err))
+	}
 	if errors.Is(err, machine.ErrSyncFailed) {
 		r.end(fmt.Errorf("%w: %w", errUnsynced, err))
 	}
@@ -81,3 +89,15 @@ func (s *Set) retry(why error) (err error) {
 }
 
 var errBeginsAgain = errors.New("this node begins again")
+
+// damageOf is what is logged of something amiss with a topic's log.
+func damageOf(f machine.Finding) []any {
+	list := []any{slog.String("topic", f.Topic), slog.String("kind", string(f.Kind)), slog.String("path", f.Path)}
+	if n := f.Range.Len(); n > 0 {
+		list = append(list, slog.Uint64("first", f.Range.From), slog.Uint64("numbers", n), slog.Uint64("lost", f.Lost))
+	}
+	if f.Copy != "" {
+		list = append(list, slog.String("copy", f.Copy))
+	}
+	return append(list, slog.Any("error", f.Err))
+}

@@ -1,10 +1,17 @@
 package cluster
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
+	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"qmq/diskqueue"
+	"qmq/internal/seqset"
 	"qmq/raftlog"
 	"qmq/replica/machine"
 	"qmq/state"
@@ -77,5 +84,43 @@ func TestTopicLogThatCannotBeSyncedIsWrittenAgain(t *testing.T) {
 	}
 	if err := bad.run.Load().shard(shard).Checkpoint(); err != nil {
 		t.Errorf("checkpoint: %v", err)
+	}
+}
+
+// TestAMissingCheckpointIsToldNowAndThen, of each shard.
+func TestAMissingCheckpointIsToldNowAndThen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		r := &run{s: &Set{o: Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}}, began: time.Now()}
+		time.Sleep(time.Hour)
+		for range 65 {
+			r.noCheckpoint(1, syscall.ENOSPC)
+			r.noCheckpoint(2, syscall.ENOSPC)
+			time.Sleep(2 * time.Second)
+		}
+		if n := strings.Count(log.String(), "no checkpoint of a shard"); n != 6 {
+			t.Errorf("told %d times", n)
+		}
+	})
+}
+
+// What is amiss with a log is told in words that can be searched for, and without what there is not.
+func TestDamageIsLoggedByWhatItIsOf(t *testing.T) {
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+	gone := errors.New("gone")
+	logger.Warn("x", damageOf(machine.Finding{Topic: "orders", Finding: diskqueue.Finding{
+		Kind: diskqueue.Damaged, Path: "/d/1.seg", Range: seqset.Range{From: 7, To: 9}, Lost: 1, Copy: "/d/1.seg-4.damaged", Err: gone,
+	}})...)
+	logger.Warn("x", damageOf(machine.Finding{Topic: "orders", Finding: diskqueue.Finding{Kind: diskqueue.Foreign, Path: "/d/1.seg", Err: gone}})...)
+	want := "msg=x topic=orders kind=damaged path=/d/1.seg first=7 numbers=2 lost=1 copy=/d/1.seg-4.damaged error=gone\n" +
+		"msg=x topic=orders kind=foreign path=/d/1.seg error=gone\n"
+	if log.String() != want {
+		t.Errorf("%swant\n%s", log.String(), want)
 	}
 }

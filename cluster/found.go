@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"qmq/cluster/link"
 )
 
 // How often others are asked while this node is in no set, and how long they may take.
@@ -227,7 +229,11 @@ func (s *Set) join(next step) error {
 	if err != nil {
 		return err
 	}
-	if kept != "" {
+	switch {
+	case kept == "":
+	case i.Former == nil: // it never was one
+		s.o.Logger.Info("the log that this node had before it joined is kept", slog.String("directory", kept))
+	default:
 		s.o.Logger.Warn("what this node had as a former member of a set is kept", slog.String("directory", kept))
 	}
 	i = s.who()
@@ -281,7 +287,8 @@ func (s *Set) handleCalls() {
 	s.answerRun(callMessage, (*run).actOnMessage)
 	s.links.HandleCall(callLease, s.answerLeases)
 	s.answerRun(callTake, (*run).takeOffer)
-	s.answerRun(callPiece, (*run).givePiece)
+	s.links.HandleCallReusing(callPiece, ofRun(s, (*run).givePiece), reusePiece)
+	s.answerRun(callRecords, (*run).giveRecords)
 }
 
 // answer answers calls of a kind with JSON.
@@ -299,11 +306,16 @@ var errNoSet = errors.New("this node is in no set yet")
 
 // answerRun answers calls of a kind while this node takes part in its set.
 func (s *Set) answerRun(kind byte, h func(r *run, ctx context.Context, from uint64, body []byte) ([]byte, error)) {
-	s.links.HandleCall(kind, func(ctx context.Context, from uint64, body []byte) ([]byte, error) {
+	s.links.HandleCall(kind, ofRun(s, h))
+}
+
+// ofRun is a handler while this node takes part in its set.
+func ofRun(s *Set, h func(r *run, ctx context.Context, from uint64, body []byte) ([]byte, error)) link.CallHandler {
+	return func(ctx context.Context, from uint64, body []byte) ([]byte, error) {
 		r := s.run.Load()
 		if r == nil {
 			return nil, errNoSet
 		}
 		return h(r, ctx, from, body)
-	})
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 
 	"qmq/cluster/link"
 	"qmq/internal/crc32c"
@@ -140,7 +141,7 @@ func (f identityFile) open() (*identity, error) {
 const walName = "wal" // of the directory of the log
 
 // setAside moves the files of whoever this node was out of the way, and returns where
-// they are; empty: there are none.
+// they are; empty: there are none. The reserves are the node's, and have nothing in them.
 func (f identityFile) setAside(dir string, was *former) (kept string, err error) {
 	kept = filepath.Join(dir, "replaced-"+show(was.Member))
 	moved := false
@@ -153,14 +154,19 @@ func (f identityFile) setAside(dir string, was *former) (kept string, err error)
 		if err != nil {
 			return "", err
 		}
+		if from == f.dir {
+			entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
+				return e.Name() == identityName || e.Name() == reserveName || e.Name() == startName
+			})
+		}
 		to := filepath.Join(kept, name)
+		if _, err := f.fs.ReadDir(to); len(entries) == 0 && errors.Is(err, fs.ErrNotExist) {
+			continue // nor was anything moved that is not synced
+		}
 		if err := f.fs.MkdirAll(to); err != nil {
 			return "", err
 		}
 		for _, e := range entries {
-			if from == f.dir && e.Name() == identityName {
-				continue
-			}
 			if err := f.fs.Rename(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
 				return "", err
 			}

@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"errors"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -83,6 +85,17 @@ func TestFilesOfAFormerMemberAreSetAsideAndTheIdentityStays(t *testing.T) {
 	if kept, err := f.setAside(dir, &former{Member: 9}); kept != "" || err != nil {
 		t.Errorf("of nothing: %q, %v", kept, err)
 	}
+	for _, name := range []string{reserveName, startName} {
+		if err := errors.Join(vfs.OS.MkdirAll(f.dir), os.WriteFile(filepath.Join(f.dir, name), []byte("room"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if kept, err := f.setAside(dir, &former{Member: 9}); kept != "" || err != nil {
+		t.Errorf("of reserves: %q, %v", kept, err)
+	}
+	if _, err := vfs.OS.ReadDir(filepath.Join(dir, "replaced-0000000000000009")); err == nil {
+		t.Error("there is a directory of nothing that is kept")
+	}
 	if _, err := f.open(); err != nil {
 		t.Fatal(err)
 	}
@@ -100,6 +113,11 @@ func TestFilesOfAFormerMemberAreSetAsideAndTheIdentityStays(t *testing.T) {
 			t.Errorf("%s is still there", d)
 		}
 		if _, err := vfs.OS.ReadDir(filepath.Join(kept, d)); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, name := range []string{reserveName, startName} {
+		if _, err := os.ReadFile(filepath.Join(f.dir, name)); err != nil {
 			t.Error(err)
 		}
 	}

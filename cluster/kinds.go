@@ -19,7 +19,7 @@ const (
 	callJoin                    // to be a member, see membership.go
 	callServe                   // of replica/serve
 	callPropose                 // an entry for group 0, for its leader
-	callTake                    // a snapshot is there to be taken, see snapshots.go
+	callTake                    // a snapshot is there to be taken, see snapshots.go and snapshot_take.go
 	callPiece                   // a piece of it
 	callPeek                    // messages of a channel, see peek.go
 	_                           // it was asked whether the other has a topic for itself alone
@@ -27,4 +27,5 @@ const (
 	callStatus                  // what the other knows of its set, see status.go
 	callMessage                 // something is done to a message of a channel, see message.go
 	callLease                   // messages are answered that the other may have leased, see leases.go
+	callRecords                 // messages that were lost on a disk, see mend.go
 )

@@ -65,8 +65,8 @@ func (s *Set) InFlight(ctx context.Context, topicName, channelName string, ids [
 	for i := range ids {
 		q.IDs = append(q.IDs, string(ids[i][:]))
 	}
-	p := &remoteMessages{r, shardOf(topicName), topicName, channelName}
-	answer, err := p.askAbout(ctx, q)
+	p := &messages{r, shardOf(topicName), topicName, channelName}
+	answer, _, err := p.askAbout(ctx, q)
 	if err != nil {
 		return nil, err
 	}

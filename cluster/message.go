@@ -6,19 +6,22 @@ import (
 	"encoding/json"
 	"errors"
 
+	"qmq/broker"
 	"qmq/channel"
 	"qmq/message"
 	"qmq/topic"
 )
 
-// What is done to one message of a channel that another member serves; messageFlight is
-// about several, and asks which of them a consumer has.
+// What is done to one message of a channel, or topic, that another member serves;
+// messageFlight is about several, and asks which of them a consumer has.
 const (
 	messageFlight  = "in flight"
 	messageShow    = "show"
 	messageFinish  = "finish"
 	messageRequeue = "requeue"
-	messageCancel  = "cancel"
+	messageCancel  = "cancel" // in one channel; members of this version ask for the next
+	// messageCancelAll is about a message of the topic, whatever its channels are.
+	messageCancelAll = "cancel in all channels"
 )
 
 type messageQuestion struct {
@@ -28,19 +31,22 @@ type messageQuestion struct {
 	Do      string `json:"do"` // one of the words above
 	// IDs are those that messageFlight is about.
 	IDs []string `json:"ids,omitempty"`
+	// Again says that another leader, or this one before, was asked and may have done it.
+	Again bool `json:"again,omitempty"`
 }
 
 // messageAnswer begins with one of these: errors do not go from member to member.
 const (
-	messageDone byte = iota
-	messageNone      // the channel does not hold it
-	messageGone      // there is no such channel
-	messageHad       // a consumer has it, or had
+	messageDone    byte = iota
+	messageNone         // the channel does not hold it
+	messageGone         // there is no such channel
+	messageHad          // a consumer has it, or had
+	messageNoTopic      // there is no such topic
 )
 
 // Message is part of broker.Messages.
-func (p *remoteMessages) Message(id message.ID, show func(message.View) error) error {
-	answer, err := p.about(id, messageShow)
+func (p *messages) Message(id message.ID, show func(message.View) error) error {
+	answer, _, err := p.about(id, messageShow)
 	if err != nil {
 		return err
 	}
@@ -54,74 +60,95 @@ func (p *remoteMessages) Message(id message.ID, show func(message.View) error) e
 }
 
 // Finish is part of broker.Messages.
-func (p *remoteMessages) Finish(id message.ID) error {
-	_, err := p.about(id, messageFinish)
+func (p *messages) Finish(id message.ID) error {
+	_, again, err := p.about(id, messageFinish)
+	if again && errors.Is(err, channel.ErrNoMessage) {
+		return nil // it went when it was asked for first
+	}
 	return err
 }
 
 // Requeue is part of broker.Messages.
-func (p *remoteMessages) Requeue(id message.ID) error {
-	_, err := p.about(id, messageRequeue)
+func (p *messages) Requeue(id message.ID) error {
+	_, _, err := p.about(id, messageRequeue)
 	return err
 }
 
-// Cancel is part of broker.Messages.
-func (p *remoteMessages) Cancel(id message.ID) error {
-	_, err := p.about(id, messageCancel)
-	return err
-}
-
-func (p *remoteMessages) about(id message.ID, do string) ([]byte, error) {
+func (p *messages) about(id message.ID, do string) (answer []byte, again bool, err error) {
 	ctx, cancel := context.WithTimeout(p.r.ctx, peekTime)
 	defer cancel()
 	return p.askAbout(ctx, messageQuestion{Topic: p.topic, Channel: p.channel, ID: string(id[:]), Do: do})
 }
 
-func (p *remoteMessages) askAbout(ctx context.Context, q messageQuestion) ([]byte, error) {
-	question, err := json.Marshal(q)
-	if err != nil {
-		return nil, err
-	}
-	answer, err := p.ask(ctx, callMessage, question, p.r.actOnMessage)
+func (p *messages) askAbout(ctx context.Context, q messageQuestion) (answer []byte, again bool, err error) {
+	answer, again, err = p.ask(ctx, callMessage, func(again bool) ([]byte, error) {
+		q.Again = again
+		return json.Marshal(q)
+	}, p.r.actOnMessage)
 	switch {
 	case err != nil:
-		return nil, err
 	case len(answer) == 0:
-		return nil, errPeek
+		err = errPeek
 	case answer[0] == messageNone:
-		return nil, channel.ErrNoMessage
+		err = channel.ErrNoMessage
 	case answer[0] == messageGone:
-		return nil, topic.ErrNoChannel
+		err = topic.ErrNoChannel
 	case answer[0] == messageHad:
-		return nil, channel.ErrDelivered
+		err = channel.ErrDelivered
+	case answer[0] == messageNoTopic:
+		err = broker.ErrNoTopic
+	default:
+		answer = answer[1:]
 	}
-	return answer[1:], nil
+	return answer, again, err
 }
 
 // actOnMessage does for another member something to a message of a channel that this one
 // serves.
-func (r *run) actOnMessage(_ context.Context, _ uint64, body []byte) ([]byte, error) {
+func (r *run) actOnMessage(ctx context.Context, _ uint64, body []byte) ([]byte, error) {
 	var q messageQuestion
 	if err := json.Unmarshal(body, &q); err != nil {
 		return nil, err
 	}
-	t, err := r.node.Topic(q.Topic, false)
-	if err != nil {
+	var id message.ID
+	if q.Do == messageCancelAll && len(q.ID) == len(id) {
+		copy(id[:], q.ID)
+		return r.cancelMessage(q.Topic, id, q.Again)
+	}
+	var answer []byte
+	c, err := r.node.Channel(q.Topic, q.Channel)
+	if err == nil {
+		answer, err = q.act(c)
+	}
+	if errors.Is(err, channel.ErrNoMessage) { // which was published a moment ago, it may be
+		if c, err = r.served(ctx, q.Topic, q.Channel); err == nil {
+			answer, err = q.act(c)
+		}
+	}
+	switch err = brokerError(askAgain(err)); {
+	case errors.Is(err, topic.ErrNoChannel), errors.Is(err, broker.ErrNoTopic):
+		return []byte{messageGone}, nil
+	case errors.Is(err, channel.ErrNoMessage):
+		return []byte{messageNone}, nil
+	case errors.Is(err, channel.ErrDelivered):
+		return []byte{messageHad}, nil
+	case err != nil:
 		return nil, err
 	}
-	c, ok := t.ExistingChannel(q.Channel)
-	if !ok {
-		return []byte{messageGone}, nil
-	}
+	return answer, nil
+}
+
+// act does what is asked for.
+func (q *messageQuestion) act(c *channel.Channel) (answer []byte, err error) {
 	if q.Do == messageFlight {
 		return q.inFlight(c)
 	}
 	var id message.ID
 	if len(q.ID) != len(id) {
-		return []byte{messageNone}, nil
+		return nil, channel.ErrNoMessage
 	}
 	copy(id[:], q.ID)
-	answer := []byte{messageDone}
+	answer = []byte{messageDone}
 	switch q.Do {
 	case messageShow:
 		err = c.Message(id, func(v message.View) error {
@@ -139,14 +166,6 @@ func (r *run) actOnMessage(_ context.Context, _ uint64, body []byte) ([]byte, er
 	default:
 		err = errors.New("this is not known here: the node may be older than the one that asks")
 	}
-	switch {
-	case errors.Is(err, channel.ErrNoMessage):
-		return []byte{messageNone}, nil
-	case errors.Is(err, channel.ErrDelivered):
-		return []byte{messageHad}, nil
-	case errors.Is(err, channel.ErrExiting):
-		return []byte{messageGone}, nil
-	}
 	return answer, err
 }
 
@@ -158,7 +177,7 @@ func (q *messageQuestion) inFlight(c *channel.Channel) ([]byte, error) {
 	}
 	flying, err := c.InFlight(ids)
 	if err != nil {
-		return []byte{messageGone}, nil
+		return nil, err
 	}
 	answer := []byte{messageDone}
 	for _, is := range flying {

@@ -28,6 +28,15 @@ func (p proposer) Propose(data []byte, done func(outcome any, err error)) {
 	go done(nil, replica.ErrNotLeader)
 }
 
+// ProposeOwn is part of serve.Raft.
+func (p proposer) ProposeOwn(data []byte, done func(outcome any, err error)) {
+	if s := p.r.shard(p.n); s != nil {
+		s.ProposeOwn(data, done)
+		return
+	}
+	go done(nil, replica.ErrNotLeader)
+}
+
 // remote is the other members for replica/serve.
 type remote struct{ r *run }
 

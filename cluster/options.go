@@ -13,7 +13,7 @@ import (
 )
 
 // Level is the highest feature level that this version knows.
-const Level = 6
+const Level = 8
 
 // levelOfSettings is the lowest at which all members keep what is set of topics.
 const levelOfSettings = 2
@@ -31,6 +31,13 @@ const levelOfDedup = 5
 // levelOfStamps is the lowest at which all members say by which settings what they publish
 // was stamped.
 const levelOfStamps = 6
+
+// levelOfTime is the lowest at which all members know the time of a shard.
+const levelOfTime = 7
+
+// levelOfReplays is the lowest at which all members know who asked for a channel to begin
+// somewhere.
+const levelOfReplays = 8
 
 // Shards is in how many shards the topics are. It is the same for ever: it says where
 // a topic is.
@@ -53,10 +60,24 @@ type Options struct {
 
 	Number   int           // of a new set; negative: made of its id
 	Election time.Duration // a leader is silent for so long until another is elected
+	// ClaimsWithin is how long a new leader waits for what clients of the other members hold
+	// before it delivers; 0: as relay.Options has it.
+	ClaimsWithin time.Duration
 	// NoSync has members acknowledge what the kernel has, not the disk.
 	NoSync   bool
 	Patterns []string // of replicated topics of a new set; none: all
 	LogBytes int64    // for members that are behind
+	// LogFileBytes is how long a file of the node's log is. The reserve for a full disk is
+	// twice that. 0: 64 MiB.
+	LogFileBytes int64
+	// SnapshotRate is how many bytes a second of snapshots and backups this member gives at
+	// most, and a fourth of it at least while its log waits for the disk longer than usual,
+	// so that what is published meanwhile goes through; 0: that is not limited.
+	SnapshotRate int64
+
+	// ScrubRate is how many bytes a second of the replicated topics' logs are read to find
+	// what the disk has lost; 0: they are not.
+	ScrubRate int64
 
 	// Space tells how much room there is on the file system of Dir; nil: that is not known.
 	Space func() (vfs.Space, error)

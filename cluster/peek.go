@@ -15,7 +15,9 @@ import (
 	"qmq/topic"
 )
 
-// Messages of a channel that another member serves are looked at with a call.
+// Messages of a channel are those of who serves it, which another member asks with a call.
+// Before it answers it knows all that was agreed on when it was asked: what somebody was told
+// at another member is shown.
 //
 //	callPeek:    JSON of peekQuestion
 //	answer:      total u64, then for each message
@@ -38,61 +40,60 @@ type peekQuestion struct {
 	From    uint64            `json:"from,omitempty"`
 }
 
-// remoteMessages are those of a channel that another member serves.
-type remoteMessages struct {
+// messages are those of a channel, whoever serves it.
+type messages struct {
 	r              *run
 	shard          uint32
 	topic, channel string
 }
 
-// ask asks whoever leads the topic, this member too: then here answers.
-func (p *remoteMessages) ask(ctx context.Context, kind byte, question []byte, here func(context.Context, uint64, []byte) ([]byte, error)) (answer []byte, err error) {
+// ask asks whoever leads the topic, this member too: then here answers. Again says that one was
+// asked before and may have done it, though it did not answer.
+func (p *messages) ask(ctx context.Context, kind byte, question func(again bool) ([]byte, error), here func(context.Context, uint64, []byte) ([]byte, error)) (answer []byte, again bool, err error) {
+	asked := false
 	err = insist(ctx, func(ctx context.Context) (err error) {
-		switch leader := p.r.watch.leaderOf(p.shard); leader {
-		case 0:
-			err = fmt.Errorf("shard %d %w", p.shard, errNoShardLeader)
-		case p.r.member:
-			answer, err = here(ctx, leader, question)
-		default:
-			answer, err = p.r.s.call(ctx, leader, kind, question)
+		again = asked
+		leader := p.r.watch.leaderOf(p.shard)
+		if leader == 0 {
+			return noLeader(p.shard)
+		}
+		body, err := question(again)
+		if err != nil {
+			return err
+		}
+		asked = true
+		if leader == p.r.member {
+			answer, err = here(ctx, leader, body)
+		} else {
+			answer, err = p.r.s.call(ctx, leader, kind, body)
 		}
 		return err
 	})
-	return answer, err
-}
-
-// messagesElsewhere finds a channel that another member serves.
-func (r *run) messagesElsewhere(topicName, channelName string) (broker.Messages, error) {
-	n := shardOf(topicName)
-	incarnation, there := r.machines[n].Incarnation(topicName)
-	if !there {
-		return nil, broker.ErrNoTopic
-	}
-	view, err := r.machines[n].Topic(incarnation)
-	if err != nil {
-		return nil, broker.ErrNoTopic
-	}
-	defer view.Release()
-	for _, c := range view.State.Channels {
-		if c.Name == channelName {
-			return &remoteMessages{r, n, topicName, channelName}, nil
-		}
-	}
-	return nil, topic.ErrNoChannel
+	return answer, again, err
 }
 
 var errPeek = errors.New("the answer of the leader makes no sense")
 
 // Peek is part of broker.Messages.
-func (p *remoteMessages) Peek(o channel.PeekOptions, show func(channel.Peeked, message.View) error) (total int, err error) {
+func (p *messages) Peek(o channel.PeekOptions, show func(channel.Peeked, message.View) error) (total int, err error) {
 	question, err := json.Marshal(peekQuestion{p.topic, p.channel, o.State, o.Limit, o.Order, o.From})
 	if err != nil {
 		return 0, err
 	}
 	ctx, cancel := context.WithTimeout(p.r.ctx, peekTime)
 	defer cancel()
-	answer, err := p.ask(ctx, callPeek, question, p.r.peek)
-	if err != nil {
+	if p.r.watch.leaderOf(p.shard) == p.r.member {
+		if c, err := p.r.served(ctx, p.topic, p.channel); err == nil {
+			return c.Peek(o, show)
+		}
+	}
+	answer, _, err := p.ask(ctx, callPeek, func(bool) ([]byte, error) { return question, nil }, p.r.peek)
+	switch {
+	case tells(err, broker.ErrNoTopic): // so it is at the leader, who knows best
+		return 0, broker.ErrNoTopic
+	case tells(err, topic.ErrNoChannel):
+		return 0, topic.ErrNoChannel
+	case err != nil:
 		return 0, err
 	}
 	if len(answer) < 8 {
@@ -130,22 +131,25 @@ func parsePeeked(b []byte) (p channel.Peeked, v message.View, rest []byte, err e
 	return p, v, b[attrs+length:], nil
 }
 
+// served is a channel that this member serves, which knows all that was agreed on when it was
+// asked for.
+func (r *run) served(ctx context.Context, topicName, channelName string) (*channel.Channel, error) {
+	if err := r.s.catchUp(ctx, shardOf(topicName)); err != nil {
+		return nil, err
+	}
+	c, err := r.node.Channel(topicName, channelName)
+	return c, brokerError(askAgain(err))
+}
+
 // peek shows another member messages of a channel that this one serves.
-func (r *run) peek(_ context.Context, _ uint64, body []byte) ([]byte, error) {
+func (r *run) peek(ctx context.Context, _ uint64, body []byte) ([]byte, error) {
 	var q peekQuestion
 	if err := json.Unmarshal(body, &q); err != nil {
 		return nil, err
 	}
-	t, err := r.node.Topic(q.Topic, false)
-	if serve.NotLeader(err) {
-		return nil, errNoShardLeader
-	}
+	c, err := r.served(ctx, q.Topic, q.Channel)
 	if err != nil {
 		return nil, err
-	}
-	c, ok := t.ExistingChannel(q.Channel)
-	if !ok {
-		return nil, topic.ErrNoChannel
 	}
 	answer := make([]byte, 8)
 	o := channel.PeekOptions{State: q.State, Order: q.Order, From: q.From, Limit: q.Limit}
@@ -165,4 +169,13 @@ func (r *run) peek(_ context.Context, _ uint64, body []byte) ([]byte, error) {
 	})
 	binary.LittleEndian.PutUint64(answer, uint64(total))
 	return answer, err
+}
+
+// askAgain is an error for who asked this member as the leader. One that does not lead, or not
+// any more, knows nothing of what is there: who leads is asked again.
+func askAgain(err error) error {
+	if serve.NotLeader(err) {
+		return fmt.Errorf("%w: %w", errNoShardLeader, err)
+	}
+	return err
 }

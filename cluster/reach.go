@@ -83,6 +83,25 @@ func (r *reach) of(now time.Duration, member, own uint64, members []uint64) (n i
 	return n
 }
 
+// isHeard tells whether a member is heard, here or, as they tell, by others.
+func (r *reach) isHeard(now time.Duration, member uint64) bool {
+	if at, known := r.heard[member]; known && now-at < lostAfter {
+		return true
+	}
+	for from, h := range r.hears {
+		if _, heard := h.since[member]; heard && from != member && now-h.at <= toldWithin {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *watch) isHeard(now time.Duration, member uint64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.reach.isHeard(now, member)
+}
+
 // listen notes who is heard.
 func (w *watch) listen(now time.Duration) {
 	silence := w.r.s.links.Silence()

@@ -76,8 +76,10 @@ func (s *Set) Publisher(name string, create bool) (broker.Publisher, error) {
 	}
 	r.show(name)
 	if !create {
-		if _, there := r.machines[shardOf(name)].Incarnation(name); !there {
+		if _, err := r.incarnation(name); errors.Is(err, broker.ErrNoTopic) {
 			return nil, topic.ErrNoAutoCreate
+		} else if err != nil {
+			return nil, err
 		}
 	}
 	return publisher{r, name}, nil
@@ -130,7 +132,25 @@ func (s *Set) Subscribe(name, channelName string, create bool, o broker.Subscrib
 		}
 	}
 	r.show(name)
-	return r.relay.Subscribe(name, channelName, create, o)
+	k, err := r.relay.Subscribe(name, channelName, create, o)
+	if err != nil {
+		return nil, err
+	}
+	r.awaitChannel(name, channelName, k.Incarnation())
+	return k, nil
+}
+
+// awaitChannel waits until this member, which is not the one that serves it, knows a
+// channel: who subscribed here expects to find it here.
+func (r *run) awaitChannel(name, channelName string, incarnation uint64) {
+	m := r.machines[shardOf(name)]
+	r.node.Await(r.ctx, name, func() bool {
+		if names.IsEphemeral(channelName) { // others do not know of it
+			there, _ := m.Incarnation(name)
+			return there == incarnation
+		}
+		return m.HasChannel(name, incarnation)
+	})
 }
 
 // Change is part of broker.Replicas.
@@ -148,21 +168,18 @@ func (s *Set) Change(c broker.Change) error {
 			return err
 		}
 	case state.ConfigureTopic, state.ConfigureChannel:
-		if g := s.registry.Load(); g == nil || g.Level < levelOfSettings {
-			return errOlderMembers
+		if err := s.maySet(r.ctx); err != nil {
+			return err
 		}
 	}
-	if g := s.registry.Load(); c.From+c.Until != "" && (g == nil || g.Level < levelOfRetention) {
+	if c.From+c.Until != "" && !s.knows(r.ctx, levelOfRetention) {
 		return errNoReplay
 	}
 	return r.change(c)
 }
 
 // errNoReplay refuses what members of an older version could not apply.
-var errNoReplay = errors.New("replay of replicated topics needs all members of the set to run a version that knows it; q cluster members shows which")
-
-// errOlderMembers refuses what members of an older version could not apply.
-var errOlderMembers = errors.New("settings of replicated topics need all members of the set to run a version that knows them; q cluster members shows which")
+var errNoReplay = errors.New("replay of replicated topics needs all members of the set to run a version that knows it, and to have said so, as they do when they start; q cluster members shows which")
 
 // roomFor tells why there may not be a topic of a name; nil: there may, or there is one.
 func (r *run) roomFor(name string) error {
@@ -192,10 +209,12 @@ func (s *Set) keepLocal(r *run, name string) error {
 	if _, there := r.machines[shardOf(name)].Incarnation(name); there {
 		return errors.New("the topic is replicated already")
 	}
-	if err := s.propose(r.ctx, &entry{Local: []string{name}}); err != nil {
+	ctx, cancel := forPeople(r.ctx)
+	defer cancel()
+	if err := s.agree(ctx, &entry{Local: []string{name}}); err != nil {
 		return err
 	}
-	s.awaitRegistry(r.ctx, func(g *registry) bool { return !g.replicates(name) })
+	s.awaitRegistry(ctx, func(g *registry) bool { return !g.replicates(name) })
 	return nil
 }
 
@@ -205,18 +224,13 @@ func (s *Set) Channel(name, channelName string) (broker.Messages, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := r.node.Topic(name, false)
-	if serve.NotLeader(err) {
-		return r.messagesElsewhere(name, channelName)
+	if _, err = r.node.Channel(name, channelName); serve.NotLeader(err) {
+		err = r.channelElsewhere(name, channelName)
 	}
 	if err != nil {
 		return nil, brokerError(err)
 	}
-	c, ok := t.ExistingChannel(channelName)
-	if !ok {
-		return nil, topic.ErrNoChannel
-	}
-	return c, nil
+	return &messages{r, shardOf(name), name, channelName}, nil
 }
 
 // Look is part of broker.Replicas: every member has the log.
@@ -225,12 +239,11 @@ func (s *Set) Look(name string) (l *topic.Look, release func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	m := r.machines[shardOf(name)]
-	incarnation, there := m.Incarnation(name)
-	if !there {
-		return nil, nil, broker.ErrNoTopic
+	incarnation, err := r.incarnation(name)
+	if err != nil {
+		return nil, nil, err
 	}
-	view, err := m.Topic(incarnation)
+	view, err := r.machines[shardOf(name)].Topic(incarnation)
 	if errors.Is(err, machine.ErrNoTopic) {
 		return nil, nil, broker.ErrNoTopic
 	}
@@ -296,9 +309,12 @@ func (s *Set) Topic(name string) (t broker.Replica, ok bool) {
 	}
 	st := view.State
 	view.Release()
-	t = broker.Replica{Name: name, Shard: n, Paused: st.Paused, Settings: st.Settings}
+	t = broker.Replica{Name: name, Shard: n, Paused: st.Paused, Settings: st.Settings, IDBytes: m.Doubles(incarnation).Bytes}
 	for _, c := range st.Channels {
-		t.Channels = append(t.Channels, broker.ReplicaChannel{Name: c.Name, Paused: c.Paused, Settings: c.Settings, Consumers: r.relay.Consumers(name, c.Name)})
+		t.Channels = append(t.Channels, broker.ReplicaChannel{
+			Name: c.Name, Paused: c.Paused, Settings: c.Settings, Until: c.Until, Rewound: c.Rewound, Leaves: c.Leaves,
+			Done: c.Until > 0 && c.Acked != nil && c.Acked.Floor() >= c.Until, Consumers: r.relay.Consumers(name, c.Name),
+		})
 	}
 	slices.SortFunc(t.Channels, func(a, b broker.ReplicaChannel) int { return compareNames(a.Name, b.Name) })
 	if shard := r.shard(n); shard != nil {

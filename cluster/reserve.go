@@ -13,12 +13,15 @@ import (
 
 const (
 	reserveName = "reserve" // in the directory raft
-	// reserveBytes is room for what is agreed on already when the disk is full: a file of
-	// the node's log, and as much again for topics.
-	reserveBytes = 128 << 20
-	startName    = "reserve.start"
-	startBytes   = 64 << 10
+	startName   = "reserve.start"
+	startBytes  = 64 << 10
+	// logFileBytes is Options.LogFileBytes where that is 0.
+	logFileBytes = 64 << 20
 )
+
+// reserveBytes is room for what is agreed on already when the disk is full: a file of
+// the node's log, and as much again for topics.
+func (s *Set) reserveBytes() int64 { return 2 * s.o.LogFileBytes }
 
 // reserve is a file whose only use is to make room on a full disk. Its methods may be
 // called concurrently.

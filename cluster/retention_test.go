@@ -2,9 +2,12 @@ package cluster
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 
+	"qmq/broker"
 	"qmq/channel"
 	"qmq/internal/vfs"
 	"qmq/state"
@@ -61,4 +64,48 @@ func TestAllMembersRetainUntilOneHasLittleRoom(t *testing.T) {
 	g.eventually("there is room again", func() bool {
 		return !g.members[0].run.Load().room.anyScarce() && !g.members[2].run.Load().room.anyScarce()
 	})
+}
+
+// Every member tells of a bounded channel where it ends, and whether it has had everything.
+func TestAllMembersTellOfBoundedChannels(t *testing.T) {
+	g := startRig(t)
+	g.change(g.members[0], state.CreateTopic, "orders", "")
+	g.publish(g.members[0], "orders", "x", 4)
+	create := func(channel string, leaves bool) {
+		t.Helper()
+		var err error
+		g.eventually("all know replays", func() bool {
+			err = g.members[1].Change(broker.Change{Op: state.CreateChannel, Topic: "orders", Channel: channel, From: "first", Until: "last", Leaves: leaves})
+			return !errors.Is(err, errNoReplay)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	told := func(channel string, is func(c broker.ReplicaChannel) bool) {
+		t.Helper()
+		for _, m := range g.members {
+			g.eventually("it is told", func() bool {
+				r, ok := m.Topic("orders")
+				i := slices.IndexFunc(r.Channels, func(c broker.ReplicaChannel) bool { return c.Name == channel })
+				return ok && i >= 0 && is(r.Channels[i])
+			})
+		}
+	}
+	rewind := func(m *rigMember, to string) {
+		t.Helper()
+		if err := m.Change(broker.Change{Op: state.RewindChannel, Topic: "orders", Channel: "stays", From: to}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The one that leaves is gone soon after it has had everything, so that no member need
+	// tell that it has.
+	create("leaves", true)
+	told("leaves", func(c broker.ReplicaChannel) bool { return c.Until > 0 && c.Leaves && !c.Done })
+	create("stays", false)
+	told("stays", func(c broker.ReplicaChannel) bool { return c.Until > 0 && !c.Leaves && !c.Done })
+	rewind(g.members[2], "first")
+	told("stays", func(c broker.ReplicaChannel) bool { return c.Rewound > 0 })
+	rewind(g.members[0], "last")
+	told("stays", func(c broker.ReplicaChannel) bool { return c.Until > 0 && c.Done })
 }

@@ -148,7 +148,7 @@ func (f *hangingFile) Sync() error {
 	return f.File.Sync()
 }
 
-const rigTimeout = 30 * time.Second
+const rigTimeout = time.Minute
 
 // startRig starts three members, which are at work when it returns.
 func startRig(t *testing.T) *rig {
@@ -169,8 +169,8 @@ func startRig(t *testing.T) *rig {
 		m.Set = New(Options{
 			FS: m.disk, Dir: m.dir, Address: g.peers[i], Peers: g.peers, Listener: l,
 			Dial:   func(ctx context.Context, to string) (net.Conn, error) { return g.wires.dial(ctx, g.peers[i], to) },
-			Number: 5, Election: 300 * time.Millisecond,
-			LogBytes: 1 << 30, Space: func() (vfs.Space, error) { return *m.space.Load(), nil }, BootID: "boot", Version: "test",
+			Number: 5, Election: 300 * time.Millisecond, ClaimsWithin: 10 * time.Second, // however busy the machine
+			LogBytes: 1 << 30, LogFileBytes: 8 << 20, Space: func() (vfs.Space, error) { return *m.space.Load(), nil }, BootID: "boot", Version: "test",
 			Logger: slog.New(slog.NewTextHandler(t.Output(), nil)).With("node", i),
 		})
 		var err error
@@ -270,17 +270,19 @@ func (g *rig) channelOf(m *rigMember, topicName, channelName string) (c broker.M
 	return c
 }
 
-// bodies are those that a member shows of what waits in a channel.
+// bodies are those that a member shows of what waits in a channel, once there is a leader to
+// be asked and nothing moves while it is looked at.
 func (g *rig) bodies(m *rigMember, topicName, channelName string) (list []string) {
 	g.t.Helper()
 	p := g.channelOf(m, topicName, channelName)
-	total, err := p.Peek(channel.PeekOptions{Limit: 1000}, func(_ channel.Peeked, v message.View) error {
-		list = append(list, string(v.Body))
-		return nil
+	g.eventually("what waits in "+channelName+" is shown", func() bool {
+		list = nil
+		total, err := p.Peek(channel.PeekOptions{Limit: 1000}, func(_ channel.Peeked, v message.View) error {
+			list = append(list, string(v.Body))
+			return nil
+		})
+		return err == nil && total == len(list)
 	})
-	if err != nil || total != len(list) {
-		g.t.Fatal(total, len(list), err)
-	}
 	return list
 }
 

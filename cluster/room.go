@@ -166,7 +166,7 @@ func (m *room) enough() bool {
 		return false
 	}
 	s, err := m.r.s.o.Space()
-	return err == nil && s.Free >= reserveBytes+freeOf(s)+freeOf(s)/8
+	return err == nil && s.Free >= m.r.s.reserveBytes()+freeOf(s)+freeOf(s)/8
 }
 
 // compact lets all files go that nobody needs: segments of topics, those of them that are

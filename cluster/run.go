@@ -15,6 +15,7 @@ import (
 	"qmq/raftlog"
 	"qmq/relay"
 	"qmq/replica"
+	shardentry "qmq/replica/entry"
 	"qmq/replica/machine"
 	"qmq/replica/serve"
 )
@@ -42,6 +43,8 @@ type run struct {
 	checkpoints *replica.Checkpoints
 	over        chan error  // of capacity 1: why this part cannot go on as it is
 	logFull     atomic.Bool // the log waits for room
+	// When it was told last that a shard has no checkpoint, by now; 0: never.
+	uncheckpointed [Shards + 1]atomic.Int64
 
 	ctx      context.Context // done when close begins
 	cancel   context.CancelFunc
@@ -54,6 +57,8 @@ type run struct {
 	noting, balancing, introducing atomic.Bool
 	moves                          moves
 	offers                         snapshotOffers
+	mender                         mender
+	scrub                          scrub
 }
 
 // open opens what the data directory has of the set. errForgetful says that this
@@ -61,6 +66,9 @@ type run struct {
 func (s *Set) open() (*run, error) {
 	i := s.who()
 	r := &run{s: s, member: uint64(i.Member), began: time.Now(), over: make(chan error, 1)}
+	r.mender.r, r.mender.soon = r, make(chan struct{}, 1)
+	r.offers.pace.rate = s.o.SnapshotRate
+	r.scrub.r, r.scrub.pace.rate = r, s.o.ScrubRate
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	if err := r.openStores(&i); err != nil {
 		r.closeStores()
@@ -112,9 +120,14 @@ func eachShard(do func(n uint32) error) error {
 // openLog opens the node's log, and finds out whether it is all there.
 func (r *run) openLog(i *identity) error {
 	log, recovered, err := raftlog.Open(raftlog.Options{
-		FS: r.s.h.Disk.FS(), Dir: filepath.Join(r.s.file.dir, walName), Cluster: uint64(i.Cluster), Node: r.member,
+		FS: r.s.h.Disk.FS(), Dir: filepath.Join(r.s.file.dir, walName), SegmentBytes: r.s.o.LogFileBytes, Cluster: uint64(i.Cluster), Node: r.member,
 		Boot: r.s.o.BootID, NoSync: r.s.o.NoSync, Retain: r.s.o.LogBytes, Found: r.found,
-		Took: func(d time.Duration) { r.s.counts.saves.Add(int64(d)) }, Logger: r.s.o.Logger,
+		Took: func(d time.Duration) {
+			r.s.counts.saves.Add(int64(d))
+			r.offers.pace.saved(d)
+		},
+		Sum:    sumOfEntry,
+		Logger: r.s.o.Logger,
 	})
 	if err != nil {
 		return err
@@ -132,6 +145,14 @@ func (r *run) openLog(i *identity) error {
 	return r.s.become(*i)
 }
 
+// sumOfEntry is what the parts of an entry of a shard of topics say that its checksum is.
+func sumOfEntry(shard uint32, data []byte) (sum uint32, ok bool) {
+	if shard == 0 { // its entries are others
+		return 0, false
+	}
+	return shardentry.Sum(data)
+}
+
 // doubt says in words what may be missing.
 func doubt(recovered *raftlog.Recovered) string {
 	if recovered.Doubt != "" {
@@ -145,7 +166,8 @@ func (r *run) openMachine(n uint32) (*machine.Machine, error) {
 		Shard: n, Dir: r.s.o.Dir, Shared: r.s.h.Disk, SegmentBytes: r.s.h.SegmentBytes, HotMessages: r.s.h.HotMessages,
 		Now: func() int64 { return time.Now().UnixNano() },
 		Found: func(f machine.Finding) {
-			r.s.o.Logger.Warn("a replicated topic's log", slog.String("topic", f.Topic), slog.Any("found", f.Finding))
+			r.s.o.Logger.Warn("a replicated topic's log is damaged here", damageOf(f)...)
+			r.mender.found(n, f)
 		},
 		Logger: r.s.o.Logger,
 	}
@@ -164,24 +186,14 @@ func (r *run) serve(i *identity) {
 	common.RegisterChannel, common.UnregisterChannel = r.names.served, r.names.unserved
 	o := serve.Options{
 		Member: r.member, Epoch: i.Epoch, Remote: remote{r}, IDPrefix: r.prefix, Common: common,
-		Logger: r.s.o.Logger,
-		Refusable: func() bool {
-			g := r.s.registry.Load()
-			return g != nil && g.Level >= levelOfLimits
-		},
-		Retainable: func() bool {
-			g := r.s.registry.Load()
-			return g != nil && g.Level >= levelOfRetention
-		},
-		Deduplicable: func() bool {
-			g := r.s.registry.Load()
-			return g != nil && g.Level >= levelOfDedup
-		},
-		Stampable: func() bool {
-			g := r.s.registry.Load()
-			return g != nil && g.Level >= levelOfStamps
-		},
-		Scarce: func() bool { return r.room.anyScarce() },
+		Logger:       r.s.o.Logger,
+		Refusable:    r.has(levelOfLimits),
+		Retainable:   r.has(levelOfRetention),
+		Deduplicable: r.has(levelOfDedup),
+		Stampable:    r.has(levelOfStamps),
+		Timeable:     r.has(levelOfTime),
+		Repeatable:   r.has(levelOfReplays),
+		Scarce:       func() bool { return r.room.anyScarce() },
 	}
 	for n := uint32(1); n <= Shards; n++ {
 		o.Shards = append(o.Shards, serve.ShardOptions{Raft: proposer{r, n}, Machine: r.machines[n]})
@@ -189,7 +201,7 @@ func (r *run) serve(i *identity) {
 	r.node = serve.NewNode(o)
 	r.relay = relay.New(relay.Options{
 		Self: r.member, Shard: shardOf, Topics: served{r.node}, Lane: lane{r}, Clock: common.Channels.Clock,
-		MaxMsgTimeout: common.Channels.MaxMsgTimeout,
+		ClaimsWithin: r.s.o.ClaimsWithin, MaxMsgTimeout: common.Channels.MaxMsgTimeout,
 	})
 	r.watch = newWatch(r)
 	r.group0.balance = r.watch.spreadSoon
@@ -208,6 +220,7 @@ func (r *run) start() {
 	_ = eachShard(func(n uint32) error { // the others go on without one that cannot
 		if n > 0 {
 			r.names.installed(n, r.machines[n])
+			r.tellUnmet(r.machines[n])
 		}
 		r.events[n] = newShardEvents(r, n)
 		s, err := replica.Open(r.shardOptions(n, &i))
@@ -218,10 +231,25 @@ func (r *run) start() {
 		r.shards[n].Store(s)
 		return nil
 	})
-	r.checkpoints = replica.StartCheckpoints(r.log, r.shard, r.noCheckpoint)
+	r.checkpoints = replica.StartCheckpoints(replica.CheckpointOptions{
+		Log: r.log, Shards: r.opened, Connected: r.s.links.Connected, Failed: r.noCheckpoint,
+	})
 	r.work(r.tick)
 	r.work(r.watch.run)
+	r.work(r.watch.catchUp)
 	r.work(r.room.run)
+	r.mender.start()
+	if r.s.o.ScrubRate > 0 {
+		r.work(r.scrub.run)
+	}
+}
+
+// tellUnmet tells, before anything else is applied, what was set of topics and this node cannot
+// meet, as one that has less memory than the others.
+func (r *run) tellUnmet(m *machine.Machine) {
+	for name, id := range m.Topics() {
+		r.s.h.Common.TellReplicaUnmet(name, m.Settings(id))
+	}
 }
 
 // Ticks of shards: a leader tells that it lives with every second one.
@@ -312,6 +340,7 @@ func (r *run) work(do func()) bool {
 
 func (r *run) linkUp(member uint64) {
 	r.relay.Up(member)
+	r.mender.hurry()
 	r.node.LinkChanged(member)
 	r.work(func() {
 		st := new(stand)

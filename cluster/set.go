@@ -31,6 +31,8 @@ type Set struct {
 	local    atomic.Pointer[map[string]bool] // topics of this node alone, as of its start
 	registry atomic.Pointer[registry]
 	run      atomic.Pointer[run] // nil while the node is in no set
+	told     atomic.Uint32       // the highest feature level that a member that was connected said is in use; written with linking held
+	allTold  atomic.Uint32       // the feature level of which all members that were connected have said that it is in use
 
 	draining atomic.Bool // the node is about to leave
 
@@ -49,6 +51,7 @@ type Set struct {
 	// linking guards up, and is held while a run is told of links.
 	linking sync.Mutex
 	up      map[uint64]bool // members that are connected
+	met     sync.Map        // addresses (string) of those that were since the start, by id (uint64)
 
 	ctx    context.Context // done when Stop begins
 	cancel context.CancelFunc
@@ -60,9 +63,12 @@ var errStopped = errors.New("the node is stopping")
 
 // New is a member that does nothing before Start.
 func New(o Options) *Set {
+	if o.LogFileBytes == 0 {
+		o.LogFileBytes = logFileBytes
+	}
 	s := &Set{o: o, file: identityFile{fs: o.FS, dir: filepath.Join(o.Dir, "raft")}, ready: make(chan struct{}), begun: make(chan struct{}), up: make(map[uint64]bool)}
 	s.local.Store(&map[string]bool{})
-	s.reserve, s.startReserve = s.newReserve(reserveName, reserveBytes), s.newReserve(startName, startBytes)
+	s.reserve, s.startReserve = s.newReserve(reserveName, s.reserveBytes()), s.newReserve(startName, startBytes)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -223,7 +229,11 @@ func (s *Set) hello() link.Hello {
 func (s *Set) linkUp(p link.Peer) {
 	s.linking.Lock()
 	defer s.linking.Unlock()
+	s.told.Store(max(s.told.Load(), p.Hello.Active))
 	s.up[p.Hello.Member] = true
+	if p.Hello.Address != "" {
+		s.met.Store(p.Hello.Member, p.Hello.Address)
+	}
 	if r := s.run.Load(); r != nil {
 		r.linkUp(p.Hello.Member)
 	}
@@ -322,6 +332,8 @@ func (s *Set) tellChanges(before, now *registry) {
 	}
 	for _, m := range now.Members {
 		switch was := before.member(m.ID); {
+		case was == nil && !m.Joining: // of a snapshot, which tells of all
+			s.o.Logger.Info("a member of the set", attributes(m)...)
 		case was == nil:
 			s.o.Logger.Info("a member joins the set, without a vote until it has caught up", attributes(m)...)
 		case was.Joining && !m.Joining:
@@ -338,6 +350,6 @@ func (s *Set) tellChanges(before, now *registry) {
 		}
 	}
 	if before.Level != now.Level {
-		s.o.Logger.Info("the set uses another feature level", slog.Uint64("level", uint64(now.Level)))
+		s.o.Logger.Info("the set uses a feature level from now on", slog.Uint64("level", uint64(now.Level)))
 	}
 }

@@ -12,7 +12,6 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
-	"qmq/replica"
 	"qmq/replica/machine"
 )
 
@@ -23,18 +22,29 @@ import (
 //
 //	callTake:  shard u32                          answer: nothing
 //	callPiece: shard u32, piece's number u32      answer: (length u32, frame)…; empty after the last
-//	           with 0, what the member has: (topic u64, next u64)…
+//	           with 0, what the member has: (topic u64, next u64)…, takes u8
+//
+// takes says what a member takes that those of former versions do not know, which neither
+// send nor look at it: 1, frames of sealed records (replica/machine/sealed.go), and 2, a frame of length
+// 0 at the front of the first piece. That says that pieces may be asked for before those
+// in front of them have come: then the way there and back is waited for once, not for each.
 const (
-	endBytes   = 2 * 8
-	pieceHead  = 2 * 4
-	pieceBytes = 512 << 10 // about
+	endBytes = 2 * 8
+
+	takesSealed, takesAhead = 1, 2
+	// piecesAhead is how many pieces are asked for at a time.
+	piecesAhead = 4
+	pieceHead   = 2 * 4
+	// pieceBytes is about how long a piece is. Both sides work on one for well under a
+	// millisecond: whoever publishes meanwhile finds no processor taken for longer.
+	pieceBytes = 192 << 10
 	pieceTime  = 30 * time.Second
 	// offerAgain is how long after an offer that was not taken there is no other to the
 	// same member.
 	offerAgain = 500 * time.Millisecond
-	// bytesPerSecond is how much of snapshots a member gives at most, so that what is
-	// published meanwhile goes through.
-	bytesPerSecond = 200 << 20
+	// paceSlack is how much time a member that was held up may make up for, in one go, and
+	// paceDebt how long a piece waits at most because of what was given before.
+	paceSlack, paceDebt = 10 * time.Millisecond, pieceTime / 3
 )
 
 // offerer offers snapshots of a shard to those who are behind. It is a
@@ -43,6 +53,9 @@ type offerer struct {
 	r *run
 	n uint32
 }
+
+// emptyFrame is a frame of length 0.
+var emptyFrame = make([]byte, 4)
 
 // snapshotOffers are those that are under way from this member.
 type snapshotOffers struct {
@@ -65,7 +78,10 @@ type given struct {
 	mu     sync.Mutex                   // guards what follows; held while a piece is waited for
 	next   func([]byte) ([]byte, error) // appends a frame; nil: not begun; of whoever makes a piece
 	done   func()
-	number uint32 // of the next piece
+	marked bool          // the first piece is to say that others may be asked for ahead
+	number uint32        // of the next piece
+	turned chan struct{} // closed when number changes; nil: nobody waits for that
+	over   bool          // nothing more is given
 	bytes  atomic.Int64
 	ahead  chan made // of capacity 1: the next piece, while it is made or waits; nil: none is
 	making sync.WaitGroup
@@ -140,6 +156,8 @@ func (g *given) end() {
 		g.done()
 	}
 	g.next, g.ahead = func(dst []byte) ([]byte, error) { return dst, errStopped }, nil
+	g.over = true
+	g.turn()
 }
 
 // Offer is part of replica.Snapshots.
@@ -199,24 +217,55 @@ func (r *run) givePiece(ctx context.Context, from uint64, body []byte) ([]byte, 
 	if g == nil {
 		return nil, errPiece
 	}
-	g.mu.Lock()
+	if err := g.await(ctx, number); err != nil {
+		return nil, err
+	}
 	defer g.mu.Unlock()
 	if g.next == nil {
 		if err := r.beginGiving(g, n, body[pieceHead:]); err != nil {
 			return nil, err
 		}
 	}
-	if number != g.number {
-		return nil, errPiece
-	}
-	g.number++
 	piece, err := g.piece()
+	defer g.turn()
 	if err != nil {
 		return nil, err
 	}
 	g.bytes.Add(int64(len(piece)))
 	r.s.counts.count(sentSnapshots, true, piece)
 	return piece, r.offers.pace.wait(ctx, len(piece))
+}
+
+// await waits until it is the turn of a piece, and returns with mu held without an error.
+func (g *given) await(ctx context.Context, number uint32) error {
+	g.mu.Lock()
+	for g.over || number != g.number {
+		if g.over || number-g.number >= piecesAhead || g.next == nil {
+			g.mu.Unlock()
+			return errPiece
+		}
+		if g.turned == nil {
+			g.turned = make(chan struct{})
+		}
+		turned := g.turned
+		g.mu.Unlock()
+		select {
+		case <-turned:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		g.mu.Lock()
+	}
+	return nil
+}
+
+// turn makes it the turn of the next piece. mu is held.
+func (g *given) turn() {
+	g.number++
+	if g.turned != nil {
+		close(g.turned)
+		g.turned = nil
+	}
 }
 
 // piece is the next one; empty: there is none. The one behind it is made meanwhile, while
@@ -243,13 +292,36 @@ func (g *given) makeAhead() {
 	})
 }
 
+// pieceMemory is that of pieces, which are used again: the garbage collector would run all
+// the time for them alone.
+var pieceMemory = sync.Pool{New: func() any {
+	const more = 128 << 10 // for what the last frame of a piece has more
+	piece := make([]byte, 0, pieceBytes+more)
+	return &piece
+}}
+
+// reusePiece takes the memory of a piece that is on its way, unless a long message has
+// made it large.
+func reusePiece(piece []byte) {
+	if c := cap(piece); c >= pieceBytes && c <= 4*pieceBytes {
+		piece = piece[:0]
+		pieceMemory.Put(&piece)
+	}
+}
+
 // make makes the next piece. One goroutine at a time calls it.
 func (g *given) make() (piece []byte, err error) {
-	const more = 64 << 10 // for what a frame has more than that
-	piece = make([]byte, 0, pieceBytes+more)
+	piece = *pieceMemory.Get().(*[]byte)
+	if g.marked {
+		piece, g.marked = append(piece, emptyFrame...), false
+	}
 	for len(piece) < pieceBytes {
 		at := len(piece)
 		piece, err = g.next(append(piece, 0, 0, 0, 0))
+		if errors.Is(err, io.EOF) && at == 0 {
+			reusePiece(piece)
+			return nil, nil // who asks again is given it again
+		}
 		if errors.Is(err, io.EOF) {
 			return piece[:at], nil
 		}
@@ -283,181 +355,12 @@ func (r *run) beginGiving(g *given, n uint32, have []byte) error {
 		ends = append(ends, machine.End{Topic: binary.LittleEndian.Uint64(have), Next: binary.LittleEndian.Uint64(have[8:])})
 	}
 	s := r.machines[n].Snapshot(ends)
+	if len(have) == 1 {
+		if have[0]&takesSealed != 0 {
+			s.Sealed()
+		}
+		g.marked = have[0]&takesAhead != 0
+	}
 	g.next, g.done = s.Next, s.Close
 	return nil
-}
-
-// pace keeps what is given to so many bytes a second.
-type pace struct {
-	mu   sync.Mutex // guards next
-	next time.Time  // when more may be given
-}
-
-// wait waits until so many bytes may go.
-func (p *pace) wait(ctx context.Context, bytes int) error {
-	p.mu.Lock()
-	at := time.Now()
-	if p.next.After(at) {
-		at = p.next
-	}
-	p.next = at.Add(time.Duration(bytes) * time.Second / bytesPerSecond)
-	p.mu.Unlock()
-	wait := time.Until(at)
-	if wait <= 0 {
-		return nil
-	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(wait):
-		return nil
-	}
-}
-
-// takeOffer has a shard of this member take the snapshot that a leader has for it, and
-// waits until it has.
-func (r *run) takeOffer(ctx context.Context, from uint64, body []byte) ([]byte, error) {
-	if len(body) != 4 {
-		return nil, errPiece
-	}
-	n := binary.LittleEndian.Uint32(body)
-	shard := r.shard(n)
-	if shard == nil {
-		return nil, errNoSet
-	}
-	o := &offer{r: r, n: n, from: from, ctx: ctx, ended: make(chan error, 1)}
-	shard.Receive(o)
-	select {
-	case err := <-o.ended:
-		return nil, err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// offer is a snapshot that a leader has for a shard of this member. It is a
-// replica.Offer.
-type offer struct {
-	r     *run
-	n     uint32
-	from  uint64
-	ctx   context.Context // done when the leader does not wait any more
-	ended chan error      // capacity 1
-}
-
-var errDeclined = errors.New("it takes another snapshot already, or is stopped")
-
-// Decline is part of replica.Offer.
-func (o *offer) Decline() { o.ended <- errDeclined }
-
-// Take is part of replica.Offer.
-func (o *offer) Take(ctx context.Context) (*pb.SnapshotMetadata, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(o.ctx, cancel)()
-	take, m := o.takeShard, replica.Machine(o.r.group0)
-	if o.n == 0 {
-		take = o.takeGroup0
-	} else {
-		m = replica.MachineOf(o.r.machines[o.n])
-	}
-	err := take(ctx)
-	o.ended <- err
-	if err != nil {
-		return nil, err
-	}
-	index, term := m.Applied()
-	return &pb.SnapshotMetadata{Index: new(index), Term: new(term), ConfState: m.Members()}, nil
-}
-
-// fetch fetches all pieces and gives their frames to take: the next one is on its way
-// while one is taken.
-func (o *offer) fetch(ctx context.Context, ends []byte, take func(frame []byte) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	pieces := make(chan made)
-	var fetching sync.WaitGroup
-	defer fetching.Wait()
-	defer cancel()
-	fetching.Go(func() { o.fetchPieces(ctx, ends, pieces) })
-	for {
-		var piece made
-		select {
-		case piece = <-pieces:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if piece.err != nil || len(piece.bytes) == 0 {
-			return piece.err
-		}
-		if err := takeFrames(piece.bytes, take); err != nil {
-			return err
-		}
-	}
-}
-
-// fetchPieces fetches one piece after the other, up to an empty one or an error.
-func (o *offer) fetchPieces(ctx context.Context, ends []byte, pieces chan<- made) {
-	for number := uint32(0); ; number++ {
-		question := binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, o.n), number)
-		if number == 0 {
-			question = append(question, ends...)
-		}
-		pieceCtx, cancel := context.WithTimeout(ctx, pieceTime)
-		bytes, err := o.r.s.links.Call(pieceCtx, o.from, callPiece, question)
-		cancel()
-		select {
-		case pieces <- made{bytes, err}:
-		case <-ctx.Done():
-			return
-		}
-		if err != nil || len(bytes) == 0 {
-			return
-		}
-	}
-}
-
-// takeFrames gives the frames of a piece to take.
-func takeFrames(piece []byte, take func(frame []byte) error) error {
-	for len(piece) > 0 {
-		if len(piece) < 4 || uint64(len(piece)-4) < uint64(binary.LittleEndian.Uint32(piece)) {
-			return errPiece
-		}
-		end := 4 + int(binary.LittleEndian.Uint32(piece))
-		if err := take(piece[4:end]); err != nil {
-			return err
-		}
-		piece = piece[end:]
-	}
-	return nil
-}
-
-func (o *offer) takeGroup0(ctx context.Context) error {
-	var line []byte
-	err := o.fetch(ctx, nil, func(frame []byte) error {
-		if line = append(line, frame...); len(line) > maxFile {
-			return errPiece
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return o.r.group0.install(line)
-}
-
-func (o *offer) takeShard(ctx context.Context) error {
-	m := o.r.machines[o.n]
-	staged, err := m.Stage()
-	if err != nil {
-		return err
-	}
-	defer staged.Discard() // after Install it does nothing
-	var ends []byte
-	for _, e := range m.Ends() {
-		ends = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(ends, e.Topic), e.Next)
-	}
-	if err := o.fetch(ctx, ends, staged.Put); err != nil {
-		return err
-	}
-	return staged.Install()
 }

@@ -128,7 +128,7 @@ func (s *Set) move(ctx context.Context, shard uint32, to id) error {
 	}
 	switch leader := r.watch.leaderOf(shard); leader {
 	case 0:
-		return fmt.Errorf("shard %d %w", shard, errNoShardLeader)
+		return noLeader(shard)
 	case uint64(to):
 		return nil
 	case r.member:
@@ -197,12 +197,15 @@ func (r *run) fit(st *replica.Status, to uint64) error {
 func (r *run) giveAway(ctx context.Context, n uint32, s *replica.Shard, to id) error {
 	ctx, cancel := context.WithTimeout(ctx, moveTime)
 	defer cancel()
-	if n > 0 {
+	if n > 0 && r.hasCompany(s) {
 		if err := r.node.Flush(ctx, n-1); err != nil {
 			return err
 		}
 	}
 	for {
+		if !r.hasCompany(s) {
+			return errAlone
+		}
 		s.TransferLeadership(uint64(to))
 		again, cancel := context.WithTimeout(ctx, r.s.o.Election)
 		err := r.watch.awaitOther(again, n, r.member)
@@ -211,6 +214,16 @@ func (r *run) giveAway(ctx context.Context, n uint32, s *replica.Shard, to id) e
 			return err
 		}
 	}
+}
+
+// errAlone means that there is nobody to whom a leadership could be given, as on the member of
+// a set that stops last.
+var errAlone = errors.New("no other member is there")
+
+// hasCompany tells whether this node is connected to another one that has the shard.
+func (r *run) hasCompany(s *replica.Shard) bool {
+	st := s.Status()
+	return slices.ContainsFunc(st.Followers, func(f replica.Progress) bool { return r.s.links.Connected(f.Member) })
 }
 
 // SetDraining says whether this node is about to leave, for which it is not given the
@@ -227,14 +240,23 @@ func (s *Set) Yield() {
 	r.moving.Lock()
 	defer r.moving.Unlock()
 	var giving sync.WaitGroup
+	var mu sync.Mutex // guards left and why
+	var left []uint32
+	var why error
 	for n, shard := range r.opened() {
 		if shard.Status().Role == replica.Leader {
 			giving.Go(func() {
-				if err := r.giveAway(r.ctx, n, shard, 0); err != nil {
-					s.o.Logger.Warn("a leadership was not given away before the stop", slog.Uint64("shard", uint64(n)), slog.Any("error", err))
+				if err := r.giveAway(r.ctx, n, shard, 0); err != nil && !errors.Is(err, errAlone) {
+					mu.Lock()
+					left, why = append(left, n), err
+					mu.Unlock()
 				}
 			})
 		}
 	}
 	giving.Wait()
+	if len(left) > 0 {
+		slices.Sort(left)
+		s.o.Logger.Warn("leaderships were not given away before the stop", slog.Any("shards", left), slog.Any("error", why))
+	}
 }

@@ -73,4 +73,10 @@ func TestSettingsCountThroughMembersThatHaveNotAppliedThem(t *testing.T) {
 	}
 	want := "[u u u 1]" // doubles were not known at first
 	g.eventually("the keys "+want, func() bool { return fmt.Sprint(g.keys(leader, "orders", "work")) == want })
+	for _, m := range g.members {
+		g.eventually("each member tells of the memory that ids take", func() bool {
+			r, ok := m.Topic("orders")
+			return ok && r.IDBytes > 0
+		})
+	}
 }

@@ -35,6 +35,11 @@ type Status struct {
 
 	Disk DiskStatus `json:"disk"` // of this node
 	Log  LogStatus  `json:"log"`
+
+	Scrub ScrubStatus `json:"scrub"` // of this node
+	// Unobtainable is how many messages the disk of this node has lost and no other member
+	// gave when they were asked last.
+	Unobtainable uint64 `json:"unobtainable,omitempty"`
 }
 
 // MovingStatus is an adopted topic that the member has for itself.
@@ -84,9 +89,10 @@ type MemberStatus struct {
 type ShardStatus struct {
 	Shard     uint32           `json:"shard"`
 	Role      string           `json:"role"`
-	Leader    string           `json:"leader"`    // address; empty: none is known
-	Turn      string           `json:"turn"`      // address of who should lead it
-	Preferred bool             `json:"preferred"` // because somebody said so
+	Leader    string           `json:"leader"`           // address; empty: none is known
+	Turn      string           `json:"turn"`             // address of who should lead it
+	Preferred bool             `json:"preferred"`        // because somebody said so
+	Unsure    bool             `json:"unsure,omitempty"` // of a leader that was just elected: more may be agreed on than it knows
 	Term      uint64           `json:"term"`
 	Commit    uint64           `json:"commit"`
 	Applied   uint64           `json:"applied"`
@@ -97,6 +103,9 @@ type ShardStatus struct {
 	Failure   string           `json:"failure,omitempty"`
 	Followers []FollowerStatus `json:"followers,omitempty"` // at the leader
 }
+
+// agrees tells whether it is the view of a leader that knows all that is agreed on.
+func (s *ShardStatus) agrees() bool { return s.Role == replica.Leader.String() && !s.Unsure }
 
 // FollowerStatus is a member as the leader of a shard sees it.
 type FollowerStatus struct {
@@ -176,7 +185,7 @@ func (s *Set) Status() Status {
 	if failure != nil {
 		st.State, st.Failure = StateFailed, failure.Error()
 	}
-	st.Level, st.Patterns, st.Local, st.Expected = g.Level, g.Patterns, g.Local, g.Expected
+	st.Level, st.Patterns, st.Local, st.Expected = max(g.Level, s.told.Load()), g.Patterns, g.Local, g.Expected
 	if b := g.Begun; b != nil {
 		st.Begun = &BegunStatus{How: b.How, Time: b.Time, From: show(b.From), Lost: b.Lost}
 		if b.Member != 0 { // else of a backup
@@ -226,11 +235,12 @@ func (s *Set) memberStatus(own id, g *registry) (list []MemberStatus) {
 
 // status adds what is known of the shards.
 func (r *run) status(st *Status, g *registry) {
-	d := r.watch.disk(r.now())
+	d := r.watch.disk(r.now(), new(pulse))
 	st.Moving = r.toMove(g)
 	st.Disk = DiskStatus{d.Save.Microseconds(), d.Oldest.Microseconds(), d.Waiting.Microseconds(), d.Low}
 	pinned := r.log.Pinning()
 	st.Log = LogStatus{pinned.Bytes, pinned.Shards}
+	st.Scrub, st.Unobtainable = r.scrub.status(), r.mender.waits.Load()
 	for n := uint32(0); n <= Shards; n++ {
 		st.Shards = append(st.Shards, r.shardStatus(n, g))
 	}
@@ -254,6 +264,7 @@ func (r *run) shardStatus(n uint32, g *registry) ShardStatus {
 	}
 	now := shard.Status()
 	st.Role, st.Term, st.Commit, st.Applied, st.Held, st.Refused = now.Role.String(), now.Term, now.Commit, now.Applied, now.Held, now.Refused
+	st.Unsure = now.Role == replica.Leader && !now.Serving
 	st.Lag = now.Commit - min(now.Commit, now.Applied)
 	if now.Leader != 0 {
 		st.Leader = r.s.addressOf(now.Leader)

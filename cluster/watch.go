@@ -22,39 +22,9 @@ const (
 	tellDisk = 200 * time.Millisecond
 	// spreadEvery is how often it is looked whether leaders are where they should be.
 	spreadEvery = time.Second
-	// This process is starved of CPU for steadyAfter after its watch looked later than
-	// lateLook after the look before. A save that takes long says nothing of the disk then,
-	// unless it takes surelyHangs: leadership would go around among members all of which are
-	// starved.
-	lateLook    = 2 * watchEvery
-	steadyAfter = 2 * time.Second
-	surelyHangs = 2 * time.Second
 	// cutOffAfter is how long a node knows no leader until it sends its clients away.
 	cutOffAfter = 5 * time.Second
 )
-
-// pulse tells whether a goroutine that looks every watchEvery gets the CPU when it wants
-// it. It has no clock; the zero value is ready.
-type pulse struct {
-	looked, late time.Duration
-	wasLate      bool
-}
-
-// look is called at each look.
-func (p *pulse) look(now time.Duration) {
-	if p.looked > 0 && now-p.looked > lateLook {
-		p.late, p.wasLate = now, true
-	}
-	p.looked = now
-}
-
-// disk is d as far as it says something of the disk.
-func (p *pulse) disk(now time.Duration, d replica.Disk) replica.Disk {
-	if p.wasLate && now-p.late < steadyAfter && d.Oldest < surelyHangs {
-		d.Oldest = 0
-	}
-	return d
-}
 
 // watch looks after what no single shard can see: whether this node's disk hangs while
 // others' do not, whether leaders are spread, whether the members are who they should
@@ -66,6 +36,8 @@ type watch struct {
 	pulse pulse
 	// soon has leaders spread at its next look.
 	soon atomic.Bool
+	// caughtUp says that this member has applied what was committed when it came.
+	caughtUp atomic.Bool
 
 	mu       sync.Mutex // guards what follows
 	leaders  [Shards + 1]uint64
@@ -150,10 +122,10 @@ func (w *watch) run() {
 		case <-ticker.C:
 		}
 		now := w.r.now()
-		own := w.disk(now)
-		w.listen(now)
 		w.pulse.look(now)
-		w.guard(now, w.pulse.disk(now, own))
+		own := w.disk(now, &w.pulse)
+		w.listen(now)
+		w.guard(now, own)
 		if now-told >= tellDisk || own.Low != low || own.Draining != draining {
 			told, low, draining = now, own.Low, own.Draining
 			w.tell(own)
@@ -172,21 +144,29 @@ func (w *watch) run() {
 	}
 }
 
-// disk is how this node's disk is doing.
-func (w *watch) disk(now time.Duration) (d replica.Disk) {
+// disk is how this node's disk is doing, as far as the process had the CPU to notice, as a
+// pulse knows.
+func (w *watch) disk(now time.Duration, p *pulse) (d replica.Disk) {
 	d.Told, d.Low, d.Draining = now, w.r.room.low.Load(), w.r.s.draining.Load()
 	d.Scarce = w.r.room.scarce()
 	var newest time.Duration
 	for _, s := range w.r.opened() {
-		d.Oldest = max(d.Oldest, s.OldestSave())
+		d.Oldest = max(d.Oldest, p.had(w.ageAt(now, s), now))
 		if took, at := s.LastSave(); at >= newest {
-			d.Save, newest = took, at
+			d.Save, newest = p.had(took, at), at
 		}
 		if waiting, err := s.Stalled(); err != nil {
 			d.Waiting = max(d.Waiting, waiting)
 		}
 	}
 	return d
+}
+
+// ageAt is how long the oldest save of a shard that is not done had taken at that time: the
+// caller may have waited for the CPU since.
+func (w *watch) ageAt(now time.Duration, s *replica.Shard) time.Duration {
+	age := s.OldestSave()
+	return max(0, age-(w.r.now()-now))
 }
 
 // guard moves leadership away while this node's disk hangs.
@@ -283,13 +263,14 @@ func (w *watch) judgeCut(now time.Duration) {
 	if changed {
 		w.healthChanged()
 	}
+	// Clients that are sent away ask the directories at once.
+	w.r.names.list(!cut && (known || w.r.names.isListed()) && own != nil && !own.Joining && w.caughtUp.Load())
 	if changed && cut {
 		w.r.s.o.Logger.Error("this node is cut off from its set: it sends the clients of replicated topics away", slog.Duration("for", cutOffAfter))
 		w.r.relay.SendAway()
 	} else if changed {
 		w.r.s.o.Logger.Info("this node is not cut off from its set any more")
 	}
-	w.r.names.list(!cut && (known || w.r.names.isListed()) && own != nil && !own.Joining)
 }
 
 // wasRemoved notes that this node is no member any more.

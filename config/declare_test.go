@@ -68,6 +68,8 @@ func TestFlagsAreThoseOfNsqdAndSomeOfOurOwn(t *testing.T) {
 		"replica-sync | replica_sync | word | always",
 		"replicated-topics | replicated_topics | list | -",
 		"cluster-log-bytes | cluster_log_bytes | int | 1073741824",
+		"cluster-snapshot-rate | cluster_snapshot_rate | int | 209715200",
+		"cluster-scrub-rate | cluster_scrub_rate | int | 4194304",
 	}
 	ours := len(want)
 	for s := bufio.NewScanner(f); s.Scan(); {

@@ -132,20 +132,6 @@ func TestManyUnknownKeysAreSummedUp(t *testing.T) {
 	equal(t, "max-rdy-count", s.Values().MaxRdyCount, int64(3))
 }
 
-func TestEditsBetweenWords(t *testing.T) {
-	for _, test := range []struct {
-		a, b string
-		n    int
-	}{
-		{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"abc", "abc", 0}, {"abc", "axc", 1}, {"abc", "abcd", 1},
-		{"abcd", "acbd", 1}, {"kitten", "sitting", 3},
-	} {
-		if n := edits(test.a, test.b); n != test.n {
-			t.Errorf("%q to %q takes %d", test.a, test.b, n)
-		}
-	}
-}
-
 func FuzzTOML(f *testing.F) {
 	for _, seed := range []string{
 		"msg_timeout = 5\nsync_every = \"7\"\n",

@@ -1,6 +1,11 @@
 package config
 
-import "strings"
+import (
+	"slices"
+	"strings"
+
+	"qmq/internal/nearest"
+)
 
 // suggestKey ends a sentence about an unknown TOML key: with the key that is
 // nearest to it, or with nothing.
@@ -23,49 +28,21 @@ func (t table) suggestFlag(name string) string {
 
 // nearest finds the option whose flag or key takes the fewest edits to become
 // s; nil when s is like none of them.
-func (t table) nearest(s string, match func(*option) bool) (found *option) {
-	const longest = 64
-	if len(s) > longest {
-		return nil
-	}
-	s = strings.ReplaceAll(strings.ToLower(s), "-", "_")
-	fewest := 1 + max(1, min(len(s)/3, 4))
+func (t table) nearest(s string, match func(*option) bool) *option {
+	var words []string
+	var of []*option
 	for _, o := range t {
 		if !match(o) {
 			continue
 		}
-		n := edits(s, strings.ReplaceAll(o.name, "-", "_"))
+		words, of = append(words, o.name), append(of, o)
 		if o.key != "" {
-			n = min(n, edits(s, o.key))
-		}
-		if n < fewest {
-			found, fewest = o, n
+			words, of = append(words, o.key), append(of, o)
 		}
 	}
-	return found
-}
-
-// edits counts the bytes to insert, remove or replace to make b of a, and
-// neighbours to swap.
-func edits(a, b string) int {
-	before, above := make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range above {
-		above[j] = j
+	word, ok := nearest.Word(s, words)
+	if !ok {
+		return nil
 	}
-	for i := range len(a) {
-		row := make([]int, len(b)+1)
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := above[j]
-			if a[i] != b[j] {
-				replace++
-			}
-			row[j+1] = min(replace, above[j+1]+1, row[j]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
-		}
-		before, above = above, row
-	}
-	return above[len(b)]
+	return of[slices.Index(words, word)]
 }

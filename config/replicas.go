@@ -26,6 +26,8 @@ type Replicas struct {
 	ReplicaSync            ReplicaSync
 	ReplicatedTopics       []string // patterns of path.Match; empty: all topics
 	ClusterLogBytes        int64
+	ClusterSnapshotRate    int64 // bytes a second; 0: not limited
+	ClusterScrubRate       int64 // bytes a second; 0: nothing is read
 }
 
 // ReplicaSync says when a replica acknowledges what it was sent.
@@ -65,6 +67,8 @@ func (q *Replicas) options() []*option {
 		bind(&q.ReplicaSync, "replica-sync", oneOf(replicaSyncs), SyncAlways, "when a replica has a message: always, when it is on the disk, or kernel, when it survives the process; the same on each member"),
 		bind(&q.ReplicatedTopics, "replicated-topics", commaTexts("pattern"), nil, "patterns (* and ?) of topics that are replicated; all if empty; #ephemeral ones never are; counts when the set begins", patterns),
 		bind(&q.ClusterLogBytes, "cluster-log-bytes", whole[int64]("bytes"), 1<<30, "room that the log of the set may take for members that are behind", atLeast[int64](minClusterLog)),
+		bind(&q.ClusterSnapshotRate, "cluster-snapshot-rate", whole[int64]("bytes a second"), 200<<20, "how fast members that lack more than the log has are given it, all together, at most; 0 for as fast as it goes", snapshotRate),
+		bind(&q.ClusterScrubRate, "cluster-scrub-rate", whole[int64]("bytes a second"), 4<<20, "how fast the logs of replicated topics are read, once a week, to find and mend what the disk has lost; 0 for not at all", scrubRate),
 	}
 }
 
@@ -84,6 +88,18 @@ var peers = check[[]string]{
 var peerOrNone = check[string]{
 	allowed: "host:port or host, with a port of 1 to 65535, or empty",
 	ok:      func(s string) bool { return s == "" || isPeer(s) },
+}
+
+// snapshotRate leaves out what would have members wait for ever.
+var snapshotRate = check[int64]{
+	allowed: "0 or at least 1048576",
+	ok:      func(rate int64) bool { return rate == 0 || rate >= 1<<20 },
+}
+
+// scrubRate leaves out what would come to no end.
+var scrubRate = check[int64]{
+	allowed: "0 or at least 65536",
+	ok:      func(rate int64) bool { return rate == 0 || rate >= 64<<10 },
 }
 
 var electionTimeout = check[time.Duration]{

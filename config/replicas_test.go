@@ -52,6 +52,8 @@ func TestMistakesAboutASetSayWhatToDo(t *testing.T) {
 		"--cluster-election-timeout=1ms": "--cluster-election-timeout must be 50ms to 1m",
 		"--replica-sync=never":           "--replica-sync: must be always or kernel",
 		"--cluster-log-bytes=1":          "--cluster-log-bytes must be at least 268435456",
+		"--cluster-snapshot-rate=-1":     "--cluster-snapshot-rate must be 0 or at least 1048576",
+		"--cluster-scrub-rate=1":         "--cluster-scrub-rate must be 0 or at least 65536",
 		"--replicated-topics=[":          "--replicated-topics must be names of topics in which",
 		"--cluster-peers=a,b,c --cluster-address=a --cluster-secret-file=": "--cluster-secret-file",
 	} {

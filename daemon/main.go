@@ -66,23 +66,36 @@ type Program[V any] struct {
 	// Instead does what the options ask for instead of a start, if they do; nil: there
 	// is no such thing.
 	Instead func(options V, stdout io.Writer, log *slog.Logger) (done bool, err error)
+	// Coarse says whether threads may sleep for up to a millisecond longer than they ask
+	// for, and that of Go's scheduler that looks after them for up to four, which takes less
+	// CPU time; nil: they may not.
+	Coarse func(options V) bool
 }
 
 // Exec is the body of a main function: it runs the process's command line,
 // ends with SIGINT and SIGTERM, and exits.
 func Exec[V any](p Program[V]) {
 	holdHangups()
+	settings, err := p.Parse(os.Args[1:])
+	if err == nil {
+		p.coarsen(settings.Values(), os.Args)
+	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	os.Exit(Main(p, os.Args, os.Stdout, os.Stderr, signals))
+	os.Exit(p.run(settings, err, os.Args[0], os.Stdout, os.Stderr, signals))
 }
 
 // Main runs p from its command line, program name first, to its exit code. The
 // first signal ends it in good order, a second one at once (see [Finish]).
 func Main[V any](p Program[V], args []string, stdout, stderr io.Writer, signals <-chan os.Signal) (exit int) {
 	settings, err := p.Parse(args[1:])
+	return p.run(settings, err, args[0], stdout, stderr, signals)
+}
+
+// run is Main, once the command line of a program of that name is read, or could not be.
+func (p Program[V]) run(settings *config.Settings[V], err error, name string, stdout, stderr io.Writer, signals <-chan os.Signal) (exit int) {
 	if err != nil {
-		return p.explain(err, filepath.Base(args[0]), stderr)
+		return p.explain(err, filepath.Base(name), stderr)
 	}
 	if p.Common(settings.Values()).ShowVersion {
 		fmt.Fprintln(stdout, version.String(p.Name))

@@ -135,7 +135,7 @@ func TestNoOptionIsIgnoredInSilence(t *testing.T) {
 		max-unfinished-bytes auth-timeout max-http-polls max-http-leases max-topics max-channels auto-create allowed-host http-peek
 		deflate max-deflate-level snappy topology-region topology-zone enable-experiment
 		cluster-peers cluster-address cluster-secret-file cluster-tls-cert cluster-tls-key cluster-tls-ca cluster-number
-		cluster-election-timeout replica-sync replicated-topics cluster-log-bytes
+		cluster-election-timeout replica-sync replicated-topics cluster-log-bytes cluster-snapshot-rate cluster-scrub-rate
 		statsd-address statsd-prefix statsd-interval statsd-mem-stats statsd-exclude-ephemeral statsd-udp-packet-size`)
 	var all []string
 	for _, found := range regexp.MustCompile(`(?m)^  --([a-z0-9-]+)`).FindAllStringSubmatch(config.UsageQD("qd"), -1) {

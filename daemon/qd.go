@@ -29,6 +29,7 @@ var QD = Program[config.QD]{
 	Common:  func(q config.QD) config.Common { return q.Common },
 	Start:   startQD,
 	Instead: previewImport,
+	Coarse:  func(q config.QD) bool { return len(q.ClusterPeers) > 0 },
 }
 
 // qd is a node at work.

@@ -30,7 +30,7 @@ func openSet(q *config.QD, s *security, log *slog.Logger) (*cluster.Set, error) 
 	o := cluster.Options{
 		FS: vfs.OS, Dir: dir, Address: q.ClusterAddress, Peers: q.ClusterPeers,
 		Number: q.ClusterNumber, Election: q.ClusterElectionTimeout, NoSync: q.ReplicaSync == config.SyncKernel,
-		Patterns: q.ReplicatedTopics, LogBytes: q.ClusterLogBytes,
+		Patterns: q.ReplicatedTopics, LogBytes: q.ClusterLogBytes, SnapshotRate: q.ClusterSnapshotRate, ScrubRate: q.ClusterScrubRate,
 		Space:  vfs.Volume(dir).Space,
 		BootID: placeID(dir), MaxFrame: longestFrame(q), Version: version.Number, Logger: log,
 	}

@@ -9,6 +9,7 @@ import (
 func setFigures(st cluster.Status, c cluster.Counts) api.SetFigures {
 	const us, ms = 1e-6, 1e-3
 	f := api.SetFigures{CutOff: st.State == cluster.StateCutOff, Low: st.Disk.Low, Pinned: st.Log.Pinned, Save: float64(st.Disk.Save) * us, Saves: c.Saves, Sent: c.Sent}
+	f.Scrubbed, f.ScrubLost, f.ScrubEnded, f.Mended, f.Unobtainable = c.Scrub.Bytes, c.Scrub.Lost, c.Scrub.Ended, c.Mended, c.Unobtainable
 	for _, m := range st.Members {
 		f.Members = append(f.Members, api.MemberFigures{Address: m.Address, Connected: m.Connected, RTT: float64(m.RTT) * us, Skew: float64(m.Skew) * ms})
 	}

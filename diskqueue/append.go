@@ -48,6 +48,7 @@ func (l *Log) Append(batches []*Batch) (Appended, error) {
 	scratch := l.shared.takeScratch()
 	defer l.shared.scratch.Put(scratch)
 	buf, offs := space.buf, (*scratch)[:0]
+	l.noting.begin(&s.layout)
 	if marks > 0 {
 		done.Marks = make([]message.Mark, 0, marks)
 	}
@@ -58,7 +59,7 @@ func (l *Log) Append(batches []*Batch) (Appended, error) {
 			done.Marks = append(done.Marks, m)
 		}
 		done.Only = append(done.Only, b.Only(seq)...)
-		buf, offs = b.seal(buf, offs, seq, s.salt)
+		buf, offs = b.seal(buf, offs, seq, s.salt, &l.noting)
 	}
 	*scratch = offs
 	if err := l.write(s, buf); err != nil {
@@ -67,7 +68,7 @@ func (l *Log) Append(batches []*Batch) (Appended, error) {
 		return Appended{}, err
 	}
 	l.hot.commit(space, done.First, buf, offs)
-	l.extend(s, done, offs, int64(len(buf)))
+	l.extend(s, done, int64(len(buf)))
 	return done, nil
 }
 
@@ -106,13 +107,12 @@ func (l *Log) AppendAt(first uint64, batches []*Batch) (Appended, error) {
 }
 
 // extend makes what was written part of the log.
-func (l *Log) extend(s *segment, done Appended, offs []uint32, size int64) {
+func (l *Log) extend(s *segment, done Appended, size int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i, o := range offs {
-		s.note(done.First+uint64(i), s.size+int64(o))
-	}
+	s.addNoted(&l.noting)
 	s.addMarks(done.Marks)
+	s.only = append(s.only, done.Only...)
 	s.size += size
 	l.bytes.Add(size)
 	s.end = done.End

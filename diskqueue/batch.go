@@ -233,16 +233,17 @@ func (b *Batch) EndMulti() {
 
 // seal appends the finished records to dst, with numbers from seq on and the
 // checksums of a segment with this salt, and to offs where each of them starts
-// in dst.
-func (b *Batch) seal(dst []byte, offs []uint32, seq uint64, salt uint32) ([]byte, []uint32) {
+// in dst. What the index needs of them is noted.
+func (b *Batch) seal(dst []byte, offs []uint32, seq uint64, salt uint32, n *noting) ([]byte, []uint32) {
 	b.first = seq
 	if len(b.long) > 0 {
-		return b.sealLong(dst, offs, seq, salt)
+		return b.sealLong(dst, offs, seq, salt, n)
 	}
 	start := uint32(len(dst))
 	dst = append(dst, b.buf...)
 	for i, o := range b.offsets {
 		message.Seal(dst[start+o:], seq+uint64(i), salt)
+		n.note(seq+uint64(i), start+o, message.TimeOf(dst[start+o:]))
 		offs = append(offs, start+o)
 	}
 	return dst, offs
@@ -250,7 +251,7 @@ func (b *Batch) seal(dst []byte, offs []uint32, seq uint64, salt uint32) ([]byte
 
 // sealLong does it record by record: the checksum reads a body while the cache
 // still holds it.
-func (b *Batch) sealLong(dst []byte, offs []uint32, seq uint64, salt uint32) ([]byte, []uint32) {
+func (b *Batch) sealLong(dst []byte, offs []uint32, seq uint64, salt uint32, n *noting) ([]byte, []uint32) {
 	long := b.long
 	for i, o := range b.offsets {
 		end := len(b.buf)
@@ -264,6 +265,7 @@ func (b *Batch) sealLong(dst []byte, offs []uint32, seq uint64, salt uint32) ([]
 			long = long[1:]
 		}
 		message.Seal(dst[start:], seq+uint64(i), salt)
+		n.note(seq+uint64(i), uint32(start), message.TimeOf(dst[start:]))
 		offs = append(offs, uint32(start))
 	}
 	return dst, offs

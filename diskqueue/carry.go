@@ -52,11 +52,19 @@ func (l *Log) carryOver(old segmentList, left *segment, header segmentHeader, ke
 		fresh = segmentList{left, w.s}
 	}
 	if err = giveUp(w.s.gapsOf()); err == nil {
-		err = l.replace(old, fresh)
-	}
-	if err != nil {
+		err = l.putInPlace(w, old, fresh)
+	} else {
 		l.undoCarry(w)
-		return nil, err
+	}
+	return w.s, err
+}
+
+// putInPlace puts fresh ones, the last of which was written beside the log, into the
+// place of old ones. After an error all is as it was.
+func (l *Log) putInPlace(w *carrier, old, fresh segmentList) error {
+	if err := l.replace(old, fresh); err != nil {
+		l.undoCarry(w)
+		return err
 	}
 	for _, s := range old {
 		l.shared.files.forget(s)
@@ -64,9 +72,9 @@ func (l *Log) carryOver(old segmentList, left *segment, header segmentHeader, ke
 	if err := l.shared.fs.Rename(w.path, w.s.path); err != nil {
 		l.bringBack(old, fresh)
 		l.undoCarry(w)
-		return nil, err
+		return err
 	}
-	return w.s, nil
+	return nil
 }
 
 // carriable finds the segments that are to be carried, and says whether they can be.
@@ -96,12 +104,15 @@ func (l *Log) undoCarry(w *carrier) {
 	l.Release(w.held)
 }
 
-// replace puts segments into the log in the place of others.
+// replace puts segments into the log in the place of others, or where there are none.
 func (l *Log) replace(old, fresh segmentList) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	list := l.list()
-	first := list.at(old[0].base)
+	first := list.at(fresh[0].base)
+	if len(old) == 0 {
+		first++ // behind those before it
+	}
 	if first < 0 || l.abandoned.Load() || first+len(old) > len(list) || !slices.Equal(list[first:first+len(old)], old) {
 		return errNotNow
 	}
@@ -127,7 +138,7 @@ func (l *Log) bringBack(old, fresh segmentList) {
 		return
 	}
 	l.setList(list.replace(list.at(fresh[0].base), len(fresh), old))
-	l.clean = min(l.clean, old[0].base)
+	l.clean = min(l.clean, fresh[0].base)
 	l.sumUp()
 }
 
@@ -148,7 +159,10 @@ func (l *Log) removeCarried(old segmentList, c *segment) {
 		l.o.Logger.Warn("segment index not removed", "path", c.indexPath(), "error", err)
 	}
 	l.writeIndexOf(c)
-	for _, s := range old[1:] {
+	for _, s := range old {
+		if s.base == c.base {
+			continue // it has its name
+		}
 		l.removeFiles(s, false) // the disk may be full, and who was reading it has it open
 	}
 }

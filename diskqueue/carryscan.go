@@ -44,13 +44,13 @@ func scanCarry(f io.ReaderAt, s *segment, size int64) (scanned, error) {
 
 // takeCarried adds a good record of a carry segment, behind damage or not.
 func (f *scanned) takeCarried(v message.View, size int, behind bool) {
+	n := len(f.runs)
 	if behind {
 		f.runs = append(f.runs, run{seq: v.Seq, count: 1, offset: uint32(f.size)})
 	} else {
 		f.runs = noteRun(f.runs, v.Seq, f.size)
 	}
-	if m, ok := v.Mark(); ok {
-		f.marks = append(f.marks, m)
-	}
+	f.noteTime(n > 0 && len(f.runs) > n, v.Timestamp)
+	f.list(&v)
 	f.size += int64(size)
 }

@@ -86,11 +86,11 @@ func (l *Log) CarryTail(numbers seqset.Range, t Tail, keep []seqset.Range, giveU
 	if err != nil {
 		return err
 	}
-	pages, err := l.marksOf(old[0])
+	lists, err := l.listsOf(old[0])
 	if err != nil {
 		return err
 	}
-	left := l.before(old[0], t.From, pages)
+	left := l.before(old[0], t.From, lists)
 	if left == nil {
 		return errNotNow
 	}
@@ -104,7 +104,7 @@ func (l *Log) CarryTail(numbers seqset.Range, t Tail, keep []seqset.Range, giveU
 
 // before is what is left of a segment whose end, from seq on, goes; nil when it
 // cannot be cut there.
-func (l *Log) before(s *segment, seq uint64, pages [][]message.Mark) *segment {
+func (l *Log) before(s *segment, seq uint64, lists sidelists) *segment {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i := slices.IndexFunc(s.index, func(e indexEntry) bool { return s.base+uint64(e.rel) == seq })
@@ -113,7 +113,7 @@ func (l *Log) before(s *segment, seq uint64, pages [][]message.Mark) *segment {
 		return nil
 	}
 	left := &segment{
-		layout: layout{base: s.base, start: s.start, end: seq, size: int64(s.index[i].offset), index: slices.Clone(s.index[:i])},
+		layout: layout{base: s.base, start: s.start, end: seq, size: int64(s.index[i].offset), index: slices.Clone(s.index[:i]), times: s.upTo(i)},
 		salt:   s.salt, prevEnd: s.prevEnd, prevKnown: s.prevKnown, recycled: s.recycled, path: s.path,
 		failures: slices.Clone(s.failures), recovered: s.recovered, rolled: true, nameDurable: true,
 	}
@@ -121,7 +121,12 @@ func (l *Log) before(s *segment, seq uint64, pages [][]message.Mark) *segment {
 	// Until the carry segment has its name for good, an index must not say that
 	// this is all.
 	left.indexed = true
-	for _, page := range pages {
+	for _, o := range lists.only {
+		if o.Seq < seq {
+			left.only = append(left.only, o)
+		}
+	}
+	for _, page := range lists.marks {
 		for _, d := range page {
 			if d.Seq < seq {
 				left.addMarks([]message.Mark{d})

@@ -10,7 +10,7 @@ import (
 	"qmq/message"
 )
 
-// carrier writes a carry segment.
+// carrier writes a segment that takes the place of others.
 type carrier struct {
 	l    *Log
 	s    *segment
@@ -25,7 +25,13 @@ const carryBuffer = 1 << 20
 
 // writeCarry writes and syncs the carry segment beside the old ones.
 func (l *Log) writeCarry(header segmentHeader, keep []seqset.Range) (*carrier, error) {
-	header.version, header.incarnation, header.salt, header.created = carryVersion, l.o.Incarnation, newSalt(), l.o.Now()
+	header.version, header.created = carryVersion, l.o.Now()
+	return l.writeBeside(header, func(w *carrier) error { return w.copy(keep) })
+}
+
+// writeBeside writes and syncs a segment that is to take the place of others.
+func (l *Log) writeBeside(header segmentHeader, fill func(*carrier) error) (*carrier, error) {
+	header.incarnation, header.salt = l.o.Incarnation, newSalt()
 	w := &carrier{l: l, s: newSegment(&header, segmentPath(l.o.Dir, header.base))}
 	w.path = filepath.Join(l.o.Dir, fmt.Sprintf("%016x%s", header.base, carrySuffix))
 	fs := l.shared.fs
@@ -36,7 +42,9 @@ func (l *Log) writeCarry(header segmentHeader, keep []seqset.Range) (*carrier, e
 	if w.f, err = fs.Create(w.path); err != nil {
 		return nil, err
 	}
-	err = w.copy(keep)
+	if err = fill(w); err == nil {
+		err = w.flush()
+	}
 	if err == nil {
 		header.count = w.s.held()
 		_, err = w.f.WriteAt(header.head(), 0)
@@ -74,7 +82,7 @@ func (w *carrier) copy(keep []seqset.Range) error {
 			}
 		}
 	}
-	return w.flush()
+	return nil
 }
 
 func (w *carrier) add(v message.View) error {
@@ -82,9 +90,19 @@ func (w *carrier) add(v message.View) error {
 	start := len(w.buf)
 	w.buf = message.AppendRecord(w.buf, v.Timestamp, v.Flags, v.Attrs, v.Body)
 	message.Seal(w.buf[start:], v.Seq, w.s.salt)
-	w.s.runs = noteRun(w.s.runs, v.Seq, offset)
+	if w.s.carried {
+		n := len(w.s.runs)
+		w.s.runs = noteRun(w.s.runs, v.Seq, offset)
+		w.s.noteTime(n > 0 && len(w.s.runs) > n, v.Timestamp)
+	} else {
+		w.s.note(v.Seq, offset, v.Timestamp)
+		w.s.end = v.Seq + 1
+	}
 	if m, ok := v.Mark(); ok {
 		w.s.addMarks([]message.Mark{m})
+	}
+	if name, ok := v.OnlyFor(); ok {
+		w.s.only = appendOnly(w.s.only, v.Seq, name)
 	}
 	if len(w.buf) < carryBuffer {
 		return nil

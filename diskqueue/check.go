@@ -16,7 +16,10 @@ import (
 type CheckOptions struct {
 	Dir         string
 	Incarnation uint64 // of the topic
-	Expected           // what the caller knows of the log
+	// End is where the log ends, as Options.End: what is at or above it does not count,
+	// whatever it is. 0: it ends where its records do.
+	End      uint64
+	Expected // what the caller knows of the log
 }
 
 // Checked is what Check found.
@@ -25,8 +28,9 @@ type Checked struct {
 	// everything shows.
 	Findings []Finding
 	Segments int
-	Records  uint64 // that are good
-	Bytes    int64  // of the segments that count
+	Records  uint64         // that are good
+	Good     []seqset.Range // their numbers, ascending and disjoint
+	Bytes    int64          // of the segments that count
 	// TornBytes stand behind the ends of segments: writes that were cut short,
 	// in which nothing was that was promised.
 	TornBytes  int64
@@ -66,7 +70,7 @@ func inspectionOf(fs vfs.FS, o CheckOptions) *inspection {
 	quiet := slog.New(slog.DiscardHandler)
 	l := &Log{
 		shared: &Shared{fs: vfs.ReadOnly(fs), logger: quiet},
-		o:      Options{Dir: o.Dir, Incarnation: o.Incarnation, Expected: o.Expected, Logger: quiet},
+		o:      Options{Dir: o.Dir, Incarnation: o.Incarnation, End: o.End, Expected: o.Expected, Logger: quiet},
 	}
 	return &inspection{l: l, rec: new(Recovery), copies: make(map[string]bool)}
 }
@@ -101,16 +105,15 @@ func (k *checker) count(s *segment) {
 		k.out.Start = s.base
 	}
 	k.out.End = s.end
-	records := s.numbers().Len()
-	for _, g := range s.gapsOf() {
-		records -= g.Len()
-	}
+	bad := s.gapsOf()
 	for _, d := range s.damaged {
-		if !s.carried { // of which they are gaps
-			records -= d.numbers().Len()
-		}
+		bad = append(bad, d.numbers())
 	}
-	k.out.Records += records
+	good := seqset.Difference([]seqset.Range{s.numbers()}, seqset.Union(bad))
+	for _, r := range good {
+		k.out.Records += r.Len()
+	}
+	k.out.Good = append(k.out.Good, good...)
 }
 
 // checkNeighbours checks what a segment says of the numbers before it.
@@ -246,6 +249,10 @@ func (k *checker) checkIndex(s *segment, found *scanned, f io.ReaderAt) error {
 		wrong("it lists %d deferred messages, there are %d", len(idx.marks), len(found.marks))
 	case !slices.Equal(idx.runs, found.runs):
 		wrong("it lists %d runs of records, there are %d", len(idx.runs), len(found.runs))
+	case !slices.Equal(idx.only, found.only) && idx.newest != 0:
+		wrong("it lists %d messages for one channel, there are %d", len(idx.only), len(found.only))
+	case idx.newest != 0 && idx.earlier(&found.times):
+		wrong("it says that messages were published earlier than they were")
 	}
 	return k.checkEntries(s, idx.index, f, wrong)
 }

@@ -111,7 +111,7 @@ func TestCheckFindsFilesThatContradictOneAnother(t *testing.T) {
 			change(&idx)
 			changed := &segment{layout: layout{base: s.base, end: idx.end, size: idx.size, index: idx.index, damaged: idx.damaged}, salt: idx.salt}
 			l.Discard()
-			if err := writeIndex(n.fs, s.indexPath(), encodeIndex(changed, [][]message.Mark{idx.marks})); err != nil {
+			if err := writeIndex(n.fs, s.indexPath(), encodeIndex(changed, idx.lists())); err != nil {
 				t.Fatal(err)
 			}
 		}

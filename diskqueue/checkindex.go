@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 
-	"qmq/internal/crc32c"
 	"qmq/internal/seqset"
 	"qmq/message"
 )
@@ -107,12 +106,16 @@ func tornIndex(b []byte) bool {
 		}
 	}
 	want, ok := indexSize(b)
-	return len(b) < indexHeaderSize || ok && want > int64(len(b)) && !badCount(b)
+	return len(b) < indexHeaderSize+4 || ok && want > int64(len(b)) && !badCount(b)
 }
 
 // badCount says that a file is a whole index one of whose counts is damaged.
 func badCount(b []byte) bool {
-	for _, count := range []int{32, 36, 40} {
+	counts := []int{32, 36, 40, 44}
+	if form, ok := formOf(binary.LittleEndian.Uint32(b[4:])); !ok || !form.timed {
+		counts = counts[:3]
+	}
+	for _, count := range counts {
 		fixed := slices.Clone(b)
 		binary.LittleEndian.PutUint32(fixed[count:], 0)
 		none, _ := indexSize(fixed)
@@ -120,7 +123,7 @@ func badCount(b []byte) bool {
 		one, _ := indexSize(fixed)
 		if left := int64(len(b)) - none; left >= 0 {
 			binary.LittleEndian.PutUint32(fixed[count:], uint32(left/(one-none)))
-			if crc32c.Sum(fixed[indexCRCStart:]) == binary.LittleEndian.Uint32(b[12:]) {
+			if indexSum(fixed) == binary.LittleEndian.Uint32(b[12:]) {
 				return true
 			}
 		}

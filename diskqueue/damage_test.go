@@ -257,7 +257,7 @@ func TestSegmentsDoNotDependOnTheirIndex(t *testing.T) {
 		"bit of an entry": change(func(b []byte) []byte { b[indexHeaderSize+4] ^= 1; return b }),
 		"many entries":    change(func(b []byte) []byte { b[35] = 255; return b }),
 		"of another": change(func([]byte) []byte {
-			return encodeIndex(&segment{layout: layout{base: 5, end: 9, size: 300}, salt: 1}, nil)
+			return encodeIndex(&segment{layout: layout{base: 5, end: 9, size: 300}, salt: 1}, sidelists{})
 		}),
 		"noise": change(func([]byte) []byte { return bodyOf(4, 400) }),
 	} {

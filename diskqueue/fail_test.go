@@ -232,7 +232,7 @@ func TestAfterAFailedSyncTheLogGoesOnInAnotherSegment(t *testing.T) {
 		t.Fatalf("Sync: %v", err)
 	}
 	mustAppend(t, l, single(bodyOf(1, 100)))
-	if end, err := l.Sync(); err != nil || end != first {
+	if end, err := l.Sync(); err != nil || end > first {
 		t.Errorf("Sync = %d, %v: what was before is not known to survive", end, err)
 	}
 	r := l.NewReader()

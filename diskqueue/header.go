@@ -173,6 +173,8 @@ func readHead(f io.ReaderAt, base uint64) (h segmentHeader, flaw, err error) {
 		return h, fmt.Errorf("second copy of the header: %w", secondErr), nil
 	case secondErr == nil && second.version > 1:
 		return second, fmt.Errorf("first copy of the header: %w", err), nil
+	case ofMedium(secondErr): // it may be read later
+		err = secondErr
 	}
 	return segmentHeader{}, nil, err
 }

@@ -84,7 +84,9 @@ func (o *inspection) identifyWithoutHeader(c *candidate, f vfs.File, headErr err
 		}
 	}
 	some, err := anyNonZero(medium, c.size)
-	c.content = some || medium.err != nil
+	if c.content = some || medium.err != nil; medium.err != nil { // nobody knows yet what is in it
+		c.flaw = bare(medium.err)
+	}
 	return err
 }
 

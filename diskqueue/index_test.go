@@ -8,22 +8,26 @@ import (
 
 	"pgregory.net/rapid"
 
-	"qmq/internal/crc32c"
 	"qmq/message"
 )
 
 func exampleIndex() (*segment, []message.Mark) {
 	s := &segment{salt: 77, layout: layout{base: 1000, end: 1100, size: 90_000,
 		index:   []indexEntry{{0, 64}, {40, 20_000}, {99, 80_000}},
+		times:   times{latest: []int64{50, 60}, newest: 60},
 		damaged: []damage{{from: 1003, to: 1004, offset: 300, resume: 400}, {from: 1090, to: 1100, offset: 70_000, resume: 90_000}},
 	}}
 	return s, []message.Mark{{Seq: 1000, DeliverAt: -5}, {Seq: 1099, DeliverAt: 1 << 60}}
 }
 
+func exampleLists(delayed []message.Mark) sidelists {
+	return sidelists{slices.Collect(slices.Chunk(delayed, 2)), []message.Only{{Seq: 1001, Channel: "a"}, {Seq: 1002, Channel: "a"}, {Seq: 1099, Channel: "bc"}}}
+}
+
 func TestIndexComesBackAsItWasDrawn(t *testing.T) {
 	s, delayed := exampleIndex()
-	got, err := decodeIndex(encodeIndex(s, slices.Collect(slices.Chunk(delayed, 2))), s.base)
-	want := decodedIndex{salt: s.salt, end: s.end, size: s.size, index: s.index, marks: delayed, damaged: s.damaged}
+	got, err := decodeIndex(encodeIndex(s, exampleLists(delayed)), s.base)
+	want := decodedIndex{salt: s.salt, end: s.end, size: s.size, index: s.index, times: s.times, marks: delayed, damaged: s.damaged, only: exampleLists(nil).only}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
@@ -31,7 +35,7 @@ func TestIndexComesBackAsItWasDrawn(t *testing.T) {
 
 func TestIndexWithAnyBitFlippedIsRefused(t *testing.T) {
 	s, delayed := exampleIndex()
-	b := encodeIndex(s, slices.Collect(slices.Chunk(delayed, 2)))
+	b := encodeIndex(s, exampleLists(delayed))
 	for bit := range 8 * len(b) {
 		b[bit/8] ^= 1 << (bit % 8)
 		// A flipped salt is not noticed here but by the one who compares it.
@@ -65,7 +69,7 @@ func TestIndexThatPointsOutOfItsSegmentIsRefused(t *testing.T) {
 	} {
 		s, delayed := exampleIndex()
 		spoil(s, delayed)
-		if d, err := decodeIndex(encodeIndex(s, slices.Collect(slices.Chunk(delayed, 2))), 1000); err == nil {
+		if d, err := decodeIndex(encodeIndex(s, exampleLists(delayed)), 1000); err == nil {
 			t.Errorf("%s: %+v", name, d)
 		}
 	}
@@ -73,7 +77,7 @@ func TestIndexThatPointsOutOfItsSegmentIsRefused(t *testing.T) {
 
 func TestIndexOfHostileBytesIsRefusedWithoutHarm(t *testing.T) {
 	s, delayed := exampleIndex()
-	good := encodeIndex(s, slices.Collect(slices.Chunk(delayed, 2)))
+	good := encodeIndex(s, exampleLists(delayed))
 	rapid.Check(t, func(t *rapid.T) {
 		b := append([]byte(nil), good...)
 		for range rapid.IntRange(1, 4).Draw(t, "words") {
@@ -82,7 +86,7 @@ func TestIndexOfHostileBytesIsRefusedWithoutHarm(t *testing.T) {
 		}
 		b = b[:rapid.IntRange(0, len(b)).Draw(t, "length")]
 		if len(b) >= indexHeaderSize {
-			binary.LittleEndian.PutUint32(b[12:], crc32c.Sum(b[indexCRCStart:]))
+			binary.LittleEndian.PutUint32(b[12:], indexSum(b))
 		}
 		d, err := decodeIndex(b, s.base)
 		if err == nil && !d.fits(s.base) {

@@ -173,7 +173,7 @@ func (o *inspection) takeUnread(c *candidate, behind []*candidate) {
 		return
 	}
 	c.unreadable = append(c.unreadable, damage{from: s.end, to: end, offset: s.size, resume: c.size})
-	s.end, s.size = end, c.size
+	s.end, s.size, s.times = end, c.size, times{}
 }
 
 // recoverAstray serves a segment that stands under the name of another, if it
@@ -259,7 +259,7 @@ func (o *inspection) recover(c *candidate, bound uint64) error {
 	if err == nil && idx.salt == s.salt && idx.end <= bound {
 		o.proven = append(o.proven, indexed{seqset.Range{From: s.base, To: idx.end}, s.path})
 		s.end, s.size, s.index, s.runs, s.damaged = idx.end, idx.size, idx.index, idx.runs, idx.damaged
-		s.marksOnDisk = len(idx.marks) > 0
+		s.times, s.listsOnDisk = idx.times, len(idx.marks)+len(idx.only) > 0
 		c.indexed = true
 		s.syncedSize, s.syncedEnd, s.indexed, s.nameDurable = s.size, s.end, true, true
 		if c.size < s.size {
@@ -280,6 +280,9 @@ func (o *inspection) recover(c *candidate, bound uint64) error {
 	c.unreadable, c.cut, c.medium = found.unreadable, found.cut, found.medium
 	s.end, s.size, s.index, s.runs, s.damaged = found.end, found.size, found.index, found.runs, found.damaged
 	s.addMarks(found.marks)
+	if s.only = found.only; len(found.unreadable) == 0 { // which may be read later
+		s.times = found.times
+	}
 	c.content = found.torn > 0
 	if found.bad > 0 && o.l.o.SameBoot && !s.recycled {
 		o.proven = append(o.proven, indexed{seqset.Range{From: s.base, To: found.bad}, s.path})

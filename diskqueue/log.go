@@ -100,7 +100,8 @@ type Log struct {
 	// and whose numbers may not be journalled as given up yet.
 	leaving []*segment
 
-	dirMade bool // the appender's alone
+	dirMade bool   // the appender's alone
+	noting  noting // likewise
 
 	// What follows is guarded by shared.chunks.mu.
 	closedCache bool
@@ -129,32 +130,6 @@ func (l *Log) Start() uint64 {
 		return list[0].base
 	}
 	return l.next
-}
-
-// Ends says where the records of the log end: synced is one past the last one
-// up to which all survive a crash of the machine, written one past the last one
-// written. Both are of records: End may be above them, as numbers are skipped
-// at each start. It is what a later start wants to know as KnownEnd.
-func (l *Log) Ends() (synced, written uint64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	list := l.list()
-	for i := list.from(l.clean); i < len(list); i++ {
-		s := list[i]
-		if s.syncedEnd >= s.end {
-			continue
-		}
-		switch {
-		case s.syncedEnd > s.base:
-			synced = s.syncedEnd
-		case i > 0:
-			synced = list[i-1].end
-		default:
-			synced = s.prevEnd
-		}
-		return synced, l.written
-	}
-	return l.written, l.written
 }
 
 // HotStart is the lowest sequence number that is in memory; the log's End when

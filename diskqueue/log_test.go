@@ -8,9 +8,12 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 
+	"qmq/internal/seqset"
 	"qmq/internal/vfs"
+	"qmq/internal/vfs/crashfs"
 	"qmq/message"
 )
 
@@ -392,7 +395,7 @@ func TestLongBodiesAreStoredAsShortOnesAre(t *testing.T) {
 		add(minLong-1, message.FlagBatch, 0)
 		add(minLong+1, message.FlagBatch|message.FlagBatchLast, 0)
 		b.EndMulti()
-		got, offs := b.seal([]byte("abc"), nil, first, salt)
+		got, offs := b.seal([]byte("abc"), nil, first, salt, new(noting))
 		if !bytes.Equal(got[3:], want) || !slices.Equal(offs, starts) {
 			t.Fatal("the records are not what they are one by one")
 		}
@@ -432,37 +435,61 @@ func TestTruncatedBatchHoldsItsFirstMessages(t *testing.T) {
 	}
 }
 
+// Who is told that the numbers of a segment that left before it was synced survive would miss
+// them after a loss of power, if they were not given up by then.
+func TestWhatLeavesBeforeItIsSyncedDoesNotSurviveUntilItIsGivenUp(t *testing.T) {
+	n := newNode(newCrash(1))
+	l, _ := n.open(t)
+	first := mustAppend(t, l, single(bodyOf(0, 10)))
+	mustSync(t, l)
+	l.roll(l.active)
+	second := mustAppend(t, l, single(bodyOf(1, 10)))
+	l.roll(l.active)
+	third := mustAppend(t, l, single(bodyOf(2, 10)))
+	l.roll(l.active)
+	gone := l.Detach([]seqset.Range{{From: second.First, To: second.End}})
+	if len(gone) != 1 {
+		t.Fatalf("%d segments left", len(gone))
+	}
+	wantSyncedTo(t, l, first.End)
+	all := l.DetachBelow(l.End())
+	wantSyncedTo(t, l, first.End)
+	l.RemoveFiles(gone)
+	wantSyncedTo(t, l, third.End)
+	l.RemoveFiles(all)
+	mustClose(t, l)
+}
+
+func wantSyncedTo(t *testing.T, l *Log, want uint64) {
+	t.Helper()
+	if end, err := l.Sync(); err != nil || end != want {
+		t.Errorf("synced up to %d, %v; want %d", end, err, want)
+	}
+}
+
 // Numbers that were skipped are no records: who took them for such would miss
-// them at the next start.
-func TestEndsAreThoseOfRecords(t *testing.T) {
+// them at the next start, if the segment behind them is lost.
+func TestWhatIsSyncedEndsWithARecord(t *testing.T) {
 	fs := newCrash(1)
 	n := newNode(fs)
 	l, _ := n.open(t)
-	want := func(synced, written uint64) {
-		t.Helper()
-		if s, w := l.Ends(); s != synced || w != written {
-			t.Errorf("ends at %d synced and %d written, want %d and %d", s, w, synced, written)
-		}
-	}
-	want(0, 0)
-	first := mustAppend(t, l, single(bodyOf(0, 10), bodyOf(1, 10)))
-	want(0, first.End)
+	mustAppend(t, l, single(bodyOf(0, 10), bodyOf(1, 10)))
 	mustSync(t, l)
-	want(first.End, first.End)
 	second := mustAppend(t, l, single(bodyOf(2, 10)))
-	want(first.End, second.End)
-	l.roll(l.active)
-	third := mustAppend(t, l, single(bodyOf(3, 10)))
-	want(first.End, third.End)
 	mustClose(t, l)
 	l, _ = n.open(t)
-	want(third.End, third.End)
-	l.Reclaim(l.End())
-	want(third.End, third.End)
-	fourth := mustAppend(t, l, single(bodyOf(4, 10)))
-	want(third.End, fourth.End)
-	if fourth.First == third.End {
+	third := mustAppend(t, l, single(bodyOf(3, 10)))
+	if third.First == second.End {
 		t.Error("no numbers were skipped")
 	}
-	mustClose(t, l)
+	fs.Fail(func(op crashfs.Op, name string) error {
+		if op == crashfs.OpSync && name == segmentPath(testDir, third.First) {
+			return syscall.EIO
+		}
+		return nil
+	})
+	if end, err := l.Sync(); err == nil || end != second.End {
+		t.Errorf("synced up to %d, %v; the last record that is ends at %d", end, err, second.End)
+	}
+	l.Discard()
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"qmq/internal/seqset"
@@ -73,46 +74,78 @@ func (o *inspection) missing() []seqset.Range {
 		end = s.end
 	}
 	there = append(there, c.GivenUp...)
-	there = append(there, o.gaps(there)...)
-	lost := seqset.Difference(was, there)
+	gaps := o.gaps(there)
+	lost := seqset.Difference(was, append(gaps, there...))
 	if c.Known {
-		taken := seqset.Difference([]seqset.Range{{From: low, To: end}}, append(there, lost...))
+		there = slices.Concat(there, lost, o.unread())
+		taken := seqset.Difference([]seqset.Range{{From: low, To: end}}, there)
 		o.rec.Skipped = append(o.rec.Skipped, taken...)
 	}
 	return lost
 }
 
+// unread lists the numbers that may be in what cannot be read now: a later start
+// may read it, or a newer program.
+func (o *inspection) unread() (list []seqset.Range) {
+	for i, c := range o.files {
+		r := seqset.Range{From: c.base, To: math.MaxUint64}
+		if i+1 < len(o.files) {
+			r.To = o.files[i+1].base
+		}
+		switch {
+		case c.segment == nil && ofMedium(c.flaw):
+			r.To = math.MaxUint64 // a loss of power may have given a recycled file its former name back
+		case c.segment == nil && errors.Is(c.flaw, errNewerSegment):
+		case c.segment != nil && c.cut:
+			r.From = c.segment.end
+		default:
+			continue
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
 // gaps lists the numbers that were never given to records: those before a
-// segment that it says so of. Of a segment that does not know what was before
-// it, all are taken for such that nothing speaks for.
-func (o *inspection) gaps(there []seqset.Range) (list []seqset.Range) {
+// segment that it says so of, or that nothing speaks for if it does not know. A
+// later start may not learn them again: the segment's file may go by then, or be
+// where the medium does not give it.
+func (o *inspection) gaps(there []seqset.Range) (all []seqset.Range) {
 	for _, p := range o.proven {
 		there = append(there, p.Range)
 	}
 	there = seqset.Union(there)
 	for _, c := range o.files {
 		s := c.segment
-		switch {
-		case s == nil:
-		case s.prevKnown:
-			list = append(list, seqset.Range{From: s.prevEnd, To: s.base})
-		default:
-			from := uint64(0)
-			for _, r := range there {
-				if r.From < s.base {
-					from = r.To
-				}
-			}
-			s.prevEnd = from
-			list = append(list, seqset.Range{From: from, To: s.base})
+		if s == nil {
+			continue
+		}
+		if !s.prevKnown {
+			s.prevEnd = o.spokenFor(s, there)
+		}
+		all = append(all, seqset.Range{From: s.prevEnd, To: s.base})
+	}
+	return all
+}
+
+// spokenFor is one past the last number before a segment that something speaks
+// for: a list of ranges, and the journal, where it was told of all that is in none
+// of them. It was not of what segments of the first version left out.
+func (o *inspection) spokenFor(s *segment, there []seqset.Range) (end uint64) {
+	for _, r := range there {
+		if r.From < s.base {
+			end = r.To
 		}
 	}
-	return list
+	if c := &o.l.o; c.Known && c.Start > 0 && s.start != segmentHeadV1 {
+		end = max(end, c.KnownEnd)
+	}
+	return min(end, s.base)
 }
 
 // reportDamaged reports the damaged stretches of a segment. Those that its
 // index knew were reported by the start that found them; they are again while
-// the copy of their bytes is there.
+// the copy of their bytes is there, and always where other nodes have the records.
 func (o *inspection) reportDamaged(c *candidate) {
 	s := c.segment
 	for _, d := range s.damaged {
@@ -136,6 +169,7 @@ func (o *inspection) reportDamaged(c *candidate) {
 			continue
 		case s.indexed && o.copies[copyName(s.path, d.offset)]:
 			f.Copy = copyName(s.path, d.offset)
+		case s.indexed && o.l.o.End > 0: // others may have it
 		case s.indexed:
 			continue
 		default:
@@ -219,7 +253,7 @@ func (o *inspection) attribute(f Finding) {
 	switch {
 	case last == nil:
 	case !last.served:
-		f.Path, f.Err = last.path, cmp.Or(last.flaw, errors.New("no good record is in it"))
+		f.Path, f.Err = last.path, cmp.Or(last.medium, last.flaw, errors.New("no good record is in it"))
 		if last.size > 0 {
 			f.Copy = last.path // where it stays
 		}
@@ -236,7 +270,7 @@ func (o *inspection) attribute(f Finding) {
 		o.findAndKeep(f, s, s.size, last.size)
 		return
 	}
-	if last != nil && ofMedium(last.flaw) && f.Path == last.path {
+	if last != nil && (last.cut || ofMedium(last.flaw)) && f.Path == last.path {
 		f.Kind = Unreadable
 	}
 	o.find(f)
@@ -261,8 +295,8 @@ func (o *inspection) judgeUnserved(lost []seqset.Range) {
 				o.l.o.Logger.Info("segment that was given up is there again, and removed", "path", c.path)
 			})
 			o.remove(c)
-		case ofMedium(c.flaw): // who knows what is in it
-			o.find(Finding{Kind: Unreadable, Path: c.path, Range: seqset.Range{From: c.base, To: c.base}, Err: c.flaw})
+		case c.cut || ofMedium(c.flaw): // who knows what is in it
+			o.find(Finding{Kind: Unreadable, Path: c.path, Range: seqset.Range{From: c.base, To: c.base}, Err: cmp.Or(c.medium, c.flaw)})
 		case o.l.o.Known:
 			o.l.o.Logger.Warn("segment file left alone, nothing is missing", "path", c.path, "error", c.flaw)
 		default:
@@ -273,6 +307,9 @@ func (o *inspection) judgeUnserved(lost []seqset.Range) {
 
 // empty says that a file cannot hold a record that was promised.
 func (o *inspection) empty(c *candidate) bool {
+	if c.cut {
+		return false
+	}
 	if c.segment != nil && c.segment.base == c.base && c.segment.end == c.base {
 		return !c.content || o.l.o.Known
 	}

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"qmq/internal/seqset"
@@ -226,6 +227,86 @@ func (s *threeSegments) wantLost(l *Log, lost []int) {
 	}
 }
 
+// A segment whose header a loss of power took speaks for no number before it: what was synced
+// there is missed.
+func TestATornHeaderHidesNoLossBeforeIt(t *testing.T) {
+	s := writeThree(t, false)
+	s.n.log.KnownEnd = s.first + 2*third
+	s.remove(s.paths[1], s.index(1))
+	s.change(2, func(b []byte) []byte { clear(b[:segmentHead]); return b })
+	for range 2 {
+		l, rec := s.n.open(t)
+		s.wantLost(l, upTo(10, 19))
+		if rec.Lost() != third || len(rec.Findings) != 1 || rec.Findings[0].Kind != Missing {
+			t.Errorf("found %+v", rec.Findings)
+		}
+		s.n.log.GivenUp = seqset.Union(append(s.n.log.GivenUp, rec.Skipped...))
+		mustClose(t, l)
+	}
+}
+
+// What the medium does not give at one start, though it was never synced, is there when a later
+// start can read it.
+func TestWhatCannotBeReadAtAStartIsNotGivenUp(t *testing.T) {
+	for name, unread := range map[string]func(s *threeSegments){
+		"the file": func(s *threeSegments) {
+			s.fs.Fail(func(op crashfs.Op, path string) error {
+				if op == crashfs.OpOpen && path == s.paths[1] {
+					return syscall.EIO
+				}
+				return nil
+			})
+		},
+		"its headers": func(s *threeSegments) { s.fs.BadSectors(s.paths[1], 0, int64(recordAt(1))) },
+		"its end":     func(s *threeSegments) { s.fs.BadSectors(s.paths[1], int64(recordAt(4)), 1<<30) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := writeThree(t, false)
+			s.n.log.KnownEnd = s.first + third
+			s.remove(s.index(1))
+			unread(s)
+			l, rec := s.n.open(t)
+			if len(rec.Findings) == 0 || rec.Findings[0].Kind != Unreadable || rec.Findings[0].Path != s.paths[1] {
+				t.Errorf("found %+v", rec.Findings)
+			}
+			mustClose(t, l)
+			s.fs.Fail(nil)
+			s.wantAllLater(t, s.paths[1], rec.Skipped)
+		})
+	}
+}
+
+// wantAllLater wants that a start which can read a file again has all, after one that could
+// not has given up some numbers.
+func (s *threeSegments) wantAllLater(t *testing.T, path string, givenUp []seqset.Range) {
+	t.Helper()
+	s.fs.BadSectors(path, 0, 0)
+	s.n.log.GivenUp = givenUp
+	l, rec := s.n.open(t)
+	if len(rec.Findings) > 0 {
+		t.Errorf("later %+v", rec.Findings)
+	}
+	s.wantLost(l, nil)
+	mustClose(t, l)
+}
+
+// Nor is what stands in the last file, behind which the log goes on.
+func TestWhatCannotBeReadOfTheLastFileIsNotGivenUp(t *testing.T) {
+	for name, from := range map[string]int64{"all": 0, "its records": segmentHead, "its end": int64(recordAt(1))} {
+		t.Run(name, func(t *testing.T) {
+			s := writeThree(t, false)
+			s.n.log.KnownEnd = s.first + third
+			s.fs.BadSectors(s.paths[2], from, 1<<30)
+			l, rec := s.n.open(t)
+			if len(rec.Findings) != 1 || rec.Findings[0].Kind != Unreadable || rec.Findings[0].Path != s.paths[2] {
+				t.Errorf("found %+v", rec.Findings)
+			}
+			mustClose(t, l)
+			s.wantAllLater(t, s.paths[2], rec.Skipped)
+		})
+	}
+}
+
 func TestALogThatIsGoneIsMissingAsAWhole(t *testing.T) {
 	s := writeThree(t, true)
 	if err := s.fs.RemoveAll(testDir); err != nil {
@@ -296,6 +377,65 @@ func TestWhatNeedNotBeThereIsNotMissing(t *testing.T) {
 	}
 }
 
+// A loss of power may leave of what was not synced a file that alone says which numbers before
+// it no record had, or leaves it open, and holds none: with the file goes what it says, and later
+// starts, which know of an end above it, are not to miss those numbers.
+func TestWhatAFileWithoutRecordsSaysOfTheNumbersBeforeItIsToldBeforeItGoes(t *testing.T) {
+	for name, damage := range map[string]func(second, third []byte) (left, empty []byte){
+		"its headers are lost, and the end of its MPUB": func(second, third []byte) ([]byte, []byte) {
+			clear(third[:segmentHead])
+			return second[:headerSize/2], cutAt(recordAt(2))(third)
+		},
+		"its records are lost": func(second, third []byte) ([]byte, []byte) {
+			return second[:headerSize/2], third[:segmentHead]
+		},
+		"there are two such files": func(second, third []byte) ([]byte, []byte) {
+			return second[:segmentHead], third[:segmentHead]
+		},
+		"nothing is left of the one before it": func(second, third []byte) ([]byte, []byte) {
+			clear(third[:segmentHead])
+			return nil, cutAt(recordAt(2))(third)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fs := newCrash(1)
+			n := newNode(fs).cold()
+			l, _ := n.open(t)
+			first := mustAppend(t, l, single(bodyOf(0, damageBody)))
+			mustSync(t, l)
+			mustClose(t, l)
+			l, _ = n.open(t) // the journal is not told of the numbers that it skips
+			second := mustAppend(t, l, single(bodyOf(1, damageBody), bodyOf(2, damageBody)))
+			l.roll(l.active)
+			third := mustAppend(t, l, multi(bodyOf(3, damageBody), bodyOf(4, damageBody), bodyOf(5, damageBody)))
+			l.roll(l.active)
+			fourth := mustAppend(t, l, single(bodyOf(6, damageBody)))
+			l.Discard()
+			files := make(map[uint64][]byte)
+			for _, base := range []uint64{second.First, third.First} {
+				files[base], _ = fs.ReadFile(segmentPath(testDir, base))
+			}
+			left, empty := damage(files[second.First], files[third.First])
+			fs.WriteFile(segmentPath(testDir, second.First), left)
+			fs.WriteFile(segmentPath(testDir, third.First), empty)
+			n.log.Known, n.log.Start, n.log.KnownEnd = true, first.First, first.End
+			for start := range 3 {
+				l, rec := n.open(t)
+				if len(rec.Findings) > 0 {
+					t.Errorf("start %d found %+v", start, rec.Findings)
+				}
+				if got := bodies(contents(t, l), fourth.First, fourth.End); len(got) != 1 {
+					t.Errorf("start %d: what is there is not read", start)
+				}
+				n.log.GivenUp = seqset.Union(append(n.log.GivenUp, rec.Skipped...))
+				mustAppend(t, l, single([]byte("new")))
+				n.log.KnownEnd, _ = l.Sync()
+				mustClose(t, l)
+			}
+		})
+	}
+}
+
 // Numbers that starts skip are no records; that they are none is known from the
 // next segment, also when the one before it is gone.
 func TestSkippedNumbersAreNotMissing(t *testing.T) {
@@ -311,12 +451,12 @@ func TestSkippedNumbersAreNotMissing(t *testing.T) {
 		if round == 0 {
 			n.log.Start = l.End()
 		}
-		if round != 2 { // one start without a message
-			mustAppend(t, l, single(bodyOf(round, 10)))
-		}
 		n.log.GivenUp = seqset.Union(append(n.log.GivenUp, rec.Skipped...))
+		if round != 2 { // one start without a message, which tells of no end
+			mustAppend(t, l, single(bodyOf(round, 10)))
+			n.log.KnownEnd, _ = l.Sync()
+		}
 		mustClose(t, l)
-		_, n.log.KnownEnd = l.Ends()
 		ends = append(ends, n.log.KnownEnd)
 	}
 	if err := fs.Remove(segmentPath(testDir, ends[1]-1)); err != nil {
@@ -380,9 +520,9 @@ func TestLogsOfTheFirstVersionAreReadAndGoOn(t *testing.T) {
 			}
 		}
 		mustAppend(t, l, single([]byte("new")))
-		mustClose(t, l)
 		n.log.Known = true
-		_, n.log.KnownEnd = l.Ends()
+		n.log.KnownEnd, _ = l.Sync()
+		mustClose(t, l)
 	}
 	// Without its header it is known by its records.
 	b, _ := fs.ReadFile(segmentPath(testDir, second))
@@ -406,7 +546,7 @@ func writeFirstVersion(t *testing.T, fs *crashfs.FS, base uint64, count int) uin
 	for i := range count {
 		b.Add(&message.Meta{Timestamp: testTime}, bodyOf(i, damageBody))
 	}
-	records, _ := b.seal(nil, nil, base, h.salt)
+	records, _ := b.seal(nil, nil, base, h.salt, new(noting))
 	if err := fs.WriteFile(segmentPath(testDir, base), append(h.head(), records...)); err != nil {
 		t.Fatal(err)
 	}

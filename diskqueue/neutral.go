@@ -56,6 +56,11 @@ func (b *Batch) ParseRecords(records []byte) error {
 		}
 		at += n
 	}
+	return b.parsed()
+}
+
+// parsed wants that what was parsed is a whole batch.
+func (b *Batch) parsed() error {
 	if b.inMulti {
 		b.Reset()
 		return fmt.Errorf("%w: the end of an MPUB is missing", ErrRecords)
@@ -67,6 +72,25 @@ var (
 	errSealed = errors.New("a record has a number or a checksum")
 	errMulti  = errors.New("the marks of an MPUB are out of place")
 )
+
+// EachRecord gives the messages of records, the first of which has the number first, to
+// take. The error is that of take, or wraps ErrRecords: whatever the bytes are, what take
+// gets can be appended.
+func EachRecord(records []byte, first uint64, take func(message.View) error) error {
+	for len(records) > 0 {
+		n, ok := message.Size(records)
+		if !ok || n > len(records) || message.BodySize(records) < 0 {
+			return fmt.Errorf("%w: %w", ErrRecords, message.ErrCorrupt)
+		}
+		v := message.Decode(records[:n])
+		v.Seq = first
+		if err := take(v); err != nil {
+			return err
+		}
+		records, first = records[n:], first+1
+	}
+	return nil
+}
 
 // parseOne adds the record at the front of rest, which starts at an offset.
 func (b *Batch) parseOne(rest []byte, offset uint32) (size int, err error) {
@@ -82,9 +106,14 @@ func (b *Batch) parseOne(rest []byte, offset uint32) (size int, err error) {
 	case message.SeqOf(rest) != 0 || binary.LittleEndian.Uint32(rest[4:]) != 0:
 		return 0, errSealed
 	}
+	return n, b.note(rest, offset)
+}
+
+// note notes the whole record at the front of rest, which starts at an offset.
+func (b *Batch) note(rest []byte, offset uint32) error {
 	v := message.Decode(rest)
 	if err := b.parseMulti(v.Flags); err != nil {
-		return 0, err
+		return err
 	}
 	if mark, ok := v.Mark(); ok {
 		mark.Seq = uint64(len(b.offsets))
@@ -96,7 +125,7 @@ func (b *Batch) parseOne(rest []byte, offset uint32) (size int, err error) {
 	}
 	b.offsets = append(b.offsets, offset)
 	b.bodyBytes += int64(len(v.Body))
-	return n, nil
+	return nil
 }
 
 // parseMulti follows the marks of MPUBs: a part of one would make a later start

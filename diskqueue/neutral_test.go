@@ -42,8 +42,8 @@ func TestRecordsOfABatchTravelAsTheyAre(t *testing.T) {
 		if err := got.ParseRecords(records); err != nil {
 			t.Fatal(err)
 		}
-		one, oneAt := b.seal(nil, nil, 5, 7)
-		other, otherAt := got.seal(nil, nil, 5, 7)
+		one, oneAt := b.seal(nil, nil, 5, 7, new(noting))
+		other, otherAt := got.seal(nil, nil, 5, 7, new(noting))
 		if !bytes.Equal(one, other) || !slices.Equal(oneAt, otherAt) || !slices.Equal(b.Marks(5), got.Marks(5)) || b.BodyBytes() != got.BodyBytes() {
 			t.Fatal("the batch is another")
 		}
@@ -110,7 +110,7 @@ func FuzzParseRecords(f *testing.F) {
 		if got := b.AppendRecords(nil); !bytes.Equal(got, records) {
 			t.Fatal("other bytes come back")
 		}
-		sealed, starts := b.seal(nil, nil, 1, 1)
+		sealed, starts := b.seal(nil, nil, 1, 1, new(noting))
 		for i, at := range starts {
 			if _, err := message.Verify(sealed[at:], 1); err != nil || message.SeqOf(sealed[at:]) != uint64(i+1) {
 				t.Fatalf("record %d: %v", i, err)

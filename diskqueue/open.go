@@ -19,7 +19,8 @@ func Open(shared *Shared, o Options) (*Log, Recovery, error) {
 	l.hot = hotTail{maxMessages: o.HotMessages, budget: shared.hot}
 	shared.hot.join(&l.hot)
 	var rec Recovery
-	if err := l.recoverAll(&rec); err != nil {
+	unread, err := l.recoverAll(&rec)
+	if err != nil {
 		l.Discard()
 		return nil, rec, fmt.Errorf("open log %s: %w", o.Dir, err)
 	}
@@ -44,25 +45,28 @@ func Open(shared *Shared, o Options) (*Log, Recovery, error) {
 		l.Discard()
 		return nil, rec, fmt.Errorf("open log %s: it would go on at %d, numbers below %d were given out", o.Dir, l.next, seen)
 	}
+	rec.Unread = len(unread) > 0
 	if l.next > end {
 		l.voids = append(l.voids, seqset.Range{From: end, To: l.next})
 	}
-	if o.Known && l.written > 0 {
-		rec.Skipped = append(rec.Skipped, seqset.Range{From: l.written, To: l.next})
+	if low := max(l.written, o.Start); o.Known && low > 0 {
+		skipped := []seqset.Range{{From: low, To: l.next}}
+		rec.Skipped = append(rec.Skipped, seqset.Difference(skipped, unread)...)
 	}
 	rec.Skipped = seqset.Union(rec.Skipped)
 	return l, rec, nil
 }
 
-// recoverAll finds out what the directory holds, and repairs it.
-func (l *Log) recoverAll(rec *Recovery) error {
+// recoverAll finds out what the directory holds, and repairs it. It returns the
+// numbers that may be in what cannot be read now.
+func (l *Log) recoverAll(rec *Recovery) (unread []seqset.Range, err error) {
 	o := &inspection{l: l, rec: rec, copies: make(map[string]bool)}
 	if err := o.inspect(); err != nil {
-		return err
+		return nil, err
 	}
 	for _, repair := range o.repairs {
 		if err := repair(); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	for _, s := range o.served {
@@ -70,7 +74,7 @@ func (l *Log) recoverAll(rec *Recovery) error {
 	}
 	l.setList(o.served)
 	o.cutBehind()
-	return o.cutAtEnd()
+	return o.unread(), o.cutAtEnd()
 }
 
 // cutAtEnd cuts off what is above the end that the caller knows of. What stood

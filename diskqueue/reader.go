@@ -18,7 +18,8 @@ type Reader struct {
 	rewinds uint64
 	// next is where the stretch that was last read from disk ended: reading
 	// goes on there in larger steps.
-	next uint64
+	next   uint64
+	sealed sealedPlace
 }
 
 const (

@@ -142,12 +142,22 @@ func (l *Log) removeFiles(s *segment, again bool) {
 	idle := l.shared.files.forget(s)
 	// A much shorter file is not worth keeping: writing past its end is as
 	// slow as a new file. One that could not be synced is not trusted again.
-	if again && idle && !s.unsyncable && s.records() >= l.o.SegmentBytes/2 && l.shared.recycle.give(s.path) {
+	if again && idle && !s.unsyncable && s.records() >= l.o.SegmentBytes/2 && l.shared.recycle.give(s.path, l.leftForGood) {
 		return
 	}
 	if err := fs.Remove(s.path); err != nil && !isNotExist(err) {
 		l.o.Logger.Warn("segment not removed", "path", s.path, "error", err)
 	}
+}
+
+// leftForGood has it survive that a file has left the log, where nothing else tells the next
+// start that its numbers were given up: written over, it would be taken for damage if it came
+// back under its name.
+func (l *Log) leftForGood() error {
+	if l.o.End == 0 {
+		return nil
+	}
+	return l.shared.fs.SyncDir(l.o.Dir)
 }
 
 // Gaps lists the numbers of [from, to) that no segment holds, ascending.

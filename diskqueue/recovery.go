@@ -14,6 +14,9 @@ type Recovery struct {
 	// to tell them to later starts as given up, before it says that the log is
 	// synced up to some end above them.
 	Skipped []seqset.Range
+	// Unread says that something could not be read, so that a later start may have
+	// more to skip: what it then finds torn may be what a loss of power left.
+	Unread bool
 	// Findings is what is amiss, also what former starts found already: as long
 	// as the files say so. Where nothing but power was lost there is none.
 	Findings []Finding

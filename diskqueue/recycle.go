@@ -53,13 +53,18 @@ func (r *recycler) load() error {
 func recycledName(n int) string { return fmt.Sprintf("%d%s", n, segmentSuffix) }
 
 // give takes the file at path, whose descriptors are closed, or refuses it
-// when enough are waiting.
-func (r *recycler) give(path string) bool {
+// when enough are waiting. It is used again once moved has returned nil.
+func (r *recycler) give(path string, moved func() error) bool {
 	to, ok := r.admit()
 	if !ok {
 		return false
 	}
 	err := r.fs.Rename(path, to)
+	if err == nil {
+		if err = moved(); err != nil {
+			r.fs.Remove(to)
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.arrives--

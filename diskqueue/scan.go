@@ -11,11 +11,13 @@ import (
 
 // scanned is what a scan of a segment found.
 type scanned struct {
-	end     uint64 // one past the last record that counts
-	size    int64  // where that record ends
-	index   []indexEntry
-	runs    []run // of a carry segment, in the place of index
+	end   uint64 // one past the last record that counts
+	size  int64  // where that record ends
+	index []indexEntry
+	runs  []run // of a carry segment, in the place of index
+	times
 	marks   []message.Mark
+	only    []message.Only
 	damaged []damage
 	// unreadable is the damage that the medium may still give.
 	unreadable []damage
@@ -236,16 +238,27 @@ func (p *scanPass) take(v message.View, size int) {
 	} else if !p.takeOfMulti(v, size) {
 		return
 	}
-	if n := len(p.out.index); n == 0 || p.out.size-int64(p.out.index[n-1].offset) >= indexStride {
+	n := len(p.out.index)
+	due := n == 0 || p.out.size-int64(p.out.index[n-1].offset) >= indexStride
+	if due {
 		p.out.index = append(p.out.index, indexEntry{rel: uint32(v.Seq - p.base), offset: uint32(p.out.size)})
 	}
-	if m, ok := v.Mark(); ok {
-		p.out.marks = append(p.out.marks, m)
-	}
+	p.out.noteTime(due && n > 0, v.Timestamp)
+	p.out.list(&v)
 	p.out.end++
 	p.out.size += int64(size)
 	if v.Flags&message.FlagBatchLast != 0 {
 		p.open = nil
+	}
+}
+
+// list lists what a message has that is looked for.
+func (f *scanned) list(v *message.View) {
+	if m, ok := v.Mark(); ok {
+		f.marks = append(f.marks, m)
+	}
+	if name, ok := v.OnlyFor(); ok {
+		f.only = appendOnly(f.only, v.Seq, name)
 	}
 }
 

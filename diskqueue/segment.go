@@ -48,6 +48,7 @@ type layout struct {
 	carried bool         // a carry segment: see carry.go
 	index   []indexEntry // ascending; the first is the first record
 	runs    []run        // of a carry segment, in the place of index; ascending
+	times                // along index, or runs
 	damaged []damage     // ascending; what is in a list does not change
 }
 
@@ -73,8 +74,11 @@ type segment struct {
 	// marks lists those of the messages that have one, page by page. What is in a
 	// page does not change, more is only appended.
 	marks [][]message.Mark
-	// marksOnDisk says that marks are not held here but in the .idx file.
-	marksOnDisk bool
+	// only lists those of the messages that are for one channel. What is in it does not
+	// change, more is only appended.
+	only []message.Only
+	// listsOnDisk says that marks and only are not held here but in the .idx file.
+	listsOnDisk bool
 	failures    []failure // what cannot be read now
 
 	recovered   bool  // from before Open: Rewind leaves it alone
@@ -143,11 +147,24 @@ func parseName(name, suffix string) (base uint64, ok bool) {
 	return base, err == nil && base <= message.MaxSeq && fmt.Sprintf("%016x", base) == hex
 }
 
-// note adds the record at offset to the sparse index if it is due one.
-func (s *layout) note(seq uint64, offset int64) {
-	if n := len(s.index); n == 0 || offset-int64(s.index[n-1].offset) >= indexStride {
-		s.index = append(s.index, indexEntry{rel: uint32(seq - s.base), offset: uint32(offset)})
+// entrySeq is the number with which the i-th entry of the index, or the i-th run, begins.
+func (s *layout) entrySeq(i int) uint64 {
+	switch {
+	case i < len(s.index):
+		return s.base + uint64(s.index[i].rel)
+	case i < len(s.runs):
+		return s.runs[i].seq
 	}
+	return s.base
+}
+
+// survives is one past the last record up to which all survive a crash of the
+// machine, as far as this segment goes.
+func (s *segment) survives() uint64 {
+	if s.syncedEnd > s.base {
+		return s.syncedEnd
+	}
+	return s.covers().From // the numbers between were skipped, and nobody but this file may say so
 }
 
 // cut ends the segment at its last synced record.
@@ -157,6 +174,8 @@ func (s *segment) cut() {
 	for len(s.index) > 0 && int64(s.index[len(s.index)-1].offset) >= s.size {
 		s.index = s.index[:len(s.index)-1]
 	}
+	s.times = s.upTo(len(s.index)) // of the last entry it is no lower, as it may have been cut
+	s.only = s.only[:sort.Search(len(s.only), func(i int) bool { return s.only[i].Seq >= s.end })]
 	for n := len(s.marks) - 1; n >= 0; n-- {
 		page := s.marks[n]
 		keep := sort.Search(len(page), func(i int) bool { return page[i].Seq >= s.end })

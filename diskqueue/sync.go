@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
-
-	"qmq/message"
 )
 
 // SyncError says that an fsync failed. What was written before it and after
@@ -88,12 +86,12 @@ func (l *Log) syncedEnd() uint64 {
 	defer l.mu.Unlock()
 	end := l.next
 	for _, s := range l.leaving {
-		end = min(end, max(s.base, s.syncedEnd))
+		end = min(end, s.survives())
 	}
 	list := l.list()
 	for _, s := range list[list.from(l.clean):] {
-		if synced := max(s.base, s.syncedEnd); synced < s.end {
-			return min(end, synced)
+		if max(s.base, s.syncedEnd) < s.end {
+			return min(end, s.survives())
 		}
 	}
 	return end
@@ -153,9 +151,9 @@ func (l *Log) syncFailed(s *segment, err error) error {
 // writeIndexOf writes the index of a full, synced segment. When it cannot be
 // written the segment is scanned at the next start, which is all that is lost.
 func (l *Log) writeIndexOf(s *segment) {
-	marks, err := l.marksOf(s)
+	lists, err := l.listsOf(s)
 	if err == nil && s.end > s.base {
-		err = writeIndex(l.shared.fs, s.indexPath(), l.drawIndex(s, marks))
+		err = writeIndex(l.shared.fs, s.indexPath(), l.drawIndex(s, lists))
 	}
 	if err != nil {
 		l.o.Logger.Warn("segment index not written", "path", s.indexPath(), "error", err)
@@ -163,7 +161,7 @@ func (l *Log) writeIndexOf(s *segment) {
 	l.mu.Lock()
 	s.indexed = true
 	if err == nil {
-		s.marks, s.marksOnDisk = nil, len(marks) > 0
+		s.marks, s.only, s.listsOnDisk = nil, nil, !lists.empty()
 	}
 	gone := l.left(s)
 	l.mu.Unlock()
@@ -174,8 +172,8 @@ func (l *Log) writeIndexOf(s *segment) {
 
 // drawIndex encodes the index of a full segment, in which readers may find
 // damage at any time.
-func (l *Log) drawIndex(s *segment, marks [][]message.Mark) []byte {
-	return encodeIndex(&segment{layout: l.layoutOf(s), salt: s.salt}, marks)
+func (l *Log) drawIndex(s *segment, lists sidelists) []byte {
+	return encodeIndex(&segment{layout: l.layoutOf(s), salt: s.salt}, lists)
 }
 
 // Rewind takes back what was appended behind the last good Sync, after a

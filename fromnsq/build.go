@@ -54,7 +54,7 @@ func (b *build) make(ctx context.Context, p *progress) (err error) {
 	if err != nil {
 		return err
 	}
-	err = errors.Join(b.topics(topics), b.closing.wait(), b.journal.Close(), b.bodies.close())
+	err = errors.Join(b.topics(topics), b.closing.wait(), b.journal.Settle(), b.journal.Close(), b.bodies.close())
 	if err == nil {
 		err = b.FS.SyncDir(topics)
 	}

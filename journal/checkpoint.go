@@ -66,8 +66,9 @@ func (w *writer) reserveWanes() bool {
 // it.
 func (w *writer) beginCheckpoint() {
 	number, before := w.takeNumber(), w.lastLog
-	first := slices.Clone(encodeFirst(w.enc, w.j.o.BootID, 0, 0))
-	firstOfLog := slices.Clone(encodeFirst(w.enc, w.j.o.BootID, before, w.j.syncer.onDisk(before)))
+	first := slices.Clone(w.first(0, 0))
+	firstOfLog := slices.Clone(w.first(before, w.j.syncer.onDisk(before)))
+	starting := !w.settled
 	var f, log *file
 	w.do(func() (err error) {
 		if f, err = createFile(w.reserve, number, temporarySuffix, first); err != nil {
@@ -76,6 +77,7 @@ func (w *writer) beginCheckpoint() {
 		if log, err = w.makeLog(number, firstOfLog); err != nil {
 			return errors.Join(err, f.discard(w.reserve))
 		}
+		log.starting = starting
 		return nil
 	}, func(err error) {
 		switch {
@@ -95,6 +97,7 @@ var errOvertaken = errors.New("a new log was needed meanwhile")
 // moment.
 func (w *writer) startCheckpoint(f, log *file) {
 	w.useLog(log)
+	w.tellSettled()
 	w.since, w.clean, w.checkpointWanted = 0, false, false
 	c := &checkpoint{
 		number: log.number, f: f, sources: w.sources(), commits: w.j.syncer.written.Load(), records: 1,

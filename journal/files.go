@@ -99,6 +99,8 @@ type file struct {
 	salt   uint32
 	end    int64 // what is before it was written; the writer's
 	room   int64 // up to here it takes no further space on the disk
+	// starting says that the log tells of a start that is not complete; the writer's.
+	starting bool
 
 	timings *timings // of the journal; nil: of a file that a former process wrote
 

@@ -29,9 +29,9 @@ type Found struct {
 	Incomplete bool
 	// Empty says that there was neither a log nor a checkpoint.
 	Empty bool
-	// SameBoot says that the newest log was written since the machine was
-	// started, so that all that was written, and not only what was synced, must
-	// still be there.
+	// SameBoot says that a start since the machine was started is complete, see
+	// Journal.Settle, and the newest log was written by it or a later one: so all
+	// that was written, and not only what was synced, must still be there.
 	SameBoot bool
 	// LastLog is the number of the newest log that could be read, 0: there was
 	// none. All logs from BootLog on were written since the machine was started,

@@ -103,9 +103,10 @@ func (j *Journal) Timings() (writes, syncs *histogram.Histogram) {
 	return &j.timings.writes, &j.timings.syncs
 }
 
-// request is a Commit or, without entries, a Flush that waits.
+// request is a Commit, a Settle, or else a Flush that waits.
 type request struct {
 	entries []state.Entry
+	settles bool
 	done    chan error // capacity 1
 }
 
@@ -188,6 +189,14 @@ func (j *Journal) Commit(entries ...state.Entry) error {
 		return nil
 	}
 	return j.ask(&request{entries: entries, done: make(chan error, 1)})
+}
+
+// Settle is Commit, and says that the start is complete: all that the end of the
+// machine can have taken is noted, in these entries or before. Until then a start
+// after it does not take this one for one of the same boot, see Found.SameBoot:
+// it cannot tell what is missing from what was taken.
+func (j *Journal) Settle(entries ...state.Entry) error {
+	return j.ask(&request{entries: entries, settles: true, done: make(chan error, 1)})
 }
 
 // CommitDurable is Commit that has also synced the entries when it returns;

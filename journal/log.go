@@ -25,6 +25,9 @@ func (w *writer) write(commits int, sync bool) error {
 	if w.buf = b[:0]; cap(b) > maxKeptBuffer {
 		w.buf = nil
 	}
+	if w.log.starting && (w.settled || w.settling) { // behind what was to be noted
+		b = w.appendSettled(b)
+	}
 	if len(b) == 0 {
 		return nil
 	}
@@ -40,6 +43,7 @@ func (w *writer) write(commits int, sync bool) error {
 	if err != nil {
 		return err
 	}
+	w.log.starting = w.log.starting && !w.settled && !w.settling
 	if w.since == 0 {
 		w.checkpointAt = time.Now().Add(w.j.o.CheckpointEvery)
 	}
@@ -57,6 +61,24 @@ func (w *writer) write(commits int, sync bool) error {
 	w.j.syncer.wrote(w.log.end, 0) // nobody has to ask for their sync
 	w.j.syncer.reached(w.log.end)
 	return nil
+}
+
+// tellSettled has a log that was made before the start was complete, and is taken into
+// use afterwards, say that it is: nothing else may be written to it for long.
+func (w *writer) tellSettled() {
+	if !w.log.starting || !w.settled {
+		return
+	}
+	if err := w.put(w.appendSettled(nil)); err != nil {
+		w.failed(err)
+		return
+	}
+	w.log.starting = false
+}
+
+// appendSettled appends the record that says that the start is complete.
+func (w *writer) appendSettled(b []byte) []byte {
+	return appendFrame(b, w.log.salt, encodeFirst(w.enc, firstRecord{Boot: w.j.o.BootID}))
 }
 
 // tellSynced has the log itself say how far it was synced, when no write is
@@ -215,15 +237,18 @@ func (w *writer) reopenLog(number uint64, was readLog) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &file{fs: w.j.o.FS, name: path, number: number, f: f, salt: was.salt, end: int64(was.end), timings: &w.j.timings}
+	l := &file{fs: w.j.o.FS, name: path, number: number, f: f, salt: was.salt, end: int64(was.end), starting: !w.settled, timings: &w.j.timings}
 	if l.room, err = f.Size(); err != nil || l.room-l.end < 2*w.commitRoom() {
 		return nil, errors.Join(err, f.Close())
 	}
 	if err = l.cut(l.end); err == nil { // a torn tail, should there be one
-		err = l.append(appendFrame(nil, l.salt, encodeFirst(w.enc, w.j.o.BootID, 0, 0)))
+		err = l.append(appendFrame(nil, l.salt, w.first(0, 0)))
 	}
 	if err == nil {
 		err = l.sync()
+	}
+	if err == nil { // the process that made it may have ended before it could
+		err = w.j.o.FS.SyncDir(w.j.o.Dir)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -260,8 +285,16 @@ func (w *writer) takeNumber() uint64 {
 
 // startLog makes a log whose name and header survive a crash of the machine.
 func (w *writer) startLog(number uint64) (*file, error) {
-	first := encodeFirst(w.enc, w.j.o.BootID, w.lastLog, w.j.syncer.onDisk(w.lastLog))
-	return w.makeLog(number, first)
+	l, err := w.makeLog(number, w.first(w.lastLog, w.j.syncer.onDisk(w.lastLog)))
+	if err == nil {
+		l.starting = !w.settled
+	}
+	return l, err
+}
+
+// first is the first record of a file, as it is now.
+func (w *writer) first(before uint64, beforeEnd int64) []byte {
+	return encodeFirst(w.enc, firstRecord{Boot: w.j.o.BootID, Before: before, BeforeEnd: beforeEnd, Starting: !w.settled})
 }
 
 // makeLog is called by jobs, too.

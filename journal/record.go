@@ -6,7 +6,7 @@ import "qmq/state"
 // of the files:
 //
 //	[4, records, topics, channels, maxIncarnation]       checkpoint: its end
-//	[5, boot, before, beforeEnd]                         first in each file
+//	[5, boot, before, beforeEnd(, starting)]             first in each file
 //	[8, end]                                             this log was synced up to there
 //
 // In the first record of a file boot is the machine's boot, before the number
@@ -14,6 +14,11 @@ import "qmq/state"
 // this log had at least, on the disk, so that its loss is noticed. When power is
 // lost, what was not synced reaches the disk in any order and with holes: only
 // what is unreadable below a synced end is damage.
+//
+// Starting is there, and true, while the first start after the end of the machine
+// has not noted yet what that took. Once it has, it writes the record again without:
+// till then later starts have to take as much for possible. A version that does not
+// know of it passes it over.
 const (
 	kindEnd    state.Kind = 4
 	kindFirst  state.Kind = 5
@@ -33,6 +38,7 @@ type firstRecord struct {
 	Boot      string
 	Before    uint64
 	BeforeEnd int64
+	Starting  bool // written where it is true only
 }
 
 type syncedRecord struct {
@@ -40,8 +46,19 @@ type syncedRecord struct {
 	End  int64
 }
 
-func encodeFirst(e *state.Encoder, boot string, before uint64, beforeEnd int64) []byte {
-	return e.Encode(&firstRecord{Kind: kindFirst, Boot: boot, Before: before, BeforeEnd: beforeEnd})
+// settledRecord is a firstRecord that does not say that a start is under way.
+type settledRecord struct {
+	Kind      state.Kind
+	Boot      string
+	Before    uint64
+	BeforeEnd int64
+}
+
+func encodeFirst(e *state.Encoder, r firstRecord) []byte {
+	if r.Kind = kindFirst; r.Starting {
+		return e.Encode(&r)
+	}
+	return e.Encode(&settledRecord{r.Kind, r.Boot, r.Before, r.BeforeEnd})
 }
 
 func encodeSynced(e *state.Encoder, end int64) []byte {

@@ -24,6 +24,7 @@ type replay struct {
 	// read is how many bytes of logs were replayed.
 	read          int64
 	boot, bootNow string // of the file read last, and of the machine
+	starting      bool   // a start in that boot is not complete, as far as was read
 	// maxIncarnation is what the checkpoint read last says.
 	maxIncarnation uint64
 	base           uint64 // the checkpoint that was whole; 0: none
@@ -91,7 +92,7 @@ func (r *replay) conclude(l listing) {
 	r.found.Empty = len(l.logs) == 0 && len(l.checkpoints) == 0
 	r.checkChain(l.logs)
 	last := r.logs[l.last()]
-	if r.found.SameBoot = last.told && r.thisBoot(); !r.found.SameBoot {
+	if r.found.SameBoot = last.told && r.thisBoot() && !r.starting; !r.found.SameBoot {
 		r.found.State.Reboot()
 	}
 	r.found.Logs = make(map[uint64]FoundLog, len(r.logs))
@@ -216,12 +217,19 @@ type source struct {
 	readLog
 }
 
-// stretch is a part of a file that one process wrote: a log that is taken into use
-// again has several.
+// stretch is a part of a file that was written in one boot of the machine: a log that
+// is taken into use again may have several.
 type stretch struct {
 	off    int // of its first record
 	boot   string
 	synced int64 // how far the file was synced, as far as it says
+}
+
+// begin notes that a stretch begins, unless it is one more of the same boot.
+func (f *source) begin(off int, boot string) {
+	if n := len(f.stretches); n == 0 || boot == "" || f.stretches[n-1].boot != boot {
+		f.stretches = append(f.stretches, stretch{off: off, boot: boot})
+	}
 }
 
 // unsynced says that what is unreadable from an offset on may be what was not
@@ -312,7 +320,8 @@ func (r *replay) apply(f *source, off int, payload []byte) error {
 		first, err := decodeFirst(r.dec, payload)
 		if err == nil {
 			r.reboot(first.Boot)
-			f.stretches = append(f.stretches, stretch{off: off, boot: first.Boot})
+			r.starting = first.Starting
+			f.begin(off, first.Boot)
 		}
 		if err == nil && !f.told {
 			f.told, f.boot, f.before, f.beforeEnd = true, first.Boot, first.Before, first.BeforeEnd

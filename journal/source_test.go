@@ -175,6 +175,7 @@ func openJournal(t testing.TB, fsys vfs.FS, adjust ...func(*Options)) (*Journal,
 	must(t, err)
 	wantSame(t, before, found)
 	wantSound(t, found)
+	must(t, j.Settle())
 	return j, found
 }
 

@@ -35,6 +35,8 @@ type writer struct {
 	toldSynced int64  // what the log says of how far it was synced
 	since      int64  // bytes of logs since the last checkpoint
 	clean      bool   // the last checkpoint says all there is
+	settled    bool   // what the end of the machine took is noted, see Settle
+	settling   bool   // and is so once what is being written is
 
 	told    []state.Source // whose changes are in buf
 	dueAt   time.Time      // when something will be due that is marked; zero: nothing is
@@ -66,7 +68,8 @@ func newWriter(j *Journal, r *replay, files listing) *writer {
 	w := &writer{
 		j: j, enc: enc, topology: state.NewTopology(r.found.State, enc), damaged: r.damaged, reserve: newReserve(&j.o, files.spares),
 		next: files.last() + 1, base: r.base, checkpointSize: r.baseSize,
-		since: r.read, checkpointAt: time.Now().Add(j.o.CheckpointEvery), jobDone: make(chan error, 1),
+		settled: r.found.SameBoot || j.o.BootID == "", // where nobody can tell boots apart no start takes one for the same
+		since:   r.read, checkpointAt: time.Now().Add(j.o.CheckpointEvery), jobDone: make(chan error, 1),
 	}
 	w.reserve.timings = &j.timings
 	w.reserve.suit(r.baseSize)
@@ -111,9 +114,12 @@ func (w *writer) takeQueue() (queue []*request, closing bool) {
 func (w *writer) serve(queue []*request) {
 	var commits, flushes []*request
 	for _, r := range queue {
-		if r.entries == nil {
+		switch {
+		case r.settles && len(r.entries) == 0 && w.settled:
+			r.done <- nil
+		case r.entries == nil && !r.settles:
 			flushes = append(flushes, r)
-		} else {
+		default:
 			commits = append(commits, r)
 		}
 	}
@@ -140,10 +146,13 @@ func (w *writer) commit(requests []*request) error {
 	err := w.ensureLog()
 	if err == nil {
 		for _, r := range requests {
-			w.buf = appendFrame(w.buf, w.log.salt, w.enc.Entries(r.entries))
+			if w.settling = w.settling || r.settles; len(r.entries) > 0 {
+				w.buf = appendFrame(w.buf, w.log.salt, w.enc.Entries(r.entries))
+			}
 		}
 		err = w.write(len(requests), w.j.o.SyncTopology)
 	}
+	w.settled, w.settling = w.settled || w.settling && err == nil, false
 	if err != nil {
 		w.failed(err)
 		return err

@@ -106,11 +106,11 @@ func (g *group) apply(ctx context.Context) {
 	}
 }
 
-// answerFailed is the consumer's AnswerFailed callback.
-func (h *Holder) answerFailed(a channel.Answer) {
-	l := h.all
+// answerFailed is the AnswerFailed callback of a consumer.
+func (l *Leases) answerFailed(s *subscription, a channel.Answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	h := s.of
 	if h.waiting == 0 || a.Op == channel.Return {
 		return
 	}

@@ -38,11 +38,12 @@ func (l *Leases) CloseClient(remote string) (ok bool) {
 			continue
 		}
 		ok = true
-		h.goneOnce.Do(func() { close(h.gone) })
+		h.dismissed = true
+		h.leave()
 		for id := range h.held {
 			l.forget(h, id)
 		}
-		if l.isOver(h) {
+		if l.isOver(h) || l.takeKept(h) {
 			over = append(over, h)
 		}
 	}

@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -10,30 +11,34 @@ import (
 	"qmq/message"
 )
 
-// Holder is the consumer of one request. Take, Sent, Return and End are the request's, one
-// at a time.
+// Holder is one request, and what it was given. Take, Sent, Return and End are the
+// request's, one at a time.
 type Holder struct {
 	all     *Leases
-	id      uint64
+	id      uint64 // of the consumer
 	receipt uint64
 	poll    Poll
 
-	consumer broker.Consumer
-	left     func()        // to be called when the consumer was closed; may be nil
-	woken    chan struct{} // of capacity 1: something may be taken
-	gone     chan struct{} // closed when the channel closes the consumer
-	goneOnce sync.Once
+	// subscription is changed by the request alone, with all.mu held, and while nothing is
+	// held.
+	*subscription
+
+	settled <-chan struct{} // of TakeOrNone; else nil
+	heard   <-chan struct{} // see askIfHeard; else nil
 
 	last    []message.ID // of the last Take, in their order
 	sending bool         // it has one of all.answers
 
 	// What follows is guarded by all.mu.
-	polling bool
-	ended   bool                     // it is closed, or about to be
-	held    map[message.ID]time.Time // until when; nil: nothing was
-	timer   *time.Timer              // forgets what has run out; nil until something was held
-	late    map[message.ID]error     // answers that failed late, while somebody waits for them
-	waiting int                      // for late answers
+	polling   bool
+	inherited bool                     // the consumer is that of an earlier request, and nothing has shown yet that it is one still
+	dismissed bool                     // see CloseClient
+	ended     bool                     // it has come to its end, and its consumer is closed, about to be, or kept
+	kept      time.Time                // since when the consumer is kept
+	held      map[message.ID]time.Time // until when; nil: nothing was
+	timer     *time.Timer              // forgets what has run out; nil until something was held
+	late      map[message.ID]error     // answers that failed late, while somebody waits for them
+	waiting   int                      // for late answers
 }
 
 func (h *Holder) place() place { return place{h.poll.Topic, h.poll.Channel} }
@@ -42,19 +47,75 @@ func (h *Holder) place() place { return place{h.poll.Topic, h.poll.Channel} }
 // them alone.
 func (h *Holder) Receipt() uint64 { return h.receipt }
 
-func (h *Holder) subscribe() (err error) {
-	h.consumer, h.left, err = h.all.broker.Subscribe(h.poll.Topic, h.poll.Channel, broker.SubscribeOptions{
+// subscription is a consumer, which serves one request, or several one after the other.
+type subscription struct {
+	consumer broker.Consumer
+	left     func()        // to be called when the consumer was closed; may be nil
+	woken    chan struct{} // of capacity 1: something may be taken
+	gone     chan struct{} // closed by leave
+	goneOnce sync.Once
+
+	of *Holder // whose it is, or was last; guarded by Leases.mu
+}
+
+func newSubscription(h *Holder) *subscription {
+	return &subscription{woken: make(chan struct{}, 1), gone: make(chan struct{}), of: h}
+}
+
+// leave notes that the channel has closed the consumer, or that it is to be closed.
+func (s *subscription) leave() { s.goneOnce.Do(func() { close(s.gone) }) }
+
+// isGone tells whether leave was called.
+func (s *subscription) isGone() bool { return isClosed(s.gone) }
+
+// isClosed tells whether a channel, which may be nil, is closed.
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// close ends the consumer.
+func (s *subscription) close() {
+	s.consumer.Close()
+	if s.left != nil {
+		s.left()
+	}
+}
+
+// subscribe makes the consumer of a request. One that meets a channel on its way out is
+// made after a moment.
+func (h *Holder) subscribe() error {
+	err := h.subscribeOnce()
+	if errors.Is(err, channel.ErrExiting) {
+		timer := time.NewTimer(again)
+		select {
+		case <-timer.C:
+		case <-h.all.closing:
+			timer.Stop()
+		}
+		err = h.subscribeOnce()
+	}
+	return err
+}
+
+func (h *Holder) subscribeOnce() (err error) {
+	s := h.subscription
+	s.consumer, s.left, err = h.all.broker.Subscribe(h.poll.Topic, h.poll.Channel, broker.SubscribeOptions{
 		ConsumerOptions: channel.ConsumerOptions{
 			ID: h.id, MsgTimeout: h.poll.Lease,
 			Wake: func() {
 				select {
-				case h.woken <- struct{}{}:
+				case s.woken <- struct{}{}:
 				default:
 				}
 			},
-			Closed: func() { h.goneOnce.Do(func() { close(h.gone) }) },
+			Closed: s.leave,
 		},
-		AnswerFailed: h.answerFailed,
+		AnswerFailed: func(a channel.Answer) { h.all.answerFailed(s, a) },
 		Headers:      true,
 	})
 	return err
@@ -67,55 +128,108 @@ const elsewhere = 100 * time.Millisecond
 // Take waits until there are messages, and gives them to s: as many as there are, while s
 // has room and no more than the request's Max are leased to it. None without an error
 // means that wait has passed. The error is that of ctx, ErrClosing, channel.ErrExiting
-// when the channel has ended, or a *LimitError.
+// when the channel has ended, ErrNoRoom, a *LimitError, or that of Poll.Still.
 func (h *Holder) Take(ctx context.Context, s channel.Sink, wait time.Duration) (n int, err error) {
-	if _, local := h.consumer.(*channel.Consumer); !local {
+	if !h.isLocal() {
 		wait = max(wait, elsewhere)
 	}
 	late := time.NewTimer(wait)
 	defer late.Stop()
+	n, err = h.take(ctx, s, late.C)
+	if errors.Is(err, channel.ErrExiting) && h.mayRenew() {
+		if err := h.subscribe(); err != nil {
+			return 0, err
+		}
+		n, err = h.take(ctx, s, late.C)
+	}
+	return n, err
+}
+
+// isLocal tells whether the channel is served by this node, and by no other.
+func (s *subscription) isLocal() bool {
+	_, local := s.consumer.(*channel.Consumer)
+	return local
+}
+
+// take is Take until it is late, or the consumer has gone.
+func (h *Holder) take(ctx context.Context, s channel.Sink, late <-chan time.Time) (n int, err error) {
 	h.Sent()
 	h.consumer.SetReady(int64(h.poll.Max))
 	defer h.consumer.SetReady(0) // it does not come while it sends: what comes then is for others
-	for {
-		room, err := h.room(ctx, late.C)
-		if !room {
+	for last := false; ; {
+		inTime, err := h.room(ctx, late)
+		if err != nil {
+			return 0, err
+		}
+		last = last || !inTime
+		if err := h.may(); err != nil {
 			return 0, err
 		}
 		if n, err = h.takeNow(s); n > 0 {
 			return n, nil
 		}
 		h.Sent()
+		if err != nil || last {
+			return 0, err
+		}
+		h.askIfHeard()
+		woken, err := h.wait(ctx, late, h.woken, nil)
 		if err != nil {
 			return 0, err
 		}
-		if woken, err := h.wait(ctx, late.C, h.woken, nil); !woken {
-			return 0, err
+		if last = !woken; last { // what came at the last moment is taken
+			late = over
 		}
 	}
 }
+
+// may says whether the client may still have messages.
+func (h *Holder) may() error {
+	if h.poll.Still == nil {
+		return nil
+	}
+	return h.poll.Still()
+}
+
+// over is the time of who is late.
+var over = func() <-chan time.Time {
+	c := make(chan time.Time)
+	close(c)
+	return c
+}()
 
 // wait waits until something may be taken from one of the channels, or can be put into the
 // other. False without an error means that it is late.
 func (h *Holder) wait(ctx context.Context, late <-chan time.Time, woken <-chan struct{}, room chan<- struct{}) (ok bool, err error) {
-	select {
-	case <-woken:
-		return true, nil
-	case room <- struct{}{}:
-		return true, nil
-	case <-late:
-		return false, nil
-	case <-ctx.Done():
-		return false, ctx.Err()
-	case <-h.gone:
-		return false, channel.ErrExiting
-	case <-h.all.closing:
-		return false, ErrClosing
+	for {
+		select {
+		case <-woken:
+			return true, nil
+		case room <- struct{}{}:
+			return true, nil
+		case <-late:
+			return false, nil
+		case <-h.settled:
+			return false, nil
+		case <-h.heard:
+			h.confirm()
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-h.gone:
+			return false, channel.ErrExiting
+		case <-h.all.closing:
+			return false, ErrClosing
+		}
 	}
 }
 
-// room waits until the request may have messages to send. While it waits, others get them.
-func (h *Holder) room(ctx context.Context, late <-chan time.Time) (ok bool, err error) {
+// patience is for how long a request that has had no room waits for some when it is late:
+// there is some again as soon as one of the others has sent what it has.
+const patience = time.Second
+
+// room waits until the request may have messages to send; inTime is false when that was
+// late. While it waits, others get them. The error may be ErrNoRoom.
+func (h *Holder) room(ctx context.Context, late <-chan time.Time) (inTime bool, err error) {
 	select {
 	case h.all.answers <- struct{}{}:
 		h.sending = true
@@ -123,10 +237,26 @@ func (h *Holder) room(ctx context.Context, late <-chan time.Time) (ok bool, err 
 	default:
 	}
 	h.consumer.SetReady(0)
-	if h.sending, err = h.wait(ctx, late, nil, h.all.answers); h.sending {
-		h.consumer.SetReady(int64(h.poll.Max))
+	settles := h.settled != nil
+	h.settled = nil // it would be said of what comes with that RDY count
+	if inTime, err = h.wait(ctx, late, nil, h.all.answers); err != nil {
+		return false, err
 	}
-	return h.sending, err
+	if h.sending = inTime; !inTime {
+		last := time.NewTimer(patience)
+		defer last.Stop()
+		if h.sending, err = h.wait(ctx, last.C, nil, h.all.answers); err != nil {
+			return false, err
+		}
+	}
+	if !h.sending {
+		return false, ErrNoRoom
+	}
+	h.consumer.SetReady(int64(h.poll.Max))
+	if settles {
+		h.settled = h.consumer.(broker.Settler).Settle()
+	}
+	return inTime, nil
 }
 
 // Sent says that what the last Take gave was sent, and its memory is free again.
@@ -194,7 +324,7 @@ func (h *Holder) End() {
 	l := h.all
 	l.mu.Lock()
 	l.polls--
-	h.polling, h.last = false, nil
+	h.polling, h.last, h.poll.Still = false, nil, nil
 	over := l.isOver(h)
 	l.mu.Unlock()
 	if over {
@@ -202,25 +332,19 @@ func (h *Holder) End() {
 	}
 }
 
-// close ends the consumer; it is called once. What is still leased becomes available to
-// others.
-func (h *Holder) close() {
-	if h.timer != nil {
-		h.timer.Stop()
-	}
-	h.consumer.Close()
-	if h.left != nil {
-		h.left()
-	}
-}
-
-// isOver says, once, that the consumer of a request that is over has nothing left. mu is
-// held.
+// isOver says, once, that a request that is over has nothing left, and that its consumer is
+// to be closed. mu is held.
 func (l *Leases) isOver(h *Holder) bool {
 	if h.ended || h.polling || len(h.held) > 0 || h.waiting > 0 {
 		return false
 	}
 	h.ended = true
+	if h.timer != nil {
+		h.timer.Stop()
+	}
+	if l.keep(h) {
+		return false
+	}
 	delete(l.holders, h.id)
 	return true
 }

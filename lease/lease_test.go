@@ -297,13 +297,25 @@ func TestSlowReadersKeepOthersWaitingAndNoMessages(t *testing.T) {
 			t.Fatal(n, err)
 		}
 		other := begin(t, l, 1, time.Minute)
-		if n, err := other.Take(t.Context(), new(mailbox), time.Second); n != 0 || err != nil {
+		// Nobody has looked: that there is none would be a lie.
+		if n, err := other.Take(t.Context(), new(mailbox), time.Second); n != 0 || err != ErrNoRoom {
 			t.Fatal(n, err)
 		}
-		time.AfterFunc(time.Second, slow.Sent)
-		if n, err := other.Take(t.Context(), new(mailbox), time.Minute); n != 1 || err != nil {
+		time.AfterFunc(patience/2, slow.Sent)
+		if n, err := other.Take(t.Context(), new(mailbox), 0); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		time.AfterFunc(time.Second, other.Sent)
+		third := begin(t, l, 1, time.Minute)
+		defer third.End()
+		if n, err := third.Take(t.Context(), new(mailbox), 10*time.Second); n != 0 || err != nil {
 			t.Error(n, err)
 		}
+		publish(t, b, "t", "c")
+		if n, err := third.Take(t.Context(), new(mailbox), 0); n != 1 || err != nil {
+			t.Error(n, err)
+		}
+		third.Sent()
 		slow.End()
 		other.End()
 		if len(l.answers) != 0 {

@@ -9,12 +9,15 @@ import (
 	"time"
 
 	"qmq/broker"
-	"qmq/channel"
 	"qmq/message"
 )
 
 // ErrClosing means that the node gives out nothing any more.
 var ErrClosing = errors.New("the node is stopping")
+
+// ErrNoRoom means that as many requests as may be have messages that their clients have not
+// read, and had them all the time: what there is was not looked at.
+var ErrNoRoom = errors.New("too many clients do not read what they were given")
 
 // LimitError is the refusal of one request, or one message, too many.
 type LimitError struct {
@@ -35,6 +38,9 @@ type Options struct {
 	// MaxAnswers is how many of the requests may have messages at a time that their
 	// clients have not read: the others wait.
 	MaxAnswers int
+	// MaxKept is how many consumers of replicated topics are kept for the next request when
+	// one is over; 0: none.
+	MaxKept int
 	// Others are the other members of a set; nil: there are none.
 	Others Others
 }
@@ -55,8 +61,9 @@ type Others interface {
 type Leases struct {
 	broker  *broker.Broker
 	o       Options
-	closing chan struct{} // closed by Close
-	answers chan struct{} // holds one for each request that has messages to send
+	closing chan struct{}  // closed by Close
+	answers chan struct{}  // holds one for each request that has messages to send
+	closes  sync.WaitGroup // until no consumer is kept; begun with mu held, before Close
 
 	// mu guards what follows, and what holders say that it guards. Nothing is called
 	// under it.
@@ -67,7 +74,9 @@ type Leases struct {
 	holders  map[uint64]*Holder
 	channels map[place]map[message.ID]*Holder // who has a message
 	polls    int
-	messages int // leased, or about to be
+	messages int         // leased, or about to be
+	kept     []*Holder   // whose consumers wait for another request, the longest first
+	closer   *time.Timer // closes them; nil while there are none
 
 	polled, leased, answered, refused, returned, expired uint64 // see Counts
 }
@@ -91,11 +100,12 @@ func New(b *broker.Broker, o Options) *Leases {
 // until the broker closes.
 func (l *Leases) Close() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if !l.closed {
 		l.closed = true
 		close(l.closing)
 	}
+	l.mu.Unlock()
+	l.closeKept()
 }
 
 // Poll is a request for messages.
@@ -104,6 +114,9 @@ type Poll struct {
 	Max            int           // messages at a time
 	Lease          time.Duration // how long the client has for each
 	Client         Client        // who asks
+	// Still, if not nil, says whether the client may still have messages: it is asked before
+	// each look, which may be long after Begin. Its error is that of Take.
+	Still func() error
 }
 
 // again is how long a request that met a channel on its way out waits before it tries
@@ -117,15 +130,10 @@ func (l *Leases) Begin(p Poll) (*Holder, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = h.subscribe(); errors.Is(err, channel.ErrExiting) {
-		timer := time.NewTimer(again)
-		select {
-		case <-timer.C:
-		case <-l.closing:
-			timer.Stop()
-		}
-		err = h.subscribe()
+	if h.inherited {
+		return h, nil
 	}
+	err = h.subscribe()
 	if err != nil {
 		l.mu.Lock()
 		delete(l.holders, h.id)
@@ -149,10 +157,13 @@ func (l *Leases) enter(p Poll) (*Holder, error) {
 	}
 	l.polls++
 	l.polled++
-	l.last++
 	l.receipt++
-	h := &Holder{all: l, id: l.last, receipt: l.receipt, poll: p, polling: true, woken: make(chan struct{}, 1), gone: make(chan struct{})}
+	h := &Holder{all: l, receipt: l.receipt, poll: p, polling: true}
 	h.poll.Client.Since = time.Now()
+	if !l.inherit(h) {
+		l.last++
+		h.id, h.subscription = l.last, newSubscription(h)
+	}
 	l.holders[h.id] = h
 	return h, nil
 }

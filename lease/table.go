@@ -19,6 +19,7 @@ func (l *Leases) lease(h *Holder, spare int) {
 	if len(h.last) == 0 {
 		return
 	}
+	h.inherited = false
 	byID := l.channels[h.place()]
 	if byID == nil {
 		byID = make(map[message.ID]*Holder, len(h.last))
@@ -75,15 +76,5 @@ func (h *Holder) sweep() {
 	l.mu.Unlock()
 	if over {
 		h.close()
-	}
-}
-
-// isGone tells whether the channel has closed the consumer.
-func (h *Holder) isGone() bool {
-	select {
-	case <-h.gone:
-		return true
-	default:
-		return false
 	}
 }

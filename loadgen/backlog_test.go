@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"time"
 )
 
 func TestBacklogStandsBetweenItsMeasurements(t *testing.T) {
@@ -36,8 +35,9 @@ func TestBacklogStandsBetweenItsMeasurements(t *testing.T) {
 }
 
 func TestBacklogThatIsNotDeliveredIsAnError(t *testing.T) {
+	t.Parallel()
 	target := startFake(t, &fake{deal: func(b [][]byte) []delivery { return asSent(b[1:]...) }})
-	b, err := OpenBacklog(t.Context(), target, Load{Batch: 10, Channels: 1, IdleTimeout: 50 * time.Millisecond})
+	b, err := OpenBacklog(t.Context(), target, Load{Batch: 10, Channels: 1, IdleTimeout: silence})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 type found struct{ lost, altered, duplicated, redelivered, disordered int64 }
 
 func TestWhatAServerDoesWrongIsNoticed(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name string
 		deal func(bodies [][]byte) []delivery // of a batch of 100 messages of 100 bytes
@@ -69,8 +70,9 @@ func TestWhatAServerDoesWrongIsNoticed(t *testing.T) {
 		}, found{altered: 2}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel() // each waits for the end of what comes
 			target := startFake(t, &fake{deal: test.deal})
-			l := Load{Channels: 1, Body: 100, Batch: 100, Measure: Amount{Messages: 100}, IdleTimeout: 100 * time.Millisecond}
+			l := Load{Channels: 1, Body: 100, Batch: 100, Measure: Amount{Messages: 100}, IdleTimeout: silence}
 			r, err := Run(t.Context(), target, l, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -107,8 +109,9 @@ func TestMessagesOfAnotherRunAreNotTaken(t *testing.T) {
 }
 
 func TestVerifyNoticesWhatAPublishOnlyRunLost(t *testing.T) {
+	t.Parallel()
 	target := startFake(t, &fake{deal: func(b [][]byte) []delivery { return asSent(b[1:]...) }})
-	l := Load{Batch: 50, Window: 4, Verify: true, Measure: Amount{Messages: 1000}, IdleTimeout: 100 * time.Millisecond}
+	l := Load{Batch: 50, Window: 4, Verify: true, Measure: Amount{Messages: 1000}, IdleTimeout: silence}
 	r, err := Run(t.Context(), target, l, nil)
 	if err != nil {
 		t.Fatal(err)

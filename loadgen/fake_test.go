@@ -12,6 +12,9 @@ import (
 	"qmq/protocol"
 )
 
+// silence is one that a busy machine does not make of itself.
+const silence = 500 * time.Millisecond
+
 // delivery is what a fake server sends to its consumer.
 type delivery struct {
 	body     []byte

@@ -21,6 +21,7 @@ type ClientOptions struct {
 	TLS                            *tls.Config // for directories that want https
 	UserAgent                      string
 	Accounts                       *apiclient.Accounts // of directories; nil: none
+	NamesNobody                    bool                // errors have no URL, and the address once
 }
 
 // Client asks directories over HTTP. Every call asks all the addresses it is
@@ -42,7 +43,7 @@ const maxAnswer = 64 << 20
 func NewClient(o ClientOptions) *Client {
 	options := apiclient.Options{
 		ConnectTimeout: o.ConnectTimeout, RequestTimeout: o.RequestTimeout,
-		TLS: o.TLS, UserAgent: o.UserAgent, Accounts: o.Accounts, MaxAnswer: maxAnswer,
+		TLS: o.TLS, UserAgent: o.UserAgent, Accounts: o.Accounts, MaxAnswer: maxAnswer, NamesNobody: o.NamesNobody,
 	}
 	c := &Client{api: apiclient.New(options)}
 	options.RequestTimeout, options.MaxConnections = 0, maxFollowed

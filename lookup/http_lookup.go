@@ -1,6 +1,7 @@
 package lookup
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -39,10 +40,10 @@ func parseQuestion(r *http.Request) (q question, err error) {
 	case "", "r":
 	case "w":
 		if q.writes = true; !names.Valid(q.topic) {
-			return q, notAllowed("INVALID_ARG_TOPIC", names.Rule)
+			return q, httpapi.Allowed("INVALID_ARG_TOPIC", names.Rule)
 		}
 	default:
-		return q, notAllowed("INVALID_ARG_ACCESS", "r or w")
+		return q, httpapi.Allowed("INVALID_ARG_ACCESS", "r or w")
 	}
 	q.wait, err = parseWait(values)
 	return q, err
@@ -54,17 +55,12 @@ func parseWait(values url.Values) (time.Duration, error) {
 	}
 	wait, err := time.ParseDuration(values.Get("wait"))
 	if err != nil || wait < 0 || wait > maxWait {
-		return 0, notAllowed("INVALID_ARG_WAIT", "a time of up to "+maxWait.String()+", such as 30s")
+		return 0, httpapi.Allowed("INVALID_ARG_WAIT", fmt.Sprintf("a time of up to %.0fm, such as 30s", maxWait.Minutes()))
 	}
 	return wait, nil
 }
 
-// notAllowed is a refusal that says what is allowed.
-func notAllowed(code, allowed string) error {
-	return &httpapi.Error{Status: http.StatusBadRequest, Code: code, More: map[string]any{"allowed": allowed}}
-}
-
-var errTooManyWait = &httpapi.Error{Status: http.StatusServiceUnavailable, Code: "TOO_MANY_WAITERS",
+var errTooManyWait = &httpapi.Error{Status: http.StatusServiceUnavailable, Code: "TOO_MANY_WAITERS", Retry: 1,
 	More: map[string]any{"limit": maxWaiters}}
 
 func (h *HTTP) lookup(w http.ResponseWriter, r *http.Request) (any, error) {

@@ -94,7 +94,7 @@ func TestRefusedQuestions(t *testing.T) {
 		"/lookup?access=w":                `{"message":"MISSING_ARG_TOPIC"}`,
 		"/lookup?topic=*&access=w":        "INVALID_ARG_TOPIC",
 		"/lookup?topic=t&access=rw":       `{"allowed":"r or w","message":"INVALID_ARG_ACCESS"}`,
-		"/lookup?topic=t&wait=soon":       `{"allowed":"a time of up to 5m0s, such as 30s","message":"INVALID_ARG_WAIT"}`,
+		"/lookup?topic=t&wait=soon":       `{"allowed":"a time of up to 5m, such as 30s","message":"INVALID_ARG_WAIT"}`,
 		"/lookup?topic=t&wait=-1s":        "INVALID_ARG_WAIT",
 		"/lookup?topic=t&wait=5m1ns":      "INVALID_ARG_WAIT",
 		"/lookup?topic=t&wait=":           "INVALID_ARG_WAIT",

@@ -22,15 +22,18 @@ const AttrHeaders AttrTag = 6
 
 // MaxHeaders is how many headers a message has at most, MaxHeaderBytes how many
 // bytes they take together, as AttrHeaders draws them, and MaxHeaderKey how many
-// a key.
+// a key. The first HeaderKey and HeaderPriority do not count, which are no headers where
+// they are kept: what a consumer gets may be published again as it is. MaxEncoded
+// is how many bytes all take together.
 const (
 	MaxHeaders     = 64
 	MaxHeaderBytes = 16 << 10
 	MaxHeaderKey   = 255
+	MaxEncoded     = MaxHeaderBytes + 2*(1+2) + len(HeaderKey) + MaxKey + len(HeaderPriority) + 1
 )
 
 // ErrHeaders is wrapped by all errors about headers that cannot be.
-var ErrHeaders = errors.New("headers cannot be as they are")
+var ErrHeaders = errors.New("invalid headers")
 
 // The errors about headers whose bytes are no list of them, and of too many.
 var (
@@ -39,9 +42,13 @@ var (
 	errHeadersLong = fmt.Errorf("%w: they take more than %d bytes", ErrHeaders, MaxHeaderBytes)
 )
 
-// AppendHeader appends one header. The key is 1 to MaxHeaderKey bytes long, the value
-// at most MaxHeaderBytes; CheckHeaders says what else must be.
+// AppendHeader appends one header. CheckHeaders says what may be, and refuses what has a
+// longer key or value than that: it is cut here, as its length would be another one.
 func AppendHeader[T ~string | ~[]byte](dst []byte, key string, value T) []byte {
+	if len(key) > MaxHeaderKey {
+		key = key[:MaxHeaderKey-1] + " " // which no key has
+	}
+	value = value[:min(len(value), MaxHeaderBytes)] // with its key that is too long
 	dst = append(append(dst, byte(len(key))), key...)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(value)))
 	return append(dst, value...)
@@ -91,20 +98,31 @@ func Header(encoded []byte, key string) (value []byte, ok bool) {
 // CheckHeaders says why bytes cannot be the headers of a message. The error wraps
 // ErrHeaders.
 func CheckHeaders(encoded []byte) error {
-	if len(encoded) > MaxHeaderBytes {
+	if len(encoded) > MaxEncoded {
 		return errHeadersLong
 	}
-	for n := 1; len(encoded) > 0; n++ {
-		key, _, rest, ok := cutHeader(encoded)
+	n, size, key, priority := 0, 0, false, false
+	for len(encoded) > 0 {
+		name, _, rest, ok := cutHeader(encoded)
 		switch {
 		case !ok:
 			return errHeadersCut
-		case n > MaxHeaders:
+		case !key && is(name, HeaderKey):
+			key = true
+		case !priority && is(name, HeaderPriority):
+			priority = true
+		case n == MaxHeaders:
 			return errHeadersMany
-		case !IsHeaderKey(key):
-			return fmt.Errorf("%w: a key must be 1 to %d letters, digits and !#$%%&'*+-.^_`|~, not %.64q", ErrHeaders, MaxHeaderKey, key)
+		case !IsHeaderKey(name):
+			return fmt.Errorf("%w: a key must be 1 to %d letters, digits and !#$%%&'*+-.^_`|~, not %.64q", ErrHeaders, MaxHeaderKey, name)
+		default:
+			n++
+			size += len(encoded) - len(rest)
 		}
 		encoded = rest
+	}
+	if size > MaxHeaderBytes {
+		return errHeadersLong
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package message
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,6 +64,15 @@ func TestAHeaderIsFoundInAnyCase(t *testing.T) {
 	}
 }
 
+func TestAllHeadersThatMayBeTakeMaxEncoded(t *testing.T) {
+	all := AppendHeader(nil, "k", strings.Repeat("v", MaxHeaderBytes-4))
+	all = AppendHeader(AppendHeader(all, HeaderKey, strings.Repeat("k", MaxKey)), HeaderPriority, "9")
+	var m Meta
+	if err := m.Describe(all); err != nil || len(all) != MaxEncoded || len(m.Headers) != MaxHeaderBytes {
+		t.Errorf("%d bytes, of which %d are kept: %v", len(all), len(m.Headers), err)
+	}
+}
+
 func TestHeadersBeyondTheLimitsAreRefusedWithTheLimit(t *testing.T) {
 	many := func(n int) (h []byte) {
 		for range n {
@@ -70,17 +80,27 @@ func TestHeadersBeyondTheLimitsAreRefusedWithTheLimit(t *testing.T) {
 		}
 		return h
 	}
+	key, priority := AppendHeader(nil, "Key", strings.Repeat("k", MaxKey)), AppendHeader(nil, "priority", "9")
+	longest := AppendHeader(nil, "k", strings.Repeat("v", 16<<10-4))
 	for _, c := range []struct {
 		name    string
 		headers []byte
 		want    string // empty: they may be
 	}{
 		{"none", nil, ""},
+		{"as many as may be, a key and a priority", slices.Concat(many(64), key, priority), ""},
+		{"one more, a key and a priority", slices.Concat(key, many(65), priority), "more than 64"},
+		{"as many as may be, and two keys", slices.Concat(many(64), key, key), "more than 64"},
+		{"as long as may be, a key and a priority", slices.Concat(key, longest, priority), ""},
+		{"the same and a header", slices.Concat(longest, priority, key, many(1)), "more than 16384 bytes"},
 		{"as many as may be", many(64), ""},
 		{"one more", many(65), "more than 64"},
 		{"as long as may be", AppendHeader(nil, "k", strings.Repeat("v", 16<<10-4)), ""},
 		{"a byte longer", AppendHeader(nil, "k", strings.Repeat("v", 16<<10-3)), "more than 16384 bytes"},
 		{"a long key", AppendHeader(nil, strings.Repeat("k", 255), ""), ""},
+		{"a longer key", AppendHeader(nil, strings.Repeat("k", 256), ""), "a key must be"},
+		{"a key whose length in a byte is 1, before what is right then", AppendHeader(nil, "k!!"+strings.Repeat("a", 254), strings.Repeat("v", 8225)), "a key must be"},
+		{"a value whose length in two bytes is 0", AppendHeader(nil, "k", strings.Repeat("v", 1<<16)), "more than 16384 bytes"},
 		{"no key", AppendHeader(nil, "", "v"), "a key must be"},
 		{"a space in a key", AppendHeader(nil, "a b", "v"), "a key must be"},
 		{"a key that is no ASCII", AppendHeader(nil, "schlüssel", "v"), "a key must be"},

@@ -102,6 +102,9 @@ func FlagsOf(head []byte) Flags { return Flags(binary.LittleEndian.Uint16(head[2
 // must hold at least HeaderSize bytes. It is not checked.
 func SeqOf(buf []byte) uint64 { return binary.LittleEndian.Uint64(buf[8:]) }
 
+// TimeOf is when the message of the record at the front of buf was published, likewise.
+func TimeOf(buf []byte) int64 { return int64(binary.LittleEndian.Uint64(buf[16:])) }
+
 // Verify checks the CRC of the record at the front of buf and returns the
 // record's size. It returns ErrShort when buf ends before the record and
 // ErrCorrupt when the bytes are no record of the segment with this salt.

@@ -51,7 +51,7 @@ func TestHeadersThatDoNotFitIntoTheirMessageAreRefused(t *testing.T) {
 		{"HPUB t 3600001\n", "E_INVALID HPUB timeout 3600001 out of range 0-3600000"},
 		{"HPUB t\n" + be32(0), "E_BAD_MESSAGE HPUB invalid message size 0"},
 		{"HPUB t\n" + be32(2), "E_BAD_MESSAGE HPUB invalid message size 2"},
-		{"HPUB t\n" + be32(100+2+16384+1), "E_BAD_MESSAGE HPUB message too big 16487 > 16486"},
+		{"HPUB t\n" + be32(100+2+16657+1), "E_BAD_MESSAGE HPUB message too big 16760 > 16759"},
 		{"HPUB t\n" + be32(9) + "\x00\x07", "E_BAD_MESSAGE HPUB invalid message body size 0: of 7 bytes 7 are headers"},
 		{"HPUB t\n" + be32(9) + "\xff\xff", "E_BAD_MESSAGE HPUB invalid message body size 0: of 7 bytes 65535 are headers"},
 		{"HPUB t\n" + be32(103) + "\x00\x00", "E_BAD_MESSAGE HPUB message too big 101 > 100"},

@@ -50,7 +50,7 @@ func (l *Limits) MaxMessages() int64 { return (l.MaxBodySize - sizeLen) / (sizeL
 // has any.
 func (l *Limits) maxMessage(kind Kind) int64 {
 	if kind == Hpub || kind == Hmpub {
-		return l.MaxMsgSize + headersLen + message.MaxHeaderBytes
+		return l.MaxMsgSize + headersLen + int64(message.MaxEncoded)
 	}
 	return l.MaxMsgSize
 }

@@ -16,7 +16,7 @@ type draft struct {
 func (l *Log) compose() *group {
 	w := &l.writer
 	g := &group{seg: w.active, begins: w.active.end == firstRecord}
-	g.enc = encoder{buf: w.buf, salt: g.seg.salt, start: g.seg.end, synced: g.seg.synced}
+	g.enc = encoder{buf: w.buf, salt: g.seg.salt, start: g.seg.end, synced: g.seg.synced, sum: l.o.Sum}
 	if g.begins {
 		l.encodeBegin(g)
 	}

@@ -105,6 +105,7 @@ func (h *history) script(t tester, l *Log) error {
 		if id := uint32(step) % 2 * 2; step%6 > 1 {
 			to := max(h.shard(id).last(), 2) - 2
 			h.allowed[id] = max(h.allowed[id], to)
+			l.Everywhere(id, to)
 			l.Compact(id, to)
 		}
 	}
@@ -223,6 +224,9 @@ func stopAt(t *testing.T, e ending, noSync bool, at int) bool {
 		o := options(fsys.Mount())
 		o.NoSync = noSync
 		o.Boot = fmt.Sprint(boots)
+		if at%2 == 0 { // files are used again because all have what is in them
+			o.Retain = 1 << 30
+		}
 		return o
 	}
 	end := func() {

@@ -34,9 +34,15 @@ type Options struct {
 	SegmentBytes int64 // of a file; 64 MiB
 	CacheBytes   int64 // of the newest entries of all shards, in memory; 32 MiB
 	// Retain is how many bytes of files are kept that hold nothing but what was
-	// compacted, for followers that are behind; 1 GiB.
+	// compacted, for followers that are behind; 1 GiB. Of those that hold nothing but what
+	// is everywhere, one is kept.
 	Retain int64
 	Manual bool // no goroutine: Flush is called
+	// Sum says what the CRC-32C of an entry's data is, if whoever made them has put sums of
+	// what is in them into them: they need not be read for another one. Data that have
+	// changed since do not verify when they are read from the disk. ok is false where that
+	// is not known; nil: it never is.
+	Sum func(shard uint32, data []byte) (sum uint32, ok bool)
 	// Found is told what happens beside updates; nil: nobody. Like Took, which is told how
 	// long each write with its sync has taken, it must not call the log.
 	Found  func(Finding)
@@ -159,6 +165,20 @@ func (l *Log) Compact(shard uint32, index uint64) {
 	}
 }
 
+// Everywhere says that all others who take part in a shard have its entries up to
+// index: files of such entries need not be kept for them. To write over a file again
+// soon costs a fraction of writing a new one, whose memory the kernel has to find.
+func (l *Log) Everywhere(shard uint32, index uint64) {
+	l.mu.Lock()
+	s := l.shard(shard)
+	s.everywhere = max(s.everywhere, min(index, s.last()))
+	due := len(l.excess()) > 0
+	l.mu.Unlock()
+	if due {
+		l.kick()
+	}
+}
+
 // Pinned is what keeps files of the log from going.
 type Pinned struct {
 	Shards []uint32 // that need the oldest file that cannot go; ascending
@@ -211,21 +231,31 @@ func (l *Log) Shed() {
 }
 
 // excess is those of the free segments that go: all but the newest of Retain
-// bytes, or all after Shed. mu
+// bytes, those that nobody else needs but for the newest segment, or all after Shed. mu
 func (l *Log) excess() []*segment {
 	free := l.segments[:l.free()]
 	if l.shedding {
 		return free
 	}
-	kept := int64(0)
-	for len(free) > 0 {
-		n := len(free) - 1
-		if kept += free[n].room; kept > l.o.Retain {
-			break
-		}
-		free = free[:n]
+	n, kept := len(free), int64(0)
+	for n > 0 && kept+free[n-1].room <= l.o.Retain {
+		n--
+		kept += free[n].room
 	}
-	return free
+	for n < len(free)-1 && l.isEverywhere(free[n]) {
+		n++
+	}
+	return free[:n]
+}
+
+// isEverywhere says whether all others have what a segment holds. mu
+func (l *Log) isEverywhere(g *segment) bool {
+	for id, last := range g.lasts {
+		if last > l.shards[id].everywhere {
+			return false
+		}
+	}
+	return true
 }
 
 // Flush does with Options.Manual what is to be done now: it writes and syncs

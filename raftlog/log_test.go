@@ -150,6 +150,44 @@ func TestFilesThatNobodyNeedsAreKeptForFollowersUpToRetain(t *testing.T) {
 	must(t, l.Close())
 }
 
+// TestFilesOfWhatIsEverywhereAreNotKeptForFollowers but for the newest of them.
+func TestFilesOfWhatIsEverywhereAreNotKeptForFollowers(t *testing.T) {
+	fsys := newDisk(t, 1)
+	o := options(fsys.Mount())
+	o.Retain = 1 << 30
+	l, _ := mustOpen(t, o)
+	for i := range uint64(60) {
+		mustSave(t, l, &Update{Shard: 1, Entries: entries(i+1, 1, 1, 300)})
+		mustSave(t, l, &Update{Shard: 2, Entries: entries(i+1, 1, 1, 0)})
+	}
+	first := func() uint64 {
+		l.Flush()
+		first, _ := bounds(l.Shard(1))
+		return first
+	}
+	l.Everywhere(1, 60)
+	l.Everywhere(2, 60)
+	if first := first(); first != 1 {
+		t.Errorf("entries below %d went though this node needs them", first)
+	}
+	l.Compact(1, 60)
+	l.Compact(2, 60)
+	newest := first()
+	if newest < 30 || newest > 59 {
+		t.Errorf("shard 1 begins at %d", newest)
+	}
+	for i := range uint64(60) {
+		mustSave(t, l, &Update{Shard: 1, Entries: entries(i+61, 1, 1, 300)})
+	}
+	l.Everywhere(1, 90)
+	l.Everywhere(1, 80)
+	l.Compact(1, 120)
+	if first := first(); first <= newest || first > 91 {
+		t.Errorf("up to entry 90 all is everywhere, and shard 1 begins at %d", first)
+	}
+	must(t, l.Close())
+}
+
 func TestFilesForFollowersAreShedWhenTheDiskIsFull(t *testing.T) {
 	fsys := newDisk(t, 1)
 	o := options(fsys.Mount())

@@ -91,6 +91,9 @@ func (e *encoder) entry(shard uint32, ent *raftpb.Entry) {
 	e.u64(ent.GetIndex())
 	e.buf = append(e.buf, byte(ent.GetType()))
 	e.data(ent.GetData())
+	if long := e.longOfLast(); long != nil && e.sum != nil && ent.GetType() == raftpb.EntryNormal {
+		long.sum, long.known = e.sum(shard, long.data)
+	}
 	e.end()
 }
 

@@ -71,12 +71,16 @@ type encoder struct {
 	at     int64   // its offset
 	long   []piece // data that is written between what is in buf
 	absent int     // bytes of all of it
+
+	sum func(shard uint32, data []byte) (sum uint32, ok bool) // see Options.Sum
 }
 
 // piece is data that comes behind so many bytes of the buffer.
 type piece struct {
 	behind int
 	data   []byte
+	sum    uint32 // of data, if that is known
+	known  bool
 }
 
 // minLong is how long data is at least that is not copied together with the rest.
@@ -103,15 +107,18 @@ func (e *encoder) data(b []byte) {
 		e.buf = append(e.buf, b...)
 		return
 	}
-	e.long = append(e.long, piece{len(e.buf), b})
+	e.long = append(e.long, piece{behind: len(e.buf), data: b})
 	e.absent += len(b)
 }
 
 // end finishes the record that was begun.
 func (e *encoder) end() {
-	head, long := e.buf[e.last+recordHeader:], e.longOfLast()
-	n := len(head) + len(long)
-	sum := crc32c.Update(crc32c.Update(e.seed(), head), long)
+	head := e.buf[e.last+recordHeader:]
+	n, sum := len(head), crc32c.Update(e.seed(), head)
+	if long := e.longOfLast(); long != nil {
+		n += len(long.data)
+		sum = long.addTo(sum)
+	}
 	e.buf = append(e.buf, make([]byte, padded(n)-n)...)
 	sum = crc32c.Update(sum, e.buf[len(e.buf)-(padded(n)-n):])
 	h := e.buf[e.last:]
@@ -120,12 +127,20 @@ func (e *encoder) end() {
 	binary.LittleEndian.PutUint32(h[20:], crc32c.Update(e.seed(), h[:20]))
 }
 
-// longOfLast is what of the last record is not in buf.
-func (e *encoder) longOfLast() []byte {
+// longOfLast is what of the last record is not in buf; nil: all of it is.
+func (e *encoder) longOfLast() *piece {
 	if n := len(e.long); n > 0 && e.long[n-1].behind > e.last {
-		return e.long[n-1].data
+		return &e.long[n-1]
 	}
 	return nil
+}
+
+// addTo adds the piece to a checksum.
+func (p *piece) addTo(sum uint32) uint32 {
+	if p.known {
+		return crc32c.Join(sum, p.sum, crc32c.Power(len(p.data)))
+	}
+	return crc32c.Update(sum, p.data)
 }
 
 // endUpdate makes the last record the end of its update.

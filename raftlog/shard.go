@@ -19,9 +19,10 @@ type Shard struct {
 
 	// Log.mu guards what follows.
 	shardLog
-	allowed uint64          // entries up to here are not needed here
-	cached  []*raftpb.Entry // the newest entries
-	bytes   int64           // of them
+	allowed    uint64          // entries up to here are not needed here
+	everywhere uint64          // nor, up to here, by others
+	cached     []*raftpb.Entry // the newest entries
+	bytes      int64           // of them
 }
 
 var _ raft.Storage = (*Shard)(nil)

@@ -101,11 +101,14 @@ func (k *Consumer) detach() (left attachment) {
 	for i := range k.pending {
 		k.client.answerDone(&k.pending[i], nil, now, wall)
 	}
-	k.confirm(len(k.pending))
+	known := len(k.pending)
 	k.pending, k.sent = nil, 0
 	k.buffer.drop()
 	left = k.attachment
 	k.attachment = attachment{at: left.at, incarnation: left.incarnation}
+	k.settling.said = false
+	k.settleAnew()
+	k.confirm(known)
 	if left.number != 0 {
 		k.r.mu.Lock()
 		delete(k.r.attached, left.number)
@@ -157,6 +160,7 @@ func (k *Consumer) opened(number, incarnation uint64, refused []uint64, seat *se
 	} else {
 		k.queueFrames()
 	}
+	k.settleAnew()
 	k.callUnlock(func() {
 		for _, a := range failed {
 			k.failed(a)

@@ -40,6 +40,7 @@ func (k *Consumer) confirm(n int) {
 		return
 	}
 	k.confirmation.known += uint64(n)
+	k.signCame()
 	if k.confirmation.changed != nil {
 		close(k.confirmation.changed)
 		k.confirmation.changed = nil

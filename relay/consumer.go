@@ -52,6 +52,7 @@ type Consumer struct {
 	sent         int              // of pending, those that were sent
 	telling      int              // answers of which o.AnswerFailed is about to be told
 	confirmation confirmation
+	settling     settling
 	buffer       buffer
 	stats        channel.ConsumerStats
 }
@@ -74,7 +75,7 @@ type attachment struct {
 // Subscribe adds a consumer. With create, topic and channel are made if need be. It
 // waits until the leader has taken it, for 5 s without a leader. The error is that of
 // the leader's channel, or "no leader".
-func (r *Relay) Subscribe(topic, channelName string, create bool, o broker.SubscribeOptions) (broker.Consumer, error) {
+func (r *Relay) Subscribe(topic, channelName string, create bool, o broker.SubscribeOptions) (*Consumer, error) {
 	k := &Consumer{r: r, topic: topic, channel: channelName, create: create, o: o, subscribed: make(chan error, 1)}
 	k.stats.ID = o.ID
 	if k.o.Wake == nil {
@@ -102,6 +103,13 @@ func (r *Relay) Subscribe(topic, channelName string, create bool, o broker.Subsc
 		return nil, err
 	}
 	return k, nil
+}
+
+// Incarnation is that of the channel or, of an ephemeral one, of the topic.
+func (k *Consumer) Incarnation() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.incarnation
 }
 
 // SetReady sets how many messages the client accepts in flight.
@@ -148,7 +156,7 @@ func (k *Consumer) take(s channel.Sink, limit int, take func(*channel.Consumer, 
 	n = take(seat.consumer, noted, limit)
 	k.mu.Lock()
 	k.buffer.parked = seat.consumer.Parked()
-	k.handedOut(noted.taken[:noted.n])
+	k.handedOut(noted)
 	k.mu.Unlock()
 	noted.sink = nil
 	notes.Put(noted)
@@ -168,12 +176,13 @@ func (k *Consumer) Parked() bool {
 type noting struct {
 	sink  channel.Sink
 	n     int
+	last  message.ID // of taken
 	taken [channel.MaxTake]handed
 }
 
 // handed is a message that a client gets.
 type handed struct {
-	id       message.ID
+	seq      uint64
 	attempts uint16
 }
 
@@ -184,7 +193,8 @@ func (n *noting) Put(m *channel.Message) bool {
 	if !n.sink.Put(m) {
 		return false
 	}
-	n.taken[n.n] = handed{m.ID, m.Attempts}
+	n.last = m.ID
+	n.taken[n.n] = handed{m.Seq, m.Attempts}
 	n.n++
 	return true
 }
@@ -199,16 +209,16 @@ func (k *Consumer) timeout() int64 {
 }
 
 // handedOut notes what the client got. The caller holds k.mu.
-func (k *Consumer) handedOut(list []handed) {
-	if len(list) == 0 {
+func (k *Consumer) handedOut(noted *noting) {
+	if noted.n == 0 {
 		return
 	}
 	until := k.r.o.Clock.Now() + k.timeout()
-	for i := range list {
-		prefix, seq, _ := list[i].id.Split()
-		k.client.got(prefix, seq, list[i].attempts, until)
+	prefix, _, _ := noted.last.Split() // all of a topic begin with the same
+	for _, m := range noted.taken[:noted.n] {
+		k.client.got(prefix, m.seq, m.attempts, until)
 	}
-	k.stats.MessageCount += uint64(len(list))
+	k.stats.MessageCount += uint64(noted.n)
 	k.client.forget(k.r.o.Clock.Now())
 }
 

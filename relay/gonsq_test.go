@@ -16,6 +16,7 @@ import (
 
 	"qmq/broker"
 	"qmq/diskqueue"
+	"qmq/message"
 	"qmq/server"
 	"qmq/test/node"
 	"qmq/topic"
@@ -34,7 +35,11 @@ func (r replicas) Publisher(topic string, create bool) (broker.Publisher, error)
 }
 
 func (r replicas) Subscribe(topic, channel string, create bool, o broker.SubscribeOptions) (broker.Consumer, error) {
-	return r.n.relay.Subscribe(topic, channel, create, o)
+	k, err := r.n.relay.Subscribe(topic, channel, create, o)
+	if err != nil {
+		return nil, err
+	}
+	return k, nil
 }
 
 func (r replicas) Change(c broker.Change) error {
@@ -51,6 +56,14 @@ func (r replicas) Look(topicName string) (*topic.Look, func(), error) {
 		return nil, nil, err
 	}
 	return t.Look(), func() {}, nil
+}
+
+func (r replicas) Cancel(topicName string, id message.ID) (topic.Cancellation, error) {
+	t, err := r.n.set.served(topicName)
+	if err != nil {
+		return topic.Cancellation{}, err
+	}
+	return t.Cancel(id)
 }
 
 func (r replicas) Channel(topicName, channel string) (broker.Messages, error) {

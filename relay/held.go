@@ -50,12 +50,7 @@ const minSweep = 64
 // got notes a message that the client got, and has until then.
 func (c *clientMessages) got(prefix uint16, seq uint64, attempts uint16, until int64) {
 	c.prefix = prefix
-	if i := c.held.Find(seq); i != 0 {
-		*c.held.At(i) = heldMessage{until: until, attempts: attempts}
-		return
-	}
-	_, m := c.held.Add(seq)
-	*m = heldMessage{until: until, attempts: attempts}
+	*c.held.Put(seq) = heldMessage{until: until, attempts: attempts}
 }
 
 // forget lets go of messages that have timed out and that the client says nothing of,
@@ -80,18 +75,18 @@ func (c *clientMessages) forget(now int64) {
 }
 
 // find is the index of a message that the client holds, 0 when it does not.
-func (c *clientMessages) find(id *message.ID) (i uint32, seq uint64) {
+func (c *clientMessages) find(id *message.ID) (i uint32) {
 	prefix, seq, ok := id.Split()
 	if !ok || prefix != c.prefix {
-		return 0, 0
+		return 0
 	}
-	return c.held.Find(seq), seq
+	return c.held.Find(seq)
 }
 
 // answer notes an answer that the leader has yet to hear of. Until is when a touched
 // message times out, wall the time.
 func (c *clientMessages) answer(a *channel.Answer, until, wall int64) error {
-	i, _ := c.find(&a.ID)
+	i := c.find(&a.ID)
 	if i == 0 || c.held.At(i).answered {
 		return channel.ErrNotInFlight
 	}
@@ -106,20 +101,20 @@ func (c *clientMessages) answer(a *channel.Answer, until, wall int64) error {
 
 // touch notes a message that was touched.
 func (c *clientMessages) touch(a *channel.Answer, until int64) {
-	if i, _ := c.find(&a.ID); i != 0 {
+	if i := c.find(&a.ID); i != 0 {
 		c.held.At(i).until = until
 	}
 }
 
 // answerDone notes what became of an answer.
 func (c *clientMessages) answerDone(a *channel.Answer, err error, now, wall int64) {
-	i, seq := c.find(&a.ID)
-	if i == 0 || a.Op == channel.Touch && err == nil {
+	prefix, seq, ok := a.ID.Split()
+	if !ok || prefix != c.prefix || a.Op == channel.Touch && err == nil {
 		return
 	}
-	m := *c.held.At(i)
-	c.held.Remove(i)
+	m, ok := c.held.Take(seq)
 	switch {
+	case !ok:
 	case err != nil, a.Op == channel.Return:
 	case a.Op == channel.Finish:
 		c.finished(seq, now)
@@ -157,11 +152,7 @@ func (c *clientMessages) gaveBack(m channel.Claim, now int64) {
 }
 
 // lost notes that a message is not the client's any more.
-func (c *clientMessages) lost(seq uint64) {
-	if i := c.held.Find(seq); i != 0 {
-		c.held.Remove(i)
-	}
-}
+func (c *clientMessages) lost(seq uint64) { c.held.Take(seq) }
 
 // giveUp notes that the client has gone.
 func (c *clientMessages) giveUp() { c.held = seqtable.Table[heldMessage]{} }

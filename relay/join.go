@@ -2,6 +2,7 @@ package relay
 
 import (
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"qmq/channel"
@@ -13,6 +14,7 @@ import (
 type leadership struct {
 	term    uint64
 	shard   *shard
+	over    atomic.Bool           // set before its channels are closed; read without Relay.mu
 	waiting map[uint64]struct{}   // members that have not claimed yet
 	topics  map[string]*admission // those that were asked for
 	// channels are those that have, or had, consumers here. None is added when it is
@@ -150,7 +152,9 @@ func (r *Relay) subscribe(l *leadership, j *joining) (v *served, refused []uint6
 		MsgTimeout: time.Duration(f.timeout), DefaultTimeout: f.flags&flagDefaultTimeout != 0, SampleRate: int(f.sample), Locality: f.locality,
 		Wake: v.wake, Closed: v.channelClosed,
 	}
+	v.let = v.wake
 	if k := j.local; k != nil {
+		v.let = k.admitted
 		o.ID, o.Wake = k.o.ID, k.o.Wake
 		o.Closed = func() {
 			if v.channelGone() {

@@ -314,7 +314,7 @@ func TestBoundedChannelLeavesWithItsLastConsumer(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *set) {
 		s.publish(testTopic, "a", "b")
 		tp, _ := s.store.Existing(testTopic)
-		end, err := topic.ParsePosition("last")
+		end, err := topic.ParsePosition("last", 0)
 		if err != nil {
 			t.Fatal(err)
 		}

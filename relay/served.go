@@ -12,6 +12,7 @@ import (
 type seat struct {
 	consumer *channel.Consumer
 	left     func() // called when the consumer has been closed
+	let      func() // called when it has been admitted
 
 	mu       sync.Mutex // guards what follows; the channel's lock is taken under it
 	ready    int64
@@ -31,9 +32,16 @@ func (s *seat) setReady(n int64) {
 // admit lets the consumer have messages.
 func (s *seat) admit() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.admitted = true
 	s.apply()
+	s.mu.Unlock()
+	s.let()
+}
+
+func (s *seat) isAdmitted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.admitted
 }
 
 // apply tells the channel what the consumer accepts: one that it wakes has to come. The
@@ -75,6 +83,7 @@ type served struct {
 	greeting   []byte // the opened frame, to be sent first
 	answers    uint32 // that were applied since the last results
 	failures   []failure
+	asked      bool // one of them asks for a sign: see settle.go
 	closed     bool // the channel has closed it
 	farewell   bool // and that was sent
 }
@@ -119,13 +128,14 @@ func (v *served) deliverSome(memory *[]byte) (sent, ok bool) {
 	v.mu.Lock()
 	b := batch{b: appendMessagesHead((*memory)[:0], v.at.consumer, v.generation), room: int(min(v.window, maxFrame)), attributes: v.attributes}
 	mayTake := v.welcomed && !v.closed && v.window > 0
+	admitted := v.admitted
 	v.mu.Unlock()
 	n := 0
 	if mayTake {
 		n = v.consumer.Take(&b, channel.MaxTake)
 	}
 	// A message may be one that an answer has just given back: its result goes first.
-	for _, frame := range v.spend(int64(len(b.b) - messagesHeadSize)) {
+	for _, frame := range v.spend(int64(len(b.b)-messagesHeadSize), admitted) {
 		sent = true
 		if !v.r.o.Lane.Send(v.at.member, frame) {
 			return false, false
@@ -138,8 +148,9 @@ func (v *served) deliverSome(memory *[]byte) (sent, ok bool) {
 
 // spend notes the bytes of messages that are about to be sent, and returns the frames
 // that come before them. With the window used up the channel is to give the messages to
-// others.
-func (v *served) spend(bytes int64) (frames [][]byte) {
+// others. Admitted says whether there could be messages; there were none to be had when the
+// leadership is over, and no sign of it is given.
+func (v *served) spend(bytes int64, admitted bool) (frames [][]byte) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if !v.welcomed {
@@ -152,9 +163,9 @@ func (v *served) spend(bytes int64) (frames [][]byte) {
 		frames = append(frames, v.greeting)
 		v.greeting = nil
 	}
-	if v.answers > 0 {
+	if v.answers > 0 && (admitted && !v.leading.over.Load() || !v.asked) {
 		frames = append(frames, appendResults(nil, v.at.consumer, v.answers, v.failures))
-		v.answers, v.failures = 0, nil
+		v.answers, v.failures, v.asked = 0, nil, false
 	}
 	if v.closed && !v.farewell {
 		v.farewell = true
@@ -204,6 +215,7 @@ func (v *served) answer(answers []channel.Answer) {
 	v.mu.Lock() // also while they are applied: see deliverSome
 	v.consumer.Answer(answers)
 	for i := range answers {
+		v.asked = v.asked || answers[i].ID == nobodys
 		if err := answers[i].Err; err != nil {
 			c, _ := codeOf(err)
 			v.failures = append(v.failures, failure{v.answers + uint32(i), c})

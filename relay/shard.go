@@ -148,6 +148,7 @@ func (r *Relay) Deposed(id uint32) {
 	}
 	l.timer.Stop()
 	s.leading = nil
+	l.over.Store(true)
 	s.generation.Add(1) // nobody takes it for the end of a channel
 	var over []*served
 	for at, v := range r.served {

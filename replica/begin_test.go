@@ -104,14 +104,15 @@ func TestWatchdogMovesLeadershipAwayFromADiskThatHangs(t *testing.T) {
 	well := Disk{Told: now, Save: time.Millisecond}
 	slow := Disk{Told: now, Save: 200 * time.Millisecond}
 	hung := Disk{Told: now, Oldest: 301 * time.Millisecond}
+	long := Disk{Told: now, Oldest: 601 * time.Millisecond}
 	full := Disk{Told: now, Waiting: 400 * time.Millisecond}
 	stale := Disk{Told: now - 2*time.Second}
 	for name, c := range map[string]struct {
-		own    Disk
-		disks  map[uint64]Disk
-		role   Role
-		to     uint64
-		recent bool
+		own   Disk
+		disks map[uint64]Disk
+		role  Role
+		to    uint64
+		moved time.Duration // how long before
 	}{
 		"all is well":           {own: well, disks: map[uint64]Disk{2: well, 3: well}, role: Leader},
 		"to the furthest":       {own: hung, disks: map[uint64]Disk{2: well, 3: well, 4: well}, role: Leader, to: 2},
@@ -120,15 +121,17 @@ func TestWatchdogMovesLeadershipAwayFromADiskThatHangs(t *testing.T) {
 		"all hang: it stays":    {own: hung, disks: map[uint64]Disk{2: hung, 3: full, 4: well}, role: Leader},
 		"nothing new is known":  {own: hung, disks: map[uint64]Disk{2: stale}, role: Leader},
 		"it does not lead":      {own: hung, disks: map[uint64]Disk{2: well}, role: Follower},
-		"moved a moment before": {own: hung, disks: map[uint64]Disk{2: well}, role: Leader, recent: true},
+		"moved a moment before": {own: hung, disks: map[uint64]Disk{2: well}, role: Leader, moved: 9 * time.Second},
+		"and it hangs for long": {own: long, disks: map[uint64]Disk{2: well}, role: Leader, moved: time.Second, to: 2},
+		"but not at once":       {own: long, disks: map[uint64]Disk{2: well}, role: Leader, moved: 900 * time.Millisecond},
 	} {
 		var w Watchdog
 		disk := func(m uint64) (Disk, bool) { d, ok := c.disks[m]; return d, ok }
 		st := st
 		st.Role = c.role
-		if c.recent {
-			w.Decide(now-9*time.Second, hung, Status{Role: Leader, Members: st.Members, Followers: st.Followers},
-				func(uint64) (Disk, bool) { return Disk{Told: now - 9*time.Second}, true })
+		if c.moved > 0 {
+			w.Decide(now-c.moved, hung, Status{Role: Leader, Members: st.Members, Followers: st.Followers},
+				func(uint64) (Disk, bool) { return Disk{Told: now - c.moved}, true })
 		}
 		if to, move := w.Decide(now, c.own, st, disk); to != c.to || move != (c.to != 0) {
 			t.Errorf("%s: to %d, %v", name, to, move)
@@ -145,10 +148,41 @@ func TestCheckpointsAreMadeByWhoPinsTheLog(t *testing.T) {
 	if got := d.next(time.Second, pinned); len(got) != 2 {
 		t.Errorf("of two that pin: %v", got)
 	}
-	if got := d.next(2*time.Second, pinned); got != nil {
+	if got := d.next(time.Second+checkpointPause/2, pinned); got != nil {
 		t.Errorf("again at once: %v", got)
 	}
 	if got := d.next(time.Minute, pinned); len(got) != 2 {
 		t.Errorf("again later: %v", got)
+	}
+	d.failed(2)
+	if got := d.next(time.Minute+checkpointPause, pinned); len(got) != 1 || got[0] != 5 {
+		t.Errorf("a moment after one has failed: %v", got)
+	}
+	if got := d.next(time.Minute+checkpointPause+failedPause, pinned); len(got) != 2 {
+		t.Errorf("later: %v", got)
+	}
+}
+
+// TestEntriesAreEverywhereWhenNobodyMayNeedThem: a leader knows who has what; a follower
+// keeps nothing for members that are connected, all for one that is gone.
+func TestEntriesAreEverywhereWhenNobodyMayNeedThem(t *testing.T) {
+	members := &pb.ConfState{Voters: []uint64{1, 2, 3}, Learners: []uint64{4}}
+	for name, c := range map[string]struct {
+		st   Status
+		gone uint64
+		want uint64
+	}{
+		"a leader, all have all":        {Status{Role: Leader, Commit: 9, Followers: []Progress{{Member: 2, Match: 9}, {Member: 3, Match: 12}}}, 0, 9},
+		"one is behind":                 {Status{Role: Leader, Commit: 9, Followers: []Progress{{Member: 2, Match: 9}, {Member: 3, Match: 4}}}, 0, 4},
+		"one takes a snapshot":          {Status{Role: Leader, Commit: 9, Followers: []Progress{{Member: 2, Match: 9}, {Member: 3}}}, 0, 0},
+		"a follower, all are connected": {Status{Leader: 2, Applied: 7, Members: members}, 0, 7},
+		"one is gone":                   {Status{Leader: 2, Applied: 7, Members: members}, 3, 0},
+		"a learner is gone":             {Status{Leader: 2, Applied: 7, Members: members}, 4, 0},
+		"nobody leads":                  {Status{Applied: 7, Members: members}, 0, 0},
+	} {
+		s := &Shard{o: Options{Member: 1}, status: c.st}
+		if got := s.everywhere(func(m uint64) bool { return m != c.gone }); got != c.want {
+			t.Errorf("%s: up to %d, want %d", name, got, c.want)
+		}
 	}
 }

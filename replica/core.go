@@ -28,12 +28,13 @@ type core struct {
 	log            *storage
 
 	// As of the last Ready.
-	role   raft.StateType
-	leader uint64
-	term   uint64
-	vote   uint64
-	commit uint64
-	last   position // of the newest entry, saved or not
+	role    raft.StateType
+	leader  uint64
+	term    uint64
+	vote    uint64
+	commit  uint64
+	last    position // of the newest entry, saved or not
+	commits postponed
 
 	durable   position      // of the newest entry that is saved
 	saved     *pb.HardState // as handed to the log last
@@ -75,7 +76,7 @@ type coreOptions struct {
 
 // newCore takes up a log and a machine that begin has made agree.
 func newCore(o coreOptions, log *storage) (c *core, err error) {
-	c = &core{member: o.member, electionTicks: o.electionTicks, heartbeatTicks: o.heartbeatTicks, events: o.events, alarm: o.alarm, log: log}
+	c = &core{commits: newPostponed(), member: o.member, electionTicks: o.electionTicks, heartbeatTicks: o.heartbeatTicks, events: o.events, alarm: o.alarm, log: log}
 	defer func() {
 		if p := recover(); p != nil {
 			c, err = nil, fmt.Errorf("raft: %v", p)
@@ -137,6 +138,7 @@ func (c *core) tick() {
 	c.guard(func() {
 		c.giving.tick(c)
 		c.followers = nil
+		c.tellPostponed()
 		c.noteHeard()
 		if !c.giving.stopped && !c.holdTick() {
 			c.node.Tick()

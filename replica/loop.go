@@ -19,7 +19,9 @@ func (s *Shard) loop() {
 			event(s.core)
 		}
 		s.core.flush()
+		s.commit.Store(s.core.commit)
 		s.perform(s.core.take())
+		s.tellLater()
 		s.tell()
 	}
 }
@@ -49,6 +51,26 @@ func (s *Shard) perform(out effects) {
 	for _, call := range out.calls {
 		call()
 	}
+}
+
+// tellLater sees to it that what is postponed is told in time.
+func (s *Shard) tellLater() {
+	switch waits := len(s.core.commits.messages) > 0; {
+	case waits == s.postponed:
+	case waits:
+		s.postponed = true
+		s.later.Reset(postponedFor)
+	default:
+		s.postponed = false
+		s.later.Stop()
+	}
+}
+
+// tellNow tells what was postponed long enough. What is postponed behind it, before the
+// loop looks, has the time run anew.
+func (s *Shard) tellNow(c *core) {
+	s.postponed = false
+	c.guard(c.tellPostponed)
 }
 
 func (s *Shard) save(one *save) {
@@ -87,7 +109,7 @@ func (s *Shard) applyLoop() {
 
 // takeOffer waits until the machine has a snapshot, or an error.
 func (s *Shard) takeOffer(o Offer) (meta *pb.SnapshotMetadata, err error) {
-	s.o.Logger.Info("a replica takes a snapshot", "member", s.o.Member)
+	s.o.Logger.Info("a replica takes a snapshot", "member", fmt.Sprintf("%016x", s.o.Member))
 	meta, err = o.Take(s.stopping)
 	if err != nil {
 		s.o.Logger.Warn("a replica could not take a snapshot", "member", s.o.Member, "error", err)

@@ -18,6 +18,7 @@ const (
 // proposal is an entry that somebody waits for.
 type proposal struct {
 	data   []byte
+	own    bool             // see ProposeOwn
 	change *pb.ConfChangeV2 // of the members, instead of data
 	done   func(outcome any, err error)
 

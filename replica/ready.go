@@ -41,6 +41,7 @@ func (c *core) accept(rd raft.Ready) {
 			c.apply(m)
 		case m.GetType() == pb.MsgSnap:
 			c.out.snapshots = append(c.out.snapshots, m)
+		case c.commits.take(m):
 		default:
 			c.out.messages = append(c.out.messages, m)
 		}
@@ -54,6 +55,7 @@ func (c *core) tellLeader() {
 		return
 	}
 	c.told = now
+	c.commits.clear()
 	if c.role != raft.StateLeader || c.led != c.term {
 		c.depose()
 	}
@@ -79,6 +81,7 @@ func (c *core) append(m *pb.Message) {
 	if n := len(s.Entries); n > 0 {
 		c.last = position{s.Entries[n-1].GetTerm(), s.Entries[n-1].GetIndex()}
 	}
+	c.noteAwaited(s.Entries)
 	if !raft.IsEmptySnap(m.GetSnapshot()) {
 		c.restored(s, m.GetSnapshot().GetMetadata())
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 )
 
@@ -19,7 +20,7 @@ const replayBytes = 4 << 20
 // the log, if it is anywhere. The machine's members are then all that ever had a part in
 // it, and no others should go on with it as they are. It ends at the first entry that
 // cannot be read, with an error; ErrGap says that nothing could be applied.
-func Replay(log Log, m Machine) error {
+func Replay(log raft.Storage, m Machine) error {
 	first, err := log.FirstIndex()
 	if err != nil {
 		return err

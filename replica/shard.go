@@ -47,8 +47,12 @@ type Shard struct {
 	work   queue[*work]
 	times  saveTimes
 
-	telling sync.Mutex // guards status, for moments
-	status  Status     // as of the last event
+	later     *time.Timer // tells what the core has postponed
+	postponed bool        // it is running; of the loop's goroutine alone
+
+	telling sync.Mutex    // guards status, for moments
+	status  Status        // as of the last event
+	commit  atomic.Uint64 // as Status has it, before anybody is told of it
 
 	stalled     atomic.Pointer[stall]
 	checkpoints sync.Mutex // one checkpoint at a time; held across the machine's
@@ -96,6 +100,8 @@ func Open(o Options) (*Shard, error) {
 	}
 	s.events.init(maxQueuedBytes)
 	s.work.init(0)
+	s.later = time.AfterFunc(time.Hour, func() { s.post(0, s.tellNow) })
+	s.later.Stop()
 	s.tell()
 	s.running.Go(s.loop)
 	s.running.Go(s.applyLoop)
@@ -131,6 +137,13 @@ func (s *Shard) Step(m *pb.Message) {
 // not used any more from then on.
 func (s *Shard) Propose(data []byte, done func(outcome any, err error)) {
 	s.proposal(&proposal{data: data, done: done})
+}
+
+// ProposeOwn is Propose for an entry that nobody waits for but who proposes it, and behind
+// which others are likely: that it is agreed on the followers hear of with the next one, or
+// a few milliseconds later.
+func (s *Shard) ProposeOwn(data []byte, done func(outcome any, err error)) {
+	s.proposal(&proposal{data: data, own: true, done: done})
 }
 
 // ProposeMembers wants a change of the members applied, as Propose does. One
@@ -195,6 +208,7 @@ func (s *Shard) Stop() {
 	s.events.close()
 	s.work.close()
 	s.running.Wait()
+	s.later.Stop()
 }
 
 // post queues an event that must not be lost; false after Stop.

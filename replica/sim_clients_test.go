@@ -14,6 +14,10 @@ type producer struct {
 // startClients begins a new epoch.
 func (n *simNode) startClients() {
 	n.producer = producer{epoch: n.producer.epoch + 1}
+	if n.w.served != nil {
+		n.server = n.w.served.start(n, n.producer.epoch)
+		return
+	}
 	n.later(n.w.between(0, 50*time.Millisecond), n.publish)
 }
 
@@ -101,7 +105,8 @@ func (n *simNode) propose() {
 	group := c.parts[:min(len(c.parts), 8)]
 	c.parts = c.parts[len(group):]
 	c.inFlight = true
-	n.core.propose(&proposal{data: simEntry{parts: group}.encode(), done: func(_ any, err error) {
+	own := n.w.seed%2 == 0 // as if nobody else waited: who does hears of it with the next tick
+	n.core.propose(&proposal{data: simEntry{parts: group}.encode(), own: own, done: func(_ any, err error) {
 		c.inFlight = false
 		if err != nil {
 			c.parts = nil

@@ -34,6 +34,7 @@ type simNode struct {
 	producer  producer
 	collector collector
 	serving   *serving
+	server    *simServer // nil: topics are not served
 	watchdog  Watchdog
 	times     saveTimes
 	fullSince time.Duration
@@ -41,7 +42,10 @@ type simNode struct {
 
 func (w *world) newNode(slot int, id uint64) *simNode {
 	n := &simNode{w: w, slot: slot, id: id}
-	if w.whole {
+	if w.serves {
+		disk := newSimWAL(w, id, func() bool { return n.failing })
+		n.log, n.machine = disk, newSimShard(disk)
+	} else if w.whole {
 		disk := newSimWAL(w, id, func() bool { return n.failing })
 		n.log, n.machine = disk, &simTopics{fs: disk.fs}
 	} else {
@@ -112,6 +116,10 @@ func (n *simNode) alarm(err error) {
 // end is the end of the process; what was under way never happens.
 func (n *simNode) end() {
 	n.life++
+	if n.server != nil {
+		n.server.close()
+		n.server = nil
+	}
 	n.core, n.serving = nil, nil
 	n.work, n.step, n.applying, n.flushing, n.waiting = nil, 0, false, false, nil
 	n.paused, n.failing = 0, false
@@ -360,6 +368,9 @@ func (n *simNode) health() Disk {
 func (n *simNode) Leader(member, term uint64) {
 	n.w.log("member %d: %d leads in term %d", n.id, member, term)
 	n.producer.leader = member
+	if n.server != nil {
+		n.server.leader(member, term)
+	}
 	if member == n.id {
 		n.w.checkLeader(n, term)
 		if n.w.bugs.serveTooSoon {
@@ -371,22 +382,39 @@ func (n *simNode) Leader(member, term uint64) {
 
 // Led is an event of the shard.
 func (n *simNode) Led(term uint64) {
-	if !n.w.bugs.serveTooSoon {
+	if n.server != nil {
+		n.server.led(term)
+	} else if !n.w.bugs.serveTooSoon {
 		n.serve(term)
 	}
 }
 
 // Deposed is an event of the shard.
-func (n *simNode) Deposed() { n.serving = nil }
+func (n *simNode) Deposed() {
+	n.serving = nil
+	if n.server != nil {
+		n.server.deposed()
+	}
+}
 
 // Applied is an event of the shard.
 func (n *simNode) Applied(a Applied) {
+	if n.server != nil {
+		n.server.applied(a)
+		return
+	}
 	if out, ok := a.Outcome.(simOutcome); ok {
 		n.fates(decodeSimEntry([]byte(n.w.truth.history[a.Index-firstEntry].data)), out)
 	}
 }
 
 // Installed is an event of the shard.
-func (n *simNode) Installed(index, _ uint64) { n.fatesOfState() }
+func (n *simNode) Installed(index, term uint64) {
+	if n.server != nil {
+		n.server.installed(index, term)
+		return
+	}
+	n.fatesOfState()
+}
 
 func (n *simNode) leads() bool { return n.up() && n.core.role == raft.StateLeader }

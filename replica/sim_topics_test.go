@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
@@ -35,7 +36,7 @@ func (t *simTopics) restart() {
 	m, err := machine.Open(machine.Options{
 		Shard: 3, Dir: "/node", SegmentBytes: 4 << 10, Logger: quiet,
 		Shared: diskqueue.NewShared(diskqueue.SharedOptions{FS: fs, Logger: quiet}),
-		Now:    func() int64 { return 1 << 60 },
+		Now:    func() int64 { return time.Now().UnixNano() },
 		Go:     func(f func()) { f() },
 	})
 	if err != nil {
@@ -104,11 +105,13 @@ func statusOf(s machine.Status) partStatus {
 	return partOld
 }
 
+func (t *simTopics) shard() *machine.Machine { return t.m }
+
 func (t *simTopics) take(from simApplier) (*pb.SnapshotMetadata, error) {
 	if t.full {
 		return nil, errDiskFull
 	}
-	return simTransfer{from.(*simTopics).m, t}.Take(context.Background())
+	return simTransfer{from.(interface{ shard() *machine.Machine }).shard(), t}.Take(context.Background())
 }
 
 // simTransfer is a snapshot as the bulk lane would bring it, in an instant.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
+
+	"qmq/replica/machine"
 )
 
 // world is a set of members in virtual time, in one goroutine. What happens
@@ -25,6 +27,7 @@ type world struct {
 	faults faults
 	ending bool
 	lastID uint64
+	served *served // nil: topics are not served
 
 	truth truth
 	trace []string
@@ -37,6 +40,7 @@ type simOptions struct {
 	kernel    bool // acknowledge after the write, sync behind it
 	contested bool // slow links, so that many stand at once, and voters that are killed
 	whole     bool // with the node's log and machine, on a file system that crashes
+	serves    bool // whole, with topics that are published to and consumed
 	bugs      bugs
 }
 
@@ -82,12 +86,30 @@ func (w *world) chance(p float64) bool { return w.rng.Float64() < p }
 
 // run lets events happen until the time or the first failure.
 func (w *world) run(until time.Duration) {
-	for w.err == nil && w.events.Len() > 0 && w.events.list[0].at <= until {
+	for w.err == nil && w.await(until) {
 		e := heap.Pop(&w.events).(simEvent)
 		w.now = e.at
 		e.run()
 	}
 	w.now = until
+}
+
+// await tells whether there is another event by then. Where topics are served it waits
+// for it.
+func (w *world) await(until time.Duration) bool {
+	for w.err == nil {
+		if w.served != nil {
+			w.served.settle()
+		}
+		at, there := until, false
+		if w.events.Len() > 0 && w.events.list[0].at <= until {
+			at, there = w.events.list[0].at, true
+		}
+		if w.served == nil || w.served.sleep(at) {
+			return there
+		}
+	}
+	return false
 }
 
 // fail keeps the first thing that is wrong.
@@ -158,6 +180,10 @@ type committed struct {
 	data       string
 }
 
+func (c committed) String() string {
+	return fmt.Sprintf("term %d, what it did %x, %d bytes %x", c.term, c.hash, len(c.data), c.data[:min(len(c.data), 32)])
+}
+
 // commit is the term of an entry, and the one in which it was committed.
 type commit struct{ term, in uint64 }
 
@@ -174,7 +200,7 @@ func (w *world) checkApplied(n *simNode, data []byte, out any) {
 		return
 	case at < len(tr.history):
 		if tr.history[at] != c {
-			w.fail("member %d applies another entry %d than others: %v, not %v", n.id, m.index, c, tr.history[at])
+			w.fail("member %d applies another entry %d than others, or otherwise: %v, not %v", n.id, m.index, c, tr.history[at])
 		}
 		return
 	}
@@ -184,6 +210,10 @@ func (w *world) checkApplied(n *simNode, data []byte, out any) {
 	}
 	if len(data) == 0 {
 		w.checkMembers(m.members)
+		return
+	}
+	if w.served != nil {
+		w.served.agreed(m.index, data, out.(machine.Outcome))
 		return
 	}
 	e, o := decodeSimEntry(data), out.(simOutcome)
@@ -280,6 +310,9 @@ func newWorld(o simOptions) *world {
 	if w.chance(0.3) {
 		w.net.loss = 0.1
 	}
+	if o.serves {
+		w.served = newServed(w)
+	}
 	var voters []uint64
 	for slot := range o.slots {
 		w.lastID++
@@ -317,10 +350,13 @@ func (w *world) settled() bool {
 	if len(w.plans) > 0 {
 		return false
 	}
+	if w.served != nil && w.served.open() != "" {
+		return false
+	}
 	last := uint64(len(w.truth.history)) + firstEntry - 1
 	leaders := 0
 	for _, n := range w.nodes {
-		if !n.up() || n.machine.now().index != last || len(n.producer.unsure) > 0 {
+		if !n.up() || n.machine.now().index != last && w.served == nil || len(n.producer.unsure) > 0 {
 			return false
 		}
 		if n.leads() {
@@ -333,6 +369,9 @@ func (w *world) settled() bool {
 func (w *world) describe() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d entries, plans %d", len(w.truth.history), len(w.plans))
+	if w.served != nil {
+		fmt.Fprintf(&b, ", open: %s", w.served.open())
+	}
 	for _, n := range w.nodes {
 		fmt.Fprintf(&b, "; member %d up %v applied %d unsure %d", n.id, n.up(), n.machine.now().index, len(n.producer.unsure))
 		if n.core != nil {

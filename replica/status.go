@@ -48,11 +48,14 @@ type Progress struct {
 }
 
 // Status is the shard's as of the last event; how far the followers are, as of the
-// last tick.
+// last tick. No follower knows of entries that a leader does not say to be committed, and of
+// those that it says to be applied Events has heard.
 func (s *Shard) Status() Status {
 	s.telling.Lock()
 	defer s.telling.Unlock()
-	return s.status
+	st := s.status
+	st.Commit = max(st.Commit, s.commit.Load())
+	return st
 }
 
 // tell keeps what Status returns.

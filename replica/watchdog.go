@@ -10,8 +10,12 @@ const (
 	fast = 100 * time.Millisecond
 	// fresh is how old what is known of a member may be.
 	fresh = time.Second
-	// again is how long a watchdog waits before it moves leadership once more.
-	again = 10 * time.Second
+	// A disk that is merely slow has leadership moved once in again at most. One that takes
+	// longer than surely hangs: then it is moved once more after retry, be it that it came
+	// back meanwhile, or that it was not taken.
+	again  = 10 * time.Second
+	surely = 2 * hangs
+	retry  = time.Second
 )
 
 // Disk is how a member's disk is doing, as its node told.
@@ -39,11 +43,11 @@ type Watchdog struct {
 }
 
 // Decide returns the member that leadership of a shard should be moved to, and
-// whether it should: this node's disk hangs, it has not just moved one, and
+// whether it should: this node's disk hangs, it has not just moved it, and
 // there is a follower that has all but the newest entries and whose disk is
 // well. Where there is none it stays.
 func (w *Watchdog) Decide(now time.Duration, own Disk, st Status, disk func(member uint64) (Disk, bool)) (to uint64, move bool) {
-	if st.Role != Leader || own.Oldest <= hangs && own.Waiting <= hangs || w.any && now-w.moved < again {
+	if took := max(own.Oldest, own.Waiting); st.Role != Leader || took <= hangs || !w.mayMove(now, took) {
 		return 0, false
 	}
 	var match uint64
@@ -60,6 +64,13 @@ func (w *Watchdog) Decide(now time.Duration, own Disk, st Status, disk func(memb
 		w.moved, w.any = now, true
 	}
 	return to, move
+}
+
+// mayMove says whether it is long enough since leadership was moved last, to move it for
+// what takes so long.
+func (w *Watchdog) mayMove(now, took time.Duration) bool {
+	since := now - w.moved
+	return !w.any || since >= again || since >= retry && took > surely
 }
 
 func votes(st Status, member uint64) bool {

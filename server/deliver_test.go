@@ -125,28 +125,34 @@ func TestRequeuedMessageComesAgainWithOneMoreAttempt(t *testing.T) {
 }
 
 func TestFinOfTimedOutMessageFailsButKeepsConnection(t *testing.T) {
-	r := start(t, func(o *Options) { o.MsgTimeout = 30 * time.Millisecond })
-	slow := r.consume("t", "ch", 1)
-	p := r.connect(wire.Pub("t", "x"))
-	p.Expect("OK")
-	m := slow.Message()
-	slow.Send("RDY 0\n")
-	slow.ExpectOpen()
-	fast := r.connect(wire.Identify(`{"msg_timeout":60000}`), "SUB t ch\n", "RDY 1\n")
-	fast.Expect("OK", "OK")
-	if again := fast.Message(); again.ID != m.ID || again.Attempts != 2 {
-		t.Fatalf("first %+v, then %+v", m, again)
-	}
-	slow.Send("FIN " + m.ID + "\n")
-	slow.ExpectError("E_FIN_FAILED FIN " + m.ID + " failed client does not own message")
-	fast.Send("FIN " + m.ID + "\n")
-	fast.ExpectOpen()
-	slow.Send("REQ " + m.ID + " 0\n")
-	slow.ExpectError("E_REQ_FAILED REQ " + m.ID + " failed ID not in flight")
-	slow.ExpectOpen()
-	if s := channelStatsOf(t, r, "t", "ch"); s.TimeoutCount != 1 || s.RequeueCount != 0 {
-		t.Errorf("%d timeouts, %d requeues", s.TimeoutCount, s.RequeueCount)
-	}
+	inFakeTime(t, func(o *Options) { o.MsgTimeout = time.Second }, func(t *testing.T, server *TCP, dial func() *wire.Conn) {
+		slow, fast := dial(), dial()
+		slow.Send(protocol.Magic)
+		slow.Consume("t", "ch", 1)
+		fast.Send(protocol.Magic + wire.Pub("t", "x"))
+		fast.Expect("OK")
+		m := slow.Message()
+		slow.Send("RDY 0\n")
+		slow.ExpectOpen()
+		fast.Send(wire.Identify(`{"msg_timeout":60000}`))
+		fast.Expect("OK")
+		fast.Consume("t", "ch", 1)
+		if again := fast.Message(); again.ID != m.ID || again.Attempts != 2 {
+			t.Fatalf("first %+v, then %+v", m, again)
+		}
+		slow.Send("FIN " + m.ID + "\n")
+		slow.ExpectError("E_FIN_FAILED FIN " + m.ID + " failed client does not own message")
+		fast.Send("FIN " + m.ID + "\n")
+		fast.ExpectOpen()
+		slow.Send("REQ " + m.ID + " 0\n")
+		slow.ExpectError("E_REQ_FAILED REQ " + m.ID + " failed ID not in flight")
+		slow.ExpectOpen()
+		if s := channelStatsOf(t, &rig{broker: server.broker}, "t", "ch"); s.TimeoutCount != 1 || s.RequeueCount != 0 {
+			t.Errorf("%d timeouts, %d requeues", s.TimeoutCount, s.RequeueCount)
+		}
+		slow.Close()
+		fast.Close()
+	})
 }
 
 func TestMessagesOfALostConnectionComeBackAtOnce(t *testing.T) {
@@ -287,7 +293,7 @@ func TestNoWakeIsLost(t *testing.T) {
 // TestClientThatNeverReadsIsCutOff: what it was sent goes to another.
 func TestClientThatNeverReadsIsCutOff(t *testing.T) {
 	const messages = 64
-	r := start(t, func(o *Options) { o.HeartbeatInterval = 100 * time.Millisecond })
+	r := start(t, func(o *Options) { o.HeartbeatInterval = time.Second })
 	deaf := r.consume("t", "ch", 2500)
 	stop := make(chan struct{})
 	var talking sync.WaitGroup

@@ -6,81 +6,118 @@ import (
 	"testing"
 	"time"
 
+	"qmq/internal/auth"
+	"qmq/protocol"
 	"qmq/test/wire"
 )
 
-const short = 150 * time.Millisecond
+const interval = 10 * time.Second
 
-func quick(o *Options) { o.HeartbeatInterval = short }
+func quick(o *Options) { o.HeartbeatInterval = interval }
 
 func TestClientThatAnswersHeartbeatsStays(t *testing.T) {
-	c := start(t, quick).connect()
-	for range 4 {
-		if _, data, err := c.AnyFrame(); err != nil || data != "_heartbeat_" {
-			t.Fatalf("got %q, %v", data, err)
+	inFakeTime(t, quick, func(t *testing.T, _ *TCP, dial func() *wire.Conn) {
+		c := dial()
+		c.Send(protocol.Magic)
+		for range 4 {
+			if _, data, err := c.AnyFrame(); err != nil || data != wire.Heartbeat {
+				t.Fatalf("got %q, %v", data, err)
+			}
+			c.Send("NOP\n")
 		}
-		c.Send("NOP\n")
-	}
-	c.ExpectOpen()
+		c.ExpectOpen()
+		c.Close()
+	})
 }
 
 func TestClientThatSaysNothingIsClosedAfterTwoIntervals(t *testing.T) {
-	began := time.Now()
-	c := start(t, quick).connect()
-	c.ExpectEnd()
-	if took := time.Since(began); took < 2*short {
-		t.Errorf("closed after %v", took)
-	}
+	inFakeTime(t, quick, func(t *testing.T, _ *TCP, dial func() *wire.Conn) {
+		began := time.Now()
+		c := dial()
+		c.Send(protocol.Magic)
+		c.ExpectEnd()
+		if took := time.Since(began); took < 2*interval || took > 3*interval {
+			t.Errorf("closed after %v", took)
+		}
+	})
 }
 
 func TestHeartbeatsComeWhetherOrNotThereIsTraffic(t *testing.T) {
-	c := start(t, quick).connect()
-	for heartbeats, oks := 0, 0; heartbeats < 3; {
-		c.Send(wire.Pub("t", "x"))
-		_, data, err := c.AnyFrame()
-		switch {
-		case err != nil:
-			t.Fatal(err)
-		case data == "OK":
-			oks++
-		case data == "_heartbeat_":
-			heartbeats++
+	inFakeTime(t, quick, func(t *testing.T, _ *TCP, dial func() *wire.Conn) {
+		c := dial()
+		c.Send(protocol.Magic)
+		for heartbeats := 0; heartbeats < 3; {
+			time.Sleep(time.Second) // of the bubble's clock
+			go c.Write([]byte(wire.Pub("t", "x")))
+			for data := ""; data != "OK"; {
+				var err error
+				if _, data, err = c.AnyFrame(); err != nil {
+					t.Fatal(err)
+				}
+				if data == wire.Heartbeat {
+					heartbeats++
+				}
+			}
 		}
-	}
+		c.Close()
+	})
 }
 
 func TestWithoutHeartbeatsTheConnectionMayBeSilent(t *testing.T) {
-	c := start(t, quick).connect(wire.Identify(`{"heartbeat_interval":-1}`))
-	c.Expect("OK")
-	c.SetReadDeadline(time.Now().Add(4 * short))
-	if n, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatalf("read %d bytes, %v", n, err)
-	}
-	c.ExpectOpen()
+	inFakeTime(t, quick, func(t *testing.T, _ *TCP, dial func() *wire.Conn) {
+		c := dial()
+		c.Send(protocol.Magic + wire.Identify(`{"heartbeat_interval":-1}`))
+		c.Expect("OK")
+		c.SetReadDeadline(time.Now().Add(time.Hour))
+		if n, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("read %d bytes, %v", n, err)
+		}
+		c.ExpectOpen()
+		c.Close()
+	})
 }
 
 func TestHeartbeatsCanBeSwitchedOnAgain(t *testing.T) {
-	c := start(t, quick).connect(wire.Identify(`{"heartbeat_interval":-1}`), wire.Identify(`{"heartbeat_interval":0}`))
-	c.Expect("OK", "OK")
-	if _, data, err := c.AnyFrame(); err != nil || data != "_heartbeat_" {
-		t.Fatalf("got %q, %v", data, err)
-	}
+	inFakeTime(t, quick, func(t *testing.T, _ *TCP, dial func() *wire.Conn) {
+		c := dial()
+		c.Send(protocol.Magic + wire.Identify(`{"heartbeat_interval":-1}`))
+		c.Expect("OK")
+		c.Send(wire.Identify(`{"heartbeat_interval":0}`))
+		c.Expect("OK")
+		if _, data, err := c.AnyFrame(); err != nil || data != wire.Heartbeat {
+			t.Fatalf("got %q, %v", data, err)
+		}
+		c.Close()
+	})
 }
 
 func TestConnectionThatNeverSaysItsProtocolIsClosed(t *testing.T) {
-	r := start(t, func(o *Options) { o.MagicTimeout = short })
-	silent, half := r.dial(), r.dial()
-	half.Send("  V")
-	silent.ExpectEnd()
-	half.ExpectEnd()
+	inFakeTime(t, func(o *Options) { o.MagicTimeout = 5 * time.Second }, func(t *testing.T, _ *TCP, dial func() *wire.Conn) {
+		for _, say := range []string{"", "  V"} {
+			began := time.Now()
+			c := dial()
+			c.Send(say)
+			c.ExpectEnd()
+			if took := time.Since(began); took < 5*time.Second || took > 6*time.Second {
+				t.Errorf("%q: closed after %v", say, took)
+			}
+		}
+	})
 }
 
 // TestStrangerThatNeverSaysItsProtocolHasNoMoreTimeThanOthers where clients must
 // say who they are.
 func TestStrangerThatNeverSaysItsProtocolHasNoMoreTimeThanOthers(t *testing.T) {
-	_, guarded := withAuth(t, mayAll)
-	r := start(t, guarded, func(o *Options) { o.AuthTimeout = short })
-	r.dial().ExpectEnd()
+	inFakeTime(t, func(o *Options) {
+		o.Auth = auth.New(auth.Options{Addresses: []string{"127.0.0.1:1"}, Logger: o.Logger})
+		o.AuthTimeout = 2 * time.Second
+	}, func(t *testing.T, _ *TCP, dial func() *wire.Conn) {
+		began := time.Now()
+		dial().ExpectEnd()
+		if took := time.Since(began); took < 2*time.Second || took > 3*time.Second {
+			t.Errorf("closed after %v", took)
+		}
+	})
 }
 
 func TestIdentifyAnswer(t *testing.T) {

@@ -34,7 +34,7 @@ func TestWhatBecomesOfTracedMessagesIsToldToTheCollector(t *testing.T) {
 		wire.HMPub("t", wire.Headers("traceparent", recorded)+"two", wire.Headers()+"three", wire.Headers("traceparent", recorded)+"four") +
 		wire.HPub("t", "bad", "traceparent", recorded, "priority", "x"))
 	p.Expect("OK", "OK", "OK", "OK")
-	p.ExpectError(`E_HPUB_FAILED HPUB failed headers cannot be as they are: priority must be 0 to 9, not "x"`)
+	p.ExpectError(`E_HPUB_FAILED HPUB failed invalid headers: priority must be 0 to 9, not "x"`)
 	m := k.Messages("plain", "not", "one", "two", "three", "four")
 	k.Fin(m[0], m[1], m[2])
 	k.Send("REQ " + m[3].ID + " 60000\n")

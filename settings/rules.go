@@ -73,7 +73,7 @@ func literal(pattern string) int {
 
 // Topic is all that is in force of a topic of which set is set.
 func (r *Rules) Topic(name string, set Topic, p Place) Topic {
-	return p.narrow(merge(topicKeys, set, r.ofTopic(name), p.Otherwise, baseTopic))
+	return p.narrow(merge(topicKeys, set, r.ofTopic(name), p.Otherwise, baseTopic), set)
 }
 
 // Unmet is what patterns ask for of a topic and cannot be had in its place, a sentence
@@ -81,7 +81,7 @@ func (r *Rules) Topic(name string, set Topic, p Place) Topic {
 func (r *Rules) Unmet(name string, p Place) []string {
 	asked := r.ofTopic(name)
 	var m Mistakes
-	errors.As(p.Refuse(asked, asked), &m)
+	errors.As(p.Refuse(asked, p.narrow(asked, Topic{})), &m)
 	return m
 }
 
@@ -92,7 +92,7 @@ func (r *Rules) UnmetOf(p Place) (list []string) {
 	}
 	for _, rule := range r.topics {
 		var m Mistakes
-		errors.As(p.Refuse(rule.set, rule.set), &m)
+		errors.As(p.Refuse(rule.set, p.narrow(rule.set, Topic{})), &m)
 		for _, text := range m {
 			list = append(list, fmt.Sprintf("[topic.%s] %s", quote(rule.pattern), text))
 		}

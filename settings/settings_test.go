@@ -3,6 +3,7 @@ package settings
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -248,5 +249,69 @@ func TestWhatPatternsAskForInVainIsTold(t *testing.T) {
 	}
 	if got := (*Rules)(nil).Unmet("orders", replicated); len(got) != 0 {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestHowManyIDsASetHasAgreedOnIsInForceOnEachMember, whatever its memory; what its own patterns
+// say is bounded by that.
+func TestHowManyIDsASetHasAgreedOnIsInForceOnEachMember(t *testing.T) {
+	var rules Rules
+	if err := rules.AddTopics("p", map[string]any{"dedup_max_ids": int64(50)}); err != nil {
+		t.Fatal(err)
+	}
+	set := changed(t, Topic{}, `{"dedup_max_ids": 100}`)
+	for _, x := range []struct {
+		place Place
+		topic string
+		set   Topic
+		want  int64
+	}{
+		{Place{MaxIDs: 10, Replicated: true}, "t", set, 100},
+		{Place{MaxIDs: 10, Replicated: true}, "p", set, 100},
+		{Place{MaxIDs: 10, Replicated: true}, "p", Topic{}, 10},
+		{Place{MaxIDs: 10, Replicated: true}, "t", Topic{}, 10},
+		{Place{MaxIDs: 10}, "t", set, 10},
+	} {
+		inForce := rules.Topic(x.topic, x.set, x.place)
+		if *inForce.DedupMaxIDs != x.want {
+			t.Errorf("%+v %s: %d", x.place, x.topic, *inForce.DedupMaxIDs)
+		}
+		if err := x.place.Refuse(set, inForce); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("at most 10 here, not 100: an id takes up to 40 bytes, and those of a topic may take an eighth of the node's memory; in force is %d", x.want)) {
+			t.Errorf("%+v %s: %v", x.place, x.topic, err)
+		}
+	}
+	if told := rules.UnmetOf(Place{MaxIDs: 10}); len(told) != 1 || !strings.Contains(told[0], "not 50") || !strings.Contains(told[0], "in force is 10") {
+		t.Errorf("of patterns %q", told)
+	}
+}
+
+// TestWhatIsNotChangedIsNotRefused, though it cannot be met any more.
+func TestWhatIsNotChangedIsNotRefused(t *testing.T) {
+	place := &Place{MaxIDs: 10}
+	was := changed(t, Topic{}, `{"dedup_max_ids": 100}`)
+	for body, refused := range map[string]bool{
+		`{"max_age": "1h", "dedup_window": "1m"}`: false, `{"dedup_max_ids": 11}`: true, `{"dedup_max_ids": 10}`: false, `{"dedup_max_ids": null}`: false,
+	} {
+		set := changed(t, was, body)
+		if err := place.RefuseChange(was, set, (*Rules)(nil).Topic("t", set, Place{})); (err != nil) != refused {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+	kept, err := Channel{}.Change([]byte(`{"msg_timeout": "59s", "max_attempts": 5, "ordered": "key"}`), baseChannel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for body, refused := range map[string]bool{
+		`{"rate": 5, "max_in_flight": 1}`: false, `{"msg_timeout": "58s"}`: true, `{"msg_timeout": null}`: false, `{"max_attempts": 6}`: true,
+		`{"dead_letter_topic": "dead"}`: false, `{"prioritised": true}`: true, `{"after_max_attempts": "stop"}`: false,
+	} {
+		set, err := kept.Change([]byte(body), baseChannel)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inForce := func(c Channel) Channel { return (*Rules)(nil).Channel("t", "c", c, Channel{}) }
+		if err := set.RefuseChange(kept, inForce(kept), inForce(set), time.Minute, 15*time.Minute); (err != nil) != refused {
+			t.Errorf("%s: %v", body, err)
+		}
 	}
 }

@@ -37,10 +37,15 @@ type logSync struct {
 // machine is of no use where its topic and channels do not. When that cannot be
 // had the records are synced all the same: the journal says what is wrong.
 func (s *logSync) sync() error {
-	if err := s.journal.Durable(); err != nil {
-		s.logger.Error("messages are synced before their topic is", "topic", s.topic, "error", err)
+	untold := s.journal.Durable()
+	if untold != nil {
+		s.logger.Error("messages are synced before their topic is", "topic", s.topic, "error", untold)
 	}
 	synced, err := s.log.Sync()
+	if untold != nil { // a later start may not know which numbers below are none
+		s.noteEnd(0, synced)
+		return err
+	}
 	s.noteEnd(synced, synced)
 	return err
 }

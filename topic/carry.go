@@ -266,22 +266,18 @@ func (r *reclaimer) carried() {
 	r.logChanged()
 }
 
-// tell logs that segments stay, once until something is different.
+// tell logs that segments stay, once until something is different, or a long time after.
 func (r *reclaimer) tell(err error) {
-	why := ""
 	switch {
 	case err == nil:
+		r.told = remark{}
+		return
 	case diskqueue.InUse(err):
 		return
-	case diskFull(err):
-		why = "full"
-	default:
-		why = err.Error()
 	}
-	if why != r.told && err != nil {
+	if r.told.news(err, r.now()) {
 		r.o.Common.Logger.Warn("segments of which little is owed stay for now", "topic", r.o.Name, "error", err)
 	}
-	r.told = why
 }
 
 // giveUp has it journalled that gaps will not be held any more. It refuses when

@@ -100,6 +100,18 @@ func (t *Topic) ExistingChannel(name string) (*channel.Channel, bool) {
 	return m.channel, true
 }
 
+// FindChannel is ExistingChannel which, before it says that there is none, waits for a change
+// of the channels that is under way: of a replicated topic another node may know already that
+// it is agreed on.
+func (t *Topic) FindChannel(name string) (*channel.Channel, bool) {
+	if c, ok := t.ExistingChannel(name); ok {
+		return c, true
+	}
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	return t.ExistingChannel(name)
+}
+
 // Channels lists the channels, sorted by name.
 func (t *Topic) Channels() []*channel.Channel {
 	list := t.fanout.list()

@@ -18,7 +18,8 @@ type Cleaner struct {
 
 	// work is held by whoever gives back: the goroutine, or who makes room on a
 	// full disk.
-	work sync.Mutex
+	work       sync.Mutex
+	journalled remark // that the journal cannot be told; guarded by work
 
 	mu      sync.Mutex // guards what follows; no other lock is taken under it
 	queue   []*reclaimer
@@ -118,22 +119,28 @@ func (c *Cleaner) giveBack(list []*reclaimer) (any bool) {
 	for _, r := range list {
 		if d := r.takeDetached(); len(d.list) > 0 {
 			if err := r.keepIDs(); err != nil {
-				c.logger.Warn("finished segments stay for now: the ids in them cannot be kept", "topic", r.o.Name, "error", err)
+				if r.ids.news(err, r.now()) {
+					c.logger.Warn("finished segments stay for now: the ids in them cannot be kept", "topic", r.o.Name, "error", err)
+				}
 				d.later()
 				continue
 			}
+			r.ids = remark{}
 			going = append(going, d)
 			entries = d.entries(entries)
 		}
 	}
 	if len(entries) > 0 {
 		if err := c.journal.CommitDurable(entries...); err != nil {
-			c.logger.Warn("finished segments stay for now: the journal cannot be told", "segments", len(entries), "error", err)
+			if c.journalled.news(err, list[0].now()) {
+				c.logger.Warn("finished segments stay for now: the journal cannot be told", "segments", len(entries), "error", err)
+			}
 			for _, d := range going {
 				d.later()
 			}
 			return false
 		}
+		c.journalled = remark{}
 	}
 	for _, d := range going {
 		d.r.log.RemoveFiles(d.list)

@@ -32,19 +32,32 @@ type appender struct {
 	log         *diskqueue.Log
 	freeSpace   func() bool  // see Common.FreeSpace
 	failedBytes atomic.Int64 // size of the append that failed last
+	// without is whose ids there was no room for last; nil: there was for all.
+	without atomic.Pointer[doubles]
 }
 
 // append appends a group. Before a full disk refuses it, what is finished is
 // given back, and it is tried once more.
 func (a *appender) append(g *Group) (diskqueue.Appended, error) {
-	added, err := a.log.Append(g.Batches)
+	added, err := a.try(g)
 	if diskFull(err) && a.freeSpace() {
-		added, err = a.log.Append(g.Batches)
+		added, err = a.try(g)
 	}
 	if err != nil {
 		a.failedBytes.Store(int64(g.size))
 	}
 	return added, err
+}
+
+// try appends a group for whose ids there is room.
+func (a *appender) try(g *Group) (added diskqueue.Appended, err error) {
+	for _, c := range g.claims {
+		if err := c.d.setAside(); err != nil {
+			a.without.Store(c.d)
+			return added, err
+		}
+	}
+	return a.log.Append(g.Batches)
 }
 
 func diskFull(err error) bool {
@@ -55,7 +68,13 @@ func diskFull(err error) bool {
 // enough that a disk with a few blocks left does not pass for one with room.
 const minProbeBytes = 256 << 10
 
-// probe tries whether the log can be written.
+// probe tries whether the log can be written, and ids.
 func (a *appender) probe() error {
+	if d := a.without.Load(); d != nil {
+		if err := d.setAside(); err != nil {
+			return err
+		}
+		a.without.Store(nil)
+	}
 	return a.log.Probe(int(max(minProbeBytes, a.failedBytes.Load())))
 }

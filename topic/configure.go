@@ -2,6 +2,7 @@ package topic
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -46,7 +47,20 @@ func (o *Options) restored(text string) *configured {
 	if err != nil {
 		o.Common.Logger.Error("settings of the topic are left out that this version does not know", "topic", o.Name, "error", err)
 	}
-	return o.configured(set)
+	c := o.configured(set)
+	o.tellUnmet(c)
+	return c
+}
+
+// tellUnmet says what was set of the topic before the process began and cannot be met any
+// more, as on a node that has less memory than it had. It stays set.
+func (o *Options) tellUnmet(c *configured) {
+	place := o.place()
+	var unmet settings.Mistakes
+	errors.As(place.Refuse(c.set, c.inForce), &unmet)
+	for _, text := range unmet {
+		o.Common.Logger.Error("what was set of the topic cannot be met here any more", "topic", o.Name, "setting", text)
+	}
 }
 
 // Config is what is set of the topic, and all that is in force.
@@ -67,7 +81,7 @@ func (t *Topic) Configure(change []byte) error {
 		return err
 	}
 	now, place := t.o.configured(set), t.o.place()
-	if err := place.Refuse(set, t.o.Common.Settings.Topic(t.o.Name, set, settings.Place{})); err != nil {
+	if err := place.RefuseChange(was.set, set, was.inForce); err != nil {
 		return err
 	}
 	if err := t.prepare(was, now); err != nil {
@@ -75,7 +89,29 @@ func (t *Topic) Configure(change []byte) error {
 	}
 	entry := t.entry(state.ConfigureTopic)
 	entry.Name = set.String()
-	return t.change(entry, func() { t.configure(now) }, func() { t.unprepare(was, now) })
+	first, more := entry, []state.Entry(nil)
+	if t.o.Replicated {
+		first, more = forgetting(entry, was, now)
+	}
+	return t.changeWith(first, more, func() { t.configure(now) }, func() { t.unprepare(was, now) })
+}
+
+// forgetting is the entries that change what is set of a replicated topic. Members forget
+// ids by what is set alone. Where fewer are to be known, or none, as settings are reset, it is
+// set for a moment what is in force then.
+func forgetting(e state.Entry, was, now *configured) (first state.Entry, more []state.Entry) {
+	set := now.set
+	if now.DedupWindow < was.DedupWindow && set.DedupWindow == nil {
+		set.DedupWindow = now.inForce.DedupWindow
+	}
+	if now.DedupMaxIDs < was.DedupMaxIDs && set.DedupMaxIDs == nil {
+		set.DedupMaxIDs = now.inForce.DedupMaxIDs
+	}
+	first = e
+	if first.Name = set.String(); first.Name == e.Name {
+		return e, nil
+	}
+	return first, []state.Entry{e}
 }
 
 // prepare does what of settings may fail.
@@ -134,6 +170,14 @@ func (c *Common) ReplicaSettings(name string, set settings.Topic) settings.Topic
 	return o.configured(set).inForce
 }
 
+// TellReplicaUnmet says, as a member of a set starts, what was set of a replicated topic and
+// cannot be met here, though it is in force.
+func (c *Common) TellReplicaUnmet(name, text string) {
+	o := Options{Name: name, Replicated: true, Common: c}
+	set, _ := settings.ParseTopic(text) // what it does not know is told where it is served
+	o.tellUnmet(o.configured(set))
+}
+
 // ReplicaUnmet is what patterns ask for of a replicated topic and is not in force.
 func (c *Common) ReplicaUnmet(name string) []string {
 	return c.Settings.Unmet(name, c.replicaPlace(name))
@@ -183,19 +227,22 @@ func (t *Topic) ConfigureChannel(name string, change []byte) error {
 		return ErrNoChannel
 	}
 	was := m.setting()
-	set, err := was.Change(change, t.o.channelInForce(name, was))
+	wasInForce := t.o.channelInForce(name, was)
+	set, err := was.Change(change, wasInForce)
 	if err != nil {
 		return err
 	}
 	now := t.o.channelInForce(name, set)
-	if err := t.o.refuseChannel(set, now); err != nil {
+	if err := t.o.refuseChannel(was, set, wasInForce, now); err != nil {
 		return err
 	}
-	done, err := t.routeDeadLetters(name, now.Effective().DeadLetterTopic)
-	if err != nil {
-		return err
+	if to := now.Effective().DeadLetterTopic; to != wasInForce.Effective().DeadLetterTopic || set.DeadLetterTopic != was.DeadLetterTopic {
+		done, err := t.routeDeadLetters(name, to)
+		if err != nil {
+			return err
+		}
+		defer done()
 	}
-	defer done()
 	entry := t.channelEntry(state.ConfigureChannel, m.channel)
 	entry.Name = set.String()
 	return t.change(entry, func() {
@@ -213,12 +260,13 @@ func (t *Topic) routeDeadLetters(channel, to string) (done func(), err error) {
 	return t.o.Common.RouteDeadLetters(t.o.Name, channel, to)
 }
 
-// refuseChannel says why settings of a channel cannot be met.
-func (o *Options) refuseChannel(set, now settings.Channel) error {
+// refuseChannel says why settings of a channel cannot be met, as far as they are others than
+// they were.
+func (o *Options) refuseChannel(was, set, wasInForce, now settings.Channel) error {
 	if to := set.DeadLetterTopic; to != nil && *to == o.Name {
 		return settings.Mistakes{fmt.Sprintf("dead_letter_topic must be another topic than the channel's own, %q; in force is %q", o.Name, now.Effective().DeadLetterTopic)}
 	}
-	return set.Refuse(now, o.Common.Channels.MsgTimeout, o.Common.Channels.MaxMsgTimeout)
+	return set.RefuseChange(was, wasInForce, now, o.Common.Channels.MsgTimeout, o.Common.Channels.MaxMsgTimeout)
 }
 
 // configureNew has a channel that is new be as patterns say.

@@ -21,7 +21,7 @@ type Operation struct {
 	Void []seqset.Range // of VoidRange: see TakeOut
 
 	// From and Until, of CreateChannel and RewindChannel, are positions as ParsePosition
-	// reads them, see Start; empty: none. What came of it is written to Replay, if it is not
+	// reads them when the change is made, see Start; empty: none. What came of it is written to Replay, if it is not
 	// nil.
 	From, Until string
 	Leaves      bool
@@ -69,14 +69,14 @@ func (t *Topic) Do(o Operation) error {
 
 // createFrom makes a channel that begins, or ends, where the operation says.
 func (o *Operation) createFrom(t *Topic) (err error) {
-	s := Start{From: Whole, Leaves: o.Leaves}
+	s, now := Start{From: Whole, Leaves: o.Leaves}, t.o.Common.Channels.Clock.Wall()
 	if o.From != "" {
-		if s.From, err = ParsePosition(o.From); err != nil {
+		if s.From, err = ParsePosition(o.From, now); err != nil {
 			return err
 		}
 	}
 	if o.Until != "" {
-		if s.Until, err = ParsePosition(o.Until); err != nil {
+		if s.Until, err = ParsePosition(o.Until, now); err != nil {
 			return err
 		}
 	}
@@ -86,7 +86,7 @@ func (o *Operation) createFrom(t *Topic) (err error) {
 }
 
 func (o *Operation) rewind(t *Topic) error {
-	to, err := ParsePosition(o.From)
+	to, err := ParsePosition(o.From, t.o.Common.Channels.Clock.Wall())
 	if err != nil {
 		return err
 	}

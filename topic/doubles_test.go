@@ -246,7 +246,7 @@ func TestIDsOutliveTheirSegments(t *testing.T) {
 
 func filesOfIDs(disk *crashfs.FS) (n int) {
 	for _, f := range disk.Files() {
-		if strings.HasSuffix(f.Name, ".ids") || strings.HasSuffix(f.Name, ".ids.tmp") {
+		if strings.HasSuffix(f.Name, ".ids") || strings.HasSuffix(f.Name, ".ids.tmp") && !strings.HasSuffix(f.Name, roomName) {
 			n++
 		}
 	}
@@ -440,4 +440,29 @@ func TestDoublesAreStoredOnceWhateverHappens(t *testing.T) {
 			b.close(t)
 		})
 	})
+}
+
+// TestDoublesOfARefusedPublishCountOnce, when it is OK'd at last, however often it was tried.
+func TestDoublesOfARefusedPublishCountOnce(t *testing.T) {
+	for _, way := range []setting{func(*bench) {}, strict} {
+		inMortalBench(t, func(t *testing.T, disk *crashfs.FS, b *bench) {
+			b.knowsDoubles(t, "")
+			must(t, b.pub("a", "b"))
+			disk.Limit(disk.Used())
+			for range 3 {
+				if err := b.mpub("a", "b", "c", "c"); err == nil {
+					t.Fatal("there was room")
+				}
+			}
+			if s, _ := b.DedupStats(); s.Found != 0 || s.IDs != 2 {
+				t.Errorf("before anything is OK'd: %+v", s)
+			}
+			disk.Limit(-1)
+			must(t, b.Probe())
+			must(t, b.mpub("a", "b", "c", "c"))
+			if s, _ := b.DedupStats(); s.Found != 3 || s.IDs != 3 {
+				t.Errorf("after: %+v", s)
+			}
+		}, way)
+	}
 }

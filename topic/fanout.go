@@ -38,7 +38,7 @@ type fanout struct {
 	// lateDelayed is the deferred messages that were committed while catchingUp.
 	lateDelayed []message.Mark
 	// only is the messages for one channel that were committed and not given to the
-	// channels. After a restart those that have to know read it.
+	// channels.
 	only []message.Only
 
 	closed  bool // there are no new channels
@@ -181,6 +181,27 @@ func (f *fanout) delayed(from, to uint64) []message.Mark {
 		f.o.Common.Logger.Error("deferred messages lose their delay", "topic", f.o.Name, "error", err)
 	}
 	return deferredOnes(delayed)
+}
+
+// onlyIn lists the log's messages of a range that are for one channel. Where that cannot be
+// read the others count them until they come to them, and pass them over.
+func (f *fanout) onlyIn(from, to uint64) []message.Only {
+	only, err := f.o.Log.Only(from, to)
+	if err != nil {
+		f.o.Common.Logger.Warn("messages that are for one channel count for the others", "topic", f.o.Name, "error", err)
+	}
+	return only
+}
+
+// others are the numbers of a range whose messages are for another channel than that of a
+// name.
+func (f *fanout) others(name string, from, to uint64) (list []seqset.Range) {
+	for _, o := range f.onlyIn(from, to) {
+		if o.Channel != name {
+			list = append(list, seqset.Range{From: o.Seq, To: o.Seq + 1})
+		}
+	}
+	return list
 }
 
 // deferredOnes are those of marks that are of deferred messages; others expire.

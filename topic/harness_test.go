@@ -107,7 +107,7 @@ func (b *bench) open(t testing.TB) {
 	var err error
 	b.journal, known, err = journal.Open(journal.Options{FS: disk.FS(), Dir: b.dir + "/j", Logger: quiet})
 	must(t, err)
-	o.State, o.Sync.Journal, common.Cleaner = b.journal, b.journal, NewCleaner(b.journal, quiet)
+	o.State, o.Sync.Journal, common.Cleaner = b.journal, b.journal, NewCleaner(b.journal, common.Logger)
 	last := max(known.State.MaxIncarnation, 1)
 	common.NewIncarnation = func() uint64 { return atomic.AddUint64(&last, 1) }
 	disk.FillReserve()

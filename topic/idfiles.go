@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"qmq/internal/crc32c"
 	"qmq/internal/dedup"
@@ -37,6 +39,7 @@ const (
 	idsBlock   = 24 // before the entries
 	idsSuffix  = ".ids"
 	idsTmp     = ".ids.tmp"
+	idSize     = dedup.EntrySize
 
 	// idsPerBlock is how many ids are in a block at most, and idsFileBytes how long a file is
 	// to which no more are added.
@@ -44,18 +47,24 @@ const (
 	idsFileBytes = 4 << 20
 )
 
-// idFiles is the files of a topic. One goroutine at a time uses it.
+// idFiles is the files of a topic. All methods may be called concurrently.
 type idFiles struct {
 	fs          vfs.FS
 	dir         string
 	incarnation uint64
+	room        *idRoom
 
-	files  []idFile
-	active bool   // more may be added to the last of files
-	salt   uint32 // of that one
-	size   int64  // likewise
-	known  uint64 // the end of the last block
-	place  uint64 // in the table, of the first entry that is in no file
+	// mu guards what follows, and the files; it is held while they are written, and taken
+	// after Cleaner.work.
+	mu      sync.Mutex
+	files   []idFile
+	active  bool   // more may be added to the last of files
+	salt    uint32 // of that one
+	size    int64  // likewise
+	aside   int64  // likewise, up to where there is room of its own
+	known   uint64 // the end of the last block
+	place   uint64 // in the table, of the first entry that is in no file
+	dropped bool   // nothing is kept any more
 }
 
 // idFile is a file, and the place in the table behind its last entry.
@@ -65,15 +74,15 @@ type idFile struct {
 }
 
 func newIDFiles(disk vfs.FS, dir string, incarnation uint64) *idFiles {
-	return &idFiles{fs: disk, dir: dir, incarnation: incarnation}
+	return &idFiles{fs: disk, dir: dir, incarnation: incarnation, room: newIDRoom(disk, dir)}
 }
 
-// kept is the place in the table behind the entries that are in files.
-func (f *idFiles) kept() uint64 { return f.place }
-
-// load puts what the files have into a table that is empty. What counts of messages below
-// known is in it; the error says why it may not be all.
-func (f *idFiles) load(table *dedup.Table, b dedup.Bounds) (known uint64, failed error) {
+// load calls add with what the files have. What counts of messages below known is among it;
+// the error says why it may not be all. table is what add adds to.
+func (f *idFiles) load(table *dedup.Table, add func(dedup.Entry)) (known uint64, failed error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.room.adopt()
 	entries, err := f.fs.ReadDir(f.dir)
 	if err != nil && !isNotExist(err) {
 		return 0, err
@@ -81,7 +90,7 @@ func (f *idFiles) load(table *dedup.Table, b dedup.Bounds) (known uint64, failed
 	begun, gapless := false, true
 	for _, e := range entries { // sorted by name, and so by end
 		path := filepath.Join(f.dir, e.Name())
-		if strings.HasSuffix(e.Name(), idsTmp) {
+		if strings.HasSuffix(e.Name(), idsTmp) && e.Name() != roomName {
 			f.fs.Remove(path) // it never counted
 			continue
 		}
@@ -96,8 +105,7 @@ func (f *idFiles) load(table *dedup.Table, b dedup.Bounds) (known uint64, failed
 				known = max(known, end)
 			}
 			for ; len(list) >= dedup.EntrySize; list = list[dedup.EntrySize:] {
-				e := dedup.Decode(list)
-				table.Add(e.ID, e.At, b)
+				add(dedup.Decode(list))
 			}
 		})
 		failed = errors.Join(failed, err)
@@ -168,40 +176,82 @@ func (f *idFiles) decodeHeader(b []byte) (salt uint32, ok bool) {
 	return binary.LittleEndian.Uint32(b[8:]), ok
 }
 
-// keep has entries survive any stop. What counts of messages below end is in them, or was
-// kept before. After an error nothing of them is kept, and it may be tried again.
-func (f *idFiles) keep(s dedup.Span, end uint64) error {
-	known := f.known
+// keep has the entries survive any stop that are in no file yet. unkept is those from a place
+// in the table on, with the end below which all that counts is among them or was kept before,
+// and the first place in the table. ready is called before they are written. The wall clock is
+// ahead of their times by so many ns. After an error it may be tried again.
+func (f *idFiles) keep(unkept func(place uint64) (s dedup.Span, end, first uint64), ready func() error, ahead int64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.dropped {
+		return nil
+	}
+	s, end, first := unkept(f.place)
+	f.forget(first)
+	if s.Len() == 0 {
+		return nil
+	}
+	if err := ready(); err != nil {
+		return err
+	}
 	for i := 0; i < s.Len(); i += idsPerBlock {
-		n := min(idsPerBlock, s.Len()-i)
-		if i+n == s.Len() {
-			known = end
+		b := block{s, i, min(idsPerBlock, s.Len()-i), f.known, ahead}
+		if i+b.n == s.Len() {
+			b.end = end
 		}
-		if err := f.add(s, i, n, known); err != nil {
+		err := f.add(&b)
+		if diskFull(err) {
+			err = f.begin(&b, f.room.take)
+		}
+		if err != nil {
 			f.active = false // what stands at its end is not known
 			return err
 		}
+		f.known, f.place = b.end, b.place()
 	}
-	f.known, f.place = end, s.End()
+	f.cut()
 	return nil
 }
 
+// cut gives back what is set aside behind the last block.
+func (f *idFiles) cut() {
+	if f.aside <= f.size {
+		return
+	}
+	if file, err := f.fs.Open(f.files[len(f.files)-1].path); err == nil {
+		_ = file.Truncate(f.size) // else it stays with the file
+		_ = file.Close()
+	}
+	f.aside = f.size
+}
+
+// block is n entries of a span, from the i-th on, with which the ids below end are known.
+type block struct {
+	span  dedup.Span
+	i, n  int
+	end   uint64
+	ahead int64
+}
+
+// place is that in the table behind it.
+func (b *block) place() uint64 { return b.span.Place(b.i + b.n) }
+
 // add writes and syncs one block, to a new file where no more can be added to one.
-func (f *idFiles) add(s dedup.Span, i, n int, end uint64) error {
-	if !f.active || f.size > idsFileBytes {
-		return f.begin(s, i, n, end)
+func (f *idFiles) add(b *block) error {
+	bytes := f.encode(nil, b)
+	if !f.active || f.size > idsFileBytes && f.size+int64(len(bytes)) > f.aside {
+		return f.begin(b, f.fs.Create)
 	}
 	last := &f.files[len(f.files)-1]
 	file, err := f.fs.Open(last.path)
 	if err != nil {
 		return err
 	}
-	b := f.block(nil, s, i, n, end)
-	if err := writeAndSync(file, b, f.size); err != nil {
+	if err := writeAndSync(file, bytes, f.size); err != nil {
 		return err
 	}
-	f.size += int64(len(b))
-	last.end = s.Place(i + n)
+	f.size += int64(len(bytes))
+	last.end = b.place()
 	return nil
 }
 
@@ -214,17 +264,18 @@ func writeAndSync(file vfs.File, b []byte, at int64) error {
 	return errors.Join(err, file.Close())
 }
 
-// begin begins a file with a block.
-func (f *idFiles) begin(s dedup.Span, i, n int, end uint64) error {
+// begin begins a file with a block; from makes it.
+func (f *idFiles) begin(b *block, from func(name string) (vfs.File, error)) error {
 	f.salt = rand.Uint32()
-	path := filepath.Join(f.dir, fmt.Sprintf("%016x-%08x%s", end, f.salt, idsSuffix))
+	path := filepath.Join(f.dir, fmt.Sprintf("%016x-%08x%s", b.end, f.salt, idsSuffix))
 	tmp := strings.TrimSuffix(path, idsSuffix) + idsTmp
-	file, err := f.fs.Create(tmp)
+	file, err := from(tmp)
 	if err != nil {
 		return err
 	}
-	b := f.block(f.encodeHeader(f.salt), s, i, n, end)
-	if err = writeAndSync(file, b, 0); err == nil {
+	aside, _ := file.Size()
+	bytes := f.encode(f.encodeHeader(f.salt), b)
+	if err = writeAndSync(file, bytes, 0); err == nil {
 		err = f.fs.Rename(tmp, path)
 	}
 	if err == nil {
@@ -235,24 +286,25 @@ func (f *idFiles) begin(s dedup.Span, i, n int, end uint64) error {
 		f.fs.Remove(path) // where it stays, what it has counts all the same
 		return err
 	}
-	f.active, f.size = true, int64(len(b))
-	f.files = append(f.files, idFile{path, s.Place(i + n)})
+	f.active, f.size, f.aside = true, int64(len(bytes)), aside
+	f.files = append(f.files, idFile{path, b.place()})
 	return nil
 }
 
-// block appends a block.
-func (f *idFiles) block(dst []byte, s dedup.Span, i, n int, end uint64) []byte {
+// encode appends a block.
+func (f *idFiles) encode(dst []byte, b *block) []byte {
 	at := len(dst)
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(idsBlock-8+n*dedup.EntrySize))
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(idsBlock-8+b.n*idSize))
 	dst = binary.LittleEndian.AppendUint32(dst, 0)
 	dst = binary.LittleEndian.AppendUint64(dst, f.known)
-	dst = binary.LittleEndian.AppendUint64(dst, end)
-	dst = s.Append(dst, i, n)
+	dst = binary.LittleEndian.AppendUint64(dst, b.end)
+	dst = b.span.Append(dst, b.i, b.n, b.ahead)
 	binary.LittleEndian.PutUint32(dst[at+4:], crc32c.Update(f.salt, dst[at+8:]))
 	return dst
 }
 
-// forget removes the files whose entries are all before a place in the table.
+// forget removes the files whose entries are all before a place in the table. The caller
+// holds f.mu.
 func (f *idFiles) forget(first uint64) {
 	for len(f.files) > 0 && f.files[0].end <= first {
 		if err := f.fs.Remove(f.files[0].path); err != nil && !isNotExist(err) {
@@ -260,5 +312,42 @@ func (f *idFiles) forget(first uint64) {
 		}
 		f.files = f.files[1:]
 		f.active = f.active && len(f.files) > 0
+	}
+}
+
+// keptUpTo is the place in the table behind the entries that are in files.
+func (f *idFiles) keptUpTo() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.place
+}
+
+// forgetBefore is forget.
+func (f *idFiles) forgetBefore(first uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.forget(first)
+}
+
+// drop removes all files: doubles are not to be known any more.
+func (f *idFiles) drop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dropped = true
+	f.forget(math.MaxUint64)
+	f.room.drop()
+}
+
+// removeIDs removes what is left, beside a topic's segments, of the ids by which doubles were
+// known: a process may have ended before it was gone, or the next one be configured otherwise.
+func removeIDs(disk vfs.FS, dir string) {
+	entries, err := disk.ReadDir(dir)
+	if err != nil {
+		return // there is nothing, or the next start removes it
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), idsSuffix) || strings.HasSuffix(e.Name(), idsTmp) {
+			disk.Remove(filepath.Join(dir, e.Name()))
+		}
 	}
 }

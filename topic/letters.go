@@ -42,12 +42,17 @@ func (l *Look) DeadLetters(from uint64, limit int, show func(message.ID, message
 // TakeOut makes messages count no more, in the topic and in all its channels, wherever
 // they are. It returns once that is kept.
 func (t *Topic) TakeOut(list []seqset.Range) error {
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	return t.takeOut(list)
+}
+
+// takeOut is TakeOut. The caller holds t.changing.
+func (t *Topic) takeOut(list []seqset.Range) error {
 	out := seqset.Union(list)
 	if len(out) == 0 {
 		return nil
 	}
-	t.changing.Lock()
-	defer t.changing.Unlock()
 	fanOut := t.fanout.without(out)
 	if !t.o.Ephemeral {
 		entries := make([]state.Entry, 0, len(out))

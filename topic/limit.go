@@ -28,7 +28,7 @@ func (t *Topic) ChannelForClient(name string) (*channel.Channel, error) {
 	if !t.o.Common.NoAutoCreate {
 		return t.Channel(name)
 	}
-	if c, ok := t.ExistingChannel(name); ok {
+	if c, ok := t.FindChannel(name); ok {
 		return c, nil
 	}
 	return nil, ErrNoAutoCreate

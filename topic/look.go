@@ -3,7 +3,6 @@ package topic
 import (
 	"errors"
 	"slices"
-	"sort"
 
 	"qmq/diskqueue"
 	"qmq/internal/seqset"
@@ -76,28 +75,15 @@ func (l *Look) at(i uint64) uint64 {
 	return l.End
 }
 
-// Since is the number of the first message that was published at a time (ns since 1970)
-// or later, as far as the log is in that order; End if there is none. The error is of the
-// file system.
+// Since is the number from which on all messages lie that were published at a time (ns since
+// 1970) or later; End if there is none. It is that of the first one, in the order of the log,
+// which is not always that of the times: see diskqueue.Reader.Since. The error is of the file
+// system.
 func (l *Look) Since(time int64) (uint64, error) {
 	reader := l.log.NewReader()
 	defer reader.Release()
-	var failed error
-	later := func(i int) bool {
-		// One that cannot be read counts as the next one that can.
-		for seq := l.at(uint64(i)); failed == nil && seq < l.End; {
-			v, err := reader.Read(seq)
-			if err == nil {
-				return v.Timestamp >= time
-			}
-			if seq, failed = past(seq, err); failed == nil {
-				seq = l.next(seq)
-			}
-		}
-		return true
-	}
-	i := sort.Search(int(l.Len()), later)
-	return l.at(uint64(i)), failed
+	seq, err := reader.Since(time)
+	return l.next(seq), err
 }
 
 // next is the lowest number that there may be from seq on; End if there is none.

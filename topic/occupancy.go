@@ -68,6 +68,8 @@ type limiter struct {
 
 	mu   sync.Mutex // held while it is counted, or dropped; taken before fanout.mu and channels' locks
 	next int64      // it is not counted again before, steady ns
+	// asked is that relieve was called, and nobody has looked since. Who drops looks again.
+	asked atomic.Bool
 }
 
 // countShare is how many times as long as a count took there is no other: where very
@@ -234,16 +236,28 @@ func (f *fanout) excess(limits *settings.EffectiveTopic) load {
 // whether it dropped any. While another goroutine is at it, it does nothing: that one
 // looks again.
 func (l *limiter) relieve() (any bool) {
-	for again := true; again; {
-		limits := l.limits.Load()
-		if limits == nil || limits.Overflow != settings.DropOldest || l.fanout.excess(limits) == (load{}) || !l.mu.TryLock() {
-			return any
+	if l.overflowing() == nil {
+		return false
+	}
+	l.asked.Store(true)
+	for l.asked.Load() && l.mu.TryLock() {
+		for l.asked.Swap(false) {
+			for limits := l.overflowing(); limits != nil && l.dropOldest(limits); limits = l.overflowing() {
+				any = true
+			}
 		}
-		again = l.dropOldest(limits)
-		any = any || again
 		l.mu.Unlock()
 	}
 	return any
+}
+
+// overflowing is the limits of a topic whose oldest messages may have to be dropped; else nil.
+func (l *limiter) overflowing() *settings.EffectiveTopic {
+	limits := l.limits.Load()
+	if limits == nil || limits.Overflow != settings.DropOldest || l.fanout.excess(limits) == (load{}) {
+		return nil
+	}
+	return limits
 }
 
 // dropOldest drops the oldest messages that are beyond the limits and not in flight. It

@@ -2,6 +2,7 @@ package topic
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -28,12 +29,12 @@ func (e *PositionError) Of(text string) bool { return strings.HasPrefix(e.Text, 
 
 func (e *PositionError) Error() string { return e.Text }
 
-// Positions is what a position may be.
-const Positions = "first, last, a time (RFC 3339) that is not in the future, or the number of a message"
+// Positions is what a position may be: whoever tells somebody of a PositionError adds it.
+const Positions = "first, last, a time (RFC 3339) that is not in the future, or one before now such as -1h30m, or the number of a message"
 
-// ParsePosition reads first, last, a time as RFC 3339 has it, or the number of a message. The
-// error is a *PositionError.
-func ParsePosition(text string) (Position, error) {
+// ParsePosition reads first, last, a time as ParseTime does, now being ns since 1970, or the
+// number of a message. The error is a *PositionError.
+func ParsePosition(text string, now int64) (Position, error) {
 	p := Position{text: text}
 	switch text {
 	case "first":
@@ -50,24 +51,57 @@ func ParsePosition(text string) (Position, error) {
 		return p, nil
 	}
 	var ok bool
-	if p.time, ok = ParseTime(text); !ok {
-		return p, p.refused("is none of them")
+	if p.time, ok = ParseTime(text, now); !ok {
+		return p, p.refused("is no place in the log")
 	}
 	return p, nil
 }
 
-// ParseTime reads a time as RFC 3339 has it, of the years 1970 to 2200, as ns since 1970, 1 at
-// least. A + in it may have become a space, as it does in a query that does not escape it.
-func ParseTime(text string) (ns int64, ok bool) {
+// ParseTime reads a time as RFC 3339 has it, or a minus and for how long before now it was, such
+// as -1h30m. It is in ns since 1970, 1 at least; times that are later than ns can say are the
+// last that they can. A + in it may have become a space, as it does in a query that does not
+// escape it.
+func ParseTime(text string, now int64) (ns int64, ok bool) {
+	if ago, relative := strings.CutPrefix(text, "-"); relative {
+		span, err := time.ParseDuration(ago)
+		return max(1, now-int64(span)), err == nil && ago[0] != '-' && ago[0] != '+'
+	}
 	at, err := time.Parse(time.RFC3339Nano, strings.Replace(text, " ", "+", 1))
-	if err != nil || at.Year() < 1970 || at.Year() > 2200 {
+	if err != nil {
 		return 0, false
 	}
-	return max(1, at.UnixNano()), true
+	first, last := time.Unix(0, 1), time.Unix(0, math.MaxInt64)
+	switch {
+	case at.Before(first):
+		at = first
+	case at.After(last):
+		at = last
+	}
+	return at.UnixNano(), true
+}
+
+// Canonical is the same text for all that is said of one position, of a time before now whenever
+// that is read; empty for the zero value.
+func (p Position) Canonical() string {
+	ago, relative := strings.CutPrefix(p.text, "-")
+	switch {
+	case p == (Position{}):
+		return ""
+	case relative:
+		span, _ := time.ParseDuration(ago) // as it was before
+		return "-" + span.String()
+	case p.last:
+		return "last"
+	case p.time > 0:
+		return "@" + strconv.FormatInt(p.time, 10)
+	case p.seq > 0:
+		return strconv.FormatUint(p.seq, 10)
+	}
+	return "first"
 }
 
 func (p Position) refused(why string) error {
-	return &PositionError{fmt.Sprintf("%q %s: allowed is %s", p.text, why, Positions)}
+	return &PositionError{fmt.Sprintf("%q %s", p.text, why)}
 }
 
 // before says of two times, or of two numbers, that p is the lower one: where both lie

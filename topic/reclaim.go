@@ -1,8 +1,10 @@
 package topic
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"qmq/diskqueue"
 	"qmq/internal/deadline"
@@ -78,9 +80,32 @@ type reclaimer struct {
 	// seen is what the last look saw of each segment, by its first number; guarded
 	// by Cleaner.work.
 	seen map[uint64]sight
-	// told is why segments stay though little of them is owed, as it was logged;
-	// guarded by Cleaner.work.
-	told string
+	// told is that segments stay though little of them is owed, and ids that finished
+	// ones stay for theirs cannot be kept; guarded by Cleaner.work.
+	told, ids remark
+}
+
+// remark is a line of the log about what is tried again and again: it is written when
+// something is different, and else now and then.
+type remark struct {
+	why string // empty: all is well
+	at  int64  // when it was written, steady ns
+}
+
+// remarkEvery is how often the same is written, ns.
+const remarkEvery = 600e9
+
+// news says whether the line is to be written about an error.
+func (r *remark) news(err error, now int64) bool {
+	why := err.Error()
+	if number := syscall.Errno(0); errors.As(err, &number) { // the names of files may differ
+		why = number.Error()
+	}
+	if why == r.why && now-r.at < remarkEvery {
+		return false
+	}
+	*r = remark{why, now}
+	return true
 }
 
 func (r *reclaimer) cleaner() *Cleaner { return r.o.Common.Cleaner }

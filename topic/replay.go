@@ -45,6 +45,9 @@ type Replay struct {
 	Retained bool   `json:"retained"`
 	Until    uint64 `json:"until,omitempty"` // number at which a bounded channel ends
 	Messages int64  `json:"messages"`        // that wait for it now
+	// Joined says that it was done a moment ago, when it was asked for through another member
+	// of the set: nothing was done again.
+	Joined bool `json:"joined,omitempty"`
 }
 
 // CreateFrom makes a channel that gets what the log has from a position on. It returns once
@@ -90,6 +93,7 @@ func (t *Topic) CreateFrom(name string, s Start) (r Replay, err error) {
 	}
 	c.VoidAll(seqset.Union(agreed.gone, []seqset.Range{{From: held.start, To: agreed.start}}))
 	t.begun(c, held, s.Leaves && r.Until > 0)
+	c.VoidAll(t.fanout.others(name, held.start, t.fanout.position()))
 	return t.replayOf(c, r, max(from, agreed.start), oldest || agreed.start > from), nil
 }
 
@@ -150,11 +154,22 @@ func (t *Topic) Rewind(name string, p Position) (r Replay, err error) {
 		return r, err
 	}
 	plan.Start = agreed.start
-	voids := seqset.Union(held.voids(), agreed.gone)
+	voids := seqset.Union(held.voids(), agreed.gone, t.fanout.others(name, plan.Start, t.fanout.position()))
 	delayed := t.fanout.delayed(plan.Start, t.fanout.position())
 	t.fanout.rewind(c, plan, voids, delayed)
 	t.owesAnew(int64(t.fanout.position() - min(t.fanout.position(), plan.Start)))
 	return t.replayOf(c, r, agreed.start, oldest || agreed.start > to), nil
+}
+
+// Replayed tells how a channel goes on that was created or rewound a moment ago and began at a
+// number. The error is ErrNoChannel.
+func (t *Topic) Replayed(name string, from uint64) (r Replay, err error) {
+	c, ok := t.ExistingChannel(name)
+	if !ok {
+		return r, ErrNoChannel
+	}
+	r.Until = c.Stats().Until
+	return t.replayOf(c, r, from, from <= t.o.Log.Start()), nil
 }
 
 // replayOf tells how a channel goes on.
@@ -294,6 +309,13 @@ func (t *Topic) endDone() (next int64) {
 		}
 	}
 	return next
+}
+
+// Leaves says of a bounded channel that it goes when it has had everything and has no
+// consumers; false where there is no channel of that name.
+func (t *Topic) Leaves(name string) bool {
+	m := t.fanout.find(name)
+	return m != nil && m.leaves.Load()
 }
 
 // leaving are the channels that go when they have had everything.

@@ -23,7 +23,7 @@ func seqOf(d delivery) uint64 {
 
 func (b *bench) rewind(t testing.TB, name, to string) Replay {
 	t.Helper()
-	p, err := ParsePosition(to)
+	p, err := ParsePosition(to, b.clock().Wall())
 	must(t, err)
 	r, err := b.Rewind(name, p)
 	must(t, err)
@@ -217,15 +217,16 @@ func TestChannelBeginsWhereItIsAskedTo(t *testing.T) {
 			}
 			b.restart(t)
 		}
-		for _, bad := range []string{"", "now", "-1", "99999999999999999999", "2999-01-01T00:00:00Z", "2001-02-30T00:00:00Z"} {
-			if _, err := ParsePosition(bad); err == nil {
+		for _, bad := range []string{"", "now", "-1", "99999999999999999999", "2001-02-30T00:00:00Z", "-", "--1h", "-1d", "-1h30", "+1h", "1h", "-9999999h"} {
+			if _, err := ParsePosition(bad, b.clock().Wall()); err == nil {
 				t.Errorf("%q is a position", bad)
 			}
 		}
 		var position *PositionError
-		for _, bad := range []string{at(b.o.Log.End() + 1), time.Now().Add(100 * time.Hour).Format(time.RFC3339)} {
+		for _, bad := range []string{at(b.o.Log.End() + 1), time.Now().Add(100 * time.Hour).Format(time.RFC3339), "2263-01-01T00:00:00Z", "9999-12-31T23:59:59Z"} {
 			o := Operation{Channel: "x", From: bad}
-			if err := o.createFrom(b.Topic); !errors.As(err, &position) || !position.Of(bad) {
+			err := o.createFrom(b.Topic)
+			if !errors.As(err, &position) || !position.Of(bad) || !strings.Contains(err.Error(), "is in the future") && !strings.Contains(err.Error(), "is beyond the end") {
 				t.Errorf("%s: %v", bad, err)
 			}
 		}
@@ -236,6 +237,34 @@ func TestChannelBeginsWhereItIsAskedTo(t *testing.T) {
 		wait(time.Hour)
 		if got := drain(t, b.channel(t, "noon")); !equalSets(got, append(slices.Clone(all[3:]), "later")) {
 			t.Errorf("after an hour %q", got)
+		}
+	})
+}
+
+func TestTimeIsSaidByHowLongAgoItWas(t *testing.T) {
+	inBench(t, func(t *testing.T, disk *crashfs.FS, b *bench) {
+		b.configure(t, `{"retention_time": "24h"}`)
+		drain(t, b.channel(t, "c"))
+		for _, body := range []string{"a", "b", "c"} {
+			must(t, b.send(body))
+			wait(time.Hour)
+		}
+		all := []string{"a", "b", "c"}
+		for from, want := range map[string][]string{
+			"-1h1m": all[2:], "-90m": all[2:], "-2h1m": all[1:], "-7230.5s": all[1:], "-72h": all, "-2562047h": all, "-0s": nil, "-1ns": nil,
+			"1969-12-31T23:59:59Z": all, "0001-01-01T00:00:00Z": all,
+		} {
+			b.createFrom(t, "x", from, "")
+			wantWaiting(t, b.channel(t, "x"), want...)
+			must(t, b.DeleteChannel("x"))
+		}
+		b.createFrom(t, "hour", "-2h30m", "-1h30m")
+		wantWaiting(t, b.channel(t, "hour"), "b")
+		b.rewind(t, "c", "-2h1m")
+		wantWaiting(t, b.channel(t, "c"), "b", "c")
+		var position *PositionError
+		if err := (&Operation{Channel: "y", From: "-1h", Until: "-2h"}).createFrom(b.Topic); !errors.As(err, &position) || !position.Of("-2h") {
+			t.Errorf("it ends before it begins: %v", err)
 		}
 	})
 }
@@ -275,7 +304,7 @@ func TestBoundedChannelIsDoneAtItsEnd(t *testing.T) {
 		}
 		b.rewind(t, "part", at(start+3))
 		wantWaiting(t, b.channel(t, "part"), "m3")
-		p, _ := ParsePosition("last")
+		p, _ := ParsePosition("last", 0)
 		var position *PositionError
 		if _, err := b.Rewind("part", p); !errors.As(err, &position) {
 			t.Errorf("rewound behind its end: %v", err)
@@ -470,4 +499,74 @@ func TestRewindAgainstReclamation(t *testing.T) {
 			}
 		}
 	}, smallSegments)
+}
+
+// TestDepthAfterARewindIsOfWhatTheChannelGets: what was put back for another one does not
+// count, however the channel came to begin there.
+func TestDepthAfterARewindIsOfWhatTheChannelGets(t *testing.T) {
+	inMortalBench(t, func(t *testing.T, disk *crashfs.FS, b *bench) {
+		b.configure(t, `{"retention_time": "1h"}`)
+		b.channel(t, "c")
+		b.channel(t, "d")
+		must(t, b.send(numbered("m", 3)...))
+		for _, body := range numbered("only", 4) {
+			must(t, b.sendOnly(body, "d"))
+		}
+		must(t, b.send("last"))
+		drain(t, b.channel(t, "c"))
+		drain(t, b.channel(t, "d"))
+		want := map[string]int64{"c": 4, "d": 8, "e": 4}
+		depths := func(what string) {
+			t.Helper()
+			for name, n := range want {
+				if got := b.channel(t, name).Stats().Depth; got != n {
+					t.Errorf("%s: the depth of %s is %d, want %d", what, name, got, n)
+				}
+			}
+		}
+		wantMessages := func(name string, r Replay) {
+			t.Helper()
+			if r.Messages != want[name] {
+				t.Errorf("%s: answered %+v", name, r)
+			}
+		}
+		wantMessages("c", b.rewind(t, "c", "first"))
+		wantMessages("d", b.rewind(t, "d", "first"))
+		wantMessages("e", b.createFrom(t, "e", "first", ""))
+		depths("at once")
+		b.die(t, disk.Kill)
+		depths("after a kill")
+		b.restart(t)
+		depths("after a restart")
+		wantMessages("c", b.rewind(t, "c", "first"))
+		depths("with the index of a closed segment")
+		wantWaiting(t, b.channel(t, "c"), "m0", "m1", "m2", "last")
+	})
+}
+
+// TestSeekByTimeMissesNothingWhateverTheClocksSay: it begins with the first message, in the
+// order of the log, of that time or later. Earlier ones behind it come too.
+func TestSeekByTimeMissesNothingWhateverTheClocksSay(t *testing.T) {
+	inBench(t, func(t *testing.T, disk *crashfs.FS, b *bench) {
+		b.configure(t, `{"retention_time": "1000h"}`)
+		c := b.channel(t, "c")
+		start := b.clock().Wall()
+		for i, minute := range []int64{0, 1, 5, 2, 3, 9, 4, 10} {
+			batch := new(diskqueue.Batch)
+			batch.Add(&message.Meta{Timestamp: start + minute*int64(time.Minute)}, []byte("m"+strconv.Itoa(i)))
+			must(t, b.Publish(batch))
+		}
+		wait(time.Hour)
+		drain(t, c)
+		for range 2 {
+			for minute, first := range map[int64]int{0: 0, 1: 1, 2: 2, 3: 2, 5: 2, 6: 5, 9: 5, 10: 7, 11: 8} {
+				text := time.Unix(0, start+minute*int64(time.Minute)).UTC().Format(time.RFC3339Nano)
+				b.rewind(t, "c", text)
+				if got := drain(t, b.channel(t, "c")); !slices.Equal(got, numbered("m", 8)[first:]) {
+					t.Errorf("from minute %d on: %q", minute, got)
+				}
+			}
+			b.restart(t)
+		}
+	})
 }

@@ -39,8 +39,10 @@ func (t *Topic) TailChannel(name string) (*channel.Channel, error) {
 // TailChannelForClient is TailChannel for a client that wants to consume it. The
 // error is also ErrNoAutoCreate.
 func (t *Topic) TailChannelForClient(name string) (*channel.Channel, error) {
-	if _, ok := t.ExistingChannel(name); !ok && t.o.Common.NoAutoCreate {
-		return nil, ErrNoAutoCreate
+	if t.o.Common.NoAutoCreate {
+		if _, ok := t.FindChannel(name); !ok {
+			return nil, ErrNoAutoCreate
+		}
 	}
 	return t.TailChannel(name)
 }

@@ -20,11 +20,12 @@ import (
 	"errors"
 	"log/slog"
 	"math"
-	"sync"
 	"sync/atomic"
 
 	"qmq/channel"
 	"qmq/diskqueue"
+	"qmq/internal/seqset"
+	"qmq/internal/turn"
 	"qmq/settings"
 	"qmq/state"
 )
@@ -118,7 +119,7 @@ type Topic struct {
 	// changing serialises changes of what channels there are and whether they
 	// are paused. It is held across the journal's write and never taken by
 	// publishing or delivery.
-	changing sync.Mutex
+	changing turn.Turn
 
 	// config is what is set and in force; it is written with changing held.
 	config atomic.Pointer[configured]
@@ -174,6 +175,9 @@ func compose(o Options, c *configured) *Topic {
 	t.opened = end
 	p.committer = t.committerFor(c.Sync)
 	t.know(c)
+	if c.DedupWindow == 0 && !o.Ephemeral {
+		removeIDs(o.Log.Dir())
+	}
 	return t
 }
 
@@ -187,13 +191,14 @@ func Restore(o Options, st *state.Topic) *Topic {
 	if len(st.Channels) > 0 && !st.Paused {
 		f.fanOut = f.end
 	}
+	f.only = f.onlyIn(f.fanOut, f.end)
 	f.messages, f.bytes = st.Messages, st.Bytes
 	came := st.Messages - min(st.Messages, uint64(f.waiting(f.fanOut, f.end)))
 	for _, cs := range st.Channels {
 		floor := min(cs.Acked.Floor(), f.fanOut)
 		o := t.channelOptions(cs.Name, cs.Incarnation)
 		o.Messages = came - min(came, cs.Missed)
-		c := channel.Restore(o, cs, f.fanOut, f.voids, f.delayed(floor, f.fanOut))
+		c := channel.Restore(o, cs, f.fanOut, seqset.Union(f.voids, f.others(cs.Name, floor, f.fanOut)), f.delayed(floor, f.fanOut))
 		if cs.Paused {
 			c.Pause()
 		}

@@ -79,6 +79,7 @@ type nodeTopic struct {
 type nodeChannel struct {
 	name     string
 	sums     sums
+	until    int64 // the number at which it ends; 0: it does not
 	latency  nodeclient.Latency
 	depth    minutes
 	round    uint32
@@ -186,7 +187,7 @@ func (t *nodeTopic) take(b *allowance, now *nodeclient.Topic, at time.Time, dt f
 		known := t.channelAt(old, i, c.Name)
 		known.round = round
 		known.sums = channelSums(c, &known.sums, dt, emptied(t.name, c.Name))
-		known.latency = c.Latency
+		known.latency, known.until = c.Latency, c.Until
 		known.depth.add(b, at.Unix(), float32(c.Depth))
 		known.smooth(dt)
 		t.sums.addChannel(&known.sums)

@@ -21,6 +21,9 @@ type sums struct {
 	ready      int64 // RDY of the consumers, of nodes that tell it
 	channels   int64
 	paused     int64 // how many of them, on how many nodes
+	bounded    int64 // likewise, have an end
+	done       int64 // of these, have had everything before
+	leaving    int64 // of these, are deleted then
 	withDefer  int64 // channels with deferred messages
 
 	// Per second, over the last interval between two answers of a node.
@@ -59,6 +62,9 @@ func (s *sums) addChannelCounters(c *sums) {
 	s.ready += c.ready
 	s.channels += c.channels
 	s.paused += c.paused
+	s.bounded += c.bounded
+	s.done += c.done
+	s.leaving += c.leaving
 	s.withDefer += c.withDefer
 	s.in += c.in
 	s.finished += c.finished
@@ -85,6 +91,9 @@ func channelSums(c *nodeclient.Channel, before *sums, dt float64, emptied bool) 
 	if c.Deferred > 0 {
 		s.withDefer = 1
 	}
+	if c.Until > 0 {
+		s.bounded, s.done, s.leaving = 1, one(c.Done), one(c.Leaves)
+	}
 	if dt <= 0 || c.Messages < before.copied || c.Requeued < before.requeues || c.TimedOut < before.timeouts {
 		return s
 	}
@@ -97,6 +106,13 @@ func channelSums(c *nodeclient.Channel, before *sums, dt float64, emptied bool) 
 	s.finished = max(0, s.in-float64(s.held()-before.held())/dt)
 	s.delivered = max(0, s.finished+s.requeued+s.timedOut+float64(s.inFlight-before.inFlight)/dt)
 	return s
+}
+
+func one(is bool) int64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // topicSums are those of a topic on one node, without its channels.

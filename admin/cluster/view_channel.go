@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"qmq/admin/words"
@@ -17,6 +18,7 @@ type ChannelView struct {
 	PausedNodes int64           `json:"paused_nodes"`
 	Sub         string          `json:"sub"`
 	Verdict     *channelVerdict `json:"verdict"`
+	Bounded     *bounded        `json:"bounded,omitempty"`
 	Figures     channelFigures  `json:"figures"`
 	Latency     []latencyRow    `json:"latency"`
 	Attention   []Alert         `json:"attention"`
@@ -30,6 +32,20 @@ type channelVerdict struct {
 	Level Level  `json:"level"`
 	Title string `json:"title"`
 	Text  string `json:"text"`
+}
+
+// bounded is what there is to say of a channel that has an end.
+type bounded struct {
+	Done   bool  `json:"done"`   // it has had everything before, on all nodes
+	Leaves bool  `json:"leaves"` // it is deleted then, once it has no consumers
+	Left   int64 `json:"left"`   // messages that it has not finished
+}
+
+func (s *sums) boundedAt() *bounded {
+	if s.bounded == 0 {
+		return nil
+	}
+	return &bounded{Done: s.done == s.bounded, Leaves: s.leaving > 0, Left: s.held()}
 }
 
 type channelFigures struct {
@@ -78,7 +94,9 @@ type channelNode struct {
 	Version      string  `json:"version"`
 	Kind         string  `json:"kind"`
 	Spark        Figures `json:"spark"`
-	Role         string  `json:"role,omitempty"` // for a replicated topic
+	Role         string  `json:"role,omitempty"`  // for a replicated topic
+	Until        string  `json:"until,omitempty"` // number at which a bounded channel ends; too large for a number of JavaScript
+	Done         bool    `json:"done,omitempty"`
 }
 
 func (c *Cluster) channelView(t *topicTotal, ch *channelTotal, k Consumers) *ChannelView {
@@ -109,7 +127,7 @@ func (c *Cluster) channelView(t *topicTotal, ch *channelTotal, k Consumers) *Cha
 			k.Hot = k.Ready > 0 && k.InFlight*100 >= k.Ready*95
 		}
 	}
-	v.Nodes = c.channelNodes(ch.pair)
+	v.Nodes, v.Bounded = c.channelNodes(ch.pair), s.boundedAt()
 	v.Point = c.marked(h.point(channelRows, c.now), View{Kind: "channel", Topic: t.name, Channel: ch.pair.Channel})
 	v.Verdict = v.judge(k)
 	return v
@@ -129,10 +147,18 @@ func (c *Cluster) channelNodes(p Pair) []channelNode {
 			Depth: s.depth, MemoryDepth: s.depth - s.backend, BackendDepth: s.backend, InFlight: s.inFlight, Deferred: s.deferred,
 			InRate: rate(known, nc.smoothed.in), RequeueMin: rate(known, 60*nc.smoothed.requeued), TimeoutMin: rate(known, 60*nc.smoothed.timedOut),
 			Messages: s.messages, Consumers: s.consumers, Paused: s.paused > 0, Peek: n.kind() == "qd", Version: n.version, Kind: n.kind(),
-			Spark: nc.depth.spark(c.now.Unix()), Role: nt.replica.Role,
+			Spark: nc.depth.spark(c.now.Unix()), Role: nt.replica.Role, Until: nc.end(), Done: s.done > 0,
 		})
 	}
 	return rows
+}
+
+// end is the number at which a channel ends; empty where it does not.
+func (c *nodeChannel) end() string {
+	if c.until == 0 {
+		return ""
+	}
+	return strconv.FormatInt(c.until, 10)
 }
 
 // grows is how fast the depth has moved over the last minute.

@@ -150,6 +150,7 @@ type channelRow struct {
 	Level        Level        `json:"level"`
 	Latency      []latencyRow `json:"latency"`
 	Spark        Figures      `json:"spark"`
+	Bounded      *bounded     `json:"bounded,omitempty"`
 }
 
 type topicNode struct {
@@ -234,6 +235,7 @@ func (t *topicTotal) channelRow(ch *channelTotal, levels map[Pair]Level, second 
 		InRate: h[channelIn].recent(5), DeliverRate: h[channelDelivered].recent(5), FinishRate: h[channelFinished].recent(5),
 		RequeueMin: h[channelRequeued].recent(60), TimeoutMin: h[channelTimedOut].recent(60), Messages: s.messages, Consumers: s.consumers,
 		Silent: ch.silent, Unknown: t.unheardOf(ch), Paused: s.paused > 0, Level: cmp.Or(levels[ch.pair], levelOK), Latency: ch.latency.rows(), Spark: h[channelDepth].spark(second),
+		Bounded: s.boundedAt(),
 	}
 }
 

@@ -142,7 +142,7 @@ func (l *Links) refused(c *conn, p *peer, raw net.Conn, err error) {
 		return
 	}
 	l.mu.Lock()
-	tell := l.strangers.due(err.Error())
+	tell := l.strangers.due(err.Error(), true)
 	l.mu.Unlock()
 	if !tell {
 		return

@@ -109,7 +109,7 @@ func (c *calls) forget(id uint64) {
 	c.mu.Unlock()
 }
 
-// answer gives an answer to who waits for it.
+// answer gives an answer, whose memory is left to it, to who waits for it.
 func (c *calls) answer(frame []byte) error {
 	if len(frame) < answerHeader {
 		return fmt.Errorf("%w: an answer of %d bytes", ErrFrame, len(frame))
@@ -124,7 +124,7 @@ func (c *calls) answer(frame []byte) error {
 	}
 	switch frame[8] {
 	case statusOK:
-		result <- answer{body: append([]byte(nil), frame[answerHeader:]...)}
+		result <- answer{body: frame[answerHeader:]}
 	case statusLate:
 		result <- answer{err: context.DeadlineExceeded}
 	default:
@@ -140,7 +140,7 @@ func (c *calls) serve(frame []byte) error {
 	}
 	id := binary.LittleEndian.Uint64(frame)
 	timeout := time.Duration(binary.LittleEndian.Uint32(frame[8:])) * time.Millisecond
-	h := c.s.links.callHandlers[frame[12]]
+	h, sent := c.s.links.callHandlers[frame[12]], c.s.links.answered[frame[12]]
 	if h == nil {
 		c.reply(id, nil, fmt.Errorf("there is no call of kind %d in this version", frame[12]))
 		return nil
@@ -161,6 +161,9 @@ func (c *calls) serve(frame []byte) error {
 		defer cancel()
 		body, err := h(ctx, c.s.hello.Member, body)
 		c.reply(id, body, err)
+		if sent != nil {
+			sent(body)
+		}
 	})
 	return nil
 }

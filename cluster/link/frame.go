@@ -76,10 +76,11 @@ type frameReader struct {
 	at, end int // what of buf is not given out
 	least   int // length of buf
 	largest int // frame since rest
+	spares  *spares
 }
 
 func newFrameReader(r io.Reader, buffer, most int) *frameReader {
-	return &frameReader{r: r, s: new(sealer), most: most, least: buffer, buf: make([]byte, buffer)}
+	return &frameReader{r: r, s: new(sealer), most: most, least: buffer, buf: make([]byte, buffer), spares: new(spares)}
 }
 
 // next returns a frame; the body is good until the next call.
@@ -131,7 +132,7 @@ func (f *frameReader) makeRoom(n int) {
 	case f.at+n <= len(f.buf):
 		return
 	case have == len(f.buf):
-		grown := make([]byte, min(n, max(2*have, firstGrowth)))
+		grown := f.spares.get(min(n, max(2*have, firstGrowth)))
 		copy(grown, f.buf)
 		f.buf = grown
 	case f.at > 0:
@@ -147,9 +148,17 @@ func (f *frameReader) keep(body []byte) []byte {
 		return bytes.Clone(body)
 	}
 	rest := f.buf[f.at:f.end]
-	f.buf = make([]byte, max(f.least, len(rest)))
+	f.buf = f.spares.get(max(f.least, len(rest)))
 	f.at, f.end = 0, copy(f.buf, rest)
 	return body
+}
+
+// own is the body of the last frame in memory that is left to whoever has it.
+func (f *frameReader) own(body []byte) []byte {
+	if len(body) < KeptBytes {
+		return bytes.Clone(body)
+	}
+	return f.keep(body)
 }
 
 // shrink gives memory back that frames since the last shrink did not need.

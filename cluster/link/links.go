@@ -78,6 +78,8 @@ type Links struct {
 	handlers     [256]Handler
 	kept         [256]bool // the handler keeps long bodies
 	callHandlers [256]CallHandler
+	answered     [256]func(body []byte) // what is done with an answer that was sent; nil: nothing
+	spares       spares                 // memory of bodies that nobody uses any more
 
 	members atomic.Pointer[map[uint64]*session] // who is up; replaced under mu
 
@@ -135,6 +137,16 @@ func (l *Links) Handle(kind byte, h Handler) { l.handlers[kind] = h }
 
 // HandleCall has calls of a kind, which are numbered apart from frames, answered by h.
 func (l *Links) HandleCall(kind byte, h CallHandler) { l.callHandlers[kind] = h }
+
+// HandleCallReusing is HandleCall for one that uses the memory of its answers again: sent
+// is given each when it was copied, to be sent or not.
+func (l *Links) HandleCallReusing(kind byte, h CallHandler, sent func(body []byte)) {
+	l.callHandlers[kind], l.answered[kind] = h, sent
+}
+
+// Reuse takes the memory of an answer of Call for what comes next. It must not be used any
+// more.
+func (l *Links) Reuse(body []byte) { l.spares.put(body) }
 
 // Start takes connections and connects to the peers.
 func (l *Links) Start(peers []string) {

@@ -178,6 +178,34 @@ func TestStoppedPeerComesBackWithinASecondAndABit(t *testing.T) {
 	})
 }
 
+// Members of a set that starts, or of which one is started anew, are not there for a moment;
+// one that does not want the other says so at once.
+func TestOnlyAMemberThatStaysAwayIsWarnedOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const warning = "no connection to a member"
+		w := newWires()
+		a := startNode(t, w, "a:1", nil)
+		waitFor(reportAfter - 2*time.Second)
+		b, c := startNode(t, w, "b:1", nil), startNode(t, w, "c:1", nil)
+		waitFor(10 * time.Second)
+		c.Close()
+		waitFor(reportAfter - 2*time.Second)
+		stranger := newNode(t, w, "c:1", nil)
+		for _, n := range []*node{a, b} {
+			if strings.Contains(n.log.String(), warning) {
+				t.Errorf("%s", &n.log)
+			}
+		}
+		stranger.hello.Election = time.Second
+		stranger.Start(testPeers)
+		t.Cleanup(stranger.Close)
+		waitFor(1500 * time.Millisecond)
+		if n := strings.Count(a.log.String(), warning); n != 1 {
+			t.Errorf("%d warnings: %s", n, &a.log)
+		}
+	})
+}
+
 // Who only does not answer is told apart from who is not let in.
 func TestPeerThatIsRefusedIsToldApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -2,20 +2,21 @@ package link
 
 import (
 	"net"
-	"slices"
 	"sync"
 	"time"
 )
 
 // outbox is the frames that wait to be written to a connection, one behind another
-// in one buffer: whoever sends copies them there, and the writer takes all at once.
+// in buffers: whoever sends copies them there, and the writer takes all at once.
 type outbox struct {
 	limit int // bytes that may wait, as a rule
 
 	mu      sync.Mutex // guards what follows; nothing waits while it is held
 	room    sync.Cond  // signalled when the writer has taken what was pending, and at the end
-	pending []byte     // frames, not sealed
-	spare   []byte     // the buffer that the writer is done with
+	pending [][]byte   // frames, not sealed
+	bytes   int        // of them
+	long    [][]byte   // long buffers that the writer is done with
+	short   []byte     // a short one
 	wake    chan struct{}
 	closed  bool
 
@@ -65,7 +66,7 @@ func (o *outbox) size(body [][]byte) int {
 }
 
 func (o *outbox) fits(limit, size int) bool {
-	return len(o.pending) == 0 || size <= limit-len(o.pending)
+	return o.bytes == 0 || size <= limit-o.bytes
 }
 
 // add adds a frame. mu is held.
@@ -76,29 +77,74 @@ func (o *outbox) add(kind byte, body [][]byte) {
 		default:
 		}
 	}
-	o.pending = appendFrame(slices.Grow(o.pending, o.size(body)), kind, o.overhead, body...)
+	size := o.size(body)
+	last := len(o.pending) - 1
+	if last < 0 || cap(o.pending[last])-len(o.pending[last]) < size {
+		o.pending, last = append(o.pending, o.buffer(size)), last+1
+	}
+	o.pending[last] = appendFrame(o.pending[last], kind, o.overhead, body...)
+	o.bytes += size
 }
 
-// take returns all that waits. done is what take returned before.
-func (o *outbox) take(done []byte) []byte {
+const (
+	// shortBuffer is how long a buffer is where all frames are short.
+	shortBuffer = 4 << 10
+	// longBuffer is how long one is where they are not. It has room for the largest group of
+	// messages that is agreed on at once, with what is around it: longer ones are not used
+	// again.
+	longBuffer = 1<<20 + 256<<10
+	// maxLong is how many are kept: one to be filled while another one is written.
+	maxLong = 2
+)
+
+// buffer is an empty one for a frame of size bytes, and others. mu is held.
+func (o *outbox) buffer(size int) (b []byte) {
+	n := len(o.long)
+	switch {
+	case size > longBuffer:
+		return unzeroed(size)[:0]
+	case n > 0:
+		b, o.long = o.long[n-1], o.long[:n-1]
+	case size > shortBuffer:
+		b = unzeroed(longBuffer)[:0]
+	case o.short != nil:
+		b, o.short = o.short, nil
+	default:
+		b = make([]byte, 0, shortBuffer)
+	}
+	return b
+}
+
+// take returns all that waits, in place of what it returned before.
+func (o *outbox) take(before [][]byte) [][]byte {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if cap(done) <= keptBuffer {
-		o.spare = done[:0]
-	}
 	taken := o.pending
-	o.pending, o.spare = o.spare, nil
+	o.pending, o.bytes = before[:0], 0
 	o.room.Broadcast()
 	return taken
 }
 
-// keptBuffer is the longest buffer that is used again: it has room for the largest
-// group of messages that is agreed on at once, with what is around it.
-const keptBuffer = 1<<20 + 256<<10
+// giveBack takes the buffers that take has returned, once they are written: the memory that
+// was used last is the next to be used, for it is in the processor's caches.
+func (o *outbox) giveBack(buffers [][]byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, b := range buffers {
+		switch {
+		case o.closed:
+		case cap(b) == shortBuffer:
+			o.short = b[:0]
+		case cap(b) == longBuffer && len(o.long) < maxLong:
+			o.long = append(o.long, b[:0])
+		}
+	}
+	clear(buffers)
+}
 
 func (o *outbox) close() {
 	o.mu.Lock()
-	o.closed, o.pending, o.spare = true, nil, nil
+	o.closed, o.pending, o.bytes, o.long, o.short = true, nil, 0, nil, nil
 	o.room.Broadcast()
 	o.mu.Unlock()
 }
@@ -115,7 +161,7 @@ type lane struct {
 func (l *lane) writeAll(done <-chan struct{}, interval time.Duration, ping func()) error {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
-	var buf []byte
+	var taken [][]byte
 	for {
 		select {
 		case <-done:
@@ -125,11 +171,14 @@ func (l *lane) writeAll(done <-chan struct{}, interval time.Duration, ping func(
 			continue
 		case <-l.out.wake:
 		}
-		buf = l.out.take(buf)
-		sealAll(l.conn.out, buf)
-		if _, err := l.Conn.Write(buf); err != nil {
-			return err
+		taken = l.out.take(taken)
+		for _, frames := range taken {
+			sealAll(l.conn.out, frames)
+			if _, err := l.Conn.Write(frames); err != nil {
+				return err
+			}
 		}
+		l.out.giveBack(taken)
 	}
 }
 

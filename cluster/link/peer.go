@@ -217,14 +217,14 @@ func (p *peer) left(s *session) {
 	}
 }
 
-// failed notes, and tells, why there is no session.
+// failed notes why there is no session, and tells it when that is a refusal, or stays so.
 func (p *peer) failed(err error) {
 	if p.ctx.Err() != nil {
 		return
 	}
 	p.mu.Lock()
 	p.failure, p.refused = err.Error(), isRefusal(err)
-	tell := p.reports.due(p.failure)
+	tell := p.reports.due(p.failure, p.refused)
 	p.mu.Unlock()
 	if tell {
 		p.links.o.Logger.Warn("no connection to a member", slog.String("address", p.address), slog.Any("error", err))
@@ -232,18 +232,27 @@ func (p *peer) failed(err error) {
 }
 
 // reporter decides which failures are told: a new one, and the same again after a
-// while, but not many at once.
+// while, but not many at once. That nobody is there is told once it has been so for a
+// moment: members of a set do not start all at once, and each is started anew at times.
 type reporter struct {
-	last string
-	at   time.Time
+	last  string
+	at    time.Time // when the last was told
+	began time.Time // when the first of these failures was; zero: there was none
 }
 
 const (
+	reportAfter = 5 * time.Second
 	reportAgain = time.Minute
 	reportPause = time.Second
 )
 
-func (r *reporter) due(text string) bool {
+func (r *reporter) due(text string, refused bool) bool {
+	if r.began.IsZero() {
+		r.began = time.Now()
+	}
+	if !refused && time.Since(r.began) < reportAfter {
+		return false
+	}
 	since := time.Since(r.at)
 	if since < reportPause || text == r.last && since < reportAgain {
 		return false

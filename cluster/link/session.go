@@ -45,7 +45,7 @@ func newSession(links *Links, p *peer, control, bulk *conn) *session {
 			limit, buffer = links.o.BulkBytes, 64<<10
 		}
 		c.in.most, c.in.least = links.o.MaxFrame+kindBytes, buffer
-		c.in.r = &patientConn{Conn: c.Conn, timeout: links.o.Alive}
+		c.in.r, c.in.spares = &patientConn{Conn: c.Conn, timeout: links.o.Alive}, &links.spares
 		s.lanes[kind] = &lane{conn: c, out: newOutbox(limit, c.out.overhead()), kind: Lane(kind)}
 	}
 	s.skew.Store(int64(control.skew))
@@ -142,7 +142,7 @@ func (s *session) handle(l *lane, kind byte, body []byte) error {
 	case kind == kindCall:
 		return s.calls.serve(body)
 	case kind == kindAnswer:
-		return s.calls.answer(body)
+		return s.calls.answer(l.in.own(body))
 	default:
 		return fmt.Errorf("%w: kind %d of %d bytes", errKind, kind, len(body))
 	}

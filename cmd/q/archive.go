@@ -110,7 +110,7 @@ func (a *archiveCommand) options() (archive.Options, error) {
 	}
 	for _, topic := range a.Topics {
 		if !names.Valid(topic) {
-			return o, fmt.Errorf("topic %q: %s", topic, names.Rule)
+			return o, noTopicBeside(topic)
 		}
 	}
 	switch {

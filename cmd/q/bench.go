@@ -29,7 +29,7 @@ var errUnsound = errors.New("messages were lost or altered")
 // benchServer is who gets the load and where the result goes.
 type benchServer struct {
 	TCPAddress  string   `name:"tcp-address" default:"127.0.0.1:4150" help:"TCP address of the daemon, qd or nsqd."`
-	HTTPAddress string   `name:"http-address" default:"127.0.0.1:4151" help:"HTTP address of the daemon; empty: the topic of the run is not deleted, and --topic needs --force."`
+	HTTPAddress string   `name:"http-address" empty:"yes" default:"127.0.0.1:4151" help:"HTTP address of the daemon; empty: the topic of the run is not deleted, and --topic needs --force."`
 	PID         int      `name:"pid" help:"Process of the daemon, whose CPU time and memory are shown. Default: whoever listens on the TCP address on this machine."`
 	Compare     string   `placeholder:"ADDRESS" help:"TCP address of another daemon that gets the same load, in turn."`
 	CompareHTTP string   `name:"compare-http" placeholder:"ADDRESS" help:"Its HTTP address."`

@@ -117,3 +117,18 @@ func TestCheckThatIsInterruptedSaysSo(t *testing.T) {
 	}
 	f.Close()
 }
+
+func TestCheckTellsWhatAStartBringsBesides(t *testing.T) {
+	var out bytes.Buffer
+	if err := printCheck(&out, &broker.Checked{Entries: 3}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"no topics\n", "3 entries, which a start applies again", "nothing is amiss"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "SEGMENTS") {
+		t.Errorf("a head over nothing:\n%s", out.String())
+	}
+}

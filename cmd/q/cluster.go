@@ -104,9 +104,9 @@ func (s *replicaSet) await(ctx context.Context, timeout time.Duration, missing f
 		select {
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return fmt.Errorf("not within %v: %s. It goes on; q cluster status tells how", timeout, what)
+				return fmt.Errorf("not within %v: %s. What was asked for stays in force; q cluster status tells how far it is", timeout, what)
 			}
-			return fmt.Errorf("interrupted: %s. It goes on; q cluster status tells how", what)
+			return fmt.Errorf("interrupted: %s. What was asked for stays in force; q cluster status tells how far it is", what)
 		case <-time.After(pollSet):
 		}
 	}
@@ -156,7 +156,7 @@ func (b *clusterBalance) Run(c console) error {
 			}
 			return ""
 		})
-		return "the leaderships are spread over all members", err
+		return "each shard is led by the member whose turn it is", err
 	})
 }
 

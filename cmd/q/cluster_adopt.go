@@ -17,7 +17,7 @@ type clusterAdopt struct {
 
 // Help says what becomes of the messages.
 func (*clusterAdopt) Help() string {
-	return `Clients use the replicated topic at once. Each member that has the topic for itself moves what its channels owe into the channels of the same names, with other ids and new attempts, and waits for what consumers hold; then it ends its own topic, and who still consumes there connects again. A member that is down does so when it is back.`
+	return `Clients use the replicated topic at once. Each member that has the topic for itself moves what its channels owe into the channels of the same names, with other ids and new attempts, and waits for what consumers hold; then it ends its own topic, and who still consumes there connects again. A member that is down does so when it is back. With dedup_window doubles are known of what is published from now on: what repeats a publish to the former topic is stored again.`
 }
 
 // Run adopts a topic.

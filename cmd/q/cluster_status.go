@@ -238,7 +238,11 @@ func (s *replicaSet) lagOf(address string, shard uint64) int64 {
 func (s *replicaSet) printMembers(w io.Writer) {
 	var rows [][]any
 	for _, r := range s.memberRows() {
-		rows = append(rows, []any{r.Address, r.Member, r.State, r.Version, r.Leads, r.Lag, time.Duration(r.RTT) * time.Microsecond, time.Duration(r.Skew) * time.Millisecond})
+		rtt, clock := "-", "-" // not measured: of who tells it, and of who is not there
+		if r.RTT > 0 {
+			rtt, clock = (time.Duration(r.RTT) * time.Microsecond).String(), (time.Duration(r.Skew) * time.Millisecond).String()
+		}
+		rows = append(rows, []any{r.Address, r.Member, r.State, r.Version, r.Leads, r.Lag, rtt, clock})
 	}
 	printTable(w, []string{"ADDRESS", "MEMBER", "STATE", "VERSION", "LEADS", "LAG", "RTT", "CLOCK"}, rows)
 }

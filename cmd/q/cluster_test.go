@@ -259,8 +259,37 @@ func TestATopicIsAdopted(t *testing.T) {
 	wantRefusal(t, exitFailed, `topic "other" is not one that stays local`, r.at(1, "cluster", "adopt", "other")...)
 	wantTold(t, must(t, "", r.at(1, "cluster", "adopt", "mine", "--json")...), map[string]any{"done": "adopted", "topic": "mine"})
 	eventually(t, "the replicated one has it", func() bool {
-		text := ask(2, "GET", "/channel/peek?topic=mine&channel=work", "")
-		return strings.Contains(text, `"body":"b25l"`) && strings.Contains(text, `"body":"dGhyZWU="`) // one, three
+		text, err := process.Ask(t.Context(), http.DefaultClient, "GET", r.web[r.peers[2]], "/channel/peek?topic=mine&channel=work", "")
+		return err == nil && strings.Contains(string(text), `"body":"b25l"`) && strings.Contains(string(text), `"body":"dGhyZWU="`) // one, three
 	})
 	wantTold(t, must(t, "", r.at(0, "cluster", "adopt", "mine", "--json")...), map[string]any{"done": "adopted", "topic": "mine"})
+}
+
+// TestSilentMemberKeepsNobodyFromATopicOfTheSet: the others do what is asked, and tell what
+// there is, once.
+func TestSilentMemberKeepsNobodyFromATopicOfTheSet(t *testing.T) {
+	r := startReplicas(t)
+	var all []string
+	for _, address := range r.peers {
+		all = append(all, "--http-addr="+r.web[address])
+	}
+	at := func(args ...string) []string { return append(args, all...) }
+	for _, path := range []string{"/topic/create?topic=t", "/channel/create?topic=t&channel=c", "/mpub?topic=t"} {
+		if _, err := process.Ask(t.Context(), http.DefaultClient, "POST", r.web[r.peers[0]], path, "one\ntwo"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "all members have said that they know replays", func() bool { return q(t, "", at("channels", "rewind", "t/c", "first")...).code == exitOK })
+	r.stop(r.peers[2])
+	eventually(t, "it is rewound", func() bool { return q(t, "", at("channels", "rewind", "t/c", "-1h")...).code == exitOK })
+	eventually(t, "one of the others leads, and shows them once", func() bool {
+		out := q(t, "", at("peek", "t/c")...)
+		return out.code == exitOK && out.out == "one\ntwo\n"
+	})
+	must(t, "", at("channels", "create", "t/part", "--from=-1h", "--until=last")...)
+	stat := q(t, "", at("stat", "t/part")...)
+	if stat.code != exitFailed || !strings.Contains(stat.out, "part") || !strings.Contains(stat.errors, "q: "+r.web[r.peers[2]]+": dial tcp ") {
+		t.Errorf("%+v", stat)
+	}
+	wantRefusal(t, exitFailed, "connection refused", at("stat", "t/part", "--json")...)
 }

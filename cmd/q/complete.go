@@ -19,7 +19,7 @@ import (
 // word is the shell, the others are what was typed behind q, the last of them what
 // is to be completed.
 type completeCommand struct {
-	Words []string `arg:"" optional:"" help:"The shell and what was typed."`
+	Words []string `arg:"" optional:"" empty:"yes" help:"The shell and what was typed."`
 }
 
 // Run prints what the last word may become, one a line: a word and, behind a tab,
@@ -110,7 +110,16 @@ func (w *typed) argument(word string) {
 	if w.node.DefaultCmd != nil {
 		w.node = w.node.DefaultCmd
 	}
+	if topic, channel, both := strings.Cut(word, "/"); both && w.isPath(w.node) {
+		w.args = append(w.args, topic, channel)
+		return
+	}
 	w.args = append(w.args, word)
+}
+
+// isPath tells whether the next argument of a command may be TOPIC/CHANNEL.
+func (w *typed) isPath(command *kong.Node) bool {
+	return len(w.args) < len(command.Positional) && command.Positional[len(w.args)].Tag.Type == topicAndChannel
 }
 
 // flag takes a flag, perhaps with its value.
@@ -176,7 +185,11 @@ func (w *typed) candidates(word string) []candidate {
 	if of.DefaultCmd != nil {
 		of = of.DefaultCmd
 	}
-	if i := len(w.args); i < len(of.Positional) {
+	if strings.Contains(word, "/") && w.isPath(of) {
+		for _, path := range w.namesOf("path") {
+			list = append(list, candidate{path, ""})
+		}
+	} else if i := len(w.args); i < len(of.Positional) {
 		list = append(list, w.values(of.Positional[i])...)
 	} else if n := len(of.Positional); n > 0 && of.Positional[n-1].IsCumulative() {
 		list = append(list, w.values(of.Positional[n-1])...)

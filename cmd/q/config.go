@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"qmq/internal/apiclient"
+	"qmq/internal/nearest"
 	"qmq/internal/nodeclient"
 	qsettings "qmq/settings"
 )
@@ -36,7 +37,7 @@ func (t *topicConfig) Run(c console) error {
 
 // channelConfig is q channels config.
 type channelConfig struct {
-	Topic    string   `arg:"" complete:"topic" help:"Topic of the channel."`
+	Topic    string   `arg:"" type:"topic-and-channel" complete:"topic" help:"Topic of the channel, or TOPIC/CHANNEL."`
 	Channel  string   `arg:"" complete:"channel" help:"Its name."`
 	Settings []string `arg:"" optional:"" name:"setting=value" complete:"channel-setting" help:"What to set, such as max_in_flight=100; with nothing behind the = a setting is reset."`
 	configuring
@@ -112,7 +113,7 @@ func changeOf(pairs []string, list []qsettings.Setting) ([]byte, error) {
 		case !ok:
 			return nil, fmt.Errorf("%q sets nothing: it must be SETTING=VALUE", pair)
 		case !known:
-			return nil, fmt.Errorf("there is no setting %s, only %s", key, strings.Join(settingNames(list), ", "))
+			return nil, noSetting(key, settingNames(list))
 		case value == "":
 			change[key] = nil
 		case json.Valid([]byte(value)):
@@ -122,6 +123,14 @@ func changeOf(pairs []string, list []qsettings.Setting) ([]byte, error) {
 		}
 	}
 	return json.Marshal(change)
+}
+
+// noSetting refuses a setting that there is not, with the one that was meant or with all there are.
+func noSetting(key string, names []string) error {
+	if name, ok := nearest.Word(key, names); ok {
+		return fmt.Errorf("there is no setting %s, did you mean %q?", key, name)
+	}
+	return fmt.Errorf("there is no setting %s, only %s", key, strings.Join(names, ", "))
 }
 
 func settingNames(list []qsettings.Setting) (names []string) {
@@ -139,7 +148,7 @@ func (c *cluster) configure(ctx context.Context, o on, change []byte) (found []n
 	if err != nil {
 		return nil, err
 	}
-	var errs []error
+	var failed byNode
 	for _, n := range nodes {
 		is, err := c.nodes.Configure(ctx, n.HTTP, o.kind, o.topic, o.channel, change)
 		switch {
@@ -147,25 +156,49 @@ func (c *cluster) configure(ctx context.Context, o on, change []byte) (found []n
 			is.Settings = nil // which q knows
 			found = append(found, nodeConfig{n.Name, *is})
 		case !apiclient.IsStatus(err, 404):
-			errs = append(errs, fmt.Errorf("%s: %w", n.Name, whyNotSet(err)))
+			failed.add(n.Name, whyNotSet(err))
 		}
 	}
-	if len(found) == 0 && len(errs) == 0 {
+	if len(found) == 0 && len(failed) == 0 {
 		return nil, fmt.Errorf("there is no %s", o)
 	}
-	return found, errors.Join(errs...)
+	return found, failed.join()
+}
+
+// byNode is what went wrong, with the nodes that say so.
+type byNode []nodeFailure
+
+type nodeFailure struct {
+	nodes []string
+	err   error
+}
+
+func (b *byNode) add(name string, err error) {
+	for i, f := range *b {
+		if f.err.Error() == err.Error() {
+			(*b)[i].nodes = append(f.nodes, name)
+			return
+		}
+	}
+	*b = append(*b, nodeFailure{[]string{name}, err})
+}
+
+// join is all of it as one error, nil where there is none: what several nodes say is said
+// once.
+func (b byNode) join() error {
+	var errs []error
+	for _, f := range b {
+		errs = append(errs, fmt.Errorf("%s: %w", strings.Join(f.nodes, ", "), f.err))
+	}
+	return errors.Join(errs...)
 }
 
 // whyNotSet is what a node says of settings that it refuses.
 func whyNotSet(err error) error {
-	var refusal *apiclient.StatusError
-	var answer struct{ Message string }
-	if errors.As(err, &refusal) && json.Unmarshal([]byte(refusal.Body), &answer) == nil {
-		if text, is := strings.CutPrefix(answer.Message, "INVALID_CONFIG: "); is {
-			return errors.New(text)
-		}
+	if code, why, _ := apiclient.Refusal(err); code == "INVALID_CONFIG" {
+		return errors.New(why)
 	}
-	return err
+	return refusalOf(err)
 }
 
 // print prints what is in force, a table for all nodes that say the same.

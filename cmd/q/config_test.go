@@ -26,7 +26,8 @@ func TestSettingsAreShownAndSet(t *testing.T) {
 		t.Errorf("%s lacks %s", out, want)
 	}
 	wantRefusal(t, exitFailed, "in force is \"24h\"", "topics", "config", "orders", "max_age=soon", at)
-	wantRefusal(t, exitFailed, "there is no setting max_ages", "topics", "config", "orders", "max_ages=1h", at)
+	wantRefusal(t, exitFailed, "there is no setting max_ages, did you mean \"max_age\"?", "topics", "config", "orders", "max_ages=1h", at)
+	wantRefusal(t, exitFailed, "there is no setting colour, only max_bytes, max_messages, ", "topics", "config", "orders", "colour=red", at)
 	wantRefusal(t, exitFailed, "sets nothing", "topics", "config", "orders", "max_age", at)
 	wantRefusal(t, exitFailed, "there is no topic nope", "topics", "config", "nope", at)
 	if got := strings.Join(completed(t, "zsh", "topics", "config", "orders", "max_"), " "); got != "max_bytes= max_messages= max_age= max_channels=" {

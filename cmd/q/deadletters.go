@@ -153,7 +153,7 @@ func (p *deadLettersPutBack) Run(c console) error {
 			done, err := cl.nodes.PutBack(ctx, n.HTTP, p.Topic, id)
 			sum.Done += done.Done
 			if found[id] = err == nil; !apiclient.IsStatus(err, 404) && err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", id, err))
+				errs = append(errs, fmt.Errorf("%s: %w", id, refusalOf(err)))
 				found[id] = true
 			}
 		}
@@ -183,7 +183,7 @@ func (p *deadLettersPutBack) say(c console, sum *nodeclient.PutBack) error {
 // others from nothing.
 func (r *reach) eachNode(c console, topic string, do func(context.Context, *cluster, node) error) error {
 	if !names.Valid(topic) {
-		return fmt.Errorf("topic %q: %s", topic, names.Rule)
+		return noTopic(topic)
 	}
 	ctx, stop := c.untilSignal()
 	defer stop()
@@ -209,13 +209,17 @@ func (r *reach) eachNode(c console, topic string, do func(context.Context, *clus
 }
 
 // holders are the nodes that have messages of a topic of their own: of a replicated one,
-// which all its members have, the leader, or where none is known the first.
+// which all its members have, the leader, or where none is known the first that answers.
 func (c *cluster) holders(ctx context.Context, nodes []node, topic string) (list []node) {
-	var members []node
+	var members, silent []node
 	for _, n := range nodes {
 		stats, err := c.nodes.Stats(ctx, n.HTTP, nodeclient.Wanted{Topic: topic}, new(nodeclient.Decoder))
+		if err != nil {
+			silent = append(silent, n)
+			continue
+		}
 		role := ""
-		if err == nil && len(stats.Topics) > 0 {
+		if len(stats.Topics) > 0 {
 			role = stats.Topics[0].Replica.Role
 		}
 		switch role {
@@ -226,6 +230,9 @@ func (c *cluster) holders(ctx context.Context, nodes []node, topic string) (list
 		default:
 			members = append(members, n)
 		}
+	}
+	if len(members) == 0 {
+		list = append(list, silent...) // which say why
 	}
 	return append(list, members[:min(1, len(members))]...)
 }

@@ -22,7 +22,7 @@ import (
 // daemons come after its defaults and so replace them.
 type devCommand struct {
 	Nodes      int      `default:"1" help:"How many nodes (qd) there are, 50 at most. The ports of each are 100 above those of the one before."`
-	Replicated bool     `help:"Have the nodes be a replicated set, which keeps topics that --qd=--replicated-topics=PATTERN names on several of them; three nodes at least."`
+	Replicated bool     `help:"Have the nodes be a replicated set, which keeps topics on several of them: all but #ephemeral ones, or those that --qd=--replicated-topics=PATTERN names; three nodes at least."`
 	DataPath   string   `default:"data" complete:"dir" help:"Directory for messages; made if it is not there. That of a second node has -2 behind its name, and so on."`
 	Temporary  bool     `help:"Keep messages in a directory that is removed at the end."`
 	Host       string   `default:"127.0.0.1" help:"Address to listen on. Nothing asks who comes in: open it with care."`
@@ -43,7 +43,7 @@ func (*devCommand) Help() string {
 	return examples(
 		"a node, a directory and the page, with messages in data", `q dev`,
 		"three nodes, to see how clients find them", `q dev --nodes=3`,
-		"a replicated set, whose topics survive the loss of a node", `q dev --nodes=3 --replicated --qd='--replicated-topics=*'`,
+		"a replicated set, whose topics survive the loss of a node", `q dev --nodes=3 --replicated`,
 		"beside whatever runs, leaving nothing behind", `q dev --free-ports --temporary`,
 	)
 }
@@ -140,11 +140,14 @@ func (d *devCommand) say(c console, at *devAddresses) {
 	}
 	fmt.Fprintf(c.out, `Q is running; Ctrl-C stops it.
   publish  %[1]s pub greetings 'hello'%[2]s
-  consume  %[1]s sub greetings print --yes%[2]s
+  consume  %[1]s sub greetings/print --yes%[2]s
   look     http://%[3]s, or %[1]s top%[2]s
   or       curl -d 'hello' 'http://%[4]s/pub?topic=greetings'
   clients  find nodes at qlookupd, %[5]s
 `, self, reach, dialable(at.page["HTTP"]), dialable(first["HTTP"]), dialable(at.lookup["HTTP"]))
+	if d.Replicated {
+		fmt.Fprintf(c.out, "  set      %s cluster status%s\n", self, reach)
+	}
 	for i, node := range at.nodes {
 		fmt.Fprintf(c.out, "  node     qd is at %s, HTTP at %s, data in %s\n", dialable(node["TCP"]), dialable(node["HTTP"]), d.path(i))
 	}

@@ -192,7 +192,7 @@ func TestDevOfAReplicatedSet(t *testing.T) {
 			nodes = append(nodes, at)
 		}
 	}
-	if len(nodes) != 3 {
+	if len(nodes) != 3 || !strings.Contains(r.out.String(), " cluster status --lookupd=") {
 		t.Fatalf("%s%s", r.out, r.errors)
 	}
 	eventually(t, "the set takes a message", func() bool { return q(t, "", "pub", "t", "hello", "--addr="+nodes[0]).code == exitOK })

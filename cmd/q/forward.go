@@ -32,7 +32,7 @@ type forwardCommand struct {
 
 	Method         string            `enum:",GET,POST,PUT" default:"" help:"Method of requests. Default: POST, or GET for a URL with %s."`
 	Header         map[string]string `mapsep:"none" placeholder:"NAME=VALUE" help:"Header of requests. May be repeated."`
-	ContentType    string            `name:"content-type" default:"application/octet-stream" help:"Content-Type of requests that have a body."`
+	ContentType    string            `name:"content-type" empty:"yes" default:"application/octet-stream" help:"Content-Type of requests that have a body."`
 	ConnectTimeout time.Duration     `name:"http-connect-timeout" default:"2s" help:"How long to wait for a connection of HTTP."`
 	RequestTimeout time.Duration     `name:"http-request-timeout" default:"20s" help:"How long to wait for an answer of HTTP."`
 	OnStatus       map[string]string `name:"on-status" placeholder:"STATUS=ACTION" help:"What becomes of a message after an answer with that status, such as 409 or 4xx: finish or requeue. Default: 2xx=finish and all others requeue."`
@@ -42,7 +42,7 @@ type forwardCommand struct {
 	TopicMap         map[string]string `name:"topic-map" placeholder:"FROM=TO" help:"Topic that messages of a topic are published to. May be repeated."`
 
 	RequireField string   `name:"require-json-field" placeholder:"FIELD" help:"Forward only JSON messages that have this field; others are finished."`
-	RequireValue string   `name:"require-json-value" placeholder:"VALUE" help:"And only those where it has this value."`
+	RequireValue string   `name:"require-json-value" empty:"yes" placeholder:"VALUE" help:"And only those where it has this value."`
 	Whitelist    []string `name:"whitelist-json-field" placeholder:"FIELD" help:"Forward JSON messages with these fields only. May be repeated."`
 	Sample       float64  `placeholder:"PERCENT" help:"Forward only about so many in a hundred; the others are finished."`
 
@@ -123,10 +123,13 @@ func (f *forwardCommand) say(c console, done *forwarded, took time.Duration) err
 
 // forwarding is what the flags say, but for the connections.
 func (f *forwardCommand) forwarding() (*forwarding, error) {
-	for _, topic := range slices.Concat(f.Topics, []string{f.Channel}) {
+	for _, topic := range f.Topics {
 		if !names.Valid(topic) {
-			return nil, fmt.Errorf("%q: %s", topic, names.Rule)
+			return nil, noTopicBeside(topic)
 		}
+	}
+	if !names.Valid(f.Channel) {
+		return nil, fmt.Errorf("channel %q: %s", f.Channel, names.Rule)
 	}
 	if (len(f.ToHTTP) == 0) == (len(f.ToQD) == 0) {
 		return nil, errors.New("either --to-http or --to-qd says where messages go")

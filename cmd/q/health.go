@@ -128,21 +128,29 @@ func (h *healthCommand) depths(v *verdict, s *snapshot) {
 		}
 		switch {
 		case h.CritDepth > 0 && f.Depth > h.CritDepth:
-			v.worse(healthCritical, "%s wait in %s", plural(f.Depth, "message"), name)
+			v.worse(healthCritical, "%s in %s", waiting(f.Depth), name)
 		case h.WarnDepth > 0 && f.Depth > h.WarnDepth:
-			v.worse(healthWarning, "%s wait in %s", plural(f.Depth, "message"), name)
+			v.worse(healthWarning, "%s in %s", waiting(f.Depth), name)
 		}
 		if h.WarnConsumer && f.Channel != "" && f.Depth > 0 && f.Clients == 0 {
-			v.worse(healthWarning, "nobody reads %s, where %s wait", name, plural(f.Depth, "message"))
+			v.worse(healthWarning, "nobody reads %s, where %s", name, waiting(f.Depth))
 		}
 	}
+}
+
+// waiting says how many messages wait.
+func waiting(n int64) string {
+	if n == 1 {
+		return "1 message waits"
+	}
+	return plural(n, "message") + " wait"
 }
 
 func (h *healthCommand) say(w io.Writer, v *verdict) error {
 	if h.JSON {
 		return printJSON(w, v)
 	}
-	why := fmt.Sprintf("%s, %s, %s wait", plural(int64(v.Nodes), "node"), plural(int64(v.Topics), "topic"), plural(v.Depth, "message"))
+	why := fmt.Sprintf("%s, %s, %s", plural(int64(v.Nodes), "node"), plural(int64(v.Topics), "topic"), waiting(v.Depth))
 	if len(v.Why) > 0 {
 		why = strings.Join(v.Why, ", ")
 	}

@@ -7,14 +7,17 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
 	"qmq/admin"
+	"qmq/internal/nearest"
 	"qmq/internal/redact"
 	"qmq/internal/version"
 )
@@ -35,7 +38,7 @@ type commands struct {
 	Sub         subCommand         `cmd:"" aliases:"tail" help:"Show messages as they come."`
 	Request     requestCommand     `cmd:"" help:"Publish a request and print the reply to it."`
 	Reply       replyCommand       `cmd:"" help:"Reply to requests."`
-	Peek        peekCommand        `cmd:"" help:"Look at messages of a channel and change nothing."`
+	Peek        peekCommand        `cmd:"" help:"Look at messages of a topic or a channel and change nothing."`
 	Top         topCommand         `cmd:"" help:"Watch topics, channels, nodes and clients on the terminal."`
 	Stat        statCommand        `cmd:"" help:"Print figures of topics, channels, nodes and clients."`
 	Topics      topicsCommand      `cmd:"" help:"List and change topics."`
@@ -104,6 +107,9 @@ func run(args []string, c console) (exit int) {
 		args = append(slices.Clone(args[1:]), "--help")
 	}
 	command, err := parser.Parse(args)
+	if err == nil {
+		err = refuseEmpty(command)
+	}
 	if err != nil {
 		fmt.Fprintf(c.err, "q: %s\n%s\n", wrong(err), usageAfter(err))
 		return exitUsage
@@ -119,6 +125,8 @@ func kongOptions(c console, exit func(code int)) []kong.Option {
 		kong.Writers(c.out, c.err),
 		kong.Exit(exit),
 		kong.Resolvers(new(settings)),
+		kong.NamedMapper(topicAndChannel, kong.MapperFunc(readTopic)),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(readDuration)),
 		kong.ExplicitGroups([]kong.Group{{Key: "to", Title: "Where messages go"}, {Key: "reach", Title: "Which nodes, and how"}}),
 		kong.Vars{"version": version.String("q"), "roles": strings.Join(admin.Roles, " or ")},
 	}
@@ -149,11 +157,28 @@ func outcome(c console, err error) int {
 	return exitFailed
 }
 
+// ofNSQ says how flags are called here that the utilities of NSQ have.
+var ofNSQ = map[string]string{
+	"lookupd-http-address": "; it is --lookupd here",
+	"nsqd-tcp-address":     "; it is --addr here",
+	"nsqd-http-address":    "; it is --http-addr here",
+}
+
 // wrong is what was wrong with a command line. Where a command is missing, all
 // there are are named: kong leaves some out.
 func wrong(err error) string {
 	const missing = "expected one of "
 	var parse *kong.ParseError
+	if flag, unknown := strings.CutPrefix(err.Error(), "unknown flag --"); unknown {
+		return err.Error() + ofNSQ[flag]
+	}
+	if what, is := strings.CutSuffix(err.Error(), ` value but got "EOL" (<EOL>)`); is {
+		flag, _, _ := strings.Cut(what, ": expected ")
+		return flag + ": its value is missing"
+	}
+	if strings.HasPrefix(err.Error(), "unexpected argument ") && errors.As(err, &parse) {
+		return err.Error() + mistyped(parse.Context.Selected(), parse.Context.Args)
+	}
 	if !strings.HasPrefix(err.Error(), missing) || !errors.As(err, &parse) {
 		return err.Error()
 	}
@@ -171,6 +196,35 @@ func wrong(err error) string {
 	return missing + strings.Join(names, ", ")
 }
 
+// mistyped says which command beside one that is the default may have been meant: its name was
+// taken as an argument.
+func mistyped(chosen *kong.Node, args []string) string {
+	if chosen == nil || chosen.Parent == nil || chosen.Parent.DefaultCmd != chosen {
+		return ""
+	}
+	var names []string
+	for _, child := range chosen.Parent.Children {
+		names = append(names, child.Name)
+	}
+	at := slices.Index(args, chosen.Parent.Name) + 1 // kong has not taken the argument over
+	if at == 0 || at == len(args) {
+		return ""
+	}
+	word := args[at]
+	if name, ok := nearest.Word(word, names); ok && name != word {
+		return fmt.Sprintf("; %s is no command of q %s, did you mean %q?", word, chosen.Parent.Name, name)
+	}
+	return ""
+}
+
+// typedPath is a command as it is typed: kong's path has its other names in parentheses.
+func typedPath(n *kong.Node) string {
+	if n.Parent == nil || n.Parent.Type != kong.CommandNode {
+		return n.Name
+	}
+	return typedPath(n.Parent) + " " + n.Name
+}
+
 // usageAfter is a line that tells how the command would be written that could
 // not be read.
 func usageAfter(err error) string {
@@ -178,7 +232,8 @@ func usageAfter(err error) string {
 	usage, path := "q <command> [flags]", "q"
 	if errors.As(err, &wrong) {
 		if chosen := wrong.Context.Selected(); chosen != nil {
-			usage, path = "q "+chosen.Summary(), "q "+chosen.Path()
+			path = "q " + typedPath(chosen)
+			usage = path + strings.TrimPrefix(chosen.Summary(), chosen.Path())
 		}
 	}
 	return fmt.Sprintf("Usage: %s; %s --help explains it", usage, path)

@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"strings"
+	"sync"
 	"time"
 
+	"qmq/internal/address"
 	"qmq/internal/nodeclient"
 )
 
@@ -47,6 +50,7 @@ func (l *nodesList) Run(c console) error {
 	if err != nil {
 		return err
 	}
+	cl.findTCP(ctx, s)
 	rows := make([][]any, 0, len(s.nodes))
 	for _, n := range s.nodes {
 		r := rowOf(&n)
@@ -63,6 +67,25 @@ func (l *nodesList) Run(c console) error {
 		printTable(c.out, []string{"NODE", "TCP", "VERSION", "HEALTH", "TOPICS", "DEPTH", "CLIENTS", "UP", "TOMBSTONED"}, rows)
 	}
 	return s.failed()
+}
+
+// findTCP has nodes whose HTTP address alone is known say what their TCP port is. Of one that
+// does not answer it stays empty.
+func (c *cluster) findTCP(ctx context.Context, s *snapshot) {
+	var asking sync.WaitGroup
+	for i := range s.nodes {
+		n := &s.nodes[i]
+		host, _, err := net.SplitHostPort(n.HTTP)
+		if n.TCP != "" || n.err != nil || err != nil {
+			continue
+		}
+		asking.Go(func() {
+			if info, err := c.nodes.Info(ctx, n.HTTP); err == nil {
+				n.TCP = address.Join(host, info.TCPPort)
+			}
+		})
+	}
+	asking.Wait()
 }
 
 // state is how the node is, and whether it is about to leave.

@@ -18,7 +18,8 @@ import (
 // pingCommand is q ping. Containers use it as their health check: the image
 // has no other program that speaks HTTP.
 type pingCommand struct {
-	Addresses []string      `arg:"" name:"address" help:"HTTP address of a daemon, such as 127.0.0.1:4151 or https://q.example:4152."`
+	Addresses []string      `arg:"" optional:"" name:"address" help:"HTTP address of a daemon, such as 127.0.0.1:4151 or https://q.example:4152. Default: those of --http-addr."`
+	HTTPAddr  []string      `name:"http-addr" env:"Q_HTTP_ADDR" group:"reach" placeholder:"ADDRESS" help:"HTTP address of a daemon, where none is an argument. May be repeated. Default: 127.0.0.1:4151."`
 	Roots     string        `name:"tls-root-ca-file" type:"existingfile" placeholder:"FILE" help:"Roots for the daemons' certificates (PEM). Default: those of the system."`
 	Cert      string        `name:"tls-cert" type:"existingfile" placeholder:"FILE" and:"pair" help:"Certificate to show daemons that want one (PEM)."`
 	Key       string        `name:"tls-key" type:"existingfile" placeholder:"FILE" and:"pair" help:"Its key (PEM)."`
@@ -41,7 +42,7 @@ func (p *pingCommand) Run(c console) error {
 	}
 	client := http.Client{Transport: &http.Transport{TLSClientConfig: &shown, DisableKeepAlives: true}}
 	var errs []error
-	for _, address := range p.Addresses {
+	for _, address := range p.addresses() {
 		start := time.Now()
 		if err := p.ping(&client, address); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", address, err))
@@ -50,6 +51,17 @@ func (p *pingCommand) Run(c console) error {
 		fmt.Fprintf(c.out, "%s: OK (%s)\n", address, time.Since(start).Round(time.Microsecond))
 	}
 	return errors.Join(errs...)
+}
+
+// addresses are whom to ask.
+func (p *pingCommand) addresses() []string {
+	switch {
+	case len(p.Addresses) > 0:
+		return p.Addresses
+	case len(p.HTTPAddr) > 0:
+		return p.HTTPAddr
+	}
+	return []string{usualHTTP}
 }
 
 // maxAnswer bounds what is read of an answer, in bytes.

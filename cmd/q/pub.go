@@ -84,7 +84,7 @@ func (p *pubCommand) most() int {
 // for the answers to what was sent.
 func (p *pubCommand) Run(c console) error {
 	if !names.Valid(p.Topic) {
-		return fmt.Errorf("topic %q: %s", p.Topic, names.Rule)
+		return noTopic(p.Topic)
 	}
 	if p.Body.given && p.File != "" {
 		return errors.New("both BODY and --file: which one?")

@@ -107,8 +107,8 @@ func (r *reach) open() (*cluster, error) {
 	for _, at := range r.HTTPAddr {
 		c.httpAddr = append(c.httpAddr, c.accounts.Take(at))
 	}
-	c.lookup = lookup.NewClient(lookup.ClientOptions{ConnectTimeout: r.Timeout, RequestTimeout: r.Timeout, TLS: c.tls, UserAgent: userAgent(), Accounts: &c.accounts})
-	c.api = apiclient.New(apiclient.Options{ConnectTimeout: r.Timeout, RequestTimeout: r.Timeout, TLS: c.tls, UserAgent: userAgent(), Accounts: &c.accounts, Credential: credential})
+	c.lookup = lookup.NewClient(lookup.ClientOptions{ConnectTimeout: r.Timeout, RequestTimeout: r.Timeout, TLS: c.tls, UserAgent: userAgent(), Accounts: &c.accounts, NamesNobody: true})
+	c.api = apiclient.New(apiclient.Options{ConnectTimeout: r.Timeout, RequestTimeout: r.Timeout, TLS: c.tls, UserAgent: userAgent(), Accounts: &c.accounts, Credential: credential, NamesNobody: true})
 	c.nodes = nodeclient.New(c.api)
 	return c, nil
 }

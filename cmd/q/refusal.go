@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -13,21 +12,30 @@ import (
 // refusalOf is what a daemon says of a request that it refuses, if err is that and it says
 // anything; else it is err.
 func refusalOf(err error) error {
-	var refused *apiclient.StatusError
-	var answer struct{ Message, Why string }
+	code, why, ok := apiclient.Refusal(err)
 	switch {
-	case !errors.As(err, &refused) || json.Unmarshal(refused.Body, &answer) != nil || answer.Message == "":
+	case !ok:
 		return err
-	case answer.Why != "":
-		return fmt.Errorf("%s: %s", answer.Message, answer.Why)
+	case code == "CHANNEL_EXISTS":
+		return fmt.Errorf("%s: the channel is there already: q channels rewind has it begin anew", code)
+	case why != "":
+		return fmt.Errorf("%s: %s", code, why)
 	}
-	return errors.New(answer.Message)
+	return errors.New(code)
 }
 
 // noTopic is what is wrong with a name that cannot be a topic's.
 func noTopic(name string) error {
 	if topic, channel, both := strings.Cut(name, "/"); both && names.Valid(topic) && names.Valid(channel) {
-		return fmt.Errorf("topic %q: topic and channel are two words here: %s %s", name, topic, channel)
+		return fmt.Errorf("topic %q: a topic alone is wanted here, such as %s", name, topic)
 	}
 	return fmt.Errorf("topic %q: %s", name, names.Rule)
+}
+
+// noTopicBeside is noTopic where a flag names the channel.
+func noTopicBeside(name string) error {
+	if topic, channel, both := strings.Cut(name, "/"); both && names.Valid(topic) && names.Valid(channel) {
+		return fmt.Errorf("topic %q: a flag names the channel here: %s --channel=%s", name, topic, channel)
+	}
+	return noTopic(name)
 }

@@ -13,17 +13,17 @@ import (
 
 // between is what commands have that make a channel of what is in the log.
 type between struct {
-	From  string `placeholder:"PLACE" help:"Begin there: first, last, a time (RFC 3339) or the number of a message. With --until the default is first."`
-	Until string `placeholder:"PLACE" help:"End there: what comes before is all that the channel gets."`
+	From  position `placeholder:"PLACE" help:"Begin there: first, last, a time (RFC 3339, or how long ago, such as -1h30m) or the number of a message. With --until the default is first."`
+	Until position `placeholder:"PLACE" help:"End there: what comes before is all that the channel gets."`
 }
 
 func (b *between) given() bool { return b.From != "" || b.Until != "" }
 
 // channelRewind is q channels rewind.
 type channelRewind struct {
-	Topic   string `arg:"" complete:"topic" help:"Topic of the channel."`
-	Channel string `arg:"" complete:"channel" help:"Its name."`
-	To      string `arg:"" help:"Where to: first, last, a time (RFC 3339) or the number of a message."`
+	Topic   string   `arg:"" type:"topic-and-channel" complete:"topic" help:"Topic of the channel, or TOPIC/CHANNEL."`
+	Channel string   `arg:"" complete:"channel" help:"Its name."`
+	To      position `arg:"" help:"Where to: first, last, a time (RFC 3339, or how long ago, such as -1h30m) or the number of a message."`
 	change
 }
 
@@ -33,6 +33,7 @@ func (*channelRewind) Help() string {
 
 ` + examples(
 		"everything that is still there, once more", `q channels rewind orders billing first`,
+		"what came within the last hour and a half", `q channels rewind orders/billing -1h30m`,
 		"what came since noon", `q channels rewind orders billing 2026-11-28T12:00:00Z`,
 	)
 }
@@ -40,7 +41,7 @@ func (*channelRewind) Help() string {
 // Run rewinds a channel on all nodes that have it.
 func (t *channelRewind) Run(c console) error {
 	return t.replay(c, channelChange("rewind", t.Topic, t.Channel), func(ctx context.Context, cl *cluster, address string) (nodeclient.Replay, error) {
-		return cl.nodes.Rewind(ctx, address, t.Topic, t.Channel, t.To)
+		return cl.nodes.Rewind(ctx, address, t.Topic, t.Channel, string(t.To))
 	})
 }
 
@@ -88,20 +89,26 @@ func told(r nodeclient.Replay) string {
 	if r.Oldest && !r.Retained {
 		text += " (retention_time of the topic keeps more)"
 	}
+	if r.Joined {
+		text += "; done a moment ago through another member"
+	}
 	return text
 }
 
-// onceEach is the nodes that have a topic, and one of those that have it together.
+// onceEach is the nodes that have a topic, and one of those that have it together. Of these some
+// may be silent: the others do what is asked.
 func (c *cluster) onceEach(ctx context.Context, topic string) (list []node, err error) {
 	nodes, err := c.httpNodes(ctx, topic)
 	if err != nil {
 		return nil, err
 	}
 	leaders := make(map[string]bool)
+	var errs []error
 	for _, n := range nodes {
 		stats, err := c.nodes.Stats(ctx, n.HTTP, nodeclient.Wanted{Topic: topic}, new(nodeclient.Decoder))
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", n.Name, err)
+			errs = append(errs, fmt.Errorf("%s: %w", n.Name, err))
+			continue
 		}
 		leader := ""
 		for _, t := range stats.Topics {
@@ -111,6 +118,9 @@ func (c *cluster) onceEach(ctx context.Context, topic string) (list []node, err 
 			list = append(list, n)
 		}
 		leaders[leader] = true
+	}
+	if delete(leaders, ""); len(errs) > 0 && len(leaders) == 0 {
+		return nil, errors.Join(errs...)
 	}
 	return list, nil
 }
@@ -123,7 +133,7 @@ func (c *cluster) createBetween(ctx context.Context, topic, channel string, b be
 	}
 	made := false
 	for _, n := range nodes {
-		_, err := c.nodes.CreateBetween(ctx, n.HTTP, topic, channel, b.From, b.Until, false)
+		_, err := c.nodes.CreateBetween(ctx, n.HTTP, topic, channel, string(b.From), string(b.Until), false)
 		if err != nil && !apiclient.IsStatus(err, 404) {
 			return fmt.Errorf("%s: %w", n.Name, refusalOf(err))
 		}
@@ -157,13 +167,15 @@ func (c *cluster) isDone(ctx context.Context, topic, channel string) bool {
 	if err != nil {
 		return false
 	}
-	found := false
+	found, silent, led := false, false, false
 	for _, n := range nodes {
 		stats, err := c.nodes.Stats(ctx, n.HTTP, nodeclient.Wanted{Topic: topic, Channel: channel}, new(nodeclient.Decoder))
 		if err != nil {
-			return false
+			silent = true
+			continue
 		}
 		for _, t := range stats.Topics {
+			led = led || t.Replica.Role == "leader"
 			for _, ch := range t.Channels {
 				if !ch.Done && (t.Replica.Role == "" || t.Replica.Role == "leader") {
 					return false
@@ -172,5 +184,5 @@ func (c *cluster) isDone(ctx context.Context, topic, channel string) bool {
 			}
 		}
 	}
-	return found
+	return found && (led || !silent)
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"qmq/internal/nodeclient"
 )
 
 func TestChannelIsRewound(t *testing.T) {
@@ -20,7 +22,7 @@ func TestChannelIsRewound(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	wantRefusal(t, exitFailed, `INVALID_TO: "2250-01-01T00:00:00Z" is `, "channels", "rewind", "t", "c", "2250-01-01T00:00:00Z", at)
-	wantRefusal(t, exitFailed, "CHANNEL_EXISTS: the channel is there already", "channels", "create", "t", "c", "--from=first", at)
+	wantRefusal(t, exitFailed, "CHANNEL_EXISTS: the channel is there already: q channels rewind has it begin anew", "channels", "create", "t", "c", "--from=first", at)
 	wantRefusal(t, exitFailed, "INVALID_UNTIL: ", "sub", "t", "--until=soon", "--addr="+s.tcp, at)
 }
 
@@ -38,5 +40,11 @@ func TestSubShowsAPartAndEnds(t *testing.T) {
 	must(t, "", "channels", "create", "t", "part", "--from=first", "--until=last", at[1])
 	if out := must(t, "", "channels", "list", "t", at[1]); !strings.Contains(out, "bounded") {
 		t.Errorf("%q", out)
+	}
+}
+
+func TestWhatAnotherMemberHasDoneIsSaid(t *testing.T) {
+	if got, want := told(nodeclient.Replay{From: 7, Messages: 2, Retained: true, Joined: true}), "2 messages from 7; done a moment ago through another member"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

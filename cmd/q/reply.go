@@ -81,7 +81,7 @@ func (r *replyCommand) check() error {
 	}
 	switch {
 	case !names.Valid(r.Topic):
-		return noTopic(r.Topic)
+		return noTopicBeside(r.Topic)
 	case !names.Valid(r.Channel):
 		return fmt.Errorf("channel %q: %s", r.Channel, names.Rule)
 	case ways != 1:

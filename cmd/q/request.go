@@ -68,7 +68,7 @@ func (r *requestCommand) Run(c console) error {
 
 func (r *requestCommand) message(c console) (m client.Message, err error) {
 	if !names.Valid(r.Topic) {
-		return m, fmt.Errorf("topic %q: %s", r.Topic, names.Rule)
+		return m, noTopic(r.Topic)
 	}
 	m.Body = []byte(r.Body.text)
 	if !r.Body.given {

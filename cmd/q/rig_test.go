@@ -17,7 +17,7 @@ import (
 )
 
 // testTimeout bounds every wait of the tests; nothing that works takes as long.
-const testTimeout = 30 * time.Second
+const testTimeout = time.Minute
 
 // server is a qd on ports of its own.
 type server struct {

@@ -54,6 +54,32 @@ func (s *snapshot) failed() error {
 	return errors.Join(errs...)
 }
 
+// answered tells whether any node did.
+func (s *snapshot) answered() bool {
+	return slices.ContainsFunc(s.nodes, func(n nodeSnapshot) bool { return n.stats != nil })
+}
+
+// missing says that a topic, or a channel of it, which were asked for by name, are on no node
+// that answered. Both may be empty.
+func (s *snapshot) missing(topic, channel string) error {
+	there := topic == ""
+	for _, n := range s.nodes {
+		if n.stats == nil {
+			continue
+		}
+		for _, t := range n.stats.Topics {
+			there = there || channel == "" || slices.ContainsFunc(t.Channels, func(c nodeclient.Channel) bool { return c.Name == channel })
+		}
+	}
+	switch {
+	case there:
+		return nil
+	case channel != "":
+		return fmt.Errorf("there is no channel %s of a topic %s", channel, topic)
+	}
+	return fmt.Errorf("there is no topic %s", topic)
+}
+
 // figure is a line of q stat: what one thing is and does, on one node or on all.
 type figure struct {
 	Topic    string `json:"topic,omitempty"`

@@ -12,7 +12,7 @@ import (
 
 // statCommand is q stat.
 type statCommand struct {
-	Topic   string `arg:"" optional:"" complete:"topic" help:"Only this topic."`
+	Topic   string `arg:"" optional:"" type:"topic-and-channel" complete:"topic" help:"Only this topic; or TOPIC/CHANNEL."`
 	Channel string `arg:"" optional:"" complete:"channel" help:"Only this channel of it."`
 
 	By       string        `enum:"channel,topic,node,client" default:"channel" help:"A line for each: channel, topic, node (topics and channels on each node), client."`
@@ -66,18 +66,21 @@ func (s *statCommand) Run(c console) error {
 	}
 }
 
-// report prints one report. It fails when no node has answered, or what was asked
-// for is not there.
+// report prints one report, as a table also of those who answer where others do not; then it
+// fails, unless more reports follow. It fails too when what was asked for is not there.
 func (s *statCommand) report(c console, before, now *snapshot) error {
-	if err := now.failed(); err != nil {
-		if s.Interval <= 0 {
-			return err
-		}
-		fmt.Fprintln(c.err, "q:", err)
+	failed := now.failed()
+	switch {
+	case failed == nil:
+	case s.Interval > 0:
+		fmt.Fprintln(c.err, "q:", failed)
+		failed = nil
+	case s.JSON || !now.answered():
+		return failed
 	}
 	figures := now.figures(s.By)
-	if s.Topic != "" && len(figures) == 0 && s.By != "client" {
-		return s.nothing(now)
+	if missing := now.missing(s.Topic, s.Channel); len(figures) == 0 && missing != nil {
+		return errors.Join(missing, failed)
 	}
 	if before != nil {
 		fillRates(before.figures(s.By), figures, now.at.Sub(before.at))
@@ -89,28 +92,12 @@ func (s *statCommand) report(c console, before, now *snapshot) error {
 		fmt.Fprintln(c.out)
 	}
 	printFigures(c.out, s.By, figures, s.Interval > 0)
-	return nil
+	return failed
 }
 
 // printReport prints the figures of a moment as a line of JSON.
 func printReport(w io.Writer, at time.Time, figures []*figure) error {
 	return printJSON(w, map[string]any{"time": at.UTC().Format(time.RFC3339Nano), "figures": figures})
-}
-
-// nothing says what of a topic and channel is not there.
-func (s *statCommand) nothing(now *snapshot) error {
-	for _, n := range now.nodes {
-		if n.stats != nil && len(n.stats.Topics) > 0 {
-			if s.Channel != "" {
-				break
-			}
-			return nil // a topic without channels
-		}
-	}
-	if s.Channel != "" {
-		return fmt.Errorf("there is no channel %s of a topic %s", s.Channel, s.Topic)
-	}
-	return fmt.Errorf("there is no topic %s", s.Topic)
 }
 
 // printFigures prints a table of figures.

@@ -45,6 +45,16 @@ func TestStatShowsFiguresOverAllNodes(t *testing.T) {
 	}
 	wantRefusal(t, exitFailed, "there is no topic none", "stat", "none", at)
 	wantRefusal(t, exitFailed, "there is no channel none of a topic t", "stat", "t", "none", at)
+	var listed nodeRow
+	if err := json.Unmarshal([]byte(must(t, "", "nodes", "--json", "--http-addr="+a.http)), &listed); err != nil || listed.TCP != a.tcp {
+		t.Errorf("%+v, %v", listed, err)
+	}
+	for _, list := range []string{"topics list none", "channels list none", "clients list none", "stat none --by=client"} {
+		wantRefusal(t, exitFailed, "there is no topic none", append(strings.Fields(list), at)...)
+	}
+	wantRefusal(t, exitFailed, "there is no channel none of a topic t", "channels", "list", "t/none", at)
+	wantRefusal(t, exitFailed, "there is no channel none of a topic t", "clients", "list", "t/none", at)
+	must(t, "", "channels", "list", "other", at) // which has none
 	wantRefusal(t, exitFailed, "connection refused", "stat", "--http-addr="+a.http+",127.0.0.1:1")
 }
 
@@ -166,7 +176,11 @@ func TestThroughADirectory(t *testing.T) {
 func TestHealthIsAnExitCode(t *testing.T) {
 	s := withChannel(t)
 	at := "--http-addr=" + s.http
-	must(t, numbered(5), "pub", "t", "--addr="+s.tcp)
+	must(t, numbered(1), "pub", "t", "--addr="+s.tcp)
+	if out := must(t, "", "health", at); !strings.HasPrefix(out, "Q OK: 1 node, 1 topic, 1 message waits | ") {
+		t.Error(out)
+	}
+	must(t, numbered(4), "pub", "t", "--addr="+s.tcp)
 	for _, test := range []struct {
 		code int
 		want string
@@ -178,7 +192,7 @@ func TestHealthIsAnExitCode(t *testing.T) {
 		{healthCritical, "Q CRITICAL: 5 messages wait in t/c | ", []string{"--warn-depth=1", "--crit-depth=4"}},
 		{healthWarning, "nobody reads t/c, where 5 messages wait", []string{"--warn-no-consumer"}},
 		{healthCritical, "Q CRITICAL: 127.0.0.1:1: ", []string{"--http-addr=127.0.0.1:1"}},
-		{healthUnknown, "Q UNKNOWN: no directory answers", []string{"--lookupd=127.0.0.1:1"}},
+		{healthUnknown, "Q UNKNOWN: no directory answers: 1 of 1 gave no answer: 127.0.0.1:1: dial tcp 127.0.0.1:1: ", []string{"--lookupd=127.0.0.1:1"}},
 	} {
 		args := append([]string{"health"}, test.args...)
 		if !strings.Contains(fmt.Sprint(test.args), "127.0.0.1:1") {

@@ -19,7 +19,7 @@ import (
 
 // subCommand is q sub, or q tail.
 type subCommand struct {
-	Topic   string `arg:"" complete:"topic" help:"Topic to show."`
+	Topic   string `arg:"" type:"topic-and-channel" complete:"topic" help:"Topic to show, or TOPIC/CHANNEL."`
 	Channel string `arg:"" optional:"" complete:"channel" help:"Channel to take messages from. Default: one of its own, which gets what is published from now on and goes with the command. With --from or --until it is made, and stays."`
 
 	printing
@@ -48,6 +48,7 @@ func (*subCommand) Help() string {
 		"errors, as JSON", `q sub logs --grep='"level":"error"' --format=json`,
 		"take messages from a durable channel, as a consumer would", `q sub orders billing --yes`,
 		"everything that is still there, and what comes", `q sub orders --from=first`,
+		"what came within the last hour, and what comes", `q sub orders --from=-1h`,
 		"one hour of yesterday, to its end", `q sub orders --from=2026-11-27T12:00:00Z --until=2026-11-27T13:00:00Z`,
 		"look at messages of a durable channel and give them back", `q sub orders billing --ack=req -n 5`,
 	)

@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
+
+	"qmq/message"
 )
 
 // withChannel is a server whose topic t has a channel c.
@@ -196,6 +199,39 @@ func TestPeekChangesNothing(t *testing.T) {
 	}
 	wantRefusal(t, exitFailed, "there is no topic none", "peek", "none/c", at)
 	wantRefusal(t, exitFailed, "topic t has no channel none", "peek", "t/none", at)
-	wantRefusal(t, exitFailed, `"t" names no channel`, "peek", "t", at)
-	wantRefusal(t, exitFailed, `topic "t/c": topic and channel are two words here: t c`, "sub", "t/c", at)
+	wantRefusal(t, exitFailed, "--state is that of messages of a channel", "peek", "t", "--state=deferred", at)
+}
+
+func TestTopicIsPeekedFromEachPlace(t *testing.T) {
+	s := withChannel(t)
+	at := "--http-addr=" + s.http
+	must(t, "one\ntwo\nthree\n", "pub", "t", "--addr="+s.tcp)
+	if out := must(t, "", "sub", "t/c", "--yes", "-n", "3", "--addr="+s.tcp, at); out != "one\ntwo\nthree\n" {
+		t.Errorf("%q", out)
+	}
+	first := must(t, "", "peek", "t", "--order=oldest", "-n", "1", "--format=json", at)
+	var oldest struct{ ID, Time string }
+	if err := json.Unmarshal([]byte(first), &oldest); err != nil {
+		t.Fatal(first, err)
+	}
+	id, err := strconv.ParseUint(oldest.ID, 16, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	number := strconv.FormatUint(id&message.MaxSeq, 10)
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "three\ntwo\none\n"}, {[]string{"-n", "1"}, "three\n"}, {[]string{"--order=oldest", "-n2"}, "one\ntwo\n"},
+		{[]string{"--from=first"}, "one\ntwo\nthree\n"}, {[]string{"--from", "-1h"}, "one\ntwo\nthree\n"}, {[]string{"--from", number, "-n1"}, "one\n"},
+		{[]string{"--from=" + oldest.Time}, "one\ntwo\nthree\n"}, {[]string{"--from=-0s"}, ""},
+	} {
+		if out := must(t, "", append([]string{"peek", "t", at}, test.args...)...); out != test.want {
+			t.Errorf("%v: %q, want %q", test.args, out, test.want)
+		}
+	}
+	wantRefusal(t, exitFailed, "INVALID_SINCE: allowed is a time (RFC 3339), one before now", "peek", "t", "--from=yesterday", at)
+	wantRefusal(t, exitFailed, "--from shows the oldest first", "peek", "t", "--from=first", "--order=newest", at)
+	wantRefusal(t, exitUsage, "a place is missing", "peek", "t", "--from", "--order=newest", at)
 }

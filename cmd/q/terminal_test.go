@@ -24,6 +24,8 @@ type onTerminal struct {
 	keys *os.File // ours
 	out  *watched // what the program has written
 	read chan struct{}
+
+	before *term.State // of the terminal, before the program was started
 }
 
 // startOnTerminal starts a program, of the size given, until the end of the test.
@@ -38,6 +40,9 @@ func startOnTerminal(t *testing.T, width, height uint16, name string, args ...st
 	p.cmd.Env = append(os.Environ(), "TERM=xterm-256color", "NO_COLOR=")
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = tty, tty, tty
 	p.cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, Setctty: true}
+	if p.before, err = term.GetState(int(tty.Fd())); err != nil {
+		t.Fatal(err)
+	}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -109,10 +114,6 @@ func TestTopOnATerminal(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := startOnTerminal(t, 100, 10, filepath.Join(program(t), "q"), "top", "-i", "50ms", "--http-addr="+s.http)
-			before, err := term.GetState(int(p.tty.Fd()))
-			if err != nil {
-				t.Fatal(err)
-			}
 			p.shows(toOtherScreen)
 			p.shows("42")
 			p.resize(40, 10)
@@ -125,7 +126,7 @@ func TestTopOnATerminal(t *testing.T) {
 				t.Errorf("%v: %q", err, p.out)
 			}
 			after, err := term.GetState(int(p.tty.Fd()))
-			if err != nil || *before != *after {
+			if err != nil || *p.before != *after {
 				t.Errorf("the terminal is not as it was: %v", err)
 			}
 			p.shows(backToScreen)

@@ -13,7 +13,7 @@ import (
 
 // topCommand is q top.
 type topCommand struct {
-	Topic   string `arg:"" optional:"" complete:"topic" help:"Only this topic."`
+	Topic   string `arg:"" optional:"" type:"topic-and-channel" complete:"topic" help:"Only this topic; or TOPIC/CHANNEL."`
 	Channel string `arg:"" optional:"" complete:"channel" help:"Only this channel of it."`
 
 	By       string        `enum:"channel,topic,node,client" default:"channel" help:"A line for each: channel, topic, node (topics and channels on each node), client."`

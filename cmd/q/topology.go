@@ -63,6 +63,9 @@ func (l *listing) list(c console, by string, w nodeclient.Wanted) error {
 	if err != nil {
 		return err
 	}
+	if err := s.missing(w.Topic, w.Channel); err != nil {
+		return err
+	}
 	figures := s.figures(by)
 	if !l.JSON {
 		printFigures(c.out, by, figures, false)
@@ -84,23 +87,27 @@ type topicsList struct {
 
 // Run lists topics.
 func (l *topicsList) Run(c console) error {
+	if l.Topic != "" && !names.Valid(l.Topic) {
+		return noTopic(l.Topic)
+	}
 	return l.list(c, "topic", nodeclient.Wanted{Topic: l.Topic})
 }
 
 // channelsList is q channels list.
 type channelsList struct {
-	Topic string `arg:"" optional:"" complete:"topic" help:"Only those of this topic."`
+	Topic   string `arg:"" optional:"" type:"topic-and-channel" complete:"topic" help:"Only those of this topic; or TOPIC/CHANNEL."`
+	Channel string `arg:"" optional:"" complete:"channel" help:"Only this channel of it."`
 	listing
 }
 
 // Run lists channels.
 func (l *channelsList) Run(c console) error {
-	return l.list(c, "channel", nodeclient.Wanted{Topic: l.Topic})
+	return l.list(c, "channel", nodeclient.Wanted{Topic: l.Topic, Channel: l.Channel})
 }
 
 // clientsList is q clients list.
 type clientsList struct {
-	Topic   string `arg:"" optional:"" complete:"topic" help:"Only those of this topic."`
+	Topic   string `arg:"" optional:"" type:"topic-and-channel" complete:"topic" help:"Only those of this topic; or TOPIC/CHANNEL."`
 	Channel string `arg:"" optional:"" complete:"channel" help:"Only those of this channel of it."`
 	listing
 }
@@ -238,7 +245,7 @@ func (t *topicCreate) Run(c console) error {
 
 // channelCreate is q channels create.
 type channelCreate struct {
-	Topic   string `arg:"" complete:"topic" help:"Topic of the channel."`
+	Topic   string `arg:"" type:"topic-and-channel" complete:"topic" help:"Topic of the channel, or TOPIC/CHANNEL."`
 	Channel string `arg:"" help:"Its name."`
 	between
 	Leaves bool `help:"With --until: delete it once it has had everything and has no consumers."`
@@ -251,7 +258,7 @@ func (t *channelCreate) Run(c console) error {
 	o := channelChange("create", t.Topic, t.Channel)
 	if t.given() {
 		return t.replay(c, o, func(ctx context.Context, cl *cluster, address string) (nodeclient.Replay, error) {
-			return cl.nodes.CreateBetween(ctx, address, t.Topic, t.Channel, t.From, t.Until, t.Leaves)
+			return cl.nodes.CreateBetween(ctx, address, t.Topic, t.Channel, string(t.From), string(t.Until), t.Leaves)
 		})
 	}
 	return t.act(c, o, func(ctx context.Context, cl *cluster) ([]string, error) {
@@ -288,7 +295,7 @@ func (t *topicUnpause) Run(c console) error { return t.simply(c, topicChange("un
 
 // channelPause is q channels pause.
 type channelPause struct {
-	Topic   string `arg:"" complete:"topic" help:"Topic of the channel."`
+	Topic   string `arg:"" type:"topic-and-channel" complete:"topic" help:"Topic of the channel, or TOPIC/CHANNEL."`
 	Channel string `arg:"" complete:"channel" help:"Its name."`
 	change
 }
@@ -300,7 +307,7 @@ func (t *channelPause) Run(c console) error {
 
 // channelUnpause is q channels unpause.
 type channelUnpause struct {
-	Topic   string `arg:"" complete:"topic" help:"Topic of the channel."`
+	Topic   string `arg:"" type:"topic-and-channel" complete:"topic" help:"Topic of the channel, or TOPIC/CHANNEL."`
 	Channel string `arg:"" complete:"channel" help:"Its name."`
 	change
 }
@@ -341,7 +348,7 @@ func (t *topicDelete) Run(c console) error { return t.after(c, topicChange("dele
 
 // channelEmpty is q channels empty.
 type channelEmpty struct {
-	Topic   string `arg:"" complete:"topic" help:"Topic of the channel."`
+	Topic   string `arg:"" type:"topic-and-channel" complete:"topic" help:"Topic of the channel, or TOPIC/CHANNEL."`
 	Channel string `arg:"" complete:"channel" help:"Its name."`
 	loss
 }
@@ -353,7 +360,7 @@ func (t *channelEmpty) Run(c console) error {
 
 // channelDelete is q channels delete.
 type channelDelete struct {
-	Topic   string `arg:"" complete:"topic" help:"Topic of the channel."`
+	Topic   string `arg:"" type:"topic-and-channel" complete:"topic" help:"Topic of the channel, or TOPIC/CHANNEL."`
 	Channel string `arg:"" complete:"channel" help:"Its name."`
 	loss
 }

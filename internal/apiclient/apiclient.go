@@ -32,6 +32,7 @@ type Options struct {
 	Credential                     Credential  // shown to those whom it is for
 	Accounts                       *Accounts   // of single hosts; nil: none
 	PostsJSON                      bool        // bodies are JSON, and are said to be
+	NamesNobody                    bool        // errors have no URL: callers say whom they asked
 	// NeverWrapped is for servers that have no business to put around their
 	// answers what daemons did before version 1.0.
 	NeverWrapped bool
@@ -95,6 +96,24 @@ type StatusError struct {
 }
 
 func (e *StatusError) Error() string { return fmt.Sprintf("got response %s %q", e.Status, e.Body) }
+
+// Refusal is what a daemon says of a request that it refuses: the code of it, and a sentence, if
+// it has one. It is ok if err is that of a daemon that says anything.
+func Refusal(err error) (code, why string, ok bool) {
+	var refused *StatusError
+	var answer struct{ Message, Why, Allowed string }
+	if !errors.As(err, &refused) || json.Unmarshal(refused.Body, &answer) != nil || answer.Message == "" {
+		return "", "", false
+	}
+	switch {
+	case answer.Allowed == "":
+	case answer.Why == "":
+		answer.Why = "allowed is " + answer.Allowed
+	default:
+		answer.Why += ": allowed is " + answer.Allowed
+	}
+	return answer.Message, answer.Why, true
+}
 
 // URL is the address of a route, made of its parts. The address of the daemon is
 // host:port, or a URL that somebody here has chosen; query may be nil. Daemons
@@ -219,7 +238,22 @@ func (c *Client) send(ctx context.Context, method, url string, body []byte) (res
 		r.Header.Set("User-Agent", c.o.UserAgent)
 	}
 	resp, err = c.http.Do(r)
+	if c.o.NamesNobody {
+		err = withoutURL(err)
+	}
 	return resp, kept, Explain(err)
+}
+
+// withoutURL is an error without the method and URL that net/http puts in front.
+func withoutURL(err error) error {
+	var of *url.Error
+	switch {
+	case !errors.As(err, &of):
+		return err
+	case of.Timeout():
+		return fmt.Errorf("no answer in time: %w", of.Err)
+	}
+	return of.Err
 }
 
 // ask makes a request and reads the answer.

@@ -85,6 +85,14 @@ func (t *Table) Oldest() (at int64, ok bool) {
 	return t.entry(t.first).At, true
 }
 
+// Newest is when the id came that was added last; ok is false where there is none.
+func (t *Table) Newest() (at int64, ok bool) {
+	if t.first == t.end {
+		return 0, false
+	}
+	return t.entry(t.end - 1).At, true
+}
+
 // Seen says whether an id that comes at a time, ns since 1970, came within the window
 // before. What came in the future, by a clock that was set back, counts.
 func (t *Table) Seen(id ID, at int64, window time.Duration) bool {
@@ -120,6 +128,16 @@ func (t *Table) Add(id ID, at int64, b Bounds) {
 func (t *Table) Expire(at int64, window time.Duration) {
 	for t.first < t.end && !within(t.entry(t.first).At, at, window) {
 		t.drop()
+	}
+}
+
+// Limit drops what is older than the window at a time, and the oldest where there are too
+// many.
+func (t *Table) Limit(at int64, b Bounds) {
+	t.Expire(at, b.Window)
+	for most := min(max(1, b.Max), MaxIDs); t.Len() > most; {
+		t.drop()
+		t.evicted++
 	}
 }
 
@@ -276,12 +294,13 @@ func (s Span) At(i int) Entry {
 //	| id      | at i64 |
 const EntrySize = 24
 
-// Append appends the n entries from the i-th on.
-func (s Span) Append(dst []byte, i, n int) []byte {
+// Append appends the n entries from the i-th on, with their times by a clock that is ahead
+// by so many ns.
+func (s Span) Append(dst []byte, i, n int, ahead int64) []byte {
 	for ; n > 0; i, n = i+1, n-1 {
 		e := s.At(i)
 		dst = append(dst, e.ID[:]...)
-		dst = binary.LittleEndian.AppendUint64(dst, uint64(e.At))
+		dst = binary.LittleEndian.AppendUint64(dst, uint64(e.At+ahead))
 	}
 	return dst
 }

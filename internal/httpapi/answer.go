@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"github.com/julienschmidt/httprouter"
 )
@@ -21,20 +22,35 @@ type answered struct{}
 // Answered is what a Handler returns that has written the answer.
 var Answered any = answered{}
 
-// Error is the refusal of a request. Its code is the message of the answer.
+// Error is the refusal of a request. Its code is the message of the answer, as of NSQ's: capitals,
+// digits and underscores, for programs.
 type Error struct {
 	Status int
 	Code   string
 	More   map[string]any // further keys of the answer; they always marshal
-	// Why is for the log alone, where the code does not say it: what of the
-	// daemon's settings refuses the request.
+	// Why, if not empty, is a sentence for people where the code does not say it: the key why
+	// of the answer, and in the log.
 	Why string
+	// Retry is after how many seconds it may be asked again, for the field Retry-After; 0: it
+	// is not said.
+	Retry int
 }
 
 func (e *Error) Error() string { return e.Code }
 
 // Bad is a refusal with status 400.
 func Bad(code string) error { return &Error{Status: http.StatusBadRequest, Code: code} }
+
+// Because is a refusal with a sentence for people, which says more than the code.
+func Because(status int, code, why string) error {
+	return &Error{Status: status, Code: code, Why: why}
+}
+
+// Allowed is a refusal with status 400 of a value: the key allowed of the answer says what it may
+// be.
+func Allowed(code, allowed string) error {
+	return &Error{Status: http.StatusBadRequest, Code: code, More: map[string]any{"allowed": allowed}}
+}
 
 // TooBig is a refusal with status 413.
 func TooBig(code string) error {
@@ -107,15 +123,30 @@ const nsqContentType = "X-Nsq-Content-Type"
 
 // respondError sends a refusal.
 func respondError(w http.ResponseWriter, err error) (status int) {
-	refusal := &Error{Status: http.StatusInternalServerError, Code: "INTERNAL_ERROR"}
-	errors.As(err, &refusal)
+	refusal := refusalOf(err)
+	if refusal.Retry > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(refusal.Retry))
+	}
 	Refuse(w, refusal.Status, refusal.body())
 	return refusal.Status
 }
 
+// refusalOf is the refusal that err is, or a fault of ours.
+func refusalOf(err error) *Error {
+	refusal := &Error{Status: http.StatusInternalServerError, Code: "INTERNAL_ERROR"}
+	errors.As(err, &refusal)
+	return refusal
+}
+
+// Text is the JSON of a refusal, for who answers bit by bit.
+func Text(err error) []byte { return refusalOf(err).body() }
+
 // body is the answer's JSON.
 func (e *Error) body() []byte {
 	answer := map[string]any{"message": e.Code}
+	if e.Why != "" {
+		answer["why"] = e.Why
+	}
 	maps.Copy(answer, e.More)
 	text, _ := json.Marshal(answer)
 	return text

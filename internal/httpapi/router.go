@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/julienschmidt/httprouter"
+
+	"qmq/internal/nearest"
 )
 
 // Router finds the handler of a request. Unknown paths and wrong methods are
-// refused in the envelope, and so is a request whose handler panics. All
+// refused in the envelope, a mistyped path with the one that it is like, and so is a request whose handler panics. All
 // routes are added before the first request.
 type Router struct {
 	routes  *httprouter.Router
@@ -27,7 +30,7 @@ type Router struct {
 func NewRouter(log *slog.Logger) *Router {
 	r := &Router{routes: httprouter.New(), log: log}
 	r.routes.HandleMethodNotAllowed = true
-	r.routes.NotFound = refuse(http.StatusNotFound, "NOT_FOUND")
+	r.routes.NotFound = http.HandlerFunc(r.notFound)
 	r.routes.MethodNotAllowed = refuse(http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED")
 	r.routes.PanicHandler = r.crashed
 	return r
@@ -43,6 +46,21 @@ func (r *Router) Routes() []Route { return r.table }
 func (r *Router) add(method, path string, h httprouter.Handle) {
 	r.table = append(r.table, Route{method, path})
 	r.routes.Handle(method, path, h)
+}
+
+// notFound refuses a path that is unknown, and names the one that was meant where it is like one.
+func (r *Router) notFound(w http.ResponseWriter, q *http.Request) {
+	refusal := &Error{Status: http.StatusNotFound, Code: "NOT_FOUND"}
+	var paths []string
+	for _, route := range r.table {
+		if !strings.ContainsAny(route.Path, ":*") {
+			paths = append(paths, route.Path)
+		}
+	}
+	if path, ok := nearest.Word(q.URL.Path, paths); ok {
+		refusal.Why = "there is no such path; did you mean " + path + "?"
+	}
+	respondError(w, refusal)
 }
 
 // Missing has requests to unknown paths that satisfy a condition answered by h,
@@ -86,6 +104,8 @@ func (r *Router) why(err error) (slog.Level, string) {
 	var refusal *Error
 	switch {
 	case err == nil || !errors.As(err, &refusal):
+	case refusal.Why != "" && refusal.Status == http.StatusBadRequest:
+		return slog.LevelWarn, " " + refusal.Code + ": " + refusal.Why
 	case refusal.Why != "":
 		return slog.LevelInfo, " " + refusal.Code + ": " + refusal.Why
 	case r.allowed[refusal.Code] != "":

@@ -42,3 +42,24 @@ func TestLogSaysWhatIsAllowedWhereAnAnswerIsOnlyACode(t *testing.T) {
 		ask("POST", "/often", 1)
 	})
 }
+
+func TestMistypedPathIsAnsweredWithTheOneThatWasMeant(t *testing.T) {
+	r := NewRouter(slog.New(slog.DiscardHandler))
+	nothing := func(http.ResponseWriter, *http.Request) (any, error) { return nil, nil }
+	r.Handle("POST", "/pub", nothing)
+	r.Handle("GET", "/config/:option", nothing)
+	r.HandleRaw("GET", "/metrics", http.NotFoundHandler())
+	for path, want := range map[string]string{
+		"/puub":        `{"message":"NOT_FOUND","why":"there is no such path; did you mean /pub?"}`,
+		"/Metric":      `{"message":"NOT_FOUND","why":"there is no such path; did you mean /metrics?"}`,
+		"/":            `{"message":"NOT_FOUND"}`,
+		"/something":   `{"message":"NOT_FOUND"}`,
+		"/config/:a/b": `{"message":"NOT_FOUND"}`,
+	} {
+		w := httptest.NewRecorder()
+		r.ServeHTTP(w, httptest.NewRequest("POST", path, nil))
+		if w.Code != 404 || w.Body.String() != want {
+			t.Errorf("%s: answered %d %s, want %s", path, w.Code, w.Body, want)
+		}
+	}
+}

@@ -72,17 +72,40 @@ func (a *Credentials) Admits(w http.ResponseWriter, r *http.Request, need Role) 
 		refuseTry(w, err)
 		return false
 	}
-	if have&need != 0 {
+	refusal := lacks(have, need)
+	if refusal == nil {
 		return true
 	}
-	status, code := http.StatusForbidden, "FORBIDDEN"
-	if have == Nobody {
+	if refusal.Status == http.StatusUnauthorized {
 		w.Header().Add("WWW-Authenticate", `Bearer realm="qd"`)
 		w.Header().Add("WWW-Authenticate", `Basic realm="qd", charset="UTF-8"`)
-		status, code = http.StatusUnauthorized, "UNAUTHORIZED"
 	}
-	httpapi.Refuse(w, status, fmt.Appendf(nil, `{"message":%q}`, code))
+	httpapi.Refuse(w, refusal.Status, httpapi.Text(refusal))
 	return false
+}
+
+// Holds says, of a request that was admitted a while ago, whether it still would be: the file
+// may have changed. The error is the refusal.
+func (a *Credentials) Holds(r *http.Request, need Role) error {
+	have, err := a.roles(r)
+	if err != nil {
+		have = Nobody // its line has changed, and nobody has looked at the password since
+	}
+	if refusal := lacks(have, need); refusal != nil {
+		return refusal
+	}
+	return nil
+}
+
+// lacks is the refusal of who has none of the roles that are needed; nil: there is one.
+func lacks(have, need Role) *httpapi.Error {
+	switch {
+	case have&need != 0:
+		return nil
+	case have == Nobody:
+		return &httpapi.Error{Status: http.StatusUnauthorized, Code: "UNAUTHORIZED"}
+	}
+	return &httpapi.Error{Status: http.StatusForbidden, Code: "FORBIDDEN"}
 }
 
 // refuseTry answers a request whose password nobody looked at.

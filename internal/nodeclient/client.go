@@ -83,19 +83,6 @@ func (c *Client) Change(ctx context.Context, address, kind, verb, topic, channel
 	return c.api.Post(ctx, apiclient.URL(address, "/"+kind+"/"+verb, query), nil, nil)
 }
 
-// RewindChannel has a channel of a node deliver everything again from a place in the log
-// on: first, last, a time (RFC 3339), or the number of a message.
-func (c *Client) RewindChannel(ctx context.Context, address, topic, channel, to string) error {
-	query := url.Values{"topic": {topic}, "channel": {channel}, "to": {to}}
-	return c.api.Post(ctx, apiclient.URL(address, "/channel/rewind", query), nil, nil)
-}
-
-// CreateChannelFrom makes a channel that begins at a place in the log.
-func (c *Client) CreateChannelFrom(ctx context.Context, address, topic, channel, from string) error {
-	query := url.Values{"topic": {topic}, "channel": {channel}, "from": {from}}
-	return c.api.Post(ctx, apiclient.URL(address, "/channel/create", query), nil, nil)
-}
-
 // Publish publishes one message. A delay of 0 publishes at once.
 func (c *Client) Publish(ctx context.Context, address, topic string, delay time.Duration, body []byte) error {
 	query := url.Values{"topic": {topic}}
@@ -121,15 +108,4 @@ type Peeked struct {
 	Truncated  bool   `json:"truncated"`
 
 	Headers []message.ShownHeader `json:"headers"` // also key and priority
-}
-
-// Peek looks at messages of a channel in one state: ready, inflight or
-// deferred. A node that has no such ability answers 404 NOT_FOUND.
-func (c *Client) Peek(ctx context.Context, address, topic, channel, state string, limit int) ([]Peeked, error) {
-	query := url.Values{"topic": {topic}, "channel": {channel}, "state": {state}, "limit": {strconv.Itoa(limit)}}
-	var answer struct {
-		Messages []Peeked `json:"messages"`
-	}
-	err := c.api.Get(ctx, apiclient.URL(address, "/channel/peek", query), &answer)
-	return answer.Messages, err
 }

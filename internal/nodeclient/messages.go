@@ -19,7 +19,7 @@ type Look struct {
 	Limit          int
 	Order          string // oldest or newest, by numbers; empty, of a channel: what happens next
 	From           uint64 // with an order: the number at which to begin; 0: not said
-	Since          int64  // with oldest: not before this time, ns since 1970; 0: not said
+	Since          string // with oldest: not before this time, as nodes read it; empty: not said
 	Contains       string // only messages whose body contains it
 }
 
@@ -46,10 +46,7 @@ func (c *Client) Look(ctx context.Context, address string, l Look) (looked Looke
 	if l.From != 0 {
 		query.Set("from", strconv.FormatUint(l.From, 10))
 	}
-	if l.Since != 0 {
-		query.Set("since", strconv.FormatInt(l.Since, 10))
-	}
-	for key, value := range map[string]string{"order": l.Order, "contains": l.Contains} {
+	for key, value := range map[string]string{"order": l.Order, "since": l.Since, "contains": l.Contains} {
 		if value != "" {
 			query.Set(key, value)
 		}

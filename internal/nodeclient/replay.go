@@ -15,10 +15,11 @@ type Replay struct {
 	Retained  bool   `json:"retained"`  // the topic keeps what all have finished
 	Until     uint64 `json:"until"`     // number at which a bounded channel ends; 0: it does not
 	Messages  int64  `json:"messages"`  // that wait for it
+	Joined    bool   `json:"joined"`    // it was done a moment ago, through another member of the set
 }
 
-// Rewind has a channel of a node deliver everything again from a place in the log on, see
-// RewindChannel, and says how it goes on.
+// Rewind has a channel of a node deliver everything again from a place in the log on: first,
+// last, a time (RFC 3339), or the number of a message; and says how it goes on.
 func (c *Client) Rewind(ctx context.Context, address, topic, channel, to string) (r Replay, err error) {
 	query := url.Values{"topic": {topic}, "channel": {channel}, "to": {to}}
 	err = c.api.Post(ctx, apiclient.URL(address, "/channel/rewind", query), nil, &r)

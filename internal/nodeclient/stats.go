@@ -95,9 +95,10 @@ type Channel struct {
 	// up, and hold back what comes after them.
 	HeldBack, Stopped int64
 	// Until is the number at which a bounded channel ends, Done says that it has had
-	// everything before; RewoundAt is when it was rewound last, ms since 1970, 0: never.
+	// everything before, Leaves that it is deleted then; RewoundAt is when it was rewound
+	// last, ms since 1970, 0: never.
 	Until, RewoundAt int64
-	Done             bool
+	Done, Leaves     bool
 }
 
 // Latency is the time from publish to FIN over the node's window.
@@ -312,6 +313,8 @@ func (r *reading) channel() (c Channel) {
 			c.Until = r.whole()
 		case "done":
 			c.Done = r.truth()
+		case "then":
+			c.Leaves = r.name() == "delete"
 		case "rewound_at":
 			c.RewoundAt = r.whole()
 		case "zone_local_msg_count":

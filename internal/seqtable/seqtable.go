@@ -99,9 +99,31 @@ func (t *Table[T]) Find(seq uint64) uint32 {
 // Add makes room for the value of seq, of which there must be none yet: a zero
 // value to be written to, and its index.
 func (t *Table[T]) Add(seq uint64) (i uint32, value *T) {
+	t.grow()
+	p, _ := t.slot(seq)
+	i = t.add(p, seq)
+	return i, t.At(i)
+}
+
+// Put is the value of seq, which is made if there is none, as with Add.
+func (t *Table[T]) Put(seq uint64) (value *T) {
+	t.grow()
+	p, ok := t.slot(seq)
+	if ok {
+		return t.At(t.slots[p])
+	}
+	return t.At(t.add(p, seq))
+}
+
+// grow makes room for one more.
+func (t *Table[T]) grow() {
 	if 2*(t.n+1) > len(t.slots) {
 		t.rehash(t.n + 1)
 	}
+}
+
+// add puts a zero value of seq in the slot p, which is where it belongs.
+func (t *Table[T]) add(p uint32, seq uint64) (i uint32) {
 	i = t.free
 	if i != 0 {
 		t.free = uint32(t.item(i).seq)
@@ -112,17 +134,34 @@ func (t *Table[T]) Add(seq uint64) (i uint32, value *T) {
 		}
 		t.used = i + 1
 	}
-	p, _ := t.slot(seq)
 	t.slots[p] = i
 	t.n++
-	it := t.item(i)
-	it.seq = seq
-	return i, &it.value
+	t.item(i).seq = seq
+	return i
 }
 
 // Remove takes the value at the index i out.
 func (t *Table[T]) Remove(i uint32) {
 	p, _ := t.slot(t.item(i).seq)
+	t.remove(p, i)
+}
+
+// Take takes the value of seq out; ok is false when there is none.
+func (t *Table[T]) Take(seq uint64) (value T, ok bool) {
+	if t.n == 0 {
+		return value, false
+	}
+	p, ok := t.slot(seq)
+	if ok {
+		i := t.slots[p]
+		value = *t.At(i)
+		t.remove(p, i)
+	}
+	return value, ok
+}
+
+// remove takes the value at the index i, which is in slot p, out.
+func (t *Table[T]) remove(p, i uint32) {
 	t.clearSlot(p)
 	t.release(i)
 	t.n--

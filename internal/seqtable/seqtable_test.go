@@ -49,14 +49,26 @@ func TestTableEqualsAMap(t *testing.T) {
 			if value, ok := want[seq]; ok != (i != 0) || ok && (*table.At(i) != value || table.Seq(i) != seq) {
 				t.Fatalf("%d is there: %v, found at %d", seq, ok, i)
 			}
-			if i != 0 {
-				table.Remove(i)
+			var value *uint64
+			switch r.IntN(4) {
+			case 0:
+				if took, ok := table.Take(seq); ok != (i != 0) || took != want[seq] {
+					t.Fatalf("took %d of %d, %v", took, seq, ok)
+				}
 				delete(want, seq)
 				continue
+			case 1:
+				value = table.Put(seq)
+			default:
+				if i != 0 {
+					table.Remove(i)
+					delete(want, seq)
+					continue
+				}
+				_, value = table.Add(seq)
 			}
-			_, value := table.Add(seq)
-			if *value != 0 {
-				t.Fatalf("a new value is %d", *value)
+			if *value != want[seq] {
+				t.Fatalf("the value of %d is %d, want %d", seq, *value, want[seq])
 			}
 			*value = r.Uint64()
 			want[seq] = *value

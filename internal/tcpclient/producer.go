@@ -82,6 +82,11 @@ func (a *Ack) WaitUntil(ctx context.Context) error {
 	case <-a.done:
 		return a.err
 	case <-ctx.Done():
+	}
+	select {
+	case <-a.done: // what is known counts
+		return a.err
+	default:
 		return &UnansweredError{ctx.Err()}
 	}
 }
@@ -111,8 +116,11 @@ func (p *Producer) Connect(ctx context.Context) error {
 	return err
 }
 
-// acquire waits until nobody else sends.
+// acquire waits until nobody else sends. What is over by then is not sent.
 func (p *Producer) acquire(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	select {
 	case p.sending <- struct{}{}:
 		return nil

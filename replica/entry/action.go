@@ -12,6 +12,10 @@ import (
 //
 //	| op u8 | at | member | request | topic | size | topic's name | size | channel's name |
 //	|       | uvarint each                  |        in bytes              in bytes      |
+//
+// and, where it creates a channel or rewinds one, behind that:
+//
+//	| size | place | from uvarint |
 type Action struct {
 	Op      state.Op
 	At      int64  // when the leader was asked, wall clock, ns since 1970
@@ -20,11 +24,20 @@ type Action struct {
 	Topic   uint64 // incarnation; 0: there was none
 	Name    string // of the topic
 	Channel string // of the channel, if it is one's
+	// Place is where a channel is to begin, and to end, the same text for the same: its
+	// meaning is not this package's. From is the number at which it began, once that is done.
+	Place string
+	From  uint64
+}
+
+// Replays says whether the action has a channel begin somewhere.
+func (a *Action) Replays() bool {
+	return a.Op == state.CreateChannel || a.Op == state.RewindChannel
 }
 
 // Same says whether two actions are the same, through whomever they come.
 func (a *Action) Same(b *Action) bool {
-	return a.Op == b.Op && a.Name == b.Name && a.Channel == b.Channel
+	return a.Op == b.Op && a.Name == b.Name && a.Channel == b.Channel && a.Place == b.Place
 }
 
 // AppendTo appends the action's bytes to dst.
@@ -33,11 +46,16 @@ func (a *Action) AppendTo(dst []byte) []byte {
 	for _, n := range []uint64{uint64(a.At), a.Member, a.Request, a.Topic} {
 		dst = binary.AppendUvarint(dst, n)
 	}
-	for _, name := range []string{a.Name, a.Channel} {
-		dst = binary.AppendUvarint(dst, uint64(len(name)))
-		dst = append(dst, name...)
+	dst = appendText(appendText(dst, a.Name), a.Channel)
+	if a.Replays() {
+		dst = binary.AppendUvarint(appendText(dst, a.Place), a.From)
 	}
 	return dst
+}
+
+func appendText(dst []byte, text string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(text)))
+	return append(dst, text...)
 }
 
 // DecodeAction reads an action, and returns what is behind it. The error is an
@@ -49,24 +67,42 @@ func DecodeAction(b []byte) (a Action, rest []byte, err error) {
 	if a.Op = state.Op(b[0]); !a.Op.Known() {
 		return a, nil, fmt.Errorf("%w: action %d", ErrUnknownEntry, a.Op)
 	}
-	b = b[1:]
-	var at uint64
-	for _, n := range []*uint64{&at, &a.Member, &a.Request, &a.Topic} {
-		v, size := binary.Uvarint(b)
-		if size <= 0 {
-			return a, nil, errAction
-		}
-		*n, b = v, b[size:]
+	r := actionReader{b: b[1:]}
+	a.At, a.Member, a.Request, a.Topic = int64(r.number()), r.number(), r.number(), r.number()
+	a.Name, a.Channel = r.text(), r.text()
+	if a.Replays() {
+		a.Place, a.From = r.text(), r.number()
 	}
-	a.At = int64(at)
-	for _, name := range []*string{&a.Name, &a.Channel} {
-		length, size := binary.Uvarint(b)
-		if size <= 0 || length > uint64(len(b)-size) {
-			return a, nil, errAction
-		}
-		*name, b = string(b[size:][:length]), b[size+int(length):]
+	if r.short {
+		return a, nil, errAction
 	}
-	return a, b, nil
+	return a, r.b, nil
+}
+
+// actionReader reads the parts of an action.
+type actionReader struct {
+	b     []byte
+	short bool // there was less than was asked for
+}
+
+func (r *actionReader) number() (n uint64) {
+	n, size := binary.Uvarint(r.b)
+	if size <= 0 {
+		r.b, r.short = nil, true
+		return 0
+	}
+	r.b = r.b[size:]
+	return n
+}
+
+func (r *actionReader) text() (text string) {
+	length := r.number()
+	if length > uint64(len(r.b)) {
+		r.b, r.short = nil, true
+		return ""
+	}
+	text, r.b = string(r.b[:length]), r.b[length:]
+	return text
 }
 
 var errAction = fmt.Errorf("%w: an action is cut short", ErrMalformed)

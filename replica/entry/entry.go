@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"qmq/message"
 	"qmq/state"
@@ -24,6 +25,7 @@ import (
 //	5  jump   number uvarint | incarnation uvarint                once
 //	6  level  uvarint                                             once
 //	7  action see action.go                                       once
+//	8  time   uvarint                                             once
 //
 // They come in this order and are applied in it. There is nothing to skip: what a
 // version does not know it must not apply by half.
@@ -37,6 +39,7 @@ const (
 	sectionJump
 	sectionLevel
 	sectionAction
+	sectionTime
 )
 
 var (
@@ -62,6 +65,9 @@ type Entry struct {
 	Level uint64
 	// Action is what somebody asked for; nil: nobody did.
 	Action *Action
+	// Time is how far the shard's clock has come, ns; 0: that is not said. It goes on with a
+	// leader's steady clock, from where it was under the one before, and never back.
+	Time int64
 }
 
 // Serves says whether there is something in the entry that was made from serving
@@ -99,6 +105,9 @@ func (e *Entry) AppendTo(dst []byte) []byte {
 	}
 	if e.Action != nil {
 		dst = appendSection(dst, sectionAction, e.Action.AppendTo(nil))
+	}
+	if e.Time != 0 {
+		dst = appendNumbers(dst, sectionTime, uint64(e.Time))
 	}
 	return dst
 }
@@ -172,6 +181,8 @@ func (e *Entry) take(kind byte, content []byte) (err error) {
 		err = numbers(content, &e.Level)
 	case sectionAction:
 		err = e.takeAction(content)
+	case sectionTime:
+		err = e.takeTime(content)
 	default:
 		err = fmt.Errorf("%w: section %d", ErrUnknownEntry, kind)
 	}
@@ -184,6 +195,16 @@ func (e *Entry) takeAction(content []byte) error {
 		err = fmt.Errorf("%w: an action says more", ErrUnknownEntry)
 	}
 	e.Action = &a
+	return err
+}
+
+func (e *Entry) takeTime(content []byte) error {
+	var at uint64
+	err := numbers(content, &at)
+	if err == nil && (at == 0 || at > math.MaxInt64) {
+		err = fmt.Errorf("%w: time %d", ErrMalformed, at)
+	}
+	e.Time = int64(at)
 	return err
 }
 

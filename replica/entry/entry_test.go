@@ -35,7 +35,7 @@ func drawBatch(t *rapid.T) *diskqueue.Batch {
 }
 
 func drawEntry(t *rapid.T) *Entry {
-	e := &Entry{Term: rapid.Uint64().Draw(t, "term"), Level: rapid.Uint64().Draw(t, "level")}
+	e := &Entry{Term: rapid.Uint64().Draw(t, "term"), Level: rapid.Uint64().Draw(t, "level"), Time: rapid.Int64Min(0).Draw(t, "shard's time")}
 	for range rapid.IntRange(0, 3).Draw(t, "parts") {
 		e.Parts = append(e.Parts, Part{
 			Topic:  rapid.Uint64().Draw(t, "topic"),
@@ -59,9 +59,12 @@ func drawEntry(t *rapid.T) *Entry {
 	}
 	if rapid.Bool().Draw(t, "acts") {
 		e.Action = &Action{
-			Op: state.Op(rapid.IntRange(1, int(state.VoidRange)).Draw(t, "action")), At: rapid.Int64().Draw(t, "at"),
+			Op: state.Op(rapid.IntRange(1, int(state.NeverAgain)).Draw(t, "action")), At: rapid.Int64().Draw(t, "at"),
 			Member: rapid.Uint64().Draw(t, "through"), Request: rapid.Uint64().Draw(t, "request"), Topic: rapid.Uint64().Draw(t, "of"),
 			Name: rapid.String().Draw(t, "name"), Channel: rapid.String().Draw(t, "channel"),
+		}
+		if e.Action.Replays() {
+			e.Action.Place, e.Action.From = rapid.String().Draw(t, "place"), rapid.Uint64().Draw(t, "from")
 		}
 	}
 	return e
@@ -109,7 +112,7 @@ func TestWhatIsNotKnownStopsTheShard(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"version":            {version + 1},
 		"version 0":          {0},
-		"section":            {version, sectionAction + 1, 0},
+		"section":            {version, sectionTime + 1, 0},
 		"action says more":   appendSection([]byte{version}, sectionAction, append((&Action{Op: state.EmptyTopic}).AppendTo(nil), 1)),
 		"operation":          appendSection([]byte{version}, sectionTopology, operation),
 		"changes say more":   appendSection([]byte{version}, sectionChanges, append(longer, 1)),
@@ -140,6 +143,8 @@ func TestMalformedEntriesAreRefused(t *testing.T) {
 		"part's number":    appendSection([]byte{version}, sectionPart, unnumbered.AppendTo(nil)),
 		"part cut":         appendSection([]byte{version}, sectionPart, []byte{1, 2}),
 		"no entries":       appendSection([]byte{version}, sectionTopology, []byte{0x91}),
+		"no time":          appendNumbers([]byte{version}, sectionTime, 0),
+		"time too far":     appendNumbers([]byte{version}, sectionTime, 1<<63),
 		"jump too far":     appendNumbers([]byte{version}, sectionJump, message.MaxSeq+1, 0),
 	} {
 		if got, err := Decode(b); !errors.Is(err, ErrMalformed) {

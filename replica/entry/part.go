@@ -18,6 +18,9 @@ type Origin struct {
 	Number uint64 // of the batch, for this topic in this epoch
 }
 
+// partSum is how many bytes a part's own checksum has.
+const partSum = 4
+
 // Part is one publisher's batch: all of it is published, or nothing. It travels as
 // it is in the entry:
 //

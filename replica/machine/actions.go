@@ -52,6 +52,9 @@ func (s *shard) note(n *entry.Action) {
 		s.asked, s.askedShared = slices.Clone(s.asked), false
 	}
 	s.asked = slices.DeleteFunc(s.asked, func(a Asked) bool { return a.old(n.At) })
+	if n.Replays() { // a channel that begins elsewhere since did not begin there last
+		s.asked = slices.DeleteFunc(s.asked, func(a Asked) bool { return a.replays(n.Name, n.Channel) && !a.By[0].Same(n) })
+	}
 	i := slices.IndexFunc(s.asked, func(a Asked) bool { return a.By[0].Same(n) })
 	if i < 0 {
 		s.asked = append(s.asked, Asked{By: []entry.Action{*n}})
@@ -73,6 +76,34 @@ func noted(by []entry.Action, n *entry.Action) []entry.Action {
 	}
 	by = slices.DeleteFunc(slices.Clone(by), func(old entry.Action) bool { return old.Member == n.Member })
 	return append(by, *n)
+}
+
+// replays says that an action had a channel begin somewhere; without a name, any of the topic.
+func (a *Asked) replays(topic, channel string) bool {
+	by := &a.By[0]
+	return by.Replays() && by.Name == topic && (channel == "" || by.Channel == channel)
+}
+
+// forgetReplays forgets where channels were asked to begin that are deleted.
+func (s *shard) forgetReplays(topic, channel string) {
+	if !slices.ContainsFunc(s.asked, func(a Asked) bool { return a.replays(topic, channel) }) {
+		return
+	}
+	s.asked = slices.DeleteFunc(slices.Clone(s.asked), func(a Asked) bool { return a.replays(topic, channel) })
+	s.askedShared = false
+}
+
+// noteDone notes an action with what came of the change that was made for it. One that has a
+// channel begin somewhere does not count unless that was done.
+func (s *shard) noteDone(a *entry.Action, topology []TopologyOutcome) {
+	noted := *a
+	if a.Replays() && len(topology) > 0 {
+		if topology[0].Result != Done {
+			return
+		}
+		noted.From = topology[0].Entry.Start
+	}
+	s.note(&noted)
 }
 
 // asked writes a frame for each action.

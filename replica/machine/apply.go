@@ -97,7 +97,8 @@ type plan struct {
 	changes []state.ChannelChanges
 	touched []*topic // whose floors may have moved
 	ids     []plannedID
-	known   map[idOfTopic]bool // those of ids
+	known   map[idOfTopic]int64 // those of ids, and when each came last
+	time    int64               // the shard's, once it is applied
 }
 
 type plannedPart struct {
@@ -121,7 +122,7 @@ type plannedRow struct {
 
 // plan looks at what an entry asks for. It changes nothing.
 func (m *Machine) plan(e *entry.Entry) (*plan, error) {
-	p := &plan{entry: e, parts: make([]plannedPart, len(e.Parts))}
+	p := &plan{entry: e, parts: make([]plannedPart, len(e.Parts)), time: max(m.s.time, e.Time)}
 	for i := range e.Parts {
 		if err := m.planPart(p, i); err != nil {
 			return nil, err
@@ -189,9 +190,12 @@ func (p *plan) writeOf(t *topic) *topicWrite {
 	return &p.writes[len(p.writes)-1]
 }
 
-// write gives the logs what they get. What one has from an earlier try, or from
+// write gives the logs what they get, unless they are at rest. What one has from an earlier try, or from
 // one before the last stop that was not undone, it does not get again.
 func (m *Machine) write(p *plan) error {
+	if m.atRest {
+		return nil
+	}
 	for i := range p.writes {
 		w := &p.writes[i]
 		if w.next == w.first {
@@ -216,6 +220,9 @@ func (m *Machine) write(p *plan) error {
 // commit makes what was planned and written the state. It cannot fail. The caller
 // holds m.mu.
 func (m *Machine) commit(p *plan, out *Outcome) {
+	if m.s.time = p.time; p.entry.Time != 0 {
+		out.Time = p.time
+	}
 	m.commitParts(p, out)
 	if !out.StaleTerm {
 		m.commitChanges(p)
@@ -223,7 +230,7 @@ func (m *Machine) commit(p *plan, out *Outcome) {
 			out.Topology = append(out.Topology, m.commitTopology(p, e))
 		}
 		if a := p.entry.Action; a != nil {
-			m.s.note(a)
+			m.s.noteDone(a, out.Topology)
 		}
 	}
 	if j := p.entry.Jump; j != (entry.Jump{}) {
@@ -299,7 +306,7 @@ func (m *Machine) commitTopology(p *plan, e state.Entry) TopologyOutcome {
 		m.doomed = append(m.doomed, m.logs[id])
 		delete(m.logs, id)
 	default:
-		m.s.topics[id].forgetIDs(o.Entry)
+		m.s.topics[id].boundIDs(o.Entry, p.time)
 		p.touch(m.s.topics[id], m.s.index)
 	}
 	return o

@@ -160,3 +160,42 @@ func BenchmarkSnapshot(b *testing.B) {
 		must(b, install(onDisk(b), framesFor(b, from, nil)))
 	}
 }
+
+// BenchmarkMillionIDs is what a checkpoint and a snapshot cost of a topic of which a million
+// ids are known, beside what they cost anyway.
+func BenchmarkMillionIDs(b *testing.B) {
+	const ids, perEntry = 1_000_000, 1000
+	m := onDisk(b)
+	applyNext(b, m, topology(createTopic("t")).AppendTo(nil))
+	bounds := message.DedupBounds{Window: time.Hour, Most: 2 * ids}
+	bodies := make([]string, perEntry)
+	for n := range ids / perEntry {
+		for i := range bodies {
+			bodies[i] = fmt.Sprint(n*perEntry + i)
+		}
+		e := publishOnce(7, uint64(n+1), identified(1, bounds, bodies...))
+		e.Time = int64(n + 1)
+		applyNext(b, m, e.AppendTo(nil))
+	}
+	b.Run("checkpoint", func(b *testing.B) {
+		for b.Loop() {
+			applyNext(b, m, nil) // or there is nothing new
+			_, err := m.Checkpoint()
+			must(b, err)
+		}
+	})
+	b.Run("snapshot", func(b *testing.B) {
+		bytes := 0
+		for b.Loop() {
+			other := onDisk(b)
+			frames := framesFor(b, m, []End{{Topic: 1, Next: m.Ends()[0].Next}})
+			for _, f := range frames {
+				bytes += len(f)
+			}
+			if err := install(other, frames); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(bytes)/float64(b.N), "B/snapshot")
+	})
+}

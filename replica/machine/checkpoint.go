@@ -61,7 +61,10 @@ func (m *Machine) Checkpoint() (index uint64, err error) {
 	m.mu.Lock()
 	if n := len(m.kept); n > 0 && m.kept[n-1] == m.s.index {
 		m.mu.Unlock()
-		return m.kept[0], nil
+		if index, err := m.nothingNew(); index > 0 || err != nil {
+			return index, err
+		}
+		m.mu.Lock()
 	}
 	f := m.s.freeze()
 	m.mu.Unlock()
@@ -77,6 +80,29 @@ func (m *Machine) Checkpoint() (index uint64, err error) {
 		m.tellMissing()
 	}
 	return m.kept[0], nil
+}
+
+// nothingNew is the index of a checkpoint though nothing was applied since the newest one;
+// 0: that is damaged, and has to be made again. Entries behind the one before would be kept
+// until something is applied, which may be never, so when it is asked for again the newest
+// counts alone, once it was read back. The caller holds m.checkpointing.
+func (m *Machine) nothingNew() (index uint64, err error) {
+	newest := m.kept[len(m.kept)-1]
+	switch {
+	case m.readBack == newest:
+		return newest, nil
+	case m.asked != newest:
+		m.asked = newest
+		return m.kept[0], nil
+	}
+	if err := m.verifyCheckpoint(newest); errors.Is(err, errFrame) {
+		m.o.Logger.Error("checkpoint is damaged, and made again", "error", err)
+		return 0, nil
+	} else if err != nil {
+		return 0, fmt.Errorf("shard %d: checkpoint: %w", m.o.Shard, err)
+	}
+	m.readBack = newest
+	return newest, nil
 }
 
 // syncAll has all that a state speaks of survive: records, and that directories of
@@ -299,6 +325,29 @@ func (m *Machine) readCheckpoint(index uint64) (*shard, error) {
 		return nil, fmt.Errorf("%w: it is of index %d", errFrame, l.s.index)
 	}
 	return l.s, nil
+}
+
+// verifyCheckpoint reads a checkpoint and keeps nothing. The error is an errFrame where it
+// is damaged.
+func (m *Machine) verifyCheckpoint(index uint64) error {
+	f, err := m.fs.Open(m.checkpointPath(index))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return err
+	}
+	r := io.NewSectionReader(f, 0, size)
+	salt, err := readCheckpointHeader(r)
+	for payload := []byte(nil); err == nil && (len(payload) == 0 || payload[0] != frameEnd); {
+		payload, err = readFrame(r, salt)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", m.checkpointPath(index), err)
+	}
+	return nil
 }
 
 func readCheckpointHeader(r io.Reader) (salt uint32, err error) {

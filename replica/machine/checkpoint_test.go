@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -43,6 +44,39 @@ func TestTwoCheckpointsAreKept(t *testing.T) {
 	}
 	if index, err := m.Checkpoint(); err != nil || index != 3 {
 		t.Errorf("with nothing new: %d, %v", index, err)
+	}
+}
+
+// TestShardInWhichNothingHappensKeepsNoEntries beyond its newest checkpoint, once that is
+// asked for again; one that is damaged is made again.
+func TestShardInWhichNothingHappensKeepsNoEntries(t *testing.T) {
+	for name, damaged := range map[string]bool{"good": false, "damaged": true} {
+		t.Run(name, func(t *testing.T) {
+			disk := newDisk(1)
+			m := open(t, disk)
+			for n := range 2 {
+				feed(t, m, topology(createTopic(fmt.Sprint("t", n))))
+				_, err := m.Checkpoint()
+				must(t, err)
+			}
+			newest := raftDir + "0000000000000002.ckpt"
+			good, err := disk.ReadFile(newest)
+			must(t, err)
+			if damaged {
+				bad := bytes.Clone(good)
+				bad[len(bad)/2] ^= 1
+				must(t, disk.WriteFile(newest, bad))
+			}
+			index := uint64(0)
+			for range 4 {
+				index, err = m.Checkpoint()
+				must(t, err)
+			}
+			if index != 2 {
+				t.Errorf("not needed up to %d", index)
+			}
+			must(t, m.verifyCheckpoint(2))
+		})
 	}
 }
 
@@ -203,7 +237,9 @@ func TestCountsAndActionsAreKept(t *testing.T) {
 		return &entry.Entry{Action: &entry.Action{Op: state.EmptyChannel, At: at, Member: member, Request: member, Topic: 1, Name: "t", Channel: "c"}}
 	}
 	feed(t, m, topology(createTopic("t")), publish(1, 7, 1, "a", "bc"), topology(createChannel(1, "c")), publish(1, 7, 2, "d"), topology(createChannel(1, "late")))
-	feed(t, m, asked(1, 1), asked(2, 2))
+	rewind := &entry.Action{Op: state.RewindChannel, At: 5, Member: 2, Request: 9, Topic: 1, Name: "t", Channel: "c", Place: "first"}
+	first := m.s.topics[1].st.Channels[2].Start
+	feed(t, m, asked(1, 1), asked(2, 2), &entry.Entry{Action: rewind, Topology: []state.Entry{state.RewindOf(1, 2, first, 1, nil)}})
 	_, err := m.Checkpoint()
 	must(t, err)
 	disk.Crash(crashfs.DropAll)
@@ -222,6 +258,9 @@ func TestCountsAndActionsAreKept(t *testing.T) {
 	a, ok := m.Asked(asked(3, 3).Action)
 	if !ok || len(a.By) != 2 || a.Through(2) == nil || a.Through(3) != nil {
 		t.Errorf("%+v, %v", a, ok)
+	}
+	if a, ok := m.Asked(rewind); !ok || a.By[0].From == 0 || a.By[0].From != first || a.By[0].Request != 9 {
+		t.Errorf("of the rewind to %d: %+v, %v", first, a, ok)
 	}
 	if _, ok := m.Asked(asked(1+int64(SameAction), 3).Action); ok {
 		t.Error("after a minute it is another action")

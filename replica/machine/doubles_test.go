@@ -105,3 +105,40 @@ func TestIDsAreForgottenWhereDoublesAreNotToBeKnown(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestTheTimeOfAShardSaysWhenIDsCame, and not the clocks that messages were published by; it is
+// there after a stop and in a snapshot, and never goes back.
+func TestTheTimeOfAShardSaysWhenIDsCame(t *testing.T) {
+	const hour = 3600_000 // ms
+	disk := newDisk(1)
+	m := open(t, disk)
+	feed(t, m, topology(createTopic("t")))
+	at := func(seconds int64, e *entry.Entry) *entry.Entry {
+		e.Time = 1e18 + seconds*1e9
+		return e
+	}
+	feed(t, m, at(0, publishOnce(7, 1, identified(hour, minute, "a"))))
+	feed(t, m, at(10, publishOnce(7, 2, identified(-hour, minute, "b", "a"))))
+	_, err := m.Checkpoint()
+	must(t, err)
+	other := open(t, newDisk(2))
+	must(t, install(other, framesFor(t, m, other.Ends())))
+	must(t, m.Close())
+	disk.Crash(crashfs.DropAll)
+	m = open(t, disk)
+	for _, m := range []*Machine{m, other} {
+		if now := m.Time(); now != 1e18+10e9 {
+			t.Fatalf("time %d", now)
+		}
+		feed(t, m, at(50, publishOnce(7, 3, identified(-hour, minute, "a"))))
+		feed(t, m, at(20, publishOnce(7, 4, identified(hour, minute, "c", "b")))) // by a leader that is behind
+		feed(t, m, at(61, publishOnce(7, 5, identified(0, minute, "a", "b"))))
+		if d := m.Doubles(1); d.Oldest != 1e18+10e9 || d.IDs != 3 {
+			t.Errorf("%+v", d)
+		}
+		if got, want := bodiesOf(t, m), []string{"a", "b", "c", "a"}; !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	same(t, m, other)
+}

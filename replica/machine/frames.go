@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math"
 	"slices"
 
 	"qmq/internal/crc32c"
@@ -30,6 +31,8 @@ import (
 //	5 end      how many frames are before it                                            the last frame
 //	6 asked    how many, as many of replica/entry's actions: one, and through whom      behind the first frame
 //	7 ids      entries as internal/dedup draws them, oldest first: by which doubles of the last topic are known
+//	8 time     how far the shard's clock has come, ns, if it has begun                behind the first frame
+//	9 sealed   see sealed.go                                                               in snapshots for who takes it
 //
 // Topics and channels are in the order of their incarnations.
 const (
@@ -40,6 +43,8 @@ const (
 	frameEnd
 	frameAsked
 	frameIDs
+	frameTime
+	frameSealed
 )
 
 const (
@@ -61,10 +66,18 @@ func appendFrame(dst []byte, salt uint32, payload []byte) []byte {
 // payloadOf is the payload of the frame that b is.
 func payloadOf(b []byte, salt uint32) ([]byte, error) {
 	if len(b) <= frameHeader || uint64(binary.LittleEndian.Uint32(b)) != uint64(len(b)-frameHeader) ||
-		crc32c.Update(salt, b[frameHeader:]) != binary.LittleEndian.Uint32(b[4:]) {
+		crc32c.Update(salt, summed(b[frameHeader:])) != binary.LittleEndian.Uint32(b[4:]) {
 		return nil, fmt.Errorf("%w: a frame's length or checksum is wrong", errFrame)
 	}
 	return b[frameHeader:], nil
+}
+
+// summed is what the checksum of a frame is of.
+func summed(payload []byte) []byte {
+	if payload[0] == frameSealed {
+		return payload[:min(len(payload), sealedHeadLen)]
+	}
+	return payload
 }
 
 // frames are the payloads that tell the state, but for the end. One is valid until
@@ -73,7 +86,7 @@ func (f *frozen) frames(shard uint32) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		w := frameWriter{enc: state.NewEncoder(), yield: yield}
 		slices.SortFunc(f.topics, func(a, b topic) int { return cmp.Compare(a.st.Incarnation, b.st.Incarnation) })
-		if !w.shard(shard, f) || !w.asked(f.shard.asked) {
+		if !w.shard(shard, f) || !w.time(f.shard.time) || !w.asked(f.shard.asked) {
 			return
 		}
 		for i := range f.topics {
@@ -112,6 +125,14 @@ func (w *frameWriter) shard(id uint32, f *frozen) bool {
 	w.begin(frameShard, uint64(id), s.index, s.term, s.top, f.most, s.level, uint64(len(s.ids)))
 	w.add(s.ids...)
 	return w.end(s.members)
+}
+
+func (w *frameWriter) time(at int64) bool {
+	if at == 0 {
+		return true
+	}
+	w.begin(frameTime, uint64(at))
+	return w.end(nil)
 }
 
 func (w *frameWriter) topic(t *topic) bool {
@@ -179,6 +200,8 @@ func (l *loader) take(payload []byte) error {
 		return l.takeAsked(r.b)
 	case frameIDs:
 		return l.takeIDs(r.b)
+	case frameTime:
+		return l.takeTime(r)
 	case frameEnd:
 		if n := r.next(); r.failed || len(r.b) > 0 || n != l.frames-1 {
 			return fmt.Errorf("%w: frames are missing", errFrame)
@@ -200,6 +223,15 @@ func (l *loader) takeShard(r numberReader) error {
 		return fmt.Errorf("%w: it is of shard %d", errFrame, id)
 	}
 	l.s = s
+	return nil
+}
+
+func (l *loader) takeTime(r numberReader) error {
+	at := r.next()
+	if r.failed || len(r.b) > 0 || at > math.MaxInt64 {
+		return fmt.Errorf("%w: the shard's time", errFrame)
+	}
+	l.s.time = int64(at)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package machine
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"testing"
 
 	"qmq/internal/crc32c"
@@ -12,11 +13,8 @@ import (
 // damaged with its sums, or of a member that is not sound.
 func FuzzStage(f *testing.F) {
 	h := newHistory(f, 3, 80)
-	var all []byte
-	for _, frame := range framesFor(f, h.m, nil) {
-		all = append(all, frame...)
-	}
-	f.Add(all)
+	f.Add(slices.Concat(framesFor(f, h.m, nil)...))
+	f.Add(slices.Concat(sealedFor(f, h.m, nil)...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m := open(t, newDisk(1))
 		s, err := m.Stage()
@@ -28,7 +26,7 @@ func FuzzStage(f *testing.F) {
 			}
 			frame := data[:frameHeader+n]
 			binary.LittleEndian.PutUint32(frame, uint32(n))
-			binary.LittleEndian.PutUint32(frame[4:], crc32c.Sum(frame[frameHeader:]))
+			binary.LittleEndian.PutUint32(frame[4:], crc32c.Sum(summed(frame[frameHeader:])))
 			data = data[frameHeader+n:]
 			err = s.Put(frame)
 		}

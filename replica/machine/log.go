@@ -2,7 +2,9 @@ package machine
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"qmq/diskqueue"
@@ -170,4 +172,17 @@ func (m *Machine) SetServed(incarnation uint64, served bool) {
 	if tl != nil {
 		tl.setHot(served, m.o.HotMessages)
 	}
+}
+
+// Logs are the logs of the topics that are open.
+func (m *Machine) Logs() (list []*diskqueue.Log) {
+	m.mu.Lock()
+	all := slices.Collect(maps.Values(m.logs))
+	m.mu.Unlock()
+	for _, tl := range all {
+		if log := tl.opened(); log != nil { // it may be being opened, which takes a while
+			list = append(list, log)
+		}
+	}
+	return list
 }

@@ -5,7 +5,8 @@
 // option and nothing of the disk. It knows nothing of raft but indexes and terms.
 //
 // One goroutine applies. Checkpoints, snapshots, views and reclamation go on
-// beside it. It starts goroutines only to remove files, and waits for them in Close.
+// beside it. It starts goroutines only to remove files and to sync what a snapshot brings,
+// and waits for them in Close.
 package machine
 
 import (
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"qmq/diskqueue"
 	"qmq/internal/seqset"
@@ -60,6 +62,8 @@ var ErrNoTopic = errors.New("no such topic")
 type Machine struct {
 	o  Options
 	fs vfs.FS
+	// atRest says that logs are not touched, see Rest. It never changes.
+	atRest bool
 
 	// applying is held while an entry is applied, and while the state gives way to
 	// another. It guards raw, and is taken before the others.
@@ -80,6 +84,8 @@ type Machine struct {
 	// time.
 	checkpointing sync.Mutex
 	kept          []uint64        // indexes of the checkpoints that are there, ascending
+	asked         uint64          // the newest of them when one was asked for with nothing new
+	readBack      uint64          // the newest of them when that was found good
 	saved         int             // checkpoints since Open
 	missed        map[string]bool // what was told to be missing
 
@@ -90,6 +96,9 @@ type Machine struct {
 
 	// reclaiming is held while segments are taken out of logs: one at a time.
 	reclaiming sync.Mutex
+	// mending says that a segment is being mended, which takes as long as writing it does:
+	// who applies entries does not wait for that, and leaves segments for later.
+	mending atomic.Bool
 
 	background sync.WaitGroup
 }
@@ -168,6 +177,13 @@ func (m *Machine) Level() uint64 {
 	return m.s.level
 }
 
+// Time is how far the shard's clock has come, ns, as entry.Entry has it; 0: it has not begun.
+func (m *Machine) Time() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.s.time
+}
+
 // MaxIncarnation is the highest incarnation that a topic or channel of the shard
 // ever had.
 func (m *Machine) MaxIncarnation() uint64 {
@@ -182,6 +198,14 @@ func (m *Machine) Incarnation(name string) (incarnation uint64, ok bool) {
 	defer m.mu.Unlock()
 	incarnation, ok = m.s.names[name]
 	return incarnation, ok
+}
+
+// HasChannel tells whether the topic of a name has the channel of an incarnation.
+func (m *Machine) HasChannel(name string, channel uint64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.s.topics[m.s.names[name]]
+	return t != nil && t.st.Channels[channel] != nil
 }
 
 // Topics are the incarnations of the topics that there are, by name.
@@ -274,6 +298,7 @@ const (
 // Outcome is what became of an entry.
 type Outcome struct {
 	Index, Term uint64
+	Time        int64 // see Machine.Time; 0: the entry does not say it
 	// Repeated says that the entry was applied before, and nothing was done.
 	Repeated bool
 	Parts    []PartOutcome     // of all parts, in their order

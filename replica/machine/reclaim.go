@@ -16,8 +16,8 @@ import (
 // only until the entries that moved them are applied again. What is retained stays on
 // all of them, see retain.go.
 
-// reclaimOf gives up what lies below the floors of topics. The applying goroutine
-// calls it.
+// reclaimOf gives up what lies below the floors of topics, but while a segment is mended.
+// The applying goroutine calls it.
 func (m *Machine) reclaimOf(touched []*topic) {
 	for _, t := range touched {
 		tl := m.logs[t.st.Incarnation]
@@ -28,7 +28,7 @@ func (m *Machine) reclaimOf(touched []*topic) {
 		if log == nil {
 			continue
 		}
-		if kept := t.st.Kept(); log.ReclaimAt() <= kept {
+		if kept := t.st.Kept(); log.ReclaimAt() <= kept && !m.mending.Load() {
 			m.reclaiming.Lock()
 			m.remove(log, log.DetachBelow(kept))
 			m.reclaiming.Unlock()
@@ -100,6 +100,15 @@ func (m *Machine) keeps(incarnation uint64, r seqset.Range) bool {
 
 // owes says whether the topic owes any of the messages of r, or may.
 func (t *topic) owes(r seqset.Range) bool { return r.To > t.next || len(t.st.Owed(nil, r, 1)) > 0 }
+
+// TellMissing tells as Findings what is missing and was not told yet, as a checkpoint
+// does, however little is applied. It is called when what was committed at the start is
+// applied.
+func (m *Machine) TellMissing() {
+	m.checkpointing.Lock()
+	defer m.checkpointing.Unlock()
+	m.tellMissing()
+}
 
 // tellMissing tells what is missing, once. The caller holds m.checkpointing.
 func (m *Machine) tellMissing() {

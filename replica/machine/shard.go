@@ -15,6 +15,7 @@ type shard struct {
 	// topic: new topics begin at or above it.
 	top     uint64
 	level   uint64
+	time    int64  // how far the shard's clock has come, ns, as entry.Entry has it; 0: it has not begun
 	members []byte // as SetMembers had them; never changed in place, as ids
 	ids     []uint64
 

@@ -43,18 +43,24 @@ type Snapshot struct {
 	err    error
 	frames uint64
 	ended  bool
+	sealed bool // records go as segments have them
+	dst    []byte
 	batch  diskqueue.Batch
 }
 
+// Sealed has records go as segments have them, for who knows such frames. It comes before
+// the first Next.
+func (s *Snapshot) Sealed() { s.sealed = true }
+
 // payload is that of a frame, until the next one: bytes, with the records of a batch
-// behind them.
+// behind them, or nothing where the frame is in Snapshot.dst already.
 type payload struct {
 	bytes   []byte
 	records *diskqueue.Batch // nil: none
 }
 
 // recordsFrame is about how many bytes of records are in a frame.
-const recordsFrame = 512 << 10
+const recordsFrame = 128 << 10
 
 // Snapshot begins a snapshot for a node that has records up to ends. Who has it
 // closes it: until then the logs of topics that are deleted stay.
@@ -82,9 +88,13 @@ func (m *Machine) Snapshot(ends []End) *Snapshot {
 // Next appends the next frame to dst; io.EOF is behind the last. Any other error
 // is of a log, and ends the snapshot.
 func (s *Snapshot) Next(dst []byte) ([]byte, error) {
+	s.dst = dst
 	if p, ok := s.next(); ok {
 		s.frames++
-		return p.appendTo(dst), nil
+		if p.bytes == nil {
+			return s.dst, nil
+		}
+		return p.appendTo(s.dst), nil
 	}
 	if s.err != nil {
 		return dst, s.err
@@ -149,6 +159,15 @@ func (s *Snapshot) records(t *topic, yield func(payload) bool) bool {
 	r := log.NewReader()
 	defer r.Release()
 	for from := max(s.have[t.st.Incarnation], log.Start()); from < t.next; {
+		if s.sealed {
+			frame, next := appendSealed(s.dst, r, t.st.Incarnation, from, t.next)
+			if s.dst = frame; next > from {
+				if from = next; !yield(payload{}) {
+					return false
+				}
+				continue
+			}
+		}
 		first, next, err := r.ReadInto(&s.batch, from, t.next, recordsFrame)
 		if err != nil {
 			s.err = err

@@ -14,7 +14,19 @@ import (
 // framesFor is a snapshot for who has ends.
 func framesFor(t tester, m *Machine, ends []End) (frames [][]byte) {
 	t.Helper()
+	return framesOf(t, m.Snapshot(ends))
+}
+
+// sealedFor is framesFor with sealed records.
+func sealedFor(t tester, m *Machine, ends []End) [][]byte {
+	t.Helper()
 	s := m.Snapshot(ends)
+	s.Sealed()
+	return framesOf(t, s)
+}
+
+func framesOf(t tester, s *Snapshot) (frames [][]byte) {
+	t.Helper()
 	defer s.Close()
 	for {
 		frame, err := s.Next(nil)
@@ -26,15 +38,22 @@ func framesFor(t tester, m *Machine, ends []End) (frames [][]byte) {
 	}
 }
 
-// put stages frames and installs them.
+// install stages frames and installs them. The memory of each is used for something else
+// as soon as it was taken.
 func install(m *Machine, frames [][]byte) error {
 	s, err := m.Stage()
 	if err != nil {
 		return err
 	}
 	defer s.Discard()
+	var memory []byte
 	for _, frame := range frames {
-		if err := s.Put(frame); err != nil {
+		memory = append(memory[:0], frame...)
+		err := s.Put(memory)
+		for i := range memory {
+			memory[i] = 0xa5
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -45,6 +64,10 @@ func TestSnapshotBringsWhatIsLacking(t *testing.T) {
 	for seed := range uint64(60) {
 		h := newHistory(t, seed, 120)
 		for _, begun := range []int{0, 1, 40, 119, 120} {
+			framesFor := framesFor
+			if seed%2 == 1 {
+				framesFor = sealedFor
+			}
 			disk := newDisk(seed)
 			m := open(t, disk)
 			early := *h
@@ -100,7 +123,7 @@ func TestStopWithinAnInstallationLeavesOneStateOrTheOther(t *testing.T) {
 		early.entries = h.entries[:70]
 		old := open(t, newDisk(9))
 		must(t, early.applyAll(old, 1000))
-		frames := framesFor(t, h.m, old.Ends())
+		frames := sealedFor(t, h.m, old.Ends())
 		for name, crash := range crashes {
 			installed := false
 			for at := 0; !installed; at++ {
@@ -138,7 +161,7 @@ func TestFailedInstallationIsTriedAgainOrThrownAway(t *testing.T) {
 	h := newHistory(t, 3, 120)
 	early := *h
 	early.entries = h.entries[:70]
-	frames := framesFor(t, h.m, nil)
+	frames := sealedFor(t, h.m, nil)
 	for _, again := range []bool{true, false} {
 		done := false
 		for at := 0; !done; at++ {

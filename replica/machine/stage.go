@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 
 	"qmq/diskqueue"
 	"qmq/internal/names"
@@ -23,11 +25,16 @@ var (
 // whatever stops it before leaves the old state, and after it the new one. One
 // goroutine at a time may use it.
 type Staged struct {
-	m      *Machine
-	l      *loader
-	logs   map[uint64]*topicLog // of topics of the new state
-	fresh  []*topicLog          // those of them that the old one does not have
-	batch  diskqueue.Batch
+	m     *Machine
+	l     *loader
+	logs  map[uint64]*topicLog // of topics of the new state
+	fresh []*topicLog          // those of them that the old one does not have
+	batch diskqueue.Batch
+
+	unsynced int            // bytes since syncing was begun
+	busy     atomic.Bool    // syncing goes on
+	syncing  sync.WaitGroup // who does it
+
 	tried  bool // there may be a checkpoint of it
 	closed bool
 }
@@ -73,30 +80,48 @@ func (m *Machine) cutLogs() {
 	}
 }
 
-// Put takes a frame of the snapshot in. After an error only Discard is left.
+// Put takes a frame of the snapshot in, whose memory may be used again when it returns.
+// After an error only Discard is left.
 func (s *Staged) Put(frame []byte) error {
 	payload, err := payloadOf(frame, 0)
 	if err != nil {
 		return err
 	}
-	if payload[0] == frameRecords {
+	switch payload[0] {
+	case frameRecords:
 		s.l.frames++
-		return s.records(numberReader{b: payload[1:]})
+		r := numberReader{b: payload[1:]}
+		topic, first := r.next(), r.next()
+		if r.failed {
+			return fmt.Errorf("%w: records of no topic", errFrame)
+		}
+		return s.records(topic, first, s.batch.ParseRecords(r.b))
+	case frameSealed:
+		s.l.frames++
+		h, records, err := parseSealed(payload)
+		if err != nil {
+			return err
+		}
+		err = s.batch.ParseSealed(records, h.first, h.salt)
+		if err == nil && s.batch.Len() != int(h.count) {
+			err = fmt.Errorf("%d of %d are there", s.batch.Len(), h.count)
+		}
+		return s.records(h.topic, h.first, err)
 	}
 	return s.l.take(payload)
 }
 
-// records appends records behind what the log has.
-func (s *Staged) records(r numberReader) error {
-	id, first := r.next(), r.next()
+// records appends the records of the batch, which were parsed with an error or not,
+// behind what the log has.
+func (s *Staged) records(id, first uint64, err error) error {
+	defer s.batch.Reset()
 	if s.l.s == nil || s.l.ended || s.l.s.topics[id] == nil {
 		return fmt.Errorf("%w: records of no topic", errFrame)
 	}
 	t := s.l.s.topics[id]
-	if err := s.batch.ParseRecords(r.b); err != nil || r.failed {
+	if err != nil {
 		return fmt.Errorf("%w: records of topic %q: %w", errFrame, t.st.Name, err)
 	}
-	defer s.batch.Reset()
 	if n := uint64(s.batch.Len()); first == 0 || first > t.next || n > t.next-first {
 		return fmt.Errorf("%w: records %d to %d of topic %q, which ends at %d", errFrame, first, first+n, t.st.Name, t.next)
 	}
@@ -109,8 +134,29 @@ func (s *Staged) records(r numberReader) error {
 			return err
 		}
 	}
-	_, err = log.AppendAt(first, []*diskqueue.Batch{&s.batch})
+	if _, err = log.AppendAt(first, []*diskqueue.Batch{&s.batch}); err == nil {
+		s.syncSome(log, s.batch.Bytes())
+	}
 	return err
+}
+
+// syncStretch is how many bytes are written before the disk is told to take them: what
+// all that waits for it in the end would hold up those who sync little.
+const syncStretch = 16 << 20
+
+// syncSome has what was written to a log survive, in the background: one at a time, and
+// an error shows when all is synced.
+func (s *Staged) syncSome(log *diskqueue.Log, bytes int) {
+	if s.unsynced += bytes; s.unsynced < syncStretch || !s.busy.CompareAndSwap(false, true) {
+		return
+	}
+	s.unsynced = 0
+	s.syncing.Add(1)
+	s.m.run(func() {
+		defer s.syncing.Done()
+		defer s.busy.Store(false)
+		log.Sync()
+	})
 }
 
 // log is that of a topic of the new state: it goes on where the old state ends.
@@ -172,6 +218,7 @@ func (s *Staged) Install() error {
 
 // syncLogs makes all logs end where the new state says, and has them survive.
 func (s *Staged) syncLogs() error {
+	s.syncing.Wait()
 	for _, t := range s.l.s.topics {
 		log, err := s.log(t)
 		if err != nil {
@@ -195,6 +242,7 @@ func (s *Staged) Discard() {
 		return
 	}
 	s.closed = true
+	s.syncing.Wait()
 	m := s.m
 	m.checkpointing.Lock()
 	defer m.checkpointing.Unlock()

@@ -42,7 +42,7 @@ func (m *Machine) sweepDoomed() bool {
 	m.mu.Lock()
 	list := m.doomed
 	m.mu.Unlock()
-	if len(list) == 0 {
+	if len(list) == 0 || m.atRest {
 		return false
 	}
 	m.sweeping.Lock()

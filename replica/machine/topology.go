@@ -34,6 +34,7 @@ func (s *shard) changeTopology(e state.Entry) TopologyOutcome {
 	case e.Op == state.RewindChannel:
 		return s.rewind(t, e)
 	case e.Op == state.DeleteTopic:
+		s.forgetReplays(t.st.Name, "")
 		delete(s.topics, e.Topic)
 		delete(s.names, t.st.Name)
 	default:
@@ -44,6 +45,8 @@ func (s *shard) changeTopology(e state.Entry) TopologyOutcome {
 		s.miss(t, t.count(e.Void))
 	case state.EmptyChannel:
 		s.never(t, e)
+	case state.DeleteChannel:
+		s.forgetReplays(t.st.Name, t.st.Channels[e.Channel].Name)
 	}
 	s.apply(t, e)
 	return TopologyOutcome{Entry: e, Result: Done}

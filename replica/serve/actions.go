@@ -24,15 +24,27 @@ func (r *Request) once() bool {
 	return false
 }
 
+// beginActing waits until nobody else does something that is done once. The error is
+// errNotLeader.
+func (v *Serving) beginActing() error {
+	select {
+	case v.acting <- struct{}{}:
+		return nil
+	case <-v.log.ended:
+		return errNotLeader
+	}
+}
+
+func (v *Serving) endActing() { <-v.acting }
+
 // doOnce does what is asked for, unless it is done already.
 func (v *Serving) doOnce(r Request) error {
-	v.acting.Lock()
-	defer v.acting.Unlock()
-	incarnation, there := v.shard.machine.Incarnation(r.Topic)
-	a := &entry.Action{
-		Op: r.Op, At: v.common.Channels.Clock.Wall(), Member: r.member, Request: r.number,
-		Topic: incarnation, Name: r.Topic, Channel: r.Channel,
+	if err := v.beginActing(); err != nil {
+		return err
 	}
+	defer v.endActing()
+	a := v.action(&r)
+	incarnation := a.Topic
 	asked, known := v.shard.machine.Asked(a)
 	if known {
 		switch before := asked.Through(r.member); {
@@ -44,7 +56,7 @@ func (v *Serving) doOnce(r Request) error {
 		}
 	}
 	switch {
-	case !there:
+	case incarnation == 0:
 		return ErrNoTopic
 	case r.Op != state.DeleteTopic:
 		t, err := v.Topic(r.Topic)
@@ -59,6 +71,15 @@ func (v *Serving) doOnce(r Request) error {
 		return err
 	}
 	return ErrOthersKeep
+}
+
+// action is what a request asks for.
+func (v *Serving) action(r *Request) *entry.Action {
+	incarnation, _ := v.shard.machine.Incarnation(r.Topic)
+	return &entry.Action{
+		Op: r.Op, At: v.common.Channels.Clock.Wall(), Member: r.member, Request: r.number,
+		Topic: incarnation, Name: r.Topic, Channel: r.Channel,
+	}
 }
 
 // outcome is what came of an action when it was asked for first.
@@ -98,7 +119,7 @@ func (l *stateLog) with(a *entry.Action, do func() error) error {
 func (l *stateLog) take(e *state.Entry) (a *entry.Action) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.action == nil || l.action.Op != e.Op || l.action.Topic != e.Topic {
+	if l.action == nil || l.action.Op != e.Op || l.action.Topic != e.Topic || e.Op == state.CreateChannel && e.Name != l.action.Channel {
 		return nil
 	}
 	a, l.action = l.action, nil

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"qmq/state"
-	"qmq/topic"
 )
 
 // ends says that a request is for the end of something.
@@ -24,20 +23,6 @@ func (s *Shard) leadsItself() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.leader == s.n.o.Member
-}
-
-// topic is a topic that this node serves now.
-func (s *Shard) topic(name string, create bool) (*topic.Topic, error) {
-	serving := s.servingNow()
-	if serving == nil {
-		return nil, errNotLeader
-	}
-	if create {
-		if err := serving.create(name); err != nil {
-			return nil, err
-		}
-	}
-	return serving.Topic(name)
 }
 
 // leads says whether a member leads in a term, as far as is known.
@@ -73,12 +58,28 @@ func (s *Shard) ask(ctx context.Context, r Request) error {
 	return a.err()
 }
 
-// visibleWithin is how long a request waits for what it asked for to be applied here.
-const visibleWithin = time.Second
+// visibleWithin is how long a request waits for what it asked for to be applied here: less
+// than tools wait for an answer.
+const visibleWithin = 4 * time.Second
 
 // awaitApplied waits until an entry is applied here, for so long: whoever asked for
 // something here expects to find it here.
 func (s *Shard) awaitApplied(ctx context.Context, index uint64) {
+	s.await(ctx, func() bool {
+		applied, _ := s.machine.Applied()
+		return applied >= index
+	})
+}
+
+// Await waits until the shard of a topic is here as it should be, for so long as Do does.
+func (n *Node) Await(ctx context.Context, topicName string, is func() bool) {
+	if !is() {
+		n.shardOf(topicName).await(ctx, is)
+	}
+}
+
+// await looks again after each entry.
+func (s *Shard) await(ctx context.Context, is func() bool) {
 	ctx, cancel := context.WithTimeout(ctx, visibleWithin)
 	defer cancel()
 	s.awaiting.Add(1)
@@ -87,7 +88,7 @@ func (s *Shard) awaitApplied(ctx context.Context, index uint64) {
 		s.mu.Lock()
 		moved := s.moved
 		s.mu.Unlock()
-		if applied, _ := s.machine.Applied(); applied >= index {
+		if is() {
 			return
 		}
 		select {
@@ -115,5 +116,5 @@ func (s *Shard) doHere(r Request) error {
 	if serving == nil {
 		return errNotLeader
 	}
-	return serving.do(r)
+	return serving.standing(serving.do(r))
 }

@@ -23,6 +23,8 @@ func (a *alone) Propose(data []byte, done func(any, error)) {
 	a.work <- proposal{data: data, done: done}
 }
 
+func (a *alone) ProposeOwn(data []byte, done func(any, error)) { a.Propose(data, done) }
+
 func (a *alone) run() {
 	for p := range a.work {
 		if a.pause > 0 {

@@ -31,7 +31,7 @@ type reason uint8
 const (
 	accepted  reason = iota
 	gap              // parts before them did not arrive
-	busy             // too much waits
+	busy             // too much waits, or the topic is being made
 	notLeader        // another node leads, or none
 	noTopic          // there is no such topic, nor will there be one of this incarnation
 	full             // the topic has no room, and the parts will never be taken
@@ -64,6 +64,7 @@ type queue struct {
 	inFlight bool
 	promised topic.Promise // to the entry under way
 	members  map[uint64]*expected
+	linger   linger
 }
 
 // queued is a part that waits, and the room in the topic that it was promised.
@@ -85,7 +86,7 @@ type expected struct {
 func (v *Serving) offer(name string, by uint64, parts []entry.Part) refused {
 	q, why := v.queue(name, parts[0].Topic)
 	if q == nil {
-		return refused{why: why}
+		return refused{why: why, number: parts[0].Origin.Number}
 	}
 	room, ok := v.room(name, q)
 	if !ok {
@@ -111,6 +112,9 @@ func (v *Serving) queue(name string, topic uint64) (q *queue, why reason) {
 		return q, accepted
 	}
 	if there, _ := v.shard.machine.Incarnation(name); there != topic {
+		if v.creating[name] != nil { // the other node may have applied it already
+			return nil, busy
+		}
 		return nil, noTopic
 	}
 	q = &queue{v: v, topic: topic, limited: v.limits(name, topic), members: make(map[uint64]*expected)}
@@ -120,7 +124,7 @@ func (v *Serving) queue(name string, topic uint64) (q *queue, why reason) {
 
 // add queues parts for which there is room, and if they are old only those that are empty.
 // first says that the caller has to propose.
-func (q *queue) add(parts []entry.Part, room *topic.Topic, old bool) (no refused, first bool) {
+func (q *queue) add(parts []entry.Part, room *room, old bool) (no refused, first bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	next := q.expects(parts[0].Origin)
@@ -196,9 +200,10 @@ func (q *queue) landed() (promised topic.Promise) {
 
 // begin says that the caller has to propose. The caller holds q.mu.
 func (q *queue) begin() bool {
-	if q.inFlight || len(q.parts) == 0 {
+	if q.inFlight || len(q.parts) == 0 || q.bytes < q.linger.until {
 		return false
 	}
+	q.linger.end()
 	q.inFlight = true
 	return true
 }
@@ -222,6 +227,7 @@ func (q *queue) take() []entry.Part {
 	}
 	q.parts = slices.Delete(q.parts, 0, n)
 	q.bytes -= size
+	q.linger.proposed = q.v.shard.n.now()
 	return group
 }
 
@@ -239,16 +245,29 @@ func (q *queue) done(group []entry.Part, err error) {
 		if len(group) >= yieldAt {
 			runtime.Gosched() // who was answered may publish again, in the next entry
 		}
-		if q.more() {
+		if q.more(sizeOfParts(group)) {
 			q.propose()
 		}
 	}
 }
 
-// more says whether there is another entry to be made.
-func (q *queue) more() bool {
+func sizeOfParts(group []entry.Part) (size int) {
+	for i := range group {
+		size += group[i].Size()
+	}
+	return size
+}
+
+// more says whether there is another entry to be made now, after one of so many bytes.
+func (q *queue) more(applied int) (now bool) {
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	q.inFlight = false
-	return q.begin()
+	d := q.linger.wait(applied, q.bytes, q.v.shard.n.now())
+	turn := q.linger.turn
+	now = q.begin()
+	q.mu.Unlock()
+	if d > 0 && !now {
+		q.v.after(d, func() { q.lingered(turn) })
+	}
+	return now
 }

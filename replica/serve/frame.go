@@ -36,7 +36,8 @@ import (
 // behind it; of kind full, that it never will take those of the numbers up to through,
 // because max messages (unit 1) or bytes (0) are the most that the topic may have; of kind
 // outdated, that it takes those from the number on when they are stamped by the settings
-// that the topic has by the position that it tells.
+// that the topic has by the position that it tells. One of kind repeats the leader is told:
+// number more messages of the topic were OK'd as doubles, without being in an entry.
 const (
 	partsHeader = 4 + 8 + 1
 	noticeSize  = 1 + 4 + 8 + 8 + 8 + 1
@@ -128,9 +129,10 @@ const (
 	noticeRefused
 	noticeFull     // a member that does not know it hears nothing, and gives up in time
 	noticeOutdated // to members alone that said by which settings
+	noticeRepeats  // one that does not know it does nothing: its sender does not lead
 )
 
-// notice is what the leader tells.
+// notice is what the leader tells, or is told.
 type notice struct {
 	kind  noticeKind
 	shard uint32

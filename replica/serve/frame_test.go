@@ -38,6 +38,7 @@ func TestPartsAndNoticesTravel(t *testing.T) {
 		{kind: noticeRefused, shard: 1, term: 2, topic: 3, refused: refused{why: busy, number: 4}},
 		{kind: noticeFull, shard: 1, term: 2, topic: 3, refused: refused{why: full, number: 4, limit: limit{through: 9, messages: true, max: 1 << 40}}},
 		{kind: noticeOutdated, shard: 1, term: 2, topic: 3, refused: refused{why: outdated, number: 4, applied: 1 << 41}},
+		{kind: noticeRepeats, shard: 1, term: 2, topic: 3, refused: refused{number: 4}},
 	} {
 		if back, err := decodeNotice(n.encode()); err != nil || back != n {
 			t.Errorf("%+v %v", back, err)

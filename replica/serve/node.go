@@ -156,15 +156,50 @@ func (n *Node) Refuse(why error) {
 // restored when somebody asks for it first. Where this node is about to serve it, or
 // cannot for a moment, Topic waits. The error is ErrNoTopic, one that NotLeader is true
 // for, or that of a creation.
-func (n *Node) Topic(name string, create bool) (*topic.Topic, error) {
+func (n *Node) Topic(name string, create bool) (t *topic.Topic, err error) {
+	err = n.leading(name, func(v *Serving) (err error) {
+		if create {
+			if err = v.create(name); err != nil {
+				return err
+			}
+		}
+		t, err = v.Topic(name)
+		return err
+	})
+	return t, err
+}
+
+// Channel is a channel of a topic that this node serves, as Topic. The error is also
+// topic.ErrNoChannel.
+func (n *Node) Channel(name, channelName string) (c *channel.Channel, err error) {
+	err = n.leading(name, func(v *Serving) error {
+		t, err := v.Topic(name)
+		if err != nil {
+			return err
+		}
+		var there bool
+		if c, there = t.FindChannel(channelName); !there {
+			return v.standing(topic.ErrNoChannel)
+		}
+		return nil
+	})
+	return c, err
+}
+
+// leading does something with what serves a topic here. Where this node is about to serve it,
+// or cannot for a moment, it waits.
+func (n *Node) leading(name string, do func(*Serving) error) error {
 	ctx, cancel := n.within(context.Background())
 	defer cancel()
 	s := n.shardOf(name)
 	for {
 		changed := s.whenChanged()
-		t, err := s.topic(name, create)
+		err := errNotLeader
+		if serving := s.servingNow(); serving != nil {
+			err = do(serving)
+		}
 		if err == nil || !NotLeader(err) || !s.leadsItself() || pause(ctx, changed) != nil {
-			return t, err
+			return err
 		}
 	}
 }
@@ -243,8 +278,12 @@ func (n *Node) ReceiveNotice(from uint64, frame []byte) error {
 		return errFrame
 	}
 	s := n.shards[no.shard]
-	if no.kind == noticeReady {
+	switch no.kind {
+	case noticeReady:
 		s.isReady(from, no.term)
+		return nil
+	case noticeRepeats:
+		s.machine.NoteDoubles(no.topic, no.number)
 		return nil
 	}
 	if no.why == notLeader {

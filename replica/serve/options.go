@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 
+	"qmq/message"
 	"qmq/replica/entry"
 	"qmq/replica/machine"
 	"qmq/topic"
@@ -60,6 +61,12 @@ type Options struct {
 	// Stampable says whether all nodes know that a part says by which settings it was
 	// stamped; until then it does not say so to other nodes. Nil: they do.
 	Stampable func() bool
+	// Timeable says whether all nodes know the time of a shard; until then no entry says it.
+	// Nil: they do.
+	Timeable func() bool
+	// Repeatable says whether all nodes know what is said of a channel that was asked to begin
+	// somewhere; until then one that is asked for again begins again. Nil: they do.
+	Repeatable func() bool
 	// Scarce says that a node has little room on its disk, for which all nodes give up
 	// what is only retained. Nil: none ever has.
 	Scarce func() bool
@@ -79,6 +86,9 @@ type Raft interface {
 	// called after Propose has returned, and holds up no lock; data is the caller's
 	// again from then on. Propose does not wait.
 	Propose(data []byte, done func(outcome any, err error))
+	// ProposeOwn is Propose for an entry that only this node waits for, and behind which
+	// others are likely: the others may hear a little later that it is agreed on.
+	ProposeOwn(data []byte, done func(outcome any, err error))
 }
 
 // Machine is a *machine.Machine: what of a shard is applied on this node. All methods
@@ -86,6 +96,8 @@ type Raft interface {
 type Machine interface {
 	// Applied is the position of the last entry that is applied.
 	Applied() (index, term uint64)
+	// Time is how far the shard's clock has come, ns; 0: it has not begun.
+	Time() int64
 	// Incarnation finds a topic.
 	Incarnation(name string) (topic uint64, ok bool)
 	// Topics are the incarnations of all topics, by name.
@@ -109,8 +121,13 @@ type Machine interface {
 	Retained() (topics []uint64)
 	RetainFrom(topic uint64, keep machine.Retention, now int64) (from uint64, change bool, err error)
 	Unretained(topic uint64) (from uint64, change bool)
+	// IsDouble says whether a message that comes now is left out as a double, as far as is
+	// applied.
+	IsDouble(topic uint64, id *message.Dedup, now int64) bool
 	// Doubles is what is known of a topic's doubles.
 	Doubles(topic uint64) machine.Doubles
+	// NoteDoubles counts n more of them.
+	NoteDoubles(topic, n uint64)
 	// SetServed says whether a topic is served here, so that the newest of what is
 	// appended to its log stays in memory.
 	SetServed(topic uint64, served bool)

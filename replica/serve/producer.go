@@ -1,8 +1,6 @@
 package serve
 
 import (
-	"math"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,7 +8,6 @@ import (
 	"qmq/channel"
 	"qmq/diskqueue"
 	"qmq/replica/entry"
-	"qmq/replica/machine"
 )
 
 const (
@@ -67,6 +64,7 @@ type pending struct {
 	told  *told      // what is to be noted; nil: nothing
 
 	stamped diskqueue.Stamped
+	repeat  *repeat // nil, but of what is sent as nothing
 }
 
 // told is which number the first message of a batch got, and which messages got none, for
@@ -135,8 +133,11 @@ func (p *Producer) Start(b *diskqueue.Batch) (Publication, error) {
 	if b.Len() == 0 {
 		return Publication{}, nil
 	}
+	var again *repeat
 	if why := p.shard.n.refusal.Load(); why != nil {
-		return Publication{}, *why
+		if again = p.repeats(b, *why); again == nil {
+			return Publication{}, *why
+		}
 	}
 	signals := &p.shard.n.signals
 	x := Publication{signals: signals, done: signals.Get().(chan error)}
@@ -145,7 +146,7 @@ func (p *Producer) Start(b *diskqueue.Batch) (Publication, error) {
 		x.asking.Add(1)
 	}
 	var err error
-	if x.records, err = p.enqueue(b, &x); err != nil {
+	if x.records, err = p.enqueue(b, &x, again); err != nil {
 		signals.Put(x.done)
 		if x.told != nil {
 			x.asking.Add(-1)
@@ -155,16 +156,22 @@ func (p *Producer) Start(b *diskqueue.Batch) (Publication, error) {
 	return x, nil
 }
 
-// enqueue numbers the batch and sends it. x will be told its fate.
-func (p *Producer) enqueue(b *diskqueue.Batch, x *Publication) (records []byte, err error) {
+// enqueue numbers the batch and sends it, or nothing in its place if it is known already. x
+// will be told its fate.
+func (p *Producer) enqueue(b *diskqueue.Batch, x *Publication, again *repeat) (records []byte, err error) {
 	now := p.shard.n.now()
-	size := b.Bytes()
+	size, count := b.Bytes(), b.Len()
+	if again != nil {
+		size, count = 0, 0
+	}
 	if err := p.reserve(size, now); err != nil {
 		return nil, err
 	}
-	records = b.Records() // a copy, made without the lock
+	if again == nil {
+		records = b.Records() // a copy, made without the lock
+	}
 	x.stamped = stampedOf(b)
-	part := entry.Part{Topic: p.topic, Count: b.Len(), Records: records}
+	part := entry.Part{Topic: p.topic, Count: count, Records: records}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended != nil {
@@ -172,7 +179,7 @@ func (p *Producer) enqueue(b *diskqueue.Batch, x *Publication) (records []byte, 
 	}
 	part.Origin = entry.Origin{Member: p.shard.n.o.Member, Epoch: p.shard.n.o.Epoch, Number: p.next}
 	p.next++
-	p.pending = append(p.pending, pending{part: part, size: size, since: now, done: x.done, told: x.told, stamped: x.stamped})
+	p.pending = append(p.pending, pending{part: part, size: size, since: now, done: x.done, told: x.told, stamped: x.stamped, repeat: again})
 	p.send()
 	if len(p.pending) == 1 {
 		p.news = now
@@ -314,201 +321,4 @@ func (p *Producer) resume() {
 		p.stalled = false
 		p.send()
 	}
-}
-
-// refusedIn is heard from the leader of a term.
-func (p *Producer) refusedIn(term uint64, no refused) {
-	if no.why != full {
-		p.refused(no)
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if term < p.sentTerm { // a later leader was sent it, and may take it
-		return
-	}
-	p.leaveEmpty(no)
-	if !p.stalled {
-		p.send()
-	}
-}
-
-// leaveEmpty tells publishers that the topic is full, and has nothing but the numbers of
-// their batches sent, and what is behind them. The caller holds p.mu.
-func (p *Producer) leaveEmpty(no refused) {
-	from := p.place(no.number)
-	for i := from; i < p.place(no.limit.through+1); i++ {
-		if x := &p.pending[i]; x.done != nil {
-			p.empty(i)
-			x.done <- no.limit.err(p.name)
-			x.done = nil
-		}
-	}
-	stalled := p.stalled
-	p.rewind(min(from, p.sent))
-	p.stalled, p.news = stalled, p.shard.n.now()
-	if p.waiting > 0 {
-		p.room.Broadcast()
-	}
-}
-
-// refused is heard from the leader: it did not take the batch with this number, nor
-// those behind it.
-func (p *Producer) refused(no refused) {
-	if no.why == noTopic {
-		p.end(channel.ErrExiting)
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if no.why == outdated {
-		p.outdated(no)
-		p.send()
-		return
-	}
-	if n := p.place(no.number); n < p.sent {
-		p.rewind(n)
-	}
-	p.stall()
-}
-
-// place is where a number is, or would be, in pending.
-func (p *Producer) place(number uint64) int {
-	if len(p.pending) == 0 || number <= p.pending[0].part.Origin.Number {
-		return 0
-	}
-	return int(min(number-p.pending[0].part.Origin.Number, uint64(len(p.pending))))
-}
-
-// fate is told when a batch of this topic was applied on this node, or could not be.
-func (p *Producer) fate(o *machine.PartOutcome) {
-	switch {
-	case o.Status == machine.NoTopic:
-		p.end(channel.ErrExiting)
-	case o.Origin.Epoch != p.shard.n.o.Epoch:
-	case o.Status == machine.OldEpoch:
-		p.end(ErrClosed) // another process is this member now
-	case o.Status == machine.Gap:
-		p.refused(refused{why: gap}) // what came before was lost: again, in a while
-	default:
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.answer(p.place(o.Origin.Number+1), nil)
-		p.send()
-	}
-}
-
-// answer answers the first n publishers. The caller holds p.mu.
-func (p *Producer) answer(n int, err error) {
-	if n == 0 {
-		return
-	}
-	for i, x := range p.pending[:n] {
-		p.bytes -= x.size
-		if i < p.sent {
-			p.sentSize -= x.size
-		}
-		if x.done != nil {
-			x.done <- err
-		}
-	}
-	p.pending = slices.Delete(p.pending, 0, n)
-	p.sent, p.news = max(0, p.sent-n), p.shard.n.now()
-	if p.waiting > 0 {
-		p.room.Broadcast()
-	}
-}
-
-// numbered notes which numbers the messages of a batch got that was applied.
-func (p *Producer) numbered(o *machine.PartOutcome) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if at := p.place(o.Origin.Number); at < len(p.pending) && p.pending[at].part.Origin == o.Origin && p.pending[at].told != nil {
-		*p.pending[at].told = told{o.Added.First, o.Doubles}
-	}
-}
-
-// giveUp refuses those that have waited for too long, and says when that will be so
-// for the next.
-func (p *Producer) giveUp(now int64) (next int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	next = math.MaxInt64
-	for i := range p.pending {
-		x := &p.pending[i]
-		if x.done == nil {
-			continue
-		}
-		at, late := p.deadline(x.since)
-		if now < at {
-			next = min(next, at)
-			continue
-		}
-		p.empty(i)
-		x.done <- late
-		x.done = nil
-	}
-	p.forgetUnsent()
-	if len(p.pending) > 0 {
-		next = min(next, p.resend(now))
-	}
-	if p.waiting > 0 {
-		p.room.Broadcast()
-		next = min(next, now+int64(time.Second)/4)
-	}
-	return next
-}
-
-// resend sends all again where nothing was heard for long, and says when it would.
-// Without a leader it waits for one, who is sent all of it. The caller holds p.mu.
-func (p *Producer) resend(now int64) (next int64) {
-	if _, none := p.shard.leaderless(); none {
-		return math.MaxInt64
-	}
-	if now-p.news >= int64(resendAfter) {
-		p.news = now
-		p.rewind(0)
-		p.send()
-	}
-	return p.news + int64(resendAfter)
-}
-
-// empty leaves nothing of a batch but its number. The caller holds p.mu.
-func (p *Producer) empty(i int) {
-	x := &p.pending[i]
-	p.bytes -= x.size
-	if i < p.sent {
-		p.sentSize -= x.size
-	}
-	x.part, x.size = entry.Part{Topic: p.topic, Origin: x.part.Origin}, 0
-}
-
-// forgetUnsent takes back the last numbers, of what was given up and never sent. The
-// caller holds p.mu.
-func (p *Producer) forgetUnsent() {
-	for n := len(p.pending); n > 0; n-- {
-		last := &p.pending[n-1]
-		if last.done != nil || last.part.Origin.Number <= p.highest {
-			return
-		}
-		p.next--
-		p.pending = p.pending[:n-1]
-	}
-}
-
-// end refuses all that is pending, and what comes.
-func (p *Producer) end(err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.finish(err)
-}
-
-// finish is end for a caller that holds p.mu.
-func (p *Producer) finish(err error) {
-	if p.ended == nil {
-		p.ended = err
-		p.shard.forget(p)
-	}
-	p.answer(len(p.pending), err)
-	p.room.Broadcast()
 }

@@ -14,7 +14,7 @@ import (
 // propose has parts agreed on, with what is due of the channels' changes. done is told
 // when they are applied, or why they will not be.
 func (v *Serving) propose(parts []entry.Part, done func(error)) {
-	e := &entry.Entry{Parts: parts}
+	e := &entry.Entry{Parts: parts, Time: v.shard.timed()}
 	if r := v.log.ride(maxRiding); r != nil {
 		v.proposeLoad(e, r, done)
 		return
@@ -58,7 +58,11 @@ func (v *Serving) proposeOutcome(e *entry.Entry, done func(*machine.Outcome, err
 	}
 	buf := entries.Get().(*[]byte)
 	*buf = e.AppendTo(slices.Grow((*buf)[:0], sizeOf(e)))
-	v.shard.raft.Propose(*buf, func(outcome any, err error) {
+	propose := v.shard.raft.Propose
+	if len(*buf) >= lingerAt && v.isOwn(e) {
+		propose = v.shard.raft.ProposeOwn
+	}
+	propose(*buf, func(outcome any, err error) {
 		if cap(*buf) <= maxKeptEntry {
 			entries.Put(buf)
 		}
@@ -69,6 +73,13 @@ func (v *Serving) proposeOutcome(e *entry.Entry, done func(*machine.Outcome, err
 			err = fmt.Errorf("%w: %w", errNotLeader, err)
 		}
 		done(&o, err)
+	})
+}
+
+// isOwn says whether nobody waits on another node for an entry.
+func (v *Serving) isOwn(e *entry.Entry) bool {
+	return e.Action == nil && len(e.Topology) == 0 && !slices.ContainsFunc(e.Parts, func(p entry.Part) bool {
+		return p.Origin.Member != v.shard.n.o.Member
 	})
 }
 

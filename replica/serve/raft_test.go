@@ -94,6 +94,8 @@ func (r *real) kill() {
 
 func (r *real) Propose(data []byte, done func(any, error)) { r.shard.Load().Propose(data, done) }
 
+func (r *real) ProposeOwn(data []byte, done func(any, error)) { r.shard.Load().ProposeOwn(data, done) }
+
 func (r *real) send(messages []*pb.Message) {
 	for _, m := range messages {
 		to := r.all[m.GetTo()-1]

@@ -5,6 +5,7 @@ import (
 
 	"qmq/internal/names"
 	"qmq/internal/seqset"
+	"qmq/replica/entry"
 	"qmq/state"
 	"qmq/topic"
 )
@@ -38,14 +39,31 @@ func (v *Serving) do(r Request) error {
 	if r.Op == state.CreateTopic {
 		return v.create(r.Topic)
 	}
+	v.awaitCreated(r.Topic)
+	if err := v.awaitOKd(&r); err != nil {
+		return err
+	}
 	if r.once() {
 		return v.doOnce(r)
+	}
+	if r.positions() {
+		return v.replayOnce(r)
 	}
 	t, err := v.Topic(r.Topic)
 	if err != nil {
 		return err
 	}
 	return r.apply(t)
+}
+
+// awaitOKd waits until this node has applied all that others may have, and have OK'd, where a
+// request is about the messages that are there: an entry that follows them all is agreed on.
+func (v *Serving) awaitOKd(r *Request) error {
+	switch r.Op {
+	case state.PauseTopic, state.EmptyTopic, state.EmptyChannel:
+		return v.log.commit(&entry.Entry{Time: v.shard.timed()})
+	}
+	return nil
 }
 
 // apply makes the change in a topic.
@@ -110,6 +128,17 @@ func (v *Serving) endCreate(name string, under chan struct{}) {
 	defer v.mu.Unlock()
 	delete(v.creating, name)
 	close(under)
+}
+
+// awaitCreated waits until no topic of that name is being made: before this node has applied
+// that one is there, another may have, and ask for it.
+func (v *Serving) awaitCreated(name string) {
+	v.mu.Lock()
+	under := v.creating[name]
+	v.mu.Unlock()
+	if under != nil {
+		<-under
+	}
 }
 
 // commitTopic has a new topic agreed on. Its numbers begin as those of a local one do.

@@ -45,9 +45,15 @@ func (v *Serving) limits(name string, id uint64) bool {
 	return e.Limited() && e.Overflow == settings.Reject
 }
 
-// room is the topic that says whether it has room for parts; nil: they are taken without.
-// ok is false while the topic that has to be asked is being restored.
-func (v *Serving) room(name string, q *queue) (t *topic.Topic, ok bool) {
+// room says whether a topic has room for parts.
+type room struct {
+	topic *topic.Topic
+	shard *Shard
+}
+
+// room is that of a topic; nil: parts are taken without. ok is false while the topic that
+// has to be asked is being restored.
+func (v *Serving) room(name string, q *queue) (r *room, ok bool) {
 	if refusable := v.shard.n.o.Refusable; refusable != nil && !refusable() {
 		return nil, true
 	}
@@ -60,7 +66,10 @@ func (v *Serving) room(name string, q *queue) (t *topic.Topic, ok bool) {
 	}
 	select {
 	case <-s.made:
-		return s.topic, s.topic != nil || !q.limited
+		if s.topic == nil {
+			return nil, !q.limited
+		}
+		return &room{s.topic, v.shard}, true
 	default: // nobody has set limits since
 		return nil, !q.limited
 	}
@@ -68,7 +77,7 @@ func (v *Serving) room(name string, q *queue) (t *topic.Topic, ok bool) {
 
 // admit keeps room for the first of some parts, in order, or says which of them are
 // refused for good. The caller holds queue.mu.
-func (e *expected) admit(parts []entry.Part, room *topic.Topic) (promised topic.Promise, no *limit) {
+func (e *expected) admit(parts []entry.Part, room *room) (promised topic.Promise, no *limit) {
 	p := &parts[0]
 	number := p.Origin.Number
 	switch {
@@ -79,7 +88,7 @@ func (e *expected) admit(parts []entry.Part, room *topic.Topic) (promised topic.
 		return promised, &no
 	}
 	if room != nil {
-		promised, no = ask(p, room)
+		promised, no = room.ask(p)
 	}
 	if no == nil {
 		e.admitted = number
@@ -91,9 +100,9 @@ func (e *expected) admit(parts []entry.Part, room *topic.Topic) (promised topic.
 		if next.Count == 0 || next.Origin.Number != no.through+1 {
 			break
 		}
-		promised, full := ask(next, room)
+		promised, full := room.ask(next)
 		if full == nil {
-			room.Withdraw(promised)
+			room.topic.Withdraw(promised)
 			break
 		}
 		no.through++
@@ -102,14 +111,40 @@ func (e *expected) admit(parts []entry.Part, room *topic.Topic) (promised topic.
 	return topic.Promise{}, no
 }
 
-// ask asks a topic for room for a part.
-func ask(p *entry.Part, room *topic.Topic) (promised topic.Promise, no *limit) {
-	promised, err := room.Admit(p.Count, len(p.Records))
+// ask asks for room for a part. Doubles need none.
+func (r *room) ask(p *entry.Part) (promised topic.Promise, no *limit) {
+	promised, err := r.topic.Admit(p.Count, len(p.Records))
 	full, is := err.(*topic.FullError)
 	if !is || own(p.Records) {
 		return promised, nil
 	}
+	messages, bytes := r.shard.withoutDoubles(p)
+	if messages == 0 {
+		return promised, nil
+	}
+	if messages < p.Count {
+		if promised, err = r.topic.Admit(messages, bytes); err == nil {
+			return promised, nil
+		}
+	}
 	return promised, &limit{messages: full.Setting == topic.MaxMessages, max: full.Max}
+}
+
+// withoutDoubles is what is left of a part without the doubles of what is applied.
+func (s *Shard) withoutDoubles(p *entry.Part) (messages, bytes int) {
+	now := s.timeNow()
+	for records := p.Records; len(records) > 0; {
+		n, ok := message.Size(records)
+		if !ok || n > len(records) {
+			return p.Count, len(p.Records)
+		}
+		v := message.Decode(records[:n])
+		if id, counts := v.Dedup(); !counts || !s.machine.IsDouble(p.Topic, &id, now) {
+			messages, bytes = messages+1, bytes+n
+		}
+		records = records[n:]
+	}
+	return messages, bytes
 }
 
 // own says whether all records are what nodes publish themselves, which a full topic

@@ -8,6 +8,7 @@ import (
 
 	"qmq/diskqueue"
 	"qmq/internal/deadline"
+	"qmq/internal/turn"
 	"qmq/replica/machine"
 	"qmq/state"
 	"qmq/topic"
@@ -24,13 +25,13 @@ type Serving struct {
 	common *topic.Common
 	// retention calls retain, which holds retaining: one look at a time.
 	retention *deadline.Timer
-	retaining sync.Mutex
+	retaining turn.Turn
 	// before is the Serving of an earlier term, which ends first.
 	before <-chan struct{}
 
-	// acting is held while something is done that is done once, whoever asks for it;
+	// acting has a value while something is done that is done once, whoever asks for it;
 	// it is taken before all other locks.
-	acting sync.Mutex
+	acting chan struct{}
 
 	// mu guards what follows. No other lock is taken under it, but for the machine's.
 	mu       sync.Mutex
@@ -42,6 +43,7 @@ type Serving struct {
 	last     uint64          // incarnation that was given last
 	unjudged map[uint64]bool // topics of which it was not looked yet what is to be retained
 	timers   map[*time.Timer]struct{}
+	saying   bool // the shard's time will be said
 
 	working sync.WaitGroup // goroutines; they begin with mu held, while over is false
 	stopped chan struct{}  // closed when all has ended
@@ -72,7 +74,7 @@ func newServing(s *Shard, term uint64, before <-chan struct{}) *Serving {
 	v := &Serving{
 		shard: s, term: term, before: before, stopped: make(chan struct{}),
 		names: make(map[string]*served), topics: make(map[uint64]*served), queues: make(map[uint64]*queue),
-		creating: make(map[string]chan struct{}), timers: make(map[*time.Timer]struct{}),
+		acting: make(chan struct{}, 1), creating: make(map[string]chan struct{}), timers: make(map[*time.Timer]struct{}),
 		last: s.machine.MaxIncarnation(),
 	}
 	v.log = newStateLog(v)
@@ -85,6 +87,7 @@ func newServing(s *Shard, term uint64, before <-chan struct{}) *Serving {
 	}
 	v.common = &common
 	v.beginRetention() // which may look at common at once
+	v.sayTimeLater()
 	return v
 }
 
@@ -104,9 +107,19 @@ func (v *Serving) ended() bool {
 	return v.over
 }
 
-// Topic returns a topic that is there; it is restored if need be. The error is
-// ErrNoTopic, or that this node does not lead any more.
+// standing is an error as it counts: of what is not there one knows nothing who does not lead
+// any more, for others may have agreed on what was given up here.
+func (v *Serving) standing(err error) error {
+	if (errors.Is(err, ErrNoTopic) || errors.Is(err, topic.ErrNoChannel)) && v.ended() {
+		return errNotLeader
+	}
+	return err
+}
+
+// Topic returns a topic that is there, or is being made; it is restored if need be. The
+// error is ErrNoTopic, or that this node does not lead any more.
 func (v *Serving) Topic(name string) (*topic.Topic, error) {
+	v.awaitCreated(name)
 	s, restore, err := v.find(name)
 	if err != nil {
 		return nil, err
@@ -155,14 +168,19 @@ func (v *Serving) restore(s *served) {
 	s.topic = topic.Restore(topic.Options{
 		Name: s.name, Incarnation: s.incarnation, IDPrefix: v.shard.n.o.IDPrefix,
 		Log: s.view.Log, End: s.view.Next, Replicated: true, State: v.log, Common: v.common,
-		Doubles: func() topic.DedupStats { return dedupStats(m.Doubles(s.incarnation)) },
+		Doubles: func() topic.DedupStats { return v.shard.dedupStats(m.Doubles(s.incarnation)) },
 	}, s.view.State)
 	s.view.State = nil // it is the topic's
 	s.begin()
 }
 
-func dedupStats(d machine.Doubles) topic.DedupStats {
-	return topic.DedupStats{Found: d.Found, IDs: d.IDs, Oldest: d.Oldest, Evicted: d.Evicted, Bytes: d.Bytes}
+// dedupStats has the shard's times by the wall clock.
+func (s *Shard) dedupStats(d machine.Doubles) topic.DedupStats {
+	stats := topic.DedupStats{Found: d.Found, IDs: d.IDs, Evicted: d.Evicted, Bytes: d.Bytes}
+	if d.Oldest != 0 {
+		stats.Oldest = s.n.clock.Wall() - (s.timeNow() - d.Oldest)
+	}
+	return stats
 }
 
 // stop ends a topic that nobody restores any more.

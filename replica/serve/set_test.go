@@ -186,7 +186,9 @@ func (s *set) agreeing() bool {
 	return s.busy
 }
 
-// Propose makes a member a Raft.
+// ProposeOwn and Propose make a member a Raft.
+func (m *member) ProposeOwn(data []byte, done func(any, error)) { m.Propose(data, done) }
+
 func (m *member) Propose(data []byte, done func(any, error)) {
 	s := m.s
 	s.mu.Lock()

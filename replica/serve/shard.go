@@ -45,6 +45,7 @@ type Shard struct {
 	// mu guards what follows: who leads, and who publishes. No other lock is taken
 	// under it, but for the timer's.
 	mu        sync.Mutex
+	time      timeline      // the shard's
 	leader    uint64        // 0: none is known
 	term      uint64        // of leader
 	ready     bool          // leader takes parts, as far as is known
@@ -62,6 +63,7 @@ func newShard(n *Node, id uint32, o ShardOptions) *Shard {
 	s := &Shard{n: n, id: id, raft: o.Raft, machine: o.Machine, changed: make(chan struct{}), moved: make(chan struct{}), ended: make(chan struct{}), producers: make(map[uint64]*Producer)}
 	s.timer = n.deadlines.NewTimer(s.check)
 	s.since = n.now()
+	s.time.reach(o.Machine.Time(), s.since)
 	close(s.ended)
 	return s
 }
@@ -97,6 +99,7 @@ func (s *Shard) setLeader(member, term uint64, now int64) {
 // Led begins to serve the shard's topics: this node leads, and has applied all that
 // was agreed on in the terms before.
 func (s *Shard) Led(term uint64) {
+	s.atLeast(s.machine.Time())
 	serving := newServing(s, term, s.ended)
 	s.ended = serving.stopped
 	s.mu.Lock()
@@ -140,8 +143,12 @@ func (s *Shard) Applied(outcome any) {
 	if !ok {
 		return
 	}
+	s.reached(o.Time)
 	if serving := s.servingNow(); serving != nil {
 		serving.applied(&o)
+		if o.Time != 0 {
+			serving.sayTimeLater()
+		}
 	}
 	if s.n.asking.Load() > 0 {
 		s.tellNumbers(o.Parts)
@@ -192,6 +199,7 @@ func (s *Shard) fate(o *machine.PartOutcome) {
 // may be in it.
 func (s *Shard) Installed(uint64, uint64) {
 	defer s.tellApplied()
+	s.reached(s.machine.Time())
 	for _, p := range s.listProducers() {
 		if incarnation, _ := s.machine.Incarnation(p.name); incarnation != p.topic {
 			p.end(channel.ErrExiting)

@@ -52,7 +52,7 @@ func (p *Producer) restamp() bool {
 	p.old = false
 	stamp := p.Stamp()
 	for i := range p.pending {
-		if x := &p.pending[i]; x.stamped.By != 0 && x.stamped.By != stamp.By() && x.done != nil {
+		if x := &p.pending[i]; x.repeat == nil && x.stamped.By != 0 && x.stamped.By != stamp.By() && x.done != nil {
 			p.restampOne(i, stamp)
 		}
 	}

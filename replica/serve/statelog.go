@@ -64,7 +64,14 @@ func (l *stateLog) Commit(entries ...state.Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	return l.commit(&entry.Entry{Topology: entries, Action: l.take(&entries[0])})
+	e := &entry.Entry{Topology: entries}
+	if entries[0].Op != state.CreateChannel { // which is not asked for by itself here
+		e.Action = l.take(&entries[0])
+	}
+	if entries[0].Op == state.ConfigureTopic {
+		e.Time = l.v.shard.timed()
+	}
+	return l.commit(e)
 }
 
 // commit returns when an entry is applied here, all of which counts, or nothing.
@@ -79,14 +86,15 @@ func (l *stateLog) commit(e *entry.Entry) error {
 	}
 }
 
-// CommitStart is part of topic.Agreed.
+// CommitStart is part of topic.Agreed. An action that has a channel begin somewhere is noted
+// with no other entry.
 func (l *stateLog) CommitStart(e state.Entry) (applied state.Entry, gone []seqset.Range, err error) {
 	type outcome struct {
 		machine.TopologyOutcome
 		err error
 	}
 	done := make(chan outcome, 1)
-	l.v.proposeOutcome(&entry.Entry{Topology: []state.Entry{e}}, func(o *machine.Outcome, err error) {
+	l.v.proposeOutcome(&entry.Entry{Topology: []state.Entry{e}, Action: l.take(&e)}, func(o *machine.Outcome, err error) {
 		switch {
 		case err == nil && o.StaleTerm:
 			err = errNotLeader

@@ -33,7 +33,7 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	bin := process.Build(t, "cmd/qd", "cmd/q")
 	r := &rig{t: t, bin: bin, dir: t.TempDir()}
-	r.daemon = process.NewDaemon(t, process.Command{Binary: filepath.Join(bin, "qd"), Args: []string{"--data-path=" + t.TempDir(), "--msg-timeout=2s"}})
+	r.daemon = process.NewDaemon(t, process.Command{Binary: filepath.Join(bin, "qd"), Args: []string{"--data-path=" + t.TempDir()}})
 	r.daemon.Start(t)
 	for _, path := range []string{"/topic/create?topic=t", "/channel/create?topic=t&channel=archive"} {
 		if _, err := process.Ask(t.Context(), http.DefaultClient, "POST", r.daemon.HTTP, path, ""); err != nil {

@@ -315,14 +315,11 @@ func (c *cluster) consume(topic string, lookups []string, want map[string]bool) 
 // wantTopicOnThePage asks qadmin, which asks the directories.
 func (c *cluster) wantTopicOnThePage(topic string) {
 	c.t.Helper()
-	text, err := process.Ask(c.t.Context(), http.DefaultClient, http.MethodGet, c.ports["qadmin:4171"], "/api/topics", "")
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	var answer struct{ Topics []string }
-	if err := json.Unmarshal(text, &answer); err != nil || !slices.Contains(answer.Topics, topic) {
-		c.t.Errorf("the page knows %v, %v", answer.Topics, err)
-	}
+	process.Eventually(c.t, "the page knows "+topic, func() bool {
+		var answer struct{ Topics []string }
+		text, err := process.Ask(c.t.Context(), http.DefaultClient, http.MethodGet, c.ports["qadmin:4171"], "/api/topics", "")
+		return err == nil && json.Unmarshal(text, &answer) == nil && slices.Contains(answer.Topics, topic)
+	})
 }
 
 // nodes are the services that run qd.
@@ -335,12 +332,14 @@ func (c *cluster) nodes() (nodes []types.ServiceConfig) {
 	return nodes
 }
 
+// publish publishes through a node, again while that refuses: a set may have no leader for
+// longer than it waits itself.
 func (c *cluster) publish(node types.ServiceConfig, topic, body string) {
 	c.t.Helper()
-	answer, err := process.Ask(c.t.Context(), http.DefaultClient, http.MethodPost, c.ports[node.Name+":4151"], "/pub?topic="+topic, body)
-	if err != nil || string(answer) != "OK" {
-		c.t.Fatalf("%s answers %s, %v", node.Name, answer, err)
-	}
+	process.Eventually(c.t, node.Name+" takes "+body, func() bool {
+		answer, err := process.Ask(c.t.Context(), http.DefaultClient, http.MethodPost, c.ports[node.Name+":4151"], "/pub?topic="+topic, body)
+		return err == nil && string(answer) == "OK"
+	})
 }
 
 // option is the value of a flag in a service's command.

@@ -1,30 +1,26 @@
 package crash
 
 import (
-	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
+	"sync"
 	"testing"
 
 	"qmq/test/process"
 )
 
-// clockVariable holds by how much a steppedClock daemon's system clock is off.
-const clockVariable = "QD_CRASH_CLOCK"
+// Variables of patched daemons: by how much the system clock is off, and which
+// of the broken ones it is.
+const (
+	clockVariable = "QD_CRASH_CLOCK"
+	faultVariable = "QD_CRASH_FAULT"
+)
 
-// patch replaces a snippet of a source file, for one build.
-type patch struct {
-	file     string // below the module's root
-	old, new string // old occurs exactly once
-}
-
-// variant is a daemon built from patched sources.
-type variant []patch
+// patch replaces a snippet of a source file, as in process.Patch.
+type patch struct{ File, Old, New string }
 
 // steppedClock reads a system clock that is off by the duration in the
 // environment. It is no fault: the good daemon must bear it.
-var steppedClock = variant{
+var steppedClock = []patch{
 	{"internal/clock/clock.go", `import (
 	"sync/atomic"
 	"time"
@@ -44,32 +40,38 @@ var step = func() time.Duration {
 }
 
 // brokenBuilds are daemons with one mistake each, the scenario that brings it
-// to light and the fault that must be reported. When one of the snippets is not
-// found any more, look for the place where the same mistake could be made now.
+// to light and the fault that must be reported.
 var brokenBuilds = []struct {
 	name     string
-	variant  variant
-	scenario func(*testing.T, string) *ledger
+	patches  []patch
+	scenario func(*testing.T, subject) *ledger
 	want     fault
 }{
 	{
 		name: "OK is sent before the record is written",
-		variant: variant{
-			{"diskqueue/append.go", "	_, err = h.WriteAt(buf, s.size)", `	late, at := append([]byte(nil), buf...), s.size
-	time.AfterFunc(100*time.Millisecond, func() {
-		if h, err := l.shared.files.acquire(s); err == nil {
-			h.WriteAt(late, at)
-			l.shared.files.release(h)
-		}
-	})`},
+		patches: []patch{
+			{"diskqueue/append.go", "	_, err = h.WriteAt(buf, s.size)", `	if FAULT {
+		late, at := append([]byte(nil), buf...), s.size
+		time.AfterFunc(100*time.Millisecond, func() {
+			if h, err := l.shared.files.acquire(s); err == nil {
+				h.WriteAt(late, at)
+				l.shared.files.release(h)
+			}
+		})
+	} else {
+		_, err = h.WriteAt(buf, s.size)
+	}`},
 		},
 		scenario: loadScenario,
 		want:     faultLost,
 	},
 	{
 		name: "acknowledgements are kept by name, not by incarnation",
-		variant: append(variant{
+		patches: []patch{
 			{"state/state.go", "	t.Channels[e.Channel] = &Channel{", `	defer func() {
+		if !FAULT {
+			return
+		}
 		c, key := t.Channels[e.Channel], t.Name+"/"+e.Name
 		if old := byName[key]; old != nil {
 			c.raise(old.done)
@@ -78,23 +80,23 @@ var brokenBuilds = []struct {
 	}()
 	t.Channels[e.Channel] = &Channel{`},
 			{"state/state.go", "func New() *State {", "var byName = map[string]*Channel{}\n\nfunc New() *State {"},
-		}, steppedClock...),
+		},
 		scenario: clockScenario,
 		want:     faultLost,
 	},
 	{
 		name: "numbers that the journal knows are given out again",
-		variant: variant{
-			{"diskqueue/open.go", "	if l.next = seen; o.Next != nil {", "	if l.next = end; false {"},
-			{"diskqueue/open.go", "	if l.next < seen {", "	if false {"},
+		patches: []patch{
+			{"diskqueue/open.go", "	if l.next = seen; o.Next != nil {", "	if l.next = seen; FAULT {\n		l.next = end\n	} else if o.Next != nil {"},
+			{"diskqueue/open.go", "	if l.next < seen {", "	if l.next < seen && !FAULT {"},
 		},
 		scenario: cutScenario,
 		want:     faultLost,
 	},
 	{
 		name: "acknowledgements are journalled too late",
-		variant: variant{
-			{"journal/journal.go", "	o.Interval = cmp.Or(o.Interval, 25*time.Millisecond)", "	o.Interval = 10 * time.Minute"},
+		patches: []patch{
+			{"journal/journal.go", "	o.Interval = cmp.Or(o.Interval, 25*time.Millisecond)", "	if o.Interval = cmp.Or(o.Interval, 25*time.Millisecond); FAULT {\n		o.Interval = 10 * time.Minute\n	}"},
 		},
 		scenario: loadScenario,
 		want:     faultUndone,
@@ -104,11 +106,7 @@ var brokenBuilds = []struct {
 func TestBrokenBuildsAreCaught(t *testing.T) {
 	for _, b := range brokenBuilds {
 		t.Run(b.name, func(t *testing.T) {
-			bin, err := b.variant.build()
-			if err != nil {
-				t.Fatal(err)
-			}
-			l := b.scenario(t, bin)
+			l := b.scenario(t, subject{patchedDaemon(t), []string{faultVariable + "=" + b.name}})
 			t.Logf("found: %v", l.faults)
 			if l.faults[b.want] == 0 {
 				t.Errorf("not caught: want %q\n%s\n%s", b.want, l.summary(), l.verdict())
@@ -117,33 +115,36 @@ func TestBrokenBuildsAreCaught(t *testing.T) {
 	}
 }
 
-// build builds the daemon with the patches laid over the sources.
-func (v variant) build() (string, error) {
-	root, err := process.Root()
+// buildPatched builds the daemon with a steppedClock and all the mistakes,
+// which is a good one unless its environment says otherwise.
+var buildPatched = sync.OnceValues(func() (string, error) {
+	list := []process.Fault{{Name: "none"}}
+	for _, p := range steppedClock {
+		list[0].Patches = append(list[0].Patches, process.Patch(p))
+	}
+	for _, b := range brokenBuilds {
+		f := process.Fault{Name: b.name}
+		for _, p := range b.patches {
+			f.Patches = append(f.Patches, process.Patch(p))
+		}
+		list = append(list, f)
+	}
+	dir, err := os.MkdirTemp(workDir, "patched")
 	if err != nil {
 		return "", err
 	}
-	texts := map[string]string{}
-	for _, p := range v {
-		if _, read := texts[p.file]; !read {
-			b, err := os.ReadFile(filepath.Join(root, p.file))
-			if err != nil {
-				return "", err
-			}
-			texts[p.file] = string(b)
-		}
-		if n := strings.Count(texts[p.file], p.old); n != 1 {
-			return "", fmt.Errorf("%s: found %d times, want once: %s", p.file, n, p.old)
-		}
-		texts[p.file] = strings.Replace(texts[p.file], p.old, p.new, 1)
-	}
-	dir, err := os.MkdirTemp(workDir, "variant")
-	if err != nil {
-		return "", err
-	}
-	overlay, err := process.Overlay(dir, texts)
+	overlay, err := process.Faulty(dir, faultVariable, list...)
 	if err != nil {
 		return "", err
 	}
 	return compile(dir, overlay)
+})
+
+func patchedDaemon(t testing.TB) string {
+	t.Helper()
+	bin, err := buildPatched()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bin
 }

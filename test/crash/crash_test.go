@@ -64,5 +64,5 @@ func chosenSeed(t testing.TB) uint64 {
 }
 
 func TestNothingAcknowledgedIsLostWhenTheDaemonIsKilled(t *testing.T) {
-	runLoad(t, goodDaemon(t), wholeLoad(*messages, *kills, chosenSeed(t))).require(t)
+	runLoad(t, subject{bin: goodDaemon(t)}, wholeLoad(*messages, *kills, chosenSeed(t))).require(t)
 }

@@ -95,11 +95,18 @@ type operation struct {
 	hit     []*channelLedger
 }
 
+// subject is the daemon that is tried: its binary, and what it finds in its
+// environment.
+type subject struct {
+	bin string
+	env []string
+}
+
 // runLoad carries out a plan against the daemon and returns the checked
 // ledger.
-func runLoad(t testing.TB, bin string, p plan) *ledger {
+func runLoad(t testing.TB, s subject, p plan) *ledger {
 	t.Helper()
-	x, ctx := begin(t, bin, p)
+	x, ctx := begin(t, s, p)
 	x.build(ctx)
 	x.connect(ctx)
 	operations, endOperations := context.WithCancel(ctx)
@@ -124,10 +131,10 @@ func runLoad(t testing.TB, bin string, p plan) *ledger {
 
 // begin starts the daemon. Whatever happens, everything has ended when the test
 // ends.
-func begin(t testing.TB, bin string, p plan) (*load, context.Context) {
+func begin(t testing.TB, s subject, p plan) (*load, context.Context) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), p.limit)
-	x := prepare(t, bin, p)
+	x := prepare(t, s, p)
 	x.cancel = cancel
 	t.Cleanup(func() {
 		cancel()
@@ -149,11 +156,12 @@ func (x *load) connect(ctx context.Context) {
 }
 
 // prepare makes the ledger and everything that will run, and starts nothing.
-func prepare(t testing.TB, bin string, p plan) *load {
+func prepare(t testing.TB, s subject, p plan) *load {
 	x := &load{
-		plan: p, t: t, l: newLedger(), d: newDaemon(t, bin, daemonFlags...),
+		plan: p, t: t, l: newLedger(), d: newDaemon(t, s.bin, daemonFlags...),
 		rng: rand.New(rand.NewPCG(p.seed, 1<<32)), goal: newGoal(p.kills + 1), mood: &mood{}, idle: &mood{},
 	}
+	x.d.env = s.env
 	x.d.onStart, x.d.onEnd = x.l.runStarted, x.l.runEnds
 	x.idle.waiting.Store(true)
 	for _, tp := range p.topics {

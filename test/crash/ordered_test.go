@@ -93,13 +93,17 @@ func (r *orderedCase) publish(ctx context.Context, p *order.Publisher, batch int
 
 // consume has one consumer after the other until ctx ends.
 func (r *orderedCase) consume(ctx context.Context, n uint64) {
-	c := &order.Consumer{Ledger: r.l, Random: rand.New(rand.NewPCG(chosenSeed(r.t), 100+n)), Orderly: r.orderly.Load, Life: 2 * time.Second}
+	r.consumeWith(ctx, "t", &order.Consumer{Ledger: r.l, Random: rand.New(rand.NewPCG(chosenSeed(r.t), 100+n)), Orderly: r.orderly.Load, Life: 2 * time.Second})
+}
+
+// consumeWith has a client consume the channel of a topic until ctx ends.
+func (r *orderedCase) consumeWith(ctx context.Context, topic string, c *order.Consumer) {
 	for ctx.Err() == nil {
 		run, err := r.d.awaitUp(ctx)
 		if err != nil {
 			return
 		}
-		_ = c.Consume(ctx, run.tcp, "t", "c", 1+c.Random.IntN(60))
+		_ = c.Consume(ctx, run.tcp, topic, "c", 1+c.Random.IntN(60))
 		wait(ctx, 5*time.Millisecond)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"qmq/message"
 )
 
-// The scenarios are functions of a daemon's binary, so that the same one shows
+// The scenarios are functions of a daemon, so that the same one shows
 // that the good daemon keeps its promise and that a broken one is caught.
 
 // quietPlan is one topic with one channel, published in two steps.
@@ -24,18 +24,18 @@ func quietPlan(messages int) plan {
 }
 
 // loadScenario is the ordinary load with two kills.
-func loadScenario(t *testing.T, bin string) *ledger {
+func loadScenario(t *testing.T, s subject) *ledger {
 	p := wholeLoad(150_000, 2, 1)
 	p.drain = 15 * time.Second
-	return runLoad(t, bin, p)
+	return runLoad(t, s, p)
 }
 
 // cutScenario: everything is finished, and the journal knows it; then the log
 // loses its end, as it may when power fails. What is published afterwards must
 // not take the numbers that the journal takes for finished. The messages take
 // less than the 1 MiB from which on a log that everybody has finished goes.
-func cutScenario(t *testing.T, bin string) *ledger {
-	x, ctx := begin(t, bin, quietPlan(3_000))
+func cutScenario(t *testing.T, s subject) *ledger {
+	x, ctx := begin(t, s, quietPlan(3_000))
 	x.mood.orderly.Store(true)
 	x.build(ctx)
 	x.connect(ctx)
@@ -56,9 +56,9 @@ func cutScenario(t *testing.T, bin string) *ledger {
 
 // clockScenario: the system clock is set back, and a topic is deleted and
 // created again, so that its numbers begin below those that its predecessor's
-// acknowledgements are about. bin must be built with steppedClock.
-func clockScenario(t *testing.T, bin string) *ledger {
-	x, ctx := begin(t, bin, quietPlan(20_000))
+// acknowledgements are about. It must be a patchedDaemon.
+func clockScenario(t *testing.T, s subject) *ledger {
+	x, ctx := begin(t, s, quietPlan(20_000))
 	x.mood.orderly.Store(true)
 	x.build(ctx)
 	x.connect(ctx)
@@ -66,7 +66,7 @@ func clockScenario(t *testing.T, bin string) *ledger {
 	x.awaitIdle(ctx)
 	wait(ctx, sure)
 	x.hold(true)
-	x.d.env = []string{clockVariable + "=-1h"}
+	x.d.env = append(x.d.env, clockVariable+"=-1h")
 	x.restart(ctx)
 	tl := x.l.topics[0]
 	x.must(x.recreate(operation{topic: tl.name, hit: tl.channels}))
@@ -78,15 +78,11 @@ func clockScenario(t *testing.T, bin string) *ledger {
 }
 
 func TestWhatIsPublishedAfterTheLogLostItsEndIsDelivered(t *testing.T) {
-	cutScenario(t, goodDaemon(t)).require(t)
+	cutScenario(t, subject{bin: goodDaemon(t)}).require(t)
 }
 
 func TestARecreatedTopicIsNotTakenForItsPredecessor(t *testing.T) {
-	bin, err := steppedClock.build()
-	if err != nil {
-		t.Fatal(err)
-	}
-	clockScenario(t, bin).require(t)
+	clockScenario(t, subject{bin: patchedDaemon(t)}).require(t)
 }
 
 // segmentHeader is where the records of a segment start.

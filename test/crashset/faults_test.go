@@ -46,6 +46,8 @@ var faults = []fault{
 	{kind: "stop leader", hit: theLeader, begin: suspend, longest: 8 * time.Second},
 	{kind: "stop follower", hit: aFollower, begin: suspend, longest: 8 * time.Second},
 	{kind: "stop majority", hit: aMajority, begin: suspend, longest: 3 * time.Second},
+	{kind: "hung disk of leader", hit: theLeader, begin: hang, longest: 8 * time.Second},
+	{kind: "hung disk of follower", hit: aFollower, begin: hang, longest: 8 * time.Second},
 	{kind: "terminate leader", hit: theLeader, begin: terminate, longest: time.Second},
 	{kind: "terminate all", hit: everybody, begin: terminate, longest: time.Second},
 	{kind: "wipe leader", hit: theLeader, begin: wipe, longest: time.Second},
@@ -94,7 +96,7 @@ func newPlan(t *testing.T, s *set, l *ledger, w *load) *plan {
 func (p *plan) upTo(d time.Duration) time.Duration { return time.Duration(p.random.Int64N(int64(d))) }
 
 // resumeTime is how long it may take until publishing goes on, once a majority can.
-const resumeTime = 40 * time.Second
+const resumeTime = time.Minute
 
 // next has a fault happen, undoes it and waits until the set is whole; false: the run is
 // over.
@@ -192,16 +194,24 @@ func kill(p *plan, hit []*member) (undo func()) {
 }
 
 func suspend(p *plan, hit []*member) (undo func()) {
-	signal := func(s syscall.Signal) {
+	return p.signal(hit, syscall.SIGSTOP, syscall.SIGCONT)
+}
+
+// signal sends a signal to members, and another one to undo that.
+func (p *plan) signal(hit []*member, begin, end syscall.Signal) (undo func()) {
+	send := func(s syscall.Signal) {
 		for _, m := range hit {
 			if err := syscall.Kill(m.PID(), s); err != nil {
 				p.t.Error(err)
 			}
 		}
 	}
-	signal(syscall.SIGSTOP)
-	return func() { signal(syscall.SIGCONT) }
+	send(begin)
+	return func() { send(end) }
 }
+
+// hang has no sync of members come to its end meanwhile.
+func hang(p *plan, hit []*member) (undo func()) { return p.signal(hit, hangs, hangsNoMore) }
 
 func terminate(p *plan, hit []*member) (undo func()) {
 	var ends sync.WaitGroup

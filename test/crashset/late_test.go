@@ -76,9 +76,7 @@ func (c *late) check() {
 	}
 	c.consumer.Stop()
 	<-c.consumer.StopChan
-	if _, err := c.p.s.members[0].ask("POST", "/channel/delete?topic="+c.topic+"&channel="+c.name); err != nil {
-		c.p.t.Errorf("%s/%s could not be deleted: %v", c.topic, c.name, err)
-	}
+	c.p.s.insist("POST", "/channel/delete?topic="+c.topic+"&channel="+c.name)
 }
 
 func (c *late) consume() {

@@ -145,14 +145,14 @@ func (w *load) consume(topic string, channel int) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	c.SetLogger(quietLog, nsq.LogLevelError)
+	c.SetLogger(&refusals{w.l, topic, channel}, nsq.LogLevelError)
 	random := rand.New(rand.NewPCG(uint64(*seed), uint64(len(topic)+channel)))
 	came := &probe{last: time.Now()}
 	w.deliveries = append(w.deliveries, came)
 	c.AddHandler(nsq.HandlerFunc(func(m *nsq.Message) error {
 		m.DisableAutoResponse()
 		came.ok()
-		found := w.l.deliver(topic, channel, m.Body, m.NSQDAddress)
+		found := w.l.deliver(delivered{topic, channel, m.ID}, m.Body, m.NSQDAddress)
 		if found == nil {
 			m.Finish()
 			return nil
@@ -173,6 +173,23 @@ func (w *load) consume(topic string, channel int) {
 		w.t.Fatal(err)
 	}
 	w.consumers = append(w.consumers, c)
+}
+
+// refusals are told to the ledger by what a stock consumer logs.
+type refusals struct {
+	l       *ledger
+	topic   string
+	channel int
+}
+
+// Output is part of what go-nsq takes for a logger.
+func (r *refusals) Output(_ int, line string) error {
+	if _, refused, ok := strings.Cut(line, "E_FIN_FAILED FIN "); ok {
+		d := delivered{topic: r.topic, channel: r.channel}
+		copy(d.id[:], refused)
+		r.l.refuse(d)
+	}
+	return nil
 }
 
 // hold has consumers take nothing until goOn.
@@ -212,7 +229,7 @@ func (w *load) stopPublishing() {
 }
 
 // drainTime is how long nothing may come until what is missing is lost.
-const drainTime = 15 * time.Second
+const drainTime = time.Minute
 
 // drain waits until all that was OK'd has come.
 func (w *load) drain() {

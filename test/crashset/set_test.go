@@ -38,7 +38,7 @@ func newSet(t *testing.T, dir string) *set {
 	if err := os.WriteFile(secret, []byte("the secret of the tests\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	bin := process.Build(t, "cmd/qd")
+	bin := buildQD(t)
 	if os.Getenv(inside) != "" {
 		s.net = newNetwork(t)
 	}
@@ -143,9 +143,21 @@ func (s *set) disturbances() (list []time.Time) {
 func (s *set) create(topics ...string) {
 	for _, topic := range topics {
 		for _, path := range []string{"/topic/create?topic=" + topic, "/channel/create?topic=" + topic + "&channel=" + channelNames[0], "/channel/create?topic=" + topic + "&channel=" + channelNames[1]} {
-			if _, err := s.members[0].ask("POST", path); err != nil {
-				s.t.Fatal(err)
-			}
+			s.insist("POST", path)
+		}
+	}
+}
+
+// insist asks the first member until it does what it is asked for.
+func (s *set) insist(method, path string) {
+	s.t.Helper()
+	for deadline := time.Now().Add(wholeTime); ; time.Sleep(20 * time.Millisecond) {
+		_, err := s.members[0].ask(method, path)
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("%s: %v", path, err)
 		}
 	}
 }

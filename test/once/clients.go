@@ -14,9 +14,12 @@ import (
 )
 
 // Settings are those of a topic that Publisher publishes to.
-const Settings = `{"dedup_window": "1h", "dedup_from": "json:/id"}`
+const Settings = `{"dedup_window": "1h", "dedup_from": "json:/id", "key_from": "json:/id"}`
 
 const answerLimit = 10 * time.Second
+
+// more is what else is said of messages, all of which come.
+var more = []string{"", "&defer=50", "&ttl=600000", "&priority=7&key=other", "&defer=20&ttl=600000"}
 
 // Publisher publishes messages of ids that it counts. Those of the same name publish the same.
 type Publisher struct {
@@ -74,7 +77,7 @@ func (p *Publisher) Publish(ctx context.Context, tcp, web string, fresh bool) (e
 	switch p.Random.IntN(4) {
 	case 0: // one by one; what is OK'd of it is done
 		for _, id := range ids {
-			if err := p.post(ctx, web, "/pub?topic="+p.Topic+"&dedup_id="+id, body(id)); err != nil {
+			if err := p.post(ctx, web, "/pub?topic="+p.Topic+"&dedup_id="+id+more[p.Random.IntN(len(more))], body(id)); err != nil {
 				return err
 			}
 			p.answered(id)

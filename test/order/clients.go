@@ -52,6 +52,13 @@ type Consumer struct {
 	Orderly func() bool
 	// Life is how long a connection lasts at most; 0: for ever.
 	Life time.Duration
+	// MaxAttempts is how often a message is delivered before it becomes a dead letter; 0: it
+	// never does.
+	MaxAttempts uint16
+	// Poison says of a message that it is never finished. Nil: none is.
+	Poison func(key string, n int) bool
+	// Buries has what comes be dead letters, and not the messages themselves.
+	Buries bool
 }
 
 const answerLimit = 30 * time.Second
@@ -105,16 +112,31 @@ func (c *Consumer) frame(w *wire.Client, kind int, data []byte) error {
 	if _, err := fmt.Sscanf(strings.ReplaceAll(string(body), `"`, " "), "{ k : %s , n :%d}", &key, &n); err != nil {
 		return fmt.Errorf("the body %q: %w", body, err)
 	}
-	c.Ledger.Came(w, key, n)
-	switch dice := c.Random.IntN(100); {
-	case c.Orderly() || dice < 88:
-		c.Ledger.Finishes(w, key, n)
+	if c.Buries {
+		c.Ledger.Buried(key, n)
 		w.Answer("FIN", &head.ID)
-	case dice < 99:
-		c.Ledger.Leaves(w, key, n)
+		return nil
+	}
+	c.Ledger.Came(w, key, n)
+	dice, poison := c.Random.IntN(100), c.Poison != nil && c.Poison(key, n)
+	switch {
+	case !poison && (c.Orderly() || dice < 88):
+		c.Ledger.Finishes(key, n)
+		w.Answer("FIN", &head.ID)
+	case poison || dice < 99:
+		c.gives(w, key, n, head.Attempts)
 		w.Requeue(&head.ID, time.Duration(c.Random.IntN(100))*time.Millisecond)
 	default: // it times out
-		c.Ledger.Leaves(w, key, n)
+		c.gives(w, key, n, head.Attempts)
 	}
 	return nil
+}
+
+// gives notes that a message is about to be given back, or left alone.
+func (c *Consumer) gives(holder any, key string, n int, attempts uint16) {
+	if c.MaxAttempts > 0 && attempts >= c.MaxAttempts {
+		c.Ledger.Spends(holder, key, n)
+		return
+	}
+	c.Ledger.Leaves(holder, key, n)
 }

@@ -14,9 +14,9 @@ import (
 type Ledger struct {
 	mu     sync.Mutex // guards what follows
 	keys   map[string]*key
-	left   int // messages that were OK'd and are not finished
+	left   int // messages that were OK'd and are neither finished nor dead letters
 	wrong  []string
-	counts struct{ came, again int }
+	counts struct{ came, again, letters, lettersAgain int }
 }
 
 // key is what is known of the messages of a key.
@@ -32,6 +32,9 @@ type key struct {
 // message is what is known of one.
 type message struct {
 	ok, came, finished bool
+	// spent says that it may be given up, and buried that it is a dead letter: behind it others
+	// may come as if it were finished.
+	spent, buried bool
 	// overtaken is a number that came before it, 0 for none.
 	overtaken int
 }
@@ -62,11 +65,14 @@ func (l *Ledger) OK(name string, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	m := l.key(name).message(n)
-	if !m.ok && !m.finished {
+	if !m.ok && !m.over() {
 		l.left++
 	}
 	m.ok = true
 }
+
+// over says that nothing has to become of a message any more.
+func (m *message) over() bool { return m.finished || m.buried }
 
 // Came notes that a holder, a connection, got a message. Those below it that came must be
 // finished, and nobody may have another one of its key; one that was finished may come again.
@@ -79,7 +85,7 @@ func (l *Ledger) Came(holder any, name string, n int) {
 	if m.came {
 		l.counts.again++
 	}
-	if m.finished {
+	if m.over() || m.spent {
 		return
 	}
 	if k.holder != nil && k.held != n {
@@ -101,17 +107,47 @@ func (l *Ledger) Came(holder any, name string, n int) {
 }
 
 // Finishes notes that a message is about to be finished.
-func (l *Ledger) Finishes(holder any, name string, n int) {
+func (l *Ledger) Finishes(name string, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	k := l.key(name)
 	m := k.message(n)
-	if m.ok && !m.finished {
+	if m.ok && !m.over() {
 		l.left--
 	}
 	m.finished = true
 	delete(k.open, n)
+	if k.held == n { // who else has it got it before, and was slow: it has timed out there
+		k.holder = nil
+	}
+}
+
+// Spends notes that a message is about to be given back that was delivered as often as it
+// may be.
+func (l *Ledger) Spends(holder any, name string, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	k := l.key(name)
+	k.message(n).spent = true
+	delete(k.open, n)
 	l.leave(holder, name, n)
+}
+
+// Buried notes that a message is in the dead-letter topic.
+func (l *Ledger) Buried(name string, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := l.key(name).message(n)
+	if m.ok && !m.over() {
+		l.left--
+	}
+	if !m.spent {
+		l.wrong = append(l.wrong, fmt.Sprintf("%s: %d is a dead letter and was not delivered often enough", name, n))
+	}
+	if l.counts.letters++; m.buried {
+		l.counts.lettersAgain++
+	}
+	m.buried = true
 }
 
 // Leaves notes that a message is about to be given back, or left alone.
@@ -138,7 +174,7 @@ func (l *Ledger) Gone(holder any) {
 	}
 }
 
-// Missing is how many messages were OK'd and are not finished.
+// Missing is how many messages were OK'd and are neither finished nor dead letters.
 func (l *Ledger) Missing() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -161,8 +197,16 @@ func (l *Ledger) Wrong() []string {
 	return wrong
 }
 
+// Letters is how many dead letters came.
+func (l *Ledger) Letters() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.counts.letters
+}
+
 func (l *Ledger) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return fmt.Sprintf("%d keys, %d deliveries, %d of them again", len(l.keys), l.counts.came, l.counts.again)
+	return fmt.Sprintf("%d keys, %d deliveries, %d of them again, %d dead letters, %d of them again",
+		len(l.keys), l.counts.came, l.counts.again, l.counts.letters, l.counts.lettersAgain)
 }

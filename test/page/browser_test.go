@@ -3,16 +3,19 @@ package page
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
@@ -40,22 +43,10 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err) // there is such a flag
 	}
-	os.Exit(withBinaries(func() int { return withBrowser(m.Run) }))
-}
-
-// withBinaries builds the daemons for f: linking them takes longer than a test.
-func withBinaries(f func() int) (exit int) {
-	dir, err := os.MkdirTemp("", "page")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		err = process.Compile(dir, nil, "cmd/qd", "cmd/qlookupd", "cmd/qadmin")
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	binaries = dir
-	return f()
+	os.Exit(process.WithBinaries(func(dir string) int {
+		binaries = dir
+		return withBrowser(m.Run)
+	}, "cmd/qd", "cmd/qlookupd", "cmd/qadmin"))
 }
 
 // withBrowser runs f while there is a browser. Without Chromium the tests fail.
@@ -183,7 +174,7 @@ func (b *tab) do(what string, actions ...action) {
 func (b *tab) said() string {
 	ctx, cancel := context.WithTimeout(b.ctx, 2*time.Second)
 	defer cancel()
-	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body.innerText.slice(0, 3000)`))
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body.innerText.slice(0, 6000)`))
 	if err != nil {
 		return err.Error()
 	}
@@ -250,7 +241,28 @@ const lookEvery = 50 * time.Millisecond
 // until waits for a condition in the page.
 func (b *tab) until(condition string) {
 	b.t.Helper()
-	b.do("until "+condition, chromedp.Poll[chromedp.Void](condition, chromedp.WithPollingInterval(lookEvery), chromedp.WithPollingTimeout(testTimeout)))
+	look := chromedp.Poll[chromedp.Void](condition, chromedp.WithPollingInterval(lookEvery), chromedp.WithPollingTimeout(testTimeout))
+	b.do("until "+condition, whenReplaced(look, "Cannot find ", "Execution context was destroyed", "Inspected target navigated"))
+}
+
+// whenReplaced does an action again where another page has taken the place of the one that
+// it was for, which the browser says in one of these ways. One that begins with "Cannot find"
+// means that nothing was done.
+func whenReplaced[T any](a chromedp.Action[T], ways ...string) chromedp.Action[T] {
+	return func(ctx context.Context, t *chromedp.Target) (T, error) {
+		for {
+			v, err := a(ctx, t)
+			var said *cdproto.Error
+			if !errors.As(err, &said) || !slices.ContainsFunc(ways, func(way string) bool { return strings.HasPrefix(said.Message, way) }) {
+				return v, err
+			}
+			select {
+			case <-ctx.Done():
+				return v, err
+			case <-time.After(lookEvery):
+			}
+		}
+	}
 }
 
 // shows waits until an element contains a text.
@@ -266,11 +278,50 @@ func (b *tab) gone(selector string) {
 }
 
 // click presses the mouse on an element and takes the pointer away: what it
-// rests on is held.
+// rests on is held. A page may move the element between the look where it is and the press,
+// or put another one in its place: then that is pressed.
 func (b *tab) click(selector string) {
 	b.t.Helper()
-	b.do("click "+selector, chromedp.Click(chromedp.CSS(selector)), chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, 2, 2))
+	b.do("click "+selector, func(ctx context.Context, t *chromedp.Target) (done chromedp.Void, err error) {
+		for hit := false; err == nil && !hit; {
+			if _, err = chromedp.Evaluate[chromedp.Void](fmt.Sprintf(aim, selector))(ctx, t); err != nil {
+				break
+			}
+			_, missed := chromedp.Click(chromedp.CSS(selector))(ctx, t)
+			if ctx.Err() != nil {
+				return done, missed
+			}
+			was := chromedp.Evaluate[bool](`window.aimed?.() ?? true`) // a page that is gone was hit
+			hit, err = whenReplaced(was, "Cannot find ", "Execution context was destroyed", "Inspected target navigated")(ctx, t)
+			if err == nil && !hit {
+				b.t.Logf("the page has moved under the press on %s (%v): again", selector, missed)
+			}
+		}
+		return done, err
+	}, chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, 2, 2))
 }
+
+// aim keeps from the page a press that is on something else than an element, and the click of
+// one that only began there: it is on whatever both places are in. It sets aimed, which says
+// whether the next press was on it, and ends that.
+const aim = `(selector => {
+	const kinds = ['pointerdown', 'mousedown', 'pointerup', 'mouseup', 'click']
+	let down, clicked = false
+	const look = e => {
+		const on = !!document.querySelector(selector)?.contains(e.target)
+		if (e.type === 'pointerdown' && on) down = e
+		if (e.type === 'click' && on) clicked = true
+		if (down && (on || e.type !== 'click')) return
+		e.preventDefault()
+		e.stopImmediatePropagation()
+	}
+	for (const kind of kinds) addEventListener(kind, look, true)
+	window.aimed = () => {
+		for (const kind of kinds) removeEventListener(kind, look, true)
+		delete window.aimed
+		return clicked || !!down?.defaultPrevented // what is done at once may be gone by the click
+	}
+})(%q)`
 
 // write replaces what is in a field by typing.
 func (b *tab) write(selector, text string) {
@@ -284,16 +335,21 @@ func (b *tab) write(selector, text string) {
 	b.do("write into "+selector, chromedp.SendKeys(chromedp.CSS(selector), text))
 }
 
-// press types keys at whatever has the focus.
+// press types keys at whatever has the focus, all at one moment: what belongs together, such
+// as g and t, does so however long the page takes for each.
 func (b *tab) press(keys string) {
 	b.t.Helper()
-	b.do("press "+keys, chromedp.KeyEvent(keys))
+	at := input.TimeSinceEpoch(float64(time.Now().UnixMicro()) / 1e6)
+	b.do("press "+keys, chromedp.KeyEvent(keys, func(p *input.DispatchKeyEventParams) { p.Timestamp = at }))
 }
 
 // value is that of an expression in the page.
 func value[T any](b *tab, expression string) T {
 	b.t.Helper()
-	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression, func(p *runtime.EvaluateParams) { p.AwaitPromise = new(true) }))
+	ctx, cancel := context.WithTimeout(b.ctx, testTimeout)
+	defer cancel()
+	look := chromedp.Evaluate[T](expression, func(p *runtime.EvaluateParams) { p.AwaitPromise = new(true) })
+	v, err := chromedp.Run(ctx, whenReplaced(look, "Cannot find "))
 	if err != nil {
 		b.t.Fatalf("%s: %v", expression, err)
 	}

@@ -22,13 +22,15 @@ func inOrder(b *tab, n *daemon) {
 	for _, id := range []string{"1", "2", "2"} {
 		n.post(b.t, "/pub?topic=steps&key=k&dedup_id="+id, id)
 	}
-	n.post(b.t, "/sub?topic=steps&channel=walk&max=5&lease=60000", "")
+	n.post(b.t, "/sub?topic=steps&channel=walk&max=5&lease=600000", "") // longer than the test looks
 	b.open("topics", "topics")
 	b.until(`document.querySelector('tr[data-row="steps"]')`)
 	b.open("topics/steps", "topic")
 	b.shows("[data-figure=messages]", "1 double left out")
+	b.shows(".title [data-setting=dedup_window]", "no doubles within 10m")
 	b.open("topics/steps/walk", "channel")
 	b.shows("[data-figure=depth]", "1 held back to keep order")
+	b.shows(".title [data-setting=ordered]", "ordered by key")
 	n.post(b.t, "/pub?topic=steps&key=other", "x")
 	n.post(b.t, "/sub?topic=steps&channel=walk&max=5&lease=1000", "")
 	b.shows("[data-figure=depth]", "1 stopped, 1 held back")

@@ -33,6 +33,7 @@ func TestPage(t *testing.T) {
 	look("HoldShowsTheFirstFrameOfANewView", holding)
 	look("DeadLettersArePutBackByClicking", func(b *tab) { deadLetters(b, a) })
 	look("WhatIsHeldBackAndWhatWasDoubleIsSaid", func(b *tab) { inOrder(b, a) })
+	look("BoundedChannelShowsHowFarItIs", func(b *tab) { bounded(b, a) })
 	look("ChannelsAreFoundAmongTopicsAndOnPhones", finding)
 	for name, f := range map[string]func(*testing.T, *rig){
 		"OtherBasePath": otherBase, "SigningInAndWhatAViewerMay": signingIn, "NodeWithoutPeekSaysSo": withoutPeek,
@@ -239,6 +240,14 @@ func (b *tab) fits(width int64) {
 	if wide := value[int64](b, `document.documentElement.scrollWidth`); wide > width {
 		b.t.Errorf("%s is %d px wide: %s", b.at(), wide, value[string](b, fmt.Sprintf(`[...document.querySelectorAll('body *')]
 			.filter(e => e.getBoundingClientRect().right > %d).slice(0, 6).map(e => e.tagName + '#' + e.id + '.' + e.className).join(', ')`, width+1)))
+	}
+}
+
+// insight checks that all columns of a table are in sight.
+func (b *tab) insight(table string, width int64) {
+	b.t.Helper()
+	if over := value[int64](b, fmt.Sprintf(`(t => Math.ceil(t.scrollWidth - t.clientWidth))(document.querySelector('%s').closest('.scroll, .window'))`, table)); over > 0 {
+		b.t.Errorf("%s: at %d px %d px of %s are out of sight", b.at(), width, over, table)
 	}
 }
 

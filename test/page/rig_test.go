@@ -86,6 +86,21 @@ func (d *daemon) post(t testing.TB, path, body string) {
 	}
 }
 
+// awaitDepth waits until a channel has so many messages: of a new topic they wait until the
+// node has heard from its directories which channels it has elsewhere.
+func (d *daemon) awaitDepth(t testing.TB, topic, channel string, depth int64) {
+	t.Helper()
+	awaitJSON(t, "http://"+d.HTTP+"/stats?format=json&topic="+topic+"&channel="+channel, func(stats struct {
+		Topics []struct {
+			Channels []struct {
+				Depth int64 `json:"depth"`
+			} `json:"channels"`
+		} `json:"topics"`
+	}) bool {
+		return len(stats.Topics) == 1 && len(stats.Topics[0].Channels) == 1 && stats.Topics[0].Channels[0].Depth == depth
+	})
+}
+
 // publish sends messages to a node at a steady pace until the test ends.
 func (d *daemon) publish(t testing.TB, topic string, perSecond int, body func(n int) string) {
 	producer, err := nsq.NewProducer(d.TCP, nsq.NewConfig())

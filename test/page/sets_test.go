@@ -139,6 +139,9 @@ func setElsewhere(b *tab) {
 	b.open("topics/orders", "topic")
 	b.shows("#nodes-table", "follower")
 	b.fits(390)
+	if short := value[float64](b, `(c => c.getBoundingClientRect().right - c.querySelector('tbody tr').getBoundingClientRect().right)(document.querySelector('#nodes-table'))`); short > 1 {
+		b.t.Errorf("the lines of a table end %v px before its card", short)
+	}
 	b.size(1440, 900)
 	b.prefers("prefers-color-scheme", "light")
 }

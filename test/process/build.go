@@ -21,6 +21,22 @@ func Build(t testing.TB, commands ...string) (dir string) {
 	return dir
 }
 
+// WithBinaries compiles commands of this module once, for the TestMain of a package whose
+// tests start many of them (linking takes longer than most tests), runs the tests with the
+// directory that has the binaries, which is removed afterwards, and returns the exit code.
+func WithBinaries(run func(dir string) (exit int), commands ...string) (exit int) {
+	dir, err := os.MkdirTemp("", "binaries")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		err = Compile(dir, nil, commands...)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return run(dir)
+}
+
 // Compile compiles commands of this module into a directory that exists, with
 // more flags for go build.
 func Compile(dir string, flags []string, commands ...string) error {

@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,6 +17,23 @@ import (
 func script(t *testing.T, text string) *Process {
 	t.Helper()
 	return Start(t, Command{Binary: "/bin/sh", Args: []string{"-c", text}, Env: []string{"WORD=blue"}})
+}
+
+// What a process was given is its own while it is there: another one, which begins its search
+// at the same port, is given another.
+func TestAnAddressIsGivenToOneProcessAtATime(t *testing.T) {
+	address := Address(t)
+	if err := new(claimed).take(address); err == nil {
+		t.Errorf("%s is given twice", address)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := new(claimed).take(l.Addr().String()); err == nil {
+		t.Errorf("%s is given while a daemon listens there", l.Addr())
+	}
 }
 
 func TestLinesOfBothOutputsAreFound(t *testing.T) {
@@ -85,7 +103,7 @@ func TestProcessMayHaveFewDescriptorsAndAnInput(t *testing.T) {
 
 func TestOverlayReplacesSources(t *testing.T) {
 	dir := t.TempDir()
-	flag, err := Overlay(dir, map[string]string{"internal/version/version.go": "package version\n\nconst Number = \"0\"\n\nfunc String(string) string { return \"patched\" }\n"})
+	flag, err := Overlay(dir, map[string]string{"cmd/qlookupd/main.go": "package main\n\nfunc main() { println(\"patched\") }\n"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +113,7 @@ func TestOverlayReplacesSources(t *testing.T) {
 	if err := Compile(dir, []string{flag}, "cmd/qlookupd"); err != nil {
 		t.Fatal(err)
 	}
-	p := Start(t, Command{Binary: filepath.Join(dir, "qlookupd"), Args: []string{"--version"}})
+	p := Start(t, Command{Binary: filepath.Join(dir, "qlookupd")})
 	p.Await(t, "patched")
 }
 

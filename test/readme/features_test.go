@@ -64,12 +64,14 @@ func TestFeaturesWorkAsShown(t *testing.T) {
 func typeExamples(t *testing.T, bin string, examples []example) {
 	tcp, http, lookup, lookupHTTP := process.Address(t), process.Address(t), process.Address(t), process.Address(t)
 	process.Start(t, process.Command{Binary: filepath.Join(bin, "qlookupd"), Args: []string{"--tcp-address=" + lookup, "--http-address=" + lookupHTTP}}).Await(t, "HTTP: listening on ")
-	process.Start(t, process.Command{Binary: filepath.Join(bin, "qd"), Args: []string{
+	node := process.Start(t, process.Command{Binary: filepath.Join(bin, "qd"), Args: []string{
 		"--data-path=" + t.TempDir(), "--tcp-address=" + tcp, "--http-address=" + http, "--broadcast-address=127.0.0.1", "--lookupd-tcp-address=" + lookup,
-	}}).Await(t, "HTTP: listening on ")
+	}})
+	node.Await(t, "HTTP: listening on ")
+	node.Await(t, "lookup directory knows what is here")
 	at := strings.NewReplacer("127.0.0.1:4150", tcp, "127.0.0.1:4151", http, "127.0.0.1:4160", lookup, "127.0.0.1:4161", lookupHTTP)
 	dir := t.TempDir()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	for _, e := range examples {
 		cmd := exec.CommandContext(ctx, "sh", "-c", at.Replace(e.command))

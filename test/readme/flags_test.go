@@ -17,7 +17,7 @@ import (
 func TestFlagsInTheDocumentsExist(t *testing.T) {
 	bin := process.Build(t, "cmd/q", "tools/benchdoc")
 	helps := []string{config.UsageQD("qd"), config.UsageQLookupd("qlookupd"), config.UsageQAdmin("qadmin")}
-	for _, command := range []string{"q reference", "benchdoc table --help", "benchdoc growth --help"} {
+	for _, command := range []string{"q reference", "benchdoc table --help", "benchdoc growth --help", "benchdoc set --help", "benchdoc peers --help"} {
 		words := strings.Fields(command)
 		out, err := exec.Command(filepath.Join(bin, words[0]), words[1:]...).Output()
 		if err != nil {

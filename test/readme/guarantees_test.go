@@ -11,8 +11,7 @@ import (
 	"testing"
 )
 
-// promise is a sentence of docs/guarantees.md: a row of a table whose last
-// column is "held by".
+// promise is a sentence of a document: a row of a table whose last column is "held by".
 type promise struct {
 	text  string
 	tests []string // package.Test
@@ -20,10 +19,10 @@ type promise struct {
 
 var testName = regexp.MustCompile("`([a-z/]+)\\.((?:Test|Fuzz)[A-Za-z0-9_]+)`")
 
-// promises reads the tables of docs/guarantees.md.
-func promises(t *testing.T) []promise {
+// promises reads the tables of a document.
+func promises(t *testing.T, document string) []promise {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "guarantees.md"))
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", document))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,10 +49,15 @@ func promises(t *testing.T) []promise {
 
 // TestEveryPromiseNamesTestsThatExist: a guarantee without a test is a hope.
 func TestEveryPromiseNamesTestsThatExist(t *testing.T) {
-	list := promises(t)
+	list := promises(t, "guarantees.md")
 	if len(list) < 20 {
 		t.Fatalf("%d promises found in docs/guarantees.md", len(list))
 	}
+	failures := promises(t, "replication.md")
+	if len(failures) < 15 {
+		t.Fatalf("%d failures found in docs/replication.md", len(failures))
+	}
+	list = append(list, failures...)
 	known := make(map[string]map[string]bool)
 	for _, p := range list {
 		if len(p.tests) == 0 {

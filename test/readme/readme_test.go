@@ -41,7 +41,7 @@ func TestQuickStartWorksAsTyped(t *testing.T) {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	http, lookup, page := process.Address(t), process.Address(t), process.Address(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	startDaemons(t, dir, http, lookup, page)
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nsqio/go-nsq"
 
@@ -37,7 +38,9 @@ type holder struct{ messages chan *nsq.Message }
 func hold(t *testing.T, m *member, topic, channel string) *holder {
 	t.Helper()
 	h := &holder{make(chan *nsq.Message, 100)}
-	consumer, err := nsq.NewConsumer(topic, channel, nsq.NewConfig())
+	config := nsq.NewConfig()
+	config.MsgTimeout = 15 * time.Minute // what is held does not come again, however long the test takes
+	consumer, err := nsq.NewConsumer(topic, channel, config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,9 +69,7 @@ func TestDrainedMemberGivesItsLeadershipsAwayAndIsEmptied(t *testing.T) {
 		s.insist(drained, "/topic/create?topic="+topic, "")
 		s.insist(drained, "/channel/create?topic="+topic+"&channel=work", "")
 	}
-	if _, err := drained.ask("PUT", "/topic/config?topic=kept", `{"retention_time": "1h"}`); err != nil {
-		t.Fatal(err)
-	}
+	s.insistPutAt(drained, "/topic/config?topic=kept", `{"retention_time": "1h"}`)
 	s.publish(drained, "kept", "finished")
 	s.consume("kept", "work", drained).await([]string{"finished"})
 	s.publish(drained, "own", "held")

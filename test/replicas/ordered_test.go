@@ -85,9 +85,15 @@ func orderHolds(t *testing.T, said func(key string) string) {
 // insistPut sets settings through the first member, whatever it takes.
 func (s *set) insistPut(path, body string) {
 	s.t.Helper()
+	s.insistPutAt(s.members[0], path, body)
+}
+
+// insistPutAt is insistPut at a member.
+func (s *set) insistPutAt(m *member, path, body string) {
+	s.t.Helper()
 	var err error
 	for late := time.Now().Add(process.Timeout); time.Now().Before(late); time.Sleep(10 * time.Millisecond) {
-		if _, err = s.members[0].ask("PUT", path, body); err == nil {
+		if _, err = m.ask("PUT", path, body); err == nil {
 			return
 		}
 	}

@@ -2,6 +2,7 @@ package replicas
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,4 +79,26 @@ func (c *consumption) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	clear(c.got)
+}
+
+// A channel that begins in the past is made once, whoever dies meanwhile: who asked through
+// another member is not told that it is there already.
+func TestLeaderIsKilledWhileAChannelIsMade(t *testing.T) {
+	s := startSet(t)
+	s.create("orders", "work")
+	s.retain()
+	leader := s.leader("orders")
+	rest := s.others(leader)
+	c := s.consume("orders", "work", rest...)
+	s.awaitRetained(c, rest[0])
+	const target = "/channel/create?topic=orders&channel=again&from=first"
+	made := make(chan error)
+	go func() {
+		_, err := rest[0].ask("POST", target, "")
+		made <- err
+	}()
+	leader.Kill()
+	if err := <-made; err != nil && !strings.Contains(err.Error(), "503") {
+		t.Errorf("asked once: %v", err)
+	}
 }

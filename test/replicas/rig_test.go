@@ -3,6 +3,7 @@ package replicas
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -19,6 +20,16 @@ import (
 
 	"qmq/test/process"
 )
+
+// binaries is where the commands are built, once for all tests.
+var binaries string
+
+func TestMain(m *testing.M) {
+	os.Exit(process.WithBinaries(func(dir string) int {
+		binaries = dir
+		return m.Run()
+	}, "cmd/q", "cmd/qd", "cmd/qlookupd"))
+}
 
 // set is members on this machine.
 type set struct {
@@ -51,7 +62,7 @@ func startSet(t *testing.T, args ...string) *set {
 // newSet is members that are not started.
 func newSet(t *testing.T, n int, args ...string) *set {
 	t.Helper()
-	s := &set{t: t, qd: filepath.Join(process.Build(t, "cmd/qd"), "qd"), secret: filepath.Join(t.TempDir(), "secret")}
+	s := &set{t: t, qd: filepath.Join(binaries, "qd"), secret: filepath.Join(t.TempDir(), "secret")}
 	if err := os.WriteFile(s.secret, []byte("the secret of the tests\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -80,6 +91,18 @@ func (m *member) ask(method, path, body string) (string, error) {
 	defer cancel()
 	answer, err := process.Ask(ctx, http.DefaultClient, method, m.HTTP, path, body)
 	return string(answer), err
+}
+
+// patiently asks a member again while it says that it may be asked again (503), as it does
+// where no leader is elected in the few seconds that it waits itself.
+func (m *member) patiently(method, path, body string) (answer string, err error) {
+	for late := time.Now().Add(process.Timeout); ; time.Sleep(10 * time.Millisecond) {
+		var refused *process.StatusError
+		answer, err = m.ask(method, path, body)
+		if !errors.As(err, &refused) || refused.Status != http.StatusServiceUnavailable || time.Now().After(late) {
+			return answer, err
+		}
+	}
 }
 
 // insist asks a member until it does what it is asked for: where no leader is elected in
@@ -127,6 +150,7 @@ type topicStats struct {
 	} `json:"channels"`
 	Replica struct {
 		Role    string `json:"role"`
+		Shard   int    `json:"shard"`
 		Leader  string `json:"leader"`
 		Applied uint64 `json:"applied"`
 		Lag     uint64 `json:"lag"`

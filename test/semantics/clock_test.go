@@ -2,9 +2,13 @@ package semantics
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"qmq/test/process"
 	"qmq/test/wire"
 )
 
@@ -19,12 +23,9 @@ func TestStepsOfTheWallClockMoveNoDelay(t *testing.T) {
 			p := startDaemon(t, t.TempDir(), 1000)
 			defer p.terminate()
 			pubs := wire.Connect(t, p.address)
-			subscribe := func(topic, channel string) *wire.Conn {
-				k := wire.Connect(t, p.address, wire.Identify(fmt.Sprintf(`{"msg_timeout":%d}`, timeout)), "SUB "+topic+" "+channel+"\nRDY 5\n")
-				k.Expect("OK", "OK")
-				return k
-			}
-			held, requeued, late, plain := subscribe("held", "ch"), subscribe("requeued", "ch"), subscribe("late", "ch"), subscribe("plain", "ch")
+			held := wire.Connect(t, p.address, wire.Identify(fmt.Sprintf(`{"msg_timeout":%d}`, timeout)), "SUB held ch\nRDY 5\n")
+			held.Expect("OK", "OK")
+			requeued, late, plain := wire.Consume(t, p.address, "requeued", "ch", 5), wire.Consume(t, p.address, "late", "ch", 5), wire.Consume(t, p.address, "plain", "ch", 5)
 
 			began := time.Now()
 			pubs.Publish("held", "x")
@@ -65,5 +66,58 @@ func TestStepsOfTheWallClockMoveNoDelay(t *testing.T) {
 			late.Messages("x")
 			wantDue(t, began, deferral*time.Millisecond)
 		})
+	}
+}
+
+// TestStepsOfTheWallClockMoveNoDelayOfASet: the clock of a member is set, be it the one
+// that leads the topic or the one that clients are at. What is deferred comes when it
+// would have come, and publishing goes on.
+func TestStepsOfTheWallClockMoveNoDelayOfASet(t *testing.T) {
+	t.Parallel()
+	const deferral, requeue = 2500, 2000
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("the secret of the tests\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var addresses []string
+	for range 3 {
+		addresses = append(addresses, process.Address(t))
+	}
+	var set []*daemon
+	for _, address := range addresses {
+		set = append(set, startDaemon(t, t.TempDir(), 1000, "--broadcast-address=127.0.0.1", "--cluster-secret-file="+secret,
+			"--cluster-peers="+strings.Join(addresses, ","), "--cluster-address="+address))
+	}
+	for shard := range 13 {
+		set[0].Await(t, fmt.Sprintf("a shard has a leader shard=%d ", shard))
+	}
+	p := wire.Connect(t, set[0].address)
+	k := wire.Consume(t, set[0].address, "t", "ch", 10)
+	p.Publish("t", "requeued")
+	asked := time.Now()
+	k.Req(k.Messages("requeued")[0], requeue)
+	p.Send(wire.DPub("t", deferral, "deferred"))
+	p.Expect("OK")
+	came := make(map[string]time.Time)
+	await := func(body string) time.Time { // what is due meanwhile comes before, where steps take long
+		for came[body].IsZero() {
+			m := k.Message()
+			came[m.Body] = time.Now()
+			k.Fin(m)
+		}
+		return came[body]
+	}
+	for _, step := range []time.Duration{24 * time.Hour, -24 * time.Hour, 0} {
+		for i, d := range set {
+			d.step(step)
+			body := fmt.Sprint("after ", step, " at ", i)
+			p.Publish("t", body)
+			await(body)
+		}
+	}
+	wantTook(t, await("requeued").Sub(asked), requeue*time.Millisecond)
+	wantTook(t, await("deferred").Sub(asked), deferral*time.Millisecond)
+	for _, d := range set {
+		d.terminate()
 	}
 }

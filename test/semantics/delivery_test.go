@@ -2,7 +2,6 @@ package semantics
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,11 +24,11 @@ func TestMessageThatComesBackIsAvailableAtOnce(t *testing.T) {
 		timeout  time.Duration
 		giveBack func(*wire.Conn, wire.Message)
 		requeued int
-		timedOut int
+		timesOut bool
 	}{
-		"disconnect": {2 * testTimeout, func(k *wire.Conn, m wire.Message) { k.Close() }, 0, 0},
-		"REQ 0":      {2 * testTimeout, func(k *wire.Conn, m wire.Message) { k.Send("RDY 0\n"); k.Req(m, 0) }, 1, 0},
-		"timeout":    {time.Second, func(k *wire.Conn, m wire.Message) { k.Send("RDY 0\n") }, 0, 1},
+		"disconnect": {2 * testTimeout, func(k *wire.Conn, m wire.Message) { k.Close() }, 0, false},
+		"REQ 0":      {2 * testTimeout, func(k *wire.Conn, m wire.Message) { k.Send("RDY 0\n"); k.Req(m, 0) }, 1, false},
+		"timeout":    {time.Second, func(k *wire.Conn, m wire.Message) { k.Send("RDY 0\n") }, 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -43,14 +42,19 @@ func TestMessageThatComesBackIsAvailableAtOnce(t *testing.T) {
 			test.giveBack(k, m)
 			other.Send("RDY 1\n")
 			again := other.Messages("x")[0]
-			if again.Attempts != 2 || again.ID != m.ID {
+			attempts, timeouts := uint16(2), 0
+			if test.timesOut { // more than once where RDY 0 comes later than that
+				attempts = max(attempts, again.Attempts)
+				timeouts = int(attempts) - 1
+			}
+			if again.Attempts != attempts || again.ID != m.ID {
 				t.Errorf("first %+v, then %+v", m, again)
 			}
-			if took := time.Since(began); test.timedOut > 0 && took < test.timeout {
+			if took := time.Since(began); test.timesOut && took < test.timeout {
 				t.Errorf("it timed out after %v", took)
 			}
 			s := n.channel("t", "ch")
-			if s.RequeueCount != test.requeued || s.TimeoutCount != test.timedOut {
+			if s.RequeueCount != test.requeued || s.TimeoutCount != timeouts {
 				t.Errorf("%d requeues, %d timeouts", s.RequeueCount, s.TimeoutCount)
 			}
 		})
@@ -114,7 +118,8 @@ func TestFreshMessagesDoNotStarveThoseThatCameBack(t *testing.T) {
 }
 
 // TestChannelReadsInTheOrderOfTheLog, wherever the messages are: in memory, in
-// other segments, or published while it reads.
+// other segments, or published while it reads. In a set that is disturbed meanwhile some
+// comes again, and out of turn.
 func TestChannelReadsInTheOrderOfTheLog(t *testing.T) {
 	const before, after = 2000, 3000
 	n := start(t, func(o *options) { o.broker.MemQueueSize, o.broker.SegmentBytes = 50, 64<<10 })
@@ -142,37 +147,50 @@ func TestChannelReadsInTheOrderOfTheLog(t *testing.T) {
 		}
 	})
 	k := n.consume("t", "ch", 100)
-	last := ""
-	for i := range before + after {
-		m := k.Messages(body(i))[0]
-		if m.ID <= last || strings.Trim(m.ID, "0123456789abcdef") != "" || len(m.ID) != 16 {
-			t.Fatalf("id %q after %q", m.ID, last)
+	last, came := "", make(map[string]bool)
+	for len(came) < before+after {
+		kind, data := k.Frame()
+		if n.unfinished(kind, data) {
+			continue
 		}
-		last = m.ID
+		if kind != wire.Delivery {
+			t.Fatalf("frame %d %q", kind, data)
+		}
+		m := parsed(t, data)
+		if strings.Trim(m.ID, "0123456789abcdef") != "" || len(m.ID) != 16 {
+			t.Fatalf("id %q", m.ID)
+		}
+		if next := body(len(came)); (m.Body != next || m.ID <= last) && !n.disturbed() {
+			t.Fatalf("%q with id %s came after %s, want %q", m.Body, m.ID, last, next)
+		}
+		last, came[m.Body] = m.ID, true
 		k.Fin(m)
 	}
 	publishing.Wait()
 }
 
 // TestConsumersOfAChannelShareItInOrder: together they get everything, and
-// each its part in order.
+// each its part in order. In a set that is disturbed meanwhile some comes again.
 func TestConsumersOfAChannelShareItInOrder(t *testing.T) {
 	const consumers, messages = 4, 2000
 	n := start(t)
-	got := make(chan int, messages)
+	got, odd := make(chan int, messages), make(chan string, messages)
 	for range consumers {
 		k := n.consume("t", "ch", 10)
 		go func() {
 			last := -1
 			for {
-				kind, data, err := k.TryFrame()
-				if err != nil || kind != wire.Delivery {
+				data, err := n.awaitDelivery(k)
+				if err != nil {
 					return
 				}
 				m := parsed(t, data)
 				i, _ := strconv.Atoi(m.Body)
 				if i <= last || m.Attempts != 1 {
-					t.Errorf("%d came after %d, attempt %d", i, last, m.Attempts)
+					select {
+					case odd <- fmt.Sprintf("%d came after %d, attempt %d", i, last, m.Attempts):
+					default:
+					}
 				}
 				last = i
 				fmt.Fprintf(k, "FIN %s\n", m.ID)
@@ -181,13 +199,16 @@ func TestConsumersOfAChannelShareItInOrder(t *testing.T) {
 		}()
 	}
 	n.connect().Publish("t", numbered("", messages)...)
-	var all []int
-	for range messages {
-		all = append(all, process.Next(t, got))
+	all := make(map[int]bool)
+	for came := 1; len(all) < messages; came++ {
+		if all[process.Next(t, got)] = true; len(all) < came && !n.disturbed() {
+			t.Fatal("a message came twice")
+		}
 	}
-	slices.Sort(all)
-	if len(slices.Compact(all)) != messages {
-		t.Error("a message came twice")
+	for len(odd) > 0 {
+		if text := <-odd; !n.disturbed() {
+			t.Error(text)
+		}
 	}
 }
 
@@ -234,38 +255,70 @@ func TestNothingWaitsForTheOutputBuffer(t *testing.T) {
 
 func TestTouchExtendsUpToTheLongestTimeout(t *testing.T) {
 	t.Parallel()
-	const timeout, longest = 800 * time.Millisecond, 1500 * time.Millisecond // touched in time on a busy machine
+	const timeout, longest = 800 * time.Millisecond, 1500 * time.Millisecond
 	n := start(t, shortTimeout(timeout), func(o *options) {
 		o.broker.MaxMsgTimeout, o.server.MaxMsgTimeout = longest, longest
 	})
-	n.connect().Publish("t", "x")
-	k := n.consume("t", "ch", 1)
-	m := k.Messages("x")[0]
+	for try := range 20 {
+		k := touched{n: n, topic: fmt.Sprint("t", try), every: timeout / 6}
+		k.untilItComesAgain()
+		if k.longest > timeout/2 {
+			t.Logf("a machine that is busy: no TOUCH for %v", k.longest)
+			continue
+		}
+		wantTook(t, k.took, longest-k.every) // the clock started a little before it was read here
+		if k.again.Attempts != 2 || n.channel(k.topic, "ch").TimeoutCount != 1 {
+			t.Errorf("%+v", k.again)
+		}
+		return
+	}
+	t.Error("no message was touched in time")
+}
+
+// touched is a message of a topic that is touched every now and then.
+type touched struct {
+	n     *node
+	topic string
+	every time.Duration
+
+	took    time.Duration // until it came again
+	again   wire.Message
+	longest time.Duration // between two TOUCHes, its delivery before the first
+}
+
+func (k *touched) untilItComesAgain() {
+	k.n.connect().Publish(k.topic, "x")
+	c := k.n.consume(k.topic, "ch", 1)
+	defer c.Close()
+	m := c.Messages("x")[0]
 	began := time.Now()
-	tick := time.NewTicker(timeout / 6)
+	tick := time.NewTicker(k.every)
 	defer tick.Stop()
 	done := make(chan struct{})
 	var touching sync.WaitGroup
 	touching.Go(func() {
-		for {
+		for last := began; ; {
 			select {
 			case <-tick.C:
-				fmt.Fprintf(k, "TOUCH %s\n", m.ID)
+				fmt.Fprintf(c, "TOUCH %s\n", m.ID)
+				now := time.Now()
+				k.longest, last = max(k.longest, now.Sub(last)), now
 			case <-done:
 				return
 			}
 		}
 	})
-	kind, data := k.Frame()
+	kind, data := c.Frame()
 	for kind == wire.Error && data == "E_TOUCH_FAILED TOUCH "+m.ID+" failed ID not in flight" {
-		kind, data = k.Frame() // a TOUCH came between the timeout and the delivery
+		kind, data = c.Frame() // a TOUCH came between the timeout and the delivery
 	}
 	close(done)
 	touching.Wait()
-	wantDue(t, began, longest-timeout/6) // the clock started a little before it was read here
-	if kind != wire.Delivery || parsed(t, data).Attempts != 2 || n.channel("t", "ch").TimeoutCount != 1 {
-		t.Errorf("frame %d %q", kind, data)
+	k.took = time.Since(began)
+	if kind != wire.Delivery {
+		k.n.t.Fatalf("frame %d %q", kind, data)
 	}
+	k.again = parsed(k.n.t, data)
 }
 
 // TestLateFinOfARedeliveryToTheSameConnectionCounts for the new delivery.
@@ -278,8 +331,10 @@ func TestLateFinOfARedeliveryToTheSameConnectionCounts(t *testing.T) {
 	if second.Attempts != 2 {
 		t.Errorf("%+v", second)
 	}
-	k.Fin(first)
-	n.wantCounts("t", "ch", counts{})
+	process.Eventually(t, "it is finished", func() bool {
+		k.Fin(first) // again where this one came between a timeout and the delivery after it
+		return n.channel("t", "ch").counts() == counts{}
+	})
 }
 
 func TestLoweredReadyCountRecallsNothing(t *testing.T) {

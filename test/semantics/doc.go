@@ -3,7 +3,8 @@
 // and go, when the node is stopped, killed or loses power, when the disk or the
 // descriptors run out, and when the clock is set. All of it is in test files.
 // Most tests run a broker and its servers in their own process, on a disk in
-// memory that can crash; two run a qd of its own.
+// memory that can crash; two run a qd of its own. TestThroughAFollower runs what is not
+// about a node's own disk and memory once more, through a member of a set that leads nothing.
 //
 // What is promised, and the tests that hold it to that. Those of other packages
 // that work over sockets too are named with their package.

@@ -34,13 +34,13 @@ type readyOnes struct {
 
 func (n *node) readyOnes(size int) *readyOnes {
 	n.t.Helper()
-	c := &readyOnes{got: make(chan int, size), counts: make([]atomic.Int64, size)}
+	c := &readyOnes{got: make(chan int, 64*size), counts: make([]atomic.Int64, size)}
 	for i := range size {
 		k := n.consume("t", "ch", 1)
 		go func() {
 			for {
-				kind, data, err := k.TryFrame()
-				if err != nil || kind != wire.Delivery {
+				data, err := n.awaitDelivery(k)
+				if err != nil {
 					return
 				}
 				c.counts[i].Add(1)
@@ -65,7 +65,8 @@ func (c *readyOnes) share() (least, most, sum int64) {
 }
 
 // TestAThousandConsumersShareAChannel: each has its turn, none is left out
-// under load, and a message wakes one of them and not all.
+// under load, and a message wakes one of them and not all. In a set that is disturbed
+// meanwhile some comes again, and whose turn it is begins anew.
 func TestAThousandConsumersShareAChannel(t *testing.T) {
 	const consumers = 1000
 	n := start(t)
@@ -80,7 +81,7 @@ func TestAThousandConsumersShareAChannel(t *testing.T) {
 	}
 	perMessage := float64(wakes()-before) / float64(rounds*consumers)
 	// The one that waits longest is next; but its FIN may be late.
-	if least, most, _ := c.share(); least < 1 || most > 3*rounds {
+	if least, most, _ := c.share(); (least < 1 || most > 3*rounds) && !n.disturbed() {
 		t.Errorf("of %d rounds, consumers got between %d and %d", rounds, least, most)
 	}
 	t.Logf("a message makes goroutines run %.1f times", perMessage)
@@ -103,8 +104,9 @@ func TestAThousandConsumersShareAChannel(t *testing.T) {
 	n.wantCounts("t", "ch", counts{})
 	least, most, sum := c.share()
 	t.Logf("under load consumers got between %d and %d, in all", least, most)
-	if sum != int64((rounds+each)*consumers) || least < int64(rounds+each/4) {
-		t.Errorf("%d deliveries of %d messages; consumers got between %d and %d", sum, (rounds+each)*consumers, least, most)
+	want := int64((rounds + each) * consumers)
+	if sum < want || (sum > want || least < int64(rounds+each/4)) && !n.disturbed() {
+		t.Errorf("%d deliveries of %d messages; consumers got between %d and %d", sum, want, least, most)
 	}
 }
 
@@ -266,8 +268,8 @@ func TestTopicDeletedUnderFullTraffic(t *testing.T) {
 	}
 	for range deletions {
 		process.Eventually(t, "traffic", func() bool {
-			s := parseStats(t, n.must("GET", "/stats?format=json&include_mem=false&topic=t", ""))
-			return len(s.Topics) == 1 && len(s.Topics[0].Channels) == 1 && s.Topics[0].MessageCount > 20
+			s, ok := n.findTopic("t")
+			return ok && len(s.Channels) == 1 && s.MessageCount > 20
 		})
 		n.do("/topic/delete", "t", "")
 	}
@@ -281,9 +283,11 @@ func TestTopicDeletedUnderFullTraffic(t *testing.T) {
 	close(stopped)
 	consumers.Wait()
 	n.stop()
-	dirs, err := n.mount().ReadDir("/data/topics")
-	if err != nil || len(dirs) != 1 {
-		t.Errorf("%d directories are left: %v", len(dirs), err)
+	if dirs := n.topicDirs(); len(dirs) != 1 {
+		t.Errorf("these directories are left: %q", dirs)
+	}
+	if n.set != nil {
+		return // the others go on
 	}
 	process.Eventually(t, "the end of all goroutines", func() bool { return runtime.NumGoroutine() <= goroutines })
 }

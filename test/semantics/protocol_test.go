@@ -67,6 +67,7 @@ func TestWhatIsAllowedInWhichState(t *testing.T) {
 		{"SUB t ch\n", []string{"OK"}},
 		{"SUB t ch\nCLS\n", []string{"OK", "CLOSE_WAIT"}},
 	}
+	n := start(t)
 	notInFlight := "E_%[1]s_FAILED %[1]s " + anyID + " failed ID not in flight"
 	for _, test := range []struct {
 		command, sent string
@@ -87,7 +88,7 @@ func TestWhatIsAllowedInWhichState(t *testing.T) {
 	} {
 		for i, state := range states {
 			t.Run(fmt.Sprint(test.command, " in state ", i), func(t *testing.T) {
-				c := start(t).connect(state.before, test.sent)
+				c := wire.Connect(t, n.address, state.before, test.sent)
 				c.Expect(state.oks...)
 				want := test.want[i]
 				switch {

@@ -5,13 +5,16 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"qmq/api"
 	"qmq/broker"
+	"qmq/cluster"
 	"qmq/internal/vfs"
 	"qmq/internal/vfs/crashfs"
 	"qmq/server"
@@ -19,7 +22,7 @@ import (
 )
 
 // testTimeout bounds every wait of the tests; nothing that works takes as long.
-const testTimeout = 25 * time.Second
+const testTimeout = process.Timeout
 
 // options are those of a node's lives.
 type options struct {
@@ -43,11 +46,18 @@ type node struct {
 	address string // of TCP
 	web     string // URL of HTTP
 	client  *http.Client
+
+	set    *set // nil: it is in none
+	number int  // in that
+	member *cluster.Set
 }
 
 // start runs a node on a disk in memory until the end of the test.
 func start(t *testing.T, change ...func(*options)) *node {
 	t.Helper()
+	if throughFollower(t) {
+		return startFollower(t, change)
+	}
 	return startSeeded(t, 0, change...)
 }
 
@@ -100,12 +110,19 @@ func (n *node) begin(change []func(*options)) *node {
 func (n *node) open() {
 	n.t.Helper()
 	n.o.broker.FS = n.mount()
+	if n.set != nil {
+		n.member = n.set.member(n)
+		n.o.broker.Replicas = n.member
+	}
 	b, err := broker.Open(n.o.broker)
 	if err != nil {
 		n.t.Fatal(err)
 	}
 	tcp, web := listen(n.t), listen(n.t)
 	n.broker = b
+	if n.set != nil {
+		n.enter()
+	}
 	n.tcp = server.NewTCP(b, n.o.server)
 	ao := api.OptionsFor(&n.o.server)
 	ao.Ports = api.Ports{TCP: api.PortOf(tcp.Addr()), HTTP: api.PortOf(web.Addr())}
@@ -122,6 +139,9 @@ func (n *node) open() {
 	n.served = make(chan error, 2)
 	go func() { n.served <- n.tcp.Serve(tcp) }()
 	go func() { n.served <- n.http.Serve(web) }()
+	if n.set != nil && n.set.whole {
+		n.set.awaitFollower()
+	}
 }
 
 func listen(t *testing.T) net.Listener {
@@ -159,9 +179,13 @@ func (n *node) cutPower() {
 func (n *node) end() []error {
 	n.client.CloseIdleConnections()
 	errs := []error{n.tcp.Close()}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
-	errs = append(errs, n.http.Close(ctx), <-n.served, <-n.served, n.broker.Close())
+	errs = append(errs, n.http.Close(ctx), <-n.served, <-n.served)
+	if n.set != nil {
+		n.member.Stop()
+	}
+	errs = append(errs, n.broker.Close())
 	n.broker = nil
 	return errs
 }
@@ -184,7 +208,8 @@ var endings = []struct {
 
 // awaitIdle waits until what the channels know now is in the journal, which lags
 // a moment behind. It makes changes of its own and sees them written, twice:
-// the second write began after this call.
+// the second write began after this call. Of a node that follows it is the leader
+// who knows: once it has answered, it has all that was said before.
 func (n *node) awaitIdle() {
 	n.t.Helper()
 	n.connect().Publish("settle", "x")
@@ -193,8 +218,23 @@ func (n *node) awaitIdle() {
 	for range 2 {
 		before := n.journalBytes()
 		k.Req(k.Message(), 0)
+		if n.set != nil {
+			continue
+		}
 		process.Eventually(n.t, "a write of the journal", func() bool { return n.journalBytes() != before })
 	}
+}
+
+// topicDirs are the directories of the topics of a node in memory.
+func (n *node) topicDirs() (list []string) {
+	for _, f := range n.disk.Files() {
+		dir, base := path.Split(f.Name)
+		if strings.HasSuffix(base, ".seg") {
+			list = append(list, dir)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 func (n *node) journalBytes() (sum int64) {

@@ -64,6 +64,9 @@ func (n *node) do(route, topic, channel string) {
 	if channel != "" {
 		q.Set("channel", channel)
 	}
+	if n.set != nil && route == "/topic/delete" {
+		q.Set("everywhere", "true") // at one member alone it is hidden
+	}
 	n.must("POST", route+"?"+q.Encode(), "")
 }
 
@@ -131,11 +134,24 @@ func parseStats(t *testing.T, text string) (s statsAnswer) {
 // topic is a topic as /stats shows it.
 func (n *node) topic(name string) topicStats {
 	n.t.Helper()
-	s := parseStats(n.t, n.must("GET", "/stats?format=json&include_mem=false&topic="+url.QueryEscape(name), ""))
-	if len(s.Topics) != 1 {
-		n.t.Fatalf("there are %d topics %s", len(s.Topics), name)
+	s, ok := n.findTopic(name)
+	if !ok {
+		n.t.Fatalf("there is no topic %s", name)
 	}
-	return s.Topics[0]
+	return s
+}
+
+// findTopic is topic, if it is there.
+func (n *node) findTopic(name string) (s topicStats, ok bool) {
+	n.t.Helper()
+	all := parseStats(n.t, n.must("GET", "/stats?format=json&include_mem=false&topic="+url.QueryEscape(name), "")).Topics
+	if len(all) != 1 {
+		return s, false
+	}
+	if n.set != nil && n.number == 0 {
+		return n.set.add(all[0])
+	}
+	return all[0], true
 }
 
 // channel is a channel as /stats shows it.

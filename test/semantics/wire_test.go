@@ -3,6 +3,7 @@ package semantics
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"qmq/test/wire"
 )
@@ -17,6 +18,20 @@ func (n *node) connect(first ...string) *wire.Conn {
 func (n *node) consume(topic, channel string, ready int) *wire.Conn {
 	n.t.Helper()
 	return wire.Consume(n.t, n.address, topic, channel, ready)
+}
+
+// awaitDelivery waits for as long as the connection lasts: who left one open that has a
+// ready count would keep what comes to it from all others. The error is that it is over.
+func (n *node) awaitDelivery(k *wire.Conn) (data string, err error) {
+	for {
+		kind, b, err := k.Next(time.Time{})
+		if err != nil || kind == wire.Delivery {
+			return string(b), err
+		}
+		if data = string(b); !n.unfinished(kind, data) {
+			n.t.Errorf("frame %d %q", kind, data)
+		}
+	}
 }
 
 // parsed is what a message frame holds.

@@ -1,6 +1,6 @@
 // Command benchdoc measures what Q's documents tell about speed: qd beside
 // nsqd, or another qd, over a table of loads, a replicated set beside an unreplicated
-// qd, and how the cost of a message grows. It starts the daemons itself and writes Markdown, charts and JSON. It is
+// qd and beside JetStream, and how the cost of a message grows. It starts the daemons itself and writes Markdown, charts and JSON. It is
 // a tool for those who work on Q; users measure their own with q bench.
 package main
 
@@ -30,6 +30,7 @@ const (
 type commands struct {
 	Table  tableCommand  `cmd:"" help:"Compare two daemons, which are started in turn, over a table of loads."`
 	Set    setCommand    `cmd:"" help:"Measure a set of three beside an unreplicated qd: what a message costs, and how long a fault is noticed."`
+	Peers  peersCommand  `cmd:"" help:"Measure a set of three beside three nats-servers that keep the same stream: publishing and consuming."`
 	Growth growthCommand `cmd:"" help:"Measure what a message costs as sizes, numbers and what stands in the daemon grow."`
 }
 

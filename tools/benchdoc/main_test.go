@@ -28,18 +28,22 @@ func TestExitCodes(t *testing.T) {
 		code int
 		said string
 	}{
-		"--help":                          {exitOK, "Usage: benchdoc <command>"},
-		"table --help":                    {exitOK, "--nsqd"},
-		"":                                {exitUsage, "expected"},
-		"table":                           {exitUsage, "--qd"},
-		"table --qd=/no/such/binary":      {exitUsage, "/no/such/binary"},
-		"set --help":                      {exitOK, "--pairs"},
-		"set --qd=/bin/true --rows=(":     {exitFailed, "--rows"},
-		"set --qd=/bin/false":             {exitFailed, "false --version"},
-		"table --qd=/bin/true --rows=(":   {exitFailed, "--rows"},
-		"growth --qd=/bin/true --rows=(":  {exitFailed, "--rows"},
-		"table --qd=/bin/false":           {exitFailed, "false --version"},
-		"growth --qd=/bin/false --rows=x": {exitFailed, "false --version"},
+		"--help":                      {exitOK, "Usage: benchdoc <command>"},
+		"table --help":                {exitOK, "--nsqd"},
+		"":                            {exitUsage, "expected"},
+		"table":                       {exitUsage, "--qd"},
+		"table --qd=/no/such/binary":  {exitUsage, "/no/such/binary"},
+		"set --help":                  {exitOK, "--pairs"},
+		"set --qd=/bin/true --rows=(": {exitFailed, "--rows"},
+		"set --qd=/bin/false":         {exitFailed, "false --version"},
+		"peers --help":                {exitOK, "--nats-server"},
+		"peers --qd=/bin/true":        {exitUsage, "--nats-server"},
+		"peers --qd=/bin/true --nats-server=/bin/true --rows=(": {exitFailed, "--rows"},
+		"peers --qd=/bin/true --nats-server=/bin/false":         {exitFailed, "false --version"},
+		"table --qd=/bin/true --rows=(":                         {exitFailed, "--rows"},
+		"growth --qd=/bin/true --rows=(":                        {exitFailed, "--rows"},
+		"table --qd=/bin/false":                                 {exitFailed, "false --version"},
+		"growth --qd=/bin/false --rows=x":                       {exitFailed, "false --version"},
 	} {
 		code, stdout, stderr := benchdoc(t, strings.Fields(args)...)
 		if code != want.code || !strings.Contains(stdout+stderr, want.said) {

@@ -4,7 +4,7 @@ import { ask, Dialog } from './dialog.js'
 import { hasSets, toggleHold, useLive } from './live.js'
 import { go, reveal, to } from './router.js'
 
-const CHORD = 1200 // ms between g and the next key
+const CHORD = 1200 // ms between g and the next key, as they were pressed: the page may be late to hear of one
 
 const list = [
   [['/'], 'Find, or filter the list'],
@@ -38,7 +38,7 @@ function find() {
 /** Listens for as long as the page lives. */
 export function useKeys() {
   useEffect(() => {
-    let chord = 0
+    let chord = -Infinity
     const pressed = e => {
       if (e.metaKey || e.ctrlKey || e.altKey) return
       if (e.target.matches?.('input, textarea, select')) {
@@ -47,9 +47,9 @@ export function useKeys() {
       }
       if (document.querySelector('dialog[open]')) return
       const key = e.key
-      if (Date.now() - chord < CHORD && key === 's' && hasSets()) { chord = 0; go(to.sets()); e.preventDefault(); return }
-      if (Date.now() - chord < CHORD && pages[key]) { chord = 0; go(pages[key]()); e.preventDefault(); return }
-      chord = key === 'g' ? Date.now() : 0
+      if (e.timeStamp - chord < CHORD && key === 's' && hasSets()) { chord = -Infinity; go(to.sets()); e.preventDefault(); return }
+      if (e.timeStamp - chord < CHORD && pages[key]) { chord = -Infinity; go(pages[key]()); e.preventDefault(); return }
+      chord = key === 'g' ? e.timeStamp : -Infinity
       const does = {
         '/': find, '?': () => ask(Keys), '.': toggleHold, t: () => window.switchTheme(),
         j: () => row(1), k: () => row(-1), s: sortHere,

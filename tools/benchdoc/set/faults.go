@@ -57,6 +57,13 @@ func (w *watched) note() {
 	w.moments = append(w.moments, time.Now())
 }
 
+// begun says whether something went well yet.
+func (w *watched) begun() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.moments) > 0
+}
+
 // longest is the longest time between two moments, the later of which is behind a
 // moment; what has not ended counts too.
 func (w *watched) longest(since time.Time) (gap time.Duration) {
@@ -109,7 +116,8 @@ func consuming(maxInFlight int) watcher {
 			w.note()
 			return nil
 		}))
-		for _, d := range set.Members {
+		for i := range set.Members { // the leader, which is before from, is the first to have its turn
+			d := set.Members[(from+len(set.Members)-1+i)%len(set.Members)]
 			if err := consumer.ConnectToNSQD(d.TCP); err != nil {
 				return nil, err
 			}
@@ -175,7 +183,11 @@ func (what disturbance) once(ctx context.Context, set *testbed.Set, topic string
 	if err != nil {
 		return 0, err
 	}
-	err = pause(ctx, s.watch/4)
+	// A gap is between two moments: without the first there is none.
+	err = testbed.Await(ctx, "who watches to notice something", w.begun)
+	if err == nil {
+		err = pause(ctx, s.watch/4)
+	}
 	var heal func() error
 	begin := time.Now()
 	if err == nil {

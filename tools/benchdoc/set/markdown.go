@@ -9,16 +9,16 @@ import (
 // WriteText writes the report as Markdown.
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Measured %s: %s, %s, %d cores, %s, %s. Medians of %d pairs; all members, the unreplicated qd, the generator and whatever else is at work share the machine.\n\n",
+	fmt.Fprintf(&b, "Measured %s: %s, %s, %d cores, %s, %s. Medians of %d pairs; all members, what they are compared with, the generator and whatever else is at work share the machine.\n\n",
 		r.Date.Format("2006-01-02 15:04 MST"), r.QD, r.Machine.CPU, r.Machine.Cores, r.Machine.Memory, r.Machine.Kernel, r.Pairs)
 	if r.Quick {
 		b.WriteString("Quick: small counts, an impression and no measurement.\n\n")
 	}
-	b.WriteString("| what | figure | set of three | unreplicated | ratio | asked | met |\n|---|---|--:|--:|--:|---|---|\n")
+	fmt.Fprintf(&b, "| what | figure | set of three | %s | ratio | asked | met |\n|---|---|--:|--:|--:|---|---|\n", r.Other)
 	for _, row := range r.Rows {
 		for _, f := range row.Figures {
 			if f.Name != lost {
-				fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", row.label(), f.Name, number(f.Set), f.other(number(f.Alone)), f.other(fmt.Sprintf("%.2f", f.Ratio)), f.asked(), f.met())
+				fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", r.label(row), f.Name, number(f.Set), f.other(number(f.Alone)), f.other(fmt.Sprintf("%.2f", f.Ratio)), f.asked(), f.met())
 			}
 		}
 	}
@@ -40,13 +40,13 @@ func number(n float64) string {
 }
 
 // label is the row's name with its flags.
-func (r *Row) label() string {
-	label := r.Name
-	if len(r.Flags) > 0 {
-		label += " (`" + strings.Join(r.Flags, " ") + "`)"
+func (r *Report) label(row *Row) string {
+	label := row.Name
+	if len(row.Flags) > 0 {
+		label += " (`" + strings.Join(row.Flags, " ") + "`)"
 	}
-	if len(r.AloneFlags) > 0 {
-		label += " (unreplicated: `" + strings.Join(r.AloneFlags, " ") + "`)"
+	if len(row.AloneFlags) > 0 {
+		label += " (" + r.Other + ": `" + strings.Join(row.AloneFlags, " ") + "`)"
 	}
 	return label
 }

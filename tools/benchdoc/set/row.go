@@ -19,8 +19,10 @@ type row struct {
 	// alone is measured in turn with onSet; nil: it is compared with nothing.
 	alone      func(ctx context.Context, d *testbed.Daemon, s scale) (values, error)
 	aloneFlags []string
-	onSet      func(ctx context.Context, set *testbed.Set, s scale) (values, error)
-	bars       []Bar
+	// stream is measured in turn with onSet in the place of alone.
+	stream func(ctx context.Context, servers *testbed.JetStream, s scale) (values, error)
+	onSet  func(ctx context.Context, set *testbed.Set, s scale) (values, error)
+	bars   []Bar
 }
 
 // Bar is what is asked of a figure: a rate must be at least so much, anything else at
@@ -46,7 +48,9 @@ const (
 	generatorCPU = "CPU of the generator µs/msg"
 	p50          = "publish p50 µs"
 	p99          = "publish p99 µs"
+	p50Refill    = "publish p50 µs meanwhile"
 	p99Refill    = "publish p99 µs meanwhile"
+	p99Times     = "publish p99 meanwhile, as a multiple"
 	lost         = "lost"
 	gap          = "gap ms"
 	maxGap       = "longest gap ms"
@@ -58,7 +62,7 @@ const (
 )
 
 // order is that of the figures of a row.
-var order = []string{rate, allCPU, leaderCPU, generatorCPU, refillRate, p50, p99, p99Refill, gap, maxGap, idleCPU, rss, leaderRSS, followerRSS, lost}
+var order = []string{publishRate, publishCPU, publishGenerator, consumeRate, consumeCPU, consumeGenerator, rate, allCPU, leaderCPU, generatorCPU, refillRate, p50, p99, p50Refill, p99Refill, p99Times, gap, maxGap, idleCPU, rss, leaderRSS, followerRSS, lost}
 
 func moreIsBetter(figure string) bool { return strings.HasSuffix(figure, "/s") }
 
@@ -73,6 +77,7 @@ type scale struct {
 	idle   time.Duration // how long idleness is watched
 	watch  time.Duration // how long after a fault
 	faults int           // of a kind
+	filled Filled
 
 	touched int // bytes of free memory that are touched before a measurement
 }
@@ -166,13 +171,16 @@ func create(ctx context.Context, d *testbed.Daemon, topic, channel string) error
 	return nil
 }
 
+// compared says whether something else is measured in turn.
+func (r *row) compared() bool { return r.alone != nil || r.stream != nil }
+
 // with adds flags to the members.
 func (r row) with(flags ...string) row {
 	r.flags = slices.Concat(r.flags, flags)
 	return r
 }
 
-// aloneWith adds flags to the unreplicated qd.
+// aloneWith adds flags to the unreplicated qd, or lines to the configuration of JetStream.
 func (r row) aloneWith(flags ...string) row {
 	r.aloneFlags = slices.Concat(r.aloneFlags, flags)
 	return r

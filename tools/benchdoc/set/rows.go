@@ -30,9 +30,12 @@ func rows() []row {
 		gaps("publish gap, leader stopped", disturbance{state: much, fault: stopped, watch: publishing}, within...),
 		gaps("publish gap, leadership moved", disturbance{fault: moved, watch: publishing}, Bar{Figure: gap, Value: 50}),
 		gaps("go-nsq, max_in_flight 3, leader killed", disturbance{fault: killed, watch: consuming(3)}, Bar{Figure: maxGap, Value: 1000}),
+		gaps("go-nsq, max_in_flight 3, leader stopped", disturbance{fault: stopped, watch: consuming(3)}, Bar{Figure: maxGap, Value: 1000}),
 		gaps("go-nsq, max_in_flight 1, leader killed", disturbance{fault: killed, watch: consuming(1), timeout: 6}),
+		gaps("go-nsq, max_in_flight 1, leader stopped", disturbance{fault: stopped, watch: consuming(1), timeout: 10}),
 		idle(),
-		refill(),
+		refill("refill of an empty member", Bar{Figure: refillRate, Value: 180}, Bar{Figure: p99Times, Value: 2}),
+		refill("refill of an empty member, as fast as it goes", Bar{Figure: refillRate, Value: 200}).with("--cluster-snapshot-rate=0"),
 		deferred(),
 	}
 }

@@ -14,14 +14,26 @@ import (
 
 // Options are what is measured and how.
 type Options struct {
-	QD    string         // binary
-	Base  string         // binary of the unreplicated qd; default: QD
-	Dir   string         // where data directories are made; default: that for temporary files
-	Pairs int            // how often each is measured; 5, and 1 when quick
-	Quick bool           // less of everything: an impression and no measurement
-	Rows  *regexp.Regexp // names of the rows to measure; nil: all
+	QD   string // binary
+	Base string // binary of the unreplicated qd; default: QD
+	// NATSServer is a binary: sets are compared with JetStream. Empty: with an unreplicated
+	// qd, and in what they do when a member fails.
+	NATSServer string
+	Dir        string // where data directories are made; default: that for temporary files
+	Filled     Filled
+	Pairs      int            // how often each is measured; 5, and 1 when quick
+	Quick      bool           // less of everything: an impression and no measurement
+	Rows       *regexp.Regexp // names of the rows to measure; nil: all
 	// Tell is told what is about to be measured.
 	Tell func(text string)
+}
+
+// Filled is how an empty member is filled.
+type Filled struct {
+	// Dir is where its data directory is made: on another disk than Options.Dir, its writes
+	// do not meet those of the others. Default: Options.Dir.
+	Dir   string
+	Bytes int64 // of messages that it gets; default: 4 GB
 }
 
 // Report is what was measured.
@@ -29,9 +41,11 @@ type Report struct {
 	Date    time.Time       `json:"date"`
 	Machine testbed.Machine `json:"machine"`
 	QD      string          `json:"qd"` // version
-	Pairs   int             `json:"pairs"`
-	Quick   bool            `json:"quick"`
-	Rows    []*Row          `json:"rows"`
+	// Other is what sets were compared with, and its version where that is not QD's.
+	Other string `json:"other"`
+	Pairs int    `json:"pairs"`
+	Quick bool   `json:"quick"`
+	Rows  []*Row `json:"rows"`
 }
 
 // Row is a row that was measured.
@@ -62,6 +76,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if o.Quick {
 		s = quickScale
 	}
+	s.filled = o.Filled
 	if o.Pairs == 0 {
 		o.Pairs = 5
 		if o.Quick {
@@ -73,7 +88,15 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if report.QD, err = testbed.VersionOf(o.QD); err != nil {
 		return nil, err
 	}
-	for _, r := range rows() {
+	all := rows()
+	if report.Other = "unreplicated"; o.NATSServer != "" {
+		version, err := testbed.VersionOf(o.NATSServer)
+		if err != nil {
+			return nil, err
+		}
+		report.Other, all = "JetStream, "+version, peerRows()
+	}
+	for _, r := range all {
 		if o.Rows != nil && !o.Rows.MatchString(r.name) {
 			continue
 		}
@@ -91,7 +114,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 func (o *Options) measure(ctx context.Context, r row, s scale) *Row {
 	row := &Row{Name: r.name, Flags: r.flags, AloneFlags: r.aloneFlags}
 	pairs := o.Pairs
-	if r.alone == nil {
+	if !r.compared() {
 		pairs = 1
 	}
 	onSet, alone := values{}, values{}
@@ -127,12 +150,21 @@ func (o *Options) pair(ctx context.Context, r row, s scale) (onSet, alone values
 	}
 	onSet, err = r.onSet(ctx, set, s)
 	set.Kill()
-	if err != nil || r.alone == nil {
+	if err != nil || !r.compared() {
 		return onSet, nil, err
 	}
 	data, err := os.MkdirTemp(dir, "alone-")
 	if err != nil {
 		return nil, nil, err
+	}
+	if r.stream != nil {
+		servers, err := testbed.StartJetStream(ctx, o.NATSServer, data, r.aloneFlags)
+		if err != nil {
+			return nil, nil, err
+		}
+		defer servers.Kill()
+		alone, err = r.stream(ctx, servers, s)
+		return onSet, alone, err
 	}
 	binary := o.Base
 	if binary == "" {

@@ -29,9 +29,13 @@ func TestRowsCanBeMeasured(t *testing.T) {
 		gaps("killed", disturbance{state: much, fault: killed, watch: publishing}),
 		gaps("stopped", disturbance{fault: stopped, watch: publishing}),
 		gaps("moved", disturbance{fault: moved, watch: consuming(3)}),
-		idle(), deferred(), refill(),
+		idle(), deferred(), refill("refill"), peer("a peer", oneByOne), refill("refill elsewhere"), // which ends a member
 	} {
-		v, err := r.onSet(t.Context(), set, smallScale)
+		s := smallScale
+		if r.name == "refill elsewhere" {
+			s.filled = Filled{Dir: t.TempDir(), Bytes: refillBytes / 2}
+		}
+		v, err := r.onSet(t.Context(), set, s)
 		if err != nil {
 			t.Fatalf("%s: %v", r.name, err)
 		}
@@ -58,7 +62,7 @@ func TestRowsCanBeMeasured(t *testing.T) {
 
 func TestEveryBarIsOfAFigure(t *testing.T) {
 	seen := make(map[string]bool)
-	for _, r := range rows() {
+	for _, r := range append(rows(), peerRows()...) {
 		if seen[r.name] {
 			t.Errorf("there are two rows %q", r.name)
 		}
@@ -106,7 +110,7 @@ func TestBarsAreJudged(t *testing.T) {
 
 func TestReportTellsFiguresAndTroubles(t *testing.T) {
 	met := false
-	r := &Report{QD: "qd v2", Pairs: 3, Rows: []*Row{
+	r := &Report{QD: "qd v2", Other: "unreplicated", Pairs: 3, Rows: []*Row{
 		{Name: "a row", Flags: []string{"--x"}, AloneFlags: []string{"--y"}, Figures: []*Figure{
 			{Name: allCPU, Set: 2.5, Alone: 0.5, Ratio: 5, AloneRuns: []float64{0.5}, SetRuns: []float64{2.5}, Bar: &Bar{Figure: allCPU, Ratio: 4}, Met: &met},
 			{Name: lost, Set: 1},

@@ -2,8 +2,6 @@ package set
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"time"
 
 	"qmq/loadgen"
@@ -145,81 +143,6 @@ func deferred() row {
 		},
 		bars: []Bar{{Figure: leaderRSS, Value: 64}, {Figure: followerRSS, Value: 40}},
 	}
-}
-
-// refill measures how a member whose disk is empty gets all there is, and what those
-// who publish meanwhile notice.
-func refill() row {
-	return row{
-		name: "refill of an empty member",
-		onSet: func(ctx context.Context, set *testbed.Set, s scale) (values, error) {
-			const body, probe = 1000, "probe"
-			topic, messages := testbed.TopicName(0), s.count(4_000_000)
-			if err := create(ctx, set.Members[0], topic, "c0"); err != nil {
-				return nil, err
-			}
-			leader, target, err := prepare(ctx, set, probe, "")
-			if err != nil {
-				return nil, err
-			}
-			if err := put(ctx, set, topic, loadgen.Load{Batch: 200, Window: 16, Body: body, Measure: loadgen.Amount{Messages: messages}}); err != nil {
-				return nil, err
-			}
-			all, err := set.Members[leader].Replica(ctx, topic)
-			if err != nil {
-				return nil, err
-			}
-			before, err := timed(ctx, target, probe, s.cap)
-			if err != nil {
-				return nil, err
-			}
-			wiped := (leader + 1) % len(set.Members)
-			set.Members[wiped].Kill()
-			if err := os.RemoveAll(set.Dir(wiped)); err != nil {
-				return nil, err
-			}
-			meanwhile := make(chan result, 1)
-			again, done := context.WithCancel(ctx)
-			defer done()
-			go func() {
-				p, err := timed(again, target, probe, time.Hour)
-				meanwhile <- result{p, err}
-			}()
-			begin := time.Now()
-			if err := set.Start(ctx, wiped); err != nil {
-				return nil, err
-			}
-			err = testbed.Await(ctx, "the wiped member to have all", func() bool {
-				r, err := set.Members[wiped].Replica(ctx, topic)
-				return err == nil && r.Applied >= all.Applied
-			})
-			took := time.Since(begin)
-			done()
-			m := <-meanwhile
-			if err != nil || m.err != nil {
-				return nil, fmt.Errorf("refill: %v, %w", err, m.err)
-			}
-			return values{refillRate: {float64(messages) * body / 1e6 / took.Seconds()}, p99: {before}, p99Refill: {m.p99}}, nil
-		},
-		bars: []Bar{{Figure: refillRate, Value: 180}},
-	}
-}
-
-type result struct {
-	p99 float64
-	err error
-}
-
-// timed publishes at a rate, and is how long the 99th of 100 waited in µs.
-func timed(ctx context.Context, t loadgen.Target, topic string, d time.Duration) (p99 float64, err error) {
-	r, err := loadgen.Run(ctx, t, loadgen.Load{Topic: topic, Rate: 200, Measure: loadgen.Amount{Duration: d}}, nil)
-	if err != nil {
-		return 0, err
-	}
-	if r.Published == nil {
-		return 0, fmt.Errorf("nothing was published in %s", d)
-	}
-	return r.Published.P99, nil
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -1,6 +1,11 @@
 package testbed
 
-import "os"
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
 
 // TouchMemory makes free memory of the machine ready to be written to, by
 // keeping a file of so many bytes in dir for a moment. A virtual machine may
@@ -20,4 +25,27 @@ func TouchMemory(dir string, bytes int) error {
 		_, err = f.Write(zeroes)
 	}
 	return err
+}
+
+// Settle has the disk hold all files below dir. What was written before a measurement is
+// then not on its way to the disk during it.
+func Settle(dir string) error {
+	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() {
+			err = settle(path)
+		}
+		if errors.Is(err, fs.ErrNotExist) { // whoever is at work there removes files
+			return nil
+		}
+		return err
+	})
+}
+
+func settle(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
 }

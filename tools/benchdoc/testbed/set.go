@@ -22,6 +22,7 @@ type Set struct {
 	Members []*Daemon
 	binary  string
 	dir     string
+	placed  map[int]string // directories of members that have them elsewhere than below dir
 	peers   []string
 	flags   []string
 }
@@ -62,7 +63,31 @@ func StartSet(ctx context.Context, binary, dir string, flags []string) (*Set, er
 func (s *Set) secret() string { return filepath.Join(s.dir, "secret") }
 
 // Dir is where a member has its data.
-func (s *Set) Dir(i int) string { return filepath.Join(s.dir, strconv.Itoa(i)) }
+func (s *Set) Dir(i int) string {
+	if dir := s.placed[i]; dir != "" {
+		return dir
+	}
+	return filepath.Join(s.dir, strconv.Itoa(i))
+}
+
+// Settle has the disk hold what the members have written.
+func (s *Set) Settle() error {
+	for i := range s.Members {
+		if err := Settle(s.Dir(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Place has a member that is not at work have its data in dir from its next start on: on a
+// disk of its own, as members do.
+func (s *Set) Place(i int, dir string) {
+	if s.placed == nil {
+		s.placed = make(map[int]string)
+	}
+	s.placed[i] = dir
+}
 
 // Start starts a member that is not at work, with the data that it has.
 func (s *Set) Start(ctx context.Context, i int) error {

@@ -72,6 +72,6 @@ const columns = [
 const Results = ({ e, close }) => html`<${Dialog} id="results" wide title=${`${e.user || 'Somebody'} ${e.text}`} text=${html`<${Pair} topic=${e.topic}
   channel=${e.channel} />, <${Time} at=${e.at} text=${clock(e.at, 'seconds')} />. ${e.result}`} close=${close}>
   <table><thead><tr><th scope="col">Asked</th><th scope="col">Answer</th><th scope="col" class="number">Time</th></tr></thead>
-  <tbody>${e.results.map(r => html`<tr><td>${r.name || r.target}</td><td class=${r.ok ? 'soft' : 'warn'}>${r.ok ? 'done' : r.error || `status ${r.status}`}</td>
+  <tbody>${e.results.map(r => html`<tr><td>${r.name || r.target}</td><td class=${r.ok ? 'soft' : 'warn'}>${r.ok ? r.note || 'done' : r.error || `status ${r.status}`}</td>
     <td class="number">${r.ms}<u> ms</u></td></tr>`)}</tbody></table>
   <div class="foot"><span class="grow"></span><button type="button" class="btn" data-first="" onClick=${close}>Close</button></div><//>`

@@ -10,7 +10,7 @@ import { Spark } from '../spark.js'
 import { Table } from '../table.js'
 import { Title } from '../title.js'
 import { Role, goneClass, nodeCell, number } from './columns.js'
-import { Config } from './config.js'
+import { Config, SettingTags, useConfig } from './config.js'
 import { Spans } from './charts.js'
 import { Pause } from './topic.js'
 import { Move } from './move.js'
@@ -22,10 +22,11 @@ export function Channel({ params, data, epoch, stale }) {
   const lines = useHistory('channel', { topic, channel }, span, epoch, data?.point)
   const [asked, setAsked] = useState(0)
   const f = known(data)
+  const config = useConfig(topic, channel, data?.nodes.length > 0)
   const peek = () => { setAsked(n => n + 1); reveal('messages') }
   const jump = (id, text) => html`<button type="button" class="link" data-jump=${id} onClick=${() => reveal(id)}>${text}</button>`
   const paused = data?.paused && html`, <span class="warn">paused${data.paused_nodes < f.nodes ? ` on ${plural(data.paused_nodes, 'node')}` : ''}</span>`
-  const sub = data && html`${jump('consumers', plural(f.consumers ?? 0, 'consumer'))} on ${jump('nodes', plural(data.nodes.length, 'node'))}${paused}<${Silent} nodes=${data.nodes} />`
+  const sub = data && html`${jump('consumers', plural(f.consumers ?? 0, 'consumer'))} on ${jump('nodes', plural(data.nodes.length, 'node'))}${paused}<${Silent} nodes=${data.nodes} /><${SettingTags} of=${config.answer} />`
   const q = n => data?.latency?.find(l => l.q === n)?.ms
   return html`<div class=${stale ? 'lost-values' : ''}>
     <${Title} crumbs=${[['Topics', to.topics()], [topic, to.topic(topic)], [channel]]} sub=${sub} actions=${data && html`<${Actions} topic=${topic} channel=${channel} data=${data} />`}
@@ -33,6 +34,7 @@ export function Channel({ params, data, epoch, stale }) {
     ${data?.verdict && html`<${Note} level=${data.verdict.level} role="status" id="verdict" actions=${html`<button type="button" class="btn"
       onClick=${() => reveal('consumers')}>Show consumers</button>`}><b><${Text} of=${data.verdict.title} /></b> <span class="soft">
       <${Text} of=${data.verdict.text} /></span><//>`}
+    ${data?.bounded && html`<${Bounded} of=${data.bounded} f=${f} nodes=${data.nodes} />`}
     <${ChannelFigures} f=${f} data=${data} />
     <div class="grid">
       <${ChartCard} id="chart-flow" cls="w5" title="Flow" label="Copied in and finished per second" lines=${lines} unit="/s" value=${small} series=${[
@@ -58,7 +60,7 @@ export function Channel({ params, data, epoch, stale }) {
       <${Card} id="nodes" ruled title="Nodes">
         <${Table} id="nodes-table" name="nodes" label="Nodes" csv main order="name" columns=${nodeColumns} rows=${data?.nodes ?? []} rowKey=${n => n.node} rowClass=${goneClass} />
       <//>
-      ${data?.nodes.length > 0 && html`<${Config} topic=${topic} channel=${channel} />`}
+      ${data?.nodes.length > 0 && html`<${Config} topic=${topic} channel=${channel} config=${config} />`}
     </div></div>`
 }
 
@@ -68,6 +70,17 @@ const NoConsumers = ({ name, depth }) => html`<p>No consumers${depth > 0 ? `, an
 
 /** The nodes that are left out, each with its time. */
 const Silent = ({ nodes }) => nodes.filter(n => n.stale).map(n => html`<span class="warn" key=${n.node}>, without ${host(n.name)}${n.seen && html` since <${Time} at=${n.seen} />`}</span>`)
+
+/** How far a channel is that has an end, and what becomes of it there. */
+function Bounded({ of: b, f, nodes }) {
+  const ends = new Set(nodes.map(n => n.until).filter(Boolean))
+  const end = ends.size === 1 ? `message ${[...ends][0]}` : 'its end'
+  const share = f.messages > 0 && f.messages >= b.left ? 1 - b.left / f.messages : null
+  return html`<${Note} id="bounded" icon=${b.done ? 'check' : undefined}><b>${b.done ? 'Done.' : `Ends before ${end}.`}</b> <span class="soft">${b.done ? `It has had everything before ${end}.`
+    : html`${share !== null && html`<span class="meter wide" role="progressbar" aria-label="Finished" aria-valuenow=${Math.round(100 * share)}><svg viewBox="0 0 160 6" preserveAspectRatio="none" aria-hidden="true">
+      <rect width=${160 * share} height="6" rx="3" fill="currentColor" /></svg></span>`}${share !== null && `${count(b.left)} of `}${plural(share === null ? b.left : f.messages, 'message')} to go${f.finish_rate > 0
+      && `, about ${duration(1000 * b.left / f.finish_rate)} at this rate`}.`} ${b.done ? 'It' : 'Then it'} ${b.leaves ? 'is deleted, once it has no consumers.' : 'stays until it is deleted, and may be rewound.'}</span><//>`
+}
 
 function trendOf(f) {
   if (f.stopped) return `${count(f.stopped)} stopped, ${count(f.held_back)} held back`
@@ -133,6 +146,7 @@ const nodeColumns = [
   number('in_flight', 'In flight'),
   number('deferred', 'Deferred', 'medium'),
   number('consumers', 'Consumers', 'medium'),
+  number('until', 'Ends before', 'roomy medium', { maybe: n => n.until, cell: n => html`${n.until}${n.done && html` <span class="tag">done</span>`}` }),
   number('timeout_min', 'Timed out', '', { cell: n => html`<span class=${n.timeout_min >= 100 ? 'warn' : ''}><${PerMinute} n=${n.timeout_min} /></span>` }),
   { key: 'spark', label: 'Depth, last hour', cls: 'medium line', cell: n => html`<${Spark} data=${n.spark} tone="depth" />` },
 ]

@@ -9,11 +9,31 @@ import { useMe } from '../me.js'
 import { Card, Nothing, Time } from '../parts.js'
 import { Table } from '../table.js'
 
-export function Config({ topic, channel }) {
-  const may = useMe()?.may_act
+/** What nodes answer of the settings of what is `there`, and how to ask again. */
+export function useConfig(topic, channel, there) {
   const [answer, set] = useState(null)
   const load = () => get('config', { topic, channel }).then(set).catch(e => set({ settings: [], nodes: [], unmet: [], error: e.message }))
-  useEffect(() => { load() }, [topic, channel])
+  useEffect(() => { if (there) load() }, [topic, channel, there])
+  return { answer, load }
+}
+
+// Settings without which one would wonder what a topic or channel does.
+const SAYS = {
+  ordered: v => v === 'key' ? ['ordered by key', 'One message of each key is in flight at a time, in the order of the publishes']
+    : v === 'channel' && ['in order', 'One message is in flight at a time, in the order of the publishes'],
+  prioritised: v => v && ['prioritised', 'What has a higher priority is delivered before what waits with a lower one'],
+  dedup_window: v => v !== '0s' && [`no doubles within ${v}`, 'A message whose id came before within this time is OK’d and not stored'],
+}
+
+/** These settings, where they are in force, as tags. */
+export const SettingTags = ({ of: answer }) => answer?.settings.flatMap(({ name, values }) => values.map(v => {
+  const said = SAYS[name]?.(v.value)
+  const all = answer.nodes.filter(n => n.ok).length
+  return said && html` <span class="tag" data-setting=${name} title=${said[1] + (v.nodes.length < all ? `. On ${v.nodes.map(host).join(', ')} only` : '')}>${said[0]}</span>`
+}))
+
+export function Config({ topic, channel, config: { answer, load } }) {
+  const may = useMe()?.may_act
   const all = answer?.nodes.filter(n => n.ok).length
   const left = answer?.nodes.filter(n => !n.ok).map(n => `${host(n.name)}: ${n.error}`) ?? []
   const change = row => ask(Change, { topic, channel, row, doors: answer.nodes.filter(n => n.door), done: load })

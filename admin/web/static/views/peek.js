@@ -29,11 +29,11 @@ export function Peek({ topic, channel, figures, asked, nodes }) {
     const mine = ++turn.current
     const wish = { state: state ?? first, order, from, contains, ...changes }
     const place = placeOf(wish.from)
-    if (place === null) { setProblem('Write a number of a message, a time such as 14:05, or a moment such as 2026-03-12 14:05.'); return }
+    if (place === null) { setProblem('Write a number of a message, a time such as 14:05, how long ago such as -1h, or a moment such as 2026-03-12 14:05.'); return }
     setState(wish.state)
     setProblem('')
     setBusy(true)
-    const how = place.since_ms && wish.order === 'newest' || (place.from || place.since_ms || wish.contains) && wish.order === 'turn' ? 'oldest' : wish.order
+    const how = place.since && wish.order === 'newest' || (place.from || place.since || wish.contains) && wish.order === 'turn' ? 'oldest' : wish.order
     setOrder(how)
     try {
       const got = await get('peek', { topic, channel, state: channel && wish.state, order: how, limit: LIMIT, contains: wish.contains, ...(page ? { at: page } : place) })

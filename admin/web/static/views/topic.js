@@ -4,7 +4,7 @@ import { perform } from '../actions.js'
 import { Bulk, useChosen } from '../bulk.js'
 import { ChartCard } from '../chart.js'
 import { Confirm, Create, ask } from '../dialog.js'
-import { brief, bytes, count, host, natural, plural, size, small } from '../format.js'
+import { brief, bytes, count, host, natural, percent, plural, size, small } from '../format.js'
 import { useHistory, useSpan } from '../history.js'
 import { Icon } from '../icons.js'
 import { useMe } from '../me.js'
@@ -14,7 +14,7 @@ import { Spark } from '../spark.js'
 import { Table } from '../table.js'
 import { Title } from '../title.js'
 import { Role, goneClass, nodeCell, number, perMinute, perSecond, silence, timedOut } from './columns.js'
-import { Config } from './config.js'
+import { Config, SettingTags, useConfig } from './config.js'
 import { Connections } from './connections.js'
 import { Peek } from './peek.js'
 import { DeadLetters } from './letters.js'
@@ -32,8 +32,9 @@ export function Topic({ params, data, epoch, stale }) {
   const channels = data?.channels ?? []
   const { column, chosen, clear } = useChosen(channels, keyOf, 'channel')
   const columns = channelColumns(topic)
+  const config = useConfig(topic, undefined, data?.nodes.length > 0)
   return html`<div class=${stale ? 'lost-values' : ''}>
-    <${Title} crumbs=${[['Topics', to.topics()], [topic]]} tools=${html`<${Spans} long span=${span} pick=${pick} />`} sub=${data && html`<${Text} of=${data.sub} />${data.replicated && html`<${Replicated} of=${data.replicated} />`}`} actions=${data && html`<${Actions} topic=${topic} data=${data} />`}>${topic}<//>
+    <${Title} crumbs=${[['Topics', to.topics()], [topic]]} tools=${html`<${Spans} long span=${span} pick=${pick} />`} sub=${data && html`<${Text} of=${data.sub} />${data.replicated && html`<${Replicated} of=${data.replicated} />`}<${SettingTags} of=${config.answer} />`} actions=${data && html`<${Actions} topic=${topic} data=${data} />`}>${topic}<//>
     ${data?.attention.length > 0 && html`<section class="card note-list" aria-label="Attention"><${Attention} lines=${data.attention} /></section>`}
     <${TopicFigures} f=${f} data=${data} />
     <div class="grid">
@@ -55,7 +56,7 @@ export function Topic({ params, data, epoch, stale }) {
         <${Table} id="nodes-table" name="nodes" label="Nodes" csv order="name" columns=${nodeColumns(topic, me?.may_act)} rows=${data?.nodes ?? []}
           rowKey=${n => n.node} rowClass=${goneClass} empty=${data && 'No node has this topic: the lookupds know it, and the first message brings it to a node.'} />
       <//>
-      ${data?.nodes.length > 0 && html`<${Config} topic=${topic} /><${Connections} topic=${topic} />`}
+      ${data?.nodes.length > 0 && html`<${Config} topic=${topic} config=${config} /><${Connections} topic=${topic} />`}
       <${DeadLetters} topic=${topic} key=${'letters of ' + topic} />
     </div></div>`
 }
@@ -89,9 +90,12 @@ function waits(f) {
   return f.channels ? 'not yet copied to channels' : 'waits for a first channel'
 }
 
+const Bounded = ({ of: b, messages }) => html`<span class="tag" title="It ends at a place in the log${b.done ? ', and has had everything before' : `: ${plural(b.left, 'message')} to go`}${b.leaves
+  ? '. It is deleted then, once it has no consumers' : ''}">${b.done ? 'done' : messages >= b.left && messages > 0 ? `bounded, ${percent(1 - b.left / messages)}` : 'bounded'}</span>`
+
 const channelColumns = topic => [
   { key: 'channel', label: 'Channel', name: true, value: c => c.channel, cell: c => html`<a
-    href=${to.channel(topic, c.channel)}>${c.channel}</a>${silence(c)}${c.paused && html`<span class="tag warn">paused</span>`}${c.depth > 0 && c.consumers === 0 && html`<span class="tag ${c.level === 'ok' ? '' : c.level}">no consumers</span>`}` },
+    href=${to.channel(topic, c.channel)}>${c.channel}</a>${silence(c)}${c.paused && html`<span class="tag warn">paused</span>`}${c.bounded && html`<${Bounded} of=${c.bounded} messages=${c.messages} />`}${c.depth > 0 && c.consumers === 0 && html`<span class="tag ${c.level === 'ok' ? '' : c.level}">no consumers</span>`}` },
   number('depth', 'Depth'),
   number('in_flight', 'In flight', 'medium'),
   number('deferred', 'Deferred', 'medium'),

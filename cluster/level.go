@@ -1,0 +1,84 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+)
+
+// errOlderMembers refuses what members of an older version could not apply.
+var errOlderMembers = errors.New("settings of replicated topics need all members of the set to run a version that knows them, and to have said so, as they do when they start; q cluster members shows which")
+
+// knows says whether all members have a feature level. It waits, as members that have just
+// begun are still saying what they know.
+func (s *Set) knows(ctx context.Context, level uint32) bool {
+	is := func(g *registry) bool { return g != nil && g.Level >= level }
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	for ctx.Err() == nil && !is(s.registry.Load()) {
+		s.awaitRegistry(ctx, is)
+	}
+	return is(s.registry.Load())
+}
+
+// errUntoldMembers is temporary.
+var errUntoldMembers = errors.New("a member of the set has still to hear which features the set uses: ask again")
+
+// maySet says whether something may be set of a replicated topic. It waits, as members that
+// have just begun are still saying what they know, and hearing what the others do.
+func (s *Set) maySet(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if !s.knows(ctx, levelOfSettings) {
+		return errOlderMembers
+	}
+	return s.tellAll(ctx)
+}
+
+// tellAll waits until all members that are connected know which feature level is in use. They
+// may not have applied yet that it is, and what is published through them would lack what is set
+// of its topic. Who is connected later is told at that moment, see linkUp.
+func (s *Set) tellAll(ctx context.Context) error {
+	g := s.registry.Load()
+	if s.allTold.Load() >= g.Level {
+		return nil
+	}
+	for _, m := range g.Members {
+		if m.ID != s.who().Member && !s.isTold(ctx, uint64(m.ID), g.Level) {
+			return errUntoldMembers
+		}
+	}
+	s.allTold.Store(g.Level)
+	return nil
+}
+
+// isTold waits until a member says that the set uses a feature level, or is not connected.
+func (s *Set) isTold(ctx context.Context, member uint64, level uint32) bool {
+	for slices.Contains(s.connected(), member) {
+		var st Status
+		if answer, err := s.call(ctx, member, callStatus, nil); err == nil && json.Unmarshal(answer, &st) == nil && st.Level >= level {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(insistEvery):
+		}
+	}
+	return true
+}
+
+// has tells of a feature level whether the set uses it. Who has just started may not have
+// applied yet that it does, and is told by the first member that it is connected to, before
+// it sends that one anything: what the others take for granted it must not leave out.
+func (r *run) has(level uint32) func() bool {
+	return func() bool {
+		if r.s.told.Load() >= level {
+			return true
+		}
+		g := r.s.registry.Load()
+		return g != nil && g.Level >= level
+	}
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package daemon
+
+func begunAnew() bool { return false }
+
+func beginAnew([]string) {}
