@@ -206,7 +206,7 @@ func (s *Set) linkOptions() link.Options {
 		Address: s.o.Address, Listener: s.o.Listener, Dial: s.o.Dial, Hello: s.hello,
 		Secrets: s.o.Secrets, Server: s.o.Server, Client: s.o.Client,
 		Alive: max(4*s.o.Election, 500*time.Millisecond), MaxFrame: s.o.MaxFrame,
-		Up: s.linkUp, Down: s.linkDown, Logger: s.o.Logger,
+		Meet: s.meet, Up: s.linkUp, Down: s.linkDown, Logger: s.o.Logger,
 	}
 }
 
@@ -221,15 +221,21 @@ func (s *Set) hello() link.Hello {
 		h.Sync = "kernel"
 	}
 	if g := s.registry.Load(); g != nil && i.Cluster != 0 {
-		h.Active = g.Level
+		h.Active = max(g.Level, s.told.Load())
 	}
 	return h
+}
+
+// meet takes what a member says before anything is sent to it.
+func (s *Set) meet(h link.Hello) {
+	s.linking.Lock()
+	defer s.linking.Unlock()
+	s.told.Store(max(s.told.Load(), h.Active))
 }
 
 func (s *Set) linkUp(p link.Peer) {
 	s.linking.Lock()
 	defer s.linking.Unlock()
-	s.told.Store(max(s.told.Load(), p.Hello.Active))
 	s.up[p.Hello.Member] = true
 	if p.Hello.Address != "" {
 		s.met.Store(p.Hello.Member, p.Hello.Address)

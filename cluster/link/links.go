@@ -40,6 +40,9 @@ type Options struct {
 	// longer than that is taken when nothing else waits.
 	MaxFrame, ControlBytes, BulkBytes int
 
+	// Meet is called of a peer that is about to be there, with what it says of itself,
+	// before anything can be sent to it; nil: nobody wants to know.
+	Meet func(Hello)
 	// Up is called when a peer is there, before anything of it is given to a handler;
 	// Down when it no longer is, after all that came of it was handled. For a member
 	// they alternate, and no frame of an earlier time comes after an Up. They may be nil,
@@ -284,6 +287,9 @@ func (l *Links) Close() {
 
 // up lets everybody reach the member of a session.
 func (l *Links) up(s *session) {
+	if l.o.Meet != nil {
+		l.o.Meet(s.hello)
+	}
 	l.changeMembers(func(m map[uint64]*session) { m[s.hello.Member] = s })
 	l.o.Logger.Info("connected to a member", s.attributes()...)
 	if l.o.Up != nil {

@@ -178,6 +178,27 @@ func TestStoppedPeerComesBackWithinASecondAndABit(t *testing.T) {
 	})
 }
 
+// Who asks what others say of themselves has it before anything can be sent to them.
+func TestWhatAMemberSaysIsKnownBeforeItIsReachable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWires()
+		var a *node
+		a = newNode(t, w, "a:1", func(o *Options) {
+			o.Meet = func(h Hello) {
+				a.saw("meet %s of level %d in use, reachable %v", h.Address, h.Active, a.Send(h.Member, Control, testKind))
+			}
+		})
+		a.Start(testPeers)
+		t.Cleanup(a.Close)
+		b := newNode(t, w, "b:1", nil)
+		b.change(func(h *Hello) { h.Active = 1 })
+		b.Start(testPeers)
+		t.Cleanup(b.Close)
+		waitFor(2 * time.Second)
+		wantSeen(t, a, "meet b:1 of level 1 in use, reachable false", "up b:1")
+	})
+}
+
 // Members of a set that starts, or of which one is started anew, are not there for a moment;
 // one that does not want the other says so at once.
 func TestOnlyAMemberThatStaysAwayIsWarnedOf(t *testing.T) {

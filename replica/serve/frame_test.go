@@ -22,7 +22,7 @@ func partOf(topic, member, number uint64, bodies ...string) entry.Part {
 
 func TestPartsAndNoticesTravel(t *testing.T) {
 	parts := []entry.Part{partOf(5, 2, 7, "a", "b"), {Topic: 5, Origin: entry.Origin{Member: 2, Epoch: 3, Number: 8}}}
-	for _, by := range []uint64{0, nameOf(""), nameOf(`{"key_from":"json:/user"}`)} {
+	for _, by := range []uint64{0, nameOf("", true), nameOf(`{"key_from":"json:/user"}`, true)} {
 		f, err := decodeParts(encodeParts(4, 9, "name", by, parts))
 		must(t, err)
 		if f.shard != 4 || f.term != 9 || f.name != "name" || f.by != by || len(f.parts) != 2 {

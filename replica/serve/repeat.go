@@ -46,7 +46,7 @@ func (p *Producer) known(r *repeat) bool {
 
 // judge is what the publisher of a batch is told in whose place nothing is applied.
 func (p *Producer) judge(x *pending) error {
-	if x.stamped.By != nameOf(p.shard.machine.Settings(p.topic)) || !p.known(x.repeat) {
+	if x.stamped.By != nameOf(p.shard.machine.Settings(p.topic), true) || !p.known(x.repeat) {
 		return x.repeat.why
 	}
 	if x.told != nil {

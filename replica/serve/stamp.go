@@ -19,17 +19,25 @@ import (
 // anew, and sends it again under the same numbers.
 
 // nameOf names what is set of a topic, which is the same text on all nodes that have applied
-// it: never 0.
-func nameOf(set string) uint64 {
+// it, and whether ids were looked for by a node that knew that doubles are left out: never 0.
+func nameOf(set string, dedup bool) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(set))
+	if !dedup {
+		h.Write([]byte{0}) // no settings have one
+	}
 	return h.Sum64() | 1<<63
 }
 
-// outdated says that parts were stamped by other settings than the topic has, and how far
-// they are applied that it has.
+// outdated says that parts were stamped by other settings than the topic has, or by a node
+// that did not know yet that doubles are left out, and how far they are applied that it has.
+// What a node knows that this one has yet to hear of is taken.
 func (v *Serving) outdated(topic, by uint64) (applied uint64, is bool) {
-	if by == 0 || by == nameOf(v.shard.machine.Settings(topic)) {
+	if by == 0 {
+		return 0, false
+	}
+	set := v.shard.machine.Settings(topic)
+	if by == nameOf(set, true) || by == nameOf(set, false) && !v.shard.n.deduplicable() {
 		return 0, false
 	}
 	applied, _ = v.shard.machine.Applied()
@@ -124,7 +132,7 @@ func (n *Node) deduplicable() bool { return n.o.Deduplicable == nil || n.o.Dedup
 // stamp is that of a topic of which set is set.
 func (n *Node) stamp(name, set string, dedup bool) *topic.Stamp {
 	parsed, _ := settings.ParseTopic(set) // what it does not know is told where it is served
-	s := n.o.Common.ReplicaStamp(name, parsed, nameOf(set))
+	s := n.o.Common.ReplicaStamp(name, parsed, nameOf(set, dedup))
 	if !dedup {
 		return s.WithoutDedup()
 	}

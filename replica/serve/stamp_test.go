@@ -114,6 +114,48 @@ func TestDoublesAreFoundThroughAMemberThatIsBehind(t *testing.T) {
 	})
 }
 
+// TestDoublesAreFoundInWhatCameBeforeAMemberHeard that they are left out, as what is published
+// through one that has just started, and is connected to nobody, does.
+func TestDoublesAreFoundInWhatCameBeforeAMemberHeard(t *testing.T) {
+	for through := range 3 {
+		withSet(t, 3, func(t *testing.T, s *set) {
+			s.lead(s.members[0], 0)
+			s.members[0].published(t, "first")
+			s.members[0].configure(t, `{"dedup_window": "1h", "dedup_from": "body"}`)
+			must(t, s.members[1].node.Publish("t", s.members[1].stampedBatch("a", "b")))
+			<-time.After(10 * time.Millisecond)
+			m := s.members[through]
+			m.node.o.Deduplicable = func() bool { return false }
+			found := m.stampedBatch("c", "a")
+			said := new(diskqueue.Batch)
+			m.node.Stamp("t").Begin(said)
+			id := message.MakeDedupID([]byte("b"))
+			said.Add(&message.Meta{Timestamp: 1, DedupID: &id}, []byte("another body"))
+			m.node.o.Deduplicable = nil
+			for _, b := range []*diskqueue.Batch{found, said} {
+				must(t, m.node.Publish("t", b))
+			}
+			s.wantStored(t, "first", "a", "b", "c")
+		})
+	}
+}
+
+// TestLeaderThatHasNotHeardTakesWhatOthersKnow, and leaves out no doubles by itself.
+func TestLeaderThatHasNotHeardTakesWhatOthersKnow(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		leader := s.members[0]
+		s.lead(leader, 0)
+		leader.published(t, "first")
+		leader.configure(t, `{"dedup_window": "1h", "dedup_from": "body"}`)
+		<-time.After(10 * time.Millisecond)
+		leader.node.o.Deduplicable = func() bool { return false }
+		for _, m := range []*member{s.members[1], leader, s.members[1]} {
+			must(t, m.node.Publish("t", m.stampedBatch("a")))
+		}
+		s.wantStored(t, "first", "a", "a")
+	})
+}
+
 // TestBatchThatWasBegunBeforeIsStampedAnew where it goes out behind a change, at whatever
 // member.
 func TestBatchThatWasBegunBeforeIsStampedAnew(t *testing.T) {
