@@ -81,10 +81,7 @@ func (s *Set) retry(why error) (err error) {
 		i.Epoch++
 		err = s.become(i)
 	}
-	// The others know the links by who this node was.
-	for _, member := range s.connected() {
-		s.links.Drop(member, errBeginsAgain)
-	}
+	s.links.Renew(errBeginsAgain) // the others know the links by who this node was
 	return err
 }
 

@@ -74,11 +74,5 @@ func (s *Set) isTold(ctx context.Context, member uint64, level uint32) bool {
 // applied yet that it does, and is told by the first member that it is connected to, before
 // it sends that one anything: what the others take for granted it must not leave out.
 func (r *run) has(level uint32) func() bool {
-	return func() bool {
-		if r.s.told.Load() >= level {
-			return true
-		}
-		g := r.s.registry.Load()
-		return g != nil && g.Level >= level
-	}
+	return func() bool { return r.s.active() >= level }
 }

@@ -220,18 +220,34 @@ func (s *Set) hello() link.Hello {
 	if s.o.NoSync {
 		h.Sync = "kernel"
 	}
-	if g := s.registry.Load(); g != nil && i.Cluster != 0 {
-		h.Active = max(g.Level, s.told.Load())
+	if i.Cluster != 0 {
+		h.Active = s.active()
 	}
 	return h
 }
 
-// meet takes what a member says before anything is sent to it.
+// active is the feature level that the set is known to use; 0: that is not known.
+func (s *Set) active() uint32 {
+	level := s.told.Load()
+	if g := s.registry.Load(); g != nil {
+		level = max(level, g.Level)
+	}
+	return level
+}
+
+// meet takes what a member says before anything is sent to it. Who was not told by this member
+// which features are in use, for it did not know, is told now.
 func (s *Set) meet(h link.Hello) {
 	s.linking.Lock()
-	defer s.linking.Unlock()
+	is := s.active()
 	s.told.Store(max(s.told.Load(), h.Active))
+	s.linking.Unlock()
+	if h.Active > is {
+		s.links.Renew(errTold)
+	}
 }
+
+var errTold = errors.New("this node has heard which features the set uses")
 
 func (s *Set) linkUp(p link.Peer) {
 	s.linking.Lock()

@@ -239,6 +239,17 @@ func (l *Links) Drop(member uint64, why error) {
 	}
 }
 
+// Renew ends the connections in which Hello said something else of who this member is, or
+// which features the set uses, than it does now: both sides begin anew. Those that are being
+// made meanwhile see to that themselves.
+func (l *Links) Renew(why error) {
+	for _, s := range *l.members.Load() {
+		if s.isStale() {
+			s.finish(why)
+		}
+	}
+}
+
 // Connected tells whether a member is up.
 func (l *Links) Connected(member uint64) bool { return (*l.members.Load())[member] != nil }
 

@@ -178,6 +178,80 @@ func TestStoppedPeerComesBackWithinASecondAndABit(t *testing.T) {
 	})
 }
 
+// A member that becomes another one while it is being connected is known by who it is now: what
+// is sent to that one arrives.
+func TestWhoBecomesAnotherMemberIsKnownByIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, becomes := range map[string]func(*Hello){
+			"another member": func(h *Hello) { h.Member = 'x' },
+			"a later epoch":  func(h *Hello) { h.Epoch++ },
+		} {
+			w := newWires()
+			a := startNode(t, w, "a:1", nil)
+			var b *node
+			meets := 0
+			b = newNode(t, w, "b:1", func(o *Options) {
+				o.Meet = func(Hello) {
+					if meets++; meets == 1 {
+						b.change(becomes)
+					}
+				}
+			})
+			b.Start(testPeers)
+			waitFor(2 * time.Second)
+			is := b.o.Hello()
+			if meets != 2 || !a.Send(is.Member, Control, testKind, []byte("hello")) {
+				t.Errorf("%s: not reached, %d connections", name, meets)
+			}
+			synctest.Wait()
+			if got := b.take(); len(got) == 0 || got[len(got)-1] != "a: hello" {
+				t.Errorf("%s: saw %q", name, got)
+			}
+			if got := a.Peers()[0].Hello.Epoch; got != is.Epoch {
+				t.Errorf("%s: the epoch is %d", name, got)
+			}
+			b.Close()
+			a.Close()
+		}
+	})
+}
+
+// What a member says of itself is told to those that are connected: who it is, and which
+// features are in use, unless it is they who have told it.
+func TestWhatIsNewIsToldToThoseThatAreConnected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWires()
+		a, b, c := startNode(t, w, "a:1", nil), startNode(t, w, "b:1", nil), newNode(t, w, "c:1", nil)
+		c.change(func(h *Hello) { h.Active = 1 })
+		c.Start(testPeers)
+		t.Cleanup(c.Close)
+		waitFor(2 * time.Second)
+		a.Renew(errors.New("nothing is new"))
+		waitFor(2 * time.Second)
+		if got := a.take(); len(got) != 2 {
+			t.Errorf("saw %q", got)
+		}
+		a.change(func(h *Hello) { h.Active = 1 })
+		a.Renew(errors.New("it knows more"))
+		waitFor(2 * time.Second)
+		wantSeen(t, a, "down b:1: it knows more", "up b:1")
+		if p := b.Peers()[0]; p.Address != "a:1" || p.Hello.Active != 1 {
+			t.Errorf("peer %+v", p)
+		}
+		a.change(func(h *Hello) { h.Member = 'y' })
+		a.Renew(errors.New("it is another one"))
+		waitFor(2 * time.Second)
+		if got := a.take(); len(got) != 4 {
+			t.Errorf("saw %q", got)
+		}
+		for _, n := range []*node{b, c} {
+			if !n.Send('y', Control, testKind) {
+				t.Error("it is not reached")
+			}
+		}
+	})
+}
+
 // Who asks what others say of themselves has it before anything can be sent to them.
 func TestWhatAMemberSaysIsKnownBeforeItIsReachable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -19,6 +19,7 @@ type session struct {
 	peer   *peer
 	number uint64
 	hello  Hello // the peer's
+	said   Hello // this member's
 	lanes  [lanes]*lane
 	calls  calls
 
@@ -35,7 +36,7 @@ type session struct {
 
 func newSession(links *Links, p *peer, control, bulk *conn) *session {
 	s := &session{
-		links: links, peer: p, number: control.peer.Session, hello: control.peer.Hello,
+		links: links, peer: p, number: control.peer.Session, hello: control.peer.Hello, said: control.own.Hello,
 		ended: make(chan struct{}), gone: make(chan struct{}),
 	}
 	s.calls.init(s)
@@ -64,6 +65,17 @@ func (s *session) run() {
 	default:
 	}
 	s.links.up(s)
+	if s.isStale() {
+		s.finish(errStale)
+	} else {
+		s.work()
+	}
+	s.calls.wait()
+	s.links.down(s)
+}
+
+// work reads and writes until the session ends.
+func (s *session) work() {
 	s.tellSkew()
 	var working sync.WaitGroup
 	for _, l := range s.lanes {
@@ -71,8 +83,16 @@ func (s *session) run() {
 		working.Go(func() { s.finish(s.readAll(l)) })
 	}
 	working.Wait()
-	s.calls.wait()
-	s.links.down(s)
+}
+
+// errStale is why a session ends that isStale.
+var errStale = errors.New("what this node has said of itself is no longer so")
+
+// isStale says that this member is another one by now than it said, so that what is sent to
+// it would not arrive, or that the set uses features of which neither side has told the other.
+func (s *session) isStale() bool {
+	own := s.links.o.Hello()
+	return own.Member != s.said.Member || own.Epoch != s.said.Epoch || own.Active > max(s.said.Active, s.hello.Active)
 }
 
 // finish ends the session, for the first reason that there is.
