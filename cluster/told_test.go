@@ -12,7 +12,7 @@ import (
 func TestWhoHasJustStartedIsToldWhichLevelTheSetUses(t *testing.T) {
 	s := New(Options{Dir: t.TempDir()})
 	defer s.cancel()
-	s.identity = new(identity)
+	s.identity, s.links = new(identity), link.New(link.Options{})
 	r := &run{s: s}
 	stamps, replays := r.has(levelOfStamps), r.has(levelOfReplays)
 	if stamps() || replays() {
