@@ -47,9 +47,12 @@ func (l *Links) receive(raw net.Conn) {
 		s, err = p.await(ctx, c, welcome)
 	}
 	<-l.places
-	if err != nil || !unwatch() {
+	if err == nil && !unwatch() {
+		err = errNoAnswer
+	}
+	if err != nil {
 		if s != nil {
-			s.finish(errNoAnswer)
+			s.finish(err)
 		}
 		raw.Close()
 		l.refused(c, p, raw, err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -264,6 +265,59 @@ func TestGarbageIsRefused(t *testing.T) {
 }
 
 // Connections that say nothing leave members their places in time.
+// late is a connection of which the n-th write waits until a moment.
+type late struct {
+	net.Conn
+	n     int
+	until time.Time
+}
+
+func (c *late) Write(b []byte) (int, error) {
+	if c.n--; c.n == 0 {
+		time.Sleep(time.Until(c.until))
+	}
+	return c.Conn.Write(b)
+}
+
+// A session is complete in the moment at which its time is over: it is let in or not, and the
+// next one is.
+func TestHandshakeThatEndsWithItsTimeEndsNothingElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWires()
+		b := startNode(t, w, "b:1", nil)
+		const tries, proof = 200, 3 // the last write of a side that dials
+		dials, began := 0, time.Time{}
+		var calm atomic.Bool
+		a := startNode(t, w, "a:1", func(o *Options) {
+			dial := o.Dial
+			o.Dial = func(ctx context.Context, to string) (net.Conn, error) {
+				if to != "b:1" || calm.Load() {
+					return dial(ctx, to)
+				}
+				if dials++; dials%2 == 1 {
+					began = time.Now()
+					return dial(ctx, to)
+				}
+				time.Sleep(handshakeTime / 2)
+				c, err := dial(ctx, to)
+				if err != nil {
+					return nil, err
+				}
+				return &late{c, proof, began.Add(handshakeTime)}, nil
+			}
+		})
+		for range tries {
+			waitFor(4 * time.Second)
+			a.Drop('b', errStopping)
+		}
+		calm.Store(true)
+		waitFor(10 * time.Second)
+		if !a.Connected('b') || !b.Connected('a') {
+			t.Error("they are not connected")
+		}
+	})
+}
+
 func TestHandshakesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWires()
