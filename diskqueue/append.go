@@ -200,11 +200,8 @@ func (l *Log) roll(s *segment) {
 
 // create makes the next segment and its header.
 func (l *Log) create() (*segment, error) {
-	if !l.dirMade {
-		if err := l.shared.fs.MkdirAll(l.o.Dir); err != nil {
-			return nil, err
-		}
-		l.dirMade = true
+	if err := l.makeDir(); err != nil {
+		return nil, err
 	}
 	header := segmentHeader{
 		version: segmentVersion, incarnation: l.o.Incarnation, base: l.next, salt: newSalt(), created: l.o.Now(),
@@ -226,6 +223,18 @@ func (l *Log) create() (*segment, error) {
 	l.bytes.Add(s.size)
 	l.active, l.appending = s, true
 	return s, nil
+}
+
+// makeDir makes the log's directory if it never was there. One that somebody has
+// removed is not made again: more than this log may be gone with it, and what were
+// written to another one might be served by nobody.
+func (l *Log) makeDir() error {
+	if l.dirMade.Load() {
+		return nil
+	}
+	err := l.shared.fs.MkdirAll(l.o.Dir)
+	l.dirMade.Store(err == nil)
+	return err
 }
 
 // createFile makes a file that starts with a header, of a recycled one if any
@@ -265,7 +274,7 @@ func newSalt() uint32 {
 // writes and syncs a file of size bytes beside the segments and removes it.
 func (l *Log) Probe(size int) error {
 	l.shared.recycle.clear() // the disk may be full
-	if err := l.shared.fs.MkdirAll(l.o.Dir); err != nil {
+	if err := l.makeDir(); err != nil {
 		return err
 	}
 	path := filepath.Join(l.o.Dir, "probe.tmp")

@@ -62,7 +62,7 @@ type indexed struct {
 func (o *inspection) inspect() error {
 	l := o.l
 	entries, err := l.shared.fs.ReadDir(l.o.Dir)
-	l.dirMade = err == nil
+	l.dirMade.Store(err == nil)
 	if err != nil && !isNotExist(err) {
 		return err
 	}

@@ -100,8 +100,9 @@ type Log struct {
 	// and whose numbers may not be journalled as given up yet.
 	leaving []*segment
 
-	dirMade bool   // the appender's alone
-	noting  noting // likewise
+	// dirMade is that the directory was there: it is not made a second time.
+	dirMade atomic.Bool
+	noting  noting // the appender's alone
 
 	// What follows is guarded by shared.chunks.mu.
 	closedCache bool

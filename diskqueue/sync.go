@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"qmq/internal/vfs"
 )
 
 // SyncError says that an fsync failed. What was written before it and after
@@ -114,6 +116,9 @@ func (l *Log) syncSegment(s *segment, size int64, end uint64) error {
 	began := time.Now()
 	err = h.Sync()
 	l.shared.synced.Add(int64(time.Since(began)))
+	if errors.Is(err, vfs.ErrRemoved) {
+		return l.fileRemoved(s, bare(err))
+	}
 	if err != nil {
 		return l.syncFailed(s, bare(err))
 	}
@@ -146,6 +151,24 @@ func (l *Log) syncFailed(s *segment, err error) error {
 	s.unsyncable = true
 	s.rolled = true
 	return &SyncError{Path: s.path, Err: err}
+}
+
+// fileRemoved is syncFailed for a segment whose file has no name any more, unless the
+// log itself has given it up. Its messages can be read as long as the file is open, so
+// they are not counted as lost yet.
+func (l *Log) fileRemoved(s *segment, err error) error {
+	if l.abandoned.Load() {
+		return errAbandoned
+	}
+	l.mu.Lock()
+	left := l.left(s)
+	f := Finding{Kind: Missing, Path: s.path, Range: s.numbers(), Err: err}
+	l.mu.Unlock()
+	if left {
+		return fmt.Errorf("%s: %w", s.path, ErrNotFound)
+	}
+	l.found(f)
+	return l.syncFailed(s, err)
 }
 
 // writeIndexOf writes the index of a full, synced segment. When it cannot be

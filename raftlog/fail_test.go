@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"qmq/internal/vfs"
 	"qmq/internal/vfs/crashfs"
 )
 
@@ -114,6 +115,33 @@ func TestWriteThatFailsIsDoneOnceMoreInANewFile(t *testing.T) {
 			}
 			wantEntries(t, "after power failed", all(t, l.Shard(1)), entries(1, 1, 4, 10))
 			must(t, l.Close())
+		})
+	}
+}
+
+// What was acknowledged is in a file that somebody has removed: nothing more is, and the
+// member counts as forgetful.
+func TestRemovedFileEndsTheLog(t *testing.T) {
+	for _, noSync := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			fsys := newDisk(t, 1)
+			o := options(fsys.Mount())
+			o.NoSync = noSync
+			var found []FindingKind
+			o.Found = func(f Finding) { found = append(found, f.Kind) }
+			l, _ := mustOpen(t, o)
+			mustSave(t, l, &Update{Shard: 1, Entries: entries(1, 1, 2, 10)})
+			must(t, fsys.RemoveAll(testDir))
+			time.Sleep(lookEvery) // without syncs it may be acknowledged as long
+			if err := save(l, &Update{Shard: 1, Entries: entries(3, 1, 2, 10)}); !errors.Is(err, ErrFailed) || !errors.Is(err, vfs.ErrRemoved) {
+				t.Errorf("saved to a removed file: %v", err)
+			}
+			if !slices.Equal(found, []FindingKind{Failed, Doubt}) {
+				t.Errorf("found %v", found)
+			}
+			if err := l.Close(); err == nil {
+				t.Error("closed as if all were there")
+			}
 		})
 	}
 }

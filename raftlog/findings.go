@@ -40,7 +40,8 @@ const (
 	RoomAgain
 	// Doubt: without syncs, a sync failed in the background: what was acknowledged
 	// since the last good one may be missing after a loss of power, or even the
-	// next start. The node counts as forgetful.
+	// next start. Or a file was removed in which there is what was acknowledged. The
+	// node counts as forgetful.
 	Doubt
 	// Unreadable: an entry cannot be read back.
 	Unreadable

@@ -16,6 +16,9 @@ const (
 	maxKeptBuffer = 2 * groupBytes
 	// retryPause is how long the writer waits for room on a full disk.
 	retryPause = 500 * time.Millisecond
+	// lookEvery is how often it is looked whether the file is still there where no sync
+	// says so.
+	lookEvery = time.Second
 	// maxUpdate is what an update may take, so that offsets fit in 32 bits.
 	maxUpdate = 1 << 30
 )
@@ -29,6 +32,7 @@ type writer struct {
 	retried bool     // the first of pending was written in vain
 	stalled bool     // there is no room for a segment
 	failed  error    // for good
+	looked  time.Time
 }
 
 // group is what one write brings to the disk.
@@ -104,7 +108,10 @@ func (l *Log) step() bool {
 		return l.notReady(err)
 	}
 	g := l.compose()
-	if err := l.write(g); err != nil {
+	if err := l.write(g); errors.Is(err, vfs.ErrRemoved) {
+		l.fail(err)
+		return true
+	} else if err != nil {
 		l.seal(g.seg, err)
 		return true
 	}
@@ -137,7 +144,9 @@ func (l *Log) ready() error {
 		if g.end+need <= g.room || g.end == firstRecord {
 			return l.enlarge(g, need)
 		}
-		l.end(g)
+		if err := l.end(g); err != nil {
+			return err
+		}
 	}
 	next, err := l.takeNext()
 	if err != nil {
@@ -181,16 +190,19 @@ func (l *Log) enlarge(g *segment, need int64) error {
 	return nil
 }
 
-// end ends a segment that has no room.
-func (l *Log) end(g *segment) {
+// end ends a segment that has no room. The error is that its file was removed.
+func (l *Log) end(g *segment) error {
 	if !l.o.NoSync && g.synced < g.end {
-		if err := g.f.Sync(); err != nil {
+		if err := g.f.Sync(); errors.Is(err, vfs.ErrRemoved) {
+			return err
+		} else if err != nil {
 			l.told(Sealed, g, err) // what was not synced needed no sync
 		} else {
 			g.synced = g.end
 		}
 	}
 	l.ended(g)
+	return nil
 }
 
 // ended notes with what a segment ends. One that never began must be gone before
@@ -240,10 +252,14 @@ func noRoom(err error) bool {
 	return false
 }
 
-// fail ends writing for good.
+// fail ends writing for good. In a file that was removed there is more than what is
+// being written: all that was acknowledged in it goes with it.
 func (l *Log) fail(err error) {
 	l.writer.failed = err
 	l.found(Finding{Kind: Failed, Path: l.o.Dir, Err: err})
+	if errors.Is(err, vfs.ErrRemoved) {
+		l.found(Finding{Kind: Doubt, Path: l.o.Dir, Err: err})
+	}
 }
 
 // seal never writes to a segment again, after an error: what is on the disk behind
@@ -279,6 +295,11 @@ func (l *Log) write(g *group) error {
 	if err == nil && g.sync {
 		if err = g.writeAhead(); err == nil {
 			err = g.seg.f.Sync()
+		}
+	}
+	if w := &l.writer; err == nil && !g.sync && began.Sub(w.looked) >= lookEvery {
+		if w.looked = began; vfs.Removed(g.seg.f) {
+			err = fmt.Errorf("%s: %w", g.seg.path, vfs.ErrRemoved)
 		}
 	}
 	if l.o.Took != nil {

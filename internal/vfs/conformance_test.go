@@ -55,6 +55,24 @@ var behaviours = []struct {
 	name string
 	test func(t *testing.T, fsys vfs.FS, in in)
 }{
+	{"SyncSaysThatAFileWasRemoved", func(t *testing.T, fsys vfs.FS, in in) {
+		f, other := create(t, fsys, in("f")), create(t, fsys, in("other"))
+		_, tells := f.(interface{ Removed() bool }) // in memory nothing outlives the process anyway
+		must(t, f.Sync())
+		must(t, fsys.Rename(in("f"), in("moved")))
+		if must(t, f.Sync()); vfs.Removed(f) {
+			t.Error("a file that was renamed counts as removed")
+		}
+		must(t, fsys.Rename(in("other"), in("moved")))
+		must(t, other.Sync())
+		if tells && (!errors.Is(f.Sync(), vfs.ErrRemoved) || !vfs.Removed(f)) {
+			t.Error("a file that another has the name of does not count as removed")
+		}
+		must(t, fsys.Remove(in("moved")))
+		if err := other.Sync(); tells && !errors.Is(err, vfs.ErrRemoved) {
+			t.Errorf("sync of a removed file: %v", err)
+		}
+	}},
 	{"GatheredBytesAreWrittenInTheirOrder", func(t *testing.T, fsys vfs.FS, in in) {
 		f := create(t, fsys, in("f"))
 		write(t, f, "head", 0)

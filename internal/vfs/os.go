@@ -27,7 +27,7 @@ func openOS(name string, flag int) (File, error) {
 	if err != nil {
 		return nil, err // not a nil *osFile inside a File
 	}
-	return osFile{f}, nil
+	return osFile{File: f, counted: links(f) > 0}, nil
 }
 
 func (osFS) Rename(oldname, newname string) error       { return os.Rename(oldname, newname) }
@@ -71,7 +71,10 @@ func openDir(name string) (*os.File, error) {
 	return os.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY, 0)
 }
 
-type osFile struct{ *os.File }
+type osFile struct {
+	*os.File
+	counted bool // the file system says how many names lead to a file; some always say none
+}
 
 func (f osFile) Size() (int64, error) {
 	info, err := f.Stat()
@@ -81,4 +84,28 @@ func (f osFile) Size() (int64, error) {
 	return info.Size(), nil
 }
 
-func (f osFile) Sync() error { return datasync(f.File) }
+func (f osFile) Sync() error {
+	if err := datasync(f.File); err != nil {
+		return err
+	}
+	if f.Removed() {
+		return &fs.PathError{Op: "sync", Path: f.Name(), Err: ErrRemoved}
+	}
+	return nil
+}
+
+// Removed is for the function Removed.
+func (f osFile) Removed() bool { return f.counted && links(f.File) == 0 }
+
+// links is how many names lead to a file; -1: it cannot be told.
+func links(f *os.File) int64 {
+	info, err := f.Stat()
+	if err != nil {
+		return -1
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return -1
+	}
+	return int64(stat.Nlink)
+}

@@ -13,6 +13,10 @@ import (
 // directory.
 var ErrLocked = errors.New("in use by another process")
 
+// ErrRemoved is wrapped by the error of File.Sync when no name leads to the file any
+// more: somebody has removed it, and what is in it is gone when it is closed.
+var ErrRemoved = errors.New("the file was removed while it was in use")
+
 // FS is a file system. All methods may be called concurrently. Paths are those
 // of the operating system. A change of a directory (a name created, renamed or
 // removed) survives a crash of the machine only after SyncDir of that
@@ -58,6 +62,7 @@ type File interface {
 	Truncate(size int64) error
 	// Sync makes the file's bytes, and the metadata needed to read them back,
 	// survive a crash of the machine (fdatasync). After an error it is not
-	// known which bytes do, and a later success says nothing about them.
+	// known which bytes do, and a later success says nothing about them. The
+	// error wraps ErrRemoved where no name leads to the file any more.
 	Sync() error
 }

@@ -4,6 +4,8 @@ import (
 	"io/fs"
 	"math"
 	"syscall"
+
+	"qmq/internal/vfs"
 )
 
 // handle is an open file. It is dead when the life it was opened in is over.
@@ -111,7 +113,17 @@ func (h *handle) Sync() error {
 		return failed
 	}
 	h.file.sync()
+	if h.file.unlinked {
+		return pathError(OpSync, h.name, vfs.ErrRemoved)
+	}
 	return nil
+}
+
+// Removed is for vfs.Removed.
+func (h *handle) Removed() bool {
+	h.m.c.mu.Lock()
+	defer h.m.c.mu.Unlock()
+	return h.check("stat", 0, 0) == nil && h.file.unlinked
 }
 
 func (h *handle) Size() (int64, error) {
