@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,6 +14,7 @@ import (
 
 	"qmq/diskqueue"
 	"qmq/internal/seqset"
+	"qmq/internal/vfs"
 	"qmq/raftlog"
 	"qmq/replica/machine"
 	"qmq/state"
@@ -52,6 +55,70 @@ func TestMemberInDoubtOfItsLogJoinsAgain(t *testing.T) {
 		now, all := m.who().Member, g.members[0].registry.Load()
 		return now != was && all.member(was) == nil && all.member(now) != nil && !all.member(now).Joining
 	})
+}
+
+// Files of replicated topics that somebody removes are noticed with the next checkpoint,
+// and what was in them is fetched from others.
+func TestRemovedSegmentOfAReplicatedTopicIsFetched(t *testing.T) {
+	g := startRig(t)
+	g.change(g.members[0], state.CreateTopic, "orders", "")
+	g.change(g.members[0], state.CreateChannel, "orders", "work")
+	g.publish(g.members[0], "orders", "message", 20)
+	shard, m := shardOf("orders"), g.members[1]
+	has := func(n int) bool {
+		r := m.run.Load()
+		if r == nil {
+			return false
+		}
+		incarnation, ok := r.machines[shard].Incarnation("orders")
+		if !ok {
+			return false
+		}
+		v, err := r.machines[shard].Topic(incarnation)
+		if err != nil {
+			return false
+		}
+		defer v.Release()
+		records, err := r.machines[shard].Records(incarnation, v.Next-uint64(n), v.Next, 1<<20)
+		return err == nil && bytes.Count(records, []byte("message ")) == n
+	}
+	g.eventually("it has all", func() bool { return has(20) })
+	files, err := filepath.Glob(filepath.Join(m.dir, "replicated", "*", "*", "*.seg"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("segments: %q, %v", files, err)
+	}
+	if err := os.Remove(files[0]); err != nil {
+		t.Fatal(err)
+	}
+	g.publish(g.members[0], "orders", "message", 5)
+	g.eventually("it has what came later", func() bool { return has(25) })
+	r := m.run.Load()
+	err = r.shard(shard).Checkpoint()
+	if !errors.Is(err, machine.ErrSyncFailed) || !errors.Is(err, vfs.ErrRemoved) {
+		t.Fatalf("checkpoint: %v", err)
+	}
+	r.noCheckpoint(shard, err)
+	g.eventually("it begins again", func() bool { now := m.run.Load(); return now != nil && now != r })
+	g.eventually("it has all again", func() bool { return has(25) })
+	g.eventually("all are on its disk", func() bool { return m.run.Load().shard(shard).Checkpoint() == nil })
+}
+
+// A member whose log somebody removes joins its set again as another one.
+func TestMemberWhoseLogIsRemovedJoinsAgain(t *testing.T) {
+	g := startRig(t)
+	g.change(g.members[0], state.CreateTopic, "orders", "")
+	g.change(g.members[0], state.CreateChannel, "orders", "work")
+	m := g.members[1]
+	was := m.who().Member
+	if err := os.RemoveAll(filepath.Join(m.dir, "raft", walName)); err != nil {
+		t.Fatal(err)
+	}
+	g.publish(g.members[0], "orders", "message", 5)
+	g.eventually("it has a vote under another id", func() bool {
+		now, all := m.who().Member, g.members[0].registry.Load()
+		return now != was && all.member(was) == nil && all.member(now) != nil && !all.member(now).Joining
+	})
+	g.awaitBodies(g.members[0], "orders", "work", "message 0", "message 1", "message 2", "message 3", "message 4")
 }
 
 // What could not be synced is applied again from the log, and batches get numbers of a
