@@ -82,6 +82,7 @@ type toScrub struct {
 // member's part ends.
 func (c *scrub) pass() error {
 	began, before := time.Now(), c.status()
+	c.settle()
 	var list, last []toScrub
 	for _, m := range c.r.machines[1:] {
 		for _, log := range m.Logs() {
@@ -107,6 +108,18 @@ func (c *scrub) pass() error {
 			slog.Uint64("bytes", now.Bytes-before.Bytes), slog.Uint64("damaged", now.Lost-before.Lost), slog.Duration("took", time.Since(began)))
 	}
 	return nil
+}
+
+// settle has all full segments on the disk: one of a shard in which nothing happens may
+// wait for its checkpoint for long.
+func (c *scrub) settle() {
+	for n := uint32(1); n <= Shards; n++ {
+		if s := c.r.shards[n].Load(); s != nil {
+			if err := s.Checkpoint(); err != nil {
+				c.r.noCheckpoint(n, err)
+			}
+		}
+	}
 }
 
 // segment reads a segment. What goes wrong is told by the log, or another time.

@@ -44,7 +44,7 @@ func (l *Log) Verifiable() (list []Verifiable) {
 // was known before it is passed over, and so is what the medium does not give now, unread:
 // that may pass, or become damage, when Verify is called with it again before
 // Options.ReadTimeout is over. pace is called before each stretch with how long it is, and
-// ends Verify with its error; the log must not wait for it. Any other error is of the file
+// behind a record that is longer with the rest; it ends Verify with its error; the log must not wait for it. Any other error is of the file
 // system. It may run beside everything else.
 func (l *Log) Verify(numbers seqset.Range, pace func(bytes int) error) (lost uint64, unread []seqset.Range, err error) {
 	r := l.NewReader() // of gaps alone
@@ -60,7 +60,8 @@ func (l *Log) Verify(numbers seqset.Range, pace func(bytes int) error) (lost uin
 		if on.s == s && on.seq == seq && on.offset > p.offset {
 			p.seq, p.offset = on.seq, on.offset // nothing has to be read twice
 		}
-		if err := pace(int(min(verifyStretch, p.limit-p.offset))); err != nil {
+		from, stretch := p.offset, min(verifyStretch, p.limit-p.offset)
+		if err := pace(int(stretch)); err != nil {
 			return lost, unread, err
 		}
 		behind, err := l.verify(s, &p, seq)
@@ -79,6 +80,11 @@ func (l *Log) Verify(numbers seqset.Range, pace func(bytes int) error) (lost uin
 			return lost, unread, err
 		default:
 			seq, on = behind, sealedPlace{s, p.seq, p.offset}
+			if longer := p.offset - from - stretch; longer > 0 {
+				if err := pace(int(longer)); err != nil {
+					return lost, unread, err
+				}
+			}
 		}
 	}
 	return lost, unread, nil

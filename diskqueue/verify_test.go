@@ -55,6 +55,23 @@ func verifyAll(t *testing.T, l *Log, read *int) (lost uint64) {
 	return lost
 }
 
+// A record may be longer than what is read at a time: who paces it is told of all of it.
+func TestVerifyTellsOfAllThatItReads(t *testing.T) {
+	n := newNode(newCrash(1)).cold()
+	l, _ := n.open(t)
+	const count, long = 4, 1 << 20
+	for i := range count {
+		mustAppend(t, l, single(bodyOf(i, long)))
+	}
+	l.EndSegment()
+	mustSync(t, l)
+	read := 0
+	if lost := verifyAll(t, l, &read); lost > 0 || read < count*long || read > count*(long+verifyStretch) {
+		t.Errorf("%d bytes are told of %d, %d messages lost", read, count*long, lost)
+	}
+	mustClose(t, l)
+}
+
 // Who paces it ends it, and what is gone meanwhile is passed over.
 func TestVerifyEnds(t *testing.T) {
 	m := newMended(t, newCrash(1), func(b []byte) []byte { return b }, true, true)
