@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -332,38 +334,59 @@ func TestClientThatNeverReadsIsCutOff(t *testing.T) {
 // TestSlowConsumerIsNotCutOff: who takes something within each interval stays,
 // even if a whole delivery takes many of them.
 func TestSlowConsumerIsNotCutOff(t *testing.T) {
-	const interval, messages = 200 * time.Millisecond, 48
-	r := start(t, func(o *Options) { o.HeartbeatInterval = interval })
+	const messages = 20
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := &lateListener{Listener: l}
+	r := serve(t, node.Open(t), late)
 	slow := r.consume("t", "ch", 2500)
-	read := make(chan error, 1)
-	go func() {
-		tick := time.NewTicker(interval / 10)
-		defer tick.Stop()
-		for n := 0; n < messages; {
-			<-tick.C
-			kind, data, err := slow.AnyFrame()
-			switch {
-			case err != nil:
-				read <- fmt.Errorf("after %d messages: %w", n, err)
-				return
-			case kind == wire.Delivery:
-				n++
-				fmt.Fprintf(slow, "FIN %s\n", data[10:26])
-			default:
-				fmt.Fprint(slow, "NOP\n")
-			}
-		}
-		read <- nil
-	}()
-	p := r.connect(wire.Identify(`{"heartbeat_interval":30000}`))
-	p.Expect("OK")
+	p := r.connect()
 	for range messages {
 		p.Send(wire.Pub("t", strings.Repeat("x", 512<<10)))
 		p.Expect("OK")
 	}
-	if err := <-read; err != nil {
-		t.Fatal(err)
+	for range messages {
+		slow.Send("FIN " + slow.Message().ID + "\n")
 	}
+	slow.ExpectOpen()
+	if n := late.often.Load(); n < 7*messages {
+		t.Errorf("the client was waited for %d times", n)
+	}
+}
+
+// lateListener accepts connections whose clients are slow: of a write of the server they take
+// a piece, and then nothing until the server's deadline.
+type lateListener struct {
+	net.Listener
+	often atomic.Int64 // how often a deadline passed
+}
+
+func (l *lateListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &lateConn{conn, l}, nil
+}
+
+type lateConn struct {
+	net.Conn
+	of *lateListener
+}
+
+func (c *lateConn) Write(b []byte) (int, error) {
+	const piece = 64 << 10
+	if len(b) <= piece {
+		return c.Conn.Write(b)
+	}
+	n, err := c.Conn.Write(b[:piece])
+	if err == nil {
+		c.of.often.Add(1)
+		err = os.ErrDeadlineExceeded
+	}
+	return n, err
 }
 
 // channelStatsOf are a channel's numbers.

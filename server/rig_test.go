@@ -31,13 +31,19 @@ func start(t *testing.T, change ...func(*Options)) *rig {
 
 func startOn(t *testing.T, b *broker.Broker, change ...func(*Options)) *rig {
 	t.Helper()
-	o := DefaultOptions()
-	for _, c := range change {
-		c(&o)
-	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
+	}
+	return serve(t, b, l, change...)
+}
+
+// serve has a server listen there until the end of the test.
+func serve(t *testing.T, b *broker.Broker, l net.Listener, change ...func(*Options)) *rig {
+	t.Helper()
+	o := DefaultOptions()
+	for _, c := range change {
+		c(&o)
 	}
 	r := &rig{t: t, broker: b, tcp: NewTCP(b, o), address: l.Addr().String()}
 	served := make(chan error, 1)
