@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"io"
 	"os"
 	"testing"
 	"time"
@@ -35,9 +36,19 @@ func TestClientThatSaysNothingIsClosedAfterTwoIntervals(t *testing.T) {
 		began := time.Now()
 		c := dial()
 		c.Send(protocol.Magic)
-		c.ExpectEnd()
-		if took := time.Since(began); took < 2*interval || took > 3*interval {
-			t.Errorf("closed after %v", took)
+		heartbeats := 0
+		for {
+			_, data, err := c.AnyFrame()
+			if err == io.EOF {
+				break
+			}
+			if err != nil || data != wire.Heartbeat {
+				t.Fatalf("got %q, %v", data, err)
+			}
+			heartbeats++
+		}
+		if took := time.Since(began); took < 2*interval || took > 3*interval || heartbeats < 1 || heartbeats > 2 {
+			t.Errorf("closed after %v and %d heartbeats", took, heartbeats)
 		}
 	})
 }
@@ -59,6 +70,24 @@ func TestHeartbeatsComeWhetherOrNotThereIsTraffic(t *testing.T) {
 				}
 			}
 		}
+		c.Close()
+	})
+}
+
+func TestHeartbeatsGoOnAfterCLS(t *testing.T) {
+	inFakeTime(t, quick, func(t *testing.T, _ *TCP, dial func() *wire.Conn) {
+		c := dial()
+		c.Send(protocol.Magic)
+		c.Consume("t", "ch", 1)
+		c.Send("CLS\n")
+		c.Expect("CLOSE_WAIT")
+		for range 4 {
+			if _, data, err := c.AnyFrame(); err != nil || data != wire.Heartbeat {
+				t.Fatalf("got %q, %v", data, err)
+			}
+			c.Send("NOP\n")
+		}
+		c.ExpectOpen()
 		c.Close()
 	})
 }

@@ -112,7 +112,7 @@ func TestWhatIsAllowedInWhichState(t *testing.T) {
 
 // TestAfterCLSOnlyAnswersCount: RDY is not even parsed.
 func TestAfterCLSOnlyAnswersCount(t *testing.T) {
-	n := start(t, func(o *options) { o.server.HeartbeatInterval = 100 * time.Millisecond })
+	n := start(t)
 	n.connect().Publish("t", "1", "2", "3", "4")
 	k := n.consume("t", "ch", 3)
 	ms := k.Messages("1", "2", "3")
@@ -122,12 +122,6 @@ func TestAfterCLSOnlyAnswersCount(t *testing.T) {
 	k.Req(ms[1], 3_600_000)
 	k.Send("TOUCH " + ms[2].ID + "\n")
 	n.wantCounts("t", "ch", counts{depth: 1, inFlight: 1, deferred: 1})
-	for range 3 { // heartbeats go on
-		if kind, data, err := k.AnyFrame(); err != nil || kind != wire.Response || data != "_heartbeat_" {
-			t.Fatalf("frame %d %q, %v", kind, data, err)
-		}
-		k.Send("NOP\n")
-	}
 	k.ExpectOpen()
 }
 
@@ -223,8 +217,8 @@ func TestIdentifySettingsCountForTheConnectionOnly(t *testing.T) {
 	}
 }
 
-// TestSilentClientIsClosedWithoutAFrame after two intervals, in which it got
-// its heartbeats.
+// TestSilentClientIsClosedWithoutAFrame after two intervals, and gets nothing but
+// heartbeats meanwhile.
 func TestSilentClientIsClosedWithoutAFrame(t *testing.T) {
 	t.Parallel()
 	n := start(t)
@@ -244,7 +238,7 @@ func TestSilentClientIsClosedWithoutAFrame(t *testing.T) {
 		}
 		heartbeats++
 	}
-	if took := time.Since(began); took < 2*time.Second || took > 2*time.Second+slack || heartbeats < 1 || heartbeats > 2 {
+	if took := time.Since(began); took < 2*time.Second || took > 2*time.Second+slack || heartbeats > int(took/time.Second) {
 		t.Errorf("closed after %v and %d heartbeats", took, heartbeats)
 	}
 	n.wantCounts("t", "ch", counts{depth: 1})
