@@ -41,7 +41,8 @@ func (c *Channel) PrepareRewind(start uint64) Rewinding {
 // attempts, and is delivered when it is due; what was not given out before it is
 // passed over. Voids, united, are all numbers that do not come, and delayed the delayed
 // messages of the log from there on, ascending. The consumers stay. The topic's lock is held.
-func (c *Channel) Rewind(r Rewinding, voids []seqset.Range, delayed []message.Mark) {
+// Waiting is how many messages wait then, before a consumer takes the first.
+func (c *Channel) Rewind(r Rewinding, voids []seqset.Range, delayed []message.Mark) (waiting int64) {
 	now, shift := c.o.Clock.Now(), wallShift(c.o.Clock)
 	c.mu.Lock()
 	c.core.rewind(now, min(r.Start, c.core.fanOut), voids, delayed, -shift)
@@ -49,8 +50,10 @@ func (c *Channel) Rewind(r Rewinding, voids []seqset.Range, delayed []message.Ma
 	conf := c.core.ownConf()
 	conf.rewound = r.Version
 	conf.rewinds++
+	waiting = int64(c.core.depth()) + int64(c.core.deferred.Len())
 	c.tellReadable()
 	c.unlock()
+	return waiting
 }
 
 // claimable is for how long what a consumer was granted is claimed of a new server: what was

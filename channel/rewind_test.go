@@ -48,11 +48,15 @@ func (m *model) rewind() {
 func TestRewindOfAnIdleChannelBeginsAnew(t *testing.T) {
 	inBubble(t, func(h *fakeHost) {
 		h.Advance(11, nil)
-		h.Rewind(h.PrepareRewind(5), nil, nil)
+		if n := h.Rewind(h.PrepareRewind(5), nil, nil); n != 6 {
+			t.Errorf("%d wait", n)
+		}
 		if h.Floor() != 5 || h.Cursor() != 5 || h.Stats().Depth != 6 || h.Stats().Rewound == 0 {
 			t.Errorf("floor %d, cursor %d, %+v", h.Floor(), h.Cursor(), h.Stats())
 		}
-		h.Rewind(h.PrepareRewind(100), nil, nil)
+		if n := h.Rewind(h.PrepareRewind(100), nil, nil); n != 0 {
+			t.Errorf("%d wait at the end", n)
+		}
 		if h.Floor() != 11 || h.Stats().Depth != 0 {
 			t.Errorf("at the end: floor %d, %+v", h.Floor(), h.Stats())
 		}

@@ -127,13 +127,17 @@ func TestWithDeadDirectoriesEverythingElseWorks(t *testing.T) {
 	defer l.Close()
 	node := start(t, "--data-path", t.TempDir(), "--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--lookupd-tcp-address="+l.Addr().String())
 	_, api := node.untilListening()
-	began := time.Now()
+	quick := 0
 	for i := range 20 {
+		began := time.Now()
 		ask(t, "POST", api, fmt.Sprintf("/pub?topic=t%d", i), "1")
 		ask(t, "POST", api, fmt.Sprintf("/channel/create?topic=t%d&channel=c", i), "")
+		if time.Since(began) < time.Second {
+			quick++
+		}
 	}
-	if took := time.Since(began); took > 15*time.Second { // each would be waited for for a second
-		t.Errorf("20 topics took %s", took)
+	if quick == 0 { // a directory would be waited for for a second; others may take that on a busy machine
+		t.Error("each of 20 topics took a second and more")
 	}
 	until(t, "20", func() string {
 		return fmt.Sprint(strings.Count(get(t, api, "/stats?format=json"), `"channel_name":"c","depth":1`))

@@ -89,7 +89,10 @@ func (r *run) awaitBacklog(ctx context.Context, left int64) error {
 		case <-r.more:
 			timeout.Reset(r.load.IdleTimeout)
 		case <-timeout.C:
-			return fmt.Errorf("loadgen: %d messages do not come", r.stands()-left)
+			if !r.hasCome() {
+				return fmt.Errorf("loadgen: %d messages do not come", r.stands()-left)
+			}
+			timeout.Reset(r.load.IdleTimeout)
 		case <-ctx.Done():
 			return r.ended(ctx)
 		}

@@ -12,8 +12,9 @@ import (
 	"qmq/protocol"
 )
 
-// silence is one that a busy machine does not make of itself.
-const silence = 500 * time.Millisecond
+// silence is one that a busy machine does not make of itself: it would have to stand still for
+// as long just while what was sent to it is read.
+const silence = 2 * time.Second
 
 // delivery is what a fake server sends to its consumer.
 type delivery struct {

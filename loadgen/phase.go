@@ -95,12 +95,26 @@ func (r *run) awaitDeliveries(ctx context.Context, name string) error {
 		case <-report.C:
 			report.tell()
 		case <-timeout.C:
-			return r.ended(ctx)
+			if !r.hasCome() {
+				return r.ended(ctx)
+			}
+			timeout.Reset(r.load.IdleTimeout + r.load.Defer)
 		case <-ctx.Done():
 			return r.ended(ctx)
 		}
 	}
 	return r.ended(ctx)
+}
+
+// hasCome tells whether there was a delivery that nobody has heard of yet: where this machine
+// stood still for as long as the timeout, what came meanwhile is not silence.
+func (r *run) hasCome() bool {
+	select {
+	case <-r.more:
+		return true
+	default:
+		return false
+	}
 }
 
 // complete tells whether every channel has got what was OK'd. Counts suffice:

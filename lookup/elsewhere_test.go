@@ -49,6 +49,22 @@ func producerAt(host, webPort string) string {
 	return `{"remote_address":"r","hostname":"h","broadcast_address":"` + host + `","tcp_port":` + webPort + `,"http_port":` + webPort + `,"version":"1.3.0"}`
 }
 
+// untilItIs asks again until the answer is right: what does not answer within half a second, as
+// on a machine that is busy, is left out of one.
+func untilItIs(t *testing.T, want string, ask func() string) {
+	t.Helper()
+	for began := time.Now(); ; {
+		got := ask()
+		if got == want {
+			return
+		}
+		if time.Since(began) > testTimeout {
+			t.Errorf("got %s, want %s", got, want)
+			return
+		}
+	}
+}
+
 func TestPausedIsWhatIsPausedOnAllOtherNodesThatHaveIt(t *testing.T) {
 	dead := unreachable(t)
 	host, port, _ := net.SplitHostPort(dead)
@@ -77,22 +93,19 @@ func TestPausedIsWhatIsPausedOnAllOtherNodesThatHaveIt(t *testing.T) {
 				c.meetAs(`{"broadcast_address":"` + webHost + `","http_port":` + webPort + `}`)
 				c.next()
 			})})
-			channels, paused, err := a.Elsewhere(t.Context(), "t")
-			if got := fmt.Sprint(slices.Sorted(maps.Keys(channels))); err != nil || got != "[a b c]" {
-				t.Errorf("channels %s, %v", got, err)
-			}
-			var is []string
-			for _, c := range slices.Sorted(maps.Keys(channels)) {
-				if channels[c] {
-					is = append(is, c)
+			untilItIs(t, "[a b c] <nil>, paused are "+test.want, func() string {
+				channels, paused, err := a.Elsewhere(t.Context(), "t")
+				var is []string
+				for _, c := range slices.Sorted(maps.Keys(channels)) {
+					if channels[c] {
+						is = append(is, c)
+					}
 				}
-			}
-			if paused {
-				is = append(is, "topic")
-			}
-			if got := strings.Join(is, " "); got != test.want {
-				t.Errorf("paused are %q, want %q", got, test.want)
-			}
+				if paused {
+					is = append(is, "topic")
+				}
+				return fmt.Sprintf("%s %v, paused are %s", slices.Sorted(maps.Keys(channels)), err, strings.Join(is, " "))
+			})
 		})
 	}
 }
@@ -120,9 +133,10 @@ func TestDirectoryOfIPVersion6IsAskedHoweverItAnnouncesItself(t *testing.T) {
 			c.meetAs(`{"broadcast_address":"` + host + `","http_port":` + port + `}`)
 			c.next()
 		})})
-		if channels, _, err := a.Elsewhere(t.Context(), "t"); err != nil || len(channels) != 1 {
-			t.Errorf("%s: %v, %v", host, channels, err)
-		}
+		untilItIs(t, host+": [c], <nil>", func() string {
+			channels, _, err := a.Elsewhere(t.Context(), "t")
+			return fmt.Sprintf("%s: %v, %v", host, slices.Collect(maps.Keys(channels)), err)
+		})
 		a.Close()
 	}
 }

@@ -1,6 +1,7 @@
 package lookup
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -55,7 +56,7 @@ func (c *caller) next() (line string, ok bool) {
 			c.in = c.in[n:]
 			return line, true
 		}
-		room := make([]byte, 1000)
+		room := make([]byte, 64<<10) // more than a batch: on a pipe it is written whole before it is answered
 		n, err := c.Read(room)
 		c.in = append(c.in, room[:n]...)
 		if err != nil {
@@ -107,6 +108,23 @@ func listening(t *testing.T, play func(*caller)) (address string) {
 	return l.Addr().String()
 }
 
+// play makes dialling reach directories that a test plays, by their addresses. Nobody is at
+// other addresses.
+func (s *scene) play(directories map[string]func(*caller)) {
+	s.reaches(func(address string) (net.Conn, error) {
+		play, ok := directories[address]
+		if !ok {
+			return nil, errors.New("nobody is there")
+		}
+		conn, own := net.Pipe()
+		go func() {
+			defer own.Close()
+			play(&caller{t: s.t, Conn: own})
+		}()
+		return conn, nil
+	})
+}
+
 func awaitLine(t *testing.T, seen <-chan string, want string) {
 	t.Helper()
 	select {
@@ -122,123 +140,119 @@ func awaitLine(t *testing.T, seen <-chan string, want string) {
 // TestBadDirectoriesDelayNoOther has a slow directory, a dead one, one that
 // stops reading and one that answers garbage beside a good one.
 func TestBadDirectoriesDelayNoOther(t *testing.T) {
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead.Close()
-	seen, slowly, hold := make(chan string, 10000), make(chan string, 10000), make(chan struct{})
-	good := listening(t, func(c *caller) { c.meet(); c.obey(seen) })
-	slow := listening(t, func(c *caller) {
-		c.meet()
-		line, _ := c.next()
-		<-hold
-		c.reply(protocol.LookupOK)
-		slowly <- line
-		c.obey(slowly)
-	})
-	mute := listening(t, func(c *caller) {
-		c.meet()
-		io.ReadFull(c, make([]byte, 1))
-		<-hold
-	})
-	garbage := listening(t, func(c *caller) { c.meet(); io.WriteString(c, strings.Repeat("garbage", 1000)); <-hold })
-
-	a := NewAnnouncer(AnnouncerOptions{Logger: slog.New(slog.DiscardHandler)})
-	a.Start(me, []string{slow, dead.Addr().String(), mute, garbage, good})
-	began := time.Now()
-	a.Register("t", 1, "")
-	awaitLine(t, seen, "REGISTER t")
-	for i := uint64(1); i < 100; i++ {
-		a.Unregister("t", i, "")
-		a.Register("t", i+1, "")
-		awaitLine(t, seen, "UNREGISTER t")
+	inScene(t, func(s *scene) {
+		t := s.t
+		seen, slowly, hold := make(chan string, 10000), make(chan string, 10000), make(chan struct{})
+		s.play(map[string]func(*caller){
+			"good": func(c *caller) { c.meet(); c.obey(seen) },
+			"slow": func(c *caller) {
+				c.meet()
+				line, _ := c.next()
+				<-hold
+				c.reply(protocol.LookupOK)
+				slowly <- line
+				c.obey(slowly)
+			},
+			"mute": func(c *caller) {
+				c.meet()
+				io.ReadFull(c, make([]byte, 1))
+				<-hold
+			},
+			"garbage": func(c *caller) { c.meet(); io.WriteString(c, strings.Repeat("garbage", 1000)); <-hold },
+		})
+		s.Start(me, []string{"slow", "dead", "mute", "garbage", "good"})
+		began := time.Now()
+		s.Register("t", 1, "")
 		awaitLine(t, seen, "REGISTER t")
-	}
-	a.Register("t", 100, "c")
-	awaitLine(t, seen, "REGISTER t c")
-	if took := time.Since(began); took > 60*ioTimeout { // waiting for one of them costs 200 timeouts
-		t.Errorf("200 changes took %s", took)
-	}
-	close(hold)
-	// The slow one is told the same in the same order, unless it was too slow
-	// and is told on a new connection what there is now.
-	last := ""
-	for last != "REGISTER t c" {
-		select {
-		case line := <-slowly:
+		for i := uint64(1); i < 100; i++ {
+			s.Unregister("t", i, "")
+			s.Register("t", i+1, "")
+			awaitLine(t, seen, "UNREGISTER t")
+			awaitLine(t, seen, "REGISTER t")
+		}
+		s.Register("t", 100, "c")
+		awaitLine(t, seen, "REGISTER t c")
+		if took := time.Since(began); took >= ioTimeout { // waiting for one of them costs 200 timeouts
+			t.Errorf("200 changes took %s", took)
+		}
+		close(hold)
+		// The slow one is told the same in the same order, but for what was over meanwhile.
+		for last := ""; last != "REGISTER t c"; {
+			line := <-slowly
 			if line == last {
 				t.Fatalf("told %s twice", line)
 			}
 			last = line
-		case <-time.After(testTimeout):
-			t.Fatal("the slow directory is not told")
 		}
-	}
-	a.Close()
+		s.Close()
+	})
 }
 
 func TestRestartedDirectoryIsToldEverythingOnOneConnection(t *testing.T) {
-	conns := make(chan *caller, 10)
-	served := make(chan struct{})
-	address := listening(t, func(c *caller) { c.meet(); conns <- c; <-served })
-	a := NewAnnouncer(AnnouncerOptions{Logger: slog.New(slog.DiscardHandler)})
-	defer a.Close()
-	for i := range 300 {
-		a.Register(fmt.Sprint("t", i), 1, "")
-		a.Register(fmt.Sprint("t", i), 1, "c")
-	}
-	a.Start(me, []string{address})
-	for range 3 {
-		c := <-conns
-		var got []string
-		for range 300 {
-			line, ok := c.next()
-			if !ok {
-				t.Fatal("disconnected")
+	inScene(t, func(s *scene) {
+		t := s.t
+		conns := make(chan *caller, 10)
+		served := make(chan struct{})
+		s.play(map[string]func(*caller){"d": func(c *caller) { c.meet(); conns <- c; <-served }})
+		for i := range 300 {
+			s.Register(fmt.Sprint("t", i), 1, "")
+			s.Register(fmt.Sprint("t", i), 1, "c")
+		}
+		s.Start(me, []string{"d"})
+		for range 3 {
+			c := <-conns
+			var got []string
+			for range 300 {
+				line, ok := c.next()
+				if !ok {
+					t.Fatal("disconnected")
+				}
+				got = append(got, line)
+				c.reply(protocol.LookupOK)
 			}
-			got = append(got, line)
-			c.reply(protocol.LookupOK)
+			slices.Sort(got)
+			if n := len(slices.Compact(got)); n != 300 || got[0] != "REGISTER t0 c" {
+				t.Errorf("told %d things, the first %s", n, got[0])
+			}
+			c.Close()
 		}
-		slices.Sort(got)
-		if n := len(slices.Compact(got)); n != 300 || got[0] != "REGISTER t0 c" {
-			t.Errorf("told %d things, the first %s", n, got[0])
-		}
-		c.Close()
-	}
-	close(served)
+		close(served)
+	})
 }
 
 func TestTenThousandTopicsAreKnownSoonAndTakeLittle(t *testing.T) {
 	const topics = 10000
-	d := openDirectory(t)
-	before := liveBytes()
-	a := NewAnnouncer(AnnouncerOptions{Logger: slog.New(slog.DiscardHandler)})
-	names := make([]string, topics)
-	for i := range topics {
-		names[i] = fmt.Sprintf("topic%d", i)
-		a.Register(names[i], uint64(i), "")
-		a.Register(names[i], uint64(i), "channel")
-	}
-	per := (liveBytes() - before) / topics
-	if per > 300 {
-		t.Errorf("%d bytes a topic", per)
-	}
-	seen := make(chan string, 2*topics)
-	fake := listening(t, func(c *caller) { c.meet(); c.obey(seen) })
-	began := time.Now()
-	a.Start(me, []string{d.address, fake})
-	defer a.Close()
-	for range topics {
-		awaitAny(t, seen)
-	}
-	for i := range topics {
-		a.Register(names[i], uint64(topics+i), "") // ends the one before and its channel
-	}
-	for range 3 * topics {
-		awaitAny(t, seen)
-	}
-	t.Logf("10,000 topics with a channel, %d bytes each, deleted and made again, in %s", per, time.Since(began))
+	inScene(t, func(s *scene) {
+		t := s.t
+		before := liveBytes()
+		names := make([]string, topics)
+		for i := range topics {
+			names[i] = fmt.Sprintf("topic%d", i)
+			s.Register(names[i], uint64(i), "")
+			s.Register(names[i], uint64(i), "channel")
+		}
+		per := (liveBytes() - before) / topics
+		if per > 300 {
+			t.Errorf("%d bytes a topic", per)
+		}
+		seen := make(chan string, 4*topics)
+		s.play(map[string]func(*caller){"d": func(c *caller) { c.meet(); c.obey(seen) }})
+		began := time.Now()
+		s.Start(me, []string{"d"})
+		for range topics {
+			awaitAny(t, seen)
+		}
+		for i := range topics {
+			s.Register(names[i], uint64(topics+i), "") // ends the one before and its channel
+		}
+		for range 3 * topics {
+			awaitAny(t, seen)
+		}
+		if took := time.Since(began); took >= ioTimeout {
+			t.Errorf("told in %s", took)
+		}
+		t.Logf("10,000 topics with a channel, %d bytes each, deleted and made again", per)
+	})
 }
 
 func awaitAny(t *testing.T, seen <-chan string) {
@@ -267,24 +281,21 @@ func TestChannelsAreAskedOfAllDirectories(t *testing.T) {
 		{[]string{one, dead}, "[a b]", 1, false},
 		{[]string{dead}, "[]", 0, true},
 	} {
-		var log pages
-		var addresses []string
-		for _, web := range test.webs {
-			host, port, _ := net.SplitHostPort(web)
-			addresses = append(addresses, listening(t, func(c *caller) {
-				c.meetAs(`{"broadcast_address":"` + host + `","http_port":` + port + `}`)
-				c.next()
-			}))
-		}
-		a := NewAnnouncer(AnnouncerOptions{Client: newTestClient(t), Logger: slog.New(slog.NewTextHandler(&log, nil))})
-		a.Start(me, addresses)
-		names, _, err := a.Elsewhere(t.Context(), "t")
-		if got := fmt.Sprint(slices.Sorted(maps.Keys(names))); got != test.want || (err != nil) != test.failed {
-			t.Errorf("%q: %s, %v", test.webs, got, err)
-		}
-		if n := log.count("not every lookup directory was asked"); n != test.warned {
-			t.Errorf("%q: %d warnings", test.webs, n)
-		}
-		a.Close()
+		untilItIs(t, fmt.Sprint(test.webs, " know ", test.want, ", warned of ", test.warned, ", failed ", test.failed), func() string {
+			var log pages
+			var addresses []string
+			for _, web := range test.webs {
+				host, port, _ := net.SplitHostPort(web)
+				addresses = append(addresses, listening(t, func(c *caller) {
+					c.meetAs(`{"broadcast_address":"` + host + `","http_port":` + port + `}`)
+					c.next()
+				}))
+			}
+			a := NewAnnouncer(AnnouncerOptions{Client: newTestClient(t), Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			defer a.Close()
+			a.Start(me, addresses)
+			names, _, err := a.Elsewhere(t.Context(), "t")
+			return fmt.Sprint(test.webs, " know ", slices.Sorted(maps.Keys(names)), ", warned of ", log.count("not every lookup directory was asked"), ", failed ", err != nil)
+		})
 	}
 }

@@ -44,7 +44,7 @@ type Replay struct {
 	// Retained says that the topic keeps messages that all have finished.
 	Retained bool   `json:"retained"`
 	Until    uint64 `json:"until,omitempty"` // number at which a bounded channel ends
-	Messages int64  `json:"messages"`        // that wait for it now
+	Messages int64  `json:"messages"`        // that wait for it, or are in flight again already
 	// Joined says that it was done a moment ago, when it was asked for through another member
 	// of the set: nothing was done again.
 	Joined bool `json:"joined,omitempty"`
@@ -156,9 +156,11 @@ func (t *Topic) Rewind(name string, p Position) (r Replay, err error) {
 	plan.Start = agreed.start
 	voids := seqset.Union(held.voids(), agreed.gone, t.fanout.others(name, plan.Start, t.fanout.position()))
 	delayed := t.fanout.delayed(plan.Start, t.fanout.position())
-	t.fanout.rewind(c, plan, voids, delayed)
+	waiting := t.fanout.rewind(c, plan, voids, delayed)
 	t.owesAnew(int64(t.fanout.position() - min(t.fanout.position(), plan.Start)))
-	return t.replayOf(c, r, agreed.start, oldest || agreed.start > to), nil
+	r = t.replayOf(c, r, agreed.start, oldest || agreed.start > to)
+	r.Messages = waiting // however many of them its consumers have finished by now
+	return r, nil
 }
 
 // Replayed tells how a channel goes on that was created or rewound a moment ago and began at a
@@ -175,7 +177,7 @@ func (t *Topic) Replayed(name string, from uint64) (r Replay, err error) {
 // replayOf tells how a channel goes on.
 func (t *Topic) replayOf(c *channel.Channel, r Replay, from uint64, oldest bool) Replay {
 	s := c.Stats()
-	r.From, r.Oldest, r.Retained, r.Messages = from, oldest, t.config.Load().Retains(), s.Depth+int64(s.Deferred)
+	r.From, r.Oldest, r.Retained, r.Messages = from, oldest, t.config.Load().Retains(), s.Depth+int64(s.Deferred+s.InFlight)
 	l := t.Look()
 	_, _ = l.Each(from, func(v message.View) error {
 		r.From, r.Timestamp = v.Seq, v.Timestamp
@@ -277,14 +279,16 @@ func (h *heldPart) voids() []seqset.Range {
 }
 
 // rewind rewinds a channel, which owes from then on what was held for it, and lets the
-// fan-out position go on. The caller holds Topic.changing.
-func (f *fanout) rewind(c *channel.Channel, r channel.Rewinding, voids []seqset.Range, delayed []message.Mark) {
+// fan-out position go on. Waiting is how many messages wait for the channel then. The caller
+// holds Topic.changing.
+func (f *fanout) rewind(c *channel.Channel, r channel.Rewinding, voids []seqset.Range, delayed []message.Mark) (waiting int64) {
 	f.mu.Lock()
-	c.Rewind(r, seqset.Union(voids, f.voids), delayed)
+	waiting = c.Rewind(r, seqset.Union(voids, f.voids), delayed)
 	f.detached.Close()
 	f.detached = nil
 	f.mu.Unlock()
 	f.release()
+	return waiting
 }
 
 // leftByLast is called when a consumer of c has gone: a bounded channel that was to go when

@@ -121,7 +121,8 @@ func TestPingGivesUp(t *testing.T) {
 	defer l.Close()
 	var stderr bytes.Buffer
 	code := run([]string{"ping", "--timeout=10ms", l.Addr().String()}, console{nil, io.Discard, &stderr, nil})
-	if code != exitFailed || !strings.Contains(stderr.String(), "deadline exceeded") {
+	said := stderr.String() // the time may be over before the connection is there
+	if code != exitFailed || !strings.Contains(said, "deadline exceeded") && !strings.Contains(said, "timeout") {
 		t.Errorf("exit code %d, %s", code, stderr.String())
 	}
 }
