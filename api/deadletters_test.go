@@ -51,7 +51,10 @@ func startWithDeadLetters(t *testing.T, bodies ...string) (*rig, letterList) {
 		c.Send("REQ " + c.Message().ID + " 0\n")
 	}
 	c.Send("RDY 0\n") // what comes back is not for it
-	return r, r.awaitLetters(len(bodies))
+	list := r.awaitLetters(len(bodies))
+	// They are there before the channel has done with them.
+	eventually(t, func() bool { return r.channelStats("t", "c").DeadLettered == uint64(len(bodies)) })
+	return r, list
 }
 
 func TestDeadLettersAreListedWithWhereTheyComeFrom(t *testing.T) {

@@ -34,7 +34,10 @@ func (s *server) giveUp(n int) {
 		c.Req(c.Message(), 0)
 	}
 	c.Send("RDY 0\n")
-	eventually(s.t, "they are dead letters", func() bool { return s.figures("dead").Depth == int64(n) })
+	// They are in the dead-letter topic before the channel has done with them.
+	eventually(s.t, "they are dead letters", func() bool {
+		return s.figures("dead").Depth == int64(n) && s.figures("t").Channels[0].DeadLettered == int64(n)
+	})
 }
 
 func TestDeadLettersAreShownAndPutBack(t *testing.T) {

@@ -77,6 +77,7 @@ type figures struct {
 		InFlight     int64  `json:"in_flight_count"`
 		Deferred     int64  `json:"deferred_count"`
 		Requeued     int64  `json:"requeue_count"`
+		DeadLettered int64  `json:"dead_lettered_count"`
 		MessageCount int64  `json:"message_count"`
 		Clients      []struct {
 			UserAgent string `json:"user_agent"`
