@@ -189,31 +189,61 @@ func TestGoNSQDeferredPublishAndRequeue(t *testing.T) {
 func TestGoNSQTouchKeepsAMessage(t *testing.T) {
 	const timeout = time.Second // the shortest that a client may ask for
 	r := start(t)
+	for try := range 20 {
+		topic := fmt.Sprint("t", try)
+		attempts, longest := r.touched(topic, timeout)
+		if longest > timeout/2 {
+			t.Logf("a machine that is busy: no TOUCH for %v", longest)
+			continue
+		}
+		if attempts != 1 {
+			t.Errorf("it came again in spite of TOUCH, as attempt %d", attempts)
+		}
+		if s := channelStatsOf(t, r, topic, "ch"); s.TimeoutCount != 0 {
+			t.Errorf("%d timeouts", s.TimeoutCount)
+		}
+		return
+	}
+	t.Error("no message was touched in time")
+}
+
+// touched has a message of a topic be touched for longer than its timeout, and then finished.
+// Longest is the longest time between its beginning, the TOUCHes and its end.
+func (r *rig) touched(topic string, timeout time.Duration) (attempts uint16, longest time.Duration) {
+	r.t.Helper()
 	got := make(chan uint16, 10)
-	r.consumer("t", "ch", func(m *nsq.Message) error {
+	var mu sync.Mutex // guards longest and last
+	last := time.Now()
+	progress := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		longest, last = max(longest, time.Since(last)), time.Now()
+	}
+	r.consumer(topic, "ch", func(m *nsq.Message) error {
 		if m.Attempts > 1 {
 			got <- m.Attempts
 			return nil
 		}
+		progress()
 		tick := time.NewTicker(timeout / 3)
 		defer tick.Stop()
 		for range 5 {
 			<-tick.C
 			m.Touch()
+			progress()
 		}
 		got <- m.Attempts
 		return nil
 	}, func(c *nsq.Config) { c.MsgTimeout = timeout })
-	if err := r.producer().Publish("t", []byte("x")); err != nil {
-		t.Fatal(err)
+	if err := r.producer().Publish(topic, []byte("x")); err != nil {
+		r.t.Fatal(err)
 	}
-	if attempts := process.Next(t, got); attempts != 1 {
-		t.Errorf("it came again in spite of TOUCH, as attempt %d", attempts)
-	}
-	eventually(t, func() bool { return channelStatsOf(t, r, "t", "ch").InFlight == 0 })
-	if s := channelStatsOf(t, r, "t", "ch"); s.TimeoutCount != 0 {
-		t.Errorf("%d timeouts", s.TimeoutCount)
-	}
+	attempts = process.Next(r.t, got)
+	eventually(r.t, func() bool { return channelStatsOf(r.t, r, topic, "ch").InFlight == 0 })
+	progress()
+	mu.Lock()
+	defer mu.Unlock()
+	return attempts, longest
 }
 
 func TestGoNSQMessageOfAStuckHandlerComesAgain(t *testing.T) {
@@ -234,7 +264,7 @@ func TestGoNSQMessageOfAStuckHandlerComesAgain(t *testing.T) {
 		t.Errorf("attempts %d and %d", first, second)
 	}
 	close(release)
-	if s := channelStatsOf(t, r, "t", "ch"); s.TimeoutCount != 1 {
+	if s := channelStatsOf(t, r, "t", "ch"); s.TimeoutCount < 1 { // more where this machine stands still
 		t.Errorf("%d timeouts", s.TimeoutCount)
 	}
 }
