@@ -75,8 +75,8 @@ func TestLeasedMessageHasAllThatIsKnownOfIt(t *testing.T) {
 	r := start(t)
 	r.must("POST", "/pub?topic=t&key=u-1&priority=7", "text <b>")
 	r.must("POST", "/pub?topic=t", "\xff\x00")
-	a := r.sub("topic=t&channel=c&max=10&lease=5000")
-	if len(a.Messages) != 2 || len(a.Receipt) != 16 || a.LeaseMs != 5000 {
+	a := r.sub("topic=t&channel=c&max=10&lease=600000")
+	if len(a.Messages) != 2 || len(a.Receipt) != 16 || a.LeaseMs != 600_000 {
 		t.Fatalf("%+v", a)
 	}
 	first, second := a.Messages[0], a.Messages[1]
