@@ -141,7 +141,7 @@ func (b *Batcher) Add(ctx context.Context, m Message) (Result, error) {
 func (b *Batcher) add(m *Message) (r Result, ok bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed {
+	if b.closed || b.c.ctx.Err() != nil { // what is on its way fails then, and leaves room for nothing
 		return r, false, ErrBatcherClosed
 	}
 	n := b.batch
