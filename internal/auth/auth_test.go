@@ -29,7 +29,7 @@ func ask(t *testing.T, post bool, addresses ...string) (g *Grant, logged string,
 	var log bytes.Buffer
 	c := New(Options{
 		Addresses: addresses, Post: post,
-		HTTP:   apiclient.Options{ConnectTimeout: 5 * time.Second, RequestTimeout: 5 * time.Second},
+		HTTP:   apiclient.Options{ConnectTimeout: time.Minute, RequestTimeout: time.Minute},
 		Logger: slog.New(slog.NewTextHandler(&log, nil)),
 	})
 	defer c.Close()

@@ -76,7 +76,7 @@ func TestNodeWithoutASetAndRefusals(t *testing.T) {
 			w.WriteHeader(status)
 			fmt.Fprint(w, `{"state":"word"}`)
 		}))
-		c := nodeclient.New(apiclient.New(apiclient.Options{ConnectTimeout: time.Second, RequestTimeout: 5 * time.Second}))
+		c := nodeclient.New(apiclient.New(apiclient.Options{ConnectTimeout: time.Minute, RequestTimeout: time.Minute}))
 		set, err := c.Set(t.Context(), s.URL)
 		got := "none"
 		switch {
