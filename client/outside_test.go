@@ -55,7 +55,7 @@ func TestProgramOutsideTheRepositoryUsesThePackage(t *testing.T) {
 	}
 	run("mod", "init", "example.org/program")
 	run(append([]string{"mod", "edit"}, strings.Fields(strings.ReplaceAll(string(said[1]), "/path/to/q", root))...)...)
-	run("mod", "tidy")
+	run("mod", "tidy", "-e") // what only tests of other modules need was perhaps never fetched here
 	if out := run("run", "."); out != "true\n" {
 		t.Errorf("it says %q", out)
 	}
