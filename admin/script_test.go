@@ -107,7 +107,7 @@ func TestScriptsGetTheStatusesOfNsqadminOrBetterOnes(t *testing.T) {
 		{"GET", "/api/topics/t/nowhere", "", 404, `{"message":"CHANNEL_NOT_FOUND"}`},
 		{"GET", "/api/nodes/nowhere:1", "", 404, `{"message":"NODE_NOT_FOUND"}`},
 		{"GET", "/api/nothing", "", 404, `{"message":"NOT_FOUND"}`},
-		{"PUT", "/api/topics", "", 405, `{"message":"METHOD_NOT_ALLOWED"}`},
+		{"PUT", "/api/topics", "", 405, `{"message":"METHOD_NOT_ALLOWED","why":"/api/topics takes GET or POST, not PUT"}`},
 		{"GET", "/api/topics?x=%", "", 400, `{"message":"INVALID_REQUEST"}`},
 		{"POST", "/api/topics", `{"topic":"b@d"}`, 400, `{"message":"INVALID_TOPIC"}`},
 		{"POST", "/api/topics", `{"topic":"ok","channel":"b@d"}`, 400, `{"message":"INVALID_CHANNEL"}`},
@@ -234,7 +234,7 @@ func TestDirectoriesCannotBeChangedWhereNodesWereGiven(t *testing.T) {
 		o    Options
 		want string
 	}{
-		{Options{Nodes: []string{a.address()}}, `400{"message":"INVALID_OPTION"}`},
+		{Options{Nodes: []string{a.address()}}, `400{"message":"INVALID_OPTION","why":"no option can be changed while the daemon runs"}`},
 		{Options{Lookupds: []string{d.address()}}, `200["127.0.0.1:4161"]`},
 	} {
 		test.o.Config = &oneOption{`[]`}

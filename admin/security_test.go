@@ -25,6 +25,7 @@ type oneOption struct{ value string }
 func (o *oneOption) Lookup(key string) (any, bool) {
 	return json.RawMessage(o.value), key == "nsqlookupd_http_addresses"
 }
+func (o *oneOption) Keys() []string                   { return []string{"nsqlookupd_http_addresses"} }
 func (o *oneOption) Changeable(key string) bool       { return key == "nsqlookupd_http_addresses" }
 func (o *oneOption) Set(_ string, value []byte) error { o.value = string(value); return nil }
 

@@ -152,6 +152,10 @@ func TestHTTPTable(t *testing.T) {
 		if test.want == "INVALID_DEFER" {
 			want = `{"allowed":"0 to 3600000 ms","message":"INVALID_DEFER"}`
 		}
+		if test.want == "METHOD_NOT_ALLOWED" {
+			path, _, _ := strings.Cut(test.target, "?")
+			want = fmt.Sprintf(`{"message":"METHOD_NOT_ALLOWED","why":"%s takes %s, not %s"}`, path, strings.Trim(strings.ReplaceAll(w.Header().Get("Allow"), "OPTIONS", ""), ", "), test.method)
+		}
 		if want == "" {
 			kind = ""
 		}

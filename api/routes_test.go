@@ -34,6 +34,7 @@ func (u untouched) Adopt(context.Context, string) error        { u.changed(); re
 func (u untouched) Begin()                                     { u.changed() }
 func (u untouched) End() bool                                  { u.changed(); return true }
 func (u untouched) Until() (until time.Time, draining bool)    { return until, false }
+func (u untouched) Keys() []string                             { return []string{"x"} }
 func (u untouched) Lookup(string) (any, bool)                  { return "x", true }
 func (u untouched) Changeable(string) bool                     { return true }
 func (u untouched) Set(string, []byte) error                   { u.changed(); return nil }

@@ -29,7 +29,7 @@ func (s *Set) agree(ctx context.Context, e *entry) error {
 }
 
 var (
-	errNotAgreed = errors.New("group 0 has not agreed in time, and may yet: more than half of the set is not there, or is slow")
+	errNotAgreed = errors.New("the set has not agreed in time, and may yet: more than half of it is not there, or is slow")
 	errDown      = errors.New("is down: no member hears it")
 )
 

@@ -66,7 +66,7 @@ func TestRequestWithoutAMajoritySaysWhatIsMissing(t *testing.T) {
 	}
 	began := time.Now()
 	err := left.Add(t.Context(), "127.0.0.1:1", "")
-	if err == nil || !strings.Contains(err.Error(), "more than half of the set is not there") && !strings.Contains(err.Error(), "no connection to the member 127.0.0.1:") {
+	if err == nil || !strings.Contains(err.Error(), "more than half of it is not there") && !strings.Contains(err.Error(), "no connection to the member 127.0.0.1:") {
 		t.Errorf("it says: %v", err)
 	}
 	if took := time.Since(began); took < requestTimeout-insistEvery {

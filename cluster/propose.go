@@ -13,7 +13,7 @@ import (
 // proposeTime is how long a change of group 0 may take.
 const proposeTime = 5 * time.Second
 
-var errNoLeader = errors.New("group 0 has no leader: more than half of the set is not there")
+var errNoLeader = errors.New("nobody leads the set: an election is under way, or more than half of it is not there")
 
 // refusal is a change that group 0 does not make, and why.
 type refusal string

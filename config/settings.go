@@ -153,6 +153,16 @@ func (s *Settings[V]) Lookup(key string) (value any, ok bool) {
 	return json.RawMessage(o.render()), true
 }
 
+// Keys are the TOML keys of all options.
+func (s *Settings[V]) Keys() (keys []string) {
+	for _, o := range s.table {
+		if o.key != "" {
+			keys = append(keys, o.key)
+		}
+	}
+	return keys
+}
+
 // Changeable tells whether there is an option with that TOML key that may be
 // changed while the daemon runs.
 func (s *Settings[V]) Changeable(key string) bool {

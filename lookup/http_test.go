@@ -91,7 +91,7 @@ func TestRefusals(t *testing.T) {
 		{"GET", "/config/log_level", 404, "NOT_FOUND"}, // without options there are none to show
 	} {
 		status, body := d.request(test.method, test.target)
-		if want := `{"message":"` + test.code + `"}`; status != test.status || body != want {
+		if want := `{"message":"` + test.code + `"`; status != test.status || !strings.HasPrefix(body, want) || test.status != 405 && body != want+"}" {
 			t.Errorf("%s %s: %d %s, want %d %s", test.method, test.target, status, body, test.status, want)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"qmq/internal/apiclient"
@@ -140,7 +141,7 @@ func (m *clusterMove) Run(c console) error {
 
 // clusterBalance is q cluster balance.
 type clusterBalance struct {
-	Wait time.Duration `default:"2m" help:"How long to wait until each shard is led by the member whose turn it is."`
+	Wait time.Duration `default:"2m" help:"How long to wait until leaderships are spread."`
 	setChange
 }
 
@@ -156,8 +157,22 @@ func (b *clusterBalance) Run(c console) error {
 			}
 			return ""
 		})
-		return "each shard is led by the member whose turn it is", err
+		return set.balanced(), err
 	})
+}
+
+// balanced says who leads when nothing is to be moved any more.
+func (s *replicaSet) balanced() string {
+	var away []string
+	for _, m := range s.best().Members {
+		if !m.Joining && !s.isThere(&m) {
+			away = append(away, m.Address)
+		}
+	}
+	if len(away) > 0 {
+		return "leaderships are spread over the members that are there; those of " + english(away) + " come back to it when it is back"
+	}
+	return "leaderships are spread over all members"
 }
 
 // clusterAdd is q cluster add.
@@ -170,6 +185,9 @@ type clusterAdd struct {
 // Run lets somebody join.
 func (a *clusterAdd) Run(c console) error {
 	return a.act(c, setTold{Done: "added", Address: a.Address}, func(ctx context.Context, set *replicaSet) (string, error) {
+		if m := set.memberAt(a.Address); m != nil && !m.Joining && !m.Leaving {
+			return fmt.Sprintf("%s is a member already, so nothing was done; who is started there with an empty data directory takes its place by itself", a.Address), nil
+		}
 		if err := set.ask(ctx, "/cluster/add", "address", a.Address); err != nil {
 			return "", err
 		}
@@ -179,12 +197,18 @@ func (a *clusterAdd) Run(c console) error {
 
 // joined waits for somebody at an address, if that is wanted, and says what to do.
 func (s *replicaSet) joined(ctx context.Context, address string, timeout time.Duration, instead string) (string, error) {
-	place := "as a member"
+	place := "as a member more"
 	if instead != "" {
 		place = "in the place of " + instead
 	}
 	if timeout == 0 {
-		return fmt.Sprintf("a node may join at %s, %s: start qd there with --cluster-address=%s and the --cluster-peers of the others and itself", address, place, address), nil
+		list := s.listWith(address, instead)
+		note := ""
+		if len(list)%2 == 0 { // as between three members and five
+			note = ", and in the list one address more: that of the node that comes next. A list names 3, 5 or 7"
+		}
+		return fmt.Sprintf("%s is expected, %s, and nobody has joined there yet. Start qd there with\n  --cluster-address=%s --cluster-peers=%s%s\nq cluster status tells how far it is; q cluster remove %s takes this back",
+			address, place, address, strings.Join(list, ","), note, address), nil
 	}
 	err := s.await(ctx, timeout, func() string {
 		switch m := s.memberAt(address); {
@@ -196,6 +220,17 @@ func (s *replicaSet) joined(ctx context.Context, address string, timeout time.Du
 		return ""
 	})
 	return fmt.Sprintf("%s is in the set %s, with a vote", address, place), err
+}
+
+// listWith are the addresses that a node is started with which joins at one of them.
+func (s *replicaSet) listWith(address, instead string) (list []string) {
+	gone := s.addressOf(instead)
+	for _, m := range s.best().Members {
+		if m.Address != gone && m.Address != address && !m.Leaving {
+			list = append(list, m.Address)
+		}
+	}
+	return append(list, address)
 }
 
 // clusterRemove is q cluster remove.

@@ -35,6 +35,10 @@ const (
 // judge says what is wrong, the worst first.
 func (s *replicaSet) judge() []problem {
 	j := &judgement{s: s, best: s.best(), list: []problem{}}
+	if s.isOutside() {
+		j.add(healthCritical, "Ask another member how its set is, and stop this one.", "%s leaves its set, or has left it: it was removed or replaced, and knows nothing of the others any more", j.best.Address)
+		return j.list
+	}
 	j.inNoSet()
 	if j.best.Cluster != "" {
 		j.majority()
@@ -47,6 +51,13 @@ func (s *replicaSet) judge() []problem {
 	}
 	slices.SortStableFunc(j.list, func(a, b problem) int { return cmp.Compare(b.level, a.level) })
 	return j.list
+}
+
+// isOutside tells whether nobody tells but a former member, which knows nothing of its set any more.
+func (s *replicaSet) isOutside() bool {
+	best := s.best()
+	m := s.member(best.Member)
+	return best.Cluster != "" && best.State == replicated.StateFailed && len(s.views) == 1 && (m == nil || m.Member != best.Member || m.Leaving)
 }
 
 // judgement is problems as they are found.
@@ -68,7 +79,7 @@ func (j *judgement) inNoSet() {
 	}
 	for _, v := range j.s.views {
 		if v.State == replicated.StateWaiting {
-			j.add(level, "A set begins once all nodes of --cluster-peers are there; who comes later joins by itself.", "%s is in no set: it waits for %s", v.Address, cmp.Or(v.Waiting, "the others"))
+			j.add(level, "A set begins once all nodes of --cluster-peers are there. Where one is at work already, who takes a lost member's address joins it by itself, and who comes as one more, or at another address, after q cluster add or replace, asked of a member.", "%s is in no set: it waits for %s", v.Address, cmp.Or(v.Waiting, "the others"))
 		}
 	}
 }
@@ -81,7 +92,7 @@ func (j *judgement) majority() {
 			continue
 		}
 		voters++
-		if m.Connected || slices.ContainsFunc(j.s.views, func(v memberView) bool { return v.Member == m.Member }) {
+		if j.s.isThere(&m) {
 			there++
 		}
 	}
@@ -117,18 +128,18 @@ func (j *judgement) few() {
 // members is of those who are not there, come or go.
 func (j *judgement) members() {
 	for _, m := range j.best.Members {
-		tells := slices.ContainsFunc(j.s.views, func(v memberView) bool { return v.Member == m.Member })
+		there := j.s.isThere(&m)
 		replaced := slices.ContainsFunc(j.best.Members, func(o memberStatus) bool { return o.Replaces == m.Member })
 		switch {
 		case m.Leaving:
 			j.add(healthWarning, "Nothing to do.", "%s is leaving the set", m.Address)
-		case m.Joining && !m.Connected && !tells:
-			j.add(healthWarning, "Start it, or take it back with q cluster remove.", "%s joins and is not connected: %s", m.Address, cmp.Or(m.Failure, "it does not answer"))
+		case m.Joining && !there:
+			j.add(healthWarning, "Start it, or take it back with q cluster remove.", "%s joins and is not connected: %s", m.Address, inWords(m.Failure))
 		case m.Joining:
 			j.add(healthWarning, "Nothing to do: it gets its vote when it has caught up.", "%s joins and has no vote yet", m.Address)
-		case !m.Connected && !tells && !replaced:
+		case !there && !replaced:
 			j.add(healthWarning, fmt.Sprintf("Start it. If its disk is lost, start it with an empty data directory: it takes its place by itself; at another address, q cluster replace %s ADDRESS first.", m.Address),
-				"%s is not connected: %s", m.Address, cmp.Or(m.Failure, "it does not answer"))
+				"%s is not connected: %s", m.Address, inWords(m.Failure))
 		}
 		if m.Skew > skewedMS || m.Skew < -skewedMS {
 			j.add(healthWarning, "Have the clocks set by the same source: deferred messages come early or late by that after a change of leader.", "the clock of %s is %d ms off that of %s", m.Address, m.Skew, j.best.Address)
@@ -184,6 +195,26 @@ func (j *judgement) own(v *memberView) {
 	if v.Disk.Oldest > slowDisk {
 		j.add(healthWarning, "Look at its disk. Leaderships are moved away meanwhile.", "the disk of %s has not synced for %d ms", v.Address, v.Disk.Oldest/1000)
 	}
+}
+
+// inWords is why there is no connection to a member, as people say it: the kernel's words, with
+// ports that nobody knows, only where nothing else is known.
+func inWords(failure string) string {
+	for _, known := range []struct{ of, words string }{
+		{"connection refused", "nobody listens there"},
+		{"connection reset by peer", "its connection ended"},
+		{"broken pipe", "its connection ended"},
+		{"EOF", "its connection ended"},
+		{"i/o timeout", "it does not answer"},
+		{"no route to host", "there is no way to its machine"},
+		{"network is unreachable", "there is no way to its network"},
+		{"no such host", "no machine has its name"},
+	} {
+		if strings.HasSuffix(failure, known.of) {
+			return known.words
+		}
+	}
+	return cmp.Or(failure, "it does not answer")
 }
 
 // english is a list in words.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -97,7 +98,7 @@ func (s *replicaSet) sayState(w io.Writer, st *setState) {
 		}
 	}
 	if expected := s.best().Expected; len(expected) > 0 {
-		fmt.Fprintf(w, "\nA node may join at %s.\n", english(expected))
+		fmt.Fprintf(w, "\nExpected, and not there yet: a node at %s.\n", english(expected))
 	}
 }
 
@@ -109,6 +110,18 @@ type clusterMembers struct {
 // clusterShards is q cluster shards.
 type clusterShards struct {
 	setListing
+}
+
+// Help explains the columns.
+func (*clusterShards) Help() string {
+	return `Topics fall into shards by their names; shard 0 keeps who the members are. LEADER serves the shard now, TURN is the member that should: turns are spread over all members, and a set moves a leadership to where its turn is by itself, one after the other within a minute. TERM counts elections, COMMITTED is the number of the last entry that a majority has, LAG how many entries the one lacks that is furthest behind.
+
+STATE is ok; moved, by q cluster move, until q cluster balance; to be moved, as after a start or a failure; ADDRESS is not there, which is the member whose turn it is; no leader; or what is wrong.`
+}
+
+// isThere tells whether a member is connected to who knows most of the set, or tells itself.
+func (s *replicaSet) isThere(m *memberStatus) bool {
+	return m.Connected || slices.ContainsFunc(s.views, func(v memberView) bool { return v.Member == m.Member })
 }
 
 // setListing is what commands have that list something of sets.
@@ -242,7 +255,11 @@ func (s *replicaSet) printMembers(w io.Writer) {
 		if r.RTT > 0 {
 			rtt, clock = (time.Duration(r.RTT) * time.Microsecond).String(), (time.Duration(r.Skew) * time.Millisecond).String()
 		}
-		rows = append(rows, []any{r.Address, r.Member, r.State, r.Version, r.Leads, r.Lag, rtt, clock})
+		member := r.Member
+		if strings.Trim(member, "0") == "" {
+			member = "-" // nobody has been there
+		}
+		rows = append(rows, []any{r.Address, member, r.State, r.Version, r.Leads, r.Lag, rtt, clock})
 	}
 	printTable(w, []string{"ADDRESS", "MEMBER", "STATE", "VERSION", "LEADS", "LAG", "RTT", "CLOCK"}, rows)
 }
@@ -275,7 +292,10 @@ func (s *replicaSet) shardRows() (rows []shardRow) {
 		case known.Preferred:
 			r.State = "moved"
 		case sh.Leader != known.Turn:
-			r.State = "not its turn"
+			r.State = "to be moved"
+			if m := s.memberAt(known.Turn); m != nil && !s.isThere(m) {
+				r.State = known.Turn + " is not there"
+			}
 		}
 		rows = append(rows, r)
 	}

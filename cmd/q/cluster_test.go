@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	replicated "qmq/cluster"
 	"qmq/daemon"
 	"qmq/test/process"
 )
@@ -142,7 +143,7 @@ func TestWhatIsWrongWithASetIsSaid(t *testing.T) {
 		got := q(t, "", status...)
 		return got.code == healthCritical && strings.Contains(got.out, "no majority: 1 of 3 members are there") && strings.Contains(got.out, "qd cluster force-new")
 	})
-	wantRefusal(t, exitFailed, "more than half of the set is not there", r.at(0, "cluster", "balance")...)
+	wantRefusal(t, exitAgain, "more than half of it is not there", r.at(0, "cluster", "balance")...)
 	var st struct {
 		State    string
 		Problems []struct{ State, What, Do string }
@@ -162,15 +163,24 @@ func TestWhatIsWrongWithASetIsSaid(t *testing.T) {
 // expected and taken back.
 func TestAMemberIsReplacedAtAnotherAddress(t *testing.T) {
 	r := startReplicas(t)
-	must(t, "", r.at(0, "cluster", "add", "127.0.0.1:1")...)
-	if text := must(t, "", r.at(1, "cluster", "status")...); !strings.Contains(text, "A node may join at 127.0.0.1:1.") {
+	if text := must(t, "", r.at(0, "cluster", "add", r.peers[1])...); !strings.Contains(text, r.peers[1]+" is a member already") {
+		t.Errorf("%s", text)
+	}
+	if text := must(t, "", r.at(0, "cluster", "add", "127.0.0.1:1")...); !strings.Contains(text, "nobody has joined there yet") ||
+		!strings.Contains(text, "--cluster-peers="+strings.Join(r.peers, ",")+",127.0.0.1:1, and in the list one address more") {
+		t.Errorf("%s", text)
+	}
+	if text := must(t, "", r.at(1, "cluster", "status")...); !strings.Contains(text, "Expected, and not there yet: a node at 127.0.0.1:1.") {
 		t.Errorf("%s", text)
 	}
 	must(t, "", r.at(2, "cluster", "remove", "127.0.0.1:1")...)
 	gone, comes := r.peers[2], process.Address(t)
 	r.stop(gone)
 	wantRefusal(t, exitFailed, "takes the place of the member there by itself", r.at(0, "cluster", "replace", gone, gone)...)
-	must(t, "", r.at(0, "cluster", "replace", gone, comes)...)
+	list := strings.Join([]string{r.peers[0], r.peers[1], comes}, ",")
+	if text := must(t, "", r.at(0, "cluster", "replace", gone, comes)...); !strings.Contains(text, "--cluster-peers="+list+"\n") {
+		t.Errorf("%s", text)
+	}
 	wantRefusal(t, exitFailed, "it is to be replaced already", r.at(0, "cluster", "replace", gone, "127.0.0.1:1")...)
 	r.peers[2] = comes
 	r.start(comes)
@@ -292,4 +302,33 @@ func TestSilentMemberKeepsNobodyFromATopicOfTheSet(t *testing.T) {
 		t.Errorf("%+v", stat)
 	}
 	wantRefusal(t, exitFailed, "connection refused", at("stat", "t/part", "--json")...)
+}
+
+// Nobody is told the ports of a connection that the kernel ended.
+func TestFailuresOfConnectionsAreSaidInWords(t *testing.T) {
+	for failure, want := range map[string]string{
+		"": "it does not answer",
+		"control: read tcp 127.0.0.1:20353->127.0.0.1:57822: read: connection reset by peer": "its connection ended",
+		"connect: connection refused": "nobody listens there",
+		"the secrets differ":          "the secrets differ",
+	} {
+		if got := inWords(failure); got != want {
+			t.Errorf("%q: %q, want %q", failure, got, want)
+		}
+	}
+}
+
+// Who asks a member that was removed is not told that the majority of its set is lost.
+func TestAFormerMemberDoesNotTellOfALostMajority(t *testing.T) {
+	former := memberView{Cluster: "s", Member: "m3", Address: "c:1", State: replicated.StateFailed, Failure: "this node is no member of its set any more", Members: []memberStatus{
+		{Member: "m1", Address: "a:1"}, {Member: "m2", Address: "b:1"}, {Member: "m3", Address: "c:1", Connected: true, Leaving: true},
+	}}
+	got := (&replicaSet{views: []memberView{former}}).judge()
+	if len(got) != 1 || got[0].level != healthCritical || !strings.Contains(got[0].Do, "Ask another member") {
+		t.Errorf("%+v", got)
+	}
+	former.Members[2].Leaving = false // it fails, and the others are gone
+	if got := (&replicaSet{views: []memberView{former}}).judge(); !strings.Contains(got[0].What, "no majority") {
+		t.Errorf("%+v", got)
+	}
 }

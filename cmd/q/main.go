@@ -29,6 +29,7 @@ const (
 	exitUsage  = 2 // the command line cannot be read
 
 	exitUnchecked   = 2   // q check or q dump could not look
+	exitAgain       = 75  // not done just now; the same command may do it in a moment
 	exitInterrupted = 130 // a signal came before the command was through
 )
 
@@ -154,6 +155,10 @@ func outcome(c console, err error) int {
 	if errors.As(err, &unchecked) {
 		return exitUnchecked
 	}
+	var again *againError
+	if errors.As(err, &again) {
+		return exitAgain
+	}
 	return exitFailed
 }
 
@@ -169,36 +174,77 @@ var ofNSQ = map[string]string{
 func wrong(err error) string {
 	const missing = "expected one of "
 	var parse *kong.ParseError
-	if flag, unknown := strings.CutPrefix(err.Error(), "unknown flag --"); unknown {
-		return err.Error() + ofNSQ[flag]
+	if text, unknown := strings.CutPrefix(err.Error(), "unknown flag -"); unknown {
+		return unknownFlag(text, err)
 	}
 	if what, is := strings.CutSuffix(err.Error(), ` value but got "EOL" (<EOL>)`); is {
 		flag, _, _ := strings.Cut(what, ": expected ")
 		return flag + ": its value is missing"
 	}
 	if strings.HasPrefix(err.Error(), "unexpected argument ") && errors.As(err, &parse) {
-		return err.Error() + mistyped(parse.Context.Selected(), parse.Context.Args)
+		if strings.Contains(err.Error(), "did you mean") {
+			return err.Error()
+		}
+		return err.Error() + mistyped(parse)
 	}
 	if !strings.HasPrefix(err.Error(), missing) || !errors.As(err, &parse) {
 		return err.Error()
 	}
-	at := parse.Context.Selected()
-	if at == nil {
-		at = parse.Context.Model.Node
-	}
-	var names []string
-	for _, child := range at.Children {
-		if child.Hidden {
-			continue
-		}
-		names = append(names, strconv.Quote(child.Name))
-	}
-	return missing + strings.Join(names, ", ")
+	return missing + strings.Join(children(chosenBy(parse)), ", ")
 }
 
-// mistyped says which command beside one that is the default may have been meant: its name was
-// taken as an argument.
-func mistyped(chosen *kong.Node, args []string) string {
+// chosenBy is the command that a line has named when it could not be read any further.
+func chosenBy(parse *kong.ParseError) *kong.Node {
+	if at := parse.Context.Selected(); at != nil {
+		return at
+	}
+	return parse.Context.Model.Node
+}
+
+// children are the names of the commands under one, quoted.
+func children(at *kong.Node) (names []string) {
+	for _, child := range at.Children {
+		if !child.Hidden {
+			names = append(names, strconv.Quote(child.Name))
+		}
+	}
+	return names
+}
+
+// unknownFlag is what is wrong with a flag, after its first dash, that a command does not have, and
+// which one is like it: kong finds a likeness between --yes and --tls.
+func unknownFlag(text string, err error) string {
+	flag, _, _ := strings.Cut(text, ", did you mean ")
+	flag, long := strings.CutPrefix(flag, "-")
+	var parse *kong.ParseError
+	errors.As(err, &parse)
+	switch {
+	case long && ofNSQ[flag] != "":
+		return "unknown flag --" + flag + ofNSQ[flag]
+	case (flag == "yes" || flag == "y") && parse != nil:
+		return "unknown flag --yes; q " + typedPath(chosenBy(parse)) + " asks nothing"
+	case !long || parse == nil:
+		return "unknown flag -" + text
+	}
+	var flags []string
+	for _, group := range chosenBy(parse).AllFlags(true) {
+		for _, f := range group {
+			flags = append(flags, f.Name)
+		}
+	}
+	if meant, ok := nearest.Meant(flag, flags); ok {
+		return fmt.Sprintf("unknown flag --%s, did you mean %q?", flag, "--"+meant)
+	}
+	return "unknown flag --" + flag
+}
+
+// mistyped says which commands there are where an argument is none of them. Where a command is the
+// default one, a name beside it was taken as its argument.
+func mistyped(parse *kong.ParseError) string {
+	chosen, args := parse.Context.Selected(), parse.Context.Args
+	if at := chosenBy(parse); len(at.Children) > 0 && at.DefaultCmd == nil {
+		return "; there are " + strings.Join(children(at), ", ")
+	}
 	if chosen == nil || chosen.Parent == nil || chosen.Parent.DefaultCmd != chosen {
 		return ""
 	}

@@ -31,6 +31,11 @@ func TestExitCodes(t *testing.T) {
 		io.WriteString(w, "NOK - the disk is full\n")
 	}))
 	defer ill.Close()
+	busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		io.WriteString(w, `{"message":"UNAVAILABLE","why":"nobody leads"}`)
+	}))
+	defer busy.Close()
 	address := strings.TrimPrefix(well.URL, "http://")
 	for _, test := range []struct {
 		args           string
@@ -56,6 +61,12 @@ func TestExitCodes(t *testing.T) {
 		{"topics craete x", exitUsage, "", `q: unexpected argument x; craete is no command of q topics, did you mean "create"?` + "\n"},
 		{"topics orders x", exitUsage, "", "q: unexpected argument x\nUsage: q topics list"},
 		{"bnch", exitUsage, "", "q: unexpected argument bnch, did you mean \"bench\"?\nUsage: q <command>"},
+		{"nonsense", exitUsage, "", `q: unexpected argument nonsense; there are "pub", "sub", `},
+		{"cluster nonsense", exitUsage, "", `q: unexpected argument nonsense; there are "status", "members", "shards", "move", `},
+		{"cluster stat", exitUsage, "", `q: unexpected argument stat, did you mean "status"?` + "\nUsage: q cluster"},
+		{"cluster add a:1 --yes", exitUsage, "", "q: unknown flag --yes; q cluster add asks nothing\nUsage: q cluster add"},
+		{"cluster add a:1 -y", exitUsage, "", "q: unknown flag --yes; q cluster add asks nothing\nUsage: q cluster add"},
+		{"cluster members --http-addr=" + busy.URL, exitAgain, "", "UNAVAILABLE: nobody leads\n"},
 		{"dev --data-path=" + t.TempDir() + " --qlookupd=--tcp-address=127.0.0.1:0 --qlookupd=--http-address=127.0.0.1:0 --qd=--no-such-flag", exitFailed, "", "q: qd: flag provided but not defined: --no-such-flag"},
 		{"ping " + address + " " + well.URL + "/", exitOK, address + ": OK (", ""},
 		{"ping " + address + " " + ill.URL + " here", exitFailed, address + ": OK (", "500 Internal Server Error: NOK - the disk is full"},

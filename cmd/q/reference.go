@@ -37,6 +37,7 @@ var exitCodes = [][2]string{
 	{"0", "it is done; a command that goes on until it is stopped was stopped"},
 	{"1", "it could not be done; what is wrong and what was done is said on the standard error"},
 	{"2", "the command line or the configuration file cannot be read"},
+	{"75", "it could not be done just now, as while nobody leads a replicated set: a node has answered UNAVAILABLE. The same command may do it in a moment"},
 	{"130", "a signal came before it was through"},
 }
 

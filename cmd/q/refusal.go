@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,10 +10,19 @@ import (
 	"qmq/internal/names"
 )
 
+// againError is a refusal of something that may be asked for again: what stands in its way may be
+// over in a moment, as an election.
+type againError struct{ error }
+
+func (e *againError) Unwrap() error { return e.error }
+
 // refusalOf is what a daemon says of a request that it refuses, if err is that and it says
 // anything; else it is err.
 func refusalOf(err error) error {
 	code, why, ok := apiclient.Refusal(err)
+	if ok && code == "UNAVAILABLE" {
+		return &againError{fmt.Errorf("%s: %s", code, cmp.Or(why, "ask again"))}
+	}
 	switch {
 	case !ok:
 		return err

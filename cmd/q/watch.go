@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -145,6 +146,9 @@ func (w *watch) giveBack() {
 // explain says what can be done about a tail that is refused.
 func (w *watch) explain(err error, topic string) error {
 	var refused *tcpclient.RefusedError
+	if w.tail && errors.As(err, &refused) && strings.HasSuffix(err.Error(), "no such topic") {
+		return fmt.Errorf("%w; a publish makes it, q topics create %s too, and q topics lists those that there are", err, topic)
+	}
 	if w.tail && errors.As(err, &refused) {
 		return fmt.Errorf("%w; q peek looks at a channel, q sub %s CHANNEL takes from a durable one, --take-backlog takes all that waits", err, topic)
 	}

@@ -2,13 +2,19 @@ package httpapi
 
 import (
 	"bytes"
-	"log/slog"
+	"fmt"
 	"net/http"
+	"slices"
+	"strings"
+
+	"qmq/internal/nearest"
 )
 
 // Config are the daemon's options as /config knows them, by their TOML keys.
 // Its methods may be called concurrently.
 type Config interface {
+	// Keys are all options.
+	Keys() []string
 	// Lookup returns the value of an option: a string if the option is text,
 	// a json.RawMessage if it is anything else.
 	Lookup(key string) (value any, ok bool)
@@ -22,7 +28,7 @@ type Config interface {
 // Config adds the routes that show and change options: a new value is at most
 // limit bytes long.
 func (r *Router) Config(c Config, limit int) {
-	o := options{c, limit, r.log}
+	o := options{c, limit}
 	r.Handle("GET", "/config/:opt", o.get)
 	r.Handle("PUT", "/config/:opt", o.put)
 }
@@ -31,16 +37,38 @@ func (r *Router) Config(c Config, limit int) {
 type options struct {
 	config Config
 	limit  int
-	log    *slog.Logger
 }
 
 // get is GET /config/:opt.
 func (o *options) get(_ http.ResponseWriter, r *http.Request) (any, error) {
-	value, ok := o.config.Lookup(Param(r, "opt"))
+	key := Param(r, "opt")
+	value, ok := o.config.Lookup(key)
 	if !ok {
-		return nil, Bad("INVALID_OPTION")
+		return nil, o.unknown(key)
 	}
 	return value, nil
+}
+
+// unknown is the refusal of an option that there is not.
+func (o *options) unknown(key string) error {
+	why := fmt.Sprintf("there is no option %.64q", key)
+	if meant, ok := nearest.Word(key, o.config.Keys()); ok {
+		why += fmt.Sprintf("; did you mean %s?", meant)
+	}
+	return Because(http.StatusBadRequest, "INVALID_OPTION", why)
+}
+
+// fixed is the refusal of a change of an option that is set at the start, or that there is not.
+func (o *options) fixed(key string) error {
+	if _, ok := o.config.Lookup(key); !ok {
+		return o.unknown(key)
+	}
+	changeable := slices.DeleteFunc(slices.Clone(o.config.Keys()), func(k string) bool { return !o.config.Changeable(k) })
+	why := key + " cannot be changed while the daemon runs; what can be is " + strings.Join(changeable, ", ")
+	if len(changeable) == 0 {
+		why = "no option can be changed while the daemon runs"
+	}
+	return Because(http.StatusBadRequest, "INVALID_OPTION", why)
 }
 
 // put is PUT /config/:opt: the body is the new value, which is also the
@@ -57,12 +85,10 @@ func (o *options) put(w http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	key := Param(r, "opt")
 	if !o.config.Changeable(key) {
-		return nil, Bad("INVALID_OPTION")
+		return nil, o.fixed(key)
 	}
 	if err := o.config.Set(key, value); err != nil {
-		// The answer has no room for the reason.
-		o.log.Warn("option not changed", slog.String("option", key), slog.Any("error", err))
-		return nil, Bad("INVALID_VALUE")
+		return nil, Because(http.StatusBadRequest, "INVALID_VALUE", err.Error())
 	}
 	return o.get(w, r)
 }

@@ -26,6 +26,8 @@ func (o *twoOptions) Lookup(key string) (any, bool) {
 	return nil, false
 }
 
+func (o *twoOptions) Keys() []string { return []string{"empty", "level", "text"} }
+
 func (o *twoOptions) Changeable(key string) bool { return key == "level" }
 
 func (o *twoOptions) Set(_ string, value []byte) error {
@@ -49,22 +51,23 @@ func TestConfigTable(t *testing.T) {
 		{"GET", "text", "", 200, text, "a b"},
 		{"GET", "empty", "", 200, text, ""},
 		{"GET", "level", "", 200, object, `["x"]`},
-		{"GET", "nonsense", "", 400, object, `{"message":"INVALID_OPTION"}`},
+		{"GET", "nonsense", "", 400, object, `{"message":"INVALID_OPTION","why":"there is no option \"nonsense\""}`},
+		{"GET", "levl", "", 400, object, `{"message":"INVALID_OPTION","why":"there is no option \"levl\"; did you mean level?"}`},
 		{"GET", "text?x=%", "", 200, text, "a b"},
 		{"GET", "te%78t", "", 200, text, "a b"},
 		{"GET", "text/more", "", 404, object, `{"message":"NOT_FOUND"}`},
 
 		{"PUT", "level", "7", 200, object, "7"},
-		{"PUT", "level", "0123456789", 400, object, `{"message":"INVALID_VALUE"}`},
+		{"PUT", "level", "0123456789", 400, object, `{"message":"INVALID_VALUE","why":"it must be JSON"}`},
 		{"PUT", "level", "01234567890", 413, object, `{"message":"INVALID_VALUE"}`},
 		{"PUT", "level", "", 413, object, `{"message":"INVALID_VALUE"}`},
 		{"PUT", "text", "", 413, object, `{"message":"INVALID_VALUE"}`},
-		{"PUT", "text", "new", 400, object, `{"message":"INVALID_OPTION"}`},
-		{"PUT", "nonsense", "new", 400, object, `{"message":"INVALID_OPTION"}`},
+		{"PUT", "text", "new", 400, object, `{"message":"INVALID_OPTION","why":"text cannot be changed while the daemon runs; what can be is level"}`},
+		{"PUT", "nonsense", "new", 400, object, `{"message":"INVALID_OPTION","why":"there is no option \"nonsense\""}`},
 		{"GET", "level", "", 200, object, "7"},
 
-		{"POST", "level", "7", 405, object, `{"message":"METHOD_NOT_ALLOWED"}`},
-		{"HEAD", "level", "", 405, object, `{"message":"METHOD_NOT_ALLOWED"}`},
+		{"POST", "level", "7", 405, object, `{"message":"METHOD_NOT_ALLOWED","why":"/config/level takes GET or PUT, not POST"}`},
+		{"HEAD", "level", "", 405, object, `{"message":"METHOD_NOT_ALLOWED","why":"/config/level takes GET or PUT, not HEAD"}`},
 	} {
 		w := call(r, test.method, "/config/"+test.option, strings.NewReader(test.body))
 		head := w.Header()
@@ -72,7 +75,7 @@ func TestConfigTable(t *testing.T) {
 			t.Errorf("%s %s %q: %d %s, %v; want %d %s, %s", test.method, test.option, test.body, w.Code, w.Body, head, test.status, test.want, test.kind)
 		}
 	}
-	if !strings.Contains(log.String(), `msg="option not changed" option=level error="it must be JSON"`) {
+	if !strings.Contains(log.String(), `INVALID_VALUE: it must be JSON`) {
 		t.Errorf("the reason is not in\n%s", log.String())
 	}
 }

@@ -31,7 +31,7 @@ func NewRouter(log *slog.Logger) *Router {
 	r := &Router{routes: httprouter.New(), log: log}
 	r.routes.HandleMethodNotAllowed = true
 	r.routes.NotFound = http.HandlerFunc(r.notFound)
-	r.routes.MethodNotAllowed = refuse(http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED")
+	r.routes.MethodNotAllowed = http.HandlerFunc(methodNotAllowed)
 	r.routes.PanicHandler = r.crashed
 	return r
 }
@@ -152,10 +152,17 @@ func withParams(q *http.Request, p httprouter.Params) *http.Request {
 	return q.WithContext(context.WithValue(q.Context(), httprouter.ParamsKey, p))
 }
 
-func refuse(status int, code string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		respondError(w, &Error{Status: status, Code: code})
-	})
+// methodNotAllowed refuses a method that a path does not take, and names those that it takes:
+// the routes have put them into the field Allow.
+func methodNotAllowed(w http.ResponseWriter, q *http.Request) {
+	var takes []string
+	for method := range strings.SplitSeq(w.Header().Get("Allow"), ", ") {
+		if method != http.MethodOptions {
+			takes = append(takes, method)
+		}
+	}
+	why := fmt.Sprintf("%.64s takes %s, not %.16s", q.URL.Path, strings.Join(takes, " or "), q.Method)
+	respondError(w, Because(http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", why))
 }
 
 // crashed answers a request whose handler panicked. One that gives an answer up
