@@ -93,7 +93,11 @@ func (s *replicaSet) leaderlessInput(now time.Time) alertInput {
 	case len(s.shards):
 		who, verb = "All shards", "have"
 	}
-	l.Text = fmt.Sprintf("%s %s had no leader for %s: topics there stand still. %s", who, verb, longest.length(now), s.remedy())
+	since := fmt.Sprintf("%s had no leader for %s", verb, longest.length(now))
+	if now.Sub(longest.at) < time.Second { // again: what was said before is not over yet
+		since = verb + " no leader"
+	}
+	l.Text = fmt.Sprintf("%s %s: topics there stand still. %s", who, since, s.remedy())
 	l.Value, l.Unit, l.affected = Figure(len(shards)), "shards", float64(len(shards))
 	return alertInput{alert: l, starts: longest.lasted(now, electionTime), since: longest.at, past: who + " had no leader for {d}"}
 }

@@ -197,6 +197,15 @@ func TestShardWithoutLeaderIsCriticalAfterAnElectionTime(t *testing.T) {
 	s.wants("no_leader", LevelCrit, "Shard 1 has had no leader for at least 11 s", "see their logs")
 	same(t, "alone", *s.c.setsView().Sets[0].Shards[1].AloneMS, 11000)
 	for i := range s.nodes {
+		s.shard(i, 1).Leader = addressOf(2)
+	}
+	s.run(2)
+	for i := range s.nodes {
+		s.shard(i, 1).Leader = ""
+	}
+	s.run(1)
+	s.wants("no_leader", LevelCrit, "Shard 1 has no leader: topics there stand still", "see their logs")
+	for i := range s.nodes {
 		s.shard(i, 1).Leader, s.shard(i, 1).Term = addressOf(2), 9
 	}
 	s.shard(2, 1).Role = roleLeader
@@ -492,4 +501,12 @@ func TestDoorsOfASetAreMembersThatAnswer(t *testing.T) {
 	same(t, "has", fmt.Sprint(shard, member), "true true")
 	shard, member = s.c.SetHas("00000000000000aa", 99, "elsewhere:1")
 	same(t, "has not", fmt.Sprint(shard, member), "false false")
+}
+
+func TestMemberThatIsCutOffIsSeenAtOnce(t *testing.T) {
+	s := startTrio(t)
+	s.nodes[2].State = nodeclient.SetCutOffState
+	s.run(1)
+	m := s.c.setsView().Sets[0].Members[2]
+	same(t, "state", m.State+" "+string(m.Level), "cut off crit")
 }

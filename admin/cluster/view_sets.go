@@ -149,6 +149,10 @@ func (c *Cluster) memberRow(s *replicaSet, m *setMember) memberRow {
 	row.State = m.state()
 	about := func(l *Alert) bool { return l.Set == cmp.Or(s.id, "none") && l.ID == l.Rule+"/"+s.id+"/"+m.key }
 	row.Level = c.alerts.levelOf(about)
+	if m.own != nil && (m.own.State == nodeclient.SetCutOffState || m.own.State == nodeclient.SetFailedState) {
+		row.Level = LevelCrit // at once: no rule waits for it, but that of the node's health
+	}
+	row.Failure = nodeclient.FailureInWords(row.Failure)
 	return row
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	replicated "qmq/cluster"
+	"qmq/internal/nodeclient"
 )
 
 // problem is what is wrong with a set, and what to do.
@@ -134,12 +135,12 @@ func (j *judgement) members() {
 		case m.Leaving:
 			j.add(healthWarning, "Nothing to do.", "%s is leaving the set", m.Address)
 		case m.Joining && !there:
-			j.add(healthWarning, "Start it, or take it back with q cluster remove.", "%s joins and is not connected: %s", m.Address, inWords(m.Failure))
+			j.add(healthWarning, "Start it, or take it back with q cluster remove.", "%s joins and is not connected: %s", m.Address, cmp.Or(nodeclient.FailureInWords(m.Failure), "it does not answer"))
 		case m.Joining:
 			j.add(healthWarning, "Nothing to do: it gets its vote when it has caught up.", "%s joins and has no vote yet", m.Address)
 		case !there && !replaced:
 			j.add(healthWarning, fmt.Sprintf("Start it. If its disk is lost, start it with an empty data directory: it takes its place by itself; at another address, q cluster replace %s ADDRESS first.", m.Address),
-				"%s is not connected: %s", m.Address, inWords(m.Failure))
+				"%s is not connected: %s", m.Address, cmp.Or(nodeclient.FailureInWords(m.Failure), "it does not answer"))
 		}
 		if m.Skew > skewedMS || m.Skew < -skewedMS {
 			j.add(healthWarning, "Have the clocks set by the same source: deferred messages come early or late by that after a change of leader.", "the clock of %s is %d ms off that of %s", m.Address, m.Skew, j.best.Address)
@@ -195,26 +196,6 @@ func (j *judgement) own(v *memberView) {
 	if v.Disk.Oldest > slowDisk {
 		j.add(healthWarning, "Look at its disk. Leaderships are moved away meanwhile.", "the disk of %s has not synced for %d ms", v.Address, v.Disk.Oldest/1000)
 	}
-}
-
-// inWords is why there is no connection to a member, as people say it: the kernel's words, with
-// ports that nobody knows, only where nothing else is known.
-func inWords(failure string) string {
-	for _, known := range []struct{ of, words string }{
-		{"connection refused", "nobody listens there"},
-		{"connection reset by peer", "its connection ended"},
-		{"broken pipe", "its connection ended"},
-		{"EOF", "its connection ended"},
-		{"i/o timeout", "it does not answer"},
-		{"no route to host", "there is no way to its machine"},
-		{"network is unreachable", "there is no way to its network"},
-		{"no such host", "no machine has its name"},
-	} {
-		if strings.HasSuffix(failure, known.of) {
-			return known.words
-		}
-	}
-	return cmp.Or(failure, "it does not answer")
 }
 
 // english is a list in words.

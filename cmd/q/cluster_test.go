@@ -304,20 +304,6 @@ func TestSilentMemberKeepsNobodyFromATopicOfTheSet(t *testing.T) {
 	wantRefusal(t, exitFailed, "connection refused", at("stat", "t/part", "--json")...)
 }
 
-// Nobody is told the ports of a connection that the kernel ended.
-func TestFailuresOfConnectionsAreSaidInWords(t *testing.T) {
-	for failure, want := range map[string]string{
-		"": "it does not answer",
-		"control: read tcp 127.0.0.1:20353->127.0.0.1:57822: read: connection reset by peer": "its connection ended",
-		"connect: connection refused": "nobody listens there",
-		"the secrets differ":          "the secrets differ",
-	} {
-		if got := inWords(failure); got != want {
-			t.Errorf("%q: %q, want %q", failure, got, want)
-		}
-	}
-}
-
 // Who asks a member that was removed is not told that the majority of its set is lost.
 func TestAFormerMemberDoesNotTellOfALostMajority(t *testing.T) {
 	former := memberView{Cluster: "s", Member: "m3", Address: "c:1", State: replicated.StateFailed, Failure: "this node is no member of its set any more", Members: []memberStatus{

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"qmq/internal/apiclient"
 )
@@ -125,4 +126,24 @@ func (c *Client) RemoveMember(ctx context.Context, address, member string) error
 
 func (c *Client) changeSet(ctx context.Context, address, change string, query url.Values) error {
 	return c.api.Post(ctx, apiclient.URL(address, "/cluster/"+change, query), nil, nil)
+}
+
+// FailureInWords is why there is no connection to a member, as people say it: what is the kernel's, with
+// ports that nobody knows, in other words, all else as it is.
+func FailureInWords(failure string) string {
+	for _, known := range []struct{ of, words string }{
+		{"connection refused", "nobody listens there"},
+		{"connection reset by peer", "its connection ended"},
+		{"broken pipe", "its connection ended"},
+		{"EOF", "its connection ended"},
+		{"i/o timeout", "it does not answer"},
+		{"no route to host", "there is no way to its machine"},
+		{"network is unreachable", "there is no way to its network"},
+		{"no such host", "no machine has its name"},
+	} {
+		if strings.HasSuffix(failure, known.of) {
+			return known.words
+		}
+	}
+	return failure
 }

@@ -105,3 +105,17 @@ func TestRoleForAReplicatedTopicIsRead(t *testing.T) {
 		t.Error("a topic that is not replicated has a role")
 	}
 }
+
+// Nobody is told the ports of a connection that the kernel ended.
+func TestFailuresOfConnectionsAreSaidInWords(t *testing.T) {
+	for failure, want := range map[string]string{
+		"": "",
+		"control: read tcp 127.0.0.1:20353->127.0.0.1:57822: read: connection reset by peer": "its connection ended",
+		"connect: connection refused": "nobody listens there",
+		"the secrets differ":          "the secrets differ",
+	} {
+		if got := nodeclient.FailureInWords(failure); got != want {
+			t.Errorf("%q: %q, want %q", failure, got, want)
+		}
+	}
+}

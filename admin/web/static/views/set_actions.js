@@ -54,7 +54,7 @@ export function AddMember({ set, close }) {
   const [at, setAt] = useState('')
   const sending = useSending(close)
   return html`<${Dialog} id="add-member" title=${`Add a member to ${set.name.toLowerCase()}?`} close=${close}
-    text="The set lets a node join at this address. Start it there, with an empty disk, the address as --cluster-address, and --cluster-peers that name it and the members. To replace a member that is lost, start an empty node at its address instead: nothing is to be done here."
+    text="The set lets a node join at this address. Start it there, with an empty disk, the address as --cluster-address, and --cluster-peers that name it and all other members, 3, 5 or 7 in all. To replace a member that is lost, start an empty node at its address instead: nothing is to be done here."
     onSubmit=${() => at.trim() && sending.run({ action: 'add_member', set: set.set, member: at.trim() })}>
     <label class="field"><span>Address, host:port</span><input id="add-address" data-first autocomplete="off" autocapitalize="off" spellcheck=${false} value=${at} onInput=${e => setAt(e.target.value)} /></label>
     <${Foot} sending=${sending} close=${close} verb="Add member" disabled=${!at.trim()} /><//>`
