@@ -121,6 +121,20 @@ func TestMemberWhoseLogIsRemovedJoinsAgain(t *testing.T) {
 	g.awaitBodies(g.members[0], "orders", "work", "message 0", "message 1", "message 2", "message 3", "message 4")
 }
 
+// One that finds so when it opens its log anew is connected by then: the others know it by the
+// id that it gives itself.
+func TestWhoForgetsIsKnownByItsNewID(t *testing.T) {
+	g := startRig(t)
+	m := g.members[1]
+	if err := m.forget("its log is damaged"); err != nil {
+		t.Fatal(err)
+	}
+	now := uint64(m.who().Member)
+	g.eventually("the others are connected to it under the other id", func() bool {
+		return g.members[0].links.Connected(now) && g.members[2].links.Connected(now)
+	})
+}
+
 // What could not be synced is applied again from the log, and batches get numbers of a
 // new epoch.
 func TestTopicLogThatCannotBeSyncedIsWrittenAgain(t *testing.T) {
