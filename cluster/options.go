@@ -110,6 +110,9 @@ type Host struct {
 	HealthChanged func()
 	// Directory is told which replicated topics and channels there are; nil: nobody is.
 	Directory Directory
+	// Elsewhere says which channels a topic has that the set does not have, see
+	// broker.Directory; nil: nobody is asked.
+	Elsewhere func(ctx context.Context, topic string) (channels map[string]bool, paused bool, err error)
 }
 
 // Directory is the part of broker.Directory that is told what there is.

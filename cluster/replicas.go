@@ -104,6 +104,9 @@ func (p publisher) IDPrefix() uint16 { return p.r.prefix }
 // Publish is part of broker.Publisher. What is published shows the topic.
 func (p publisher) Publish(b *diskqueue.Batch) error {
 	p.r.show(p.name)
+	if err := p.r.createAsElsewhere(p.name); err != nil {
+		return err
+	}
 	return brokerError(p.r.node.Publish(p.name, b))
 }
 
@@ -132,6 +135,11 @@ func (s *Set) Subscribe(name, channelName string, create bool, o broker.Subscrib
 		}
 	}
 	r.show(name)
+	if create {
+		if err := r.createAsElsewhere(name); err != nil {
+			return nil, err
+		}
+	}
 	k, err := r.relay.Subscribe(name, channelName, create, o)
 	if err != nil {
 		return nil, err
@@ -165,6 +173,9 @@ func (s *Set) Change(c broker.Change) error {
 	switch c.Op {
 	case state.CreateTopic:
 		if err := r.roomFor(c.Topic); err != nil {
+			return err
+		}
+		if err := r.createAsElsewhere(c.Topic); err != nil {
 			return err
 		}
 	case state.ConfigureTopic, state.ConfigureChannel:
@@ -316,7 +327,6 @@ func (s *Set) Topic(name string) (t broker.Replica, ok bool) {
 			Done: c.Until > 0 && c.Acked != nil && c.Acked.Floor() >= c.Until, Consumers: r.relay.Consumers(name, c.Name),
 		})
 	}
-	slices.SortFunc(t.Channels, func(a, b broker.ReplicaChannel) int { return compareNames(a.Name, b.Name) })
 	if shard := r.shard(n); shard != nil {
 		now := shard.Status()
 		t.Term, t.Applied, t.Lag = now.Term, now.Applied, now.Commit-min(now.Commit, now.Applied)
@@ -325,24 +335,32 @@ func (s *Set) Topic(name string) (t broker.Replica, ok bool) {
 		}
 		if now.Serving {
 			t.Served, _ = r.node.Topic(name, false)
-			r.addEphemeral(&t)
 		}
 	}
+	r.addEphemeral(&t)
+	slices.SortFunc(t.Channels, func(a, b broker.ReplicaChannel) int { return compareNames(a.Name, b.Name) })
 	return t, true
 }
 
-// addEphemeral adds the channels of a topic that is served here which no other member
-// knows of.
+// addEphemeral adds the channels of a topic that are the leader's alone: where it is served
+// all of them, elsewhere those that clients of this node consume.
 func (r *run) addEphemeral(t *broker.Replica) {
-	if t.Served == nil {
-		return
-	}
-	for _, c := range t.Served.Channels() {
-		if names.IsEphemeral(c.Name()) {
-			t.Channels = append(t.Channels, broker.ReplicaChannel{Name: c.Name(), Paused: c.Stats().Paused, Consumers: r.relay.Consumers(t.Name, c.Name())})
+	paused := make(map[string]bool)
+	for _, name := range r.relay.Channels(t.Name) {
+		if names.IsEphemeral(name) {
+			paused[name] = false // as far as it is known here
 		}
 	}
-	slices.SortFunc(t.Channels, func(a, b broker.ReplicaChannel) int { return compareNames(a.Name, b.Name) })
+	if t.Served != nil {
+		for _, c := range t.Served.Channels() {
+			if names.IsEphemeral(c.Name()) {
+				paused[c.Name()] = c.Stats().Paused
+			}
+		}
+	}
+	for name, is := range paused {
+		t.Channels = append(t.Channels, broker.ReplicaChannel{Name: name, Paused: is, Consumers: r.relay.Consumers(t.Name, name)})
+	}
 }
 
 func compareNames(a, b string) int {

@@ -79,6 +79,8 @@ type rigMember struct {
 	dir    string
 	disk   *hangingFS
 	space  atomic.Pointer[vfs.Space] // that its disk is said to have
+	// elsewhere is what its directories say of a topic; nil: nothing.
+	elsewhere atomic.Pointer[func(topic string) map[string]bool]
 }
 
 // hangingFS is a file system on which syncs hang, or fail, while it is told to.
@@ -191,6 +193,12 @@ func startRig(t *testing.T) *rig {
 		host := Host{
 			Disk: m.broker.Disk(), Common: m.broker.TopicCommon(), SegmentBytes: 1 << 20, HotMessages: 100, NodeID: i,
 			Topic: m.broker.Existing, Delete: m.broker.DeleteTopic,
+			Elsewhere: func(_ context.Context, topic string) (map[string]bool, bool, error) {
+				if f := m.elsewhere.Load(); f != nil {
+					return (*f)(topic), false, nil
+				}
+				return nil, false, nil
+			},
 		}
 		if err := m.Set.Start(host); err != nil {
 			t.Fatal(err)

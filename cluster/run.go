@@ -28,17 +28,18 @@ type run struct {
 	began  time.Time // steady clock of the shards and the watch
 	prefix uint16    // of the ids of messages; set by serve
 
-	log      *raftlog.Log
-	short    bool // the log's end was cut: shards ask the others before they take part
-	group0   *group0
-	machines [Shards + 1]*machine.Machine              // 0: nil
-	shards   [Shards + 1]atomic.Pointer[replica.Shard] // set by start
-	events   [Shards + 1]*shardEvents
-	node     *serve.Node
-	relay    *relay.Relay
-	names    *registrations
-	watch    *watch
-	room     *room
+	log       *raftlog.Log
+	short     bool // the log's end was cut: shards ask the others before they take part
+	group0    *group0
+	machines  [Shards + 1]*machine.Machine              // 0: nil
+	shards    [Shards + 1]atomic.Pointer[replica.Shard] // set by start
+	events    [Shards + 1]*shardEvents
+	node      *serve.Node
+	relay     *relay.Relay
+	names     *registrations
+	elsewhere elsewhere
+	watch     *watch
+	room      *room
 
 	checkpoints *replica.Checkpoints
 	over        chan error  // of capacity 1: why this part cannot go on as it is

@@ -86,11 +86,14 @@ func listenForMembers(address string) (net.Listener, error) {
 }
 
 // hostOf is what a set needs of the node.
-func hostOf(b *broker.Broker, q *config.QD, directory cluster.Directory) cluster.Host {
+func hostOf(b *broker.Broker, q *config.QD, directory broker.Directory) cluster.Host {
 	h := cluster.Host{
 		Disk: b.Disk(), Common: b.TopicCommon(), SegmentBytes: q.MaxBytesPerFile, HotMessages: q.MemQueueSize,
 		MaxTopics: q.MaxTopics, Directory: directory, NodeID: q.NodeID, HealthChanged: b.TakingChanged,
 		Topic: b.Existing, Delete: b.DeleteTopic, SpaceShort: b.SpaceShort,
+	}
+	if q.AutoCreate {
+		h.Elsewhere = directory.Elsewhere
 	}
 	for _, t := range b.Topics() {
 		if !names.IsEphemeral(t.Name()) {

@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -342,4 +344,18 @@ func (r *Relay) Consumers(topic, channelName string) []channel.ConsumerStats {
 	}
 	r.mu.Unlock()
 	return statsOf(list)
+}
+
+// Channels are the names of those channels of a topic that this node has consumers of,
+// in no order and each once.
+func (r *Relay) Channels(topic string) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	found := make(map[string]bool)
+	for k := range r.shardOf(r.o.Shard(topic)).consumers {
+		if k.topic == topic {
+			found[k.channel] = true
+		}
+	}
+	return slices.Collect(maps.Keys(found))
 }
