@@ -31,6 +31,9 @@ type stand struct {
 	Open bool `json:"open"`
 	// Gone says that whoever asks was a member of the set and is none any more.
 	Gone bool `json:"gone,omitempty"`
+	// Level is the highest feature level that the member's program knows; 0: it is of an older
+	// version, and does not know that of a record.
+	Level uint32 `json:"level,omitempty"`
 	// Former says that the member was in a set and may have forgotten what it
 	// acknowledged there: it can only join.
 	Former *former `json:"former,omitempty"`
@@ -62,8 +65,8 @@ const (
 )
 
 // decide says what the member own at an address does, which stands as it says, when it
-// knows this of the others. fresh makes a record.
-func decide(own place, mine stand, others []seen, fresh func([]place) *record) step {
+// knows this of the others. fresh makes a record of members who all know a feature level.
+func decide(own place, mine stand, others []seen, fresh func([]place, uint32) *record) step {
 	pending := mine.Record
 	if s, ok := decideByOthers(own, pending, others); ok {
 		return s
@@ -71,7 +74,7 @@ func decide(own place, mine stand, others []seen, fresh func([]place) *record) s
 	if s, ok := waitForMemory(own, mine, others); ok {
 		return s
 	}
-	members := []place{own}
+	members, level := []place{own}, mine.Level
 	records := make(map[id]*record)
 	if pending != nil {
 		records[pending.Cluster] = pending
@@ -80,7 +83,7 @@ func decide(own place, mine stand, others []seen, fresh func([]place) *record) s
 		if o.stand == nil {
 			return step{do: waits, wait: waitFor(others)}
 		}
-		members = append(members, place{o.stand.Member, o.address})
+		members, level = append(members, place{o.stand.Member, o.address}), min(level, o.stand.Level)
 		if r := o.stand.Record; r != nil {
 			records[r.Cluster] = r
 		}
@@ -95,7 +98,7 @@ func decide(own place, mine stand, others []seen, fresh func([]place) *record) s
 			}
 		}
 	}
-	return step{do: offers, record: fresh(members)}
+	return step{do: offers, record: fresh(members, level)}
 }
 
 // decideByOthers is what to do when somebody is in a set already.

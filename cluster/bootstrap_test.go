@@ -55,7 +55,7 @@ func TestNodeInNoSetDecidesByWhatOthersSay(t *testing.T) {
 		{name: "set without a leader", own: members[1], others: []seen{at("a:1", 1, func(s *stand) { s.Cluster = 5 }), {address: "c:1"}}, do: waits, wait: "the leader of set 0000000000000005"},
 		{name: "two sets", own: members[1], others: []seen{at("a:1", 1, inSet(5)), at("c:1", 3, inSet(6))}, do: waits, wait: "they are of two sets"},
 	} {
-		got := decide(test.own, stand{Member: test.own.Member, Record: test.pending, Former: test.former}, test.others, func(list []place) *record {
+		got := decide(test.own, stand{Member: test.own.Member, Record: test.pending, Former: test.former}, test.others, func(list []place, level uint32) *record {
 			if !fresh.of(list) {
 				t.Errorf("%s: a record of %v", test.name, list)
 			}
@@ -63,6 +63,25 @@ func TestNodeInNoSetDecidesByWhatOthersSay(t *testing.T) {
 		})
 		if got.do != test.do || got.record != test.record || got.of != test.of || !strings.Contains(got.wait, test.wait) {
 			t.Errorf("%s: %+v", test.name, got)
+		}
+	}
+}
+
+// TestSetBeginsWithWhatAllItsMembersKnow, and as older versions do where one of them is one.
+func TestSetBeginsWithWhatAllItsMembersKnow(t *testing.T) {
+	knows := func(level uint32) func(*stand) { return func(s *stand) { s.Level = level } }
+	for _, test := range []struct{ a, b, c, want uint32 }{{8, 8, 8, 8}, {9, 8, 10, 8}, {7, 8, 8, 7}, {8, 0, 8, 0}} {
+		got := uint32(99)
+		decide(place{1, "a:1"}, stand{Member: 1, Level: test.a}, []seen{at("b:1", 2, knows(test.b)), at("c:1", 3, knows(test.c))}, func(_ []place, level uint32) *record {
+			got = level
+			return nil
+		})
+		if got != test.want {
+			t.Errorf("%+v: level %d", test, got)
+		}
+		g := newRegistry(&record{Members: []place{{1, "a:1"}}, Level: got})
+		if want := max(1, test.want); g.Level != want || g.Members[0].Level != want {
+			t.Errorf("%+v: group 0 begins with level %d", test, g.Level)
 		}
 	}
 }

@@ -94,15 +94,17 @@ func (s *Set) look() step {
 	s.founding.Lock()
 	defer s.founding.Unlock()
 	mine := s.stand()
-	return decide(place{mine.Member, s.o.Address}, mine, others, func(members []place) *record {
-		return newRecord(members, s.o.Number, s.o.Patterns)
+	return decide(place{mine.Member, s.o.Address}, mine, others, func(members []place, level uint32) *record {
+		r := newRecord(members, s.o.Number, s.o.Patterns)
+		r.Level = level
+		return r
 	})
 }
 
 // stand is where this node stands.
 func (s *Set) stand() stand {
 	i := s.who()
-	st := stand{Member: i.Member, Cluster: i.Cluster, Record: i.Record, Former: i.Former}
+	st := stand{Member: i.Member, Cluster: i.Cluster, Record: i.Record, Level: Level, Former: i.Former}
 	if r := s.run.Load(); r != nil {
 		st.Open = r.watch.leaderOf(0) != 0
 	}

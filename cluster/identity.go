@@ -54,6 +54,9 @@ type identity struct {
 	// Joined says that the set was there before this member. It has no part in shards
 	// but what their leaders bring.
 	Joined bool `json:"joined,omitempty"`
+	// Level is a feature level that the set uses: the highest that this member ever heard of,
+	// which it must not leave out before it has heard again.
+	Level uint32 `json:"level,omitempty"`
 	// Ran says that the member may have voted or acknowledged.
 	Ran bool `json:"ran,omitempty"`
 	// Renewing is who this node is to be in a set that begins anew from what it has. While

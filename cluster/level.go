@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"slices"
 	"time"
 )
@@ -14,13 +15,13 @@ var errOlderMembers = errors.New("settings of replicated topics need all members
 // knows says whether all members have a feature level. It waits, as members that have just
 // begun are still saying what they know.
 func (s *Set) knows(ctx context.Context, level uint32) bool {
-	is := func(g *registry) bool { return g != nil && g.Level >= level }
+	is := func(*registry) bool { return s.level.Load() >= level }
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	for ctx.Err() == nil && !is(s.registry.Load()) {
+	for ctx.Err() == nil && !is(nil) {
 		s.awaitRegistry(ctx, is)
 	}
-	return is(s.registry.Load())
+	return is(nil)
 }
 
 // errUntoldMembers is temporary.
@@ -41,16 +42,22 @@ func (s *Set) maySet(ctx context.Context) error {
 // may not have applied yet that it is, and what is published through them would lack what is set
 // of its topic. Who is connected later is told at that moment, see linkUp.
 func (s *Set) tellAll(ctx context.Context) error {
-	g := s.registry.Load()
-	if s.allTold.Load() >= g.Level {
+	level := s.level.Load()
+	if s.allTold.Load() >= level {
 		return nil
 	}
+	own := s.who().Member
+	s.awaitRegistry(ctx, func(g *registry) bool { return g.member(own) != nil })
+	g := s.registry.Load()
+	if g.member(own) == nil { // who has just joined knows of nobody
+		return errUntoldMembers
+	}
 	for _, m := range g.Members {
-		if m.ID != s.who().Member && !s.isTold(ctx, uint64(m.ID), g.Level) {
+		if m.ID != own && !s.isTold(ctx, uint64(m.ID), level) {
 			return errUntoldMembers
 		}
 	}
-	s.allTold.Store(g.Level)
+	s.allTold.Store(level)
 	return nil
 }
 
@@ -70,9 +77,28 @@ func (s *Set) isTold(ctx context.Context, member uint64, level uint32) bool {
 	return true
 }
 
+// uses notes a feature level that the set is said to use, by group 0 or by a member, and tells
+// whether that is new. It is on the disk before it counts: when all are started at once nobody
+// tells anybody, and what is set of topics counts at once.
+func (s *Set) uses(level uint32) (raised bool) {
+	s.storing.Lock()
+	defer s.storing.Unlock()
+	if s.level.Load() >= level {
+		return false
+	}
+	if i := s.who(); i.Cluster != 0 {
+		if err := s.store(i, level); err != nil {
+			s.o.Logger.Warn("the feature level that the set uses is not kept here: it is heard of again after a start", slog.Any("error", err))
+		}
+	}
+	s.level.Store(level)
+	return true
+}
+
 // has tells of a feature level whether the set uses it. Who has just started may not have
-// applied yet that it does, and is told by the first member that it is connected to, before
-// it sends that one anything: what the others take for granted it must not leave out.
+// applied yet that it does: it knows what it knew before, and is told by the first member that
+// it is connected to, before it sends that one anything. What the others take for granted it
+// must not leave out.
 func (r *run) has(level uint32) func() bool {
-	return func() bool { return r.s.active() >= level }
+	return func() bool { return r.s.level.Load() >= level }
 }

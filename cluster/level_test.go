@@ -12,8 +12,8 @@ import (
 func TestRequestsWaitForMembersToSayWhatTheyKnow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := new(Set)
-		time.AfterFunc(time.Second, func() { s.registry.Store(&registry{Level: levelOfSettings}) })
-		time.AfterFunc(3*time.Second, func() { s.registry.Store(&registry{Level: levelOfRetention}) })
+		time.AfterFunc(time.Second, func() { s.level.Store(levelOfSettings) })
+		time.AfterFunc(3*time.Second, func() { s.level.Store(levelOfRetention) })
 		if !s.knows(t.Context(), levelOfRetention) {
 			t.Error("refused before all had said what they know")
 		}
@@ -28,6 +28,32 @@ func TestRequestsWaitForMembersToSayWhatTheyKnow(t *testing.T) {
 		cancel()
 		if !s.knows(ctx, levelOfRetention) {
 			t.Error("what is known need not be waited for")
+		}
+	})
+}
+
+// TestSetUsesAtOnceWhatAllItsFirstMembersKnow: what is published first counts too.
+func TestSetUsesAtOnceWhatAllItsFirstMembersKnow(t *testing.T) {
+	for _, m := range startRig(t).members {
+		i := m.who()
+		if i.Record.Level != Level || m.run.Load().group0.state().Registry.Level != Level {
+			t.Errorf("the set began with level %d", i.Record.Level)
+		}
+	}
+}
+
+// TestWhoHasJustJoinedDoesNotSayThatAllHaveHeard, for it knows nobody yet.
+func TestWhoHasJustJoinedDoesNotSayThatAllHaveHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Set{identity: &identity{Member: 4, Cluster: 1}}
+		s.level.Store(Level)
+		s.registry.Store(new(registry))
+		if err := s.tellAll(t.Context()); err != errUntoldMembers {
+			t.Error(err)
+		}
+		time.AfterFunc(knownWithin/2, func() { s.registry.Store(&registry{Level: Level, Members: []*member{{ID: 4}}}) })
+		if err := s.tellAll(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }
@@ -52,7 +78,7 @@ func TestSettingsWaitForMembersToHearWhichFeaturesAreUsed(t *testing.T) {
 	}
 	waits := make(chan bool, 1)
 	go func() { waits <- asked.isTold(t.Context(), member, Level+1) }()
-	late.told.Store(Level + 1)
+	late.level.Store(Level + 1)
 	if !<-waits {
 		t.Error("what a member has heard is not waited for")
 	}

@@ -14,6 +14,9 @@ type record struct {
 	Number   int      `json:"number"` // in ids of messages
 	Patterns []string `json:"patterns,omitempty"`
 	Members  []place  `json:"members"` // by address
+	// Level is the feature level that the set uses from its beginning, which all its first
+	// members know; 0, of an older version: 1.
+	Level uint32 `json:"level,omitempty"`
 }
 
 // place is a member at an address.

@@ -58,9 +58,9 @@ const maxGone = 64
 
 // newRegistry is that of a set that begins.
 func newRegistry(r *record) *registry {
-	g := &registry{Cluster: r.Cluster, Number: r.Number, Patterns: r.Patterns, Level: 1}
+	g := &registry{Cluster: r.Cluster, Number: r.Number, Patterns: r.Patterns, Level: max(1, r.Level)}
 	for _, p := range r.Members {
-		g.Members = append(g.Members, &member{ID: p.Member, Address: p.Address, Level: 1})
+		g.Members = append(g.Members, &member{ID: p.Member, Address: p.Address, Level: g.Level})
 	}
 	g.sort()
 	return g

@@ -31,7 +31,7 @@ type Set struct {
 	local    atomic.Pointer[map[string]bool] // topics of this node alone, as of its start
 	registry atomic.Pointer[registry]
 	run      atomic.Pointer[run] // nil while the node is in no set
-	told     atomic.Uint32       // the highest feature level that a member that was connected said is in use; written with linking held
+	level    atomic.Uint32       // the highest feature level that is known to be in use; written with storing held
 	allTold  atomic.Uint32       // the feature level of which all members that were connected have said that it is in use
 
 	draining atomic.Bool // the node is about to leave
@@ -39,8 +39,10 @@ type Set struct {
 	leased atomic.Pointer[Leased] // nil: nobody consumes over HTTP yet
 	counts counts
 
-	// founding is held while this node's identity is changed.
+	// founding is held while it is decided which set this node is in.
 	founding sync.Mutex
+	// storing is held while this node's identity is changed; it is taken after founding.
+	storing sync.Mutex
 
 	mu       sync.Mutex // guards what follows
 	identity *identity
@@ -95,6 +97,7 @@ func (s *Set) Start(h Host) error {
 	s.identity = i
 	var r *run
 	if i.Cluster != 0 {
+		s.level.Store(i.Level)
 		if r, err = s.open(); errors.Is(err, errForgetful) {
 			err = s.forget(err.Error())
 		}
@@ -192,6 +195,16 @@ func (s *Set) who() identity {
 
 // become makes i this member's identity, for good.
 func (s *Set) become(i identity) error {
+	s.storing.Lock()
+	defer s.storing.Unlock()
+	return s.store(i, s.level.Load())
+}
+
+// store is become, with the feature level that the set uses, for a caller that holds s.storing.
+func (s *Set) store(i identity, level uint32) error {
+	if i.Level = 0; i.Cluster != 0 { // what another set used says nothing
+		i.Level = level
+	}
 	if err := s.file.store(&i); err != nil {
 		return err
 	}
@@ -221,28 +234,15 @@ func (s *Set) hello() link.Hello {
 		h.Sync = "kernel"
 	}
 	if i.Cluster != 0 {
-		h.Active = s.active()
+		h.Active = s.level.Load()
 	}
 	return h
-}
-
-// active is the feature level that the set is known to use; 0: that is not known.
-func (s *Set) active() uint32 {
-	level := s.told.Load()
-	if g := s.registry.Load(); g != nil {
-		level = max(level, g.Level)
-	}
-	return level
 }
 
 // meet takes what a member says before anything is sent to it. Who was not told by this member
 // which features are in use, for it did not know, is told now.
 func (s *Set) meet(h link.Hello) {
-	s.linking.Lock()
-	is := s.active()
-	s.told.Store(max(s.told.Load(), h.Active))
-	s.linking.Unlock()
-	if h.Active > is {
+	if s.uses(h.Active) {
 		s.links.Renew(errTold)
 	}
 }
@@ -300,6 +300,7 @@ func (s *Set) handle() {
 
 // setRegistry takes up a new registry.
 func (s *Set) setRegistry(g *registry) {
+	s.uses(g.Level)
 	before := s.registry.Swap(g)
 	s.takeAdopted(g)
 	if len(g.Members) == 0 {

@@ -185,7 +185,7 @@ func (s *Set) Status() Status {
 	if failure != nil {
 		st.State, st.Failure = StateFailed, failure.Error()
 	}
-	st.Level, st.Patterns, st.Local, st.Expected = max(g.Level, s.told.Load()), g.Patterns, g.Local, g.Expected
+	st.Level, st.Patterns, st.Local, st.Expected = s.level.Load(), g.Patterns, g.Local, g.Expected
 	if b := g.Begun; b != nil {
 		st.Begun = &BegunStatus{How: b.How, Time: b.Time, From: show(b.From), Lost: b.Lost}
 		if b.Member != 0 { // else of a backup
