@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"log/slog"
 	"slices"
 )
@@ -15,10 +16,27 @@ func (r *run) introduce() {
 	}
 	r.work(func() {
 		defer r.introducing.Store(false)
-		if err := r.s.propose(r.ctx, e); err != nil && r.ctx.Err() == nil {
+		if err := r.tellNews(e); err != nil && r.ctx.Err() == nil {
 			r.s.o.Logger.Debug("group 0 was not told of this node", slog.Any("error", err))
 		}
 	})
+}
+
+// tellNews proposes an entry of news. Which topics stay local is told only by who has applied
+// what was agreed on before: names may have been adopted while this node was away.
+func (r *run) tellNews(e *entry) error {
+	if len(e.Local) > 0 {
+		ctx, cancel := context.WithTimeout(r.ctx, proposeTime)
+		defer cancel()
+		if err := r.s.catchUp(ctx, 0); err != nil {
+			return err
+		}
+		if e = r.news(r.group0.state().Registry); e == nil {
+			return nil
+		}
+		r.s.o.Logger.Warn("topics of this node stay local, on all members, until they are adopted", slog.Any("topics", e.Local[:min(len(e.Local), 10)]), slog.Int("all", len(e.Local)))
+	}
+	return r.s.propose(r.ctx, e)
 }
 
 // news is the entry that says what is new of this node; nil: nothing.
@@ -35,7 +53,9 @@ func (r *run) news(g *registry) *entry {
 		if _, replicated := r.machines[shardOf(name)].Incarnation(name); replicated {
 			continue // it stays local here alone
 		}
-		if _, known := slices.BinarySearch(g.Local, name); !known && matches(g.Patterns, name) {
+		_, known := slices.BinarySearch(g.Local, name)
+		_, adopted := slices.BinarySearch(g.Adopted, name)
+		if !known && !adopted && matches(g.Patterns, name) {
 			local = append(local, name)
 		}
 	}
@@ -43,7 +63,6 @@ func (r *run) news(g *registry) *entry {
 		return nil
 	}
 	slices.Sort(local)
-	r.s.o.Logger.Warn("topics of this node stay local, on all members, until they are adopted", slog.Any("topics", local[:min(len(local), 10)]), slog.Int("all", len(local)))
 	return &entry{Local: local[:min(len(local), maxNames)]}
 }
 

@@ -49,8 +49,10 @@ func nextChange(g *registry, st *replica.Status) (c change, ok bool) {
 			return c, true
 		}
 	}
+	// Who is not in g is not therefore gone: a member that has just started may lead a shard
+	// before it has applied who joined.
 	for _, there := range slices.Concat(voters, learners) {
-		if g.member(id(there)) == nil {
+		if g.member(id(there)) == nil && slices.Contains(g.Gone, id(there)) {
 			return change{remove: id(there)}, true
 		}
 	}

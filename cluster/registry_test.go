@@ -186,6 +186,8 @@ func TestShardFollowsWhatGroup0SaysOfMembers(t *testing.T) {
 	must(t, leaving, &entry{Join: &member{ID: 4, Address: "d:1", Level: 1}})
 	must(t, leaving, &entry{Promoted: 4})
 	must(t, leaving, &entry{Leave: 2})
+	gone := testRegistry()
+	gone.drop(7)
 	joint := leading([]uint64{1, 3, 9}, nil, nil)
 	joint.Members.VotersOutgoing = []uint64{1, 2, 3}
 	snapshot := leading([]uint64{1, 2, 3}, []uint64{9}, nil)
@@ -209,7 +211,10 @@ func TestShardFollowsWhatGroup0SaysOfMembers(t *testing.T) {
 		{"the joint change is under way", joining, joint, change{}, true},
 		{"it is done", joining, leading([]uint64{1, 3, 9}, nil, nil), change{}, true},
 		{"one leaves", leaving, leading([]uint64{1, 2, 3, 4}, nil, nil), change{remove: 2}, false},
-		{"one that is no member any more", testRegistry(), leading([]uint64{1, 2, 3}, []uint64{7}, nil), change{remove: 7}, false},
+		{"one that is no member any more", gone, leading([]uint64{1, 2, 3}, []uint64{7}, nil), change{remove: 7}, false},
+		{"one that had a vote", gone, leading([]uint64{1, 3, 7}, nil, nil), change{remove: 7}, false},
+		{"one that joined when the leader was away", testRegistry(), leading([]uint64{1, 2, 3}, []uint64{9}, nil), change{}, true},
+		{"one that took another's place meanwhile", testRegistry(), leading([]uint64{1, 3, 9}, nil, nil), change{}, true},
 	} {
 		got, ok := nextChange(test.g, test.st)
 		if ok == test.no || got != test.want {
