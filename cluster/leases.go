@@ -24,7 +24,7 @@ const leaseTime = 5 * time.Second
 // AskAll is part of lease.Others.
 func (s *Set) AskAll(ctx context.Context, question []byte) (answers [][]byte, complete bool) {
 	g := s.registry.Load()
-	if g == nil {
+	if g == nil || g.member(s.who().Member) == nil { // who has just joined knows of nobody
 		return nil, false
 	}
 	ctx, cancel := context.WithTimeout(ctx, leaseTime)

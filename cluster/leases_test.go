@@ -51,6 +51,21 @@ func (g *rig) say(l *lease.Leases, op channel.AnswerOp, id message.ID) (err erro
 	return a.List[0].Err
 }
 
+// TestWhoHasJustJoinedDoesNotSayThatNobodyHasALease, for it knows nobody to ask yet.
+func TestWhoHasJustJoinedDoesNotSayThatNobodyHasALease(t *testing.T) {
+	s := &Set{identity: &identity{Member: 4, Cluster: 1}}
+	for _, g := range []*registry{nil, new(registry)} {
+		s.registry.Store(g)
+		if _, complete := s.AskAll(t.Context(), nil); complete {
+			t.Errorf("all of %+v are said to have been asked", g)
+		}
+	}
+	s.registry.Store(&registry{Members: []*member{{ID: 4}}})
+	if _, complete := s.AskAll(t.Context(), nil); !complete {
+		t.Error("who is alone has asked everybody")
+	}
+}
+
 func TestLeasesAreAnsweredAtAnyMemberAndOutliveTheLeader(t *testing.T) {
 	g := startRig(t)
 	g.change(g.members[0], state.CreateTopic, "orders", "")

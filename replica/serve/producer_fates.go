@@ -58,8 +58,11 @@ func (p *Producer) refused(no refused) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if no.why == outdated {
-		p.outdated(no)
-		p.send()
+		if p.outdated(no); p.renews() {
+			p.send()
+		} else {
+			p.stall()
+		}
 		return
 	}
 	if n := p.place(no.number); n < p.sent {

@@ -51,6 +51,13 @@ func (p *Producer) outdated(no refused) {
 	p.rewind(min(p.sent, p.place(no.number)))
 }
 
+// renews says whether what is sent next will be stamped otherwise than it is. A node that has
+// still to hear that doubles are left out has nothing else to say: it tries again in a while.
+// The caller holds p.mu.
+func (p *Producer) renews() bool {
+	return p.sent == len(p.pending) || p.pending[p.sent].stamped.By != p.Stamp().By()
+}
+
 // restamp stamps what is pending by the settings that this node has; false: it has not those
 // of the leader yet. The caller holds p.mu.
 func (p *Producer) restamp() bool {

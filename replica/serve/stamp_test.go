@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -138,6 +139,39 @@ func TestDoublesAreFoundInWhatCameBeforeAMemberHeard(t *testing.T) {
 			s.wantStored(t, "first", "a", "b", "c")
 		})
 	}
+}
+
+// TestWhoHasStillToHearThatDoublesAreLeftOutAsksRarely whether what it has is taken, though the
+// leader refuses it at once, and has it taken when it has heard.
+func TestWhoHasStillToHearThatDoublesAreLeftOutAsksRarely(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		s.lead(s.members[0], 0)
+		s.members[0].published(t, "first")
+		s.members[0].configure(t, `{"dedup_window": "1h", "dedup_from": "body"}`)
+		<-time.After(10 * time.Millisecond)
+		var frames atomic.Int32
+		s.lossy = func(uint64, uint64) bool { frames.Add(1); return false }
+		var heard atomic.Bool
+		late := s.members[1]
+		late.node.o.Deduplicable = heard.Load
+		var results []*result
+		for _, b := range []*diskqueue.Batch{late.stampedBatch("a"), late.stampedBatch("b", "a")} {
+			results = append(results, beside(func() error { return late.node.Publish("t", b) }))
+		}
+		<-time.After(time.Second)
+		for _, r := range results {
+			r.wantWaiting(t)
+		}
+		if n, most := int(frames.Load()), 4*int(time.Second/retryAfter); n > most {
+			t.Errorf("%d frames are sent in a second, want %d at most", n, most)
+		}
+		heard.Store(true)
+		<-time.After(retryAfter + 20*time.Millisecond)
+		for _, r := range results {
+			r.want(t, nil)
+		}
+		s.wantStored(t, "first", "a", "b")
+	})
 }
 
 // TestLeaderThatHasNotHeardTakesWhatOthersKnow, and leaves out no doubles by itself.
