@@ -34,6 +34,8 @@ var servedFaults = []fault{
 		"		p.ids = append(p.ids, plannedID{t, id.Dedup})", "		if p.ids = append(p.ids, plannedID{t, id.Dedup}); FAULT {\n			delete(p.known, key)\n		}"}}, 1},
 	{"ids are known for ever", []faultPatch{{"replica/machine/doubles.go",
 		"t.ids.Seen(id.ID, id.At, id.Bounds.Window)", "t.ids.Seen(id.ID, map[bool]int64{false: id.At}[FAULT], id.Bounds.Window)"}}, 2},
+	{"who has not heard of ids leaves them out in the name of who has", []faultPatch{{"replica/serve/stamp.go",
+		"	if !dedup {\n		h.Write(", "	if !dedup && !FAULT {\n		h.Write("}}, 1},
 	{"a key is free when its message is delivered", []faultPatch{{"channel/keyorder.go",
 		"	case state.queued || state.underWay > 0:", "	case state.queued || state.underWay > 0 && !(FAULT && state.first != 0):"},
 		{"channel/keyorder.go", "	for state.underWay == 0 && state.first != 0 {", "	for (FAULT || state.underWay == 0) && state.first != 0 {"}}, 1},

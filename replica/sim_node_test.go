@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/raft/v3"
@@ -34,7 +35,8 @@ type simNode struct {
 	producer  producer
 	collector collector
 	serving   *serving
-	server    *simServer // nil: topics are not served
+	server    *simServer  // nil: topics are not served
+	knows     atomic.Bool // that doubles are left out, and how parts say by what they were stamped
 	watchdog  Watchdog
 	times     saveTimes
 	fullSince time.Duration
@@ -124,7 +126,19 @@ func (n *simNode) end() {
 	n.work, n.step, n.applying, n.flushing, n.waiting = nil, 0, false, false, nil
 	n.paused, n.failing = 0, false
 	n.producer.unsure, n.collector = nil, collector{}
+	n.knows.Store(n.knows.Load() && !n.forgets())
 	n.times = saveTimes{}
+}
+
+// forgets says of one member that it does not keep what it heard of the set: before it hears
+// again it does not know. All are never such.
+func (n *simNode) forgets() bool { return n.slot == int(n.w.seed)%n.w.slots }
+
+// hears has it know what another one does, which says so first of all.
+func (n *simNode) hears(knows bool) {
+	if knows {
+		n.knows.Store(true)
+	}
 }
 
 func (n *simNode) up() bool { return n.core != nil && !n.core.giving.stopped }
@@ -200,7 +214,11 @@ func (n *simNode) perform() {
 			n.save(s)
 		}
 		for _, m := range out.messages {
-			n.w.send(n, m.GetTo(), func(to *simNode) { to.arrives(m) })
+			knows := n.knows.Load()
+			n.w.send(n, m.GetTo(), func(to *simNode) {
+				to.hears(knows)
+				to.arrives(m)
+			})
 		}
 		n.work = append(n.work, out.work...)
 		n.apply()

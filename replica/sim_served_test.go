@@ -200,6 +200,8 @@ func (d *served) relink() {
 			if !there.Load() && !back.Load() || d.w.net.cut[[2]int{from, to}] || d.w.net.cut[[2]int{to, from}] || a.server == nil || b.server == nil {
 				continue
 			}
+			a.hears(b.knows.Load())
+			b.hears(a.knows.Load())
 			there.Store(false)
 			back.Store(false)
 			a.do(func() { a.server.node.LinkChanged(b.id) })

@@ -40,6 +40,7 @@ func (d *served) start(n *simNode, epoch uint64) *simServer {
 	s.letters = topic.NewDeadLetters(s.clock.Wall, s.publishLetters, quiet)
 	s.node = serve.NewNode(serve.Options{
 		Member: n.id, Epoch: epoch, Remote: s, IDPrefix: 7, Logger: quiet,
+		Deduplicable: n.knows.Load, Stampable: n.knows.Load,
 		Shards: []serve.ShardOptions{{Raft: s, Machine: n.machine.(*simShard).m}},
 		Common: topic.Common{
 			Channels:          &channel.Common{Clock: s.clock, Deadlines: s.deadlines, MsgTimeout: time.Second, MaxMsgTimeout: time.Hour, MaxReqTimeout: time.Hour},

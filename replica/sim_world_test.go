@@ -317,7 +317,7 @@ func newWorld(o simOptions) *world {
 	for slot := range o.slots {
 		w.lastID++
 		voters = append(voters, w.lastID)
-		w.newNode(slot, w.lastID)
+		w.newNode(slot, w.lastID).knows.Store(true)
 	}
 	for _, n := range w.nodes {
 		n.start(voters, false)
