@@ -28,6 +28,7 @@ func begunAnew() bool {
 	is := os.Getenv(anew) != ""
 	os.Unsetenv(anew)
 	if is {
+		runtime.UnlockOSThread() // a goroutine of refine takes the first thread too
 		refine()
 	}
 	return is

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -73,13 +74,15 @@ type Program[V any] struct {
 }
 
 // Exec is the body of a main function: it runs the process's command line,
-// ends with SIGINT and SIGTERM, and exits.
+// ends with SIGINT and SIGTERM, and exits. A program with Coarse calls it on the first
+// thread of the process, which it need not keep from then on.
 func Exec[V any](p Program[V]) {
 	holdHangups()
 	settings, err := p.Parse(os.Args[1:])
 	if err == nil {
 		p.coarsen(settings.Values(), os.Args)
 	}
+	runtime.UnlockOSThread()
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	os.Exit(p.run(settings, err, os.Args[0], os.Stdout, os.Stderr, signals))
