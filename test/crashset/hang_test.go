@@ -46,17 +46,17 @@ func init() {
 	}()
 }
 
-func (f osFile) Sync() error {
+func hangingSync(f *os.File) error {
 	disk.RLock()
 	defer disk.RUnlock()
-	return datasync(f.File)
+	return datasync(f)
 }
 `
 
 // buildQD builds qd with a disk that hangs when it is told to, and returns where it is.
 func buildQD(t *testing.T) (dir string) {
 	t.Helper()
-	const source, sync = "internal/vfs/os.go", "func (f osFile) Sync() error { return datasync(f.File) }\n"
+	const source, sync, hangs = "internal/vfs/os.go", "err := datasync(f.File)", "err := hangingSync(f.File)"
 	root, err := process.Root()
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func buildQD(t *testing.T) (dir string) {
 		t.Fatalf("%s syncs otherwise than this test knows", source)
 	}
 	dir = t.TempDir()
-	overlay, err := process.Overlay(dir, map[string]string{source: strings.Replace(string(b), sync, "", 1), "internal/vfs/hang.go": hanging})
+	overlay, err := process.Overlay(dir, map[string]string{source: strings.Replace(string(b), sync, hangs, 1), "internal/vfs/hang.go": hanging})
 	if err != nil {
 		t.Fatal(err)
 	}
