@@ -72,17 +72,26 @@ func (r *run) noCheckpoint(n uint32, err error) {
 
 // retry prepares for the part after one that could not go on. Its epoch is a new one:
 // numbers of batches that are under way are not given retry.
-func (s *Set) retry(why error) (err error) {
+func (s *Set) retry(why error) error {
 	if errors.Is(why, errForgetful) {
-		err = s.forget(why.Error())
-	} else {
-		s.o.Logger.Error("this member begins again from its log", slog.Any("reason", why))
-		i := s.who()
-		i.Epoch++
-		err = s.become(i)
+		return s.forget(why.Error())
 	}
-	s.links.Renew(errBeginsAgain) // the others know the links by who this node was
-	return err
+	s.o.Logger.Error("this member begins again from its log", slog.Any("reason", why))
+	i := s.who()
+	i.Epoch++
+	return s.becomeAnother(i)
+}
+
+// becomeAnother is become for a member of another id or epoch. The others know the links by who
+// it was, so these begin anew.
+func (s *Set) becomeAnother(i identity) error {
+	if err := s.become(i); err != nil {
+		return err
+	}
+	if s.links != nil { // nil: it starts
+		s.links.Renew(errBeginsAgain)
+	}
+	return nil
 }
 
 var errBeginsAgain = errors.New("this node begins again")

@@ -252,13 +252,7 @@ func (s *Set) join(next step) error {
 func (s *Set) forget(why string) error {
 	i := s.who()
 	s.o.Logger.Error("this member may have forgotten what it acknowledged: it joins its set again as a new one", slog.String("member", show(i.Member)), slog.String("reason", why))
-	if err := s.become(identity{Member: newID(), Epoch: i.Epoch, Former: &former{Member: i.Member, Cluster: i.Cluster, Why: why}}); err != nil {
-		return err
-	}
-	if s.links != nil { // nil: it starts
-		s.links.Renew(errBeginsAgain) // the others know the links by who this node was
-	}
-	return nil
+	return s.becomeAnother(identity{Member: newID(), Epoch: i.Epoch, Former: &former{Member: i.Member, Cluster: i.Cluster, Why: why}})
 }
 
 // handleCalls answers what other members ask.

@@ -40,7 +40,7 @@ func (s *Set) maySet(ctx context.Context) error {
 
 // tellAll waits until all members that are connected know which feature level is in use. They
 // may not have applied yet that it is, and what is published through them would lack what is set
-// of its topic. Who is connected later is told at that moment, see linkUp.
+// of its topic. Who is connected later is told at that moment, see meet.
 func (s *Set) tellAll(ctx context.Context) error {
 	level := s.level.Load()
 	if s.allTold.Load() >= level {
