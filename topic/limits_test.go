@@ -200,6 +200,26 @@ func TestOldestAreDroppedWithoutChannelAndWhilePausedAndStaySoOverARestart(t *te
 	}
 }
 
+// What takes long to count is counted less often, and who waits for that drops without
+// being asked again.
+func TestOldestAreDroppedLaterWhereTheLastCountTookLong(t *testing.T) {
+	inBench(t, func(t *testing.T, _ *crashfs.FS, b *bench) {
+		b.configure(t, `{"max_messages": 3, "overflow": "drop-oldest"}`)
+		b.limiter.mu.Lock()
+		b.limiter.next = b.limiter.reclaimer.now() + int64(time.Second)
+		b.limiter.mu.Unlock()
+		must(t, b.send(numbered("", 5)...))
+		synctest.Wait()
+		if s := b.Stats(); s.Depth != 5 {
+			t.Errorf("%d wait, want 5", s.Depth)
+		}
+		wait(time.Second)
+		if s := b.Stats(); s.Depth != 3 || s.Dropped != 2 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 func TestDroppedFirstSegmentsAreGivenBack(t *testing.T) {
 	inBench(t, func(t *testing.T, disk *crashfs.FS, b *bench) {
 		b.configure(t, `{"max_bytes": "100KiB", "overflow": "drop-oldest"}`)
