@@ -16,10 +16,11 @@ import (
 	"qmq/test/process"
 )
 
-// startLimit bounds a start, recovery included; exitLimit a clean exit.
+// startLimit bounds a start, recovery included; exitLimit a clean exit. Nothing that works
+// takes as long, on a busy machine either.
 const (
-	startLimit = 60 * time.Second
-	exitLimit  = 30 * time.Second
+	startLimit = 2 * process.Timeout
+	exitLimit  = process.Timeout
 )
 
 // run is one life of the daemon.
@@ -56,7 +57,7 @@ func newDaemon(t testing.TB, bin string, flags ...string) *daemon {
 		bin:     bin,
 		data:    t.TempDir(),
 		flags:   flags,
-		client:  &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}},
+		client:  &http.Client{Timeout: process.Timeout, Transport: &http.Transport{DisableKeepAlives: true}},
 		changes: newNotifier(),
 	}
 	t.Cleanup(d.kill)

@@ -51,8 +51,8 @@ func wholeLoad(messages, kills int, seed uint64) plan {
 		messages: messages,
 		kills:    kills,
 		seed:     seed,
-		limit:    time.Minute + time.Duration(kills)*25*time.Second + time.Duration(messages/15_000)*time.Second,
-		drain:    30*time.Second + time.Duration(messages/50_000)*time.Second,
+		limit:    3*time.Minute + time.Duration(kills)*25*time.Second + time.Duration(messages/10_000)*time.Second,
+		drain:    time.Minute + time.Duration(messages/20_000)*time.Second,
 		topics: []topicPlan{
 			{name: "orders", percent: 40, channels: []channelPlan{
 				{name: "mail", consumers: 2}, {name: "stats", consumers: 2}, {name: "audit", consumers: 2, idle: true}}},

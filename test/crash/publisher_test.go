@@ -14,7 +14,7 @@ import (
 
 // answerLimit is how long a publisher waits for an answer before it takes the
 // daemon for stuck.
-const answerLimit = 30 * time.Second
+const answerLimit = time.Minute
 
 // Sizes of what a publisher sends in one go.
 const (

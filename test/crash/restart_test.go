@@ -18,7 +18,7 @@ const (
 	// firstDue leaves time for everything up to the restart, if the machine is not busy.
 	firstDue = 6 * time.Second
 	// lateLimit is for a consumer that waits, on a busy machine.
-	lateLimit = 15 * time.Second
+	lateLimit = 50 * time.Second
 )
 
 // restartCase is a topic with two channels, of which one has been worked on.

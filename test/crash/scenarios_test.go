@@ -18,7 +18,7 @@ import (
 // quietPlan is one topic with one channel, published in two steps.
 func quietPlan(messages int) plan {
 	return plan{
-		messages: messages, kills: 1, seed: 1, limit: 2 * time.Minute, drain: 10 * time.Second,
+		messages: messages, kills: 1, seed: 1, limit: 5 * time.Minute, drain: time.Minute,
 		topics: []topicPlan{{name: "quiet", percent: 100, channels: []channelPlan{{name: "c", consumers: 2}}}},
 	}
 }

@@ -2,6 +2,7 @@ package page
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/nsqio/go-nsq"
@@ -287,11 +288,10 @@ func dying(b *tab, n *daemon) {
 	b.shows("#live", "Live, 2 nodes")
 	b.until(`!document.querySelector('#nodes-card tr.gone')`)
 	b.until(`document.querySelector('#attention a.over')?.innerText.includes('Gave no answer from')`)
-	for _, path := range []string{"api/q/history?kind=cluster&span=5m"} {
-		marks := value[[]string](b, fmt.Sprintf(`fetch(%q).then(a => a.json()).then(h => h.marks.map(m => m.kind))`, path))
-		if n := len(marks); n < 2 || fmt.Sprint(marks[n-2:]) != "[silent restart]" {
-			b.t.Errorf("marks of a node that died and came back: %v", marks)
-		}
+	// On a busy machine nodes that live are silent now and then, too.
+	marks := value[string](b, `fetch('api/q/history?kind=cluster&span=5m').then(a => a.json()).then(h => h.marks.map(m => m.kind).join(' '))`)
+	if _, later, silent := strings.Cut(marks, "silent"); !silent || !strings.Contains(later, "restart") {
+		b.t.Errorf("marks of a node that died and came back: %v", marks)
 	}
 }
 

@@ -53,7 +53,7 @@ func TestWhatWasOKdIsCancelledAtAnyMemberAtOnce(t *testing.T) {
 	s.publish(s.members[0], "mails", "last")
 	s.consume("mails", "send", s.members...).await([]string{"last"})
 	for _, m := range s.members {
-		answer, err := m.ask("GET", "/channel/peek?topic=mails&channel=send", "")
+		answer, err := m.patiently("GET", "/channel/peek?topic=mails&channel=send", "")
 		if err != nil || strings.Contains(answer, `"deferred"`) {
 			t.Errorf("%s, %v", answer, err)
 		}

@@ -76,7 +76,8 @@ func TestCheckOfMembersThatWereStoppedAndKilled(t *testing.T) {
 	}
 	for _, m := range s.members {
 		found, topics := checkDir(t, q, m.dir)
-		if len(found) > 0 || len(topics) != 1 || topics[0].Messages != 400 || topics[0].Shard == 0 {
+		// More are there where a batch was sent again after an answer that was lost.
+		if len(found) > 0 || len(topics) != 1 || topics[0].Messages < 400 || topics[0].Shard == 0 {
 			t.Fatalf("a member that was stopped: %+v, %+v", topics, found)
 		}
 	}

@@ -37,7 +37,7 @@
 //	order                     TestChannelReadsInTheOrderOfTheLog, TestConsumersOfAChannelShareItInOrder
 //	output buffering          TestNothingWaitsForTheOutputBuffer
 //	what OK means, MPUB       TestWhatIsOKdSurvives, TestMpubIsAllOrNothing,
-//	                          TestStopUnderLoadTakesFiveSecondsAtMost, test/crash
+//	                          TestStopUnderLoadIsNotHeldUpByClients, test/crash
 //	refused publish           TestRefusedPublishesAreAnsweredEachOnItsOwn,
 //	                          TestFullDiskRefusesWithTheReasonAndTakesMoreWhenThereIsRoom,
 //	                          TestWithoutFreeDescriptors

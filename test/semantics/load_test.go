@@ -333,10 +333,11 @@ func TestChannelEmptiedWhileConsumersTake(t *testing.T) {
 	consumers.Wait()
 }
 
-// TestStopUnderLoadTakesFiveSecondsAtMost and loses nothing, whatever the
-// clients are doing.
-func TestStopUnderLoadTakesFiveSecondsAtMost(t *testing.T) {
-	const oks, longest = 2000, 5 * time.Second
+// TestStopUnderLoadIsNotHeldUpByClients, whatever they are doing, and loses nothing. It
+// takes a second or two, and more where the machine has other work: what is held up by a
+// client is so until that one goes, which here is never.
+func TestStopUnderLoadIsNotHeldUpByClients(t *testing.T) {
+	const oks, longest = 2000, testTimeout
 	n := start(t)
 	n.do("/topic/create", "t", "")
 	n.do("/channel/create", "t", "all")
