@@ -86,7 +86,7 @@ func TestBoundedChannelLeavesWithItsConsumers(t *testing.T) {
 // eventually waits until an answer has some text.
 func (r *rig) eventually(target, want string) {
 	r.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(r.must("GET", target, ""), want); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(r.must("GET", target, ""), want); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			r.t.Fatalf("%s has no %s: %s", target, want, r.must("GET", target, ""))
 		}

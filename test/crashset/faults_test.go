@@ -96,7 +96,7 @@ func newPlan(t *testing.T, s *set, l *ledger, w *load) *plan {
 func (p *plan) upTo(d time.Duration) time.Duration { return time.Duration(p.random.Int64N(int64(d))) }
 
 // resumeTime is how long it may take until publishing goes on, once a majority can.
-const resumeTime = time.Minute
+const resumeTime = 2 * time.Minute
 
 // next has a fault happen, undoes it and waits until the set is whole; false: the run is
 // over.

@@ -162,7 +162,7 @@ func (s *set) insist(method, path string) {
 	}
 }
 
-var asking = &http.Client{Timeout: 3 * time.Second}
+var asking = &http.Client{Timeout: 10 * time.Second}
 
 // ask sends a request to a member.
 func (m *member) ask(method, path string) ([]byte, error) {
@@ -198,8 +198,9 @@ func (m *member) status() (st status, err error) {
 	return st, err
 }
 
-// lack is what is missing for the set to be whole; empty: nothing.
-func (s *set) lack() string {
+// lack is what is missing for the set to be whole; empty: nothing. The first time that all
+// members tell what they agreed on, it is noted in agreed: that all of them have to apply.
+func (s *set) lack(agreed *[13]uint64) string {
 	var commits [13]uint64
 	all := make([]status, len(s.members))
 	for i, m := range s.members {
@@ -223,10 +224,13 @@ func (s *set) lack() string {
 		}
 		all[i] = st
 	}
+	if *agreed == [13]uint64{} {
+		*agreed = commits
+	}
 	for i, m := range s.members {
 		for n, shard := range all[i].Shards {
-			if shard.Applied+100 < commits[n] {
-				return fmt.Sprintf("%s has applied %d of %d in shard %d", m.name, shard.Applied, commits[n], n)
+			if shard.Applied < agreed[n] {
+				return fmt.Sprintf("%s has applied %d of %d in shard %d", m.name, shard.Applied, agreed[n], n)
 			}
 		}
 		if _, err := m.ask("GET", "/ping"); err != nil {
@@ -237,14 +241,15 @@ func (s *set) lack() string {
 }
 
 // wholeTime is how long a set may take to be whole again.
-const wholeTime = 60 * time.Second
+const wholeTime = 2 * time.Minute
 
 // awaitWhole waits until all members have a vote, know all leaders, and have caught up.
 func (s *set) awaitWhole() {
 	s.t.Helper()
 	deadline := time.Now().Add(wholeTime)
+	var agreed [13]uint64
 	for {
-		lack := s.lack()
+		lack := s.lack(&agreed)
 		if lack == "" {
 			return
 		}

@@ -53,7 +53,7 @@ func TestNodeOnAFullFileSystemStartsAndCanBeDrained(t *testing.T) {
 	if want := len(l.topics["work"].channels["c"].owed); len(got) != want {
 		t.Errorf("%d messages, want %d", len(got), want)
 	}
-	time.Sleep(200 * time.Millisecond) // the last FINs are journalled 50 ms later
+	time.Sleep(2 * time.Second) // the last FINs are journalled 50 ms later, more on a busy machine
 	n.Kill()
 
 	n = startNode(t, binary, d)

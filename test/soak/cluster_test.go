@@ -86,7 +86,7 @@ func (n *node) revive() {
 }
 
 func (n *node) ask(method, path, body string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), process.Timeout/2)
 	defer cancel()
 	return process.Ask(ctx, n.c.http, method, n.HTTP, path, body)
 }

@@ -81,8 +81,15 @@ func (c *cluster) awaitIdle() {
 func (c *cluster) wantNoGrowth() {
 	c.t.Helper()
 	for _, n := range c.nodes {
-		if what := n.last.growsFrom(n.first); what != "" {
-			c.t.Errorf("%s of %s grow: %s, at first %s", what, n.HTTP, n.last, n.first)
+		for deadline := time.Now().Add(process.Timeout); n.last.growsFrom(n.first) != ""; time.Sleep(200 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				c.t.Errorf("%s of %s grow: %s, at first %s", n.last.growsFrom(n.first), n.HTTP, n.last, n.first)
+				break
+			}
+			var err error
+			if n.last, err = n.figures(); err != nil {
+				c.t.Fatal(err)
+			}
 		}
 	}
 }
