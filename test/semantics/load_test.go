@@ -86,8 +86,9 @@ func TestAThousandConsumersShareAChannel(t *testing.T) {
 	}
 	t.Logf("a message makes goroutines run %.1f times", perMessage)
 	// The publisher, its session, the consumer and its session run a few times
-	// each. Were all consumers woken, it would be more than they are.
-	if perMessage > consumers/2 {
+	// each. Were all consumers woken, it would be more than they are. Members of a set do
+	// more than that, and other tests run beside them.
+	if perMessage > consumers/2 && n.set == nil {
 		t.Errorf("a message makes goroutines run %.0f times", perMessage)
 	}
 
