@@ -55,7 +55,8 @@ func forPeople(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // Move gives the leadership of a shard to a member, named by its address or id, and has
-// it stay there, as long as that member is there, until Balance.
+// it stay there, as long as that member is there and hides no topic of the shard, until
+// Balance.
 func (s *Set) Move(ctx context.Context, shard uint32, to string) (err error) {
 	defer tellAgain(&err)
 	ctx, cancel := forPeople(ctx)
@@ -69,6 +70,9 @@ func (s *Set) Move(ctx context.Context, shard uint32, to string) (err error) {
 	}
 	if !s.isHeard(ctx, m.ID) {
 		return fmt.Errorf("%s %w", m.Address, errDown)
+	}
+	if r := s.run.Load(); r != nil && r.watch.hides(uint64(m.ID), shard) && !r.watch.hides(r.watch.leaderOf(shard), shard) {
+		return fmt.Errorf("%s %w", m.Address, errHides)
 	}
 	if err := s.agree(ctx, &entry{Prefer: &prefer{Shard: shard, Member: m.ID}}); err != nil {
 		return err

@@ -18,8 +18,9 @@ type registrations struct {
 
 	mu     sync.Mutex // guards what follows; under it the directory is told, which does not wait
 	topics map[topicID]*registered
-	listed bool         // the directory is told
-	hiding atomic.Int32 // topics that are hidden
+	listed bool            // the directory is told
+	hidden [Shards + 1]int // topics that are hidden, by shard
+	hiding atomic.Uint64   // a bit for each shard of which hidden is not 0; written under mu
 }
 
 // topicID tells topics apart: each shard numbers its own.
@@ -65,7 +66,7 @@ func (r *registrations) hide(of topicID) bool {
 	if !t.hidden {
 		r.tellAll(false, t, of)
 		t.hidden = true
-		r.hiding.Add(1)
+		r.countHidden(of.shard, 1)
 	}
 	return true
 }
@@ -79,9 +80,19 @@ func (r *registrations) show(of topicID) bool {
 		return false
 	}
 	t.hidden = false
-	r.hiding.Add(-1)
+	r.countHidden(of.shard, -1)
 	r.tellAll(true, t, of)
 	return true
+}
+
+// countHidden counts the hidden topics of a shard. mu is held.
+func (r *registrations) countHidden(shard uint32, more int) {
+	r.hidden[shard] += more
+	if r.hidden[shard] > 0 {
+		r.hiding.Or(1 << shard)
+	} else {
+		r.hiding.And(^uint64(1 << shard))
+	}
 }
 
 // isHidden tells whether a topic is hidden.
@@ -195,7 +206,7 @@ func (r *registrations) remove(of topicID) {
 	t := r.topics[of]
 	r.tell(false, t, of, "")
 	if t.hidden {
-		r.hiding.Add(-1)
+		r.countHidden(of.shard, -1)
 	}
 	delete(r.topics, of)
 }

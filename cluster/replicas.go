@@ -104,9 +104,6 @@ func (p publisher) IDPrefix() uint16 { return p.r.prefix }
 // Publish is part of broker.Publisher. What is published shows the topic.
 func (p publisher) Publish(b *diskqueue.Batch) error {
 	p.r.show(p.name)
-	if err := p.r.createAsElsewhere(p.name); err != nil {
-		return err
-	}
 	return brokerError(p.r.node.Publish(p.name, b))
 }
 

@@ -188,6 +188,7 @@ func (r *run) serve(i *identity) {
 	o := serve.Options{
 		Member: r.member, Epoch: i.Epoch, Remote: remote{r}, IDPrefix: r.prefix, Common: common,
 		Logger:       r.s.o.Logger,
+		Making:       r.createAsElsewhere,
 		Refusable:    r.has(levelOfLimits),
 		Retainable:   r.has(levelOfRetention),
 		Deduplicable: r.has(levelOfDedup),
@@ -205,7 +206,7 @@ func (r *run) serve(i *identity) {
 		ClaimsWithin: r.s.o.ClaimsWithin, MaxMsgTimeout: common.Channels.MaxMsgTimeout,
 	})
 	r.watch = newWatch(r)
-	r.group0.balance = r.watch.spreadSoon
+	r.group0.balance = r.watch.spreadNow
 	r.room = &room{r: r}
 }
 

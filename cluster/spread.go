@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	// calm is how long no leader must have changed until leaders are spread again.
+	// calm is how long no leader must have changed until leaders are spread again, and how
+	// long a shard waits that could not be moved.
 	calm = 5 * time.Second
 	// moveTime is how long a move of a leadership may take.
 	moveTime = 2 * time.Second
@@ -40,36 +41,80 @@ func (g *registry) turn(shard uint32) id {
 	return voters[int(shard)%len(voters)]
 }
 
-// spread moves one leadership, where this node leads group 0, to the member whose turn
-// it is.
+// spread moves one leadership, where this node leads group 0, to the member whose turn it
+// is.
 func (w *watch) spread(now time.Duration) {
-	w.mu.Lock()
-	leaders, quiet := w.leaders, now-w.calmFrom >= calm
-	w.mu.Unlock()
-	if leaders[0] != w.r.member || !quiet {
+	if w.leaderOf(0) != w.r.member || !w.isCalm(now) {
 		return
 	}
+	if n, from, to := w.astray(now); to != 0 {
+		w.balance(n, func() error { return w.moveTo(n, from, id(to)) })
+	}
+}
+
+// isCalm tells whether no leader has changed for a while.
+func (w *watch) isCalm(now time.Duration) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return now-w.calmFrom >= calm
+}
+
+// mayTry tells whether a shard may be moved, for which it was not refused lately.
+func (w *watch) mayTry(now time.Duration, n uint32) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return now >= w.waits[n]
+}
+
+// astray is a shard that from leads, and to should: of those for which it was refused last the
+// one that has waited longest, and group 0 last. to is 0 where there is none.
+func (w *watch) astray(now time.Duration) (shard uint32, from, to uint64) {
+	w.mu.Lock()
+	leaders, waits := w.leaders, w.waits
+	w.mu.Unlock()
 	g := w.r.s.registry.Load()
-	for n := uint32(Shards); n <= Shards; n-- { // group 0 last
-		to := g.turn(n)
-		if d, _ := w.diskOf(uint64(to)); d.Draining || uint64(to) == w.r.member && w.r.s.draining.Load() {
-			continue // it is about to leave
-		}
-		if leaders[n] == 0 || to == 0 || uint64(to) == leaders[n] || uint64(to) != w.r.member && !w.r.s.links.Connected(uint64(to)) {
+	for n := uint32(Shards); n <= Shards; n-- { // down to 0
+		if now < waits[n] || to != 0 && waits[n] >= waits[shard] {
 			continue
 		}
-		if w.r.balancing.CompareAndSwap(false, true) {
-			w.r.work(func() {
-				defer w.r.balancing.Store(false)
-				err := w.moveTo(n, leaders[n], to)
-				if err != nil && w.r.ctx.Err() == nil {
-					w.r.s.o.Logger.Debug("a leadership was not moved", slog.Uint64("shard", uint64(n)), slog.Any("error", err))
-				}
-				w.moved(err == nil)
-			})
+		if turn := w.turn(g, n, leaders[n]); leaders[n] != 0 && turn != leaders[n] && w.isThere(turn) {
+			shard, from, to = n, leaders[n], turn
 		}
+	}
+	return shard, from, to
+}
+
+// turn is the member that should lead a shard that a member leads now, 0 for nobody: whose turn
+// it is. Where that one hides topics of the shard, it is as well where it is.
+func (w *watch) turn(g *registry, n uint32, leader uint64) uint64 {
+	if to := uint64(g.turn(n)); leader == 0 || !w.hides(to, n) {
+		return to
+	}
+	return leader
+}
+
+// isThere tells whether a member is connected, or this one, and not about to leave.
+func (w *watch) isThere(member uint64) bool {
+	if member == w.r.member {
+		return !w.r.s.draining.Load()
+	}
+	d, _ := w.diskOf(member)
+	return !d.Draining && w.r.s.links.Connected(member)
+}
+
+// balance moves the leadership of a shard, unless another one is being moved.
+func (w *watch) balance(n uint32, move func() error) {
+	if !w.r.balancing.CompareAndSwap(false, true) {
 		return
 	}
+	w.r.work(func() {
+		err := move()
+		w.r.balancing.Store(false)
+		if err != nil && w.r.ctx.Err() == nil {
+			w.r.s.o.Logger.Debug("a leadership was not moved", slog.Uint64("shard", uint64(n)), slog.Any("error", err))
+		}
+		w.moved(n, err == nil)
+	})
 }
 
 // moveTo moves a leadership, and waits until this node has heard of it too: the change
@@ -84,8 +129,9 @@ func (w *watch) moveTo(shard uint32, from uint64, to id) error {
 	return w.awaitOther(ctx, shard, from)
 }
 
-// moved has the next move follow soon after one that went well, and later otherwise.
-func (w *watch) moved(well bool) {
+// moved has the next move follow soon. A shard that could not be moved waits, and keeps no
+// other one waiting.
+func (w *watch) moved(n uint32, well bool) {
 	if well {
 		w.spreadSoon()
 		return
@@ -93,17 +139,25 @@ func (w *watch) moved(well bool) {
 	now := w.r.now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.calmFrom = now
+	w.waits[n] = now + calm
+	w.soon.Store(true)
 }
 
-// spreadSoon has leaders spread without waiting until all is calm: a move went well, or
-// somebody asks for it.
+// spreadSoon has leaders spread without waiting until all is calm: a move went well.
 func (w *watch) spreadSoon() {
 	now := w.r.now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.calmFrom = now - calm
 	w.soon.Store(true)
+}
+
+// spreadNow is spreadSoon for who asks for it: what was refused does not wait either.
+func (w *watch) spreadNow() {
+	w.mu.Lock()
+	w.waits = [Shards + 1]time.Duration{}
+	w.mu.Unlock()
+	w.spreadSoon()
 }
 
 // moving asks for a leadership to be moved.
@@ -167,6 +221,9 @@ func (r *run) moveHere(ctx context.Context, m moving) error {
 	if m.To != 0 {
 		if err := r.fit(&st, uint64(m.To)); err != nil {
 			return err
+		}
+		if r.watch.hides(uint64(m.To), m.Shard) && !r.watch.hides(r.member, m.Shard) {
+			return fmt.Errorf("%s %w: %w", r.s.addressOf(uint64(m.To)), errHides, errNotFit)
 		}
 	}
 	return r.giveAway(ctx, m.Shard, s, m.To)

@@ -253,7 +253,7 @@ func (r *run) status(st *Status, g *registry) {
 }
 
 func (r *run) shardStatus(n uint32, g *registry) ShardStatus {
-	st := ShardStatus{Shard: n, Role: replica.Follower.String(), Turn: r.s.addressOf(uint64(g.turn(n)))}
+	st := ShardStatus{Shard: n, Role: replica.Follower.String(), Turn: r.s.addressOf(r.watch.turn(g, n, r.watch.leaderOf(n)))}
 	_, st.Preferred = g.Preferred[n]
 	if err := r.watch.failureOf(n); err != nil {
 		st.Failure = err.Error()

@@ -43,8 +43,11 @@ type watch struct {
 	leaders  [Shards + 1]uint64
 	changed  chan struct{} // closed when one of leaders changes
 	calmFrom time.Duration // when a leader changed last
+	// waits is until when shards wait that could not be moved.
+	waits    [Shards + 1]time.Duration
 	lostAt   time.Duration // since when group 0 has no leader that is known
 	disks    map[uint64]replica.Disk
+	hiding   map[uint64]uint64 // by member, a bit for each shard of which it hides topics
 	reach    reach
 	failures [Shards + 1]error
 	cutOff   bool
@@ -52,7 +55,7 @@ type watch struct {
 }
 
 func newWatch(r *run) *watch {
-	return &watch{r: r, changed: make(chan struct{}), disks: make(map[uint64]replica.Disk), reach: newReach()}
+	return &watch{r: r, changed: make(chan struct{}), disks: make(map[uint64]replica.Disk), hiding: make(map[uint64]uint64), reach: newReach()}
 }
 
 // leader is told who leads a shard.
@@ -114,7 +117,7 @@ func (w *watch) run() {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	var told, spread time.Duration
-	low, draining := false, false
+	low, draining, hiding := false, false, uint64(0)
 	for {
 		select {
 		case <-w.r.ctx.Done():
@@ -126,9 +129,10 @@ func (w *watch) run() {
 		own := w.disk(now, &w.pulse)
 		w.listen(now)
 		w.guard(now, own)
-		if now-told >= tellDisk || own.Low != low || own.Draining != draining {
-			told, low, draining = now, own.Low, own.Draining
-			w.tell(own)
+		hides := w.r.names.hiding.Load()
+		if now-told >= tellDisk || own.Low != low || own.Draining != draining || hides != hiding {
+			told, low, draining, hiding = now, own.Low, own.Draining, hides
+			w.tell(own, hides)
 			w.r.reconcile()
 			w.judgeCut(now)
 			w.giveToWhoHearsMore(now)
@@ -137,11 +141,17 @@ func (w *watch) run() {
 			spread = now
 			w.r.introduce()
 			w.r.moveAdopted()
-			w.spread(now)
+			w.place(now)
 		} else if w.soon.Swap(false) {
-			w.spread(now)
+			w.place(now)
 		}
 	}
+}
+
+// place has leaders where they should be.
+func (w *watch) place(now time.Duration) {
+	w.giveHidden(now)
+	w.spread(now)
 }
 
 // disk is how this node's disk is doing, as far as the process had the CPU to notice, as a
@@ -191,18 +201,28 @@ func (w *watch) diskOf(member uint64) (d replica.Disk, ok bool) {
 
 // A frame of kindDisk is three times in nanoseconds, u64: how long the last save took,
 // for how long the oldest one that is not done has been under way, and for how long
-// nothing could be applied; a byte with the bits that follow; and the members that the
-// sender hears, u64 each.
+// nothing could be applied; a byte with the bits that follow; with diskHides a bit for each
+// shard of which the sender hides topics, u64; and the members that it hears, u64 each. A
+// member that does not know of diskHides takes those bits for one more of these, whom it does
+// not know either.
 const diskBytes = 3*8 + 1
 
 const (
 	diskLow      = 1 << iota // there is little room
 	diskDraining             // the node is about to leave
 	diskScarce               // what is only retained has to give way
+	diskHides                // topics are hidden
 )
 
-// tell tells the others how this node's disk is doing.
-func (w *watch) tell(d replica.Disk) {
+// tell tells the others how this node's disk is doing, and of which shards it hides topics.
+func (w *watch) tell(d replica.Disk, hiding uint64) {
+	frame := diskFrame(d, hiding, w.hears(d.Told))
+	for _, member := range w.r.s.connected() {
+		w.r.s.links.Send(member, link.Control, kindDisk, frame)
+	}
+}
+
+func diskFrame(d replica.Disk, hiding uint64, hears []uint64) []byte {
 	frame := make([]byte, 0, diskBytes)
 	for _, span := range []time.Duration{d.Save, d.Oldest, d.Waiting} {
 		frame = binary.LittleEndian.AppendUint64(frame, uint64(span))
@@ -217,13 +237,17 @@ func (w *watch) tell(d replica.Disk) {
 	if d.Scarce {
 		bits |= diskScarce
 	}
+	if hiding != 0 {
+		bits |= diskHides
+	}
 	frame = append(frame, bits)
-	for _, member := range w.hears(d.Told) {
+	if hiding != 0 {
+		frame = binary.LittleEndian.AppendUint64(frame, hiding)
+	}
+	for _, member := range hears {
 		frame = binary.LittleEndian.AppendUint64(frame, member)
 	}
-	for _, member := range w.r.s.connected() {
-		w.r.s.links.Send(member, link.Control, kindDisk, frame)
-	}
+	return frame
 }
 
 var errDiskFrame = errors.New("a notice about a disk has another length")
@@ -233,14 +257,22 @@ func (w *watch) told(from uint64, frame []byte) error {
 	if len(frame) < diskBytes || (len(frame)-diskBytes)%8 != 0 {
 		return errDiskFrame
 	}
+	rest, hiding := frame[diskBytes:], uint64(0)
+	if frame[24]&diskHides != 0 {
+		if len(rest) == 0 {
+			return errDiskFrame
+		}
+		hiding, rest = binary.LittleEndian.Uint64(rest), rest[8:]
+	}
 	span := func(at int) time.Duration { return time.Duration(binary.LittleEndian.Uint64(frame[at:])) }
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.r.now()
 	w.disks[from] = replica.Disk{Told: now, Save: span(0), Oldest: span(8), Waiting: span(16),
 		Low: frame[24]&diskLow != 0, Draining: frame[24]&diskDraining != 0, Scarce: frame[24]&diskScarce != 0}
+	w.hiding[from] = hiding
 	var hears []uint64
-	for rest := frame[diskBytes:]; len(rest) > 0; rest = rest[8:] {
+	for ; len(rest) > 0; rest = rest[8:] {
 		hears = append(hears, binary.LittleEndian.Uint64(rest))
 	}
 	w.reach.told(now, from, hears)

@@ -69,7 +69,7 @@ func (n *Node) Close() {
 
 // Publisher finds what takes publishes to a topic; with create the topic is made if
 // need be. The error is topic.ErrNoAutoCreate where there is none and it is not to be
-// made, ErrNoLeader, or that of Do.
+// made, ErrNoLeader, or that of Options.Making or Do.
 func (n *Node) Publisher(name string, create bool) (*Producer, error) {
 	s := n.shardOf(name)
 	incarnation, there := s.machine.Incarnation(name)
@@ -79,13 +79,26 @@ func (n *Node) Publisher(name string, create bool) (*Producer, error) {
 	if !create {
 		return nil, topic.ErrNoAutoCreate
 	}
-	if err := n.Do(context.Background(), Request{Op: state.CreateTopic, Topic: name}); err != nil {
+	if err := n.make(name); err != nil {
 		return nil, err
 	}
 	if incarnation, there = s.machine.Incarnation(name); !there {
 		return nil, channel.ErrExiting // it is deleted already
 	}
 	return s.producer(name, incarnation), nil
+}
+
+// make makes a topic for a publish.
+func (n *Node) make(name string) error {
+	if n.o.Making != nil {
+		if err := n.o.Making(name); err != nil {
+			return err
+		}
+		if _, there := n.shardOf(name).machine.Incarnation(name); there {
+			return nil
+		}
+	}
+	return n.Do(context.Background(), Request{Op: state.CreateTopic, Topic: name})
 }
 
 // Publish stores a batch in the topic of a name, which is made if need be; see

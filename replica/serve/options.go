@@ -48,6 +48,11 @@ type Options struct {
 	// and UnregisterChannel at the leader alone.
 	Common topic.Common
 
+	// Making is called before a publish makes a topic, which it may make itself, with what
+	// is to be there before the first message. It may wait; its error is that of the publish.
+	// Nil: nothing is called.
+	Making func(name string) error
+
 	MaxTopics int // of a shard; 0: no limit
 	// Refusable says whether all nodes understand that a full topic refuses what they
 	// have sent; until then it takes it. Nil: they do.
