@@ -22,6 +22,9 @@ const (
 	tellDisk = 200 * time.Millisecond
 	// spreadEvery is how often it is looked whether leaders are where they should be.
 	spreadEvery = time.Second
+	// missedAfter is how long a member that has started knows no leader until it says for
+	// whom it waits.
+	missedAfter = time.Second
 	// cutOffAfter is how long a node knows no leader until it sends its clients away.
 	cutOffAfter = 5 * time.Second
 )
@@ -32,8 +35,10 @@ const (
 type watch struct {
 	r    *run
 	dogs [Shards + 1]replica.Watchdog // the goroutine's
-	// pulse is the goroutine's, too.
+	// pulse is the goroutine's, too, and so is met: a leader was known since the start, or it
+	// was said for whom this member waits.
 	pulse pulse
+	met   bool
 	// soon has leaders spread at its next look.
 	soon atomic.Bool
 	// caughtUp says that this member has applied what was committed when it came.
@@ -43,7 +48,7 @@ type watch struct {
 	leaders  [Shards + 1]uint64
 	changed  chan struct{} // closed when one of leaders changes
 	calmFrom time.Duration // when a leader changed last
-	// waits is until when shards wait that could not be moved.
+	// waits is until when each shard waits, as it could not be moved.
 	waits    [Shards + 1]time.Duration
 	lostAt   time.Duration // since when group 0 has no leader that is known
 	disks    map[uint64]replica.Disk
@@ -134,6 +139,7 @@ func (w *watch) run() {
 			told, low, draining, hiding = now, own.Low, own.Draining, hides
 			w.tell(own, hides)
 			w.r.reconcile()
+			w.tellMissing(now)
 			w.judgeCut(now)
 			w.giveToWhoHearsMore(now)
 		}
@@ -277,6 +283,42 @@ func (w *watch) told(from uint64, frame []byte) error {
 	}
 	w.reach.told(now, from, hears)
 	return nil
+}
+
+// tellMissing says once after the start for whom this member waits, if more than half of the set
+// is not there.
+func (w *watch) tellMissing(now time.Duration) {
+	if w.met = w.met || w.leaderOf(0) != 0; w.met || now < missedAfter {
+		return
+	}
+	g, own := w.r.s.registry.Load(), id(w.r.member)
+	if g.member(own) == nil {
+		return // it has just joined, and knows nobody
+	}
+	if list := missing(w.r.s.memberStatus(own, g)); list != "" {
+		w.met = true
+		w.r.s.o.Logger.Info("waiting for a majority of the set", slog.String("for", list))
+	}
+}
+
+// missing are the members with a vote that are not connected, if too few are, and why they are
+// not.
+func missing(members []MemberStatus) string {
+	var gone []seen
+	voters := 0
+	for _, m := range members {
+		if m.Joining {
+			continue
+		}
+		voters++
+		if !m.Connected {
+			gone = append(gone, seen{address: m.Address, failure: m.Failure})
+		}
+	}
+	if 2*len(gone) < voters {
+		return ""
+	}
+	return waitFor(gone)
 }
 
 // judgeCut sends clients away from a node that is cut off, and lets them come while it

@@ -52,6 +52,37 @@ func TestRefusedPublishLeavesNothingBehind(t *testing.T) {
 	})
 }
 
+// What is to be there before the first message of a topic is made, or asked for, only where the
+// topic is not there.
+func TestPublishAsksHowATopicIsMadeOnlyWhereThereIsNone(t *testing.T) {
+	withSet(t, 3, func(t *testing.T, s *set) {
+		s.lead(s.members[0], 0)
+		m := s.members[1]
+		asked, refusal := 0, errors.New("it may not be made")
+		m.node.o.Making = func(name string) error {
+			asked++
+			switch asked {
+			case 1:
+				return refusal
+			case 2: // it makes it itself
+				return m.node.Do(t.Context(), Request{Op: state.CreateTopic, Topic: name})
+			}
+			return nil
+		}
+		if err := m.node.Publish("t", batchOf("first")); !errors.Is(err, refusal) {
+			t.Errorf("publish: %v", err)
+		}
+		m.published(t, "second", "third")
+		s.wantStored(t, "second", "third")
+		if asked != 2 {
+			t.Errorf("it is asked %d times", asked)
+		}
+		if err := m.node.Publish("other", batchOf("first")); err != nil || asked != 3 {
+			t.Errorf("a topic of which nothing is known: %v, asked %d times", err, asked)
+		}
+	})
+}
+
 // TestPublishThroughAnyNodeIsKeptOverAChangeOfLeader: what was lost is sent again, what
 // was agreed on all the same counts once.
 func TestPublishThroughAnyNodeIsKeptOverAChangeOfLeader(t *testing.T) {

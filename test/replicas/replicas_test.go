@@ -89,7 +89,11 @@ func TestAllAreKilledAndNothingIsLost(t *testing.T) {
 	for _, m := range s.members {
 		m.Kill()
 	}
-	for _, m := range s.members {
+	s.members[0].Start(t)
+	if whom := s.members[0].Await(t, "waiting for a majority of the set"); !strings.Contains(whom, s.members[1].address) || !strings.Contains(whom, s.members[2].address) {
+		t.Errorf("alone it waits for %s", whom)
+	}
+	for _, m := range s.members[1:] {
 		m.Start(t)
 	}
 	s.consume("orders", "work", s.members...).await(all)
