@@ -19,7 +19,7 @@ import (
 // startLimit bounds a start, recovery included; exitLimit a clean exit. Nothing that works
 // takes as long, on a busy machine either.
 const (
-	startLimit = 2 * process.Timeout
+	startLimit = process.Timeout
 	exitLimit  = process.Timeout
 )
 

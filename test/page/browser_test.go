@@ -29,7 +29,7 @@ import (
 )
 
 // testTimeout bounds every wait; what works takes a few seconds, more on a busy machine.
-const testTimeout = 60 * time.Second
+const testTimeout = 2 * time.Minute
 
 // browser is the one for all tests; a test has tabs of it.
 var browser context.Context

@@ -18,7 +18,7 @@ import (
 )
 
 // Timeout bounds every wait; nothing that works takes as long.
-const Timeout = time.Minute
+const Timeout = 2 * time.Minute
 
 // Command is how a program is started.
 type Command struct {

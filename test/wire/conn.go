@@ -12,7 +12,7 @@ import (
 )
 
 // Timeout bounds every wait of a Conn; nothing that works takes as long.
-const Timeout = time.Minute
+const Timeout = 2 * time.Minute
 
 // Conn is one connection of a test. Its methods that may end the test belong to
 // the test's goroutine; others return errors.
