@@ -15,7 +15,7 @@ func replying(t *testing.T, s *server, topic string, args ...string) *running {
 
 func TestRequestsAreRepliedTo(t *testing.T) {
 	s := startServer(t)
-	reach := []string{"--addr=" + s.tcp, "--http-addr=" + s.http}
+	reach := []string{"--addr=" + s.tcp, "--http-addr=" + s.http, "--wait=1m"}
 	echo := replying(t, s, "echo#ephemeral", "--echo")
 	upper := replying(t, s, "upper", "--command=tr a-z A-Z", "--parallel=3")
 	fails := replying(t, s, "fails", "--command=echo broken >&2; exit 3")
@@ -43,7 +43,8 @@ func TestRequestsAreRepliedTo(t *testing.T) {
 			t.Error(code, r.errors)
 		}
 	}
-	wantRefusal(t, exitFailed, "nobody consumes the topic: q reply does", append([]string{"request", "fixed", "still there?", "--wait=30s"}, reach...)...)
+	eventually(t, "nobody replies any more", func() bool { return !s.consumed("fixed") })
+	wantRefusal(t, exitFailed, "nobody consumes the topic: q reply does", append([]string{"request", "fixed", "still there?"}, reach...)...)
 	eventually(t, "inboxes are gone", func() bool {
 		for _, topic := range s.topics() {
 			if strings.HasPrefix(topic, "inbox-") {

@@ -104,7 +104,8 @@ func TestSubFinishesWhatItShowed(t *testing.T) {
 	if code := r.stop(); code != exitOK || r.out.String() != numbered(20000) {
 		t.Errorf("exit code %d; they are others, or in another order", code)
 	}
-	if c := s.figures("t").Channels[0]; c.Depth+c.InFlight != 0 || c.Requeued != 0 {
+	eventually(t, "all are finished", func() bool { c := s.figures("t").Channels[0]; return c.Depth+c.InFlight == 0 })
+	if c := s.figures("t").Channels[0]; c.Requeued != 0 {
 		t.Errorf("%+v", c)
 	}
 }
