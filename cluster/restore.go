@@ -151,7 +151,7 @@ func (s *restoring) fill() (was id, err error) {
 			err = staged.Install()
 		}
 		if err != nil {
-			staged.Discard()
+			staged.Close()
 			return 0, fmt.Errorf("shard %d: %w", n, err)
 		}
 	}

@@ -167,15 +167,18 @@ func (o *offer) takeGroup0(ctx context.Context) error {
 	return o.r.group0.install(line)
 }
 
+// takeShard takes what this member lacks of a shard. What has come when the giver, or the
+// way to it, is lost need not come again: the next giver, whoever it is, gives what is
+// behind that.
 func (o *offer) takeShard(ctx context.Context) error {
 	m := o.r.machines[o.n]
 	staged, err := m.Stage()
 	if err != nil {
 		return err
 	}
-	defer staged.Discard() // after Install it does nothing
+	defer staged.Close()
 	var ends []byte
-	for _, e := range m.Ends() {
+	for _, e := range staged.Ends() {
 		ends = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(ends, e.Topic), e.Next)
 	}
 	if err := o.fetch(ctx, append(ends, takesSealed|takesAhead), staged.Put); err != nil {

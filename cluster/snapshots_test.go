@@ -75,7 +75,7 @@ func takeAll(t *testing.T, pieces [][]byte) *machine.Machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Discard()
+	defer s.Close()
 	for _, piece := range pieces {
 		if err := takeFrames(piece, s.Put); err != nil {
 			t.Fatal(err)

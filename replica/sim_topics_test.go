@@ -125,8 +125,8 @@ func (s simTransfer) Take(context.Context) (*pb.SnapshotMetadata, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer staged.Discard()
-	snapshot := s.from.Snapshot(s.to.m.Ends())
+	defer staged.Close()
+	snapshot := s.from.Snapshot(staged.Ends())
 	defer snapshot.Close()
 	for {
 		frame, err := snapshot.Next(nil)

@@ -61,8 +61,16 @@ func (m *Machine) SetMembers(index, term uint64, members []byte, ids []uint64) e
 }
 
 // follows says whether the entry of an index was applied before; the error is
-// that it does not follow the last one, or that none may be applied now.
+// that it does not follow the last one, or that none may be applied now. Otherwise
+// logs have what counts alone when it returns, and it may be applied.
 func (m *Machine) follows(index uint64) (again bool, err error) {
+	if again, err = m.compare(index); !again && err == nil {
+		m.dropLeft()
+	}
+	return again, err
+}
+
+func (m *Machine) compare(index uint64) (again bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {

@@ -33,7 +33,7 @@ func FuzzStage(f *testing.F) {
 		if err == nil {
 			err = s.Install()
 		}
-		if s.Discard(); err != nil {
+		if s.Close(); err != nil {
 			if !errors.Is(err, errFrame) && !errors.Is(err, errDiverged) {
 				t.Error(err)
 			}

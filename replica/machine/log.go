@@ -127,9 +127,9 @@ type View struct {
 func (m *Machine) Topic(incarnation uint64) (*View, error) {
 	m.mu.Lock()
 	t := m.s.topics[incarnation]
-	if t == nil || m.installing {
+	if t == nil || m.unseen() {
 		err := fmt.Errorf("%w: %016x", ErrNoTopic, incarnation)
-		if m.installing {
+		if m.unseen() {
 			err = errInstalling
 		}
 		m.mu.Unlock()

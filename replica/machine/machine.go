@@ -78,6 +78,7 @@ type Machine struct {
 	logs       map[uint64]*topicLog // by incarnation, of all topics of s
 	doomed     []*topicLog          // of topics that are deleted, to be renamed
 	installing bool                 // a snapshot: nothing is applied, and s stays as it is
+	left       *leftover            // of snapshots that broke off, for the next one; changes with checkpointing or applying held too
 	unsure     bool                 // nothing is applied any more
 
 	// checkpointing is held by whoever writes a checkpoint, or cuts logs: one at a
@@ -266,6 +267,7 @@ func (m *Machine) run(f func()) {
 // Nothing may be under way, and no view be held. A Checkpoint before saves the
 // next start the reading of what was applied since the last one.
 func (m *Machine) Close() error {
+	m.dropLeft()
 	m.background.Wait()
 	var errs []error
 	for _, tl := range m.logs {

@@ -29,7 +29,7 @@ type Retention struct {
 func (m *Machine) RetainFrom(incarnation uint64, keep Retention, now int64) (from uint64, change bool, err error) {
 	m.mu.Lock()
 	t := m.s.topics[incarnation]
-	if t == nil || m.installing {
+	if t == nil || m.unseen() {
 		m.mu.Unlock()
 		return 0, false, ErrNoTopic
 	}

@@ -142,7 +142,7 @@ func TestSnapshotIsSyncedAsItComes(t *testing.T) {
 		if err := s.Install(); (err != nil) != fails {
 			t.Errorf("a sync fails: %v, installed: %v", fails, err)
 		}
-		s.Discard()
+		s.Close()
 		disk.Fail(nil)
 		if fails {
 			must(t, install(to, sealedFor(t, from, to.Ends())))

@@ -71,7 +71,7 @@ func (m *Machine) Snapshot(ends []End) *Snapshot {
 	}
 	m.mu.Lock()
 	s.f = m.s.freeze()
-	if m.installing { // what it is about to be is not known
+	if m.unseen() { // what it is about to be is not known
 		s.err = errInstalling
 	} else {
 		for id, tl := range m.logs {

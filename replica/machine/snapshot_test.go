@@ -45,7 +45,7 @@ func install(m *Machine, frames [][]byte) error {
 	if err != nil {
 		return err
 	}
-	defer s.Discard()
+	defer s.Close()
 	var memory []byte
 	for _, frame := range frames {
 		memory = append(memory[:0], frame...)
@@ -197,7 +197,7 @@ func TestFailedInstallationIsTriedAgainOrThrownAway(t *testing.T) {
 			}
 			done = err == nil && failing >= 0
 			disk.Fail(nil)
-			if s.Discard(); err == nil {
+			if s.Close(); err == nil {
 				same(t, m, h.m)
 				continue
 			}
@@ -261,7 +261,7 @@ func TestNothingIsStagedWhileALogIsInUse(t *testing.T) {
 		t.Error(err)
 	}
 	other.Close()
-	s.Discard()
+	s.Close()
 	feed(t, m, publish(1, 7, 1, "a"))
 }
 
@@ -326,7 +326,7 @@ func TestCheckpointOfAFailedInstallationIsTakenBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		renamed = !removable
-		s.Discard()
+		s.Close()
 		disk.Fail(nil)
 		_, err = m.Apply(71, 1, h.entries[70])
 		if removable {

@@ -28,20 +28,32 @@ type Staged struct {
 	m     *Machine
 	l     *loader
 	logs  map[uint64]*topicLog // of topics of the new state
-	fresh []*topicLog          // those of them that the old one does not have
+	left  leftover             // what is there when it is closed
 	batch diskqueue.Batch
 
 	unsynced int            // bytes since syncing was begun
 	busy     atomic.Bool    // syncing goes on
 	syncing  sync.WaitGroup // who does it
 
-	tried  bool // there may be a checkpoint of it
-	closed bool
+	brought bool // there are records that do not count yet
+	failed  bool // something of it is not as it should be, here or there
+	tried   bool // there may be a checkpoint of it
+	closed  bool
 }
 
-// Stage begins to take in a snapshot that was made for the machine's Ends. Nothing
-// is applied until Install has succeeded or Discard was called, one of which has to
-// follow. No view and no Snapshot may be held. It waits for a checkpoint under way.
+// leftover is what snapshots have brought that broke off, beside the records behind
+// those that count in the logs of the machine. The next one need not bring it again: the
+// records of an incarnation are the same on every node, and the giver's are committed.
+// Where a giver had none, as nobody owed them any more, there is a gap that is right for
+// states of that index and later ones alone.
+type leftover struct {
+	index uint64               // of the newest state of which there are records
+	fresh map[uint64]*topicLog // by incarnation, of topics that the machine does not have
+}
+
+// Stage begins to take in a snapshot that is made for the Ends of what it returns. Nothing
+// is applied until Install has succeeded or Close was called, which has to follow in
+// any case. No view and no Snapshot may be held. It waits for a checkpoint under way.
 func (m *Machine) Stage() (*Staged, error) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -50,8 +62,32 @@ func (m *Machine) Stage() (*Staged, error) {
 	if err := m.beginInstalling(); err != nil {
 		return nil, err
 	}
+	s := &Staged{m: m, l: newLoader(m.o.Shard), logs: make(map[uint64]*topicLog)}
+	if m.left != nil {
+		s.left, s.brought = *m.left, true
+		m.o.Logger.Info("a snapshot goes on behind what one before it has brought", "shard", m.o.Shard)
+		return s, nil
+	}
 	m.cutLogs()
-	return &Staged{m: m, l: newLoader(m.o.Shard), logs: make(map[uint64]*topicLog)}, nil
+	s.left.fresh = make(map[uint64]*topicLog)
+	return s, nil
+}
+
+// Ends are those of the machine and of what is there beside it from snapshots that broke
+// off. They are asked for before the first Put.
+func (s *Staged) Ends() []End {
+	ends := s.m.Ends()
+	for i := range ends {
+		if log := s.m.logs[ends[i].Topic].opened(); log != nil {
+			ends[i].Next = max(ends[i].Next, log.End())
+		}
+	}
+	for id, tl := range s.left.fresh {
+		if log := tl.opened(); log != nil {
+			ends = append(ends, End{id, log.End()})
+		}
+	}
+	return ends
 }
 
 func (m *Machine) beginInstalling() error {
@@ -69,9 +105,13 @@ func (m *Machine) beginInstalling() error {
 	return nil
 }
 
+// unseen says whether logs may have more than counts: nobody gets a view of them. The
+// caller holds m.mu.
+func (m *Machine) unseen() bool { return m.installing || m.left != nil }
+
 // cutLogs closes the logs that have more than counts: they are cut when they are
-// opened again, which whoever needs them does. The caller has m.installing set and
-// holds m.checkpointing, or a checkpoint could take them for synced.
+// opened again, which whoever needs them does. The caller sees to it that there are no
+// views, and holds m.checkpointing, or a checkpoint could take them for synced.
 func (m *Machine) cutLogs() {
 	for id, tl := range m.logs {
 		if log := tl.opened(); log != nil && log.End() != m.s.topics[id].next {
@@ -81,8 +121,14 @@ func (m *Machine) cutLogs() {
 }
 
 // Put takes a frame of the snapshot in, whose memory may be used again when it returns.
-// After an error only Discard is left.
+// After an error only Close is left.
 func (s *Staged) Put(frame []byte) error {
+	err := s.put(frame)
+	s.failed = s.failed || err != nil
+	return err
+}
+
+func (s *Staged) put(frame []byte) error {
 	payload, err := payloadOf(frame, 0)
 	if err != nil {
 		return err
@@ -108,7 +154,13 @@ func (s *Staged) Put(frame []byte) error {
 		}
 		return s.records(h.topic, h.first, err)
 	}
-	return s.l.take(payload)
+	if err := s.l.take(payload); err != nil {
+		return err
+	}
+	if index := s.l.s.index; index < s.left.index {
+		return fmt.Errorf("%w: it is of index %d, and there are records of index %d", errDiverged, index, s.left.index)
+	}
+	return nil
 }
 
 // records appends the records of the batch, which were parsed with an error or not,
@@ -134,6 +186,7 @@ func (s *Staged) records(id, first uint64, err error) error {
 			return err
 		}
 	}
+	s.brought = true
 	if _, err = log.AppendAt(first, []*diskqueue.Batch{&s.batch}); err == nil {
 		s.syncSome(log, s.batch.Bytes())
 	}
@@ -159,7 +212,8 @@ func (s *Staged) syncSome(log *diskqueue.Log, bytes int) {
 	})
 }
 
-// log is that of a topic of the new state: it goes on where the old state ends.
+// log is that of a topic of the new state: it goes on where the old state ends, or what
+// there is beside it.
 func (s *Staged) log(t *topic) (*diskqueue.Log, error) {
 	id, end := t.st.Incarnation, max(1, t.st.Start)
 	old := s.m.s.topics[id]
@@ -172,8 +226,10 @@ func (s *Staged) log(t *topic) (*diskqueue.Log, error) {
 		if old != nil {
 			s.logs[id] = s.m.logs[id]
 		} else {
-			s.logs[id] = newTopicLog(t.st)
-			s.fresh = append(s.fresh, s.logs[id])
+			if s.left.fresh[id] == nil {
+				s.left.fresh[id] = newTopicLog(t.st)
+			}
+			s.logs[id] = s.left.fresh[id]
 		}
 	}
 	return s.logs[id].open(s.m, end)
@@ -183,6 +239,31 @@ func (s *Staged) log(t *topic) (*diskqueue.Log, error) {
 // one, and the raft log has to begin behind it. After an error it may be tried
 // again.
 func (s *Staged) Install() error {
+	m, state := s.m, s.l.s
+	if err := s.save(); err != nil {
+		s.failed = true
+		return err
+	}
+	m.applying.Lock()
+	m.mu.Lock()
+	for _, logs := range []map[uint64]*topicLog{m.logs, s.left.fresh} {
+		for id, tl := range logs {
+			if s.logs[id] == nil {
+				m.doomed = append(m.doomed, tl)
+			}
+		}
+	}
+	m.s, m.logs, m.installing, m.left = state, s.logs, false, nil
+	m.mu.Unlock()
+	m.applying.Unlock()
+	s.closed = true
+	m.sweepDoomed()
+	m.Reclaim()
+	return nil
+}
+
+// save has the new state and its records survive.
+func (s *Staged) save() error {
 	m, state := s.m, s.l.s
 	switch {
 	case !s.l.ended:
@@ -194,25 +275,11 @@ func (s *Staged) Install() error {
 		return fmt.Errorf("shard %d: install: %w", m.o.Shard, err)
 	}
 	m.checkpointing.Lock()
+	defer m.checkpointing.Unlock()
 	s.tried = true
-	err := m.save(state.freeze())
-	m.checkpointing.Unlock()
-	if err != nil {
+	if err := m.save(state.freeze()); err != nil {
 		return fmt.Errorf("shard %d: install: %w", m.o.Shard, err)
 	}
-	m.applying.Lock()
-	m.mu.Lock()
-	for id, tl := range m.logs {
-		if s.logs[id] == nil {
-			m.doomed = append(m.doomed, tl)
-		}
-	}
-	m.s, m.logs, m.installing = state, s.logs, false
-	m.mu.Unlock()
-	m.applying.Unlock()
-	s.closed = true
-	m.sweepDoomed()
-	m.Reclaim()
 	return nil
 }
 
@@ -234,10 +301,12 @@ func (s *Staged) syncLogs() error {
 	return s.m.fs.SyncDir(s.m.topicsDir())
 }
 
-// Discard leaves the state as it was. After Install has succeeded it does nothing.
+// Close leaves the state as it was. What was taken in stays for the next Stage, until an
+// entry is applied or the machine is closed, and nobody sees the logs meanwhile; but after
+// an error of Put or Install it goes. After Install has succeeded Close does nothing.
 // Where Install has left a checkpoint that cannot be taken back, nothing is applied
 // any more before the machine is opened anew, with either state.
-func (s *Staged) Discard() {
+func (s *Staged) Close() {
 	if s.closed {
 		return
 	}
@@ -253,14 +322,61 @@ func (s *Staged) Discard() {
 		m.mu.Unlock()
 		return
 	}
-	for _, tl := range s.fresh {
+	left := s.leave()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.installing, m.left = false, left
+}
+
+// leave is what is there for the next snapshot; nil: nothing, and what there was is gone.
+func (s *Staged) leave() *leftover {
+	if !s.brought || s.failed || s.unsyncable() {
+		s.m.discardLeft(&s.left)
+		return nil
+	}
+	left := s.left
+	if s.l.s != nil {
+		left.index = s.l.s.index
+	}
+	return &left
+}
+
+// unsyncable says whether there are records that no sync has survive any more.
+func (s *Staged) unsyncable() bool {
+	for _, logs := range []map[uint64]*topicLog{s.m.logs, s.left.fresh} {
+		for _, tl := range logs {
+			if log := tl.opened(); log != nil && log.SyncFailed(log.End()) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// discardLeft gives up what snapshots have brought. The caller is like that of cutLogs.
+func (m *Machine) discardLeft(left *leftover) {
+	for _, tl := range left.fresh {
 		tl.discard()
 		m.removeAll(filepath.Join(m.topicsDir(), names.Dir(tl.name, tl.incarnation)))
 	}
 	m.cutLogs()
+}
+
+// dropLeft gives up what is there for the next snapshot: entries are applied, which come
+// without one. The caller holds m.applying, or nothing is under way.
+func (m *Machine) dropLeft() {
+	m.mu.Lock()
+	left := m.left
+	m.mu.Unlock()
+	if left == nil {
+		return
+	}
+	m.checkpointing.Lock()
+	defer m.checkpointing.Unlock()
+	m.discardLeft(left)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.installing = false
+	m.left = nil
 }
 
 // takeBack removes the checkpoint that Install may have left.
