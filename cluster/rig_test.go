@@ -34,6 +34,7 @@ type rig struct {
 type wires struct {
 	mu    sync.Mutex // guards what follows
 	cuts  map[[2]string]bool
+	short map[[2]string]int64 // how many bytes a connection lasts; 0: for ever
 	conns map[[2]string][]net.Conn
 }
 
@@ -53,8 +54,48 @@ func (w *wires) dial(ctx context.Context, from, to string) (net.Conn, error) {
 		c.Close()
 		return nil, syscall.EHOSTUNREACH
 	}
+	if bytes := w.short[pair(from, to)]; bytes > 0 {
+		short := &shortConn{Conn: c}
+		short.left.Store(bytes)
+		c = short
+	}
 	w.conns[pair(from, to)] = append(w.conns[pair(from, to)], c)
 	return c, nil
+}
+
+// shortConn is a connection that ends when so many bytes have gone over it, either way.
+type shortConn struct {
+	net.Conn
+	left atomic.Int64
+}
+
+func (c *shortConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	return c.count(n, err)
+}
+
+func (c *shortConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	return c.count(n, err)
+}
+
+func (c *shortConn) count(n int, err error) (int, error) {
+	if c.left.Add(int64(-n)) < 0 {
+		c.Close()
+		return 0, syscall.ECONNRESET
+	}
+	return n, err
+}
+
+// shorten has each connection between two members end after so many bytes from now on.
+func (g *rig) shorten(a, b *rigMember, bytes int64) {
+	of := pair(a.o.Address, b.o.Address)
+	g.wires.mu.Lock()
+	defer g.wires.mu.Unlock()
+	g.wires.short[of] = bytes
+	for _, c := range g.wires.conns[of] {
+		c.Close()
+	}
 }
 
 // cut cuts two members off from one another, until the function is called.
@@ -155,7 +196,7 @@ const rigTimeout = time.Minute
 // startRig starts three members, which are at work when it returns.
 func startRig(t *testing.T) *rig {
 	t.Helper()
-	g := &rig{t: t, wires: wires{cuts: make(map[[2]string]bool), conns: make(map[[2]string][]net.Conn)}}
+	g := &rig{t: t, wires: wires{cuts: make(map[[2]string]bool), short: make(map[[2]string]int64), conns: make(map[[2]string][]net.Conn)}}
 	var listeners []net.Listener
 	for range 3 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -14,6 +14,7 @@ import (
 	"qmq/diskqueue"
 	"qmq/internal/vfs"
 	"qmq/message"
+	"qmq/replica"
 	raftentry "qmq/replica/entry"
 	"qmq/replica/machine"
 	"qmq/state"
@@ -220,4 +221,64 @@ func TestPiecesThatMakeNoSense(t *testing.T) {
 			t.Errorf("%q: %v", piece, err)
 		}
 	}
+}
+
+// A member that lacks more than any of its connections lasts for becomes whole, also when
+// another member leads meanwhile: what has come need not come again.
+func TestMemberIsFilledOverLinksThatDoNotLast(t *testing.T) {
+	const messages, size, lasts = 500, 10 << 10, 2 << 20
+	g := startRig(t)
+	g.change(g.members[0], state.CreateTopic, "orders", "")
+	g.change(g.members[0], state.CreateChannel, "orders", "work")
+	body := strings.Repeat("x", size)
+	for range 10 {
+		g.publish(g.members[0], "orders", body, messages/10)
+	}
+	shard := shardOf("orders")
+	leader := g.leader(shard)
+	others := g.others(leader)
+	m, other := others[0], others[1]
+	for _, giver := range []*rigMember{leader, other} {
+		g.shorten(m, giver, lasts)
+	}
+	was := m.who().Member
+	m.run.Load().alarm(shard, replica.ErrForgetful)
+	votes := func() bool {
+		now := m.who().Member
+		all := leader.registry.Load()
+		return now != was && all.member(was) == nil && all.member(now) != nil && !all.member(now).Joining
+	}
+	g.eventually("it is given some of what it lacks", func() bool {
+		for of, bytes := range leader.run.Load().offers.given() {
+			if of.shard == shard && bytes > lasts/2 {
+				return true
+			}
+		}
+		return votes()
+	})
+	g.asks("move", func() error { return leader.Move(t.Context(), shard, other.o.Address) })
+	g.eventually("it has a vote under another id", votes)
+	g.eventually("it has all messages", func() bool { return m.countMessages(shard, "orders") == messages })
+}
+
+// countMessages is how many messages of a topic can be read at a member.
+func (m *rigMember) countMessages(shard uint32, name string) (n int) {
+	r := m.run.Load()
+	if r == nil {
+		return 0
+	}
+	incarnation, _ := r.machines[shard].Incarnation(name)
+	v, err := r.machines[shard].Topic(incarnation)
+	if err != nil {
+		return 0
+	}
+	defer v.Release()
+	reader := v.Log.NewReader()
+	defer reader.Release()
+	for seq := v.Log.Start(); seq < v.Next; seq++ {
+		if _, err := reader.Read(seq); err == nil {
+			n++
+		}
+	}
+	return n
 }
