@@ -46,10 +46,12 @@ func (w *world) newNode(slot int, id uint64) *simNode {
 	n := &simNode{w: w, slot: slot, id: id}
 	if w.serves {
 		disk := newSimWAL(w, id, func() bool { return n.failing })
-		n.log, n.machine = disk, newSimShard(disk)
+		shard := newSimShard(disk)
+		shard.breaks = w.breaks
+		n.log, n.machine = disk, shard
 	} else if w.whole {
 		disk := newSimWAL(w, id, func() bool { return n.failing })
-		n.log, n.machine = disk, &simTopics{fs: disk.fs}
+		n.log, n.machine = disk, &simTopics{fs: disk.fs, breaks: w.breaks}
 	} else {
 		n.log, n.machine = &simLog{bugs: w.bugs, keep: w.rng.Uint64N(20)}, newSimMachine(w.bugs)
 	}

@@ -24,7 +24,11 @@ type simTopics struct {
 	m    *machine.Machine
 	last simState // of the entry that was applied last
 	full bool
+	// breaks says behind how many frames a snapshot breaks off; negative: it does not.
+	breaks func() int
 }
+
+var errBrokeOff = errors.New("a snapshot breaks off")
 
 const simTopic = 7 // its incarnation
 
@@ -111,13 +115,24 @@ func (t *simTopics) take(from simApplier) (*pb.SnapshotMetadata, error) {
 	if t.full {
 		return nil, errDiskFull
 	}
-	return simTransfer{from.(interface{ shard() *machine.Machine }).shard(), t}.Take(context.Background())
+	return simTransfer{from.(interface{ shard() *machine.Machine }).shard(), t, t.breaks()}.Take(context.Background())
 }
 
-// simTransfer is a snapshot as the bulk lane would bring it, in an instant.
+// breaks says behind how many frames a snapshot breaks off: half of them do, while there are
+// faults.
+func (w *world) breaks() int {
+	if w.ending || w.chance(0.5) {
+		return -1
+	}
+	return w.rng.IntN(20)
+}
+
+// simTransfer is a snapshot as the bulk lane would bring it, in an instant, which breaks
+// off behind so many frames; negative: it does not.
 type simTransfer struct {
-	from *machine.Machine
-	to   *simTopics
+	from   *machine.Machine
+	to     *simTopics
+	frames int
 }
 
 func (s simTransfer) Take(context.Context) (*pb.SnapshotMetadata, error) {
@@ -128,7 +143,11 @@ func (s simTransfer) Take(context.Context) (*pb.SnapshotMetadata, error) {
 	defer staged.Close()
 	snapshot := s.from.Snapshot(staged.Ends())
 	defer snapshot.Close()
-	for {
+	snapshot.Sealed() // a frame is one segment at most
+	for ; ; s.frames-- {
+		if s.frames == 0 {
+			return nil, errBrokeOff // the next one goes on there
+		}
 		frame, err := snapshot.Next(nil)
 		if err == io.EOF {
 			break
