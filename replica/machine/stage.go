@@ -157,8 +157,8 @@ func (s *Staged) put(frame []byte) error {
 	if err := s.l.take(payload); err != nil {
 		return err
 	}
-	if index := s.l.s.index; index < s.left.index {
-		return fmt.Errorf("%w: it is of index %d, and there are records of index %d", errDiverged, index, s.left.index)
+	if index, there := s.l.s.index, max(s.left.index, s.m.s.index); index < there {
+		return fmt.Errorf("%w: it is of index %d, and what is there of %d", errDiverged, index, there)
 	}
 	return nil
 }
@@ -265,11 +265,8 @@ func (s *Staged) Install() error {
 // save has the new state and its records survive.
 func (s *Staged) save() error {
 	m, state := s.m, s.l.s
-	switch {
-	case !s.l.ended:
+	if !s.l.ended {
 		return fmt.Errorf("%w: its end is missing", errFrame)
-	case state.index < m.s.index:
-		return fmt.Errorf("%w: it is of index %d, and %d is applied", errDiverged, state.index, m.s.index)
 	}
 	if err := s.syncLogs(); err != nil {
 		return fmt.Errorf("shard %d: install: %w", m.o.Shard, err)
