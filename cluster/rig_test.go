@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -19,6 +20,7 @@ import (
 	"qmq/diskqueue"
 	"qmq/internal/vfs"
 	"qmq/message"
+	"qmq/replica/serve"
 	"qmq/state"
 )
 
@@ -344,11 +346,17 @@ func (g *rig) awaitBodies(m *rigMember, topicName, channelName string, want ...s
 	})
 }
 
+// change changes something through a member. On a busy machine an election may take longer than
+// that waits for it.
 func (g *rig) change(m *rigMember, op state.Op, topicName, channelName string) {
 	g.t.Helper()
-	if err := m.Change(broker.Change{Op: op, Topic: topicName, Channel: channelName}); err != nil {
-		g.t.Fatal(err)
-	}
+	g.eventually("there is a leader for a change", func() bool {
+		err := m.Change(broker.Change{Op: op, Topic: topicName, Channel: channelName})
+		if err != nil && !errors.Is(err, serve.ErrNoLeader) {
+			g.t.Fatal(err)
+		}
+		return err == nil
+	})
 }
 
 // leader is the member that leads a shard.
