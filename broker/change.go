@@ -1,6 +1,9 @@
 package broker
 
 import (
+	"errors"
+
+	"qmq/channel"
 	"qmq/internal/seqset"
 	"qmq/state"
 	"qmq/topic"
@@ -34,7 +37,10 @@ type Change struct {
 // settings.Mistakes, or why it cannot be made now.
 func (b *Broker) Change(c Change) error {
 	if r := b.o.Replicas; r != nil && (c.Local || r.Replicated(c.Topic)) {
-		if err := r.Change(c); err != nil || !c.Local {
+		err := r.Change(c)
+		switch isLocal := errors.Is(err, channel.ErrExiting) && !r.Replicated(c.Topic); {
+		case isLocal: // as it has just heard
+		case err != nil || !c.Local:
 			return err
 		}
 	}

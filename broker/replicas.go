@@ -108,7 +108,8 @@ type Messages interface {
 // Replicas are the replicated topics of a node. All methods may be called
 // concurrently. Those that need the one who serves a topic wait for it, for a
 // bounded time. Errors are those of the broker for local topics, or say why it
-// cannot be done now.
+// cannot be done now. channel.ErrExiting may also mean that a topic is local, as the node
+// has just heard: Replicated says so then.
 type Replicas interface {
 	// Replicated says whether the topic of that name is replicated, or would be if
 	// it were made. It does not wait.

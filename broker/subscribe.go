@@ -20,7 +20,9 @@ var errTailOfNothing = errors.New("tail refused: there is no such topic")
 func (b *Broker) Subscribe(topicName, channelName string, o SubscribeOptions) (k Consumer, left func(), err error) {
 	if r := b.replicas(topicName); r != nil {
 		k, err = r.Subscribe(topicName, channelName, !b.o.NoAutoCreate, o)
-		return k, nil, err
+		if !errors.Is(err, channel.ErrExiting) || r.Replicated(topicName) {
+			return k, nil, err
+		} // else it has just heard that the topic is local
 	}
 	t, c, err := b.channelForClient(topicName, channelName, o.Tail)
 	if err != nil {

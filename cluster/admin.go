@@ -165,7 +165,7 @@ func (s *Set) Adopt(ctx context.Context, name string) (err error) {
 		if err := s.catchUp(ctx, 0); err != nil {
 			return err
 		}
-		if !s.registry.Load().mayAdopt(name) {
+		if !s.registry.Load().mayAdopt(name) && !s.isBothWays(name) {
 			return fmt.Errorf("topic %q is not one that stays local", name)
 		}
 	}
@@ -205,9 +205,13 @@ func (g *registry) named(name string) *member {
 	return g.at(name)
 }
 
-// mayAdopt tells whether a name stays local, or is adopted already.
+// mayAdopt tells whether a name stays local, is to, or is adopted already.
 func (g *registry) mayAdopt(name string) bool {
-	_, local := slices.BinarySearch(g.Local, name)
 	_, adopted := slices.BinarySearch(g.Adopted, name)
-	return local || adopted
+	return g.stays(name) || len(g.Wanted[name]) > 0 || adopted
+}
+
+// isBothWays tells whether a member that answers has a replicated topic for itself, too.
+func (s *Set) isBothWays(name string) bool {
+	return slices.ContainsFunc(s.Statuses(), func(st Status) bool { return slices.Contains(st.Both, name) })
 }

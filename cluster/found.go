@@ -281,6 +281,7 @@ func (s *Set) handleCalls() {
 	s.answer(callJoin, s.letJoin)
 	s.answer(callPropose, s.proposeFor)
 	s.answer(callMove, s.moveFor)
+	s.answer(callThere, s.answerThere)
 	s.answer(callStatus, func(context.Context, uint64, []byte) (any, error) { return s.Status(), nil })
 	s.answerRun(callServe, func(r *run, _ context.Context, _ uint64, body []byte) ([]byte, error) {
 		return r.node.Answer(body), nil

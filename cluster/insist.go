@@ -37,7 +37,7 @@ func insist(ctx context.Context, once func(context.Context) error) error {
 // passing are errors that may be over in a moment: nothing was done, or what was done
 // may be done twice.
 var passing = []error{
-	errNoLeader, errNoShardLeader, errNotFit, errAlone, errNoSet, errBehind, link.ErrNoConnection, link.ErrBusy,
+	errNoLeader, errNoShardLeader, errNotFit, errAlone, errNoSet, errBehind, errNotWanted, link.ErrNoConnection, link.ErrBusy,
 	replica.ErrNotLeader, replica.ErrLost, replica.ErrBusy,
 }
 
@@ -81,6 +81,11 @@ func (s *Set) catchUp(ctx context.Context, n uint32) error {
 	}); err != nil {
 		return err
 	}
+	return s.awaitApplied(ctx, n, through)
+}
+
+// awaitApplied waits until this member has applied an entry of a shard.
+func (s *Set) awaitApplied(ctx context.Context, n uint32, through uint64) error {
 	for {
 		if r := s.run.Load(); r == nil || r.shard(n) == nil {
 			return errNoSet
@@ -114,6 +119,11 @@ func (s *Set) agreedThrough(ctx context.Context, n uint32) (index uint64, err er
 		}
 		return now.Commit, nil
 	}
+	return s.agreedBy(ctx, leader, n)
+}
+
+// agreedBy is how far a shard has agreed, by another member that leads it.
+func (s *Set) agreedBy(ctx context.Context, leader uint64, n uint32) (index uint64, err error) {
 	answer, err := s.call(ctx, leader, callStatus, nil)
 	if err != nil {
 		return 0, err

@@ -25,18 +25,40 @@ func (r *run) introduce() {
 // tellNews proposes an entry of news. Which topics stay local is told only by who has applied
 // what was agreed on before: names may have been adopted while this node was away.
 func (r *run) tellNews(e *entry) error {
-	if len(e.Local) > 0 {
-		ctx, cancel := context.WithTimeout(r.ctx, proposeTime)
-		defer cancel()
-		if err := r.s.catchUp(ctx, 0); err != nil {
+	if len(e.Local) == 0 {
+		return r.s.propose(r.ctx, e)
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, proposeTime)
+	defer cancel()
+	if err := r.s.catchUp(ctx, 0); err != nil {
+		return err
+	}
+	if e = r.news(r.group0.state().Registry); e == nil || len(e.Local) == 0 {
+		return nil
+	}
+	kept := e.Local
+	if r.s.level.Load() < levelOfNames {
+		if err := r.s.propose(ctx, e); err != nil {
 			return err
 		}
-		if e = r.news(r.group0.state().Registry); e == nil {
-			return nil
+	} else {
+		there, err := r.s.keepNames(ctx, r, e.Local)
+		if err != nil {
+			return err
 		}
-		r.s.o.Logger.Warn("topics of this node stay local, on all members, until they are adopted", slog.Any("topics", e.Local[:min(len(e.Local), 10)]), slog.Int("all", len(e.Local)))
+		if kept = without(slices.Clone(kept), there...); len(there) > 0 {
+			r.s.o.Logger.Warn("topics of this node are replicated too, and stay local here alone until they are adopted", listed(there)...)
+		}
 	}
-	return r.s.propose(r.ctx, e)
+	if len(kept) > 0 {
+		r.s.o.Logger.Warn("topics of this node stay local, on all members, until they are adopted", listed(kept)...)
+	}
+	return nil
+}
+
+// listed are attributes that name the first of many topics.
+func listed(topics []string) []any {
+	return []any{slog.Any("topics", topics[:min(len(topics), 10)]), slog.Int("all", len(topics))}
 }
 
 // news is the entry that says what is new of this node; nil: nothing.
@@ -47,6 +69,9 @@ func (r *run) news(g *registry) *entry {
 	}
 	if own.Address != r.s.o.Address || own.Level != Level || own.Version != r.s.o.Version {
 		return &entry{Seen: &member{ID: own.ID, Address: r.s.o.Address, Level: Level, Version: r.s.o.Version}}
+	}
+	if names := r.abandoned(g); len(names) > 0 {
+		return &entry{Waive: &wanted{own.ID, names}}
 	}
 	var local []string
 	for name := range *r.s.local.Load() {

@@ -28,4 +28,5 @@ const (
 	callMessage                 // something is done to a message of a channel, see message.go
 	callLease                   // messages are answered that the other may have leased, see leases.go
 	callRecords                 // messages that were lost on a disk, see mend.go
+	callThere                   // of which names there are replicated topics, see names.go
 )

@@ -13,7 +13,7 @@ import (
 )
 
 // Level is the highest feature level that this version knows.
-const Level = 8
+const Level = 9
 
 // levelOfSettings is the lowest at which all members keep what is set of topics.
 const levelOfSettings = 2
@@ -38,6 +38,10 @@ const levelOfTime = 7
 // levelOfReplays is the lowest at which all members know who asked for a channel to begin
 // somewhere.
 const levelOfReplays = 8
+
+// levelOfNames is the lowest at which all members know of names that are wanted before they
+// stay local.
+const levelOfNames = 9
 
 // Shards is in how many shards the topics are. It is the same for ever: it says where
 // a topic is.

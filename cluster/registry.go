@@ -28,6 +28,9 @@ type registry struct {
 	Instead map[string]id `json:"instead,omitempty"`
 	// Local are topics that match the patterns and stay local, on all members.
 	Local []string `json:"local,omitempty"` // sorted
+	// Wanted are names that members want to keep local, and which members: no replicated
+	// topic of them is made until they stay local, or are wanted no more.
+	Wanted map[string][]id `json:"wanted,omitempty"`
 	// Adopted are topics that were local and are replicated: a member that has one of
 	// them for itself moves what it holds into the replicated one. Sorted.
 	Adopted []string `json:"adopted,omitempty"`
@@ -88,6 +91,7 @@ func (g *registry) clone() *registry {
 	c.Expected, c.Gone = slices.Clone(g.Expected), slices.Clone(g.Gone)
 	c.Local, c.Adopted = slices.Clone(g.Local), slices.Clone(g.Adopted)
 	c.Preferred, c.Instead = maps.Clone(g.Preferred), maps.Clone(g.Instead)
+	c.Wanted = maps.Clone(g.Wanted) // whose lists are never changed
 	return &c
 }
 
@@ -156,6 +160,17 @@ type entry struct {
 	Local    []string `json:"local,omitempty"`    // names that stay local
 	Adopt    string   `json:"adopt,omitempty"`    // a name that is local no more
 	Prefer   *prefer  `json:"prefer,omitempty"`
+	// From level levelOfNames on: a member wants names, has those that it wanted stay
+	// local, or wants them no more.
+	Want  *wanted `json:"want,omitempty"`
+	Keep  *wanted `json:"keep,omitempty"`
+	Waive *wanted `json:"waive,omitempty"`
+}
+
+// wanted are names that a member wants.
+type wanted struct {
+	Member id       `json:"member"`
+	Names  []string `json:"names"`
 }
 
 // prefer says who is to lead a shard; member 0: whose turn it is, and with All in all
@@ -215,10 +230,17 @@ func (g *registry) apply(e *entry) refused {
 		g.Level = max(g.Level, e.Level)
 	case len(e.Local) > 0:
 		for _, name := range e.Local {
-			g.Local, g.Adopted = with(g.Local, name), without(g.Adopted, name)
+			g.keep(name)
 		}
+	case e.Want != nil:
+		return g.want(e.Want)
+	case e.Keep != nil:
+		return g.keepWanted(e.Keep)
+	case e.Waive != nil:
+		g.waive(e.Waive)
 	case e.Adopt != "":
 		g.Local, g.Adopted = without(g.Local, e.Adopt), with(g.Adopted, e.Adopt)
+		delete(g.Wanted, e.Adopt)
 	case e.Prefer != nil:
 		g.prefer(e.Prefer)
 	}
@@ -233,8 +255,8 @@ func with(list []string, name string) []string {
 	return list
 }
 
-func without(list []string, name string) []string {
-	return slices.DeleteFunc(list, func(other string) bool { return other == name })
+func without(list []string, names ...string) []string {
+	return slices.DeleteFunc(list, func(other string) bool { return slices.Contains(names, other) })
 }
 
 // join takes somebody in who has no vote yet: in place of the member at the same
@@ -326,6 +348,9 @@ func (g *registry) drop(i id) {
 	g.Gone = append(g.Gone, i)
 	if len(g.Gone) > maxGone {
 		g.Gone = slices.Delete(g.Gone, 0, len(g.Gone)-maxGone)
+	}
+	for name := range g.Wanted {
+		g.unwant(name, i)
 	}
 	for shard, preferred := range g.Preferred {
 		if preferred == i {

@@ -104,7 +104,7 @@ func (p publisher) IDPrefix() uint16 { return p.r.prefix }
 // Publish is part of broker.Publisher. What is published shows the topic.
 func (p publisher) Publish(b *diskqueue.Batch) error {
 	p.r.show(p.name)
-	return brokerError(p.r.node.Publish(p.name, b))
+	return p.r.insistOnName(p.name, func() error { return brokerError(p.r.node.Publish(p.name, b)) })
 }
 
 // Start is part of broker.Starter.
@@ -132,8 +132,8 @@ func (s *Set) Subscribe(name, channelName string, create bool, o broker.Subscrib
 		}
 	}
 	r.show(name)
-	if create {
-		if err := r.createAsElsewhere(name); err != nil {
+	if create && !o.Tail && !r.knowsTopic(name) {
+		if err := r.create(name); err != nil {
 			return nil, err
 		}
 	}
@@ -172,9 +172,7 @@ func (s *Set) Change(c broker.Change) error {
 		if err := r.roomFor(c.Topic); err != nil {
 			return err
 		}
-		if err := r.createAsElsewhere(c.Topic); err != nil {
-			return err
-		}
+		return r.create(c.Topic)
 	case state.ConfigureTopic, state.ConfigureChannel:
 		if err := s.maySet(r.ctx); err != nil {
 			return err
@@ -184,6 +182,16 @@ func (s *Set) Change(c broker.Change) error {
 		return errNoReplay
 	}
 	return r.change(c)
+}
+
+// create makes a topic that the set does not have, with the channels that the directories know.
+func (r *run) create(name string) error {
+	return r.insistOnName(name, func() error {
+		if err := r.createAsElsewhere(name); err != nil {
+			return err
+		}
+		return r.change(broker.Change{Op: state.CreateTopic, Topic: name})
+	})
 }
 
 // errNoReplay refuses what members of an older version could not apply.
@@ -206,24 +214,6 @@ func (r *run) roomFor(name string) error {
 		return nil
 	}
 	return &topic.LimitError{What: "replicated topics", Max: limit, Option: "--max-topics"}
-}
-
-// keepLocal has all members agree that a topic that matches the patterns is not
-// replicated.
-func (s *Set) keepLocal(r *run, name string) error {
-	if !s.Replicated(name) {
-		return nil
-	}
-	if _, there := r.machines[shardOf(name)].Incarnation(name); there {
-		return errors.New("the topic is replicated already")
-	}
-	ctx, cancel := forPeople(r.ctx)
-	defer cancel()
-	if err := s.agree(ctx, &entry{Local: []string{name}}); err != nil {
-		return err
-	}
-	s.awaitRegistry(ctx, func(g *registry) bool { return !g.replicates(name) })
-	return nil
 }
 
 // Channel is part of broker.Replicas.

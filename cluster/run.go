@@ -56,6 +56,7 @@ type run struct {
 	// What of group 0's business is under way from here.
 	changing                       [Shards + 1]atomic.Bool // of members, in each shard
 	noting, balancing, introducing atomic.Bool
+	wanting                        wanting
 	moves                          moves
 	offers                         snapshotOffers
 	mender                         mender
@@ -196,6 +197,7 @@ func (r *run) serve(i *identity) {
 		Timeable:     r.has(levelOfTime),
 		Repeatable:   r.has(levelOfReplays),
 		Scarce:       func() bool { return r.room.anyScarce() },
+		Names:        localNames{r},
 	}
 	for n := uint32(1); n <= Shards; n++ {
 		o.Shards = append(o.Shards, serve.ShardOptions{Raft: proposer{r, n}, Machine: r.machines[n]})

@@ -26,6 +26,7 @@ type Status struct {
 
 	Patterns []string       `json:"patterns,omitempty"` // of replicated topics; none: all
 	Local    []string       `json:"local,omitempty"`    // topics that stay local nevertheless
+	Both     []string       `json:"both,omitempty"`     // topics that are replicated, and local too, as this member has it
 	Moving   []MovingStatus `json:"moving,omitempty"`   // topics that this member moves into replicated ones
 	Expected []string       `json:"expected,omitempty"` // addresses that somebody may join at
 	Begun    *BegunStatus   `json:"begun,omitempty"`    // how the set began, if not with nothing
@@ -236,7 +237,7 @@ func (s *Set) memberStatus(own id, g *registry) (list []MemberStatus) {
 // status adds what is known of the shards.
 func (r *run) status(st *Status, g *registry) {
 	d := r.watch.disk(r.now(), new(pulse))
-	st.Moving = r.toMove(g)
+	st.Both, st.Moving = r.bothWays(g), r.toMove(g)
 	st.Disk = DiskStatus{d.Save.Microseconds(), d.Oldest.Microseconds(), d.Waiting.Microseconds(), d.Low}
 	pinned := r.log.Pinning()
 	st.Log = LogStatus{pinned.Bytes, pinned.Shards}

@@ -43,6 +43,7 @@ const (
 	codeExists                   // the channel is there
 	codeEphemeral                // nothing is kept that could be delivered again
 	codePosition                 // texts: why it is none
+	codeName                     // texts: why there is no topic of that name
 )
 
 const (
@@ -210,7 +211,10 @@ func answerOf(err error) answer {
 	var tail *topic.TailError
 	var mistakes settings.Mistakes
 	var position *topic.PositionError
+	var name *NameError
 	switch {
+	case errors.As(err, &name):
+		return answer{code: codeName, texts: [2]string{name.Text}}
 	case errors.As(err, &position):
 		return answer{code: codePosition, texts: [2]string{position.Text}}
 	case errors.As(err, &mistakes):
@@ -234,6 +238,8 @@ func (a *answer) err() error {
 		return &topic.LimitError{What: a.texts[0], Max: int(a.number), Option: a.texts[1]}
 	case codePosition:
 		return &topic.PositionError{Text: a.texts[0]}
+	case codeName:
+		return &NameError{Text: a.texts[0]}
 	case codeTailPaused, codeTailWaiting:
 		return &topic.TailError{Paused: a.code == codeTailPaused, Waiting: int64(a.number)}
 	}

@@ -75,8 +75,25 @@ type Options struct {
 	// Scarce says that a node has little room on its disk, for which all nodes give up
 	// what is only retained. Nil: none ever has.
 	Scarce func() bool
+	// Names are those that topics must not have; nil: there are none.
+	Names  Names
 	Logger *slog.Logger
 }
+
+// Names knows which topics stay local, of which replicated ones are not made.
+type Names interface {
+	// Hear returns when this node knows all that was agreed on of names before it was
+	// called. It waits for the other nodes, for no longer than ctx.
+	Hear(ctx context.Context) error
+	// Refused says why there must be no topic of a name, as far as this node knows; nil:
+	// there may. It does not wait.
+	Refused(name string) *NameError
+}
+
+// NameError is why no topic of a name is made: the name is that of local ones.
+type NameError struct{ Text string }
+
+func (e *NameError) Error() string { return e.Text }
 
 // ShardOptions is what a shard is made of.
 type ShardOptions struct {

@@ -59,11 +59,16 @@ func (v *Serving) do(r Request) error {
 // awaitOKd waits until this node has applied all that others may have, and have OK'd, where a
 // request is about the messages that are there: an entry that follows them all is agreed on.
 func (v *Serving) awaitOKd(r *Request) error {
-	switch r.Op {
-	case state.PauseTopic, state.EmptyTopic, state.EmptyChannel:
-		return v.log.commit(&entry.Entry{Time: v.shard.timed()})
+	switch {
+	case r.Op == state.PauseTopic, r.Op == state.EmptyTopic, r.Op == state.EmptyChannel, r.positions():
+		return v.awaitAgreed()
 	}
 	return nil
+}
+
+// awaitAgreed waits until this node has applied all that was agreed on when it was called.
+func (v *Serving) awaitAgreed() error {
+	return v.log.commit(&entry.Entry{Time: v.shard.timed()})
 }
 
 // apply makes the change in a topic.
@@ -83,20 +88,33 @@ var errRefused = errors.New("the replicas refused it")
 
 var errUnknownRequest = errors.New("the request is not known here: the node may be older than the one that asks")
 
-// create makes a topic if there is none of that name. Requests for one name wait for
-// one another.
+// create makes a topic if there is none of that name, and there may be one. Requests for one
+// name wait for one another.
 func (v *Serving) create(name string) error {
-	for {
+	if _, there := v.shard.machine.Incarnation(name); there {
+		return nil
+	}
+	if err := v.hearNames(); err != nil {
+		return err
+	}
+	for heard := false; ; {
 		under, err := v.beginCreate(name)
-		if under == nil {
-			return err
-		}
-		if err == nil {
+		var refused *NameError
+		switch {
+		case err == nil && under != nil:
 			err = v.commitTopic(name)
 			v.endCreate(name, under)
 			return err
+		case under != nil:
+			<-under
+		case errors.As(err, &refused) && !heard: // it may be so no more
+			heard = true
+			if err := v.hear(); err != nil {
+				return err
+			}
+		default:
+			return err
 		}
-		<-under
 	}
 }
 
@@ -114,6 +132,11 @@ func (v *Serving) beginCreate(name string) (under chan struct{}, err error) {
 	}
 	if under := v.creating[name]; under != nil {
 		return under, errBusy
+	}
+	if names := v.shard.n.o.Names; names != nil {
+		if refused := names.Refused(name); refused != nil {
+			return nil, refused
+		}
 	}
 	if limit := v.shard.n.o.MaxTopics; limit > 0 && len(v.shard.machine.Topics())+len(v.creating) >= limit {
 		return nil, &topic.LimitError{What: "topics of this shard", Max: limit, Option: "--max-topics"}

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"sync"
@@ -33,6 +34,9 @@ type Serving struct {
 	// it is taken before all other locks.
 	acting chan struct{}
 
+	ctx    context.Context // done when it ends
+	cancel context.CancelFunc
+
 	// mu guards what follows. No other lock is taken under it, but for the machine's.
 	mu       sync.Mutex
 	over     bool
@@ -43,7 +47,8 @@ type Serving struct {
 	last     uint64          // incarnation that was given last
 	unjudged map[uint64]bool // topics of which it was not looked yet what is to be retained
 	timers   map[*time.Timer]struct{}
-	saying   bool // the shard's time will be said
+	saying   bool     // the shard's time will be said
+	heard    *hearing // of names; nil: it has still to begin
 
 	working sync.WaitGroup // goroutines; they begin with mu held, while over is false
 	stopped chan struct{}  // closed when all has ended
@@ -77,6 +82,7 @@ func newServing(s *Shard, term uint64, before <-chan struct{}) *Serving {
 		acting: make(chan struct{}, 1), creating: make(map[string]chan struct{}), timers: make(map[*time.Timer]struct{}),
 		last: s.machine.MaxIncarnation(),
 	}
+	v.ctx, v.cancel = context.WithCancel(context.Background())
 	v.log = newStateLog(v)
 	common := s.n.o.Common
 	register := common.RegisterChannel
@@ -365,6 +371,7 @@ func (v *Serving) end() {
 	v.queues = nil
 	v.mu.Unlock()
 	v.retention.Stop()
+	v.cancel()
 	v.log.end() // whoever holds up a topic's end by waiting goes on
 	go v.stop()
 }
