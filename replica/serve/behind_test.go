@@ -21,6 +21,7 @@ func aheadOf(t *testing.T, proposed func(*Node) error, test func(t *testing.T, l
 		s.lead(leader, 0)
 		must(t, leader.node.Do(t.Context(), Request{Op: state.CreateTopic, Topic: "other"}))
 		must(t, leader.node.Do(t.Context(), Request{Op: state.CreateTopic, Topic: "t"}))
+		must(t, leader.node.Do(t.Context(), Request{Op: state.CreateChannel, Topic: "t", Channel: "rewound"}))
 		leader.setLag(true)
 		proposal := beside(func() error { return proposed(leader.node) })
 		<-time.After(10 * s.latency)
@@ -126,6 +127,46 @@ func TestWhatOthersOKdIsEmptied(t *testing.T) {
 			t.Errorf("%d messages are left", depth)
 		}
 	})
+}
+
+// Where a channel begins, or ends, is a place among all that was OK'd, also by nodes that are
+// further than the leader.
+func TestPositionsAreAmongWhatOthersOKd(t *testing.T) {
+	publish := func(n *Node) error {
+		p, err := n.Publisher("t", false)
+		if err != nil {
+			return err
+		}
+		return p.Publish(batchOf("a"))
+	}
+	for what, ask := range map[string]struct {
+		r    Request
+		want int64
+	}{
+		"a channel begins at the end":     {Request{Op: state.CreateChannel, Topic: "t", Channel: "c", From: "last"}, 0},
+		"a channel ends at the end":       {Request{Op: state.CreateChannel, Topic: "t", Channel: "c", From: "first", Until: "last"}, 1},
+		"a channel begins with all":       {Request{Op: state.CreateChannel, Topic: "t", Channel: "c", From: "first"}, 1},
+		"a channel is rewound to all":     {Request{Op: state.RewindChannel, Topic: "t", Channel: "rewound", From: "first"}, 1},
+		"a channel is rewound to the end": {Request{Op: state.RewindChannel, Topic: "t", Channel: "rewound", From: "last"}, 0},
+	} {
+		t.Run(what, func(t *testing.T) {
+			aheadOf(t, publish, func(t *testing.T, leader, other *member) {
+				ask.r.Replay = new(topic.Replay)
+				asked := beside(func() error { return other.node.Do(context.Background(), ask.r) })
+				leader.catchesUp()
+				<-time.After(time.Second)
+				asked.want(t, nil)
+				if n := ask.r.Replay.Messages; n != ask.want {
+					t.Errorf("%d messages come, want %d", n, ask.want)
+				}
+				c, err := leader.node.Channel("t", ask.r.Channel)
+				must(t, err)
+				if depth := c.Stats().Depth; depth != ask.want {
+					t.Errorf("%d messages wait, want %d", depth, ask.want)
+				}
+			})
+		})
+	}
 }
 
 // What a leader gave up when it was deposed may have been agreed on all the same: it says
