@@ -54,6 +54,31 @@ func TestWhatOneMemberWasToldOthersFind(t *testing.T) {
 	}
 }
 
+// Places in a log, and what is there, are looked for among all that was OK'd, also at a member
+// that has not applied it yet.
+func TestLogIsShownWithAllThatWasOKd(t *testing.T) {
+	g := startRig(t)
+	g.change(g.members[0], state.CreateTopic, "orders", "")
+	g.change(g.members[0], state.CreateChannel, "orders", "work")
+	late := g.others(g.leader(shardOf("orders")))[0]
+	g.channelOf(late, "orders", "work")
+	for n := range uint64(3) {
+		late.goOnSoon(t)
+		g.publishOne(g.others(late)[0], "orders")
+		l, release, err := late.Look("orders")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Len() != n+1 {
+			t.Errorf("%d messages are shown of %d", l.Len(), n+1)
+		}
+		release()
+		if bodies := g.bodies(late, "orders", "work"); len(bodies) != int(n+1) {
+			t.Errorf("%d messages of the channel are shown of %d", len(bodies), n+1)
+		}
+	}
+}
+
 // A message that was OK'd is shown at once, though its leader has not applied it yet.
 func TestMessageThatWasOKdIsFoundAtALeaderThatIsBehind(t *testing.T) {
 	g := startRig(t)

@@ -231,6 +231,10 @@ func (s *Set) Channel(name, channelName string) (broker.Messages, error) {
 	return &messages{r, shardOf(name), name, channelName}, nil
 }
 
+// lookTime is how long is waited for what others have OK'd before a log is looked at. While
+// there is no leader for longer it is shown as far as this member has it.
+const lookTime = time.Second
+
 // Look is part of broker.Replicas: every member has the log.
 func (s *Set) Look(name string) (l *topic.Look, release func(), err error) {
 	r, err := s.running()
@@ -241,6 +245,9 @@ func (s *Set) Look(name string) (l *topic.Look, release func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	ctx, cancel := context.WithTimeout(r.ctx, lookTime)
+	defer cancel()
+	_ = s.catchUp(ctx, shardOf(name))
 	view, err := r.machines[shardOf(name)].Topic(incarnation)
 	if errors.Is(err, machine.ErrNoTopic) {
 		return nil, nil, broker.ErrNoTopic
