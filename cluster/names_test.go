@@ -27,15 +27,9 @@ func (m *rigMember) hearsLate(t *testing.T) (goOn func()) {
 // apart is a member that leads a shard of topics and not group 0, and names of that shard.
 func (g *rig) apart() (leader *rigMember, names []string) {
 	g.t.Helper()
-	first, shard := g.leader(0), uint32(0)
-	g.eventually("a shard is led by another member than group 0", func() bool {
-		for shard = 1; shard <= Shards; shard++ {
-			if leader = g.leader(shard); leader != first {
-				return true
-			}
-		}
-		return false
-	})
+	const shard = 3
+	leader = g.others(g.leader(0))[0]
+	g.eventually("it is moved", func() bool { return leader.Move(g.t.Context(), shard, leader.o.Address) == nil })
 	for n := 0; len(names) < 2; n++ {
 		if name := fmt.Sprint("mine-", n); shardOf(name) == shard {
 			names = append(names, name)

@@ -231,11 +231,8 @@ func (s *Set) Channel(name, channelName string) (broker.Messages, error) {
 	return &messages{r, shardOf(name), name, channelName}, nil
 }
 
-// lookTime is how long is waited for what others have OK'd before a log is looked at. While
-// there is no leader for longer it is shown as far as this member has it.
-const lookTime = time.Second
-
-// Look is part of broker.Replicas: every member has the log.
+// Look is part of broker.Replicas: every member has the log. It waits for what others have
+// OK'd; without a leader it shows what this member has.
 func (s *Set) Look(name string) (l *topic.Look, release func(), err error) {
 	r, err := s.running()
 	if err != nil {
@@ -245,9 +242,7 @@ func (s *Set) Look(name string) (l *topic.Look, release func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := context.WithTimeout(r.ctx, lookTime)
-	defer cancel()
-	_ = s.catchUp(ctx, shardOf(name))
+	r.awaitOKd(shardOf(name))
 	view, err := r.machines[shardOf(name)].Topic(incarnation)
 	if errors.Is(err, machine.ErrNoTopic) {
 		return nil, nil, broker.ErrNoTopic
@@ -256,6 +251,17 @@ func (s *Set) Look(name string) (l *topic.Look, release func(), err error) {
 		return nil, nil, err
 	}
 	return topic.NewLook(view.Log, r.prefix, fanOutOf(view), view.Next, view.State.Voids, owedBy(view.State)), view.Release, nil
+}
+
+// awaitOKd waits until this member has applied what others have OK'd in a shard, for as long as
+// clients wait for a leader.
+func (r *run) awaitOKd(n uint32) {
+	if r.watch.isCutOff() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, leaderTimeout)
+	defer cancel()
+	_ = r.s.catchUp(ctx, n)
 }
 
 // fanOutOf is where the fan-out position of a topic is: it follows the end where there are
