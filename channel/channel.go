@@ -125,6 +125,7 @@ type Channel struct {
 	core      *core
 	timer     *deadline.Timer        // nil until there is a deadline
 	consumers map[*Consumer]struct{} // nil until there is one
+	away      int                    // how many of them are, see Consumer.SetAway
 	version   uint64                 // of the last Changes
 	marked    bool                   // the journal knows of changes that it has not asked for
 

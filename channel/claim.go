@@ -8,8 +8,8 @@ import (
 	"qmq/message"
 )
 
-// Claims are what the former server of a channel had granted to a consumer, and what
-// this one may not know: who served the channel before told it late, or not at all.
+// Claims are what a channel has granted to a consumer, and what may not be known to it: who
+// served it before told it late or not at all, or the consumer could not be heard for a while.
 type Claims struct {
 	Done     []seqset.Range // what the consumer had finished
 	Requeued []Claim        // what it had given back
@@ -26,7 +26,8 @@ type Claim struct {
 // Claim takes up what is said in claims: what is done is acknowledged, what was
 // requeued waits until it is due, and what is held is in flight at the consumer, with
 // its full time. A message that is acknowledged, or was given out since, stays as
-// it is: refused are those that the consumer holds in vain. Of a channel that was rewound
+// it is: refused are those that the consumer holds in vain. What is in flight at a consumer that
+// is away is the claiming one's, or was, if it was given out as often as is claimed. Of a channel that was rewound
 // less than 20 s ago nothing counts: it may be of before.
 func (k *Consumer) Claim(claims *Claims) (refused []uint64) {
 	c := k.ch
@@ -59,12 +60,36 @@ func (c *Channel) Reconcile(claims *Claims) {
 func (c *core) reconcile(claims *Claims, now, shift int64) {
 	c.acknowledge(claims.Done)
 	waiting := c.extract(claims.Requeued)
-	for _, m := range claims.Requeued {
-		if w, ok := waiting[m.Seq]; ok {
-			delete(waiting, m.Seq) // it may be listed twice
+	for _, m := range newest(claims.Requeued) {
+		w, ok := waiting[m.Seq]
+		if i := c.flight.find(m.Seq); !ok && i != 0 && c.isClaimable(i, m) {
+			w, ok = c.removeInFlight(i), true
+			c.requeued++
+		}
+		if ok {
 			c.putBack(w, m, now, shift)
 		}
 	}
+}
+
+// newest is what was requeued, once each, as it was the last time.
+func newest(claims []Claim) (list []Claim) {
+	seen := make(map[uint64]struct{}, len(claims))
+	for _, m := range slices.Backward(claims) {
+		if _, is := seen[m.Seq]; !is {
+			seen[m.Seq] = struct{}{}
+			list = append(list, m)
+		}
+	}
+	slices.Reverse(list)
+	return list
+}
+
+// isClaimable says whether the entry i is in flight at a consumer that is away, and is the
+// delivery that m is about.
+func (c *core) isClaimable(i uint32, m Claim) bool {
+	e := c.flight.at(i)
+	return c.flight.holders[e.owner].away && e.attempts == m.Attempts
 }
 
 // claim does what Consumer.Claim says.
@@ -158,9 +183,14 @@ func (c *core) claimOne(h *holder, waiting map[uint64]redelivery, m Claim, now i
 		if i == 0 {
 			return false
 		}
-		e := c.flight.at(i)
-		if e.owner == h.index || e.attempts >= m.Attempts {
-			return e.owner == h.index
+		switch e := c.flight.at(i); {
+		case e.owner == h.index:
+			return true
+		case c.isClaimable(i, m):
+			c.takeOver(h, i, now)
+			return true
+		case e.attempts >= m.Attempts:
+			return false
 		}
 		w = c.removeInFlight(i)
 	}
@@ -172,9 +202,19 @@ func (c *core) claimOne(h *holder, waiting map[uint64]redelivery, m Claim, now i
 	return true
 }
 
-// extract takes those of the claimed messages out of where they wait that do.
+// takeOver has the entry i, of a consumer that is away, be in flight at h as if touched.
+func (c *core) takeOver(h *holder, i uint32, now int64) {
+	e := c.flight.at(i)
+	away := c.flight.holders[e.owner]
+	c.flight.move(i, h, min(now+h.timeout, e.first+c.maxTimeout))
+	c.setCredit(away, away.rdy, away.inFlight-1)
+	c.setCredit(h, h.rdy, h.inFlight+1)
+}
+
+// extract takes those of the claimed messages out of where they wait that do, and were not
+// given out since.
 func (c *core) extract(claims []Claim) (found map[uint64]redelivery) {
-	wanted := make(map[uint64]struct{}, len(claims))
+	wanted := make(map[uint64]uint16, len(claims)) // how often they were given out
 	found = make(map[uint64]redelivery, len(claims))
 	c.skipTaken()
 	for _, m := range claims {
@@ -184,11 +224,11 @@ func (c *core) extract(claims []Claim) (found map[uint64]redelivery) {
 			found[m.Seq] = redelivery{seq: m.Seq}
 			continue
 		}
-		wanted[m.Seq] = struct{}{}
+		wanted[m.Seq] = max(wanted[m.Seq], m.Attempts)
 	}
 	c.skipOver()
 	take := func(m redelivery) bool {
-		if _, ok := wanted[m.seq]; !ok {
+		if attempts, ok := wanted[m.seq]; !ok || m.attempts > attempts {
 			return false
 		}
 		delete(wanted, m.seq)

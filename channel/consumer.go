@@ -53,7 +53,7 @@ func (c *Channel) Subscribe(o ConsumerOptions) (*Consumer, error) {
 	if c.core.closed {
 		return nil, ErrExiting
 	}
-	if c.o.MaxConsumers > 0 && len(c.consumers) >= c.o.MaxConsumers {
+	if c.o.MaxConsumers > 0 && len(c.consumers)-c.away >= c.o.MaxConsumers {
 		return nil, ErrTooManyConsumers
 	}
 	k := &Consumer{ch: c, wake: o.Wake, closed: o.Closed, sample: o.SampleRate}
@@ -72,10 +72,24 @@ func (c *Channel) Subscribe(o ConsumerOptions) (*Consumer, error) {
 // SetReady sets how many messages the consumer accepts in flight (RDY).
 func (k *Consumer) SetReady(n int64) {
 	k.ch.mu.Lock()
-	if !k.holder.gone {
+	if !k.holder.gone && !k.holder.away {
 		k.ch.core.setCredit(&k.holder, max(n, 0), k.holder.inFlight)
 	}
 	k.ch.unlock()
+}
+
+// SetAway says that it is not known whether the client is still there. The consumer gets nothing
+// more. What it has stays in flight, for as long as it would have, and in its place in an order:
+// others may Claim it. Until Close, which says that nobody is going to, the channel is not
+// abandoned; Options.MaxConsumers does not count it.
+func (k *Consumer) SetAway() {
+	c := k.ch
+	c.mu.Lock()
+	if !k.holder.gone && !k.holder.away {
+		c.core.setAway(&k.holder)
+		c.away++
+	}
+	c.unlock()
 }
 
 // Close ends the subscription: what is in flight becomes available to others
@@ -83,6 +97,9 @@ func (k *Consumer) SetReady(n int64) {
 func (k *Consumer) Close() {
 	c := k.ch
 	c.mu.Lock()
+	if k.holder.away && !k.holder.gone {
+		c.away--
+	}
 	c.core.leave(&k.holder)
 	delete(c.consumers, k)
 	c.unlock()

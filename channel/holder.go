@@ -28,6 +28,7 @@ type holder struct {
 	idlePrev, idleNext *holder // in the idleQueue
 
 	locality Locality
+	away     bool // see Consumer.SetAway
 	gone     bool // it has left the channel
 }
 
@@ -172,6 +173,12 @@ func (c *core) join(h *holder, timeout int64) {
 	}
 	h.index = uint32(len(c.flight.holders))
 	c.flight.holders = append(c.flight.holders, h)
+}
+
+// setAway has h get nothing more, and what it has be claimed by others.
+func (c *core) setAway(h *holder) {
+	h.away = true
+	c.setCredit(h, 0, h.inFlight)
 }
 
 // leave takes the consumer out. What it has in flight waits for delivery

@@ -111,12 +111,13 @@ func (f *inflight) unlink(i uint32, e *entry) {
 }
 
 // touch gives the entry i another deadline.
-func (f *inflight) touch(i uint32, deadline int64) {
+func (f *inflight) touch(i uint32, deadline int64) { f.move(i, f.holders[f.at(i).owner], deadline) }
+
+// move gives the entry i to h, with another deadline.
+func (f *inflight) move(i uint32, h *holder, deadline int64) {
 	e := f.at(i)
-	h := f.holders[e.owner]
 	f.unlink(i, e)
-	e.deadline = deadline
-	e.touched = true
+	e.owner, e.deadline, e.touched = h.index, deadline, true
 	h.touched = append(h.touched, i)
 	f.heapUp(h, len(h.touched)-1)
 	f.due = min(f.due, deadline)

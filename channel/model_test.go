@@ -46,6 +46,7 @@ type modelMessage struct {
 type modelHolder struct {
 	holder holder
 	rdy    int64
+	away   bool
 }
 
 // model is a channel in maps and slices, next to the core under test.
@@ -237,10 +238,43 @@ func (m *model) leave() {
 }
 
 func (m *model) setReady() {
-	if h := m.pick(); h != nil {
+	if h := m.pick(); h != nil && !h.away {
 		h.rdy = draw(m, int64(0), 50, "rdy")
 		m.c.setCredit(&h.holder, h.rdy, h.holder.inFlight)
 	}
+}
+
+// setAway has somebody be away, most likely who has something.
+func (m *model) setAway() {
+	h := m.pick()
+	if all := m.flying(nil); len(all) > 0 {
+		h = m.msgs[sample(m, all, "flying")].owner
+	}
+	if h != nil {
+		h.away, h.rdy = true, 0
+		m.c.setAway(&h.holder)
+	}
+}
+
+// claimAway claims what consumers have that are away.
+func (m *model) claimAway() {
+	h := m.pick()
+	if h == nil {
+		return
+	}
+	var claims Claims
+	for _, seq := range m.flying(nil) {
+		x := m.msgs[seq]
+		claim := Claim{Seq: seq, Attempts: x.attempts}
+		switch n := draw(m, 0, 5, "what"); {
+		case !x.owner.away || n == 0:
+		case n == 1:
+			claims.Requeued = append(claims.Requeued, claim)
+		default:
+			claims.Held = append(claims.Held, claim)
+		}
+	}
+	m.claimAs(h, &claims)
 }
 
 // share is how many messages h may get.
@@ -457,8 +491,12 @@ func (m *model) claim() {
 			claims.Held = append(claims.Held, claim)
 		}
 	}
-	refused := m.c.claim(&h.holder, &claims, m.now, -modelShift)
-	if want := m.claimed(h, &claims); !slices.Equal(refused, want) {
+	m.claimAs(h, &claims)
+}
+
+func (m *model) claimAs(h *modelHolder, claims *Claims) {
+	refused := m.c.claim(&h.holder, claims, m.now, -modelShift)
+	if want := m.claimed(h, claims); !slices.Equal(refused, want) {
 		m.t.Fatalf("refused %v, want %v", refused, want)
 	}
 }
@@ -471,13 +509,17 @@ func (m *model) claimed(h *modelHolder, claims *Claims) (refused []uint64) {
 			m.takeOut(seq)
 		}
 	}
-	seen := map[uint64]bool{}
-	for _, c := range claims.Requeued {
+	for i, c := range claims.Requeued {
 		x := m.msgs[c.Seq]
-		if x == nil || x.place == isDone || x.place == isFlying || x.place == isSpent || seen[c.Seq] {
+		again := slices.ContainsFunc(claims.Requeued[i+1:], func(later Claim) bool { return later.Seq == c.Seq })
+		switch {
+		case x == nil || x.place == isDone || x.place == isSpent || again:
+			continue
+		case x.place == isFlying && !(x.owner.away && x.attempts == c.Attempts):
+			continue
+		case x.place != isFlying && x.attempts > mostAttempts(claims.Requeued, c.Seq):
 			continue
 		}
-		seen[c.Seq] = true
 		m.takeOut(c.Seq)
 		x.attempts = max(x.attempts, c.Attempts)
 		if m.isSpent(c.Seq) {
@@ -499,10 +541,16 @@ func (m *model) claimed(h *modelHolder, claims *Claims) (refused []uint64) {
 		case x == nil || x.place == isDone || x.place == isSpent:
 			refused = append(refused, c.Seq)
 			continue
+		case x.place == isFlying && x.owner != h && x.owner.away && x.attempts == c.Attempts:
+			x.owner, x.deadline = h, min(m.now+h.holder.timeout, x.first+modelMaxTimeout)
+			continue
 		case x.place == isFlying && (x.owner == h || x.attempts >= c.Attempts):
 			if x.owner != h {
 				refused = append(refused, c.Seq)
 			}
+			continue
+		case x.place != isFlying && x.attempts > mostAttempts(claims.Held, c.Seq):
+			refused = append(refused, c.Seq)
 			continue
 		}
 		m.takeOut(c.Seq)
@@ -510,6 +558,16 @@ func (m *model) claimed(h *modelHolder, claims *Claims) (refused []uint64) {
 			first: m.now, deadline: m.now + h.holder.timeout}
 	}
 	return refused
+}
+
+// mostAttempts is how often a message was given out, as its claims have it.
+func mostAttempts(claims []Claim, seq uint64) (most uint16) {
+	for _, c := range claims {
+		if c.Seq == seq {
+			most = max(most, c.Attempts)
+		}
+	}
+	return most
 }
 
 func (m *model) tick() {
@@ -722,7 +780,7 @@ func TestCoreEqualsNaiveModel(t *testing.T) {
 			m.advance, m.advance, m.subscribe, m.setReady, m.setReady, m.reserve, m.reserve, m.reserve, m.reserve,
 			m.finish, m.finish, m.finish, m.finish, m.requeue, m.requeue, m.touch, m.tick, m.letters,
 		}
-		rare := []func(){m.void, m.empty, m.leave, m.pause, m.journal, m.restart, m.claim, m.handBack, m.configure, m.rewind, m.rewind}
+		rare := []func(){m.void, m.empty, m.leave, m.pause, m.journal, m.restart, m.claim, m.setAway, m.claimAway, m.handBack, m.configure, m.rewind, m.rewind}
 		for range draw(m, 1, 300, "steps") {
 			if draw(m, 0, 7, "rare") == 0 {
 				sample(m, rare, "step")()

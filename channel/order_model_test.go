@@ -87,6 +87,40 @@ func (m *orderModel) leave() {
 	}
 }
 
+// setAway has somebody be away, and perhaps somebody else claim what it has.
+func (m *orderModel) setAway() {
+	i := m.pick()
+	if i < 0 {
+		return
+	}
+	away := m.holders[i]
+	m.c.setAway(away)
+	m.unlock()
+	h := &holder{}
+	m.c.join(h, 5e9)
+	m.c.setCredit(h, int64(m.draw(1, 40, "rdy")), 0)
+	var claims Claims
+	m.c.flight.each(func(_ uint32, seq uint64, e *entry) {
+		if e.owner != away.index {
+			return
+		}
+		claim := Claim{Seq: seq, Attempts: e.attempts}
+		switch m.draw(0, 4, "what") {
+		case 0:
+		case 1:
+			claims.Done = append(claims.Done, seqset.Range{From: seq, To: seq + 1})
+		case 2:
+			claims.Requeued = append(claims.Requeued, claim)
+		default:
+			claims.Held = append(claims.Held, claim)
+		}
+	})
+	m.c.claim(h, &claims, m.now, -modelShift)
+	m.unlock()
+	m.c.leave(away)
+	m.holders[i] = h
+}
+
 func (m *orderModel) pick() int {
 	if len(m.holders) == 0 {
 		return -1
@@ -408,7 +442,7 @@ func (m *orderModel) restart() {
 func (m *orderModel) step() {
 	steps := []func(){
 		m.advance, m.advance, m.subscribe, m.finish, m.finish, m.finish, m.finish, m.finish, m.requeue, m.requeue, m.tick, m.letters,
-		m.handBack, m.act, m.voidSome, m.sampleOut, m.discard, m.claim, m.leave,
+		m.handBack, m.act, m.voidSome, m.sampleOut, m.discard, m.claim, m.setAway, m.leave,
 	}
 	steps[m.draw(0, len(steps)-1, "step")]()
 	m.unlock()

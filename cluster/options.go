@@ -67,6 +67,9 @@ type Options struct {
 	// ClaimsWithin is how long a new leader waits for what clients of the other members hold
 	// before it delivers; 0: as relay.Options has it.
 	ClaimsWithin time.Duration
+	// AwayWithin is how long what clients of another member hold stays theirs when the link to
+	// it has broken; 0: as relay.Options has it.
+	AwayWithin time.Duration
 	// NoSync has members acknowledge what the kernel has, not the disk.
 	NoSync   bool
 	Patterns []string // of replicated topics of a new set; none: all

@@ -196,7 +196,7 @@ func (f *hangingFile) Sync() error {
 const rigTimeout = time.Minute
 
 // startRig starts three members, which are at work when it returns.
-func startRig(t *testing.T) *rig {
+func startRig(t *testing.T, change ...func(*Options)) *rig {
 	t.Helper()
 	g := &rig{t: t, wires: wires{cuts: make(map[[2]string]bool), short: make(map[[2]string]int64), conns: make(map[[2]string][]net.Conn)}}
 	var listeners []net.Listener
@@ -211,13 +211,17 @@ func startRig(t *testing.T) *rig {
 	for i, l := range listeners {
 		m := &rigMember{dir: t.TempDir(), disk: &hangingFS{FS: vfs.OS}}
 		m.space.Store(&vfs.Space{Free: 1 << 40})
-		m.Set = New(Options{
+		o := Options{
 			FS: m.disk, Dir: m.dir, Address: g.peers[i], Peers: g.peers, Listener: l,
 			Dial:   func(ctx context.Context, to string) (net.Conn, error) { return g.wires.dial(ctx, g.peers[i], to) },
 			Number: 5, Election: 300 * time.Millisecond, ClaimsWithin: 10 * time.Second, // however busy the machine
 			LogBytes: 1 << 30, LogFileBytes: 8 << 20, Space: func() (vfs.Space, error) { return *m.space.Load(), nil }, BootID: "boot", Version: "test",
 			Logger: slog.New(slog.NewTextHandler(t.Output(), nil)).With("node", i),
-		})
+		}
+		for _, f := range change {
+			f(&o)
+		}
+		m.Set = New(o)
 		var err error
 		m.broker, err = broker.Open(broker.Options{
 			FS: m.disk, DataPath: m.dir, NodeID: uint16(i), SegmentBytes: 1 << 20, HotBytes: 1 << 20, MemQueueSize: 100, SyncEvery: 100,

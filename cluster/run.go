@@ -205,7 +205,7 @@ func (r *run) serve(i *identity) {
 	r.node = serve.NewNode(o)
 	r.relay = relay.New(relay.Options{
 		Self: r.member, Shard: shardOf, Topics: served{r.node}, Lane: lane{r}, Clock: common.Channels.Clock,
-		ClaimsWithin: r.s.o.ClaimsWithin, MaxMsgTimeout: common.Channels.MaxMsgTimeout,
+		ClaimsWithin: r.s.o.ClaimsWithin, AwayWithin: r.s.o.AwayWithin, MaxMsgTimeout: common.Channels.MaxMsgTimeout,
 	})
 	r.watch = newWatch(r)
 	r.group0.balance = r.watch.spreadNow

@@ -169,8 +169,19 @@ func clientConfig() *nsq.Config {
 // TestStockClientsGoOnThroughChangesOfTheLeader has go-nsq publish and consume at all
 // nodes while one leader after the other is killed.
 func TestStockClientsGoOnThroughChangesOfTheLeader(t *testing.T) {
-	const messages, leaders = 6000, 6
-	s := newSet(t, 3, func(o *Options) { o.ClaimsWithin = testTimeout }) // however slow the machine
+	stockClientsGoOn(t, 6, func(s *set, _ int) { s.lead((s.leader + 1) % len(s.nodes)) })
+}
+
+// TestStockClientsGoOnOverLinksThatBreak has them do so while the links to the leader break.
+func TestStockClientsGoOnOverLinksThatBreak(t *testing.T) {
+	stockClientsGoOn(t, 60, func(s *set, n int) { s.breakLink(0, 1+n%2) })
+}
+
+// stockClientsGoOn has go-nsq publish and consume at all nodes, of which the first leads at
+// first, while something disturbs them so many times. No message is to come twice.
+func stockClientsGoOn(t *testing.T, times int, disturb func(s *set, n int)) {
+	const messages = 6000
+	s := newSet(t, 3, func(o *Options) { o.ClaimsWithin, o.AwayWithin = testTimeout, testTimeout }) // however slow the machine
 	s.lead(0)
 	received := make(chan string, 2*messages)
 	var listeners []*counting
@@ -226,8 +237,8 @@ func TestStockClientsGoOnThroughChangesOfTheLeader(t *testing.T) {
 		case <-deadline:
 			t.Fatalf("%d of %d messages came", len(seen), messages)
 		}
-		if n%(messages/leaders) == 0 {
-			s.lead((s.leader + 1) % len(s.nodes))
+		if n%(messages/times) == 0 {
+			disturb(s, n/(messages/times))
 		}
 	}
 	publishing.Wait()

@@ -21,6 +21,7 @@ type leadership struct {
 	// over.
 	channels map[*channel.Channel]struct{}
 	timer    *time.Timer
+	away     map[uint64]*absence // of members whose link broke
 }
 
 // admission lets a topic's consumers have messages when nobody is going to claim any.
@@ -35,7 +36,9 @@ type joining struct {
 	frame     *openFrame
 	local     *Consumer // of this node; nil: of another
 	admission *admission
-	left      bool // it is not wanted any more
+	absence   *absence // of its member when it asked; nil: that is there
+	left      bool     // it is not wanted any more
+	lost      bool     // the link to its member broke
 }
 
 // receiveOpen takes up what a consumer of another node asks for.
@@ -87,6 +90,9 @@ func (r *Relay) join(l *leadership, j *joining) {
 	} else {
 		j.admission = nil
 	}
+	if j.absence = l.away[j.at.member]; j.absence != nil {
+		j.absence.joining++
+	}
 	if !r.startLocked(func() { r.finishJoin(l, a, j) }) {
 		delete(r.joining, j.at)
 	}
@@ -100,8 +106,13 @@ func (r *Relay) finishJoin(l *leadership, a *admission, j *joining) {
 	if j.admission != nil {
 		a.claiming--
 	}
+	if j.absence != nil {
+		j.absence.joining--
+		r.endClaimed(l, j.at.member)
+	}
 	over := l.shard.leading != l
-	gone := over || j.left || r.closed
+	gone := over || j.left || j.lost || r.closed
+	lost := j.lost && !over && !j.left && !r.closed
 	if err == nil && !over {
 		l.channels[v.channel] = struct{}{}
 	}
@@ -113,6 +124,8 @@ func (r *Relay) finishJoin(l *leadership, a *admission, j *joining) {
 	}
 	r.mu.Unlock()
 	switch {
+	case err == nil && lost:
+		r.joinedInVain(v)
 	case gone || j.frame.flags&flagGone != 0:
 		if err == nil {
 			v.close()
@@ -166,13 +179,24 @@ func (r *Relay) subscribe(l *leadership, j *joining) (v *served, refused []uint6
 		return nil, nil, err
 	}
 	v.incarnation = identity(t, c)
-	if f.incarnation == v.incarnation {
+	switch {
+	case f.incarnation == v.incarnation && r.isLost(j):
+		c.Reconcile(&f.claims) // what is held is claimed over the next link
+		return v, nil, nil
+	case f.incarnation == v.incarnation:
 		return v, v.consumer.Claim(&f.claims), nil
 	}
 	for _, m := range f.claims.Held { // they are of a channel that is gone
 		refused = append(refused, m.Seq)
 	}
 	return v, refused, nil
+}
+
+// isLost says whether the link to who joins broke.
+func (r *Relay) isLost(j *joining) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return j.lost
 }
 
 // identity is the incarnation that claims are about: the channel's or, of an ephemeral
@@ -216,8 +240,13 @@ func (r *Relay) claimed(member uint64, id uint32, term uint64) {
 	s := r.shardOf(id)
 	s.claims[member] = max(s.claims[member], term)
 	l := s.leading
+	led := l != nil && l.term == term
+	if led && l.away[member] != nil {
+		l.away[member].claimed = true
+		r.endClaimed(l, member)
+	}
 	r.mu.Unlock()
-	if l != nil && l.term == term {
+	if led {
 		r.admit(l, func() { delete(l.waiting, member) })
 	}
 }

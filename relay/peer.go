@@ -10,6 +10,10 @@ type peer struct {
 	member    uint64
 	connected bool // as Relay.mu knows it, which guards it
 
+	// turn is held while a frame is taken out of the queue and given to the connection:
+	// none of before goes out over the next one.
+	turn sync.Mutex
+
 	mu      sync.Mutex // guards what follows; Relay.mu is taken under it
 	up      bool       // there is a connection
 	queue   []saying
@@ -49,21 +53,12 @@ func (r *Relay) reachable(member uint64) bool {
 // Up says that there is a connection to a node, before its first frame.
 func (r *Relay) Up(member uint64) { r.linkChanged(member, true) }
 
-// Down says that there is none any more, after the last frame. What this node serves
-// to consumers of that one is given back.
+// Down says that there is none any more, after the last frame. The consumers of that node
+// that this one serves are away from now on.
 func (r *Relay) Down(member uint64) {
 	r.linkChanged(member, false)
+	r.linkBroke(member)
 	r.mu.Lock()
-	var over []*served
-	for at, v := range r.served {
-		if at.member == member {
-			over = append(over, v)
-			delete(r.served, at)
-		}
-	}
-	for at, j := range r.joining {
-		j.left = j.left || at.member == member
-	}
 	var leaderships []*leadership
 	for _, s := range r.shards {
 		delete(s.claims, member)
@@ -71,11 +66,6 @@ func (r *Relay) Down(member uint64) {
 			leaderships = append(leaderships, s.leading)
 		}
 	}
-	r.startLocked(func() {
-		for _, v := range over {
-			v.close()
-		}
-	})
 	r.mu.Unlock()
 	for _, l := range leaderships {
 		r.admit(l, func() { delete(l.waiting, member) })
@@ -84,15 +74,20 @@ func (r *Relay) Down(member uint64) {
 
 func (r *Relay) linkChanged(member uint64, up bool) {
 	p := r.peer(member)
+	p.turn.Lock()
 	p.mu.Lock()
 	p.up, p.queue = up, nil
 	p.mu.Unlock()
+	p.turn.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p.connected = up
 	for _, s := range r.shards {
 		if s.leader == member {
 			r.changed(s)
+		}
+		if l := s.leading; l != nil && l.away[member] != nil {
+			r.beginAbsence(l, member)
 		}
 	}
 }
@@ -101,6 +96,20 @@ func (r *Relay) linkChanged(member uint64, up bool) {
 func (p *peer) push(s saying) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.pushLocked(s)
+}
+
+// pushClaimed has the leader of a shard told that all is claimed, unless consumers are to be
+// attached anew since: it may be over another connection.
+func (p *peer) pushClaimed(s *shard, t target) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.generation.Load() == t.generation {
+		p.pushLocked(saying{frame: appendClaimed(nil, s.id, t.term)})
+	}
+}
+
+func (p *peer) pushLocked(s saying) {
 	if !p.up {
 		return // when there is a connection, all consumers are attached anew
 	}
@@ -113,21 +122,28 @@ func (p *peer) push(s saying) {
 // send sends until there is nothing left.
 func (p *peer) send() {
 	var memory []byte
-	for {
-		s, ok := p.pop()
-		if !ok {
-			return
-		}
-		if s.frame != nil {
-			p.r.o.Lane.Send(p.member, s.frame)
-			continue
-		}
-		// A frame that does not go out is no loss: the connection is gone.
-		for frame := range s.consumer.say(p.member, memory[:0]) {
-			p.r.o.Lane.Send(p.member, frame)
-			memory = frame
-		}
+	for p.sendNext(&memory) {
 	}
+}
+
+// sendNext sends what is next in the queue, and says whether there was anything. A frame that
+// does not go out is no loss: the connection is gone.
+func (p *peer) sendNext(memory *[]byte) bool {
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	s, ok := p.pop()
+	switch {
+	case !ok:
+		return false
+	case s.frame != nil:
+		p.r.o.Lane.Send(p.member, s.frame)
+		return true
+	}
+	for frame := range s.consumer.say(p.member, (*memory)[:0]) {
+		p.r.o.Lane.Send(p.member, frame)
+		*memory = frame
+	}
+	return true
 }
 
 func (p *peer) pop() (s saying, ok bool) {

@@ -19,6 +19,9 @@ type Options struct {
 	// ClaimsWithin is how long a new leader waits for what the other nodes' clients
 	// hold before it delivers; 0: 250 ms.
 	ClaimsWithin time.Duration
+	// AwayWithin is how long what clients of another node hold stays theirs when the link to
+	// that has broken, and again when there is the next one, until it has claimed that; 0: 2 s.
+	AwayWithin time.Duration
 	// MaxMsgTimeout is the longest message timeout that a channel can be set to.
 	MaxMsgTimeout time.Duration
 }
@@ -33,8 +36,9 @@ type Topics interface {
 
 // Lane carries frames to other nodes, in order as long as a connection lasts.
 type Lane interface {
-	// Send waits while too much is queued for that node. False: there is no connection
-	// any more, and Down says so. The frame is the caller's again.
+	// Send waits while too much is queued for that node, and the connection lasts. False:
+	// there is none any more, and Down says so, which waits for Send. The frame is the
+	// caller's again.
 	Send(to uint64, frame []byte) bool
 }
 
@@ -72,6 +76,9 @@ func New(o Options) *Relay {
 	if o.ClaimsWithin == 0 {
 		o.ClaimsWithin = claimsWithin
 	}
+	if o.AwayWithin == 0 {
+		o.AwayWithin = awayWithin
+	}
 	return &Relay{
 		o: o, shards: make(map[uint32]*shard), peers: make(map[uint64]*peer),
 		attached: make(map[uint64]attached), served: make(map[place]*served), joining: make(map[place]*joining),
@@ -87,6 +94,9 @@ func (r *Relay) Close() {
 	var served []*served
 	for _, s := range r.shards {
 		s.stopTimers()
+		if s.leading != nil {
+			served = append(served, s.leading.takeAway()...)
+		}
 		for k := range s.consumers {
 			consumers = append(consumers, k)
 		}

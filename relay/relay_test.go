@@ -145,31 +145,6 @@ func TestClientsOfANodeThatIsGoneAreNotWaitedForLong(t *testing.T) {
 	})
 }
 
-func TestMessagesOfALostLinkGoToOthers(t *testing.T) {
-	inBubble(t, func(t *testing.T, s *set) {
-		away := s.nodes[1].subscribe(testChannel, 3)
-		s.publish(testTopic, "a", "b", "c")
-		want(t, "before", away.received(), "a b c")
-		s.nodes[1].disconnect(s.nodes[0])
-		near := s.nodes[2].subscribe(testChannel, 2)
-		want(t, "near", near.received(), "a/2 b/2")
-		s.connect(0, 1)
-		synctest.Wait()
-		// What nobody got meanwhile is still the first client's.
-		if err := away.finish("c"); err != nil {
-			t.Fatal(err)
-		}
-		if err := away.finish("a"); !errors.Is(err, channel.ErrNotInFlight) {
-			t.Fatal(err)
-		}
-		select {
-		case <-away.closed:
-			t.Fatal("the client was closed")
-		default:
-		}
-	})
-}
-
 func TestAnswerThatFailsAtTheLeaderFailsLate(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *set) {
 		c := s.nodes[1].subscribe(testChannel, 1, func(o *broker.SubscribeOptions) { o.MsgTimeout = time.Second })

@@ -210,45 +210,56 @@ func (n *setNode) linked(to *setNode) bool {
 }
 
 func (s *set) connect(i, j int) {
-	for _, ends := range [][2]*setNode{{s.nodes[i], s.nodes[j]}, {s.nodes[j], s.nodes[i]}} {
-		from, to := ends[0], ends[1]
+	ends := [][2]*setNode{{s.nodes[i], s.nodes[j]}, {s.nodes[j], s.nodes[i]}}
+	var wires [2]*wire
+	for i, e := range ends {
+		from, to := e[0], e[1]
 		w := &wire{frames: make(chan []byte, 4), stop: make(chan struct{}), over: make(chan struct{})}
-		to.relay.Up(from.member())
 		from.mu.Lock()
 		from.links[to.member()] = w
 		from.mu.Unlock()
-		go func() {
-			defer close(w.over)
-			for {
-				select {
-				case f := <-w.frames:
-					if err := to.relay.Receive(from.member(), f); err != nil {
-						s.t.Error(err)
-					}
-				case <-w.stop:
-					return
-				}
-			}
-		}()
+		wires[i] = w
 	}
-	for _, n := range []*setNode{s.nodes[i], s.nodes[j]} { // only now both can send
-		other := s.nodes[i+j-n.index]
-		n.relay.Down(other.member())
-		n.relay.Up(other.member())
+	for _, e := range ends { // only now both can send
+		e[1].relay.Up(e[0].member())
+	}
+	for i, e := range ends {
+		go s.carry(e[0], e[1], wires[i])
+	}
+}
+
+// carry gives one node what another one sends it, until they are disconnected.
+func (s *set) carry(from, to *setNode, w *wire) {
+	defer close(w.over)
+	for {
+		select {
+		case f := <-w.frames:
+			if err := to.relay.Receive(from.member(), f); err != nil {
+				s.t.Error(err)
+			}
+		case <-w.stop:
+			return
+		}
 	}
 }
 
 func (n *setNode) disconnect(other *setNode) {
-	for _, ends := range [][2]*setNode{{n, other}, {other, n}} {
-		from, to := ends[0], ends[1]
+	ends := [][2]*setNode{{n, other}, {other, n}}
+	var there [2]bool
+	for i, e := range ends {
+		from, to := e[0], e[1]
 		from.mu.Lock()
 		w := from.links[to.member()]
 		delete(from.links, to.member())
 		from.mu.Unlock()
-		if w != nil {
+		if there[i] = w != nil; w != nil {
 			close(w.stop)
 			<-w.over
-			to.relay.Down(from.member())
+		}
+	}
+	for i, e := range ends { // only when neither can send
+		if there[i] {
+			e[1].relay.Down(e[0].member())
 		}
 	}
 }

@@ -80,6 +80,7 @@ type served struct {
 	window     int64  // bytes of messages that may still be sent; less than 0 after a long one
 	generation uint32 // of ready
 	welcomed   bool   // before that nothing is sent
+	away       bool   // nothing is sent any more: see away.go
 	greeting   []byte // the opened frame, to be sent first
 	answers    uint32 // that were applied since the last results
 	failures   []failure
@@ -127,7 +128,7 @@ func (v *served) deliver() {
 func (v *served) deliverSome(memory *[]byte) (sent, ok bool) {
 	v.mu.Lock()
 	b := batch{b: appendMessagesHead((*memory)[:0], v.at.consumer, v.generation), room: int(min(v.window, maxFrame)), attributes: v.attributes}
-	mayTake := v.welcomed && !v.closed && v.window > 0
+	mayTake := v.welcomed && !v.away && !v.closed && v.window > 0
 	admitted := v.admitted
 	v.mu.Unlock()
 	n := 0
@@ -153,7 +154,7 @@ func (v *served) deliverSome(memory *[]byte) (sent, ok bool) {
 func (v *served) spend(bytes int64, admitted bool) (frames [][]byte) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if !v.welcomed {
+	if !v.welcomed || v.away {
 		return nil
 	}
 	v.window -= bytes

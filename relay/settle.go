@@ -44,7 +44,7 @@ func (k *Consumer) Settle() <-chan struct{} {
 func (k *Consumer) Settled() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.settling.said && k.at == k.shard.generation.Load()
+	return k.settling.said && k.at == k.shard.generation.Load() && !k.shard.doubted.Load()
 }
 
 // settleAnew asks a leader for its first sign, once it has taken the consumer. The caller

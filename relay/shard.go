@@ -28,7 +28,10 @@ type shard struct {
 	// Relay.mu, and is read without: who finds it changed does not trust what it has
 	// just heard of a leader.
 	generation atomic.Uint64
-	consumers  map[*Consumer]struct{}
+	// doubted says that the leader is not heard of, and no other one is known. It changes under
+	// Relay.mu, and is read without.
+	doubted   atomic.Bool
+	consumers map[*Consumer]struct{}
 	// gone are consumers that were closed of late, in that order, with what they have
 	// done; forget runs while there are any.
 	gone      []departure
@@ -36,7 +39,7 @@ type shard struct {
 	todo      map[*Consumer]struct{} // those that are to be attached
 	attaching bool                   // there is a goroutine that attaches
 	told      uint64                 // generation of which the leader knows that all is claimed
-	alone     *time.Timer            // runs while there is no leader
+	alone     *time.Timer            // runs while there is no leader, or it is doubted
 
 	leading *leadership       // nil unless this node serves the topics
 	early   []*joining        // come before this node leads
@@ -90,12 +93,17 @@ func (s *shard) stopTimers() {
 }
 
 // Leader says who leads a shard; member 0: nobody is known to. Where it is this node,
-// it begins to serve with Led.
+// it begins to serve with Led. A leader that is not heard of for a moment, in its own term,
+// leads on as a rule: consumers stay with it for as long as the link does, and no other one is
+// known.
 func (r *Relay) Leader(id uint32, member, term uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.shardOf(id)
-	if s.leader == member && s.term == term {
+	same := term == s.term && (member == s.leader || member == 0 && s.leader != r.o.Self)
+	s.doubted.Store(same && member != s.leader)
+	if same {
+		r.attachSoon(s)
 		return
 	}
 	s.leader, s.term = member, term
@@ -115,9 +123,10 @@ func (r *Relay) Led(id uint32, term uint64, followers []uint64) {
 	r.mu.Lock()
 	s := r.shardOf(id)
 	s.leader, s.term = r.o.Self, term
+	s.doubted.Store(false)
 	l := &leadership{
 		term: term, shard: s, waiting: make(map[uint64]struct{}),
-		topics: make(map[string]*admission), channels: make(map[*channel.Channel]struct{}),
+		topics: make(map[string]*admission), channels: make(map[*channel.Channel]struct{}), away: make(map[uint64]*absence),
 	}
 	for _, member := range append([]uint64{r.o.Self}, followers...) {
 		if s.claims[member] != term {
@@ -152,7 +161,7 @@ func (r *Relay) Deposed(id uint32) {
 	s.leading = nil
 	l.over.Store(true)
 	s.generation.Add(1) // nobody takes it for the end of a channel
-	var over []*served
+	over := l.takeAway()
 	for at, v := range r.served {
 		if v.leading == l {
 			over = append(over, v)
@@ -225,7 +234,7 @@ func (r *Relay) forget(s *shard) {
 // attachSoon has what is to be attached attached. The caller holds r.mu.
 func (r *Relay) attachSoon(s *shard) {
 	switch t := r.target(s); {
-	case t.member != 0:
+	case t.member != 0 && !s.doubted.Load():
 		if s.alone != nil {
 			s.alone.Stop()
 			s.alone = nil
@@ -254,7 +263,7 @@ func (r *Relay) attachLater(k *Consumer) {
 func (r *Relay) abandon(s *shard) {
 	r.mu.Lock()
 	var consumers []*Consumer
-	if s.alone != nil && r.target(s).member == 0 {
+	if s.alone != nil && (r.target(s).member == 0 || s.doubted.Load()) {
 		s.alone = nil
 		for k := range s.consumers {
 			consumers = append(consumers, k)
@@ -279,7 +288,7 @@ func (r *Relay) attach(s *shard) {
 		case t.member == r.o.Self:
 			r.claimed(t.member, s.id, t.term)
 		default:
-			r.peer(t.member).push(saying{frame: appendClaimed(nil, s.id, t.term)})
+			r.peer(t.member).pushClaimed(s, t)
 		}
 	}
 }
