@@ -344,7 +344,10 @@ func (s *Set) takeAdopted(g *registry) {
 	s.local.Store(&local)
 }
 
-// tellChanges logs what changed in who the members are.
+var errNoMember = errors.New("it is no member any more")
+
+// tellChanges logs what changed in who the members are, and begins anew with who is none any
+// more.
 func (s *Set) tellChanges(before, now *registry) {
 	attributes := func(m *member) []any {
 		list := []any{slog.String("member", show(m.ID)), slog.String("address", m.Address)}
@@ -370,6 +373,8 @@ func (s *Set) tellChanges(before, now *registry) {
 	for _, m := range before.Members {
 		if now.member(m.ID) == nil {
 			s.o.Logger.Info("a member is none any more", attributes(m)...)
+			// It may not have heard that. When it is connected again, it asks (linkUp).
+			s.links.Drop(uint64(m.ID), errNoMember)
 		}
 	}
 	if before.Level != now.Level {

@@ -57,6 +57,7 @@ type watch struct {
 	failures [Shards + 1]error
 	cutOff   bool
 	removed  bool // this node is no member any more
+	parted   bool // and has sent its clients away
 }
 
 func newWatch(r *run) *watch {
@@ -321,11 +322,11 @@ func missing(members []MemberStatus) string {
 	return waitFor(gone)
 }
 
-// judgeCut sends clients away from a node that is cut off, and lets them come while it
-// is not.
+// judgeCut sends clients away from a node that is cut off or no member any more, and lets
+// them come else.
 func (w *watch) judgeCut(now time.Duration) {
 	own := w.r.s.registry.Load().member(id(w.r.member))
-	if s := w.r.shard(0); own != nil && own.Leaving && s != nil && !slices.Contains(everybody(s.Status().Members), w.r.member) {
+	if w.isOut(own) {
 		w.wasRemoved()
 	}
 	w.mu.Lock()
@@ -333,18 +334,48 @@ func (w *watch) judgeCut(now time.Duration) {
 	cut := !known && now-w.lostAt >= cutOffAfter
 	changed := cut != w.cutOff
 	w.cutOff = cut
+	removed, parts := w.removed, w.removed && !w.parted
+	w.parted = removed
 	w.mu.Unlock()
 	if changed {
 		w.healthChanged()
 	}
 	// Clients that are sent away ask the directories at once.
-	w.r.names.list(!cut && (known || w.r.names.isListed()) && own != nil && !own.Joining && w.caughtUp.Load())
+	w.r.names.list(!cut && !removed && (known || w.r.names.isListed()) && own != nil && !own.Joining && w.caughtUp.Load())
 	if changed && cut {
 		w.r.s.o.Logger.Error("this node is cut off from its set: it sends the clients of replicated topics away", slog.Duration("for", cutOffAfter))
-		w.r.relay.SendAway()
 	} else if changed {
 		w.r.s.o.Logger.Info("this node is not cut off from its set any more")
 	}
+	if changed && cut || parts {
+		w.r.relay.SendAway()
+	}
+}
+
+// isOut tells whether this node was a member with a vote and has heard that it is in no shard
+// any more. One that leaves need not have heard it of all: nobody waits for it. One that another
+// takes the place of is needed in each shard until that one has caught up there.
+func (w *watch) isOut(own *member) bool {
+	if own == nil || own.Joining {
+		return false
+	}
+	for n := range uint32(len(w.r.shards)) {
+		s := w.r.shard(n)
+		if s == nil {
+			if n == 0 {
+				return false
+			}
+			continue
+		}
+		there := everybody(s.Status().Members)
+		if len(there) == 0 || slices.Contains(there, w.r.member) {
+			return false
+		}
+		if own.Leaving {
+			return true // of group 0 it is enough
+		}
+	}
+	return true
 }
 
 // wasRemoved notes that this node is no member any more.

@@ -1,7 +1,9 @@
 package replicas
 
 import (
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -206,6 +208,41 @@ func TestSetGrowsToFiveAndShrinksWhileItIsUsed(t *testing.T) {
 	s.members[2].Kill()
 	s.publish(s.members[3], "orders", "third")
 	s.consume("orders", "work", first, s.members[3], s.members[4]).await([]string{"first", "second", "third"})
+}
+
+// A member that lives and that another one at another address takes the place of hears that it is
+// none any more, though it is connected to the others as before: it says so and leaves the
+// directories.
+func TestReplacedMemberThatLivesSaysSo(t *testing.T) {
+	lookup := process.NewDaemon(t, process.Command{Binary: filepath.Join(binaries, "qlookupd"), Args: []string{"--broadcast-address=127.0.0.1"}})
+	lookup.Start(t)
+	s := startSet(t, "--lookupd-tcp-address="+lookup.TCP)
+	producers := func() int {
+		answer, err := process.Ask(t.Context(), http.DefaultClient, "GET", lookup.HTTP, "/lookup?topic=orders", "")
+		var found struct{ Producers []struct{} }
+		if err != nil || json.Unmarshal(answer, &found) != nil {
+			return -1
+		}
+		return len(found.Producers)
+	}
+	s.create("orders", "work")
+	s.publish(s.members[0], "orders", "before")
+	former := s.members[1]
+	address := process.Address(t)
+	s.change(s.members[0], "/cluster/add?address="+address+"&replaces="+former.address)
+	s.peers[1] = address
+	m := s.newMember(address, t.TempDir(), "--lookupd-tcp-address="+lookup.TCP)
+	m.Start(t)
+	former.Await(t, "this node is no member of its set any more")
+	if _, err := former.ask("GET", "/ping", ""); err == nil || !strings.Contains(err.Error(), "no member of its set any more") {
+		t.Errorf("/ping: %v", err)
+	}
+	s.awaitVotes(s.members[0], 3)
+	process.Eventually(t, "the directory has the members, and not the former one", func() bool { return producers() == 3 })
+	former.Kill()
+	s.members[2].Kill()
+	s.publish(m, "orders", "after")
+	s.consume("orders", "work", s.members[0], m).await([]string{"before", "after"})
 }
 
 // A member comes back under another address, which the others were told before.
