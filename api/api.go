@@ -83,6 +83,7 @@ func (h *HTTP) routes() http.Handler {
 	r.Handle("POST", "/channel/delete", h.deleteChannel)
 	r.Handle("POST", "/channel/empty", h.emptyChannel)
 	r.Handle("POST", "/channel/rewind", httpapi.Knows(h.rewindChannel, "topic", "channel", "to"))
+	r.Meant("/channel/seek", "/channel/rewind")
 	r.Handle("POST", "/channel/pause", h.pauseChannel)
 	r.Handle("POST", "/channel/unpause", h.unpauseChannel)
 	r.Handle("GET", "/channel/peek", httpapi.Knows(h.peek, "topic", "channel", "state", "limit", "order", "from", "since", "contains"))

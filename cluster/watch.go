@@ -331,10 +331,10 @@ func (w *watch) judgeCut(now time.Duration) {
 	}
 	w.mu.Lock()
 	known := w.leaders[0] != 0
-	cut := !known && now-w.lostAt >= cutOffAfter
+	removed, parts := w.removed, w.removed && !w.parted
+	cut := !removed && !known && now-w.lostAt >= cutOffAfter
 	changed := cut != w.cutOff
 	w.cutOff = cut
-	removed, parts := w.removed, w.removed && !w.parted
 	w.parted = removed
 	w.mu.Unlock()
 	if changed {
@@ -344,7 +344,7 @@ func (w *watch) judgeCut(now time.Duration) {
 	w.r.names.list(!cut && !removed && (known || w.r.names.isListed()) && own != nil && !own.Joining && w.caughtUp.Load())
 	if changed && cut {
 		w.r.s.o.Logger.Error("this node is cut off from its set: it sends the clients of replicated topics away", slog.Duration("for", cutOffAfter))
-	} else if changed {
+	} else if changed && !removed {
 		w.r.s.o.Logger.Info("this node is not cut off from its set any more")
 	}
 	if changed && cut || parts {

@@ -40,6 +40,9 @@ func Subcommand(args []string, stdin io.Reader, stdout, stderr io.Writer) (exit 
 		if slices.ContainsFunc(args, isHelp) {
 			return exitOK, true
 		}
+		if len(args) > 1 {
+			fmt.Fprintf(stderr, "\nqd: there is no command %q, only force-new; all others about a set are those of q cluster\n", args[1])
+		}
 		return exitUsage, true
 	}
 	f, err := parseForce(args[2:])

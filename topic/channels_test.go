@@ -315,7 +315,7 @@ func TestTailTakesNothingAwayFromOthers(t *testing.T) {
 		}
 		must(t, b.Pause())
 		must(t, b.send("m"))
-		if _, err := b.TailChannel("tail"); !errors.As(err, &refused) || refused.Error() != "tail refused: the topic is paused and 1 messages wait in it" {
+		if _, err := b.TailChannel("tail"); !errors.As(err, &refused) || refused.Error() != "tail refused: the topic is paused and 1 message waits in it" {
 			t.Error(err)
 		}
 		b.close(t)

@@ -15,9 +15,17 @@ type TailError struct {
 
 func (e *TailError) Error() string {
 	if e.Paused {
-		return fmt.Sprintf("tail refused: the topic is paused and %d messages wait in it", e.Waiting)
+		return fmt.Sprintf("tail refused: the topic is paused and %s in it", e.waits())
 	}
-	return fmt.Sprintf("tail refused: %d messages wait for a first channel", e.Waiting)
+	return fmt.Sprintf("tail refused: %s for a first channel", e.waits())
+}
+
+// waits says how many messages wait.
+func (e *TailError) waits() string {
+	if e.Waiting == 1 {
+		return "1 message waits"
+	}
+	return fmt.Sprintf("%d messages wait", e.Waiting)
 }
 
 // TailChannel is Channel for somebody who only looks at what comes. It creates

@@ -170,12 +170,21 @@ func (j *judgement) behind() {
 	}
 }
 
+// isFormer tells whether a node is not among those whom another one, which knows more, calls the
+// members.
+func (j *judgement) isFormer(v *memberView) bool {
+	return j.best.State == replicated.StateMember && v.Cluster == j.best.Cluster &&
+		!slices.ContainsFunc(j.best.Members, func(m memberStatus) bool { return m.Member == v.Member })
+}
+
 // own is what a member says of itself.
 func (j *judgement) own(v *memberView) {
-	switch v.State {
-	case replicated.StateFailed:
+	switch {
+	case v.State == replicated.StateFailed && j.isFormer(v):
+		j.add(healthWarning, "Stop it. Should it be a member again, q cluster add its address, and start it without its directories raft and replicated.", "%s is no member of the set any more and runs still: it serves no replicated topics", v.Address)
+	case v.State == replicated.StateFailed:
 		j.add(healthWarning, "Its log says more. When the reason is gone, start it again; with an empty data directory if what it has is damaged.", "%s takes no part, or not in all shards: %s", v.Address, v.Failure)
-	case replicated.StateCutOff:
+	case v.State == replicated.StateCutOff:
 		j.add(healthCritical, "Look at its connections to the others, below.", "%s is cut off from its set and serves no clients: %s", v.Address, v.Failure)
 	}
 	held, stalled, why := 0, int64(0), ""

@@ -308,6 +308,28 @@ func TestSilentMemberKeepsNobodyFromATopicOfTheSet(t *testing.T) {
 	wantRefusal(t, exitFailed, "connection refused", at("stat", "t/part", "--json")...)
 }
 
+// A former member that runs still is to be stopped: started again it would be none either.
+func TestAFormerMemberThatRunsIsToBeStopped(t *testing.T) {
+	members := []memberStatus{{Member: "m1", Address: "a:1", Connected: true}, {Member: "m2", Address: "b:1", Connected: true}, {Member: "m4", Address: "d:1", Connected: true}}
+	at := memberView{Cluster: "s", Member: "m1", Address: "a:1", State: replicated.StateMember, Epoch: 3, Members: members}
+	former := memberView{Cluster: "s", Member: "m3", Address: "c:1", State: replicated.StateFailed, Failure: "this node is no member of its set any more", Epoch: 2}
+	problems := func(views ...memberView) (list []problem) {
+		for _, p := range (&replicaSet{views: views}).judge() {
+			if strings.HasPrefix(p.What, "c:1 ") {
+				list = append(list, p)
+			}
+		}
+		return list
+	}
+	if got := problems(at, former); len(got) != 1 || got[0].level != healthWarning || !strings.Contains(got[0].What, "no member of the set any more") || !strings.HasPrefix(got[0].Do, "Stop it.") {
+		t.Errorf("%+v", got)
+	}
+	former.Member, former.Failure = "m4", "shard 3 takes no part: it is damaged"
+	if got := problems(at, former); len(got) != 1 || strings.Contains(got[0].Do, "Stop it") {
+		t.Errorf("one that fails: %+v", got)
+	}
+}
+
 // Who asks a member that was removed is not told that the majority of its set is lost.
 func TestAFormerMemberDoesNotTellOfALostMajority(t *testing.T) {
 	former := memberView{Cluster: "s", Member: "m3", Address: "c:1", State: replicated.StateFailed, Failure: "this node is no member of its set any more", Members: []memberStatus{

@@ -23,6 +23,7 @@ type Router struct {
 	table   []Route
 	log     *slog.Logger
 	allowed map[string]string // what Explain was given; nil: nothing
+	meant   map[string]string // what Meant was given
 	quiet   atomic.Int64      // when a quiet route last explained a refusal, in s since 1970
 }
 
@@ -57,10 +58,23 @@ func (r *Router) notFound(w http.ResponseWriter, q *http.Request) {
 			paths = append(paths, route.Path)
 		}
 	}
-	if path, ok := nearest.Word(q.URL.Path, paths); ok {
+	path, ok := r.meant[q.URL.Path]
+	if !ok {
+		path, ok = nearest.Word(q.URL.Path, paths)
+	}
+	if ok {
 		refusal.Why = "there is no such path; did you mean " + path + "?"
 	}
 	respondError(w, refusal)
+}
+
+// Meant has requests for a path that is unknown here, and called so elsewhere, answered with the
+// one that does the same, though it may be like another one.
+func (r *Router) Meant(path, same string) {
+	if r.meant == nil {
+		r.meant = make(map[string]string)
+	}
+	r.meant[path] = same
 }
 
 // Missing has requests to unknown paths that satisfy a condition answered by h,

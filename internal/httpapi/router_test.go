@@ -49,7 +49,9 @@ func TestMistypedPathIsAnsweredWithTheOneThatWasMeant(t *testing.T) {
 	r.Handle("POST", "/pub", nothing)
 	r.Handle("GET", "/config/:option", nothing)
 	r.HandleRaw("GET", "/metrics", http.NotFoundHandler())
+	r.Meant("/pubs/many", "/pub")
 	for path, want := range map[string]string{
+		"/pubs/many":   `{"message":"NOT_FOUND","why":"there is no such path; did you mean /pub?"}`,
 		"/puub":        `{"message":"NOT_FOUND","why":"there is no such path; did you mean /pub?"}`,
 		"/Metric":      `{"message":"NOT_FOUND","why":"there is no such path; did you mean /metrics?"}`,
 		"/":            `{"message":"NOT_FOUND"}`,
