@@ -84,9 +84,12 @@ func (k *Consumer) openFrame(t target) *openFrame {
 func (k *Consumer) part() (left attachment) {
 	var last [][]byte
 	if k.joined && k.seat == nil {
+		if k.ready > 0 || !k.readySent { // or it would get anew what it gives back
+			last = append(last, appendReady(nil, k.number, k.generation, 0))
+		}
 		k.ready = 0
 		k.trim() // the client has not got what is in the buffer
-		last = k.answerFrames(nil)
+		last = append(last, k.answerFrames(nil)...)
 	}
 	left = k.detach()
 	left.last = last

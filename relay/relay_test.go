@@ -235,6 +235,45 @@ func TestLowerReadyCountGivesBackWhatIsOnItsWay(t *testing.T) {
 	})
 }
 
+// A client that leaves is not given anew what it gives back as it goes: that is no attempt.
+func TestWhatAClientThatLeavesGivesBackIsNoAttempt(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *set) {
+		for range 50 {
+			for name, leave := range map[string]func(c *client) error{
+				"what is on its way": func(c *client) error { return nil },
+				"what it was given": func(c *client) error {
+					c.mu.Lock()
+					c.stuck = false
+					c.mu.Unlock()
+					c.take()
+					c.k.SetReady(0)
+					return c.answer(channel.Return, 0, "a", "b", "c")
+				},
+			} {
+				c := s.nodes[1].subscribe(testChannel, 0)
+				synctest.Wait() // it has looked for messages
+				c.mu.Lock()
+				c.stuck = true
+				c.mu.Unlock()
+				c.k.SetReady(3)
+				s.publish(testTopic, "a", "b", "c")
+				synctest.Wait()
+				if err := leave(c); err != nil {
+					t.Fatal(err)
+				}
+				c.k.Close()
+				other := s.nodes[2].subscribe(testChannel, 10)
+				want(t, name, other.received(), "a b c")
+				if err := other.finish("a", "b", "c"); err != nil {
+					t.Fatal(err)
+				}
+				other.k.Close()
+				synctest.Wait()
+			}
+		}
+	})
+}
+
 func TestSlowClientBlocksNobodyElse(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *set) {
 		slow := s.nodes[1].subscribe(testChannel, 2500)
