@@ -25,7 +25,7 @@ type statCommand struct {
 
 // Help has the examples.
 func (*statCommand) Help() string {
-	return examples(
+	return "Of a replicated topic only the node that leads it tells figures: ask all members, as --lookupd does. One that is asked alone tells 0 of what others lead.\n\n" + examples(
 		"all channels", `q stat`,
 		"one topic, every 2 seconds, with rates", `q stat orders -i 2s`,
 		"who consumes", `q stat orders billing --by=client`,
