@@ -36,7 +36,7 @@ const leaderTimeout = 5 * time.Second
 // clients.
 func (s *Set) running() (*run, error) {
 	if r := s.run.Load(); r != nil {
-		return r, nil
+		return r, r.takesPart()
 	}
 	late := time.NewTimer(leaderTimeout)
 	defer late.Stop()
@@ -45,7 +45,7 @@ func (s *Set) running() (*run, error) {
 		begun, failure, waiting := s.begun, s.failure, s.waiting
 		s.mu.Unlock()
 		if r := s.run.Load(); r != nil {
-			return r, nil
+			return r, r.takesPart()
 		}
 		if failure != nil {
 			return nil, errors.New("this node takes no part in its set: see its log")
@@ -85,6 +85,14 @@ func (s *Set) Publisher(name string, create bool) (broker.Publisher, error) {
 	return publisher{r, name}, nil
 }
 
+// takesPart refuses what a node is asked for that is no member any more: nobody would answer it.
+func (r *run) takesPart() error {
+	if r.watch.removed.Load() {
+		return errRemoved
+	}
+	return nil
+}
+
 // publisher is a replicated topic's, which the first publish makes if need be: who
 // publishes to several waits for all of them at once when there is no leader.
 type publisher struct {
@@ -103,12 +111,18 @@ func (p publisher) IDPrefix() uint16 { return p.r.prefix }
 
 // Publish is part of broker.Publisher. What is published shows the topic.
 func (p publisher) Publish(b *diskqueue.Batch) error {
+	if err := p.r.takesPart(); err != nil {
+		return err
+	}
 	p.r.show(p.name)
 	return p.r.insistOnName(p.name, func() error { return brokerError(p.r.node.Publish(p.name, b)) })
 }
 
 // Start is part of broker.Starter.
 func (p publisher) Start(b *diskqueue.Batch) (wait func() error, ok bool) {
+	if p.r.takesPart() != nil {
+		return nil, false
+	}
 	p.r.show(p.name)
 	fate, ok := p.r.node.Start(p.name, b)
 	if !ok {

@@ -56,8 +56,9 @@ type watch struct {
 	reach    reach
 	failures [Shards + 1]error
 	cutOff   bool
-	removed  bool // this node is no member any more
-	parted   bool // and has sent its clients away
+	parted   bool // this node is no member any more, and has sent its clients away
+
+	removed atomic.Bool // this node is no member any more
 }
 
 func newWatch(r *run) *watch {
@@ -331,7 +332,8 @@ func (w *watch) judgeCut(now time.Duration) {
 	}
 	w.mu.Lock()
 	known := w.leaders[0] != 0
-	removed, parts := w.removed, w.removed && !w.parted
+	removed := w.removed.Load()
+	parts := removed && !w.parted
 	cut := !removed && !known && now-w.lostAt >= cutOffAfter
 	changed := cut != w.cutOff
 	w.cutOff = cut
@@ -380,11 +382,7 @@ func (w *watch) isOut(own *member) bool {
 
 // wasRemoved notes that this node is no member any more.
 func (w *watch) wasRemoved() {
-	w.mu.Lock()
-	before := w.removed
-	w.removed = true
-	w.mu.Unlock()
-	if !before {
+	if !w.removed.Swap(true) {
 		w.healthChanged()
 		w.r.s.o.Logger.Error(errRemoved.Error())
 	}
@@ -401,7 +399,7 @@ func (w *watch) health() error {
 			return fmt.Errorf("shard %d takes no part: %w", n, err)
 		}
 	}
-	if w.removed {
+	if w.removed.Load() {
 		return errRemoved
 	}
 	if w.cutOff {

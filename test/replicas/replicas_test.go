@@ -237,6 +237,11 @@ func TestReplacedMemberThatLivesSaysSo(t *testing.T) {
 	if _, err := former.ask("GET", "/ping", ""); err == nil || !strings.Contains(err.Error(), "no member of its set any more") {
 		t.Errorf("/ping: %v", err)
 	}
+	for _, name := range []string{"orders", "new"} {
+		if _, err := former.ask("POST", "/pub?topic="+name, "refused"); err == nil || !strings.Contains(err.Error(), "no member of its set any more") {
+			t.Errorf("a publish to %s: %v", name, err)
+		}
+	}
 	s.awaitVotes(s.members[0], 3)
 	process.Eventually(t, "the directory has the members, and not the former one", func() bool { return producers() == 3 })
 	former.Kill()
