@@ -18,6 +18,11 @@ func (k *Consumer) attach(t target) {
 	}
 	left := k.detach()
 	k.at = t.generation
+	if left.term < t.term && left.member != k.r.o.Self {
+		// Its former leader may not have heard yet that it is that no longer: what it would give
+		// to others now the client goes on to hold. It closes its places when it hears.
+		left.number = 0
+	}
 	if t.member == 0 {
 		k.mu.Unlock()
 		k.leave(left)
@@ -29,7 +34,7 @@ func (k *Consumer) attach(t target) {
 	case k.closed && !local:
 		k.r.peer(t.member).push(saying{frame: f.appendTo(nil)})
 	case !k.closed:
-		k.member, k.number, k.readySent = t.member, f.consumer, true
+		k.member, k.term, k.number, k.readySent = t.member, t.term, f.consumer, true
 		if !local {
 			k.open = f.appendTo(nil)
 			k.queueFrames()

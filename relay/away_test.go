@@ -303,3 +303,44 @@ func TestOrderHoldsOverLinksThatBreak(t *testing.T) {
 		}
 	})
 }
+
+func TestFormerLeaderThatHasNotHeardOfTheNextGivesAwayNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *set) {
+		holder := s.nodes[1].subscribe(testChannel, 3)
+		s.publish(testTopic, "a", "b", "c")
+		want(t, "before", holder.received(), "a b c")
+		eager := s.nodes[0].subscribe(testChannel, 10)
+		s.nodes[1].relay.Leader(7, s.nodes[2].member(), s.term+1) // the others have yet to hear
+		synctest.Wait()
+		want(t, "others, from the former leader", eager.received(), "")
+		s.lead(2)
+		synctest.Wait()
+		want(t, "all, from the next one", holder.received()+eager.received(), "")
+		if err := holder.finish("a", "b", "c"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		want(t, "the channel, at the end", s.state(), "0 wait, 0 in flight, 0 deferred")
+	})
+}
+
+// A consumer does not give up its place in a former term: so none is taken for it any more.
+func TestPlaceInAFormerTermIsNotTaken(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *set) {
+		open := func(number, term uint64) *joining {
+			f := &openFrame{term: term, consumer: number, window: window, generation: 1, ready: 10, topic: testTopic, channel: testChannel}
+			return &joining{at: place{2, number}, frame: f}
+		}
+		s.publish(testTopic, "a")
+		if s.nodes[0].relay.takeUp(open(1, s.term-1)) {
+			t.Error("a leader takes who asks for a place in a former term")
+		}
+		if !s.nodes[2].relay.takeUp(open(2, s.term+1)) {
+			t.Error("a node that is about to lead refuses who has heard of it before")
+		}
+		s.term++ // it did not come to serve in that term
+		s.lead(2)
+		eager := s.nodes[0].subscribe(testChannel, 10)
+		want(t, "the client that is there", eager.received(), "a")
+	})
+}

@@ -61,6 +61,7 @@ type Consumer struct {
 type attachment struct {
 	at          uint64 // generation of the shard
 	member      uint64
+	term        uint64 // in which it leads
 	number      uint64 // 0: nowhere
 	open        []byte // the frame that asks for it, to be sent
 	joined      bool   // the leader has taken it

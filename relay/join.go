@@ -49,22 +49,41 @@ func (r *Relay) receiveOpen(at place, f *openFrame) {
 	}
 }
 
-// takeUp has a consumer join, now or when this node leads; false: another one does.
+// takeUp has a consumer join, now or when this node leads; false: another one does, or who
+// asks has not heard yet that this one leads anew.
 func (r *Relay) takeUp(j *joining) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.shardOf(r.o.Shard(j.frame.topic))
-	switch {
-	case s.leading != nil:
+	switch term := j.frame.term; {
+	case s.leading != nil && term == s.leading.term:
 		r.joining[j.at] = j
 		r.join(s.leading, j)
-	case s.leader == r.o.Self || j.frame.term > s.term: // that node has heard of it before us
+	case term > s.term, // that node has heard of it before us
+		s.leader == r.o.Self && s.leading == nil && term == s.term:
 		r.joining[j.at] = j
 		s.early = append(s.early, j)
 	default:
 		return false
 	}
 	return true
+}
+
+// joinEarly has those join that came before this node led, and asked for this term. Who came
+// for a former one asks again, or has. The caller holds r.mu.
+func (r *Relay) joinEarly(l *leadership) {
+	early := l.shard.early
+	l.shard.early = nil
+	for _, j := range early {
+		switch {
+		case j.frame.term == l.term:
+			r.join(l, j)
+		case j.frame.term > l.term:
+			l.shard.early = append(l.shard.early, j)
+		default:
+			delete(r.joining, j.at)
+		}
+	}
 }
 
 // joinLocal takes up what a consumer of this node asks for.

@@ -89,7 +89,9 @@ func (s *set) lead(index int) {
 	if before >= 0 {
 		s.nodes[before].relay.Deposed(7)
 		for _, n := range s.nodes {
-			n.relay.Leader(7, 0, s.term)
+			if n.term() <= s.term { // else it has heard of the next leader already
+				n.relay.Leader(7, 0, s.term)
+			}
 		}
 		s.fs.Kill()
 		_ = store.Close() // its disk is gone
@@ -156,6 +158,13 @@ func (s *set) channel(topicName, name string) channel.Stats {
 		return channel.Stats{}
 	}
 	return c.Stats()
+}
+
+// term is the latest that the node has heard of.
+func (n *setNode) term() uint64 {
+	n.relay.mu.Lock()
+	defer n.relay.mu.Unlock()
+	return n.relay.shardOf(7).term
 }
 
 func (n *setNode) member() uint64 { return uint64(n.index) + 1 }

@@ -137,10 +137,7 @@ func (r *Relay) Led(id uint32, term uint64, followers []uint64) {
 	if !r.closed {
 		l.timer = time.AfterFunc(r.o.ClaimsWithin, func() { r.admit(l, func() { clear(l.waiting) }) })
 	}
-	for _, j := range s.early {
-		r.join(l, j)
-	}
-	s.early = nil
+	r.joinEarly(l)
 	r.changed(s)
 	r.mu.Unlock()
 	r.admit(l, func() {})
