@@ -54,7 +54,7 @@ func TestTailOfAPausedTopicIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.connect(wire.Pub("t", "x")).Expect("OK")
-	r.tail("t", "look#ephemeral").ExpectError("E_SUB_FAILED SUB failed tail refused: the topic is paused and 1 messages wait in it")
+	r.tail("t", "look#ephemeral").ExpectError("E_SUB_FAILED SUB failed tail refused: the topic is paused and 1 message waits in it")
 }
 
 func TestTailMakesNoTopic(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 
 // sure is how long before a kill something must have happened to have to
 // survive it. The daemon promises 50 ms; the rest is for a busy machine.
-const sure = 2 * time.Second
+const sure = time.Second
 
 // tick is the grain of the times kept per message. 65,535 of them are 54
 // minutes, more than any run may take.
